@@ -1,0 +1,118 @@
+"""Bone masks: union, overlap, exclusive maps, distance to the outline and growth of the bone support.
+
+Masks are float tensors in [0, 1] of shape (B, 2, H, W) or (2, H, W), channel 0 the lower bone (metacarpal head) and
+channel 1 the upper bone (proximal phalanx). They may overlap, and may be soft after a motion.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+AIR = 0.02
+"""Intensity at and below which a pixel outside the bones counts as air, not as visible tissue."""
+
+
+def union(masks: Tensor) -> Tensor:
+    """Pixels of either bone, ``M_1 + M_2 - M_1 M_2``: (B, 1, H, W) or (1, H, W)."""
+    return 1.0 - (1.0 - masks).prod(dim=-3, keepdim=True)
+
+
+def overlap(masks: Tensor) -> Tensor:
+    """Pixels of both bones, ``M_1 M_2``: (B, 1, H, W) or (1, H, W)."""
+    return masks.prod(dim=-3, keepdim=True)
+
+
+def exclusive(masks: Tensor, visible: Tensor) -> Tensor:
+    """The three exclusive maps that the supervisor finds (Eq. 2): lower only, upper only, soft tissue only.
+
+    A pixel of the overlap belongs to none of them; neither does one outside the visible region.
+
+    Args:
+        masks: bone masks, (B, 2, H, W) or (2, H, W).
+        visible: visible region, (B, 1, H, W) or (1, H, W).
+
+    Returns:
+        (B, 3, H, W) or (3, H, W).
+    """
+    both = overlap(masks)
+    return torch.cat([masks - both, visible * (1.0 - union(masks))], dim=-3)
+
+
+def visible_region(image: Tensor, masks: Tensor, air: float = AIR) -> Tensor:
+    """Pixels that show the finger: everything brighter than air, and all of the bones.
+
+    Args:
+        image: radiograph in [0, 1], (B, 1, H, W) or (1, H, W).
+        masks: bone masks, (B, 2, H, W) or (2, H, W).
+        air: intensity up to which a pixel is air.
+
+    Returns:
+        0/1 map of the shape of ``image``.
+    """
+    return torch.maximum((image > air).to(image.dtype), (union(masks) > 0.5).to(image.dtype))
+
+
+def _disc(radius: int, like: Tensor) -> Tensor:
+    axis = torch.arange(-radius, radius + 1, device=like.device)
+    squared = axis[:, None] ** 2 + axis[None, :] ** 2
+    return (squared <= radius**2).to(like.dtype)
+
+
+def grow(masks: Tensor, radius: int) -> Tensor:
+    """Dilate binary masks by a disc of ``radius`` pixels (0 returns the masks thresholded at 0.5).
+
+    Args:
+        masks: (B, C, H, W); soft masks are thresholded at 0.5.
+        radius: in pixels.
+    """
+    binary = (masks > 0.5).to(masks.dtype)
+    if radius == 0:
+        return binary
+    shape = binary.shape
+    flat = binary.reshape(-1, 1, shape[-2], shape[-1])
+    hits = F.conv2d(flat, _disc(radius, masks)[None, None], padding=radius)
+    return (hits > 0.5).to(masks.dtype).reshape(shape)
+
+
+def signed_distance(masks: Tensor, reach: int) -> Tensor:
+    """Distance in pixels to the mask's outline, positive inside and negative outside, clipped to ``+-reach``.
+
+    The outline lies half a pixel outside the outermost mask pixels, so values next to it are +-0.5. Outside the frame
+    the mask is continued, so a bone that leaves the frame has no outline there. Euclidean, exact up to ``reach``.
+
+    Args:
+        masks: (B, C, H, W); soft masks are thresholded at 0.5.
+        reach: largest distance that is told apart, in pixels; the cost grows with its square.
+    """
+    inside = (masks > 0.5).to(masks.dtype)
+    near_outside = _distance_to(1.0 - inside, reach)
+    near_inside = _distance_to(inside, reach)
+    signed = torch.where(inside > 0.5, near_outside - 0.5, 0.5 - near_inside)
+    return signed.clamp(-float(reach), float(reach))
+
+
+def _distance_to(target: Tensor, reach: int) -> Tensor:
+    """Distance from each pixel to the nearest pixel of a binary target, ``reach + 1`` where there is none near."""
+    shape = target.shape
+    far = float((reach + 1) ** 2)
+    flat = (1.0 - target.reshape(-1, 1, shape[-2], shape[-1])) * far
+    rows = _lower_envelope(flat, reach, vertical=True)
+    squared = _lower_envelope(rows, reach, vertical=False)
+    return squared.clamp(max=far).sqrt().reshape(shape)
+
+
+def _lower_envelope(squared: Tensor, reach: int, vertical: bool) -> Tensor:
+    """One separable pass of the squared distance transform: ``min_k f(x + k) + k^2`` for ``|k| <= reach``."""
+    height, width = squared.shape[-2], squared.shape[-1]
+    pad = [0, 0, reach, reach] if vertical else [reach, reach, 0, 0]
+    padded = F.pad(squared, pad, mode="replicate")
+    best = squared
+    for k in range(-reach, reach + 1):
+        if vertical:
+            shifted = padded[..., reach + k : reach + k + height, :]
+        else:
+            shifted = padded[..., :, reach + k : reach + k + width]
+        best = torch.minimum(best, shifted + float(k * k))
+    return best
