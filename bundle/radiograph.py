@@ -16,12 +16,12 @@ The clipping costs a saturated pixel 3e-5 of intensity: a frame saturated everyw
 """
 
 
-def attenuation(intensity: Tensor) -> Tensor:
+def attenuation(intensity: Tensor, opaque: float = OPAQUE) -> Tensor:
     """Attenuation ``-log(1 - J)`` of intensities in [0, 1], of any shape; the result lies in [0, 10.4].
 
-    Intensities are clipped to ``[0, 1 - OPAQUE]``; outside that range the gradient is zero.
+    Intensities are clipped to ``[0, 1 - opaque]``; outside that range the gradient is zero.
     """
-    return -torch.log1p(-intensity.clamp(0.0, 1.0 - OPAQUE))
+    return -torch.log1p(-intensity.clamp(0.0, 1.0 - opaque))
 
 
 def intensity(attenuation: Tensor) -> Tensor:
