@@ -1,0 +1,74 @@
+"""Errors that a user can mend, and their report: one message and exit code 1, without a traceback."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+
+class InputError(ValueError):
+    """Something given by the user cannot be used: a file, a list, a folder or a setting.
+
+    The message says what was expected, what came, which file it is about and what to do.
+    """
+
+
+_PRINTED = re.compile(
+    rf"^(?:\w+\.)*{InputError.__name__}: (?P<message>.*?)(?=\n\n(?:The above exception|During handling)|\Z)",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """``error``, its cause or context, theirs, and so on, each once."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def input_message(error: BaseException | None) -> str | None:
+    """The message of the :class:`InputError` that ``error`` is, wraps or quotes; None when there is none.
+
+    MONAI wraps what a transform raises in a ``RuntimeError``; a ``DataLoader`` worker sends only the printed traceback
+    to the main process, where the message has to be read from its text.
+    """
+    for link in _chain(error):
+        printed = _PRINTED.search(str(link))
+        if printed:
+            return printed["message"].strip()
+        if isinstance(link, InputError):
+            return str(link)
+    return None
+
+
+def _excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    message = input_message(error)
+    if message is None:
+        sys.__excepthook__(kind, error, traceback)
+        return
+    sys.stderr.write(f"error: {message}\n")
+
+
+class _PlainRecord(logging.LogRecord):
+    """A log record that leaves out the traceback of an :class:`InputError` (Ignite's handlers log it)."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.exc_info and input_message(self.exc_info[1]) is not None:
+            self.exc_info = None
+
+
+def report_plainly() -> None:
+    """From now on an uncaught :class:`InputError` prints ``error: <message>`` to stderr; the exit code stays 1.
+
+    This also holds for one inside another exception's chain, or raised in a ``DataLoader`` worker. Other exceptions keep
+    their traceback. The first item of ``initialize`` in the configurations.
+    """
+    sys.excepthook = _excepthook
+    logging.setLogRecordFactory(_PlainRecord)
