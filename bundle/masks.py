@@ -54,6 +54,29 @@ def visible_region(image: Tensor, masks: Tensor, air: float = AIR) -> Tensor:
     return torch.maximum((image > air).to(image.dtype), (union(masks) > 0.5).to(image.dtype))
 
 
+def continue_to_border(masks: Tensor, reach: int = 3) -> Tensor:
+    """Continue the shafts to the border: the lower bone to the bottom, the upper one to the top of the frame.
+
+    Annotated outlines often end one or two pixels short of the border that the bone crosses; moved, such a mask leaves a
+    band. A mask that ends more than ``reach`` pixels short is left alone.
+
+    Args:
+        masks: (B, 2, H, W) or (2, H, W).
+        reach: in pixels.
+    """
+    lower = _continue_to_top(masks.select(-3, 0).flip(-2), reach).flip(-2)
+    upper = _continue_to_top(masks.select(-3, 1), reach)
+    return torch.stack([lower, upper], dim=-3)
+
+
+def _continue_to_top(mask: Tensor, reach: int) -> Tensor:
+    rows = list(mask.unbind(-2))
+    for row in range(min(reach, len(rows) - 1), 0, -1):
+        empty = (rows[row - 1] <= 0.5).all(dim=-1, keepdim=True)
+        rows[row - 1] = torch.where(empty, rows[row], rows[row - 1])
+    return torch.stack(rows, dim=-2)
+
+
 def _disc(radius: int, like: Tensor) -> Tensor:
     axis = torch.arange(-radius, radius + 1, device=like.device)
     squared = axis[:, None] ** 2 + axis[None, :] ** 2
