@@ -58,7 +58,7 @@ def continue_to_border(masks: Tensor, reach: int = 3) -> Tensor:
     """Continue the shafts to the border: the lower bone to the bottom, the upper one to the top of the frame.
 
     Annotated outlines often end one or two pixels short of the border that the bone crosses; moved, such a mask leaves a
-    band. A mask that ends more than ``reach`` pixels short is left alone.
+    notch. A column that ends more than ``reach`` pixels short is left alone.
 
     Args:
         masks: (B, 2, H, W) or (2, H, W).
@@ -72,8 +72,7 @@ def continue_to_border(masks: Tensor, reach: int = 3) -> Tensor:
 def _continue_to_top(mask: Tensor, reach: int) -> Tensor:
     rows = list(mask.unbind(-2))
     for row in range(min(reach, len(rows) - 1), 0, -1):
-        empty = (rows[row - 1] <= 0.5).all(dim=-1, keepdim=True)
-        rows[row - 1] = torch.where(empty, rows[row], rows[row - 1])
+        rows[row - 1] = torch.maximum(rows[row - 1], rows[row])
     return torch.stack(rows, dim=-2)
 
 

@@ -11,11 +11,15 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
+from monai.networks.layers import GaussianFilter
 from torch import Tensor
 from torch.nn import functional as F
 
 SPACING = 21.0 / 256.0
 """Pixel spacing of the public frames in mm: 140 pixels of 0.15 mm resampled to 256."""
+
+CONTINUED = 64
+"""Bones are continued with texture so many pixels past the border; farther out their last pixels repeat."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def move(
 ) -> tuple[Tensor, Tensor]:
     """Move the bone layers with their masks: ``A' = f_s(A, t)`` and ``M' = f_s(M, t)`` (Eq. 5-6).
 
-    Bones are continued past the border by their outermost pixels, so a motion never uncovers a black band. Sampled in
+    Bones are continued past the border (:func:`continue_texture`), so a motion never uncovers a black band. Sampled in
     float64, so that no motion is the identity at any size.
 
     Args:
@@ -130,19 +134,46 @@ def move(
     _check(layers, masks, motion, spacing)
     batch, _, height, width = layers.shape
     grid = sampling_grid(motion.to(layers.double()), height, width, spacing)
-    bones = _sample(layers[:, 1:], grid, mode)
-    return torch.cat([layers[:, :1], bones], dim=1), _sample(masks, grid, "bilinear")
+    bones = _sample(continue_texture(layers[:, 1:], CONTINUED), grid, mode)
+    moved_masks = _sample(F.pad(masks, [CONTINUED] * 4, mode="replicate"), grid, "bilinear")
+    return torch.cat([layers[:, :1], bones], dim=1), moved_masks
+
+
+def continue_texture(bones: Tensor, margin: int, detail: float = 3.0) -> Tensor:
+    """Continue bone layers past the border: what is smooth straight on, its texture mirrored.
+
+    Repeating the outermost pixels alone shows as streaks, mirroring everything bends the shaft.
+
+    Args:
+        bones: (B, C, H, W) in [0, 1].
+        margin: pixels to add on each side, less than H and W.
+        detail: texture is what a Gaussian of this sigma in pixels removes.
+
+    Returns:
+        (B, C, H + 2 margin, W + 2 margin), unchanged inside the frame and 0 beside the bones.
+    """
+    margin = min(margin, bones.shape[-2] - 1, bones.shape[-1] - 1)
+    frame = (..., slice(margin, -margin), slice(margin, -margin))
+    straight = F.pad(bones, [margin] * 4, mode="replicate")
+    smooth = GaussianFilter(2, detail).to(bones)(straight)
+    texture = F.pad(bones - smooth[frame], [margin] * 4, mode="reflect")
+    continued = (smooth + texture).clamp(0.0, 1.0) * (straight > 0)
+    inside = torch.zeros_like(continued, dtype=torch.bool)
+    inside[frame] = True
+    return torch.where(inside, straight, continued)
 
 
 def _sample(bones: Tensor, grid: Tensor, mode: str) -> Tensor:
-    """Sample each of two bones (B, 2, H, W) by its own grid (B * 2, H, W, 2)."""
-    flat = bones.reshape(-1, 1, bones.shape[-2], bones.shape[-1]).double()
-    moved = F.grid_sample(flat, grid, mode=mode, padding_mode="border", align_corners=False)
-    return moved.clamp(0.0, 1.0).reshape(bones.shape).to(bones.dtype)
+    """Sample each of two continued bones (B, 2, H', W') by its own frame's grid (B * 2, H, W, 2) in pixels."""
+    height, width = bones.shape[-2:]
+    flat = bones.reshape(-1, 1, height, width).double()
+    normal = grid * grid.new_tensor([2.0 / width, 2.0 / height])
+    moved = F.grid_sample(flat, normal, mode=mode, padding_mode="border", align_corners=False).clamp(0.0, 1.0)
+    return moved.reshape(-1, 2, *grid.shape[1:3]).to(bones.dtype)
 
 
 def sampling_grid(motion: RigidMotion, height: int, width: int, spacing: float) -> Tensor:
-    """Where each pixel of the moved bones comes from, as a ``grid_sample`` grid (B * 2, H, W, 2)."""
+    """Where each pixel of the moved bones comes from, in pixels from the frame's centre: (B * 2, H, W, 2), x first."""
     like = motion.translation
     x = (torch.arange(width).to(like) - (width - 1) / 2) * spacing
     y = (torch.arange(height).to(like) - (height - 1) / 2) * spacing
@@ -154,9 +185,7 @@ def sampling_grid(motion: RigidMotion, height: int, width: int, spacing: float) 
     turned = torch.stack(
         [cosine * offset[..., 0] + sine * offset[..., 1], cosine * offset[..., 1] - sine * offset[..., 0]], dim=-1
     )
-    source = turned + motion.center.reshape(shape)
-    scale = torch.tensor([2.0 / (width * spacing), 2.0 / (height * spacing)]).to(like)
-    return (source * scale).flatten(0, 1)
+    return ((turned + motion.center.reshape(shape)) / spacing).flatten(0, 1)
 
 
 def _check(layers: Tensor, masks: Tensor, motion: RigidMotion, spacing: float) -> None:
