@@ -1,0 +1,496 @@
+"""Check a bundle offline as the MONAI model zoo's own checker does, one line a check; exit code 1 when any fails.
+
+``meta_schema_20240725.json`` beside this file is MONAI's published schema of ``metadata.json``, unchanged, so that no
+check needs the network.
+
+    python scripts/verify_bundle.py [BUNDLE_ROOT]
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import builtins
+import hashlib
+import importlib
+import inspect
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from functools import cache, partial
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import torch
+import yaml
+from monai.bundle import (
+    ConfigComponent,
+    ConfigExpression,
+    ConfigItem,
+    ConfigParser,
+    ConfigWorkflow,
+    ReferenceResolver,
+    ckpt_export,
+    verify_net_in_out,
+)
+from torch import Tensor, nn
+
+SCHEMA = Path(__file__).with_name("meta_schema_20240725.json")
+NECESSARY = ("configs/metadata.json", "LICENSE")
+PREFERRED = ("models/model.pt", "configs/inference.json", "configs/logging.conf")
+DOCUMENTS = ("docs/README.md", "docs/data_license.txt")
+HEADINGS = (
+    "# Model Overview",
+    "## Data",
+    "## Training configuration",
+    "### Input",
+    "### Output",
+    "## Performance",
+    "## MONAI Bundle Commands",
+    "# References",
+    "# License",
+)
+UNFINISHED = ("TODO", "FIXME", "TBD")
+LARGE = 25 * 2**20
+LARGE_FILE_KEYS = ("path", "url", "hash_val", "hash_type")
+FRAMEWORKS = {"monai_version": "monai", "pytorch_version": "torch", "numpy_version": "numpy"}
+WORKFLOWS = {"train": "train", "inference": "infer"}
+REFERENCES = ReferenceResolver._vars
+TOLERANCE = 1e-5
+
+
+class Defect(ValueError):
+    """Something in the bundle that the zoo's checker, or a user, would stumble over."""
+
+
+class StaticWorkflow(ConfigWorkflow):
+    """A workflow whose properties are looked up in the config but not built: no data set, no network, no trainer."""
+
+    def _get_property(self, name: str, property: dict) -> Any:
+        try:
+            found = self._get_prop_id(name, property)
+        except KeyError as error:
+            raise AttributeError(str(error)) from error
+        return None if found is None else self.parser[found]
+
+
+def refuse(defects: list[str]) -> None:
+    """Raise all defects as one, or do nothing where there are none."""
+    if defects:
+        raise Defect("; ".join(defects))
+
+
+@cache
+def metadata(root: Path) -> dict[str, Any]:
+    """The bundle's ``configs/metadata.json``."""
+    path = root / "configs" / "metadata.json"
+    if not path.is_file():
+        msg = f"expected the file configs/metadata.json, got none in {root}"
+        raise Defect(msg)
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        msg = f"expected configs/metadata.json to hold a JSON object: {error}"
+        raise Defect(msg) from error
+
+
+def large_files(root: Path) -> dict[str, dict[str, str]]:
+    """Entries of the bundle's ``large_files.yml`` (or .yaml, .json) by path, none where there is no such file."""
+    for path in (root / f"large_files.{suffix}" for suffix in ("yml", "yaml", "json")):
+        if path.is_file():
+            entries = yaml.safe_load(path.read_text(encoding="utf-8"))["large_files"]
+            return {str(entry.get("path")): entry for entry in entries}
+    return {}
+
+
+def bundle_files(root: Path) -> Iterator[Path]:
+    """Files that a submission to the zoo would hold: those git does not ignore, or all but hidden ones without git."""
+    if (root / ".git").exists():
+        command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\0")
+        yield from (root / name for name in listed if name and (root / name).is_file())
+        return
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(folder) / name for name in names)
+
+
+def check_files(root: Path) -> str:
+    """Necessary and preferred files are there (or downloadable), and a bundle of several weights names them well."""
+    downloadable = large_files(root)
+    wanted = (*NECESSARY, *PREFERRED)
+    refuse([f"missing {name}" for name in wanted if name not in downloadable and not (root / name).is_file()])
+    weights = sorted((path.name for path in (root / "models").glob("*.pt")), key=len)
+    if weights and weights[0] != "model.pt":
+        msg = f"expected model.pt to have the shortest name of models/*.pt (MONAI Label takes that), got {weights[0]}"
+        raise Defect(msg)
+    return f"{len(wanted)} files"
+
+
+def check_large_files(root: Path) -> str:
+    """Files above 25 MB are in ``large_files.yml``, whose entries are complete and whose hashes agree."""
+    entries = large_files(root)
+    defects = [defect for name, entry in entries.items() for defect in large_file_defects(root / name, entry)]
+    for path in bundle_files(root):
+        size, name = path.stat().st_size, path.relative_to(root).as_posix()
+        if size > LARGE and name not in entries:
+            defects.append(f"{name} has {size / 2**20:.0f} MB and no entry in large_files.yml")
+    refuse(defects)
+    return f"{len(entries)} listed"
+
+
+def large_file_defects(path: Path, entry: dict[str, str]) -> list[str]:
+    """Keys that an entry of ``large_files.yml`` lacks, or that its hash is not that of the file, where it is here."""
+    missing = [key for key in LARGE_FILE_KEYS if not entry.get(key)]
+    if missing:
+        return [f"large_files.yml: the entry of {path.name} lacks {', '.join(missing)}"]
+    if path.is_file() and hashlib.new(entry["hash_type"], path.read_bytes()).hexdigest() != entry["hash_val"]:
+        return [f"{path.name} does not have the {entry['hash_type']} of large_files.yml"]
+    return []
+
+
+def check_documents(root: Path) -> str:
+    """``docs/README.md`` follows the zoo's template and is finished; ``docs/data_license.txt`` says something."""
+    refuse([f"missing {name}" for name in DOCUMENTS if not (root / name).is_file()])
+    readme, licence = ((root / name).read_text(encoding="utf-8") for name in DOCUMENTS)
+    defects = [f"docs/README.md: no heading '{heading}'" for heading in HEADINGS if heading not in readme.splitlines()]
+    defects += [f"docs/README.md: unfinished, it says {word}" for word in UNFINISHED if word in readme]
+    defects += [] if licence.strip() else ["docs/data_license.txt is empty"]
+    refuse(defects)
+    return f"{len(HEADINGS)} sections"
+
+
+def check_schema(root: Path) -> str:
+    """The metadata is valid by MONAI's schema and names it."""
+    named = str(metadata(root).get("schema", "")).rsplit("/", 1)[-1]
+    if named != SCHEMA.name:
+        msg = f"expected the key schema to name {SCHEMA.name}, got '{named}'"
+        raise Defect(msg)
+    validator = jsonschema.Draft201909Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    refuse([f"{error.json_path}: {error.message}" for error in validator.iter_errors(metadata(root))])
+    return named
+
+
+def check_version(root: Path) -> str:
+    """The bundle's version has an entry in its changelog."""
+    version, changelog = metadata(root).get("version"), metadata(root).get("changelog", {})
+    if version not in changelog:
+        msg = f"expected an entry for version {version} in the changelog, got {sorted(changelog)}"
+        raise Defect(msg)
+    return str(version)
+
+
+def metadata_pins(root: Path) -> dict[str, str]:
+    """Package versions of the metadata, by lower-case name, frameworks among them."""
+    described = metadata(root)
+    pins = {package: described[key] for key, package in FRAMEWORKS.items() if key in described}
+    return {**pins, **{name.lower(): version for name, version in described["required_packages_version"].items()}}
+
+
+def requirement_pins(path: Path) -> dict[str, str]:
+    """Package versions of a requirements file, by lower-case name."""
+    lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+    parts = (line.partition("==") for line in lines if line)
+    return {name.strip().lower(): version.strip() for name, _, version in parts}
+
+
+def check_requirements(root: Path) -> str:
+    """``requirements.txt`` and the metadata pin the same packages to the same versions."""
+    described, required = metadata_pins(root), requirement_pins(root / "requirements.txt")
+    defects = [
+        f"{name}: {described.get(name, 'none')} in metadata.json, {required.get(name, 'none')} in requirements.txt"
+        for name in sorted({*described, *required})
+        if described.get(name) != required.get(name)
+    ]
+    refuse(defects)
+    return f"{len(required)} pins"
+
+
+def imported_modules(source: Path) -> set[str]:
+    """Top-level names of the modules that a Python file imports."""
+    nodes = list(ast.walk(ast.parse(source.read_text(encoding="utf-8"), filename=str(source))))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    named = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    return {name.split(".")[0] for name in plain | named}
+
+
+def check_imports(root: Path) -> str:
+    """Everything that the library imports from outside Python is pinned, because the zoo installs nothing else."""
+    sources = sorted((root / "bundle").rglob("*.py"))
+    own = {*sys.stdlib_module_names, "bundle"}
+    modules = {module: source for source in sources for module in imported_modules(source) if module not in own}
+    pins, distributions = set(metadata_pins(root)), packages_distributions()
+    defects = [
+        f"{source.relative_to(root)} imports {module}, which metadata.json does not pin"
+        for module, source in sorted(modules.items())
+        if not pins & {name.lower() for name in distributions.get(module, [module])}
+    ]
+    refuse(defects)
+    return f"{', '.join(sorted(modules)) or 'none'}"
+
+
+def config_files(root: Path) -> list[Path]:
+    """Every config of the bundle; ``metadata.json`` is none."""
+    files = (path for path in sorted((root / "configs").iterdir()) if path.suffix in (".json", ".yaml", ".yml"))
+    return [path for path in files if path.name != "metadata.json"]
+
+
+def named_config(root: Path, name: str) -> Path:
+    """The config of that name, JSON or YAML."""
+    for path in config_files(root):
+        if path.stem == name:
+            return path
+    msg = f"expected configs/{name}.json or .yaml, got neither"
+    raise Defect(msg)
+
+
+def read_config(files: list[Path]) -> dict[str, Any]:
+    """Content of config files, later ones over earlier ones."""
+    try:
+        return dict(ConfigParser.load_config_files([str(path) for path in files]))
+    except (ValueError, yaml.YAMLError) as error:
+        msg = f"{files[-1].name} does not parse: {' '.join(str(error).split())}"
+        raise Defect(msg) from error
+
+
+def config_chains(root: Path) -> list[list[Path]]:
+    """Configs as they are run: alone where they have a ``run`` of their own, otherwise laid over ``train``."""
+    files = config_files(root)
+    base = [path for path in files if path.stem == "train"]
+    return [[path] if path in base or "run" in read_config([path]) else [*base, path] for path in files]
+
+
+def check_config(root: Path, files: list[Path]) -> str:
+    """A config parses, its references and names lead somewhere, its targets exist and take the arguments given."""
+    parser = ConfigParser(config=read_config(files))
+    parser.read_meta(str(root / "configs" / "metadata.json"))
+    parser.parse()
+    items = parser.ref_resolver.items
+    known, names = set(items), {*dir(builtins), REFERENCES, *parser.globals, *imported_names(items.values())}
+    refuse([defect for item in items.values() for defect in item_defects(item, known, names)])
+    return f"{len(items)} items"
+
+
+def imported_names(items: Iterable[ConfigItem]) -> set[str]:
+    """Names that the import statements of a parsed config (``$import os``) give to its expressions."""
+    texts = (item.get_config() for item in items if isinstance(item, ConfigExpression))
+    imports = [ast.parse(text[1:]).body[0] for text in texts if ConfigExpression.is_import_statement(text)]
+    aliases = [alias for node in imports if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names]
+    return {alias.asname or alias.name.split(".")[0] for alias in aliases}
+
+
+def item_defects(item: ConfigItem, known: set[str], names: set[str]) -> list[str]:
+    """What is wrong with one item of a config that has the items ``known`` and whose expressions know ``names``."""
+    if isinstance(item, ConfigComponent):
+        return component_defects(item)
+    text = item.get_config()
+    references = ReferenceResolver.match_refs_pattern(text) if isinstance(text, str) else {}
+    lost = [name for name in references if name not in known]
+    if lost or not isinstance(item, ConfigExpression):
+        return [f"{item.get_id()} refers to @{name}, which does not exist" for name in lost]
+    return expression_defects(item.get_id(), ReferenceResolver.update_refs_pattern(text, references)[1:], names)
+
+
+def expression_defects(name: str, code: str, names: set[str]) -> list[str]:
+    """Whether an expression parses and uses only names it knows; an import of the bundle comes before its path does."""
+    try:
+        nodes = list(ast.walk(ast.parse(code)))
+    except SyntaxError as error:
+        return [f"{name}: {error.msg} in '{code}'"]
+    modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    if any(module.split(".")[0] == "bundle" for module in modules):
+        return [f"{name}: '{code}' runs before the bundle is on the path; name its classes by _target_"]
+    used = {node.id for node in nodes if isinstance(node, ast.Name)}
+    bound = {node.arg for node in nodes if isinstance(node, ast.arg)}
+    bound |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return [f"{name}: unknown name {lost} in '{code}'" for lost in sorted(used - bound - names)]
+
+
+def component_defects(component: ConfigComponent) -> list[str]:
+    """Whether a component's target exists and takes its arguments; targets that are expressions are not followed."""
+    name = component.resolve_module_name()
+    if not isinstance(name, str) or name.startswith("$"):
+        return []
+    try:
+        target = locate(name)
+        signature = inspect.signature(target)
+    except (AttributeError, ImportError) as error:
+        return [f"{component.get_id()}: no target {name} ({error})"]
+    except ValueError:
+        return []
+    whole = component.get_config().get("_mode_", "default") == "default"
+    try:
+        (signature.bind if whole else signature.bind_partial)(**component.resolve_args())
+    except TypeError as error:
+        return [f"{component.get_id()}: {name}: {error}"]
+    return []
+
+
+def locate(name: str) -> Any:
+    """The object of a dotted name, imported as far as its modules go."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        module = ".".join(parts[:length])
+        try:
+            found: Any = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is None or not (module == error.name or module.startswith(error.name + ".")):
+                raise
+            continue
+        for part in parts[length:]:
+            found = getattr(found, part)
+        return found
+    msg = f"no module {parts[0]}"
+    raise ImportError(msg)
+
+
+def check_properties(root: Path, name: str) -> str:
+    """The workflow has the properties that MONAI asks of its kind, under the names it asks for."""
+    path = named_config(root, name)
+    logs = str(root / "configs" / "logging.conf")
+    workflow = StaticWorkflow(str(path), logging_file=logs, workflow_type=WORKFLOWS[name], bundle_root=str(root))
+    try:
+        wrong = workflow.check_properties()
+    except (AttributeError, TypeError, KeyError) as error:
+        msg = f"MONAI's check of the properties breaks on {path.name}: {error} (handlers are dicts behind a reference)"
+        raise Defect(msg) from error
+    refuse([f"{path.name}: missing or under a wrong name: {', '.join(wrong)}"] if wrong else [])
+    return str(len(workflow.properties))
+
+
+def check_shapes(root: Path) -> str:
+    """The network takes and gives what the metadata says (MONAI's own ``verify_net_in_out``)."""
+    meta, config = str(root / "configs" / "metadata.json"), str(named_config(root, "inference"))
+    verify_net_in_out("network_def", meta, config, device="cpu", bundle_root=str(root))
+    formats = metadata(root)["network_data_format"]
+    names = [*formats["inputs"]], [*formats["outputs"]]
+    if names != (["image"], ["pred"]):
+        msg = f"expected one input 'image' and one output 'pred', got {names[0]} and {names[1]}"
+        raise Defect(msg)
+    return " -> ".join(str(io["num_channels"]) for io in (formats["inputs"]["image"], formats["outputs"]["pred"]))
+
+
+def load_network(root: Path) -> nn.Module:
+    """``network_def`` of the inference config with the weights of ``models/model.pt``, which must fit exactly."""
+    parser = ConfigParser(config=read_config([named_config(root, "inference")]))
+    parser["bundle_root"] = str(root)
+    network = parser.get_parsed_content("network_def")
+    weights = torch.load(root / "models" / "model.pt", map_location="cpu", weights_only=True)
+    try:
+        network.load_state_dict(weights)
+    except (AttributeError, RuntimeError, TypeError) as error:
+        msg = f"expected models/model.pt to be the flat state dict of network_def: {' '.join(str(error).split())[:300]}"
+        raise Defect(msg) from error
+    return network.eval()
+
+
+def example_input(root: Path) -> Tensor:
+    """Two random images of the shape and value range in the metadata."""
+    image = metadata(root)["network_data_format"]["inputs"]["image"]
+    low, high = image["value_range"]
+    noise = torch.rand((2, image["num_channels"], *image["spatial_shape"]), generator=torch.Generator().manual_seed(0))
+    return low + (high - low) * noise
+
+
+def check_torchscript(root: Path) -> str:
+    """The weights export by ``ckpt_export``, and the exported network gives what the eager one gives."""
+    network, image = load_network(root), example_input(root)
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        exported = str(Path(folder) / "model.ts")
+        meta, config = str(root / "configs" / "metadata.json"), str(named_config(root, "inference"))
+        ckpt_export("network_def", exported, str(root / "models" / "model.pt"), meta, config, bundle_root=str(root))
+        difference = (torch.jit.load(exported)(image) - network(image)).abs().max().item()
+    if not difference <= TOLERANCE:
+        msg = f"expected the TorchScript network to give what the eager one gives, got {difference:.3g} apart"
+        raise Defect(msg)
+    return f"largest difference {difference:.2g}"
+
+
+Check = tuple[str, Callable[[], str]]
+
+
+def checks(root: Path) -> list[Check]:
+    """All checks of a bundle, by title; those of the configs are one each."""
+    fixed: list[Check] = [
+        ("necessary and preferred files", partial(check_files, root)),
+        ("large files", partial(check_large_files, root)),
+        ("documents", partial(check_documents, root)),
+        ("metadata by the schema", partial(check_schema, root)),
+        ("version in the changelog", partial(check_version, root)),
+        ("pins of metadata and requirements", partial(check_requirements, root)),
+        ("imports are pinned", partial(check_imports, root)),
+    ]
+    workflows: list[Check] = [(f"properties of {name}", partial(check_properties, root, name)) for name in WORKFLOWS]
+    network: list[Check] = [
+        ("network takes and gives what it says", partial(check_shapes, root)),
+        ("TorchScript export", partial(check_torchscript, root)),
+    ]
+    return [*fixed, *config_checks(root), *workflows, *network]
+
+
+def config_checks(root: Path) -> list[Check]:
+    """One check for each config, or one that says why the configs cannot be listed."""
+    try:
+        chains = config_chains(root)
+    except (Defect, OSError) as error:
+        return [("configs", partial(refuse_text, str(error)))]
+    return [(" + ".join(path.name for path in files), partial(check_config, root, files)) for files in chains]
+
+
+def refuse_text(text: str) -> str:
+    """A check that fails."""
+    raise Defect(text)
+
+
+def run_check(check: Callable[[], str], verbose: bool) -> tuple[bool, str]:
+    """Run a check with MONAI's output held back; whether it passed, and what to say.
+
+    Any exception is a failure of the bundle: the code that raises is the bundle's own, or MONAI's over its configs.
+    """
+    chatter = io.StringIO()
+    try:
+        with redirect_stdout(chatter), redirect_stderr(chatter):
+            return True, check()
+    except Defect as defect:
+        return False, str(defect)
+    except Exception as error:
+        details = "\n" + traceback.format_exc() + chatter.getvalue() if verbose else ""
+        return False, f"{type(error).__name__}: {' '.join(str(error).split())[:500]}{details}"
+
+
+def verify(root: Path, verbose: bool = False) -> int:
+    """Run every check, print a line for each, and return how many failed."""
+    failures = 0
+    for title, check in checks(root):
+        passed, detail = run_check(check, verbose)
+        failures += not passed
+        print(f"{'ok  ' if passed else 'FAIL'}  {title}: {detail}", flush=True)
+    return failures
+
+
+def main() -> int:
+    """Command line; the exit code is 1 when a check failed."""
+    parser = argparse.ArgumentParser(description="Check a MONAI bundle offline, as the model zoo does.")
+    parser.add_argument("root", nargs="?", type=Path, default=Path(__file__).parents[1], help="folder of the bundle")
+    parser.add_argument("--verbose", action="store_true", help="show tracebacks and what MONAI printed")
+    arguments = parser.parse_args()
+    root = arguments.root.resolve()
+    sys.path.insert(0, str(root))
+    logging.disable(logging.WARNING)
+    failures = verify(root, arguments.verbose)
+    print(f"{failures} checks failed" if failures else "the bundle is in order")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
