@@ -67,7 +67,7 @@ class _PlainRecord(logging.LogRecord):
 def report_plainly() -> None:
     """From now on an uncaught :class:`InputError` prints ``error: <message>`` to stderr; the exit code stays 1.
 
-    This also holds for one inside another exception's chain, or raised in a ``DataLoader`` worker. Other exceptions keep
+    This also holds for one inside another exception's chain, or raised in a ``DataLoader`` worker. Others keep
     their traceback. The first item of ``initialize`` in the configurations.
     """
     sys.excepthook = _excepthook

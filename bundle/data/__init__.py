@@ -1,0 +1,49 @@
+"""Data in and out: lists of joints and their files, results, and montages of both."""
+
+from __future__ import annotations
+
+from bundle.data.joints import (
+    Audit,
+    audit,
+    joint_items,
+    phantom_items,
+    read_datalist,
+    split_by_joint,
+    training_and_validation,
+)
+from bundle.data.montage import joint_row, montage, montage_image
+from bundle.data.reading import read_joint, read_mask, read_radiograph
+from bundle.data.writing import (
+    claim_output,
+    fingerprint,
+    replacing,
+    write_bytes,
+    write_image,
+    write_layer_images,
+    write_layers,
+    write_masks,
+)
+
+__all__ = [
+    "Audit",
+    "audit",
+    "claim_output",
+    "fingerprint",
+    "joint_items",
+    "joint_row",
+    "montage",
+    "montage_image",
+    "phantom_items",
+    "read_datalist",
+    "read_joint",
+    "read_mask",
+    "read_radiograph",
+    "replacing",
+    "split_by_joint",
+    "training_and_validation",
+    "write_bytes",
+    "write_image",
+    "write_layer_images",
+    "write_layers",
+    "write_masks",
+]

@@ -1,0 +1,391 @@
+"""Lists of joints: the public layout, a user's own data, and phantoms; their audit and their split by joint.
+
+A data set is a folder that holds lists (JSON) and, anywhere below it, the files that they name::
+
+    [{"image": "case/00054_L_13/1.jpg", "lower": "case/00054_L_13/1_mask_lower.bmp",
+      "upper": "case/00054_L_13/1_mask_upper.bmp"}, ...]
+
+Paths are relative to the folder. The image's folder is its joint; ``<id>_<L|R>_<finger code>`` tells side and finger.
+Two keys are optional: ``joint`` names the joint where the folders do not, ``spacing`` is the pixel's size in mm.
+Other keys are ignored.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from tqdm import tqdm
+
+from bundle.data.reading import read_joint
+from bundle.errors import InputError
+from bundle.motion import SPACING
+from bundle.phantom import draw_parameters
+
+Item = dict[str, Any]
+"""One joint: ``name, joint, finger, side, spacing``, and the paths ``image, lower, upper`` or a phantom's ``seed``."""
+
+FINGERS = {"2": "small", "5": "ring", "8": "middle", "11": "index", "13": "thumb"}
+SIDES = {"L": "left", "R": "right"}
+UNKNOWN = "unknown"
+OVERLAP_PIXELS = 20
+"""Common mask pixels from which on a joint counts as overlapping, as in the public lists."""
+SEEDS_PER_RUN = 1_000_000
+"""Phantoms of one run's seed, so that different seeds never share a phantom."""
+
+_FILES = ("image", "lower", "upper")
+_JOINT_NAME = re.compile(r".+_(?P<side>[LR])_(?P<finger>\d+)")
+_log = logging.getLogger("bundle.data")
+
+
+@dataclass
+class Audit:
+    """What an audit found.
+
+    Attributes:
+        accepted: the usable items, each with ``overlapping`` (bool) added.
+        rejected: name and reason of the others.
+    """
+
+    accepted: list[Item] = field(default_factory=list)
+    rejected: list[tuple[str, str]] = field(default_factory=list)
+
+
+def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = SPACING) -> list[Item]:
+    """Read a list of joints. The files it names are not opened.
+
+    Args:
+        dataset_dir: root of the data set.
+        datalist: name of the list in ``dataset_dir``, with or without ``.json``.
+        spacing: mm per pixel of entries that do not state it.
+
+    Returns:
+        Items with a unique ``name`` (``<joint>_<file stem>``), ``joint``, ``finger``, ``side``, ``spacing`` and the
+        absolute paths ``image``, ``lower`` and ``upper``. Finger and side are "unknown" where the joint does not tell.
+
+    Raises:
+        InputError: the folder or the list is missing, the list is not a JSON list of such entries, or a path leaves
+            the folder.
+    """
+    root = _existing_folder(dataset_dir)
+    source = _existing_list(root, datalist)
+    entries = _entries(source)
+    paths = [{key: _path_below(root, entry[key], source, row) for key in _FILES} for row, entry in enumerate(entries)]
+    joints = _joint_names([path["image"].parent for path in paths], root)
+    names = _unique(
+        _safe(f"{entry.get('joint', joint)}_{_stem(path['image'])}")
+        for entry, joint, path in zip(entries, joints, paths, strict=True)
+    )
+    return [
+        {
+            "name": name,
+            **_identity(entry.get("joint", joint)),
+            "spacing": float(entry.get("spacing", spacing)),
+            **{key: str(value) for key, value in path.items()},
+        }
+        for entry, joint, path, name in zip(entries, joints, paths, names, strict=True)
+    ]
+
+
+def audit(items: Sequence[Item], *, strict: bool = False, size: int | None = 256) -> Audit:
+    """Read every item once, keep those that can be used and log the others with the reason.
+
+    Args:
+        items: with paths, as from :func:`read_datalist`.
+        strict: refuse the whole list when one item cannot be used.
+        size: expected height and width in pixels; None accepts any.
+
+    Raises:
+        InputError: no item can be used, or ``strict`` and not all can.
+    """
+    result = Audit()
+    for item in tqdm(items, desc="checking joints", unit="joint", mininterval=0.5):
+        try:
+            overlapping = is_overlapping(read_joint(item, size))
+        except InputError as error:
+            result.rejected.append((item["name"], str(error)))
+        else:
+            result.accepted.append({**item, "overlapping": overlapping})
+    _report(result, strict)
+    return result
+
+
+def is_overlapping(joint: Tensor) -> bool:
+    """Whether the masks of a joint (3, H, W) have at least 20 pixels in common, as the public lists count it."""
+    return int((joint[1] * joint[2]).sum()) >= OVERLAP_PIXELS
+
+
+def split_by_joint(items: Sequence[Item], validation_fraction: float, seed: int) -> tuple[list[Item], list[Item]]:
+    """Split into training and validation so that no joint is on both sides; the order of the items is kept.
+
+    Args:
+        items: each with ``joint``.
+        validation_fraction: share of the joints (not of the images), in (0, 1); at least one joint is on each side.
+        seed: the same seed and joints give the same split.
+
+    Raises:
+        InputError: fewer than two joints, or a fraction outside (0, 1).
+    """
+    if not 0.0 < validation_fraction < 1.0:
+        msg = f"expected a validation fraction between 0 and 1, got {validation_fraction}"
+        raise InputError(msg)
+    joints = sorted({item["joint"] for item in items})
+    if len(joints) < 2:
+        msg = (
+            f"expected at least two joints to split into training and validation, got {len(joints)} ({joints}): "
+            'keep each joint in its own folder or name it by "joint" in the list'
+        )
+        raise InputError(msg)
+    count = min(max(round(validation_fraction * len(joints)), 1), len(joints) - 1)
+    held_out = set(random.Random(seed).sample(joints, count))
+    return (
+        [item for item in items if item["joint"] not in held_out],
+        [item for item in items if item["joint"] in held_out],
+    )
+
+
+def training_and_validation(
+    dataset_dir: str | Path, datalist: str, *, validation_fraction: float = 0.2, seed: int = 0, spacing: float = SPACING
+) -> tuple[list[Item], list[Item]]:
+    """Items to train on and to validate on: of ``X_train`` and its partner ``X_test``, else a split by joint.
+
+    Arguments as in :func:`read_datalist` and :func:`split_by_joint`, which is used where there is no partner.
+
+    Raises:
+        InputError: as there, or a joint is in both lists.
+    """
+    items = read_datalist(dataset_dir, datalist, spacing=spacing)
+    partner = _partner(datalist)
+    if partner is None or _find_list(_existing_folder(dataset_dir), partner) is None:
+        return split_by_joint(items, validation_fraction, seed)
+    others = read_datalist(dataset_dir, partner, spacing=spacing)
+    shared = _folders(items) & _folders(others)
+    if shared:
+        msg = f"expected no joint in both {datalist} and {partner}, got {sorted(shared)}: take them out of one list"
+        raise InputError(msg)
+    return items, others
+
+
+def phantom_items(count: int, seed: int) -> list[Item]:
+    """Items of ``count`` phantoms with the seeds from ``seed * SEEDS_PER_RUN`` on; each is a joint of its own.
+
+    Besides ``name, joint, finger, side, spacing`` an item holds the phantom's ``seed`` and ``jsw_mm``,
+    and is ``overlapping`` where the latter is negative.
+
+    Raises:
+        InputError: a count below 1 or above ``SEEDS_PER_RUN``, or a negative seed.
+    """
+    if not 1 <= count <= SEEDS_PER_RUN or seed < 0:
+        msg = f"expected 1 to {SEEDS_PER_RUN} phantoms and a seed of at least 0, got {count} and {seed}"
+        raise InputError(msg)
+    return [_phantom_item(seed * SEEDS_PER_RUN + index) for index in range(count)]
+
+
+def joint_items(
+    dataset_dir: str,
+    datalist: str,
+    role: str = "all",
+    *,
+    phantoms: int = 64,
+    validation_fraction: float = 0.2,
+    seed: int = 0,
+    strict: bool = False,
+    size: int | None = 256,
+    spacing: float = SPACING,
+) -> list[Item]:
+    """The audited items of a configuration: of a data set, or phantoms where ``dataset_dir`` is empty.
+
+    Args:
+        dataset_dir: root of the data set; empty for phantoms.
+        datalist: name of the list; without meaning for phantoms.
+        role: "training" or "validation" (:func:`training_and_validation`), or "all" of the list.
+        phantoms: how many phantoms there are in all; those for validation are a part of them.
+        validation_fraction: share of the joints for validation (:func:`split_by_joint`).
+        seed: of the split and of the phantoms.
+        strict: whether one unusable item refuses the list (:func:`audit`).
+        size: expected height and width in pixels; None accepts any.
+        spacing: mm per pixel of entries that do not state it.
+
+    Raises:
+        InputError: see the functions named above, or an unknown role.
+    """
+    if role not in ("training", "validation", "all"):
+        msg = f'expected the role "training", "validation" or "all", got "{role}"'
+        raise InputError(msg)
+    if not dataset_dir:
+        items = phantom_items(phantoms, seed)
+        sides = (items, items) if role == "all" else split_by_joint(items, validation_fraction, seed)
+        return sides[role == "validation"]
+    if role == "all":
+        items = read_datalist(dataset_dir, datalist, spacing=spacing)
+    else:
+        sides = training_and_validation(
+            dataset_dir, datalist, validation_fraction=validation_fraction, seed=seed, spacing=spacing
+        )
+        items = sides[role == "validation"]
+    return audit(items, strict=strict, size=size).accepted
+
+
+def _existing_folder(dataset_dir: str | Path) -> Path:
+    root = Path(dataset_dir).expanduser()
+    if not root.is_dir():
+        msg = f"expected the folder of a data set, found none: {root}: correct dataset_dir"
+        raise InputError(msg)
+    return root.resolve()
+
+
+def _find_list(root: Path, datalist: str) -> Path | None:
+    return next((path for path in (root / datalist, root / f"{datalist}.json") if path.is_file()), None)
+
+
+def _existing_list(root: Path, datalist: str) -> Path:
+    source = _find_list(root, datalist)
+    if source is None:
+        there = ", ".join(_lists_in(root)) or "none"
+        msg = f"expected the list {datalist} in {root}, found none: set datalist to one that is there: {there}"
+        raise InputError(msg)
+    return source
+
+
+def _lists_in(root: Path) -> list[str]:
+    """Names of the files right in ``root`` that look like a JSON list."""
+    return sorted(path.name for path in root.iterdir() if path.suffix in ("", ".json") and _opens_a_list(path))
+
+
+def _opens_a_list(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(64).lstrip().startswith(b"[")
+    except OSError:
+        return False
+
+
+def _entries(source: Path) -> list[dict[str, Any]]:
+    try:
+        entries = json.loads(source.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        msg = f"expected a JSON list of joints, got a file that cannot be read as JSON ({error}): {source}"
+        raise InputError(msg) from error
+    if not isinstance(entries, list) or not entries:
+        got = "an empty list" if entries == [] else type(entries).__name__
+        msg = f"expected a JSON list of joints, got {got}: {source}: {_FORM}"
+        raise InputError(msg)
+    for row, entry in enumerate(entries):
+        fault = _fault(entry)
+        if fault:
+            msg = f"expected joints in the list, got {fault} in entry {row}: {source}: {_FORM}"
+            raise InputError(msg)
+    return entries
+
+
+_FORM = 'each entry is {"image": path, "lower": path, "upper": path}, paths relative to the folder of the list'
+
+
+def _fault(entry: Any) -> str | None:
+    if not isinstance(entry, dict):
+        return f"{type(entry).__name__} instead of an object"
+    for key in _FILES:
+        if not isinstance(entry.get(key), str) or not entry[key]:
+            return f'{entry.get(key)!r} as "{key}"'
+    if not isinstance(entry.get("joint", "given"), str) or not entry.get("joint", "given").strip():
+        return f'{entry["joint"]!r} as "joint", which is a name'
+    spacing = entry.get("spacing", SPACING)
+    if isinstance(spacing, bool) or not isinstance(spacing, (int, float)) or not 0.0 < spacing < 100.0:
+        return f'{spacing!r} as "spacing", which is in mm per pixel'
+    return None
+
+
+def _path_below(root: Path, given: str, source: Path, row: int) -> Path:
+    """The file that an entry names, with all links resolved; refuses one outside ``root``."""
+    try:
+        path = Path(os.path.realpath(root / given))
+        inside = not os.path.isabs(given) and path != root and path.is_relative_to(root)
+    except ValueError:  # a null byte or a lone surrogate
+        inside = False
+    if not inside:
+        msg = (
+            f"expected paths that stay below {root}, got {given!r} in entry {row}, which leaves it: {source}: "
+            "give paths relative to that folder and copy the files there"
+        )
+        raise InputError(msg)
+    return path
+
+
+def _joint_names(folders: Sequence[Path], root: Path) -> list[str]:
+    """The folders' own names; with those above them where different folders have the same name."""
+    same = Counter(folder.name for folder in set(folders))
+    return [
+        folder.name if same[folder.name] == 1 else "_".join(folder.relative_to(root).parts) or root.name
+        for folder in folders
+    ]
+
+
+def _identity(joint: str) -> dict[str, str]:
+    match = _JOINT_NAME.fullmatch(joint)
+    finger, side = (match["finger"], match["side"]) if match else ("", "")
+    return {"joint": joint, "finger": FINGERS.get(finger, UNKNOWN), "side": SIDES.get(side, UNKNOWN)}
+
+
+def _stem(path: Path) -> str:
+    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE) if ".nii" in path.name.lower() else path.stem
+
+
+def _safe(name: str) -> str:
+    """A name that can be that of a file."""
+    return re.sub(r"[^\w.-]", "_", name).lstrip(".")
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    """The names in order, later ones that were there before with a number from 2 on."""
+    taken: dict[str, None] = {}
+    for name in names:
+        fresh, number = name, 2
+        while fresh in taken:
+            fresh, number = f"{name}_{number}", number + 1
+        taken[fresh] = None
+    return list(taken)
+
+
+def _report(result: Audit, strict: bool) -> None:
+    total = len(result.accepted) + len(result.rejected)
+    summary = f"{total} joints checked, {len(result.accepted)} usable, {len(result.rejected)} rejected"
+    reasons = [f"rejected {name}: {reason}" for name, reason in result.rejected]
+    if not result.accepted or (strict and reasons):
+        expected = "every joint" if strict else "at least one joint"
+        raise InputError("\n".join([f"expected {expected} to be usable: {summary}", *reasons]))
+    for line in reasons:
+        _log.warning(line)
+    _log.log(logging.WARNING if reasons else logging.INFO, summary)
+
+
+def _partner(datalist: str) -> str | None:
+    match = re.fullmatch(r"(.*)_train((?:\.json)?)", datalist)
+    return f"{match[1]}_test{match[2]}" if match else None
+
+
+def _folders(items: Sequence[Item]) -> set[str]:
+    return {f"{item['joint']} ({os.path.dirname(item['image'])})" for item in items}
+
+
+def _phantom_item(seed: int) -> Item:
+    parameters = draw_parameters(seed)
+    name = f"phantom_{seed}"
+    return {
+        "name": name,
+        "joint": name,
+        "finger": parameters.finger,
+        "side": parameters.side,
+        "spacing": parameters.spacing,
+        "seed": seed,
+        "jsw_mm": parameters.jsw_mm,
+        "overlapping": parameters.jsw_mm < 0.0,
+    }

@@ -1,0 +1,235 @@
+"""Radiographs and bone masks from PNG, JPEG, BMP, TIFF and 2D NIfTI files, checked before they are used.
+
+A radiograph is intensity in [0, 1], linear in the absorbed fraction, bone bright. 8-bit grey files are divided by 255;
+a NIfTI or float TIFF file holds the intensity itself. 16-bit files are refused: their scale and their look-up table
+are not known. NIfTI arrays are in (x, y) order, as MONAI and nibabel have them, and are transposed to rows and columns.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from bundle.errors import InputError
+
+FULL_FRAME = 0.95
+"""Share of the frame from which on a mask counts as covering it."""
+GROSS_OVERLAP = 0.5
+"""Share of the smaller mask above which the common pixels mean that the masks are wrong."""
+GREY_TOLERANCE = 2
+"""Largest difference between the colour channels, of 255, of an image that counts as grey."""
+
+_CONVERT = "convert it to 8-bit grey, or to float NIfTI in [0, 1], linear in the absorbed fraction and bone bright"
+_BITS_PER_SAMPLE = 258  # TIFF tag
+
+
+def read_radiograph(path: str | Path) -> NDArray[np.float32]:
+    """Read the intensity of one radiograph.
+
+    Returns:
+        float32 array (H, W) in [0, 1].
+
+    Raises:
+        InputError: the file is unreadable, truncated, 16-bit, coloured, not two-dimensional, or its values are not
+            finite or not in [0, 1].
+    """
+    if _is_nifti(path):
+        return _in_unit_range(_read_nifti(path), path)
+    pixels, scale = _read_picture(path)
+    if scale > 255:
+        msg = f"expected an 8-bit radiograph, got a 16-bit one: {path}: {_CONVERT}"
+        raise InputError(msg)
+    return _in_unit_range(pixels / np.float32(scale), path)
+
+
+def read_mask(path: str | Path) -> NDArray[np.bool_]:
+    """Read one bone mask: pixels above half of the full scale (1, 255 or 65535) are bone.
+
+    A mask that went through JPEG, and so is no longer two-valued, is mended by the threshold.
+
+    Returns:
+        bool array (H, W), neither empty nor covering the frame.
+
+    Raises:
+        InputError: the file is unreadable, truncated or coloured, or the mask is empty, covers the frame, or has
+            values that are neither 0 and 1 nor 0 and full scale.
+    """
+    values, scale = (_read_nifti(path), 1.0) if _is_nifti(path) else _read_picture(path)
+    scale = max(scale, 255.0)
+    if not np.isfinite(values).all():
+        msg = f"expected finite values in a mask, got NaN or infinity: {path}: write the mask again as 0 and 1"
+        raise InputError(msg)
+    top = float(values.max())
+    full = 1.0 if top <= 1.0 else scale
+    if full / 2 >= top > 1.0:
+        msg = (
+            f"expected a mask of 0 and 1 or of 0 and {scale:g}, got values up to {top:g}: {path}: "
+            "write each bone's mask to its own file"
+        )
+        raise InputError(msg)
+    mask = values > full / 2
+    _check_area(mask, path)
+    return mask
+
+
+def read_joint(item: dict[str, Any], size: int | None = 256) -> Tensor:
+    """Read a joint: the radiograph and its two bone masks.
+
+    Args:
+        item: holds the paths ``image``, ``lower`` and ``upper``.
+        size: expected height and width in pixels; None accepts any.
+
+    Returns:
+        float32 tensor (3, H, W): intensity in [0, 1], mask of the lower bone, mask of the upper bone (0 or 1).
+
+    Raises:
+        InputError: a file cannot be used (:func:`read_radiograph`, :func:`read_mask`), the sizes differ from each other
+            or from ``size``, or the masks share more than half of the smaller one.
+    """
+    image = read_radiograph(item["image"])
+    if size is not None and image.shape != (size, size):
+        msg = (
+            f"expected a radiograph of {size} x {size} pixels, got {_shape(image)}: {item['image']}: "
+            "crop and resample it with its masks"
+        )
+        raise InputError(msg)
+    lower, upper = (_mask_of(item[bone], image, item["image"]) for bone in ("lower", "upper"))
+    _check_overlap(lower, upper, item)
+    return torch.from_numpy(np.stack([image, lower, upper]).astype(np.float32, copy=False))
+
+
+def _mask_of(path: str, image: NDArray[np.float32], image_path: str) -> NDArray[np.bool_]:
+    mask = read_mask(path)
+    if mask.shape != image.shape:
+        msg = (
+            f"expected a mask of {_shape(image)} pixels like its radiograph {image_path}, got {_shape(mask)}: {path}: "
+            "draw it on this radiograph"
+        )
+        raise InputError(msg)
+    return mask
+
+
+def _shape(array: NDArray[Any]) -> str:
+    return f"{array.shape[1]} x {array.shape[0]}"
+
+
+def _check_area(mask: NDArray[np.bool_], path: str | Path) -> None:
+    if not mask.any():
+        msg = f"expected the outline of a bone, got an empty mask: {path}: draw it or leave the entry out"
+        raise InputError(msg)
+    share = float(mask.mean())
+    if share >= FULL_FRAME:
+        msg = f"expected the outline of a bone, got a mask that covers {share:.0%} of the frame: {path}: draw it again"
+        raise InputError(msg)
+
+
+def _check_overlap(lower: NDArray[np.bool_], upper: NDArray[np.bool_], item: dict[str, Any]) -> None:
+    common = int((lower & upper).sum())
+    share = common / min(int(lower.sum()), int(upper.sum()))
+    if share > GROSS_OVERLAP:
+        msg = (
+            f"grossly wrong masks: expected at most {GROSS_OVERLAP:.0%} of the smaller bone in common, "
+            f"got {share:.0%} ({common} pixels): {item['lower']} and {item['upper']}: draw them again"
+        )
+        raise InputError(msg)
+
+
+def _in_unit_range(values: NDArray[np.float32], path: str | Path) -> NDArray[np.float32]:
+    if not np.isfinite(values).all():
+        count = int((~np.isfinite(values)).sum())
+        msg = f"expected finite intensities, got {count} NaN or infinite pixels: {path}: fill or crop them"
+        raise InputError(msg)
+    low, high = float(values.min()), float(values.max())
+    if low < -1e-6 or high > 1.0 + 1e-6:
+        msg = f"expected intensities in [0, 1], got {low:g} to {high:g}: {path}: {_CONVERT}"
+        raise InputError(msg)
+    return values.clip(0.0, 1.0)
+
+
+def _is_nifti(path: str | Path) -> bool:
+    return str(path).lower().endswith((".nii", ".nii.gz"))
+
+
+def _unreadable(path: str | Path, error: BaseException) -> InputError:
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"expected a file, found none: {path}")
+    reason = str(error) or type(error).__name__
+    if isinstance(error, UnidentifiedImageError):
+        reason = "neither PNG, JPEG, BMP, TIFF nor NIfTI"
+    return InputError(f"expected a readable image file, got one that cannot be read ({reason}): {path}: copy it again")
+
+
+def _read_nifti(path: str | Path) -> NDArray[np.float32]:
+    """Values of a 2D NIfTI file (trailing axes of length 1 are dropped), float32 (H, W)."""
+    try:
+        values = np.asarray(nib.load(path).dataobj, dtype=np.float32)  # type: ignore[attr-defined]
+    except Exception as error:  # a broken file raises about anything: zlib, header, value, OS errors
+        raise _unreadable(path, error) from error
+    shape = values.shape
+    if values.size == 0 or len(shape) < 2 or any(length != 1 for length in shape[2:]):
+        msg = f"expected one 2D image, got an array of shape {shape}: {path}: write one file per radiograph or mask"
+        raise InputError(msg)
+    return np.ascontiguousarray(values.reshape(shape[:2]).T)
+
+
+def _read_picture(path: str | Path) -> tuple[NDArray[np.float32], float]:
+    """Grey values of a PNG, JPEG, BMP or TIFF file, float32 (H, W), and the value of full scale."""
+    try:
+        data = Path(path).read_bytes()
+        with Image.open(io.BytesIO(data)) as picture:
+            frames, bits, format_ = getattr(picture, "n_frames", 1), _bits(picture, data), picture.format
+            picture.load()
+    except Exception as error:  # a broken file raises about anything: OS, syntax, struct and decompression errors
+        raise _unreadable(path, error) from error
+    if format_ == "JPEG" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+        raise _unreadable(path, EOFError("the JPEG is truncated: it has no end marker"))
+    if frames != 1:
+        msg = f"expected one image in the file, got {frames}: {path}: write one file per radiograph or mask"
+        raise InputError(msg)
+    return _grey(picture, bits, path)
+
+
+def _bits(picture: Image.Image, data: bytes) -> int:
+    """Bits per sample in the file: Pillow shortens 16-bit colour to 8 bit without a word."""
+    if picture.format == "PNG":
+        return data[24]
+    if picture.format == "TIFF":
+        return max(picture.tag_v2.get(_BITS_PER_SAMPLE, (1,)))  # type: ignore[attr-defined]
+    return 8
+
+
+def _grey(picture: Image.Image, bits: int, path: str | Path) -> tuple[NDArray[np.float32], float]:
+    """Grey values and full scale of a decoded picture; refuses colour, transparency and unknown modes."""
+    if picture.mode == "F":
+        return np.asarray(picture, dtype=np.float32), 1.0
+    if picture.mode.startswith("I"):
+        return np.asarray(picture, dtype=np.float32), 65535.0
+    if picture.mode in ("1", "L") and bits <= 8:
+        return np.asarray(picture.convert("L"), dtype=np.float32), 255.0
+    if picture.mode not in ("P", "PA", "LA", "RGB", "RGBA") or bits > 8:
+        msg = f"expected an 8-bit grey image, got {bits}-bit samples in mode {picture.mode}: {path}: {_CONVERT}"
+        raise InputError(msg)
+    return _equal_channels(np.asarray(picture.convert("RGBA")), path), 255.0
+
+
+def _equal_channels(pixels: NDArray[np.uint8], path: str | Path) -> NDArray[np.float32]:
+    colours, alpha = pixels[..., :3].astype(np.int16), pixels[..., 3]
+    difference = int((colours.max(axis=-1) - colours.min(axis=-1)).max())
+    if difference > GREY_TOLERANCE:
+        msg = (
+            f"expected a grey image, got a colour image (channels differ by up to {difference} of 255): "
+            f"{path}: {_CONVERT}"
+        )
+        raise InputError(msg)
+    if int(alpha.min()) < 255:
+        msg = f"expected an opaque image, got one with transparent pixels: {path}: remove its alpha channel"
+        raise InputError(msg)
+    return colours.sum(axis=-1).astype(np.float32) / np.float32(3.0)

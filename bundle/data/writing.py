@@ -1,0 +1,199 @@
+"""Results on disk: layers, images and masks, each file whole or not at all, and folders that belong to one run."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from bundle.errors import InputError
+
+MARKER = "run.json"
+"""File that says which run's results a folder holds."""
+LAYER_NAMES = ("soft", "lower", "upper")
+PART = ".part"
+"""Ending of a file that is still being written."""
+
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full: free space or choose another output folder",
+    errno.EDQUOT: "the quota is used up: free space or choose another output folder",
+    errno.EACCES: "no permission to write: choose another output folder or change its rights",
+    errno.EPERM: "no permission to write: choose another output folder or change its rights",
+    errno.EROFS: "the file system is read-only: choose another output folder",
+    errno.EEXIST: "a file is in the way: choose another output folder",
+    errno.ENOTDIR: "a file is in the way: choose another output folder",
+}
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` to write to; it takes the place of ``path`` when the block succeeds.
+
+    A block that fails or is killed leaves ``path`` as it was. The way to write a checkpoint::
+
+        with replacing(path) as temporary:
+            torch.save(state, temporary)
+
+    Raises:
+        InputError: the operating system refused (no permission, disk full): it names the folder and what to do. Also
+            when ``torch.save`` hides that refusal in a ``RuntimeError``.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PART}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if _is_refusal(error):
+            raise _not_written(path, error) from error
+        raise
+
+
+def _is_refusal(error: BaseException) -> bool:
+    return isinstance(error, OSError) or (isinstance(error, RuntimeError) and "PytorchStreamWriter" in str(error))
+
+
+def _not_written(path: Path, error: BaseException) -> InputError:
+    remedy = _REMEDIES.get(getattr(error, "errno", None) or 0, "check the space left and the rights of that folder")
+    return InputError(f"could not write {path.name} in {path.parent.absolute()} ({error}): {remedy}")
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file whole or not at all; raises as :func:`replacing`."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_layers(path: str | Path, layers: Tensor | NDArray[Any], spacing: float) -> None:
+    """Write layers as a float32 NIfTI-1 file.
+
+    The array on disk has the shape (W, H, 1, C), x first and the layers last: nibabel reads it so, MONAI's
+    ``LoadImage`` and ``EnsureChannelFirst`` give (C, W, H, 1), and viewers show C volumes of one slice. The affine is
+    ``diag(-spacing, -spacing, 1, 1)`` in mm: in a viewer's axial plane x runs to the right and y down.
+
+    Args:
+        path: ends with ``.nii.gz``.
+        layers: (C, H, W), finite.
+        spacing: mm per pixel.
+
+    Raises:
+        InputError: the file cannot be written.
+        ValueError: values that are not finite, or another shape or ending.
+    """
+    values = _finite(layers, 3)
+    if not str(path).endswith(".nii.gz"):
+        msg = f"expected a path ending with .nii.gz, got {path}"
+        raise ValueError(msg)
+    image = nib.Nifti1Image(values.transpose(2, 1, 0)[:, :, None, :], np.diag([-spacing, -spacing, 1.0, 1.0]))
+    image.header.set_xyzt_units("mm")
+    write_bytes(path, gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
+
+
+def write_image(path: str | Path, image: Tensor | NDArray[Any]) -> None:
+    """Write an intensity image (1, H, W) or (H, W) in [0, 1] as an 8-bit grey PNG; raises as :func:`write_layers`."""
+    values = _finite(image, 2)
+    write_png(path, np.rint(values.clip(0.0, 1.0) * 255.0).astype(np.uint8))
+
+
+def write_png(path: str | Path, pixels: NDArray[np.uint8]) -> None:
+    """Write grey (H, W) or colour (H, W, 3) pixels as a PNG; raises :class:`InputError` as :func:`replacing`."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    write_bytes(path, buffer.getvalue())
+
+
+def write_layer_images(folder: str | Path, name: str, layers: Tensor | NDArray[Any]) -> None:
+    """Write layers (3, H, W) as ``<name>_soft.png``, ``<name>_lower.png`` and ``<name>_upper.png``, 8-bit."""
+    for layer, layer_name in zip(_finite(layers, 3), LAYER_NAMES, strict=True):
+        write_image(Path(folder) / f"{name}_{layer_name}.png", layer)
+
+
+def write_masks(folder: str | Path, name: str, masks: Tensor | NDArray[Any]) -> None:
+    """Write masks (2, H, W), above one half is bone, as ``<name>_mask_lower.png`` and ``<name>_mask_upper.png``."""
+    for mask, bone in zip(_finite(masks, 3), LAYER_NAMES[1:], strict=True):
+        write_png(Path(folder) / f"{name}_mask_{bone}.png", (mask > 0.5).astype(np.uint8) * np.uint8(255))
+
+
+def _finite(values: Tensor | NDArray[Any], dimensions: int) -> NDArray[np.float32]:
+    """float32 array of ``dimensions`` axes (leading axes of length 1 dropped), refused when not finite."""
+    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    while array.ndim > dimensions and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim != dimensions:
+        msg = f"expected an array of {dimensions} axes, got shape {array.shape}"
+        raise ValueError(msg)
+    if not np.isfinite(array).all():
+        msg = f"expected finite values to write, got {int((~np.isfinite(array)).sum())} that are NaN or infinite"
+        raise ValueError(msg)
+    return array.astype(np.float32)
+
+
+def fingerprint(settings: Mapping[str, Any]) -> str:
+    """The settings of a run as text: equal for equal settings, whatever their order; readable in the marker file."""
+    return json.dumps(settings, sort_keys=True, default=str)
+
+
+def claim_output(folder: str | Path, run: str) -> Path:
+    """Make ``folder`` the output of ``run``, or refuse before anything is computed.
+
+    A folder that is new, empty or already this run's is accepted, so that a run can be continued or repeated. The
+    marker file ``run.json`` says whose it is; writing it also proves the right to write.
+
+    Args:
+        folder: created with its parents where it does not exist.
+        run: fingerprint of the run (:func:`fingerprint`).
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: the folder holds something else, is a file, or cannot be created or written to.
+    """
+    folder = Path(folder)
+    marker = folder / MARKER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        names = [name for name in os.listdir(folder) if not name.endswith(PART)]
+    except OSError as error:
+        raise _not_written(marker, error) from error
+    if names:
+        _check_marker(marker, run)
+    write_bytes(marker, json.dumps({"run": run}, indent=1).encode())
+    return folder
+
+
+def _check_marker(marker: Path, run: str) -> None:
+    try:
+        found = json.loads(marker.read_bytes())["run"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise _not_ours(marker, f"one with other files and no readable {MARKER}") from None
+    if found != run:
+        raise _not_ours(marker, f"the results of another run{_changed_settings(found, run)}")
+
+
+def _not_ours(marker: Path, got: str) -> InputError:
+    remedy = "choose another output folder or delete this one"
+    return InputError(f"expected a new or empty output folder, got {got}: {marker.parent.absolute()}: {remedy}")
+
+
+def _changed_settings(found: str, run: str) -> str:
+    """Which settings differ, for the message; empty where the fingerprints are not settings."""
+    try:
+        old, new = json.loads(found), json.loads(run)
+        keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    except (ValueError, TypeError, AttributeError):
+        return ""
+    return f" ({', '.join(f'{key} was {old.get(key)!r}, is {new.get(key)!r}' for key in keys)})"
