@@ -9,7 +9,7 @@ NORMAL_JSW = 1.75
 """Normal joint space width of a metacarpophalangeal joint in mm."""
 
 
-def joint_space_width(masks: Tensor, spacing: float, window: float = 1 / 3) -> Tensor:
+def joint_space_width(masks: Tensor, spacing: float | Tensor, window: float = 1 / 3) -> Tensor:
     """Mean vertical gap between the bones over the central part of the columns that both have, in mm.
 
     In each column the edge of a bone is where the area of its mask says it is, so soft masks are measured to a fraction
@@ -17,7 +17,7 @@ def joint_space_width(masks: Tensor, spacing: float, window: float = 1 / 3) -> T
 
     Args:
         masks: (B, 2, H, W), lower and upper bone, in [0, 1].
-        spacing: mm per pixel.
+        spacing: mm per pixel, one for all or (B,).
         window: central part of the common columns that is averaged, in (0, 1].
 
     Returns:

@@ -110,7 +110,7 @@ class MotionRange:
 
 
 def move(
-    layers: Tensor, masks: Tensor, motion: RigidMotion, spacing: float = SPACING, mode: str = "bilinear"
+    layers: Tensor, masks: Tensor, motion: RigidMotion, spacing: float | Tensor = SPACING, mode: str = "bilinear"
 ) -> tuple[Tensor, Tensor]:
     """Move the bone layers with their masks: ``A' = f_s(A, t)`` and ``M' = f_s(M, t)`` (Eq. 5-6).
 
@@ -121,7 +121,7 @@ def move(
         layers: (B, 3, H, W), soft tissue, lower bone, upper bone.
         masks: (B, 2, H, W), lower and upper.
         motion: of B samples.
-        spacing: mm per pixel.
+        spacing: mm per pixel, one for all or (B,).
         mode: of the layers, ``bilinear`` or ``bicubic`` (clipped to [0, 1]). Masks are bilinear: clipped bicubic masks
             would shift their edge by a hundredth of a pixel.
 
@@ -172,23 +172,25 @@ def _sample(bones: Tensor, grid: Tensor, mode: str) -> Tensor:
     return moved.reshape(-1, 2, *grid.shape[1:3]).to(bones.dtype)
 
 
-def sampling_grid(motion: RigidMotion, height: int, width: int, spacing: float) -> Tensor:
+def sampling_grid(motion: RigidMotion, height: int, width: int, spacing: float | Tensor) -> Tensor:
     """Where each pixel of the moved bones comes from, in pixels from the frame's centre: (B * 2, H, W, 2), x first."""
     like = motion.translation
-    x = (torch.arange(width).to(like) - (width - 1) / 2) * spacing
-    y = (torch.arange(height).to(like) - (height - 1) / 2) * spacing
-    target = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(1, 1, height, width, 2)
+    pixel = torch.as_tensor(spacing).to(like).reshape(-1, 1, 1)
     shape = (-1, 2, 1, 1, 2)
-    offset = target - (motion.center + motion.translation).reshape(shape)
+    translation, center = (motion.translation / pixel).reshape(shape), (motion.center / pixel).reshape(shape)
+    x = torch.arange(width).to(like) - (width - 1) / 2
+    y = torch.arange(height).to(like) - (height - 1) / 2
+    target = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(1, 1, height, width, 2)
+    offset = target - (center + translation)
     angle = torch.deg2rad(motion.rotation).reshape(-1, 2, 1, 1)
     cosine, sine = angle.cos(), angle.sin()
     turned = torch.stack(
         [cosine * offset[..., 0] + sine * offset[..., 1], cosine * offset[..., 1] - sine * offset[..., 0]], dim=-1
     )
-    return ((turned + motion.center.reshape(shape)) / spacing).flatten(0, 1)
+    return (turned + center).flatten(0, 1)
 
 
-def _check(layers: Tensor, masks: Tensor, motion: RigidMotion, spacing: float) -> None:
+def _check(layers: Tensor, masks: Tensor, motion: RigidMotion, spacing: float | Tensor) -> None:
     batch, _, height, width = layers.shape
     if tuple(masks.shape) != (batch, 2, height, width) or layers.shape[1] != 3:
         msg = f"expected layers (B, 3, H, W) and masks (B, 2, H, W), got {tuple(layers.shape)} and {tuple(masks.shape)}"
@@ -196,6 +198,6 @@ def _check(layers: Tensor, masks: Tensor, motion: RigidMotion, spacing: float) -
     if motion.rotation.shape[0] != batch:
         msg = f"expected the motion of {batch} samples, got {motion.rotation.shape[0]}"
         raise ValueError(msg)
-    if not spacing > 0:
+    if not bool((torch.as_tensor(spacing) > 0).all()):
         msg = f"expected a spacing above 0 mm per pixel, got {spacing}"
         raise ValueError(msg)

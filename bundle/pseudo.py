@@ -25,7 +25,7 @@ class OverlapMaker(Protocol):
     """Makes pseudo-overlap images from separated joints: layers (B, 3, H, W) and masks (B, 2, H, W)."""
 
     def __call__(
-        self, layers: Tensor, masks: Tensor, motion: RigidMotion, spacing: float, seeds: Sequence[int]
+        self, layers: Tensor, masks: Tensor, motion: RigidMotion, spacing: float | Tensor, seeds: Sequence[int]
     ) -> SyntheticJoints:
         """Move the bones of B joints by ``motion`` and compose radiographs; ``spacing`` in mm per pixel."""
 
@@ -52,7 +52,7 @@ class OverlapRange:
             msg = f"expected jsw as (lowest, highest) in mm, got {self.jsw}"
             raise ValueError(msg)
 
-    def draw(self, masks: Tensor, spacing: float, random: np.random.RandomState) -> RigidMotion:
+    def draw(self, masks: Tensor, spacing: float | Tensor, random: np.random.RandomState) -> RigidMotion:
         """Draw motions that bring joints with these masks (B, 2, H, W) to a JSW in the range, before rotation."""
         count = masks.shape[0]
         now = torch.nan_to_num(joint_space_width(masks, spacing)).cpu()
@@ -66,14 +66,14 @@ class OverlapRange:
 
 
 def compose_layers(
-    layers: Tensor, masks: Tensor, motion: RigidMotion, spacing: float, seeds: Sequence[int]
+    layers: Tensor, masks: Tensor, motion: RigidMotion, spacing: float | Tensor, seeds: Sequence[int]
 ) -> SyntheticJoints:
     """Push the bones into each other in layer space, where the composition and its layers are exact."""
     return synthesize(layers, masks, motion, spacing, seeds)
 
 
 def compose_published(
-    layers: Tensor, masks: Tensor, motion: RigidMotion, spacing: float, seeds: Sequence[int]
+    layers: Tensor, masks: Tensor, motion: RigidMotion, spacing: float | Tensor, seeds: Sequence[int]
 ) -> SyntheticJoints:
     """The paper's pseudo-image: ``1 - k prod(1 - B_i)`` on the bones, the filled soft tissue around them (Eq. 10).
 

@@ -38,7 +38,7 @@ def synthesize(
     layers: Tensor,
     masks: Tensor,
     motion: RigidMotion,
-    spacing: float,
+    spacing: float | Tensor,
     seeds: Sequence[int],
     mode: str = "bicubic",
 ) -> SyntheticJoints:
@@ -48,7 +48,7 @@ def synthesize(
         layers: separated joints, (B, 3, H, W).
         masks: bone masks, (B, 2, H, W).
         motion: of B joints; without motion the image is ``reconstruct(layers)``.
-        spacing: mm per pixel.
+        spacing: mm per pixel, one for all or (B,).
         seeds: of the grain, one a joint.
         mode: interpolation of :func:`bundle.motion.move`.
 

@@ -1,0 +1,43 @@
+"""MONAI transforms over the rooms of the project: array transforms and their dictionary versions (``...d``)."""
+
+from bundle.transforms.array import (
+    PseudoOverlap,
+    RandPseudoOverlap,
+    RandShiftBones,
+    RandSynthesizeJointSpace,
+    Reconstruct,
+    SeparateLayers,
+    ShiftBones,
+    SynthesizeJointSpace,
+)
+from bundle.transforms.dictionary import (
+    LoadJointd,
+    PseudoOverlapd,
+    RandPseudoOverlapd,
+    RandShiftBonesd,
+    RandSynthesizeJointSpaced,
+    Reconstructd,
+    SeparateLayersd,
+    ShiftBonesd,
+    SynthesizeJointSpaced,
+)
+
+__all__ = [
+    "LoadJointd",
+    "PseudoOverlap",
+    "PseudoOverlapd",
+    "RandPseudoOverlap",
+    "RandPseudoOverlapd",
+    "RandShiftBones",
+    "RandShiftBonesd",
+    "RandSynthesizeJointSpace",
+    "RandSynthesizeJointSpaced",
+    "Reconstruct",
+    "Reconstructd",
+    "SeparateLayers",
+    "SeparateLayersd",
+    "ShiftBones",
+    "ShiftBonesd",
+    "SynthesizeJointSpace",
+    "SynthesizeJointSpaced",
+]

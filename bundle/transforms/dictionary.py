@@ -1,0 +1,377 @@
+"""Dictionary transforms over the joints of a data list.
+
+Keys of a joint: ``image`` (3, H, W) radiograph and masks; ``label`` (3, H, W) its layers; ``truth`` (1,) 1 where the
+label is true and 0 where it is only the weight-free separation; ``source`` (3, H, W) the joint that a pseudo-image was
+made of; ``spacing`` (1,) in mm per pixel. What a synthetic joint was made with stands under ``motion`` (JSON) and ``grain_seed``.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, RandomizableTransform, Transform
+from monai.utils import ensure_tuple_rep
+from monai.utils.enums import TransformBackends
+from torch import Tensor
+
+from bundle.data.reading import read_joint
+from bundle.masks import continue_to_border
+from bundle.motion import MotionRange, RigidMotion
+from bundle.phantom import draw_parameters, render
+from bundle.pseudo import OverlapMaker, OverlapRange, compose_layers
+from bundle.radiograph import reconstruct
+from bundle.transforms.array import (
+    RandPseudoOverlap,
+    RandShiftBones,
+    RandSynthesizeJointSpace,
+    Reconstruct,
+    SeparateLayers,
+    ShiftBones,
+    SynthesizeJointSpace,
+)
+
+Sample = dict[Hashable, Any]
+
+
+class LoadJointd(Transform):
+    """Load an item of a data list: read its files, or render the phantom of its seed.
+
+    Adds ``image``, ``label``, ``truth`` and ``spacing`` as described at the top; the label of a file is all zero. Masks
+    are continued to the border that their bone crosses.
+
+    Args:
+        size: expected height and width in pixels; None accepts any.
+
+    Raises:
+        InputError: a file cannot be used.
+    """
+
+    backend = [TransformBackends.TORCH]
+
+    def __init__(self, size: int | None = 256) -> None:
+        self.size = size
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
+        """Load one item."""
+        sample = dict(data)
+        loaded = self._render(sample) if "seed" in sample else self._read(sample)
+        sample.update(loaded, spacing=torch.tensor([float(sample["spacing"])]))
+        return sample
+
+    def _render(self, item: Sample) -> Sample:
+        phantom = render(draw_parameters(item["seed"], size=self.size or 256, spacing=item["spacing"]))
+        image = torch.cat([phantom.image, phantom.masks])
+        return {"image": image, "label": phantom.layers, "truth": torch.ones(1)}
+
+    def _read(self, item: Sample) -> Sample:
+        joint = read_joint(item, self.size)
+        image = torch.cat([joint[:1], continue_to_border(joint[1:])])
+        return {"image": image, "label": torch.zeros_like(image), "truth": torch.zeros(1)}
+
+
+class SeparateLayersd(MapTransform):
+    """Separate without weights, for the samples whose layers are not known.
+
+    Args:
+        keys: images (3, H, W).
+        label_key: where the layers go.
+        truth_key: samples with a 1 there keep their label.
+        allow_missing_keys: do not raise when a key is missing.
+    """
+
+    backend = SeparateLayers.backend
+
+    def __init__(
+        self,
+        keys: KeysCollection = "image",
+        label_key: str = "label",
+        truth_key: str = "truth",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.label_key = label_key
+        self.truth_key = truth_key
+        self.separate = SeparateLayers()
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
+        """Separate one sample."""
+        sample = dict(data)
+        for key in self.key_iterator(sample):
+            if float(sample.get(self.truth_key, 0.0)) == 0.0:
+                sample[self.label_key] = self.separate(sample[key])
+        return sample
+
+
+class Reconstructd(MapTransform):
+    """Compose layers into radiographs, Eq. 4.
+
+    Args:
+        keys: layers (C, H, W).
+        output_postfix: the radiograph of ``key`` goes to ``<key>_<output_postfix>``.
+        allow_missing_keys: do not raise when a key is missing.
+    """
+
+    backend = Reconstruct.backend
+
+    def __init__(
+        self, keys: KeysCollection, output_postfix: str = "radiograph", allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.output_postfix = output_postfix
+        self.reconstruct = Reconstruct()
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
+        """Compose one sample."""
+        sample = dict(data)
+        for key in self.key_iterator(sample):
+            sample[f"{key}_{self.output_postfix}"] = self.reconstruct(sample[key])
+        return sample
+
+
+class _Jointd(MapTransform):
+    """Base of the transforms that remake joints: images under ``keys``, their layers under ``label_key``.
+
+    Args:
+        keys: images (3, H, W).
+        label_key: layers (3, H, W), one key for each of ``keys``.
+        allow_missing_keys: do not raise when a key is missing.
+    """
+
+    backend = [TransformBackends.TORCH]
+
+    def __init__(
+        self, keys: KeysCollection = "image", label_key: KeysCollection = "label", allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.label_key = ensure_tuple_rep(label_key, len(self.keys))
+
+    def _remake(self, sample: Sample, remake: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> Sample:
+        for key, label_key in self.key_iterator(sample, self.label_key):
+            sample[key], sample[label_key] = remake(sample[key], sample[label_key])
+        return sample
+
+    def _spacing(self, sample: Sample) -> float:
+        """The pixel spacing that travels with the sample, in mm."""
+        if "spacing" not in sample:
+            msg = f"expected the pixel spacing in mm under 'spacing', got a sample with {sorted(map(str, sample))}"
+            raise KeyError(msg)
+        return float(sample["spacing"])
+
+
+class ShiftBonesd(_Jointd):
+    """Move the bones by one given motion and compose the radiograph anew (Eq. 5-6 and 4).
+
+    Arguments as in :class:`_Jointd` and :class:`bundle.transforms.array.ShiftBones`.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "image",
+        label_key: KeysCollection = "label",
+        translation: Sequence[Sequence[float]] = ((0.0, 0.0), (0.0, 0.0)),
+        rotation: Sequence[float] = (0.0, 0.0),
+        center: Sequence[Sequence[float]] = ((0.0, 0.0), (0.0, 0.0)),
+        mode: str = "bicubic",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, label_key, allow_missing_keys)
+        self.shift = ShiftBones(translation, rotation, center, mode=mode)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
+        """Move the bones of one sample."""
+        sample = dict(data)
+        self.shift.spacing = self._spacing(sample)
+        sample = self._remake(sample, lambda image, layers: _composed(*self.shift(layers, image[1:])))
+        return {**sample, "motion": self.shift.motion.to_json()}
+
+
+class RandShiftBonesd(RandomizableTransform, _Jointd):
+    """Move the bones by a random motion and compose the radiograph anew; all keys move alike.
+
+    Arguments as in :class:`_Jointd` and :class:`bundle.transforms.array.RandShiftBones`.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "image",
+        label_key: KeysCollection = "label",
+        prob: float = 1.0,
+        x: float = MotionRange.x,
+        y: float = MotionRange.y,
+        rotation: float = MotionRange.rotation,
+        mode: str = "bicubic",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        _Jointd.__init__(self, keys, label_key, allow_missing_keys)
+        RandomizableTransform.__init__(self, prob)
+        self.shift = RandShiftBones(prob, x, y, rotation, mode=mode)
+
+    def set_random_state(
+        self, seed: int | None = None, state: np.random.RandomState | None = None
+    ) -> RandShiftBonesd:
+        """Seed the transform."""
+        super().set_random_state(seed, state)
+        self.shift.set_random_state(seed, state)
+        return self
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
+        """Move the bones of one sample."""
+        sample = dict(data)
+        self.shift.spacing = self._spacing(sample)
+        self.shift.randomize()
+        sample = self._remake(sample, lambda image, layers: _composed(*self.shift(layers, image[1:], randomize=False)))
+        return {**sample, "motion": self.shift.motion.to_json()}
+
+
+def _composed(layers: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.cat([reconstruct(layers), masks]), layers
+
+
+class SynthesizeJointSpaced(_Jointd):
+    """The same joint with its JSW changed by a given width (Eq. 13).
+
+    Arguments as in :class:`_Jointd` and :class:`bundle.transforms.array.SynthesizeJointSpace`.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "image",
+        label_key: KeysCollection = "label",
+        change: float = 0.0,
+        upper_share: float = 0.5,
+        seed: int = 0,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, label_key, allow_missing_keys)
+        self.synthesize = SynthesizeJointSpace(change, upper_share, seed)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
+        """Change the JSW of one sample."""
+        sample = dict(data)
+        self.synthesize.spacing = self._spacing(sample)
+        sample = self._remake(sample, self.synthesize)
+        return {**sample, "motion": self.synthesize.motion.to_json(), "grain_seed": self.synthesize.seed}
+
+
+class RandSynthesizeJointSpaced(RandomizableTransform, _Jointd):
+    """The same joint with its JSW changed at random; all keys change alike.
+
+    Arguments as in :class:`_Jointd` and :class:`bundle.transforms.array.RandSynthesizeJointSpace`.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "image",
+        label_key: KeysCollection = "label",
+        change: tuple[float, float] = (-1.0, 1.0),
+        prob: float = 1.0,
+        upper_share: float = 0.5,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        _Jointd.__init__(self, keys, label_key, allow_missing_keys)
+        RandomizableTransform.__init__(self, prob)
+        self.synthesize = RandSynthesizeJointSpace(change, prob, upper_share)
+
+    def set_random_state(
+        self, seed: int | None = None, state: np.random.RandomState | None = None
+    ) -> RandSynthesizeJointSpaced:
+        """Seed the transform."""
+        super().set_random_state(seed, state)
+        self.synthesize.set_random_state(seed, state)
+        return self
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
+        """Change the JSW of one sample."""
+        sample = dict(data)
+        self.synthesize.spacing = self._spacing(sample)
+        self.synthesize.randomize()
+        sample = self._remake(sample, lambda image, layers: self.synthesize(image, layers, randomize=False))
+        return {**sample, "motion": self.synthesize.motion.to_json(), "grain_seed": self.synthesize.seed}
+
+
+class RandPseudoOverlapd(RandomizableTransform, _Jointd):
+    """Push the bones of joints that do not overlap into each other; the label becomes true.
+
+    Samples whose ``overlapping`` is true are left alone. Every sample gets a ``source``: the joint before the push.
+
+    Args:
+        keys: images (3, H, W).
+        label_key: layers (3, H, W).
+        prob: of pushing a joint that does not overlap.
+        overlap: ranges of the closing motion.
+        maker: :func:`bundle.pseudo.compose_layers` or :func:`bundle.pseudo.compose_published` (Eq. 10).
+        allow_missing_keys: do not raise when a key is missing.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "image",
+        label_key: KeysCollection = "label",
+        prob: float = 1.0,
+        overlap: OverlapRange | None = None,
+        maker: OverlapMaker = compose_layers,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        _Jointd.__init__(self, keys, label_key, allow_missing_keys)
+        RandomizableTransform.__init__(self, prob)
+        self.push = RandPseudoOverlap(prob, overlap, maker)
+
+    def set_random_state(
+        self, seed: int | None = None, state: np.random.RandomState | None = None
+    ) -> RandPseudoOverlapd:
+        """Seed the transform."""
+        super().set_random_state(seed, state)
+        self.push.set_random_state(seed, state)
+        return self
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
+        """Push one sample."""
+        sample = dict(data)
+        first = self.first_key(sample)
+        if first == ():
+            return sample
+        sample["source"] = sample[first]
+        self.push.spacing = self._spacing(sample)
+        self.push.randomize(sample[first])
+        pushed = self.push.pushes and not sample.get("overlapping", False)
+        if pushed:
+            sample = self._remake(sample, lambda image, layers: self.push(image, layers, randomize=False))
+            sample["truth"] = torch.ones(1)
+        motion = self.push.motion if pushed else RigidMotion.still(1)
+        return {**sample, "motion": motion.to_json(), "grain_seed": self.push.seed}
+
+
+class PseudoOverlapd(_Jointd):
+    """As :class:`RandPseudoOverlapd` with ``prob`` 1, but a joint of one name is always pushed the same way.
+
+    Args:
+        keys: images (3, H, W).
+        label_key: layers (3, H, W).
+        seed: of all draws, together with the sample's ``name``.
+        overlap: ranges of the closing motion.
+        maker: as in :class:`RandPseudoOverlapd`.
+        allow_missing_keys: do not raise when a key is missing.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "image",
+        label_key: KeysCollection = "label",
+        seed: int = 0,
+        overlap: OverlapRange | None = None,
+        maker: OverlapMaker = compose_layers,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, label_key, allow_missing_keys)
+        self.seed = seed
+        self._push = RandPseudoOverlapd(keys, label_key, 1.0, overlap, maker, allow_missing_keys)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
+        """Push one sample."""
+        named = zlib.crc32(f"{self.seed} {data['name']}".encode())
+        return self._push.set_random_state(named)(data)
