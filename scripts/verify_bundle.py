@@ -24,7 +24,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
-from functools import cache, partial
+from functools import partial
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,6 @@ def refuse(defects: list[str]) -> None:
         raise Defect("; ".join(defects))
 
 
-@cache
 def metadata(root: Path) -> dict[str, Any]:
     """The bundle's ``configs/metadata.json``."""
     path = root / "configs" / "metadata.json"
@@ -359,6 +358,7 @@ def check_properties(root: Path, name: str) -> str:
     path = named_config(root, name)
     logs = str(root / "configs" / "logging.conf")
     workflow = StaticWorkflow(str(path), logging_file=logs, workflow_type=WORKFLOWS[name], bundle_root=str(root))
+    workflow.parser.parse()
     try:
         wrong = workflow.check_properties()
     except (AttributeError, TypeError, KeyError) as error:
