@@ -23,7 +23,7 @@ _PRINTED = re.compile(
 )
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def chain(error: BaseException | None) -> Iterator[BaseException]:
     """``error``, its cause or context, theirs, and so on, each once."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
@@ -38,7 +38,7 @@ def input_message(error: BaseException | None) -> str | None:
     MONAI wraps what a transform raises in a ``RuntimeError``; a ``DataLoader`` worker sends only the printed traceback
     to the main process, where the message has to be read from its text.
     """
-    for link in _chain(error):
+    for link in chain(error):
         printed = _PRINTED.search(str(link))
         if printed:
             return printed["message"].strip()

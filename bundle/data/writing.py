@@ -8,9 +8,9 @@ import io
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import nibabel as nib
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from bundle.errors import InputError
+from bundle.errors import InputError, chain
 
 MARKER = "run.json"
 """File that says which run's results a folder holds."""
@@ -28,6 +28,8 @@ PART = ".part"
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free space or choose another output folder",
+    errno.EFBIG: "the file would be larger than is allowed here: choose another output folder",
+    errno.ENOENT: "the folder is not there: create it or choose another one",
     errno.EDQUOT: "the quota is used up: free space or choose another output folder",
     errno.EACCES: "no permission to write: choose another output folder or change its rights",
     errno.EPERM: "no permission to write: choose another output folder or change its rights",
@@ -38,43 +40,59 @@ _REMEDIES = {
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` to write to; it takes the place of ``path`` when the block succeeds.
+def replacing(path: str | Path) -> Iterator[BinaryIO]:
+    """Give a temporary file beside ``path`` to write to; it takes the place of ``path`` when the block succeeds.
 
     A block that fails or is killed leaves ``path`` as it was. The way to write a checkpoint::
 
-        with replacing(path) as temporary:
-            torch.save(state, temporary)
+        with replacing(path) as file:
+            torch.save(state, file)
 
     Raises:
-        InputError: the operating system refused (no permission, disk full): it names the folder and what to do. Also
-            when ``torch.save`` hides that refusal in a ``RuntimeError``.
+        InputError: the operating system refused (no permission, disk full), also where a library reports that by an
+            exception of its own. The message names the folder and what to do.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
-        yield temporary
+        with temporary.open("wb") as file:
+            yield file
         os.replace(temporary, path)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if _is_refusal(error):
-            raise _not_written(path, error) from error
-        raise
+        _discard(temporary)
+        refusal = next((link for link in chain(error) if isinstance(link, OSError)), None)
+        if refusal is None:
+            raise
+        raise _not_written(path, refusal) from error
 
 
-def _is_refusal(error: BaseException) -> bool:
-    return isinstance(error, OSError) or (isinstance(error, RuntimeError) and "PytorchStreamWriter" in str(error))
+def _discard(temporary: Path) -> None:
+    with suppress(OSError):
+        temporary.unlink()
 
 
-def _not_written(path: Path, error: BaseException) -> InputError:
-    remedy = _REMEDIES.get(getattr(error, "errno", None) or 0, "check the space left and the rights of that folder")
+def _not_written(path: Path, error: OSError) -> InputError:
+    remedy = _REMEDIES.get(error.errno or 0, "check the space left and the rights of that folder")
     return InputError(f"could not write {path.name} in {path.parent.absolute()} ({error}): {remedy}")
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Write a file whole or not at all; raises as :func:`replacing`."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
+    with replacing(path) as file:
+        file.write(data)
+
+
+def append_line(path: str | Path, line: str) -> None:
+    """Append a line of text to a file.
+
+    Raises:
+        InputError: the operating system refused.
+    """
+    try:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+    except OSError as error:
+        raise _not_written(Path(path), error) from error
 
 
 def write_layers(path: str | Path, layers: Tensor | NDArray[Any], spacing: float) -> None:

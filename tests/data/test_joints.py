@@ -1,0 +1,412 @@
+"""Lists name joints, stay inside their folder, and split by joint; what cannot be used is reported by name."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from bundle.data.joints import (
+    SEEDS_PER_RUN,
+    audit,
+    joint_items,
+    phantom_items,
+    read_datalist,
+    split_by_joint,
+    training_and_validation,
+)
+from bundle.errors import InputError
+from bundle.motion import SPACING
+from bundle.phantom import draw_parameters
+
+SIZE = 32
+Entry = dict[str, Any]
+
+
+def write_joint(root: Path, folder: str, stem: str, common_rows: int = 0) -> Entry:
+    """A joint in the public layout, with masks that share ``common_rows`` rows of 20 pixels."""
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    entry = {
+        "image": f"{folder}/{stem}.jpg",
+        "upper": f"{folder}/{stem}_mask_upper.bmp",
+        "lower": f"{folder}/{stem}_mask_lower.bmp",
+        "background": f"background/{stem}.jpg",
+    }
+    upper, lower = np.zeros((2, SIZE, SIZE), np.uint8)
+    upper[: 16 + common_rows, 6:26], lower[16:, 6:26] = 255, 255
+    Image.fromarray(upper // 2 + lower // 3).convert("RGB").save(root / entry["image"])
+    Image.fromarray(upper).save(root / entry["upper"])
+    Image.fromarray(lower).save(root / entry["lower"])
+    return entry
+
+
+def write_list(root: Path, name: str, entries: Any) -> None:
+    (root / name).write_text(json.dumps(entries))
+
+
+def names_only(folder: str, stem: str) -> Entry:
+    return {key: f"{folder}/{stem}{end}" for key, end in (("image", ".png"), ("lower", "_l.png"), ("upper", "_u.png"))}
+
+
+@pytest.fixture
+def public(tmp_path: Path) -> Path:
+    """Four joints of two images each, one of them overlapping, in a list with a partner of one joint."""
+    root = tmp_path / "Data"
+    joints = ("00054_L_13", "00086_R_11", "00111_L_5", "00307_R_8")
+    entries = [write_joint(root, f"cases/{joint}", stem) for joint in joints for stem in ("one", "two")]
+    entries[3] = write_joint(root, "cases/00086_R_11", "two", common_rows=1)
+    write_list(root, "LS_train", entries)
+    write_list(root, "LS_test", [write_joint(root, "cases/00400_L_2", "one")])
+    write_list(root, "alone.json", entries)
+    return root
+
+
+def refusal(call: Callable[..., Any], *arguments: Any, **options: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        call(*arguments, **options)
+    return str(caught.value)
+
+
+def test_an_item_has_the_files_joint_finger_side_and_spacing(public: Path) -> None:
+    item = read_datalist(public, "LS_train")[0]
+    folder = public.resolve() / "cases" / "00054_L_13"
+    assert item == {
+        "name": "00054_L_13_one",
+        "joint": "00054_L_13",
+        "finger": "thumb",
+        "side": "left",
+        "spacing": SPACING,
+        "image": str(folder / "one.jpg"),
+        "lower": str(folder / "one_mask_lower.bmp"),
+        "upper": str(folder / "one_mask_upper.bmp"),
+    }
+
+
+def test_fingers_and_sides_are_those_of_the_public_codes(public: Path) -> None:
+    items = read_datalist(public, "LS_train") + read_datalist(public, "LS_test")
+    assert [item["finger"] for item in items[::2]] == ["thumb", "index", "ring", "middle", "small"]
+    assert [item["side"] for item in items[::2]] == ["left", "right", "left", "right", "left"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "finger", "side"),
+    [("hand3", "unknown", "unknown"), ("00054_L_99", "unknown", "left"), ("00054_X_13", "unknown", "unknown")],
+)
+def test_other_folder_names_are_unknown(tmp_path: Path, folder: str, finger: str, side: str) -> None:
+    write_list(tmp_path, "mine", [names_only(folder, "a")])
+    item = read_datalist(tmp_path, "mine")[0]
+    assert (item["joint"], item["finger"], item["side"]) == (folder, finger, side)
+
+
+def test_an_entry_may_state_its_joint_and_spacing(tmp_path: Path) -> None:
+    write_list(
+        tmp_path, "mine", [{**names_only("images", "a"), "joint": "p7_R_2", "spacing": 0.1}, names_only("images", "b")]
+    )
+    stated, other = read_datalist(tmp_path, "mine", spacing=0.2)
+    assert (stated["joint"], stated["finger"], stated["side"], stated["spacing"]) == ("p7_R_2", "small", "right", 0.1)
+    assert (other["joint"], other["spacing"]) == ("images", 0.2)
+
+
+def test_files_may_lie_anywhere_below_the_root(tmp_path: Path) -> None:
+    write_list(tmp_path, "mine", [{"image": "a.nii.gz", "lower": "masks/lower/a.nii", "upper": "masks/upper/a.tif"}])
+    item = read_datalist(tmp_path, "mine")[0]
+    assert item["lower"] == str(tmp_path.resolve() / "masks" / "lower" / "a.nii")
+    assert item["joint"] == tmp_path.name
+    assert item["name"] == f"{tmp_path.name}_a"
+
+
+def test_folders_of_the_same_name_are_different_joints(tmp_path: Path) -> None:
+    write_list(tmp_path, "mine", [names_only("p1/mcp2", "a"), names_only("p2/mcp2", "a"), names_only("p2/mcp3", "a")])
+    assert [item["joint"] for item in read_datalist(tmp_path, "mine")] == ["p1_mcp2", "p2_mcp2", "mcp3"]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from(["j", "k"]), st.sampled_from(["a", "a_2", "b"])), min_size=1, max_size=12))
+def test_names_are_unique_and_can_be_file_names(tmp_path: Path, pairs: list[tuple[str, str]]) -> None:
+    write_list(tmp_path, "mine", [{**names_only(joint, stem), "joint": f"../{joint} ü/é"} for joint, stem in pairs])
+    names = [item["name"] for item in read_datalist(tmp_path, "mine")]
+    assert len(set(names)) == len(pairs)
+    assert all(Path(name).name == name and not name.startswith(".") and " " not in name for name in names)
+
+
+def test_a_list_is_found_with_and_without_its_ending(public: Path) -> None:
+    assert (
+        read_datalist(public, "alone") == read_datalist(str(public), "alone.json") == read_datalist(public, "LS_train")
+    )
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    message = refusal(read_datalist, tmp_path / "nowhere", "LS_train")
+    assert str(tmp_path / "nowhere") in message and "dataset_dir" in message
+
+
+@pytest.mark.parametrize("datalist", ["LS_trian", "", "cases"])
+def test_a_missing_list_is_answered_with_those_that_are_there(public: Path, datalist: str) -> None:
+    (public / "notes").write_text("no list")
+    message = refusal(read_datalist, public, datalist)
+    assert "LS_test, LS_train, alone.json" in message and str(public) in message and "notes" not in message
+
+
+@pytest.mark.parametrize(
+    "content", [b"{", b"", b"\xff\xfe\xfa", b"[" * 100_000], ids=["cut", "empty", "binary", "deep"]
+)
+def test_a_list_that_is_no_json_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "mine").write_bytes(content)
+    message = refusal(read_datalist, tmp_path, "mine")
+    assert "cannot be read as JSON" in message and str(tmp_path / "mine") in message
+
+
+GOOD = names_only("j", "a")
+
+
+@pytest.mark.parametrize(
+    ("content", "got"),
+    [
+        ({"image": "a"}, "dict"),
+        ([], "empty list"),
+        (["a.png"], "str instead of an object in entry 0"),
+        ([GOOD, {"image": "a.png", "lower": "b.png"}], 'None as "upper" in entry 1'),
+        ([{**GOOD, "image": 3}], '3 as "image"'),
+        ([{**GOOD, "image": ""}], "'' as \"image\""),
+        ([{**GOOD, "joint": 5}], '5 as "joint"'),
+        ([{**GOOD, "joint": " "}], "' ' as \"joint\""),
+        ([{**GOOD, "spacing": 0}], '0 as "spacing"'),
+        ([{**GOOD, "spacing": True}], 'True as "spacing"'),
+        ([{**GOOD, "spacing": float("nan")}], 'nan as "spacing"'),
+        ([{**GOOD, "spacing": 10**400}], 'as "spacing"'),
+        ([{**GOOD, "spacing": "0.1"}], "'0.1' as \"spacing\""),
+    ],
+)
+def test_a_list_of_another_form_is_refused(tmp_path: Path, content: Any, got: str) -> None:
+    write_list(tmp_path, "mine", content)
+    message = refusal(read_datalist, tmp_path, "mine")
+    assert got in message and str(tmp_path / "mine") in message and '{"image": path' in message
+
+
+@pytest.mark.parametrize("key", ["image", "lower", "upper"])
+@pytest.mark.parametrize("given", ["../a.png", "j/../../a.png", "/etc/passwd", ".", "j/..", "a\0b.png", "\ud800.png"])
+def test_a_path_that_leaves_the_root_is_fatal(tmp_path: Path, key: str, given: str) -> None:
+    write_list(tmp_path, "mine", [GOOD, {**GOOD, key: given}])
+    message = refusal(read_datalist, tmp_path, "mine")
+    assert "entry 1" in message and "leaves it" in message and repr(given) in message
+
+
+def test_an_absolute_path_is_refused_even_below_the_root(tmp_path: Path) -> None:
+    write_list(tmp_path, "mine", [{**GOOD, "image": str(tmp_path / "a.png")}])
+    assert "relative" in refusal(read_datalist, tmp_path, "mine")
+
+
+def test_a_link_out_of_the_root_is_refused_and_one_inside_is_followed(tmp_path: Path) -> None:
+    root = tmp_path / "Data"
+    write_joint(root, "j", "a")
+    (tmp_path / "outside.png").write_bytes(b"")
+    (root / "out").symlink_to(tmp_path)
+    (root / "in").symlink_to(root / "j")
+    write_list(root, "out_of", [{**GOOD, "image": "out/outside.png"}])
+    write_list(root, "within", [{**GOOD, "image": "in/a.jpg"}])
+    assert "leaves it" in refusal(read_datalist, root, "out_of")
+    assert read_datalist(root, "within")[0]["image"] == str(root.resolve() / "j" / "a.jpg")
+
+
+def test_the_root_itself_may_be_a_link(public: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(public)
+    assert read_datalist(tmp_path / "link", "LS_train") == read_datalist(public, "LS_train")
+
+
+def test_a_loop_of_links_does_not_hang(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    write_list(tmp_path, "mine", [{**GOOD, "image": "loop/a.png"}])
+    result = refusal(lambda: audit(read_datalist(tmp_path, "mine"), size=None))
+    assert "0 usable" in result
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.sampled_from(["..", ".", "a", "b", "", "...", "~", "\\..", "é"]), min_size=1, max_size=7).map("/".join)
+)
+def test_no_path_of_a_list_ever_leaves_the_root(tmp_path: Path, given: str) -> None:
+    write_list(tmp_path, "mine", [{**GOOD, "image": given}])
+    try:
+        path = read_datalist(tmp_path, "mine")[0]["image"]
+    except InputError:
+        return
+    assert os.path.commonpath([os.path.realpath(path), os.path.realpath(tmp_path)]) == os.path.realpath(tmp_path)
+    assert os.path.realpath(path) != os.path.realpath(tmp_path)
+
+
+def test_the_audit_marks_overlap_from_20_common_pixels_on(public: Path) -> None:
+    result = audit(read_datalist(public, "LS_train"), size=SIZE)
+    assert [item["overlapping"] for item in result.accepted] == [False] * 3 + [True] + [False] * 4
+    assert result.rejected == []
+
+
+def spoil(root: Path) -> None:
+    """Make four of the eight joints unusable, each in another way."""
+    cases = root / "cases"
+    (cases / "00054_L_13" / "one.jpg").unlink()
+    Image.new("L", (SIZE, SIZE)).save(cases / "00086_R_11" / "one_mask_upper.bmp")
+    Image.new("L", (SIZE + 1, SIZE), 90).save(cases / "00111_L_5" / "one.jpg")
+    truncated = cases / "00307_R_8" / "two.jpg"
+    truncated.write_bytes(truncated.read_bytes()[:-40])
+
+
+REASONS = {
+    "00054_L_13_one": "found none",
+    "00086_R_11_one": "empty mask",
+    "00111_L_5_one": "32 x 32 pixels, got 33 x 32",
+    "00307_R_8_two": "truncated",
+}
+
+
+def test_unusable_joints_are_counted_and_logged_by_name_with_the_reason(
+    public: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spoil(public)
+    with caplog.at_level(logging.INFO, logger="bundle.data"):
+        result = audit(read_datalist(public, "LS_train"), size=SIZE)
+    assert len(result.accepted) == 4
+    assert [name for name, _ in result.rejected] == list(REASONS)
+    assert all(REASONS[name] in reason for name, reason in result.rejected)
+    logged = [(record.name, record.levelname, record.getMessage()) for record in caplog.records]
+    assert logged[-1] == ("bundle.data", "WARNING", "8 joints checked, 4 usable, 4 rejected")
+    for (name, reason), line in zip(REASONS.items(), logged[:-1], strict=True):
+        assert name in line[2] and reason in line[2]
+
+
+def test_a_clean_audit_warns_of_nothing(public: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="bundle.data"):
+        audit(read_datalist(public, "LS_train"), size=SIZE)
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+
+
+def test_a_strict_audit_refuses_and_lists_all(public: Path) -> None:
+    spoil(public)
+    message = refusal(audit, read_datalist(public, "LS_train"), strict=True, size=SIZE)
+    assert message.startswith("expected every joint to be usable: 8 joints checked, 4 usable, 4 rejected")
+    assert all(name in message and reason in message for name, reason in REASONS.items())
+
+
+def test_an_audit_that_accepts_nothing_refuses_also_when_not_strict(public: Path) -> None:
+    message = refusal(audit, read_datalist(public, "LS_train"))
+    assert message.startswith("expected at least one joint to be usable: 8 joints checked, 0 usable, 8 rejected")
+
+
+joints = st.lists(st.integers(0, 9), min_size=2, max_size=40).filter(lambda drawn: len(set(drawn)) > 1)
+
+
+@given(drawn=joints, fraction=st.floats(0.001, 0.999), seed=st.integers(0, 2**32))
+def test_a_split_keeps_every_item_once_and_no_joint_on_both_sides(drawn: list[int], fraction: float, seed: int) -> None:
+    items = [{"joint": str(joint), "name": str(index)} for index, joint in enumerate(drawn)]
+    training, validation = split_by_joint(items, fraction, seed)
+    assert training and validation
+    assert not {item["joint"] for item in training} & {item["joint"] for item in validation}
+    assert sorted(map(str, training + validation)) == sorted(map(str, items))
+    assert (training, validation) == split_by_joint(items, fraction, seed)
+
+
+def test_a_split_follows_the_joints_and_not_their_order_and_its_fraction_and_seed() -> None:
+    items = [{"joint": f"j{index}"} for index in range(50)]
+    training, validation = split_by_joint(items, 0.2, 3)
+    assert len(validation) == 10
+    turned = split_by_joint(items[::-1], 0.2, 3)
+    assert turned == (training[::-1], validation[::-1])
+    assert split_by_joint(items, 0.2, 4)[1] != validation
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.5, float("nan")])
+def test_a_fraction_that_empties_a_side_is_refused(fraction: float) -> None:
+    assert "between 0 and 1" in refusal(split_by_joint, [{"joint": "a"}, {"joint": "b"}], fraction, 0)
+
+
+def test_one_joint_cannot_be_split() -> None:
+    message = refusal(split_by_joint, [{"joint": "a"}] * 5, 0.5, 0)
+    assert "at least two joints" in message and '"joint"' in message
+
+
+@pytest.mark.parametrize("ending", ["", ".json"])
+def test_a_training_list_is_validated_on_its_partner(public: Path, ending: str) -> None:
+    if ending:
+        for name in ("LS_train", "LS_test"):
+            (public / name).rename(public / f"{name}.json")
+    for datalist in {"LS_train", f"LS_train{ending}"}:
+        training, validation = training_and_validation(public, datalist)
+        assert training == read_datalist(public, "LS_train")
+        assert validation == read_datalist(public, "LS_test")
+
+
+def test_a_list_without_partner_is_split(public: Path) -> None:
+    for datalist in ("alone", "LS_train"):
+        (public / "LS_test").unlink(missing_ok=True)
+        split = training_and_validation(public, datalist, validation_fraction=0.25, seed=1)
+        assert split == split_by_joint(read_datalist(public, datalist), 0.25, 1)
+        assert [len(side) for side in split] == [6, 2]
+
+
+def test_a_joint_in_both_partners_is_refused(public: Path) -> None:
+    write_list(public, "LS_test", [names_only("cases/00111_L_5", "three")])
+    message = refusal(training_and_validation, public, "LS_train")
+    assert "00111_L_5" in message and "LS_train" in message and "LS_test" in message
+
+
+def test_phantoms_are_joints_of_their_own_with_the_parameters_of_their_seed() -> None:
+    items = phantom_items(30, 2)
+    assert [item["seed"] for item in items] == list(range(2 * SEEDS_PER_RUN, 2 * SEEDS_PER_RUN + 30))
+    assert all(item["name"] == item["joint"] == f"phantom_{item['seed']}" for item in items)
+    for item in items:
+        parameters = draw_parameters(item["seed"])
+        assert (item["finger"], item["side"]) == (parameters.finger, parameters.side)
+        assert (item["jsw_mm"], item["spacing"]) == (parameters.jsw_mm, parameters.spacing)
+        assert item["overlapping"] == (parameters.jsw_mm < 0)
+    assert len({item["finger"] for item in items}) == 5
+    assert {item["overlapping"] for item in items} == {True, False}
+
+
+@pytest.mark.parametrize(("count", "seed"), [(0, 0), (SEEDS_PER_RUN + 1, 0), (3, -1)])
+def test_impossible_phantoms_are_refused(count: int, seed: int) -> None:
+    assert f"got {count} and {seed}" in refusal(phantom_items, count, seed)
+
+
+def test_without_a_data_set_the_joints_are_phantoms() -> None:
+    everything, training, validation = (
+        joint_items("", "", role, phantoms=20, validation_fraction=0.25, seed=1)
+        for role in ("all", "training", "validation")
+    )
+    assert everything == phantom_items(20, 1)
+    assert (training, validation) == split_by_joint(everything, 0.25, 1)
+    assert (len(training), len(validation)) == (15, 5)
+
+
+def test_with_a_data_set_the_joints_are_audited(public: Path) -> None:
+    spoil(public)
+    names = {
+        role: {item["name"] for item in joint_items(str(public), "alone", role, size=SIZE)}
+        for role in ("all", "training", "validation")
+    }
+    assert names["training"] | names["validation"] == names["all"]
+    assert not names["training"] & names["validation"]
+    assert names["all"] == {item["name"] for item in read_datalist(public, "alone")} - set(REASONS)
+    assert [item["name"] for item in joint_items(str(public), "LS_train", "validation", size=SIZE)] == ["00400_L_2_one"]
+    assert "rejected 00054_L_13_one" in refusal(joint_items, str(public), "alone", strict=True, size=SIZE)
+
+
+def test_an_unknown_role_is_refused() -> None:
+    assert '"train"' in refusal(joint_items, "", "", "train")
+
+
+def test_the_public_lists_are_read_whole() -> None:
+    if "JOINT_DATA" not in os.environ:
+        pytest.skip("JOINT_DATA, the path of the public data set, is not set")
+    training, validation = training_and_validation(os.environ["JOINT_DATA"], "LS_K1_all_train")
+    assert (len(training), len(validation)) == (1194, 191)
+    assert len({item["name"] for item in training}) == 1194
+    assert {item["finger"] for item in training} == {"small", "ring", "middle", "index", "thumb"}
+    assert {item["side"] for item in training} == {"left", "right"}

@@ -1,0 +1,340 @@
+"""What is read is what was written; what cannot be used is refused by name with the reason."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+
+from bundle.data.reading import read_joint, read_mask, read_radiograph
+from bundle.errors import InputError
+
+SIZE = 64
+
+
+def radiograph() -> NDArray[np.uint8]:
+    """Smooth, asymmetric, with every row and column different."""
+    y, x = np.mgrid[0:SIZE, 0:SIZE]
+    return (40 + 2 * x + y).astype(np.uint8)
+
+
+def square(top: int, bottom: int) -> NDArray[np.uint8]:
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    mask[top:bottom, 8:50] = 255
+    return mask
+
+
+def save(path: Path, pixels: NDArray[Any], **options: Any) -> Path:
+    if path.suffix in (".nii", ".gz"):
+        nib.save(nib.Nifti1Image(pixels.T.astype(np.float32), np.eye(4)), path)
+    else:
+        Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+@pytest.fixture
+def joint(tmp_path: Path) -> dict[str, Any]:
+    """A joint of user's data: PNG radiograph and masks that overlap a little."""
+    return {
+        "name": "a",
+        "image": str(save(tmp_path / "a.png", radiograph())),
+        "upper": str(save(tmp_path / "a_mask_upper.png", square(0, 33))),
+        "lower": str(save(tmp_path / "a_mask_lower.png", square(31, SIZE))),
+    }
+
+
+def refusal(read: Any, *arguments: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        read(*arguments)
+    return str(caught.value)
+
+
+def test_a_joint_is_intensity_lower_mask_upper_mask(joint: dict[str, Any]) -> None:
+    result = read_joint(joint, SIZE)
+    assert result.dtype == torch.float32
+    np.testing.assert_array_equal(result[0].numpy(), radiograph().astype(np.float32) / np.float32(255))
+    np.testing.assert_array_equal(result[1].numpy(), square(31, SIZE) / 255)
+    np.testing.assert_array_equal(result[2].numpy(), square(0, 33) / 255)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".tiff"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_lossless_grey_is_read_exactly(tmp_path: Path, suffix: str, mode: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(radiograph()).convert(mode).save(path)
+    np.testing.assert_array_equal(read_radiograph(path), radiograph() / np.float32(255))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_grey_jpeg_is_read(tmp_path: Path, mode: str) -> None:
+    Image.fromarray(radiograph()).convert(mode).save(tmp_path / "a.jpg", quality=95)
+    np.testing.assert_allclose(read_radiograph(tmp_path / "a.jpg"), radiograph() / 255, atol=3 / 255)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_nifti_intensity_is_transposed_and_not_scaled(tmp_path: Path, suffix: str) -> None:
+    values = radiograph() / np.float32(300)
+    np.testing.assert_array_equal(read_radiograph(save(tmp_path / f"a{suffix}", values)), values)
+
+
+def test_a_float_tiff_holds_the_intensity_itself(tmp_path: Path) -> None:
+    values = radiograph() / np.float32(300)
+    np.testing.assert_array_equal(read_radiograph(save(tmp_path / "a.tif", values)), values)
+
+
+def test_a_palette_of_greys_is_grey(tmp_path: Path) -> None:
+    Image.fromarray(square(3, 9)).convert("P").save(tmp_path / "a.bmp")
+    np.testing.assert_array_equal(read_radiograph(tmp_path / "a.bmp"), square(3, 9) / np.float32(255))
+
+
+def test_channels_may_differ_by_two_of_255_and_no_more(tmp_path: Path) -> None:
+    pixels = np.repeat(radiograph()[..., None], 3, axis=-1)
+    pixels[5, 5, 0] += 2
+    within = read_radiograph(save(tmp_path / "within.png", pixels))
+    np.testing.assert_allclose(within, radiograph() / 255, atol=1 / 255)
+    pixels[5, 5, 0] += 1
+    message = refusal(read_radiograph, save(tmp_path / "beyond.png", pixels))
+    assert "colour image" in message and "differ by up to 3" in message and "beyond.png" in message
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "LAB"])
+def test_other_colour_spaces_are_refused(tmp_path: Path, mode: str) -> None:
+    Image.fromarray(radiograph()).convert("RGB").convert(mode).save(tmp_path / "a.tif")
+    assert mode in refusal(read_radiograph, tmp_path / "a.tif")
+
+
+def test_transparency_is_refused(tmp_path: Path) -> None:
+    pixels = np.full((SIZE, SIZE, 4), 200, np.uint8)
+    assert "alpha channel" in refusal(read_radiograph, save(tmp_path / "a.png", pixels))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bit_grey_is_refused_with_the_conversion(tmp_path: Path, suffix: str) -> None:
+    path = save(tmp_path / f"a{suffix}", radiograph().astype(np.uint16) * 257)
+    message = refusal(read_radiograph, path)
+    assert "16-bit" in message and str(path) in message
+    assert "8-bit grey" in message and "float NIfTI" in message and "absorbed fraction" in message
+
+
+def test_sixteen_bit_colour_is_refused_although_pillow_shortens_it(tmp_path: Path) -> None:
+    pixels = np.repeat(radiograph().astype(">u2")[..., None] * 257, 3, axis=-1)
+    (tmp_path / "a.png").write_bytes(sixteen_bit_colour_png(pixels))
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.mode == "RGB"
+    assert "16-bit" in refusal(read_radiograph, tmp_path / "a.png")
+    assert "16-bit" in refusal(read_mask, tmp_path / "a.png")
+
+
+def sixteen_bit_colour_png(pixels: NDArray[np.uint16]) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 16, 2, 0, 0, 0)
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_nifti_that_is_not_finite_is_refused(tmp_path: Path, bad: float) -> None:
+    values = radiograph() / np.float32(300)
+    values[3, 4] = bad
+    path = save(tmp_path / "a.nii.gz", values)
+    message = refusal(read_radiograph, path)
+    assert "1 NaN or infinite" in message and str(path) in message
+    assert "NaN" in refusal(read_mask, path)
+
+
+@pytest.mark.parametrize(("bad", "range_"), [(1.5, "to 1.5"), (-0.25, "got -0.25")])
+def test_nifti_outside_the_unit_range_is_refused(tmp_path: Path, bad: float, range_: str) -> None:
+    values = radiograph() / np.float32(300)
+    values[3, 4] = bad
+    message = refusal(read_radiograph, save(tmp_path / "a.nii", values))
+    assert range_ in message and "absorbed fraction" in message
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 2), (8, 8, 1, 3), (8,)])
+def test_nifti_of_more_than_one_slice_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    nib.save(nib.Nifti1Image(np.zeros(shape, np.float32), np.eye(4)), tmp_path / "a.nii")
+    assert "one 2D image" in refusal(read_radiograph, tmp_path / "a.nii")
+
+
+def test_a_nifti_with_trailing_axes_of_one_is_two_dimensional(tmp_path: Path) -> None:
+    values = radiograph() / np.float32(300)
+    nib.save(nib.Nifti1Image(values.T[:, :, None, None], np.eye(4)), tmp_path / "a.nii.gz")
+    np.testing.assert_array_equal(read_radiograph(tmp_path / "a.nii.gz"), values)
+
+
+def test_a_file_of_several_images_is_refused(tmp_path: Path) -> None:
+    frame = Image.fromarray(radiograph())
+    frame.save(tmp_path / "a.tif", save_all=True, append_images=[frame])
+    assert "got 2" in refusal(read_radiograph, tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("tolerant", [False, True])
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.999])
+def test_a_truncated_jpeg_is_refused_even_where_pillow_would_fill_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: float, tolerant: bool
+) -> None:
+    path = save(tmp_path / "a.jpg", radiograph(), quality=95)
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", tolerant)
+    message = refusal(read_radiograph, path)
+    assert "truncated" in message and str(path) in message
+
+
+def test_bytes_after_the_end_of_a_jpeg_do_not_matter(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.jpg", radiograph())
+    whole = read_radiograph(path)
+    path.write_bytes(path.read_bytes() + b"made by a camera")
+    np.testing.assert_array_equal(read_radiograph(path), whole)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".nii", ".nii.gz"])
+@pytest.mark.parametrize("kept", [0.0, 0.02, 0.5])
+def test_other_truncated_files_are_refused(tmp_path: Path, suffix: str, kept: float) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (SIZE, SIZE), dtype=np.uint8)
+    path = save(tmp_path / f"a{suffix}", pixels)
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    message = refusal(read_radiograph, path)
+    assert "cannot be read" in message and str(path) in message
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+    assert refusal(read_radiograph, tmp_path / "a.png") == f"expected a file, found none: {tmp_path / 'a.png'}"
+    assert refusal(read_mask, tmp_path / "a.nii") == f"expected a file, found none: {tmp_path / 'a.nii'}"
+    assert str(tmp_path) in refusal(read_radiograph, tmp_path)
+
+
+def test_a_text_file_is_no_image_and_the_message_is_the_same_each_time(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("hello")
+    messages = {refusal(read_radiograph, tmp_path / "a.png") for _ in range(2)}
+    assert len(messages) == 1
+    assert "neither PNG, JPEG, BMP, TIFF nor NIfTI" in messages.pop()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    start=st.integers(0, 600), junk=st.binary(min_size=1, max_size=40), suffix=st.sampled_from(["png", "jpg", "tif"])
+)
+def test_a_damaged_file_is_read_or_refused_but_never_crashes(
+    tmp_path: Path, start: int, junk: bytes, suffix: str
+) -> None:
+    path = save(tmp_path / f"a.{suffix}", radiograph())
+    data = path.read_bytes()
+    path.write_bytes(data[:start] + junk + data[start + len(junk) :])
+    try:
+        values = read_radiograph(path)
+    except InputError as error:
+        assert str(path) in str(error)
+    else:
+        assert values.ndim == 2 and 0.0 <= values.min() <= values.max() <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("suffix", "scale", "dtype"),
+    [
+        (".png", 1, np.uint8),
+        (".png", 255, np.uint8),
+        (".bmp", 255, np.uint8),
+        (".png", 65535, np.uint16),
+        (".nii.gz", 1, np.float32),
+        (".nii.gz", 255, np.float32),
+        (".tif", 255, np.float32),
+    ],
+)
+def test_masks_of_any_full_scale_are_read(tmp_path: Path, suffix: str, scale: int, dtype: Any) -> None:
+    mask = square(10, 30) > 0
+    np.testing.assert_array_equal(read_mask(save(tmp_path / f"m{suffix}", mask.astype(dtype) * dtype(scale))), mask)
+
+
+def test_a_one_bit_mask_is_read(tmp_path: Path) -> None:
+    Image.fromarray(square(10, 30)).convert("1").save(tmp_path / "m.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.png"), square(10, 30) > 0)
+
+
+def test_a_mask_smeared_by_jpeg_is_mended(tmp_path: Path) -> None:
+    path = save(tmp_path / "m.jpg", square(10, 30), quality=60)
+    with Image.open(path) as picture:
+        assert len(np.unique(np.asarray(picture))) > 2
+    np.testing.assert_array_equal(read_mask(path), square(10, 30) > 0)
+
+
+def test_a_label_map_is_no_mask(tmp_path: Path) -> None:
+    labels = np.where(square(0, 20) > 0, 1, np.where(square(30, 50) > 0, 2, 0)).astype(np.uint8)
+    message = refusal(read_mask, save(tmp_path / "m.png", labels))
+    assert "values up to 2" in message and "its own file" in message
+
+
+def test_an_empty_mask_is_refused_also_when_jpeg_made_it_noisy(tmp_path: Path) -> None:
+    path = save(tmp_path / "m.png", np.zeros((SIZE, SIZE), np.uint8))
+    assert refusal(read_mask, path).startswith("expected the outline of a bone, got an empty mask")
+    noisy = np.random.default_rng(0).integers(0, 4, (SIZE, SIZE), dtype=np.uint8)
+    assert "values up to 3" in refusal(read_mask, save(tmp_path / "noisy.png", noisy))
+
+
+@pytest.mark.parametrize(("rows", "refused"), [(64, True), (61, True), (60, False)])
+def test_a_mask_of_95_percent_of_the_frame_covers_it(tmp_path: Path, rows: int, refused: bool) -> None:
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    mask[:rows] = 255
+    path = save(tmp_path / "m.png", mask)
+    if refused:
+        assert "of the frame" in refusal(read_mask, path)
+    else:
+        assert read_mask(path).mean() == rows / SIZE
+
+
+@pytest.mark.parametrize("bone", ["lower", "upper"])
+def test_a_mask_of_another_size_is_refused(tmp_path: Path, joint: dict[str, Any], bone: str) -> None:
+    joint[bone] = str(save(tmp_path / "m.png", square(0, 20)[:, :60]))
+    message = refusal(read_joint, joint, SIZE)
+    assert "64 x 64" in message and "60 x 64" in message and "m.png" in message and joint["image"] in message
+
+
+def test_an_unexpected_size_is_refused_and_none_accepts_any(joint: dict[str, Any]) -> None:
+    message = refusal(read_joint, joint)
+    assert "256 x 256" in message and "64 x 64" in message and joint["image"] in message
+    assert read_joint(joint, None).shape == (3, SIZE, SIZE)
+
+
+@pytest.mark.parametrize(("top", "refused"), [(20, True), (17, True), (16, False)])
+def test_masks_that_share_more_than_half_of_the_smaller_are_grossly_wrong(
+    tmp_path: Path, joint: dict[str, Any], top: int, refused: bool
+) -> None:
+    joint["upper"] = str(save(tmp_path / "u.png", square(0, 32)))
+    joint["lower"] = str(save(tmp_path / "l.png", square(32 - top, 64 - top)))
+    if refused:
+        message = refusal(read_joint, joint, SIZE)
+        assert message.startswith("grossly wrong masks") and "u.png" in message and "l.png" in message
+    else:
+        assert int((read_joint(joint, SIZE)[1] * read_joint(joint, SIZE)[2]).sum()) == top * 42
+
+
+def test_exactly_five_public_joints_are_refused_and_all_for_their_masks() -> None:
+    if "JOINT_DATA" not in os.environ:
+        pytest.skip("JOINT_DATA, the path of the public data set, is not set")
+    root = Path(os.environ["JOINT_DATA"])
+    reasons, overlapping = [], 0
+    for name in ("LS_K1_all_train", "LS_K1_all_test"):
+        for entry in json.loads((root / name).read_text()):
+            try:
+                joint = read_joint({key: str(root / entry[key]) for key in ("image", "lower", "upper")})
+            except InputError as error:
+                reasons.append(str(error))
+            else:
+                overlapping += int((joint[1] * joint[2]).sum()) >= 20
+    assert len(reasons) == 5
+    assert all(reason.startswith("grossly wrong masks") for reason in reasons)
+    assert overlapping == 518 + 76 - 5

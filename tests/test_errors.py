@@ -1,0 +1,98 @@
+"""A user sees one line and exit code 1; a programmer still sees tracebacks of everything else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bundle.errors import InputError, input_message
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(body: str) -> subprocess.CompletedProcess[str]:
+    program = f"from bundle.errors import InputError, report_plainly\nreport_plainly()\n{body}"
+    return subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "raise InputError('no such list')",
+        "try:\n    raise InputError('no such list')\nexcept InputError as e:\n    raise RuntimeError('wrapped') from e",
+        "try:\n    raise InputError('no such list')\nexcept InputError:\n    raise KeyError('while handling')",
+    ],
+    ids=["itself", "as a cause", "as a context"],
+)
+def test_an_input_error_prints_its_message_only(body: str) -> None:
+    result = run(body)
+    assert result.returncode == 1
+    assert result.stderr == "error: no such list\n"
+    assert result.stdout == ""
+
+
+def test_a_message_of_several_lines_is_printed_whole() -> None:
+    assert run("raise InputError('two rejected\\na: empty\\n\\nb: truncated')").stderr == (
+        "error: two rejected\na: empty\n\nb: truncated\n"
+    )
+
+
+def test_other_exceptions_keep_their_traceback() -> None:
+    result = run("raise RuntimeError('a bug')")
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    assert "RuntimeError: a bug" in result.stderr
+
+
+def test_a_suppressed_input_error_is_not_reported() -> None:
+    body = "try:\n    raise InputError('handled')\nexcept InputError:\n    raise RuntimeError('a bug') from None"
+    result = run(body)
+    assert "Traceback" in result.stderr
+    assert "handled" not in result.stderr
+
+
+WORKER = """
+from torch.utils.data import DataLoader
+from monai.data import Dataset
+from monai.transforms import Lambda
+
+def refuse(item):
+    raise InputError('image 3 is truncated')
+
+if __name__ == '__main__':
+    for batch in DataLoader(Dataset([1, 2], {transform}), num_workers=1):
+        pass
+"""
+
+
+@pytest.mark.parametrize("transform", ["refuse", "Lambda(refuse)"], ids=["plain", "wrapped by MONAI"])
+def test_an_input_error_of_a_worker_process_prints_its_message_only(transform: str) -> None:
+    result = run(WORKER.replace("{transform}", transform))
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == "error: image 3 is truncated"
+    assert "Traceback" not in result.stderr
+
+
+def test_logged_input_errors_lose_their_traceback_and_others_keep_it() -> None:
+    body = (
+        "import logging\nlogging.basicConfig()\n"
+        "for error in (InputError('disk full'), ValueError('a bug')):\n"
+        "    try:\n        raise error\n    except ValueError as e:\n        logging.exception('Exception: %s', e)\n"
+    )
+    stderr = run(body).stderr
+    assert stderr.count("Traceback") == 1
+    assert stderr.startswith("ERROR:root:Exception: disk full\nERROR:root:Exception: a bug\nTraceback")
+
+
+def test_chains_that_bite_their_tail_end() -> None:
+    first, second = RuntimeError("first"), RuntimeError("second")
+    first.__cause__, second.__cause__ = second, first
+    assert input_message(first) is None
+
+
+def test_an_input_error_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="expected"):
+        raise InputError("expected 3, got 4")
