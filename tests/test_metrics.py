@@ -223,6 +223,16 @@ def test_layer_rmse_sees_each_region_alone() -> None:
     assert per_image(LayerRMSE("bones"), truth[:1] + off, y) == [0.0]
 
 
+def test_layer_rmse_of_an_overlap_of_one_pixel_is_its_error() -> None:
+    truth, image = layers(seed=3)[:1], images()[:1]
+    image[:, 2] = 0.0
+    image[:, 2, 12, 10] = 1.0
+    off = torch.zeros(1, 3, H, W)
+    off[:, 1, 12, 10] = 0.3
+    expected = math.sqrt(0.3**2 / 2.0)
+    assert per_image(LayerRMSE("overlap"), truth + off, torch.cat([truth, image], dim=1)) == pytest.approx([expected])
+
+
 def test_layer_rmse_without_true_layers_is_not_defined() -> None:
     truth = layers(seed=3)
     truth[1] = 0.0
