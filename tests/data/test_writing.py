@@ -23,6 +23,7 @@ from bundle.data.reading import read_joint, read_radiograph
 from bundle.data.writing import (
     MARKER,
     PART,
+    append_line,
     claim_output,
     fingerprint,
     replacing,
@@ -199,6 +200,13 @@ def test_a_checkpoint_beyond_the_allowed_size_is_explained(tmp_path: Path) -> No
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert "larger than is allowed" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_lines_are_appended_in_order_and_a_refusal_is_explained(tmp_path: Path) -> None:
+    for line in ('{"jsw": 1}', '{"jsw": 2, "joint": "ü"}'):
+        append_line(tmp_path / "truth.jsonl", line)
+    assert (tmp_path / "truth.jsonl").read_text(encoding="utf-8") == '{"jsw": 1}\n{"jsw": 2, "joint": "ü"}\n'
+    assert "the folder is not there" in refusal(append_line, tmp_path / "none" / "truth.jsonl", "{}")
 
 
 def test_a_missing_folder_and_a_file_in_the_way_are_explained(tmp_path: Path) -> None:
