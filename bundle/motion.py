@@ -65,6 +65,10 @@ class RigidMotion:
         """The motion that brings the bones back."""
         return RigidMotion(-self.translation, -self.rotation, self.center + self.translation)
 
+    def of(self, sample: int) -> RigidMotion:
+        """The motion of one sample, as a batch of one."""
+        return RigidMotion(*(getattr(self, field.name)[sample : sample + 1] for field in fields(self)))
+
     def to(self, like: Tensor) -> RigidMotion:
         """The same motion on the device and in the dtype of a tensor."""
         return RigidMotion(*(getattr(self, field.name).to(like) for field in fields(self)))

@@ -124,6 +124,19 @@ def is_overlapping(joint: Tensor) -> bool:
     return int((joint[1] * joint[2]).sum()) >= OVERLAP_PIXELS
 
 
+def non_overlapping(samples: Iterable[Item]) -> list[Item]:
+    """The samples whose bones do not overlap, which pseudo-images are made of.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = [sample for sample in samples if not sample["overlapping"]]
+    if not found:
+        msg = "expected joints whose bones do not overlap to make pseudo-images of, got none: skip stage 1 or add some"
+        raise InputError(msg)
+    return found
+
+
 def split_by_joint(items: Sequence[Item], validation_fraction: float, seed: int) -> tuple[list[Item], list[Item]]:
     """Split into training and validation so that no joint is on both sides; the order of the items is kept.
 

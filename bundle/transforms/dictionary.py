@@ -297,7 +297,8 @@ class RandSynthesizeJointSpaced(RandomizableTransform, _Jointd):
 class RandPseudoOverlapd(RandomizableTransform, _Jointd):
     """Push the bones of joints that do not overlap into each other; the label becomes true.
 
-    Samples whose ``overlapping`` is true are left alone. Every sample gets a ``source``: the joint before the push.
+    Samples whose ``overlapping`` is true are left alone, and so are those not drawn; without true layers their label is
+    zero. Every sample gets a ``source``: the joint before the push.
 
     Args:
         keys: images (3, H, W).
@@ -336,12 +337,15 @@ class RandPseudoOverlapd(RandomizableTransform, _Jointd):
         if first == ():
             return sample
         sample["source"] = sample[first]
+        sample.setdefault("truth", torch.zeros(1))
         self.push.spacing = self._spacing(sample)
         self.push.randomize(sample[first])
         pushed = self.push.pushes and not sample.get("overlapping", False)
         if pushed:
             sample = self._remake(sample, lambda image, layers: self.push(image, layers, randomize=False))
             sample["truth"] = torch.ones(1)
+        elif float(sample.get("truth", 0.0)) == 0.0:
+            sample = self._remake(sample, lambda image, layers: (image, torch.zeros_like(layers)))
         motion = self.push.motion if pushed else RigidMotion.still(1)
         return {**sample, "motion": motion.to_json(), "grain_seed": self.push.seed}
 

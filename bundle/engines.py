@@ -1,0 +1,266 @@
+"""The trainer of Layer Separation Networks: one stage of Algorithm 1, stepping three networks."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from monai.data import set_rnd
+from monai.engines import Trainer
+from monai.engines.utils import IterationEvents
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from bundle.losses import (
+    Discrimination,
+    DiscriminatorLoss,
+    GeneratorLoss,
+    LayerFidelity,
+    Reconstruction,
+    Supervision,
+    SupervisorLoss,
+)
+from bundle.masks import visible_region
+from bundle.motion import MotionRange, move
+from bundle.radiograph import reconstruct
+
+
+@dataclass(frozen=True)
+class Player:
+    """A network with the optimizer that steps it."""
+
+    network: nn.Module
+    optimizer: Optimizer
+
+
+@dataclass(frozen=True)
+class Separation:
+    """Separated joints of a batch, still or moved.
+
+    Attributes:
+        layers: generated layers L, (B, 3, H, W).
+        truth: true layers where they are known, (B, 3, H, W).
+        masks: M, (B, 2, H, W).
+        visible: visible region, (B, 1, H, W).
+    """
+
+    layers: Tensor
+    truth: Tensor
+    masks: Tensor
+    visible: Tensor
+
+
+class LayerSeparationTrainer(Trainer):
+    """Trains the generator with its supervisor and discriminator: a stage of Algorithm 1.
+
+    A batch holds ``image``, ``label``, ``truth``, ``source`` and ``spacing`` (:mod:`bundle.transforms.dictionary`). A
+    step updates the supervisor (Eq. 12, which is Eq. 8 where an image is its own source), the discriminator (Eq. 9, on
+    detached soft tissue) and then the generator (Eq. 11 or 7), with the other two frozen. ``engine.state.output`` holds
+    ``image``, ``label``, ``pred``, ``loss`` (the generator's) and every part of the losses by name.
+
+    Epochs are counted over both stages. All randomness of an epoch follows from the seed and its number, so a resumed run
+    goes on as an uninterrupted one would.
+
+    Args:
+        device: where to train.
+        max_epochs: number of this stage's last epoch; the stage is skipped if it has none.
+        data_loader: of the batches.
+        generator: N_G with its optimizer.
+        supervisor: N_S with its optimizer.
+        discriminator: N_D with its optimizer.
+        generator_loss: Eq. 7, or Eq. 11 of the epochs after ``early_epochs``.
+        early_loss: Eq. 11 of the first epochs.
+        early_epochs: m, the number of these epochs.
+        use_supervisor: False is the ablation without N_S.
+        use_discriminator: False is the ablation without N_D. Epochs whose loss gives it no weight do not train it.
+        use_motion: False is the ablation without f_s.
+        motion: ranges of the random motions f_s.
+        motions: random motions a step, averaged.
+        seed: of everything random.
+        epochs_before: epochs of the stage before this one.
+        amp: mixed precision.
+        kwargs: further arguments of :class:`monai.engines.Trainer`.
+    """
+
+    def __init__(
+        self,
+        device: torch.device | str,
+        max_epochs: int,
+        data_loader: Iterable[Any],
+        generator: Player,
+        supervisor: Player,
+        discriminator: Player,
+        generator_loss: GeneratorLoss,
+        early_loss: GeneratorLoss | None = None,
+        early_epochs: int = 0,
+        use_supervisor: bool = True,
+        use_discriminator: bool = True,
+        use_motion: bool = True,
+        motion: MotionRange | None = None,
+        motions: int = 2,
+        seed: int = 0,
+        epochs_before: int = 0,
+        amp: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        self.generator, self.supervisor, self.discriminator = generator, supervisor, discriminator
+        self.late_loss = generator_loss
+        self.early_loss = generator_loss if early_loss is None else early_loss
+        self.early_epochs = early_epochs
+        self.use_supervisor, self.use_discriminator, self.use_motion = use_supervisor, use_discriminator, use_motion
+        self.motion = MotionRange() if motion is None else motion
+        self.motions = motions
+        self.seed = seed
+        self.random = np.random.RandomState(seed)
+        self.reconstruction, self.supervision = Reconstruction(), Supervision()
+        self.discrimination, self.fidelity = Discrimination(), LayerFidelity()
+        self.supervisor_loss, self.discriminator_loss = SupervisorLoss(), DiscriminatorLoss()
+        super().__init__(device, max_epochs, data_loader, amp=amp, **kwargs)
+        self.state.epoch = self.state.epochs_before = epochs_before
+        self.state.iteration = epochs_before * (self.state.epoch_length or 0)
+        on_gpu = self.state.device.type == "cuda"
+        self.grad_scaler = torch.amp.GradScaler(self.state.device.type, enabled=amp and on_gpu)
+        self.state_dict_user_keys.append("epochs_before")
+        self.add_event_handler(Events.EPOCH_STARTED, self.reseed)
+
+    def run(self) -> None:  # type: ignore[override]
+        """Run the epochs that are left."""
+        if self.state.epoch < self.state.max_epochs:
+            super(Trainer, self).run()
+
+    def reseed(self, engine: Engine) -> None:
+        """Seed everything random of the epoch that starts."""
+        seed = int(np.random.SeedSequence([self.seed, engine.state.epoch]).generate_state(1)[0])
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        random.seed(seed)
+        self.random.seed(seed)
+        if hasattr(self.data_loader, "dataset"):
+            set_rnd(self.data_loader.dataset, seed % 2**31)
+
+    def epoch_loss(self) -> GeneratorLoss:
+        """The generator's loss of the current epoch: the switch at epoch m."""
+        return self.early_loss if self.state.epoch <= self.early_epochs else self.late_loss
+
+    def _iteration(self, engine: Any, batchdata: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        batch = {key: self._to_device(batchdata[key]) for key in ("image", "label", "truth", "source", "spacing")}
+        output = {"image": batch["image"], "label": batch["label"]}
+        engine.state.output = output
+        for player in (self.generator, self.supervisor, self.discriminator):
+            player.network.train()
+        if self.use_supervisor:
+            output["supervisor"] = self._step(self.supervisor, self._supervisor_loss(batch))
+        with self._autocast():
+            output["pred"] = self.generator.network(batch["image"])
+        engine.fire_event(IterationEvents.FORWARD_COMPLETED)
+        still = self._still(output["pred"].float(), batch)
+        if self.use_discriminator and self.epoch_loss().uses("discrimination"):
+            output["discriminator"] = self._step(self.discriminator, self._discriminator_loss(still))
+        self._step_generator(engine, still, batch, output)
+        self.grad_scaler.update()
+        engine.fire_event(IterationEvents.MODEL_COMPLETED)
+        return engine.state.output
+
+    def _to_device(self, values: Tensor) -> Tensor:
+        return torch.as_tensor(values).to(self.state.device, non_blocking=self.non_blocking, **self.to_kwargs)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.state.device.type, enabled=self.amp, **self.amp_kwargs)
+
+    def _step(self, player: Player, loss: Tensor) -> Tensor:
+        """Step one network; what is not scaled (CPU, no AMP) passes the scaler unchanged."""
+        player.optimizer.zero_grad(set_to_none=True)
+        self.grad_scaler.scale(loss).backward()
+        self.grad_scaler.step(player.optimizer)
+        return loss.detach()
+
+    def _supervisor_loss(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Eq. 12; of an image that is its own source Eq. 8."""
+        found = [self._find(batch[key]) for key in ("image", "source")]
+        return self.supervisor_loss(*found[0], source=found[1])
+
+    def _find(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        with self._autocast():
+            found = self.supervisor.network(image[:, :1])
+        return found, image[:, 1:], visible_region(image[:, :1], image[:, 1:])
+
+    def _discriminator_loss(self, still: Separation) -> Tensor:
+        """Eq. 9."""
+        with self._autocast():
+            found = self.discriminator.network(still.layers[:, :1].detach())
+        return self.discriminator_loss(found, still.masks, still.visible)
+
+    def _step_generator(
+        self, engine: Any, still: Separation, batch: Mapping[str, Tensor], output: dict[str, Tensor]
+    ) -> None:
+        """Eq. 7 or 11, with the supervisor and the discriminator frozen."""
+        with _frozen(self.supervisor.network), _frozen(self.discriminator.network):
+            output.update(self._parts(still, batch))
+            output["loss"] = self._weighted(output)
+            engine.fire_event(IterationEvents.LOSS_COMPLETED)
+            output["loss"] = self._step(self.generator, output["loss"])
+        output.update({key: value.detach() for key, value in output.items()})
+        engine.fire_event(IterationEvents.BACKWARD_COMPLETED)
+
+    def _weighted(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum of the parts; those of a player that is switched off count nothing."""
+        absent = {"supervision": not self.use_supervisor, "discrimination": not self.use_discriminator}
+        nothing = {part: parts["pred"].new_zeros(()) for part, off in absent.items() if off}
+        return self.epoch_loss()({**parts, **nothing})
+
+    def _parts(self, still: Separation, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The parts L0 to L3 that have a weight in this epoch."""
+        uses = self.epoch_loss().uses
+        radiograph = reconstruct(still.layers)
+        parts = {"reconstruction": self.reconstruction(radiograph, batch["image"][:, :1], still.masks, still.visible)}
+        moved = self._moved(still, batch)
+        if self.use_supervisor and uses("supervision"):
+            with self._autocast():
+                found = self.supervisor.network(reconstruct(moved.layers))
+            parts["supervision"] = self.supervision(found, moved.masks, moved.visible)
+        if self.use_discriminator and uses("discrimination"):
+            with self._autocast():
+                found = self.discriminator.network(still.layers[:, :1])
+            parts["discrimination"] = self.discrimination(found, still.masks, still.visible)
+        if uses("layers"):
+            parts["layers"] = self._fidelity(still, moved, batch["truth"])
+        return parts
+
+    def _fidelity(self, still: Separation, moved: Separation, truth: Tensor) -> Tensor:
+        """L3, with the still layers repeated for each motion."""
+        times = moved.layers.shape[0] // still.layers.shape[0]
+        compared = (still.layers, still.truth, still.visible)
+        repeated = [values.repeat(times, 1, 1, 1) for values in compared]
+        return self.fidelity(tuple(repeated), (moved.layers, moved.truth, moved.visible), truth.repeat(times, 1))
+
+    def _still(self, layers: Tensor, batch: Mapping[str, Tensor]) -> Separation:
+        image, masks = batch["image"][:, :1], batch["image"][:, 1:]
+        return Separation(layers, batch["label"], masks, visible_region(image, masks))
+
+    def _moved(self, still: Separation, batch: Mapping[str, Tensor]) -> Separation:
+        """Random motions f_s of the batch, one after the other along it; layers and true layers move alike."""
+        if not self.use_motion:
+            return still
+        layers, truth, masks = (value.repeat(self.motions, 1, 1, 1) for value in (still.layers, still.truth, still.masks))
+        spacing = batch["spacing"].repeat(self.motions, 1)
+        motion = self.motion.draw(layers.shape[0], self.random)
+        moved, moved_masks = move(layers, masks, motion, spacing)
+        moved_truth, _ = move(truth, masks, motion, spacing)
+        visible = visible_region(reconstruct(moved.detach()), moved_masks)
+        return Separation(moved, moved_truth, moved_masks, visible)
+
+
+@contextmanager
+def _frozen(network: nn.Module) -> Iterator[None]:
+    """Keep gradients from the parameters of a network, not from its input."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)

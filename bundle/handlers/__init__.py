@@ -1,0 +1,17 @@
+"""Ignite handlers of the two-phase workflow, of inference, evaluation and synthesis."""
+
+from bundle.handlers.checkpoints import BestGeneratorSaver, GeneratorWeights, TrainingCheckpointLoader, TrainingCheckpointSaver
+from bundle.handlers.logging import LayerMontageHandler, losses_from_engine
+from bundle.handlers.results import EvaluationReport, LayerWriter, SyntheticJointWriter
+
+__all__ = [
+    "BestGeneratorSaver",
+    "EvaluationReport",
+    "GeneratorWeights",
+    "LayerMontageHandler",
+    "LayerWriter",
+    "TrainingCheckpointLoader",
+    "TrainingCheckpointSaver",
+    "SyntheticJointWriter",
+    "losses_from_engine",
+]

@@ -1,0 +1,209 @@
+"""Checkpoints of a training, the best generator, and weights for inference; each file whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers import DiskSaver
+from monai.handlers import CheckpointLoader, CheckpointSaver
+from torch import nn
+
+from bundle.data.writing import claim_output, replacing
+from bundle.errors import InputError
+
+RUN = "layer separation training"
+"""Fingerprint of a training's output folder."""
+
+_EPOCH = re.compile(r"_epoch=(\d+)\.pt$")
+_log = logging.getLogger("bundle.handlers")
+
+
+class _WholeFileSaver(DiskSaver):
+    """Writes to a temporary file and renames it; a refusal of the system becomes an InputError."""
+
+    def __init__(self, folder: str, filename: str | None = None) -> None:
+        super().__init__(folder, atomic=False, create_dir=True, require_empty=False)
+        self.filename = filename
+
+    def __call__(self, checkpoint: Mapping[str, Any], filename: str, metadata: Mapping[str, Any] | None = None) -> None:
+        super().__call__(checkpoint, self.filename or filename, metadata)
+
+    def _save_func(self, checkpoint: Mapping[str, Any], path: Path, func: Callable[..., None]) -> None:
+        with replacing(path) as file:
+            func(checkpoint, file, **self.kwargs)
+
+    def remove(self, filename: str) -> None:
+        (Path(self.dirname) / (self.filename or filename)).unlink(missing_ok=True)
+
+
+class TrainingCheckpointSaver(CheckpointSaver):
+    """Saves all that a training needs to go on, after every few epochs: ``checkpoint_epoch=<n>.pt``.
+
+    Attach it to the trainers of both stages; the one that runs is saved with the rest, and with it epoch and stage. The
+    two newest files are kept, so there is always a whole one.
+
+    Args:
+        save_dir: folder of the checkpoints.
+        save_dict: networks, optimizers, schedulers, and what else has a state.
+        save_interval: epochs from one checkpoint to the next.
+    """
+
+    def __init__(self, save_dir: str, save_dict: dict[str, Any], save_interval: int = 1) -> None:
+        super().__init__(save_dir=save_dir, save_dict=dict(save_dict), save_interval=save_interval, n_saved=2)
+        if self._interval_checkpoint is not None:
+            self._interval_checkpoint.save_handler = _WholeFileSaver(save_dir)
+
+    def interval_completed(self, engine: Engine) -> None:
+        """Save with the trainer that runs."""
+        self.save_dict["trainer"] = engine
+        super().interval_completed(engine)
+
+
+class TrainingCheckpointLoader(CheckpointLoader):
+    """Goes on from the newest checkpoint: attach it to the trainers of both stages.
+
+    A stage that the checkpoint has left behind ends at once; one that it has not reached starts from its beginning.
+
+    Args:
+        load_dir: folder of the checkpoints.
+        load_dict: as ``save_dict`` of :class:`TrainingCheckpointSaver`.
+        map_location: device to load to.
+
+    Raises:
+        InputError: on running, if the checkpoint does not fit the configuration.
+    """
+
+    def __init__(self, load_dir: str, load_dict: dict[str, Any], map_location: Any = None) -> None:
+        super().__init__(load_path=load_dir, load_dict=dict(load_dict), map_location=map_location)
+        self.load_dir = Path(load_dir)
+
+    def __call__(self, engine: Engine) -> None:
+        """Load the newest checkpoint into the stage that it is of."""
+        newest = newest_checkpoint(self.load_dir)
+        if newest is None or newest[0] <= engine.state.epochs_before:
+            return
+        self.load_path = str(newest[1])
+        self.load_dict.pop("trainer", None)
+        if newest[0] > engine.state.max_epochs:
+            engine.state.epoch = engine.state.max_epochs
+        else:
+            self.load_dict["trainer"] = engine
+        self._load(engine)
+
+    def _load(self, engine: Engine) -> None:
+        before = engine.state.epochs_before, engine.state.epoch_length
+        try:
+            super().__call__(engine)
+        except (RuntimeError, ValueError, KeyError, TypeError, EOFError) as error:
+            raise self._misfit(str(error)) from error
+        found = engine.state.epochs_before, engine.state.epoch_length
+        if found != before:
+            raise self._misfit(f"its stage began after epoch {found[0]} and had {found[1]} steps an epoch, not {before}")
+
+    def _misfit(self, reason: str) -> InputError:
+        return InputError(
+            f"expected a checkpoint of this configuration, got {self.load_path} ({reason}): resume with the settings it "
+            "was written with, or train into another output_dir"
+        )
+
+
+def newest_checkpoint(folder: str | Path) -> tuple[int, Path] | None:
+    """Epoch and file of the newest checkpoint, None if there is none."""
+    found = [(int(match[1]), path) for path in Path(folder).glob("*.pt") if (match := _EPOCH.search(path.name))]
+    return max(found, default=None)
+
+
+def claim_training(output_dir: str, ckpt_dir: str, resume: bool) -> None:
+    """Make a folder the output of a training, or refuse before anything is computed.
+
+    Raises:
+        InputError: the folder holds something else or cannot be written to; or it holds checkpoints and ``resume`` is
+            false.
+    """
+    claim_output(output_dir, RUN)
+    held = newest_checkpoint(ckpt_dir)
+    if held is not None and not resume:
+        msg = (
+            f"expected an output folder without checkpoints, got a training in {output_dir}: go on with --resume true, "
+            "choose another --output_dir, or delete it"
+        )
+        raise InputError(msg)
+    if resume and held is None:
+        _log.warning(f"No checkpoint in {ckpt_dir} to resume from: the training starts from its beginning")
+
+
+class BestGeneratorSaver(CheckpointSaver):
+    """Keeps the generator with the best (lowest) key metric as a flat state dict, as inference reads it.
+
+    It has a state, so that a resumed training does not overwrite a better generator.
+
+    Args:
+        save_dir: folder of the weights.
+        generator: the network.
+        filename: name of the file.
+    """
+
+    def __init__(self, save_dir: str, generator: nn.Module, filename: str = "model.pt") -> None:
+        super().__init__(
+            save_dir=save_dir,
+            save_dict={"generator": generator},
+            save_key_metric=True,
+            key_metric_filename=filename,
+            key_metric_negative_sign=True,
+        )
+        if self._key_metric_checkpoint is not None:
+            self._key_metric_checkpoint.save_handler = _WholeFileSaver(save_dir, filename)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best score so far."""
+        return {} if self._key_metric_checkpoint is None else dict(self._key_metric_checkpoint.state_dict())
+
+
+class GeneratorWeights:
+    """Loads the generator's weights when the engine starts; without a file it stays as built, and says so.
+
+    Built with the partition head, a generator without weights is the weight-free separator.
+
+    Args:
+        load_path: flat state dict of the generator.
+        network: the generator.
+        map_location: device to load to.
+
+    Raises:
+        InputError: on running, if the file is not a state dict of this generator.
+    """
+
+    def __init__(self, load_path: str, network: nn.Module, map_location: Any = None) -> None:
+        self.load_path = Path(load_path)
+        self.network = network
+        self.map_location = map_location
+
+    @property
+    def source(self) -> str:
+        """What separates: the file's name or "weight-free separator"."""
+        return self.load_path.name if self.load_path.is_file() else "weight-free separator"
+
+    def attach(self, engine: Engine) -> None:
+        """Load when the engine starts."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Load the weights, or say that there are none."""
+        if not self.load_path.is_file():
+            _log.warning(f"No weights at {self.load_path}: the weight-free separator is used")
+            return
+        try:
+            self.network.load_state_dict(torch.load(self.load_path, self.map_location, weights_only=True))
+        except Exception as error:
+            msg = (
+                f"expected the weights of this generator, got {self.load_path} ({error}): name the file by "
+                "--weights, and the backbone and reduction it was trained with"
+            )
+            raise InputError(msg) from error
+        _log.info(f"Weights of the generator: {self.load_path}")

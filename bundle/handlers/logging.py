@@ -1,0 +1,83 @@
+"""What a training shows of itself: its losses by name and montages of separated layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.handlers import TensorBoardHandler
+from torch import Tensor
+
+from bundle.data.montage import TITLES, joint_row, montage_image
+from bundle.data.writing import write_png
+from bundle.motion import RigidMotion
+from bundle.synthesis import synthesize
+
+LOSSES = ("loss", "reconstruction", "supervision", "discrimination", "layers", "supervisor", "discriminator")
+
+
+def losses_from_engine(output: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> dict[str, float]:
+    """The losses of an iteration by name, of those that were computed; for ``output_transform`` of MONAI's handlers."""
+    first = output if isinstance(output, Mapping) else output[0]
+    return {name: float(first[name]) for name in LOSSES if name in first}
+
+
+def separation_row(image: Tensor, layers: Tensor, spacing: float, change: float = 0.8) -> list[Any]:
+    """The standard montage row of a joint (:func:`bundle.data.montage.joint_row`).
+
+    Args:
+        image: radiograph and masks, (3, H, W).
+        layers: (3, H, W).
+        spacing: mm per pixel.
+        change: mm by which the joint space of the wider and the narrower radiograph differ.
+    """
+    changes = RigidMotion.widening(torch.tensor([change, -change], dtype=torch.float64))
+    pair = [values.detach().cpu().float().expand(2, -1, -1, -1) for values in (layers, image[1:])]
+    made = synthesize(*pair, changes, spacing, [0, 0])
+    return joint_row(image[0].cpu(), image[1:].cpu(), layers.detach().cpu(), made.image[0], made.image[1])
+
+
+class LayerMontageHandler(TensorBoardHandler):
+    """Writes a montage of the first joints of every evaluation, as PNG and to TensorBoard.
+
+    Attach it to an evaluator whose batches hold ``image``, ``name`` and ``spacing`` and whose output holds ``pred``.
+
+    Args:
+        output_dir: folder of the PNG files, ``layers_epoch_<n>.png``.
+        count: number of joints.
+        log_dir: of TensorBoard.
+    """
+
+    def __init__(self, output_dir: str, count: int = 6, log_dir: str = "./runs") -> None:
+        super().__init__(log_dir=log_dir)
+        self.output_dir = Path(output_dir)
+        self.count = count
+        self.rows: list[list[Any]] = []
+        self.labels: list[str] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Collect on every iteration, write at the end."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self.clear)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
+
+    def clear(self, engine: Engine) -> None:
+        """Forget the joints of the last evaluation."""
+        self.rows, self.labels = [], []
+
+    def collect(self, engine: Engine) -> None:
+        """Keep the first joints."""
+        for joint, output in zip(engine.state.batch, engine.state.output, strict=True):
+            if len(self.rows) < self.count:
+                self.rows.append(separation_row(joint["image"], output["pred"], float(joint["spacing"])))
+                self.labels.append(str(joint["name"]))
+
+    def write(self, engine: Engine) -> None:
+        """Write the montage of this evaluation."""
+        picture = montage_image(self.rows, TITLES, self.labels)
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        write_png(self.output_dir / f"layers_epoch_{engine.state.epoch:03d}.png", picture)
+        self._writer.add_image("layers", picture, engine.state.epoch, dataformats="HWC")
