@@ -64,8 +64,8 @@ class LayerSeparationTrainer(Trainer):
     detached soft tissue) and then the generator (Eq. 11 or 7), with the other two frozen. ``engine.state.output`` holds
     ``image``, ``label``, ``pred``, ``loss`` (the generator's) and every part of the losses by name.
 
-    Epochs are counted over both stages. All randomness of an epoch follows from the seed and its number, so a resumed run
-    goes on as an uninterrupted one would.
+    Epochs are counted over both stages. All randomness of an epoch follows from the seed and its number, so a resumed
+    run goes on as an uninterrupted one would.
 
     Args:
         device: where to train.
@@ -247,7 +247,9 @@ class LayerSeparationTrainer(Trainer):
         """Random motions f_s of the batch, one after the other along it; layers and true layers move alike."""
         if not self.use_motion:
             return still
-        layers, truth, masks = (value.repeat(self.motions, 1, 1, 1) for value in (still.layers, still.truth, still.masks))
+        layers, truth, masks = (
+            value.repeat(self.motions, 1, 1, 1) for value in (still.layers, still.truth, still.masks)
+        )
         spacing = batch["spacing"].repeat(self.motions, 1)
         motion = self.motion.draw(layers.shape[0], self.random)
         moved, moved_masks = move(layers, masks, motion, spacing)

@@ -1,6 +1,11 @@
 """Ignite handlers of the two-phase workflow, of inference, evaluation and synthesis."""
 
-from bundle.handlers.checkpoints import BestGeneratorSaver, GeneratorWeights, TrainingCheckpointLoader, TrainingCheckpointSaver
+from bundle.handlers.checkpoints import (
+    BestGeneratorSaver,
+    GeneratorWeights,
+    TrainingCheckpointLoader,
+    TrainingCheckpointSaver,
+)
 from bundle.handlers.logging import LayerMontageHandler, losses_from_engine
 from bundle.handlers.results import EvaluationReport, LayerWriter, SyntheticJointWriter
 
@@ -10,8 +15,8 @@ __all__ = [
     "GeneratorWeights",
     "LayerMontageHandler",
     "LayerWriter",
+    "SyntheticJointWriter",
     "TrainingCheckpointLoader",
     "TrainingCheckpointSaver",
-    "SyntheticJointWriter",
     "losses_from_engine",
 ]

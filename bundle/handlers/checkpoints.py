@@ -104,12 +104,14 @@ class TrainingCheckpointLoader(CheckpointLoader):
             raise self._misfit(str(error)) from error
         found = engine.state.epochs_before, engine.state.epoch_length
         if found != before:
-            raise self._misfit(f"its stage began after epoch {found[0]} and had {found[1]} steps an epoch, not {before}")
+            raise self._misfit(
+                f"its stage began after epoch {found[0]} and had {found[1]} steps an epoch, not {before}"
+            )
 
     def _misfit(self, reason: str) -> InputError:
         return InputError(
-            f"expected a checkpoint of this configuration, got {self.load_path} ({reason}): resume with the settings it "
-            "was written with, or train into another output_dir"
+            f"expected a checkpoint of this configuration, got {self.load_path} ({reason}): resume with the settings "
+            "it was written with, or train into another output_dir"
         )
 
 

@@ -90,8 +90,8 @@ def joint_space_changes(
     changes = [float(value) for value in values or torch.linspace(lowest, highest, count, dtype=torch.float64)]
     if not changes or lowest > highest or not all(abs(change) < LARGEST_CHANGE for change in changes):
         msg = (
-            f"expected changes in mm, or a range from lowest to highest and a count above 0, all below {LARGEST_CHANGE} "
-            f"mm, got changes {values}, lowest {lowest}, highest {highest} and count {count}"
+            f"expected changes in mm, or a range from lowest to highest and a count above 0, all below "
+            f"{LARGEST_CHANGE} mm, got changes {values}, lowest {lowest}, highest {highest} and count {count}"
         )
         raise InputError(msg)
     return changes
@@ -226,7 +226,11 @@ class EvaluationReport(_Results):
             self._write_montage(engine, rank, int(index), float(images[self.rank_by][index]))
 
     def _write_tables(self, images: pd.DataFrame, table: pd.DataFrame) -> None:
-        report = {"settings": self.settings, "images": len(images), "summary": json.loads(table.to_json(orient="records"))}
+        report = {
+            "settings": self.settings,
+            "images": len(images),
+            "summary": json.loads(table.to_json(orient="records")),
+        }
         write_bytes(self.output_dir / "metrics.json", json.dumps(report, indent=2).encode())
         write_bytes(self.output_dir / "metrics.csv", table.to_csv(index=False).encode())
         write_bytes(self.output_dir / "metrics.md", to_markdown(table).encode())

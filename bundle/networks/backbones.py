@@ -1,0 +1,70 @@
+"""Networks by name, from the configuration: MONAI's two-dimensional ones with sensible defaults, and TransUNet.
+
+Generators, the supervisor N_S (1 -> 3 logits) and the discriminator N_D (1 -> 1 logit) are all made here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from monai.networks import nets
+from torch import nn
+
+from bundle.errors import InputError
+from bundle.networks.transunet import TransUNet
+
+_FIVE_LEVELS = {"channels": (32, 64, 128, 256, 512), "strides": (2, 2, 2, 2)}
+
+BACKBONES: dict[str, tuple[Callable[..., nn.Module], dict[str, Any]]] = {
+    "AttentionUnet": (nets.AttentionUnet, {"spatial_dims": 2, **_FIVE_LEVELS}),
+    "BasicUNet": (nets.BasicUNet, {"spatial_dims": 2, "upsample": "nontrainable"}),
+    "DynUNet": (
+        nets.DynUNet,
+        {
+            "spatial_dims": 2,
+            "kernel_size": (3, 3, 3, 3, 3),
+            "strides": (1, 2, 2, 2, 2),
+            "upsample_kernel_size": (2, 2, 2, 2),
+        },
+    ),
+    "FlexibleUNet": (nets.FlexibleUNet, {"spatial_dims": 2, "backbone": "efficientnet-b0", "interp_mode": "linear"}),
+    "SegResNet": (nets.SegResNet, {"spatial_dims": 2, "init_filters": 16}),
+    "SwinUNETR": (nets.SwinUNETR, {"spatial_dims": 2}),
+    "TransUNet": (TransUNet, {}),
+    "UNETR": (nets.UNETR, {"spatial_dims": 2, "img_size": 256}),
+    "UNet": (nets.UNet, {"spatial_dims": 2, "num_res_units": 2, **_FIVE_LEVELS}),
+}
+"""Class and default options of each backbone. Those up-sample by interpolation where MONAI lets them; AttentionUnet,
+DynUNet, SwinUNETR, UNETR and UNet have transposed convolutions, which can leave a checkerboard in smooth tissue."""
+
+
+def make_backbone(
+    name: str, in_channels: int, out_channels: int, options: Mapping[str, Any] | None = None
+) -> nn.Module:
+    """A two-dimensional network from images (B, in_channels, H, W) to logits (B, out_channels, H, W).
+
+    H and W are multiples of 32 (:class:`bundle.networks.generator.Generator` pads); UNETR needs them equal to its
+    ``img_size``, 256 by default.
+
+    Args:
+        name: a key of :data:`BACKBONES`.
+        in_channels: channels of the input.
+        out_channels: channels of the logits.
+        options: arguments of that class, in place of the defaults.
+
+    Raises:
+        InputError: if there is no such backbone, or it has no such option; the message lists those there are.
+    """
+    if name not in BACKBONES:
+        msg = f"unknown backbone {name!r}; expected one of {', '.join(BACKBONES)}"
+        raise InputError(msg)
+    network, defaults = BACKBONES[name]
+    options = dict(options or {})
+    known = set(inspect.signature(network).parameters)
+    unknown = sorted(set(options) - known)
+    if unknown:
+        msg = f"backbone {name} has no option {', '.join(unknown)}; expected some of {', '.join(sorted(known))}"
+        raise InputError(msg)
+    return network(in_channels=in_channels, out_channels=out_channels, **{**defaults, **options})

@@ -1,0 +1,89 @@
+"""Heads: what a backbone sees, and how its logits become layers.
+
+A head has ``in_channels`` and ``out_channels`` for the backbone; ``zero_start`` (a generator's logits start at zero);
+``prepare(image)``, the features (B, in_channels, H, W) for the backbone; ``forward(logits, features)``, the layers
+(B, 3, H, W): soft tissue, lower bone, upper bone. Images are (B, 3, H, W): radiograph, lower mask, upper mask.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from bundle.harmonic import separation_shares, support
+from bundle.masks import visible_region
+from bundle.radiograph import partition
+
+
+class SigmoidHead(nn.Module):
+    """The head of LSN (Eq. 1): ``L = N_G(J, M) * M``, each bone by its mask and the soft tissue by the visible region."""
+
+    in_channels = 3
+    out_channels = 3
+    zero_start = False
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """The features are the image itself."""
+        return image
+
+    def forward(self, logits: Tensor, features: Tensor) -> Tensor:
+        """Layers in [0, 1], zero outside the masks: (B, 3, H, W)."""
+        radiograph, masks = features[:, :1], features[:, 1:3]
+        regions = torch.cat([visible_region(radiograph, masks), masks], dim=1)
+        return torch.sigmoid(logits.to(features.dtype)) * regions
+
+
+class PartitionHead(nn.Module):
+    """Exact reconstruction: the logits move the attenuation of a pixel between the layers that are allowed there.
+
+    Soft tissue is allowed everywhere, a bone inside its grown support. With the shares ``p`` of the weight-free
+    separator, ``s = (1 - e) p + e u`` is their mixture with the uniform share ``u`` of the allowed layers, so that no
+    allowed layer is out of reach, and ``q = softmax(log s + logits)``. ``q`` contains ``w s``, with
+    ``w = min_i q_i / s_i <= 1``; this part is put back to ``w p``::
+
+        shares = q + w (p - s)
+
+    They are at least 0 and sum to 1; logits of zero give exactly ``p``, a large logit gives its layer everything. The
+    composition of the layers is the radiograph (:func:`bundle.radiograph.partition`) for any logits. Computed in the
+    precision of the image, also under automatic mixed precision.
+
+    Args:
+        mixture: ``e`` in (0, 1]; a layer without a share in the weight-free solution answers to its logit in
+            proportion to it.
+
+    Raises:
+        ValueError: if ``mixture`` is out of range.
+    """
+
+    in_channels = 6
+    out_channels = 3
+    zero_start = True
+
+    def __init__(self, mixture: float = 0.3) -> None:
+        super().__init__()
+        if not 0.0 < mixture <= 1.0:
+            msg = f"expected a mixture in (0, 1], got {mixture}"
+            raise ValueError(msg)
+        self.mixture = mixture
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """The features are the image and the shares of the weight-free separator."""
+        with torch.no_grad():
+            shares = separation_shares(image[:, :1], image[:, 1:3])
+        return torch.cat([image, shares], dim=1)
+
+    def forward(self, logits: Tensor, features: Tensor) -> Tensor:
+        """Layers in [0, 1] that compose to the radiograph exactly; a bone is zero outside its support."""
+        return partition(features[:, :1], self.shares(logits, features))
+
+    def shares(self, logits: Tensor, features: Tensor) -> Tensor:
+        """Shares of the attenuation, (B, 3, H, W): at least 0, summing to 1."""
+        logits = logits.to(features.dtype)
+        prior = features[:, 3:6]
+        allowed = torch.cat([torch.ones_like(prior[:, :1]), support(features[:, 1:3])], dim=1)
+        smooth = (1.0 - self.mixture) * prior + self.mixture * allowed / allowed.sum(dim=1, keepdim=True)
+        forbidden = allowed < 0.5
+        scores = (logits + smooth.clamp(min=1e-20).log()).masked_fill(forbidden, float("-inf"))
+        lowest = logits.masked_fill(forbidden, float("inf")).amin(dim=1, keepdim=True)
+        kept = (lowest - scores.logsumexp(dim=1, keepdim=True)).exp()
+        return (scores.softmax(dim=1) + kept * (prior - smooth)).clamp(min=0.0)
