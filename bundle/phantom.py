@@ -519,12 +519,12 @@ def _lower_depth(bone: LowerBone, u: Array, v: Array) -> Array:
 
 def _dome(bone: LowerBone, u: Array, v: Array) -> Array:
     """Depth inside the superellipse that caps the head, continued straight below its equator."""
-    across = np.abs(u) / (bone.width / 2)
+    across = (np.abs(u) / (bone.width / 2)).clip(min=0.02)  # the gradient vanishes on the axis
     along = (bone.height - v).clip(min=0.0) / bone.height
     power = bone.fullness
-    level = (across**power + along**power).clip(min=1e-9) ** (1.0 / power)
+    level = (across**power + along**power) ** (1.0 / power)
     steep = np.hypot(across ** (power - 1) / (bone.width / 2), along ** (power - 1) / bone.height)
-    return (1.0 - level) * level ** (power - 1) / steep.clip(min=1e-3)
+    return (1.0 - level) * level ** (power - 1) / steep
 
 
 class _Profile(NamedTuple):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import binary_dilation, binary_erosion, maximum_filter
+from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, label, maximum_filter
 
 from bundle.errors import InputError
 from bundle.jsw import joint_space_width
@@ -134,6 +134,15 @@ def test_a_twentieth_of_a_millimetre_shows_in_the_width() -> None:
     base = phantom(5, 0.4)
     wider = render(replace(base.parameters, jsw_mm=0.45))
     assert measured(wider) - measured(base) == pytest.approx(0.05, abs=0.005)
+
+
+def test_a_mask_is_one_piece_without_holes() -> None:
+    for made in map(phantom, range(12)):
+        for mask in made.masks.numpy() > 0.5:
+            assert label(mask)[1] == 1
+            assert (binary_fill_holes(mask) == mask).all()
+            depth = binary_erosion(mask, iterations=3, border_value=1)
+            assert (made.masks.numpy()[:, depth].max(axis=0) == 1.0).all()
 
 
 def test_bones_overlap_when_the_width_is_negative_and_part_when_it_is_wide() -> None:
