@@ -35,6 +35,7 @@ class Generator(nn.Module):
         self.backbone = backbone
         self.head = head
         self.reduction = reduction
+        self.step = MULTIPLE * reduction
         self.start = _zero_convolution(head.out_channels) if head.zero_start else nn.Identity()
 
     def forward(self, image: Tensor) -> Tensor:
@@ -58,8 +59,8 @@ class Generator(nn.Module):
     def logits(self, features: Tensor) -> Tensor:
         """Logits of the backbone for features (B, C, H, W), at the resolution of the features."""
         height, width = features.shape[-2], features.shape[-1]
-        step = MULTIPLE * self.reduction
-        inputs = F.pad(features, [0, -width % step, 0, -height % step], mode="replicate")
+        padding = [0, -width % self.step, 0, -height % self.step]
+        inputs = F.pad(features, padding, mode="replicate")
         inputs = F.avg_pool2d(inputs, self.reduction)
         logits = self.start(self.backbone(inputs))
         if self.reduction > 1:
