@@ -18,6 +18,7 @@ import io
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from importlib.metadata import packages_distributions
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jsonschema
 import torch
@@ -66,6 +67,8 @@ FRAMEWORKS = {"monai_version": "monai", "pytorch_version": "torch", "numpy_versi
 WORKFLOWS = {"train": "train", "inference": "infer"}
 REFERENCES = ReferenceResolver._vars
 TOLERANCE = 1e-5
+RUN = "monai.bundle run"
+RUN_OPTIONS = ("config_file", "meta_file", "logging_file")
 
 
 class Defect(ValueError):
@@ -239,7 +242,7 @@ def check_imports(root: Path) -> str:
 
 def config_files(root: Path) -> list[Path]:
     """Every config of the bundle; ``metadata.json`` is none."""
-    files = (path for path in sorted((root / "configs").iterdir()) if path.suffix in (".json", ".yaml", ".yml"))
+    files = (path for path in sorted((root / "configs").glob("*")) if path.suffix in (".json", ".yaml", ".yml"))
     return [path for path in files if path.name != "metadata.json"]
 
 
@@ -254,6 +257,7 @@ def named_config(root: Path, name: str) -> Path:
 
 def read_config(files: list[Path]) -> dict[str, Any]:
     """Content of config files, later ones over earlier ones."""
+    refuse([f"no config configs/{path.name}" for path in files if not path.is_file()])
     try:
         return dict(ConfigParser.load_config_files([str(path) for path in files]))
     except (ValueError, yaml.YAMLError) as error:
@@ -261,11 +265,59 @@ def read_config(files: list[Path]) -> dict[str, Any]:
         raise Defect(msg) from error
 
 
-def config_chains(root: Path) -> list[list[Path]]:
-    """Configs as they are run: alone where they have a ``run`` of their own, otherwise laid over ``train``."""
-    files = config_files(root)
-    base = [path for path in files if path.stem == "train"]
-    return [[path] if path in base or "run" in read_config([path]) else [*base, path] for path in files]
+class Command(NamedTuple):
+    """A command line ``monai.bundle run ...`` that a document or a config's comment states."""
+
+    run_id: str
+    files: list[str]
+    options: list[str]
+
+
+def commands(path: Path) -> list[Command]:
+    """The commands with a config that a text states, one a line, or over several that end in a backslash."""
+    text = re.sub(r"\\\n[#\s]*", "", path.read_text(encoding="utf-8"))
+    stated = [line.split(RUN, 1)[1].split("`")[0] for line in text.splitlines() if RUN in line]
+    return [command for line in stated for command in [parse_command(line)] if command.files]
+
+
+def parse_command(line: str) -> Command:
+    """What follows ``monai.bundle run`` in a command line."""
+    words = re.findall(r"\"[^\"]*\"|[^\s=]+", line)
+    run_id = words[0] if words and not words[0].startswith("-") else "run"
+    values = dict(zip(words, [*words[1:], ""], strict=True))
+    files = re.findall(r"[\w.-]+\.(?:json|ya?ml)", values.get("--config_file", ""))
+    return Command(
+        run_id, files, [word[2:] for word in values if word.startswith("--") and word[2:] not in RUN_OPTIONS]
+    )
+
+
+def config_chain(path: Path) -> list[Path]:
+    """The configs that are run for this one: those before it in the command that its comments state, and itself."""
+    for command in commands(path):
+        if command.files[-1] == path.name:
+            return [path.with_name(name) for name in command.files]
+    return [path]
+
+
+def check_commands(root: Path) -> str:
+    """The commands in documents and configs name configs, a run and options that exist."""
+    texts = [path for path in (root / "README.md", root / "docs" / "README.md") if path.is_file()]
+    stated = [(path, command) for path in [*texts, *config_files(root)] for command in commands(path)]
+    refuse(
+        [f"{path.relative_to(root)}: {defect}" for path, command in stated for defect in command_defects(root, command)]
+    )
+    return f"{len(stated)} commands"
+
+
+def command_defects(root: Path, command: Command) -> list[str]:
+    """What a command names that its configs do not have."""
+    files = [root / "configs" / name for name in command.files]
+    missing = [f"no config configs/{path.name}" for path in files if not path.is_file()]
+    if missing:
+        return missing
+    parser = ConfigParser(config=read_config(files))
+    named = [command.run_id, *command.options]
+    return [f"{' + '.join(command.files)} has no '{name}'" for name in named if name not in parser]
 
 
 def check_config(root: Path, files: list[Path]) -> str:
@@ -430,26 +482,19 @@ def checks(root: Path) -> list[Check]:
         ("pins of metadata and requirements", partial(check_requirements, root)),
         ("imports are pinned", partial(check_imports, root)),
     ]
+    stated: list[Check] = [("commands in documents and configs", partial(check_commands, root))]
     workflows: list[Check] = [(f"properties of {name}", partial(check_properties, root, name)) for name in WORKFLOWS]
     network: list[Check] = [
         ("network takes and gives what it says", partial(check_shapes, root)),
         ("TorchScript export", partial(check_torchscript, root)),
     ]
-    return [*fixed, *config_checks(root), *workflows, *network]
+    return [*fixed, *config_checks(root), *stated, *workflows, *network]
 
 
 def config_checks(root: Path) -> list[Check]:
-    """One check for each config, or one that says why the configs cannot be listed."""
-    try:
-        chains = config_chains(root)
-    except (Defect, OSError) as error:
-        return [("configs", partial(refuse_text, str(error)))]
+    """One check for each config, with those it is laid over."""
+    chains = [config_chain(path) for path in config_files(root)]
     return [(" + ".join(path.name for path in files), partial(check_config, root, files)) for files in chains]
-
-
-def refuse_text(text: str) -> str:
-    """A check that fails."""
-    raise Defect(text)
 
 
 def run_check(check: Callable[[], str], verbose: bool) -> tuple[bool, str]:
@@ -463,8 +508,11 @@ def run_check(check: Callable[[], str], verbose: bool) -> tuple[bool, str]:
             return True, check()
     except Defect as defect:
         return False, str(defect)
-    except Exception as error:
+    except Exception as raised:
+        error: BaseException = raised
         details = "\n" + traceback.format_exc() + chatter.getvalue() if verbose else ""
+        while error.__cause__:
+            error = error.__cause__
         return False, f"{type(error).__name__}: {' '.join(str(error).split())[:500]}{details}"
 
 

@@ -88,6 +88,15 @@ TRAIN = {
 }
 
 
+SLOW_COMMAND = """\
+# Slow training:
+#
+#   python -m monai.bundle run training \\
+#     --config_file "['configs/train.yaml', 'configs/slow.yaml']" --learning_rate 0.02
+
+"""
+
+
 def write_yaml(path: Path, content: Any) -> None:
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
@@ -113,11 +122,16 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     edit(root / "configs" / "metadata.json", shrink)
     (root / "configs" / "inference.json").write_text(json.dumps(INFERENCE), encoding="utf-8")
     write_yaml(root / "configs" / "train.yaml", TRAIN)
-    write_yaml(root / "configs" / "slow.yaml", {"learning_rate": 0.01, "doubled": "$2 * @learning_rate"})
+    overlay("learning_rate: 0.01\ndoubled: $2 * @learning_rate")(root)
     torch.manual_seed(0)
     network = BasicUNet(2, 3, 3, FEATURES, upsample="nontrainable")
     torch.save(network.state_dict(), root / "models" / "model.pt")
     return root
+
+
+def overlay(text: str) -> Callable[[Path], Any]:
+    """Write an overlay of the training config, with the command that runs it in its comments."""
+    return put("configs/slow.yaml", SLOW_COMMAND + text)
 
 
 def shrink(metadata: dict[str, Any]) -> None:
@@ -161,6 +175,10 @@ def put(name: str, text: str) -> Callable[[Path], Any]:
     return lambda root: (root / name).write_text(text, encoding="utf-8")
 
 
+def state(command: str) -> Callable[[Path], Any]:
+    return put("README.md", f"Type `python -m monai.bundle run {command}` to run it.")
+
+
 def describe(**values: Any) -> Callable[[Path], None]:
     return lambda root: edit(root / "configs" / "metadata.json", lambda metadata: metadata.update(values))
 
@@ -190,6 +208,7 @@ FILES, LARGE, DOCUMENTS = "necessary and preferred files", "large files", "docum
 SCHEMA, VERSION = "metadata by the schema", "version in the changelog"
 PINS, IMPORTS = "pins of metadata and requirements", "imports are pinned"
 SHAPES, EXPORT = "network takes and gives what it says", "TorchScript export"
+OVERLAY, COMMANDS = "train.yaml + slow.yaml", "commands in documents and configs"
 TRAINING, INFERRING = "properties of train", "properties of inference"
 
 DEFECTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
@@ -220,15 +239,15 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "metadata pins another version": (describe(numpy_version="1.26.4"), PINS, "numpy: 1.26.4 in metadata.json, 2.2.6"),
     "requirement not in the metadata": (put("requirements.txt", "six==1.0"), PINS, "six: none in metadata.json, 1.0"),
     "import that is not pinned": (put("bundle/shapes.py", "import hypothesis"), IMPORTS, "imports hypothesis"),
-    "config that is no YAML": (put("configs/slow.yaml", "a: [1"), "configs", "slow.yaml does not parse"),
+    "config that is no YAML": (overlay("a: [1"), OVERLAY, "slow.yaml does not parse"),
     "reference to nothing": (
         configure("train.yaml", lambda config: config["train"]["dataloader"].update(dataset="@train#data_set")),
         "train.yaml",
         "train::dataloader::dataset refers to @train::data_set",
     ),
     "reference to nothing in an overlay": (
-        put("configs/slow.yaml", "doubled: $2 * @rate"),
-        "train.yaml + slow.yaml",
+        overlay("doubled: $2 * @rate"),
+        OVERLAY,
         "doubled refers to @rate",
     ),
     "target that does not exist": (
@@ -246,16 +265,36 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
         "inference.json",
         "missing a required argument: 'dataset'",
     ),
-    "expression that is no Python": (put("configs/slow.yaml", "doubled: $2 *"), "train.yaml + slow.yaml", "'2 *'"),
+    "expression that is no Python": (overlay("doubled: $2 *"), OVERLAY, "'2 *'"),
     "expression with an unknown name": (
-        put("configs/slow.yaml", "here: $os.getcwd()"),
-        "train.yaml + slow.yaml",
+        overlay("here: $os.getcwd()"),
+        OVERLAY,
         "unknown name os in 'os.getcwd()'",
     ),
     "import of the bundle in a config": (
-        put("configs/slow.yaml", "imports: [$import bundle.masks]"),
-        "train.yaml + slow.yaml",
+        overlay("imports: [$import bundle.masks]"),
+        OVERLAY,
         "before the bundle is on the path",
+    ),
+    "command with a config that is not there": (
+        state("--config_file configs/test.yaml"),
+        COMMANDS,
+        "configs/test.yaml",
+    ),
+    "command with an unknown run": (
+        state("testing --config_file configs/train.yaml"),
+        COMMANDS,
+        "README.md: train.yaml has no 'testing'",
+    ),
+    "command with an unknown option": (
+        state("--config_file configs/train.yaml --learning_rate 1 --rate=2"),
+        COMMANDS,
+        "train.yaml has no 'rate'",
+    ),
+    "command that lacks its base config": (
+        state('--config_file "configs/slow.yaml" --doubled 1'),
+        COMMANDS,
+        "slow.yaml has no 'run'",
     ),
     "no inferer for training": (
         configure("train.yaml", lambda config: config["train"].pop("inferer")),
