@@ -115,9 +115,12 @@ def _laplacian(field: Tensor) -> Tensor:
     """Sum over the four neighbours of ``field - neighbour``; neighbours past the border count as equal (free)."""
     down = field[..., 1:, :] - field[..., :-1, :]
     right = field[..., :, 1:] - field[..., :, :-1]
-    vertical = F.pad(down, [0, 0, 1, 0]) - F.pad(down, [0, 0, 0, 1])
-    horizontal = F.pad(right, [1, 0, 0, 0]) - F.pad(right, [0, 1, 0, 0])
-    return vertical + horizontal
+    total = torch.zeros_like(field)
+    total[..., 1:, :] += down
+    total[..., :-1, :] -= down
+    total[..., :, 1:] += right
+    total[..., :, :-1] -= right
+    return total
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
@@ -126,16 +129,16 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 
 def _relax(start: Tensor, unknown: Tensor, iterations: int) -> Tensor:
     """Conjugate gradients for a zero Laplacian at the unknown pixels, the others held fixed."""
-    solution = start
+    solution = start.clone()
     residual = -unknown * _laplacian(solution)
-    direction = residual
+    direction = residual.clone()
     energy = _dot(residual, residual)
     for _ in range(iterations):
-        response = unknown * _laplacian(direction)
+        response = _laplacian(direction).mul_(unknown)
         step = energy / _dot(direction, response).clamp(min=1e-20)
-        solution = solution + step * direction
-        residual = residual - step * response
+        solution.addcmul_(step, direction)
+        residual.addcmul_(step, response, value=-1.0)
         renewed = _dot(residual, residual)
-        direction = residual + (renewed / energy.clamp(min=1e-20)) * direction
+        direction.mul_(renewed / energy.clamp(min=1e-20)).add_(residual)
         energy = renewed
     return solution
