@@ -188,11 +188,11 @@ def training_and_validation(
     return items, others
 
 
-def phantom_items(count: int, seed: int) -> list[Item]:
+def phantom_items(count: int, seed: int, size: int | None = 256) -> list[Item]:
     """Items of ``count`` phantoms with the seeds from ``seed * SEEDS_PER_RUN`` on; each is a joint of its own.
 
-    Besides ``name, joint, finger, side, spacing`` an item holds the phantom's ``seed`` and ``jsw_mm``,
-    and is ``overlapping`` where the latter is negative.
+    Besides ``name, joint, finger, side, spacing`` an item holds the phantom's ``seed`` and ``jsw_mm``, and is
+    ``overlapping`` where the latter is negative. Whatever its ``size`` in pixels, a phantom shows 21 mm.
 
     Raises:
         InputError: a count below 1 or above ``SEEDS_PER_RUN``, or a negative seed.
@@ -200,7 +200,7 @@ def phantom_items(count: int, seed: int) -> list[Item]:
     if not 1 <= count <= SEEDS_PER_RUN or seed < 0:
         msg = f"expected 1 to {SEEDS_PER_RUN} phantoms and a seed of at least 0, got {count} and {seed}"
         raise InputError(msg)
-    return [_phantom_item(seed * SEEDS_PER_RUN + index) for index in range(count)]
+    return [_phantom_item(seed * SEEDS_PER_RUN + index, size or 256) for index in range(count)]
 
 
 def joint_items(
@@ -235,7 +235,7 @@ def joint_items(
         msg = f'expected the role "training", "validation" or "all", got "{role}"'
         raise InputError(msg)
     if not dataset_dir:
-        items = phantom_items(phantoms, seed)
+        items = phantom_items(phantoms, seed, size)
         sides = (items, items) if role == "all" else split_by_joint(items, validation_fraction, seed)
         return sides[role == "validation"]
     if role == "all":
@@ -389,8 +389,8 @@ def _folders(items: Sequence[Item]) -> set[str]:
     return {f"{item['joint']} ({os.path.dirname(item['image'])})" for item in items}
 
 
-def _phantom_item(seed: int) -> Item:
-    parameters = draw_parameters(seed)
+def _phantom_item(seed: int, size: int) -> Item:
+    parameters = draw_parameters(seed, size=size, spacing=256 * SPACING / size)
     name = f"phantom_{seed}"
     return {
         "name": name,

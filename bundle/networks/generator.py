@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from bundle.errors import InputError
-
-MULTIPLE = 32
-"""The backbone sees heights and widths that are multiples of this."""
+from bundle.networks.resolution import ReducedResolution
 
 
 class Generator(nn.Module):
     """``L = N_G(J, M)`` (Eq. 1): radiograph and bone masks in, three layers out, at any height and width.
 
-    The features of the head are padded by replication for the backbone, and its logits are cropped back. When the head
-    asks for it (``zero_start``), a convolution that starts at zero follows the backbone, so that the untrained
-    generator is the weight-free separator.
+    When the head asks for it (``zero_start``), a convolution that starts at zero follows the backbone, so that the
+    untrained generator is the weight-free separator.
 
     Args:
         backbone: network from (B, head.in_channels, H, W) to (B, head.out_channels, H, W).
@@ -29,13 +24,8 @@ class Generator(nn.Module):
 
     def __init__(self, backbone: nn.Module, head: nn.Module, reduction: int = 1) -> None:
         super().__init__()
-        if reduction < 1:
-            msg = f"expected a reduction of 1 or more, got {reduction}"
-            raise InputError(msg)
-        self.backbone = backbone
+        self.backbone = ReducedResolution(backbone, reduction)
         self.head = head
-        self.reduction = reduction
-        self.step = MULTIPLE * reduction
         self.start = _zero_convolution(head.out_channels) if head.zero_start else nn.Identity()
 
     def forward(self, image: Tensor) -> Tensor:
@@ -54,19 +44,7 @@ class Generator(nn.Module):
             msg = f"expected an image of shape (B, 3, H, W) = [radiograph, lower mask, upper mask], got {image.shape}"
             raise ValueError(msg)
         features = self.head.prepare(image)
-        return self.head(self.logits(features), features)
-
-    def logits(self, features: Tensor) -> Tensor:
-        """Logits of the backbone for features (B, C, H, W), at the resolution of the features."""
-        height, width = features.shape[-2], features.shape[-1]
-        padding = [0, -width % self.step, 0, -height % self.step]
-        inputs = F.pad(features, padding, mode="replicate")
-        inputs = F.avg_pool2d(inputs, self.reduction)
-        logits = self.start(self.backbone(inputs))
-        if self.reduction > 1:
-            scale = float(self.reduction)
-            logits = F.interpolate(logits, scale_factor=scale, mode="bilinear", align_corners=False)
-        return logits[..., :height, :width]
+        return self.head(self.start(self.backbone(features)), features)
 
 
 def _zero_convolution(channels: int) -> nn.Module:

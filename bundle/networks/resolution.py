@@ -1,0 +1,46 @@
+"""Any size for any network: padding to what its strides need, and work at a fraction of the resolution."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bundle.errors import InputError
+
+MULTIPLE = 32
+"""The network sees heights and widths that are multiples of this."""
+
+
+class ReducedResolution(nn.Module):
+    """A network from (B, C, H, W) to logits (B, C', H, W) that works at 1 / reduction of the resolution.
+
+    Images are padded by replication, averaged over ``reduction`` x ``reduction`` pixels for the network, and its logits
+    are interpolated and cropped back.
+
+    Args:
+        network: keeps height and width where they are multiples of :data:`MULTIPLE`.
+        reduction: 1 or more.
+
+    Raises:
+        InputError: if ``reduction`` is below 1.
+    """
+
+    def __init__(self, network: nn.Module, reduction: int = 1) -> None:
+        super().__init__()
+        if reduction < 1:
+            msg = f"expected a reduction of 1 or more, got {reduction}"
+            raise InputError(msg)
+        self.network = network
+        self.reduction = reduction
+        self.step = MULTIPLE * reduction
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits at the resolution of the image."""
+        height, width = image.shape[-2], image.shape[-1]
+        padding = [0, -width % self.step, 0, -height % self.step]
+        inputs = F.avg_pool2d(F.pad(image, padding, mode="replicate"), self.reduction)
+        logits = self.network(inputs)
+        if self.reduction > 1:
+            scale = float(self.reduction)
+            logits = F.interpolate(logits, scale_factor=scale, mode="bilinear", align_corners=False)
+        return logits[..., :height, :width]
