@@ -49,7 +49,7 @@ def separation_shares(image: Tensor, masks: Tensor, growth: int = 5, ramp: float
     total = attenuation(image.detach())
     claims = bone_claims(masks, growth, ramp, fade)
     tissue = (support(masks, growth).amax(dim=1, keepdim=True) < 0.5).to(total.dtype)
-    fill = torch.minimum(laplace_fill(total, tissue), total)
+    fill = torch.minimum(laplace_fill(total, tissue).clamp(min=0.0), total)
     bone = (total - fill) / total.clamp(min=1e-12)
     bones = bone * claims
     return torch.cat([1.0 - bones.sum(dim=1, keepdim=True), bones], dim=1)
@@ -89,7 +89,7 @@ def laplace_fill(values: Tensor, known: Tensor, iterations: int = 128) -> Tensor
         coarse_values, coarse_known = _coarsen(pyramid_values[-1], pyramid_known[-1])
         pyramid_values.append(coarse_values)
         pyramid_known.append(coarse_known)
-    solution = _mean_of_known(pyramid_values[-1], pyramid_known[-1])
+    solution = _mean_of_known(pyramid_values[0], known)
     for level in range(len(pyramid_known) - 1, -1, -1):
         known_here = pyramid_known[level]
         solution = F.interpolate(solution, size=known_here.shape[-2:], mode="bilinear", align_corners=False)
@@ -100,7 +100,7 @@ def laplace_fill(values: Tensor, known: Tensor, iterations: int = 128) -> Tensor
 
 def _mean_of_known(values: Tensor, known: Tensor) -> Tensor:
     count = known.sum(dim=(-2, -1), keepdim=True).clamp(min=1.0)
-    return ((values * known).sum(dim=(-2, -1), keepdim=True) / count).expand_as(values)
+    return (values * known).sum(dim=(-2, -1), keepdim=True) / count
 
 
 def _coarsen(values: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
