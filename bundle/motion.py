@@ -1,12 +1,14 @@
 """Rigid motion of the bones, f_s (LSN Eq. 5-6): each bone layer and its mask move, the soft tissue stays.
 
-Motions are in millimetres and degrees, x to the right and y downwards, one per sample and bone; a positive rotation turns
-x towards y (clockwise on the screen) about a stated centre. Their parameters are the ground truth of the images made.
+Motions are in millimetres and degrees, x to the right and y downwards, one per sample and bone; a positive rotation
+turns x towards y (clockwise on the screen) about a stated centre. Their parameters are the ground truth of the images
+made.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -125,7 +127,7 @@ def move(
         layers: (B, 3, H, W), soft tissue, lower bone, upper bone.
         masks: (B, 2, H, W), lower and upper.
         motion: of B samples.
-        spacing: mm per pixel, one for all or (B,).
+        spacing: mm per pixel, one for all, (B,) or (B, 1).
         mode: of the layers, ``bilinear`` or ``bicubic`` (clipped to [0, 1]). Masks are bilinear: clipped bicubic masks
             would shift their edge by a hundredth of a pixel.
 
@@ -133,10 +135,10 @@ def move(
         Moved layers (B, 3, H, W), whose soft tissue is the input's, and moved soft masks (B, 2, H, W) in [0, 1].
 
     Raises:
-        ValueError: if shapes do not agree or the spacing is not positive.
+        ValueError: if shapes do not agree, the spacing is not positive or the mode is another.
     """
-    _check(layers, masks, motion, spacing)
-    batch, _, height, width = layers.shape
+    _check(layers, masks, motion, spacing, mode)
+    height, width = layers.shape[-2:]
     grid = sampling_grid(motion.to(layers.double()), height, width, spacing)
     bones = _sample(continue_texture(layers[:, 1:], CONTINUED), grid, mode)
     moved_masks = _sample(F.pad(masks, [CONTINUED] * 4, mode="replicate"), grid, "bilinear")
@@ -150,16 +152,19 @@ def continue_texture(bones: Tensor, margin: int, detail: float = 3.0) -> Tensor:
 
     Args:
         bones: (B, C, H, W) in [0, 1].
-        margin: pixels to add on each side, less than H and W.
+        margin: pixels to add on each side, at most H - 1 and W - 1; more is cut to that.
         detail: texture is what a Gaussian of this sigma in pixels removes.
 
     Returns:
         (B, C, H + 2 margin, W + 2 margin), unchanged inside the frame and 0 beside the bones.
     """
-    margin = min(margin, bones.shape[-2] - 1, bones.shape[-1] - 1)
-    frame = (..., slice(margin, -margin), slice(margin, -margin))
+    height, width = bones.shape[-2:]
+    margin = min(margin, height - 1, width - 1)
+    frame = (..., slice(margin, margin + height), slice(margin, margin + width))
     straight = F.pad(bones, [margin] * 4, mode="replicate")
-    smooth = GaussianFilter(2, detail).to(bones)(straight)
+    reach = math.ceil(4.0 * detail)  # where MONAI's Gaussian ends; beyond its input it sees zeros
+    smooth = GaussianFilter(2, detail).to(bones)(F.pad(straight, [reach] * 4, mode="replicate"))
+    smooth = smooth[..., reach:-reach, reach:-reach]
     texture = F.pad(bones - smooth[frame], [margin] * 4, mode="reflect")
     continued = (smooth + texture).clamp(0.0, 1.0) * (straight > 0)
     inside = torch.zeros_like(continued, dtype=torch.bool)
@@ -194,14 +199,18 @@ def sampling_grid(motion: RigidMotion, height: int, width: int, spacing: float |
     return (turned + center).flatten(0, 1)
 
 
-def _check(layers: Tensor, masks: Tensor, motion: RigidMotion, spacing: float | Tensor) -> None:
-    batch, _, height, width = layers.shape
-    if tuple(masks.shape) != (batch, 2, height, width) or layers.shape[1] != 3:
+def _check(layers: Tensor, masks: Tensor, motion: RigidMotion, spacing: float | Tensor, mode: str) -> None:
+    batch = layers.shape[0]
+    if layers.dim() != 4 or layers.shape[1] != 3 or masks.shape != (batch, 2, *layers.shape[2:]):
         msg = f"expected layers (B, 3, H, W) and masks (B, 2, H, W), got {tuple(layers.shape)} and {tuple(masks.shape)}"
         raise ValueError(msg)
     if motion.rotation.shape[0] != batch:
         msg = f"expected the motion of {batch} samples, got {motion.rotation.shape[0]}"
         raise ValueError(msg)
-    if not bool((torch.as_tensor(spacing) > 0).all()):
-        msg = f"expected a spacing above 0 mm per pixel, got {spacing}"
+    given = torch.as_tensor(spacing)
+    if given.numel() not in (1, batch) or not bool((given > 0).all()):
+        msg = f"expected a spacing above 0 mm per pixel, one for all or for each of {batch} samples, got {spacing}"
+        raise ValueError(msg)
+    if mode not in ("bilinear", "bicubic"):
+        msg = f"expected the interpolation bilinear or bicubic, got {mode}"
         raise ValueError(msg)
