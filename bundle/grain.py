@@ -39,9 +39,14 @@ def add_grain(soft: Tensor, tissue: Tensor, uncovered: Tensor, seeds: Sequence[i
 
 
 def local_mean(values: Tensor, weight: Tensor, sigma: float) -> Tensor:
-    """Gaussian mean of values (B, 1, H, W) weighted by ``weight`` (normalised convolution); 0 far from any weight."""
+    """Gaussian mean of values (B, 1, H, W) weighted by ``weight`` (normalised convolution).
+
+    Farther from any weight than the Gaussian reaches, it is the mean over all of the weight; 0 where there is none.
+    """
     blur = GaussianFilter(2, sigma).to(values)
-    return blur(values * weight) / blur(weight).clamp(min=1e-6)
+    total = weight.sum(dim=(-2, -1), keepdim=True).clamp(min=1e-6)
+    overall = (values * weight).sum(dim=(-2, -1), keepdim=True) / total
+    return (blur(values * weight) + 1e-6 * overall) / (blur(weight) + 1e-6)
 
 
 def random_phase_texture(sample: Tensor, seeds: Sequence[int]) -> Tensor:
