@@ -17,7 +17,7 @@ def joint_space_width(masks: Tensor, spacing: float | Tensor, window: float = 1 
 
     Args:
         masks: (B, 2, H, W), lower and upper bone, in [0, 1].
-        spacing: mm per pixel, one for all or (B,).
+        spacing: mm per pixel, one for all, (B,) or (B, 1).
         window: central part of the common columns that is averaged, in (0, 1].
 
     Returns:
@@ -27,7 +27,7 @@ def joint_space_width(masks: Tensor, spacing: float | Tensor, window: float = 1 
     bottom_of_upper, upper_columns = _edge(masks[:, 1])
     gap = (masks.shape[-2] - top_of_lower) - bottom_of_upper
     weight = _central((lower_columns & upper_columns), window).to(gap.dtype)
-    return (gap * weight).sum(-1) / weight.sum(-1) * spacing
+    return (gap * weight).sum(-1) / weight.sum(-1) * torch.as_tensor(spacing).to(gap).reshape(-1)
 
 
 def _edge(mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,12 +58,14 @@ def _central(columns: Tensor, window: float) -> Tensor:
 def narrowing_grade(width: Tensor, normal: float = NORMAL_JSW) -> Tensor:
     """Grade of joint space narrowing, 0 (normal) to 4 (ankylosis or overlap), from JSW in mm.
 
-    A grade like Sharp/van der Heijde's, made from the ratio to the normal width alone: 0 above 3/4, 1 above 1/2, 2 above
-    1/4, 3 above 0, otherwise 4. It is not a reader's score, which also weighs focal narrowing and subluxation.
+    A grade like Sharp/van der Heijde's, made from the ratio to the normal width alone: 0 above 3/4, 1 above 1/2, 2
+    above 1/4, 3 above 0, otherwise 4; -1 where the width is NaN. It is not a reader's score, which also weighs focal
+    narrowing and subluxation.
 
     Args:
         width: JSW in mm, any shape.
         normal: normal JSW of the joint in mm.
     """
     limits = torch.tensor([0.0, 0.25, 0.5, 0.75], device=width.device, dtype=width.dtype) * normal
-    return 4 - torch.bucketize(width.contiguous(), limits)
+    grade = 4 - torch.bucketize(width.contiguous(), limits)
+    return torch.where(width.isnan(), -1, grade)
