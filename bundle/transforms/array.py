@@ -1,8 +1,8 @@
 """Array transforms over single joints, channel first and without a batch axis.
 
-A joint is ``image`` (3, H, W): radiograph, lower mask, upper mask; its ``layers`` are (3, H, W): soft tissue, lower bone,
-upper bone. A random transform draws its parameters in ``randomize`` and hands them to its plain twin; what it drew last
-stays in ``motion`` and ``seed``, so that a draw can be replayed.
+A joint is ``image`` (3, H, W): radiograph, lower mask, upper mask; its ``layers`` are (3, H, W): soft tissue, lower
+bone, upper bone. A random transform draws its parameters in ``randomize`` and hands them to its plain twin; what it
+drew last stays in ``motion`` and ``seed``, so that a draw can be replayed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from monai.transforms import RandomizableTransform, Transform
+from monai.transforms import RandomizableTransform, ThreadUnsafe, Transform
 from monai.utils.enums import TransformBackends
 from torch import Tensor
 
@@ -232,7 +232,7 @@ class RandPseudoOverlap(RandomizableTransform):
         return _joint(self.maker(layers[None], image[None, 1:], self.motion, self.spacing, [self.seed]))
 
 
-class PseudoOverlap(Transform):
+class PseudoOverlap(Transform, ThreadUnsafe):
     """The push of :class:`RandPseudoOverlap` that one seed gives: the same joint, the same push.
 
     Args:
@@ -256,4 +256,5 @@ class PseudoOverlap(Transform):
 
     def __call__(self, image: Tensor, layers: Tensor) -> Joint:
         """Push one joint; returns the pseudo-image with its masks, and its layers."""
-        return self._push.set_random_state(self.seed)(image, layers)
+        self._push.set_random_state(self.seed)
+        return self._push(image, layers)

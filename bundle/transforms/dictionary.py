@@ -2,7 +2,8 @@
 
 Keys of a joint: ``image`` (3, H, W) radiograph and masks; ``label`` (3, H, W) its layers; ``truth`` (1,) 1 where the
 label is true and 0 where it is only the weight-free separation; ``source`` (3, H, W) the joint that a pseudo-image was
-made of; ``spacing`` (1,) in mm per pixel. What a synthetic joint was made with stands under ``motion`` (JSON) and ``grain_seed``.
+made of; ``spacing`` (1,) in mm per pixel. What a synthetic joint was made with stands under ``motion`` (JSON) and
+``grain_seed``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.transforms import MapTransform, RandomizableTransform, Transform
+from monai.transforms import MapTransform, RandomizableTransform, ThreadUnsafe, Transform
 from monai.utils import ensure_tuple_rep
 from monai.utils.enums import TransformBackends
 from torch import Tensor
@@ -60,8 +61,7 @@ class LoadJointd(Transform):
         """Load one item."""
         sample = dict(data)
         loaded = self._render(sample) if "seed" in sample else self._read(sample)
-        sample.update(loaded, spacing=torch.tensor([float(sample["spacing"])]))
-        return sample
+        return {**sample, **loaded, "spacing": torch.tensor([float(sample["spacing"])])}
 
     def _render(self, item: Sample) -> Sample:
         phantom = render(draw_parameters(item["seed"], size=self.size or 256, spacing=item["spacing"]))
@@ -69,7 +69,7 @@ class LoadJointd(Transform):
         return {"image": image, "label": phantom.layers, "truth": torch.ones(1)}
 
     def _read(self, item: Sample) -> Sample:
-        joint = read_joint(item, self.size)
+        joint = read_joint({key: item[key] for key in ("image", "lower", "upper")}, self.size)
         image = torch.cat([joint[:1], continue_to_border(joint[1:])])
         return {"image": image, "label": torch.zeros_like(image), "truth": torch.zeros(1)}
 
@@ -133,8 +133,10 @@ class Reconstructd(MapTransform):
         return sample
 
 
-class _Jointd(MapTransform):
+class _Jointd(ThreadUnsafe, MapTransform):
     """Base of the transforms that remake joints: images under ``keys``, their layers under ``label_key``.
+
+    A sample that has none of the keys is returned as it is, if that is allowed.
 
     Args:
         keys: images (3, H, W).
@@ -185,6 +187,8 @@ class ShiftBonesd(_Jointd):
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
         """Move the bones of one sample."""
         sample = dict(data)
+        if self.first_key(sample) == ():
+            return sample
         self.shift.spacing = self._spacing(sample)
         sample = self._remake(sample, lambda image, layers: _composed(*self.shift(layers, image[1:])))
         return {**sample, "motion": self.shift.motion.to_json()}
@@ -211,9 +215,7 @@ class RandShiftBonesd(RandomizableTransform, _Jointd):
         RandomizableTransform.__init__(self, prob)
         self.shift = RandShiftBones(prob, x, y, rotation, mode=mode)
 
-    def set_random_state(
-        self, seed: int | None = None, state: np.random.RandomState | None = None
-    ) -> RandShiftBonesd:
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandShiftBonesd:
         """Seed the transform."""
         super().set_random_state(seed, state)
         self.shift.set_random_state(seed, state)
@@ -222,6 +224,8 @@ class RandShiftBonesd(RandomizableTransform, _Jointd):
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
         """Move the bones of one sample."""
         sample = dict(data)
+        if self.first_key(sample) == ():
+            return sample
         self.shift.spacing = self._spacing(sample)
         self.shift.randomize()
         sample = self._remake(sample, lambda image, layers: _composed(*self.shift(layers, image[1:], randomize=False)))
@@ -253,6 +257,8 @@ class SynthesizeJointSpaced(_Jointd):
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
         """Change the JSW of one sample."""
         sample = dict(data)
+        if self.first_key(sample) == ():
+            return sample
         self.synthesize.spacing = self._spacing(sample)
         sample = self._remake(sample, self.synthesize)
         return {**sample, "motion": self.synthesize.motion.to_json(), "grain_seed": self.synthesize.seed}
@@ -288,6 +294,8 @@ class RandSynthesizeJointSpaced(RandomizableTransform, _Jointd):
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
         """Change the JSW of one sample."""
         sample = dict(data)
+        if self.first_key(sample) == ():
+            return sample
         self.synthesize.spacing = self._spacing(sample)
         self.synthesize.randomize()
         sample = self._remake(sample, lambda image, layers: self.synthesize(image, layers, randomize=False))
@@ -377,5 +385,7 @@ class PseudoOverlapd(_Jointd):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
         """Push one sample."""
+        if self.first_key(dict(data)) == ():
+            return dict(data)
         named = zlib.crc32(f"{self.seed} {data['name']}".encode())
         return self._push.set_random_state(named)(data)
