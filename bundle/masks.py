@@ -57,8 +57,8 @@ def visible_region(image: Tensor, masks: Tensor, air: float = AIR) -> Tensor:
 def continue_to_border(masks: Tensor, reach: int = 3) -> Tensor:
     """Continue the shafts to the border: the lower bone to the bottom, the upper one to the top of the frame.
 
-    Annotated outlines often end one or two pixels short of the border that the bone crosses; moved, such a mask leaves a
-    notch. A column that ends more than ``reach`` pixels short is left alone.
+    Annotated outlines often end one or two pixels short of the border that the bone crosses; moved, such a mask leaves
+    a notch. A column that ends more than ``reach`` pixels short is left alone.
 
     Args:
         masks: (B, 2, H, W) or (2, H, W).

@@ -89,7 +89,9 @@ def compose_published(
     mean_fill = (soft * both).sum(dim=(-2, -1), keepdim=True) / both.sum(dim=(-2, -1), keepdim=True).clamp(min=1.0)
     k = 1.0 / (1.0 - mean_fill).clamp(min=1e-3)
     bones = moved[:, 1:] * moved_masks
-    image = torch.where(both > 0.5, 1.0 - k * (1.0 - bones).prod(dim=1, keepdim=True), _around(soft, moved, moved_masks))
+    image = torch.where(
+        both > 0.5, 1.0 - k * (1.0 - bones).prod(dim=1, keepdim=True), _around(soft, moved, moved_masks)
+    )
     excess = (1.0 - (1.0 - moved[:, 1:]) / (1.0 - soft).clamp(min=1e-3)).clamp(0.0, 1.0) * moved_masks
     return SyntheticJoints(image.clamp(0.0, 1.0), torch.cat([soft, excess], dim=1), moved_masks, motion, seeds)
 
