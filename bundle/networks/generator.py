@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from bundle.networks.heads import Head
 from bundle.networks.resolution import ReducedResolution
 
 
@@ -22,7 +23,7 @@ class Generator(nn.Module):
         InputError: if ``reduction`` is below 1.
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, reduction: int = 1) -> None:
+    def __init__(self, backbone: nn.Module, head: Head, reduction: int = 1) -> None:
         super().__init__()
         self.backbone = ReducedResolution(backbone, reduction)
         self.head = head
@@ -49,6 +50,6 @@ class Generator(nn.Module):
 
 def _zero_convolution(channels: int) -> nn.Module:
     convolution = nn.Conv2d(channels, channels, 1)
-    nn.init.zeros_(convolution.weight)
-    nn.init.zeros_(convolution.bias)
+    for parameter in convolution.parameters():
+        nn.init.zeros_(parameter)
     return convolution

@@ -1,8 +1,7 @@
 """Heads: what a backbone sees, and how its logits become layers.
 
-A head has ``in_channels`` and ``out_channels`` for the backbone; ``zero_start`` (a generator's logits start at zero);
-``prepare(image)``, the features (B, in_channels, H, W) for the backbone; ``forward(logits, features)``, the layers
-(B, 3, H, W): soft tissue, lower bone, upper bone. Images are (B, 3, H, W): radiograph, lower mask, upper mask.
+``prepare(image)`` gives the features for the backbone, ``forward(logits, features)`` the layers (B, 3, H, W): soft
+tissue, lower bone, upper bone. Images are (B, 3, H, W): radiograph, lower mask, upper mask.
 """
 
 from __future__ import annotations
@@ -15,16 +14,26 @@ from bundle.masks import visible_region
 from bundle.radiograph import partition
 
 
-class SigmoidHead(nn.Module):
-    """The head of LSN (Eq. 1): ``L = N_G(J, M) * M``, each bone by its mask and the soft tissue by the visible region."""
+class Head(nn.Module):
+    """What all heads have.
 
-    in_channels = 3
-    out_channels = 3
-    zero_start = False
+    Attributes:
+        in_channels: channels of the features, which the backbone takes.
+        out_channels: channels of the logits, which the backbone gives.
+        zero_start: whether the logits of an untrained generator are zero.
+    """
+
+    in_channels: int = 3
+    out_channels: int = 3
+    zero_start: bool = False
 
     def prepare(self, image: Tensor) -> Tensor:
-        """The features are the image itself."""
+        """Features (B, in_channels, H, W) of images (B, 3, H, W); unless a head says otherwise, the image itself."""
         return image
+
+
+class SigmoidHead(Head):
+    """The head of LSN (Eq. 1): ``L = N_G(J, M) * M``, bones by their masks, soft tissue by the visible region."""
 
     def forward(self, logits: Tensor, features: Tensor) -> Tensor:
         """Layers in [0, 1], zero outside the masks: (B, 3, H, W)."""
@@ -33,7 +42,7 @@ class SigmoidHead(nn.Module):
         return torch.sigmoid(logits.to(features.dtype)) * regions
 
 
-class PartitionHead(nn.Module):
+class PartitionHead(Head):
     """Exact reconstruction: the logits move the attenuation of a pixel between the layers that are allowed there.
 
     Soft tissue is allowed everywhere, a bone inside its grown support. With the shares ``p`` of the weight-free
@@ -56,7 +65,6 @@ class PartitionHead(nn.Module):
     """
 
     in_channels = 6
-    out_channels = 3
     zero_start = True
 
     def __init__(self, mixture: float = 0.3) -> None:

@@ -20,7 +20,7 @@ STRIDE = 16
 
 
 class TransUNet(nn.Module):
-    """Hybrid CNN-transformer U-Net; the defaults have 67 M parameters and cost 66 GFLOP for an image of 256 x 256.
+    """Hybrid CNN-transformer U-Net; the defaults have 67 M parameters and cost 67 GFLOP for an image of 256 x 256.
 
     The defaults follow LSN: one unreduced bottleneck a stage, 8 blocks of 4 heads. Chen et al. with a ResNet-50 are
     ``encoder_channels=(64, 256, 512, 1024), depths=(3, 4, 9), reduction=4, hidden_size=768, num_heads=12,
@@ -123,9 +123,8 @@ def _convolution(
     in_channels: int, out_channels: int, size: int, norm: str | tuple, stride: int = 1, act: str | None = "RELU"
 ) -> nn.Module:
     """Convolution without bias, then normalisation and, unless ``act`` is None, ReLU."""
-    return Convolution(
-        2, in_channels, out_channels, strides=stride, kernel_size=size, adn_ordering="NA", act=act, norm=norm, bias=False
-    )
+    order = "NA" if act else "N"
+    return Convolution(2, in_channels, out_channels, stride, size, adn_ordering=order, act=act, norm=norm, bias=False)
 
 
 class Bottleneck(nn.Module):
@@ -152,6 +151,7 @@ class Bottleneck(nn.Module):
             self.shortcut = _convolution(in_channels, out_channels, 1, norm, stride=stride, act=None)
 
     def forward(self, features: Tensor) -> Tensor:
+        """Map (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride)."""
         return F.relu(self.residual(features) + self.shortcut(features))
 
 
@@ -198,7 +198,7 @@ class Transformer(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Map (B, in_channels, h, w) to (B, hidden_size, h, w)."""
         height, width = features.shape[-2], features.shape[-1]
-        positions = self.positions
+        positions: Tensor = self.positions
         if positions.shape[-2] != height or positions.shape[-1] != width:
             positions = F.interpolate(positions, size=[height, width], mode="bicubic", align_corners=False)
         tokens = self.dropout(self.embedding(features) + positions).flatten(2).transpose(1, 2)
@@ -232,6 +232,7 @@ class UpStep(nn.Module):
         )
 
     def forward(self, features: Tensor, skip: Tensor | None) -> Tensor:
+        """Map (B, in_channels, H, W) and the skip (B, skip_channels, 2 H, 2 W) to (B, out_channels, 2 H, 2 W)."""
         features = self.upsample(features)
         if skip is not None:
             features = torch.cat([skip, features], dim=1)

@@ -1,0 +1,211 @@
+"""Heads: Eq. 1 of the sigmoid head; what the partition head promises for any logits."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from bundle.harmonic import separate, separation_shares, support
+from bundle.masks import visible_region
+from bundle.networks.heads import PartitionHead, SigmoidHead
+from bundle.phantom import draw_parameters, render
+from bundle.radiograph import reconstruct
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def joints() -> Tensor:
+    """Two phantoms whose bones overlap and one with a joint space: (3, 3, H, W)."""
+    drawn = [draw_parameters(seed, jsw_mm=jsw, size=SIZE, spacing=21 / SIZE) for seed, jsw in enumerate((-1, -0.5, 2))]
+    return torch.stack([torch.cat([phantom.image, phantom.masks]) for phantom in map(render, drawn)])
+
+
+@pytest.fixture(scope="module")
+def features(joints: Tensor) -> Tensor:
+    return PartitionHead().prepare(joints)
+
+
+def draw_logits(scale: float, like: Tensor, seed: int = 0) -> Tensor:
+    noise = torch.randn(like[:, :3].shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return (scale * noise).to(like.dtype)
+
+
+def psnr(image: Tensor, reference: Tensor) -> Tensor:
+    """Of each sample of its own, in dB, for a range of 1."""
+    return -10.0 * (image - reference).double().square().mean(dim=(1, 2, 3)).clamp(min=1e-30).log10()
+
+
+def naive_shares(logits: Tensor, features: Tensor, mixture: float) -> Tensor:
+    """The definition in the docstring of PartitionHead, pixel by pixel."""
+    allowed = torch.cat([torch.ones_like(features[:, :1]), support(features[:, 1:3])], dim=1)
+    result = torch.zeros_like(logits)
+    for b in range(logits.shape[0]):
+        for y in range(logits.shape[2]):
+            for x in range(logits.shape[3]):
+                layers = [i for i in range(3) if allowed[b, i, y, x] > 0.5]
+                p = [features[b, 3 + i, y, x].item() for i in layers]
+                s = [(1 - mixture) * share + mixture / len(layers) for share in p]
+                weights = [s[k] * math.exp(logits[b, i, y, x].item()) for k, i in enumerate(layers)]
+                q = [weight / sum(weights) for weight in weights]
+                w = min(q[k] / s[k] for k in range(len(layers)))
+                for k, i in enumerate(layers):
+                    result[b, i, y, x] = q[k] + w * (p[k] - s[k])
+    return result
+
+
+def test_sigmoid_head_is_eq_1(joints: Tensor) -> None:
+    head = SigmoidHead()
+    features = head.prepare(joints)
+    logits = draw_logits(3.0, joints)
+    visible = visible_region(joints[:, :1], joints[:, 1:])
+    expected = torch.stack([visible[:, 0], joints[:, 1], joints[:, 2]], dim=1) / (1.0 + (-logits).exp())
+    torch.testing.assert_close(head(logits, features), expected)
+
+
+def test_sigmoid_head_is_zero_outside_the_masks(joints: Tensor) -> None:
+    layers = SigmoidHead()(torch.full_like(joints, 9.0), joints)
+    assert (layers[:, 1:][joints[:, 1:] == 0] == 0).all()
+    assert (layers[:, :1][visible_region(joints[:, :1], joints[:, 1:]) == 0] == 0).all()
+    assert (layers[:, 1:][joints[:, 1:] == 1] > 0.99).all()
+
+
+@pytest.mark.parametrize("mixture", [0.01, 0.3, 1.0])
+def test_zero_logits_are_the_weight_free_solution(joints: Tensor, mixture: float) -> None:
+    head = PartitionHead(mixture)
+    features = head.prepare(joints)
+    layers = head(torch.zeros_like(joints), features)
+    torch.testing.assert_close(layers, separate(joints[:, :1], joints[:, 1:]), rtol=0.0, atol=2e-6)
+
+
+def test_equal_logits_change_nothing(joints: Tensor, features: Tensor) -> None:
+    shares = PartitionHead().shares(torch.full_like(joints, 7.0), features)
+    torch.testing.assert_close(shares, separation_shares(joints[:, :1], joints[:, 1:]), rtol=0.0, atol=3e-6)
+
+
+def test_shares_follow_their_definition(features: Tensor) -> None:
+    crop = features.double()[:2, :, 20:44, 24:40]
+    logits = draw_logits(2.0, crop)
+    torch.testing.assert_close(PartitionHead(0.2).shares(logits, crop), naive_shares(logits, crop, 0.2))
+
+
+@pytest.mark.parametrize("scale", [0.1, 3.0, 1e4])
+def test_layers_compose_to_the_radiograph_for_any_logits(joints: Tensor, features: Tensor, scale: float) -> None:
+    layers = PartitionHead()(draw_logits(scale, joints), features)
+    assert layers.min() >= 0.0
+    assert layers.max() <= 1.0
+    assert (psnr(reconstruct(layers), joints[:, :1]) > 90.0).all()
+
+
+@pytest.mark.parametrize("image", ["noise", "saturated", "black", "stripes"])
+def test_layers_compose_to_any_radiograph(joints: Tensor, image: str) -> None:
+    radiograph = {
+        "noise": torch.rand(3, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(1)),
+        "saturated": torch.ones(3, 1, SIZE, SIZE),
+        "black": torch.zeros(3, 1, SIZE, SIZE),
+        "stripes": (torch.arange(SIZE) % 2).float().expand(3, 1, SIZE, SIZE),
+    }[image]
+    head = PartitionHead()
+    features = head.prepare(torch.cat([radiograph, joints[:, 1:]], dim=1))
+    layers = head(draw_logits(3.0, joints), features)
+    assert (psnr(reconstruct(layers), radiograph) > 90.0).all()
+
+
+def test_bones_are_exactly_zero_outside_their_support(joints: Tensor, features: Tensor) -> None:
+    outside = support(joints[:, 1:]) == 0
+    assert outside.any()
+    logits = torch.full_like(joints, 1e4)
+    logits[:, 0] = -1e4
+    assert (PartitionHead()(logits, features)[:, 1:][outside] == 0).all()
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_a_large_logit_gives_its_layer_everything_wherever_it_is_allowed(
+    joints: Tensor, features: Tensor, layer: int
+) -> None:
+    logits = torch.zeros_like(joints)
+    logits[:, layer] = 25.0
+    share = PartitionHead().shares(logits, features)[:, layer]
+    allowed = torch.ones_like(share) if layer == 0 else support(joints[:, 1:])[:, layer - 1]
+    assert share[allowed > 0.5].min() > 0.9999
+
+
+@pytest.mark.parametrize("layer", [1, 2])
+def test_a_bone_without_a_share_in_the_prior_is_within_reach_of_a_logit_of_a_few(
+    joints: Tensor, features: Tensor, layer: int
+) -> None:
+    absent = (features[:, 3 + layer] < 1e-6) & (support(joints[:, 1:])[:, layer - 1] > 0.5)
+    assert absent.any()
+    logits = torch.zeros_like(joints)
+    logits[:, layer] = 3.0
+    assert PartitionHead().shares(logits, features)[:, layer][absent].min() > 0.5
+
+
+def test_shares_sum_to_one_and_grow_with_their_logit(joints: Tensor, features: Tensor) -> None:
+    head = PartitionHead()
+    logits = draw_logits(2.0, joints)
+    shares = head.shares(logits, features)
+    torch.testing.assert_close(shares.sum(dim=1), torch.ones(3, SIZE, SIZE))
+    for layer in range(3):
+        more = logits.clone()
+        more[:, layer] += 0.5
+        assert (head.shares(more, features)[:, layer] >= shares[:, layer] - 1e-6).all()
+
+
+def test_gradients_of_the_shares_are_right(features: Tensor) -> None:
+    crop = features.double()[:1, :, 30:35, 30:34]
+    logits = draw_logits(1.0, crop).requires_grad_()
+    assert torch.autograd.gradcheck(lambda z: PartitionHead().shares(z, crop), (logits,))
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 1e4])
+@pytest.mark.parametrize("image", ["joint", "saturated", "black"])
+def test_gradients_are_finite_for_any_logits(joints: Tensor, scale: float, image: str) -> None:
+    radiograph = {"joint": joints[:, :1], "saturated": torch.ones(3, 1, SIZE, SIZE), "black": joints[:, :1] * 0}[image]
+    head = PartitionHead()
+    features = head.prepare(torch.cat([radiograph, joints[:, 1:]], dim=1))
+    logits = draw_logits(scale, joints).requires_grad_()
+    head(logits, features).square().sum().backward()
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_gradients_at_the_start_reach_layers_without_a_share(joints: Tensor, features: Tensor) -> None:
+    logits = torch.zeros_like(joints, requires_grad=True)
+    layers = PartitionHead()(logits, features)
+    both = support(joints[:, 1:]).prod(dim=1) > 0.5
+    layers[:, 2][both].sum().backward()
+    assert logits.grad is not None
+    assert (logits.grad[:, 2][both] > 1e-3).float().mean() > 0.9
+
+
+def test_prior_carries_no_gradient_to_the_image(joints: Tensor) -> None:
+    image = joints.clone().requires_grad_()
+    assert not PartitionHead().prepare(image)[:, 3:].detach().isnan().any()
+    PartitionHead().prepare(image)[:, 3:].sum().backward()
+    assert image.grad is not None
+    assert (image.grad == 0).all()
+
+
+def test_joints_without_bones_are_all_soft_tissue(joints: Tensor) -> None:
+    image = joints.clone()
+    image[:, 1:] = 0.0
+    head = PartitionHead()
+    layers = head(draw_logits(5.0, joints), head.prepare(image))
+    torch.testing.assert_close(layers[:, :1], image[:, :1].clamp(max=1 - 2**-15))
+    assert (layers[:, 1:] == 0).all()
+
+
+@pytest.mark.parametrize("head", [SigmoidHead(), PartitionHead()])
+def test_layers_keep_the_precision_of_the_image(head: SigmoidHead | PartitionHead, joints: Tensor) -> None:
+    layers = head(draw_logits(1.0, joints).bfloat16(), head.prepare(joints))
+    assert layers.dtype == torch.float32
+
+
+@pytest.mark.parametrize("mixture", [0.0, -0.1, 1.5])
+def test_a_mixture_out_of_range_is_refused(mixture: float) -> None:
+    with pytest.raises(ValueError, match=r"mixture in \(0, 1\]"):
+        PartitionHead(mixture)
