@@ -17,6 +17,7 @@ from monai.engines.utils import IterationEvents
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from bundle.errors import flag
 from bundle.losses import (
     Discrimination,
     DiscriminatorLoss,
@@ -113,7 +114,8 @@ class LayerSeparationTrainer(Trainer):
         self.late_loss = generator_loss
         self.early_loss = generator_loss if early_loss is None else early_loss
         self.early_epochs = early_epochs
-        self.use_supervisor, self.use_discriminator, self.use_motion = use_supervisor, use_discriminator, use_motion
+        self.use_supervisor, self.use_discriminator = flag(use_supervisor), flag(use_discriminator)
+        self.use_motion = flag(use_motion)
         self.motion = MotionRange() if motion is None else motion
         self.motions = motions
         self.seed = seed
@@ -121,11 +123,11 @@ class LayerSeparationTrainer(Trainer):
         self.reconstruction, self.supervision = Reconstruction(), Supervision()
         self.discrimination, self.fidelity = Discrimination(), LayerFidelity()
         self.supervisor_loss, self.discriminator_loss = SupervisorLoss(), DiscriminatorLoss()
-        super().__init__(device, max_epochs, data_loader, amp=amp, **kwargs)
+        super().__init__(device, max_epochs, data_loader, amp=flag(amp), **kwargs)
         self.state.epoch = self.state.epochs_before = epochs_before
         self.state.iteration = epochs_before * (self.state.epoch_length or 0)
         on_gpu = self.state.device.type == "cuda"
-        self.grad_scaler = torch.amp.GradScaler(self.state.device.type, enabled=amp and on_gpu)
+        self.grad_scaler = torch.amp.GradScaler(self.state.device.type, enabled=self.amp and on_gpu)
         self.state_dict_user_keys.append("epochs_before")
         self.add_event_handler(Events.EPOCH_STARTED, self.reseed)
 

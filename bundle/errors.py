@@ -72,3 +72,17 @@ def report_plainly() -> None:
     """
     sys.excepthook = _excepthook
     logging.setLogRecordFactory(_PlainRecord)
+
+
+def flag(value: bool | str) -> bool:
+    """A switch as it comes from a command line, where MONAI hands ``true`` and ``false`` over as text.
+
+    Raises:
+        InputError: it is neither.
+    """
+    known = {"true": True, "false": False}
+    text = str(value).strip().lower()
+    if text not in known:
+        msg = f"expected true or false, got {value!r}"
+        raise InputError(msg)
+    return known[text]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bundle.errors import InputError, input_message
+from bundle.errors import InputError, flag, input_message
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -96,3 +97,14 @@ def test_chains_that_bite_their_tail_end() -> None:
 def test_an_input_error_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="expected"):
         raise InputError("expected 3, got 4")
+
+
+@pytest.mark.parametrize(("value", "meaning"), [(True, True), (False, False), ("true", True), ("False", False)])
+def test_a_flag_is_understood_as_text_too(value: bool | str, meaning: bool) -> None:
+    assert flag(value) is meaning
+
+
+@pytest.mark.parametrize("value", ["yes", "", 1, None])
+def test_another_value_of_a_flag_is_refused(value: Any) -> None:
+    with pytest.raises(InputError, match="expected true or false"):
+        flag(value)

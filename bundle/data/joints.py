@@ -27,7 +27,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bundle.data.reading import read_joint
-from bundle.errors import InputError
+from bundle.errors import InputError, flag
 from bundle.motion import SPACING
 from bundle.phantom import draw_parameters
 
@@ -41,6 +41,9 @@ OVERLAP_PIXELS = 20
 """Common mask pixels from which on a joint counts as overlapping, as in the public lists."""
 SEEDS_PER_RUN = 1_000_000
 """Phantoms of one run's seed, so that different seeds never share a phantom."""
+
+GROSS_OVERLAP = 0.5
+"""Masks that share more than this part of the smaller one are grossly wrong: no joint overlaps so far."""
 
 _FILES = ("image", "lower", "upper")
 _JOINT_NAME = re.compile(r".+_(?P<side>[LR])_(?P<finger>\d+)")
@@ -96,13 +99,16 @@ def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = SP
     ]
 
 
-def audit(items: Sequence[Item], *, strict: bool = False, size: int | None = 256) -> Audit:
+def audit(
+    items: Sequence[Item], *, strict: bool = False, size: int | None = 256, keep_gross: bool = False
+) -> Audit:
     """Read every item once, keep those that can be used and log the others with the reason.
 
     Args:
         items: with paths, as from :func:`read_datalist`.
         strict: refuse the whole list when one item cannot be used.
         size: expected height and width in pixels; None accepts any.
+        keep_gross: keep joints whose masks are grossly wrong, with a warning; they can be separated, not learned from.
 
     Raises:
         InputError: no item can be used, or ``strict`` and not all can.
@@ -110,13 +116,29 @@ def audit(items: Sequence[Item], *, strict: bool = False, size: int | None = 256
     result = Audit()
     for item in tqdm(items, desc="checking joints", unit="joint", mininterval=0.5):
         try:
-            overlapping = is_overlapping(read_joint(item, size))
+            joint = read_joint(item, size)
+            _check_overlap(joint, item, keep_gross)
         except InputError as error:
             result.rejected.append((item["name"], str(error)))
         else:
-            result.accepted.append({**item, "overlapping": overlapping})
+            result.accepted.append({**item, "overlapping": is_overlapping(joint)})
     _report(result, strict)
     return result
+
+
+def _check_overlap(joint: Tensor, item: Item, keep_gross: bool) -> None:
+    """Refuse, or warn of, masks that share more than :data:`GROSS_OVERLAP` of the smaller one."""
+    common = int((joint[1] * joint[2]).sum())
+    share = common / int(joint[1:].sum(dim=(1, 2)).min())
+    if share <= GROSS_OVERLAP:
+        return
+    msg = (
+        f"grossly wrong masks: expected at most {GROSS_OVERLAP:.0%} of the smaller bone in common, "
+        f"got {share:.0%} ({common} pixels): {item['lower']} and {item['upper']}: draw them again"
+    )
+    if not keep_gross:
+        raise InputError(msg)
+    _log.warning("kept %s: %s", item["name"], msg)
 
 
 def is_overlapping(joint: Tensor) -> bool:
@@ -211,9 +233,10 @@ def joint_items(
     phantoms: int = 64,
     validation_fraction: float = 0.2,
     seed: int = 0,
-    strict: bool = False,
+    strict: bool | str = False,
     size: int | None = 256,
     spacing: float = SPACING,
+    keep_gross: bool = False,
 ) -> list[Item]:
     """The audited items of a configuration: of a data set, or phantoms where ``dataset_dir`` is empty.
 
@@ -224,9 +247,10 @@ def joint_items(
         phantoms: how many phantoms there are in all; those for validation are a part of them.
         validation_fraction: share of the joints for validation (:func:`split_by_joint`).
         seed: of the split and of the phantoms.
-        strict: whether one unusable item refuses the list (:func:`audit`).
+        strict: whether one unusable item refuses the list (:func:`audit`); true or false as text is understood.
         size: expected height and width in pixels; None accepts any.
         spacing: mm per pixel of entries that do not state it.
+        keep_gross: whether joints with grossly wrong masks are kept (:func:`audit`).
 
     Raises:
         InputError: see the functions named above, or an unknown role.
@@ -245,7 +269,7 @@ def joint_items(
             dataset_dir, datalist, validation_fraction=validation_fraction, seed=seed, spacing=spacing
         )
         items = sides[role == "validation"]
-    return audit(items, strict=strict, size=size).accepted
+    return audit(items, strict=flag(strict), size=size, keep_gross=keep_gross).accepted
 
 
 def _existing_folder(dataset_dir: str | Path) -> Path:

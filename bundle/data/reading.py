@@ -22,8 +22,6 @@ from bundle.errors import InputError
 
 FULL_FRAME = 0.95
 """Share of the frame from which on a mask counts as covering it."""
-GROSS_OVERLAP = 0.5
-"""Share of the smaller mask above which the common pixels mean that the masks are wrong."""
 GREY_TOLERANCE = 2
 """Largest difference between the colour channels, of 255, of an image that counts as grey."""
 
@@ -92,7 +90,7 @@ def read_joint(item: dict[str, Any], size: int | None = 256) -> Tensor:
 
     Raises:
         InputError: a file cannot be used (:func:`read_radiograph`, :func:`read_mask`), the sizes differ from each other
-            or from ``size``, or the masks share more than half of the smaller one.
+            or from ``size``.
     """
     image = read_radiograph(item["image"])
     if size is not None and image.shape != (size, size):
@@ -102,7 +100,6 @@ def read_joint(item: dict[str, Any], size: int | None = 256) -> Tensor:
         )
         raise InputError(msg)
     lower, upper = (_mask_of(item[bone], image, item["image"]) for bone in ("lower", "upper"))
-    _check_overlap(lower, upper, item)
     return torch.from_numpy(np.stack([image, lower, upper]).astype(np.float32, copy=False))
 
 
@@ -128,17 +125,6 @@ def _check_area(mask: NDArray[np.bool_], path: str | Path) -> None:
     share = float(mask.mean())
     if share >= FULL_FRAME:
         msg = f"expected the outline of a bone, got a mask that covers {share:.0%} of the frame: {path}: draw it again"
-        raise InputError(msg)
-
-
-def _check_overlap(lower: NDArray[np.bool_], upper: NDArray[np.bool_], item: dict[str, Any]) -> None:
-    common = int((lower & upper).sum())
-    share = common / min(int(lower.sum()), int(upper.sum()))
-    if share > GROSS_OVERLAP:
-        msg = (
-            f"grossly wrong masks: expected at most {GROSS_OVERLAP:.0%} of the smaller bone in common, "
-            f"got {share:.0%} ({common} pixels): {item['lower']} and {item['upper']}: draw them again"
-        )
         raise InputError(msg)
 
 

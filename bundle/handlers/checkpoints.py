@@ -15,7 +15,7 @@ from monai.handlers import CheckpointLoader, CheckpointSaver
 from torch import nn
 
 from bundle.data.writing import claim_output, replacing
-from bundle.errors import InputError
+from bundle.errors import InputError, flag
 
 RUN = "layer separation training"
 """Fingerprint of a training's output folder."""
@@ -130,13 +130,13 @@ def claim_training(output_dir: str, ckpt_dir: str, resume: bool) -> None:
     """
     claim_output(output_dir, RUN)
     held = newest_checkpoint(ckpt_dir)
-    if held is not None and not resume:
+    if held is not None and not flag(resume):
         msg = (
             f"expected an output folder without checkpoints, got a training in {output_dir}: go on with --resume true, "
             "choose another --output_dir, or delete it"
         )
         raise InputError(msg)
-    if resume and held is None:
+    if flag(resume) and held is None:
         _log.warning(f"No checkpoint in {ckpt_dir} to resume from: the training starts from its beginning")
 
 

@@ -410,3 +410,34 @@ def test_the_public_lists_are_read_whole() -> None:
     assert len({item["name"] for item in training}) == 1194
     assert {item["finger"] for item in training} == {"small", "ring", "middle", "index", "thumb"}
     assert {item["side"] for item in training} == {"left", "right"}
+
+
+@pytest.mark.parametrize(("common_rows", "wrong"), [(8, False), (9, True)])
+def test_masks_that_share_more_than_half_of_the_smaller_are_grossly_wrong(
+    public: Path, common_rows: int, wrong: bool
+) -> None:
+    joints = [("00054_L_13", 0), ("00086_R_11", common_rows)]
+    write_list(public, "two", [write_joint(public, f"cases/{joint}", "new", rows) for joint, rows in joints])
+    found = audit(read_datalist(public, "two"), size=SIZE)
+    assert [name for name, _ in found.rejected] == ["00086_R_11_new"] * wrong
+    assert all(reason.startswith("grossly wrong masks") for _, reason in found.rejected)
+
+
+def test_grossly_wrong_masks_are_kept_with_a_warning_where_nothing_is_learned_from_them(
+    public: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_list(public, "one", [write_joint(public, "cases/00086_R_11", "new", 16)])
+    with caplog.at_level(logging.WARNING, "bundle.data"):
+        kept = joint_items(str(public), "one", size=SIZE, keep_gross=True, strict="true")
+    assert [item["name"] for item in kept] == ["00086_R_11_new"]
+    assert "grossly wrong masks" in caplog.text and "00086_R_11_new" in caplog.text
+
+
+def test_exactly_five_public_joints_are_refused_and_all_for_their_masks() -> None:
+    if "JOINT_DATA" not in os.environ:
+        pytest.skip("JOINT_DATA, the path of the public data set, is not set")
+    audits = [audit(read_datalist(os.environ["JOINT_DATA"], f"LS_K1_all_{role}")) for role in ("train", "test")]
+    reasons = [reason for found in audits for _, reason in found.rejected]
+    assert len(reasons) == 5
+    assert all(reason.startswith("grossly wrong masks") for reason in reasons)
+    assert sum(item["overlapping"] for found in audits for item in found.accepted) == 518 + 76 - 5

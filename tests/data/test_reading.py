@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import struct
 import zlib
 from pathlib import Path
@@ -307,34 +305,3 @@ def test_an_unexpected_size_is_refused_and_none_accepts_any(joint: dict[str, Any
     message = refusal(read_joint, joint)
     assert "256 x 256" in message and "64 x 64" in message and joint["image"] in message
     assert read_joint(joint, None).shape == (3, SIZE, SIZE)
-
-
-@pytest.mark.parametrize(("top", "refused"), [(20, True), (17, True), (16, False)])
-def test_masks_that_share_more_than_half_of_the_smaller_are_grossly_wrong(
-    tmp_path: Path, joint: dict[str, Any], top: int, refused: bool
-) -> None:
-    joint["upper"] = str(save(tmp_path / "u.png", square(0, 32)))
-    joint["lower"] = str(save(tmp_path / "l.png", square(32 - top, 64 - top)))
-    if refused:
-        message = refusal(read_joint, joint, SIZE)
-        assert message.startswith("grossly wrong masks") and "u.png" in message and "l.png" in message
-    else:
-        assert int((read_joint(joint, SIZE)[1] * read_joint(joint, SIZE)[2]).sum()) == top * 42
-
-
-def test_exactly_five_public_joints_are_refused_and_all_for_their_masks() -> None:
-    if "JOINT_DATA" not in os.environ:
-        pytest.skip("JOINT_DATA, the path of the public data set, is not set")
-    root = Path(os.environ["JOINT_DATA"])
-    reasons, overlapping = [], 0
-    for name in ("LS_K1_all_train", "LS_K1_all_test"):
-        for entry in json.loads((root / name).read_text()):
-            try:
-                joint = read_joint({key: str(root / entry[key]) for key in ("image", "lower", "upper")})
-            except InputError as error:
-                reasons.append(str(error))
-            else:
-                overlapping += int((joint[1] * joint[2]).sum()) >= 20
-    assert len(reasons) == 5
-    assert all(reason.startswith("grossly wrong masks") for reason in reasons)
-    assert overlapping == 518 + 76 - 5

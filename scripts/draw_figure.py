@@ -1,0 +1,54 @@
+"""Draw the picture of the README: a phantom, its separated layers, and its joint made wider and narrower.
+
+python scripts/draw_figure.py docs/separation.png [--seed 3] [--weights models/model.pt]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from monai.bundle import ConfigParser
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from bundle.data.joints import phantom_items  # noqa: E402
+from bundle.data.montage import TITLES, montage  # noqa: E402
+from bundle.errors import report_plainly  # noqa: E402
+from bundle.handlers.logging import separation_row  # noqa: E402
+from bundle.transforms import LoadJointd  # noqa: E402
+
+
+def network(weights: Path) -> torch.nn.Module:
+    """The default network; without weights it is the weight-free separator."""
+    parser = ConfigParser()
+    parser.read_config(str(ROOT / "configs" / "inference.json"))
+    generator = parser.get_parsed_content("network_def").eval()
+    if weights.is_file():
+        generator.load_state_dict(torch.load(weights, weights_only=True))
+    return generator
+
+
+def main() -> None:
+    """Read the command line and draw."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("path", type=Path)
+    options.add_argument("--seed", type=int, default=0, help="of the phantoms")
+    options.add_argument("--joints", type=int, default=2, help="rows of the picture")
+    options.add_argument("--weights", type=Path, default=ROOT / "models" / "model.pt")
+    chosen = options.parse_args()
+    report_plainly()
+    generator, load, rows = network(chosen.weights), LoadJointd(), []
+    for item in phantom_items(chosen.joints, chosen.seed):
+        joint = load(item)
+        with torch.no_grad():
+            layers = generator(joint["image"][None])[0]
+        rows.append(separation_row(joint["image"], layers, float(joint["spacing"])))
+    montage(rows, TITLES, chosen.path)
+
+
+if __name__ == "__main__":
+    main()
