@@ -27,7 +27,8 @@ def joint_space_width(masks: Tensor, spacing: float | Tensor, window: float = 1 
     bottom_of_upper, upper_columns = _edge(masks[:, 1])
     gap = (masks.shape[-2] - top_of_lower) - bottom_of_upper
     weight = _central((lower_columns & upper_columns), window).to(gap.dtype)
-    return (gap * weight).sum(-1) / weight.sum(-1) * torch.as_tensor(spacing).to(gap).reshape(-1)
+    pixel = torch.as_tensor(spacing, dtype=gap.dtype, device=gap.device).reshape(-1)
+    return (gap * weight).sum(-1) / weight.sum(-1) * pixel
 
 
 def _edge(mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -184,7 +184,7 @@ def _sample(bones: Tensor, grid: Tensor, mode: str) -> Tensor:
 def sampling_grid(motion: RigidMotion, height: int, width: int, spacing: float | Tensor) -> Tensor:
     """Where each pixel of the moved bones comes from, in pixels from the frame's centre: (B * 2, H, W, 2), x first."""
     like = motion.translation
-    pixel = torch.as_tensor(spacing).to(like).reshape(-1, 1, 1)
+    pixel = torch.as_tensor(spacing, dtype=like.dtype, device=like.device).reshape(-1, 1, 1)
     shape = (-1, 2, 1, 1, 2)
     translation, center = (motion.translation / pixel).reshape(shape), (motion.center / pixel).reshape(shape)
     x = torch.arange(width).to(like) - (width - 1) / 2

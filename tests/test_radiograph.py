@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given
@@ -117,7 +119,7 @@ def test_values_outside_the_range_are_clipped_without_a_gradient() -> None:
 
 
 @pytest.mark.parametrize("function", [attenuation, intensity])
-def test_conversions_have_true_gradients(function: object) -> None:
+def test_conversions_have_true_gradients(function: Callable[[Tensor], Tensor]) -> None:
     assert torch.autograd.gradcheck(function, (0.98 * draw(3, 4) + 0.01).requires_grad_())
 
 
