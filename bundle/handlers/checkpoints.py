@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import pickle
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +21,9 @@ from bundle.errors import InputError, flag
 
 RUN = "layer separation training"
 """Fingerprint of a training's output folder."""
+
+KEPT = 2
+"""Checkpoints that are kept, the newest."""
 
 _EPOCH = re.compile(r"_epoch=(\d+)\.pt$")
 _log = logging.getLogger("bundle.handlers")
@@ -39,14 +44,14 @@ class _WholeFileSaver(DiskSaver):
             func(checkpoint, file, **self.kwargs)
 
     def remove(self, filename: str) -> None:
-        (Path(self.dirname) / (self.filename or filename)).unlink(missing_ok=True)
+        """Remove nothing: an old file stays until the new one is whole."""
 
 
 class TrainingCheckpointSaver(CheckpointSaver):
     """Saves all that a training needs to go on, after every few epochs: ``checkpoint_epoch=<n>.pt``.
 
     Attach it to the trainers of both stages; the one that runs is saved with the rest, and with it epoch and stage. The
-    two newest files are kept, so there is always a whole one.
+    two newest files are kept; an older one is removed when the new one is whole.
 
     Args:
         save_dir: folder of the checkpoints.
@@ -55,7 +60,7 @@ class TrainingCheckpointSaver(CheckpointSaver):
     """
 
     def __init__(self, save_dir: str, save_dict: dict[str, Any], save_interval: int = 1) -> None:
-        super().__init__(save_dir=save_dir, save_dict=dict(save_dict), save_interval=save_interval, n_saved=2)
+        super().__init__(save_dir=save_dir, save_dict=dict(save_dict), save_interval=save_interval, n_saved=None)
         if self._interval_checkpoint is not None:
             self._interval_checkpoint.save_handler = _WholeFileSaver(save_dir)
 
@@ -63,6 +68,8 @@ class TrainingCheckpointSaver(CheckpointSaver):
         """Save with the trainer that runs."""
         self.save_dict["trainer"] = engine
         super().interval_completed(engine)
+        for _, old in checkpoints(self.save_dir)[:-KEPT]:
+            old.unlink()
 
 
 class TrainingCheckpointLoader(CheckpointLoader):
@@ -83,7 +90,7 @@ class TrainingCheckpointLoader(CheckpointLoader):
         super().__init__(load_path=load_dir, load_dict=dict(load_dict), map_location=map_location)
         self.load_dir = Path(load_dir)
 
-    def __call__(self, engine: Engine) -> None:
+    def __call__(self, engine: Any) -> None:
         """Load the newest checkpoint into the stage that it is of."""
         newest = newest_checkpoint(self.load_dir)
         if newest is None or newest[0] <= engine.state.epochs_before:
@@ -96,11 +103,11 @@ class TrainingCheckpointLoader(CheckpointLoader):
             self.load_dict["trainer"] = engine
         self._load(engine)
 
-    def _load(self, engine: Engine) -> None:
+    def _load(self, engine: Any) -> None:
         before = engine.state.epochs_before, engine.state.epoch_length
         try:
             super().__call__(engine)
-        except (RuntimeError, ValueError, KeyError, TypeError, EOFError) as error:
+        except (RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
             raise self._misfit(str(error)) from error
         found = engine.state.epochs_before, engine.state.epoch_length
         if found != before:
@@ -115,10 +122,15 @@ class TrainingCheckpointLoader(CheckpointLoader):
         )
 
 
+def checkpoints(folder: str | Path) -> list[tuple[int, Path]]:
+    """Epoch and file of each checkpoint, the newest last."""
+    found = [(path, _EPOCH.search(path.name)) for path in Path(folder).glob("*.pt")]
+    return sorted((int(match[1]), path) for path, match in found if match)
+
+
 def newest_checkpoint(folder: str | Path) -> tuple[int, Path] | None:
     """Epoch and file of the newest checkpoint, None if there is none."""
-    found = [(int(match[1]), path) for path in Path(folder).glob("*.pt") if (match := _EPOCH.search(path.name))]
-    return max(found, default=None)
+    return max(checkpoints(folder), default=None)
 
 
 def claim_training(output_dir: str, ckpt_dir: str, resume: bool) -> None:
@@ -143,7 +155,8 @@ def claim_training(output_dir: str, ckpt_dir: str, resume: bool) -> None:
 class BestGeneratorSaver(CheckpointSaver):
     """Keeps the generator with the best (lowest) key metric as a flat state dict, as inference reads it.
 
-    It has a state, so that a resumed training does not overwrite a better generator.
+    Where the key metric is not defined (NaN: no joint of the validation has known layers), it keeps the newest. It has
+    a state, so that a resumed training does not overwrite a better generator.
 
     Args:
         save_dir: folder of the weights.
@@ -161,6 +174,13 @@ class BestGeneratorSaver(CheckpointSaver):
         )
         if self._key_metric_checkpoint is not None:
             self._key_metric_checkpoint.save_handler = _WholeFileSaver(save_dir, filename)
+
+    def metrics_completed(self, engine: Any) -> None:
+        """Save the generator if it is the best so far."""
+        undefined = math.isnan(engine.state.metrics[engine.state.key_metric_name])
+        if undefined and self._key_metric_checkpoint is not None:
+            self._key_metric_checkpoint.reset()
+        super().metrics_completed(engine)
 
     def state_dict(self) -> dict[str, Any]:
         """The best score so far."""

@@ -35,8 +35,8 @@ def separation_row(image: Tensor, layers: Tensor, spacing: float, change: float 
         change: mm by which the joint space of the wider and the narrower radiograph differ.
     """
     changes = RigidMotion.widening(torch.tensor([change, -change], dtype=torch.float64))
-    pair = [values.detach().cpu().float().expand(2, -1, -1, -1) for values in (layers, image[1:])]
-    made = synthesize(*pair, changes, spacing, [0, 0])
+    shown, masks = (values.detach().cpu().float().expand(2, -1, -1, -1) for values in (layers, image[1:]))
+    made = synthesize(shown, masks, changes, spacing, [0, 0])
     return joint_row(image[0].cpu(), image[1:].cpu(), layers.detach().cpu(), made.image[0], made.image[1])
 
 
@@ -68,7 +68,7 @@ class LayerMontageHandler(TensorBoardHandler):
         """Forget the joints of the last evaluation."""
         self.rows, self.labels = [], []
 
-    def collect(self, engine: Engine) -> None:
+    def collect(self, engine: Any) -> None:
         """Keep the first joints."""
         for joint, output in zip(engine.state.batch, engine.state.output, strict=True):
             if len(self.rows) < self.count:

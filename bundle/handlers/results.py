@@ -54,7 +54,7 @@ class _Results:
         """Write each joint as it comes."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
-    def __call__(self, engine: Engine) -> None:
+    def __call__(self, engine: Any) -> None:
         """Write the joints of a batch."""
         for joint, output in zip(engine.state.batch, engine.state.output, strict=True):
             self.write(joint, output["pred"].detach().cpu())
@@ -216,7 +216,7 @@ class EvaluationReport(_Results):
         """Note one joint."""
         self.joints.append({key: joint[key] for key in ("name", "joint", "finger", "side")})
 
-    def report(self, engine: Engine) -> None:
+    def report(self, engine: Any) -> None:
         """Write the tables and the montages."""
         values = {name: details.reshape(-1).cpu() for name, details in engine.state.metric_details.items()}
         images = pd.concat([pd.DataFrame(self.joints), pd.DataFrame(values)], axis=1)
