@@ -58,15 +58,16 @@ def separation_shares(image: Tensor, masks: Tensor, growth: int = 5, ramp: float
 def bone_claims(masks: Tensor, growth: int = 5, ramp: float = 6.0, fade: float = 3.0) -> Tensor:
     """Fraction of the bone attenuation at a pixel that belongs to each bone, (B, 2, H, W), summing to at most 1.
 
-    Pixels that both supports claim pass from one bone to the other by the difference of their signed distances.
+    Pixels that both supports claim pass from one bone to the other by the difference of their signed distances; there
+    the bones fade only as far as they do together, or a bright line of bone would stay in a narrow gap's tissue.
     Arguments as in :func:`separation_shares`.
     """
     distance = signed_distance(masks, growth + 3)
     faded = ((distance + float(growth) + 0.5) / fade).clamp(0.0, 1.0) * support(masks, growth)
     lead = (distance[:, :1] - distance[:, 1:]) / (2.0 * ramp)
-    preference = torch.cat([0.5 + lead, 0.5 - lead], dim=1).clamp(0.0, 1.0)
-    both = faded.prod(dim=1, keepdim=True) > 0
-    return faded * torch.where(both, preference, torch.ones_like(preference))
+    preferred = torch.cat([0.5 + lead, 0.5 - lead], dim=1).clamp(0.0, 1.0) * faded
+    claimed = faded.sum(dim=1, keepdim=True).clamp(max=1.0)
+    return claimed * preferred / preferred.sum(dim=1, keepdim=True).clamp(min=1e-6)
 
 
 def laplace_fill(values: Tensor, known: Tensor, iterations: int = 128) -> Tensor:
