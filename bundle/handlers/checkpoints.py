@@ -6,6 +6,7 @@ import logging
 import math
 import pickle
 import re
+import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,13 @@ class _WholeFileSaver(DiskSaver):
 
     def remove(self, filename: str) -> None:
         """Remove nothing: an old file stays until the new one is whole."""
+
+
+def _reason(error: Exception) -> str:
+    """Why a file could not be loaded, in a line."""
+    if isinstance(error, (pickle.UnpicklingError, EOFError)) or "PytorchStreamReader" in str(error):
+        return "it is damaged, or torch did not write it"
+    return textwrap.shorten(str(error), 300)
 
 
 class TrainingCheckpointSaver(CheckpointSaver):
@@ -108,7 +116,7 @@ class TrainingCheckpointLoader(CheckpointLoader):
         try:
             super().__call__(engine)
         except (RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
-            raise self._misfit(str(error)) from error
+            raise self._misfit(_reason(error)) from error
         found = engine.state.epochs_before, engine.state.epoch_length
         if found != before:
             raise self._misfit(
@@ -224,7 +232,7 @@ class GeneratorWeights:
             self.network.load_state_dict(torch.load(self.load_path, self.map_location, weights_only=True))
         except Exception as error:
             msg = (
-                f"expected the weights of this generator, got {self.load_path} ({error}): name the file by "
+                f"expected the weights of this generator, got {self.load_path} ({_reason(error)}): name the file by "
                 "--weights, and the backbone and reduction it was trained with"
             )
             raise InputError(msg) from error

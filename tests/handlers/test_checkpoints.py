@@ -1,0 +1,340 @@
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ignite.engine import Engine, Events
+from monai.data import DataLoader
+from torch import nn
+
+from bundle.errors import InputError
+from bundle.handlers import BestGeneratorSaver, GeneratorWeights, TrainingCheckpointLoader, TrainingCheckpointSaver
+from bundle.handlers.checkpoints import RUN, checkpoints, claim_training, newest_checkpoint
+
+STEPS = 3
+
+
+class Stage:
+    """A stage as the handlers see it: an engine that counts epochs over both stages and learns one network."""
+
+    def __init__(self, state: dict[str, Any], last: int, before: int = 0, steps: int = STEPS) -> None:
+        self.state = state
+        self.engine = Engine(self._step)
+        self.engine.logger.setLevel(logging.ERROR)
+        self.engine.state.epochs_before = before
+        self.engine.state.max_epochs = last
+        self.engine.state.epoch = before
+        self.engine.state.epoch_length = steps
+        self.engine.state.iteration = before * steps
+        self.engine.state_dict_user_keys.append("epochs_before")
+        self.epochs: list[int] = []
+        self.engine.add_event_handler(Events.EPOCH_STARTED, lambda engine: self.epochs.append(engine.state.epoch))
+
+    def _step(self, engine: Engine, batch: Any) -> None:
+        self.state["optimizer"].zero_grad()
+        self.state["generator"](torch.ones(1, 2)).sum().backward()
+        self.state["optimizer"].step()
+
+    def run(self) -> list[int]:
+        """Run the epochs that are left; their numbers."""
+        if self.engine.state.epoch < (self.engine.state.max_epochs or 0):
+            self.engine.run(DataLoader([torch.zeros(1)] * (self.engine.state.epoch_length or 0), batch_size=1))
+        return self.epochs
+
+
+def things(width: int = 2) -> dict[str, Any]:
+    torch.manual_seed(0)
+    generator = nn.Linear(2, width)
+    optimizer = torch.optim.AdamW(generator.parameters(), lr=0.1)
+    return {"generator": generator, "optimizer": optimizer}
+
+
+def train(folder: Path, first: int, last: int, state: dict[str, Any] | None = None, **options: Any) -> list[list[int]]:
+    """Both stages with saver and loader, as the configuration attaches them: the epochs run in each."""
+    state = things() if state is None else state
+    saver, loader = TrainingCheckpointSaver(str(folder), state), TrainingCheckpointLoader(str(folder), state)
+    stages = [Stage(state, first, **options), Stage(state, last, before=first, **options)]
+    for stage in stages:
+        loader.attach(stage.engine)
+        saver.attach(stage.engine)
+    return [stage.run() for stage in stages]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def weight(state: dict[str, Any]) -> torch.Tensor:
+    return state["generator"].weight.detach().clone()
+
+
+def test_the_two_newest_checkpoints_are_kept(tmp_path: Path) -> None:
+    assert train(tmp_path, 2, 5) == [[1, 2], [3, 4, 5]]
+    assert names(tmp_path) == ["checkpoint_epoch=4.pt", "checkpoint_epoch=5.pt"]
+
+
+def test_checkpoints_of_the_run_before_are_not_kept_beyond_the_two_newest(tmp_path: Path) -> None:
+    train(tmp_path, 2, 3)
+    assert train(tmp_path, 2, 5) == [[], [4, 5]]
+    assert names(tmp_path) == ["checkpoint_epoch=4.pt", "checkpoint_epoch=5.pt"]
+
+
+def test_the_newest_checkpoint_is_that_of_the_highest_epoch(tmp_path: Path) -> None:
+    for name in ("checkpoint_epoch=9.pt", "checkpoint_epoch=10.pt", "model.pt", ".checkpoint_epoch=11.pt.7.part"):
+        (tmp_path / name).touch()
+    assert [epoch for epoch, _ in checkpoints(tmp_path)] == [9, 10]
+    assert newest_checkpoint(tmp_path) == (10, tmp_path / "checkpoint_epoch=10.pt")
+    assert newest_checkpoint(tmp_path / "absent") is None
+
+
+@pytest.mark.parametrize(
+    ("interrupted", "resumed"),
+    [(1, [[2], [3, 4]]), (2, [[], [3, 4]]), (3, [[], [4]]), (4, [[], []])],
+    ids=["in stage 1", "between the stages", "in stage 2", "at the end"],
+)
+def test_a_resumed_training_does_what_is_left_and_ends_with_the_same_weights(
+    tmp_path: Path, interrupted: int, resumed: list[list[int]]
+) -> None:
+    whole, part, rest = things(), things(), things()
+    train(tmp_path / "whole", 2, 4, whole)
+    interrupt(tmp_path / "part", interrupted, part)
+    with torch.no_grad():
+        rest["generator"].weight.zero_()
+    assert train(tmp_path / "part", 2, 4, rest) == resumed
+    assert torch.equal(weight(whole), weight(rest))
+
+
+def interrupt(folder: Path, epoch: int, state: dict[str, Any]) -> None:
+    """Stages of two epochs each, interrupted after the checkpoint of `epoch`."""
+    saver = TrainingCheckpointSaver(str(folder), state)
+    for first, last in ((0, 2), (2, 4)):
+        stage = Stage(state, last, before=first)
+        saver.attach(stage.engine)
+        stage.engine.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: stop_at(engine, epoch))
+        if first < epoch:
+            stage.run()
+
+
+def stop_at(engine: Engine, epoch: int) -> None:
+    if engine.state.epoch == epoch:
+        engine.terminate()
+
+
+def test_a_training_without_checkpoints_starts_from_its_beginning(tmp_path: Path) -> None:
+    assert train(tmp_path / "absent", 1, 2) == [[1], [2]]
+
+
+def misfit(folder: Path, **options: Any) -> str:
+    with pytest.raises(InputError) as raised:
+        train(folder, options.pop("first", 2), options.pop("last", 3), **options)
+    message = str(raised.value)
+    assert message.startswith("expected a checkpoint of this configuration, got")
+    assert "checkpoint_epoch=" in message
+    assert "resume with the settings it was written with" in message
+    return message
+
+
+def test_a_checkpoint_of_other_settings_is_refused_with_its_name_and_the_reason(tmp_path: Path) -> None:
+    train(tmp_path, 2, 3)
+    assert "size mismatch" in misfit(tmp_path, state=things(width=5))
+    assert f"its stage began after epoch 2 and had {STEPS} steps an epoch, not (2, 7)" in misfit(tmp_path, steps=7)
+    assert "began after epoch 2" in misfit(tmp_path, first=1, last=4)
+    assert "began after epoch 2" in misfit(tmp_path, first=3, last=4)
+    assert "not found" in misfit(tmp_path, state={**things(), "more": nn.Linear(1, 1)})
+    assert names(tmp_path) == ["checkpoint_epoch=2.pt", "checkpoint_epoch=3.pt"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"no checkpoint", None], ids=["empty", "garbage", "cut"])
+def test_a_broken_checkpoint_is_refused_by_name(tmp_path: Path, damage: bytes | None) -> None:
+    train(tmp_path, 2, 3)
+    path = tmp_path / "checkpoint_epoch=3.pt"
+    path.write_bytes(path.read_bytes()[:-300] if damage is None else damage)
+    assert f"{path.name} (it is damaged, or torch did not write it)" in misfit(tmp_path)
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """`full_disk(n)`: the disk is full when the n-th file from now on is half written."""
+    save, left = torch.save, [0]
+
+    def limited(state: Any, file: Any, **options: Any) -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            save(state, file, **options)
+            return
+        file.write(b"half a checkpoint")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fill(files: int) -> None:
+        left[0] = files
+        monkeypatch.setattr(torch, "save", limited)
+
+    return fill
+
+
+def test_a_full_disk_is_reported_and_leaves_the_checkpoints_before_whole(
+    tmp_path: Path, full_disk: Callable[[int], None]
+) -> None:
+    state = things()
+    full_disk(2)
+    with pytest.raises(InputError, match=r"could not write checkpoint_epoch=3\.pt in .*: the disk is full: free space"):
+        train(tmp_path, 2, 4, state)
+    assert names(tmp_path) == ["checkpoint_epoch=1.pt", "checkpoint_epoch=2.pt"]
+    full_disk(99)
+    rest, whole = things(), things()
+    assert train(tmp_path, 2, 4, rest) == [[], [3, 4]]
+    train(tmp_path / "whole", 2, 4, whole)
+    assert torch.equal(weight(whole), weight(rest))
+
+
+def evaluator(values: list[float]) -> Engine:
+    """An evaluator whose key metric takes these values, one an evaluation."""
+    engine = Engine(lambda engine, batch: None)
+    engine.logger.setLevel(logging.ERROR)
+    engine.state.key_metric_name = "error"
+
+    def measure(engine: Engine) -> None:
+        engine.state.metrics["error"] = values.pop(0)
+
+    engine.add_event_handler(Events.EPOCH_COMPLETED, measure)
+    return engine
+
+
+def evaluate(engine: Engine, network: nn.Linear, number: float) -> None:
+    """An evaluation of the network with `number` as its weights."""
+    nn.init.constant_(network.weight, number)
+    engine.run([0], max_epochs=1)
+
+
+def saved(folder: Path) -> float:
+    network = nn.Linear(2, 1)
+    network.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
+    return network.weight[0, 0].item()
+
+
+def best_of(folder: Path, values: list[float], saver: BestGeneratorSaver | None = None) -> list[float]:
+    """The network in `model.pt` after each evaluation: its number counts them."""
+    network = nn.Linear(2, 1)
+    made = BestGeneratorSaver(str(folder), network)
+    if saver is not None:
+        made.load_state_dict(saver.state_dict())
+    engine = evaluator(list(values))
+    made.attach(engine)
+    kept = []
+    for index in range(len(values)):
+        evaluate(engine, network, float(index))
+        kept.append(saved(folder))
+    return kept
+
+
+def test_the_generator_of_the_lowest_error_is_kept(tmp_path: Path) -> None:
+    assert best_of(tmp_path, [0.5, 0.3, 0.4, 0.3, 0.2]) == [0, 1, 1, 1, 4]
+    assert names(tmp_path) == ["model.pt"]
+
+
+def test_a_diverged_generator_is_not_kept(tmp_path: Path) -> None:
+    assert best_of(tmp_path, [0.5, float("inf")]) == [0, 0]
+
+
+def test_the_newest_generator_is_kept_where_the_error_is_not_defined(tmp_path: Path) -> None:
+    assert best_of(tmp_path, [float("nan")] * 3) == [0, 1, 2]
+
+
+def test_a_resumed_training_does_not_overwrite_a_better_generator(tmp_path: Path) -> None:
+    network = nn.Linear(2, 1)
+    saver = BestGeneratorSaver(str(tmp_path), network)
+    engine = evaluator([0.1])
+    saver.attach(engine)
+    evaluate(engine, network, 7.0)
+    assert best_of(tmp_path, [0.2, 0.05], saver) == [7, 1]
+
+
+def test_a_full_disk_leaves_the_best_generator_whole(tmp_path: Path, full_disk: Callable[[int], None]) -> None:
+    network = nn.Linear(2, 1)
+    engine = evaluator([0.2, 0.1])
+    BestGeneratorSaver(str(tmp_path), network).attach(engine)
+    evaluate(engine, network, 7.0)
+    full_disk(0)
+    with pytest.raises(InputError, match=r"could not write model\.pt in .*the disk is full"):
+        evaluate(engine, network, 8.0)
+    assert saved(tmp_path) == 7.0
+    assert names(tmp_path) == ["model.pt"]
+
+
+def claim(folder: Path, resume: bool | str = False) -> None:
+    claim_training(str(folder), str(folder / "checkpoints"), resume)
+
+
+def test_a_folder_with_a_training_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    claim(tmp_path)
+    train(tmp_path / "checkpoints", 1, 1)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match=rf"got a training in {tmp_path}: go on with --resume true"):
+        claim(tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    claim(tmp_path, "true")
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(InputError, match="expected a new or empty output folder"):
+        claim(tmp_path, True)
+    assert names(tmp_path) == ["notes.txt"]
+
+
+def test_resuming_without_a_checkpoint_says_that_it_starts_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        claim(tmp_path / "new", "True")
+    assert "the training starts from its beginning" in caplog.text
+    assert RUN in (tmp_path / "new" / "run.json").read_text()
+
+
+def started(weights: GeneratorWeights) -> None:
+    engine = Engine(lambda engine, batch: None)
+    weights.attach(engine)
+    engine.run([0])
+
+
+def test_weights_are_loaded_when_the_engine_starts(tmp_path: Path) -> None:
+    trained, network = nn.Linear(2, 1), nn.Linear(2, 1)
+    torch.save(trained.state_dict(), tmp_path / "model.pt")
+    weights = GeneratorWeights(str(tmp_path / "model.pt"), network)
+    assert weights.source == "model.pt"
+    started(weights)
+    assert torch.equal(network.weight, trained.weight)
+
+
+def test_a_generator_without_weights_stays_as_built_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = nn.Linear(2, 1)
+    before = network.weight.detach().clone()
+    weights = GeneratorWeights(str(tmp_path / "model.pt"), network)
+    assert weights.source == "weight-free separator"
+    with caplog.at_level(logging.WARNING):
+        started(weights)
+    assert f"No weights at {tmp_path / 'model.pt'}: the weight-free separator is used" in caplog.text
+    assert torch.equal(network.weight, before)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "size mismatch for weight"), (b"no weights", "it is damaged, or torch did not write it")],
+    ids=["of another network", "garbage"],
+)
+def test_weights_that_do_not_fit_are_refused_by_name(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    path = tmp_path / "model.pt"
+    torch.save(nn.Linear(3, 1).state_dict(), path)
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(
+        InputError, match=rf"expected the weights of this generator, got {path} \(.*{reason}.*--weights"
+    ):
+        started(GeneratorWeights(str(path), nn.Linear(2, 1)))
