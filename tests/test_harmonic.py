@@ -31,7 +31,8 @@ def phantom(seed: int, jsw_mm: float | None = None) -> Phantom:
 def phantoms(*seeds: int) -> tuple[Tensor, Tensor, Tensor]:
     """Images, masks and true layers of a batch."""
     made = [phantom(seed) for seed in seeds]
-    return tuple(torch.stack(parts) for parts in zip(*((p.image, p.masks, p.layers) for p in made), strict=True))
+    image, masks, layers = ([getattr(p, name) for p in made] for name in ("image", "masks", "layers"))
+    return torch.stack(image), torch.stack(masks), torch.stack(layers)
 
 
 def random_joints(count: int, height: int, width: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -73,8 +74,8 @@ def solved(values: np.ndarray, known: np.ndarray) -> np.ndarray:
 def fill(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     """The fill of one image; what is not known is garbage that must not be read."""
     garbage = np.where(known, values, 1e6)
-    tensors = (torch.from_numpy(array.astype(np.float32))[None, None] for array in (garbage, known))
-    return laplace_fill(*tensors)[0, 0].numpy()
+    seen, where = (torch.from_numpy(array.astype(np.float32))[None, None] for array in (garbage, known))
+    return laplace_fill(seen, where)[0, 0].numpy()
 
 
 @pytest.mark.parametrize(("seed", "jsw_mm"), [(0, None), (1, -0.8), (2, 2.3), (3, 0.1)])
@@ -110,7 +111,7 @@ def test_a_ramp_is_continued_below_a_bone_inside_the_frame(size: tuple[int, int]
 
 
 def test_a_ramp_along_the_border_is_continued_up_to_it() -> None:
-    """A bone that leaves the frame: straight on between the tissue at its sides, with no drop to black at the border."""
+    """A bone that leaves the frame: straight on between the tissue at its sides, not black at the border."""
     ramp = np.broadcast_to(np.linspace(0.2, 0.9, 96), (96, 96))
     known = np.ones((96, 96), bool)
     known[:, 20:70] = False
@@ -162,7 +163,7 @@ def test_the_support_is_the_mask_grown_by_five_pixels() -> None:
 
 
 def test_phantoms_are_separated_into_their_layers() -> None:
-    image, masks, truth = (part[[0, 1, 2, 3]] for part in phantoms(*range(4)))
+    image, masks, truth = phantoms(0, 1, 2, 3)
     layers = separate(image, masks)
     assert float(psnr(reconstruct(layers), image).min()) > 90.0
     tissue_error = (layers - truth)[:, 0].square().mean(dim=(-2, -1)).sqrt()
