@@ -1,0 +1,447 @@
+"""Measure the speed of synthesis, separation, inference and training in one run, on phantoms, as a Markdown table.
+
+Everything works on batches that are in the device's memory already. The weight-free separator is the reference of the
+ratios. A training step is one of stage 2, with all three networks, without the making of its batch.
+
+    python scripts/benchmark.py --output docs/benchmark.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import monai
+import numpy as np
+import torch
+import yaml
+from ignite.engine import Engine, Events
+from monai.bundle import ConfigParser
+from monai.networks.utils import eval_mode
+from monai.utils import set_determinism
+from torch import Tensor, nn
+from torch.utils.benchmark import Timer
+from torch.utils.benchmark.utils.timer import timer as synchronised_time
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bundle.data.joints import SEEDS_PER_RUN
+from bundle.data.writing import write_bytes
+from bundle.engines import LayerSeparationTrainer
+from bundle.errors import InputError, report_plainly
+from bundle.harmonic import separate
+from bundle.motion import SPACING, RigidMotion, move
+from bundle.phantom import Phantom, draw_parameters, render
+from bundle.radiograph import reconstruct
+from bundle.synthesis import synthesize
+
+ROOT = Path(__file__).resolve().parents[1]
+EXTENT = 256 * SPACING
+"""Width of a frame in mm, at any number of pixels."""
+LARGEST_CHANGE = 1.0
+"""Synthesis changes the JSW by at most so many mm."""
+REFERENCE = "separator"
+INFERENCE = (ROOT / "configs" / "inference.json",)
+TRAINING = (ROOT / "configs" / "train.yaml",)
+PAPER = (*TRAINING, ROOT / "configs" / "lsn_paper.yaml")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured, and how.
+
+    Attributes:
+        device: where.
+        threads: of torch on the CPU.
+        batch_size: of everything; None takes each configuration's own.
+        repeats: times that each figure is measured.
+        seconds: no repeat of a figure starts after so many seconds of measuring it; one is always made.
+        size: height and width of the phantoms in pixels.
+        seed: of phantoms, motions, grain and weights.
+        inference: configuration files of the default network.
+        training: configuration files of its training.
+        paper: configuration files of the paper's network and its training.
+        skip: names in :data:`SUBJECTS` that are left out.
+    """
+
+    device: torch.device
+    threads: int
+    batch_size: int | None
+    repeats: int
+    seconds: float
+    size: int
+    seed: int
+    inference: Sequence[Path]
+    training: Sequence[Path]
+    paper: Sequence[Path]
+    skip: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """The speed of one subject.
+
+    Attributes:
+        subject: what was measured, in Markdown.
+        batch: images of a batch.
+        times: seconds a batch took, one for each repeat.
+        unit: of the figure, ``images/s`` or ``s/step``.
+    """
+
+    subject: str
+    batch: int
+    times: Sequence[float]
+    unit: str = "images/s"
+
+    @property
+    def speed(self) -> float:
+        """Images a second, by the median time."""
+        return self.batch / median(self.times)
+
+    @property
+    def value(self) -> float:
+        """The figure, in its unit."""
+        return median(self.times) if self.unit == "s/step" else self.speed
+
+    @property
+    def spread(self) -> float:
+        """Range of the times as a fraction of their median."""
+        return (max(self.times) - min(self.times)) / median(self.times)
+
+
+# ---- measuring -----------------------------------------------------------------------------------------------------
+
+
+def batch_times(run: Callable[[], Any], settings: Settings) -> list[float]:
+    """Seconds that ``run`` takes, one for each repeat, after a warm-up."""
+    timer = Timer("run()", globals={"run": run}, num_threads=settings.threads)
+    run()
+    times: list[float] = []
+    start = synchronised_time()
+    while len(times) < settings.repeats and (not times or synchronised_time() - start < settings.seconds):
+        times.append(timer.blocked_autorange().median)
+    return times
+
+
+def step_times(trainer: LayerSeparationTrainer, settings: Settings) -> list[float]:
+    """Seconds that the steps of a trainer take, without the first one, which warms up."""
+    started: list[float] = []
+    times: list[float] = []
+
+    def start(engine: Engine) -> None:
+        started.append(synchronised_time())
+
+    def stop(engine: Engine) -> None:
+        times.append(synchronised_time() - started[-1])
+        if len(times) > 1 and sum(times[1:]) >= settings.seconds:
+            engine.terminate()
+
+    trainer.add_event_handler(Events.ITERATION_STARTED, start)
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, stop)
+    trainer.run()
+    return times[1:]
+
+
+# ---- what is measured ----------------------------------------------------------------------------------------------
+
+
+@cache
+def phantom(seed: int, size: int) -> Phantom:
+    """A phantom of ``size`` pixels that shows as much of the joint as one of the default size."""
+    return render(draw_parameters(seed, size=size, spacing=EXTENT / size))
+
+
+def joints(count: int, settings: Settings) -> dict[str, Tensor]:
+    """A batch of phantoms as :class:`bundle.engines.LayerSeparationTrainer` takes it."""
+    first = settings.seed * SEEDS_PER_RUN
+    phantoms = [phantom(first + index, settings.size) for index in range(count)]
+    image = torch.stack([torch.cat([made.image, made.masks]) for made in phantoms])
+    label = torch.stack([made.layers for made in phantoms])
+    known = torch.ones(count, 1)
+    batch = {"image": image, "label": label, "truth": known, "source": image, "spacing": known * EXTENT / settings.size}
+    return {key: values.to(settings.device) for key, values in batch.items()}
+
+
+def configuration(files: Sequence[Path], settings: Settings) -> ConfigParser:
+    """The configuration in files that are laid over each other, for the settings' device and batch size.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    parser = ConfigParser()
+    try:
+        parser.read_config([str(path) for path in files])
+    except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
+        msg = (
+            f"expected a configuration in JSON or YAML, got {named(files)} ({error}): correct the files or their names"
+        )
+        raise InputError(msg) from error
+    parser["device"], parser["seed"] = settings.device, settings.seed
+    if settings.batch_size is not None:
+        parser["batch_size"] = settings.batch_size
+    return parser
+
+
+def named(files: Sequence[Path]) -> str:
+    """The names of files that are laid over each other."""
+    return " + ".join(map(str, files))
+
+
+def built(parser: ConfigParser, name: str, files: Sequence[Path]) -> Any:
+    """What the configuration makes of the item ``name``.
+
+    Raises:
+        InputError: there is no such item.
+    """
+    if name not in parser:
+        msg = f"expected {name} in the configuration, found none in {named(files)}: name others"
+        raise InputError(msg)
+    return parser.get_parsed_content(name)
+
+
+def image_batch(settings: Settings) -> int:
+    """Images of a batch wherever nothing is trained: those of the default inference."""
+    return int(built(configuration(settings.inference, settings), "batch_size", settings.inference))
+
+
+def widening(count: int, settings: Settings) -> RigidMotion:
+    """Random changes of the JSW."""
+    change = np.random.default_rng(settings.seed).uniform(-LARGEST_CHANGE, LARGEST_CHANGE, count)
+    return RigidMotion.widening(torch.from_numpy(change))
+
+
+def separator(settings: Settings) -> Figure:
+    """The weight-free separator."""
+    batch = image_batch(settings)
+    image = joints(batch, settings)["image"]
+    times = batch_times(partial(separate, image[:, :1], image[:, 1:]), settings)
+    return Figure("weight-free separator", batch, times)
+
+
+def shift(settings: Settings) -> Figure:
+    """The bare equation, ``f_r(f_s(L, t))``."""
+    batch = image_batch(settings)
+    joint, motion = joints(batch, settings), widening(batch, settings)
+    layers, masks, spacing = joint["label"], joint["image"][:, 1:], joint["spacing"]
+    times = batch_times(lambda: reconstruct(move(layers, masks, motion, spacing)[0]), settings)
+    return Figure("f_r + f_s alone, bilinear", batch, times)
+
+
+def synthesis(settings: Settings) -> Figure:
+    """Synthesis of radiographs with another joint space."""
+    batch = image_batch(settings)
+    joint, motion = joints(batch, settings), widening(batch, settings)
+    layers, masks, spacing = joint["label"], joint["image"][:, 1:], joint["spacing"]
+    times = batch_times(partial(synthesize, layers, masks, motion, spacing, range(batch)), settings)
+    return Figure("f_r + f_s synthesis, bicubic, with grain", batch, times)
+
+
+def inference(files: Sequence[Path], settings: Settings) -> Figure:
+    """Inference by the network of a configuration, with random weights."""
+    parser = configuration(files, settings)
+    network = built(parser, "network_def", files).to(settings.device)
+    batch = image_batch(settings)
+    with eval_mode(network):
+        times = batch_times(partial(network, joints(batch, settings)["image"]), settings)
+    return Figure(f"inference, {described(network, parser, files)}", batch, times)
+
+
+def training(files: Sequence[Path], settings: Settings) -> Figure:
+    """A step of the trainer of a configuration's stage 2, on one batch again and again."""
+    parser = configuration(files, settings)
+    batch = int(built(parser, "batch_size", files))
+    steps = settings.repeats + 1
+    memory: dict[str, Any] = {"handlers": [], "dataloader": (joints(batch, settings),) * steps}
+    parser["train"] = {**parser.get("train", {}), **memory}
+    parser["stage2_epochs"] = 1
+    trainer = built(parser, "train#trainer", files)
+    times = step_times(trainer, settings)
+    return Figure(f"training step, {described(trainer.generator.network, parser, files)}", batch, times, unit="s/step")
+
+
+def described(network: nn.Module, parser: ConfigParser, files: Sequence[Path]) -> str:
+    """A network by its backbone, its size, and the files it comes from."""
+    backbone = parser.get("backbone", type(network).__name__)
+    millions = sum(values.numel() for values in network.parameters()) / 1e6
+    return f"{backbone} of {significant(millions)} M parameters ({' + '.join(f'`{path.name}`' for path in files)})"
+
+
+SUBJECTS: dict[str, Callable[[Settings], Figure]] = {
+    REFERENCE: separator,
+    "shift": shift,
+    "synthesis": synthesis,
+    "inference": lambda settings: inference(settings.inference, settings),
+    "paper_inference": lambda settings: inference(settings.paper, settings),
+    "training": lambda settings: training(settings.training, settings),
+    "paper_training": lambda settings: training(settings.paper, settings),
+}
+"""What is measured, in this order. The names are those of ``--skip``."""
+
+
+def measure(settings: Settings) -> list[Figure]:
+    """Measure every subject that is not skipped, the reference first."""
+    torch.set_num_threads(settings.threads)
+    figures = []
+    for name, subject in SUBJECTS.items():
+        if name not in settings.skip:
+            print(f"measuring {name} ...", file=sys.stderr, flush=True)
+            set_determinism(settings.seed)
+            figures.append(subject(settings))
+    return figures
+
+
+# ---- the report ----------------------------------------------------------------------------------------------------
+
+
+def significant(value: float) -> str:
+    """Three significant digits, without an exponent."""
+    return np.format_float_positional(value, precision=3, unique=False, fractional=False, trim="-")
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """The figures as a Markdown table; ratios are to the first one."""
+    lines = ["| measured | figure | unit | ratio | batch | repeats | spread |", "|---|---:|---|---:|---:|---:|---:|"]
+    for figure in figures:
+        ratio = significant(figure.speed / figures[0].speed)
+        numbers = f"{significant(figure.value)} | {figure.unit} | {ratio} | {figure.batch} | {len(figure.times)}"
+        lines.append(f"| {figure.subject} | {numbers} | {figure.spread:.0%} |")
+    return "\n".join(lines)
+
+
+def processor(device: torch.device) -> str:
+    """Name of the device's hardware."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    information = Path("/proc/cpuinfo")
+    names = (
+        re.findall(r"^model name\s*:\s*(.+)$", information.read_text(), re.MULTILINE) if information.is_file() else []
+    )
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def report(figures: Sequence[Figure], settings: Settings, command: str) -> str:
+    """The Markdown document: what was run and where, the table, how to read it."""
+    size, device = settings.size, settings.device
+    versions = f"torch {torch.__version__}, MONAI {monai.__version__}, Python {platform.python_version()}"
+    return f"""# Speed
+
+Written by `{command}`.
+
+- device: {device} ({processor(device)}), threads: {settings.threads}; {versions}
+- data: phantoms of {size} x {size} pixels, seed {settings.seed}
+
+{table(figures)}
+
+The figure is the median over the repeats after a warm-up, the spread their range as a fraction of it. The ratio is that
+of images a second, a step counting the images of its batch, to the {figures[0].subject}: above 1 is faster. Batches lie
+ready in the device's memory, networks have random weights. A training step is one of stage 2 with generator, supervisor
+and discriminator, without the making of its batch.
+"""
+
+
+# ---- the command line ----------------------------------------------------------------------------------------------
+
+
+def usable_device(name: str) -> torch.device:
+    """A CPU or CUDA device that is there."""
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise argparse.ArgumentTypeError(f"expected a device that is there, got {name} ({error})") from error
+    if device.type not in ("cpu", "cuda"):
+        raise argparse.ArgumentTypeError(f"expected cpu or cuda, got {name}")
+    return device
+
+
+def whole(text: str, lowest: int = 1, highest: int = 2**32 - 1) -> int:
+    """A whole number in a range."""
+    if not re.fullmatch(r"[0-9]{1,10}", text) or not lowest <= int(text) <= highest:
+        raise argparse.ArgumentTypeError(f"expected a whole number from {lowest} to {highest}, got {text}")
+    return int(text)
+
+
+def duration(text: str) -> float:
+    """A time in seconds, 0 or more."""
+    if not re.fullmatch(r"[0-9]+(\.[0-9]*)?", text):
+        raise argparse.ArgumentTypeError(f"expected seconds, 0 or more, got {text}")
+    return float(text)
+
+
+def command_line() -> argparse.ArgumentParser:
+    """The options; those of :class:`Settings`, and ``--output``."""
+    options = argparse.ArgumentParser(description="Measure the speed of the bundle on phantoms, as a Markdown table.")
+    threads = partial(whole, highest=os.cpu_count() or 1)
+    default_device = "cuda" if torch.cuda.is_available() else "cpu"
+    add = options.add_argument
+    add("--device", type=usable_device, default=default_device, help="cpu, cuda or cuda:<n> (default: %(default)s)")
+    add("--threads", type=threads, default=torch.get_num_threads(), help="of torch on the CPU (default: %(default)s)")
+    add("--batch_size", type=whole, help="of everything (default: that of each configuration)")
+    add("--repeats", type=whole, default=5, help="of each measurement (default: %(default)s)")
+    add(
+        "--seconds", type=duration, default=60.0, help="after which no repeat of a figure starts (default: %(default)s)"
+    )
+    add("--size", type=whole, default=256, help="of the phantoms in pixels (default: %(default)s)")
+    add(
+        "--seed",
+        type=partial(whole, lowest=0),
+        default=0,
+        help="of phantoms, motions and weights (default: %(default)s)",
+    )
+    skippable = [name for name in SUBJECTS if name != REFERENCE]
+    add("--skip", nargs="+", default=[], choices=skippable, metavar="NAME", help=f"some of {', '.join(skippable)}")
+    files: dict[str, Any] = {"nargs": "+", "type": Path, "metavar": "FILE"}
+    add("--inference", **files, default=INFERENCE, help="configuration of the default network")
+    add("--training", **files, default=TRAINING, help="configuration of its training")
+    add("--paper", **files, default=PAPER, help="configuration of the paper's network and training")
+    add("--output", type=Path, help="Markdown file to write, besides standard output")
+    return options
+
+
+def check_output(path: Path) -> None:
+    """See before anything is measured whether ``path`` can be written.
+
+    Raises:
+        InputError: it is a folder, or its folder is missing or refuses.
+    """
+    if path.is_dir():
+        msg = f"expected a file as --output, got a folder: {path}: add a file name"
+        raise InputError(msg)
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        msg = (
+            f"expected a folder to write {path.name} in, got {path.parent} ({error.strerror}): choose another --output"
+        )
+        raise InputError(msg) from error
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line: measure, print the report, and write it."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = vars(command_line().parse_args(given))
+    output = options.pop("output")
+    if output is not None:
+        check_output(output)
+    settings = Settings(**options)
+    text = report(measure(settings), settings, shlex.join(["python", "scripts/benchmark.py", *given]))
+    print(text)
+    if output is not None:
+        write_bytes(output, text.encode())
+
+
+if __name__ == "__main__":
+    report_plainly()
+    main()
