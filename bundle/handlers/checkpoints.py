@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import pickle
@@ -206,7 +207,8 @@ class GeneratorWeights:
         map_location: device to load to.
 
     Raises:
-        InputError: on running, if the file is not a state dict of this generator.
+        InputError: on running, if the file is not a state dict of this generator, or there is none and the generator
+            is not weight-free (its head does not start at the weight-free separator).
     """
 
     def __init__(self, load_path: str, network: nn.Module, map_location: Any = None) -> None:
@@ -216,8 +218,10 @@ class GeneratorWeights:
 
     @property
     def source(self) -> str:
-        """What separates: the file's name or "weight-free separator"."""
-        return self.load_path.name if self.load_path.is_file() else "weight-free separator"
+        """What separates: the file's name and what tells it from others, or "weight-free separator"."""
+        if not self.load_path.is_file():
+            return "weight-free separator"
+        return f"{self.load_path.name} (sha256 {hashlib.sha256(self.load_path.read_bytes()).hexdigest()[:12]})"
 
     def attach(self, engine: Engine) -> None:
         """Load when the engine starts."""
@@ -226,6 +230,7 @@ class GeneratorWeights:
     def __call__(self, engine: Engine) -> None:
         """Load the weights, or say that there are none."""
         if not self.load_path.is_file():
+            self._check_weight_free()
             _log.warning(f"No weights at {self.load_path}: the weight-free separator is used")
             return
         try:
@@ -237,3 +242,12 @@ class GeneratorWeights:
             )
             raise InputError(msg) from error
         _log.info(f"Weights of the generator: {self.load_path}")
+
+    def _check_weight_free(self) -> None:
+        head = getattr(self.network, "head", None)
+        if not getattr(head, "zero_start", False):
+            msg = (
+                f"expected weights, found none at {self.load_path}: name a file by --weights; only the partition head "
+                "separates without"
+            )
+            raise InputError(msg)

@@ -25,7 +25,7 @@ from bundle.data.writing import (
     write_layers,
     write_masks,
 )
-from bundle.errors import InputError
+from bundle.errors import InputError, flag
 from bundle.handlers.checkpoints import GeneratorWeights
 from bundle.handlers.logging import separation_row
 from bundle.jsw import joint_space_width, narrowing_grade
@@ -85,16 +85,27 @@ def joint_space_changes(
     """Changes of the joint space width in mm: those given, or else ``count`` evenly spaced ones in a range.
 
     Raises:
-        InputError: there are none, or they are not below :data:`LARGEST_CHANGE`.
+        InputError: there are none, they are not below :data:`LARGEST_CHANGE`, or two differ by less than 0.001 mm.
     """
-    changes = [float(value) for value in values or torch.linspace(lowest, highest, count, dtype=torch.float64)]
-    if not changes or lowest > highest or not all(abs(change) < LARGEST_CHANGE for change in changes):
+    try:
+        wanted = values or torch.linspace(lowest, highest, max(count, 0), dtype=torch.float64)
+        changes = [float(value) for value in wanted]
+    except (TypeError, ValueError):
+        changes = []
+    small = all(abs(change) < LARGEST_CHANGE for change in changes)
+    if not changes or lowest > highest or not small or len({_label(change) for change in changes}) < len(changes):
         msg = (
-            f"expected changes in mm, or a range from lowest to highest and a count above 0, all below "
-            f"{LARGEST_CHANGE} mm, got changes {values}, lowest {lowest}, highest {highest} and count {count}"
+            f"expected a list of changes in mm, or a range from lowest to highest and a count above 0, all below "
+            f"{LARGEST_CHANGE} mm and 0.001 mm or more apart, got changes {values}, lowest {lowest}, highest {highest} "
+            f"and count {count}"
         )
         raise InputError(msg)
     return changes
+
+
+def _label(change: float) -> str:
+    """A change of the joint space width in the name of a file."""
+    return f"jsw{change + 0.0:+.3f}mm"
 
 
 class SyntheticJointWriter(_Results):
@@ -111,6 +122,9 @@ class SyntheticJointWriter(_Results):
         changes: of the joint space width in mm (:func:`joint_space_changes`).
         upper_share: part of the change that the upper bone makes, in [0, 1].
         seed: of the grain, together with a joint's name and the change.
+
+    Raises:
+        InputError: ``upper_share`` is out of range, or the output folder is refused.
     """
 
     def __init__(
@@ -122,6 +136,11 @@ class SyntheticJointWriter(_Results):
         upper_share: float = 0.5,
         seed: int = 0,
     ) -> None:
+        if not 0.0 <= upper_share <= 1.0:
+            msg = (
+                f"expected upper_share, the part of the change that the upper bone makes, in [0, 1], got {upper_share}"
+            )
+            raise InputError(msg)
         super().__init__(output_dir, {**settings, "changes": list(changes), "upper_share": upper_share}, weights)
         self.changes = list(changes)
         self.upper_share = upper_share
@@ -144,7 +163,7 @@ class SyntheticJointWriter(_Results):
         before = joint_space_width(masks[None], spacing)[0]
         after = joint_space_width(made.masks, spacing)
         for index, change in enumerate(self.changes):
-            files = self._write_images(f"{joint['name']}_jsw{change:+.3f}mm", made, index)
+            files = self._write_images(f"{joint['name']}_{_label(change)}", made, index)
             truth = {"change_mm": change, "jsw_before_mm": _number(before), "jsw_after_mm": _number(after[index])}
             source = {"source": joint["name"], **{key: joint[key] for key in ("joint", "finger", "side")}}
             append_line(self.truth, json.dumps({**files, **source, **truth, **self._parameters(made, index, spacing)}))
@@ -188,7 +207,7 @@ class EvaluationReport(_Results):
         settings: as in :class:`_Results`.
         weights: as in :class:`_Results`.
         rank_by: metric by which the joints are ranked.
-        lowest_is_worst: whether a low value of it is bad.
+        lowest_is_worst: whether a low value of it is bad; true or false as text is understood.
         worst: number of joints shown.
     """
 
@@ -198,12 +217,12 @@ class EvaluationReport(_Results):
         settings: Mapping[str, Any],
         weights: GeneratorWeights,
         rank_by: str,
-        lowest_is_worst: bool = True,
+        lowest_is_worst: bool | str = True,
         worst: int = 10,
     ) -> None:
         super().__init__(output_dir, settings, weights)
         self.rank_by = rank_by
-        self.lowest_is_worst = lowest_is_worst
+        self.lowest_is_worst = flag(lowest_is_worst)
         self.worst = worst
         self.joints: list[dict[str, Any]] = []
 
@@ -217,10 +236,17 @@ class EvaluationReport(_Results):
         self.joints.append({key: joint[key] for key in ("name", "joint", "finger", "side")})
 
     def report(self, engine: Any) -> None:
-        """Write the tables and the montages."""
+        """Write the tables and the montages.
+
+        Raises:
+            InputError: there is no metric to rank by.
+        """
         values = {name: details.reshape(-1).cpu() for name, details in engine.state.metric_details.items()}
         images = pd.concat([pd.DataFrame(self.joints), pd.DataFrame(values)], axis=1)
         self._write_tables(images, summarize(values, [joint["finger"] for joint in self.joints]))
+        if self.rank_by not in values:
+            msg = f"expected rank_by to be one of {', '.join(values)}, got {self.rank_by}"
+            raise InputError(msg)
         ranked = images[self.rank_by].sort_values(ascending=self.lowest_is_worst).index[: self.worst]
         for rank, index in enumerate(ranked, start=1):
             self._write_montage(engine, rank, int(index), float(images[self.rank_by][index]))

@@ -15,6 +15,8 @@ from torch import nn
 from bundle.errors import InputError
 from bundle.handlers import BestGeneratorSaver, GeneratorWeights, TrainingCheckpointLoader, TrainingCheckpointSaver
 from bundle.handlers.checkpoints import RUN, checkpoints, claim_training, newest_checkpoint
+from bundle.networks.generator import Generator
+from bundle.networks.heads import PartitionHead, SigmoidHead
 
 STEPS = 3
 
@@ -306,22 +308,41 @@ def test_weights_are_loaded_when_the_engine_starts(tmp_path: Path) -> None:
     trained, network = nn.Linear(2, 1), nn.Linear(2, 1)
     torch.save(trained.state_dict(), tmp_path / "model.pt")
     weights = GeneratorWeights(str(tmp_path / "model.pt"), network)
-    assert weights.source == "model.pt"
     started(weights)
     assert torch.equal(network.weight, trained.weight)
+
+
+def test_the_source_tells_weights_of_one_name_apart(tmp_path: Path) -> None:
+    sources = set()
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        network = nn.Linear(2, 1)
+        torch.save(network.state_dict(), tmp_path / folder / "model.pt")
+        sources.add(GeneratorWeights(str(tmp_path / folder / "model.pt"), network).source)
+    assert len(sources) == 2
+    assert all(source.startswith("model.pt (sha256 ") for source in sources)
+
+
+def weight_free(head: nn.Module) -> Generator:
+    return Generator(nn.Conv2d(head.in_channels, head.out_channels, 1), head)
 
 
 def test_a_generator_without_weights_stays_as_built_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    network = nn.Linear(2, 1)
-    before = network.weight.detach().clone()
+    network = weight_free(PartitionHead())
+    before = {name: value.clone() for name, value in network.state_dict().items()}
     weights = GeneratorWeights(str(tmp_path / "model.pt"), network)
     assert weights.source == "weight-free separator"
     with caplog.at_level(logging.WARNING):
         started(weights)
     assert f"No weights at {tmp_path / 'model.pt'}: the weight-free separator is used" in caplog.text
-    assert torch.equal(network.weight, before)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_a_generator_that_does_not_separate_without_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"expected weights, found none at .*model\.pt: name a file by --weights"):
+        started(GeneratorWeights(str(tmp_path / "model.pt"), weight_free(SigmoidHead())))
 
 
 @pytest.mark.parametrize(

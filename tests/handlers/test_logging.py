@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine, Events
@@ -15,7 +14,6 @@ from torch import Tensor
 from bundle.data.montage import TITLES
 from bundle.handlers import LayerMontageHandler, losses_from_engine
 from bundle.handlers.logging import separation_row
-from bundle.harmonic import separate
 from bundle.phantom import draw_parameters, render
 
 SIZE = 64
@@ -24,7 +22,7 @@ SPACING = 21 / SIZE
 
 def joint(seed: int) -> tuple[dict[str, Any], Tensor]:
     """A phantom as it comes from the loader, and its layers."""
-    phantom = render(draw_parameters(seed, size=SIZE, spacing=SPACING))
+    phantom = render(draw_parameters(seed, size=SIZE, spacing=SPACING, jsw_mm=2.0))
     image = torch.cat([phantom.image, phantom.masks])
     return {"name": f"phantom_{seed}", "image": image, "spacing": torch.tensor([SPACING])}, phantom.layers
 
@@ -36,23 +34,19 @@ def test_losses_are_numbers_by_name_of_what_was_computed() -> None:
 
 
 def test_a_row_shows_the_joint_wider_and_narrower() -> None:
-    sample, _ = joint(3)
-    layers = separate(sample["image"][None, :1], sample["image"][None, 1:])[0]
-    row = separation_row(sample["image"], layers.requires_grad_(), SPACING, change=2.0)
+    sample, layers = joint(3)
+    row = separation_row(sample["image"], layers.requires_grad_(), SPACING, change=3.0)
     assert len(row) == len(TITLES)
-    radiograph, wider, narrower = (panel.mean(axis=-1) for panel in (row[0], row[4], row[5]))
-    assert not np.array_equal(wider, narrower)
-    gap = sample["image"][1:].sum(dim=0) == 0
-    inside = gap[:, SIZE // 2 - 4 : SIZE // 2 + 4].any(dim=1)
-    middle = slice(SIZE // 2 - 4, SIZE // 2 + 4)
-    rows = inside.nonzero().squeeze()
-    brightness = [panel[rows.min() : rows.max() + 1, middle].mean() for panel in (narrower, radiograph, wider)]
-    assert brightness == sorted(brightness, reverse=True)
+    space = (sample["image"][1:].sum(dim=0) == 0).numpy()
+    space[:, : SIZE // 2 - 4] = space[:, SIZE // 2 + 4 :] = False
+    assert space.any()
+    wider, narrower = (panel[space].mean() for panel in row[4:6])
+    assert narrower > wider + 10
 
 
 def test_the_row_of_exact_layers_has_no_difference() -> None:
     sample, layers = joint(3)
-    assert (separation_row(sample["image"], layers, SPACING)[-1] == 255).all()
+    assert (separation_row(sample["image"], layers, SPACING)[-1] >= 254).all()
 
 
 @pytest.fixture
