@@ -52,7 +52,7 @@ def separation_shares(image: Tensor, masks: Tensor, growth: int = 5, ramp: float
     fill = torch.minimum(laplace_fill(total, tissue).clamp(min=0.0), total)
     bone = (total - fill) / total.clamp(min=1e-12)
     bones = bone * claims
-    return torch.cat([1.0 - bones.sum(dim=1, keepdim=True), bones], dim=1)
+    return torch.cat([(1.0 - bones.sum(dim=1, keepdim=True)).clamp(min=0.0), bones], dim=1)
 
 
 def bone_claims(masks: Tensor, growth: int = 5, ramp: float = 6.0, fade: float = 3.0) -> Tensor:
