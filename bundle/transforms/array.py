@@ -72,7 +72,8 @@ class ShiftBones(Transform):
         spacing: float = SPACING,
         mode: str = "bicubic",
     ) -> None:
-        self.motion = RigidMotion(*(torch.tensor([value]).double() for value in (translation, rotation, center)))
+        given = (translation, rotation, center)
+        self.motion = RigidMotion(*(torch.tensor([value], dtype=torch.float64) for value in given))
         self.spacing = spacing
         self.mode = mode
 
