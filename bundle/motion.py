@@ -58,7 +58,7 @@ class RigidMotion:
             change: mm, positive widens and negative narrows.
             upper_share: part of the change that the upper bone makes, in [0, 1].
         """
-        motion = cls.still(change.shape[0])
+        motion = cls.still(change.shape[0]).to(change.double())
         motion.translation[:, 0, 1] = change * (1.0 - upper_share)
         motion.translation[:, 1, 1] = -change * upper_share
         return motion

@@ -351,7 +351,7 @@ def test_far_past_the_continued_texture_the_bone_still_does_not_end() -> None:
 
 
 def test_widening_moves_the_bones_apart_by_the_change() -> None:
-    change = torch.tensor([0.8, -0.3])
+    change = torch.tensor([0.8, -0.3], dtype=torch.float64)
     for share in (0.0, 0.25, 0.5, 1.0):
         asked = RigidMotion.widening(change, share)
         lower, upper = asked.translation[:, 0, 1], asked.translation[:, 1, 1]
