@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -133,7 +134,11 @@ class LayerSeparationTrainer(Trainer):
 
     def run(self) -> None:  # type: ignore[override]
         """Run the epochs that are left."""
-        if self.state.epoch < self.state.max_epochs:
+        if self.state.epoch >= self.state.max_epochs:
+            return
+        with warnings.catch_warnings():
+            # the schedules count epochs, also those in which N_D is not trained
+            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
             super(Trainer, self).run()
 
     def reseed(self, engine: Engine) -> None:

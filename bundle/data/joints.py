@@ -99,9 +99,7 @@ def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = SP
     ]
 
 
-def audit(
-    items: Sequence[Item], *, strict: bool = False, size: int | None = 256, keep_gross: bool = False
-) -> Audit:
+def audit(items: Sequence[Item], *, strict: bool = False, size: int | None = 256, keep_gross: bool = False) -> Audit:
     """Read every item once, keep those that can be used and log the others with the reason.
 
     Args:
@@ -146,15 +144,23 @@ def is_overlapping(joint: Tensor) -> bool:
     return int((joint[1] * joint[2]).sum()) >= OVERLAP_PIXELS
 
 
-def non_overlapping(samples: Iterable[Item]) -> list[Item]:
+def non_overlapping(samples: Iterable[Item], epochs: int = 1) -> list[Item]:
     """The samples whose bones do not overlap, which pseudo-images are made of.
+
+    Args:
+        samples: with ``overlapping``.
+        epochs: of the stage that they are for; a stage without any, which is skipped, gets all samples.
 
     Raises:
         InputError: there is none.
     """
-    found = [sample for sample in samples if not sample["overlapping"]]
+    samples = list(samples)
+    found = [sample for sample in samples if epochs == 0 or not sample["overlapping"]]
     if not found:
-        msg = "expected joints whose bones do not overlap to make pseudo-images of, got none: skip stage 1 or add some"
+        msg = (
+            "expected joints whose bones do not overlap to make pseudo-images of, got none: skip stage 1 "
+            "(--stage1_epochs 0) or add some"
+        )
         raise InputError(msg)
     return found
 

@@ -1,0 +1,375 @@
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import signal
+import subprocess
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
+
+from bundle.handlers.checkpoints import checkpoints
+from bundle.motion import SPACING
+from bundle.networks.heads import SigmoidHead
+from bundle.networks.transunet import TransUNet
+from bundle.pseudo import compose_published
+
+pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
+
+EPOCHS = 4
+TINY: dict[str, Any] = {
+    "phantoms": 10,
+    "image_size": 64,
+    "batch_size": 2,
+    "stage1_epochs": 2,
+    "stage2_epochs": 2,
+    "early_epochs": 1,
+    "backbone_options": {"features": [8] * 6},
+    "adversary_options": {"features": [8] * 6},
+}
+NETWORKS = ("generator", "supervisor", "discriminator")
+
+
+def train(bundle: Any, folder: Path, *overlays: str, **options: Any) -> Any:
+    """Train in this process."""
+    return bundle.run("training", "train.yaml", *overlays, output_dir=str(folder), **{**TINY, **options})
+
+
+def command(bundle: Any, folder: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    return bundle.command("training", "train.yaml", output_dir=str(folder), **{**TINY, **options})
+
+
+def newest(folder: Path) -> tuple[int, dict[str, Any]]:
+    """Epoch and content of the newest checkpoint."""
+    epoch, path = checkpoints(folder / "checkpoints")[-1]
+    return epoch, torch.load(path, weights_only=True)
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Whether two states are the same to the bit."""
+    if isinstance(one, Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return one == other
+
+
+def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Every scalar that a training wrote for TensorBoard, by name."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for path in sorted((folder / "tensorboard").iterdir()):
+        events = EventAccumulator(str(path), size_guidance={"scalars": 0})
+        events.Reload()
+        for tag in events.Tags()["scalars"]:
+            found.setdefault(tag, []).extend((event.step, event.value) for event in events.Scalars(tag))
+    return {tag: sorted(values) for tag, values in found.items()}
+
+
+@pytest.fixture(scope="module")
+def whole(commands: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uninterrupted training."""
+    folder = tmp_path_factory.mktemp("whole") / "out"
+    result = command(commands, folder)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+def test_a_training_keeps_its_two_newest_checkpoints_with_all_that_it_needs(whole: Path) -> None:
+    assert [epoch for epoch, _ in checkpoints(whole / "checkpoints")] == [EPOCHS - 1, EPOCHS]
+    assert len(list((whole / "checkpoints").iterdir())) == 2
+    _, state = newest(whole)
+    kinds = {f"{name}{kind}" for name in NETWORKS for kind in ("", "_optimizer", "_schedule")}
+    assert set(state) == kinds | {"best", "trainer"}
+    assert state["trainer"]["epochs_before"] == 2
+
+
+def test_a_training_learns_in_every_network(whole: Path, bundle: Any, tmp_path: Path) -> None:
+    start = train(bundle, tmp_path / "out", stage1_epochs=0, stage2_epochs=0).parser
+    _, state = newest(whole)
+    for name in NETWORKS:
+        before = start.get_parsed_content(f"{name}#network").state_dict()
+        assert not equal(before, state[name])
+
+
+def test_a_training_ends_with_the_generator_that_inference_reads(whole: Path) -> None:
+    inference = ConfigParser()
+    inference.read_config(str(Path(__file__).parents[2] / "configs" / "inference.json"))
+    inference["backbone_options"] = TINY["backbone_options"]
+    network = inference.get_parsed_content("network_def")
+    network.load_state_dict(torch.load(whole / "model.pt", weights_only=True))
+
+
+def test_a_training_shows_a_montage_of_every_evaluation(whole: Path) -> None:
+    names = [f"layers_epoch_{epoch:03d}.png" for epoch in range(EPOCHS + 1)]
+    assert sorted(path.name for path in (whole / "montages").iterdir()) == names
+    for name in names:
+        with Image.open(whole / "montages" / name) as picture:
+            picture.verify()
+
+
+def test_a_training_warns_of_nothing(bundle: Any, tmp_path: Path) -> None:
+    """The discriminator's schedule goes on while it is not trained, of which torch would warn."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        train(bundle, tmp_path / "out", stage1_epochs=1, stage2_epochs=0, phantoms=4)
+    messages = [str(warning.message) for warning in caught]
+    assert not [message for message in messages if not message.startswith("parsing config_file")]
+
+
+def test_tensorboard_gets_losses_of_every_step_and_metrics_of_every_epoch(whole: Path) -> None:
+    found = scalars(whole)
+    losses = {"loss", "reconstruction", "supervision", "discrimination", "layers", "supervisor", "discriminator"}
+    metrics = {"bone_rmse_overlap", "bone_rmse", "soft_rmse", "mse", "psnr", "ssim"}
+    assert losses | metrics <= set(found)
+    assert {epoch for epoch, _ in found["psnr"]} == set(range(EPOCHS + 1))
+    assert min(value for _, value in found["psnr"]) > 90.0
+    assert len(found["discriminator"]) < len(found["supervisor"]) == len(found["loss"])
+
+
+def until(process: subprocess.Popen[str], file: Path) -> None:
+    """Wait for a file that a training writes."""
+    while not file.exists():
+        if process.poll() is not None:
+            pytest.fail(f"the training ended before it wrote {file.name}: {process.communicate()[1]}")
+        time.sleep(0.01)
+
+
+def kill_after(bundle: Any, folder: Path, epoch: int, **options: Any) -> None:
+    """Kill a training in the epoch after `epoch`."""
+    process = bundle.start("training", "train.yaml", output_dir=str(folder), **TINY, **options)
+    until(process, folder / "checkpoints" / f"checkpoint_epoch={epoch}.pt")
+    time.sleep(0.1)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert newest(folder)[0] < EPOCHS
+
+
+def limit_files() -> None:
+    """No file above 150 kB: a training's checkpoint is larger, its other files are smaller."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
+
+
+def test_a_training_killed_in_both_stages_and_stopped_by_a_full_disk_ends_with_the_same_weights(
+    whole: Path, commands: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    kill_after(commands, folder, 1)
+    full = command(commands, folder, resume="true", preexec_fn=limit_files)
+    assert full.returncode == 1
+    assert "error: could not write checkpoint_epoch=" in full.stderr
+    assert "choose another output folder" in full.stderr
+    assert "Traceback" not in full.stderr
+    kill_after(commands, folder, 3, resume="true")
+    last = command(commands, folder, resume="true")
+    assert last.returncode == 0, last.stderr
+    assert equal(newest(whole), newest(folder))
+    generators = [torch.load(path / "model.pt", weights_only=True) for path in (whole, folder)]
+    assert equal(*generators)
+    assert len(list((folder / "checkpoints").iterdir())) == 2
+
+
+def test_one_seed_gives_one_training_and_another_another(whole: Path, bundle: Any, tmp_path: Path) -> None:
+    train(bundle, tmp_path / "same")
+    assert scalars(tmp_path / "same") == scalars(whole)
+    assert equal(newest(whole), newest(tmp_path / "same"))
+    train(bundle, tmp_path / "other", seed=1, stage1_epochs=1, stage2_epochs=0)
+    assert not equal(newest(whole)[1]["generator"], newest(tmp_path / "other")[1]["generator"])
+
+
+def test_trainings_with_workers_are_reproducible(bundle: Any, tmp_path: Path) -> None:
+    states = []
+    for name in ("one", "two"):
+        train(bundle, tmp_path / name, num_workers=2, stage1_epochs=1, stage2_epochs=0, phantoms=6)
+        states.append(newest(tmp_path / name))
+    assert equal(*states)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_with_a_training_is_refused_by_the_command_line_and_left_as_it_is(whole: Path, commands: Any) -> None:
+    before = contents(whole)
+    result = command(commands, whole)
+    assert result.returncode == 1
+    assert f"error: expected an output folder without checkpoints, got a training in {whole}" in result.stderr
+    assert "--resume true" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert contents(whole) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"batch_size": 3}, "steps an epoch"),
+        ({"backbone_options": {"features": [4] * 6}}, "size mismatch"),
+        ({"backbone": "UNet", "backbone_options": {"channels": [4, 8], "strides": [2]}}, "Missing key"),
+        ({"stage1_epochs": 1, "stage2_epochs": 9}, "its stage began after epoch 2"),
+    ],
+    ids=["batch size", "width", "backbone", "stages"],
+)
+def test_resuming_with_other_settings_is_refused(
+    whole: Path, bundle: Any, tmp_path: Path, options: dict[str, Any], reason: str
+) -> None:
+    folder = tmp_path / "out"
+    shutil.copytree(whole, folder)
+    before = contents(folder / "checkpoints")
+    settings = {**TINY, "stage2_epochs": 5, **options}
+    message = bundle.refusal("training", "train.yaml", output_dir=str(folder), resume="true", **settings)
+    assert message.startswith("error: expected a checkpoint of this configuration, got ")
+    assert message.count("\n") == 1
+    assert f"checkpoint_epoch={EPOCHS}.pt" in message
+    assert reason in message
+    assert contents(folder / "checkpoints") == before
+
+
+def test_a_finished_training_can_be_made_longer(whole: Path, bundle: Any, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "out")
+    train(bundle, tmp_path / "out", resume="true", stage2_epochs=3)
+    assert newest(tmp_path / "out")[0] == EPOCHS + 1
+
+
+@pytest.mark.parametrize("backbone", ["AttentionUnet", "UNet"])
+def test_head_and_backbone_are_switched_by_options(bundle: Any, tmp_path: Path, backbone: str) -> None:
+    parser = train(
+        bundle,
+        tmp_path / "out",
+        backbone=backbone,
+        backbone_options={"channels": [4, 8], "strides": [2]},
+        head={"_target_": "bundle.networks.heads.SigmoidHead"},
+        stage1_epochs=0,
+        stage2_epochs=1,
+        phantoms=4,
+    ).parser
+    network = parser.get_parsed_content("generator#network")
+    assert isinstance(network.head, SigmoidHead)
+    assert type(parser.get_parsed_content("network_def#backbone")).__name__ == backbone
+    assert newest(tmp_path / "out")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("switch", "trained"),
+    [
+        ({"use_supervisor": "false"}, {"generator", "discriminator"}),
+        ({"use_discriminator": "false"}, {"generator", "supervisor"}),
+        ({"use_motion": "false"}, set(NETWORKS)),
+    ],
+    ids=["no supervisor", "no discriminator", "no motion"],
+)
+def test_an_ablation_leaves_its_network_as_built(
+    bundle: Any, tmp_path: Path, switch: dict[str, str], trained: set[str]
+) -> None:
+    """Stage 1 is switched off too."""
+    start = train(bundle, tmp_path / "start", stage1_epochs=0, stage2_epochs=0, phantoms=4).parser
+    before = {name: start.get_parsed_content(f"{name}#network").state_dict() for name in NETWORKS}
+    train(bundle, tmp_path / "out", stage1_epochs=0, stage2_epochs=1, phantoms=4, **switch)
+    _, state = newest(tmp_path / "out")
+    assert {name for name in NETWORKS if not equal(before[name], state[name])} == trained
+
+
+def test_mixed_precision_trains(bundle: Any, tmp_path: Path) -> None:
+    train(bundle, tmp_path / "out", amp="true", stage1_epochs=0, stage2_epochs=1, phantoms=4)
+    _, state = newest(tmp_path / "out")
+    assert all(value.isfinite().all() for value in state["generator"].values())
+
+
+PAPER_TINY = {
+    "backbone_options": {
+        "img_size": 64,
+        "encoder_channels": [8, 8, 8, 8],
+        "hidden_size": 8,
+        "num_heads": 2,
+        "mlp_dim": 8,
+        "num_blocks": 1,
+        "bridge_channels": 8,
+        "decoder_channels": [8, 8, 8, 8],
+    },
+    "adversary_options": {"channels": [4, 8], "strides": [2]},
+    "phantoms": 6,
+    "stage1_epochs": 1,
+    "stage2_epochs": 1,
+    "early_epochs": 0,
+}
+
+
+def test_the_papers_overlay_trains_with_its_head_and_its_pseudo_images(bundle: Any, tmp_path: Path) -> None:
+    parser = train(bundle, tmp_path / "out", "lsn_paper.yaml", **PAPER_TINY).parser
+    network = parser.get_parsed_content("generator#network")
+    assert isinstance(network.head, SigmoidHead)
+    assert isinstance(parser.get_parsed_content("network_def#backbone"), TransUNet)
+    for stage in ("pretrain", "train"):
+        (push,) = parser.get_parsed_content(f"{stage}#dataset").transform.transforms
+        assert push.push.maker is compose_published
+    assert newest(tmp_path / "out")[0] == 2
+    found = scalars(tmp_path / "out")
+    for part in ("reconstruction", "supervision", "discrimination"):
+        assert found[part]
+
+
+def test_the_papers_overlay_holds_the_papers_settings(bundle: Any) -> None:
+    parser = ConfigParser()
+    parser.read_config([str(bundle.root / "configs" / name) for name in ("train.yaml", "lsn_paper.yaml")])
+    expected = {
+        "stage1_epochs": 300,
+        "stage2_epochs": 100,
+        "early_epochs": 200,
+        "batch_size": 12,
+        "image_size": 256,
+        "halve_lr_every": 100,
+        "generator_lr": 1e-4,
+        "supervisor_lr": 1e-4,
+        "discriminator_lr": 5e-4,
+        "weight_decay": 0.01,
+        "backbone": "TransUNet",
+        "reduction": 1,
+        "adversary_reduction": 1,
+        "motions": 2,
+    }
+    assert {key: parser[key] for key in expected} == expected
+    weights = {name: parser.get_parsed_content(name).weights for name in ("early_loss", "stage1_loss", "stage2_loss")}
+    parts = ("reconstruction", "supervision", "discrimination", "layers")
+    assert weights["early_loss"] == dict(zip(parts, (1.0, 0.4, 0.0, 0.4), strict=True))
+    assert weights["stage1_loss"] == dict(zip(parts, (0.5, 0.2, 0.2, 0.1), strict=True))
+    assert weights["stage2_loss"] == dict(zip(parts, (0.6, 0.3, 0.1, 0.0), strict=True))
+    motion = parser.get_parsed_content("motion")
+    assert (motion.x, motion.y, motion.rotation) == pytest.approx((20 * SPACING, 30 * SPACING, 10.0))
+    for name in NETWORKS:
+        optimizer = parser[f"{name}#optimizer"]
+        assert optimizer["_target_"] == "torch.optim.AdamW"
+        assert optimizer["betas"] == [0.5, 0.999]
+        assert optimizer["amsgrad"] is True
+
+
+def test_real_joints_are_trained_on_and_validated_by_joint(bundle: Any, data: Path, tmp_path: Path) -> None:
+    options = {"dataset_dir": str(data), "datalist": "LS_K1_all_test", "stage1_epochs": 1, "stage2_epochs": 1}
+    parser = train(bundle, tmp_path / "out", **options).parser
+    joints = parser.get_parsed_content("train#joints").data, parser.get_parsed_content("validate#dataset").data
+    names = [{joint["joint"] for joint in side} for side in joints]
+    assert len(names[0]) == 4
+    assert len(names[1]) == 1
+    assert not names[0] & names[1]
+    assert newest(tmp_path / "out")[0] == 2
+
+
+def test_joints_that_all_overlap_train_without_stage_1(bundle: Any, data: Path, tmp_path: Path) -> None:
+    """Their true layers are not known, so the newest generator is kept."""
+    entries = json.loads((data / "LS_K1_all_test").read_text())
+    twice = [entries[-1], {**entries[-1], "joint": "again"}]
+    (data / "overlap").write_text(json.dumps(twice))
+    options = {"dataset_dir": str(data), "datalist": "overlap", "stage1_epochs": 0, "stage2_epochs": 1}
+    train(bundle, tmp_path / "out", **options)
+    epoch, state = newest(tmp_path / "out")
+    assert epoch == 1
+    assert equal(state["generator"], torch.load(tmp_path / "out" / "model.pt", weights_only=True))
