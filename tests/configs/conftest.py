@@ -76,10 +76,15 @@ class Bundle:
 def bundle(capfd: pytest.CaptureFixture[str]) -> Iterator[Bundle]:
     """The bundle; what a run changes in this process is restored."""
     hook, factory, path = sys.excepthook, logging.getLogRecordFactory(), list(sys.path)
+    handlers, level = list(logging.root.handlers), logging.root.level
     yield Bundle(lambda: capfd.readouterr().err)
     sys.excepthook, sys.path = hook, path
-    logging.getLogger("monai.handlers.StatsHandler").handlers.clear()
     logging.setLogRecordFactory(factory)
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+    logging.getLogger("monai.handlers.StatsHandler").handlers.clear()
+    for name in logging.root.manager.loggerDict:
+        logging.getLogger(name).disabled = False
     set_determinism(None)
 
 

@@ -1,0 +1,315 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from bundle.handlers.checkpoints import checkpoints
+
+pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
+
+LIST = "LS_K1_all_test"
+TRAINING: dict[str, Any] = {
+    "image_size": 64,
+    "batch_size": 2,
+    "stage1_epochs": 1,
+    "stage2_epochs": 0,
+    "early_epochs": 1,
+    "backbone_options": {"features": [8] * 6},
+    "adversary_options": {"features": [8] * 6},
+    "datalist": LIST,
+}
+
+Damage = Callable[[Path, Path], None]
+
+
+def case(folder: Path, row: int = 0) -> Path:
+    """Folder of an entry of the list."""
+    entries = json.loads((folder / LIST).read_text())
+    return (folder / entries[row]["image"]).parent
+
+
+def rename_image(folder: Path, entry: int, name: str) -> None:
+    """Let an entry name another image."""
+    entries = json.loads((folder / LIST).read_text())
+    entries[entry]["image"] = str(Path(entries[entry]["image"]).with_name(name))
+    (folder / LIST).write_text(json.dumps(entries))
+
+
+def grey(joint: Path) -> np.ndarray:
+    with Image.open(joint / "1.jpg") as picture:
+        return np.asarray(picture.convert("L"))
+
+
+def save_mask(joint: Path, mask: np.ndarray) -> None:
+    Image.fromarray(mask.astype(np.uint8)).save(joint / "1_mask_lower.bmp")
+
+
+def no_json(folder: Path, joint: Path) -> None:
+    (folder / LIST).write_text("[{'image': no JSON")
+
+
+def no_list(folder: Path, joint: Path) -> None:
+    (folder / LIST).write_text('{"image": "1.jpg"}')
+
+
+def missing_list(folder: Path, joint: Path) -> None:
+    (folder / LIST).rename(folder / "LS_K1_all_train")
+
+
+def outside(folder: Path, joint: Path) -> None:
+    shutil.copy(joint / "1.jpg", folder.parent / "1.jpg")
+    entries = json.loads((folder / LIST).read_text())
+    entries[0]["image"] = "../1.jpg"
+    (folder / LIST).write_text(json.dumps(entries))
+
+
+def missing_image(folder: Path, joint: Path) -> None:
+    (joint / "1.jpg").unlink()
+
+
+def larger_mask(folder: Path, joint: Path) -> None:
+    save_mask(joint, np.pad(np.full((40, 40), 255), ((30, 10), (20, 20))))
+
+
+def empty_mask(folder: Path, joint: Path) -> None:
+    save_mask(joint, np.zeros((64, 64)))
+
+
+def full_mask(folder: Path, joint: Path) -> None:
+    save_mask(joint, np.full((64, 64), 255))
+
+
+def truncated(folder: Path, joint: Path) -> None:
+    content = (joint / "1.jpg").read_bytes()
+    (joint / "1.jpg").write_bytes(content[: len(content) // 2])
+
+
+def sixteen_bit(folder: Path, joint: Path) -> None:
+    Image.fromarray(grey(joint).astype(np.uint16) * 257).save(joint / "1.png")
+    rename_image(folder, 0, "1.png")
+
+
+def colour(folder: Path, joint: Path) -> None:
+    channels = [grey(joint), 255 - grey(joint), grey(joint)]
+    Image.fromarray(np.stack(channels, axis=-1)).save(joint / "1.jpg", quality=95)
+
+
+def nan(folder: Path, joint: Path) -> None:
+    values = grey(joint).T.astype(np.float32) / 255.0
+    values[3, 5] = np.nan
+    nib.save(nib.Nifti1Image(values, np.eye(4)), joint / "1.nii.gz")
+    rename_image(folder, 0, "1.nii.gz")
+
+
+def no_image(folder: Path, joint: Path) -> None:
+    (joint / "1.jpg").write_text("a letter")
+
+
+FILES: list[tuple[Damage, str]] = [
+    (missing_image, r"expected a file, found none: {joint}/1.jpg"),
+    (larger_mask, r"expected a mask of 64 x 64 pixels like its radiograph {joint}/1.jpg, got 80 x 80"),
+    (empty_mask, r"expected the outline of a bone, got an empty mask: {joint}/1_mask_lower.bmp"),
+    (full_mask, r"got a mask that covers 100% of the frame: {joint}/1_mask_lower.bmp"),
+    (truncated, r"expected a readable image file, got one that cannot be read (image file is truncated"),
+    (sixteen_bit, r"expected an 8-bit radiograph, got a 16-bit one: {joint}/1.png"),
+    (colour, r"expected a grey image, got a colour image"),
+    (nan, r"expected finite intensities, got 1 NaN or infinite pixels: {joint}/1.nii.gz"),
+    (no_image, r"neither PNG, JPEG, BMP, TIFF nor NIfTI): {joint}/1.jpg"),
+]
+LISTS: list[tuple[Damage, str]] = [
+    (no_json, r"expected a JSON list of joints, got a file that cannot be read as JSON"),
+    (no_list, r"expected a JSON list of joints, got dict: {data}/LS_K1_all_test"),
+    (missing_list, r"expected the list LS_K1_all_test in {data}, found none"),
+    (outside, r"expected paths that stay below {data}, got '../1.jpg' in entry 0"),
+]
+
+
+def identify(value: Any) -> str:
+    return value.__name__ if callable(value) else ""
+
+
+def check(message: str, expected: str, data: Path, joint: Path) -> None:
+    """A message on stderr is an error without a traceback that says what was expected, and of which file."""
+    assert message.startswith("error: ")
+    assert "Traceback" not in message
+    assert expected.format(data=data, joint=joint) in message
+
+
+@pytest.mark.parametrize(("damage", "expected"), [*FILES, *LISTS], ids=identify)
+def test_data_that_cannot_be_used_ends_an_inference_with_its_name_and_leaves_no_folder(
+    bundle: Any, data: Path, tmp_path: Path, damage: Damage, expected: str
+) -> None:
+    joint = case(data)
+    damage(data, joint)
+    out = tmp_path / "out"
+    message = bundle.refusal("evaluating", "inference.json", dataset_dir=str(data), image_size=64, output_dir=str(out))
+    check(message, expected, data, joint)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("overlay", ["evaluate.yaml", "synthesize.yaml"])
+def test_every_overlay_checks_its_data_first(bundle: Any, data: Path, tmp_path: Path, overlay: str) -> None:
+    joint = case(data, 3)
+    truncated(data, joint)
+    run_id = "synthesizing" if overlay == "synthesize.yaml" else "evaluating"
+    out = tmp_path / "out"
+    settings = {"dataset_dir": str(data), "image_size": 64, "output_dir": str(out)}
+    message = bundle.refusal(run_id, "inference.json", overlay, **settings)
+    check(message, "image file is truncated", data, joint)
+    assert "5 joints checked, 4 usable, 1 rejected" in message
+    assert not out.exists()
+
+
+def test_a_missing_folder_ends_every_run(bundle: Any, tmp_path: Path) -> None:
+    absent, out = tmp_path / "absent", tmp_path / "out"
+    settings = {"dataset_dir": str(absent), "output_dir": str(out)}
+    expected = "expected the folder of a data set, found none: {data}: correct dataset_dir"
+    check(bundle.refusal("evaluating", "inference.json", **settings), expected, absent, absent)
+    assert not out.exists()
+    check(bundle.refusal("training", "train.yaml", **settings), expected, absent, absent)
+    assert [path.name for path in out.rglob("*")] in ([], ["run.json"])
+
+
+@pytest.mark.parametrize("damage", [no_json, outside], ids=identify)
+def test_a_list_that_cannot_be_used_ends_a_training(bundle: Any, data: Path, tmp_path: Path, damage: Damage) -> None:
+    damage(data, case(data))
+    out = tmp_path / "out"
+    message = bundle.refusal("training", "train.yaml", dataset_dir=str(data), output_dir=str(out), **TRAINING)
+    check(message, dict(LISTS)[damage], data, data)
+    assert [path.name for path in out.rglob("*")] in ([], ["run.json"])
+
+
+@pytest.fixture
+def damaged(data: Path) -> Path:
+    """Four good joints, and nine that are damaged, each in its own way."""
+    entries = json.loads((data / LIST).read_text())[:4]
+    for index, (damage, _) in enumerate(FILES):
+        joint = damaged_case(data, index)
+        shutil.copytree(data / Path(entries[0]["image"]).parent, joint)
+        entry = {key: str(joint.relative_to(data) / Path(path).name) for key, path in entries[0].items()}
+        (data / LIST).write_text(json.dumps([entry]))
+        damage(data, joint)
+        entries += json.loads((data / LIST).read_text())
+    (data / LIST).write_text(json.dumps(entries))
+    return data
+
+
+def damaged_case(folder: Path, index: int) -> Path:
+    return folder / "case" / f"{100 + index:05d}_L_8"
+
+
+def test_a_training_counts_and_names_what_it_cannot_use_and_goes_on(
+    bundle: Any, damaged: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = {**TRAINING, "validation_fraction": 0.5, "seed": 1}
+    bundle.run("training", "train.yaml", dataset_dir=str(damaged), output_dir=str(tmp_path / "out"), **options)
+    for index, (damage, expected) in enumerate(FILES):
+        joint = damaged_case(damaged, index)
+        lines = [record.getMessage() for record in caplog.records if f"{joint.name}_1" in record.getMessage()]
+        assert len(lines) == 1, damage.__name__
+        assert lines[0].startswith(f"rejected {joint.name}_1: ")
+        assert expected.format(data=damaged, joint=joint) in lines[0]
+    summaries = [record.getMessage() for record in caplog.records if "joints checked" in record.getMessage()]
+    assert sum(int(line.split(" rejected")[0].split()[-1]) for line in summaries) == len(FILES)
+    assert [epoch for epoch, _ in checkpoints(tmp_path / "out" / "checkpoints")] == [1]
+
+
+def test_a_strict_training_ends_with_all_that_it_cannot_use(bundle: Any, damaged: Path, tmp_path: Path) -> None:
+    options = {**TRAINING, "validation_fraction": 0.5, "seed": 1, "strict": "true"}
+    out = tmp_path / "out"
+    message = bundle.refusal("training", "train.yaml", dataset_dir=str(damaged), output_dir=str(out), **options)
+    check(message, "expected every joint to be usable", damaged, damaged)
+    assert message.count("rejected 001") >= 2
+    assert [path.name for path in out.rglob("*")] in ([], ["run.json"])
+
+
+def test_bad_input_ends_the_command_line_with_exit_code_1(commands: Any, data: Path, tmp_path: Path) -> None:
+    joint = case(data)
+    truncated(data, joint)
+    out = tmp_path / "out"
+    settings = {"dataset_dir": str(data), "output_dir": str(out), "strict": "true"}
+    result = commands.command("evaluating", "inference.json", image_size=64, **settings)
+    assert result.returncode == 1
+    errors = result.stderr[result.stderr.index("error: ") :]
+    check(errors, "image file is truncated", data, joint)
+    assert "Traceback" not in result.stdout + result.stderr
+    assert not out.exists()
+    result = commands.command("training", "train.yaml", **settings, **TRAINING)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stdout + result.stderr
+    assert "expected every joint to be usable" in result.stderr
+
+
+@pytest.mark.parametrize(("run_id", "config"), [("evaluating", "inference.json"), ("training", "train.yaml")])
+def test_an_output_folder_that_is_a_file_is_refused(bundle: Any, tmp_path: Path, run_id: str, config: str) -> None:
+    out = tmp_path / "out"
+    out.write_text("notes")
+    message = bundle.refusal(run_id, config, output_dir=str(out), image_size=64, phantoms=2)
+    check(message, "could not write run.json in {data}", out, out)
+    assert "a file is in the way: choose another output folder" in message
+    assert out.read_text() == "notes"
+
+
+@contextlib.contextmanager
+def without_rights(folder: Path) -> Iterator[None]:
+    """Take the right to write from a folder; the superuser has it anyway and becomes another user."""
+    folder.chmod(0o500)
+    superuser = os.geteuid() == 0
+    if superuser:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if superuser:
+            os.seteuid(0)
+        folder.chmod(0o700)
+
+
+@pytest.mark.parametrize(("run_id", "config"), [("evaluating", "inference.json"), ("training", "train.yaml")])
+def test_an_output_folder_without_the_right_to_write_is_refused(
+    bundle: Any, tmp_path: Path, run_id: str, config: str
+) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    with without_rights(locked):
+        message = bundle.refusal(run_id, config, output_dir=str(locked / "out"), image_size=64, phantoms=2)
+    check(message, "could not write run.json in {data}", locked / "out", locked)
+    assert "no permission to write: choose another output folder or change its rights" in message
+    assert not list(locked.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "expected"),
+    [
+        ("train.yaml", {"backbone": "UNnet"}, "unknown backbone 'UNnet'; expected one of"),
+        ("train.yaml", {"backbone_options": {"depth": 3}}, "backbone BasicUNet has no option depth"),
+        ("train.yaml", {"reduction": 0}, "expected a reduction of 1 or more, got 0"),
+        ("train.yaml", {"use_motion": "perhaps"}, "expected true or false, got 'perhaps'"),
+        ("train.yaml", {"resume": "perhaps"}, "expected true or false, got 'perhaps'"),
+        ("train.yaml", {"validation_fraction": 1.5}, "expected a validation fraction between 0 and 1, got 1.5"),
+        ("train.yaml", {"phantoms": 0}, "phantoms and a seed of at least 0, got 0 and 0"),
+        ("inference.json", {"phantoms": -1}, "phantoms and a seed of at least 0, got -1 and 0"),
+        ("inference.json", {"strict": "perhaps", "dataset_dir": "Data"}, "expected true or false, got 'perhaps'"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_in_a_line(
+    bundle: Any, data: Path, tmp_path: Path, config: str, options: dict[str, Any], expected: str
+) -> None:
+    settings = {"image_size": 64, "phantoms": 4, "datalist": LIST, **options, "output_dir": str(tmp_path / "out")}
+    if "dataset_dir" in options:
+        settings["dataset_dir"] = str(data)
+    run_id = "training" if config == "train.yaml" else "evaluating"
+    message = bundle.refusal(run_id, config, **settings)
+    check(message, expected, data, data)
+    assert message.count("\n") == 1
+    assert not list((tmp_path / "out").rglob("*.pt"))

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import monai.bundle
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from bundle.data.reading import read_joint
+from bundle.harmonic import separate
+from bundle.jsw import joint_space_width
+from bundle.masks import continue_to_border
+from bundle.motion import RigidMotion
+from bundle.radiograph import reconstruct
+from bundle.synthesis import synthesize
+from bundle.transforms import LoadJointd
+
+pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
+
+OPTIONS: dict[str, Any] = {"image_size": 64, "batch_size": 2, "phantoms": 3}
+EVALUATE = ("inference.json", "evaluate.yaml")
+SYNTHESIZE = ("inference.json", "synthesize.yaml")
+
+
+def options(folder: Path, **more: Any) -> dict[str, Any]:
+    """A tiny run into `folder`/out without weights."""
+    return {**OPTIONS, "output_dir": str(folder / "out"), "weights": str(folder / "none.pt"), **more}
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        assert picture.mode == "L"
+        return np.asarray(picture)
+
+
+def layers_of(path: Path) -> torch.Tensor:
+    """Layers (3, H, W) as `write_layers` laid them down."""
+    image = nib.load(path)
+    assert image.get_data_dtype() == np.float32
+    return torch.from_numpy(image.get_fdata(dtype=np.float32)[:, :, 0].transpose(2, 1, 0).copy())
+
+
+def joints_of(workflow: Any) -> dict[str, torch.Tensor]:
+    return {sample["name"]: sample["image"] for sample in workflow.parser.get_parsed_content("dataset")}
+
+
+def psnr(image: torch.Tensor, layers: torch.Tensor) -> float:
+    return float(-10.0 * (reconstruct(layers) - image[:1]).square().mean().log10())
+
+
+def test_phantoms_are_separated_without_weights_which_is_said(
+    bundle: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    workflow = bundle.run("evaluating", "inference.json", **options(tmp_path))
+    assert f"No weights at {tmp_path / 'none.pt'}: the weight-free separator is used" in caplog.text
+    joints = joints_of(workflow)
+    assert len(joints) == 3
+    for name, image in joints.items():
+        layers = layers_of(tmp_path / "out" / f"{name}_layers.nii.gz")
+        assert psnr(image, layers) > 90.0
+        assert torch.allclose(layers, separate(image[None, :1], image[None, 1:])[0], atol=1e-4)
+        for layer, kind in zip(layers.numpy(), ("soft", "lower", "upper"), strict=True):
+            assert np.abs(pixels(tmp_path / "out" / f"{name}_{kind}.png") - layer * 255.0).max() <= 0.5001
+        with Image.open(tmp_path / "out" / f"{name}_montage.png") as picture:
+            assert picture.width > 7 * 64
+    assert len(list((tmp_path / "out").iterdir())) == 5 * 3 + 1
+
+
+def test_real_files_are_separated_by_the_command_line(bundle: Any, data: Path, tmp_path: Path) -> None:
+    settings = options(tmp_path, dataset_dir=str(data), num_workers=1)
+    result = bundle.command("evaluating", "inference.json", **settings)
+    assert result.returncode == 0, result.stderr
+    assert "the weight-free separator is used" in result.stdout + result.stderr
+    entries = json.loads((data / "LS_K1_all_test").read_text())
+    for entry in entries:
+        image = read_joint({key: str(data / path) for key, path in entry.items()}, 64)
+        image = torch.cat([image[:1], continue_to_border(image[1:])])
+        name = f"{Path(entry['image']).parent.name}_1"
+        assert psnr(image, layers_of(tmp_path / "out" / f"{name}_layers.nii.gz")) > 90.0
+    assert len(list((tmp_path / "out").iterdir())) == 5 * len(entries) + 1
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of the default generator whose logits are not zero, as a training leaves them."""
+    config = monai.bundle.ConfigParser()
+    config.read_config(str(Path(__file__).parents[2] / "configs" / "inference.json"))
+    torch.manual_seed(0)
+    network = config.get_parsed_content("network_def")
+    with torch.no_grad():
+        for parameter in network.start.parameters():
+            parameter.normal_()
+    folder = tmp_path_factory.mktemp("weights")
+    torch.save(network.state_dict(), folder / "model.pt")
+    return folder / "model.pt"
+
+
+def test_weights_are_used_and_reconstruct_exactly_too(bundle: Any, trained: Path, tmp_path: Path) -> None:
+    workflow = bundle.run("evaluating", "inference.json", **options(tmp_path, weights=str(trained)))
+    network = workflow.parser.get_parsed_content("network")
+    state = torch.load(trained, weights_only=True)
+    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+    for name, image in joints_of(workflow).items():
+        layers = layers_of(tmp_path / "out" / f"{name}_layers.nii.gz")
+        assert psnr(image, layers) > 90.0
+        assert (layers - separate(image[None, :1], image[None, 1:])[0]).abs().max() > 0.01
+
+
+def test_a_training_s_generator_is_used_for_inference(bundle: Any, tmp_path: Path) -> None:
+    backbone = {"backbone_options": {"features": [8] * 6}}
+    bundle.run(
+        "training",
+        "train.yaml",
+        output_dir=str(tmp_path / "training"),
+        image_size=64,
+        phantoms=4,
+        batch_size=2,
+        stage1_epochs=1,
+        stage2_epochs=0,
+        **backbone,
+    )
+    weights = tmp_path / "training" / "model.pt"
+    settings = options(tmp_path, weights=str(weights), **backbone)
+    bundle.run("evaluating", *EVALUATE, **settings)
+    report = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert report["settings"]["separator"].startswith("model.pt (sha256 ")
+
+
+def test_weights_of_another_backbone_are_refused_in_a_line(bundle: Any, trained: Path, tmp_path: Path) -> None:
+    settings = options(tmp_path, weights=str(trained), backbone_options={"features": [8] * 6})
+    message = bundle.refusal("evaluating", "inference.json", **settings)
+    assert message.startswith(f"error: expected the weights of this generator, got {trained} (")
+    assert message.count("\n") == 1
+
+
+def test_a_head_that_needs_weights_is_refused_without(bundle: Any, tmp_path: Path) -> None:
+    head = {"_target_": "bundle.networks.heads.SigmoidHead"}
+    message = bundle.refusal("evaluating", "inference.json", **options(tmp_path, head=head))
+    assert message.startswith(f"error: expected weights, found none at {tmp_path / 'none.pt'}")
+
+
+def test_an_output_folder_of_another_run_is_refused_and_left_as_it_is(bundle: Any, tmp_path: Path) -> None:
+    bundle.run("evaluating", "inference.json", **options(tmp_path, phantoms=1))
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    for run_id, configs, more in (
+        ("evaluating", ("inference.json",), {"phantoms": 2}),
+        ("evaluating", EVALUATE, {"phantoms": 1}),
+        ("synthesizing", SYNTHESIZE, {"phantoms": 1}),
+    ):
+        message = bundle.refusal(run_id, *configs, **options(tmp_path, **more))
+        assert message.startswith("error: expected a new or empty output folder, got the results of another run")
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    bundle.run("evaluating", "inference.json", **options(tmp_path, phantoms=1))
+
+
+def test_real_files_are_evaluated_per_finger_with_the_worst_shown(bundle: Any, data: Path, tmp_path: Path) -> None:
+    bundle.run("evaluating", *EVALUATE, **options(tmp_path, dataset_dir=str(data)))
+    images = pd.read_csv(tmp_path / "out" / "per_image.csv")
+    assert len(images) == 5
+    assert (images["psnr"] > 90.0).all()
+    assert (images["ssim"] > 0.9999).all()
+    table = pd.read_csv(tmp_path / "out" / "metrics.csv")
+    assert set(table["finger"]) == {*images["finger"], "overall"}
+    assert {"psnr", "mse", "ssim", "frame_psnr", "frame_mse", "frame_ssim"} <= set(table["metric"])
+    lines = (tmp_path / "out" / "metrics.md").read_text().splitlines()
+    assert lines[-1].startswith("| overall | 5 |")
+    worst = sorted(path.name for path in (tmp_path / "out" / "worst").iterdir())
+    ranked = images.sort_values("mse", ascending=False, kind="stable")["name"]
+    assert sorted(name[3:-4] for name in worst) == sorted(ranked)
+    assert [name[:2] for name in worst] == [f"{rank:02d}" for rank in range(1, 6)]
+
+
+def truths(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "truth.jsonl").read_text().splitlines()]
+
+
+def test_a_synthesis_of_real_files_is_replayed_by_its_truth(bundle: Any, data: Path, tmp_path: Path) -> None:
+    settings = options(tmp_path, dataset_dir=str(data), changes=[-0.5, 0.5], seed=3)
+    joints = joints_of(bundle.run("synthesizing", *SYNTHESIZE, **settings))
+    found = truths(tmp_path / "out")
+    assert [(line["source"], line["change_mm"]) for line in found] == [
+        (name, change) for name in joints for change in (-0.5, 0.5)
+    ]
+    for line in found:
+        image, masks = joints[line["source"]][None, :1], joints[line["source"]][None, 1:]
+        motion = RigidMotion.from_json(json.dumps(line["motion"]))
+        made = synthesize(separate(image, masks), masks, motion, line["spacing_mm"], [line["grain_seed"]])
+        written = pixels(tmp_path / "out" / line["image"])
+        assert np.abs(written - made.image[0, 0].numpy() * 255.0).max() <= 1.0
+        for bone, mask in zip(("lower", "upper"), made.masks[0].numpy(), strict=True):
+            assert np.array_equal(pixels(tmp_path / "out" / line[bone]) > 0, mask > 0.5)
+        width = float(joint_space_width(masks, line["spacing_mm"]))
+        assert line["jsw_before_mm"] == pytest.approx(width, abs=1e-5)
+
+
+def test_the_joint_space_of_phantoms_changes_as_asked(bundle: Any, tmp_path: Path) -> None:
+    """At full size, where a pixel is 0.08 mm."""
+    settings = options(tmp_path, phantoms=2, image_size=256, lowest=-0.4, highest=0.6, count=3)
+    bundle.run("synthesizing", *SYNTHESIZE, **settings)
+    found = truths(tmp_path / "out")
+    assert [line["change_mm"] for line in found] == pytest.approx([-0.4, 0.1, 0.6] * 2)
+    for line in found:
+        assert line["jsw_after_mm"] - line["jsw_before_mm"] == pytest.approx(line["change_mm"], abs=0.02)
+    assert len(list((tmp_path / "out").iterdir())) == 3 * len(found) + 2
+
+
+def test_changes_come_from_the_command_line(bundle: Any, tmp_path: Path) -> None:
+    result = bundle.command("synthesizing", *SYNTHESIZE, **options(tmp_path, phantoms=1, changes="[-0.5,0.5]"))
+    assert result.returncode == 0, result.stderr
+    assert [line["change_mm"] for line in truths(tmp_path / "out")] == [-0.5, 0.5]
+
+
+@pytest.mark.parametrize("changes", [{"changes": 0.5}, {"count": 0}, {"changes": [99]}], ids=["no list", "none", "far"])
+def test_changes_that_cannot_be_made_leave_no_folder(bundle: Any, tmp_path: Path, changes: dict[str, Any]) -> None:
+    message = bundle.refusal("synthesizing", *SYNTHESIZE, **options(tmp_path, **changes))
+    assert message.startswith("error: expected a list of changes in mm")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_bundle_loads_from_a_local_folder_as_monai_loads_one(bundle: Any, trained: Path, tmp_path: Path) -> None:
+    """`monai.bundle.load` of a downloaded bundle: the network of ``inference.json`` with the weights of ``models/``."""
+    folder = tmp_path / "finger_joint_layer_separation"
+    (folder / "models").mkdir(parents=True)
+    (folder / "configs").symlink_to(bundle.root / "configs")
+    (folder / "bundle").symlink_to(bundle.root / "bundle")
+    (folder / "models" / "model.pt").symlink_to(trained)
+    network = monai.bundle.load(folder.name, bundle_dir=str(tmp_path), workflow_type="inference", device="cpu")
+    sample = LoadJointd(64)({"name": "a", "seed": 1, "spacing": 21 / 64})
+    image = sample["image"][None]
+    with torch.no_grad():
+        layers = network.eval()(image)
+    assert layers.shape == (1, 3, 64, 64)
+    assert torch.allclose(reconstruct(layers), image[:, :1], atol=1e-5)
+    state = torch.load(trained, weights_only=True)
+    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
