@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from monai.bundle import ConfigParser
+from monai.data import Dataset
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -41,9 +42,9 @@ def main() -> None:
     options.add_argument("--weights", type=Path, default=ROOT / "models" / "model.pt")
     chosen = options.parse_args()
     report_plainly()
-    generator, load, rows = network(chosen.weights), LoadJointd(), []
-    for item in phantom_items(chosen.joints, chosen.seed):
-        joint = load(item)
+    generator, rows = network(chosen.weights), []
+    joints = Dataset(phantom_items(chosen.joints, chosen.seed), LoadJointd())
+    for joint in (joints[index] for index in range(len(joints))):
         with torch.no_grad():
             layers = generator(joint["image"][None])[0]
         rows.append(separation_row(joint["image"], layers, float(joint["spacing"])))
