@@ -35,13 +35,14 @@ PARTS = ("reconstruction", "supervision", "discrimination", "layers")
 
 
 def joint(index: int) -> dict[str, Any]:
-    """A joint of two blocks with random texture: `index` seeds it; odd ones have true layers."""
+    """A joint of two blocks with random texture, air beside it: `index` seeds it; odd ones have true layers."""
     random = torch.Generator().manual_seed(index)
     masks = torch.zeros(2, SIZE, SIZE)
     masks[0, 15:, 6:18] = 1.0
     masks[1, :12, 6:18] = 1.0
     texture = torch.rand(3, SIZE, SIZE, generator=random)
     layers = torch.cat([0.3 + 0.1 * texture[:1], (0.3 + 0.3 * texture[1:]) * masks])
+    layers[..., :5] = layers[..., 19:] = 0.0
     image = torch.cat([reconstruct(layers), masks])
     known = float(index % 2)
     return {

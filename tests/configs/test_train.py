@@ -157,8 +157,8 @@ def kill_after(bundle: Any, folder: Path, epoch: int, **options: Any) -> None:
 
 
 def limit_files() -> None:
-    """No file above 150 kB: a training's checkpoint is larger, its other files are smaller."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
+    """No file above 400 kB: a checkpoint is larger, the other files of a training are smaller."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
 
 
 def test_a_training_killed_in_both_stages_and_stopped_by_a_full_disk_ends_with_the_same_weights(
