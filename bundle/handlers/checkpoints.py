@@ -27,6 +27,9 @@ RUN = "layer separation training"
 KEPT = 2
 """Checkpoints that are kept, the newest."""
 
+NO_WEIGHTS = "none"
+"""The name of no weights on the command line."""
+
 _EPOCH = re.compile(r"_epoch=(\d+)\.pt$")
 _log = logging.getLogger("bundle.handlers")
 
@@ -202,17 +205,21 @@ class GeneratorWeights:
     Built with the partition head, a generator without weights is the weight-free separator.
 
     Args:
-        load_path: flat state dict of the generator.
+        load_path: flat state dict of the generator, where there is one.
         network: the generator.
         map_location: device to load to.
+        chosen: the user's file in place of ``load_path``, or "none" for no weights.
 
     Raises:
-        InputError: on running, if the file is not a state dict of this generator, or there is none and the generator
-            is not weight-free (its head does not start at the weight-free separator).
+        InputError: the chosen file does not exist; on running, if the file is not a state dict of this generator, or
+            there is none and the generator is not weight-free (its head does not start at the weight-free separator).
     """
 
-    def __init__(self, load_path: str, network: nn.Module, map_location: Any = None) -> None:
-        self.load_path = Path(load_path)
+    def __init__(self, load_path: str, network: nn.Module, map_location: Any = None, chosen: str = "") -> None:
+        if chosen not in ("", NO_WEIGHTS) and not Path(chosen).is_file():
+            msg = f"expected a file of weights or {NO_WEIGHTS}, got {chosen}: there is no such file"
+            raise InputError(msg)
+        self.load_path = Path(chosen or load_path)
         self.network = network
         self.map_location = map_location
 

@@ -340,6 +340,18 @@ def test_a_generator_without_weights_stays_as_built_and_says_so(
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
+def test_a_chosen_file_takes_the_place_of_the_shipped_one_and_must_be_there(tmp_path: Path) -> None:
+    shipped, chosen = tmp_path / "model.pt", tmp_path / "mine.pt"
+    for path in (shipped, chosen):
+        path.write_bytes(path.name.encode())
+    network = nn.Linear(1, 1)
+    assert GeneratorWeights(str(shipped), network).source.startswith("model.pt")
+    assert GeneratorWeights(str(shipped), network, chosen=str(chosen)).source.startswith("mine.pt")
+    assert GeneratorWeights(str(shipped), network, chosen="none").source == "weight-free separator"
+    with pytest.raises(InputError, match=r"expected a file of weights or none, got typo\.pt: there is no such file"):
+        GeneratorWeights(str(shipped), network, chosen="typo.pt")
+
+
 def test_a_generator_that_does_not_separate_without_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"expected weights, found none at .*model\.pt: name a file by --weights"):
         started(GeneratorWeights(str(tmp_path / "model.pt"), weight_free(SigmoidHead())))
