@@ -140,6 +140,18 @@ def test_tissue_that_has_grain_already_gets_little() -> None:
     assert before <= after < 1.25 * before
 
 
+def test_the_texture_is_that_of_the_tissue_and_not_of_what_lies_elsewhere() -> None:
+    soft, tissue, uncovered = tissue_with_a_hole()
+    elsewhere = torch.zeros_like(tissue)
+    elsewhere[..., 10:150, 4:40] = 1.0
+    tissue = tissue * (1.0 - elsewhere)
+    stripes = 0.2 * (torch.arange(160)[:, None] // 4 % 2).expand_as(soft) * elsewhere
+    plain, striped = (add_grain(part, tissue, uncovered, [3]) for part in (soft, soft + stripes))
+    inside = eroded(uncovered, 3)
+    correlation = torch.corrcoef(torch.stack([(plain - soft)[inside], (striped - soft)[inside]]))
+    assert float(correlation[0, 1]) > 0.9
+
+
 @given(seed=st.integers(0, 1000))
 def test_nothing_changes_where_nothing_is_uncovered(seed: int) -> None:
     random = np.random.default_rng(seed)

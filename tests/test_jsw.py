@@ -129,6 +129,20 @@ def test_only_the_central_third_of_the_common_columns_counts() -> None:
         assert (jsw(nearer) < jsw(masks) - 1e-3) == counts
 
 
+def test_a_hole_in_the_far_half_of_a_bone_and_faint_columns_beside_it_do_not_count() -> None:
+    masks = analytic_joint(6.0)
+    holed = masks.clone()
+    holed[:, 0, 108:112, 40:60] = 0.0
+    holed[:, 1, 10:14, 40:60] = 0.0
+    assert jsw(holed) == pytest.approx(jsw(masks), abs=1e-9)
+    common = (masks.amax(dim=-2) > 0.5).all(dim=1)[0].nonzero().flatten()
+    faint = masks.clone()
+    faint[:, 1, :64, int(common[0]) - 1] = 0.4
+    faint[:, 1, :64, int(common[-1]) + 1] = 0.4
+    everywhere = (joint_space_width(one, SPACING, window=1.0) for one in (masks, faint))
+    assert float(next(everywhere)) == pytest.approx(float(next(everywhere)), abs=1e-9)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_width_is_the_same_in_a_mirror_and_upside_down(seed: int) -> None:
     masks = phantom(seed, 0.6).masks[None]

@@ -221,6 +221,13 @@ def test_a_mask_moves_with_its_layer() -> None:
     torch.testing.assert_close(moved[:, 1:][inside], moved_masks[inside], atol=1e-12, rtol=0)
 
 
+def test_masks_are_bilinear_whatever_the_layers_are() -> None:
+    layers, masks, asked = torch.rand(1, 3, 40, 40), joint_masks(1, 40, 40).float(), drawn(1)
+    bilinear, bicubic = (move(layers, masks, asked, SPACING, mode) for mode in MODES)
+    assert torch.equal(bilinear[1], bicubic[1])
+    assert not torch.equal(bilinear[0], bicubic[0])
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("shape", [(2,), (2, 1)])
 def test_every_sample_has_its_own_motion_and_spacing(mode: str, shape: tuple[int, ...]) -> None:

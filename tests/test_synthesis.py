@@ -58,7 +58,9 @@ def test_no_motion_gives_the_image_back(mode: str) -> None:
 @settings(max_examples=10)
 @given(seed=st.integers(0, 10_000), mode=st.sampled_from(MODES))
 def test_any_motion_gives_layers_that_compose_to_the_image(seed: int, mode: str) -> None:
-    _, masks, layers = separated(0, 1, size=64)
+    _, masks, _ = separated(0, 1, size=64)
+    layers = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
+    layers[:, :, 20:24] = 1.0
     motion = MotionRange().draw(2, np.random.RandomState(seed))
     made = synthesize(layers, masks, motion, 21 / 64, [seed, seed + 1], mode)
     assert torch.equal(made.image, reconstruct(made.layers))
@@ -69,6 +71,8 @@ def test_any_motion_gives_layers_that_compose_to_the_image(seed: int, mode: str)
     moved, moved_masks = move(layers, masks, motion, 21 / 64, mode)
     assert torch.equal(made.layers[:, 1:], moved[:, 1:])
     assert torch.equal(made.masks, moved_masks)
+    kept = ~uncovered_by(made, masks)
+    assert torch.equal(made.layers[:, :1][kept], layers[:, :1][kept])
 
 
 @pytest.mark.parametrize("change", [-1.3, -0.03, 0.05, 1.0])
