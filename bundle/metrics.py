@@ -23,10 +23,8 @@ from torch import Tensor
 
 from bundle.harmonic import support
 from bundle.masks import overlap, visible_region
+from bundle.phantom import FINGERS
 from bundle.radiograph import reconstruct
-
-FINGERS = ("thumb", "index", "middle", "ring", "small")
-"""Rows of a table, in the order of the papers."""
 
 
 def truth_from_engine(pred: str = "pred", label: str = "label", image: str = "image") -> Callable[[Any], Any]:
@@ -291,7 +289,7 @@ def summarize(values: Mapping[str, Any], fingers: Sequence[str]) -> pd.DataFrame
 
     Args:
         values: by the metric's name, one value an image: (N,) or (N, 1), a ``get_buffer()`` or any sequence of numbers.
-        fingers: finger of each of the N images, by name; names outside :data:`FINGERS` follow those in it.
+        fingers: finger of each of the N images, by name; rows go from the thumb to the small finger, other names follow.
 
     Returns:
         A row for each finger that occurs and "overall", and each metric, with the columns ``finger, metric, mean, std,
@@ -301,7 +299,7 @@ def summarize(values: Mapping[str, Any], fingers: Sequence[str]) -> pd.DataFrame
         ValueError: if a metric has not one value an image.
     """
     frame = pd.DataFrame({name: _per_image(name, value, len(fingers)) for name, value in values.items()})
-    order = [*FINGERS, *sorted(set(fingers) - set(FINGERS))]
+    order = [*reversed(FINGERS), *sorted(set(fingers) - set(FINGERS))]
     groups = {finger: frame[[name == finger for name in fingers]] for finger in order if finger in fingers}
     rows = [
         (finger, metric, column.mean(), column.std(ddof=1), int(column.count()))

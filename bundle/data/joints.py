@@ -34,7 +34,7 @@ from bundle.phantom import draw_parameters
 Item = dict[str, Any]
 """One joint: ``name, joint, finger, side, spacing``, and the paths ``image, lower, upper`` or a phantom's ``seed``."""
 
-FINGERS = {"2": "small", "5": "ring", "8": "middle", "11": "index", "13": "thumb"}
+FINGER_CODES = {"2": "small", "5": "ring", "8": "middle", "11": "index", "13": "thumb"}
 SIDES = {"L": "left", "R": "right"}
 UNKNOWN = "unknown"
 OVERLAP_PIXELS = 20
@@ -375,7 +375,7 @@ def _joint_names(folders: Sequence[Path], root: Path) -> list[str]:
 def _identity(joint: str) -> dict[str, str]:
     match = _JOINT_NAME.fullmatch(joint)
     finger, side = (match["finger"], match["side"]) if match else ("", "")
-    return {"joint": joint, "finger": FINGERS.get(finger, UNKNOWN), "side": SIDES.get(side, UNKNOWN)}
+    return {"joint": joint, "finger": FINGER_CODES.get(finger, UNKNOWN), "side": SIDES.get(side, UNKNOWN)}
 
 
 def _stem(path: Path) -> str:
