@@ -289,7 +289,7 @@ def summarize(values: Mapping[str, Any], fingers: Sequence[str]) -> pd.DataFrame
 
     Args:
         values: by the metric's name, one value an image: (N,) or (N, 1), a ``get_buffer()`` or any sequence of numbers.
-        fingers: finger of each of the N images, by name; rows go from the thumb to the small finger, other names follow.
+        fingers: finger of each of the N images, by name; rows go from thumb to small finger, other names follow.
 
     Returns:
         A row for each finger that occurs and "overall", and each metric, with the columns ``finger, metric, mean, std,
