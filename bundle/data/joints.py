@@ -148,13 +148,13 @@ def non_overlapping(samples: Iterable[Item], epochs: int = 1) -> list[Item]:
     """The samples whose bones do not overlap, which pseudo-images are made of.
 
     Args:
-        samples: with ``overlapping``.
+        samples: with ``overlapping``; a data set that caches at run time is filled on the way.
         epochs: of the stage that they are for; a stage without any, which is skipped, gets all samples.
 
     Raises:
         InputError: there is none.
     """
-    samples = list(samples)
+    samples = list(tqdm(samples, desc="loading joints", unit="joint", mininterval=0.5))
     found = [sample for sample in samples if epochs == 0 or not sample["overlapping"]]
     if not found:
         msg = (
