@@ -165,6 +165,34 @@ class _Jointd(ThreadUnsafe, MapTransform):
         return float(sample["spacing"])
 
 
+class _RandJointd(RandomizableTransform, _Jointd):
+    """Base of the random ones: an array transform draws, and is seeded with the dictionary transform.
+
+    Args:
+        keys: see :class:`_Jointd`.
+        label_key: see :class:`_Jointd`.
+        drawing: the array transform.
+        allow_missing_keys: see :class:`_Jointd`.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        label_key: KeysCollection,
+        drawing: RandomizableTransform,
+        allow_missing_keys: bool,
+    ) -> None:
+        _Jointd.__init__(self, keys, label_key, allow_missing_keys)
+        RandomizableTransform.__init__(self, drawing.prob)
+        self.drawing = drawing
+
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> _RandJointd:
+        """Seed the transform."""
+        super().set_random_state(seed, state)
+        self.drawing.set_random_state(seed, state)
+        return self
+
+
 class ShiftBonesd(_Jointd):
     """Move the bones by one given motion and compose the radiograph anew (Eq. 5-6 and 4).
 
@@ -194,7 +222,7 @@ class ShiftBonesd(_Jointd):
         return {**sample, "motion": self.shift.motion.to_json()}
 
 
-class RandShiftBonesd(RandomizableTransform, _Jointd):
+class RandShiftBonesd(_RandJointd):
     """Move the bones by a random motion and compose the radiograph anew; all keys move alike.
 
     Arguments as in :class:`_Jointd` and :class:`bundle.transforms.array.RandShiftBones`.
@@ -211,15 +239,8 @@ class RandShiftBonesd(RandomizableTransform, _Jointd):
         mode: str = "bicubic",
         allow_missing_keys: bool = False,
     ) -> None:
-        _Jointd.__init__(self, keys, label_key, allow_missing_keys)
-        RandomizableTransform.__init__(self, prob)
         self.shift = RandShiftBones(prob, x, y, rotation, mode=mode)
-
-    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandShiftBonesd:
-        """Seed the transform."""
-        super().set_random_state(seed, state)
-        self.shift.set_random_state(seed, state)
-        return self
+        super().__init__(keys, label_key, self.shift, allow_missing_keys)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
         """Move the bones of one sample."""
@@ -264,7 +285,7 @@ class SynthesizeJointSpaced(_Jointd):
         return {**sample, "motion": self.synthesize.motion.to_json(), "grain_seed": self.synthesize.seed}
 
 
-class RandSynthesizeJointSpaced(RandomizableTransform, _Jointd):
+class RandSynthesizeJointSpaced(_RandJointd):
     """The same joint with its JSW changed at random; all keys change alike.
 
     Arguments as in :class:`_Jointd` and :class:`bundle.transforms.array.RandSynthesizeJointSpace`.
@@ -279,17 +300,8 @@ class RandSynthesizeJointSpaced(RandomizableTransform, _Jointd):
         upper_share: float = 0.5,
         allow_missing_keys: bool = False,
     ) -> None:
-        _Jointd.__init__(self, keys, label_key, allow_missing_keys)
-        RandomizableTransform.__init__(self, prob)
         self.synthesize = RandSynthesizeJointSpace(change, prob, upper_share)
-
-    def set_random_state(
-        self, seed: int | None = None, state: np.random.RandomState | None = None
-    ) -> RandSynthesizeJointSpaced:
-        """Seed the transform."""
-        super().set_random_state(seed, state)
-        self.synthesize.set_random_state(seed, state)
-        return self
+        super().__init__(keys, label_key, self.synthesize, allow_missing_keys)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
         """Change the JSW of one sample."""
@@ -302,7 +314,7 @@ class RandSynthesizeJointSpaced(RandomizableTransform, _Jointd):
         return {**sample, "motion": self.synthesize.motion.to_json(), "grain_seed": self.synthesize.seed}
 
 
-class RandPseudoOverlapd(RandomizableTransform, _Jointd):
+class RandPseudoOverlapd(_RandJointd):
     """Push the bones of joints that do not overlap into each other; the label becomes true.
 
     Samples whose ``overlapping`` is true are left alone, and so are those not drawn; without true layers their label is
@@ -326,17 +338,8 @@ class RandPseudoOverlapd(RandomizableTransform, _Jointd):
         maker: OverlapMaker = compose_layers,
         allow_missing_keys: bool = False,
     ) -> None:
-        _Jointd.__init__(self, keys, label_key, allow_missing_keys)
-        RandomizableTransform.__init__(self, prob)
         self.push = RandPseudoOverlap(prob, overlap, maker)
-
-    def set_random_state(
-        self, seed: int | None = None, state: np.random.RandomState | None = None
-    ) -> RandPseudoOverlapd:
-        """Seed the transform."""
-        super().set_random_state(seed, state)
-        self.push.set_random_state(seed, state)
-        return self
+        super().__init__(keys, label_key, self.push, allow_missing_keys)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
         """Push one sample."""
