@@ -2,18 +2,17 @@
 
 The metrics are MONAI's ``CumulativeIterationMetric``s, for ``monai.handlers.IgniteMetricHandler`` or for a loop of
 one's own. ``get_buffer()`` holds one value an image, of shape (N, 1), in the order in which the images came;
-:func:`summarize` turns such values into the per-finger tables. An image on which a metric is not defined (no overlap,
-no true layers ...) is NaN and left out of means. A prediction that is not finite is the worst possible value instead:
-a network that has diverged must not pass for one that was not measured.
+:func:`bundle.metrics.summary.summarize` turns such values into the per-finger tables. An image on which a metric is not
+defined (no overlap, no true layers ...) is NaN and left out of means. A prediction that is not finite is the worst
+possible value instead: a network that has diverged must not pass for one that was not measured.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar
 
-import pandas as pd
 import torch
 from monai.handlers import from_engine
 from monai.metrics.regression import RegressionMetric, compute_ssim_and_cs
@@ -23,7 +22,6 @@ from torch import Tensor
 
 from bundle.harmonic import support
 from bundle.masks import overlap, visible_region
-from bundle.phantom import FINGERS
 from bundle.radiograph import reconstruct
 
 
@@ -282,59 +280,6 @@ def pixel_row_frechet_distance(a: Tensor, b: Tensor) -> Tensor:
     scatter = (a**2).sum(dim=(1, 2)) + (b**2).sum(dim=(1, 2)) - 2.0 * root
     distance = ((mean_a - mean_b) ** 2).sum(dim=(1, 2)) + scatter / (a.shape[1] - 1)
     return distance.clamp(min=0.0).float()
-
-
-def summarize(values: Mapping[str, Any], fingers: Sequence[str]) -> pd.DataFrame:
-    """Mean, sample standard deviation and number of images of each metric, per finger and overall.
-
-    Args:
-        values: by the metric's name, one value an image: (N,) or (N, 1), a ``get_buffer()`` or any sequence of numbers.
-        fingers: finger of each of the N images, by name; rows go from thumb to small finger, other names follow.
-
-    Returns:
-        A row for each finger that occurs and "overall", and each metric, with the columns ``finger, metric, mean, std,
-        count``. NaNs are left out and not counted; the mean of none and the deviation of fewer than two are NaN.
-
-    Raises:
-        ValueError: if a metric has not one value an image.
-    """
-    frame = pd.DataFrame({name: _per_image(name, value, len(fingers)) for name, value in values.items()})
-    order = [*reversed(FINGERS), *sorted(set(fingers) - set(FINGERS))]
-    groups = {finger: frame[[name == finger for name in fingers]] for finger in order if finger in fingers}
-    rows = [
-        (finger, metric, column.mean(), column.std(ddof=1), int(column.count()))
-        for finger, group in {**groups, "overall": frame}.items()
-        for metric, column in group.items()
-    ]
-    return pd.DataFrame(rows, columns=["finger", "metric", "mean", "std", "count"])
-
-
-def to_markdown(table: pd.DataFrame) -> str:
-    """A table of :func:`summarize` in Markdown: a row for each finger, a column for each metric.
-
-    Cells are ``mean ± standard deviation``. ``n`` is the number of images; a metric defined on fewer states its own.
-    """
-    metrics = list(dict.fromkeys(table["metric"]))
-    lines = [["finger", "n", *metrics], ["---", *["---:"] * (len(metrics) + 1)]]
-    for finger, rows in table.groupby("finger", sort=False):
-        images = int(rows["count"].max())
-        columns = zip(rows["mean"], rows["std"], rows["count"], strict=True)
-        lines.append([str(finger), str(images), *(_cell(mean, std, n, images) for mean, std, n in columns)])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _cell(mean: float, std: float, count: int, images: int) -> str:
-    own = "" if count == images else f" (n = {count})"
-    spread = "" if math.isnan(std) else f" ± {std:.2g}"
-    return f"{mean:.4g}{spread}{own}" if count else "not defined"
-
-
-def _per_image(name: str, values: Any, images: int) -> Any:
-    column = torch.as_tensor(values, dtype=torch.float64).cpu().reshape(-1)
-    if len(column) != images:
-        msg = f"expected one value of {name} for each of {images} images, got {len(column)}"
-        raise ValueError(msg)
-    return column.numpy()
 
 
 def _weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
