@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import ignite.distributed as idist
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
@@ -16,6 +17,7 @@ from monai.data import set_rnd
 from monai.engines import Trainer
 from monai.engines.utils import IterationEvents
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from bundle.errors import flag
@@ -23,8 +25,10 @@ from bundle.losses import (
     Discrimination,
     DiscriminatorLoss,
     GeneratorLoss,
+    LayerDistance,
     LayerFidelity,
     Reconstruction,
+    Separation,
     Supervision,
     SupervisorLoss,
 )
@@ -35,27 +39,15 @@ from bundle.radiograph import reconstruct
 
 @dataclass(frozen=True)
 class Player:
-    """A network with the optimizer that steps it."""
+    """A network with the optimizer that steps it; of several processes the network is DistributedDataParallel."""
 
     network: nn.Module
     optimizer: Optimizer
 
-
-@dataclass(frozen=True)
-class Separation:
-    """Separated joints of a batch, still or moved.
-
-    Attributes:
-        layers: generated layers L, (B, 3, H, W).
-        truth: true layers where they are known, (B, 3, H, W).
-        masks: M, (B, 2, H, W).
-        visible: visible region, (B, 1, H, W).
-    """
-
-    layers: Tensor
-    truth: Tensor
-    masks: Tensor
-    visible: Tensor
+    @property
+    def frozen(self) -> nn.Module:
+        """The network as it is used in another player's step: no gradient is collected over the processes."""
+        return self.network.module if isinstance(self.network, DistributedDataParallel) else self.network
 
 
 class LayerSeparationTrainer(Trainer):
@@ -66,8 +58,8 @@ class LayerSeparationTrainer(Trainer):
     detached soft tissue) and then the generator (Eq. 11 or 7), with the other two frozen. ``engine.state.output`` holds
     ``image``, ``label``, ``pred``, ``loss`` (the generator's) and every part of the losses by name.
 
-    Epochs are counted over both stages. All randomness of an epoch follows from the seed and its number, so a resumed
-    run goes on as an uninterrupted one would.
+    Epochs are counted over both stages. All randomness of an epoch follows from the seed, its number and, of several
+    processes, the rank, so a resumed run goes on as an uninterrupted one would.
 
     Args:
         device: where to train.
@@ -82,12 +74,18 @@ class LayerSeparationTrainer(Trainer):
         use_supervisor: False is the ablation without N_S.
         use_discriminator: False is the ablation without N_D. Epochs whose loss gives it no weight do not train it.
         use_motion: False is the ablation without f_s.
+        reconstruction: L0, by default :class:`bundle.losses.Reconstruction`.
+        supervision: L1, by default :class:`bundle.losses.Supervision`.
+        discrimination: L2, by default :class:`bundle.losses.Discrimination`.
+        fidelity: L3, by default :class:`bundle.losses.LayerFidelity`.
+        supervisor_loss: by default :class:`bundle.losses.SupervisorLoss`.
+        discriminator_loss: by default :class:`bundle.losses.DiscriminatorLoss`.
         motion: ranges of the random motions f_s.
         motions: random motions a step, averaged.
         seed: of everything random.
         epochs_before: epochs of the stage before this one.
-        amp: mixed precision.
-        kwargs: further arguments of :class:`monai.engines.Trainer`.
+        amp: mixed precision; bfloat16 on a CPU.
+        kwargs: further arguments of :class:`monai.engines.Trainer`, as ``amp_kwargs`` of :class:`torch.autocast`.
     """
 
     def __init__(
@@ -104,6 +102,12 @@ class LayerSeparationTrainer(Trainer):
         use_supervisor: bool = True,
         use_discriminator: bool = True,
         use_motion: bool = True,
+        reconstruction: nn.Module | None = None,
+        supervision: nn.Module | None = None,
+        discrimination: nn.Module | None = None,
+        fidelity: LayerFidelity | LayerDistance | None = None,
+        supervisor_loss: nn.Module | None = None,
+        discriminator_loss: nn.Module | None = None,
         motion: MotionRange | None = None,
         motions: int = 2,
         seed: int = 0,
@@ -121,9 +125,12 @@ class LayerSeparationTrainer(Trainer):
         self.motions = motions
         self.seed = seed
         self.random = np.random.RandomState(seed)
-        self.reconstruction, self.supervision = Reconstruction(), Supervision()
-        self.discrimination, self.fidelity = Discrimination(), LayerFidelity()
-        self.supervisor_loss, self.discriminator_loss = SupervisorLoss(), DiscriminatorLoss()
+        self.reconstruction = reconstruction or Reconstruction()
+        self.supervision = supervision or Supervision()
+        self.discrimination = discrimination or Discrimination()
+        self.fidelity = fidelity or LayerFidelity()
+        self.supervisor_loss = supervisor_loss or SupervisorLoss()
+        self.discriminator_loss = discriminator_loss or DiscriminatorLoss()
         super().__init__(device, max_epochs, data_loader, amp=flag(amp), **kwargs)
         self.state.epoch = self.state.epochs_before = epochs_before
         self.state.iteration = epochs_before * (self.state.epoch_length or 0)
@@ -143,7 +150,8 @@ class LayerSeparationTrainer(Trainer):
 
     def reseed(self, engine: Engine) -> None:
         """Seed everything random of the epoch that starts."""
-        seed = int(np.random.SeedSequence([self.seed, engine.state.epoch]).generate_state(1)[0])
+        entropy = [self.seed, engine.state.epoch, idist.get_rank()]
+        seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
         torch.manual_seed(seed)
         np.random.seed(seed)
         random.seed(seed)
@@ -189,13 +197,12 @@ class LayerSeparationTrainer(Trainer):
 
     def _supervisor_loss(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Eq. 12; of an image that is its own source Eq. 8."""
-        found = [self._find(batch[key]) for key in ("image", "source")]
-        return self.supervisor_loss(*found[0], source=found[1])
-
-    def _find(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        joints = [batch["image"], batch["source"]]
         with self._autocast():
-            found = self.supervisor.network(image[:, :1])
-        return found, image[:, 1:], visible_region(image[:, :1], image[:, 1:])
+            found = self.supervisor.network(torch.cat(joints)[:, :1]).chunk(2)
+        seen = [visible_region(joint[:, :1], joint[:, 1:]) for joint in joints]
+        pseudo, source = zip(found, (joint[:, 1:] for joint in joints), seen, strict=True)
+        return self.supervisor_loss(*pseudo, source=source)
 
     def _discriminator_loss(self, still: Separation) -> Tensor:
         """Eq. 9."""
@@ -222,47 +229,42 @@ class LayerSeparationTrainer(Trainer):
         return self.epoch_loss()({**parts, **nothing})
 
     def _parts(self, still: Separation, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The parts L0 to L3 that have a weight in this epoch."""
+        """The parts L0 to L3 that have a weight in this epoch; L0 always."""
         uses = self.epoch_loss().uses
+        supervised = self.use_supervisor and uses("supervision")
+        compared = uses("layers") and self.fidelity.moved > 0
+        moved = self._moved(still, batch["spacing"], compared) if supervised or compared else still
         radiograph = reconstruct(still.layers)
         parts = {"reconstruction": self.reconstruction(radiograph, batch["image"][:, :1], still.masks, still.visible)}
-        moved = self._moved(still, batch)
-        if self.use_supervisor and uses("supervision"):
+        if supervised:
             with self._autocast():
-                found = self.supervisor.network(reconstruct(moved.layers))
+                found = self.supervisor.frozen(reconstruct(moved.layers))
             parts["supervision"] = self.supervision(found, moved.masks, moved.visible)
         if self.use_discriminator and uses("discrimination"):
             with self._autocast():
-                found = self.discriminator.network(still.layers[:, :1])
+                found = self.discriminator.frozen(still.layers[:, :1])
             parts["discrimination"] = self.discrimination(found, still.masks, still.visible)
         if uses("layers"):
-            parts["layers"] = self._fidelity(still, moved, batch["truth"])
+            parts["layers"] = self.fidelity(still, moved, batch["truth"])
         return parts
-
-    def _fidelity(self, still: Separation, moved: Separation, truth: Tensor) -> Tensor:
-        """L3, with the still layers repeated for each motion."""
-        times = moved.layers.shape[0] // still.layers.shape[0]
-        compared = (still.layers, still.truth, still.visible)
-        repeated = [values.repeat(times, 1, 1, 1) for values in compared]
-        return self.fidelity(tuple(repeated), (moved.layers, moved.truth, moved.visible), truth.repeat(times, 1))
 
     def _still(self, layers: Tensor, batch: Mapping[str, Tensor]) -> Separation:
         image, masks = batch["image"][:, :1], batch["image"][:, 1:]
-        return Separation(layers, batch["label"], masks, visible_region(image, masks))
+        return Separation(layers, masks, visible_region(image, masks), batch["label"])
 
-    def _moved(self, still: Separation, batch: Mapping[str, Tensor]) -> Separation:
-        """Random motions f_s of the batch, one after the other along it; layers and true layers move alike."""
+    def _moved(self, still: Separation, spacing: Tensor, compared: bool) -> Separation:
+        """Random motions f_s of the batch, one after the other along it; if ``compared``, the true layers move too."""
         if not self.use_motion:
             return still
-        layers, truth, masks = (
-            value.repeat(self.motions, 1, 1, 1) for value in (still.layers, still.truth, still.masks)
-        )
-        spacing = batch["spacing"].repeat(self.motions, 1)
+        layers, masks = (value.repeat(self.motions, 1, 1, 1) for value in (still.layers, still.masks))
+        spacing = spacing.repeat(self.motions, 1)
         motion = self.motion.draw(layers.shape[0], self.random)
         moved, moved_masks = move(layers, masks, motion, spacing)
-        moved_truth, _ = move(truth, masks, motion, spacing)
+        truth = None
+        if compared and still.truth is not None:
+            truth, _ = move(still.truth.repeat(self.motions, 1, 1, 1), masks, motion, spacing)
         visible = visible_region(reconstruct(moved.detach()), moved_masks)
-        return Separation(moved, moved_truth, moved_masks, visible)
+        return Separation(moved, moved_masks, visible, truth)
 
 
 @contextmanager

@@ -5,18 +5,52 @@ what a random motion f_s made of it. The networks N_S and N_D are evaluated by t
 
 Every loss is taken inside the visible region, sample by sample, and then averaged over the batch. Several motions of
 one step are averaged by concatenating them along the batch. Half precision is promoted to float32.
+
+Beyond the paper there are other forms of L2 (:class:`NonSaturatingDiscrimination`, :class:`HingeDiscrimination`) and of
+L3 (:class:`LayerDistance`), to be named in the configuration in place of the paper's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+import ignite.distributed as idist
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bundle.masks import exclusive, overlap, union
 from bundle.radiograph import bone_radiographs
+
+
+@dataclass(frozen=True)
+class Separation:
+    """Separated joints of a batch, still or moved.
+
+    Attributes:
+        layers: generated layers L, (B, 3, H, W).
+        masks: M, (B, 2, H, W).
+        visible: visible region, (B, 1, H, W).
+        truth: true layers where they are known, (B, 3, H, W), or None: nobody asks for them.
+    """
+
+    layers: Tensor
+    masks: Tensor
+    visible: Tensor
+    truth: Tensor | None = None
+
+    @property
+    def compared(self) -> tuple[Tensor, Tensor]:
+        """Generated and true layers.
+
+        Raises:
+            ValueError: if there are no true layers.
+        """
+        if self.truth is None:
+            msg = "expected separated joints with their true layers, got them without"
+            raise ValueError(msg)
+        return self.layers, self.truth
 
 
 def rmse(a: Tensor, b: Tensor, region: Tensor, *, eps: float = 1e-12) -> Tensor:
@@ -111,44 +145,134 @@ class Discrimination(nn.Module):
         return 1.0 - masked_bce(found, union(M), visible).clamp(max=self.bound).mean()
 
 
+class NonSaturatingDiscrimination(nn.Module):
+    """``L2 = -log(1 - N_D(L_0))`` on the pixels of the bones: N_D is to say "no bone" there.
+
+    Where the paper's L2 rewards any error of N_D, this asks for the one error that matters, with a gradient that is
+    largest where N_D is surest of a shadow. It is never negative; where N_D is at chance it is log 2.
+    """
+
+    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:
+        """Mean over the batch, for the logits N_D(L_0) (B, 1, H, W); samples without bone add 0."""
+        found = found.to(torch.promote_types(found.dtype, torch.float32))
+        return _region_mean(F.softplus(found), union(M) * visible).mean()
+
+
+class HingeDiscrimination(nn.Module):
+    """``L2 = max(0, z + margin)`` on the pixels of the bones, z the logit of N_D: where it errs, a pixel is done with.
+
+    Args:
+        margin: 0 leaves a pixel alone as soon as N_D is at chance there; 1, the hinge of GANs, wants N_D to be wrong
+            by that much.
+    """
+
+    def __init__(self, *, margin: float = 1.0) -> None:
+        super().__init__()
+        self.margin = margin
+
+    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:
+        """Mean over the batch, for the logits N_D(L_0) (B, 1, H, W); samples without bone add 0."""
+        found = found.to(torch.promote_types(found.dtype, torch.float32))
+        return _region_mean(F.relu(found + self.margin), union(M) * visible).mean()
+
+
 class LayerFidelity(nn.Module):
     """``L3 = 0.5 RMSE(R_b, B) + 0.5 RMSE(R'_b, B')`` of Eq. 11: each bone with its soft tissue, before and after f_s.
 
-    Both bones are pooled in one RMSE. The region is the caller's. The visible region is for layers that are known
-    everywhere: on the other bone's pixels B is the bare soft tissue, which teaches where soft tissue ends and bone
-    begins. The bone masks (B, 2, H, W), as published, are for pseudo-images of which only the bones are known; a
-    generator that reconstructs exactly learns nothing from them outside the overlap.
+    Both bones are pooled in one RMSE.
 
     Args:
         still: weight of the layers as they are.
         moved: weight of the layers after the motion.
+        region: ``visible`` for layers that are known everywhere: on the other bone's pixels B is the bare soft tissue,
+            which teaches where soft tissue ends and bone begins. ``bones``, as published, for pseudo-images of which
+            only the bones are known; a generator that reconstructs exactly learns nothing from it outside the overlap.
+
+    Raises:
+        ValueError: if ``region`` is another.
     """
 
-    def __init__(self, *, still: float = 0.5, moved: float = 0.5) -> None:
+    def __init__(self, *, still: float = 0.5, moved: float = 0.5, region: str = "visible") -> None:
         super().__init__()
+        if region not in ("visible", "bones"):
+            msg = f"expected the region visible or bones, got {region}"
+            raise ValueError(msg)
         self.still = still
         self.moved = moved
+        self.region = region
 
-    def forward(
-        self,
-        still: tuple[Tensor, Tensor, Tensor],
-        moved: tuple[Tensor, Tensor, Tensor],
-        known: Tensor,
-    ) -> Tensor:
+    def forward(self, still: Separation, moved: Separation, known: Tensor) -> Tensor:
         """Mean over the samples that have true layers, 0 if none has.
 
         Args:
-            still: generated layers L (B, 3, H, W), true layers (B, 3, H, W), region (B, 1, H, W) or (B, 2, H, W).
-            moved: the same three after the motion f_s.
+            still: layers of B samples.
+            moved: of T motions of the batch, one after the other: T B samples. Not looked at where its weight is 0.
             known: 1 for a sample whose true layers are known, else 0; (B,) or (B, 1).
         """
-        error = self.still * self._error(*still) + self.moved * self._error(*moved)
-        known = known.reshape(-1).to(error)
-        return (error * known).sum() / known.sum().clamp(min=1.0)
+        return _still_and_moved(self, still, moved, known)
 
-    @staticmethod
-    def _error(L: Tensor, truth: Tensor, region: Tensor) -> Tensor:
-        return rmse(bone_radiographs(L), bone_radiographs(truth), region)
+    def error(self, joints: Separation) -> Tensor:
+        """RMSE of each sample, (B,)."""
+        region = joints.visible if self.region == "visible" else joints.masks
+        layers, truth = joints.compared
+        return rmse(bone_radiographs(layers), bone_radiographs(truth), region)
+
+
+class LayerDistance(nn.Module):
+    """Distance of all three layers from the true ones: what the error measures of a separation measure.
+
+    ``L3 = whole d(L, T | visible) + both d(L_b, T_b | M_cap) + gradient d(grad L_b, grad T_b | visible)`` with the bone
+    layers ``L_b``, pooled over channels. The gradient is that of finite differences to the right and downwards.
+
+    Args:
+        kind: the distance d, ``rmse`` or ``l1`` (mean absolute error).
+        whole: weight of all three layers in the visible region.
+        both: weight of the bone layers in the overlap of the bones; samples without overlap add 0 to it.
+        gradient: weight of the gradient of the bone layers.
+        still: weight of the layers as they are.
+        moved: weight of the layers after the motion. What has moved rigidly is not further from its truth, so that 0
+            loses little and saves the motion of the true layers.
+
+    Raises:
+        ValueError: if ``kind`` is another.
+    """
+
+    def __init__(
+        self,
+        *,
+        kind: str = "rmse",
+        whole: float = 1.0,
+        both: float = 1.0,
+        gradient: float = 0.0,
+        still: float = 1.0,
+        moved: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if kind not in ("rmse", "l1"):
+            msg = f"expected the distance rmse or l1, got {kind}"
+            raise ValueError(msg)
+        self.distance = rmse if kind == "rmse" else _mean_absolute_error
+        self.whole = whole
+        self.both = both
+        self.gradient = gradient
+        self.still = still
+        self.moved = moved
+
+    def forward(self, still: Separation, moved: Separation, known: Tensor) -> Tensor:
+        """As :meth:`LayerFidelity.forward`."""
+        return _still_and_moved(self, still, moved, known)
+
+    def error(self, joints: Separation) -> Tensor:
+        """Distance of each sample, (B,)."""
+        layers, truth = joints.compared
+        bones, true_bones = layers[:, 1:], truth[:, 1:]
+        error = self.whole * self.distance(layers, truth, joints.visible)
+        if self.both:
+            error = error + self.both * self.distance(bones, true_bones, overlap(joints.masks))
+        if self.gradient:
+            slopes = _slopes(bones), _slopes(true_bones)
+            error = error + self.gradient * self.distance(*slopes, joints.visible[..., :-1, :-1])
+        return error
 
 
 class GeneratorLoss(nn.Module):
@@ -281,6 +405,52 @@ class DiscriminatorLoss(nn.Module):
     def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:
         """Mean over the batch, for the logits N_D(L_0) (B, 1, H, W), M (B, 2, H, W), visible region (B, 1, H, W)."""
         return masked_bce(found, union(M), visible).mean()
+
+
+class HingeDiscriminatorLoss(nn.Module):
+    """``max(0, 1 - z)`` on bone and ``max(0, 1 + z)`` elsewhere in place of Eq. 9: N_D stops where it is sure."""
+
+    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:
+        """As :meth:`DiscriminatorLoss.forward`."""
+        found = found.to(torch.promote_types(found.dtype, torch.float32))
+        bone = union(M)
+        return _region_mean(bone * F.relu(1.0 - found) + (1.0 - bone) * F.relu(1.0 + found), visible).mean()
+
+
+def _still_and_moved(
+    loss: LayerFidelity | LayerDistance, still: Separation, moved: Separation, known: Tensor
+) -> Tensor:
+    """The weighted errors before and after the motion, each over the samples whose layers are known."""
+    known = known.reshape(-1)
+    total = still.layers.new_zeros(())
+    for joints, weight in ((still, loss.still), (moved, loss.moved)):
+        if weight:
+            times = joints.layers.shape[0] // known.shape[0]
+            total = total + weight * _mean_of_known(loss.error(joints), known.repeat(times))
+    return total
+
+
+def _mean_of_known(errors: Tensor, known: Tensor) -> Tensor:
+    """Mean of the errors (B,) whose ``known`` is 1, 0 without any.
+
+    Of several processes each returns its part: the mean of what they return is the mean over all their samples.
+    """
+    known = known.to(errors)
+    processes = idist.get_world_size()
+    count = torch.as_tensor(idist.all_reduce(known.sum())) / processes
+    return (errors * known).sum() / count.clamp(min=1.0 / processes)
+
+
+def _mean_absolute_error(a: Tensor, b: Tensor, region: Tensor) -> Tensor:
+    """Mean absolute error over a region, (B,); arguments as in :func:`rmse`."""
+    a, b = _same_shape(a, b)
+    return _region_mean((a - b).abs(), region)
+
+
+def _slopes(layers: Tensor) -> Tensor:
+    """Differences to the right and downwards, (B, C, H, W) to (B, 2 C, H - 1, W - 1)."""
+    here = layers[..., :-1, :-1]
+    return torch.cat([layers[..., :-1, 1:] - here, layers[..., 1:, :-1] - here], dim=1)
 
 
 def _same_shape(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

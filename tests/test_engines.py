@@ -21,6 +21,7 @@ from bundle.losses import (
     LayerFidelity,
     PseudoGeneratorLoss,
     Reconstruction,
+    Separation,
     Supervision,
     SupervisorLoss,
 )
@@ -205,9 +206,10 @@ def expected_losses(engine: Any, batch: dict[str, Tensor], layers: Tensor, draw:
         moved_truth, _ = move(truth[index], M[index], motion.of(row), SPACING)
         shown = visible_region(reconstruct(moved), moved_masks)
         supervision.append(Supervision()(find(reconstruct(moved)), moved_masks, shown))
-        still = (layers[index], truth[index], visible[index])
+        still = Separation(layers[index], M[index], visible[index], truth[index])
         if batch["truth"][index].item():
-            moved_layers.append(LayerFidelity()(still, (moved, moved_truth, shown), torch.ones(1)))
+            shifted = Separation(moved, moved_masks, shown, moved_truth)
+            moved_layers.append(LayerFidelity()(still, shifted, torch.ones(1)))
     source = batch["source"]
     seen = visible_region(source[:, :1], source[:, 1:])
     losses = {
@@ -276,7 +278,7 @@ def test_without_motion_the_layers_are_compared_where_they_are() -> None:
     engine.run()
     output, batch = engine.state.output, engine.state.batch
     visible = visible_region(batch["image"][:, :1], batch["image"][:, 1:])
-    still = (output["pred"], batch["label"], visible)
+    still = Separation(output["pred"], batch["image"][:, 1:], visible, batch["label"])
     torch.testing.assert_close(output["layers"], LayerFidelity()(still, still, batch["truth"]).detach())
     found = engine.supervisor.network(reconstruct(output["pred"]))
     expected = Supervision()(found, batch["image"][:, 1:], visible).detach()

@@ -1,5 +1,6 @@
 """Ignite handlers of the two-phase workflow, of inference, evaluation and synthesis."""
 
+from bundle.handlers.averaging import WeightAverage
 from bundle.handlers.checkpoints import (
     BestGeneratorSaver,
     GeneratorWeights,
@@ -18,5 +19,6 @@ __all__ = [
     "SyntheticJointWriter",
     "TrainingCheckpointLoader",
     "TrainingCheckpointSaver",
+    "WeightAverage",
     "losses_from_engine",
 ]

@@ -90,7 +90,7 @@ def test_a_training_keeps_its_two_newest_checkpoints_with_all_that_it_needs(whol
     assert len(list((whole / "checkpoints").iterdir())) == 2
     _, state = newest(whole)
     kinds = {f"{name}{kind}" for name in NETWORKS for kind in ("", "_optimizer", "_schedule")}
-    assert set(state) == kinds | {"best", "trainer"}
+    assert set(state) == kinds | {"average", "best", "trainer"}
     assert state["trainer"]["epochs_before"] == 2
 
 
@@ -194,6 +194,34 @@ def test_trainings_with_workers_are_reproducible(bundle: Any, tmp_path: Path) ->
         train(bundle, tmp_path / name, num_workers=2, stage1_epochs=1, stage2_epochs=0, phantoms=6)
         states.append(newest(tmp_path / name))
     assert equal(*states)
+
+
+def test_an_averaged_generator_is_kept_in_the_networks_place_and_resumed_to_the_bit(
+    bundle: Any, tmp_path: Path
+) -> None:
+    options = {"average_momentum": 0.2, "stage1_epochs": 1, "phantoms": 4}
+    train(bundle, tmp_path / "whole", stage2_epochs=1, **options)
+    train(bundle, tmp_path / "halves", stage2_epochs=0, **options)
+    train(bundle, tmp_path / "halves", stage2_epochs=1, resume="true", **options)
+    whole, halves = newest(tmp_path / "whole"), newest(tmp_path / "halves")
+    assert equal(whole, halves)
+    assert not equal(whole[1]["average"], whole[1]["generator"])
+    kept = [torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("whole", "halves")]
+    assert equal(*kept)
+    assert kept[0].keys() == whole[1]["generator"].keys()
+
+
+def test_other_losses_are_named_in_the_configuration(bundle: Any, tmp_path: Path) -> None:
+    losses = {
+        "fidelity": {"_target_": "bundle.losses.LayerDistance", "gradient": 0.5, "both": 2.0},
+        "discrimination": {"_target_": "bundle.losses.HingeDiscrimination", "margin": 0.0},
+        "discriminator_loss": {"_target_": "bundle.losses.HingeDiscriminatorLoss"},
+    }
+    parser = train(bundle, tmp_path / "out", stage1_epochs=0, stage2_epochs=1, phantoms=4, **losses).parser
+    trainer = parser.get_parsed_content("train#trainer")
+    for name, loss in losses.items():
+        assert type(getattr(trainer, name)).__name__ == str(loss["_target_"]).rsplit(".", 1)[1]
+    assert newest(tmp_path / "out")[0] == 1
 
 
 def contents(folder: Path) -> dict[str, bytes]:
