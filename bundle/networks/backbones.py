@@ -13,6 +13,7 @@ from monai.networks import nets
 from torch import nn
 
 from bundle.errors import InputError
+from bundle.networks.subpixel import SubpixelUNet
 from bundle.networks.transunet import TransUNet
 
 _FIVE_LEVELS = {"channels": (32, 64, 128, 256, 512), "strides": (2, 2, 2, 2)}
@@ -31,6 +32,7 @@ BACKBONES: dict[str, tuple[Callable[..., nn.Module], dict[str, Any]]] = {
     ),
     "FlexibleUNet": (nets.FlexibleUNet, {"spatial_dims": 2, "backbone": "efficientnet-b0", "interp_mode": "linear"}),
     "SegResNet": (nets.SegResNet, {"spatial_dims": 2, "init_filters": 16}),
+    "SubpixelUNet": (SubpixelUNet, {}),
     "SwinUNETR": (nets.SwinUNETR, {"spatial_dims": 2}),
     "TransUNet": (TransUNet, {}),
     "UNETR": (nets.UNETR, {"spatial_dims": 2, "img_size": 256}),

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bundle.harmonic import separation_shares, support
-from bundle.masks import visible_region
+from bundle.masks import signed_distance, visible_region
 from bundle.radiograph import partition
 
 
@@ -59,26 +59,30 @@ class PartitionHead(Head):
     Args:
         mixture: ``e`` in (0, 1]; a layer without a share in the weight-free solution answers to its logit in
             proportion to it.
+        reach: the backbone also sees how far each bone's outline is, up to so many pixels; 0 for not.
 
     Raises:
-        ValueError: if ``mixture`` is out of range.
+        ValueError: if ``mixture`` is out of range or ``reach`` is negative.
     """
 
-    in_channels = 6
     zero_start = True
 
-    def __init__(self, mixture: float = 0.3) -> None:
+    def __init__(self, mixture: float = 0.3, reach: int = 0) -> None:
         super().__init__()
-        if not 0.0 < mixture <= 1.0:
-            msg = f"expected a mixture in (0, 1], got {mixture}"
+        if not 0.0 < mixture <= 1.0 or reach < 0:
+            msg = f"expected a mixture in (0, 1] and a reach of at least 0, got {mixture} and {reach}"
             raise ValueError(msg)
         self.mixture = mixture
+        self.reach = reach
+        self.in_channels = 8 if reach else 6
 
     def prepare(self, image: Tensor) -> Tensor:
-        """The features are the image and the shares of the weight-free separator."""
+        """The features: the image, the shares of the weight-free separator, signed distances as parts of ``reach``."""
         with torch.no_grad():
-            shares = separation_shares(image[:, :1], image[:, 1:3])
-        return torch.cat([image, shares], dim=1)
+            features = [image, separation_shares(image[:, :1], image[:, 1:3])]
+            if self.reach > 0:
+                features.append(signed_distance(image[:, 1:3], self.reach) / float(self.reach))
+        return torch.cat(features, dim=1)
 
     def forward(self, logits: Tensor, features: Tensor) -> Tensor:
         """Layers in [0, 1] that compose to the radiograph exactly; a bone is zero outside its support."""

@@ -209,3 +209,25 @@ def test_layers_keep_the_precision_of_the_image(head: SigmoidHead | PartitionHea
 def test_a_mixture_out_of_range_is_refused(mixture: float) -> None:
     with pytest.raises(ValueError, match=r"mixture in \(0, 1\]"):
         PartitionHead(mixture)
+
+
+@pytest.mark.parametrize("reach", [1, 8])
+def test_distances_to_the_outlines_are_features_on_request(joints: Tensor, reach: int) -> None:
+    head = PartitionHead(reach=reach)
+    features = head.prepare(joints)
+    assert features.shape[1] == head.in_channels == PartitionHead().in_channels + 2
+    assert torch.equal(features[:, :6], PartitionHead().prepare(joints))
+    inside = joints[:, 1:] > 0.5
+    assert (features[:, 6:][inside] > 0).all() and (features[:, 6:][~inside] < 0).all()
+    assert features[:, 6:].abs().max() == 1
+
+
+def test_distances_change_no_layer_by_themselves(joints: Tensor) -> None:
+    logits = draw_logits(1.0, joints)
+    plain, told = PartitionHead(), PartitionHead(reach=8)
+    assert torch.equal(plain(logits, plain.prepare(joints)), told(logits, told.prepare(joints)))
+
+
+def test_a_negative_reach_is_refused() -> None:
+    with pytest.raises(ValueError, match="reach of at least 0"):
+        PartitionHead(reach=-1)

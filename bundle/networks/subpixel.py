@@ -1,0 +1,48 @@
+"""A U-Net that sees every pixel and works on blocks of them: fine logits at a fraction of the cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from monai.networks.nets import BasicUNet
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class SubpixelUNet(nn.Module):
+    """MONAI's BasicUNet on blocks of pixels, and a refinement at full resolution.
+
+    The blocks' pixels are channels of the U-Net, and its channels are pixels of the result (sub-pixel convolution,
+    arXiv 1609.05158). A U-Net at half the resolution costs a quarter; unlike one that sees an averaged image, it
+    loses no detail. Two convolutions over its result and the image remove what the blocks would leave as a grid.
+
+    Args:
+        in_channels: channels of the image.
+        out_channels: channels of the logits.
+        features: of the U-Net's five levels, and of its last layer.
+        block: side of a block in pixels.
+        width: channels of the refinement.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        features: Sequence[int] = (16, 32, 64, 96, 128, 16),
+        block: int = 2,
+        width: int = 8,
+    ) -> None:
+        super().__init__()
+        self.block = block
+        self.unet = BasicUNet(2, in_channels * block**2, width * block**2, features, upsample="nontrainable")
+        self.refinement = nn.Sequential(
+            nn.Conv2d(in_channels + width, width, 3, padding=1),
+            nn.LeakyReLU(0.1, inplace=True),
+            nn.Conv2d(width, out_channels, 3, padding=1),
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map (B, in_channels, H, W) to (B, out_channels, H, W); H and W are multiples of ``16 block``."""
+        coarse = F.pixel_shuffle(self.unet(F.pixel_unshuffle(image, self.block)), self.block)
+        return self.refinement(torch.cat([image, coarse], dim=1))
