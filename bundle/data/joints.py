@@ -216,6 +216,43 @@ def training_and_validation(
     return items, others
 
 
+def training_joints(
+    dataset_dir: str,
+    datalist: str,
+    count: int,
+    *,
+    seed: int = 0,
+    phantom_seed: int = 0,
+    size: int | None = 256,
+    spacing: float = SPACING,
+) -> list[Item]:
+    """Some of the joints that a measure may train on when it tests on a list ``X_test``: those of its ``X_train``.
+
+    Args:
+        dataset_dir: root of the data set; empty for phantoms.
+        datalist: name of the list that is tested on.
+        count: how many at most, drawn from the list; those that cannot be used are left out.
+        seed: of the drawing.
+        phantom_seed: of phantoms.
+        size: expected height and width in pixels; None accepts any.
+        spacing: mm per pixel of entries that do not state it.
+
+    Returns:
+        Audited items; none where the list has no partner.
+
+    Raises:
+        InputError: as :func:`training_and_validation`.
+    """
+    if not dataset_dir:
+        return phantom_items(count, phantom_seed, size)
+    partner = re.sub(r"_test((?:\.json)?)$", r"_train\1", datalist)
+    if partner == datalist or _find_list(_existing_folder(dataset_dir), partner) is None:
+        return []
+    items, _ = training_and_validation(dataset_dir, partner, spacing=spacing)
+    drawn = sorted(random.Random(seed).sample(range(len(items)), min(count, len(items))))
+    return audit([items[index] for index in drawn], size=size).accepted
+
+
 def phantom_items(count: int, seed: int, size: int | None = 256) -> list[Item]:
     """Items of ``count`` phantoms with the seeds from ``seed * SEEDS_PER_RUN`` on; each is a joint of its own.
 

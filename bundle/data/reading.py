@@ -25,6 +25,9 @@ FULL_FRAME = 0.95
 GREY_TOLERANCE = 2
 """Largest difference between the colour channels, of 255, of an image that counts as grey."""
 
+LAYER_NAMES = ("soft", "lower", "upper")
+"""The layers in their order, as in the names of their files."""
+
 _CONVERT = "convert it to 8-bit grey, or to float NIfTI in [0, 1], linear in the absorbed fraction and bone bright"
 _BITS_PER_SAMPLE = 258  # TIFF tag
 
@@ -101,6 +104,63 @@ def read_joint(item: dict[str, Any], size: int | None = 256) -> Tensor:
         raise InputError(msg)
     lower, upper = (_mask_of(item[bone], image, item["image"]) for bone in ("lower", "upper"))
     return torch.from_numpy(np.stack([image, lower, upper]).astype(np.float32, copy=False))
+
+
+def layer_files(folder: str | Path, name: str) -> list[Path]:
+    """The files of a joint's layers: ``<name>_layers.nii.gz``, or where that is absent a PNG for each layer.
+
+    Raises:
+        InputError: neither is there.
+    """
+    whole = Path(folder) / f"{name}_layers.nii.gz"
+    single = [Path(folder) / f"{name}_{layer}.png" for layer in LAYER_NAMES]
+    if whole.is_file():
+        return [whole]
+    absent = [path.name for path in single if not path.is_file()]
+    if absent:
+        msg = (
+            f"expected the layers of {name} in {whole.name} or as three PNGs, found neither that nor "
+            f"{', '.join(absent)} in {folder}: separate every joint of the exported list (run id exporting)"
+        )
+        raise InputError(msg)
+    return single
+
+
+def read_layers(folder: str | Path, name: str, shape: tuple[int, int]) -> Tensor:
+    """Read layers as :func:`bundle.data.writing.write_layers` or ``write_layer_images`` wrote them.
+
+    Args:
+        folder: of the files (:func:`layer_files`).
+        name: of the joint.
+        shape: height and width that they must have.
+
+    Returns:
+        float32 (3, H, W) in [0, 1]: soft tissue, lower bone, upper bone.
+
+    Raises:
+        InputError: a file is missing or unreadable, or its shape or values are wrong.
+    """
+    paths = layer_files(folder, name)
+    values = _layers_of(paths[0]) if len(paths) == 1 else [read_radiograph(path) for path in paths]
+    for layer, path in zip(values, paths * (len(values) // len(paths)), strict=True):
+        if layer.shape != shape:
+            msg = f"expected layers of {shape[1]} x {shape[0]} pixels, got {_shape(layer)}: {path}: write them again"
+            raise InputError(msg)
+    return torch.from_numpy(np.stack([_in_unit_range(layer, paths[0]) for layer in values]))
+
+
+def _layers_of(path: Path) -> list[NDArray[np.float32]]:
+    """The layers (H, W) of a NIfTI file of shape (W, H, 1, 3) or (W, H, 3)."""
+    try:
+        values = np.asarray(nib.load(path).dataobj, dtype=np.float32)  # type: ignore[attr-defined]
+    except Exception as error:  # as in _read_nifti
+        raise _unreadable(path, error) from error
+    if values.ndim == 4 and values.shape[2] == 1:
+        values = values[:, :, 0]
+    if values.ndim != 3 or values.shape[2] != len(LAYER_NAMES):
+        msg = f"expected three layers, (W, H, 1, 3), got an array of shape {values.shape}: {path}: write them so"
+        raise InputError(msg)
+    return list(np.ascontiguousarray(values.transpose(2, 1, 0)))
 
 
 def _mask_of(path: str, image: NDArray[np.float32], image_path: str) -> NDArray[np.bool_]:

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from bundle.data.reading import LAYER_NAMES
 from bundle.errors import InputError, chain
 
 MARKER = "run.json"
 """File that says which run's results a folder holds."""
-LAYER_NAMES = ("soft", "lower", "upper")
 PART = ".part"
 """Ending of a file that is still being written."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import math
 import pickle
@@ -29,6 +30,9 @@ KEPT = 2
 
 NO_WEIGHTS = "none"
 """The name of no weights on the command line."""
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
+"""What a file begins with that Git LFS has not yet replaced by its content."""
 
 _EPOCH = re.compile(r"_epoch=(\d+)\.pt$")
 _log = logging.getLogger("bundle.handlers")
@@ -209,23 +213,31 @@ class GeneratorWeights:
         network: the generator.
         map_location: device to load to.
         chosen: the user's file in place of ``load_path``, or "none" for no weights.
+        metadata: file of the bundle's metadata, which states the checksum of ``load_path`` (:func:`stated_sha256`).
+            A chosen file has none.
 
     Raises:
-        InputError: the chosen file does not exist; on running, if the file is not a state dict of this generator, or
-            there is none and the generator is not weight-free (its head does not start at the weight-free separator).
+        InputError: the chosen file does not exist; on running, if the file is not a state dict of this generator, is
+            not the one that the metadata describes or is a pointer of Git LFS, or there is none and the generator is
+            not weight-free (its head does not start at the weight-free separator).
     """
 
-    def __init__(self, load_path: str, network: nn.Module, map_location: Any = None, chosen: str = "") -> None:
+    def __init__(
+        self, load_path: str, network: nn.Module, map_location: Any = None, chosen: str = "", metadata: str = ""
+    ) -> None:
         if chosen not in ("", NO_WEIGHTS) and not Path(chosen).is_file():
             msg = f"expected a file of weights or {NO_WEIGHTS}, got {chosen}: there is no such file"
             raise InputError(msg)
         self.load_path = Path(chosen or load_path)
         self.network = network
         self.map_location = map_location
+        self.sha256 = stated_sha256(metadata, self.load_path.name) if metadata and not chosen else None
 
     @property
     def source(self) -> str:
-        """What separates: the file's name and what tells it from others, or "weight-free separator"."""
+        """What separates: the file's name and what tells it from others, or what separates without weights."""
+        if not self._takes_weights():
+            return f"{type(self.network).__name__} (no weights)"
         if not self.load_path.is_file():
             return "weight-free separator"
         return f"{self.load_path.name} (sha256 {hashlib.sha256(self.load_path.read_bytes()).hexdigest()[:12]})"
@@ -235,11 +247,14 @@ class GeneratorWeights:
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Load the weights, or say that there are none."""
+        """Load the weights, or say that there are none; a network without parameters needs none."""
+        if not self._takes_weights():
+            return
         if not self.load_path.is_file():
             self._check_weight_free()
             _log.warning(f"No weights at {self.load_path}: the weight-free separator is used")
             return
+        check_weights(self.load_path, self.sha256)
         try:
             self.network.load_state_dict(torch.load(self.load_path, self.map_location, weights_only=True))
         except Exception as error:
@@ -250,6 +265,9 @@ class GeneratorWeights:
             raise InputError(msg) from error
         _log.info(f"Weights of the generator: {self.load_path}")
 
+    def _takes_weights(self) -> bool:
+        return any(True for _ in self.network.parameters())
+
     def _check_weight_free(self) -> None:
         head = getattr(self.network, "head", None)
         if not getattr(head, "zero_start", False):
@@ -258,3 +276,44 @@ class GeneratorWeights:
                 "separates without"
             )
             raise InputError(msg)
+
+
+def stated_sha256(metadata: str | Path, name: str) -> str | None:
+    """Checksum of a file of weights by the bundle's metadata: ``{"weights": {"model.pt": {"sha256": ...}}}``.
+
+    Returns:
+        The SHA-256 in hexadecimal digits; None where the metadata does not state one.
+
+    Raises:
+        InputError: the metadata cannot be read.
+    """
+    try:
+        found = json.loads(Path(metadata).read_bytes()).get("weights", {}).get(name, {}).get("sha256")
+    except (OSError, ValueError, AttributeError) as error:
+        msg = f"expected the bundle's metadata as a JSON object, got {metadata} ({error}): restore the file"
+        raise InputError(msg) from error
+    return None if found is None else str(found).lower()
+
+
+def check_weights(path: Path, sha256: str | None) -> None:
+    """Refuse a file of weights that is a pointer of Git LFS or does not have the checksum that is stated, if one is.
+
+    Raises:
+        InputError: see above, or the file cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        msg = f"expected a file of weights, got {path}, which cannot be read ({error}): check its rights"
+        raise InputError(msg) from error
+    if content.startswith(LFS_POINTER):
+        msg = f"expected weights, got a pointer of Git LFS: {path}: fetch the file itself by `git lfs pull`"
+        raise InputError(msg)
+    found = hashlib.sha256(content).hexdigest()
+    if sha256 is not None and found != sha256:
+        msg = (
+            f"expected the shipped weights (sha256 {sha256[:12]}), got {path} of {len(content)} bytes (sha256 "
+            f"{found[:12]}): the file is damaged, incomplete or another one: fetch it again, or name weights of your "
+            "own by --weights"
+        )
+        raise InputError(msg)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from ignite.engine import Engine, Events
-from monai.data.utils import list_data_collate
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from bundle.data.montage import TITLES, montage
@@ -25,12 +28,13 @@ from bundle.data.writing import (
     write_layers,
     write_masks,
 )
-from bundle.errors import InputError, flag
+from bundle.errors import InputError
 from bundle.handlers.checkpoints import GeneratorWeights
 from bundle.handlers.logging import separation_row
 from bundle.jsw import joint_space_width, narrowing_grade
-from bundle.metrics import summarize, to_markdown
+from bundle.metrics import Measured, SeparatedJoints, summarize, to_markdown
 from bundle.motion import RigidMotion
+from bundle.provenance import command_line, machine
 from bundle.synthesis import SyntheticJoints, synthesize
 
 LARGEST_CHANGE = 10.0
@@ -196,79 +200,142 @@ def _number(value: Tensor) -> float | None:
     return float(value) if value.isfinite() else None
 
 
-class EvaluationReport(_Results):
-    """Evaluation: ``metrics.json``, ``metrics.csv`` and ``metrics.md`` per finger and overall, ``per_image.csv``, and
-    montages of the worst joints in ``worst/``.
+class EvaluationReport:
+    """Evaluation: what the measures found, each written as soon as it is done.
 
-    The metrics are those of the evaluator whose :class:`monai.handlers.IgniteMetricHandler` saves its details.
+    ``metrics.json`` holds the settings and of each measure its hyper-parameters, the number of joints, the figures, the
+    means per finger, the command and the machine; ``metrics.md`` the same figures as tables. A folder for each measure
+    has ``per_image.csv`` and the plots; ``worst/<measure>/`` has montages of the worst joints.
 
     Args:
-        output_dir: as in :class:`_Results`.
-        settings: as in :class:`_Results`.
-        weights: as in :class:`_Results`.
-        rank_by: metric by which the joints are ranked.
-        lowest_is_worst: whether a low value of it is bad; true or false as text is understood.
-        worst: number of joints shown.
+        output_dir: refused when it holds another run's results.
+        settings: of the run; they tell runs apart.
+        worst: number of joints shown for each measure.
+        device: that the separator runs on, for the results.
     """
 
-    def __init__(
-        self,
-        output_dir: str,
-        settings: Mapping[str, Any],
-        weights: GeneratorWeights,
-        rank_by: str,
-        lowest_is_worst: bool | str = True,
-        worst: int = 10,
-    ) -> None:
-        super().__init__(output_dir, settings, weights)
-        self.rank_by = rank_by
-        self.lowest_is_worst = flag(lowest_is_worst)
+    def __init__(self, output_dir: str, settings: Mapping[str, Any], worst: int = 10, device: Any = "cpu") -> None:
+        self.output_dir = Path(output_dir)
         self.worst = worst
-        self.joints: list[dict[str, Any]] = []
+        self.device = device
+        self.found: dict[str, Any] = {"settings": {"results": type(self).__name__, **settings}, "measures": {}}
 
-    def attach(self, engine: Engine) -> None:
-        """Note each joint as it comes, report at the end."""
-        super().attach(engine)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self.report)
+    @property
+    def path(self) -> Path:
+        """The file of the figures."""
+        return self.output_dir / "metrics.json"
 
-    def write(self, joint: Mapping[str, Any], layers: Tensor) -> None:
-        """Note one joint."""
-        self.joints.append({key: joint[key] for key in ("name", "joint", "finger", "side")})
-
-    def report(self, engine: Any) -> None:
-        """Write the tables and the montages.
+    def open(self, separator: str) -> None:
+        """Claim the output folder and read what was measured there before.
 
         Raises:
-            InputError: there is no metric to rank by.
+            InputError: the folder is another run's, or its ``metrics.json`` cannot be read.
         """
-        values = {name: details.reshape(-1).cpu() for name, details in engine.state.metric_details.items()}
-        images = pd.concat([pd.DataFrame(self.joints), pd.DataFrame(values)], axis=1)
-        self._write_tables(images, summarize(values, [joint["finger"] for joint in self.joints]))
-        if self.rank_by not in values:
-            msg = f"expected rank_by to be one of {', '.join(values)}, got {self.rank_by}"
-            raise InputError(msg)
-        ranked = images[self.rank_by].sort_values(ascending=self.lowest_is_worst).index[: self.worst]
-        for rank, index in enumerate(ranked, start=1):
-            self._write_montage(engine, rank, int(index), float(images[self.rank_by][index]))
+        self.found["settings"]["separator"] = separator
+        claim_output(self.output_dir, fingerprint(self.found["settings"]))
+        if not self.path.is_file():
+            return
+        try:
+            self.found["measures"] = dict(json.loads(self.path.read_bytes())["measures"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            msg = f"expected the figures of an evaluation, got a file that is damaged ({error}): {self.path}: delete it"
+            raise InputError(msg) from error
 
-    def _write_tables(self, images: pd.DataFrame, table: pd.DataFrame) -> None:
-        report = {
-            "settings": self.settings,
-            "images": len(images),
-            "summary": json.loads(table.to_json(orient="records")),
-        }
-        write_bytes(self.output_dir / "metrics.json", json.dumps(report, indent=2).encode())
-        write_bytes(self.output_dir / "metrics.csv", table.to_csv(index=False).encode())
-        write_bytes(self.output_dir / "metrics.md", to_markdown(table).encode())
-        write_bytes(self.output_dir / "per_image.csv", images.to_csv(index=False).encode())
+    def holds(self, name: str, settings: Mapping[str, Any]) -> bool:
+        """Whether a measure with these hyper-parameters is in ``metrics.json``."""
+        return self.found["measures"].get(name, {}).get("settings") == _plain(settings)
 
-    def _write_montage(self, engine: Any, rank: int, index: int, value: float) -> None:
-        """Separate a joint once more and show it; the layers of all joints would not fit into memory."""
-        joint = list_data_collate([engine.data_loader.dataset[index]])
-        with torch.no_grad():
-            layers = engine.network(joint["image"].to(engine.state.device))[0].cpu()
-        folder = self.output_dir / "worst"
+    def add(
+        self,
+        name: str,
+        measured: Measured,
+        settings: Mapping[str, Any],
+        joints: Mapping[str, SeparatedJoints],
+        seconds: float,
+    ) -> None:
+        """Write the results of a measure, its figures last.
+
+        Args:
+            name: of the measure.
+            measured: what it found.
+            settings: its hyper-parameters.
+            joints: that it was called with, by the name of their set.
+            seconds: that it took.
+        """
+        folder = self.output_dir / name
         folder.mkdir(exist_ok=True)
-        name = joint["name"][0]
-        row = separation_row(joint["image"][0], layers, float(joint["spacing"]))
-        montage([row], TITLES, folder / f"{rank:02d}_{name}.png", [f"{name}: {self.rank_by} {value:.6g}"])
+        write_bytes(folder / "per_image.csv", measured.per_image.to_csv(index=False).encode())
+        for plot, figure in measured.plots.items():
+            _write_plot(folder / f"{plot}.png", figure)
+        self._show_worst(name, measured.worst, joints)
+        sizes = {key: {"images": len(part), "joints": len(set(part.joints))} for key, part in joints.items()}
+        made = {"seconds": round(seconds, 1), "command": command_line(), "machine": machine(self.device)}
+        figures = {"figures": measured.figures, "fingers": _fingers(measured.per_image).to_dict("records")}
+        self.found["measures"][name] = _plain({"settings": settings, "data": sizes, **figures, **made})
+        self._write_tables()
+
+    def show(self, folder: str, joints: SeparatedJoints) -> None:
+        """Write a montage of each joint into a folder of the output."""
+        for row, item in enumerate(joints.items):
+            self._write_montage(f"{folder}/{item['name']}.png", joints, row, str(item["name"]))
+
+    def _show_worst(self, name: str, worst: Sequence[str], joints: Mapping[str, SeparatedJoints]) -> None:
+        places = {str(item["name"]): (part, row) for part in joints.values() for row, item in enumerate(part.items)}
+        for rank, joint in enumerate(list(dict.fromkeys(worst))[: self.worst], start=1):
+            part, row = places[joint]
+            self._write_montage(f"worst/{name}/{rank:02d}_{joint}.png", part, row, f"{joint}: {rank}. of {name}")
+
+    def _write_montage(self, file: str, joints: SeparatedJoints, row: int, label: str) -> None:
+        path = self.output_dir / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        panels = separation_row(joints.images[row], joints.layers[row], float(joints.spacing[row]))
+        montage([panels], TITLES, path, [label])
+
+    def _write_tables(self) -> None:
+        self.found["measures"] = dict(sorted(self.found["measures"].items()))
+        write_bytes(self.path, json.dumps(_plain(self.found), indent=1, allow_nan=False).encode())
+        parts = [_tables(name, entry) for name, entry in self.found["measures"].items()]
+        write_bytes(self.output_dir / "metrics.md", "\n".join(parts).encode())
+
+
+def _fingers(images: pd.DataFrame) -> pd.DataFrame:
+    """Means of all numbers per finger and overall (:func:`bundle.metrics.summarize`)."""
+    numbers = images.select_dtypes("number")
+    return summarize({name: column.to_numpy() for name, column in numbers.items()}, images["finger"].tolist())
+
+
+def _tables(name: str, entry: Mapping[str, Any]) -> str:
+    """A measure's part of ``metrics.md``."""
+    sizes = [f"{key}: {size['images']} images of {size['joints']} joints" for key, size in entry["data"].items()]
+    rows = "".join(f"| {key} | {shown_figure(value)} |\n" for key, value in entry["figures"].items())
+    fingers = pd.DataFrame(entry["fingers"]).astype({"mean": float, "std": float})
+    table = f"\n{to_markdown(fingers)}" if len(fingers) else ""
+    return f"## {name}\n\n{', '.join(sizes)}\n\n| figure | value |\n| --- | ---: |\n{rows}{table}"
+
+
+def shown_figure(value: Any, digits: int = 4) -> str:
+    """A figure of ``metrics.json`` for a table: a number, an interval, or what else a measure says."""
+    if isinstance(value, list):
+        return " to ".join(shown_figure(part, digits) for part in value)
+    if isinstance(value, float):
+        return f"{value:.{digits}g}"
+    return "not defined" if value is None else str(value)
+
+
+def _write_plot(path: Path, figure: Figure) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    write_bytes(path, buffer.getvalue())
+
+
+def _plain(value: Any) -> Any:
+    """The same for JSON: plain numbers, lists and dictionaries; null for NaN, text for infinity."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if isinstance(value, (np.generic, Tensor)):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value if isinstance(value, (bool, int, float, str)) or value is None else str(value)

@@ -1,6 +1,10 @@
 """The measures E1 to E6 of a separation."""
 
+from bundle.metrics.detectability import ShadowDetectability
+from bundle.metrics.layer_truth import LayerTruth
 from bundle.metrics.measured import Measured, SeparatedJoints
+from bundle.metrics.realism import Realism, Trial
+from bundle.metrics.reconstruction import ReconstructionQuality
 from bundle.metrics.separation import (
     LayerRMSE,
     PixelRowFrechetDistance,
@@ -15,13 +19,18 @@ from bundle.metrics.summary import bootstrap_interval, summarize, to_markdown
 
 __all__ = [
     "LayerRMSE",
+    "LayerTruth",
     "Measured",
     "PixelRowFrechetDistance",
+    "Realism",
     "ReconstructionMSE",
     "ReconstructionPSNR",
+    "ReconstructionQuality",
     "ReconstructionSSIM",
     "SeparatedJoints",
     "SeparationMetric",
+    "ShadowDetectability",
+    "Trial",
     "bootstrap_interval",
     "pixel_row_frechet_distance",
     "summarize",

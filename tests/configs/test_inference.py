@@ -7,7 +7,6 @@ from typing import Any
 import monai.bundle
 import nibabel as nib
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -126,7 +125,7 @@ def test_a_training_s_generator_is_used_for_inference(bundle: Any, tmp_path: Pat
         **backbone,
     )
     weights = tmp_path / "training" / "model.pt"
-    settings = options(tmp_path, weights=str(weights), **backbone)
+    settings = options(tmp_path, weights=str(weights), measures="E1", **backbone)
     bundle.run("evaluating", *EVALUATE, **settings)
     report = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert report["settings"]["separator"].startswith("model.pt (sha256 ")
@@ -150,30 +149,13 @@ def test_an_output_folder_of_another_run_is_refused_and_left_as_it_is(bundle: An
     before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     for run_id, configs, more in (
         ("evaluating", ("inference.json",), {"phantoms": 2}),
-        ("evaluating", EVALUATE, {"phantoms": 1}),
+        ("evaluating", EVALUATE, {"phantoms": 1, "measures": "E1"}),
         ("synthesizing", SYNTHESIZE, {"phantoms": 1}),
     ):
         message = bundle.refusal(run_id, *configs, **options(tmp_path, **more))
         assert message.startswith("error: expected a new or empty output folder, got the results of another run")
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
     bundle.run("evaluating", "inference.json", **options(tmp_path, phantoms=1))
-
-
-def test_real_files_are_evaluated_per_finger_with_the_worst_shown(bundle: Any, data: Path, tmp_path: Path) -> None:
-    bundle.run("evaluating", *EVALUATE, **options(tmp_path, dataset_dir=str(data)))
-    images = pd.read_csv(tmp_path / "out" / "per_image.csv")
-    assert len(images) == 5
-    assert (images["psnr"] > 90.0).all()
-    assert (images["ssim"] > 0.9999).all()
-    table = pd.read_csv(tmp_path / "out" / "metrics.csv")
-    assert set(table["finger"]) == {*images["finger"], "overall"}
-    assert {"psnr", "mse", "ssim", "frame_psnr", "frame_mse", "frame_ssim"} <= set(table["metric"])
-    lines = (tmp_path / "out" / "metrics.md").read_text().splitlines()
-    assert lines[-1].startswith("| overall | 5 |")
-    worst = sorted(path.name for path in (tmp_path / "out" / "worst").iterdir())
-    ranked = images.sort_values("mse", ascending=False, kind="stable")["name"]
-    assert sorted(name[3:-4] for name in worst) == sorted(ranked)
-    assert [name[:2] for name in worst] == [f"{rank:02d}" for rank in range(1, 6)]
 
 
 def truths(folder: Path) -> list[dict[str, Any]]:

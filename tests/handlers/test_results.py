@@ -11,19 +11,19 @@ import pandas as pd
 import pytest
 import torch
 from ignite.engine import Engine
+from matplotlib.figure import Figure
 from monai.data import DataLoader, Dataset, decollate_batch
 from monai.engines import SupervisedEvaluator
-from monai.handlers import IgniteMetricHandler, from_engine
 from PIL import Image
 from torch import Tensor, nn
 
 from bundle.data import phantom_items
 from bundle.errors import InputError
 from bundle.handlers import EvaluationReport, GeneratorWeights, LayerWriter, SyntheticJointWriter
-from bundle.handlers.results import joint_space_changes
+from bundle.handlers.results import joint_space_changes, shown_figure
 from bundle.harmonic import separate
 from bundle.jsw import joint_space_width
-from bundle.metrics import ReconstructionMSE, ReconstructionPSNR
+from bundle.metrics import Measured, SeparatedJoints
 from bundle.motion import RigidMotion
 from bundle.synthesis import synthesize
 from bundle.transforms import LoadJointd
@@ -33,19 +33,10 @@ COUNT = 3
 
 
 class WeightFree(nn.Module):
-    """Any separator with the signature of the generator; `fault` of an image is added to its soft tissue."""
-
-    def __init__(self, faults: dict[int, float] | None = None) -> None:
-        super().__init__()
-        self.faults = faults or {}
-        self.seen = 0
+    """A separator with the signature of the generator."""
 
     def forward(self, image: Tensor) -> Tensor:
-        layers = separate(image[:, :1], image[:, 1:])
-        for row in range(len(image)):
-            layers[row, 0] = (layers[row, 0] + self.faults.get(self.seen + row, 0.0)).clamp(0.0, 1.0)
-        self.seen += len(image)
-        return layers
+        return separate(image[:, :1], image[:, 1:])
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +46,13 @@ def joints() -> Dataset:
 
 
 def weights(folder: Path) -> GeneratorWeights:
-    return GeneratorWeights(str(folder / "no.pt"), nn.Identity())
+    return GeneratorWeights(str(folder / "no.pt"), nn.Conv2d(1, 1, 1))
 
 
-def evaluate(handler: Any, joints: Dataset, network: nn.Module | None = None, **options: Any) -> None:
+def evaluate(handler: Any, joints: Dataset) -> None:
     """Run an evaluator over the joints with the handler attached, as the configurations do."""
     loader = DataLoader(joints, batch_size=2, num_workers=0)
-    network = WeightFree() if network is None else network
-    SupervisedEvaluator("cpu", loader, network, val_handlers=[handler], **options).run()
+    SupervisedEvaluator("cpu", loader, WeightFree(), val_handlers=[handler]).run()
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -230,55 +220,89 @@ def test_a_share_of_the_upper_bone_outside_its_range_is_refused(tmp_path: Path, 
     assert not (tmp_path / "out").exists()
 
 
-def metric(kind: type) -> IgniteMetricHandler:
-    return IgniteMetricHandler(metric_fn=kind(), output_transform=from_engine(["pred", "image"]), save_details=True)
+@pytest.fixture(scope="module")
+def separated(joints: Dataset) -> SeparatedJoints:
+    images = torch.stack([joint["image"] for joint in joints])
+    return SeparatedJoints(phantom_items(COUNT, 0, SIZE), images, separate(images[:, :1], images[:, 1:]))
 
 
-def report(folder: Path, joints: Dataset, network: nn.Module | None = None, **options: Any) -> Path:
-    handler = EvaluationReport(str(folder / "out"), {"seed": 0}, weights(folder), **options)
-    measured = {"mse": metric(ReconstructionMSE)}
-    evaluate(handler, joints, network, key_val_metric={"psnr": metric(ReconstructionPSNR)}, additional_metrics=measured)
-    return folder / "out"
+def measured(joints: SeparatedJoints, **more: Any) -> Measured:
+    """A measure's result: a value an image, an interval, a plot, and the last image as the worst."""
+    rows = pd.DataFrame([{key: item[key] for key in ("name", "joint", "finger")} for item in joints.items])
+    figures = {"mean": 1.0, "interval": (0.5, 1.5), "undefined": math.nan, "count": np.int64(3), "lost": math.inf}
+    return Measured(
+        {**figures, **more}, rows.assign(value=[0.0, 1.0, 2.0]), {"curve": Figure()}, rows["name"].tolist()[::-1]
+    )
 
 
-def test_an_evaluation_is_reported_per_image_per_finger_and_overall(tmp_path: Path, joints: Dataset) -> None:
-    folder = report(tmp_path, joints, rank_by="psnr")
-    images = pd.read_csv(folder / "per_image.csv")
-    assert list(images["name"]) == [joint["name"] for joint in joints]
-    assert list(images["finger"]) == [joint["finger"] for joint in joints]
-    assert (images["psnr"] > 90.0).all()
-    table = pd.read_csv(folder / "metrics.csv")
-    assert set(table["finger"]) == {*images["finger"], "overall"}
-    overall = table[(table["finger"] == "overall") & (table["metric"] == "psnr")]
-    assert float(overall["mean"].iloc[0]) == pytest.approx(images["psnr"].mean(), rel=1e-4)
-    assert int(overall["count"].iloc[0]) == COUNT
-    written = json.loads((folder / "metrics.json").read_text())
-    assert written["images"] == COUNT
-    assert written["settings"] == {"results": "EvaluationReport", "seed": 0, "separator": "weight-free separator"}
-    assert len(written["summary"]) == len(table)
-    lines = (folder / "metrics.md").read_text().splitlines()
-    assert lines[0] == "| finger | n | psnr | mse |"
-    assert lines[-1].startswith(f"| overall | {COUNT} |")
+def opened(folder: Path, **settings: Any) -> EvaluationReport:
+    report = EvaluationReport(str(folder), {"seed": 0, **settings}, worst=2)
+    report.open("half split")
+    return report
+
+
+def test_an_evaluation_is_reported_per_measure_per_image_and_per_finger(
+    tmp_path: Path, separated: SeparatedJoints
+) -> None:
+    opened(tmp_path).add("E9", measured(separated), {"epochs": 3}, {"test": separated}, 1.23)
+    report = json.loads((tmp_path / "metrics.json").read_text())
+    assert report["settings"] == {"results": "EvaluationReport", "seed": 0, "separator": "half split"}
+    found = report["measures"]["E9"]
+    figures = {"mean": 1.0, "interval": [0.5, 1.5], "undefined": None, "count": 3, "lost": "inf"}
+    assert found["figures"] == figures
+    assert found["settings"] == {"epochs": 3}
+    assert found["data"] == {"test": {"images": 3, "joints": 3}}
+    assert found["machine"]["threads"] == torch.get_num_threads()
+    assert {row["finger"] for row in found["fingers"]} == {"overall", *(item["finger"] for item in separated.items)}
+    images = pd.read_csv(tmp_path / "E9" / "per_image.csv")
+    assert images["value"].tolist() == [0.0, 1.0, 2.0]
+    lines = (tmp_path / "metrics.md").read_text().splitlines()
+    assert "| interval | 0.5 to 1.5 |" in lines
+    assert "| undefined | not defined |" in lines
+    assert lines[-1] == "| overall | 3 | 1 ± 1 |"
+
+
+def test_plots_and_the_worst_joints_in_their_order_are_shown(tmp_path: Path, separated: SeparatedJoints) -> None:
+    opened(tmp_path).add("E9", measured(separated), {}, {"test": separated}, 1.0)
+    with Image.open(tmp_path / "E9" / "curve.png") as picture:
+        assert picture.format == "PNG"
+    names = [item["name"] for item in separated.items]
+    shown = sorted(path.name for path in (tmp_path / "worst" / "E9").iterdir())
+    assert shown == [f"01_{names[2]}.png", f"02_{names[1]}.png"]
+
+
+def test_joints_are_shown_in_a_folder_of_their_own(tmp_path: Path, separated: SeparatedJoints) -> None:
+    opened(tmp_path).show("random", separated)
+    assert {path.stem for path in (tmp_path / "random").iterdir()} == {item["name"] for item in separated.items}
+
+
+def test_what_was_measured_with_the_same_settings_is_known_again(tmp_path: Path, separated: SeparatedJoints) -> None:
+    report = opened(tmp_path)
+    assert not report.holds("E9", {"motions": (1.0, 2.0)})
+    report.add("E9", measured(separated), {"motions": (1.0, 2.0)}, {"test": separated}, 1.0)
+    again = opened(tmp_path)
+    assert again.holds("E9", {"motions": (1.0, 2.0)})
+    assert not again.holds("E9", {"motions": (1.0, 3.0)})
+    assert not again.holds("E8", {"motions": (1.0, 2.0)})
+    again.add("E8", measured(separated), {}, {"test": separated}, 1.0)
+    assert list(json.loads((tmp_path / "metrics.json").read_text())["measures"]) == ["E8", "E9"]
+
+
+def test_the_folder_of_another_evaluation_is_refused(tmp_path: Path) -> None:
+    opened(tmp_path)
+    with pytest.raises(InputError, match=r"the results of another run \(seed was 0, is 1\)"):
+        opened(tmp_path, seed=1)
+    (tmp_path / "metrics.json").write_text("{")
+    with pytest.raises(InputError, match="expected the figures of an evaluation, got a file that is damaged"):
+        opened(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("options", "order"),
-    [
-        ({"rank_by": "psnr", "worst": 2}, [2, 0]),
-        ({"rank_by": "mse", "lowest_is_worst": "false"}, [2, 0, 1]),
-    ],
+    ("value", "expected"),
+    [(0.123456, "0.1235"), ([0.5, None], "0.5 to not defined"), (3, "3"), ("inf", "inf"), (None, "not defined")],
 )
-def test_the_worst_joints_are_shown_in_their_order(
-    tmp_path: Path, joints: Dataset, options: dict[str, Any], order: list[int]
-) -> None:
-    folder = report(tmp_path, joints, WeightFree({0: 0.1, 2: 0.3}), **options)
-    expected = [f"{rank:02d}_{joints[index]['name']}.png" for rank, index in enumerate(order, start=1)]
-    assert sorted(path.name for path in (folder / "worst").iterdir()) == expected
-
-
-def test_a_metric_to_rank_by_that_is_not_measured_is_refused(tmp_path: Path, joints: Dataset) -> None:
-    with pytest.raises(InputError, match="expected rank_by to be one of psnr, mse, got ssim"):
-        report(tmp_path, joints, rank_by="ssim")
+def test_a_figure_is_shown_shortly(value: Any, expected: str) -> None:
+    assert shown_figure(value) == expected
 
 
 def test_results_of_a_batch_and_its_predictions_must_agree(tmp_path: Path, joints: Dataset) -> None:

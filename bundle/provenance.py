@@ -1,0 +1,43 @@
+"""Where a figure comes from: the command that made it and the machine it was made on."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import monai
+import torch
+
+
+def command_line() -> str | None:
+    """The command of this process as it would be typed; None where it was not started by ``monai.bundle``."""
+    program = Path(sys.argv[0])
+    if (program.parent.name, program.name) != ("bundle", "__main__.py"):
+        return None
+    return f"python -m monai.bundle {shlex.join(sys.argv[1:])}"
+
+
+def processor() -> str:
+    """Name of the CPU."""
+    information = Path("/proc/cpuinfo")
+    text = information.read_text() if information.is_file() else ""
+    names = re.findall(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def machine(device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Platform, CPU, device, threads and versions, for the results."""
+    on_gpu = torch.device(device).type == "cuda"
+    return {
+        "platform": platform.platform(),
+        "cpu": processor(),
+        "device": torch.cuda.get_device_name(device) if on_gpu else "cpu",
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "monai": monai.__version__,
+    }

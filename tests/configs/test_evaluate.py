@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from bundle.data import read_datalist
+from bundle.networks.baselines import HalfSplit
+from bundle.networks.heads import SigmoidHead
+
+pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
+
+CONFIGS = ("inference.json", "evaluate.yaml")
+PHANTOM_SEED = 1011
+"""Some of its three phantoms overlap."""
+OPTIONS: dict[str, Any] = {
+    "image_size": 64,
+    "phantoms": 3,
+    "phantom_seed": PHANTOM_SEED,
+    "training_joints": 2,
+    "weights": "none",
+    "worst": 2,
+    "measures": ["E1", "E2", "E3"],
+}
+
+
+def options(folder: Path, **more: Any) -> dict[str, Any]:
+    """A tiny run into `folder`/out."""
+    return {**OPTIONS, "output_dir": str(folder / "out"), **more}
+
+
+def report(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def figures(folder: Path, measure: str) -> dict[str, Any]:
+    return report(folder)["measures"][measure]["figures"]
+
+
+def test_real_files_are_measured_per_finger_with_the_worst_shown(bundle: Any, data: Path, tmp_path: Path) -> None:
+    bundle.run("evaluating", *CONFIGS, **options(tmp_path, dataset_dir=str(data)))
+    out = tmp_path / "out"
+    images = pd.read_csv(out / "E1" / "per_image.csv")
+    assert len(images) == 5
+    assert (images["psnr"] > 90.0).all()
+    assert figures(out, "E1")["psnr_lowest"] == pytest.approx(images["psnr"].min())
+    pushed = pd.read_csv(out / "E2" / "per_image.csv")
+    assert pushed.groupby("depth").size().to_dict() == {"deep": 4, "real": 4}
+    for measure in ("E2", "E3"):
+        assert (out / measure / "error_against_overlap.png").is_file()
+        assert len(list((out / "worst" / measure).iterdir())) == 2
+    assert len(list((out / "random").iterdir())) == 2
+    assert "## E3" in (out / "metrics.md").read_text()
+
+
+def test_without_a_data_set_phantoms_are_measured_that_no_training_has_seen(bundle: Any, tmp_path: Path) -> None:
+    workflow = bundle.run("evaluating", *CONFIGS, **options(tmp_path))
+    sets = workflow.parser.get_parsed_content("sets")
+    seeds = [item["seed"] for name in ("test", "training", "phantoms") for item in sets[name].items]
+    assert len(set(seeds)) == len(seeds) == 3 + 2 + 3
+    assert min(seeds) >= PHANTOM_SEED * 1_000_000
+    found = figures(tmp_path / "out", "E3")
+    for region in ("overlap", "bones", "soft"):
+        assert found[f"{region}_rmse"] == pytest.approx(found[f"weight_free_{region}_rmse"], abs=1e-5)
+
+
+def test_a_measure_is_run_by_its_name_from_the_command_line(commands: Any, data: Path, tmp_path: Path) -> None:
+    settings = options(tmp_path, dataset_dir=str(data), measures="E1")
+    result = commands.command("evaluating", *CONFIGS, **settings)
+    assert result.returncode == 0, result.stderr
+    found = report(tmp_path / "out")["measures"]
+    assert list(found) == ["E1"]
+    assert found["E1"]["command"].startswith("python -m monai.bundle run evaluating --config_file ")
+    assert "--measures E1" in found["E1"]["command"]
+    assert found["E1"]["machine"]["torch"] == torch.__version__
+
+
+def test_a_second_run_adds_its_measures_and_repeats_none(bundle: Any, tmp_path: Path) -> None:
+    bundle.run("evaluating", *CONFIGS, **options(tmp_path, measures="E1"))
+    before = report(tmp_path / "out")["measures"]["E1"]
+    bundle.run("evaluating", *CONFIGS, **options(tmp_path, measures=["E1", "E3"]))
+    after = report(tmp_path / "out")["measures"]
+    assert list(after) == ["E1", "E3"]
+    assert after["E1"] == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ({"measures": "E9"}, "expected measures to be some of E1, E2, E3"),
+        ({"layers_dir": "absent"}, "expected a folder of layers, found none: absent"),
+        ({"weights": "absent.pt"}, "expected a file of weights or none, got absent.pt"),
+    ],
+    ids=["measure", "layers", "weights"],
+)
+def test_what_cannot_be_measured_is_refused_in_a_line_and_leaves_no_folder(
+    bundle: Any, tmp_path: Path, wrong: dict[str, Any], expected: str
+) -> None:
+    message = bundle.refusal("evaluating", *CONFIGS, **options(tmp_path, **wrong))
+    assert message.startswith(f"error: {expected}")
+    assert message.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_half_split_is_measured_by_one_option(bundle: Any, tmp_path: Path) -> None:
+    network = {"_target_": f"{HalfSplit.__module__}.{HalfSplit.__name__}"}
+    settings = options(tmp_path, network_def=network, weights="", measures="E3")
+    bundle.run("evaluating", *CONFIGS, **settings)
+    assert report(tmp_path / "out")["settings"]["separator"] == "HalfSplit (no weights)"
+    found = figures(tmp_path / "out", "E3")
+    assert found["soft_rmse"] == pytest.approx(found["weight_free_soft_rmse"], abs=1e-5)
+    assert found["overlap_rmse"] != pytest.approx(found["weight_free_overlap_rmse"], rel=1e-3)
+
+
+def test_a_checkpoint_with_the_paper_s_head_is_measured(bundle: Any, tmp_path: Path) -> None:
+    small = {"backbone_options": {"features": [4] * 6}, "head": {"_target_": f"{SigmoidHead.__module__}.SigmoidHead"}}
+    config = ConfigParser()
+    config.read_config(str(bundle.root / "configs" / "inference.json"))
+    config.update(small)
+    torch.save(config.get_parsed_content("network_def").state_dict(), tmp_path / "lsn.pt")
+    bundle.run("evaluating", *CONFIGS, **options(tmp_path, weights=str(tmp_path / "lsn.pt"), measures="E1", **small))
+    assert figures(tmp_path / "out", "E1")["psnr"] < 40.0
+    assert report(tmp_path / "out")["settings"]["separator"].startswith("lsn.pt (sha256 ")
+
+
+@pytest.mark.parametrize("real", [True, False], ids=["real files", "phantoms"])
+def test_exported_joints_that_another_program_separates_measure_the_same(
+    bundle: Any, data: Path, tmp_path: Path, real: bool
+) -> None:
+    """The shipped inference plays the other program; its layers go through files."""
+    torch.manual_seed(0)
+    backbone = {"backbone_options": {"features": [4] * 6}}
+    config = ConfigParser()
+    config.read_config(str(bundle.root / "configs" / "inference.json"))
+    config.update(backbone)
+    network = config.get_parsed_content("network_def")
+    torch.nn.init.normal_(network.start.weight)
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    given = {"dataset_dir": str(data)} if real else {}
+    trained = {"weights": str(tmp_path / "model.pt"), **backbone}
+
+    bundle.run("exporting", *CONFIGS, **{**options(tmp_path, **given), "output_dir": str(tmp_path / "joints")})
+    names = [item["name"] for item in read_datalist(tmp_path / "joints", "evaluation")]
+    inference = {"dataset_dir": str(tmp_path / "joints"), "datalist": "evaluation", "image_size": 64, **trained}
+    bundle.run("evaluating", "inference.json", output_dir=str(tmp_path / "layers"), **inference)
+    assert {f"{name}_layers.nii.gz" for name in names} <= {path.name for path in (tmp_path / "layers").iterdir()}
+
+    folder = {"layers_dir": str(tmp_path / "layers"), "output_dir": str(tmp_path / "theirs")}
+    bundle.run("evaluating", *CONFIGS, **{**options(tmp_path, **given), **folder})
+    bundle.run("evaluating", *CONFIGS, **{**options(tmp_path, **given), **trained})
+    for measure in ("E1", "E2", "E3"):
+        own, theirs = figures(tmp_path / "out", measure), figures(tmp_path / "theirs", measure)
+        assert list(own) == list(theirs)
+        for name, value in own.items():
+            assert np.allclose(theirs[name], value, rtol=1e-4, atol=1e-7), name
+    assert (
+        figures(tmp_path / "out", "E3")["overlap_rmse"] != figures(tmp_path / "out", "E3")["weight_free_overlap_rmse"]
+    )
+
+
+def test_a_joint_without_layers_ends_the_run_with_the_file_s_name(bundle: Any, tmp_path: Path) -> None:
+    bundle.run("exporting", *CONFIGS, **{**options(tmp_path), "output_dir": str(tmp_path / "joints")})
+    inference = {"dataset_dir": str(tmp_path / "joints"), "datalist": "evaluation", "image_size": 64, "weights": "none"}
+    bundle.run("evaluating", "inference.json", output_dir=str(tmp_path / "layers"), **inference)
+    gone = sorted((tmp_path / "layers").glob("*_layers.nii.gz"))[0]
+    for path in (tmp_path / "layers").glob(f"{gone.name.removesuffix('_layers.nii.gz')}_*"):
+        path.unlink()
+    message = bundle.refusal("evaluating", *CONFIGS, **options(tmp_path, layers_dir=str(tmp_path / "layers")))
+    assert message.startswith("error: expected the layers of ")
+    assert gone.name in message
+    assert message.count("\n") == 1
+    assert not (tmp_path / "out").exists()
