@@ -6,6 +6,8 @@ channel 1 the upper bone (proximal phalanx). They may overlap, and may be soft a
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -76,12 +78,6 @@ def _continue_to_top(mask: Tensor, reach: int) -> Tensor:
     return torch.stack(rows, dim=-2)
 
 
-def _disc(radius: int, like: Tensor) -> Tensor:
-    axis = torch.arange(-radius, radius + 1, device=like.device)
-    squared = axis[:, None] ** 2 + axis[None, :] ** 2
-    return (squared <= radius**2).to(like.dtype)
-
-
 def grow(masks: Tensor, radius: int) -> Tensor:
     """Dilate binary masks by a disc of ``radius`` pixels (0 returns the masks thresholded at 0.5).
 
@@ -89,13 +85,13 @@ def grow(masks: Tensor, radius: int) -> Tensor:
         masks: (B, C, H, W); soft masks are thresholded at 0.5.
         radius: in pixels.
     """
-    binary = (masks > 0.5).to(masks.dtype)
-    if radius == 0:
-        return binary
-    shape = binary.shape
-    flat = binary.reshape(-1, 1, shape[-2], shape[-1])
-    hits = F.conv2d(flat, _disc(radius, masks)[None, None], padding=radius)
-    return (hits > 0.5).to(masks.dtype).reshape(shape)
+    squared = _squared_distance_to(masks > 0.5, max(radius, 1))
+    return (squared <= radius**2).to(masks.dtype)
+
+
+def grown(distance: Tensor, radius: int) -> Tensor:
+    """:func:`grow` of the masks whose :func:`signed_distance` is known up to ``radius`` or farther."""
+    return (distance > 0.5 - math.sqrt(radius**2 + 0.5)).to(distance.dtype)
 
 
 def signed_distance(masks: Tensor, reach: int) -> Tensor:
@@ -106,35 +102,33 @@ def signed_distance(masks: Tensor, reach: int) -> Tensor:
 
     Args:
         masks: (B, C, H, W); soft masks are thresholded at 0.5.
-        reach: largest distance that is told apart, in pixels; the cost grows with its square.
+        reach: largest distance that is told apart, in pixels; the cost grows with it.
     """
-    inside = (masks > 0.5).to(masks.dtype)
-    near_outside = _distance_to(1.0 - inside, reach)
-    near_inside = _distance_to(inside, reach)
-    signed = torch.where(inside > 0.5, near_outside - 0.5, 0.5 - near_inside)
-    return signed.clamp(-float(reach), float(reach))
+    inside = masks > 0.5
+    squared = _squared_distance_to(torch.cat([inside, ~inside], dim=1), reach)
+    nearest = torch.maximum(squared[:, : masks.shape[1]], squared[:, masks.shape[1] :]).to(masks.dtype)
+    distance = nearest.sqrt_().sub_(0.5).clamp_(max=float(reach))
+    return torch.where(inside, distance, -distance)
 
 
-def _distance_to(target: Tensor, reach: int) -> Tensor:
-    """Distance from each pixel to the nearest pixel of a binary target, ``reach + 1`` where there is none near."""
-    shape = target.shape
-    far = float((reach + 1) ** 2)
-    flat = (1.0 - target.reshape(-1, 1, shape[-2], shape[-1])) * far
-    rows = _lower_envelope(flat, reach, vertical=True)
-    squared = _lower_envelope(rows, reach, vertical=False)
-    return squared.clamp(max=far).sqrt().reshape(shape)
+def _squared_distance_to(target: Tensor, reach: int) -> Tensor:
+    """Squared distance to the nearest pixel of a target (B, C, H, W) of booleans, as small integers.
+
+    It is ``(reach + 1)^2`` where there is none as near.
+    """
+    far = (reach + 1) * (reach + 1)
+    kind = torch.int16 if far < 2**14 else torch.int32
+    apart = (~target).to(kind).mul_(far)
+    return _lower_envelope(_lower_envelope(apart, reach, far, vertical=True), reach, far, vertical=False)
 
 
-def _lower_envelope(squared: Tensor, reach: int, vertical: bool) -> Tensor:
+def _lower_envelope(squared: Tensor, reach: int, far: int, vertical: bool) -> Tensor:
     """One separable pass of the squared distance transform: ``min_k f(x + k) + k^2`` for ``|k| <= reach``."""
-    height, width = squared.shape[-2], squared.shape[-1]
-    pad = [0, 0, reach, reach] if vertical else [reach, reach, 0, 0]
-    padded = F.pad(squared, pad, mode="replicate")
+    dim = -2 if vertical else -1
+    size = squared.shape[dim]
+    padded = F.pad(squared, [0, 0, reach, reach] if vertical else [reach, reach, 0, 0], value=float(far))
     best = squared
-    for k in range(-reach, reach + 1):
-        if vertical:
-            shifted = padded[..., reach + k : reach + k + height, :]
-        else:
-            shifted = padded[..., :, reach + k : reach + k + width]
-        best = torch.minimum(best, shifted + float(k * k))
+    for k in range(1, reach + 1):
+        nearer = torch.minimum(padded.narrow(dim, reach - k, size), padded.narrow(dim, reach + k, size))
+        best = torch.minimum(best, nearer.add_(k * k))
     return best
