@@ -31,11 +31,16 @@ from bundle.data.writing import (
 from bundle.errors import InputError
 from bundle.handlers.checkpoints import GeneratorWeights
 from bundle.handlers.logging import separation_row
+from bundle.handlers.quality import JointQuality, quality_label
 from bundle.jsw import joint_space_width, narrowing_grade
 from bundle.metrics import Measured, SeparatedJoints, summarize, to_markdown
+from bundle.metrics.reconstruction import IDENTITY
 from bundle.motion import RigidMotion
 from bundle.provenance import command_line, machine
 from bundle.synthesis import SyntheticJoints, synthesize
+
+QUALITY = "quality.jsonl"
+"""What inference says of each joint besides its layers (:class:`bundle.handlers.quality.JointQuality`)."""
 
 LARGEST_CHANGE = 10.0
 """Changes of the joint space width are below this, in mm: half the public frame."""
@@ -71,16 +76,52 @@ class _Results:
 class LayerWriter(_Results):
     """Inference: ``<name>_layers.nii.gz`` (float32, 3 channels), a PNG of each layer and ``<name>_montage.png``.
 
-    Arguments as in :class:`_Results`.
+    ``quality.jsonl`` has a line for each joint: how sure its split is and whether to trust it.
+
+    Args:
+        output_dir: as in :class:`_Results`.
+        settings: as in :class:`_Results`.
+        weights: as in :class:`_Results`.
+        quality: judges the joints; without it there is no ``quality.jsonl``.
     """
 
-    def write(self, joint: Mapping[str, Any], layers: Tensor) -> None:
-        """Write one joint with its layers (3, H, W)."""
+    def __init__(
+        self,
+        output_dir: str,
+        settings: Mapping[str, Any],
+        weights: GeneratorWeights,
+        quality: JointQuality | None = None,
+    ) -> None:
+        super().__init__(output_dir, settings, weights)
+        self.quality = quality
+
+    def attach(self, engine: Engine) -> None:
+        """Begin a new ``quality.jsonl`` when the engine starts."""
+        if self.quality is not None:
+            path = self.output_dir / QUALITY
+            engine.add_event_handler(Events.STARTED, lambda _: write_bytes(path, b""))
+        super().attach(engine)
+
+    def __call__(self, engine: Any) -> None:
+        """Judge and write the joints of a batch."""
+        for row, (joint, output) in enumerate(zip(engine.state.batch, engine.state.output, strict=True)):
+            self.write(joint, output["pred"].detach().cpu(), self._judge(joint, row))
+
+    def _judge(self, joint: Mapping[str, Any], row: int) -> str:
+        """Note the quality of a joint; its label."""
+        if self.quality is None:
+            return str(joint["name"])
+        line = self.quality(joint, row)
+        append_line(self.output_dir / QUALITY, json.dumps(line))
+        return quality_label(line)
+
+    def write(self, joint: Mapping[str, Any], layers: Tensor, label: str = "") -> None:
+        """Write one joint with its layers (3, H, W) and the label of its montage."""
         name, spacing = str(joint["name"]), float(joint["spacing"])
         write_layers(self.output_dir / f"{name}_layers.nii.gz", layers, spacing)
         write_layer_images(self.output_dir, name, layers)
         row = separation_row(joint["image"], layers, spacing)
-        montage([row], TITLES, self.output_dir / f"{name}_montage.png", [name])
+        montage([row], TITLES, self.output_dir / f"{name}_montage.png", [label or name])
 
 
 def joint_space_changes(
@@ -299,18 +340,36 @@ class EvaluationReport:
 
 
 def _fingers(images: pd.DataFrame) -> pd.DataFrame:
-    """Means of all numbers per finger and overall (:func:`bundle.metrics.summarize`)."""
-    numbers = images.select_dtypes("number")
-    return summarize({name: column.to_numpy() for name, column in numbers.items()}, images["finger"].tolist())
+    """Means of all measured (float) columns per finger and overall (:func:`bundle.metrics.summarize`).
+
+    Where a column of text besides the joint's identity tells kinds of rows apart (a depth, a trial), each kind has its
+    own metrics.
+    """
+    kinds = [column for column in images.select_dtypes("object") if column not in IDENTITY]
+    numbers = list(images.select_dtypes("floating"))
+    wide = images.groupby([*IDENTITY, *kinds], sort=False)[numbers].mean().unstack(kinds)
+    named = {" ".join(map(str, [*key[1:], key[0]] if kinds else [key])): wide[key].to_numpy() for key in wide}
+    return summarize(named, wide.index.get_level_values("finger").tolist())
 
 
 def _tables(name: str, entry: Mapping[str, Any]) -> str:
     """A measure's part of ``metrics.md``."""
     sizes = [f"{key}: {size['images']} images of {size['joints']} joints" for key, size in entry["data"].items()]
-    rows = "".join(f"| {key} | {shown_figure(value)} |\n" for key, value in entry["figures"].items())
+    rows = "".join(f"| {key} | {shown_figure(value)} |\n" for key, value in flat_figures(entry["figures"]).items())
     fingers = pd.DataFrame(entry["fingers"]).astype({"mean": float, "std": float})
     table = f"\n{to_markdown(fingers)}" if len(fingers) else ""
     return f"## {name}\n\n{', '.join(sizes)}\n\n| figure | value |\n| --- | ---: |\n{rows}{table}"
+
+
+def flat_figures(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures by name; those in groups by ``<group> <name>``. Settings among them are left out."""
+    flat: dict[str, Any] = {}
+    for name, value in figures.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name} {key}": part for key, part in flat_figures(value).items() if name != "settings"}
+        else:
+            flat[name] = value
+    return flat
 
 
 def shown_figure(value: Any, digits: int = 4) -> str:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from bundle.data import phantom_items
 from bundle.errors import InputError
 from bundle.handlers import EvaluationReport, GeneratorWeights, LayerWriter, SyntheticJointWriter
-from bundle.handlers.results import joint_space_changes, shown_figure
+from bundle.handlers.results import flat_figures, joint_space_changes, shown_figure
 from bundle.harmonic import separate
 from bundle.jsw import joint_space_width
 from bundle.metrics import Measured, SeparatedJoints
@@ -262,6 +262,15 @@ def test_an_evaluation_is_reported_per_measure_per_image_and_per_finger(
     assert lines[-1] == "| overall | 3 | 1 ± 1 |"
 
 
+def test_kinds_of_an_image_have_means_of_their_own(tmp_path: Path, separated: SeparatedJoints) -> None:
+    result = measured(separated)
+    rows = pd.concat([result.per_image.assign(depth="deep"), result.per_image.assign(depth="real", value=5.0)])
+    opened(tmp_path).add("E9", Measured({}, rows), {}, {"test": separated}, 1.0)
+    table = pd.DataFrame(json.loads((tmp_path / "metrics.json").read_text())["measures"]["E9"]["fingers"])
+    overall = table[table["finger"] == "overall"].set_index("metric")["mean"]
+    assert overall.to_dict() == {"deep value": 1.0, "real value": 5.0}
+
+
 def test_plots_and_the_worst_joints_in_their_order_are_shown(tmp_path: Path, separated: SeparatedJoints) -> None:
     opened(tmp_path).add("E9", measured(separated), {}, {"test": separated}, 1.0)
     with Image.open(tmp_path / "E9" / "curve.png") as picture:
@@ -295,6 +304,11 @@ def test_the_folder_of_another_evaluation_is_refused(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text("{")
     with pytest.raises(InputError, match="expected the figures of an evaluation, got a file that is damaged"):
         opened(tmp_path)
+
+
+def test_groups_of_figures_are_flat_in_the_table_and_settings_are_left_out() -> None:
+    given = {"mae": 0.1, "by_finger": {"thumb": {"mae": 0.2}}, "settings": {"seed": 0}}
+    assert flat_figures(given) == {"mae": 0.1, "by_finger thumb mae": 0.2}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,287 @@
+"""Write docs/results.md from the metrics.json of evaluations, a row a method, and keep these files beside it.
+
+    python scripts/write_results.py "Weight-free=outputs/weight_free" "Ours=outputs/evaluate"
+
+A path is the output folder of an evaluation, or a file that was kept before: run on docs/results/*.json it writes the
+same document. Absolute paths lose their folders in the files that are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from bundle.data.writing import write_bytes  # noqa: E402
+from bundle.errors import InputError, report_plainly  # noqa: E402
+from bundle.handlers.results import flat_figures, shown_figure  # noqa: E402
+
+OUTPUT = ROOT / "docs" / "results.md"
+ABSENT = "-"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: a figure of a measure, with its goal and what the papers have."""
+
+    measure: str
+    figure: str
+    title: str
+    goal: str = ABSENT
+    paper: str = ABSENT
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row: its label, its file of figures, and what is in it."""
+
+    label: str
+    file: str
+    report: Mapping[str, Any]
+
+    def cell(self, column: Column) -> str:
+        """A figure with its interval."""
+        entry = self.report["measures"].get(column.measure)
+        if entry is None:
+            return ABSENT
+        figures = flat_figures(entry["figures"])
+        shown = shown_figure(figures.get(column.figure), 3)
+        interval = figures.get(f"{column.figure}_interval")
+        return f"{shown} ({shown_figure(interval, 3)})" if interval and shown != "not defined" else shown
+
+
+MAIN = (
+    Column("E1", "psnr_lowest", "E1 lowest PSNR (dB)", "> 90"),
+    Column("E2", "deep_overlap_rmse", "E2 bones in the overlap", "<= 0.030"),
+    Column("E2", "deep_soft_rmse", "E2 soft tissue", "<= 0.010"),
+    Column("E3", "bones_rmse", "E3 bones", "half of weight-free"),
+    Column("E3", "soft_rmse", "E3 soft tissue", "half of weight-free"),
+    Column("E4", "above_shape", "E4 AUC above shape", "<= 0.02"),
+    Column("E5", "accuracy_0.5mm", "E5 accuracy", "<= 0.60", "0.708 (five readers)"),
+    Column("E6", "mae", "E6 MAE (mm)", "<= 0.03"),
+    Column("E6_phantoms", "mae", "E6 MAE, phantoms (mm)", "<= 0.02"),
+)
+"""One figure or two of each measure; the goals are the project's."""
+
+DETAILS: Mapping[str, tuple[str, tuple[Column, ...]]] = {
+    "E1": (
+        "Reconstruction of the radiograph by the layers, in the visible region. PSNR is capped at 120 dB. The authors' "
+        'code calls "FID" what is here under its true name: the Frechet distance of two Gaussians fitted to the rows '
+        "of pixels of ONE image. It knows no Inception network and is no FID.",
+        (
+            Column("E1", "mse", "MSE", paper="2.19e-4"),
+            Column("E1", "ssim", "SSIM", paper="0.9502"),
+            Column("E1", "psnr", "PSNR (dB)", "> 90 for every image", "36.66"),
+            Column("E1", "psnr_lowest", "lowest PSNR (dB)", "> 90"),
+            Column("E1", "pixel_row_frechet_distance", "pixel-row Frechet distance (no FID)"),
+        ),
+    ),
+    "E2": (
+        "RMSE of the layers on test joints without overlap, pushed into each other with a fixed seed; the truth is the "
+        'weight-free separation before the push. "Deep": as in training; "real": as far as the joints of the test list '
+        "that overlap do.",
+        (
+            Column("E2", "deep_overlap_rmse", "bones in the overlap, deep", "<= 0.030"),
+            Column("E2", "deep_bones_rmse", "whole bones, deep"),
+            Column("E2", "deep_soft_rmse", "soft tissue, deep", "<= 0.010"),
+            Column("E2", "real_overlap_rmse", "bones in the overlap, real"),
+            Column("E2", "real_bones_rmse", "whole bones, real"),
+            Column("E2", "real_soft_rmse", "soft tissue, real"),
+        ),
+    ),
+    "E3": (
+        "RMSE of the layers on phantoms, whose layers nobody's separator made.",
+        (
+            Column("E3", "overlap_rmse", "bones in the overlap"),
+            Column("E3", "bones_rmse", "whole bones", "half of weight-free"),
+            Column("E3", "soft_rmse", "soft tissue", "half of weight-free"),
+        ),
+    ),
+    "E4": (
+        "A fresh segmenter looks for the bones in soft-tissue layers; area under the ROC in a band around their "
+        "outline, beside predictors that know only where bones usually are (shape) or the finger's outline.",
+        (
+            Column("E4", "auc_soft", "AUC"),
+            Column("E4", "auc_shape", "AUC of shape alone"),
+            Column("E4", "above_shape", "above shape", "<= 0.02"),
+            Column("E4", "above_outline", "above outline"),
+        ),
+    ),
+    "E5": (
+        "A fresh classifier tells real from synthetic radiographs of other joints; 0.5 = it cannot. The floors are "
+        "real against real, and real against synthetic without motion.",
+        (
+            Column("E5", "accuracy_0.5mm", "accuracy, bones moved by up to 0.5 mm", "<= 0.60", "0.708 (five readers)"),
+            Column("E5", "accuracy_0.5mm_separate", "joints without overlap"),
+            Column("E5", "accuracy_0.5mm_overlapping", "joints with overlap"),
+            Column("E5", "accuracy_1mm", "up to 1 mm"),
+            Column("E5", "accuracy_0.5mm_full_size", "0.5 mm, in the frames' own pixels"),
+            Column("E5", "accuracy_real", "floor: real"),
+            Column("E5", "accuracy_still", "floor: no motion"),
+        ),
+    ),
+    "E6": (
+        "Asked change of JSW against the change that image registration finds in real joints, in mm.",
+        (
+            Column("E6", "bias", "bias", "<= 0.01"),
+            Column("E6", "limits", "95 % limits of agreement"),
+            Column("E6", "mae", "MAE", "<= 0.03"),
+            Column("E6", "failures", "bone not found"),
+        ),
+    ),
+    "E6_phantoms": (
+        "The same on phantoms.",
+        (
+            Column("E6_phantoms", "bias", "bias"),
+            Column("E6_phantoms", "limits", "95 % limits of agreement"),
+            Column("E6_phantoms", "mae", "MAE", "<= 0.02"),
+            Column("E6_phantoms", "failures", "bone not found"),
+        ),
+    ),
+}
+"""Of each measure what it is, and its columns; the papers' figures are those of Table 1 of LSN, overall."""
+
+
+def read_method(given: str) -> Method:
+    """A method from ``LABEL=PATH``.
+
+    Raises:
+        InputError: it has another form, or there are no figures at that path.
+    """
+    label, _, path = given.partition("=")
+    source = Path(path) / "metrics.json" if Path(path).is_dir() else Path(path)
+    try:
+        report = json.loads(source.read_bytes())
+        sizes = {name: entry["figures"] for name, entry in report["measures"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        msg = f"expected LABEL=PATH with the metrics.json of an evaluation, got {given!r} ({error}): run an evaluation"
+        raise InputError(msg) from error
+    if not label or not path or not sizes:
+        msg = f"expected LABEL=PATH with the metrics.json of an evaluation that is not empty, got {given!r}"
+        raise InputError(msg)
+    return Method(label, f"{re.sub(r'[^a-z0-9]+', '_', label.lower()).strip('_')}.json", without_folders(report))
+
+
+def check_same_images(methods: Sequence[Method]) -> None:
+    """Refuse rows that were measured on different images.
+
+    Raises:
+        InputError: the evaluations differ in another setting than what separates.
+    """
+    first, *others = [
+        {key: value for key, value in method.report["settings"].items() if key != "separator"} for method in methods
+    ]
+    for method, settings in zip(methods[1:], others, strict=True):
+        different = sorted(key for key in first.keys() | settings.keys() if first.get(key) != settings.get(key))
+        if different:
+            msg = (
+                f"expected evaluations of the same images, got {method.label} with another {', '.join(different)} than "
+                f"{methods[0].label}: evaluate both with the same options"
+            )
+            raise InputError(msg)
+
+
+def without_folders(value: Any) -> Any:
+    """The same report with absolute paths cut to their last part; where a machine keeps its files is its own matter."""
+    if isinstance(value, str):
+        return re.sub(r"(?<![\w.~/:-])(?:/[\w.+~-]+)+/([\w.+~-]+)/?", r"\1", value)
+    if isinstance(value, list):
+        return [without_folders(part) for part in value]
+    if isinstance(value, dict):
+        return {key: without_folders(part) for key, part in value.items()}
+    return value
+
+
+def table(columns: Sequence[Column], methods: Sequence[Method]) -> str:
+    """A row a method, and where there are some the goals and the papers' figures."""
+    rows = [[method.label, *(method.cell(column) for column in columns)] for method in methods]
+    extra: dict[str, Callable[[Column], str]] = {
+        "*LSN as published*": lambda column: column.paper,
+        "*to reach*": lambda column: column.goal,
+    }
+    for label, of in extra.items():
+        if any(of(column) != ABSENT for column in columns):
+            rows.append([label, *map(of, columns)])
+    head = [["method", *(column.title for column in columns)], ["---", *["---:"] * len(columns)]]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [*head, *rows])
+
+
+def provenance(method: Method) -> str:
+    """Separator, data, seed, machine and commands of a method."""
+    settings, entries = method.report["settings"], method.report["measures"]
+    commands = dict.fromkeys(entry["command"] or "not started by a command" for entry in entries.values())
+    machines = dict.fromkeys(
+        f"{entry['machine']['cpu']}, {entry['machine']['device']}, {entry['machine']['threads']} threads, "
+        f"torch {entry['machine']['torch']}"
+        for entry in entries.values()
+    )
+    sizes = {name: size for entry in entries.values() for name, size in entry["data"].items()}
+    data = ", ".join(f"{name} {size['images']} images of {size['joints']} joints" for name, size in sizes.items())
+    listed = settings["datalist"] if settings["dataset_dir"] else "phantoms"
+    seconds = sum(entry["seconds"] for entry in entries.values())
+    return "\n".join(
+        [
+            f"### {method.label}",
+            "",
+            f"- separator: {settings['separator']}",
+            f"- data: {listed}; {data}; seed {settings['seed']}",
+            f"- machine: {'; '.join(machines)}; the measures took {seconds / 60:.0f} minutes",
+            f"- figures: [results/{method.file}](results/{method.file})",
+            "",
+            "```bash",
+            *commands,
+            "```",
+        ]
+    )
+
+
+def document(methods: Sequence[Method], command: str) -> str:
+    """The whole document."""
+    measured = [name for name in DETAILS if any(name in method.report["measures"] for method in methods)]
+    details = [f"## {name}\n\n{DETAILS[name][0]}\n\n{table(DETAILS[name][1], methods)}" for name in measured]
+    parts = [
+        "# Results",
+        f"Written by `{command}`; not to be edited.",
+        "A row a method; brackets are 95 % bootstrap intervals over joints. Errors are in intensity, 0 to 1. All "
+        "methods see the same images. What the measures are is said below, their goals are the project's own. The "
+        'figures "as published" are of the authors\' test set, which this one is a part of.',
+        table(MAIN, methods),
+        *details,
+        "## Pictures\n\nThe radiographs carry no licence and are not shown here. The commands below write montages of "
+        "the worst joints of each measure (`worst/`), of random test joints (`random/`) and the plots (ROC, "
+        "Bland-Altman, error against overlap) into their output folder.",
+        "## How each row was made\n\n`Data` is the folder of the public data set.",
+        *(provenance(method) for method in methods),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the command line and write."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("methods", nargs="+", metavar="LABEL=PATH", help="a row, in this order")
+    options.add_argument("--output", type=Path, default=OUTPUT)
+    chosen = options.parse_args(arguments)
+    report_plainly()
+    methods = [read_method(given) for given in chosen.methods]
+    check_same_images(methods)
+    kept = chosen.output.parent / "results"
+    kept.mkdir(parents=True, exist_ok=True)
+    for method in methods:
+        write_bytes(kept / method.file, f"{json.dumps(method.report, indent=1)}\n".encode())
+    again = [f"{method.label}=docs/results/{method.file}" for method in methods]
+    command = shlex.join(["python", "scripts/write_results.py", *again])
+    write_bytes(chosen.output, document(methods, command).encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bundle.errors import InputError
+from scripts import write_results
+from scripts.write_results import Column, Method, table, without_folders
+
+MACHINE = {"cpu": "A CPU", "device": "cpu", "threads": 1, "torch": "2.0"}
+
+
+def evaluation(folder: Path, name: str, seed: int = 0, **figures: dict[str, Any]) -> Path:
+    """The output folder of an evaluation with these figures by measure."""
+    made = {
+        "seconds": 60.0,
+        "command": f"python -m monai.bundle run --output_dir /a/machine/{name}",
+        "machine": MACHINE,
+    }
+    data = {"test": {"images": 191, "joints": 40}}
+    measures = {key: {"settings": {}, "data": data, "figures": value, **made} for key, value in figures.items()}
+    settings = {"dataset_dir": "/home/me/Data", "datalist": "LS_K1_all_test", "seed": seed, "separator": name}
+    (folder / name).mkdir()
+    (folder / name / "metrics.json").write_text(json.dumps({"settings": settings, "measures": measures}))
+    return folder / name
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> list[str]:
+    one = evaluation(tmp_path, "one", E1={"psnr": 120.0, "psnr_interval": [119.0, 120.0], "psnr_lowest": 95.5})
+    two = evaluation(
+        tmp_path, "two", E1={"psnr": 36.0, "psnr_lowest": 30.0, "mse": None}, E5={"accuracy_0.5mm": 0.71875}
+    )
+    return [f"Weight-free={one}", f"LSN (rival)={two}", "--output", str(tmp_path / "docs" / "results.md")]
+
+
+def rows(document: str, title: str) -> list[list[str]]:
+    """Cells of the table below a heading; of the first table for an empty one."""
+    part = document.split(f"## {title}\n")[1] if title else document
+    lines = part[part.index("| method") :].split("\n\n")[0].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_a_row_a_method_and_a_column_a_measure(arguments: list[str], tmp_path: Path) -> None:
+    write_results.main(arguments)
+    document = (tmp_path / "docs" / "results.md").read_text()
+    head, _, first, second, published, goal = rows(document, "")
+    columns = {title: index for index, title in enumerate(head)}
+    assert [row[0] for row in (first, second)] == ["Weight-free", "LSN (rival)"]
+    assert first[columns["E1 lowest PSNR (dB)"]] == "95.5"
+    assert first[columns["E5 accuracy"]] == "-"
+    assert second[columns["E5 accuracy"]] == "0.719"
+    assert published[columns["E5 accuracy"]] == "0.708 (five readers)"
+    assert goal[columns["E2 bones in the overlap"]] == "<= 0.030"
+
+
+def test_intervals_and_the_papers_figures_stand_beside(arguments: list[str], tmp_path: Path) -> None:
+    write_results.main(arguments)
+    document = (tmp_path / "docs" / "results.md").read_text()
+    head, _, first, second, published, _ = rows(document, "E1")
+    psnr, mse = head.index("PSNR (dB)"), head.index("MSE")
+    assert first[psnr] == "120 (119 to 120)"
+    assert second[mse] == "not defined"
+    assert published[1:4] == ["2.19e-4", "0.9502", "36.66"]
+    assert "is no FID" in document
+    assert "## E5" in document
+    assert "## E6" not in document
+
+
+def test_each_row_says_how_it_was_made_without_a_machine_s_folders(arguments: list[str], tmp_path: Path) -> None:
+    write_results.main(arguments)
+    document = (tmp_path / "docs" / "results.md").read_text()
+    assert "python -m monai.bundle run --output_dir two" in document
+    assert "- data: LS_K1_all_test; test 191 images of 40 joints; seed 0" in document
+    kept = (tmp_path / "docs" / "results" / "lsn_rival.json").read_text()
+    for text in (document, kept):
+        assert "/home" not in text
+        assert "/a/machine" not in text
+
+
+def test_the_kept_files_make_the_same_document(arguments: list[str], tmp_path: Path) -> None:
+    write_results.main(arguments)
+    before = (tmp_path / "docs" / "results.md").read_text()
+    kept = tmp_path / "docs" / "results"
+    again = [f"Weight-free={kept / 'weight_free.json'}", f"LSN (rival)={kept / 'lsn_rival.json'}", *arguments[2:]]
+    write_results.main(again)
+    assert (tmp_path / "docs" / "results.md").read_text() == before
+
+
+def test_rows_on_different_images_are_refused(tmp_path: Path) -> None:
+    one, two = (evaluation(tmp_path, name, seed, E1={"psnr": 1.0}) for name, seed in (("one", 0), ("two", 1)))
+    with pytest.raises(InputError, match="expected evaluations of the same images, got B with another seed than A"):
+        write_results.main([f"A={one}", f"B={two}", "--output", str(tmp_path / "results.md")])
+    assert not (tmp_path / "results.md").exists()
+
+
+@pytest.mark.parametrize("given", ["A", "A=", "=x", "A=absent"])
+def test_what_holds_no_figures_is_refused(tmp_path: Path, given: str) -> None:
+    with pytest.raises(InputError, match="expected LABEL=PATH with the metrics"):
+        write_results.main([given.replace("absent", str(tmp_path / "absent")), "--output", str(tmp_path / "r.md")])
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("--dataset_dir /work/a/Data --measures E1", "--dataset_dir Data --measures E1"),
+        ("'/tmp/x/model.pt'", "'model.pt'"),
+        ("outputs/evaluate and configs/a.json", "outputs/evaluate and configs/a.json"),
+        ("https://example.org/a/b", "https://example.org/a/b"),
+        ("Linux-6.1 x86_64 / 2", "Linux-6.1 x86_64 / 2"),
+    ],
+)
+def test_only_absolute_paths_lose_their_folders(given: str, expected: str) -> None:
+    assert without_folders({"a": [given, 1]}) == {"a": [expected, 1]}
+
+
+def test_a_table_without_goals_has_only_its_methods() -> None:
+    column = Column("E9", "figure", "title")
+    report = {"measures": {"E9": {"figures": {"group": {}, "figure": 0.00012345}}}}
+    assert table([column], [Method("A", "a.json", report)]).splitlines()[2:] == ["| A | 0.000123 |"]
