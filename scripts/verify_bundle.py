@@ -182,6 +182,46 @@ def check_schema(root: Path) -> str:
     return named
 
 
+def weights_sha256(root: Path) -> dict[str, str]:
+    """SHA-256 of the weights that are here, by file name."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted((root / "models").glob("*.pt"))}
+
+
+def check_weights(root: Path) -> str:
+    """The checksums of the weights are those of the metadata, by which inference knows a damaged file."""
+    stated = {name: entry.get("sha256") for name, entry in metadata(root).get("weights", {}).items()}
+    found = weights_sha256(root)
+    remedy = (
+        f"restore the file, or state a new one's checksum by python scripts/{Path(__file__).name} --state_checksums"
+    )
+    defects = [
+        f"models/{name} has the sha256 {found[name]}, metadata.json states {stated.get(name)}: {remedy}"
+        for name in found
+        if found[name] != stated.get(name)
+    ]
+    refuse(defects + calibration_defects(root, found))
+    return ", ".join(f"{name} {sha256[:12]}" for name, sha256 in found.items())
+
+
+def calibration_defects(root: Path, found: dict[str, str]) -> list[str]:
+    """Whether the expected errors that the bundle ships are those of its weights."""
+    path = root / "models" / "uncertainty.json"
+    if not path.is_file():
+        return []
+    separator = json.loads(path.read_text(encoding="utf-8")).get("separator", "")
+    expected = [f"{name} (sha256 {sha256[:12]})" for name, sha256 in found.items()]
+    remedy = "calibrate anew by configs/calibrate.yaml"
+    return [] if separator in expected else [f"models/uncertainty.json is of {separator}, not of {expected}: {remedy}"]
+
+
+def state_checksums(root: Path) -> None:
+    """Write the checksums of the weights that are here into the metadata."""
+    described = metadata(root)
+    described["weights"] = {name: {"sha256": sha256} for name, sha256 in weights_sha256(root).items()}
+    text = json.dumps(described, indent=4, ensure_ascii=False) + "\n"
+    (root / "configs" / "metadata.json").write_text(text, encoding="utf-8")
+
+
 def check_version(root: Path) -> str:
     """The bundle's version has an entry in its changelog."""
     version, changelog = metadata(root).get("version"), metadata(root).get("changelog", {})
@@ -478,6 +518,7 @@ def checks(root: Path) -> list[Check]:
         ("large files", partial(check_large_files, root)),
         ("documents", partial(check_documents, root)),
         ("metadata by the schema", partial(check_schema, root)),
+        ("checksums of the weights", partial(check_weights, root)),
         ("version in the changelog", partial(check_version, root)),
         ("pins of metadata and requirements", partial(check_requirements, root)),
         ("imports are pinned", partial(check_imports, root)),
@@ -531,8 +572,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Check a MONAI bundle offline, as the model zoo does.")
     parser.add_argument("root", nargs="?", type=Path, default=Path(__file__).parents[1], help="folder of the bundle")
     parser.add_argument("--verbose", action="store_true", help="show tracebacks and what MONAI printed")
+    parser.add_argument(
+        "--state_checksums", action="store_true", help="first write the checksums of models/*.pt into the metadata"
+    )
     arguments = parser.parse_args()
     root = arguments.root.resolve()
+    if arguments.state_checksums:
+        state_checksums(root)
     sys.path.insert(0, str(root))
     logging.disable(logging.WARNING)
     failures = verify(root, arguments.verbose)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -371,3 +373,47 @@ def test_weights_that_do_not_fit_are_refused_by_name(tmp_path: Path, content: by
         InputError, match=rf"expected the weights of this generator, got {path} \(.*{reason}.*--weights"
     ):
         started(GeneratorWeights(str(path), nn.Linear(2, 1)))
+
+
+def weights_file(folder: Path) -> str:
+    torch.save(nn.Linear(2, 1).state_dict(), folder / "model.pt")
+    return str(folder / "model.pt")
+
+
+def metadata_file(folder: Path, **weights: Any) -> str:
+    (folder / "metadata.json").write_text(json.dumps({"weights": weights}))
+    return str(folder / "metadata.json")
+
+
+def test_shipped_weights_must_have_the_stated_checksum(tmp_path: Path) -> None:
+    path = weights_file(tmp_path)
+    content = Path(path).read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    metadata = metadata_file(tmp_path, **{"model.pt": {"sha256": found.upper()}})
+    started(GeneratorWeights(path, nn.Linear(2, 1), metadata=metadata))
+    for damaged in (content[:-100], content[:200] + bytes([content[200] ^ 1]) + content[201:], b""):
+        Path(path).write_bytes(damaged)
+        with pytest.raises(InputError, match=rf"expected the shipped weights \(sha256 {found[:12]}\), got {path} of"):
+            started(GeneratorWeights(path, nn.Linear(2, 1), metadata=metadata))
+
+
+def test_chosen_weights_and_weights_without_a_stated_checksum_are_not_compared(tmp_path: Path) -> None:
+    path, wrong = weights_file(tmp_path), metadata_file(tmp_path, **{"model.pt": {"sha256": "0" * 64}})
+    started(GeneratorWeights("absent.pt", nn.Linear(2, 1), chosen=path, metadata=wrong))
+    started(GeneratorWeights(path, nn.Linear(2, 1), metadata=metadata_file(tmp_path)))
+
+
+@pytest.mark.parametrize("chosen", [False, True])
+def test_a_pointer_of_git_lfs_is_named_as_such(tmp_path: Path, chosen: bool) -> None:
+    path = tmp_path / "model.pt"
+    path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 1504941\n")
+    weights = GeneratorWeights("no.pt" if chosen else str(path), nn.Linear(2, 1), chosen=str(path) if chosen else "")
+    with pytest.raises(InputError, match=rf"got a pointer of Git LFS: {path}: .*git lfs pull"):
+        started(weights)
+
+
+def test_metadata_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path, metadata = weights_file(tmp_path), metadata_file(tmp_path)
+    Path(metadata).write_text("[1]")
+    with pytest.raises(InputError, match=rf"expected the bundle's metadata as a JSON object, got {metadata}"):
+        GeneratorWeights(path, nn.Linear(2, 1), metadata=metadata)

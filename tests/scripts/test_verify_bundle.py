@@ -126,6 +126,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     network = BasicUNet(2, 3, 3, FEATURES, upsample="nontrainable")
     torch.save(network.state_dict(), root / "models" / "model.pt")
+    verify_bundle.state_checksums(root)
     return root
 
 
@@ -196,6 +197,13 @@ def large(root: Path) -> None:
         file.truncate(verify_bundle.LARGE + 1)
 
 
+def damage(root: Path) -> None:
+    path = root / "models" / "model.pt"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
 def save_weights(weights: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
     def save(root: Path) -> None:
         path = root / "models" / "model.pt"
@@ -206,6 +214,7 @@ def save_weights(weights: Callable[[dict[str, Any]], Any]) -> Callable[[Path], N
 
 FILES, LARGE, DOCUMENTS = "necessary and preferred files", "large files", "documents"
 SCHEMA, VERSION = "metadata by the schema", "version in the changelog"
+WEIGHTS = "checksums of the weights"
 PINS, IMPORTS = "pins of metadata and requirements", "imports are pinned"
 SHAPES, EXPORT = "network takes and gives what it says", "TorchScript export"
 OVERLAY, COMMANDS = "train.yaml + slow.yaml", "commands in documents and configs"
@@ -234,6 +243,13 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
         describe(schema="https://example.org/meta_schema_20220324.json"),
         SCHEMA,
         "meta_schema_20240725",
+    ),
+    "damaged weights": (damage, WEIGHTS, "--state_checksums"),
+    "weights without a checksum": (undescribe("weights"), WEIGHTS, "metadata.json states None"),
+    "expected errors of other weights": (
+        put("models/uncertainty.json", '{"separator": "model.pt (sha256 0123456789ab)"}'),
+        WEIGHTS,
+        "calibrate anew by configs/calibrate.yaml",
     ),
     "version without a change": (describe(version="9.9.9"), VERSION, "9.9.9"),
     "metadata pins another version": (describe(numpy_version="1.26.4"), PINS, "numpy: 1.26.4 in metadata.json, 2.2.6"),
