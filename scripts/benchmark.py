@@ -1,7 +1,8 @@
 """Measure the speed of synthesis, separation, inference and training in one run, on phantoms, as a Markdown table.
 
 Everything works on batches that are in the device's memory already. The weight-free separator is the reference of the
-ratios. A training step is one of stage 2, with all three networks, without the making of its batch.
+ratios. A training step is one of stage 2, with all three networks, without the making of its batch. What the default
+network promises, its speed beside the paper's and the memory of one image, stands in words below the table.
 
     python scripts/benchmark.py --output docs/benchmark.md
 """
@@ -9,14 +10,17 @@ ratios. A training step is one of stage 2, with all three networks, without the 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import platform
 import re
+import resource
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from statistics import median
@@ -52,6 +56,7 @@ EXTENT = 256 * SPACING
 LARGEST_CHANGE = 1.0
 """Synthesis changes the JSW by at most so many mm."""
 REFERENCE = "separator"
+MEMORY = "memory"
 INFERENCE = (ROOT / "configs" / "inference.json",)
 TRAINING = (ROOT / "configs" / "train.yaml",)
 PAPER = (*TRAINING, ROOT / "configs" / "lsn_paper.yaml")
@@ -72,7 +77,7 @@ class Settings:
         inference: configuration files of the default network.
         training: configuration files of its training.
         paper: configuration files of the paper's network and its training.
-        skip: names in :data:`SUBJECTS` that are left out.
+        skip: names in :data:`SUBJECTS`, or ``memory``, that are left out.
     """
 
     device: torch.device
@@ -289,16 +294,43 @@ SUBJECTS: dict[str, Callable[[Settings], Figure]] = {
 """What is measured, in this order. The names are those of ``--skip``."""
 
 
-def measure(settings: Settings) -> list[Figure]:
-    """Measure every subject that is not skipped, the reference first."""
+def measure(settings: Settings) -> dict[str, Figure]:
+    """Measure every subject that is not skipped, by name, the reference first."""
     torch.set_num_threads(settings.threads)
-    figures = []
+    figures = {}
     for name, subject in SUBJECTS.items():
         if name not in settings.skip:
             print(f"measuring {name} ...", file=sys.stderr, flush=True)
             set_determinism(settings.seed)
-            figures.append(subject(settings))
+            figures[name] = subject(settings)
     return figures
+
+
+def peak_memory(settings: Settings) -> float | None:
+    """Most memory in MB that inference on one image takes, in a process that does nothing else; None if skipped."""
+    if MEMORY in settings.skip:
+        return None
+    print(f"measuring {MEMORY} ...", file=sys.stderr, flush=True)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+        return fresh.submit(inference_memory, replace(settings, batch_size=1)).result()
+
+
+def inference_memory(settings: Settings) -> float:
+    """Separate a batch by the default network; the most memory in MB that this process has ever held."""
+    torch.set_num_threads(settings.threads)
+    network = built(configuration(settings.inference, settings), "network_def", settings.inference)
+    with eval_mode(network.to(settings.device)):
+        network(joints(image_batch(settings), settings)["image"])
+    return most_held() / 1e6
+
+
+def most_held() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # getrusage would count the memory of the parent that it was forked from, too
+        return 1024 * int(re.findall(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE)[0])
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return held if sys.platform == "darwin" else 1024 * held
 
 
 # ---- the report ----------------------------------------------------------------------------------------------------
@@ -330,8 +362,20 @@ def processor(device: torch.device) -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def report(figures: Sequence[Figure], settings: Settings, command: str) -> str:
-    """The Markdown document: what was run and where, the table, how to read it."""
+def promises(figures: Mapping[str, Figure], memory: float | None) -> str:
+    """What the default network promises, as a Markdown list of what was measured for it."""
+    lines = []
+    if {"inference", "paper_inference"} <= figures.keys():
+        ratio = significant(figures["inference"].speed / figures["paper_inference"].speed)
+        lines.append(f"- separation by the default network: {ratio} times the images a second of the paper's network")
+    if memory is not None:
+        shown = f"{significant(memory)} MB"
+        lines.append(f"- memory of inference on one image, at most: {shown}, Python and its libraries included")
+    return "\n".join(lines)
+
+
+def report(figures: Mapping[str, Figure], memory: float | None, settings: Settings, command: str) -> str:
+    """The Markdown document: what was run and where, the table, what the default network promises, how to read it."""
     size, device = settings.size, settings.device
     versions = f"torch {torch.__version__}, MONAI {monai.__version__}, Python {platform.python_version()}"
     return f"""# Speed
@@ -341,12 +385,14 @@ Written by `{command}`.
 - device: {device} ({processor(device)}), threads: {settings.threads}; {versions}
 - data: phantoms of {size} x {size} pixels, seed {settings.seed}
 
-{table(figures)}
+{table(list(figures.values()))}
+
+{promises(figures, memory)}
 
 The figure is the median over the repeats after a warm-up, the spread their range as a fraction of it. The ratio is that
-of images a second, a step counting the images of its batch, to the {figures[0].subject}: above 1 is faster. Batches lie
-ready in the device's memory, networks have random weights. A training step is one of stage 2 with generator, supervisor
-and discriminator, without the making of its batch.
+of images a second, a step counting the images of its batch, to the {figures[REFERENCE].subject}: above 1 is
+faster. Batches lie ready in the device's memory, networks have random weights. A training step is one of stage 2 with
+generator, supervisor and discriminator, without the making of its batch.
 """
 
 
@@ -399,7 +445,7 @@ def command_line() -> argparse.ArgumentParser:
         default=0,
         help="of phantoms, motions and weights (default: %(default)s)",
     )
-    skippable = [name for name in SUBJECTS if name != REFERENCE]
+    skippable = [*(name for name in SUBJECTS if name != REFERENCE), MEMORY]
     add("--skip", nargs="+", default=[], choices=skippable, metavar="NAME", help=f"some of {', '.join(skippable)}")
     files: dict[str, Any] = {"nargs": "+", "type": Path, "metavar": "FILE"}
     add("--inference", **files, default=INFERENCE, help="configuration of the default network")
@@ -436,7 +482,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if output is not None:
         check_output(output)
     settings = Settings(**options)
-    text = report(measure(settings), settings, shlex.join(["python", "scripts/benchmark.py", *given]))
+    command = shlex.join(["python", "scripts/benchmark.py", *given])
+    text = report(measure(settings), peak_memory(settings), settings, command)
     print(text)
     if output is not None:
         write_bytes(output, text.encode())

@@ -11,7 +11,7 @@ from scipy.ndimage import binary_dilation, distance_transform_edt
 from skimage.morphology import disk
 from torch import Tensor
 
-from bundle.masks import continue_to_border, exclusive, grow, overlap, signed_distance, union, visible_region
+from bundle.masks import continue_to_border, exclusive, grow, grown, overlap, signed_distance, union, visible_region
 
 SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 24), st.integers(1, 24))
 
@@ -76,6 +76,12 @@ def test_growth_is_the_dilation_by_a_disc(shape: tuple[int, int, int], radius: i
     expected = [binary_dilation(mask, disk(radius)) for mask in masks.flatten(0, 1).numpy() > 0.5]
     np.testing.assert_array_equal(grown.flatten(0, 1).numpy(), expected)
     assert grown.dtype == masks.dtype
+
+
+@given(shape=SHAPES, radius=st.integers(0, 9), seed=st.integers(0, 1000))
+def test_growth_by_the_signed_distance_is_the_same(shape: tuple[int, int, int], radius: int, seed: int) -> None:
+    masks = blobs(*shape, seed=seed)
+    assert torch.equal(grown(signed_distance(masks, radius + 1), radius), grow(masks, radius))
 
 
 def test_growth_thresholds_soft_masks_and_keeps_channels_apart() -> None:

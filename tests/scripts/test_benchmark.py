@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -85,7 +86,8 @@ def rows(report: str) -> list[dict[str, str]]:
 
 
 def all_but(*names: str) -> list[str]:
-    return ["--skip", *(name for name in benchmark.SUBJECTS if name not in (benchmark.REFERENCE, *names))]
+    skippable = [*benchmark.SUBJECTS, benchmark.MEMORY]
+    return ["--skip", *(name for name in skippable if name not in (benchmark.REFERENCE, *names))]
 
 
 def test_every_subject_has_a_row_with_positive_finite_figures(full: tuple[str, str]) -> None:
@@ -106,6 +108,32 @@ def test_ratios_are_those_of_images_a_second_to_the_separator(full: tuple[str, s
         figure = float(row["figure"])
         speed = figure if row["unit"] == "images/s" else int(row["batch"]) / figure
         assert float(row["ratio"]) == pytest.approx(speed / float(table[0]["figure"]), rel=0.02)
+
+
+def promised(report: str) -> dict[str, float]:
+    lines = re.findall(r"^- (separation|memory).*: ([0-9.]+) (?:times|MB)", report, re.MULTILINE)
+    return {name: float(figure) for name, figure in lines}
+
+
+def test_the_default_network_is_compared_with_the_papers(full: tuple[str, str]) -> None:
+    shown = dict(zip(benchmark.SUBJECTS, rows(full[1]), strict=True))
+    expected = float(shown["inference"]["figure"]) / float(shown["paper_inference"]["figure"])
+    assert promised(full[1])["separation"] == pytest.approx(expected, rel=0.02)
+    assert promised(full[1])["memory"] > 100
+
+
+def test_what_is_skipped_is_not_promised(tiny: list[str]) -> None:
+    assert promised(run([*tiny, "--repeats", "1", "--seconds", "0", *all_but("inference")])) == {}
+
+
+def test_memory_is_that_of_a_fresh_process_with_the_libraries(tiny: list[str]) -> None:
+    """It holds torch, hence more than 100 MB, and nothing of what this process holds."""
+    ballast = torch.ones(500_000_000 // 4)
+    here = benchmark.most_held() / 1e6
+    measured = benchmark.peak_memory(settings(tiny))
+    assert here > 500
+    assert measured is not None
+    assert 100 < measured < here - 4e-6 * ballast.numel() / 2
 
 
 def test_batches_are_those_of_the_configurations(full: tuple[str, str]) -> None:
