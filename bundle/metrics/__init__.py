@@ -1,5 +1,6 @@
 """The measures E1 to E6 of a separation."""
 
+from bundle.metrics.control import JointSpaceControl
 from bundle.metrics.detectability import ShadowDetectability
 from bundle.metrics.layer_truth import LayerTruth
 from bundle.metrics.measured import Measured, SeparatedJoints
@@ -18,6 +19,7 @@ from bundle.metrics.separation import (
 from bundle.metrics.summary import bootstrap_interval, summarize, to_markdown
 
 __all__ = [
+    "JointSpaceControl",
     "LayerRMSE",
     "LayerTruth",
     "Measured",
