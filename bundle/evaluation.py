@@ -52,7 +52,7 @@ class JointSet:
 
     def __init__(self, list_items: Callable[[], Sequence[Item]], size: int | None = 256) -> None:
         self.list_items = list_items
-        self.loading = LoadJointd(size)
+        self.loading: Callable[[Any], dict[Any, Any]] = LoadJointd(size)
 
     @cached_property
     def items(self) -> Sequence[Item]:
@@ -277,9 +277,9 @@ class Task:
     @property
     def settings(self) -> dict[str, Any]:
         """The measure by its class and hyper-parameters."""
-        kind = type(self.measure)
-        given = asdict(self.measure) if is_dataclass(self.measure) else {}
-        return {"measure": f"{kind.__module__}.{kind.__qualname__}", **given, "sets": list(self.sets)}
+        kind, given = type(self.measure), self.measure
+        options: dict[str, Any] = asdict(given) if is_dataclass(given) and not isinstance(given, type) else {}
+        return {"measure": f"{kind.__module__}.{kind.__qualname__}", **options, "sets": list(self.sets)}
 
 
 class Report(Protocol):

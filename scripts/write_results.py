@@ -27,6 +27,8 @@ from bundle.handlers.results import flat_figures, shown_figure  # noqa: E402
 
 OUTPUT = ROOT / "docs" / "results.md"
 ABSENT = "-"
+IMAGES = ("datalist", "training_joints", "phantoms", "phantom_seed", "seed", "image_size", "pushes")
+"""Settings of an evaluation that tell which images are measured."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,17 @@ DETAILS: Mapping[str, tuple[str, tuple[Column, ...]]] = {
             Column("E3", "soft_rmse", "soft tissue", "half of weight-free"),
         ),
     ),
+    "E3_pushed": (
+        "The same on phantoms that were pushed into each other as the joints of E2.",
+        (
+            Column("E3_pushed", "deep_overlap_rmse", "bones in the overlap, deep"),
+            Column("E3_pushed", "deep_bones_rmse", "whole bones, deep"),
+            Column("E3_pushed", "deep_soft_rmse", "soft tissue, deep"),
+            Column("E3_pushed", "real_overlap_rmse", "bones in the overlap, real"),
+            Column("E3_pushed", "real_bones_rmse", "whole bones, real"),
+            Column("E3_pushed", "real_soft_rmse", "soft tissue, real"),
+        ),
+    ),
     "E4": (
         "A fresh segmenter looks for the bones in soft-tissue layers; area under the ROC in a band around their "
         "outline, beside predictors that know only where bones usually are (shape) or the finger's outline.",
@@ -175,13 +188,12 @@ def check_same_images(methods: Sequence[Method]) -> None:
     """Refuse rows that were measured on different images.
 
     Raises:
-        InputError: the evaluations differ in another setting than what separates.
+        InputError: the evaluations differ in a setting that tells which images are measured.
     """
-    first, *others = [
-        {key: value for key, value in method.report["settings"].items() if key != "separator"} for method in methods
-    ]
-    for method, settings in zip(methods[1:], others, strict=True):
-        different = sorted(key for key in first.keys() | settings.keys() if first.get(key) != settings.get(key))
+    first = methods[0].report["settings"]
+    for method in methods[1:]:
+        settings = method.report["settings"]
+        different = [key for key in IMAGES if first.get(key) != settings.get(key)]
         if different:
             msg = (
                 f"expected evaluations of the same images, got {method.label} with another {', '.join(different)} than "

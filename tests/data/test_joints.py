@@ -23,6 +23,7 @@ from bundle.data.joints import (
     read_datalist,
     split_by_joint,
     training_and_validation,
+    training_joints,
 )
 from bundle.errors import InputError
 from bundle.motion import SPACING
@@ -51,6 +52,10 @@ def write_joint(root: Path, folder: str, stem: str, common_rows: int = 0) -> Ent
 
 def write_list(root: Path, name: str, entries: Any) -> None:
     (root / name).write_text(json.dumps(entries))
+
+
+def read_list(root: Path, name: str) -> list[Entry]:
+    return json.loads((root / name).read_text())
 
 
 def names_only(folder: str, stem: str) -> Entry:
@@ -341,6 +346,31 @@ def test_a_training_list_is_validated_on_its_partner(public: Path, ending: str) 
         training, validation = training_and_validation(public, datalist)
         assert training == read_datalist(public, "LS_train")
         assert validation == read_datalist(public, "LS_test")
+
+
+def test_a_measure_trains_on_some_joints_of_the_partner_and_never_on_the_tested_ones(public: Path) -> None:
+    tested = {item["joint"] for item in read_datalist(public, "LS_test")}
+    drawn = training_joints(str(public), "LS_test", 5, seed=1, size=SIZE)
+    assert len({item["name"] for item in drawn}) == len(drawn) == 5
+    assert not tested & {item["joint"] for item in drawn}
+    assert drawn == training_joints(str(public), "LS_test", 5, seed=1, size=SIZE)
+    assert drawn != training_joints(str(public), "LS_test", 5, seed=2, size=SIZE)
+    assert len(training_joints(str(public), "LS_test", 99, size=SIZE)) == 8
+
+
+def test_without_a_partner_a_measure_has_no_joints_to_train_on(public: Path) -> None:
+    assert training_joints(str(public), "alone.json", 5, size=SIZE) == []
+    (public / "LS_train").unlink()
+    assert training_joints(str(public), "LS_test", 5, size=SIZE) == []
+
+
+def test_without_a_data_set_a_measure_trains_on_phantoms() -> None:
+    assert training_joints("", "LS_test", 3, phantom_seed=7, size=SIZE) == phantom_items(3, 7, SIZE)
+
+
+def test_a_measure_s_joints_that_cannot_be_used_are_left_out(public: Path) -> None:
+    (public / read_list(public, "LS_train")[0]["lower"]).write_bytes(b"")
+    assert len(training_joints(str(public), "LS_test", 99, size=SIZE)) == 7
 
 
 def test_a_list_without_partner_is_split(public: Path) -> None:

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+from bundle.provenance import command_line, machine, processor
+
+
+def test_a_command_of_monai_is_given_as_it_would_be_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = ["run", "evaluating", "--config_file", "['a.json', 'b.yaml']", "--measures", "E1"]
+    monkeypatch.setattr(sys, "argv", ["/anywhere/site-packages/monai/bundle/__main__.py", *given])
+    expected = "python -m monai.bundle run evaluating --config_file '['\"'\"'a.json'\"'\"', '\"'\"'b.yaml'\"'\"']'"
+    assert command_line() == f"{expected} --measures E1"
+
+
+def test_another_program_has_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/pytest", "-q"])
+    assert command_line() is None
+
+
+def test_the_machine_is_described_by_what_figures_depend_on() -> None:
+    found = machine("cpu")
+    assert found["cpu"] == processor() != ""
+    assert found["device"] == "cpu"
+    assert found["threads"] == torch.get_num_threads()
+    assert found["torch"] == torch.__version__
