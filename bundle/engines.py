@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +45,7 @@ class Player:
     optimizer: Optimizer
 
     @property
-    def frozen(self) -> nn.Module:
+    def bare(self) -> nn.Module:
         """The network as it is used in another player's step: no gradient is collected over the processes."""
         return self.network.module if isinstance(self.network, DistributedDataParallel) else self.network
 
@@ -169,18 +169,27 @@ class LayerSeparationTrainer(Trainer):
         engine.state.output = output
         for player in (self.generator, self.supervisor, self.discriminator):
             player.network.train()
-        if self.use_supervisor:
-            output["supervisor"] = self._step(self.supervisor, self._supervisor_loss(batch))
-        with self._autocast():
-            output["pred"] = self.generator.network(batch["image"])
-        engine.fire_event(IterationEvents.FORWARD_COMPLETED)
-        still = self._still(output["pred"].float(), batch)
-        if self.use_discriminator and self.epoch_loss().uses("discrimination"):
-            output["discriminator"] = self._step(self.discriminator, self._discriminator_loss(still))
-        self._step_generator(engine, still, batch, output)
+        self._play(engine, batch, output)
         self.grad_scaler.update()
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         return engine.state.output
+
+    def _play(self, engine: Any, batch: Mapping[str, Tensor], output: dict[str, Tensor]) -> None:
+        """Step each player once."""
+        if self.use_supervisor:
+            output["supervisor"] = self._step(self.supervisor, self._supervisor_loss(batch))
+        output["pred"] = self._generate(engine, batch["image"])
+        still = self._still(output["pred"], batch)
+        if self.use_discriminator and self.epoch_loss().uses("discrimination"):
+            output["discriminator"] = self._step(self.discriminator, self._discriminator_loss(still))
+        self._step_generator(engine, lambda: self._parts(still, batch), output)
+
+    def _generate(self, engine: Any, image: Tensor, **options: Any) -> Tensor:
+        """What the generator makes of the batch, in float32."""
+        with self._autocast():
+            made = self.generator.network(image, **options)
+        engine.fire_event(IterationEvents.FORWARD_COMPLETED)
+        return made.float()
 
     def _to_device(self, values: Tensor) -> Tensor:
         return torch.as_tensor(values).to(self.state.device, non_blocking=self.non_blocking, **self.to_kwargs)
@@ -211,11 +220,11 @@ class LayerSeparationTrainer(Trainer):
         return self.discriminator_loss(found, still.masks, still.visible)
 
     def _step_generator(
-        self, engine: Any, still: Separation, batch: Mapping[str, Tensor], output: dict[str, Tensor]
+        self, engine: Any, parts: Callable[[], Mapping[str, Tensor]], output: dict[str, Tensor]
     ) -> None:
         """Eq. 7 or 11, with the supervisor and the discriminator frozen."""
         with _frozen(self.supervisor.network), _frozen(self.discriminator.network):
-            output.update(self._parts(still, batch))
+            output.update(parts())
             output["loss"] = self._weighted(output)
             engine.fire_event(IterationEvents.LOSS_COMPLETED)
             output["loss"] = self._step(self.generator, output["loss"])
@@ -238,11 +247,11 @@ class LayerSeparationTrainer(Trainer):
         parts = {"reconstruction": self.reconstruction(radiograph, batch["image"][:, :1], still.masks, still.visible)}
         if supervised:
             with self._autocast():
-                found = self.supervisor.frozen(reconstruct(moved.layers))
+                found = self.supervisor.bare(reconstruct(moved.layers))
             parts["supervision"] = self.supervision(found, moved.masks, moved.visible)
         if self.use_discriminator and uses("discrimination"):
             with self._autocast():
-                found = self.discriminator.frozen(still.layers[:, :1])
+                found = self.discriminator.bare(still.layers[:, :1])
             parts["discrimination"] = self.discrimination(found, still.masks, still.visible)
         if uses("layers"):
             parts["layers"] = self.fidelity(still, moved, batch["truth"])

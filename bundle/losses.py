@@ -94,6 +94,17 @@ def masked_bce(logits: Tensor, target: Tensor, region: Tensor) -> Tensor:
     return _region_mean(F.binary_cross_entropy_with_logits(logits, target, reduction="none"), region)
 
 
+def mean_of_known(errors: Tensor, known: Tensor) -> Tensor:
+    """Mean of the errors (B,) whose ``known`` is 1, 0 without any.
+
+    Of several processes each returns its part: the mean of what they return is the mean over all their samples.
+    """
+    known = known.to(errors)
+    processes = idist.get_world_size()
+    count = torch.as_tensor(idist.all_reduce(known.sum())) / processes
+    return (errors * known).sum() / count.clamp(min=1.0 / processes)
+
+
 class Reconstruction(nn.Module):
     """``L0 = RMSE(R, J) + RMSE(R, J on M_cap)``, the first line of Eq. 7.
 
@@ -426,19 +437,8 @@ def _still_and_moved(
     for joints, weight in ((still, loss.still), (moved, loss.moved)):
         if weight:
             times = joints.layers.shape[0] // known.shape[0]
-            total = total + weight * _mean_of_known(loss.error(joints), known.repeat(times))
+            total = total + weight * mean_of_known(loss.error(joints), known.repeat(times))
     return total
-
-
-def _mean_of_known(errors: Tensor, known: Tensor) -> Tensor:
-    """Mean of the errors (B,) whose ``known`` is 1, 0 without any.
-
-    Of several processes each returns its part: the mean of what they return is the mean over all their samples.
-    """
-    known = known.to(errors)
-    processes = idist.get_world_size()
-    count = torch.as_tensor(idist.all_reduce(known.sum())) / processes
-    return (errors * known).sum() / count.clamp(min=1.0 / processes)
 
 
 def _mean_absolute_error(a: Tensor, b: Tensor, region: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 from ignite.engine import Engine, Events
 from ignite.handlers import EMAHandler
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 NAME = "average_momentum"
 """Where Ignite's handler reads its momentum in the engine's state."""
@@ -21,13 +22,15 @@ class WeightAverage:
 
     Args:
         network: whose weights are averaged.
-        momentum: part of the way in (0, 1]; 1 is no average: the network itself.
+        momentum: part of the way in (0, 1]; 1 is no average: the network itself, of several processes this one's.
 
     Raises:
         ValueError: if the momentum is out of range.
     """
 
     def __init__(self, network: nn.Module, momentum: float = 1.0) -> None:
+        if isinstance(network, DistributedDataParallel):
+            network = network.module
         self.momentum = momentum
         self.handler = EMAHandler(network, momentum) if momentum != 1.0 else None
         self.network = network if self.handler is None else self.handler.ema_model

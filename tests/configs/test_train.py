@@ -380,6 +380,41 @@ def test_the_papers_overlay_holds_the_papers_settings(bundle: Any) -> None:
         assert optimizer["amsgrad"] is True
 
 
+BLS_GAN = ("bls_gan_network.yaml", "bls_gan.yaml")
+BLS_GAN_TINY = {
+    "backbone": "BasicUNet",
+    "backbone_options": TINY["backbone_options"],
+    "correction_width": 2,
+    "adversary_options": PAPER_TINY["adversary_options"],
+    "phantoms": 6,
+    "stage1_epochs": 1,
+    "stage2_epochs": 1,
+    "val_interval": 1,
+}
+
+
+def test_the_predecessors_overlay_trains_and_its_layers_are_evaluated(bundle: Any, tmp_path: Path) -> None:
+    parser = train(bundle, tmp_path / "out", *BLS_GAN, **BLS_GAN_TINY).parser
+    losses = [parser.get_parsed_content(name).weights for name in ("stage1_loss", "stage2_loss")]
+    assert [tuple(weights.values()) for weights in losses] == [(0.3, 0.3, 0.0, 0.4), (0.3, 0.7, 0.0, 0.0)]
+    epoch, state = newest(tmp_path / "out")
+    assert epoch == 2
+    assert state["generator_optimizer"]["param_groups"][0]["lr"] == pytest.approx(1e-8)
+    found = scalars(tmp_path / "out")
+    assert found["supervision"] and found["reconstruction"]
+    assert len(found["layers"]) == len(found["supervisor"]) < len(found["loss"])
+    inference = ConfigParser()
+    inference.read_config([str(bundle.root / "configs" / name) for name in ("inference.json", BLS_GAN[0])])
+    for key in ("backbone", "backbone_options", "correction_width"):
+        inference[key] = BLS_GAN_TINY[key]
+    network = inference.get_parsed_content("network").eval()
+    network.load_state_dict(torch.load(tmp_path / "out" / "model.pt", weights_only=True))
+    joint = parser.get_parsed_content("validate#dataset")[0]["image"][None]
+    layers = network(joint)
+    assert layers.shape == joint.shape
+    assert layers[:, 1:].amin() == 0 and 0 < layers.amax() <= 1
+
+
 def test_real_joints_are_trained_on_and_validated_by_joint(bundle: Any, data: Path, tmp_path: Path) -> None:
     options = {"dataset_dir": str(data), "datalist": "LS_K1_all_test", "stage1_epochs": 1, "stage2_epochs": 1}
     parser = train(bundle, tmp_path / "out", **options).parser
