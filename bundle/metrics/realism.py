@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,9 +13,11 @@ import numpy as np
 import pandas as pd
 import torch
 from monai.networks.blocks import Convolution
+from monai.networks.layers import GaussianFilter
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import update_bn
 
 from bundle.data.joints import is_overlapping
 from bundle.metrics.adversary import Recipe, flip_some, predict
@@ -27,6 +30,9 @@ from bundle.synthesis import synthesize
 
 BORDER = 8 * NATIVE
 """Height in mm of the strips at top and bottom that are not looked at: there the bones are continued past the frame."""
+
+DETAIL = 2.0
+"""Sigma in pixels of the Gaussian that parts the detail of a frame from its shading."""
 
 _TRAINING, _TEST = range(2)
 """Independent random streams of one seed."""
@@ -58,7 +64,8 @@ class Realism:
     Every joint gives one real and one synthetic radiograph (its bones moved at random, its uncovered tissue with
     grain), so the classes are equal and of the same joints, and who cannot tell is right half of the time. Both are on
     the same side of the split and in the same steps of training. The classifier has five strided convolution blocks
-    with batch normalisation and a mean over the image; it sees flipped and slightly shifted frames.
+    with batch normalisation (its statistics those of all training joints) and a mean over the image; it sees flipped
+    and slightly shifted frames and, beside them, their detail.
 
     A fit on some hundred joints depends on its seed, so each trial is fitted ``fits`` times; accuracy (at a probability
     of 0.5) and area under the curve are means over the fits, their intervals 95 % bootstraps of these over joints.
@@ -81,7 +88,7 @@ class Realism:
     trials: Sequence[Trial] = (Trial(), Trial(motion_mm=1.0), Trial(native=False))
     floors: bool = True
     fits: int = 3
-    recipe: Recipe = field(default_factory=Recipe)
+    recipe: Recipe = field(default_factory=lambda: Recipe(batch_size=8))
     channels: Sequence[int] = (16, 32, 32, 64, 64)
     shift: int = 4
     device: str = "cpu"
@@ -125,19 +132,19 @@ class Realism:
     def _pairs(self, joints: SeparatedJoints, trial: Trial, stream: int) -> _Sides:
         """Real radiographs and synthetic ones of the same joints."""
         made = synthetic(joints, trial.motion_mm, np.random.RandomState([self.seed, stream]))
-        sides = [as_seen(side, joints.spacing, trial.native) for side in (joints.images[:, :1], made)]
+        sides = [with_detail(as_seen(side, joints.spacing, trial.native)) for side in (joints.images[:, :1], made)]
         return _Sides(sides[0], sides[1], joints.joints * 2)
 
     def _halves(self, joints: SeparatedJoints, stream: int) -> _Sides:
         """One half of the real radiographs and the other."""
         half = len(joints) // 2
         order = np.random.RandomState([self.seed, stream]).permutation(len(joints))[: 2 * half]
-        seen = as_seen(joints.images[order, :1], joints.spacing, native=True)
+        seen = with_detail(as_seen(joints.images[order, :1], joints.spacing, native=True))
         return _Sides(seen[:half], seen[half:], [joints.joints[index] for index in order])
 
     def _ask(self, training: _Sides, test: _Sides) -> _Answer:
         """Fit and test ``fits`` classifiers."""
-        inputs = torch.cat([test.real, test.other])
+        inputs = self._windows(torch.cat([test.real, test.other]))
         labels = np.repeat([0, 1], len(test.real))
         fits = [self._fit(training, np.random.RandomState([self.seed, fit]).randint(2**31)) for fit in range(self.fits)]
         scores = np.stack([predict(network, inputs).sigmoid().numpy()[:, 0] for network in fits])
@@ -148,10 +155,17 @@ class Realism:
 
         def loss(network: nn.Module, joints: Tensor, random: torch.Generator) -> Tensor:
             batch = shifted(flip_some(pairs[joints], random), self.shift, random)
-            logits = network(torch.cat([batch[:, :1], batch[:, 1:]]))
+            logits = network(torch.cat(batch.chunk(2, dim=1)))
             return F.binary_cross_entropy_with_logits(logits, _labels(len(batch)).to(logits))
 
-        return self.recipe.train(partial(_classifier, self.channels, self.device), loss, len(pairs), seed)
+        network = self.recipe.train(partial(_classifier, self.channels, self.device), loss, len(pairs), seed)
+        update_bn(self._windows(torch.cat(pairs.chunk(2, dim=1))).split(32), network)
+        return network
+
+    def _windows(self, frames: Tensor) -> Tensor:
+        """The middle of the frames, of the size seen in training: the padding's share moves faint answers."""
+        cut = slice(self.shift, -self.shift or None)
+        return frames[..., cut, cut]
 
 
 def synthetic(joints: SeparatedJoints, motion_mm: float, random: np.random.RandomState, batch: int = 8) -> Tensor:
@@ -179,7 +193,7 @@ def as_seen(radiographs: Tensor, spacing: Tensor, native: bool) -> Tensor:
     Args:
         radiographs: in [0, 1].
         spacing: mm per pixel, (N,); images of one stack have one grid, made by the median.
-        native: whether to resample, antialiased, to 0.15 mm per pixel (finer than that, never coarser to finer).
+        native: whether to resample, antialiased, to 0.15 mm per pixel (coarser frames stay as they are).
     """
     pixel = float(spacing.median())
     height, width = radiographs.shape[-2:]
@@ -189,6 +203,22 @@ def as_seen(radiographs: Tensor, spacing: Tensor, native: bool) -> Tensor:
         pixel = NATIVE
     border = min(round(BORDER / pixel), (radiographs.shape[-2] - 1) // 2)
     return radiographs[..., border : radiographs.shape[-2] - border, :].contiguous()
+
+
+def with_detail(frames: Tensor) -> Tensor:
+    """Beside frames (N, 1, H, W) what a Gaussian of :data:`DETAIL` removes from them, in units of 0.02: (N, 2, H, W).
+
+    The traces of a synthesis are a few thousandths of the intensity; offered so, they are learned in few epochs.
+    """
+    smooth = torch.cat([_smooth(part) for part in frames.split(32)])
+    return torch.cat([frames - 0.5, (frames - smooth) / 0.02], dim=1)
+
+
+def _smooth(frames: Tensor) -> Tensor:
+    reach = math.ceil(4.0 * DETAIL)
+    blur = GaussianFilter(2, DETAIL)
+    smooth: Tensor = blur(F.pad(frames, [reach] * 4, mode="replicate"))[..., reach:-reach, reach:-reach]
+    return smooth
 
 
 def shifted(batch: Tensor, reach: int, random: torch.Generator) -> Tensor:
@@ -202,7 +232,7 @@ def shifted(batch: Tensor, reach: int, random: torch.Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class _Sides:
-    """Two stacks (n, 1, H, W) that are to be told apart, and the joints of the first and then the second."""
+    """Two stacks (n, 2, H, W) that are to be told apart, and the joints of the first and then the second."""
 
     real: Tensor
     other: Tensor
@@ -275,7 +305,8 @@ def _labels(count: int) -> Tensor:
 def _classifier(channels: Sequence[int], device: str) -> nn.Module:
     blocks = [
         Convolution(2, before, after, strides=2, act="RELU", norm="BATCH", bias=False)
-        for before, after in itertools.pairwise([1, *channels])
+        for before, after in itertools.pairwise([2, *channels])
     ]
     head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels[-1], 1)]
-    return nn.Sequential(*blocks, *head).to(device)
+    network = nn.Sequential(*blocks, *head).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.to(device)
