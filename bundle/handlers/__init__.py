@@ -8,12 +8,14 @@ from bundle.handlers.checkpoints import (
     TrainingCheckpointSaver,
 )
 from bundle.handlers.logging import LayerMontageHandler, losses_from_engine
+from bundle.handlers.quality import JointQuality
 from bundle.handlers.results import EvaluationReport, LayerWriter, SyntheticJointWriter
 
 __all__ = [
     "BestGeneratorSaver",
     "EvaluationReport",
     "GeneratorWeights",
+    "JointQuality",
     "LayerMontageHandler",
     "LayerWriter",
     "SyntheticJointWriter",

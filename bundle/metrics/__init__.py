@@ -17,6 +17,7 @@ from bundle.metrics.separation import (
     truth_from_engine,
 )
 from bundle.metrics.summary import bootstrap_interval, summarize, to_markdown
+from bundle.metrics.trust import TrustFlag
 
 __all__ = [
     "JointSpaceControl",
@@ -33,6 +34,7 @@ __all__ = [
     "SeparationMetric",
     "ShadowDetectability",
     "Trial",
+    "TrustFlag",
     "bootstrap_interval",
     "pixel_row_frechet_distance",
     "summarize",

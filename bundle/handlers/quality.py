@@ -1,0 +1,81 @@
+"""What inference says of each joint besides its layers: how sure the split is, and whether to trust it."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from bundle.handlers.checkpoints import GeneratorWeights
+from bundle.masks import overlap, union
+from bundle.trust import TrustReference, measure
+from bundle.uncertainty import Calibration, FlipInferer, bone_disagreement
+
+_log = logging.getLogger("bundle.handlers")
+
+
+class JointQuality:
+    """Judges the joints that an inferer has just separated.
+
+    Args:
+        trust: file of the ranges of trusted images (:class:`bundle.trust.TrustReference`).
+        uncertainty: file of the calibration (:class:`bundle.uncertainty.Calibration`).
+        inferer: whose answers to mirror images are compared; without them nothing is said of uncertainty.
+        weights: of the generator; for others than those calibrated no expected error is given.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+
+    def __init__(self, trust: str, uncertainty: str, inferer: FlipInferer, weights: GeneratorWeights) -> None:
+        self.reference = TrustReference.read(trust)
+        self.inferer = inferer
+        calibration = Calibration.read(uncertainty)
+        known = calibration.separator == weights.source
+        self.calibration = calibration if known else None
+        if inferer.flips and not known:
+            _log.warning(
+                f"Expected errors are known for {calibration.separator}, not for {weights.source}: only its "
+                "disagreement is given; calibrate it by configs/calibrate.yaml"
+            )
+
+    def __call__(self, joint: Mapping[str, Any], row: int) -> dict[str, Any]:
+        """What there is to say of a joint, for ``quality.jsonl``.
+
+        Args:
+            joint: with ``image`` (3, H, W), ``name``, ``joint`` and ``spacing``.
+            row: its place in the batch that the inferer saw last.
+
+        Returns:
+            ``name, joint, trust_score`` (at most 1 is as in other joints), ``flagged``, ``reasons``, and in intensity,
+            null where they are not known: ``expected_overlap_rmse`` of the bones where they overlap,
+            ``overlap_rmse_upper``, which 9 of 10 joints do not exceed, and the standard deviations of the two answers
+            ``overlap_disagreement`` and ``bone_disagreement``.
+        """
+        verdict = self.reference.judge(measure(joint["image"].cpu(), float(joint["spacing"])))
+        if verdict.flagged:
+            _log.warning(f"{joint['name']} should not be trusted: {'; '.join(verdict.reasons)}")
+        judged = {"trust_score": round(verdict.score, 3), "flagged": verdict.flagged, "reasons": list(verdict.reasons)}
+        identity = {"name": str(joint["name"]), "joint": str(joint["joint"])}
+        return {**identity, **judged, **self._uncertainty(joint, row)}
+
+    def _uncertainty(self, joint: Mapping[str, Any], row: int) -> dict[str, float | None]:
+        names = ("expected_overlap_rmse", "overlap_rmse_upper", "overlap_disagreement", "bone_disagreement")
+        if self.inferer.deviation is None:
+            return dict.fromkeys(names)
+        deviation, masks = self.inferer.deviation[row : row + 1].cpu(), joint["image"][None, 1:].cpu()
+        shared, anywhere = (float(bone_disagreement(deviation, region(masks))) for region in (overlap, union))
+        expected = upper = math.nan
+        if self.calibration is not None:
+            expected, upper = self.calibration.expected(shared), self.calibration.upper(shared)
+        values = zip(names, (expected, upper, shared, anywhere), strict=True)
+        return {name: round(value, 5) if math.isfinite(value) else None for name, value in values}
+
+
+def quality_label(line: Mapping[str, Any]) -> str:
+    """A joint's name with what :class:`JointQuality` says of it, in a line for its montage."""
+    expected = line["expected_overlap_rmse"]
+    error = "" if expected is None else f", expected error in the overlap {expected:.3f}"
+    flag = f", NOT TRUSTED: {'; '.join(line['reasons'])}" if line["flagged"] else ""
+    return f"{line['name']}{error}{flag}"

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from monai.data import DataLoader, Dataset
+from monai.engines import SupervisedEvaluator
+from PIL import Image
+from torch import Tensor, nn
+
+from bundle.corruption import corrupt
+from bundle.data import phantom_items
+from bundle.errors import InputError
+from bundle.handlers import GeneratorWeights, JointQuality, LayerWriter
+from bundle.harmonic import separate
+from bundle.masks import overlap, union
+from bundle.transforms import LoadJointd
+from bundle.trust import TrustReference, measure
+from bundle.uncertainty import Calibration, FlipInferer
+
+SIZE = 64
+SOURCE = GeneratorWeights("absent.pt", nn.Identity()).source
+
+
+class OneSided(nn.Module):
+    """The weight-free separation with bone taken from the left half of the lower bone."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        layers = separate(image[:, :1], image[:, 1:])
+        layers[:, 1, :, : SIZE // 2] *= 0.5
+        return layers
+
+
+@pytest.fixture(scope="module")
+def joints() -> list[dict[Any, Any]]:
+    return [LoadJointd(SIZE)(item) for item in phantom_items(12, 0, SIZE)]
+
+
+@pytest.fixture
+def judged_by(tmp_path: Path, joints: list[dict[Any, Any]]) -> tuple[str, str]:
+    """The files of ranges, fitted to these joints, and of a calibration for no weights."""
+    values = pd.DataFrame([measure(joint["image"], float(joint["spacing"])) for joint in joints])
+    TrustReference.fit(values, 0.01).write(tmp_path / "trust.json")
+    Calibration(1.0, np.log(2.0), 1.5, SOURCE, {}).write(tmp_path / "uncertainty.json")
+    return str(tmp_path / "trust.json"), str(tmp_path / "uncertainty.json")
+
+
+def quality(judged_by: tuple[str, str], **options: Any) -> JointQuality:
+    weights = GeneratorWeights("absent.pt", nn.Identity())
+    return JointQuality(*judged_by, inferer=FlipInferer(**options), weights=weights)
+
+
+def write(folder: Path, judge: JointQuality, joints: list[Any]) -> list[dict[str, Any]]:
+    """Separate the joints in batches of two, as the configuration does; the lines of `quality.jsonl`."""
+    writer = LayerWriter(str(folder), {}, GeneratorWeights("absent.pt", nn.Identity()), judge)
+    loader = DataLoader(Dataset(joints), batch_size=2, num_workers=0)
+    SupervisedEvaluator("cpu", loader, OneSided(), inferer=judge.inferer, val_handlers=[writer]).run()
+    return [json.loads(line) for line in (folder / "quality.jsonl").read_text().splitlines()]
+
+
+def test_each_joint_has_a_line_with_its_own_disagreement(
+    tmp_path: Path, judged_by: tuple[str, str], joints: list[Any]
+) -> None:
+    lines = write(tmp_path / "out", quality(judged_by), joints[:5])
+    assert [line["name"] for line in lines] == [joint["name"] for joint in joints[:5]]
+    overlapping = 0
+    for line, joint in zip(lines, joints, strict=False):
+        image = joint["image"][None]
+        answers = torch.stack([OneSided()(image), OneSided()(image.flip(-1)).flip(-1)])
+        squares = answers.std(dim=0, correction=0)[:, 1:].square().sum(dim=1, keepdim=True) / 2.0
+        for name, region in (("overlap_disagreement", overlap), ("bone_disagreement", union)):
+            weights = region(image[:, 1:])
+            expected = float((squares * weights).sum() / weights.sum()) ** 0.5 if weights.sum() >= 1.0 else None
+            assert line[name] == (None if expected is None else pytest.approx(expected, abs=2e-5))
+        if line["overlap_disagreement"] is not None:
+            overlapping += 1
+            assert line["expected_overlap_rmse"] == pytest.approx(2.0 * line["overlap_disagreement"], abs=3e-5)
+            assert line["overlap_rmse_upper"] == pytest.approx(3.0 * line["overlap_disagreement"], abs=3e-5)
+        assert line["trust_score"] >= 0.0
+        assert line["flagged"] == (line["trust_score"] > 1.0) == bool(line["reasons"])
+    assert 0 < overlapping < 5
+
+
+def test_a_rerun_does_not_repeat_lines(tmp_path: Path, judged_by: tuple[str, str], joints: list[Any]) -> None:
+    first = write(tmp_path / "out", quality(judged_by), joints[:3])
+    assert write(tmp_path / "out", quality(judged_by), joints[:3]) == first
+
+
+def test_a_flagged_joint_is_warned_of_and_written_all_the_same(
+    tmp_path: Path, judged_by: tuple[str, str], joints: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = {**joints[0], "image": corrupt("inverted", joints[0]["image"], float(joints[0]["spacing"]), 0)[0]}
+    nothing = {**joints[1], "image": torch.zeros_like(joints[1]["image"])}
+    with caplog.at_level(logging.WARNING):
+        lines = write(tmp_path / "out", quality(judged_by), [wrong, nothing, joints[2]])
+    assert [line["flagged"] for line in lines] == [True, True, False]
+    assert f"{wrong['name']} should not be trusted: " in caplog.text
+    assert lines[0]["reasons"][0] in caplog.text
+    assert joints[2]["name"] not in caplog.text
+    for joint in (wrong, nothing, joints[2]):
+        assert (tmp_path / "out" / f"{joint['name']}_layers.nii.gz").is_file()
+    shown, plain = (Image.open(tmp_path / "out" / f"{joint['name']}_montage.png") for joint in (wrong, joints[2]))
+    strips = [np.asarray(picture)[20:40].max(axis=(0, 2)) > 128 for picture in (shown, plain)]
+    assert strips[0].sum() > strips[1].sum()
+
+
+def test_errors_are_not_expected_for_weights_that_were_not_calibrated(
+    tmp_path: Path, judged_by: tuple[str, str], joints: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    Calibration(1.0, 0.0, 1.0, "model.pt (sha256 0123)", {}).write(judged_by[1])
+    with caplog.at_level(logging.WARNING):
+        judge = quality(judged_by)
+    assert f"known for model.pt (sha256 0123), not for {SOURCE}" in caplog.text
+    lines = write(tmp_path / "out", judge, joints[:5])
+    assert {line["expected_overlap_rmse"] for line in lines} == {None}
+    assert any(line["overlap_disagreement"] for line in lines)
+
+
+def test_without_flips_nothing_is_said_of_uncertainty(
+    tmp_path: Path, judged_by: tuple[str, str], joints: list[Any]
+) -> None:
+    (line,) = write(tmp_path / "out", quality(judged_by, flips=False), joints[:1])
+    assert {line[name] for name in ("overlap_disagreement", "bone_disagreement", "expected_overlap_rmse")} == {None}
+    assert line["trust_score"] is not None
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path, judged_by: tuple[str, str]) -> None:
+    for files in ((str(tmp_path / "no.json"), judged_by[1]), (judged_by[0], str(tmp_path / "no.json"))):
+        with pytest.raises(InputError, match=r"no\.json"):
+            quality(files)
