@@ -121,8 +121,14 @@ def _continued(image: Tensor) -> Tensor:
     return torch.cat([image[:1], continue_to_border(image[1:])])
 
 
-def export_joints(output_dir: str, sets: Mapping[str, JointSet], settings: Mapping[str, Any]) -> Path:
-    """Write all joints of an evaluation, for other programs to separate: 32-bit NIfTI, masks as PNG, and a list.
+def export_joints(
+    output_dir: str,
+    sets: Mapping[str, JointSet],
+    tasks: Mapping[str, Task],
+    measures: Sequence[str] | str,
+    settings: Mapping[str, Any],
+) -> Path:
+    """Write the joints that measures need, for other programs to separate: 32-bit NIfTI, masks as PNG, and a list.
 
     The entries of the list ``evaluation.json`` also give the ``name`` under which :class:`LayersFolder` looks for the
     layers, which is the name that inference gives them.
@@ -130,19 +136,22 @@ def export_joints(output_dir: str, sets: Mapping[str, JointSet], settings: Mappi
     Args:
         output_dir: refused when it holds something else.
         sets: by name; a folder each.
+        tasks: all measures by name.
+        measures: names of those to export for, a list or a single one.
         settings: of the run; they tell runs apart.
 
     Returns:
         The list.
 
     Raises:
-        InputError: a list cannot be used, two joints have one name, or the folder is refused.
+        InputError: a list cannot be used, a measure is not known, two joints have one name, or the folder is refused.
     """
-    _check_unique([item["name"] for joints in sets.values() for item in joints.items])
-    folder = claim_output(output_dir, fingerprint({"results": "exported joints", **settings}))
+    needed = {name: sets[name] for name in needed_sets(tasks, measures)}
+    _check_unique([item["name"] for joints in needed.values() for item in joints.items])
+    folder = claim_output(output_dir, fingerprint({"results": "exported joints", "sets": list(needed), **settings}))
     entries = [
         _export(folder, name, item, joints.load(item)["image"])
-        for name, joints in sets.items()
+        for name, joints in needed.items()
         for item in tqdm(joints.items, desc=f"exporting {name}", unit="joint", mininterval=0.5)
     ]
     write_bytes(folder / EXPORTED, json.dumps(entries, indent=1).encode())
@@ -338,8 +347,8 @@ class Evaluation:
 
     def run(self) -> None:
         """Read the lists, load the separator, claim the output folder, then measure."""
-        needed = ["test", *(name for task in self.tasks.values() for name in task.sets)]
-        names = [item["name"] for key in dict.fromkeys(needed) for item in self.sets[key].items]
+        needed = needed_sets(self.tasks, list(self.tasks))
+        names = [item["name"] for key in needed for item in self.sets[key].items]
         self.separator.prepare(names)
         self.report.open(self.separator.source)
         left = {key: task for key, task in self.tasks.items() if not self.report.holds(key, task.settings)}
@@ -398,6 +407,13 @@ def chosen_measures(measures: Sequence[str] | str, known: Iterable[str]) -> list
         msg = f"expected measures to be some of {', '.join(known)}, got {measures!r}"
         raise InputError(msg)
     return list(dict.fromkeys(chosen))
+
+
+def needed_sets(tasks: Mapping[str, Task], measures: Sequence[str] | str) -> list[str]:
+    """Names of the sets that measures need; the test joints, of which some are shown, are always among them."""
+    return list(
+        dict.fromkeys(["test", *(key for name in chosen_measures(measures, tasks) for key in tasks[name].sets)])
+    )
 
 
 def _subset(joints: SeparatedJoints, items: Sequence[Item]) -> SeparatedJoints:

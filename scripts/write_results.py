@@ -31,6 +31,13 @@ IMAGES = ("datalist", "training_joints", "phantoms", "phantom_seed", "seed", "im
 """Settings of an evaluation that tell which images are measured."""
 
 
+CONFIGS = "--config_file \"['configs/inference.json', 'configs/evaluate.yaml']\" --dataset_dir Data"
+OTHERS = f"""```bash
+python -m monai.bundle run exporting {CONFIGS} --output_dir outputs/joints
+python -m monai.bundle run evaluating {CONFIGS} --layers_dir outputs/layers --output_dir outputs/other
+```"""
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of a table: a figure of a measure, with its goal and what the papers have."""
@@ -271,6 +278,8 @@ def document(methods: Sequence[Method], command: str) -> str:
         "## Pictures\n\nThe radiographs carry no licence and are not shown here. The commands below write montages of "
         "the worst joints of each measure (`worst/`), of random test joints (`random/`) and the plots (ROC, "
         "Bland-Altman, error against overlap) into their output folder.",
+        f"## A row of another program\n\nExport the joints, separate each of the list `evaluation.json`, write the layers "
+        f"as `<name>_layers.nii.gz` or as three PNGs (`name` as in the list), and hand the folder in:\n\n{OTHERS}",
         "## How each row was made\n\n`Data` is the folder of the public data set.",
         *(provenance(method) for method in methods),
     ]

@@ -126,7 +126,8 @@ def test_joints_are_pushed_as_in_the_validation_of_a_training() -> None:
 def test_exported_joints_are_read_back_as_every_separator_sees_them(tmp_path: Path) -> None:
     test = phantoms(3, 0)
     sets = {"test": test, "pushed": PushedJoints(test, {"deep": OverlapRange()}, seed=0)}
-    source = export_joints(str(tmp_path / "out"), sets, {"seed": 0})
+    tasks = {"one": Task(Count(), ["pushed"]), "other": Task(Count(), ["absent"])}
+    source = export_joints(str(tmp_path / "out"), sets, tasks, "one", {"seed": 0})
     read = read_datalist(tmp_path / "out", source.name)
     items = [(part, item) for part in sets.values() for item in part.items]
     assert len(items) == len(read) > 3
@@ -138,12 +139,14 @@ def test_exported_joints_are_read_back_as_every_separator_sees_them(tmp_path: Pa
 
 
 def test_joints_of_one_name_and_other_peoples_folders_are_not_exported_to(tmp_path: Path) -> None:
+    tasks = {"one": Task(Count(), ["test"]), "two": Task(Count(), ["again", "test"])}
+    sets = {"test": phantoms(2, 0), "again": phantoms(2, 0)}
     with pytest.raises(InputError, match="expected joints with different names, got phantom_0, phantom_1 more than"):
-        export_joints(str(tmp_path / "out"), {"a": phantoms(2, 0), "b": phantoms(2, 0)}, {})
+        export_joints(str(tmp_path / "out"), sets, tasks, "two", {})
     assert not (tmp_path / "out").exists()
     (tmp_path / "notes").write_text("mine")
     with pytest.raises(InputError, match="expected a new or empty output folder"):
-        export_joints(str(tmp_path), {"a": phantoms(1, 0)}, {})
+        export_joints(str(tmp_path), sets, tasks, "one", {})
 
 
 @pytest.fixture
