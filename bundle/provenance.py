@@ -18,7 +18,12 @@ def command_line() -> str | None:
     program = Path(sys.argv[0])
     if (program.parent.name, program.name) != ("bundle", "__main__.py"):
         return None
-    return f"python -m monai.bundle {shlex.join(sys.argv[1:])}"
+    return " ".join(["python -m monai.bundle", *map(_quoted, sys.argv[1:])])
+
+
+def _quoted(argument: str) -> str:
+    """An argument for a shell; lists of names, which hold single quotes, in double ones."""
+    return f'"{argument}"' if "'" in argument and not set(argument) & set('"$`\\!') else shlex.quote(argument)
 
 
 def processor() -> str:

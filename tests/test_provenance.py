@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 import sys
 
 import pytest
@@ -11,8 +12,14 @@ from bundle.provenance import command_line, machine, processor
 def test_a_command_of_monai_is_given_as_it_would_be_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     given = ["run", "evaluating", "--config_file", "['a.json', 'b.yaml']", "--measures", "E1"]
     monkeypatch.setattr(sys, "argv", ["/anywhere/site-packages/monai/bundle/__main__.py", *given])
-    expected = "python -m monai.bundle run evaluating --config_file '['\"'\"'a.json'\"'\"', '\"'\"'b.yaml'\"'\"']'"
-    assert command_line() == f"{expected} --measures E1"
+    expected = "python -m monai.bundle run evaluating --config_file \"['a.json', 'b.yaml']\" --measures E1"
+    assert command_line() == expected
+
+
+@pytest.mark.parametrize("argument", ["['E1']", "it's $HOME", 'say "it\'s"', "a b", "", "plain", "'!'", "a\\'b"])
+def test_a_shell_reads_the_command_as_it_was_given(monkeypatch: pytest.MonkeyPatch, argument: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["monai/bundle/__main__.py", "run", argument])
+    assert shlex.split(command_line() or "")[3:] == ["run", argument]
 
 
 def test_another_program_has_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
