@@ -278,8 +278,8 @@ def document(methods: Sequence[Method], command: str) -> str:
         "## Pictures\n\nThe radiographs carry no licence and are not shown here. The commands below write montages of "
         "the worst joints of each measure (`worst/`), of random test joints (`random/`) and the plots (ROC, "
         "Bland-Altman, error against overlap) into their output folder.",
-        "## A row of another program\n\nExport the joints, separate each of the list `evaluation.json`, write the layers "
-        f"as `<name>_layers.nii.gz` or three PNGs (`name` as in the list), and hand the folder in:\n\n{OTHERS}",
+        "## A row of another program\n\nExport the joints, separate each in the list `evaluation.json`, write its "
+        f"layers as `<name>_layers.nii.gz` or three PNGs (`name` as listed), and hand the folder in:\n\n{OTHERS}",
         "## How each row was made\n\n`Data` is the folder of the public data set.",
         *(provenance(method) for method in methods),
     ]
