@@ -10,6 +10,7 @@ from bundle.transforms.array import (
     ShiftBones,
     SynthesizeJointSpace,
 )
+from bundle.transforms.augmentation import RandAugmentLayersd, RandCropJointd
 from bundle.transforms.dictionary import (
     LoadJointd,
     PseudoOverlapd,
@@ -26,6 +27,8 @@ __all__ = [
     "LoadJointd",
     "PseudoOverlap",
     "PseudoOverlapd",
+    "RandAugmentLayersd",
+    "RandCropJointd",
     "RandPseudoOverlap",
     "RandPseudoOverlapd",
     "RandShiftBones",

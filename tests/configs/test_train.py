@@ -22,6 +22,7 @@ from bundle.motion import SPACING
 from bundle.networks.heads import SigmoidHead
 from bundle.networks.transunet import TransUNet
 from bundle.pseudo import compose_published
+from bundle.radiograph import reconstruct
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
@@ -211,6 +212,23 @@ def test_an_averaged_generator_is_kept_in_the_networks_place_and_resumed_to_the_
     assert kept[0].keys() == whole[1]["generator"].keys()
 
 
+def test_joints_are_augmented_and_cropped_for_training_and_whole_for_validation(bundle: Any, tmp_path: Path) -> None:
+    augmentation = {"_target_": "bundle.transforms.RandAugmentLayersd", "mirror": 0.5, "contrast": 0.2, "noise": 0.01}
+    options = {"augmentation": augmentation, "crop_size": 32, "stage1_epochs": 1, "stage2_epochs": 1, "phantoms": 4}
+    parser = train(bundle, tmp_path / "out", **options).parser
+    for stage in ("pretrain", "train"):
+        sample = parser.get_parsed_content(f"{stage}#dataset")[0]
+        assert sample["image"].shape == sample["label"].shape == sample["source"].shape == (3, 32, 32)
+        assert json.loads(sample["augmentation"])["noise"] > 0.0
+        torch.testing.assert_close(reconstruct(sample["label"]), sample["image"][:1], atol=1e-5, rtol=0)
+    assert parser.get_parsed_content("validate#dataset")[0]["image"].shape == (
+        3,
+        TINY["image_size"],
+        TINY["image_size"],
+    )
+    assert newest(tmp_path / "out")[0] == 2
+
+
 def test_other_losses_are_named_in_the_configuration(bundle: Any, tmp_path: Path) -> None:
     losses = {
         "fidelity": {"_target_": "bundle.losses.LayerDistance", "gradient": 0.5, "both": 2.0},
@@ -338,7 +356,7 @@ def test_the_papers_overlay_trains_with_its_head_and_its_pseudo_images(bundle: A
     assert isinstance(network.head, SigmoidHead)
     assert isinstance(parser.get_parsed_content("network_def#backbone"), TransUNet)
     for stage in ("pretrain", "train"):
-        (push,) = parser.get_parsed_content(f"{stage}#dataset").transform.transforms
+        push, *_ = parser.get_parsed_content(f"{stage}#dataset").transform.transforms
         assert push.push.maker is compose_published
     assert newest(tmp_path / "out")[0] == 2
     found = scalars(tmp_path / "out")

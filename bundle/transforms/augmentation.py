@@ -1,0 +1,204 @@
+"""Augmentations that keep the truth exact: a new radiograph is composed of the new layers, never the other way round.
+
+A joint is ``image`` (3, H, W): radiograph, lower mask, upper mask; its ``layers`` are (3, H, W). Where the layers are
+not known, the radiograph takes their place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.networks.layers import GaussianFilter
+from monai.transforms import MapTransform, RandomizableTransform, SpatialCrop, ThreadUnsafe
+from monai.utils.enums import TransformBackends
+from torch import Tensor
+
+from bundle.radiograph import attenuation, attenuation_shares, intensity, partition, reconstruct
+
+MAX_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What was done to a joint; it stands under ``augmentation`` as JSON.
+
+    Attributes:
+        mirrored: whether left and right were exchanged.
+        contrast: factor of the attenuation of soft tissue, lower and upper bone.
+        blur: sigma of a Gaussian in pixels.
+        noise: standard deviation of the noise of the radiograph, in intensity.
+        seed: of the noise.
+    """
+
+    mirrored: bool = False
+    contrast: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    blur: float = 0.0
+    noise: float = 0.0
+    seed: int = 0
+
+    def apply(self, layers: Tensor) -> Tensor:
+        """The new layers (3, H, W) of layers, or the new radiograph (1, H, W) of one, by the mean contrast."""
+        if self.mirrored:
+            layers = layers.flip(-1)
+        factors = layers.new_tensor(self.contrast)
+        factors = factors if len(layers) == 3 else factors.mean(dim=0, keepdim=True)
+        parts = attenuation(layers) * factors[:, None, None]
+        if self.blur:
+            parts = _blurred(parts, self.blur)
+        return self._noisy(intensity(parts))
+
+    def _noisy(self, layers: Tensor) -> Tensor:
+        """Noise changes what is measured, not the shares: each layer takes the part of it that it has of the whole."""
+        if not self.noise:
+            return layers
+        image = reconstruct(layers)
+        drawn = torch.randn(image.shape, generator=torch.Generator().manual_seed(self.seed)).to(image)
+        return partition((image + self.noise * drawn).clamp(0.0, 1.0), attenuation_shares(layers))
+
+
+def _blurred(parts: Tensor, sigma: float) -> Tensor:
+    """Each channel (C, H, W) blurred, with the border continued."""
+    reach = int(4.0 * sigma + 0.5) + 1
+    padded = torch.nn.functional.pad(parts[None], [reach] * 4, mode="replicate")
+    return GaussianFilter(2, sigma).to(parts)(padded)[0, :, reach:-reach, reach:-reach]
+
+
+class RandAugmentLayersd(RandomizableTransform, ThreadUnsafe, MapTransform):
+    """Augment joints at random: mirrored, with another contrast of each layer, blurred, noisier. By default nothing.
+
+    The layers under ``label_key`` are augmented where ``truth`` is 1, and their image is composed of them; any other
+    radiograph is augmented as it is. All keys of a sample change alike. Noise falls on the layers in proportion to
+    their attenuation, as in phantoms (:class:`bundle.phantom.Phantom`): the shares, which a network learns, stay
+    free of it.
+
+    Args:
+        keys: images (3, H, W).
+        label_key: layers (3, H, W) of the first key.
+        mirror: probability of exchanging left and right.
+        contrast: largest change of the attenuation of each layer by itself, as a fraction in [0, 1).
+        blur: largest sigma of the blur in pixels; drawn from 0 up.
+        noise: largest standard deviation of the noise in intensity; drawn from 0 up.
+        prob: of contrast, blur and noise together.
+        allow_missing_keys: do not raise when a key is missing.
+
+    Raises:
+        ValueError: if a range is negative, or the contrast is not below 1.
+    """
+
+    backend = [TransformBackends.TORCH]
+
+    def __init__(
+        self,
+        keys: KeysCollection = ("image", "source"),
+        label_key: str = "label",
+        mirror: float = 0.0,
+        contrast: float = 0.0,
+        blur: float = 0.0,
+        noise: float = 0.0,
+        prob: float = 1.0,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        RandomizableTransform.__init__(self, prob)
+        if min(mirror, contrast, blur, noise) < 0 or contrast >= 1:
+            msg = f"expected ranges of at least 0, contrast below 1, got {mirror=}, {contrast=}, {blur=}, {noise=}"
+            raise ValueError(msg)
+        self.label_key = label_key
+        self.mirror, self.contrast, self.blur, self.noise = mirror, contrast, blur, noise
+        self.drawn = Augmentation()
+
+    def randomize(self, data: Any | None = None) -> None:
+        """Draw what is done to the next sample."""
+        super().randomize(None)
+        mirrored = bool(self.R.uniform() < self.mirror)
+        soft, lower, upper = (float(value) for value in 1.0 + self.R.uniform(-self.contrast, self.contrast, 3))
+        blur, noise = float(self.R.uniform(0.0, self.blur)), float(self.R.uniform(0.0, self.noise))
+        seed = int(self.R.randint(MAX_SEED))
+        full = Augmentation(mirrored, (soft, lower, upper), blur, noise, seed)
+        self.drawn = full if self._do_transform else Augmentation(mirrored)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Augment one sample."""
+        sample = dict(data)
+        self.randomize()
+        if self.drawn == Augmentation(seed=self.drawn.seed):
+            return {**sample, "augmentation": json.dumps(asdict(Augmentation()))}
+        first = self.first_key(sample)
+        for key in self.key_iterator(sample):
+            known = key == first and float(sample.get("truth", 0.0)) == 1.0
+            if known:
+                sample[self.label_key] = self.drawn.apply(sample[self.label_key])
+            sample[key] = self._image(sample[key], reconstruct(sample[self.label_key]) if known else None)
+        return {**sample, "augmentation": json.dumps(asdict(self.drawn))}
+
+    def _image(self, image: Tensor, composed: Tensor | None) -> Tensor:
+        masks = image[1:].flip(-1) if self.drawn.mirrored else image[1:]
+        return torch.cat([self.drawn.apply(image[:1]) if composed is None else composed, masks])
+
+
+def joint_space_centre(masks: Tensor) -> tuple[int, int]:
+    """Row and column of the middle of the joint space of masks (2, H, W); of the frame where there is none.
+
+    The middle between the bones' facing outlines, over the columns that both have.
+    """
+    lower, upper = (mask > 0.5 for mask in masks)
+    columns = torch.nonzero(lower.any(dim=0) & upper.any(dim=0))[:, 0]
+    height, width = masks.shape[-2:]
+    if not len(columns):
+        return height // 2, width // 2
+    top = lower.to(torch.uint8).argmax(dim=0)[columns]
+    bottom = height - 1 - upper.flip(0).to(torch.uint8).argmax(dim=0)[columns]
+    return int((top + bottom).double().mean() / 2.0), int(columns.double().mean())
+
+
+class RandCropJointd(RandomizableTransform, ThreadUnsafe, MapTransform):
+    """Crop a square that holds the middle of the joint space, at random around it; all keys alike.
+
+    A network trained on crops sees detail at full resolution for less; its weight-free prior knows only the tissue
+    inside the crop.
+
+    Args:
+        keys: images and layers (C, H, W).
+        size: side in pixels; 0 crops nothing, a larger one than the frame the frame.
+        masks_key: image (3, H, W) whose masks show the joint space.
+        allow_missing_keys: do not raise when a key is missing.
+    """
+
+    backend = [TransformBackends.TORCH]
+
+    def __init__(
+        self,
+        keys: KeysCollection = ("image", "label", "source"),
+        size: int = 0,
+        masks_key: str = "image",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        RandomizableTransform.__init__(self, 1.0)
+        self.size = size
+        self.masks_key = masks_key
+        self.corner = (0, 0)
+
+    def randomize(self, data: Tensor) -> None:
+        """Draw the corner of the next crop, for an image (3, H, W): its middle half holds the joint space."""
+        super().randomize(None)
+        corner = []
+        for centre, side in zip(joint_space_centre(data[1:]), data.shape[1:], strict=True):
+            first = centre - int(self.R.uniform(0.25, 0.75) * self.size)
+            corner.append(min(max(first, 0), max(side - self.size, 0)))
+        self.corner = (corner[0], corner[1])
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Crop one sample."""
+        sample = dict(data)
+        if self.size:
+            self.randomize(sample[self.masks_key])
+            crop = SpatialCrop(roi_start=self.corner, roi_end=[first + self.size for first in self.corner])
+            for key in self.key_iterator(sample):
+                sample[key] = sample[key][(slice(None), *crop.slices)]
+        return sample
