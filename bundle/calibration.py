@@ -96,7 +96,7 @@ def disagreement_and_error(
             msg = "expected the answers to mirror images, got none"
             raise RuntimeError(msg)
         disagreement = overlap_disagreement(inferer.deviation.cpu(), image[:, 1:])
-        true_error = error(layers, torch.cat([truth, image], dim=1))
+        true_error = torch.as_tensor(error(layers, torch.cat([truth, image], dim=1)))
         names = {key: item[key] for key in ("name", "joint", "finger")}
         rows.append({**names, "disagreement": float(disagreement), "error": float(true_error)})
     return pd.DataFrame(rows)

@@ -44,6 +44,12 @@ SHOULDER = 0.35
 SATURATED = 0.995
 """Intensity from which on a pixel counts as saturated."""
 
+TAIL = 0.005
+"""Part of the images that lies beyond one spread of a property, on either side."""
+
+MARGIN = 1e-6
+"""Smallest reach of a range in spreads, where no image departs from the medians."""
+
 FLOOR = 1e-4
 """Noise and detail below this intensity are not told apart."""
 
@@ -152,8 +158,8 @@ def _beside(inside: NDArray[np.bool_], rows: NDArray[np.int64]) -> tuple[Array, 
     columns, widths = np.arange(inside.shape[1]), inside[rows].sum(axis=1)
     middle = np.full(len(inside), math.nan)
     middle[rows] = (inside[rows] * columns).sum(axis=1) / widths
-    middle = np.where(np.isnan(middle), np.nanmean(middle), middle)
-    return columns[None, :] - middle[:, None], widths
+    filled = np.where(np.isnan(middle), np.nanmean(middle), middle)
+    return columns[None, :] - filled[:, None], widths
 
 
 def _correlation(a: Array, b: Array, region: NDArray[np.bool_]) -> float:
@@ -253,8 +259,9 @@ class TrustReference:
     def fit(cls, values: pd.DataFrame, false_alarms: float, made: Mapping[str, Any] | None = None) -> TrustReference:
         """Ranges that leave out a given part of the images.
 
-        Each side of a property has its own spread (from the median to the first or last hundredth). All limits lie
-        equally many spreads from their medians, so many that the part is left out by all properties together.
+        Each side of a property has its own spread, from the median to its :data:`TAIL` of the images, and at least
+        :attr:`Property.spread`. All limits lie equally many spreads from their medians, so many that all properties
+        together leave out the given part.
 
         Args:
             values: a row for each image, a column for each of :data:`PROPERTIES` (:func:`measure`).
@@ -267,13 +274,13 @@ class TrustReference:
         if not len(values) or not 0.0 < false_alarms < 1.0:
             msg = f"expected images and a part in (0, 1) of them to flag, got {len(values)} and {false_alarms}"
             raise ValueError(msg)
-        unit = {name: _spread(values[name].dropna(), kind.spread) for name, kind in PROPERTIES.items()}
-        narrow = cls(unit, {})
-        scores = [narrow.judge(dict(row)).score for _, row in values.iterrows()]
-        reach = max(float(np.quantile(scores, 1.0 - false_alarms, method="higher")), 1.0)
+        spreads = {name: _spread(values[name], kind.spread) for name, kind in PROPERTIES.items()}
+        near = cls(spreads, {})
+        scores = [near.judge(row).score for row in values.to_dict("records")]
+        reach = max(float(np.quantile(scores, 1.0 - false_alarms, method="higher")), MARGIN)
         ranges = {
             name: Range(median, median - reach * (median - low), median + reach * (high - median))
-            for name, (median, low, high) in unit.items()
+            for name, (median, low, high) in spreads.items()
         }
         return cls(ranges, dict(made or {}))
 
@@ -336,6 +343,6 @@ class TrustReference:
 
 
 def _spread(values: pd.Series, narrowest: float) -> Range:
-    """Median and its distance to the first and last hundredth, but no less than the narrowest range."""
-    median, first, last = (float(values.quantile(part)) for part in (0.5, 0.01, 0.99))
+    """The median, and the places of the first and last :data:`TAIL` of the values, at least the narrowest apart."""
+    median, first, last = (float(values.quantile(part)) for part in (0.5, TAIL, 1.0 - TAIL))
     return Range(median, min(first, median - narrowest), max(last, median + narrowest))

@@ -68,7 +68,7 @@ def test_phantoms_are_separated_without_weights_which_is_said(
             assert np.abs(pixels(tmp_path / "out" / f"{name}_{kind}.png") - layer * 255.0).max() <= 0.5001
         with Image.open(tmp_path / "out" / f"{name}_montage.png") as picture:
             assert picture.width > 7 * 64
-    assert len(list((tmp_path / "out").iterdir())) == 5 * 3 + 1
+    assert len(list((tmp_path / "out").iterdir())) == 5 * 3 + 2
 
 
 def test_real_files_are_separated_by_the_command_line(bundle: Any, data: Path, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_real_files_are_separated_by_the_command_line(bundle: Any, data: Path, t
         image = torch.cat([image[:1], continue_to_border(image[1:])])
         name = f"{Path(entry['image']).parent.name}_1"
         assert psnr(image, layers_of(tmp_path / "out" / f"{name}_layers.nii.gz")) > 90.0
-    assert len(list((tmp_path / "out").iterdir())) == 5 * len(entries) + 1
+    assert len(list((tmp_path / "out").iterdir())) == 5 * len(entries) + 2
 
 
 @pytest.fixture(scope="module")
@@ -221,3 +221,29 @@ def test_the_bundle_loads_from_a_local_folder_as_monai_loads_one(bundle: Any, tr
     assert torch.allclose(reconstruct(layers), image[:, :1], atol=1e-5)
     state = torch.load(trained, weights_only=True)
     assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+
+
+def test_the_shipped_weights_are_the_default_and_every_joint_is_judged(bundle: Any, tmp_path: Path) -> None:
+    settings = {**options(tmp_path, phantoms=2, image_size=256), "weights": ""}
+    workflow = bundle.run("run", "inference.json", **settings)
+    state = torch.load(bundle.root / "models" / "model.pt", weights_only=True)
+    network = workflow.parser.get_parsed_content("network")
+    assert all(torch.equal(value.cpu(), state[name]) for name, value in network.state_dict().items())
+    lines = [json.loads(line) for line in (tmp_path / "out" / "quality.jsonl").read_text().splitlines()]
+    assert [line["name"] for line in lines] == list(joints_of(workflow))
+    assert not any(line["flagged"] for line in lines)
+    for name, image in joints_of(workflow).items():
+        assert psnr(image, layers_of(tmp_path / "out" / f"{name}_layers.nii.gz")) > 90.0
+
+
+def test_damaged_default_weights_are_refused_in_a_line(bundle: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    (folder / "models").mkdir(parents=True)
+    (folder / "configs").symlink_to(bundle.root / "configs")
+    for name in ("trust.json", "uncertainty.json"):
+        (folder / "models" / name).symlink_to(bundle.root / "models" / name)
+    (folder / "models" / "model.pt").write_bytes((bundle.root / "models" / "model.pt").read_bytes()[:-1000])
+    settings = {**options(tmp_path), "weights": "", "bundle_root": str(folder)}
+    message = bundle.refusal("run", "inference.json", **settings)
+    assert "expected the shipped weights (sha256 " in message
+    assert "fetch it again" in message
