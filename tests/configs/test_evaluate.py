@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from bundle.data import read_datalist
+from bundle.metrics import JointSpaceControl, Realism, ShadowDetectability
 from bundle.networks.baselines import HalfSplit
 from bundle.networks.heads import SigmoidHead
 
@@ -41,6 +43,22 @@ def report(folder: Path) -> dict[str, Any]:
 
 def figures(folder: Path, measure: str) -> dict[str, Any]:
     return report(folder)["measures"][measure]["figures"]
+
+
+def test_the_measures_that_train_and_register_are_configured_as_they_are_by_default() -> None:
+    """The configuration repeats their recipes to be read; it must not drift from those that were tried."""
+    config = ConfigParser()
+    config.read_config([str(Path(__file__).resolve().parents[2] / "configs" / name) for name in CONFIGS])
+    tasks = config.get_parsed_content("tasks")
+    defaults = {
+        "E4": ShadowDetectability(),
+        "E5": Realism(),
+        "E6": JointSpaceControl(),
+        "E6_phantoms": JointSpaceControl(),
+    }
+    for name, default in defaults.items():
+        configured, expected = ({**asdict(measure), "device": None} for measure in (tasks[name].measure, default))
+        assert json.loads(json.dumps(configured)) == json.loads(json.dumps(expected)), name
 
 
 def test_real_files_are_measured_per_finger_with_the_worst_shown(bundle: Any, data: Path, tmp_path: Path) -> None:
@@ -93,7 +111,7 @@ def test_a_second_run_adds_its_measures_and_repeats_none(bundle: Any, tmp_path: 
 @pytest.mark.parametrize(
     ("wrong", "expected"),
     [
-        ({"measures": "E9"}, "expected measures to be some of E1, E2, E3"),
+        ({"measures": "E9"}, "expected measures to be some of E1, E2, E3, E3_pushed"),
         ({"layers_dir": "absent"}, "expected a folder of layers, found none: absent"),
         ({"weights": "absent.pt"}, "expected a file of weights or none, got absent.pt"),
     ],
