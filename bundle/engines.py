@@ -71,8 +71,8 @@ class LayerSeparationTrainer(Trainer):
         generator_loss: Eq. 7, or Eq. 11 of the epochs after ``early_epochs``.
         early_loss: Eq. 11 of the first epochs.
         early_epochs: m, the number of these epochs.
-        use_supervisor: False is the ablation without N_S.
-        use_discriminator: False is the ablation without N_D. Epochs whose loss gives it no weight do not train it.
+        use_supervisor: False is the ablation without N_S. Epochs whose loss gives it no weight do not train it.
+        use_discriminator: False is the ablation without N_D; likewise.
         use_motion: False is the ablation without f_s.
         reconstruction: L0, by default :class:`bundle.losses.Reconstruction`.
         supervision: L1, by default :class:`bundle.losses.Supervision`.
@@ -176,7 +176,7 @@ class LayerSeparationTrainer(Trainer):
 
     def _play(self, engine: Any, batch: Mapping[str, Tensor], output: dict[str, Tensor]) -> None:
         """Step each player once."""
-        if self.use_supervisor:
+        if self.use_supervisor and self.epoch_loss().uses("supervision"):
             output["supervisor"] = self._step(self.supervisor, self._supervisor_loss(batch))
         output["pred"] = self._generate(engine, batch["image"])
         still = self._still(output["pred"], batch)
@@ -268,10 +268,10 @@ class LayerSeparationTrainer(Trainer):
         layers, masks = (value.repeat(self.motions, 1, 1, 1) for value in (still.layers, still.masks))
         spacing = spacing.repeat(self.motions, 1)
         motion = self.motion.draw(layers.shape[0], self.random)
-        moved, moved_masks = move(layers, masks, motion, spacing)
+        moved, moved_masks = move(layers, masks, motion, spacing, exact=False)
         truth = None
         if compared and still.truth is not None:
-            truth, _ = move(still.truth.repeat(self.motions, 1, 1, 1), masks, motion, spacing)
+            truth, _ = move(still.truth.repeat(self.motions, 1, 1, 1), masks, motion, spacing, exact=False)
         visible = visible_region(reconstruct(moved.detach()), moved_masks)
         return Separation(moved, moved_masks, visible, truth)
 

@@ -202,8 +202,8 @@ def expected_losses(engine: Any, batch: dict[str, Tensor], layers: Tensor, draw:
     supervision, moved_layers = [], []
     for row in range(motions * joints):
         index = slice(row % joints, row % joints + 1)
-        moved, moved_masks = move(layers[index], M[index], motion.of(row), SPACING)
-        moved_truth, _ = move(truth[index], M[index], motion.of(row), SPACING)
+        moved, moved_masks = move(layers[index], M[index], motion.of(row), SPACING, exact=False)
+        moved_truth, _ = move(truth[index], M[index], motion.of(row), SPACING, exact=False)
         shown = visible_region(reconstruct(moved), moved_masks)
         supervision.append(Supervision()(find(reconstruct(moved)), moved_masks, shown))
         still = Separation(layers[index], M[index], visible[index], truth[index])

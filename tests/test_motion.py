@@ -442,3 +442,17 @@ def test_gpu_and_cpu_agree(mode: str) -> None:
     on_gpu = move(layers.cuda(), masks.cuda(), asked, SPACING, mode)
     for one, other in zip(on_gpu, move(layers, masks, asked, SPACING, mode), strict=True):
         torch.testing.assert_close(one.cpu(), other, atol=2e-6, rtol=0)
+
+
+def test_sampling_in_single_precision_moves_the_same_to_rounding() -> None:
+    """It is the training's: gradients flow, and a place is right to 1e-4 pixels."""
+    random = torch.Generator().manual_seed(0)
+    layers = torch.rand(2, 3, 64, 48, generator=random).requires_grad_()
+    masks = (torch.rand(2, 2, 64, 48, generator=random) > 0.5).float()
+    motion = MotionRange().draw(2, np.random.RandomState(0))
+    made = [move(layers, masks, motion, exact=exact) for exact in (True, False)]
+    for one, other in zip(*made, strict=True):
+        assert one.dtype == other.dtype == torch.float32
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
+    gradients = [torch.autograd.grad(moved.square().sum(), layers)[0] for moved, _ in made]
+    torch.testing.assert_close(*gradients, atol=1e-2, rtol=0)
