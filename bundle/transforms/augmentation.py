@@ -198,7 +198,8 @@ class RandCropJointd(RandomizableTransform, ThreadUnsafe, MapTransform):
         sample = dict(data)
         if self.size:
             self.randomize(sample[self.masks_key])
-            crop = SpatialCrop(roi_start=self.corner, roi_end=[first + self.size for first in self.corner])
+            end = [first + self.size for first in self.corner]
+            rows, columns = SpatialCrop(roi_start=self.corner, roi_end=end).slices
             for key in self.key_iterator(sample):
-                sample[key] = sample[key][(slice(None), *crop.slices)]
+                sample[key] = sample[key][..., rows, columns]
         return sample
