@@ -199,7 +199,7 @@ class RandCropJointd(RandomizableTransform, ThreadUnsafe, MapTransform):
         if self.size:
             self.randomize(sample[self.masks_key])
             end = [first + self.size for first in self.corner]
-            rows, columns = SpatialCrop(roi_start=self.corner, roi_end=end).slices
+            window = (slice(None), *SpatialCrop(roi_start=self.corner, roi_end=end).slices)
             for key in self.key_iterator(sample):
-                sample[key] = sample[key][..., rows, columns]
+                sample[key] = sample[key][window]
         return sample
