@@ -197,23 +197,27 @@ def split_by_joint(items: Sequence[Item], validation_fraction: float, seed: int)
 def training_and_validation(
     dataset_dir: str | Path, datalist: str, *, validation_fraction: float = 0.2, seed: int = 0, spacing: float = SPACING
 ) -> tuple[list[Item], list[Item]]:
-    """Items to train on and to validate on: of ``X_train`` and its partner ``X_test``, else a split by joint.
+    """Items of a training list to train on and to validate on, split by joint; its partner ``X_test`` is left alone.
 
-    Arguments as in :func:`read_datalist` and :func:`split_by_joint`, which is used where there is no partner.
+    Arguments as in :func:`read_datalist` and :func:`split_by_joint`.
 
     Raises:
-        InputError: as there, or a joint is in both lists.
+        InputError: as there, or a joint is also in the partner.
     """
+    return split_by_joint(_untested(dataset_dir, datalist, spacing), validation_fraction, seed)
+
+
+def _untested(dataset_dir: str | Path, datalist: str, spacing: float) -> list[Item]:
+    """Items of a list, of which no joint is in the partner ``X_test`` of a list ``X_train``."""
     items = read_datalist(dataset_dir, datalist, spacing=spacing)
     partner = _partner(datalist)
     if partner is None or _find_list(_existing_folder(dataset_dir), partner) is None:
-        return split_by_joint(items, validation_fraction, seed)
-    others = read_datalist(dataset_dir, partner, spacing=spacing)
-    shared = _folders(items) & _folders(others)
+        return items
+    shared = _folders(items) & _folders(read_datalist(dataset_dir, partner, spacing=spacing))
     if shared:
         msg = f"expected no joint in both {datalist} and {partner}, got {sorted(shared)}: take them out of one list"
         raise InputError(msg)
-    return items, others
+    return items
 
 
 def training_joints(
@@ -248,7 +252,7 @@ def training_joints(
     partner = re.sub(r"_test((?:\.json)?)$", r"_train\1", datalist)
     if partner == datalist or _find_list(_existing_folder(dataset_dir), partner) is None:
         return []
-    items, _ = training_and_validation(dataset_dir, partner, spacing=spacing)
+    items = _untested(dataset_dir, partner, spacing)
     drawn = sorted(random.Random(seed).sample(range(len(items)), min(count, len(items))))
     return audit([items[index] for index in drawn], size=size).accepted
 
@@ -274,6 +278,7 @@ def joint_items(
     role: str = "all",
     *,
     phantoms: int = 64,
+    added_phantoms: int = 0,
     validation_fraction: float = 0.2,
     seed: int = 0,
     strict: bool | str = False,
@@ -288,6 +293,7 @@ def joint_items(
         datalist: name of the list; without meaning for phantoms.
         role: "training" or "validation" (:func:`training_and_validation`), or "all" of the list.
         phantoms: how many phantoms there are in all; those for validation are a part of them.
+        added_phantoms: how many phantoms are trained on beside the joints of a data set.
         validation_fraction: share of the joints for validation (:func:`split_by_joint`).
         seed: of the split and of the phantoms.
         strict: whether one unusable item refuses the list (:func:`audit`); true or false as text is understood.
@@ -312,7 +318,9 @@ def joint_items(
             dataset_dir, datalist, validation_fraction=validation_fraction, seed=seed, spacing=spacing
         )
         items = sides[role == "validation"]
-    return audit(items, strict=flag(strict), size=size, keep_gross=keep_gross).accepted
+    accepted = audit(items, strict=flag(strict), size=size, keep_gross=keep_gross).accepted
+    added = added_phantoms if role == "training" else 0
+    return accepted + (phantom_items(added, seed, size) if added else [])
 
 
 def _existing_folder(dataset_dir: str | Path) -> Path:

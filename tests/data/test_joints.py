@@ -338,14 +338,14 @@ def test_one_joint_cannot_be_split() -> None:
 
 
 @pytest.mark.parametrize("ending", ["", ".json"])
-def test_a_training_list_is_validated_on_its_partner(public: Path, ending: str) -> None:
+def test_a_training_list_is_split_by_joint_and_never_validated_on_its_partner(public: Path, ending: str) -> None:
     if ending:
         for name in ("LS_train", "LS_test"):
             (public / name).rename(public / f"{name}.json")
     for datalist in {"LS_train", f"LS_train{ending}"}:
-        training, validation = training_and_validation(public, datalist)
-        assert training == read_datalist(public, "LS_train")
-        assert validation == read_datalist(public, "LS_test")
+        split = training_and_validation(public, datalist, validation_fraction=0.25, seed=1)
+        assert split == split_by_joint(read_datalist(public, "LS_train"), 0.25, 1)
+        assert [len(side) for side in split] == [6, 2]
 
 
 def test_a_measure_trains_on_some_joints_of_the_partner_and_never_on_the_tested_ones(public: Path) -> None:
@@ -374,11 +374,15 @@ def test_a_measure_s_joints_that_cannot_be_used_are_left_out(public: Path) -> No
 
 
 def test_a_list_without_partner_is_split(public: Path) -> None:
-    for datalist in ("alone", "LS_train"):
-        (public / "LS_test").unlink(missing_ok=True)
-        split = training_and_validation(public, datalist, validation_fraction=0.25, seed=1)
-        assert split == split_by_joint(read_datalist(public, datalist), 0.25, 1)
-        assert [len(side) for side in split] == [6, 2]
+    split = training_and_validation(public, "alone", validation_fraction=0.25, seed=1)
+    assert split == split_by_joint(read_datalist(public, "alone"), 0.25, 1)
+
+
+def test_phantoms_can_be_trained_on_beside_the_joints_of_a_data_set(public: Path) -> None:
+    alone, beside = (joint_items(str(public), "alone", "training", added_phantoms=n, size=SIZE) for n in (0, 3))
+    assert beside == alone + phantom_items(3, 0, SIZE)
+    validation = [joint_items(str(public), "alone", "validation", added_phantoms=n, size=SIZE) for n in (0, 3)]
+    assert validation[0] == validation[1]
 
 
 def test_a_joint_in_both_partners_is_refused(public: Path) -> None:
@@ -424,7 +428,6 @@ def test_with_a_data_set_the_joints_are_audited(public: Path) -> None:
     assert names["training"] | names["validation"] == names["all"]
     assert not names["training"] & names["validation"]
     assert names["all"] == {item["name"] for item in read_datalist(public, "alone")} - set(REASONS)
-    assert [item["name"] for item in joint_items(str(public), "LS_train", "validation", size=SIZE)] == ["00400_L_2_one"]
     assert "rejected 00054_L_13_one" in refusal(joint_items, str(public), "alone", strict=True, size=SIZE)
 
 
@@ -436,8 +439,8 @@ def test_the_public_lists_are_read_whole() -> None:
     if "JOINT_DATA" not in os.environ:
         pytest.skip("JOINT_DATA, the path of the public data set, is not set")
     training, validation = training_and_validation(os.environ["JOINT_DATA"], "LS_K1_all_train")
-    assert (len(training), len(validation)) == (1194, 191)
-    assert len({item["name"] for item in training}) == 1194
+    assert len({item["name"] for item in training + validation}) == 1194
+    assert not {item["joint"] for item in training} & {item["joint"] for item in validation}
     assert {item["finger"] for item in training} == {"small", "ring", "middle", "index", "thumb"}
     assert {item["side"] for item in training} == {"left", "right"}
 
