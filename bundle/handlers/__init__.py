@@ -1,6 +1,6 @@
 """Ignite handlers of the two-phase workflow, of inference, evaluation and synthesis."""
 
-from bundle.handlers.averaging import WeightAverage
+from bundle.handlers.averaging import AverageUpdater, WeightAverage
 from bundle.handlers.checkpoints import (
     BestGeneratorSaver,
     GeneratorWeights,
@@ -12,6 +12,7 @@ from bundle.handlers.quality import JointQuality
 from bundle.handlers.results import EvaluationReport, LayerWriter, SyntheticJointWriter
 
 __all__ = [
+    "AverageUpdater",
     "BestGeneratorSaver",
     "EvaluationReport",
     "GeneratorWeights",

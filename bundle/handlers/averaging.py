@@ -17,8 +17,8 @@ class WeightAverage:
     """Exponential moving average of the weights, by :class:`ignite.handlers.EMAHandler`.
 
     After step t the average moves towards the weights by ``max(momentum, 9 / (t + 10))`` of the way, so that it starts
-    with the first weights and soon forgets them. Attach it to the trainers of both stages, and put it among what a
-    checkpoint holds.
+    with the first weights and soon forgets them. Put it among what a checkpoint holds; :class:`AverageUpdater` attaches
+    it.
 
     Args:
         network: whose weights are averaged.
@@ -61,3 +61,18 @@ class WeightAverage:
         elif state:
             msg = "expected no averaged weights: the momentum is 1"
             raise ValueError(msg)
+
+
+class AverageUpdater:
+    """Handler that keeps a :class:`WeightAverage` up to date; attach it to the trainers of both stages.
+
+    Args:
+        average: the average.
+    """
+
+    def __init__(self, average: WeightAverage) -> None:
+        self.average = average
+
+    def attach(self, engine: Engine) -> None:
+        """Average after every step."""
+        self.average.attach(engine)

@@ -23,9 +23,9 @@ class Head(nn.Module):
         zero_start: whether the logits of an untrained generator are zero.
     """
 
-    in_channels: int = 3
-    out_channels: int = 3
-    zero_start: bool = False
+    in_channels = 3
+    out_channels = 3
+    zero_start = False
 
     def prepare(self, image: Tensor) -> Tensor:
         """Features (B, in_channels, H, W) of images (B, 3, H, W); unless a head says otherwise, the image itself."""

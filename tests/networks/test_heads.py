@@ -231,3 +231,10 @@ def test_distances_change_no_layer_by_themselves(joints: Tensor) -> None:
 def test_a_negative_reach_is_refused() -> None:
     with pytest.raises(ValueError, match="reach of at least 0"):
         PartitionHead(reach=-1)
+
+
+def test_a_head_with_distances_compiles_to_torchscript(joints: Tensor) -> None:
+    head = PartitionHead(reach=8)
+    features = head.prepare(joints)
+    logits = draw_logits(1.0, joints)
+    torch.testing.assert_close(torch.jit.script(head)(logits, features), head(logits, features))
