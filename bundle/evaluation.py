@@ -50,9 +50,17 @@ class JointSet:
         size: height and width in pixels.
     """
 
+    delivered = False
+    """Whether the layers are postprocessed, as inference writes them."""
+
     def __init__(self, list_items: Callable[[], Sequence[Item]], size: int | None = 256) -> None:
         self.list_items = list_items
         self.loading: Callable[[Any], dict[Any, Any]] = LoadJointd(size)
+
+    @property
+    def read_from(self) -> JointSet:
+        """The set of these radiographs."""
+        return self
 
     @cached_property
     def items(self) -> Sequence[Item]:
@@ -70,12 +78,42 @@ class JointSet:
         for start in tqdm(range(0, len(chosen), BATCH), desc="separating", unit="batch", mininterval=0.5):
             batch = [self.load(item) for item in chosen[start : start + BATCH]]
             images = torch.stack([as_a_file_holds(joint["image"]) for joint in batch])
-            layers.append(separator([str(item["name"]) for item in chosen[start : start + BATCH]], images))
+            names = [str(item["name"]) for item in chosen[start : start + BATCH]]
+            layers.append(separator(names, images, self.delivered))
             known = [joint["label"] if float(joint["truth"]) else None for joint in batch]
             loaded += list(zip((_continued(joint["image"]) for joint in batch), known, strict=True))
         truths = [truth for _, truth in loaded if truth is not None]
         truth = torch.stack(truths) if len(truths) == len(loaded) else None
         return SeparatedJoints(chosen, torch.stack([image for image, _ in loaded]), torch.cat(layers), truth)
+
+
+class DeliveredJoints(JointSet):
+    """The joints of a set with their layers as inference writes them: with grain in the tissue below the bones (E4).
+
+    Layers that are compared with true ones, or whose bones are moved, are measured without.
+
+    Args:
+        joints: the set.
+    """
+
+    delivered = True
+
+    def __init__(self, joints: JointSet) -> None:
+        self.joints = joints
+
+    @property
+    def read_from(self) -> JointSet:
+        """The set of these radiographs."""
+        return self.joints
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """The joints of the set."""
+        return self.joints.items
+
+    def load(self, item: Item) -> dict[Any, Any]:
+        """Load a joint."""
+        return self.joints.load(item)
 
 
 class PushedJoints(JointSet):
@@ -146,7 +184,8 @@ def export_joints(
     Raises:
         InputError: a list cannot be used, a measure is not known, two joints have one name, or the folder is refused.
     """
-    needed = {name: sets[name] for name in needed_sets(tasks, measures)}
+    files = {id(sets[name].read_from) for name in needed_sets(tasks, measures)}
+    needed = {name: joints for name, joints in sets.items() if id(joints) in files}
     _check_unique([item["name"] for joints in needed.values() for item in joints.items])
     folder = claim_output(output_dir, fingerprint({"results": "exported joints", "sets": list(needed), **settings}))
     entries = [
@@ -194,8 +233,8 @@ class Separator(Protocol):
     def prepare(self, names: Iterable[str]) -> None:
         """Get ready for joints of these names, or refuse before anything is measured."""
 
-    def __call__(self, names: Sequence[str], images: Tensor) -> Tensor:
-        """Layers (B, 3, H, W) of radiographs with masks (B, 3, H, W), on the CPU."""
+    def __call__(self, names: Sequence[str], images: Tensor, delivered: bool = False) -> Tensor:
+        """Layers (B, 3, H, W) of radiographs with masks (B, 3, H, W), on the CPU; if delivered, as inference writes."""
 
 
 class NetworkSeparator:
@@ -205,11 +244,20 @@ class NetworkSeparator:
         network: from images (B, 3, H, W) to layers.
         weights: of the network, :class:`bundle.handlers.GeneratorWeights`.
         inferer: MONAI's, how the network is used.
+        postprocessing: MONAI's, of ``image`` and ``pred`` of a joint: what inference writes.
         device: where.
     """
 
-    def __init__(self, network: nn.Module, weights: Any, inferer: Callable[..., Tensor], device: Any = "cpu") -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        weights: Any,
+        inferer: Callable[..., Tensor],
+        postprocessing: Callable[[Any], Any],
+        device: Any = "cpu",
+    ) -> None:
         self.network, self.weights, self.inferer, self.device = network, weights, inferer, device
+        self.postprocessing = postprocessing
 
     @property
     def source(self) -> str:
@@ -222,9 +270,13 @@ class NetworkSeparator:
         self.network.eval()
 
     @torch.no_grad()
-    def __call__(self, names: Sequence[str], images: Tensor) -> Tensor:
+    def __call__(self, names: Sequence[str], images: Tensor, delivered: bool = False) -> Tensor:
         """Separate a batch."""
-        return self.inferer(images.to(self.device), self.network).detach().float().cpu()
+        layers = self.inferer(images.to(self.device), self.network).detach().float().cpu()
+        if not delivered:
+            return layers
+        joints = [{"image": image, "pred": pred} for image, pred in zip(images, layers, strict=True)]
+        return torch.stack([self.postprocessing(joint)["pred"] for joint in joints])
 
 
 class LayersFolder:
@@ -257,15 +309,19 @@ class LayersFolder:
                 checksum.update(path.name.encode() + path.read_bytes())
         self.digest = checksum.hexdigest()
 
-    def __call__(self, names: Sequence[str], images: Tensor) -> Tensor:
+    def __call__(self, names: Sequence[str], images: Tensor, delivered: bool = False) -> Tensor:
         """Read the layers of a batch."""
         height, width = images.shape[-2:]
         return torch.stack([read_layers(self.folder, name, (height, width)) for name in names])
 
 
-def choose_separator(layers_dir: str, network: nn.Module, weights: Any, inferer: Any, device: Any) -> Separator:
+def choose_separator(
+    layers_dir: str, network: nn.Module, weights: Any, inferer: Any, postprocessing: Any, device: Any
+) -> Separator:
     """The layers in ``layers_dir``, or where that is empty the network."""
-    return LayersFolder(layers_dir) if layers_dir else NetworkSeparator(network, weights, inferer, device)
+    if layers_dir:
+        return LayersFolder(layers_dir)
+    return NetworkSeparator(network, weights, inferer, postprocessing, device)
 
 
 # ---- the measures --------------------------------------------------------------------------------------------------
@@ -373,9 +429,9 @@ class Evaluation:
     def _joints(self, task: Task) -> dict[str, SeparatedJoints]:
         """The separated joints of a task; without a set to train on, the test joints are split by joint."""
         if not all(self.sets[name].items for name in task.sets) and len(task.sets) == 2:
-            training, test = split_by_joint(self.sets["test"].items, 0.5, self.seed)
-            both = self._separated("test")
-            return {"training": _subset(both, training), "test": _subset(both, test)}
+            sides = split_by_joint(self.sets[task.sets[1]].items, 0.5, self.seed)
+            both = self._separated(task.sets[1])
+            return {name: _subset(both, side) for name, side in zip(task.sets, sides, strict=True)}
         return {name: self._separated(name) for name in task.sets if self.sets[name].items}
 
     def _separated(self, name: str) -> SeparatedJoints:

@@ -1,4 +1,11 @@
-"""Grain: the noise that tissue uncovered by a moved bone must carry, drawn like that of the tissue around it."""
+"""Grain: the noise that tissue below and behind a bone must carry, drawn like that of the tissue around it.
+
+What continues the tissue below a bone is smooth, and all the noise of the radiograph there stays in the bone. That is
+right for a bone that is to be moved: its detail is real when it is shifted as a whole. :func:`add_grain` then gives new
+noise to the tissue that the bone has left. But it leaves a smooth patch in the shape of the bone in the tissue layer:
+:func:`share_grain`, the last step of a separation whose layers are shown or used by themselves, divides the noise of a
+pixel between tissue and bone.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +15,18 @@ import torch
 from monai.networks.layers import GaussianFilter
 from torch import Tensor
 
+from bundle.harmonic import support
+from bundle.masks import visible_region
+from bundle.radiograph import attenuation, intensity, reconstruct
+
 DETAIL = 2.0
 """Grain is what a Gaussian of this sigma in pixels removes."""
 
 NEIGHBOURHOOD = 16.0
 """Sigma in pixels of the neighbourhood in which the strength of the grain is measured."""
+
+MOTTLE = 9.0
+"""Tissue has texture up to this sigma in pixels, which :func:`share_grain` continues below the bones."""
 
 
 def add_grain(soft: Tensor, tissue: Tensor, uncovered: Tensor, seeds: Sequence[int]) -> Tensor:
@@ -30,12 +44,72 @@ def add_grain(soft: Tensor, tissue: Tensor, uncovered: Tensor, seeds: Sequence[i
     Returns:
         Attenuation (B, 1, H, W), at least 0; unchanged where ``uncovered`` is 0.
     """
-    residual = soft - local_mean(soft, torch.ones_like(soft), DETAIL)
+    residual = _detail(soft, DETAIL)
     there = local_mean(residual.square(), tissue, NEIGHBOURHOOD)
     here = local_mean(residual.square(), (uncovered > 0).to(soft.dtype), DETAIL)
     missing = (there - here).clamp(min=0.0).sqrt()
     texture = random_phase_texture(residual * tissue, seeds)
     return (soft + uncovered * missing * texture).clamp(min=0.0)
+
+
+def share_grain(layers: Tensor, masks: Tensor, seeds: Sequence[int]) -> Tensor:
+    """Divide the noise below the bones between soft tissue and bone; the layers compose to what they did.
+
+    The detail n of the radiograph below a bone is the sum of the tissue's grain and of the bone's detail. With the
+    variance v of the grain of the tissue nearby, that of n, and independent Gaussians, the grain given n is drawn as
+    ``g = k n + sqrt(k (1 - k) var(n)) r``, ``k = v / var(n)`` at most 1, r of variance 1 and with the spectrum of the
+    tissue's grain. So g has the variance v and is not correlated with what the bone keeps, n - g. Tissue that has grain
+    already gets only what it lacks.
+
+    Args:
+        layers: soft tissue and bones, (B, 3, H, W) in [0, 1].
+        masks: bone masks, (B, 2, H, W).
+        seeds: one for each of the B samples.
+
+    Returns:
+        Layers (B, 3, H, W) in [0, 1]. No bone gives or takes more attenuation than it has.
+    """
+    parts = attenuation(layers)
+    soft, bones = parts[:, :1], parts[:, 1:]
+    bone = bones.sum(dim=1, keepdim=True)
+    covered = support(masks).amax(dim=1, keepdim=True)
+    drawn = covered * _grain_below(soft, bone, _tissue(layers, masks), covered, seeds)
+    grain = torch.minimum(torch.maximum(drawn, -torch.minimum(soft, bone)), bone)
+    bones = bones * (1.0 - grain / bone.clamp(min=1e-12))
+    return intensity(torch.cat([soft + grain, bones], dim=1))
+
+
+def _grain_below(soft: Tensor, bone: Tensor, tissue: Tensor, covered: Tensor, seeds: Sequence[int]) -> Tensor:
+    """The tissue's grain given the detail of the radiograph, as attenuation (B, 1, H, W)."""
+    own, seen = _typical(_detail(soft, MOTTLE), tissue), _detail(soft + bone, MOTTLE)
+    there = local_mean(own.square(), tissue, 3.0 * MOTTLE)
+    missing = (there - local_mean(own.square(), covered, 2.0 * MOTTLE)).clamp(min=0.0)
+    variance = local_mean(seen.square(), covered, 2.0 * MOTTLE).clamp(min=1e-12)
+    part = (missing / variance).clamp(max=1.0)
+    texture = random_phase_texture(own * tissue, seeds)
+    return part * seen + (part * (1.0 - part) * variance).sqrt() * texture
+
+
+def _tissue(layers: Tensor, masks: Tensor) -> Tensor:
+    """Where tissue is seen with no bone over it, (B, 1, H, W) of 0 and 1."""
+    covered = support(masks).amax(dim=1, keepdim=True)
+    return visible_region(reconstruct(layers), masks) * (1.0 - covered)
+
+
+def _detail(values: Tensor, sigma: float) -> Tensor:
+    """What a Gaussian removes."""
+    return values - local_mean(values, torch.ones_like(values), sigma)
+
+
+def _typical(detail: Tensor, tissue: Tensor) -> Tensor:
+    """Detail clipped to 3 standard deviations of that of the tissue: the edge of a sesamoid or a finger is no grain.
+
+    The standard deviation is that of normal values with the same median of the absolute value.
+    """
+    inside = torch.where(tissue > 0.5, detail.abs(), torch.full_like(detail, torch.nan))
+    limit = 3.0 * 1.4826 * inside.flatten(1).nanmedian(dim=1).values.nan_to_num()
+    limit = limit[:, None, None, None]
+    return torch.minimum(torch.maximum(detail, -limit), limit)
 
 
 def local_mean(values: Tensor, weight: Tensor, sigma: float) -> Tensor:

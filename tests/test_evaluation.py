@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from bundle.data import phantom_items, read_datalist, write_layer_images, write_layers
 from bundle.errors import InputError
 from bundle.evaluation import (
+    DeliveredJoints,
     Evaluation,
     JointSet,
     LayersFolder,
@@ -49,7 +50,7 @@ class WeightFree:
     def prepare(self, names: Iterable[str]) -> None:
         self.prepared = list(names)
 
-    def __call__(self, names: Sequence[str], images: Tensor) -> Tensor:
+    def __call__(self, names: Sequence[str], images: Tensor, delivered: bool = False) -> Tensor:
         self.seen.update(zip(names, images, strict=True))
         return separate(images[:, :1], images[:, 1:])
 
@@ -123,13 +124,26 @@ def test_joints_are_pushed_as_in_the_validation_of_a_training() -> None:
         assert float(made["truth"]) == 1.0
 
 
+def test_delivered_joints_are_those_of_the_set_with_postprocessed_layers() -> None:
+    class Halving(WeightFree):
+        def __call__(self, names: Sequence[str], images: Tensor, delivered: bool = False) -> Tensor:
+            return super().__call__(names, images) * (0.5 if delivered else 1.0)
+
+    joints = phantoms(3, 0)
+    plain, delivered = (part.separate(Halving()) for part in (joints, DeliveredJoints(joints)))
+    assert plain.items == delivered.items
+    assert torch.equal(plain.images, delivered.images)
+    assert torch.equal(plain.layers / 2, delivered.layers)
+
+
 def test_exported_joints_are_read_back_as_every_separator_sees_them(tmp_path: Path) -> None:
     test = phantoms(3, 0)
     sets = {"test": test, "pushed": PushedJoints(test, {"deep": OverlapRange()}, seed=0)}
-    tasks = {"one": Task(Count(), ["pushed"]), "other": Task(Count(), ["absent"])}
+    sets = {**sets, "delivered": DeliveredJoints(test)}
+    tasks = {"one": Task(Count(), ["pushed", "delivered"]), "other": Task(Count(), ["absent"])}
     source = export_joints(str(tmp_path / "out"), sets, tasks, "one", {"seed": 0})
     read = read_datalist(tmp_path / "out", source.name)
-    items = [(part, item) for part in sets.values() for item in part.items]
+    items = [(sets[name], item) for name in ("test", "pushed") for item in sets[name].items]
     assert len(items) == len(read) > 3
     for (part, item), found in zip(items, read, strict=True):
         assert found["name"] == item["name"]
@@ -216,12 +230,14 @@ def test_the_missing_one_of_three_pictures_is_named(written: Path) -> None:
 def test_a_folder_of_layers_takes_the_place_of_the_network(tmp_path: Path) -> None:
     weights = GeneratorWeights(str(tmp_path / "no.pt"), nn.Identity())
     arguments = {"network": nn.Identity(), "weights": weights, "inferer": SimpleInferer(), "device": "cpu"}
+    arguments["postprocessing"] = lambda joint: {**joint, "pred": joint["pred"] / 2}
     assert isinstance(choose_separator(str(tmp_path), **arguments), LayersFolder)
     network = choose_separator("", **arguments)
     assert isinstance(network, NetworkSeparator)
     network.prepare([])
     image = torch.rand(1, 3, 8, 8)
     assert torch.equal(network(["a"], image), image)
+    assert torch.equal(network(["a"], image, delivered=True), image / 2)
     assert network.source == "Identity (no weights)"
     with pytest.raises(InputError, match=r"expected a folder of layers, found none: .*absent: correct layers_dir"):
         choose_separator(str(tmp_path / "absent"), **arguments)

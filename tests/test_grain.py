@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from bundle.grain import DETAIL, NEIGHBOURHOOD, add_grain, local_mean, random_phase_texture
+from bundle.grain import DETAIL, NEIGHBOURHOOD, add_grain, local_mean, random_phase_texture, share_grain
+from bundle.harmonic import separate, support
+from bundle.phantom import draw_parameters, render
+from bundle.radiograph import attenuation, reconstruct
 
 
 def noise(height: int, width: int, sigma: float = 0.8, seed: int = 0, count: int = 1) -> Tensor:
@@ -205,3 +208,75 @@ def test_a_seed_gives_the_same_grain_on_the_gpu() -> None:
     soft, tissue, uncovered = tissue_with_a_hole()
     on_gpu = add_grain(soft.cuda(), tissue.cuda(), uncovered.cuda(), [4])
     torch.testing.assert_close(on_gpu.cpu(), add_grain(soft, tissue, uncovered, [4]), atol=1e-5, rtol=0)
+
+
+def grainy_joint(strength: float = 0.02) -> tuple[Tensor, Tensor, Tensor]:
+    """A smooth bone over tissue whose grain is known: layers as a separation leaves them, masks, the whole grain.
+
+    All of the noise below the bone, the tissue's grain and three times as much of the bone's own, stays in the bone.
+    """
+    size = 192
+    masks = torch.zeros(1, 2, size, size)
+    masks[:, 0, 110:, 40:150] = 1.0
+    masks[:, 1, :80, 40:150] = 1.0
+    covered = support(masks).amax(dim=1, keepdim=True)
+    grain = strength * noise(size, size, 1.5, seed=1)
+    texture = 3.0 * strength * noise(size, size, 1.5, seed=2)
+    soft = 0.5 + grain * (1.0 - covered)
+    bones = support(masks) * (0.6 + grain + texture)
+    return 1.0 - torch.exp(-torch.cat([soft, bones], dim=1)), masks, grain
+
+
+def test_shared_grain_leaves_the_radiograph_and_the_tissue_beside_the_bones_as_they_are() -> None:
+    made = [render(draw_parameters(seed, size=128, spacing=21 / 128)) for seed in range(3)]
+    image, masks = torch.stack([p.image for p in made]), torch.stack([p.masks for p in made])
+    layers = separate(image, masks)
+    shared = share_grain(layers, masks, [1, 2, 3])
+    torch.testing.assert_close(reconstruct(shared), reconstruct(layers), atol=1e-5, rtol=0)
+    beside = support(masks).amax(dim=1, keepdim=True) == 0
+    torch.testing.assert_close(shared[:, :1][beside], layers[:, :1][beside], atol=1e-6, rtol=0)
+    assert float(shared.min()) >= 0.0 and float(shared.max()) <= 1.0
+    assert torch.equal(shared[:, 1:] > 0, (layers[:, 1:] > 0) & (shared[:, 1:] > 0))
+
+
+def test_tissue_below_a_bone_gets_the_strength_of_the_grain_around_it() -> None:
+    layers, masks, grain = grainy_joint()
+    soft = attenuation(share_grain(layers, masks, [0]))[:, :1]
+    below = eroded(support(masks).amax(dim=1, keepdim=True), 12)
+    expected = float(grain[below].std())
+    assert float(attenuation(layers)[:, :1][below].std()) < 0.05 * expected
+    assert float(soft[below].std()) == pytest.approx(expected, rel=0.25)
+    assert float(soft[below].mean()) == pytest.approx(0.5, abs=0.3 * expected)
+
+
+def test_shared_grain_is_hardly_correlated_with_what_the_bone_keeps() -> None:
+    layers, masks, _ = grainy_joint()
+    below = eroded(support(masks).amax(dim=1, keepdim=True), 12)[0, 0]
+    correlations = []
+    for seed in range(8):
+        parts = attenuation(share_grain(layers, masks, [seed]))[0]
+        pair = torch.stack([parts[0][below], parts[1:].sum(dim=0)[below]])
+        correlations.append(float(torch.corrcoef(pair)[0, 1]))
+    assert np.mean(correlations) == pytest.approx(0.0, abs=0.15)  # -0.3 for noise that knows nothing of the bone
+
+
+def test_tissue_that_has_grain_gets_hardly_more() -> None:
+    layers, masks, _ = grainy_joint()
+    once = share_grain(layers, masks, [0])
+    twice = share_grain(once, masks, [5])
+    assert float((twice - once)[:, :1].std()) < 0.4 * float((once - layers)[:, :1].std())
+
+
+def test_the_edge_of_another_bone_beside_the_joint_is_no_grain() -> None:
+    layers, masks, _ = grainy_joint()
+    sesamoid = layers.clone()
+    sesamoid[:, 0, 90:105, 10:25] = 0.75
+    below = eroded(support(masks).amax(dim=1, keepdim=True), 12)
+    plain, beside = (float((share_grain(s, masks, [0]) - s)[:, :1][below].std()) for s in (layers, sesamoid))
+    assert beside < 1.5 * plain
+
+
+def test_a_seed_gives_the_same_shared_grain() -> None:
+    layers, masks, _ = grainy_joint()
+    assert torch.equal(share_grain(layers, masks, [4]), share_grain(layers, masks, [4]))
+    assert not torch.equal(share_grain(layers, masks, [4]), share_grain(layers, masks, [5]))

@@ -90,12 +90,12 @@ class PartitionHead(Head):
 
     def shares(self, logits: Tensor, features: Tensor) -> Tensor:
         """Shares of the attenuation, (B, 3, H, W): at least 0, summing to 1."""
-        logits = logits.to(features.dtype)
         prior = features[:, 3:6]
         allowed = torch.cat([torch.ones_like(prior[:, :1]), support(features[:, 1:3])], dim=1)
         smooth = (1.0 - self.mixture) * prior + self.mixture * allowed / allowed.sum(dim=1, keepdim=True)
         forbidden = allowed < 0.5
-        scores = (logits + smooth.clamp(min=1e-20).log()).masked_fill(forbidden, float("-inf"))
-        lowest = logits.masked_fill(forbidden, float("inf")).amin(dim=1, keepdim=True)
-        kept = (lowest - scores.logsumexp(dim=1, keepdim=True)).exp()
-        return (scores.softmax(dim=1) + kept * (prior - smooth)).clamp(min=0.0)
+        logits = logits.to(features.dtype).masked_fill(forbidden, float("-inf"))
+        factor = (logits - logits.detach().amax(dim=1, keepdim=True)).exp()
+        scores = smooth * factor
+        lowest = factor.masked_fill(forbidden, 1.0).amin(dim=1, keepdim=True)
+        return ((scores + lowest * (prior - smooth)) / scores.sum(dim=1, keepdim=True)).clamp(min=0.0)

@@ -7,6 +7,7 @@ from bundle.transforms.array import (
     RandSynthesizeJointSpace,
     Reconstruct,
     SeparateLayers,
+    ShareGrain,
     ShiftBones,
     SynthesizeJointSpace,
 )
@@ -19,6 +20,7 @@ from bundle.transforms.dictionary import (
     RandSynthesizeJointSpaced,
     Reconstructd,
     SeparateLayersd,
+    ShareGraind,
     ShiftBonesd,
     SynthesizeJointSpaced,
 )
@@ -39,6 +41,8 @@ __all__ = [
     "Reconstructd",
     "SeparateLayers",
     "SeparateLayersd",
+    "ShareGrain",
+    "ShareGraind",
     "ShiftBones",
     "ShiftBonesd",
     "SynthesizeJointSpace",

@@ -7,6 +7,7 @@ drew last stays in ``motion`` and ``seed``, so that a draw can be replayed.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from monai.transforms import RandomizableTransform, ThreadUnsafe, Transform
 from monai.utils.enums import TransformBackends
 from torch import Tensor
 
+from bundle.errors import flag
+from bundle.grain import share_grain
 from bundle.harmonic import separate
 from bundle.motion import SPACING, MotionRange, RigidMotion, move
 from bundle.pseudo import OverlapMaker, OverlapRange, compose_layers
@@ -39,6 +42,29 @@ class SeparateLayers(Transform):
     def __call__(self, image: Tensor) -> Tensor:
         """Separate one joint."""
         return separate(image[None, :1], image[None, 1:])[0]
+
+
+class ShareGrain(Transform):
+    """Give the soft tissue below the bones the grain of the tissue around it (:func:`bundle.grain.share_grain`).
+
+    Args:
+        seed: of the grain, together with the radiograph: a joint gets the same grain wherever it stands in a list.
+        grain: False changes nothing; true or false as text is understood.
+    """
+
+    backend = [TransformBackends.TORCH]
+
+    def __init__(self, seed: int = 0, grain: bool | str = True) -> None:
+        self.seed = seed
+        self.grain = flag(grain)
+
+    def __call__(self, image: Tensor, layers: Tensor) -> Tensor:
+        """New layers (3, H, W) of an image (3, H, W)."""
+        if not self.grain:
+            return layers
+        grey = (image[0] * 255.0).round().to(torch.uint8).cpu().numpy()
+        seed = zlib.crc32(grey.tobytes(), self.seed)
+        return share_grain(layers[None], image[None, 1:].to(layers), [seed])[0]
 
 
 class Reconstruct(Transform):

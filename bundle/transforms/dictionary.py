@@ -32,6 +32,7 @@ from bundle.transforms.array import (
     RandSynthesizeJointSpace,
     Reconstruct,
     SeparateLayers,
+    ShareGrain,
     ShiftBones,
     SynthesizeJointSpace,
 )
@@ -104,6 +105,39 @@ class SeparateLayersd(MapTransform):
         for key in self.key_iterator(sample):
             if float(sample.get(self.truth_key, 0.0)) == 0.0:
                 sample[self.label_key] = self.separate(sample[key])
+        return sample
+
+
+class ShareGraind(MapTransform):
+    """Give the soft tissue of separated layers grain below the bones.
+
+    Args:
+        keys: layers (3, H, W).
+        image_key: their radiograph and masks, (3, H, W).
+        seed: as in :class:`bundle.transforms.array.ShareGrain`.
+        grain: as there.
+        allow_missing_keys: do not raise when a key is missing.
+    """
+
+    backend = ShareGrain.backend
+
+    def __init__(
+        self,
+        keys: KeysCollection = "pred",
+        image_key: str = "image",
+        seed: int = 0,
+        grain: bool | str = True,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.image_key = image_key
+        self.share = ShareGrain(seed, grain)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
+        """Give one sample grain."""
+        sample = dict(data)
+        for key in self.key_iterator(sample):
+            sample[key] = self.share(sample[self.image_key], sample[key])
         return sample
 
 

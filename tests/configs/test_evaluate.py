@@ -166,6 +166,7 @@ def test_exported_joints_that_another_program_separates_measure_the_same(
     bundle.run("exporting", *CONFIGS, **{**options(tmp_path, **given), "output_dir": str(tmp_path / "joints")})
     names = [item["name"] for item in read_datalist(tmp_path / "joints", "evaluation")]
     inference = {"dataset_dir": str(tmp_path / "joints"), "datalist": "evaluation", "image_size": 64, **trained}
+    inference["grain"] = "false"
     bundle.run("evaluating", "inference.json", output_dir=str(tmp_path / "layers"), **inference)
     assert {f"{name}_layers.nii.gz" for name in names} <= {path.name for path in (tmp_path / "layers").iterdir()}
 
