@@ -14,11 +14,19 @@ import torch
 
 
 def command_line() -> str | None:
-    """The command of this process as it would be typed; None where it was not started by ``monai.bundle``."""
+    """The command of this process as it would be typed; None where it was not started by ``monai.bundle``.
+
+    Absolute paths are cut to their last part: where a machine keeps its files is its own matter.
+    """
     program = Path(sys.argv[0])
     if (program.parent.name, program.name) != ("bundle", "__main__.py"):
         return None
-    return " ".join(["python -m monai.bundle", *map(_quoted, sys.argv[1:])])
+    return " ".join(["python -m monai.bundle", *(_quoted(without_folder(part)) for part in sys.argv[1:])])
+
+
+def without_folder(path: str) -> str:
+    """An absolute path cut to its last part; any other text as it is."""
+    return Path(path).name if path.startswith("/") else path
 
 
 def _quoted(argument: str) -> str:

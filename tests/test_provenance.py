@@ -22,6 +22,11 @@ def test_a_shell_reads_the_command_as_it_was_given(monkeypatch: pytest.MonkeyPat
     assert shlex.split(command_line() or "")[3:] == ["run", argument]
 
 
+def test_a_command_does_not_tell_where_a_machine_keeps_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["monai/bundle/__main__.py", "run", "--dataset_dir", "/home/someone/Data", "a/b"])
+    assert command_line() == "python -m monai.bundle run --dataset_dir Data a/b"
+
+
 def test_another_program_has_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/usr/bin/pytest", "-q"])
     assert command_line() is None
