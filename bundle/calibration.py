@@ -1,22 +1,22 @@
-"""What trust and uncertainty are judged by, made from data: ranges of trusted joints and what disagreement means."""
+"""What trust and uncertainty are judged by, made from data: ranges of trusted joints and what errors to expect."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import spearmanr
 from tqdm import tqdm
 
-from bundle.evaluation import JointSet
+from bundle.evaluation import JointSet, PushedJoints, as_a_file_holds
 from bundle.metrics import LayerRMSE
 from bundle.provenance import command_line
+from bundle.pseudo import OverlapRange
 from bundle.trust import PROPERTIES, TrustReference, measure
-from bundle.uncertainty import Calibration, FlipInferer, overlap_disagreement
+from bundle.uncertainty import SIGNS, Calibration, FlipInferer, held_out_figures, overlap_signs
 
 
 def properties_of(joints: JointSet) -> pd.DataFrame:
@@ -47,20 +47,25 @@ def write_trust_reference(
     return reference
 
 
+def pushed_repeatedly(joints: JointSet, overlap: OverlapRange, pushes: int, seed: int) -> list[PushedJoints]:
+    """The joints of a set that do not overlap, pushed into each other several times, by seeds from ``seed`` on."""
+    return [PushedJoints(joints, {"pushed": overlap}, seed + number) for number in range(pushes)]
+
+
 def write_calibration(
     path: str | Path,
-    pushed: JointSet,
+    pushed: Sequence[JointSet],
     count: int,
     network: Callable[[torch.Tensor], torch.Tensor],
     weights: Any,
     device: Any,
     settings: Mapping[str, Any],
 ) -> Calibration:
-    """Calibrate the disagreement of a network with its mirrored self on joints whose layers are known, and write it.
+    """Calibrate the error of a network on joints whose layers are known, and write it.
 
     Args:
         path: of the JSON file.
-        pushed: joints with true layers (:class:`bundle.evaluation.PushedJoints`).
+        pushed: the same joints with true layers, in one or more ways (:func:`pushed_repeatedly`).
         count: of joints that are used, evenly spread over the set; all where there are fewer.
         network: the separator.
         weights: its :class:`bundle.handlers.GeneratorWeights`.
@@ -68,21 +73,24 @@ def write_calibration(
         settings: data and seed, which are written too.
     """
     weights(None)
-    found = disagreement_and_error(pushed, count, network, device)
-    rank = float(spearmanr(found["disagreement"], found["error"], nan_policy="omit").statistic)
-    made = {**settings, "joints": int(found.notna().all(axis=1).sum()), "spearman": round(rank, 3)}
-    calibration = Calibration.fit(
-        found["disagreement"], found["error"], weights.source, {**made, "command": command_line()}
-    )
+    found = pd.concat([signs_and_error(joints, count, network, device) for joints in pushed]).dropna()
+    samples = {name: found[name].to_numpy() for name in SIGNS}, found["error"].to_numpy(), found["joint"].to_numpy()
+    figures = {name: round(value, 3) for name, value in held_out_figures(*samples).items()}
+    sizes = {"samples": len(found), "joints": found["joint"].nunique()}
+    made = {**settings, **sizes, "joints_left_out": figures, "command": command_line()}
+    calibration = Calibration.fit(*samples, weights.source, made)
     calibration.write(path)
     return calibration
 
 
 @torch.no_grad()
-def disagreement_and_error(
+def signs_and_error(
     pushed: JointSet, count: int, network: Callable[[torch.Tensor], torch.Tensor], device: Any
 ) -> pd.DataFrame:
-    """Disagreement in the overlap and the true error of the mean answer there (E2), a row for each joint."""
+    """Signs of an error in the overlap and the true error of the mean answer there (E2), a row for each joint.
+
+    The network sees the joints as a file holds them.
+    """
     inferer, error, rows = FlipInferer(), LayerRMSE("overlap"), []
     if isinstance(network, torch.nn.Module):
         network.eval()
@@ -90,13 +98,13 @@ def disagreement_and_error(
     for index in tqdm(chosen, desc="calibrating", unit="joint", mininterval=0.5):
         item = pushed.items[index]
         joint = pushed.load(item)
-        image, truth = joint["image"][None], joint["label"][None]
+        image, truth = as_a_file_holds(joint["image"])[None], joint["label"][None]
         layers = inferer(image.to(device), network).cpu()
         if inferer.deviation is None:
             msg = "expected the answers to mirror images, got none"
             raise RuntimeError(msg)
-        disagreement = overlap_disagreement(inferer.deviation.cpu(), image[:, 1:])
+        signs = overlap_signs(layers, inferer.deviation.cpu(), image[:, 1:], float(item["spacing"]))
         true_error = torch.as_tensor(error(layers, torch.cat([truth, image], dim=1)))
         names = {key: item[key] for key in ("name", "joint", "finger")}
-        rows.append({**names, "disagreement": float(disagreement), "error": float(true_error)})
+        rows.append({**names, **{name: float(sign) for name, sign in signs.items()}, "error": float(true_error)})
     return pd.DataFrame(rows)

@@ -4,12 +4,15 @@ A joint mirrored left to right is a joint, so a separator has no reason to answe
 know. The mean of the answers is test-time augmentation. It is taken in attenuation, where layers add: if each answer
 composes to the radiograph, so does the mean. (The mean of intensities does not; this is why MONAI's
 ``TestTimeAugmentation``, which also draws its transforms at random and takes one joint at a time, is not used.)
+
+Both answers may be wrong alike. So the size and the brightness of an overlap tell of the error, too: a
+:class:`Calibration` weighs all :data:`SIGNS` together.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,9 @@ from typing import Any
 import numpy as np
 import torch
 from monai.inferers import Inferer
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import nnls
+from scipy.stats import spearmanr
 from torch import Tensor
 
 from bundle.data.writing import write_bytes
@@ -28,6 +33,14 @@ from bundle.radiograph import attenuation, intensity
 COVERED = 0.9
 """Part of the joints whose error is below :meth:`Calibration.upper`."""
 
+SIGNS = ("overlap_disagreement", "overlap_bone_intensity", "overlap_area_mm2")
+"""What an error in the overlap is expected from (:func:`overlap_signs`)."""
+
+FEWEST = 4
+"""Joints that a calibration needs."""
+
+Floats = NDArray[np.float64]
+
 
 class FlipInferer(Inferer):
     """Separates images and their mirror images, and gives the mean.
@@ -36,22 +49,23 @@ class FlipInferer(Inferer):
         flips: false leaves the mirror images out; true or false as text is understood.
 
     Attributes:
+        answer: the layers that were given last, (B, 3, H, W), before any postprocessing; None before the first.
         deviation: standard deviation of the two answers to the last images, (B, 3, H, W); None without mirror images.
     """
 
     def __init__(self, flips: bool | str = True) -> None:
         super().__init__()
         self.flips = flag(flips)
+        self.answer: Tensor | None = None
         self.deviation: Tensor | None = None
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """Layers (B, 3, H, W) of images (B, 3, H, W)."""
-        layers = network(inputs, *args, **kwargs)
-        if not self.flips:
-            return layers
-        mirrored = network(inputs.flip(-1), *args, **kwargs).flip(-1)
-        layers, self.deviation = combine(torch.stack([layers, mirrored], dim=1))
-        return layers
+        self.answer = network(inputs, *args, **kwargs)
+        if self.flips:
+            mirrored = network(inputs.flip(-1), *args, **kwargs).flip(-1)
+            self.answer, self.deviation = combine(torch.stack([self.answer, mirrored], dim=1))
+        return self.answer
 
 
 def combine(answers: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,65 +92,96 @@ def bone_disagreement(deviation: Tensor, weights: Tensor) -> Tensor:
     Returns:
         (B,), in intensity.
     """
-    area = weights.sum(dim=(-3, -2, -1))
-    squares = (deviation[:, 1:].square() * weights).sum(dim=(-3, -2, -1)) / 2.0
-    return (squares / area.clamp(min=1.0)).sqrt().masked_fill(area < 1.0, torch.nan)
+    return _mean_of_bones(deviation.square(), weights).sqrt()
 
 
-def overlap_disagreement(deviation: Tensor, masks: Tensor) -> Tensor:
-    """:func:`bone_disagreement` where both bones lie; masks (B, 2, H, W)."""
-    return bone_disagreement(deviation, overlap(masks))
+def overlap_signs(layers: Tensor, deviation: Tensor, masks: Tensor, spacing: float | Tensor) -> dict[str, Tensor]:
+    """The :data:`SIGNS` of an error where both bones lie.
+
+    Args:
+        layers: generated, (B, 3, H, W) in [0, 1].
+        deviation: of the answers, (B, 3, H, W), from :func:`combine`.
+        masks: of the bones, (B, 2, H, W).
+        spacing: mm per pixel, one number or (B,).
+
+    Returns:
+        (B,) each: the disagreement (:func:`bone_disagreement`) and the mean of both bone layers, in intensity and NaN
+        for an overlap smaller than a pixel, and the area of the overlap in mm^2.
+    """
+    both = overlap(masks)
+    area = both.sum(dim=(-3, -2, -1)) * torch.as_tensor(spacing).to(both) ** 2
+    return dict(zip(SIGNS, (bone_disagreement(deviation, both), _mean_of_bones(layers, both), area), strict=True))
+
+
+def _mean_of_bones(layers: Tensor, weights: Tensor) -> Tensor:
+    """Mean of the bone layers of (B, 3, H, W) over a region (B, 1, H, W); NaN for one smaller than a pixel."""
+    pixels = weights.sum(dim=(-3, -2, -1))
+    total = (layers[:, 1:] * weights).sum(dim=(-3, -2, -1)) / 2.0
+    return (total / pixels.clamp(min=1.0)).masked_fill(pixels < 1.0, torch.nan)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What disagreement means: the error to be expected, ``exp(intercept) * disagreement ** slope``.
+    """The error to be expected from signs s_k: ``exp(intercept) * prod_k s_k ** c_k``.
 
     Attributes:
-        slope: at least 0, so that more disagreement never means less error.
-        intercept: logarithm of the error at a disagreement of 1.
+        coefficients: c_k by the name of their sign, at least 0, so that more of a sign never means less error.
+        intercept: logarithm of the error where all signs are 1.
         excess: factor by which the error of :data:`COVERED` of the joints at most exceeds the expected one.
         separator: that was calibrated (:attr:`bundle.handlers.GeneratorWeights.source`).
-        made: data, number of joints and seed, and how well the map ranks and fits them.
+        made: data, number of joints and seed, and how well joints are ranked and bounded that were left out.
+
+    Raises:
+        ValueError: a sign is not known, or there is none.
     """
 
-    slope: float
+    coefficients: dict[str, float]
     intercept: float
     excess: float
     separator: str
     made: dict[str, Any]
 
+    def __post_init__(self) -> None:
+        if not self.coefficients or not set(dict(self.coefficients)) <= set(SIGNS):
+            msg = f"expected coefficients of some of the signs {SIGNS}, got {self.coefficients}"
+            raise ValueError(msg)
+
     @classmethod
-    def fit(cls, disagreement: ArrayLike, error: ArrayLike, separator: str, made: dict[str, Any]) -> Calibration:
-        """Least squares between the logarithms, over joints whose error is known.
+    def fit(
+        cls,
+        signs: Mapping[str, ArrayLike],
+        error: ArrayLike,
+        joints: ArrayLike,
+        separator: str,
+        made: dict[str, Any],
+    ) -> Calibration:
+        """Least squares between the logarithms, over samples of joints whose error is known.
+
+        The excess is that over a fit to the other joints, so that the bound holds for joints that were never seen.
 
         Args:
-            disagreement: (N,), :func:`overlap_disagreement`; joints with NaN or 0 are left out.
+            signs: (N,) each, by name (:func:`overlap_signs`); samples where one is NaN or 0 are left out.
             error: (N,), root mean squared error of the bones in the overlap (E2).
+            joints: (N,), whose sample it is. All joints count the same in the excess.
             separator: that was measured.
             made: what to state with the map.
 
         Raises:
-            ValueError: if fewer than three joints have both.
+            InputError: if fewer than :data:`FEWEST` joints have all of these.
         """
-        x, y = np.asarray(disagreement, dtype=np.float64), np.asarray(error, dtype=np.float64)
-        known = (x > 0.0) & (y > 0.0)
-        if known.sum() < 3:
-            msg = f"expected at least three joints with an overlap and a known error, got {int(known.sum())}"
-            raise ValueError(msg)
-        x, y = np.log(x[known]), np.log(y[known])
-        slope = max(float(np.polyfit(x, y, 1)[0]), 0.0) if np.ptp(x) > 0.0 else 0.0
-        intercept = float(y.mean() - slope * x.mean())
-        excess = float(np.exp(np.quantile(y - slope * x - intercept, COVERED)))
-        return cls(slope, intercept, excess, separator, made)
+        coefficients, intercept, excess = _fit(*_logarithms(signs, error, joints))
+        named = dict(zip(signs, coefficients.tolist(), strict=True))
+        return cls(named, intercept, float(np.exp(excess)), separator, made)
 
-    def expected(self, disagreement: float) -> float:
-        """Error to be expected; NaN stays NaN."""
-        return float(np.exp(self.intercept) * disagreement**self.slope)
+    def expected(self, signs: Mapping[str, ArrayLike]) -> Floats:
+        """Error to be expected, of the shape of each sign; NaN where a sign is not above 0."""
+        values = np.stack([np.asarray(signs[name], dtype=np.float64) for name in self.coefficients])
+        logs = np.log(np.where(values > 0.0, values, np.nan))
+        return np.exp(self.intercept + np.tensordot(list(self.coefficients.values()), logs, axes=1))
 
-    def upper(self, disagreement: float) -> float:
-        """Error below which :data:`COVERED` of the joints with this disagreement lie."""
-        return self.excess * self.expected(disagreement)
+    def upper(self, signs: Mapping[str, ArrayLike]) -> Floats:
+        """Error below which :data:`COVERED` of the joints with these signs lie."""
+        return self.excess * self.expected(signs)
 
     def write(self, path: str | Path) -> None:
         """Write as JSON; raises :class:`InputError` where that is refused."""
@@ -154,3 +199,68 @@ class Calibration:
         except (OSError, ValueError, TypeError) as error:
             msg = f"expected a calibration, got {path} ({error}): restore it, or make it by configs/calibrate.yaml"
             raise InputError(msg) from error
+
+
+def held_out_figures(signs: Mapping[str, ArrayLike], error: ArrayLike, joints: ArrayLike) -> dict[str, float]:
+    """How well :meth:`Calibration.fit` does on joints that it is not fitted to, each left out in turn.
+
+    Arguments and errors as there.
+
+    Returns:
+        ``spearman``, the rank correlation of expected and true error; ``coverage``, the part of the samples below
+        :meth:`Calibration.upper`; ``factor``, by which expected and true error differ in the mean (of logarithms).
+    """
+    x, y, names = _logarithms(signs, error, joints)
+    expected, excess = np.empty_like(y), np.empty_like(y)
+    for out in _each(names):
+        coefficients, intercept, excess[out] = _fit(x[~out], y[~out], names[~out])
+        expected[out] = x[out] @ coefficients + intercept
+    return {
+        "spearman": float(spearmanr(expected, y).statistic),
+        "coverage": float(np.mean(y <= expected + excess)),
+        "factor": float(np.exp(np.abs(y - expected).mean())),
+    }
+
+
+def _logarithms(
+    signs: Mapping[str, ArrayLike], error: ArrayLike, joints: ArrayLike
+) -> tuple[Floats, Floats, NDArray[Any]]:
+    """Logarithms of signs (N, K) and errors (N,), and the joints (N,), of samples that have all of them."""
+    columns = [np.asarray(values, dtype=np.float64) for values in (*signs.values(), error)]
+    known = np.all([values > 0.0 for values in columns], axis=0)
+    names = np.asarray(joints)[known]
+    if len(np.unique(names)) < FEWEST:
+        msg = (
+            f"expected at least {FEWEST} joints with an overlap and a known error to calibrate on, got "
+            f"{len(np.unique(names))}: add joints that do not overlap, or take more of the list"
+        )
+        raise InputError(msg)
+    *x, y = (np.log(values[known]) for values in columns)
+    return np.stack(x, axis=1), y, names
+
+
+def _fit(x: Floats, y: Floats, joints: NDArray[Any]) -> tuple[Floats, float, float]:
+    """Coefficients (K,), intercept and logarithm of the excess.
+
+    The excess is the quantile of hierarchical conformal prediction, ``COVERED (1 + 1 / J)`` for J joints that count the
+    same, of what the errors exceed a fit to the other joints.
+    """
+    exceeded, shares = np.empty_like(y), np.empty_like(y)
+    for out in _each(joints):
+        coefficients, intercept = _log_linear(x[~out], y[~out])
+        exceeded[out], shares[out] = y[out] - x[out] @ coefficients - intercept, 1.0 / out.sum()
+    level = min(COVERED * (1.0 + 1.0 / len(np.unique(joints))), 1.0)
+    excess = np.quantile(exceeded, level, weights=shares, method="inverted_cdf")
+    return *_log_linear(x, y), float(excess)
+
+
+def _log_linear(x: Floats, y: Floats) -> tuple[Floats, float]:
+    """Least squares of y (N,) on x (N, K) with coefficients (K,) of at least 0, and the intercept."""
+    varied = np.where(np.ptp(x, axis=0) > 0.0, x - x.mean(axis=0), 0.0)
+    coefficients, _ = nnls(varied, y - y.mean())
+    return coefficients, float(y.mean() - x.mean(axis=0) @ coefficients)
+
+
+def _each(joints: NDArray[Any]) -> list[NDArray[np.bool_]]:
+    """Where the samples of each joint are."""
+    return [joints == joint for joint in np.unique(joints)]

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from bundle.handlers.checkpoints import GeneratorWeights
-from bundle.masks import overlap, union
+from bundle.masks import union
 from bundle.trust import TrustReference, measure
-from bundle.uncertainty import Calibration, FlipInferer, bone_disagreement
+from bundle.uncertainty import SIGNS, Calibration, FlipInferer, bone_disagreement, overlap_signs
 
 _log = logging.getLogger("bundle.handlers")
 
@@ -21,7 +21,7 @@ class JointQuality:
     Args:
         trust: file of the ranges of trusted images (:class:`bundle.trust.TrustReference`).
         uncertainty: file of the calibration (:class:`bundle.uncertainty.Calibration`).
-        inferer: whose answers to mirror images are compared; without them nothing is said of uncertainty.
+        inferer: whose last answers are judged; without those to mirror images nothing is said of uncertainty.
         weights: of the generator; for others than those calibrated no expected error is given.
 
     Raises:
@@ -50,8 +50,9 @@ class JointQuality:
         Returns:
             ``name, joint, trust_score`` (at most 1 is as in other joints), ``flagged``, ``reasons``, and in intensity,
             null where they are not known: ``expected_overlap_rmse`` of the bones where they overlap,
-            ``overlap_rmse_upper``, which 9 of 10 joints do not exceed, and the standard deviations of the two answers
-            ``overlap_disagreement`` and ``bone_disagreement``.
+            ``overlap_rmse_upper``, which 9 of 10 joints do not exceed, ``bone_disagreement``, the standard deviation of
+            the two answers, and what the error is expected from (:func:`bundle.uncertainty.overlap_signs`):
+            ``overlap_disagreement``, ``overlap_bone_intensity`` and ``overlap_area_mm2``.
         """
         verdict = self.reference.judge(measure(joint["image"].cpu(), float(joint["spacing"])))
         if verdict.flagged:
@@ -61,16 +62,18 @@ class JointQuality:
         return {**identity, **judged, **self._uncertainty(joint, row)}
 
     def _uncertainty(self, joint: Mapping[str, Any], row: int) -> dict[str, float | None]:
-        names = ("expected_overlap_rmse", "overlap_rmse_upper", "overlap_disagreement", "bone_disagreement")
-        if self.inferer.deviation is None:
-            return dict.fromkeys(names)
-        deviation, masks = self.inferer.deviation[row : row + 1].cpu(), joint["image"][None, 1:].cpu()
-        shared, anywhere = (float(bone_disagreement(deviation, region(masks))) for region in (overlap, union))
-        expected = upper = math.nan
+        errors = dict.fromkeys(("expected_overlap_rmse", "overlap_rmse_upper"), math.nan)
+        if self.inferer.deviation is None or self.inferer.answer is None:
+            return dict.fromkeys((*errors, "bone_disagreement", *SIGNS))
+        layers, deviation = (of[row : row + 1].detach().cpu() for of in (self.inferer.answer, self.inferer.deviation))
+        masks = joint["image"][None, 1:].cpu()
+        found = overlap_signs(layers, deviation, masks, float(joint["spacing"]))
+        signs = {name: float(value) for name, value in found.items()}
         if self.calibration is not None:
-            expected, upper = self.calibration.expected(shared), self.calibration.upper(shared)
-        values = zip(names, (expected, upper, shared, anywhere), strict=True)
-        return {name: round(value, 5) if math.isfinite(value) else None for name, value in values}
+            expected, upper = self.calibration.expected(signs), self.calibration.upper(signs)
+            errors = {"expected_overlap_rmse": float(expected), "overlap_rmse_upper": float(upper)}
+        values = {**errors, "bone_disagreement": float(bone_disagreement(deviation, union(masks))), **signs}
+        return {name: round(value, 5) if math.isfinite(value) else None for name, value in values.items()}
 
 
 def quality_label(line: Mapping[str, Any]) -> str:

@@ -119,4 +119,13 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def training_data(tmp_path: Path) -> Path:
+    """A data set of twelve joints, none of which overlaps: the list ``LS_K1_all_train``."""
+    folder = tmp_path / "Data"
+    entries = [write_case(folder, seed, 0.8 + 0.1 * seed) for seed in range(12)]
+    (folder / "LS_K1_all_train").write_text(json.dumps(entries))
+    return folder
+
+
 assert set(FINGER_CODES) == set(FINGERS)

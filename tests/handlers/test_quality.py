@@ -22,10 +22,11 @@ from bundle.harmonic import separate
 from bundle.masks import overlap, union
 from bundle.transforms import LoadJointd
 from bundle.trust import TrustReference, measure
-from bundle.uncertainty import Calibration, FlipInferer
+from bundle.uncertainty import SIGNS, Calibration, FlipInferer, combine
 
 SIZE = 64
 SOURCE = GeneratorWeights("absent.pt", nn.Identity()).source
+COEFFICIENTS = 1.0, 0.5, 0.25
 
 
 class OneSided(nn.Module):
@@ -47,7 +48,8 @@ def judged_by(tmp_path: Path, joints: list[dict[Any, Any]]) -> tuple[str, str]:
     """The files of ranges, fitted to these joints, and of a calibration for no weights."""
     values = pd.DataFrame([measure(joint["image"], float(joint["spacing"])) for joint in joints])
     TrustReference.fit(values, 0.01).write(tmp_path / "trust.json")
-    Calibration(1.0, np.log(2.0), 1.5, SOURCE, {}).write(tmp_path / "uncertainty.json")
+    calibration = Calibration(dict(zip(SIGNS, COEFFICIENTS, strict=True)), np.log(2.0), 1.5, SOURCE, {})
+    calibration.write(tmp_path / "uncertainty.json")
     return str(tmp_path / "trust.json"), str(tmp_path / "uncertainty.json")
 
 
@@ -64,7 +66,7 @@ def write(folder: Path, judge: JointQuality, joints: list[Any]) -> list[dict[str
     return [json.loads(line) for line in (folder / "quality.jsonl").read_text().splitlines()]
 
 
-def test_each_joint_has_a_line_with_its_own_disagreement(
+def test_each_joint_has_a_line_with_its_own_disagreement_and_signs(
     tmp_path: Path, judged_by: tuple[str, str], joints: list[Any]
 ) -> None:
     lines = write(tmp_path / "out", quality(judged_by), joints[:5])
@@ -80,8 +82,17 @@ def test_each_joint_has_a_line_with_its_own_disagreement(
             assert line[name] == (None if expected is None else pytest.approx(expected, abs=2e-5))
         if line["overlap_disagreement"] is not None:
             overlapping += 1
-            assert line["expected_overlap_rmse"] == pytest.approx(2.0 * line["overlap_disagreement"], abs=3e-5)
-            assert line["overlap_rmse_upper"] == pytest.approx(3.0 * line["overlap_disagreement"], abs=3e-5)
+            weights = overlap(image[:, 1:])
+            bones = combine(answers[:, 0])[0][None, 1:]
+            brightness = float((bones * weights).sum() / weights.sum() / 2.0)
+            assert line["overlap_bone_intensity"] == pytest.approx(brightness, abs=2e-5)
+            area = float(weights.sum()) * (21 / SIZE) ** 2
+            assert line["overlap_area_mm2"] == pytest.approx(area, abs=2e-5)
+            law = 2.0 * line["overlap_disagreement"] * brightness**0.5 * area**0.25
+            assert line["expected_overlap_rmse"] == pytest.approx(law, abs=1e-4)
+            assert line["overlap_rmse_upper"] == pytest.approx(1.5 * law, abs=1e-4)
+        else:
+            assert line["expected_overlap_rmse"] is line["overlap_rmse_upper"] is None
         assert line["trust_score"] >= 0.0
         assert line["flagged"] == (line["trust_score"] > 1.0) == bool(line["reasons"])
     assert 0 < overlapping < 5
@@ -113,7 +124,7 @@ def test_a_flagged_joint_is_warned_of_and_written_all_the_same(
 def test_errors_are_not_expected_for_weights_that_were_not_calibrated(
     tmp_path: Path, judged_by: tuple[str, str], joints: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    Calibration(1.0, 0.0, 1.0, "model.pt (sha256 0123)", {}).write(judged_by[1])
+    Calibration({SIGNS[0]: 1.0}, 0.0, 1.0, "model.pt (sha256 0123)", {}).write(judged_by[1])
     with caplog.at_level(logging.WARNING):
         judge = quality(judged_by)
     assert f"known for model.pt (sha256 0123), not for {SOURCE}" in caplog.text
@@ -126,7 +137,7 @@ def test_without_flips_nothing_is_said_of_uncertainty(
     tmp_path: Path, judged_by: tuple[str, str], joints: list[Any]
 ) -> None:
     (line,) = write(tmp_path / "out", quality(judged_by, flips=False), joints[:1])
-    assert {line[name] for name in ("overlap_disagreement", "bone_disagreement", "expected_overlap_rmse")} == {None}
+    assert {line[name] for name in (*SIGNS, "bone_disagreement", "expected_overlap_rmse")} == {None}
     assert line["trust_score"] is not None
 
 

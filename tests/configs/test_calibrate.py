@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bundle.data import training_and_validation
+from bundle.uncertainty import SIGNS, Calibration
+
+pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
+
+CONFIGS = ("inference.json", "calibrate.yaml")
+
+
+def options(folder: Path, **more: Any) -> dict[str, Any]:
+    """A tiny run without weights."""
+    made = {"uncertainty_calibration": str(folder / "uncertainty.json"), "trust_reference": str(folder / "trust.json")}
+    return {"image_size": 64, "weights": "none", "pushes": 2, "push#jsw": [-1.2, -0.4], **made, **more}
+
+
+def test_errors_are_expected_as_on_joints_that_a_training_held_out(
+    bundle: Any, training_data: Path, tmp_path: Path
+) -> None:
+    settings = options(tmp_path, dataset_dir=str(training_data), validation_fraction=0.5, split_seed=3)
+    workflow = bundle.run("weighing", *CONFIGS, **settings)
+    _, held_out = training_and_validation(training_data, "LS_K1_all_train", validation_fraction=0.5, seed=3)
+    pushed = workflow.parser.get_parsed_content("pushed")
+    assert len(pushed) == 2
+    for joints in pushed:
+        assert [item["source"] for item in joints.items] == [item["name"] for item in held_out]
+    made = Calibration.read(tmp_path / "uncertainty.json")
+    assert tuple(made.coefficients) == SIGNS
+    stated = {"datalist": "LS_K1_all_train", "role": "validation", "validation_fraction": 0.5, "split_seed": 3}
+    assert made.made.items() >= {**stated, "pushes": 2, "joints": 6, "samples": 12, "seed": 2000}.items()
+    assert not (tmp_path / "trust.json").exists()
+
+
+def test_a_list_that_was_not_trained_on_is_taken_whole(bundle: Any, training_data: Path, tmp_path: Path) -> None:
+    settings = options(tmp_path, dataset_dir=str(training_data), calibrated_role="all", pushes=1)
+    bundle.run("weighing", *CONFIGS, **settings)
+    assert Calibration.read(tmp_path / "uncertainty.json").made["joints"] == 12
+
+
+def test_too_few_joints_are_refused(bundle: Any, training_data: Path, tmp_path: Path) -> None:
+    settings = options(tmp_path, dataset_dir=str(training_data), pushes=1)
+    message = bundle.refusal("weighing", *CONFIGS, **settings)
+    assert "expected at least 4 joints with an overlap and a known error to calibrate on, got 1" in message
+    assert not (tmp_path / "uncertainty.json").exists()
