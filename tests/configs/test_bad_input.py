@@ -295,7 +295,7 @@ def test_an_output_folder_without_the_right_to_write_is_refused(
     ("config", "options", "expected"),
     [
         ("train.yaml", {"backbone": "UNnet"}, "unknown backbone 'UNnet'; expected one of"),
-        ("train.yaml", {"backbone_options": {"depth": 3}}, "backbone BasicUNet has no option depth"),
+        ("train.yaml", {"backbone_options": {"depth": 3}}, "backbone SubpixelUNet has no option depth"),
         ("train.yaml", {"reduction": 0}, "expected a reduction of 1 or more, got 0"),
         ("train.yaml", {"use_motion": "perhaps"}, "expected true or false, got 'perhaps'"),
         ("train.yaml", {"resume": "perhaps"}, "expected true or false, got 'perhaps'"),

@@ -53,10 +53,23 @@ def psnr(image: torch.Tensor, layers: torch.Tensor) -> float:
     return float(-10.0 * (reconstruct(layers) - image[:1]).square().mean().log10())
 
 
+def test_grain_is_given_to_the_tissue_by_the_seed_and_nothing_is_lost(bundle: Any, tmp_path: Path) -> None:
+    found = []
+    for place, more in (("plain", {"grain": "false"}), ("one", {}), ("again", {}), ("other", {"seed": 1})):
+        workflow = bundle.run("evaluating", "inference.json", **options(tmp_path / place, phantoms=1, **more))
+        ((name, image),) = joints_of(workflow).items()
+        found.append((layers_of(tmp_path / place / "out" / f"{name}_layers.nii.gz"), image))
+    plain, one, again, _ = (layers for layers, _ in found)
+    assert torch.equal(one, again)
+    assert float((one - plain)[0].abs().max()) > 1e-3
+    for layers, image in found:
+        assert psnr(image, layers) > 90.0
+
+
 def test_phantoms_are_separated_without_weights_which_is_said(
     bundle: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    workflow = bundle.run("evaluating", "inference.json", **options(tmp_path))
+    workflow = bundle.run("evaluating", "inference.json", **options(tmp_path, grain="false"))
     assert "No weights at none: the weight-free separator is used" in caplog.text
     joints = joints_of(workflow)
     assert len(joints) == 3

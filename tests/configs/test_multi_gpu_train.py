@@ -24,6 +24,7 @@ FIXED: dict[str, Any] = {
     "stage2_epochs": EPOCHS,
     "stage2_pseudo": 0.0,
     "use_motion": False,
+    "augmentation": {"_target_": "bundle.transforms.RandAugmentLayersd"},
     "stage2_loss": {
         "_target_": "bundle.losses.GeneratorLoss",
         "reconstruction": 0.5,
