@@ -23,7 +23,7 @@ def test_a_shell_reads_the_command_as_it_was_given(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_command_does_not_tell_where_a_machine_keeps_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["monai/bundle/__main__.py", "run", "--dataset_dir", "/home/someone/Data", "a/b"])
+    monkeypatch.setattr(sys, "argv", ["monai/bundle/__main__.py", "run", "--dataset_dir", "/disk/someone/Data", "a/b"])
     assert command_line() == "python -m monai.bundle run --dataset_dir Data a/b"
 
 

@@ -22,7 +22,7 @@ def evaluation(folder: Path, name: str, seed: int = 0, **figures: dict[str, Any]
     }
     data = {"test": {"images": 191, "joints": 40}}
     measures = {key: {"settings": {}, "data": data, "figures": value, **made} for key, value in figures.items()}
-    settings = {"dataset_dir": "/home/me/Data", "datalist": "LS_K1_all_test", "seed": seed, "separator": name}
+    settings = {"dataset_dir": "/disk/me/Data", "datalist": "LS_K1_all_test", "seed": seed, "separator": name}
     (folder / name).mkdir()
     (folder / name / "metrics.json").write_text(json.dumps({"settings": settings, "measures": measures}))
     return folder / name
@@ -106,7 +106,7 @@ def test_what_holds_no_figures_is_refused(tmp_path: Path, given: str) -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ("--dataset_dir /work/a/Data --measures E1", "--dataset_dir Data --measures E1"),
+        ("--dataset_dir /disk/a/Data --measures E1", "--dataset_dir Data --measures E1"),
         ("'/tmp/x/model.pt'", "'model.pt'"),
         ("outputs/evaluate and configs/a.json", "outputs/evaluate and configs/a.json"),
         ("https://example.org/a/b", "https://example.org/a/b"),
