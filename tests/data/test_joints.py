@@ -435,10 +435,8 @@ def test_an_unknown_role_is_refused() -> None:
     assert '"train"' in refusal(joint_items, "", "", "train")
 
 
-def test_the_public_lists_are_read_whole() -> None:
-    if "JOINT_DATA" not in os.environ:
-        pytest.skip("JOINT_DATA, the path of the public data set, is not set")
-    training, validation = training_and_validation(os.environ["JOINT_DATA"], "LS_K1_all_train")
+def test_the_public_lists_are_read_whole(joint_data: Path) -> None:
+    training, validation = training_and_validation(joint_data, "LS_K1_all_train")
     assert len({item["name"] for item in training + validation}) == 1194
     assert not {item["joint"] for item in training} & {item["joint"] for item in validation}
     assert {item["finger"] for item in training} == {"small", "ring", "middle", "index", "thumb"}
@@ -466,10 +464,8 @@ def test_grossly_wrong_masks_are_kept_with_a_warning_where_nothing_is_learned_fr
     assert "grossly wrong masks" in caplog.text and "00086_R_11_new" in caplog.text
 
 
-def test_exactly_five_public_joints_are_refused_and_all_for_their_masks() -> None:
-    if "JOINT_DATA" not in os.environ:
-        pytest.skip("JOINT_DATA, the path of the public data set, is not set")
-    audits = [audit(read_datalist(os.environ["JOINT_DATA"], f"LS_K1_all_{role}")) for role in ("train", "test")]
+def test_exactly_five_public_joints_are_refused_and_all_for_their_masks(joint_data: Path) -> None:
+    audits = [audit(read_datalist(joint_data, f"LS_K1_all_{role}")) for role in ("train", "test")]
     reasons = [reason for found in audits for _, reason in found.rejected]
     assert len(reasons) == 5
     assert all(reason.startswith("grossly wrong masks") for reason in reasons)
