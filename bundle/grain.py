@@ -73,7 +73,7 @@ def share_grain(layers: Tensor, masks: Tensor, seeds: Sequence[int]) -> Tensor:
     soft, bones = parts[:, :1], parts[:, 1:]
     bone = bones.sum(dim=1, keepdim=True)
     covered = support(masks).amax(dim=1, keepdim=True)
-    drawn = covered * _grain_below(soft, bone, _tissue(layers, masks), covered, seeds)
+    drawn = covered * _grain_below(soft, bone, visible_tissue(layers, masks), covered, seeds)
     grain = torch.minimum(torch.maximum(drawn, -torch.minimum(soft, bone)), bone)
     bones = bones * (1.0 - grain / bone.clamp(min=1e-12))
     return intensity(torch.cat([soft + grain, bones], dim=1))
@@ -90,7 +90,7 @@ def _grain_below(soft: Tensor, bone: Tensor, tissue: Tensor, covered: Tensor, se
     return part * seen + (part * (1.0 - part) * variance).sqrt() * texture
 
 
-def _tissue(layers: Tensor, masks: Tensor) -> Tensor:
+def visible_tissue(layers: Tensor, masks: Tensor) -> Tensor:
     """Where tissue is seen with no bone over it, (B, 1, H, W) of 0 and 1."""
     covered = support(masks).amax(dim=1, keepdim=True)
     return visible_region(reconstruct(layers), masks) * (1.0 - covered)

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bundle.grain import add_grain
+from bundle.grain import add_grain, visible_tissue
 from bundle.harmonic import support
-from bundle.masks import visible_region
 from bundle.motion import RigidMotion, move
 from bundle.radiograph import attenuation, intensity, reconstruct
 
@@ -61,7 +60,6 @@ def synthesize(
     moved, moved_masks = move(layers, masks, motion, spacing, mode)
     covered = support(masks).amax(dim=1, keepdim=True)
     uncovered = covered * (1.0 - support(moved_masks).amax(dim=1, keepdim=True))
-    tissue = visible_region(reconstruct(layers), masks) * (1.0 - covered)
-    soft = intensity(add_grain(attenuation(moved[:, :1]), tissue, uncovered, seeds))
+    soft = intensity(add_grain(attenuation(moved[:, :1]), visible_tissue(layers, masks), uncovered, seeds))
     moved = torch.cat([torch.where(uncovered > 0, soft, moved[:, :1]), moved[:, 1:]], dim=1)
     return SyntheticJoints(reconstruct(moved), moved, moved_masks, motion, seeds)
