@@ -138,15 +138,22 @@ DETAILS: Mapping[str, tuple[str, tuple[Column, ...]]] = {
     ),
     "E5": (
         "A fresh classifier tells real from synthetic radiographs of other joints; 0.5 = it cannot. The floors are "
-        "real against real, and real against synthetic without motion.",
+        "real against real; real against synthetic without motion; real against real that has moved as a whole; and "
+        "the bones' outlines alone, in place against moved. The last two are what the places of the bones tell, "
+        'whatever the layers are like: frames are cut out around their joint. "Together": both bones move alike, and '
+        "the real joint is as far off the middle.",
         (
             Column("E5", "accuracy_0.5mm", "accuracy, bones moved by up to 0.5 mm", "<= 0.60", "0.708 (five readers)"),
             Column("E5", "accuracy_0.5mm_separate", "joints without overlap"),
             Column("E5", "accuracy_0.5mm_overlapping", "joints with overlap"),
             Column("E5", "accuracy_1mm", "up to 1 mm"),
             Column("E5", "accuracy_0.5mm_full_size", "0.5 mm, in the frames' own pixels"),
+            Column("E5", "accuracy_0.5mm_together", "0.5 mm, together"),
+            Column("E5", "accuracy_1mm_together", "1 mm, together"),
             Column("E5", "accuracy_real", "floor: real"),
             Column("E5", "accuracy_still", "floor: no motion"),
+            Column("E5", "accuracy_moved", "floor: whole frame moved"),
+            Column("E5", "accuracy_outlines", "floor: outlines alone"),
         ),
     ),
     "E6": (

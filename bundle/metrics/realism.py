@@ -24,7 +24,7 @@ from bundle.metrics.adversary import Recipe, flip_some, predict
 from bundle.metrics.measured import Measured, SeparatedJoints
 from bundle.metrics.roc import Curve, area_under_curve, plot_roc, roc_curve
 from bundle.metrics.summary import bootstrap_interval
-from bundle.motion import MotionRange, RigidMotion
+from bundle.motion import MotionRange, RigidMotion, move
 from bundle.phantom import NATIVE
 from bundle.synthesis import synthesize
 
@@ -46,15 +46,19 @@ class Trial:
         motion_mm: each bone is moved by up to so much, across and along, either way.
         native: whether both sides are resampled, antialiased, to the detector's 0.15 mm per pixel. In the frames' own
             pixels the classifier also reads the 8 x 8 grid of the files' JPEG, broken where a bone moved.
+        together: whether both bones move alike, and the real radiograph is cut out as far off its middle. Frames are
+            cut out around the joint, and bones lie to each other as they do in life: one that has moved by itself is
+            told by its place (the floors ``moved`` and ``outlines``), not by what its layer is like.
     """
 
     motion_mm: float = 0.5
     native: bool = True
+    together: bool = False
 
     @property
     def name(self) -> str:
         """As it stands in figures and plots."""
-        return f"{self.motion_mm:g}mm" + ("" if self.native else "_full_size")
+        return f"{self.motion_mm:g}mm" + ("" if self.native else "_full_size") + ("_together" if self.together else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,13 +74,16 @@ class Realism:
     A fit on some hundred joints depends on its seed, so each trial is fitted ``fits`` times; accuracy (at a probability
     of 0.5) and area under the curve are means over the fits, their intervals 95 % bootstraps of these over joints.
 
-    Two floors say what the protocol itself gives: ``real``, one random half of the real images against the other, and
-    ``still``, real against synthetic without motion, which layers that compose to the radiograph cannot fail.
+    Four floors say what the protocol itself gives: ``real``, one random half of the real images against the other;
+    ``still``, real against synthetic without motion, which layers that compose to the radiograph cannot fail;
+    ``moved``, real against real where the whole radiograph has moved as a bone does in the first trial; and
+    ``outlines``, the bones' masks alone, in place or moved as in the first trial: what their places tell, whatever the
+    layers are like.
 
     Args:
         seed: of motions, grain, halves and fits.
         trials: what is asked; the first is the one that counts.
-        floors: whether the two floors are measured.
+        floors: whether the four floors are measured.
         fits: of each trial.
         recipe: of a fit.
         channels: of the classifier's blocks.
@@ -116,6 +123,8 @@ class Realism:
             answers["real"] = self._ask(self._halves(training, _TRAINING), self._halves(test, _TEST))
             still = Trial(motion_mm=0.0)
             answers["still"] = self._ask(self._pairs(training, still, _TRAINING), self._pairs(test, still, _TEST))
+            answers["moved"] = self._ask(self._moved(training, _TRAINING), self._moved(test, _TEST))
+            answers["outlines"] = self._ask(self._outlines(training, _TRAINING), self._outlines(test, _TEST))
         figures: dict[str, Any] = {"seed": self.seed, "training_joints": len(training), "test_joints": len(test)}
         for name, answer in answers.items():
             figures |= _figures(answer, name, self.seed)
@@ -131,9 +140,31 @@ class Realism:
 
     def _pairs(self, joints: SeparatedJoints, trial: Trial, stream: int) -> _Sides:
         """Real radiographs and synthetic ones of the same joints."""
-        made = synthetic(joints, trial.motion_mm, np.random.RandomState([self.seed, stream]))
-        sides = [with_detail(as_seen(side, joints.spacing, trial.native)) for side in (joints.images[:, :1], made)]
-        return _Sides(sides[0], sides[1], joints.joints * 2)
+        random = np.random.RandomState([self.seed, stream])
+        sides = [joints.images[:, :1], synthetic(joints, trial.motion_mm, random, together=trial.together)]
+        if trial.together:
+            places = _shifts(len(joints), trial.motion_mm, random).translation[:, 0]
+            sides = _cut_both(sides, places, trial.motion_mm, joints.spacing)
+        return self._sides(sides, joints, trial.native)
+
+    def _moved(self, joints: SeparatedJoints, stream: int) -> _Sides:
+        """Real radiographs, and the same moved as a whole."""
+        far, real = self.trials[0].motion_mm, joints.images[:, :1]
+        places = _shifts(len(joints), far, np.random.RandomState([self.seed, stream])).translation[:, 0]
+        return self._sides(_cut_both([real, real], places, far, joints.spacing)[::-1], joints, native=True)
+
+    def _outlines(self, joints: SeparatedJoints, stream: int) -> _Sides:
+        """The bones' masks in place, and moved as in the first trial by whole pixels, which leave no trace."""
+        drawn = _shifts(len(joints), self.trials[0].motion_mm, np.random.RandomState([self.seed, stream]))
+        pixel = joints.spacing[:, None, None]
+        whole = RigidMotion((drawn.translation / pixel).round() * pixel, drawn.rotation, drawn.center)
+        masks = joints.images[:, 1:]
+        moved = [move(joints.layers, masks, way, joints.spacing)[1] for way in (RigidMotion.still(len(joints)), whole)]
+        return self._sides([0.3 + 0.3 * shown.sum(dim=1, keepdim=True) for shown in moved], joints, native=True)
+
+    def _sides(self, sides: Sequence[Tensor], joints: SeparatedJoints, native: bool) -> _Sides:
+        real, other = (with_detail(as_seen(side, joints.spacing, native)) for side in sides)
+        return _Sides(real, other, joints.joints * 2)
 
     def _halves(self, joints: SeparatedJoints, stream: int) -> _Sides:
         """One half of the real radiographs and the other."""
@@ -168,7 +199,13 @@ class Realism:
         return frames[..., cut, cut]
 
 
-def synthetic(joints: SeparatedJoints, motion_mm: float, random: np.random.RandomState, batch: int = 8) -> Tensor:
+def synthetic(
+    joints: SeparatedJoints,
+    motion_mm: float,
+    random: np.random.RandomState,
+    batch: int = 8,
+    together: bool = False,
+) -> Tensor:
     """Radiographs (N, 1, H, W) of the joints with each bone moved by up to ``motion_mm`` across and along.
 
     Args:
@@ -176,8 +213,11 @@ def synthetic(joints: SeparatedJoints, motion_mm: float, random: np.random.Rando
         motion_mm: in mm, uniform.
         random: source of motions and of the grain's seeds.
         batch: joints that are made at a time.
+        together: whether the upper bone moves as the lower one.
     """
-    drawn = MotionRange(x=motion_mm, y=motion_mm, rotation=0.0).draw(len(joints), random)
+    drawn = _shifts(len(joints), motion_mm, random)
+    if together:
+        drawn.translation[:, 1] = drawn.translation[:, 0]
     seeds = [int(seed) for seed in random.randint(2**31, size=len(joints))]
     made = []
     for part in torch.arange(len(joints)).split(batch):
@@ -185,6 +225,31 @@ def synthetic(joints: SeparatedJoints, motion_mm: float, random: np.random.Rando
         masks, grain = joints.images[part, 1:], [seeds[index] for index in part]
         made.append(synthesize(joints.layers[part], masks, motion, joints.spacing[part], grain).image)
     return torch.cat(made)
+
+
+def _shifts(count: int, motion_mm: float, random: np.random.RandomState) -> RigidMotion:
+    return MotionRange(x=motion_mm, y=motion_mm, rotation=0.0).draw(count, random)
+
+
+def cut_out(radiographs: Tensor, places: Tensor, margin: int) -> Tensor:
+    """Windows that are ``margin`` pixels smaller on each side, at places of their own.
+
+    Args:
+        radiographs: (N, C, H, W).
+        places: pixels that each radiograph moves to the right and down in its window, up to ``margin``: (N, 2).
+        margin: in pixels.
+    """
+    height, width = (side - 2 * margin for side in radiographs.shape[-2:])
+    corners = [(margin - round(y), margin - round(x)) for x, y in places.tolist()]
+    windows = [one[:, y : y + height, x : x + width] for one, (y, x) in zip(radiographs, corners, strict=True)]
+    return torch.stack(windows)
+
+
+def _cut_both(sides: Sequence[Tensor], places_mm: Tensor, far_mm: float, spacing: Tensor) -> list[Tensor]:
+    """The first side cut out with a motion as a whole, (N, 2) in mm up to ``far_mm``, the second around its middle."""
+    pixel = float(spacing.median())
+    places, margin = places_mm / pixel, math.ceil(far_mm / pixel)
+    return [cut_out(sides[0], places, margin), cut_out(sides[1], torch.zeros_like(places), margin)]
 
 
 def as_seen(radiographs: Tensor, spacing: Tensor, native: bool) -> Tensor:

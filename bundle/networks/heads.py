@@ -11,7 +11,10 @@ from torch import Tensor, nn
 
 from bundle.harmonic import separation_shares, support
 from bundle.masks import signed_distance, visible_region
-from bundle.radiograph import partition
+from bundle.radiograph import attenuation, partition
+
+LEAST = 0.05
+"""Estimates are of attenuations from here up: in air there is nothing to estimate."""
 
 
 class Head(nn.Module):
@@ -99,3 +102,28 @@ class PartitionHead(Head):
         scores = smooth * factor
         lowest = factor.masked_fill(forbidden, 1.0).amin(dim=1, keepdim=True)
         return ((scores + lowest * (prior - smooth)) / scores.sum(dim=1, keepdim=True)).clamp(min=0.0)
+
+
+class EstimateHead(PartitionHead):
+    """A partition head that also has estimates of the layers: each takes its estimate, and its share of the rest.
+
+    The backbone gives three logits, with the shares ``w`` of :class:`PartitionHead`, and three estimates ``m`` of
+    attenuation. Of the attenuation ``a`` of a pixel a layer gets what its conditional expectation would be, were the
+    layers independent Gaussians with means ``m`` and variances in proportion to ``w``::
+
+        a_i = m_i + w_i (a - sum m)
+
+    So a smooth estimate of the bones is enough where they overlap: their texture is divided without being known. A
+    layer that would be negative gets nothing, at the cost of the others. Zero logits and estimates are the weight-free
+    separation, and the layers compose to the radiograph for any. Arguments as for :class:`PartitionHead`.
+    """
+
+    out_channels = 6
+
+    def shares(self, logits: Tensor, features: Tensor) -> Tensor:
+        """Shares of the attenuation, (B, 3, H, W): at least 0, summing to 1, of logits (B, 6, H, W)."""
+        shares = super().shares(logits[:, :3], features)
+        allowed = torch.cat([torch.ones_like(features[:, :1]), support(features[:, 1:3])], dim=1)
+        estimates = logits[:, 3:].to(features.dtype) * allowed / attenuation(features[:, :1]).clamp(min=LEAST)
+        shares = (shares + estimates - shares * estimates.sum(dim=1, keepdim=True)).clamp(min=0.0)
+        return shares / shares.sum(dim=1, keepdim=True)

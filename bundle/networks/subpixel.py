@@ -9,6 +9,9 @@ from monai.networks.nets import BasicUNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+DEEPEST = 16
+"""The U-Net's lowest level has this many times fewer pixels a side; it needs two of them."""
+
 
 class SubpixelUNet(nn.Module):
     """MONAI's BasicUNet on blocks of pixels, and a refinement at full resolution.
@@ -35,6 +38,7 @@ class SubpixelUNet(nn.Module):
     ) -> None:
         super().__init__()
         self.block = block
+        self.step = 2 * DEEPEST * block
         self.unet = BasicUNet(2, in_channels * block**2, width * block**2, features, upsample="nontrainable")
         self.refinement = nn.Sequential(
             nn.Conv2d(in_channels + width, width, 3, padding=1),
@@ -43,6 +47,8 @@ class SubpixelUNet(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        """Map (B, in_channels, H, W) to (B, out_channels, H, W); H and W are multiples of ``16 block``."""
+        """Map (B, in_channels, H, W) to (B, out_channels, H, W), for any H and W; whole are multiples of ``step``."""
+        height, width = image.shape[-2], image.shape[-1]
+        image = F.pad(image, [0, -width % self.step, 0, -height % self.step], mode="replicate")
         coarse = F.pixel_shuffle(self.unet(F.pixel_unshuffle(image, self.block)), self.block)
-        return self.refinement(torch.cat([image, coarse], dim=1))
+        return self.refinement(torch.cat([image, coarse], dim=1))[..., :height, :width]

@@ -11,7 +11,7 @@ import torch
 from bundle.data.joints import phantom_items
 from bundle.metrics import Realism, SeparatedJoints
 from bundle.metrics.adversary import Recipe
-from bundle.metrics.realism import Trial, as_seen, shifted, synthetic
+from bundle.metrics.realism import Trial, as_seen, cut_out, shifted, synthetic
 from bundle.motion import SPACING
 from bundle.phantom import draw_parameters, render
 
@@ -70,7 +70,8 @@ def test_black_gaps_are_found_and_listed(training: SeparatedJoints, test_joints:
     groups = table.groupby("overlapping")["accuracy"].mean()
     assert figures["accuracy_1.5mm_overlapping"] == pytest.approx(groups[True])
     assert figures["accuracy_1.5mm_separate"] == pytest.approx(groups[False])
-    assert {"accuracy_real", "accuracy_still", "auc_real", "auc_still"} <= set(figures)
+    floors = ("real", "still", "moved", "outlines")
+    assert {f"{figure}_{floor}" for figure in ("accuracy", "auc") for floor in floors} <= set(figures)
 
 
 def test_a_seed_repeats_every_figure(training: SeparatedJoints, test_joints: SeparatedJoints) -> None:
@@ -106,3 +107,37 @@ def test_shifting_cuts_windows_of_one_size_at_all_places() -> None:
     cut = [shifted(column, 2, random) for _ in range(40)]
     assert {window.shape for window in cut} == {(1, 1, 5, 5)}
     assert {float(window[0, 0, 0, 0]) for window in cut} == {0.0, 1.0, 2.0, 3.0, 4.0}
+
+
+def test_a_window_moves_the_radiograph_as_a_whole() -> None:
+    frames = torch.rand(2, 1, 12, 10)
+    still, moved = (
+        cut_out(frames, places, 3) for places in (torch.zeros(2, 2), torch.tensor([[3.0, -2.0], [0.0, 1.0]]))
+    )
+    assert torch.equal(still, frames[..., 3:-3, 3:-3])
+    assert torch.equal(moved[0], frames[0, :, 5:11, 0:4])
+    assert torch.equal(moved[1], frames[1, :, 2:8, 3:7])
+
+
+def test_bones_that_move_together_keep_their_place_to_each_other(training: SeparatedJoints) -> None:
+    some = replace(
+        training,
+        items=training.items[:4],
+        images=training.images[:4],
+        layers=torch.cat([torch.zeros(4, 1, SIZE, SIZE), training.images[:4, 1:]], dim=1),
+        truth=None,
+    )
+    apart, joined = (synthetic(some, 1.0, np.random.RandomState(0), together=together) for together in (False, True))
+    area, other, still = (float((made > 0.5).float().mean()) for made in (joined, apart, some.images[:, 1:].amax(1)))
+    assert abs(area - still) < abs(other - still)
+
+
+def test_the_place_of_a_joint_in_its_frame_is_what_a_floor_shows(
+    training: SeparatedJoints, test_joints: SeparatedJoints
+) -> None:
+    """Perfect layers, every joint at one place of its frame: only what has moved by itself can be told."""
+    joints = [replace(some, layers=truth) for some in (training, test_joints) if (truth := some.truth) is not None]
+    trials = (Trial(motion_mm=3.0), Trial(motion_mm=3.0, together=True))
+    figures = Realism(trials=trials, **QUICK)(*joints).figures
+    assert figures["accuracy_3mm_together"] < figures["accuracy_3mm"]
+    assert figures["accuracy_outlines"] > 0.6
