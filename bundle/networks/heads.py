@@ -13,9 +13,6 @@ from bundle.harmonic import separation_shares, support
 from bundle.masks import signed_distance, visible_region
 from bundle.radiograph import attenuation, partition
 
-LEAST = 0.05
-"""Estimates are of attenuations from here up: in air there is nothing to estimate."""
-
 
 class Head(nn.Module):
     """What all heads have.
@@ -93,15 +90,23 @@ class PartitionHead(Head):
 
     def shares(self, logits: Tensor, features: Tensor) -> Tensor:
         """Shares of the attenuation, (B, 3, H, W): at least 0, summing to 1."""
-        prior = features[:, 3:6]
-        allowed = torch.cat([torch.ones_like(prior[:, :1]), support(features[:, 1:3])], dim=1)
-        smooth = (1.0 - self.mixture) * prior + self.mixture * allowed / allowed.sum(dim=1, keepdim=True)
-        forbidden = allowed < 0.5
-        logits = logits.to(features.dtype).masked_fill(forbidden, float("-inf"))
-        factor = (logits - logits.detach().amax(dim=1, keepdim=True)).exp()
-        scores = smooth * factor
-        lowest = factor.masked_fill(forbidden, 1.0).amin(dim=1, keepdim=True)
-        return ((scores + lowest * (prior - smooth)) / scores.sum(dim=1, keepdim=True)).clamp(min=0.0)
+        return mixed_shares(logits, features[:, 3:6], allowed_layers(features), self.mixture)
+
+
+def allowed_layers(features: Tensor) -> Tensor:
+    """Where a layer may have attenuation, (B, 3, H, W) of 0 and 1: soft tissue everywhere, a bone in its support."""
+    return torch.cat([torch.ones_like(features[:, :1]), support(features[:, 1:3])], dim=1)
+
+
+def mixed_shares(logits: Tensor, prior: Tensor, allowed: Tensor, mixture: float) -> Tensor:
+    """The shares of :class:`PartitionHead`; all are (B, 3, H, W)."""
+    smooth = (1.0 - mixture) * prior + mixture * allowed / allowed.sum(dim=1, keepdim=True)
+    forbidden = allowed < 0.5
+    logits = logits.to(prior.dtype).masked_fill(forbidden, float("-inf"))
+    factor = (logits - logits.detach().amax(dim=1, keepdim=True)).exp()
+    scores = smooth * factor
+    lowest = factor.masked_fill(forbidden, 1.0).amin(dim=1, keepdim=True)
+    return ((scores + lowest * (prior - smooth)) / scores.sum(dim=1, keepdim=True)).clamp(min=0.0)
 
 
 class EstimateHead(PartitionHead):
@@ -115,15 +120,24 @@ class EstimateHead(PartitionHead):
 
     So a smooth estimate of the bones is enough where they overlap: their texture is divided without being known. A
     layer that would be negative gets nothing, at the cost of the others. Zero logits and estimates are the weight-free
-    separation, and the layers compose to the radiograph for any. Arguments as for :class:`PartitionHead`.
+    separation, and the layers compose to the radiograph for any.
+
+    Args:
+        mixture: as of :class:`PartitionHead`.
+        reach: as of :class:`PartitionHead`.
+        least: where the attenuation is less (air), estimates count as parts of this.
     """
 
     out_channels = 6
 
+    def __init__(self, mixture: float = 0.3, reach: int = 0, least: float = 0.05) -> None:
+        super().__init__(mixture, reach)
+        self.least = least
+
     def shares(self, logits: Tensor, features: Tensor) -> Tensor:
         """Shares of the attenuation, (B, 3, H, W): at least 0, summing to 1, of logits (B, 6, H, W)."""
-        shares = super().shares(logits[:, :3], features)
-        allowed = torch.cat([torch.ones_like(features[:, :1]), support(features[:, 1:3])], dim=1)
-        estimates = logits[:, 3:].to(features.dtype) * allowed / attenuation(features[:, :1]).clamp(min=LEAST)
+        allowed = allowed_layers(features)
+        shares = mixed_shares(logits[:, :3], features[:, 3:6], allowed, self.mixture)
+        estimates = logits[:, 3:].to(features.dtype) * allowed / attenuation(features[:, :1]).clamp(min=self.least)
         shares = (shares + estimates - shares * estimates.sum(dim=1, keepdim=True)).clamp(min=0.0)
         return shares / shares.sum(dim=1, keepdim=True)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from bundle.harmonic import separate, separation_shares, support
 from bundle.masks import visible_region
-from bundle.networks.heads import PartitionHead, SigmoidHead
+from bundle.networks.heads import EstimateHead, PartitionHead, SigmoidHead
 from bundle.phantom import draw_parameters, render
-from bundle.radiograph import reconstruct
+from bundle.radiograph import attenuation, reconstruct
 
 SIZE = 64
 
@@ -238,3 +238,91 @@ def test_a_head_with_distances_compiles_to_torchscript(joints: Tensor) -> None:
     features = head.prepare(joints)
     logits = draw_logits(1.0, joints)
     torch.testing.assert_close(torch.jit.script(head)(logits, features), head(logits, features))
+
+
+# ---- estimates -----------------------------------------------------------------------------------------------------
+
+
+def six(scale: float, like: Tensor) -> Tensor:
+    """Logits and estimates."""
+    return torch.cat([draw_logits(scale, like), draw_logits(scale, like, seed=1)], dim=1)
+
+
+def naive_parts(outputs: Tensor, features: Tensor, mixture: float) -> Tensor:
+    """The definition in the docstring of EstimateHead, pixel by pixel: attenuation of the layers."""
+    shares = naive_shares(outputs[:, :3], features, mixture)
+    allowed = torch.cat([torch.ones_like(features[:, :1]), support(features[:, 1:3])], dim=1)
+    result = torch.zeros_like(shares)
+    for b in range(shares.shape[0]):
+        for y in range(shares.shape[2]):
+            for x in range(shares.shape[3]):
+                total = -math.log(1.0 - features[b, 0, y, x].item())
+                m = [outputs[b, 3 + i, y, x].item() * allowed[b, i, y, x].item() for i in range(3)]
+                parts = [max(0.0, m[i] + shares[b, i, y, x].item() * (total - sum(m))) for i in range(3)]
+                for i in range(3):
+                    result[b, i, y, x] = parts[i] / sum(parts) * total
+    return result
+
+
+def test_estimates_and_shares_of_the_rest_follow_their_definition(features: Tensor) -> None:
+    crop = features.double()[:2, :, 20:44, 24:40]
+    assert (attenuation(crop[:, :1]) > EstimateHead().least).all()
+    outputs = six(0.7, crop)
+    layers = EstimateHead(0.2)(outputs, crop)
+    torch.testing.assert_close(attenuation(layers), naive_parts(outputs, crop, 0.2), rtol=0.0, atol=1e-9)
+
+
+def test_without_estimates_it_is_the_partition_head(joints: Tensor, features: Tensor) -> None:
+    logits = draw_logits(2.0, joints)
+    outputs = torch.cat([logits, torch.zeros_like(logits)], dim=1)
+    torch.testing.assert_close(EstimateHead()(outputs, features), PartitionHead()(logits, features))
+
+
+def test_right_estimates_of_smooth_bones_divide_their_texture(joints: Tensor, features: Tensor) -> None:
+    """Two bones with known means and independent textures of one strength: each gets half of what both have."""
+    crop = features[:1, :, 24:40, 24:40].clone()
+    crop[:, 1:3] = 1.0
+    means = torch.tensor([0.3, 0.5, 0.4])[None, :, None, None].expand(1, 3, 16, 16)
+    textures = 0.02 * torch.randn(1, 2, 16, 16, generator=torch.Generator().manual_seed(0))
+    crop[:, :1] = 1.0 - (-(means.sum(dim=1, keepdim=True) + textures.sum(dim=1, keepdim=True))).exp()
+    crop[:, 3:6] = torch.tensor([0.0, 0.5, 0.5])[None, :, None, None]
+    outputs = torch.cat([torch.zeros_like(means), means], dim=1)
+    parts = attenuation(EstimateHead()(outputs, crop))
+    expected = means[:, 1:] + 0.5 * textures.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(parts[:, 1:], expected, rtol=0.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [0.1, 3.0, 1e4])
+def test_layers_compose_to_the_radiograph_for_any_estimates(joints: Tensor, features: Tensor, scale: float) -> None:
+    layers = EstimateHead()(six(scale, joints), features)
+    assert layers.min() >= 0.0 and layers.max() <= 1.0
+    assert (psnr(reconstruct(layers), joints[:, :1]) > 90.0).all()
+
+
+def test_an_estimate_leaves_bones_inside_their_support(joints: Tensor, features: Tensor) -> None:
+    outside = support(joints[:, 1:]) == 0
+    outputs = torch.zeros(3, 6, SIZE, SIZE)
+    outputs[:, 4:] = 5.0
+    assert (EstimateHead()(outputs, features)[:, 1:][outside] == 0).all()
+
+
+def test_gradients_of_estimates_are_right(features: Tensor) -> None:
+    crop = features.double()[:1, :, 30:35, 30:34]
+    outputs = (0.1 * six(1.0, crop)).requires_grad_()
+    assert torch.autograd.gradcheck(lambda z: EstimateHead().shares(z, crop), (outputs,))
+
+
+@pytest.mark.parametrize("image", ["joint", "saturated", "black"])
+def test_gradients_are_finite_for_any_estimates(joints: Tensor, image: str) -> None:
+    radiograph = {"joint": joints[:, :1], "saturated": torch.ones(3, 1, SIZE, SIZE), "black": joints[:, :1] * 0}[image]
+    head = EstimateHead()
+    outputs = six(3.0, joints).requires_grad_()
+    head(outputs, head.prepare(torch.cat([radiograph, joints[:, 1:]], dim=1))).square().sum().backward()
+    assert outputs.grad is not None and torch.isfinite(outputs.grad).all()
+
+
+def test_a_head_with_estimates_compiles_to_torchscript(joints: Tensor) -> None:
+    head = EstimateHead(reach=8)
+    features = head.prepare(joints)
+    outputs = six(1.0, joints)
+    torch.testing.assert_close(torch.jit.script(head)(outputs, features), head(outputs, features))

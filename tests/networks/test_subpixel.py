@@ -22,6 +22,12 @@ def test_logits_have_the_size_of_the_image(block: int) -> None:
         assert network(block)(torch.rand(2, 3, 64, 128)).shape == (2, 2, 64, 128)
 
 
+@pytest.mark.parametrize("size", [(32, 32), (50, 71)])
+def test_any_size_goes_with_large_blocks(size: tuple[int, int]) -> None:
+    model = network(4).train()
+    assert model(torch.rand(2, 3, *size)).shape == (2, 2, *size)
+
+
 def test_the_unet_sees_each_pixel_of_a_block_as_a_channel_of_its_own() -> None:
     seen: list[torch.Tensor] = []
     model = network()
