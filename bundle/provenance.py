@@ -21,12 +21,12 @@ def command_line() -> str | None:
     program = Path(sys.argv[0])
     if (program.parent.name, program.name) != ("bundle", "__main__.py"):
         return None
-    return " ".join(["python -m monai.bundle", *(_quoted(without_folder(part)) for part in sys.argv[1:])])
+    return " ".join(["python -m monai.bundle", *(_quoted(without_folders(part)) for part in sys.argv[1:])])
 
 
-def without_folder(path: str) -> str:
-    """An absolute path cut to its last part; any other text as it is."""
-    return Path(path).name if path.startswith("/") else path
+def without_folders(text: str) -> str:
+    """A text whose absolute paths are cut to their last part."""
+    return re.sub(r"(?<![\w.~/:-])(?:/[\w.+~-]+)+/([\w.+~-]+)/?", r"\1", text)
 
 
 def _quoted(argument: str) -> str:

@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 from bundle.data.writing import write_bytes  # noqa: E402
 from bundle.errors import InputError, report_plainly  # noqa: E402
 from bundle.handlers.results import flat_figures, shown_figure  # noqa: E402
+from bundle.provenance import without_folders  # noqa: E402
 
 OUTPUT = ROOT / "docs" / "results.md"
 ABSENT = "-"
@@ -195,7 +196,7 @@ def read_method(given: str) -> Method:
     if not label or not path or not sizes:
         msg = f"expected LABEL=PATH with the metrics.json of an evaluation that is not empty, got {given!r}"
         raise InputError(msg)
-    return Method(label, f"{re.sub(r'[^a-z0-9]+', '_', label.lower()).strip('_')}.json", without_folders(report))
+    return Method(label, f"{re.sub(r'[^a-z0-9]+', '_', label.lower()).strip('_')}.json", kept_report(report))
 
 
 def check_same_images(methods: Sequence[Method]) -> None:
@@ -216,14 +217,14 @@ def check_same_images(methods: Sequence[Method]) -> None:
             raise InputError(msg)
 
 
-def without_folders(value: Any) -> Any:
-    """The same report with absolute paths cut to their last part; where a machine keeps its files is its own matter."""
+def kept_report(value: Any) -> Any:
+    """The same report without folders of the machine; where it keeps its files is its own matter."""
     if isinstance(value, str):
-        return re.sub(r"(?<![\w.~/:-])(?:/[\w.+~-]+)+/([\w.+~-]+)/?", r"\1", value)
+        return without_folders(value)
     if isinstance(value, list):
-        return [without_folders(part) for part in value]
+        return [kept_report(part) for part in value]
     if isinstance(value, dict):
-        return {key: without_folders(part) for key, part in value.items()}
+        return {key: kept_report(part) for key, part in value.items()}
     return value
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from bundle.errors import InputError
 from scripts import write_results
-from scripts.write_results import Column, Method, table, without_folders
+from scripts.write_results import Column, Method, kept_report, table
 
 MACHINE = {"cpu": "A CPU", "device": "cpu", "threads": 1, "torch": "2.0"}
 
@@ -114,7 +114,7 @@ def test_what_holds_no_figures_is_refused(tmp_path: Path, given: str) -> None:
     ],
 )
 def test_only_absolute_paths_lose_their_folders(given: str, expected: str) -> None:
-    assert without_folders({"a": [given, 1]}) == {"a": [expected, 1]}
+    assert kept_report({"a": [given, 1]}) == {"a": [expected, 1]}
 
 
 def test_a_table_without_goals_has_only_its_methods() -> None:

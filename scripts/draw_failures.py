@@ -1,0 +1,86 @@
+"""Draw where the separation fails: the worst of some pushed phantoms, and one whose lower mask lies 2 mm off its bone.
+
+python scripts/draw_failures.py docs/failures.png [--phantoms 40] [--seed 1000] [--worst 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from monai.bundle import ConfigParser
+from torch import Tensor
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from bundle.corruption import corrupt  # noqa: E402
+from bundle.data.montage import Picture, difference_panel, montage, outlined_panel  # noqa: E402
+from bundle.errors import report_plainly  # noqa: E402
+from bundle.metrics import LayerTruth, SeparatedJoints  # noqa: E402
+
+LIMIT = 0.2
+"""Error in intensity at which the colours are saturated."""
+TITLES = (
+    "radiograph, masks",
+    "soft tissue",
+    "lower bone",
+    "its error",
+    "upper bone",
+    f"its error (+-{LIMIT:g})",
+)
+CORRUPTION = "lower_mask_shifted_2mm"
+
+
+def configuration(phantoms: int, seed: int) -> ConfigParser:
+    """Inference with the shipped weights and the measures, on phantoms."""
+    parser = ConfigParser()
+    parser.read_config([str(ROOT / "configs" / name) for name in ("inference.json", "evaluate.yaml")])
+    parser.update({"bundle_root": str(ROOT), "dataset_dir": "", "phantoms": phantoms, "phantom_seed": seed})
+    return parser
+
+
+def row(image: Tensor, layers: Tensor, truth: Tensor) -> Sequence[Picture]:
+    """A panel for each of the titles."""
+    errors = [difference_panel(layers[bone] - truth[bone], LIMIT) for bone in (1, 2)]
+    return [outlined_panel(image[:1], image[1:]), layers[0], layers[1], errors[0], layers[2], errors[1]]
+
+
+def worst_rows(joints: SeparatedJoints, truth: Tensor, count: int) -> list[tuple[str, Sequence[Picture]]]:
+    """The joints with the largest error of the bones in the overlap, with their labels."""
+    table = LayerTruth()(joints).per_image.nlargest(count, "overlap_rmse")
+    return [
+        (
+            f"bones off by {line['overlap_rmse']:.3f} in the overlap (RMSE), JSW {line['jsw_mm']:.1f} mm",
+            row(joints.images[index], joints.layers[index], truth[index]),
+        )
+        for index, line in table.iterrows()
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the command line and draw."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("path", type=Path)
+    options.add_argument("--phantoms", type=int, default=40)
+    options.add_argument("--seed", type=int, default=1000, help="of the phantoms; no training uses this one")
+    options.add_argument("--worst", type=int, default=3, help="rows of the largest errors")
+    chosen = options.parse_args(arguments)
+    report_plainly()
+    parser = configuration(chosen.phantoms, chosen.seed)
+    separator = parser.get_parsed_content("separator")
+    separator.prepare([])
+    joints = parser.get_parsed_content("sets#pushed_phantoms").separate(separator)
+    truth = torch.as_tensor(joints.truth)
+    rows = worst_rows(joints, truth, chosen.worst)
+    image, _ = corrupt(CORRUPTION, joints.images[0], float(joints.spacing[0]), chosen.seed)
+    moved = row(image, separator(["moved"], image[None])[0], truth[0])
+    rows.append(("lower mask drawn 2 mm beside the bone", moved))
+    montage([panels for _, panels in rows], TITLES, chosen.path, [label for label, _ in rows])
+
+
+if __name__ == "__main__":
+    main()
