@@ -47,23 +47,27 @@ class FlipInferer(Inferer):
 
     Args:
         flips: false leaves the mirror images out; true or false as text is understood.
+        amp: whether the network runs in mixed precision, bfloat16: faster where the hardware computes in it. Heads that
+            partition the radiograph still do it in the precision of the image.
 
     Attributes:
         answer: the layers that were given last, (B, 3, H, W), before any postprocessing; None before the first.
         deviation: standard deviation of the two answers to the last images, (B, 3, H, W); None without mirror images.
     """
 
-    def __init__(self, flips: bool | str = True) -> None:
+    def __init__(self, flips: bool | str = True, amp: bool | str = False) -> None:
         super().__init__()
         self.flips = flag(flips)
+        self.amp = flag(amp)
         self.answer: Tensor | None = None
         self.deviation: Tensor | None = None
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """Layers (B, 3, H, W) of images (B, 3, H, W)."""
-        self.answer = network(inputs, *args, **kwargs)
-        if self.flips:
-            mirrored = network(inputs.flip(-1), *args, **kwargs).flip(-1)
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.amp):
+            self.answer = network(inputs, *args, **kwargs)
+            mirrored = network(inputs.flip(-1), *args, **kwargs).flip(-1) if self.flips else None
+        if mirrored is not None:
             self.answer, self.deviation = combine(torch.stack([self.answer, mirrored], dim=1))
         return self.answer
 

@@ -47,8 +47,10 @@ from bundle.errors import InputError, report_plainly
 from bundle.harmonic import separate
 from bundle.motion import SPACING, RigidMotion, move
 from bundle.phantom import Phantom, draw_parameters, render
+from bundle.provenance import processor
 from bundle.radiograph import reconstruct
 from bundle.synthesis import synthesize
+from bundle.uncertainty import FlipInferer
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTENT = 256 * SPACING
@@ -252,14 +254,16 @@ def synthesis(settings: Settings) -> Figure:
     return Figure("f_r + f_s synthesis, bicubic, with grain", batch, times)
 
 
-def inference(files: Sequence[Path], settings: Settings) -> Figure:
-    """Inference by the network of a configuration, with random weights."""
+def inference(files: Sequence[Path], settings: Settings, amp: bool = False) -> Figure:
+    """Inference by the network of a configuration, with random weights; in bfloat16 with ``amp``."""
     parser = configuration(files, settings)
     network = built(parser, "network_def", files).to(settings.device)
     batch = image_batch(settings)
+    inferer = FlipInferer(flips=False, amp=amp)
     with eval_mode(network):
-        times = batch_times(partial(network, joints(batch, settings)["image"]), settings)
-    return Figure(f"inference, {described(network, parser, files)}", batch, times)
+        times = batch_times(partial(inferer, joints(batch, settings)["image"], network), settings)
+    precision = ", bfloat16" if amp else ""
+    return Figure(f"inference{precision}, {described(network, parser, files)}", batch, times)
 
 
 def training(files: Sequence[Path], settings: Settings) -> Figure:
@@ -288,6 +292,8 @@ SUBJECTS: dict[str, Callable[[Settings], Figure]] = {
     "synthesis": synthesis,
     "inference": lambda settings: inference(settings.inference, settings),
     "paper_inference": lambda settings: inference(settings.paper, settings),
+    "inference_amp": lambda settings: inference(settings.inference, settings, amp=True),
+    "paper_inference_amp": lambda settings: inference(settings.paper, settings, amp=True),
     "training": lambda settings: training(settings.training, settings),
     "paper_training": lambda settings: training(settings.paper, settings),
 }
@@ -351,23 +357,27 @@ def table(figures: Sequence[Figure]) -> str:
     return "\n".join(lines)
 
 
-def processor(device: torch.device) -> str:
+def hardware(device: torch.device) -> str:
     """Name of the device's hardware."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    information = Path("/proc/cpuinfo")
-    names = (
-        re.findall(r"^model name\s*:\s*(.+)$", information.read_text(), re.MULTILINE) if information.is_file() else []
-    )
-    return names[0] if names else platform.processor() or platform.machine()
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+
+
+COMPARED = (
+    ("inference", "paper_inference", ""),
+    ("inference_amp", "paper_inference_amp", ", both in bfloat16"),
+    ("inference_amp", "paper_inference", " in bfloat16"),
+)
+"""Subjects of which the first is so many times as fast as the second."""
 
 
 def promises(figures: Mapping[str, Figure], memory: float | None) -> str:
     """What the default network promises, as a Markdown list of what was measured for it."""
     lines = []
-    if {"inference", "paper_inference"} <= figures.keys():
-        ratio = significant(figures["inference"].speed / figures["paper_inference"].speed)
-        lines.append(f"- separation by the default network: {ratio} times the images a second of the paper's network")
+    for own, paper, precision in COMPARED:
+        if {own, paper} <= figures.keys():
+            ratio = significant(figures[own].speed / figures[paper].speed)
+            compared = f"{ratio} times the images a second of the paper's network"
+            lines.append(f"- separation by the default network{precision}: {compared}")
     if memory is not None:
         shown = f"{significant(memory)} MB"
         lines.append(f"- memory of inference on one image, at most: {shown}, Python and its libraries included")
@@ -382,7 +392,7 @@ def report(figures: Mapping[str, Figure], memory: float | None, settings: Settin
 
 Written by `{command}`.
 
-- device: {device} ({processor(device)}), threads: {settings.threads}; {versions}
+- device: {device} ({hardware(device)}), threads: {settings.threads}; {versions}
 - data: phantoms of {size} x {size} pixels, seed {settings.seed}
 
 {table(list(figures.values()))}

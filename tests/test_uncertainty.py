@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bundle.errors import InputError
 from bundle.harmonic import separate
+from bundle.networks.heads import PartitionHead
 from bundle.phantom import draw_parameters, render
 from bundle.radiograph import partition, reconstruct
 from bundle.uncertainty import (
@@ -71,6 +72,23 @@ def test_without_flips_there_is_one_answer_and_no_deviation(flips: bool | str) -
         inferer(image, lambda given: separate(given[:, :1], given[:, 1:])), separate(image[:, :1], image[:, 1:])
     )
     assert inferer.deviation is None
+
+
+def test_mixed_precision_reaches_the_network_and_leaves_the_composition_exact() -> None:
+    image, layer, seen = joint(), torch.nn.Conv2d(3, 3, 3, padding=1), []
+    head = PartitionHead()
+
+    def network(given: torch.Tensor) -> torch.Tensor:
+        logits = layer(given)
+        seen.append(logits.dtype)
+        return head(logits, head.prepare(given))
+
+    with torch.no_grad():
+        answers = [FlipInferer(flips, amp="true")(image, network) for flips in (True, False)]
+    assert set(seen) == {torch.bfloat16}
+    for answer in answers:
+        assert answer.dtype == torch.float32
+        assert torch.allclose(reconstruct(answer), image[:, :1], atol=1e-6)
 
 
 def test_the_last_answer_is_kept() -> None:
