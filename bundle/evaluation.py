@@ -230,6 +230,10 @@ class Separator(Protocol):
     def source(self) -> str:
         """What it is, with what tells it from others."""
 
+    @property
+    def training(self) -> dict[str, Any] | None:
+        """How it was trained, where that is known."""
+
     def prepare(self, names: Iterable[str]) -> None:
         """Get ready for joints of these names, or refuse before anything is measured."""
 
@@ -263,6 +267,12 @@ class NetworkSeparator:
     def source(self) -> str:
         """The file of the weights with its checksum, or the separator without weights."""
         return str(self.weights.source)
+
+    @property
+    def training(self) -> dict[str, Any] | None:
+        """The record beside the weights."""
+        record: dict[str, Any] | None = self.weights.training
+        return record
 
     def prepare(self, names: Iterable[str]) -> None:
         """Load the weights."""
@@ -300,6 +310,11 @@ class LayersFolder:
     def source(self) -> str:
         """The folder's name with the checksum of the files that are used."""
         return f"layers in {self.folder.absolute().name} (sha256 {self.digest[:12]})"
+
+    @property
+    def training(self) -> None:
+        """Not known."""
+        return None
 
     def prepare(self, names: Iterable[str]) -> None:
         """Find the files of all joints."""
@@ -350,7 +365,7 @@ class Task:
 class Report(Protocol):
     """Where results go, :class:`bundle.handlers.EvaluationReport`."""
 
-    def open(self, separator: str) -> None:
+    def open(self, separator: str, training: Mapping[str, Any] | None) -> None:
         """Claim the output folder."""
 
     def holds(self, name: str, settings: Mapping[str, Any]) -> bool:
@@ -406,7 +421,7 @@ class Evaluation:
         needed = needed_sets(self.tasks, list(self.tasks))
         names = [item["name"] for key in needed for item in self.sets[key].items]
         self.separator.prepare(names)
-        self.report.open(self.separator.source)
+        self.report.open(self.separator.source, self.separator.training)
         left = {key: task for key, task in self.tasks.items() if not self.report.holds(key, task.settings)}
         for name in [name for name in self.tasks if name not in left]:
             _log.info(f"{name} has been measured before")

@@ -263,12 +263,37 @@ def provenance(method: Method) -> str:
             f"- data: {listed}; {data}; seed {settings['seed']}",
             f"- machine: {'; '.join(machines)}; the measures took {seconds / 60:.0f} minutes",
             f"- figures: [results/{method.file}](results/{method.file})",
+            *trained(method.report.get("training")),
             "",
             "```bash",
             *commands,
             "```",
         ]
     )
+
+
+KEY_METRIC = "bone_rmse_overlap"
+"""By which the epoch of the weights was chosen."""
+
+
+def trained(record: Mapping[str, Any] | None) -> list[str]:
+    """How weights were trained, as lines of Markdown; none where that is not known."""
+    if not record or not record["validations"]:
+        return []
+    validations = [entry for entry in record["validations"] if entry.get(KEY_METRIC) is not None]
+    best = min(validations, key=lambda entry: entry[KEY_METRIC])
+    last, made = record["validations"][-1], record["machine"]
+    machine = f"{made['cpu']}, {made['device']}, {made['threads']} threads"
+    curve = ", ".join(f"{entry['epoch']}: {shown_figure(entry[KEY_METRIC], 3)}" for entry in validations)
+    return [
+        f"- trained for {last['epoch']} epochs in {last['seconds'] / 60:.0f} minutes on {machine}; the weights are those "
+        f"of epoch {best['epoch']}",
+        f"- bones in the overlap of the validation, by epoch: {curve}",
+        "",
+        "```bash",
+        *record["commands"],
+        "```",
+    ]
 
 
 def document(methods: Sequence[Method], command: str) -> str:

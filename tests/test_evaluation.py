@@ -42,6 +42,7 @@ class WeightFree:
     """A separator that notes what it is shown."""
 
     source = "weight-free"
+    training = None
 
     def __init__(self) -> None:
         self.prepared: list[str] = []

@@ -10,6 +10,7 @@ from bundle.handlers.checkpoints import (
 from bundle.handlers.logging import LayerMontageHandler, losses_from_engine
 from bundle.handlers.quality import JointQuality
 from bundle.handlers.results import EvaluationReport, LayerWriter, SyntheticJointWriter
+from bundle.handlers.training_record import TrainingRecord
 
 __all__ = [
     "AverageUpdater",
@@ -22,6 +23,7 @@ __all__ = [
     "SyntheticJointWriter",
     "TrainingCheckpointLoader",
     "TrainingCheckpointSaver",
+    "TrainingRecord",
     "WeightAverage",
     "losses_from_engine",
 ]

@@ -21,6 +21,7 @@ from torch import nn
 
 from bundle.data.writing import claim_output, replacing
 from bundle.errors import InputError, flag
+from bundle.handlers.training_record import training_of
 
 RUN = "layer separation training"
 """Fingerprint of a training's output folder."""
@@ -242,6 +243,11 @@ class GeneratorWeights:
             return "weight-free separator"
         return f"{self.load_path.name} (sha256 {hashlib.sha256(self.load_path.read_bytes()).hexdigest()[:12]})"
 
+    @property
+    def training(self) -> dict[str, Any] | None:
+        """How the weights were trained, where a record of it lies beside them."""
+        return training_of(self.load_path) if self._takes_weights() and self.load_path.is_file() else None
+
     def attach(self, engine: Engine) -> None:
         """Load when the engine starts."""
         engine.add_event_handler(Events.STARTED, self)
@@ -260,7 +266,7 @@ class GeneratorWeights:
         except Exception as error:
             msg = (
                 f"expected the weights of this generator, got {self.load_path} ({_reason(error)}): name the file by "
-                "--weights, and the backbone and reduction it was trained with"
+                "--weights, and the backbone, head and reduction it was trained with"
             )
             raise InputError(msg) from error
         _log.info(f"Weights of the generator: {self.load_path}")

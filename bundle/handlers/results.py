@@ -266,14 +266,19 @@ class EvaluationReport:
         """The file of the figures."""
         return self.output_dir / "metrics.json"
 
-    def open(self, separator: str) -> None:
+    def open(self, separator: str, training: Mapping[str, Any] | None = None) -> None:
         """Claim the output folder and read what was measured there before.
+
+        Args:
+            separator: what is measured.
+            training: how it was trained (:class:`bundle.handlers.TrainingRecord`), for the results.
 
         Raises:
             InputError: the folder is another run's, or its ``metrics.json`` cannot be read.
         """
         self.found["settings"]["separator"] = separator
         claim_output(self.output_dir, fingerprint(self.found["settings"]))
+        self.found["training"] = training
         if not self.path.is_file():
             return
         try:

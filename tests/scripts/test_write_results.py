@@ -121,3 +121,18 @@ def test_a_table_without_goals_has_only_its_methods() -> None:
     column = Column("E9", "figure", "title")
     report = {"measures": {"E9": {"figures": {"group": {}, "figure": 0.00012345}}}}
     assert table([column], [Method("A", "a.json", report)]).splitlines()[2:] == ["| A | 0.000123 |"]
+
+
+def test_a_row_says_how_its_weights_were_trained(arguments: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "two" / "metrics.json"
+    curve = [
+        {"epoch": epoch, "seconds": 60.0 * epoch, "bone_rmse_overlap": error}
+        for epoch, error in ((0, 0.2), (4, 0.05), (8, 0.06))
+    ]
+    training = {"commands": ["python -m monai.bundle run training --dataset_dir /disk/me/Data"], "machine": MACHINE}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "training": {**training, "validations": curve}}))
+    write_results.main(arguments)
+    document = (tmp_path / "docs" / "results.md").read_text()
+    assert "trained for 8 epochs in 8 minutes on A CPU, cpu, 1 threads; the weights are those of epoch 4" in document
+    assert "by epoch: 0: 0.2, 4: 0.05, 8: 0.06" in document
+    assert "python -m monai.bundle run training --dataset_dir Data" in document

@@ -1,0 +1,95 @@
+"""How weights came about: the command and the machine of a training, and what each of its validations found."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+
+from bundle.data.writing import write_bytes
+from bundle.errors import InputError
+from bundle.provenance import command_line, machine
+
+RECORD = "training.json"
+"""Name of the record, beside the weights."""
+
+
+class TrainingRecord:
+    """Writes ``training.json`` after every validation; attach it to the evaluator after what saves the weights.
+
+    It holds the commands and the machine of the training, the SHA-256 of the best weights so far and, for each
+    validation, ``epoch``, ``seconds`` of training until then and the metrics. A resumed training goes on with it.
+
+    Args:
+        output_dir: of the training.
+        weights: name of the file of the best weights in it.
+        device: that is trained on.
+
+    Raises:
+        InputError: on running, if there is a record that cannot be read.
+    """
+
+    def __init__(self, output_dir: str, weights: str = "model.pt", device: Any = "cpu") -> None:
+        self.path = Path(output_dir) / RECORD
+        self.weights = self.path.parent / weights
+        self.device = device
+        self.before: float | None = None
+        self.started = 0.0
+
+    def attach(self, engine: Engine) -> None:
+        """Write when a validation is complete."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self.start)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def start(self, engine: Engine) -> None:
+        """The clock of a training that starts, or goes on, starts with its first validation."""
+        if self.before is None:
+            earlier = [entry for entry in self._read()["validations"] if entry["epoch"] <= engine.state.epoch]
+            self.before = float(earlier[-1]["seconds"]) if earlier else 0.0
+            self.started = time.perf_counter()
+
+    def __call__(self, engine: Engine) -> None:
+        """Add a validation; those of a later epoch, of a training that was stopped before its checkpoint, go."""
+        record, epoch = self._read(), engine.state.epoch
+        seconds = round((self.before or 0.0) + time.perf_counter() - self.started, 1)
+        metrics = {name: float(value) for name, value in sorted(engine.state.metrics.items())}
+        earlier = [entry for entry in record["validations"] if entry["epoch"] < epoch]
+        record["validations"] = [*earlier, {"epoch": epoch, "seconds": seconds, **metrics}]
+        record["commands"] = list(dict.fromkeys([*record["commands"], command_line() or "not started by a command"]))
+        record |= {"machine": machine(self.device), "weights_sha256": sha256(self.weights)}
+        write_bytes(self.path, json.dumps(record, indent=1).encode())
+
+    def _read(self) -> dict[str, Any]:
+        empty: dict[str, Any] = {"commands": [], "validations": []}
+        return {**empty, **read_record(self.path)} if self.path.is_file() else empty
+
+
+def sha256(path: Path) -> str | None:
+    """Checksum of a file; None where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What a training recorded.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        msg = f"expected the record of a training, got a file that is damaged ({error}): {path}: delete it"
+        raise InputError(msg) from error
+
+
+def training_of(weights: Path) -> dict[str, Any] | None:
+    """The record that lies beside weights, if it is of these."""
+    path = weights.parent / RECORD
+    if not path.is_file():
+        return None
+    record = read_record(path)
+    return record if record.get("weights_sha256") == sha256(weights) else None
