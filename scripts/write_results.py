@@ -286,8 +286,8 @@ def trained(record: Mapping[str, Any] | None) -> list[str]:
     machine = f"{made['cpu']}, {made['device']}, {made['threads']} threads"
     curve = ", ".join(f"{entry['epoch']}: {shown_figure(entry[KEY_METRIC], 3)}" for entry in validations)
     return [
-        f"- trained for {last['epoch']} epochs in {last['seconds'] / 60:.0f} minutes on {machine}; the weights are those "
-        f"of epoch {best['epoch']}",
+        f"- trained for {last['epoch']} epochs in {last['seconds'] / 60:.0f} minutes on {machine}; the weights are "
+        f"those of epoch {best['epoch']}",
         f"- bones in the overlap of the validation, by epoch: {curve}",
         "",
         "```bash",
