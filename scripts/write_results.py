@@ -1,9 +1,10 @@
 """Write docs/results.md from the metrics.json of evaluations, a row a method, and keep these files beside it.
 
-    python scripts/write_results.py "Weight-free=outputs/weight_free" "Ours=outputs/evaluate"
+    python scripts/write_results.py "Weight-free=outputs/weight_free" "Ours=outputs/evaluate+outputs/realism"
 
 A path is the output folder of an evaluation, or a file that was kept before: run on docs/results/*.json it writes the
-same document. Absolute paths lose their folders in the files that are kept.
+same document. Evaluations of one method that ran side by side are joined by a plus. Absolute paths lose their folders
+in the files that are kept.
 """
 
 from __future__ import annotations
@@ -180,23 +181,40 @@ DETAILS: Mapping[str, tuple[str, tuple[Column, ...]]] = {
 
 
 def read_method(given: str) -> Method:
-    """A method from ``LABEL=PATH``.
+    """A method from ``LABEL=PATH``, or ``LABEL=PATH+PATH`` where its measures were run in several evaluations.
 
     Raises:
-        InputError: it has another form, or there are no figures at that path.
+        InputError: it has another form, there are no figures at a path, or those of several are not of one separator
+            and the same images.
     """
-    label, _, path = given.partition("=")
+    label, _, paths = given.partition("=")
+    reports = [read_report(path, given) for path in paths.split("+")]
+    if not label or not all(report["measures"] for report in reports):
+        msg = f"expected LABEL=PATH with the metrics.json of an evaluation that is not empty, got {given!r}"
+        raise InputError(msg)
+    if any(report["settings"] != reports[0]["settings"] for report in reports):
+        msg = f"expected evaluations with the same settings, got {given!r}: evaluate with the same options"
+        raise InputError(msg)
+    measures = {name: entry for report in reports for name, entry in report["measures"].items()}
+    merged = kept_report({**reports[0], "measures": measures})
+    return Method(label, f"{re.sub(r'[^a-z0-9]+', '_', label.lower()).strip('_')}.json", merged)
+
+
+def read_report(path: str, given: str) -> dict[str, Any]:
+    """The figures in an output folder of an evaluation, or in a file that was kept.
+
+    Raises:
+        InputError: there are none.
+    """
     source = Path(path) / "metrics.json" if Path(path).is_dir() else Path(path)
     try:
-        report = json.loads(source.read_bytes())
-        sizes = {name: entry["figures"] for name, entry in report["measures"].items()}
+        report = dict(json.loads(source.read_bytes()))
+        if not all("figures" in entry for entry in report["measures"].values()) or "settings" not in report:
+            raise KeyError("figures and settings")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         msg = f"expected LABEL=PATH with the metrics.json of an evaluation, got {given!r} ({error}): run an evaluation"
         raise InputError(msg) from error
-    if not label or not path or not sizes:
-        msg = f"expected LABEL=PATH with the metrics.json of an evaluation that is not empty, got {given!r}"
-        raise InputError(msg)
-    return Method(label, f"{re.sub(r'[^a-z0-9]+', '_', label.lower()).strip('_')}.json", kept_report(report))
+    return report
 
 
 def check_same_images(methods: Sequence[Method]) -> None:
@@ -322,7 +340,7 @@ def document(methods: Sequence[Method], command: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and write."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("methods", nargs="+", metavar="LABEL=PATH", help="a row, in this order")
+    options.add_argument("methods", nargs="+", metavar="LABEL=PATH[+PATH]", help="a row, in this order")
     options.add_argument("--output", type=Path, default=OUTPUT)
     chosen = options.parse_args(arguments)
     report_plainly()

@@ -92,7 +92,13 @@ class Realism:
     """
 
     seed: int = 0
-    trials: Sequence[Trial] = (Trial(), Trial(motion_mm=1.0), Trial(native=False))
+    trials: Sequence[Trial] = (
+        Trial(),
+        Trial(motion_mm=1.0),
+        Trial(native=False),
+        Trial(together=True),
+        Trial(motion_mm=1.0, together=True),
+    )
     floors: bool = True
     fits: int = 3
     recipe: Recipe = field(default_factory=lambda: Recipe(batch_size=8))

@@ -136,3 +136,23 @@ def test_a_row_says_how_its_weights_were_trained(arguments: list[str], tmp_path:
     assert "trained for 8 epochs in 8 minutes on A CPU, cpu, 1 threads; the weights are those of epoch 4" in document
     assert "by epoch: 0: 0.2, 4: 0.05, 8: 0.06" in document
     assert "python -m monai.bundle run training --dataset_dir Data" in document
+
+
+def test_measures_of_one_method_may_come_from_several_evaluations(tmp_path: Path) -> None:
+    parts = [
+        evaluation(tmp_path, name, **figures)
+        for name, figures in (
+            ("a", {"E1": {"psnr": 120.0}}),
+            ("b", {"E5": {"accuracy_0.5mm": 0.6}}),
+            ("c", {"E1": {"psnr": 1.0}}),
+        )
+    ]
+    for part in parts[:2]:
+        report = json.loads((part / "metrics.json").read_text())
+        (part / "metrics.json").write_text(json.dumps({**report, "settings": {**report["settings"], "separator": "a"}}))
+    output = ["--output", str(tmp_path / "docs" / "results.md")]
+    write_results.main([f"Ours={parts[0]}+{parts[1]}", *output])
+    kept = json.loads((tmp_path / "docs" / "results" / "ours.json").read_text())
+    assert set(kept["measures"]) == {"E1", "E5"}
+    with pytest.raises(InputError, match="evaluations with the same settings"):
+        write_results.main([f"Ours={parts[0]}+{parts[2]}", *output])
