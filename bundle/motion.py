@@ -68,7 +68,11 @@ class RigidMotion:
 
     def of(self, sample: int) -> RigidMotion:
         """The motion of one sample, as a batch of one."""
-        return RigidMotion(*(getattr(self, field.name)[sample : sample + 1] for field in fields(self)))
+        return self.at(slice(sample, sample + 1))
+
+    def at(self, samples: slice | Tensor) -> RigidMotion:
+        """The motion of some samples, by a slice or their indices."""
+        return RigidMotion(*(getattr(self, field.name)[samples] for field in fields(self)))
 
     def to(self, like: Tensor) -> RigidMotion:
         """The same motion on the device and in the dtype of a tensor."""

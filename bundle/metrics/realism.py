@@ -34,6 +34,9 @@ BORDER = 8 * NATIVE
 DETAIL = 2.0
 """Sigma in pixels of the Gaussian that parts the detail of a frame from its shading."""
 
+BATCH = 8
+"""Joints whose bones are moved at once."""
+
 _TRAINING, _TEST = range(2)
 """Independent random streams of one seed."""
 
@@ -165,8 +168,10 @@ class Realism:
         pixel = joints.spacing[:, None, None]
         whole = RigidMotion((drawn.translation / pixel).round() * pixel, drawn.rotation, drawn.center)
         masks = joints.images[:, 1:]
-        moved = [move(joints.layers, masks, way, joints.spacing)[1] for way in (RigidMotion.still(len(joints)), whole)]
-        return self._sides([0.3 + 0.3 * shown.sum(dim=1, keepdim=True) for shown in moved], joints, native=True)
+        parts = torch.arange(len(joints)).split(BATCH)
+        moved = [move(joints.layers[part], masks[part], whole.at(part), joints.spacing[part])[1] for part in parts]
+        shown = [0.3 + 0.3 * bones.sum(dim=1, keepdim=True) for bones in (masks, torch.cat(moved))]
+        return self._sides(shown, joints, native=True)
 
     def _sides(self, sides: Sequence[Tensor], joints: SeparatedJoints, native: bool) -> _Sides:
         real, other = (with_detail(as_seen(side, joints.spacing, native)) for side in sides)
@@ -209,7 +214,7 @@ def synthetic(
     joints: SeparatedJoints,
     motion_mm: float,
     random: np.random.RandomState,
-    batch: int = 8,
+    batch: int = BATCH,
     together: bool = False,
 ) -> Tensor:
     """Radiographs (N, 1, H, W) of the joints with each bone moved by up to ``motion_mm`` across and along.
@@ -227,9 +232,8 @@ def synthetic(
     seeds = [int(seed) for seed in random.randint(2**31, size=len(joints))]
     made = []
     for part in torch.arange(len(joints)).split(batch):
-        motion = RigidMotion(drawn.translation[part], drawn.rotation[part], drawn.center[part])
         masks, grain = joints.images[part, 1:], [seeds[index] for index in part]
-        made.append(synthesize(joints.layers[part], masks, motion, joints.spacing[part], grain).image)
+        made.append(synthesize(joints.layers[part], masks, drawn.at(part), joints.spacing[part], grain).image)
     return torch.cat(made)
 
 
