@@ -14,8 +14,14 @@ from bundle.masks import grow, grown, signed_distance
 from bundle.multigrid import solve_laplace
 from bundle.radiograph import attenuation, partition
 
+GROWTH = 5
+"""The support of a bone reaches so many pixels past its outline."""
 
-def support(masks: Tensor, growth: int = 5) -> Tensor:
+CLAIMED = GROWTH + 3
+"""How far signed distances must be known for the claims of the bones, and no farther, in pixels."""
+
+
+def support(masks: Tensor, growth: int = GROWTH) -> Tensor:
     """Where a bone may have attenuation: its mask grown by ``growth`` pixels, (B, 2, H, W) of 0 and 1."""
     return grow(masks, growth)
 
@@ -33,7 +39,9 @@ def separate(image: Tensor, masks: Tensor) -> Tensor:
     return partition(image, separation_shares(image, masks))
 
 
-def separation_shares(image: Tensor, masks: Tensor, growth: int = 5, ramp: float = 6.0, fade: float = 3.0) -> Tensor:
+def separation_shares(
+    image: Tensor, masks: Tensor, growth: int = GROWTH, ramp: float = 6.0, fade: float = 3.0
+) -> Tensor:
     """Shares of the attenuation that the weight-free separator gives to each layer.
 
     Args:
@@ -46,9 +54,18 @@ def separation_shares(image: Tensor, masks: Tensor, growth: int = 5, ramp: float
     Returns:
         (B, 3, H, W), at least 0, summing to 1; a bone's share is 0 outside its support.
     """
+    return shares_by_distance(image, signed_distance(masks, growth + 3), growth, ramp, fade)
+
+
+def shares_by_distance(
+    image: Tensor, distance: Tensor, growth: int = GROWTH, ramp: float = 6.0, fade: float = 3.0
+) -> Tensor:
+    """:func:`separation_shares` of masks whose signed distance (B, 2, H, W) is known.
+
+    Distances are taken up to ``growth + 3`` pixels, that is to :data:`CLAIMED`.
+    """
     total = attenuation(image.detach())
-    distance = signed_distance(masks, growth + 3)
-    claims = _claims(distance, growth, ramp, fade)
+    claims = bone_claims(distance.clamp(-float(growth + 3), float(growth + 3)), growth, ramp, fade)
     tissue = 1.0 - grown(distance, growth).amax(dim=1, keepdim=True).to(total.dtype)
     fill = torch.minimum(laplace_fill(total, tissue).clamp(min=0.0), total)
     bone = (total - fill) / total.clamp(min=1e-12)
@@ -56,18 +73,13 @@ def separation_shares(image: Tensor, masks: Tensor, growth: int = 5, ramp: float
     return torch.cat([(1.0 - bones.sum(dim=1, keepdim=True)).clamp(min=0.0), bones], dim=1)
 
 
-def bone_claims(masks: Tensor, growth: int = 5, ramp: float = 6.0, fade: float = 3.0) -> Tensor:
+def bone_claims(distance: Tensor, growth: int = GROWTH, ramp: float = 6.0, fade: float = 3.0) -> Tensor:
     """Fraction of the bone attenuation at a pixel that belongs to each bone, (B, 2, H, W), summing to at most 1.
 
     Pixels that both supports claim pass from one bone to the other by the difference of their signed distances; there
     the bones fade only as far as they do together, or a bright line of bone would stay in a narrow gap's tissue.
-    Arguments as in :func:`separation_shares`.
+    Arguments as in :func:`shares_by_distance`.
     """
-    return _claims(signed_distance(masks, growth + 3), growth, ramp, fade)
-
-
-def _claims(distance: Tensor, growth: int, ramp: float, fade: float) -> Tensor:
-    """The claims by the signed distances of the bones, (B, 2, H, W)."""
     faded = ((distance + float(growth) + 0.5) / fade).clamp(0.0, 1.0) * grown(distance, growth)
     lead = (distance[:, :1] - distance[:, 1:]) / (2.0 * ramp)
     preferred = torch.cat([0.5 + lead, 0.5 - lead], dim=1).clamp(0.0, 1.0) * faded

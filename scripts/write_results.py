@@ -130,7 +130,8 @@ DETAILS: Mapping[str, tuple[str, tuple[Column, ...]]] = {
     ),
     "E4": (
         "A fresh segmenter looks for the bones in soft-tissue layers; area under the ROC in a band around their "
-        "outline, beside predictors that know only where bones usually are (shape) or the finger's outline.",
+        "outline, beside predictors that know only where bones usually are (shape) or the finger's outline. Means over "
+        "the fits.",
         (
             Column("E4", "auc_soft", "AUC"),
             Column("E4", "auc_shape", "AUC of shape alone"),

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from bundle.data.joints import read_datalist
 from bundle.data.reading import read_mask, read_radiograph
-from bundle.harmonic import bone_claims, laplace_fill, separate, separation_shares, support
-from bundle.masks import grow
+from bundle.harmonic import CLAIMED, bone_claims, laplace_fill, separate, separation_shares, support
+from bundle.masks import grow, signed_distance
 from bundle.phantom import Phantom, draw_parameters, render
 from bundle.radiograph import attenuation, reconstruct
 
@@ -195,7 +195,7 @@ def flat_joint(gap: int, size: int = 64) -> Tensor:
 
 @pytest.mark.parametrize("gap", [-8, -1, 0, 1, 2, 4, 7, 10, 14])
 def test_claims_pass_between_the_bones_of_a_narrow_joint_without_a_step(gap: int) -> None:
-    lower, upper = bone_claims(flat_joint(gap))[0, :, :, 30]
+    lower, upper = bone_claims(signed_distance(flat_joint(gap), CLAIMED))[0, :, :, 30]
     assert float((lower + upper).max()) <= 1.0 + 1e-6
     assert float(torch.stack([lower, upper]).diff(dim=-1).abs().max()) < 0.4
     if gap % 2 == 0:
@@ -205,10 +205,11 @@ def test_claims_pass_between_the_bones_of_a_narrow_joint_without_a_step(gap: int
 def test_a_claim_is_whole_inside_a_lone_bone_and_fades_over_three_pixels_at_the_rim() -> None:
     masks = torch.zeros(1, 2, 60, 60)
     masks[:, 0, 40:] = 1.0
-    lower = bone_claims(masks)[0, 0, :, 30]
+    claims = bone_claims(signed_distance(masks, CLAIMED))[0, :, :, 30]
+    lower = claims[0]
     torch.testing.assert_close(lower[34:39], torch.tensor([0.0, 1 / 3, 2 / 3, 1.0, 1.0]), atol=1e-6, rtol=0)
     assert torch.equal(lower[39:], torch.ones(21))
-    assert float(bone_claims(masks)[0, 1].max()) == 0.0
+    assert float(claims[1].max()) == 0.0
 
 
 def test_separated_bones_move_apart_without_a_line_between_them() -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -55,6 +56,11 @@ class Recipe:
                 optimizer.step()
                 schedule.step()
         return network.eval()
+
+
+def fit_seeds(seed: int, fits: int) -> list[int]:
+    """Seeds for repeated fits; the first ones stay the same when there are more."""
+    return [np.random.RandomState([seed, fit]).randint(2**31) for fit in range(fits)]
 
 
 @torch.no_grad()

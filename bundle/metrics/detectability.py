@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bundle.masks import signed_distance, union, visible_region
-from bundle.metrics.adversary import Recipe, flip_some, predict
+from bundle.metrics.adversary import Recipe, fit_seeds, flip_some, predict
 from bundle.metrics.measured import Measured, SeparatedJoints
 from bundle.metrics.roc import area_under_curve, plot_roc, roc_curve
 from bundle.metrics.summary import bootstrap_interval
@@ -45,6 +46,8 @@ class ShadowDetectability:
     ``above_shape`` is the mean of the images' differences, soft less shape; 0 = no shadow is left. It also sees tissue
     that is too smooth below the bones. ``blur`` takes out the grain before, to ask for the shadow alone.
 
+    A segmenter depends on its seed, so each is fitted ``fits`` times; areas are means over the fits.
+
     Args:
         seed: of the fits and of the bootstrap.
         size: layers are resampled, antialiased, to so many pixels a side (never up).
@@ -52,6 +55,7 @@ class ShadowDetectability:
         penumbra: in mm.
         blur: sigma in mm of a Gaussian over the soft-tissue layers; 0 for none.
         outline: whether the third predictor is trained.
+        fits: of each segmenter.
         recipe: of a fit.
         features: of the segmenter, MONAI's ``BasicUNet``.
         device: that the segmenter is trained on.
@@ -63,6 +67,7 @@ class ShadowDetectability:
     penumbra: float = 0.4
     blur: float = 0.0
     outline: bool = True
+    fits: int = 3
     recipe: Recipe = field(default_factory=lambda: Recipe(epochs=8, batch_size=8))
     features: Sequence[int] = (8, 16, 16, 32, 32, 8)
     device: str = "cpu"
@@ -76,33 +81,36 @@ class ShadowDetectability:
 
         Returns:
             ``figures``: ``auc_<predictor>`` with ``..._interval`` (95 %, over joints) and ``pooled_auc_<predictor>``,
-            ``above_shape`` and ``above_outline`` with their paired intervals, and the settings. ``per_image``: the area
-            of each predictor; NaN for an image without bone or tissue in the band. ``plots``: the ROC, mean of the
-            images' curves. ``worst``: images whose bones are found best.
+            ``above_shape`` and ``above_outline`` with their paired intervals, ``auc_<predictor>_std``, the standard
+            deviation over fits, and the settings. ``per_image``: the area of each predictor; NaN for an image without
+            bone or tissue in the band. ``plots``: the ROC, mean of the images' curves. ``worst``: images whose bones
+            are found best.
         """
         learned, asked = self._questions(training), self._questions(test)
         scores = {
             "soft": self._segment(learned.soft, learned, asked.soft),
-            "shape": learned.bone.mean(dim=0, keepdim=True).expand_as(asked.bone),
+            "shape": [learned.bone.mean(dim=0, keepdim=True).expand_as(asked.bone)],
         }
         if self.outline:
             scores["outline"] = self._segment(learned.visible, learned, asked.visible)
-        areas = {name: _per_image(area_under_curve, given, asked) for name, given in scores.items()}
+        by_fit = {name: _by_fit(area_under_curve, fits, asked) for name, fits in scores.items()}
+        areas = {name: np.mean(fits, axis=0) for name, fits in by_fit.items()}
         identity = pd.DataFrame([{key: item[key] for key in ("name", "joint", "finger")} for item in test.items])
         per_image = identity.assign(**{f"auc_{name}": area for name, area in areas.items()})
-        pooled = {f"pooled_auc_{name}": _pooled(given, asked) for name, given in scores.items()}
-        curves = {name: _per_image(roc_curve, given, asked) for name, given in scores.items()}
+        spread = {f"auc_{name}_std": _spread(fits) for name, fits in by_fit.items() if len(fits) > 1}
+        pooled = {f"pooled_auc_{name}": _pooled(fits, asked) for name, fits in scores.items()}
+        curves = {name: list(itertools.chain(*_by_fit(roc_curve, fits, asked))) for name, fits in scores.items()}
         plot = plot_roc(curves, "bone in the soft-tissue layer, band at the outline")
         worst = per_image.dropna().sort_values("auc_soft", ascending=False)["name"]
         return Measured(
-            {**self._settings(training, test), **_figures(areas, test.joints, self.seed), **pooled},
+            {**self._settings(training, test), **_figures(areas, test.joints, self.seed), **spread, **pooled},
             per_image,
             {"detectability_roc": plot},
             list(worst),
         )
 
     def _settings(self, training: SeparatedJoints, test: SeparatedJoints) -> dict[str, Any]:
-        settings = {name: getattr(self, name) for name in ("seed", "size", "band", "penumbra", "blur")}
+        settings = {name: getattr(self, name) for name in ("seed", "size", "band", "penumbra", "blur", "fits")}
         return {**settings, "training_joints": len(training), "test_joints": len(test)}
 
     def _questions(self, joints: SeparatedJoints) -> _Questions:
@@ -127,8 +135,12 @@ class ShadowDetectability:
         smooth: Tensor = GaussianFilter(2, sigma)(F.pad(soft, [reach] * 4, mode="replicate"))
         return smooth[..., reach:-reach, reach:-reach]
 
-    def _segment(self, inputs: Tensor, learned: _Questions, test_inputs: Tensor) -> Tensor:
-        """Train a segmenter on the band and give its logits for the test's inputs, (N, 1, H, W)."""
+    def _segment(self, inputs: Tensor, learned: _Questions, test_inputs: Tensor) -> list[Tensor]:
+        """Fit segmenters on the band and give their logits for the test's inputs, (N, 1, H, W) a fit."""
+        seeds = fit_seeds(self.seed, self.fits)
+        return [predict(self._fit(inputs, learned, seed), test_inputs) for seed in seeds]
+
+    def _fit(self, inputs: Tensor, learned: _Questions, seed: int) -> nn.Module:
         known = torch.cat([inputs, learned.bone, learned.counts.float()], dim=1).to(self.device)
 
         def loss(network: nn.Module, joints: Tensor, random: torch.Generator) -> Tensor:
@@ -136,8 +148,7 @@ class ShadowDetectability:
             errors = F.binary_cross_entropy_with_logits(network(given), bone, reduction="none")
             return (errors * counts).sum() / counts.sum().clamp(min=1.0)
 
-        network = self.recipe.train(partial(_segmenter, self.features, self.device), loss, len(known), self.seed)
-        return predict(network, test_inputs)
+        return self.recipe.train(partial(_segmenter, self.features, self.device), loss, len(known), seed)
 
 
 @dataclass(frozen=True)
@@ -165,21 +176,32 @@ def _segmenter(features: Sequence[int], device: str) -> nn.Module:
     return BasicUNet(2, 1, 1, features=features, upsample="nontrainable", norm=("batch", {})).to(device)
 
 
-def _per_image(measure: Any, scores: Tensor, asked: _Questions) -> list[Any]:
-    """An area or a curve of each image's counting pixels."""
+def _by_fit(measure: Any, scores: Sequence[Tensor], asked: _Questions) -> list[list[Any]]:
+    """For each fit an area or a curve of the counting pixels of each image."""
+    return [[measure(*one) for one in _counting(fit, asked)] for fit in scores]
+
+
+def _counting(scores: Tensor, asked: _Questions) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """Scores and truth of each image's counting pixels."""
     return [
-        measure(score[counts].numpy(), bone[counts].numpy())
+        (score[counts].numpy(), bone[counts].numpy())
         for score, bone, counts in zip(scores, asked.bone, asked.counts, strict=True)
     ]
 
 
-def _pooled(scores: Tensor, asked: _Questions) -> float:
-    return area_under_curve(scores[asked.counts].numpy(), asked.bone[asked.counts].numpy())
+def _pooled(scores: Sequence[Tensor], asked: _Questions) -> float:
+    bone = asked.bone[asked.counts].numpy()
+    return float(np.mean([area_under_curve(fit[asked.counts].numpy(), bone) for fit in scores]))
 
 
-def _figures(areas: dict[str, list[float]], joints: Sequence[str], seed: int) -> dict[str, Any]:
+def _spread(fits: Sequence[Sequence[float]]) -> float:
+    """Standard deviation over fits of the images' mean area."""
+    return float(np.nanmean(fits, axis=1).std(ddof=1))
+
+
+def _figures(areas: Mapping[str, NDArray[np.float64]], joints: Sequence[str], seed: int) -> dict[str, Any]:
     """Means over images of the areas and of their differences, with intervals over joints."""
-    values: dict[str, NDArray[np.float64]] = {f"auc_{name}": np.array(area) for name, area in areas.items()}
+    values = {f"auc_{name}": area for name, area in areas.items()}
     above = {f"above_{name}": values["auc_soft"] - values[f"auc_{name}"] for name in areas if name != "soft"}
     figures: dict[str, Any] = {}
     for name, value in {**values, **above}.items():

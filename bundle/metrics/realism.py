@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import update_bn
 
 from bundle.data.joints import is_overlapping
-from bundle.metrics.adversary import Recipe, flip_some, predict
+from bundle.metrics.adversary import Recipe, fit_seeds, flip_some, predict
 from bundle.metrics.measured import Measured, SeparatedJoints
 from bundle.metrics.roc import Curve, area_under_curve, plot_roc, roc_curve
 from bundle.metrics.summary import bootstrap_interval
@@ -188,7 +188,7 @@ class Realism:
         """Fit and test ``fits`` classifiers."""
         inputs = self._windows(torch.cat([test.real, test.other]))
         labels = np.repeat([0, 1], len(test.real))
-        fits = [self._fit(training, np.random.RandomState([self.seed, fit]).randint(2**31)) for fit in range(self.fits)]
+        fits = [self._fit(training, seed) for seed in fit_seeds(self.seed, self.fits)]
         scores = np.stack([predict(network, inputs).sigmoid().numpy()[:, 0] for network in fits])
         return _Answer(scores, labels, test.joints)
 

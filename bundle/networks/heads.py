@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bundle.harmonic import separation_shares, support
-from bundle.masks import signed_distance, visible_region
+from bundle.harmonic import CLAIMED, GROWTH, shares_by_distance, support
+from bundle.masks import grown, signed_distance, visible_region
 from bundle.radiograph import attenuation, partition
 
 
@@ -74,14 +74,17 @@ class PartitionHead(Head):
             raise ValueError(msg)
         self.mixture = mixture
         self.reach = reach
+        self.known = max(reach, CLAIMED)
+        self.growth = GROWTH
         self.in_channels = 8 if reach else 6
 
     def prepare(self, image: Tensor) -> Tensor:
         """The features: the image, the shares of the weight-free separator, signed distances as parts of ``reach``."""
         with torch.no_grad():
-            features = [image, separation_shares(image[:, :1], image[:, 1:3])]
+            distance = signed_distance(image[:, 1:3], self.known)
+            features = [image, shares_by_distance(image[:, :1], distance)]
             if self.reach > 0:
-                features.append(signed_distance(image[:, 1:3], self.reach) / float(self.reach))
+                features.append((distance / float(self.reach)).clamp(-1.0, 1.0))
         return torch.cat(features, dim=1)
 
     def forward(self, logits: Tensor, features: Tensor) -> Tensor:
@@ -90,12 +93,13 @@ class PartitionHead(Head):
 
     def shares(self, logits: Tensor, features: Tensor) -> Tensor:
         """Shares of the attenuation, (B, 3, H, W): at least 0, summing to 1."""
-        return mixed_shares(logits, features[:, 3:6], allowed_layers(features), self.mixture)
+        return mixed_shares(logits, features[:, 3:6], self.allowed(features), self.mixture)
 
-
-def allowed_layers(features: Tensor) -> Tensor:
-    """Where a layer may have attenuation, (B, 3, H, W) of 0 and 1: soft tissue everywhere, a bone in its support."""
-    return torch.cat([torch.ones_like(features[:, :1]), support(features[:, 1:3])], dim=1)
+    def allowed(self, features: Tensor) -> Tensor:
+        """Where a layer may have attenuation, (B, 3, H, W) of 0 and 1: tissue everywhere, a bone in its support."""
+        known = self.reach > self.growth
+        bones = grown(features[:, 6:8] * float(self.reach), self.growth) if known else support(features[:, 1:3])
+        return torch.cat([torch.ones_like(features[:, :1]), bones], dim=1)
 
 
 def mixed_shares(logits: Tensor, prior: Tensor, allowed: Tensor, mixture: float) -> Tensor:
@@ -136,7 +140,7 @@ class EstimateHead(PartitionHead):
 
     def shares(self, logits: Tensor, features: Tensor) -> Tensor:
         """Shares of the attenuation, (B, 3, H, W): at least 0, summing to 1, of logits (B, 6, H, W)."""
-        allowed = allowed_layers(features)
+        allowed = self.allowed(features)
         shares = mixed_shares(logits[:, :3], features[:, 3:6], allowed, self.mixture)
         estimates = logits[:, 3:].to(features.dtype) * allowed / attenuation(features[:, :1]).clamp(min=self.least)
         shares = (shares + estimates - shares * estimates.sum(dim=1, keepdim=True)).clamp(min=0.0)

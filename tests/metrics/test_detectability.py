@@ -17,7 +17,7 @@ from bundle.metrics.adversary import Recipe
 from bundle.phantom import draw_parameters, render
 
 SIZE = 64
-QUICK: dict[str, Any] = {"recipe": Recipe(epochs=12, batch_size=4, learning_rate=1e-2), "features": (8,) * 6}
+QUICK: dict[str, Any] = {"recipe": Recipe(epochs=12, batch_size=4, learning_rate=1e-2), "features": (8,) * 6, "fits": 1}
 
 
 def phantoms(count: int, seed: int) -> SeparatedJoints:
@@ -71,6 +71,18 @@ def test_figures_are_means_of_the_table_with_intervals_around_them(
     assert not any("outline" in name for name in figures)
     again = measure(training, test_joints)
     assert again.figures == figures and again.per_image.equals(table)
+
+
+def test_figures_are_means_over_fits_and_more_fits_begin_with_the_same(
+    training: SeparatedJoints, test_joints: SeparatedJoints
+) -> None:
+    quick = {**QUICK, "outline": False, "recipe": Recipe(epochs=1)}
+    one, two = (ShadowDetectability(**{**quick, "fits": fits})(training, test_joints).figures for fits in (1, 2))
+    assert "auc_soft_std" not in one
+    second = 2.0 * two["auc_soft"] - one["auc_soft"]
+    assert two["auc_soft_std"] == pytest.approx(np.std([one["auc_soft"], second], ddof=1), abs=1e-9)
+    assert two["auc_soft_std"] > 0.0
+    assert two["auc_shape"] == one["auc_shape"]
 
 
 def test_the_band_is_bone_and_tissue_near_the_outline_without_penumbra_and_air() -> None:
