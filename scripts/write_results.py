@@ -180,6 +180,18 @@ DETAILS: Mapping[str, tuple[str, tuple[Column, ...]]] = {
 }
 """Of each measure what it is, and its columns; the papers' figures are those of Table 1 of LSN, overall."""
 
+ABLATIONS = (
+    Column("E1", "psnr", "E1 PSNR (dB)"),
+    Column("E1", "psnr_lowest", "E1 lowest PSNR (dB)"),
+    Column("E2", "deep_overlap_rmse", "E2 bones in the overlap"),
+    Column("E2", "deep_bones_rmse", "E2 whole bones"),
+    Column("E2", "deep_soft_rmse", "E2 soft tissue"),
+    Column("E3", "bones_rmse", "E3 bones"),
+    Column("E3", "soft_rmse", "E3 soft tissue"),
+    Column("E4", "above_shape", "E4 AUC above shape"),
+)
+"""Of a variant of one method."""
+
 
 def read_method(given: str) -> Method:
     """A method from ``LABEL=PATH``, or ``LABEL=PATH+PATH`` where its measures were run in several evaluations.
@@ -315,7 +327,7 @@ def trained(record: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
-def document(methods: Sequence[Method], command: str) -> str:
+def document(methods: Sequence[Method], ablations: Sequence[Method], command: str) -> str:
     """The whole document."""
     measured = [name for name in DETAILS if any(name in method.report["measures"] for method in methods)]
     details = [f"## {name}\n\n{DETAILS[name][0]}\n\n{table(DETAILS[name][1], methods)}" for name in measured]
@@ -327,33 +339,56 @@ def document(methods: Sequence[Method], command: str) -> str:
         'figures "as published" are of the authors\' test set, which this one is a part of.',
         table(MAIN, methods),
         *details,
+        *ablation_section(ablations),
         "## Pictures\n\nThe radiographs carry no licence and are not shown here. The commands below write montages of "
         "the worst joints of each measure (`worst/`), of random test joints (`random/`) and the plots (ROC, "
         "Bland-Altman, error against overlap) into their output folder.",
         "## A row of another program\n\nExport the joints, separate each in the list `evaluation.json`, write its "
         f"layers as `<name>_layers.nii.gz` or three PNGs (`name` as listed), and hand the folder in:\n\n{OTHERS}",
         "## How each row was made\n\n`Data` is the folder of the public data set.",
-        *(provenance(method) for method in methods),
+        *(provenance(method) for method in [*methods, *ablations]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def ablation_section(ablations: Sequence[Method]) -> list[str]:
+    """What each part of a method gives; nothing without variants."""
+    if not ablations:
+        return []
+    shown = [column for column in ABLATIONS if any(column.measure in method.report["measures"] for method in ablations)]
+    text = (
+        "Variants of one method (as in Table 2 of LSN), trained with one budget: small networks, the paper's losses "
+        "and head. They compare with each other, not with the rows above."
+    )
+    return [f"## Ablations\n\n{text}\n\n{table(shown, ablations)}"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and write."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("methods", nargs="+", metavar="LABEL=PATH[+PATH]", help="a row, in this order")
+    options.add_argument(
+        "--ablations", nargs="+", default=[], metavar="LABEL=PATH", help="rows of a table of their own"
+    )
     options.add_argument("--output", type=Path, default=OUTPUT)
     chosen = options.parse_args(arguments)
     report_plainly()
-    methods = [read_method(given) for given in chosen.methods]
-    check_same_images(methods)
+    methods, ablations = ([read_method(given) for given in rows] for rows in (chosen.methods, chosen.ablations))
+    check_same_images([*methods, *ablations])
     kept = chosen.output.parent / "results"
     kept.mkdir(parents=True, exist_ok=True)
-    for method in methods:
+    for method in [*methods, *ablations]:
         write_bytes(kept / method.file, f"{json.dumps(method.report, indent=1)}\n".encode())
-    again = [f"{method.label}=docs/results/{method.file}" for method in methods]
-    command = shlex.join(["python", "scripts/write_results.py", *again])
-    write_bytes(chosen.output, document(methods, command).encode())
+    again, variants = (kept_files(rows) for rows in (methods, ablations))
+    command = shlex.join(
+        ["python", "scripts/write_results.py", *again, *(["--ablations", *variants] if variants else [])]
+    )
+    write_bytes(chosen.output, document(methods, ablations, command).encode())
+
+
+def kept_files(methods: Sequence[Method]) -> list[str]:
+    """The arguments that write the same rows again."""
+    return [f"{method.label}=docs/results/{method.file}" for method in methods]
 
 
 if __name__ == "__main__":

@@ -90,6 +90,19 @@ def test_the_kept_files_make_the_same_document(arguments: list[str], tmp_path: P
     assert (tmp_path / "docs" / "results.md").read_text() == before
 
 
+def test_ablations_have_a_table_of_their_own_with_what_was_measured(arguments: list[str], tmp_path: Path) -> None:
+    variant = evaluation(tmp_path, "variant", E1={"psnr": 30.0, "psnr_lowest": 25.0}, E2={"deep_overlap_rmse": 0.125})
+    write_results.main([*arguments, "--ablations", f"LSN, no motion={variant}"])
+    document = (tmp_path / "docs" / "results.md").read_text()
+    head, _, row = rows(document, "Ablations")
+    assert head[0] == "method" and len(rows(document, "")) == 6
+    assert row[head.index("E2 bones in the overlap")] == "0.125"
+    assert not any("E4" in title for title in head)
+    assert "### LSN, no motion" in document
+    assert "--ablations 'LSN, no motion=docs/results/lsn_no_motion.json'" in document
+    assert (tmp_path / "docs" / "results" / "lsn_no_motion.json").is_file()
+
+
 def test_rows_on_different_images_are_refused(tmp_path: Path) -> None:
     one, two = (evaluation(tmp_path, name, seed, E1={"psnr": 1.0}) for name, seed in (("one", 0), ("two", 1)))
     with pytest.raises(InputError, match="expected evaluations of the same images, got B with another seed than A"):
