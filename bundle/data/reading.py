@@ -1,8 +1,9 @@
-"""Radiographs and bone masks from PNG, JPEG, BMP, TIFF and 2D NIfTI files, checked before they are used.
+"""Radiographs and bone masks from DICOM, PNG, JPEG, BMP, TIFF and 2D NIfTI files, checked before they are used.
 
 A radiograph is intensity in [0, 1], linear in the absorbed fraction, bone bright. 8-bit grey files are divided by 255;
 a NIfTI or float TIFF file holds the intensity itself. 16-bit files are refused: their scale and their look-up table
-are not known. NIfTI arrays are in (x, y) order, as MONAI and nibabel have them, and are transposed to rows and columns.
+are not known; a DICOM file says them (:mod:`bundle.data.dicom`). NIfTI arrays are in (x, y) order, as MONAI and nibabel
+have them, and are transposed to rows and columns.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from bundle.data.dicom import is_dicom, read_dicom
 from bundle.errors import InputError
 
 FULL_FRAME = 0.95
@@ -39,9 +41,11 @@ def read_radiograph(path: str | Path) -> NDArray[np.float32]:
         float32 array (H, W) in [0, 1].
 
     Raises:
-        InputError: the file is unreadable, truncated, 16-bit, coloured, not two-dimensional, or its values are not
-            finite or not in [0, 1].
+        InputError: the file is unreadable, truncated, 16-bit (but DICOM may be), coloured, not two-dimensional, or its
+            values are not finite or not in [0, 1].
     """
+    if is_dicom(path):
+        return read_dicom(path).intensity
     if _is_nifti(path):
         return _in_unit_range(_read_nifti(path), path)
     pixels, scale = _read_picture(path)

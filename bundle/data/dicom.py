@@ -1,0 +1,326 @@
+"""DICOM radiographs (CR, DX, secondary capture) as the project has them: linear in the absorbed fraction, bone bright.
+
+Stored values pass the standard's pipeline (PS3.4 N.2): modality LUT or rescale, VOI LUT or window, presentation LUT,
+polarity; then the scale of the detector is undone. What the file does not say is not guessed: a spacing that is not
+there is None, and a file that is no single grey projection is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.config import disable_value_validation
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from skimage.draw import disk, polygon2mask
+
+from bundle.errors import InputError
+
+try:
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi, apply_windowing
+except ImportError:  # pydicom before 3
+    from pydicom.pixel_data_handlers.util import (  # type: ignore[no-redef]
+        apply_modality_lut,
+        apply_voi,
+        apply_windowing,
+    )
+
+RADIOGRAPHS = {
+    "1.2.840.10008.5.1.4.1.1.1": "CR",
+    "1.2.840.10008.5.1.4.1.1.1.1": "DX for presentation",
+    "1.2.840.10008.5.1.4.1.1.1.1.1": "DX for processing",
+    "1.2.840.10008.5.1.4.1.1.7": "secondary capture",
+    "1.2.840.10008.5.1.4.1.1.7.2": "multi-frame grey secondary capture, 8 bit",
+    "1.2.840.10008.5.1.4.1.1.7.3": "multi-frame grey secondary capture, 16 bit",
+}
+"""Kinds of files that are read, by their SOP Class UID."""
+
+MODALITIES = ("CR", "DX", "RG", "OT", "SC", "")
+"""Modalities of a secondary capture that may be a radiograph."""
+
+LOG_SPAN = 3.0
+"""Attenuation between black and white of a radiograph whose detector is logarithmic; its window hides the true one."""
+
+OPEN, CLOSED = "Shutter", "Collimator"
+_EDGES = ("LeftVerticalEdge", "RightVerticalEdge", "UpperHorizontalEdge", "LowerHorizontalEdge")
+
+
+@dataclass(frozen=True)
+class DicomRadiograph:
+    """A radiograph out of a DICOM file.
+
+    Attributes:
+        intensity: float32 (H, W) in [0, 1], linear in the absorbed fraction, bone bright; 0 where it is not valid.
+        valid: bool (H, W): neither padding nor beyond the shutter or the collimator.
+        spacing: of the pixels along rows' and columns' direction (height, width of a pixel), in mm; None if not known.
+        laterality: "L", "R" or "".
+        modality: "CR", "DX", ... as in the file.
+    """
+
+    intensity: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    spacing: tuple[float, float] | None
+    laterality: str
+    modality: str
+
+
+def is_dicom(path: str | Path) -> bool:
+    """Whether a file says that it is DICOM, by its name or by the prefix after its preamble."""
+    if str(path).lower().endswith((".dcm", ".dicom", ".ima")):
+        return True
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def read_dicom(path: str | Path) -> DicomRadiograph:
+    """Read a radiograph.
+
+    Raises:
+        InputError: the file is missing, no DICOM, truncated, no CR, DX or secondary capture, has several frames,
+            colour, no pixels, pixels that cannot be decoded, or attributes that contradict each other.
+    """
+    with disable_value_validation():  # its warnings would quote the values
+        return _radiograph(_read(path), path)
+
+
+def _radiograph(dataset: Dataset, path: str | Path) -> DicomRadiograph:
+    _check_kind(dataset, path)
+    stored = _pixels(dataset, path)
+    valid = (
+        _not_padding(dataset, stored) & _within(dataset, stored.shape, OPEN) & _within(dataset, stored.shape, CLOSED)
+    )
+    if not valid.any():
+        msg = (
+            f"expected a radiograph, got one that is all padding, shutter or collimator: {path}: check these attributes"
+        )
+        raise InputError(msg)
+    shown = _presented(dataset, stored, valid, path)
+    intensity = np.where(valid, _by_detector(dataset, shown), 0.0).astype(np.float32)
+    return DicomRadiograph(
+        intensity, valid, pixel_spacing(dataset, path), _laterality(dataset), str(dataset.get("Modality", ""))
+    )
+
+
+def pixel_spacing(dataset: Dataset, path: str | Path) -> tuple[float, float] | None:
+    """Height and width of a pixel in mm in the plane of the object, as far as the file says it.
+
+    A calibrated Pixel Spacing counts; one that only repeats the Imager Pixel Spacing does not say more than that. The
+    Imager Pixel Spacing, at the detector, is divided by the magnification factor where that is given.
+
+    Raises:
+        InputError: an attribute has a value that is no spacing.
+    """
+    imager = _lengths(dataset, "ImagerPixelSpacing", path)
+    calibrated = _lengths(dataset, "PixelSpacing", path)
+    if calibrated and (calibrated != imager or dataset.get("PixelSpacingCalibrationType")):
+        return calibrated
+    found = imager or _lengths(dataset, "NominalScannedPixelSpacing", path)
+    magnification = _number(dataset, "EstimatedRadiographicMagnificationFactor", path) or 1.0
+    return (found[0] / magnification, found[1] / magnification) if found else None
+
+
+# ---- the file ------------------------------------------------------------------------------------------------------
+
+
+def _read(path: str | Path) -> Dataset:
+    try:
+        return pydicom.dcmread(path)
+    except InvalidDicomError as error:
+        msg = f"expected a DICOM file, got one without its header: {path}: export it again"
+        raise InputError(msg) from error
+    except FileNotFoundError as error:
+        msg = f"expected a file, found none: {path}"
+        raise InputError(msg) from error
+    except Exception as error:  # a broken file raises about anything: EOF, struct, value, OS errors
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str | Path, error: Exception) -> InputError:
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return InputError(
+        f"expected a readable DICOM file, got one that cannot be read ({reason}): {path}: export it again"
+    )
+
+
+def _check_kind(dataset: Dataset, path: str | Path) -> None:
+    """Refuse what is no single grey projection, by the attribute that says so."""
+    kind, modality = str(dataset.get("SOPClassUID", "")), str(dataset.get("Modality", "") or "")
+    frames, samples = str(dataset.get("NumberOfFrames") or 1), str(dataset.get("SamplesPerPixel") or 1)
+    colours = str(dataset.get("PhotometricInterpretation", ""))
+    name = pydicom.uid.UID(kind).name if kind else "none"
+    checks = [
+        (kind in RADIOGRAPHS, "SOP Class UID", "a radiograph (CR, DX or secondary capture)", name),
+        (modality in MODALITIES, "Modality", "a radiograph (CR or DX)", modality),
+        (frames == "1", "Number of Frames", "one image", frames),
+        (samples == "1", "Samples per Pixel", "a grey image", f"{samples} ({colours})"),
+        (colours in ("MONOCHROME1", "MONOCHROME2"), "Photometric Interpretation", "a grey image", colours or "none"),
+        ("PixelData" in dataset, "Pixel Data", "pixels", "none"),
+    ]
+    for good, attribute, expected, got in checks:
+        if not good:
+            msg = f"expected {expected}, got {attribute} {got}: {path}: export a single grey radiograph"
+            raise InputError(msg)
+
+
+def _pixels(dataset: Dataset, path: str | Path) -> NDArray[Any]:
+    """Stored values (H, W)."""
+    syntax = dataset.file_meta.TransferSyntaxUID if "TransferSyntaxUID" in dataset.file_meta else None
+    if syntax is None:
+        msg = f"expected pixels of a known encoding, got no Transfer Syntax UID: {path}: export it again"
+        raise InputError(msg)
+    try:
+        return np.asarray(dataset.pixel_array)
+    except NotImplementedError as error:
+        msg = f"expected pixels that can be decoded, got Transfer Syntax UID {syntax.name}: {path}: export uncompressed"
+        raise InputError(msg) from error
+    except Exception as error:  # decoders raise what they like
+        raise _broken_pixels(path, syntax.name, error) from error
+
+
+def _broken_pixels(path: str | Path, syntax: str, error: Exception) -> InputError:
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return InputError(
+        f"expected Pixel Data that decodes ({syntax}), got data that does not ({reason}): {path}: export it again, "
+        "uncompressed if it is whole"
+    )
+
+
+# ---- what of it is image -------------------------------------------------------------------------------------------
+
+
+def _not_padding(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_]:
+    if dataset.get("PixelPaddingValue") is None:
+        return np.ones(stored.shape, bool)
+    ends = [int(dataset.PixelPaddingValue), int(dataset.get("PixelPaddingRangeLimit", dataset.PixelPaddingValue))]
+    return (stored < min(ends)) | (stored > max(ends))
+
+
+def _within(dataset: Dataset, shape: tuple[int, ...], what: str) -> NDArray[np.bool_]:
+    """Pixels within the shutter or the collimator (PS3.3 C.7.6.11, C.8.7.3); edges count from 1 and belong to it."""
+    shapes = dataset.get(f"{what}Shape") or []
+    inside = np.ones(shape, bool)
+    for kind in [shapes] if isinstance(shapes, str) else shapes:
+        inside &= _SHAPES.get(kind, _anywhere)(dataset, shape, what)
+    return inside
+
+
+def _anywhere(dataset: Dataset, shape: tuple[int, ...], what: str) -> NDArray[np.bool_]:
+    return np.ones(shape, bool)
+
+
+def _rectangle(dataset: Dataset, shape: tuple[int, ...], what: str) -> NDArray[np.bool_]:
+    left, right, upper, lower = (int(dataset.get(f"{what}{edge}")) for edge in _EDGES)
+    inside = np.zeros(shape, bool)
+    inside[max(upper - 1, 0) : lower, max(left - 1, 0) : right] = True
+    return inside
+
+
+def _circle(dataset: Dataset, shape: tuple[int, ...], what: str) -> NDArray[np.bool_]:
+    row, column = (int(value) - 1 for value in dataset.get(f"CenterOfCircular{what}"))
+    inside = np.zeros(shape, bool)
+    inside[disk((row, column), int(dataset.get(f"RadiusOfCircular{what}")) + 0.5, shape=shape)] = True
+    return inside
+
+
+def _polygon(dataset: Dataset, shape: tuple[int, ...], what: str) -> NDArray[np.bool_]:
+    corners = np.array(dataset.get(f"VerticesOfThePolygonal{what}"), float).reshape(-1, 2) - 1.0
+    inside: NDArray[np.bool_] = polygon2mask(shape, corners)
+    return inside
+
+
+_SHAPES = {"RECTANGULAR": _rectangle, "CIRCULAR": _circle, "POLYGONAL": _polygon}
+
+
+# ---- from stored values to intensity -------------------------------------------------------------------------------
+
+
+def _presented(
+    dataset: Dataset, stored: NDArray[Any], valid: NDArray[np.bool_], path: str | Path
+) -> NDArray[np.float64]:
+    """Values in [0, 1] as they are meant to be seen, bone bright, (H, W)."""
+    try:
+        values = np.asarray(apply_modality_lut(stored, dataset), float)
+        shown = _windowed(dataset, values, valid)
+        shown = _presentation_lut(dataset, shown)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        msg = f"expected a look-up table or window as in the standard, got one that cannot be applied ({error}): {path}"
+        raise InputError(msg) from error
+    return shown if _bone_is_bright(dataset) else 1.0 - shown
+
+
+def _windowed(dataset: Dataset, values: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Values in [0, 1] after the first VOI LUT or window; without one, from the least to the greatest valid value."""
+    if dataset.get("VOILUTSequence"):
+        bits = dataset.VOILUTSequence[0].LUTDescriptor[2]
+        return np.asarray(apply_voi(values.astype(np.int64), dataset), float) / (2.0**bits - 1.0)
+    if dataset.get("WindowWidth") is not None and dataset.get("WindowCenter") is not None:
+        with np.errstate(over="ignore"):
+            low, high = apply_windowing(np.array([-1e12, 1e12]), dataset)
+            return np.clip((apply_windowing(values, dataset) - low) / (high - low), 0.0, 1.0)
+    low, high = float(values[valid].min()), float(values[valid].max())
+    return np.clip((values - low) / max(high - low, 1e-12), 0.0, 1.0)
+
+
+def _presentation_lut(dataset: Dataset, shown: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values in [0, 1] after the Presentation LUT Sequence; its shape only repeats the polarity."""
+    if not dataset.get("PresentationLUTSequence"):
+        return shown
+    item = dataset.PresentationLUTSequence[0]
+    count, _, bits = item.LUTDescriptor
+    data = item["LUTData"].value
+    table = np.frombuffer(data, "<u2") if isinstance(data, bytes) else np.asarray(data)
+    table = table[: count or 2**16].astype(float) / (2.0**bits - 1.0)
+    return table[np.round(shown * (len(table) - 1)).astype(int)]
+
+
+def _bone_is_bright(dataset: Dataset) -> bool:
+    """Whether high stored values are to be shown bright, and if the sign of the detector is given, are bone."""
+    sign = dataset.get("PixelIntensityRelationshipSign")
+    if sign is not None:
+        return int(sign) == -1
+    return bool(dataset.PhotometricInterpretation == "MONOCHROME2")
+
+
+def _by_detector(dataset: Dataset, shown: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Absorbed fraction: what is linear in the beam is linear in it; what is logarithmic is an attenuation."""
+    if str(dataset.get("PixelIntensityRelationship") or "").upper().startswith("LOG"):
+        return -np.expm1(-LOG_SPAN * shown)
+    return shown
+
+
+# ---- attributes ----------------------------------------------------------------------------------------------------
+
+
+def _laterality(dataset: Dataset) -> str:
+    found = str(dataset.get("ImageLaterality") or dataset.get("Laterality") or "").upper()
+    return found if found in ("L", "R") else ""
+
+
+def _lengths(dataset: Dataset, attribute: str, path: str | Path) -> tuple[float, float] | None:
+    value = dataset.get(attribute)
+    if value is None or value == "":
+        return None
+    lengths = tuple(float(length) for length in value)
+    if len(lengths) != 2 or not all(math.isfinite(length) and length > 0 for length in lengths):
+        msg = f"expected two lengths in mm above 0, got {attribute} {value}: {path}: correct it or give the spacing"
+        raise InputError(msg)
+    return lengths[0], lengths[1]
+
+
+def _number(dataset: Dataset, attribute: str, path: str | Path) -> float | None:
+    value = dataset.get(attribute)
+    if value is None or value == "":
+        return None
+    if not math.isfinite(float(value)) or float(value) <= 0:
+        msg = f"expected a number above 0, got {attribute} {value}: {path}: correct it or give the spacing"
+        raise InputError(msg)
+    return float(value)
