@@ -1,0 +1,175 @@
+"""Joints out of a hand radiograph: a frame of 21 mm around each joint, upright, and back into the hand.
+
+A frame is a square of ``size`` pixels that looks at the hand through a rigid motion and a scale: its centre is the
+joint's, its upright direction the finger's, from the lower bone (metacarpal) to the upper one. Points are (x, y) in
+pixels of the hand, x to the right and y down, whole numbers at the centres of pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from monai.networks.layers import GaussianFilter
+from torch import Tensor
+from torch.nn import functional as F
+
+from bundle.errors import InputError
+
+SIDE = 21.0
+"""Height and width of a frame in mm."""
+
+FEATHER = 1.0
+"""A changed frame passes into the hand over so many mm inside its border."""
+
+BLUR = 0.5
+"""Sigma of the antialiasing Gaussian in pixels of the hand, for each of them that a pixel of the frame is longer than
+one; nothing is blurred on enlarging."""
+
+
+@dataclass(frozen=True)
+class JointPlace:
+    """Where a joint lies in a hand radiograph.
+
+    Attributes:
+        name: of the joint.
+        center: (x, y) of the joint in pixels of the hand.
+        direction: (x, y) along the finger, from the lower to the upper bone; of any length but 0.
+    """
+
+    name: str
+    center: tuple[float, float]
+    direction: tuple[float, float] = (0.0, -1.0)
+
+    def __post_init__(self) -> None:
+        values = (*self.center, *self.direction)
+        if not all(math.isfinite(value) for value in values) or math.hypot(*self.direction) == 0.0:
+            msg = (
+                f"expected the centre of joint {self.name} and the direction of its finger as finite numbers, the "
+                f"direction not 0, got {self.center} and {self.direction}: mark the joint again"
+            )
+            raise InputError(msg)
+
+
+@dataclass(frozen=True)
+class JointFrame:
+    """A frame that looks at a joint of a hand radiograph.
+
+    Attributes:
+        place: the joint.
+        spacing: height and width of a pixel of the hand in mm.
+        size: height and width of the frame in pixels.
+        side: height and width of the frame in mm.
+    """
+
+    place: JointPlace
+    spacing: tuple[float, float]
+    size: int = 256
+    side: float = SIDE
+
+    @property
+    def pixel(self) -> float:
+        """Height and width of a pixel of the frame in mm."""
+        return self.side / self.size
+
+    @property
+    def matrix(self) -> Tensor:
+        """From pixels of the frame (x, y, 1) to pixels of the hand (x, y), (2, 3), float64.
+
+        The direction is turned in mm, so that a hand with pixels that are not square is upright as well.
+        """
+        height, width = self.spacing
+        x, y = self.place.direction[0] * width, self.place.direction[1] * height
+        up = torch.tensor([x, y], dtype=torch.float64) / math.hypot(x, y)
+        right = torch.stack([-up[1], up[0]])
+        axes = torch.stack([right, -up], dim=1) * self.pixel
+        axes = axes / torch.tensor([[width], [height]], dtype=torch.float64)
+        middle = torch.full((2, 1), (self.size - 1) / 2.0, dtype=torch.float64)
+        center = torch.tensor(self.place.center, dtype=torch.float64)[:, None]
+        return torch.cat([axes, center - axes @ middle], dim=1)
+
+    def cut(self, hand: Tensor) -> Tensor:
+        """The frame of hand images (C, H, W): (C, size, size), bilinear and antialiased.
+
+        Raises:
+            InputError: part of the frame lies outside the hand.
+        """
+        self._check_inside(hand)
+        sigma = [BLUR * max(self.pixel / length - 1.0, 0.0) for length in self.spacing]
+        return _sampled(_blurred(hand, sigma), self.matrix, (self.size, self.size))
+
+    def covers(self, shape: tuple[int, int]) -> Tensor:
+        """How far each pixel of a hand (H, W) is given by the frame: 1 inside, falling to 0 at its border, (H, W)."""
+        x, y = self._seen_from(shape)
+        depth = torch.stack([x + 0.5, y + 0.5, self.size - 0.5 - x, self.size - 0.5 - y]).amin(dim=0)
+        share: Tensor = (depth * self.pixel / FEATHER).clamp(0.0, 1.0)
+        return share
+
+    def paste(self, hand: Tensor, before: Tensor, after: Tensor) -> Tensor:
+        """Put what has changed in a frame back into the hand.
+
+        The difference of the frames is enlarged to the pixels of the hand and added, so the hand keeps its own detail
+        where nothing has changed, and every pixel outside the change stays the same to the last bit.
+
+        Args:
+            hand: (C, H, W), in [0, 1].
+            before: the frame as it was cut, (C, size, size).
+            after: the frame with its change.
+
+        Returns:
+            (C, H, W) in [0, 1].
+        """
+        change = (after - before).to(hand.dtype)
+        back = _sampled(change, self._inverse, (hand.shape[-2], hand.shape[-1]))
+        added = back * self.covers((hand.shape[-2], hand.shape[-1])).to(hand.dtype)
+        return torch.where(added != 0.0, (hand + added).clamp(0.0, 1.0), hand)
+
+    @property
+    def _inverse(self) -> Tensor:
+        """From pixels of the hand (x, y, 1) to pixels of the frame."""
+        whole = torch.cat([self.matrix, torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.float64)])
+        return torch.linalg.inv(whole)[:2]
+
+    def _seen_from(self, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Where in the frame the pixels of a hand lie."""
+        x, y = _places(self._inverse, shape).unbind(dim=-1)
+        return x, y
+
+    def _check_inside(self, hand: Tensor) -> None:
+        height, width = hand.shape[-2:]
+        last = self.size - 1.0
+        corners = torch.tensor([[0.0, 0.0, 1.0], [last, 0.0, 1.0], [0.0, last, 1.0], [last, last, 1.0]])
+        x, y = (corners.double() @ self.matrix.T).unbind(dim=1)
+        if bool(((x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)).any()):
+            msg = (
+                f"expected a frame of {self.side:g} mm around joint {self.place.name} inside the radiograph of "
+                f"{width} x {height} pixels, got one from x {float(x.min()):.0f} to {float(x.max()):.0f} and y "
+                f"{float(y.min()):.0f} to {float(y.max()):.0f}: check the point and the spacing"
+            )
+            raise InputError(msg)
+
+
+def _places(matrix: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Where a matrix (2, 3) takes the pixels of an image (H, W): (H, W, 2), float64."""
+    y, x = torch.meshgrid(*(torch.arange(length, dtype=torch.float64) for length in shape), indexing="ij")
+    return torch.stack([x, y, torch.ones_like(x)], dim=-1) @ matrix.T
+
+
+def _sampled(image: Tensor, matrix: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Bilinear values of an image (C, H, W) at the places of the pixels of another, continued past its border."""
+    length = torch.tensor([image.shape[-1], image.shape[-2]], dtype=torch.float64)
+    grid = (2.0 * _places(matrix, shape) + 1.0) / length - 1.0
+    return F.grid_sample(image[None], grid[None].to(image), padding_mode="border", align_corners=False)[0]
+
+
+def _blurred(image: Tensor, sigma: list[float]) -> Tensor:
+    """Gaussian of sigma (rows, columns) in pixels, without a dark border."""
+    if max(sigma) == 0.0:
+        return image
+    reach = [math.ceil(4.0 * width) for width in sigma]
+    padded = F.pad(image[None], [reach[1], reach[1], reach[0], reach[0]], mode="replicate")
+    smooth = GaussianFilter(2, [max(width, 1e-3) for width in sigma])(padded)
+    height, width_ = image.shape[-2:]
+    result: Tensor = smooth[0, :, reach[0] : reach[0] + height, reach[1] : reach[1] + width_]
+    return result
