@@ -12,6 +12,8 @@ from bundle.data.joints import (
     training_and_validation,
 )
 from bundle.data.montage import joint_row, montage, montage_image
+from bundle.data.points import read_places
+from bundle.data.reader import RadiographReader
 from bundle.data.reading import read_joint, read_mask, read_radiograph
 from bundle.data.writing import (
     claim_output,
@@ -26,6 +28,7 @@ from bundle.data.writing import (
 
 __all__ = [
     "Audit",
+    "RadiographReader",
     "audit",
     "claim_output",
     "fingerprint",
@@ -37,6 +40,7 @@ __all__ = [
     "read_datalist",
     "read_joint",
     "read_mask",
+    "read_places",
     "read_radiograph",
     "replacing",
     "split_by_joint",

@@ -46,7 +46,7 @@ def read_radiograph(path: str | Path) -> NDArray[np.float32]:
     """
     if is_dicom(path):
         return read_dicom(path).intensity
-    if _is_nifti(path):
+    if is_nifti(path):
         return _in_unit_range(_read_nifti(path), path)
     pixels, scale = _read_picture(path)
     if scale > 255:
@@ -67,7 +67,7 @@ def read_mask(path: str | Path) -> NDArray[np.bool_]:
         InputError: the file is unreadable, truncated or coloured, or the mask is empty, covers the frame, or has
             values that are neither 0 and 1 nor 0 and full scale.
     """
-    values, scale = (_read_nifti(path), 1.0) if _is_nifti(path) else _read_picture(path)
+    values, scale = (_read_nifti(path), 1.0) if is_nifti(path) else _read_picture(path)
     scale = max(scale, 255.0)
     if not np.isfinite(values).all():
         msg = f"expected finite values in a mask, got NaN or infinity: {path}: write the mask again as 0 and 1"
@@ -204,7 +204,8 @@ def _in_unit_range(values: NDArray[np.float32], path: str | Path) -> NDArray[np.
     return values.clip(0.0, 1.0)
 
 
-def _is_nifti(path: str | Path) -> bool:
+def is_nifti(path: str | Path) -> bool:
+    """Whether a file is NIfTI by its name."""
     return str(path).lower().endswith((".nii", ".nii.gz"))
 
 

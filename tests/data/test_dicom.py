@@ -9,25 +9,22 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
     HTJ2KLossless,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLSLossless,
     RLELossless,
-    generate_uid,
 )
 
 from bundle.data.dicom import LOG_SPAN, is_dicom, read_dicom
 from bundle.data.reading import read_radiograph
 from bundle.errors import InputError
 
-CR = "1.2.840.10008.5.1.4.1.1.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"
 SECONDARY = "1.2.840.10008.5.1.4.1.1.7"
 Make = Callable[..., Path]
@@ -37,57 +34,6 @@ SHAPE = (64, 48)
 def ramp(bits: int = 12, shape: tuple[int, int] = SHAPE) -> np.ndarray:
     """Stored values from 0 to full scale, no two rows alike."""
     return np.linspace(0, 2**bits - 1, np.prod(shape)).round().reshape(shape)
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Make:
-    """Write a CR image of the given stored values and attributes; None leaves an attribute out."""
-
-    def write(pixels: np.ndarray, bits: int = 12, syntax: UID = ExplicitVRLittleEndian, **attributes: Any) -> Path:
-        meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = UID(attributes.get("SOPClassUID") or CR)
-        meta.MediaStorageSOPInstanceUID = generate_uid()
-        meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        dataset = Dataset()
-        dataset.file_meta = meta
-        signed = bool((pixels < 0).any())
-        allocated = 8 if bits <= 8 else 16
-        given = {
-            "SOPClassUID": CR,
-            "SOPInstanceUID": meta.MediaStorageSOPInstanceUID,
-            "Modality": "CR",
-            "PatientName": "Planted^Name",
-            "Rows": pixels.shape[0],
-            "Columns": pixels.shape[1],
-            "SamplesPerPixel": 1,
-            "PhotometricInterpretation": "MONOCHROME2",
-            "BitsAllocated": allocated,
-            "BitsStored": bits,
-            "HighBit": bits - 1,
-            "PixelRepresentation": int(signed),
-            "PixelSpacing": [0.1, 0.2],
-            "PixelData": pixels.astype(f"<{'i' if signed else 'u'}{allocated // 8}").tobytes(),
-        }
-        for name, value in {**given, **attributes}.items():
-            if value is not None:
-                setattr(dataset, name, value)
-        dataset["PixelData"].VR = "OW" if allocated == 16 else "OB"
-        path = tmp_path / f"{generate_uid()}.dcm"
-        _save(dataset, syntax, path)
-        return path
-
-    return write
-
-
-def _save(dataset: Dataset, syntax: UID, path: Path) -> None:
-    if syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian:
-        dataset.compress(syntax)
-    elif syntax == ExplicitVRBigEndian:
-        dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").astype(">u2").tobytes()
-    dataset.file_meta.TransferSyntaxUID = syntax
-    dataset.save_as(
-        path, enforce_file_format=True, little_endian=syntax.is_little_endian, implicit_vr=syntax.is_implicit_VR
-    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,153 @@
+"""Places of joints in a hand radiograph from JSON, CSV and 3D Slicer files.
+
+Each joint has a centre and a second point (or a direction) towards the fingertip:
+
+- JSON: a list of ``{"name", "center": [x, y], "direction": [x, y]}``, in pixels; ``"tip": [x, y]``, a point farther up
+  the finger, may stand for the direction.
+- CSV: columns ``name, x, y`` and either ``direction_x, direction_y`` or ``tip_x, tip_y``.
+- 3D Slicer, ``.mrk.json`` or ``.fcsv``: control points in pairs, centre and tip; a line markup is one pair. A joint has
+  the label of its centre. Slicer counts in mm, so the spacing of the radiograph must be the one it was shown with.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bundle.errors import InputError
+from bundle.frames import JointPlace
+
+Pixel = tuple[float, float]
+"""(x, y) in pixels."""
+
+
+def read_places(path: str | Path, spacing: tuple[float, float]) -> list[JointPlace]:
+    """Read where the joints of a radiograph are.
+
+    Args:
+        path: of the file; its ending says what it is.
+        spacing: height and width of a pixel of the radiograph in mm, by which Slicer's points become pixels.
+
+    Raises:
+        InputError: the file is missing, of no known kind or broken, names a joint twice or none, lacks a centre or a
+            direction, or has a value that is no number.
+    """
+    text = _text(path)
+    try:
+        places = _reader(path)(text, spacing)
+    except InputError as error:
+        msg = f"{error}: {path}"
+        raise InputError(msg) from error
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, csv.Error) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        msg = (
+            f"expected points of joints, got a file that cannot be read ({reason}): {path}: write name, centre, and "
+            "direction or tip of each joint"
+        )
+        raise InputError(msg) from error
+    names = [place.name for place in places]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or not names:
+        got = f"{', '.join(twice)} more than once" if twice else "none"
+        msg = f"expected joints with a name each, got {got}: {path}: mark each joint once"
+        raise InputError(msg)
+    return places
+
+
+def _text(path: str | Path) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"expected a file of points, got one that cannot be read ({type(error).__name__}): {path}"
+        raise InputError(msg) from error
+
+
+def _reader(path: str | Path) -> Callable[[str, tuple[float, float]], list[JointPlace]]:
+    for ending, reader in _READERS.items():
+        if str(path).lower().endswith(ending):
+            return reader
+    msg = f"expected points as {', '.join(_READERS)}, got another kind of file"
+    raise InputError(msg)
+
+
+# ---- JSON and CSV: pixels ------------------------------------------------------------------------------------------
+
+
+def _from_json(text: str, spacing: tuple[float, float]) -> list[JointPlace]:
+    return [
+        _place(entry["name"], entry["center"], entry.get("direction"), entry.get("tip")) for entry in json.loads(text)
+    ]
+
+
+def _from_csv(text: str, spacing: tuple[float, float]) -> list[JointPlace]:
+    return [
+        _place(row["name"], (row["x"], row["y"]), _pair(row, "direction"), _pair(row, "tip"))
+        for row in csv.DictReader(io.StringIO(text), skipinitialspace=True)
+    ]
+
+
+def _pair(row: Mapping[str, str], name: str) -> tuple[str, str] | None:
+    """Two cells, or None where they are absent or empty."""
+    x, y = row.get(f"{name}_x"), row.get(f"{name}_y")
+    return (x, y) if x and y else None
+
+
+def _place(name: Any, center: Sequence[Any], direction: Sequence[Any] | None, tip: Sequence[Any] | None) -> JointPlace:
+    middle = _numbers(center)
+    if direction is None and tip is None:
+        msg = f"expected a direction or a tip of joint {name}, got neither"
+        raise InputError(msg)
+    return JointPlace(str(name), middle, _towards(middle, _numbers(tip)) if direction is None else _numbers(direction))
+
+
+def _numbers(pair: Any) -> Pixel:
+    x, y = (float(value) for value in pair)
+    return x, y
+
+
+def _towards(center: Pixel, tip: Pixel) -> Pixel:
+    return tip[0] - center[0], tip[1] - center[1]
+
+
+# ---- 3D Slicer: mm, left and posterior or right and anterior -------------------------------------------------------
+
+
+def _from_slicer_json(text: str, spacing: tuple[float, float]) -> list[JointPlace]:
+    places = []
+    for markup in json.loads(text)["markups"]:
+        points = [(str(point.get("label", "")), point["position"]) for point in markup["controlPoints"]]
+        places += _paired(points, str(markup.get("coordinateSystem", "LPS")), spacing)
+    return places
+
+
+def _from_slicer_csv(text: str, spacing: tuple[float, float]) -> list[JointPlace]:
+    lines = text.splitlines()
+    stated = [line.partition("=")[2].strip() for line in lines if line.startswith("# CoordinateSystem")]
+    rows = list(csv.reader(line for line in lines if line and not line.startswith("#")))
+    points = [(row[11], [float(value) for value in row[1:4]]) for row in rows]
+    return _paired(points, stated[0] if stated else "RAS", spacing)
+
+
+def _paired(
+    points: Sequence[tuple[str, Sequence[float]]], system: str, spacing: tuple[float, float]
+) -> list[JointPlace]:
+    """Joints of control points, centre and tip in turn; Slicer's systems by name, or 0 and 1 in old files."""
+    sign = {"LPS": 1.0, "1": 1.0, "RAS": -1.0, "0": -1.0}[system]
+    if len(points) % 2:
+        msg = f"expected control points in pairs, centre and tip of each joint, got {len(points)}"
+        raise InputError(msg)
+    pixels = [(sign * float(place[0]) / spacing[1], sign * float(place[1]) / spacing[0]) for _, place in points]
+    pairs = zip(points[::2], pixels[::2], pixels[1::2], strict=True)
+    return [JointPlace(label, center, _towards(center, tip)) for (label, _), center, tip in pairs]
+
+
+_READERS: Mapping[str, Callable[[str, tuple[float, float]], list[JointPlace]]] = {
+    ".mrk.json": _from_slicer_json,
+    ".json": _from_json,
+    ".csv": _from_csv,
+    ".fcsv": _from_slicer_csv,
+}
