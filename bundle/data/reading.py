@@ -1,9 +1,9 @@
 """Radiographs and bone masks from DICOM, PNG, JPEG, BMP, TIFF and 2D NIfTI files, checked before they are used.
 
-A radiograph is intensity in [0, 1], linear in the absorbed fraction, bone bright. 8-bit grey files are divided by 255;
-a NIfTI or float TIFF file holds the intensity itself. 16-bit files are refused: their scale and their look-up table
-are not known; a DICOM file says them (:mod:`bundle.data.dicom`). NIfTI arrays are in (x, y) order, as MONAI and nibabel
-have them, and are transposed to rows and columns.
+A radiograph is intensity in [0, 1], linear in the absorbed fraction, bone bright. Grey files of 8 or 16 bits are
+divided by their full scale; a NIfTI or float TIFF file holds the intensity itself. Values of 10 to 15 bits in a 16-bit
+file are refused, for their full scale is not known; a DICOM file says it (:mod:`bundle.data.dicom`). NIfTI arrays are
+in (x, y) order, as MONAI and nibabel have them, and are transposed to rows and columns.
 """
 
 from __future__ import annotations
@@ -41,16 +41,20 @@ def read_radiograph(path: str | Path) -> NDArray[np.float32]:
         float32 array (H, W) in [0, 1].
 
     Raises:
-        InputError: the file is unreadable, truncated, 16-bit (but DICOM may be), coloured, not two-dimensional, or its
-            values are not finite or not in [0, 1].
+        InputError: the file is unreadable, truncated, coloured, not two-dimensional, its full scale is not known, or
+            its values are not finite or not in [0, 1].
     """
     if is_dicom(path):
         return read_dicom(path).intensity
     if is_nifti(path):
         return _in_unit_range(_read_nifti(path), path)
     pixels, scale = _read_picture(path)
-    if scale > 255:
-        msg = f"expected an 8-bit radiograph, got a 16-bit one: {path}: {_CONVERT}"
+    top = float(pixels.max())
+    if scale > 255 and top <= scale / 2:
+        msg = (
+            f"expected a 16-bit radiograph that uses its range, got values up to {top:g}, which may be of fewer bits: "
+            f"{path}: spread them to 0 to 65535, or {_CONVERT}"
+        )
         raise InputError(msg)
     return _in_unit_range(pixels / np.float32(scale), path)
 

@@ -94,8 +94,8 @@ def truncated(folder: Path, joint: Path) -> None:
     (joint / "1.jpg").write_bytes(content[: len(content) // 2])
 
 
-def sixteen_bit(folder: Path, joint: Path) -> None:
-    Image.fromarray(grey(joint).astype(np.uint16) * 257).save(joint / "1.png")
+def twelve_bit(folder: Path, joint: Path) -> None:
+    Image.fromarray(grey(joint).astype(np.uint16) * 16).save(joint / "1.png")
     rename_image(folder, 0, "1.png")
 
 
@@ -121,7 +121,7 @@ FILES: list[tuple[Damage, str]] = [
     (empty_mask, r"expected the outline of a bone, got an empty mask: {joint}/1_mask_lower.bmp"),
     (full_mask, r"got a mask that covers 100% of the frame: {joint}/1_mask_lower.bmp"),
     (truncated, r"expected a readable image file, got one that cannot be read (image file is truncated"),
-    (sixteen_bit, r"expected an 8-bit radiograph, got a 16-bit one: {joint}/1.png"),
+    (twelve_bit, r"which may be of fewer bits: {joint}/1.png: spread them to 0 to 65535"),
     (colour, r"expected a grey image, got a colour image"),
     (nan, r"expected finite intensities, got 1 NaN or infinite pixels: {joint}/1.nii.gz"),
     (no_image, r"neither PNG, JPEG, BMP, TIFF nor NIfTI): {joint}/1.jpg"),

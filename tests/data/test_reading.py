@@ -119,11 +119,22 @@ def test_transparency_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_sixteen_bit_grey_is_refused_with_the_conversion(tmp_path: Path, suffix: str) -> None:
-    path = save(tmp_path / f"a{suffix}", radiograph().astype(np.uint16) * 257)
+def test_sixteen_bit_grey_is_read_by_its_full_scale(tmp_path: Path, suffix: str) -> None:
+    values = radiograph().astype(np.uint16) * 257
+    values[0, :3] = [32768, 40001, 65535]
+    found = read_radiograph(save(tmp_path / f"a{suffix}", values))
+    np.testing.assert_array_equal(found, values.astype(np.float32) / np.float32(65535))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("bits", [10, 12, 15])
+def test_fewer_bits_in_a_sixteen_bit_file_are_refused_with_the_conversion(
+    tmp_path: Path, suffix: str, bits: int
+) -> None:
+    path = save(tmp_path / f"a{suffix}", np.minimum(radiograph().astype(np.uint16) * 257, 2**bits - 1))
     message = refusal(read_radiograph, path)
-    assert "16-bit" in message and str(path) in message
-    assert "8-bit grey" in message and "float NIfTI" in message and "absorbed fraction" in message
+    assert "16-bit" in message and f"up to {2**bits - 1:g}" in message and str(path) in message
+    assert "0 to 65535" in message and "float NIfTI" in message and "absorbed fraction" in message
 
 
 def test_sixteen_bit_colour_is_refused_although_pillow_shortens_it(tmp_path: Path) -> None:
