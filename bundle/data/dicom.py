@@ -283,10 +283,10 @@ def _presentation_lut(dataset: Dataset, shown: NDArray[np.float64]) -> NDArray[n
 
 
 def _bone_is_bright(dataset: Dataset) -> bool:
-    """Whether high stored values are to be shown bright, and if the sign of the detector is given, are bone."""
+    """Whether values that are high after the rescale are bone, as the sign of the detector says, or are shown bright."""
     sign = dataset.get("PixelIntensityRelationshipSign")
     if sign is not None:
-        return int(sign) == -1
+        return (int(sign) == -1) == (float(dataset.get("RescaleSlope") or 1.0) > 0.0)
     return bool(dataset.PhotometricInterpretation == "MONOCHROME2")
 
 

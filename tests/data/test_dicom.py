@@ -124,6 +124,11 @@ def test_where_the_sign_of_the_detector_is_known_bone_is_bright(
     assert (read_dicom(path).intensity[-1, -1] == 1.0) == rising
 
 
+def test_the_sign_of_the_detector_is_that_of_the_stored_values(make: Make) -> None:
+    path = make(ramp(), PixelIntensityRelationshipSign=1, RescaleSlope=-1, RescaleIntercept=4095)
+    np.testing.assert_allclose(read_dicom(path).intensity, 1.0 - ramp() / 4095, atol=1e-6)
+
+
 def test_a_logarithmic_detector_gives_attenuation_a_linear_one_the_absorbed_fraction(make: Make) -> None:
     linear = read_dicom(make(ramp(), PixelIntensityRelationship="LIN")).intensity
     logarithmic = read_dicom(make(ramp(), PixelIntensityRelationship="LOG")).intensity
