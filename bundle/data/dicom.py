@@ -283,7 +283,7 @@ def _presentation_lut(dataset: Dataset, shown: NDArray[np.float64]) -> NDArray[n
 
 
 def _bone_is_bright(dataset: Dataset) -> bool:
-    """Whether values that are high after the rescale are bone, as the sign of the detector says, or are shown bright."""
+    """Whether high values after the rescale are bone, as the detector says by its sign, or are to be shown bright."""
     sign = dataset.get("PixelIntensityRelationshipSign")
     if sign is not None:
         return (int(sign) == -1) == (float(dataset.get("RescaleSlope") or 1.0) > 0.0)
