@@ -14,6 +14,7 @@ from bundle.transforms.array import (
 from bundle.transforms.augmentation import RandAugmentLayersd, RandCropJointd
 from bundle.transforms.dictionary import (
     LoadJointd,
+    MasksAsLabeld,
     PseudoOverlapd,
     RandPseudoOverlapd,
     RandShiftBonesd,
@@ -27,6 +28,7 @@ from bundle.transforms.dictionary import (
 
 __all__ = [
     "LoadJointd",
+    "MasksAsLabeld",
     "PseudoOverlap",
     "PseudoOverlapd",
     "RandAugmentLayersd",

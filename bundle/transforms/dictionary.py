@@ -75,6 +75,20 @@ class LoadJointd(Transform):
         return {"image": image, "label": torch.zeros_like(image), "truth": torch.zeros(1)}
 
 
+class MasksAsLabeld(Transform):
+    """What a segmentation learns: ``image`` becomes the radiograph (1, H, W), ``label`` the masks (2, H, W).
+
+    Only ``image``, ``label``, ``name`` and ``spacing`` are kept.
+    """
+
+    backend = [TransformBackends.TORCH]
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
+        """Divide one sample."""
+        image = data["image"]
+        return {"image": image[:1], "label": image[1:], "name": data["name"], "spacing": data["spacing"]}
+
+
 class SeparateLayersd(MapTransform):
     """Separate without weights, for the samples whose layers are not known.
 
