@@ -209,7 +209,7 @@ def read_method(given: str) -> Method:
         msg = f"expected evaluations with the same settings, got {given!r}: evaluate with the same options"
         raise InputError(msg)
     measures = {name: entry for report in reports for name, entry in report["measures"].items()}
-    merged = kept_report({**reports[0], "measures": measures})
+    merged = {**reports[0], "measures": measures}
     return Method(label, f"{re.sub(r'[^a-z0-9]+', '_', label.lower()).strip('_')}.json", merged)
 
 
@@ -221,7 +221,7 @@ def read_report(path: str, given: str) -> dict[str, Any]:
     """
     source = Path(path) / "metrics.json" if Path(path).is_dir() else Path(path)
     try:
-        report = dict(json.loads(source.read_bytes()))
+        report: dict[str, Any] = kept_report(dict(json.loads(source.read_bytes())))
         if not all("figures" in entry for entry in report["measures"].values()) or "settings" not in report:
             raise KeyError("figures and settings")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -167,5 +167,7 @@ def test_measures_of_one_method_may_come_from_several_evaluations(tmp_path: Path
     write_results.main([f"Ours={parts[0]}+{parts[1]}", *output])
     kept = json.loads((tmp_path / "docs" / "results" / "ours.json").read_text())
     assert set(kept["measures"]) == {"E1", "E5"}
+    write_results.main([f"Ours={tmp_path / 'docs' / 'results' / 'ours.json'}+{parts[1]}", *output])
+    assert json.loads((tmp_path / "docs" / "results" / "ours.json").read_text()) == kept
     with pytest.raises(InputError, match="evaluations with the same settings"):
         write_results.main([f"Ours={parts[0]}+{parts[2]}", *output])
