@@ -97,11 +97,15 @@ class JointFrame:
         """
         self._check_inside(hand)
         sigma = [BLUR * max(self.pixel / length - 1.0, 0.0) for length in self.spacing]
-        return _sampled(_blurred(hand, sigma), self.matrix, (self.size, self.size))
+        return _sampled(_blurred(hand, sigma), _places(self.matrix, (self.size, self.size)))
 
     def covers(self, shape: tuple[int, int]) -> Tensor:
         """How far each pixel of a hand (H, W) is given by the frame: 1 inside, falling to 0 at its border, (H, W)."""
-        x, y = self._seen_from(shape)
+        return self._share(_places(self._inverse, shape))
+
+    def _share(self, places: Tensor) -> Tensor:
+        """:meth:`covers` of places in the frame (H, W, 2)."""
+        x, y = places.unbind(dim=-1)
         depth = torch.stack([x + 0.5, y + 0.5, self.size - 0.5 - x, self.size - 0.5 - y]).amin(dim=0)
         share: Tensor = (depth * self.pixel / FEATHER).clamp(0.0, 1.0)
         return share
@@ -121,8 +125,8 @@ class JointFrame:
             (C, H, W) in [0, 1].
         """
         change = (after - before).to(hand.dtype)
-        back = _sampled(change, self._inverse, (hand.shape[-2], hand.shape[-1]))
-        added = back * self.covers((hand.shape[-2], hand.shape[-1])).to(hand.dtype)
+        places = _places(self._inverse, (hand.shape[-2], hand.shape[-1]))
+        added = _sampled(change, places) * self._share(places).to(hand.dtype)
         return torch.where(added != 0.0, (hand + added).clamp(0.0, 1.0), hand)
 
     @property
@@ -130,11 +134,6 @@ class JointFrame:
         """From pixels of the hand (x, y, 1) to pixels of the frame."""
         whole = torch.cat([self.matrix, torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.float64)])
         return torch.linalg.inv(whole)[:2]
-
-    def _seen_from(self, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Where in the frame the pixels of a hand lie."""
-        x, y = _places(self._inverse, shape).unbind(dim=-1)
-        return x, y
 
     def _check_inside(self, hand: Tensor) -> None:
         height, width = hand.shape[-2:]
@@ -156,10 +155,10 @@ def _places(matrix: Tensor, shape: tuple[int, int]) -> Tensor:
     return torch.stack([x, y, torch.ones_like(x)], dim=-1) @ matrix.T
 
 
-def _sampled(image: Tensor, matrix: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Bilinear values of an image (C, H, W) at the places of the pixels of another, continued past its border."""
+def _sampled(image: Tensor, places: Tensor) -> Tensor:
+    """Bilinear values of an image (C, H, W) at places (H', W', 2), continued past its border."""
     length = torch.tensor([image.shape[-1], image.shape[-2]], dtype=torch.float64)
-    grid = (2.0 * _places(matrix, shape) + 1.0) / length - 1.0
+    grid = (2.0 * places + 1.0) / length - 1.0
     return F.grid_sample(image[None], grid[None].to(image), padding_mode="border", align_corners=False)[0]
 
 

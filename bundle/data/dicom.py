@@ -47,7 +47,6 @@ MODALITIES = ("CR", "DX", "RG", "OT", "SC", "")
 LOG_SPAN = 3.0
 """Attenuation between black and white of a radiograph whose detector is logarithmic; its window hides the true one."""
 
-OPEN, CLOSED = "Shutter", "Collimator"
 _EDGES = ("LeftVerticalEdge", "RightVerticalEdge", "UpperHorizontalEdge", "LowerHorizontalEdge")
 
 
@@ -95,9 +94,9 @@ def read_dicom(path: str | Path) -> DicomRadiograph:
 def _radiograph(dataset: Dataset, path: str | Path) -> DicomRadiograph:
     _check_kind(dataset, path)
     stored = _pixels(dataset, path)
-    valid = (
-        _not_padding(dataset, stored) & _within(dataset, stored.shape, OPEN) & _within(dataset, stored.shape, CLOSED)
-    )
+    valid = _not_padding(dataset, stored)
+    for what in ("Shutter", "Collimator"):
+        valid &= _within(dataset, stored.shape, what)
     if not valid.any():
         msg = (
             f"expected a radiograph, got one that is all padding, shutter or collimator: {path}: check these attributes"
@@ -145,10 +144,14 @@ def _read(path: str | Path) -> Dataset:
 
 
 def _unreadable(path: str | Path, error: Exception) -> InputError:
-    reason = (str(error) or type(error).__name__).splitlines()[0]
     return InputError(
-        f"expected a readable DICOM file, got one that cannot be read ({reason}): {path}: export it again"
+        f"expected a readable DICOM file, got one that cannot be read ({_reason(error)}): {path}: export it again"
     )
+
+
+def _reason(error: Exception) -> str:
+    """What a library says, in a line."""
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _check_kind(dataset: Dataset, path: str | Path) -> None:
@@ -187,10 +190,9 @@ def _pixels(dataset: Dataset, path: str | Path) -> NDArray[Any]:
 
 
 def _broken_pixels(path: str | Path, syntax: str, error: Exception) -> InputError:
-    reason = (str(error) or type(error).__name__).splitlines()[0]
     return InputError(
-        f"expected Pixel Data that decodes ({syntax}), got data that does not ({reason}): {path}: export it again, "
-        "uncompressed if it is whole"
+        f"expected Pixel Data that decodes ({syntax}), got data that does not ({_reason(error)}): {path}: export it "
+        "again, uncompressed if it is whole"
     )
 
 
@@ -209,12 +211,9 @@ def _within(dataset: Dataset, shape: tuple[int, ...], what: str) -> NDArray[np.b
     shapes = dataset.get(f"{what}Shape") or []
     inside = np.ones(shape, bool)
     for kind in [shapes] if isinstance(shapes, str) else shapes:
-        inside &= _SHAPES.get(kind, _anywhere)(dataset, shape, what)
+        if kind in _SHAPES:
+            inside &= _SHAPES[kind](dataset, shape, what)
     return inside
-
-
-def _anywhere(dataset: Dataset, shape: tuple[int, ...], what: str) -> NDArray[np.bool_]:
-    return np.ones(shape, bool)
 
 
 def _rectangle(dataset: Dataset, shape: tuple[int, ...], what: str) -> NDArray[np.bool_]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +23,6 @@ from bundle.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".nii", ".nii.gz")
 """Names of files that are read; DICOM files are known by what is in them, too."""
-
-
-@dataclass(frozen=True)
-class Radiograph:
-    """A radiograph with its scale.
-
-    Attributes:
-        intensity: float32 (H, W) in [0, 1].
-        spacing: height and width of a pixel in mm.
-        laterality: "L", "R" or "".
-        modality: as a DICOM file says it, or "".
-        path: of the file.
-    """
-
-    intensity: NDArray[np.float32]
-    spacing: tuple[float, float]
-    laterality: str
-    modality: str
-    path: str
 
 
 class RadiographReader(ImageReader):
@@ -78,25 +58,26 @@ class RadiographReader(ImageReader):
 
     def get_data(self, img: Any) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """The array (H, W) of one file, or (C, H, W) of several of one size, with metadata of the first."""
-        radiographs = [self._read(path) for path in img]
-        arrays = [radiograph.intensity for radiograph in radiographs]
+        arrays, metadata = zip(*(self._read(path) for path in img), strict=True)
         if len({array.shape for array in arrays}) != 1:
             msg = f"expected radiographs of one size, got {', '.join(str(array.shape) for array in arrays)}"
             raise InputError(msg)
         single = len(arrays) == 1
-        return arrays[0] if single else np.stack(arrays), _metadata(radiographs[0], math.nan if single else 0)
+        channel = {MetaKeys.ORIGINAL_CHANNEL_DIM: math.nan if single else 0}
+        return arrays[0] if single else np.stack(arrays), {**metadata[0], **channel}
 
-    def _read(self, path: str | Path) -> Radiograph:
+    def _read(self, path: str | Path) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """The array (H, W) of a file and its metadata."""
         if is_dicom(path):
             found = read_dicom(path)
-            known = (found.intensity, found.spacing, found.laterality, found.modality)
+            intensity, stated, said = found.intensity, found.spacing, (found.laterality, found.modality)
         else:
-            known = (read_radiograph(path), _stated(path), "", "")
-        spacing = self.spacing or known[1]
+            intensity, stated, said = read_radiograph(path), _stated(path), ("", "")
+        spacing = self.spacing or stated
         if spacing is None:
             msg = f"expected a radiograph that says its spacing, got one that does not: {path}: give it by --spacing"
             raise InputError(msg)
-        return Radiograph(known[0], spacing, known[2], known[3], str(path))
+        return intensity, _metadata(intensity.shape, spacing, *said)
 
 
 def _listed(files: Any) -> list[Any]:
@@ -114,14 +95,13 @@ def _stated(path: str | Path) -> tuple[float, float] | None:
     return height, width
 
 
-def _metadata(radiograph: Radiograph, channel_dim: float) -> dict[str, Any]:
-    affine = np.diag([*radiograph.spacing, 1.0, 1.0])
+def _metadata(shape: tuple[int, ...], spacing: tuple[float, float], laterality: str, modality: str) -> dict[str, Any]:
+    affine = np.diag([*spacing, 1.0, 1.0])
     return {
         MetaKeys.AFFINE: affine,
         MetaKeys.ORIGINAL_AFFINE: affine.copy(),
-        MetaKeys.SPATIAL_SHAPE: np.array(radiograph.intensity.shape),
-        MetaKeys.ORIGINAL_CHANNEL_DIM: channel_dim if math.isnan(channel_dim) else int(channel_dim),
-        "spacing": np.array(radiograph.spacing),
-        "laterality": radiograph.laterality,
-        "modality": radiograph.modality,
+        MetaKeys.SPATIAL_SHAPE: np.array(shape),
+        "spacing": np.array(spacing),
+        "laterality": laterality,
+        "modality": modality,
     }
