@@ -88,7 +88,17 @@ def read_dicom(path: str | Path) -> DicomRadiograph:
             colour, no pixels, pixels that cannot be decoded, or attributes that contradict each other.
     """
     with disable_value_validation():  # its warnings would quote the values
-        return _radiograph(_read(path), path)
+        dataset = _read(path)
+        try:
+            return _radiograph(dataset, path)
+        except InputError:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+            msg = (
+                "expected attributes as in the standard, got a look-up table, window, padding, shutter, collimator or "
+                f"spacing that cannot be used ({_reason(error)}): {path}: export it again"
+            )
+            raise InputError(msg) from error
 
 
 def _radiograph(dataset: Dataset, path: str | Path) -> DicomRadiograph:
@@ -102,7 +112,7 @@ def _radiograph(dataset: Dataset, path: str | Path) -> DicomRadiograph:
             f"expected a radiograph, got one that is all padding, shutter or collimator: {path}: check these attributes"
         )
         raise InputError(msg)
-    shown = _presented(dataset, stored, valid, path)
+    shown = _presented(dataset, stored, valid)
     intensity = np.where(valid, _by_detector(dataset, shown), 0.0).astype(np.float32)
     return DicomRadiograph(
         intensity, valid, pixel_spacing(dataset, path), _laterality(dataset), str(dataset.get("Modality", ""))
@@ -242,17 +252,10 @@ _SHAPES = {"RECTANGULAR": _rectangle, "CIRCULAR": _circle, "POLYGONAL": _polygon
 # ---- from stored values to intensity -------------------------------------------------------------------------------
 
 
-def _presented(
-    dataset: Dataset, stored: NDArray[Any], valid: NDArray[np.bool_], path: str | Path
-) -> NDArray[np.float64]:
+def _presented(dataset: Dataset, stored: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Values in [0, 1] as they are meant to be seen, bone bright, (H, W)."""
-    try:
-        values = np.asarray(apply_modality_lut(stored, dataset), float)
-        shown = _windowed(dataset, values, valid)
-        shown = _presentation_lut(dataset, shown)
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        msg = f"expected a look-up table or window as in the standard, got one that cannot be applied ({error}): {path}"
-        raise InputError(msg) from error
+    values = np.asarray(apply_modality_lut(stored, dataset), float)
+    shown = _presentation_lut(dataset, _windowed(dataset, values, valid))
     return shown if _bone_is_bright(dataset) else 1.0 - shown
 
 

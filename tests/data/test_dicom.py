@@ -224,6 +224,9 @@ def test_laterality_is_kept(make: Make, attributes: dict[str, str], expected: st
         ({"PixelSpacing": [0.0, 0.1]}, "PixelSpacing"),
         ({"PixelPaddingValue": 0, "PixelPaddingRangeLimit": 4095}, "all padding"),
         ({"WindowCenter": 5, "WindowWidth": 0}, "window"),
+        ({"ShutterShape": "RECTANGULAR"}, "shutter"),
+        ({"CollimatorShape": "CIRCULAR", "RadiusOfCircularCollimator": 3}, "collimator"),
+        ({"PixelSpacing": 0.1}, "spacing"),
     ],
 )
 def test_what_is_no_grey_radiograph_is_refused_by_its_attribute(
