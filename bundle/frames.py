@@ -7,8 +7,9 @@ pixels of the hand, x to the right and y down, whole numbers at the centres of p
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from monai.networks.layers import GaussianFilter
@@ -67,6 +68,18 @@ class JointFrame:
     spacing: tuple[float, float]
     size: int = 256
     side: float = SIDE
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> JointFrame:
+        """Read what :meth:`to_json` wrote."""
+        values = json.loads(line)
+        place, (height, width) = values["place"], values["spacing"]
+        joint = JointPlace(place["name"], tuple(place["center"]), tuple(place["direction"]))
+        return cls(joint, (height, width), values["size"], values["side"])
 
     @property
     def pixel(self) -> float:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from monai.config import KeysCollection
 from monai.transforms import FillHoles, KeepLargestConnectedComponent, MapTransform, Transform
 from monai.utils.enums import TransformBackends
-from torch import Tensor
+from torch import Tensor, nn
+
+from bundle.networks.resolution import ReducedResolution
+from bundle.networks.weights import load_weights, stated_sha256
 
 
 class BoneMasks(Transform):
@@ -56,3 +60,43 @@ class BoneMasksd(MapTransform):
         for key in self.key_iterator(made):
             made[key] = self._masks(made[key])
         return made
+
+
+class BoneSegmenter:
+    """Draws the masks of the two bones on a radiograph of a joint, on the CPU.
+
+    The network is asked of the radiograph and of its mirror image, and its mean logits count. Its weights are loaded
+    when they are first needed: who brings masks needs none.
+
+    Args:
+        network: from radiographs (B, 1, H, W) to logits (B, 2, H, W); it is given multiples of 32.
+        load_path: its weights.
+        metadata: file of the bundle's metadata, which states their checksum; empty for weights of one's own.
+    """
+
+    def __init__(self, network: nn.Module, load_path: str | Path, metadata: str = "") -> None:
+        self.network = network.eval()
+        self.load_path = Path(load_path)
+        self.metadata = metadata
+        self._padded = ReducedResolution(self.network, 1)
+        self._masks = BoneMasks()
+        self._loaded = False
+
+    @torch.no_grad()
+    def __call__(self, image: Tensor) -> Tensor:
+        """Masks (2, H, W) of 0 and 1 of a radiograph (1, H, W) in [0, 1]; all 0 where a bone is not found.
+
+        Raises:
+            InputError: there are no weights, or not those of this network.
+        """
+        self._load()
+        there, mirrored = self._padded(torch.stack([image, image.flip(-1)]))
+        return self._masks((there + mirrored.flip(-1)) / 2.0)
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        sha256 = stated_sha256(self.metadata, self.load_path.name) if self.metadata else None
+        remedy = "bring masks of your own, or train this network by configs/segment_bones.yaml"
+        load_weights(self.network, self.load_path, "bone segmentation", remedy, "cpu", sha256)
+        self._loaded = True

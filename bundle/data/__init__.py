@@ -11,10 +11,11 @@ from bundle.data.joints import (
     split_by_joint,
     training_and_validation,
 )
+from bundle.data.loading import read_joint
 from bundle.data.montage import joint_row, montage, montage_image
 from bundle.data.points import read_places
 from bundle.data.reader import RadiographReader
-from bundle.data.reading import read_joint, read_mask, read_radiograph
+from bundle.data.reading import read_mask, read_radiograph
 from bundle.data.writing import (
     claim_output,
     fingerprint,

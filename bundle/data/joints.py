@@ -3,11 +3,18 @@
 A data set is a folder that holds lists (JSON) and, anywhere below it, the files that they name::
 
     [{"image": "case/00054_L_13/1.jpg", "lower": "case/00054_L_13/1_mask_lower.bmp",
-      "upper": "case/00054_L_13/1_mask_upper.bmp"}, ...]
+      "upper": "case/00054_L_13/1_mask_upper.bmp"},
+     {"image": "case/2.png"},
+     {"image": "hands/3.dcm", "points": "hands/3.csv"}, ...]
 
-Paths are relative to the folder. The image's folder is its joint; ``<id>_<L|R>_<finger code>`` tells side and finger.
-Two keys are optional: ``joint`` names the joint where the folders do not, ``spacing`` is the pixel's size in mm.
-Other keys are ignored.
+Paths are relative to the folder. Masks that are not named can be drawn (:mod:`bundle.segmentation`). ``points`` mark
+the joints of a hand (:mod:`bundle.data.points`), of which each becomes an item. The list :data:`FOLDER` stands for all
+radiographs below the folder, with the files beside them that are named after them.
+
+The image's folder is its joint; ``<id>_<L|R>_<finger code>`` tells side and finger. Two keys are optional: ``joint``
+names the joint where the folders do not, ``spacing`` is the pixel's size in mm, of the hand where there are points.
+Without it that of the file counts; a frame in a file that does not say it has the public one, 21/256. Other keys are
+ignored.
 """
 
 from __future__ import annotations
@@ -18,7 +25,8 @@ import os
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,17 +34,15 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from bundle.data.reading import read_joint
+from bundle.data.identity import private_name, safe_name
+from bundle.data.loading import BONES, SIDES, UNKNOWN, Item, MaskMaker, joints_of, read_joint
+from bundle.data.points import POINTS
+from bundle.data.reader import SUFFIXES, is_radiograph
 from bundle.errors import InputError, flag
 from bundle.motion import SPACING
 from bundle.phantom import draw_parameters
 
-Item = dict[str, Any]
-"""One joint: ``name, joint, finger, side, spacing``, and the paths ``image, lower, upper`` or a phantom's ``seed``."""
-
 FINGER_CODES = {"2": "small", "5": "ring", "8": "middle", "11": "index", "13": "thumb"}
-SIDES = {"L": "left", "R": "right"}
-UNKNOWN = "unknown"
 OVERLAP_PIXELS = 20
 """Common mask pixels from which on a joint counts as overlapping, as in the public lists."""
 SEEDS_PER_RUN = 1_000_000
@@ -45,7 +51,10 @@ SEEDS_PER_RUN = 1_000_000
 GROSS_OVERLAP = 0.5
 """Masks that share more than this part of the smaller one are grossly wrong: no joint overlaps so far."""
 
-_FILES = ("image", "lower", "upper")
+_FILES = ("image", *BONES, "points")
+FOLDER = "*"
+"""The name of a list that is not written: all radiographs below the folder."""
+
 _JOINT_NAME = re.compile(r".+_(?P<side>[LR])_(?P<finger>\d+)")
 _log = logging.getLogger("bundle.data")
 
@@ -55,37 +64,41 @@ class Audit:
     """What an audit found.
 
     Attributes:
-        accepted: the usable items, each with ``overlapping`` (bool) added.
-        rejected: name and reason of the others.
+        accepted: the usable joints, each with ``overlapping`` (bool) and ``masks`` ("given" or "drawn") added.
+        rejected: name and reason of the others; of a hand that cannot be used its own name.
     """
 
     accepted: list[Item] = field(default_factory=list)
     rejected: list[tuple[str, str]] = field(default_factory=list)
 
 
-def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = SPACING) -> list[Item]:
+def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = 0.0) -> list[Item]:
     """Read a list of joints. The files it names are not opened.
 
     Args:
         dataset_dir: root of the data set.
         datalist: name of the list in ``dataset_dir``, with or without ``.json``.
-        spacing: mm per pixel of entries that do not state it.
+        spacing: mm per pixel of entries that do not state it; 0 for what their files say.
 
     Returns:
-        Items with a unique ``name`` (``<joint>_<file stem>``), ``joint``, ``finger``, ``side``, ``spacing`` and the
-        absolute paths ``image``, ``lower`` and ``upper``. Finger and side are "unknown" where the joint does not tell.
+        Items with a unique ``name`` (``<joint>_<file stem>``), ``joint``, ``finger``, ``side``, ``spacing`` (0 where
+        nothing states it) and the absolute paths ``image``, ``lower``, ``upper`` and ``points``, empty where there is
+        none. Finger and side are "unknown" where the joint does not tell.
 
     Raises:
         InputError: the folder or the list is missing, the list is not a JSON list of such entries, or a path leaves
             the folder.
     """
     root = _existing_folder(dataset_dir)
-    source = _existing_list(root, datalist)
-    entries = _entries(source)
-    paths = [{key: _path_below(root, entry[key], source, row) for key in _FILES} for row, entry in enumerate(entries)]
+    source = root if datalist == FOLDER else _existing_list(root, datalist)
+    entries = _entries_in(root) if datalist == FOLDER else _entries(source)
+    paths = [
+        {key: _path_below(root, entry[key], source, row) for key in _FILES if entry.get(key)}
+        for row, entry in enumerate(entries)
+    ]
     joints = _joint_names([path["image"].parent for path in paths], root)
     names = _unique(
-        _safe(f"{entry.get('joint', joint)}_{_stem(path['image'])}")
+        safe_name(f"{entry.get('joint', joint)}_{_stem(path['image'])}")
         for entry, joint, path in zip(entries, joints, paths, strict=True)
     )
     return [
@@ -93,35 +106,59 @@ def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = SP
             "name": name,
             **_identity(entry.get("joint", joint)),
             "spacing": float(entry.get("spacing", spacing)),
-            **{key: str(value) for key, value in path.items()},
+            **{key: str(path.get(key, "")) for key in _FILES},
         }
         for entry, joint, path, name in zip(entries, joints, paths, names, strict=True)
     ]
 
 
-def audit(items: Sequence[Item], *, strict: bool = False, size: int | None = 256, keep_gross: bool = False) -> Audit:
-    """Read every item once, keep those that can be used and log the others with the reason.
+def audit(
+    items: Sequence[Item],
+    *,
+    strict: bool = False,
+    size: int | None = 256,
+    keep_gross: bool = False,
+    segment: MaskMaker | None = None,
+) -> Audit:
+    """Read every item once, keep the joints that can be used and log the others with the reason.
 
     Args:
         items: with paths, as from :func:`read_datalist`.
         strict: refuse the whole list when one item cannot be used.
         size: expected height and width in pixels; None accepts any.
         keep_gross: keep joints whose masks are grossly wrong, with a warning; they can be separated, not learned from.
+        segment: draws masks that are not named; without it they are missed.
 
     Raises:
         InputError: no item can be used, or ``strict`` and not all can.
     """
     result = Audit()
-    for item in tqdm(items, desc="checking joints", unit="joint", mininterval=0.5):
-        try:
-            joint = read_joint(item, size)
-            _check_overlap(joint, item, keep_gross)
-        except InputError as error:
-            result.rejected.append((item["name"], str(error)))
-        else:
-            result.accepted.append({**item, "overlapping": is_overlapping(joint)})
+    for item in tqdm(items, desc="checking joints", unit="file", mininterval=0.5):
+        with _rejecting(item, result):
+            for joint in joints_of(item, size):
+                with _rejecting(joint, result):
+                    result.accepted.append(_checked(joint, size, keep_gross, segment))
     _report(result, strict)
     return result
+
+
+@contextmanager
+def _rejecting(item: Item, result: Audit) -> Iterator[None]:
+    """Note an item that cannot be used; what it is called is not said where that tells whose radiograph it is."""
+    try:
+        yield
+    except InputError as error:
+        name = private_name(item["name"], item["image"])
+        reason = str(error) if name == item["name"] else str(error).replace(item["image"], name)
+        result.rejected.append((name, reason))
+
+
+def _checked(item: Item, size: int | None, keep_gross: bool, segment: MaskMaker | None) -> Item:
+    """An item that can be used, with ``overlapping`` and ``masks``."""
+    joint = read_joint(item, size, segment)
+    _check_overlap(joint, item, keep_gross)
+    given = [bone for bone in BONES if item[bone]]
+    return {**item, "overlapping": is_overlapping(joint), "masks": "given" if len(given) == len(BONES) else "drawn"}
 
 
 def _check_overlap(joint: Tensor, item: Item, keep_gross: bool) -> None:
@@ -132,7 +169,8 @@ def _check_overlap(joint: Tensor, item: Item, keep_gross: bool) -> None:
         return
     msg = (
         f"grossly wrong masks: expected at most {GROSS_OVERLAP:.0%} of the smaller bone in common, "
-        f"got {share:.0%} ({common} pixels): {item['lower']} and {item['upper']}: draw them again"
+        f"got {share:.0%} ({common} pixels): {item['lower'] or 'drawn'} and {item['upper'] or 'drawn'} of "
+        f"{item['image']}: draw them again"
     )
     if not keep_gross:
         raise InputError(msg)
@@ -195,7 +233,7 @@ def split_by_joint(items: Sequence[Item], validation_fraction: float, seed: int)
 
 
 def training_and_validation(
-    dataset_dir: str | Path, datalist: str, *, validation_fraction: float = 0.2, seed: int = 0, spacing: float = SPACING
+    dataset_dir: str | Path, datalist: str, *, validation_fraction: float = 0.2, seed: int = 0, spacing: float = 0.0
 ) -> tuple[list[Item], list[Item]]:
     """Items of a training list to train on and to validate on, split by joint; its partner ``X_test`` is left alone.
 
@@ -228,7 +266,8 @@ def training_joints(
     seed: int = 0,
     phantom_seed: int = 0,
     size: int | None = 256,
-    spacing: float = SPACING,
+    spacing: float = 0.0,
+    segment: MaskMaker | None = None,
 ) -> list[Item]:
     """Some of the joints that a measure may train on when it tests on a list ``X_test``: those of its ``X_train``.
 
@@ -239,7 +278,8 @@ def training_joints(
         seed: of the drawing.
         phantom_seed: of phantoms.
         size: expected height and width in pixels; None accepts any.
-        spacing: mm per pixel of entries that do not state it.
+        spacing: mm per pixel of entries that do not state it; 0 for what their files say.
+        segment: draws masks that are not named (:func:`audit`).
 
     Returns:
         Audited items; none where the list has no partner.
@@ -254,7 +294,7 @@ def training_joints(
         return []
     items = _untested(dataset_dir, partner, spacing)
     drawn = sorted(random.Random(seed).sample(range(len(items)), min(count, len(items))))
-    return audit([items[index] for index in drawn], size=size).accepted
+    return audit([items[index] for index in drawn], size=size, segment=segment).accepted
 
 
 def phantom_items(count: int, seed: int, size: int | None = 256) -> list[Item]:
@@ -283,8 +323,9 @@ def joint_items(
     seed: int = 0,
     strict: bool | str = False,
     size: int | None = 256,
-    spacing: float = SPACING,
+    spacing: float = 0.0,
     keep_gross: bool = False,
+    segment: MaskMaker | None = None,
 ) -> list[Item]:
     """The audited items of a configuration: of a data set, or phantoms where ``dataset_dir`` is empty.
 
@@ -298,8 +339,9 @@ def joint_items(
         seed: of the split and of the phantoms.
         strict: whether one unusable item refuses the list (:func:`audit`); true or false as text is understood.
         size: expected height and width in pixels; None accepts any.
-        spacing: mm per pixel of entries that do not state it.
+        spacing: mm per pixel of entries that do not state it; 0 for what their files say.
         keep_gross: whether joints with grossly wrong masks are kept (:func:`audit`).
+        segment: draws masks that are not named (:func:`audit`).
 
     Raises:
         InputError: see the functions named above, or an unknown role.
@@ -318,7 +360,7 @@ def joint_items(
             dataset_dir, datalist, validation_fraction=validation_fraction, seed=seed, spacing=spacing
         )
         items = sides[role == "validation"]
-    accepted = audit(items, strict=flag(strict), size=size, keep_gross=keep_gross).accepted
+    accepted = audit(items, strict=flag(strict), size=size, keep_gross=keep_gross, segment=segment).accepted
     added = added_phantoms if role == "training" else 0
     return accepted + (phantom_items(added, seed, size) if added else [])
 
@@ -375,15 +417,43 @@ def _entries(source: Path) -> list[dict[str, Any]]:
     return entries
 
 
-_FORM = 'each entry is {"image": path, "lower": path, "upper": path}, paths relative to the folder of the list'
+_FORM = (
+    'each entry is {"image": path, "lower": path, "upper": path} or {"image": path, "points": path}, paths relative to '
+    "the folder of the list"
+)
+
+
+def _entries_in(root: Path) -> list[dict[str, Any]]:
+    """Entries of all radiographs below a folder, with their masks and points where they lie beside them."""
+    files = sorted(path for path in root.rglob("*") if path.is_file() and not path.name.startswith("."))
+    images = [path for path in files if is_radiograph(path) and not _stem(path).endswith(_MASKS)]
+    if not images:
+        msg = f"expected radiographs, found none: {root}: correct dataset_dir, or name a list by datalist"
+        raise InputError(msg)
+    there = {str(path.relative_to(root)) for path in files}
+    return [_entry_of(image.relative_to(root), there) for image in images]
+
+
+def _entry_of(image: Path, there: set[str]) -> dict[str, Any]:
+    """The entry of a radiograph, by the names of the files that are there."""
+    stem = str(image.with_name(_stem(image)))
+    masks = {bone: f"{stem}_mask_{bone}" for bone in BONES}
+    named = {bone: [name + ending for ending in SUFFIXES if name + ending in there] for bone, name in masks.items()}
+    named["points"] = [stem + ending for ending in POINTS if stem + ending in there]
+    return {"image": str(image), **{key: files[0] for key, files in named.items() if files}}
+
+
+_MASKS = tuple(f"_mask_{bone}" for bone in BONES)
 
 
 def _fault(entry: Any) -> str | None:
     if not isinstance(entry, dict):
         return f"{type(entry).__name__} instead of an object"
     for key in _FILES:
-        if not isinstance(entry.get(key), str) or not entry[key]:
+        if not isinstance(entry.get(key, ""), str) or (key == "image" and not entry.get(key)):
             return f'{entry.get(key)!r} as "{key}"'
+    if entry.get("points") and any(entry.get(bone) for bone in BONES):
+        return "points of a hand together with masks, which are those of a frame,"
     if not isinstance(entry.get("joint", "given"), str) or not entry.get("joint", "given").strip():
         return f'{entry["joint"]!r} as "joint", which is a name'
     spacing = entry.get("spacing", SPACING)
@@ -425,11 +495,6 @@ def _identity(joint: str) -> dict[str, str]:
 
 def _stem(path: Path) -> str:
     return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE) if ".nii" in path.name.lower() else path.stem
-
-
-def _safe(name: str) -> str:
-    """A name that can be that of a file."""
-    return re.sub(r"[^\w.-]", "_", name).lstrip(".")
 
 
 def _unique(names: Iterable[str]) -> list[str]:

@@ -151,3 +151,6 @@ _READERS: Mapping[str, Callable[[str, tuple[float, float]], list[JointPlace]]] =
     ".csv": _from_csv,
     ".fcsv": _from_slicer_csv,
 }
+
+POINTS = tuple(_READERS)
+"""Endings of the files that are read."""

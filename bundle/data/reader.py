@@ -11,18 +11,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from monai.data import ImageReader
 from monai.utils.enums import MetaKeys
 from numpy.typing import NDArray
 
-from bundle.data.dicom import is_dicom, read_dicom
-from bundle.data.reading import is_nifti, read_radiograph
+from bundle.data.dicom import is_dicom
+from bundle.data.reading import StatedRadiograph, read_stated
 from bundle.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".nii", ".nii.gz")
 """Names of files that are read; DICOM files are known by what is in them, too."""
+
+
+def is_radiograph(path: str | Path) -> bool:
+    """Whether a file is one of those that are read, by its name or because it is DICOM."""
+    return str(path).lower().endswith(SUFFIXES) or is_dicom(path)
 
 
 class RadiographReader(ImageReader):
@@ -47,7 +51,7 @@ class RadiographReader(ImageReader):
 
     def verify_suffix(self, filename: Any) -> bool:
         """Whether files are read, by their names or because they are DICOM."""
-        return all(str(path).lower().endswith(SUFFIXES) or is_dicom(path) for path in _listed(filename))
+        return all(is_radiograph(path) for path in _listed(filename))
 
     def read(self, data: Any, **kwargs: Any) -> list[Any]:
         """The files, which only :meth:`get_data` reads.
@@ -68,40 +72,25 @@ class RadiographReader(ImageReader):
 
     def _read(self, path: str | Path) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """The array (H, W) of a file and its metadata."""
-        if is_dicom(path):
-            found = read_dicom(path)
-            intensity, stated, said = found.intensity, found.spacing, (found.laterality, found.modality)
-        else:
-            intensity, stated, said = read_radiograph(path), _stated(path), ("", "")
-        spacing = self.spacing or stated
+        found = read_stated(path)
+        spacing = self.spacing or found.spacing
         if spacing is None:
             msg = f"expected a radiograph that says its spacing, got one that does not: {path}: give it by --spacing"
             raise InputError(msg)
-        return intensity, _metadata(intensity.shape, spacing, *said)
+        return found.intensity, _metadata(found, spacing)
 
 
 def _listed(files: Any) -> list[Any]:
     return list(files) if isinstance(files, (list, tuple)) else [files]
 
 
-def _stated(path: str | Path) -> tuple[float, float] | None:
-    """The spacing in the header of a NIfTI file that states its unit; a picture has none to be relied on."""
-    if not is_nifti(path):
-        return None
-    header: Any = nib.load(path).header
-    if header.get_xyzt_units()[0] != "mm":
-        return None
-    width, height = (float(length) for length in header.get_zooms()[:2])
-    return height, width
-
-
-def _metadata(shape: tuple[int, ...], spacing: tuple[float, float], laterality: str, modality: str) -> dict[str, Any]:
+def _metadata(found: StatedRadiograph, spacing: tuple[float, float]) -> dict[str, Any]:
     affine = np.diag([*spacing, 1.0, 1.0])
     return {
         MetaKeys.AFFINE: affine,
         MetaKeys.ORIGINAL_AFFINE: affine.copy(),
-        MetaKeys.SPATIAL_SHAPE: np.array(shape),
+        MetaKeys.SPATIAL_SHAPE: np.array(found.intensity.shape),
         "spacing": np.array(spacing),
-        "laterality": laterality,
-        "modality": modality,
+        "laterality": found.laterality,
+        "modality": found.modality,
     }

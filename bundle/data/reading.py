@@ -9,6 +9,7 @@ in (x, y) order, as MONAI and nibabel have them, and are transposed to rows and 
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,24 @@ GREY_TOLERANCE = 2
 LAYER_NAMES = ("soft", "lower", "upper")
 """The layers in their order, as in the names of their files."""
 
+
+@dataclass(frozen=True)
+class StatedRadiograph:
+    """A radiograph with what its file says of it, and nothing of the patient.
+
+    Attributes:
+        intensity: float32 (H, W) in [0, 1].
+        spacing: height and width of a pixel in mm; None where the file does not say it.
+        laterality: "L", "R" or "".
+        modality: of a DICOM file, as "CR".
+    """
+
+    intensity: NDArray[np.float32]
+    spacing: tuple[float, float] | None = None
+    laterality: str = ""
+    modality: str = ""
+
+
 _CONVERT = "convert it to 8-bit grey, or to float NIfTI in [0, 1], linear in the absorbed fraction and bone bright"
 _BITS_PER_SAMPLE = 258  # TIFF tag
 
@@ -44,8 +63,19 @@ def read_radiograph(path: str | Path) -> NDArray[np.float32]:
         InputError: the file is unreadable, truncated, coloured, not two-dimensional, its full scale is not known, or
             its values are not finite or not in [0, 1].
     """
+    return read_stated(path).intensity
+
+
+def read_stated(path: str | Path) -> StatedRadiograph:
+    """Read a radiograph with what its file says of it; raises as :func:`read_radiograph`."""
     if is_dicom(path):
-        return read_dicom(path).intensity
+        found = read_dicom(path)
+        return StatedRadiograph(found.intensity, found.spacing, found.laterality, found.modality)
+    return StatedRadiograph(_undescribed(path), _nifti_spacing(path) if is_nifti(path) else None)
+
+
+def _undescribed(path: str | Path) -> NDArray[np.float32]:
+    """Intensity of a file that is no DICOM."""
     if is_nifti(path):
         return _in_unit_range(_read_nifti(path), path)
     pixels, scale = _read_picture(path)
@@ -85,33 +115,8 @@ def read_mask(path: str | Path) -> NDArray[np.bool_]:
         )
         raise InputError(msg)
     mask = values > full / 2
-    _check_area(mask, path)
+    check_area(mask, path)
     return mask
-
-
-def read_joint(item: dict[str, Any], size: int | None = 256) -> Tensor:
-    """Read a joint: the radiograph and its two bone masks.
-
-    Args:
-        item: holds the paths ``image``, ``lower`` and ``upper``.
-        size: expected height and width in pixels; None accepts any.
-
-    Returns:
-        float32 tensor (3, H, W): intensity in [0, 1], mask of the lower bone, mask of the upper bone (0 or 1).
-
-    Raises:
-        InputError: a file cannot be used (:func:`read_radiograph`, :func:`read_mask`), the sizes differ from each other
-            or from ``size``.
-    """
-    image = read_radiograph(item["image"])
-    if size is not None and image.shape != (size, size):
-        msg = (
-            f"expected a radiograph of {size} x {size} pixels, got {_shape(image)}: {item['image']}: "
-            "crop and resample it with its masks"
-        )
-        raise InputError(msg)
-    lower, upper = (_mask_of(item[bone], image, item["image"]) for bone in ("lower", "upper"))
-    return torch.from_numpy(np.stack([image, lower, upper]).astype(np.float32, copy=False))
 
 
 def layer_files(folder: str | Path, name: str) -> list[Path]:
@@ -152,7 +157,7 @@ def read_layers(folder: str | Path, name: str, shape: tuple[int, int]) -> Tensor
     values = _layers_of(paths[0]) if len(paths) == 1 else [read_radiograph(path) for path in paths]
     for layer, path in zip(values, paths * (len(values) // len(paths)), strict=True):
         if layer.shape != shape:
-            msg = f"expected layers of {shape[1]} x {shape[0]} pixels, got {_shape(layer)}: {path}: write them again"
+            msg = f"expected layers of {shape[1]} x {shape[0]} pixels, got {shape_of(layer)}: {path}: write them again"
             raise InputError(msg)
     return torch.from_numpy(np.stack([_in_unit_range(layer, paths[0]) for layer in values]))
 
@@ -171,22 +176,13 @@ def _layers_of(path: Path) -> list[NDArray[np.float32]]:
     return list(np.ascontiguousarray(values.transpose(2, 1, 0)))
 
 
-def _mask_of(path: str, image: NDArray[np.float32], image_path: str) -> NDArray[np.bool_]:
-    mask = read_mask(path)
-    if mask.shape != image.shape:
-        msg = (
-            f"expected a mask of {_shape(image)} pixels like its radiograph {image_path}, got {_shape(mask)}: {path}: "
-            "draw it on this radiograph"
-        )
-        raise InputError(msg)
-    return mask
-
-
-def _shape(array: NDArray[Any]) -> str:
+def shape_of(array: NDArray[Any]) -> str:
+    """Width and height of an image (H, W), for a message."""
     return f"{array.shape[1]} x {array.shape[0]}"
 
 
-def _check_area(mask: NDArray[np.bool_], path: str | Path) -> None:
+def check_area(mask: NDArray[np.bool_], path: str | Path) -> None:
+    """Refuse a mask (H, W) that is empty or covers the frame."""
     if not mask.any():
         msg = f"expected the outline of a bone, got an empty mask: {path}: draw it or leave the entry out"
         raise InputError(msg)
@@ -233,6 +229,15 @@ def _read_nifti(path: str | Path) -> NDArray[np.float32]:
         msg = f"expected one 2D image, got an array of shape {shape}: {path}: write one file per radiograph or mask"
         raise InputError(msg)
     return np.ascontiguousarray(values.reshape(shape[:2]).T)
+
+
+def _nifti_spacing(path: str | Path) -> tuple[float, float] | None:
+    """The spacing in the header of a NIfTI file that states its unit; a picture has none to be relied on."""
+    header: Any = nib.load(path).header
+    if header.get_xyzt_units()[0] != "mm":
+        return None
+    width, height = (float(length) for length in header.get_zooms()[:2])
+    return height, width
 
 
 def _read_picture(path: str | Path) -> tuple[NDArray[np.float32], float]:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import math
 import pickle
 import re
-import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import DiskSaver
 from monai.handlers import CheckpointLoader, CheckpointSaver
@@ -22,6 +19,7 @@ from torch import nn
 from bundle.data.writing import claim_output, replacing
 from bundle.errors import InputError, flag
 from bundle.handlers.training_record import training_of
+from bundle.networks.weights import load_failure, load_weights, stated_sha256
 
 RUN = "layer separation training"
 """Fingerprint of a training's output folder."""
@@ -31,9 +29,6 @@ KEPT = 2
 
 NO_WEIGHTS = "none"
 """The name of no weights on the command line."""
-
-LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
-"""What a file begins with that Git LFS has not yet replaced by its content."""
 
 _EPOCH = re.compile(r"_epoch=(\d+)\.pt$")
 _log = logging.getLogger("bundle.handlers")
@@ -55,13 +50,6 @@ class _WholeFileSaver(DiskSaver):
 
     def remove(self, filename: str) -> None:
         """Remove nothing: an old file stays until the new one is whole."""
-
-
-def _reason(error: Exception) -> str:
-    """Why a file could not be loaded, in a line."""
-    if isinstance(error, (pickle.UnpicklingError, EOFError)) or "PytorchStreamReader" in str(error):
-        return "it is damaged, or torch did not write it"
-    return textwrap.shorten(str(error), 300)
 
 
 class TrainingCheckpointSaver(CheckpointSaver):
@@ -125,7 +113,7 @@ class TrainingCheckpointLoader(CheckpointLoader):
         try:
             super().__call__(engine)
         except (RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
-            raise self._misfit(_reason(error)) from error
+            raise self._misfit(load_failure(error)) from error
         found = engine.state.epochs_before, engine.state.epoch_length
         if found != before:
             raise self._misfit(
@@ -260,15 +248,8 @@ class GeneratorWeights:
             self._check_weight_free()
             _log.warning(f"No weights at {self.load_path}: the weight-free separator is used")
             return
-        check_weights(self.load_path, self.sha256)
-        try:
-            self.network.load_state_dict(torch.load(self.load_path, self.map_location, weights_only=True))
-        except Exception as error:
-            msg = (
-                f"expected the weights of this generator, got {self.load_path} ({_reason(error)}): name the file by "
-                "--weights, and the backbone, head and reduction it was trained with"
-            )
-            raise InputError(msg) from error
+        remedy = "name the file by --weights, and the backbone, head and reduction it was trained with"
+        load_weights(self.network, self.load_path, "generator", remedy, self.map_location, self.sha256)
         _log.info(f"Weights of the generator: {self.load_path}")
 
     def _takes_weights(self) -> bool:
@@ -282,44 +263,3 @@ class GeneratorWeights:
                 "separates without"
             )
             raise InputError(msg)
-
-
-def stated_sha256(metadata: str | Path, name: str) -> str | None:
-    """Checksum of a file of weights by the bundle's metadata: ``{"weights": {"model.pt": {"sha256": ...}}}``.
-
-    Returns:
-        The SHA-256 in hexadecimal digits; None where the metadata does not state one.
-
-    Raises:
-        InputError: the metadata cannot be read.
-    """
-    try:
-        found = json.loads(Path(metadata).read_bytes()).get("weights", {}).get(name, {}).get("sha256")
-    except (OSError, ValueError, AttributeError) as error:
-        msg = f"expected the bundle's metadata as a JSON object, got {metadata} ({error}): restore the file"
-        raise InputError(msg) from error
-    return None if found is None else str(found).lower()
-
-
-def check_weights(path: Path, sha256: str | None) -> None:
-    """Refuse a file of weights that is a pointer of Git LFS or does not have the checksum that is stated, if one is.
-
-    Raises:
-        InputError: see above, or the file cannot be read.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        msg = f"expected a file of weights, got {path}, which cannot be read ({error}): check its rights"
-        raise InputError(msg) from error
-    if content.startswith(LFS_POINTER):
-        msg = f"expected weights, got a pointer of Git LFS: {path}: fetch the file itself by `git lfs pull`"
-        raise InputError(msg)
-    found = hashlib.sha256(content).hexdigest()
-    if sha256 is not None and found != sha256:
-        msg = (
-            f"expected the shipped weights (sha256 {sha256[:12]}), got {path} of {len(content)} bytes (sha256 "
-            f"{found[:12]}): the file is damaged, incomplete or another one: fetch it again, or name weights of your "
-            "own by --weights"
-        )
-        raise InputError(msg)

@@ -20,7 +20,7 @@ from monai.utils import ensure_tuple_rep
 from monai.utils.enums import TransformBackends
 from torch import Tensor
 
-from bundle.data.reading import read_joint
+from bundle.data.loading import MaskMaker, read_joint
 from bundle.masks import continue_to_border
 from bundle.motion import MotionRange, RigidMotion
 from bundle.phantom import draw_parameters, render
@@ -43,11 +43,12 @@ Sample = dict[Hashable, Any]
 class LoadJointd(Transform):
     """Load an item of a data list: read its files, or render the phantom of its seed.
 
-    Adds ``image``, ``label``, ``truth`` and ``spacing`` as described at the top; the label of a file is all zero. Masks
-    are continued to the border that their bone crosses.
+    Adds ``image``, ``label``, ``truth`` and ``spacing`` as described at the top, and the ``file`` of the image. The
+    label of a file is all zero. Masks are continued to the border that their bone crosses.
 
     Args:
         size: expected height and width in pixels; None accepts any.
+        segment: draws masks that are not named.
 
     Raises:
         InputError: a file cannot be used.
@@ -55,14 +56,16 @@ class LoadJointd(Transform):
 
     backend = [TransformBackends.TORCH]
 
-    def __init__(self, size: int | None = 256) -> None:
+    def __init__(self, size: int | None = 256, segment: MaskMaker | None = None) -> None:
         self.size = size
+        self.segment = segment
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
         """Load one item."""
         sample = dict(data)
         loaded = self._render(sample) if "seed" in sample else self._read(sample)
-        return {**sample, **loaded, "spacing": torch.tensor([float(sample["spacing"])])}
+        spacing = torch.tensor([float(sample["spacing"])])
+        return {**sample, "file": str(sample.get("image", "")), **loaded, "spacing": spacing}
 
     def _render(self, item: Sample) -> Sample:
         phantom = render(draw_parameters(item["seed"], size=self.size or 256, spacing=item["spacing"]))
@@ -70,7 +73,7 @@ class LoadJointd(Transform):
         return {"image": image, "label": phantom.layers, "truth": torch.ones(1)}
 
     def _read(self, item: Sample) -> Sample:
-        joint = read_joint({key: item[key] for key in ("image", "lower", "upper")}, self.size)
+        joint = read_joint({str(key): value for key, value in item.items()}, self.size, self.segment)
         image = torch.cat([joint[:1], continue_to_border(joint[1:])])
         return {"image": image, "label": torch.zeros_like(image), "truth": torch.zeros(1)}
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bundle.data.reading import read_joint
+from bundle.data.loading import read_joint
 from bundle.harmonic import separate
 from bundle.jsw import joint_space_width
 from bundle.masks import continue_to_border

@@ -26,7 +26,6 @@ from bundle.data.joints import (
     training_joints,
 )
 from bundle.errors import InputError
-from bundle.motion import SPACING
 from bundle.phantom import draw_parameters
 
 SIZE = 32
@@ -89,10 +88,11 @@ def test_an_item_has_the_files_joint_finger_side_and_spacing(public: Path) -> No
         "joint": "00054_L_13",
         "finger": "thumb",
         "side": "left",
-        "spacing": SPACING,
+        "spacing": 0.0,
         "image": str(folder / "one.jpg"),
         "lower": str(folder / "one_mask_lower.bmp"),
         "upper": str(folder / "one_mask_upper.bmp"),
+        "points": "",
     }
 
 
@@ -179,7 +179,9 @@ GOOD = names_only("j", "a")
         ({"image": "a"}, "dict"),
         ([], "empty list"),
         (["a.png"], "str instead of an object in entry 0"),
-        ([GOOD, {"image": "a.png", "lower": "b.png"}], 'None as "upper" in entry 1'),
+        ([GOOD, {"lower": "a.png", "upper": "b.png"}], 'None as "image" in entry 1'),
+        ([GOOD, {"image": "a.png", "lower": None}], 'None as "lower" in entry 1'),
+        ([{**GOOD, "points": "a.csv"}], "points of a hand together with masks"),
         ([{**GOOD, "image": 3}], '3 as "image"'),
         ([{**GOOD, "image": ""}], "'' as \"image\""),
         ([{**GOOD, "joint": 5}], '5 as "joint"'),

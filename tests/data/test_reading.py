@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from bundle.data.reading import read_joint, read_mask, read_radiograph
+from bundle.data.loading import read_joint
+from bundle.data.reading import read_mask, read_radiograph
 from bundle.errors import InputError
 
 SIZE = 64

@@ -19,7 +19,8 @@ import torch
 from monai.transforms import Compose, EnsureChannelFirst, LoadImage
 from PIL import Image
 
-from bundle.data.reading import read_joint, read_radiograph
+from bundle.data.loading import read_joint
+from bundle.data.reading import read_radiograph
 from bundle.data.writing import (
     MARKER,
     PART,

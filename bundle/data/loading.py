@@ -1,0 +1,175 @@
+"""One joint of a list as a tensor: its radiograph, from a file or out of a hand, and its masks, read or drawn."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bundle.data.identity import private_name, safe_name
+from bundle.data.points import read_places
+from bundle.data.reading import StatedRadiograph, check_area, read_mask, read_stated, shape_of
+from bundle.errors import InputError
+from bundle.frames import JointFrame
+from bundle.motion import SPACING
+from bundle.phantom import FINGERS
+
+Item = dict[str, Any]
+"""One joint: ``name, joint, finger, side, spacing``, and the paths ``image, lower, upper`` or a phantom's ``seed``."""
+
+MaskMaker = Callable[[Tensor], Tensor]
+"""Draws the masks (2, H, W) of a radiograph (1, H, W): :class:`bundle.segmentation.BoneSegmenter`."""
+
+BONES = ("lower", "upper")
+SIDES = {"L": "left", "R": "right"}
+UNKNOWN = "unknown"
+
+SQUARE = 0.01
+"""Height and width of a frame's pixels may differ by this part."""
+
+
+def joints_of(item: Item, size: int | None = 256) -> list[Item]:
+    """The joints that an entry of a list is: itself, or those that its points mark in a hand.
+
+    What only the files say is added: ``spacing`` of a frame in mm, ``side``, and a ``digest`` of the files. Names that
+    tell whose radiograph it is are replaced (:func:`bundle.data.identity.private_name`).
+
+    Args:
+        item: as :func:`bundle.data.joints.read_datalist` gives it; ``spacing`` may be None.
+        size: height and width in pixels of the frames that are cut out of hands; 256 where it is None.
+
+    Returns:
+        Items; one of a hand has its ``frame`` (:meth:`bundle.frames.JointFrame.to_json`), others an empty one.
+
+    Raises:
+        InputError: a file cannot be read, or a spacing is not known, or not that of a frame.
+    """
+    found = open_radiograph(item["image"])
+    side = SIDES.get(found.laterality, UNKNOWN) if item["side"] == UNKNOWN else item["side"]
+    names = {key: private_name(item[key], item["image"]) for key in ("name", "joint")}
+    known = {**item, **names, "side": side}
+    if not item.get("points"):
+        return [{**known, "frame": "", "spacing": _square(item, found), "digest": _digest(item)}]
+    spacing = (item["spacing"],) * 2 if item["spacing"] else found.spacing
+    if spacing is None:
+        msg = (
+            f"expected a radiograph that says its spacing, got one that does not: {item['image']}: give it by --spacing"
+        )
+        raise InputError(msg)
+    frames = [JointFrame(place, spacing, size or 256) for place in read_places(item["points"], spacing)]
+    return [_joint_in_hand(known, frame) for frame in frames]
+
+
+def read_joint(item: Item, size: int | None = 256, segment: MaskMaker | None = None) -> Tensor:
+    """Read a joint: the radiograph and its two bone masks. A mask that the item names counts before a drawn one.
+
+    Args:
+        item: holds the path ``image``, and ``lower`` and ``upper`` where there are masks; ``frame`` is that of a joint
+            in a hand.
+        size: expected height and width in pixels of a frame; None accepts any.
+        segment: draws masks that the item does not name.
+
+    Returns:
+        float32 tensor (3, H, W): intensity in [0, 1], mask of the lower bone, mask of the upper bone (0 or 1).
+
+    Raises:
+        InputError: a file cannot be used (:func:`bundle.data.reading.read_radiograph`, ``read_mask``), the sizes differ
+            from each other or from ``size``, a mask is missing and not drawn, or a bone is not found.
+    """
+    image = _frame(item, size)
+    masks = [_mask_of(item[bone], image, item["image"]) if item.get(bone) else None for bone in BONES]
+    if any(mask is None for mask in masks):
+        drawn = _drawn(image, item, segment)
+        masks = [given if given is not None else mask for given, mask in zip(masks, drawn, strict=True)]
+    return torch.cat([image, torch.stack([mask for mask in masks if mask is not None])])
+
+
+def open_radiograph(path: str | Path) -> StatedRadiograph:
+    """Read a radiograph with what its file says; the last ones are kept, so that a hand's joints read it once."""
+    try:
+        state = Path(path).stat()
+    except OSError:
+        return read_stated(path)
+    return _kept(str(path), state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=4)
+def _kept(path: str, changed: int, length: int) -> StatedRadiograph:
+    return read_stated(path)
+
+
+def _frame(item: Item, size: int | None) -> Tensor:
+    """The radiograph (1, H, W) of a joint, float32."""
+    image = torch.from_numpy(open_radiograph(item["image"]).intensity)[None]
+    if item.get("frame"):
+        return JointFrame.from_json(item["frame"]).cut(image).clamp(0.0, 1.0)
+    if size is not None and image.shape[1:] != (size, size):
+        msg = (
+            f"expected a radiograph of {size} x {size} pixels, got {shape_of(image[0].numpy())}: {item['image']}: "
+            "crop and resample it with its masks, or mark the joints of a hand by points"
+        )
+        raise InputError(msg)
+    return image
+
+
+def _mask_of(path: str, image: Tensor, image_path: str) -> Tensor:
+    """A mask (H, W) of a file, of 0 and 1."""
+    mask = read_mask(path)
+    if mask.shape != image.shape[1:]:
+        msg = (
+            f"expected a mask of {shape_of(image[0].numpy())} pixels like its radiograph {image_path}, got "
+            f"{shape_of(mask)}: {path}: draw it on this radiograph"
+        )
+        raise InputError(msg)
+    return torch.from_numpy(mask).float()
+
+
+def _drawn(image: Tensor, item: Item, segment: MaskMaker | None) -> Tensor:
+    """Masks (2, H, W) that a network draws."""
+    if segment is None:
+        absent = " and ".join(bone for bone in BONES if not item.get(bone))
+        msg = (
+            f"expected masks of both bones, got none of the {absent} one for {item['image']}: name them in the list; "
+            "inference draws and writes them"
+        )
+        raise InputError(msg)
+    masks = segment(image)
+    for bone, mask in zip(BONES, masks, strict=True):
+        check_area(mask.numpy() > 0.5, f"of the {bone} bone, drawn by the network on {item['image']}")
+    return masks
+
+
+def _square(item: Item, found: StatedRadiograph) -> float:
+    """The spacing of a frame in mm: as it is stated, as the file says, or the public one."""
+    if item["spacing"]:
+        return float(item["spacing"])
+    height, width = found.spacing or (SPACING, SPACING)
+    if abs(height / width - 1.0) > SQUARE:
+        msg = (
+            f"expected square pixels, got {height:g} x {width:g} mm: {item['image']}: resample it, or mark its joints "
+            "by points"
+        )
+        raise InputError(msg)
+    return height
+
+
+def _joint_in_hand(hand: Item, frame: JointFrame) -> Item:
+    """The item of a joint that is marked in a hand."""
+    marked = frame.place.name
+    finger = next((name for name in FINGERS if name in marked.lower()), UNKNOWN)
+    name = f"{hand['name']}_{safe_name(marked)}"
+    inside = {"name": name, "joint": name, "finger": finger, "spacing": frame.pixel, "frame": frame.to_json()}
+    return {**hand, **inside, "digest": _digest(hand, frame.to_json())}
+
+
+def _digest(item: Item, frame: str = "") -> str:
+    """What tells the content of an item's files from another, 8 hexadecimal digits."""
+    digest = zlib.crc32(frame.encode())
+    for key in ("image", *BONES):
+        digest = zlib.crc32(Path(item[key]).read_bytes() if item.get(key) else b"", digest)
+    return f"{digest:08x}"
