@@ -21,10 +21,11 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from bundle.data.joints import Item, split_by_joint
+from bundle.data.joints import split_by_joint
+from bundle.data.loading import Item, MaskMaker
 from bundle.data.reading import layer_files, read_layers
 from bundle.data.writing import claim_output, fingerprint, write_bytes, write_layers, write_masks
-from bundle.errors import InputError
+from bundle.errors import InputError, flag
 from bundle.masks import continue_to_border
 from bundle.metrics import Measured, SeparatedJoints
 from bundle.pseudo import OverlapRange
@@ -46,16 +47,19 @@ class JointSet:
     """Joints by their list; nothing is read before it is needed, and the list only once.
 
     Args:
-        list_items: gives the items (:data:`bundle.data.joints.Item`); audits their files.
+        list_items: gives the items (:data:`bundle.data.loading.Item`); audits their files.
         size: height and width in pixels.
+        segment: draws masks that are not named.
     """
 
     delivered = False
     """Whether the layers are postprocessed, as inference writes them."""
 
-    def __init__(self, list_items: Callable[[], Sequence[Item]], size: int | None = 256) -> None:
+    def __init__(
+        self, list_items: Callable[[], Sequence[Item]], size: int | None = 256, segment: MaskMaker | None = None
+    ) -> None:
         self.list_items = list_items
-        self.loading: Callable[[Any], dict[Any, Any]] = LoadJointd(size)
+        self.loading: Callable[[Any], dict[Any, Any]] = LoadJointd(size, segment)
 
     @property
     def read_from(self) -> JointSet:
@@ -250,6 +254,7 @@ class NetworkSeparator:
         inferer: MONAI's, how the network is used.
         postprocessing: MONAI's, of ``image`` and ``pred`` of a joint: what inference writes.
         device: where.
+        segment: draws the masks that the network sees in place of those given.
     """
 
     def __init__(
@@ -259,14 +264,16 @@ class NetworkSeparator:
         inferer: Callable[..., Tensor],
         postprocessing: Callable[[Any], Any],
         device: Any = "cpu",
+        segment: MaskMaker | None = None,
     ) -> None:
+        self.segment = segment
         self.network, self.weights, self.inferer, self.device = network, weights, inferer, device
         self.postprocessing = postprocessing
 
     @property
     def source(self) -> str:
-        """The file of the weights with its checksum, or the separator without weights."""
-        return str(self.weights.source)
+        """The file of the weights with its checksum, or the separator without weights; and what draws masks."""
+        return f"{self.weights.source}{f', masks drawn by {self.segment}' if self.segment else ''}"
 
     @property
     def training(self) -> dict[str, Any] | None:
@@ -282,11 +289,20 @@ class NetworkSeparator:
     @torch.no_grad()
     def __call__(self, names: Sequence[str], images: Tensor, delivered: bool = False) -> Tensor:
         """Separate a batch."""
+        if self.segment is not None:
+            images = torch.stack([_with_masks(image, self.segment) for image in images])
         layers = self.inferer(images.to(self.device), self.network).detach().float().cpu()
         if not delivered:
             return layers
         joints = [{"image": image, "pred": pred} for image, pred in zip(images, layers, strict=True)]
         return torch.stack([self.postprocessing(joint)["pred"] for joint in joints])
+
+
+def _with_masks(image: Tensor, segment: MaskMaker) -> Tensor:
+    """A radiograph (3, H, W) with drawn masks; the one given stays where a bone is not found."""
+    masks = segment(image[:1])
+    found = masks.flatten(1).any(dim=1)[:, None, None]
+    return _continued(torch.cat([image[:1], torch.where(found, masks, image[1:])]))
 
 
 class LayersFolder:
@@ -331,12 +347,20 @@ class LayersFolder:
 
 
 def choose_separator(
-    layers_dir: str, network: nn.Module, weights: Any, inferer: Any, postprocessing: Any, device: Any
+    layers_dir: str,
+    network: nn.Module,
+    weights: Any,
+    inferer: Any,
+    postprocessing: Any,
+    device: Any,
+    segmenter: MaskMaker | None = None,
+    drawn_masks: bool | str = False,
 ) -> Separator:
-    """The layers in ``layers_dir``, or where that is empty the network."""
+    """The layers in ``layers_dir``, or where that is empty the network, which sees drawn masks if that is asked for."""
     if layers_dir:
         return LayersFolder(layers_dir)
-    return NetworkSeparator(network, weights, inferer, postprocessing, device)
+    segment = segmenter if flag(drawn_masks) else None
+    return NetworkSeparator(network, weights, inferer, postprocessing, device, segment)
 
 
 # ---- the measures --------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from monai.utils.enums import TransformBackends
 from torch import Tensor, nn
 
 from bundle.networks.resolution import ReducedResolution
-from bundle.networks.weights import load_weights, stated_sha256
+from bundle.networks.weights import file_digest, load_weights, stated_sha256
 
 
 class BoneMasks(Transform):
@@ -92,6 +92,10 @@ class BoneSegmenter:
         self._load()
         there, mirrored = self._padded(torch.stack([image, image.flip(-1)]))
         return self._masks((there + mirrored.flip(-1)) / 2.0)
+
+    def __str__(self) -> str:
+        """The file of the weights, with what tells it from others."""
+        return f"{self.load_path.name} (sha256 {file_digest(self.load_path)})"
 
     def _load(self) -> None:
         if self._loaded:

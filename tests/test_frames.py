@@ -117,3 +117,8 @@ def test_a_frame_that_leaves_the_radiograph_is_refused_with_the_joint() -> None:
 def test_a_place_that_is_none_is_refused(center: tuple[float, float], direction: tuple[float, float]) -> None:
     with pytest.raises(InputError, match="mark the joint again"):
         JointPlace("index", center, direction)
+
+
+def test_a_frame_comes_back_from_json() -> None:
+    frame = JointFrame(JointPlace("index, 2", (100.25, 90.5), (0.1, -2.0)), (0.1, 0.12), 128, 20.0)
+    assert JointFrame.from_json(frame.to_json()) == frame

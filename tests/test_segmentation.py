@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import hashlib
+import json
+from pathlib import Path
 
-from bundle.segmentation import BoneMasks, BoneMasksd
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bundle.errors import InputError
+from bundle.segmentation import BoneMasks, BoneMasksd, BoneSegmenter
 
 
 def logits() -> Tensor:
@@ -36,3 +42,71 @@ def test_masks_may_overlap_and_may_be_empty() -> None:
 def test_a_dictionary_gets_masks_in_place_of_logits() -> None:
     made = BoneMasksd("pred")({"pred": logits(), "name": "joint"})
     assert torch.equal(made["pred"], BoneMasks()(logits())) and made["name"] == "joint"
+
+
+class Darkness(nn.Module):
+    """Calls what is dark the lower bone and what is bright, but on the left, the upper one; its weight is a factor."""
+
+    def __init__(self, factor: float = 1.0) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(factor))
+        self.shapes: list[torch.Size] = []
+
+    def forward(self, image: Tensor) -> Tensor:
+        self.shapes.append(image.shape)
+        side = torch.linspace(-0.2, 0.2, image.shape[-1])
+        return self.factor * torch.cat([0.3 - image, image - 0.7 + side], dim=1)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    torch.save(Darkness(2.0).state_dict(), tmp_path / "masks.pt")
+    return tmp_path / "masks.pt"
+
+
+def picture(height: int = 64, width: int = 64) -> Tensor:
+    image = torch.full((1, height, width), 0.5)
+    image[0, : height // 4], image[0, -height // 4 :] = 0.1, 0.95
+    return image
+
+
+def test_the_segmenter_draws_both_bones_at_any_size(weights: Path) -> None:
+    network = Darkness()
+    masks = BoneSegmenter(network, weights)(picture(50, 70))
+    assert masks.shape == (2, 50, 70) and not masks.requires_grad
+    assert torch.equal(masks[0], (picture(50, 70)[0] < 0.3).float())
+    assert torch.equal(masks[1], (picture(50, 70)[0] > 0.7).float())
+    assert all(length % 32 == 0 for shape in network.shapes for length in shape[-2:])
+
+
+def test_a_mirrored_radiograph_gets_mirrored_masks(weights: Path) -> None:
+    image = picture()
+    image[0, 50:60, 5:20] = 0.72
+    segment = BoneSegmenter(Darkness(), weights)
+    assert torch.equal(segment(image.flip(-1)), segment(image).flip(-1))
+
+
+def test_weights_are_loaded_when_they_are_first_needed(weights: Path) -> None:
+    network = Darkness()
+    segment = BoneSegmenter(network, weights)
+    assert network.factor.item() == 1.0
+    segment(picture())
+    assert network.factor.item() == 2.0
+
+
+def test_missing_damaged_and_other_weights_are_refused_with_what_to_do(weights: Path, tmp_path: Path) -> None:
+    absent = BoneSegmenter(Darkness(), tmp_path / "no.pt")
+    with pytest.raises(InputError, match=r"no\.pt"):
+        absent(picture())
+    with pytest.raises(InputError, match=r"expected the weights of this bone segmentation.*segment_bones\.yaml"):
+        BoneSegmenter(nn.Conv2d(1, 2, 1), weights)(picture())
+    metadata = tmp_path / "metadata.json"
+    metadata.write_text(json.dumps({"weights": {"masks.pt": {"sha256": "0" * 64}}}))
+    with pytest.raises(InputError, match="expected the shipped weights"):
+        BoneSegmenter(Darkness(), weights, str(metadata))(picture())
+
+
+def test_a_segmenter_is_named_by_its_weights(weights: Path, tmp_path: Path) -> None:
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
+    assert str(BoneSegmenter(Darkness(), weights)) == f"masks.pt (sha256 {digest})"
+    assert str(BoneSegmenter(Darkness(), tmp_path / "no.pt")) == "no.pt (sha256 none)"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from pydicom.uid import UID, generate_uid
 
 from bundle.data.writing import write_bytes
 from bundle.errors import InputError
+
+logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells the UIDs of what it reads
 
 MANUFACTURER = "The finger joint layer separation developers"
 MODEL = "finger_joint_layer_separation"
@@ -128,20 +131,24 @@ class DicomStudy:
         return self._described(made, description, synthetic)
 
     def masks(
-        self, masks: NDArray[Any], image: Dataset, names: tuple[str, ...] = ("lower bone", "upper bone")
+        self,
+        masks: NDArray[Any],
+        image: Dataset,
+        drawn: bool = False,
+        names: tuple[str, ...] = ("lower bone", "upper bone"),
     ) -> Dataset:
         """A segmentation of an image of this study.
 
         Args:
             masks: (C, H, W) of 0 and 1; they may overlap.
             image: as :meth:`image` made it, (H, W).
+            drawn: whether a network drew them, alone.
             names: of the C masks.
         """
+        kind = hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC if drawn else hd.seg.SegmentAlgorithmTypeValues.SEMIAUTOMATIC
         algorithm = hd.AlgorithmIdentificationSequence(MODEL, _SEGMENTATION, self.version)
         segments = [
-            hd.seg.SegmentDescription(
-                index, name, _STRUCTURE, _BONE, hd.seg.SegmentAlgorithmTypeValues.SEMIAUTOMATIC, algorithm
-            )
+            hd.seg.SegmentDescription(index, name, _STRUCTURE, _BONE, kind, algorithm)
             for index, name in enumerate(names, start=1)
         ]
         made = hd.seg.Segmentation(
@@ -196,6 +203,8 @@ class DicomStudy:
         made.BurnedInAnnotation = "NO"
         made.WindowCenter, made.WindowWidth = (_FULL + 1) // 2, _FULL + 1
         made.PresentationLUTShape = "IDENTITY"
+        if not self.laterality:
+            made.Laterality = None
         return self._stated(made)
 
     def _stated(self, made: Dataset) -> Dataset:

@@ -52,6 +52,9 @@ GROSS_OVERLAP = 0.5
 """Masks that share more than this part of the smaller one are grossly wrong: no joint overlaps so far."""
 
 _FILES = ("image", *BONES, "points")
+DRAWN = "drawn"
+"""What an item says of its masks where a network drew at least one."""
+
 FOLDER = "*"
 """The name of a list that is not written: all radiographs below the folder."""
 
@@ -70,6 +73,18 @@ class Audit:
 
     accepted: list[Item] = field(default_factory=list)
     rejected: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Joints(list[Item]):
+    """Audited items, and those that were rejected.
+
+    Attributes:
+        rejected: ``name`` and ``reason`` of each.
+    """
+
+    def __init__(self, accepted: Iterable[Item], rejected: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(accepted)
+        self.rejected = [{"name": name, "reason": reason} for name, reason in rejected]
 
 
 def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = 0.0) -> list[Item]:
@@ -158,7 +173,7 @@ def _checked(item: Item, size: int | None, keep_gross: bool, segment: MaskMaker 
     joint = read_joint(item, size, segment)
     _check_overlap(joint, item, keep_gross)
     given = [bone for bone in BONES if item[bone]]
-    return {**item, "overlapping": is_overlapping(joint), "masks": "given" if len(given) == len(BONES) else "drawn"}
+    return {**item, "overlapping": is_overlapping(joint), "masks": "given" if len(given) == len(BONES) else DRAWN}
 
 
 def _check_overlap(joint: Tensor, item: Item, keep_gross: bool) -> None:
@@ -326,8 +341,8 @@ def joint_items(
     spacing: float = 0.0,
     keep_gross: bool = False,
     segment: MaskMaker | None = None,
-) -> list[Item]:
-    """The audited items of a configuration: of a data set, or phantoms where ``dataset_dir`` is empty.
+) -> Joints:
+    """The audited joints of a configuration: of a data set, or phantoms where ``dataset_dir`` is empty.
 
     Args:
         dataset_dir: root of the data set; empty for phantoms.
@@ -352,7 +367,7 @@ def joint_items(
     if not dataset_dir:
         items = phantom_items(phantoms, seed, size)
         sides = (items, items) if role == "all" else split_by_joint(items, validation_fraction, seed)
-        return sides[role == "validation"]
+        return Joints(sides[role == "validation"])
     if role == "all":
         items = read_datalist(dataset_dir, datalist, spacing=spacing)
     else:
@@ -360,9 +375,9 @@ def joint_items(
             dataset_dir, datalist, validation_fraction=validation_fraction, seed=seed, spacing=spacing
         )
         items = sides[role == "validation"]
-    accepted = audit(items, strict=flag(strict), size=size, keep_gross=keep_gross, segment=segment).accepted
-    added = added_phantoms if role == "training" else 0
-    return accepted + (phantom_items(added, seed, size) if added else [])
+    found = audit(items, strict=flag(strict), size=size, keep_gross=keep_gross, segment=segment)
+    added = phantom_items(added_phantoms, seed, size) if role == "training" and added_phantoms else []
+    return Joints(found.accepted + added, found.rejected)
 
 
 def _existing_folder(dataset_dir: str | Path) -> Path:

@@ -8,6 +8,7 @@ in (x, y) order, as MONAI and nibabel have them, and are transposed to rows and 
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,11 @@ class StatedRadiograph:
     spacing: tuple[float, float] | None = None
     laterality: str = ""
     modality: str = ""
+
+    @property
+    def digest(self) -> str:
+        """What tells its pixels from others."""
+        return hashlib.sha256(self.intensity.tobytes()).hexdigest()
 
 
 _CONVERT = "convert it to 8-bit grey, or to float NIfTI in [0, 1], linear in the absorbed fraction and bone bright"

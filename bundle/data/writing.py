@@ -126,7 +126,13 @@ def write_image(path: str | Path, image: Tensor | NDArray[Any]) -> None:
     write_png(path, np.rint(values.clip(0.0, 1.0) * 255.0).astype(np.uint8))
 
 
-def write_png(path: str | Path, pixels: NDArray[np.uint8]) -> None:
+def write_deep_image(path: str | Path, image: Tensor | NDArray[Any]) -> None:
+    """Write an intensity image (1, H, W) or (H, W) in [0, 1] as a 16-bit grey PNG; raises as :func:`write_layers`."""
+    values = _finite(image, 2)
+    write_png(path, np.rint(values.clip(0.0, 1.0).astype(np.float64) * 65535.0).astype(np.uint16))
+
+
+def write_png(path: str | Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
     """Write grey (H, W) or colour (H, W, 3) pixels as a PNG; raises :class:`InputError` as :func:`replacing`."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG")

@@ -77,7 +77,9 @@ class JointQuality:
 
 
 def quality_label(line: Mapping[str, Any]) -> str:
-    """A joint's name with what :class:`JointQuality` says of it, in a line for its montage."""
+    """A joint's name with what :class:`JointQuality` says of it, if anything, in a line for its montage."""
+    if "flagged" not in line:
+        return str(line["name"])
     expected = line["expected_overlap_rmse"]
     error = "" if expected is None else f", expected error in the overlap {expected:.3f}"
     flag = f", NOT TRUSTED: {'; '.join(line['reasons'])}" if line["flagged"] else ""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import math
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,18 +20,22 @@ from ignite.engine import Engine, Events
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from bundle.data.joints import DRAWN
+from bundle.data.loading import Item, open_radiograph
 from bundle.data.montage import TITLES, montage
 from bundle.data.writing import (
     append_line,
     claim_output,
     fingerprint,
     write_bytes,
+    write_deep_image,
     write_image,
     write_layer_images,
     write_layers,
     write_masks,
 )
 from bundle.errors import InputError
+from bundle.frames import JointFrame
 from bundle.handlers.checkpoints import GeneratorWeights
 from bundle.handlers.logging import separation_row
 from bundle.handlers.quality import JointQuality, quality_label
@@ -39,8 +46,15 @@ from bundle.motion import RigidMotion
 from bundle.provenance import command_line, machine
 from bundle.synthesis import SyntheticJoints, synthesize
 
+if TYPE_CHECKING:
+    from bundle.handlers.dicom_results import DicomResults
+
+REJECTED = "rejected.jsonl"
+"""Names of joints and hands that could not be used, with the reasons."""
 QUALITY = "quality.jsonl"
 """What inference says of each joint besides its layers (:class:`bundle.handlers.quality.JointQuality`)."""
+
+_log = logging.getLogger("bundle.handlers")
 
 LARGEST_CHANGE = 10.0
 """Changes of the joint space width are below this, in mm: half the public frame."""
@@ -49,15 +63,51 @@ LARGEST_CHANGE = 10.0
 class _Results:
     """Base of the handlers that write: claims its output folder when it is built.
 
+    Every joint has its lines in the file ``record``, written after its other files, by which a run that was stopped
+    knows what it has done (:meth:`remaining`).
+
     Args:
         output_dir: refused when it holds another run's results.
         settings: of the run; they tell runs apart and are written with the results.
         weights: of the generator.
+        dicom: writes results as DICOM, too.
     """
 
-    def __init__(self, output_dir: str, settings: Mapping[str, Any], weights: GeneratorWeights) -> None:
+    record = ""
+    """Name of the file with the lines of each joint."""
+    lines_of_a_joint = 1
+
+    def __init__(
+        self,
+        output_dir: str,
+        settings: Mapping[str, Any],
+        weights: GeneratorWeights,
+        dicom: DicomResults | None = None,
+    ) -> None:
         self.settings = {"results": type(self).__name__, **settings, "separator": weights.source}
         self.output_dir = claim_output(output_dir, fingerprint(self.settings))
+        self.dicom = dicom
+
+    def remaining(self, joints: Sequence[Item]) -> list[Item]:
+        """See :func:`remaining`."""
+        lines = _lines(self.output_dir / self.record)
+        counts = Counter(_written(line) for line in lines)
+        done = {joint for joint, count in counts.items() if count == self.lines_of_a_joint}
+        wanted = {(str(joint["name"]), str(joint.get("digest", ""))) for joint in joints}
+        self._write_lines(self.record, [line for line in lines if _written(line) in done & wanted])
+        self._write_lines(REJECTED, getattr(joints, "rejected", []))
+        left = [joint for joint in joints if (str(joint["name"]), str(joint.get("digest", ""))) not in done]
+        if len(left) < len(joints):
+            _log.info(f"{len(joints) - len(left)} of {len(joints)} joints have been done before")
+        return left
+
+    def _write_lines(self, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Replace a file of lines; without any it is taken away."""
+        path = self.output_dir / name
+        if lines:
+            write_bytes(path, "".join(f"{json.dumps(line)}\n" for line in lines).encode())
+        else:
+            path.unlink(missing_ok=True)
 
     def attach(self, engine: Engine) -> None:
         """Write each joint as it comes."""
@@ -73,17 +123,35 @@ class _Results:
         raise NotImplementedError
 
 
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file that are whole; none of a file that is not there."""
+    found = []
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        with suppress(ValueError):
+            found.append(json.loads(line))
+    return found
+
+
+def _written(line: Mapping[str, Any]) -> tuple[str, str]:
+    """The joint that a line is of, with what tells its files from others."""
+    return str(line.get("source", line.get("name"))), str(line.get("digest", ""))
+
+
 class LayerWriter(_Results):
     """Inference: ``<name>_layers.nii.gz`` (float32, 3 channels), a PNG of each layer and ``<name>_montage.png``.
 
-    ``quality.jsonl`` has a line for each joint: how sure its split is and whether to trust it.
+    ``quality.jsonl`` has a line for each joint: how sure its split is and whether to trust it. Masks that were drawn
+    are written too, ``<name>_mask_lower.png`` and ``_upper``, and the frame of a joint in a hand, ``<name>.nii.gz``.
 
     Args:
         output_dir: as in :class:`_Results`.
         settings: as in :class:`_Results`.
         weights: as in :class:`_Results`.
-        quality: judges the joints; without it there is no ``quality.jsonl``.
+        quality: judges the joints; without it ``quality.jsonl`` only says which are done.
+        dicom: as in :class:`_Results`.
     """
+
+    record = QUALITY
 
     def __init__(
         self,
@@ -91,37 +159,54 @@ class LayerWriter(_Results):
         settings: Mapping[str, Any],
         weights: GeneratorWeights,
         quality: JointQuality | None = None,
+        dicom: DicomResults | None = None,
     ) -> None:
-        super().__init__(output_dir, settings, weights)
+        super().__init__(output_dir, settings, weights, dicom)
         self.quality = quality
-
-    def attach(self, engine: Engine) -> None:
-        """Begin a new ``quality.jsonl`` when the engine starts."""
-        if self.quality is not None:
-            path = self.output_dir / QUALITY
-            engine.add_event_handler(Events.STARTED, lambda _: write_bytes(path, b""))
-        super().attach(engine)
 
     def __call__(self, engine: Any) -> None:
         """Judge and write the joints of a batch."""
         for row, (joint, output) in enumerate(zip(engine.state.batch, engine.state.output, strict=True)):
-            self.write(joint, output["pred"].detach().cpu(), self._judge(joint, row))
-
-    def _judge(self, joint: Mapping[str, Any], row: int) -> str:
-        """Note the quality of a joint; its label."""
-        if self.quality is None:
-            return str(joint["name"])
-        line = self.quality(joint, row)
-        append_line(self.output_dir / QUALITY, json.dumps(line))
-        return quality_label(line)
+            line = {"name": str(joint["name"])} if self.quality is None else self.quality(joint, row)
+            self.write(joint, output["pred"].detach().cpu(), quality_label(line))
+            source = {"masks": joint.get("masks", "given"), "digest": joint.get("digest", "")}
+            append_line(self.output_dir / QUALITY, json.dumps({**line, **source}))
 
     def write(self, joint: Mapping[str, Any], layers: Tensor, label: str = "") -> None:
         """Write one joint with its layers (3, H, W) and the label of its montage."""
         name, spacing = str(joint["name"]), float(joint["spacing"])
         write_layers(self.output_dir / f"{name}_layers.nii.gz", layers, spacing)
         write_layer_images(self.output_dir, name, layers)
+        self._write_frame(joint, name, spacing)
+        if self.dicom is not None:
+            self.dicom.write_layers(self.output_dir, joint, layers, self.settings["separator"])
         row = separation_row(joint["image"], layers, spacing)
         montage([row], TITLES, self.output_dir / f"{name}_montage.png", [label or name])
+
+    def _write_frame(self, joint: Mapping[str, Any], name: str, spacing: float) -> None:
+        """Write what of a joint's frame lies in no file yet."""
+        image = joint["image"].cpu()
+        if joint.get("frame"):
+            write_layers(self.output_dir / f"{name}.nii.gz", image[:1], spacing)
+        if joint.get("masks") == DRAWN:
+            write_masks(self.output_dir, name, image[1:])
+
+
+def remaining(joints: Sequence[Item], writer: _Results) -> list[Item]:
+    """The joints of which a writer has no results yet, or whose files have changed since.
+
+    Lines of those that were only begun are taken out of its record. What the audit rejected
+    (:class:`bundle.data.joints.Joints`) is listed in ``rejected.jsonl``.
+    """
+    return writer.remaining(joints)
+
+
+def run_remaining(evaluator: Any) -> None:
+    """Run an evaluator over the joints that are left (:func:`remaining`), if any."""
+    if len(evaluator.data_loader):
+        evaluator.run()
+    else:
+        _log.info("nothing is left to do")
 
 
 def joint_space_changes(
@@ -158,7 +243,8 @@ class SyntheticJointWriter(_Results):
 
     A line holds ``image``, ``lower``, ``upper`` (files), ``source``, ``joint``, ``finger``, ``side``, ``spacing_mm``,
     ``change_mm``, ``jsw_before_mm``, ``jsw_after_mm`` (measured on the masks), ``narrowing_grade``, ``motion``,
-    ``grain_seed``, ``seed`` and ``separator``.
+    ``grain_seed``, ``seed``, ``separator`` and the ``digest`` of the source's files. Of a joint in a hand there is also
+    the ``hand`` with the changed joint, a 16-bit PNG that differs from the source nowhere else.
 
     Args:
         output_dir: as in :class:`_Results`.
@@ -167,6 +253,7 @@ class SyntheticJointWriter(_Results):
         changes: of the joint space width in mm (:func:`joint_space_changes`).
         upper_share: part of the change that the upper bone makes, in [0, 1].
         seed: of the grain, together with a joint's name and the change.
+        dicom: as in :class:`_Results`.
 
     Raises:
         InputError: ``upper_share`` is out of range, or the output folder is refused.
@@ -180,26 +267,21 @@ class SyntheticJointWriter(_Results):
         changes: Sequence[float],
         upper_share: float = 0.5,
         seed: int = 0,
+        dicom: DicomResults | None = None,
     ) -> None:
         if not 0.0 <= upper_share <= 1.0:
             msg = (
                 f"expected upper_share, the part of the change that the upper bone makes, in [0, 1], got {upper_share}"
             )
             raise InputError(msg)
-        super().__init__(output_dir, {**settings, "changes": list(changes), "upper_share": upper_share}, weights)
+        changed = {"changes": list(changes), "upper_share": upper_share}
+        super().__init__(output_dir, {**settings, **changed}, weights, dicom)
         self.changes = list(changes)
+        self.lines_of_a_joint = len(self.changes)
         self.upper_share = upper_share
         self.seed = seed
 
-    @property
-    def truth(self) -> Path:
-        """The file of the truth."""
-        return self.output_dir / "truth.jsonl"
-
-    def attach(self, engine: Engine) -> None:
-        """Begin a new list of truth when the engine starts."""
-        engine.add_event_handler(Events.STARTED, lambda _: write_bytes(self.truth, b""))
-        super().attach(engine)
+    record = "truth.jsonl"
 
     def write(self, joint: Mapping[str, Any], layers: Tensor) -> None:
         """Write one joint with each change."""
@@ -207,11 +289,17 @@ class SyntheticJointWriter(_Results):
         made = self._synthesize(str(joint["name"]), layers, masks, spacing)
         before = joint_space_width(masks[None], spacing)[0]
         after = joint_space_width(made.masks, spacing)
+        hands = self._hands(joint, made)
         for index, change in enumerate(self.changes):
-            files = self._write_images(f"{joint['name']}_{_label(change)}", made, index)
+            name = f"{joint['name']}_{_label(change)}"
+            files = {**self._write_images(name, made, index), **self._write_hand(name, hands, index)}
+            if self.dicom is not None:
+                self.dicom.write_synthetic(self.output_dir, name, joint, made, index, hands)
             truth = {"change_mm": change, "jsw_before_mm": _number(before), "jsw_after_mm": _number(after[index])}
             source = {"source": joint["name"], **{key: joint[key] for key in ("joint", "finger", "side")}}
-            append_line(self.truth, json.dumps({**files, **source, **truth, **self._parameters(made, index, spacing)}))
+            source["digest"] = joint.get("digest", "")
+            line = {**files, **source, **truth, **self._parameters(made, index, spacing)}
+            append_line(self.output_dir / self.record, json.dumps(line))
 
     def _synthesize(self, name: str, layers: Tensor, masks: Tensor, spacing: float) -> SyntheticJoints:
         motion = RigidMotion.widening(torch.tensor(self.changes, dtype=torch.float64), self.upper_share)
@@ -223,6 +311,20 @@ class SyntheticJointWriter(_Results):
         write_image(self.output_dir / f"{name}.png", made.image[index])
         write_masks(self.output_dir, name, made.masks[index])
         return {"image": f"{name}.png", "lower": f"{name}_mask_lower.png", "upper": f"{name}_mask_upper.png"}
+
+    def _hands(self, joint: Mapping[str, Any], made: SyntheticJoints) -> list[Tensor]:
+        """The hands (1, H, W) with the changed joint; none of a joint that is no part of a hand."""
+        if not joint.get("frame"):
+            return []
+        hand = torch.from_numpy(open_radiograph(joint["file"]).intensity)[None]
+        frame, before = JointFrame.from_json(joint["frame"]), joint["image"][:1].cpu()
+        return [frame.paste(hand, before, after) for after in made.image]
+
+    def _write_hand(self, name: str, hands: Sequence[Tensor], index: int) -> dict[str, str]:
+        if not hands:
+            return {}
+        write_deep_image(self.output_dir / f"{name}_hand.png", hands[index])
+        return {"hand": f"{name}_hand.png"}
 
     def _parameters(self, made: SyntheticJoints, index: int, spacing: float) -> dict[str, Any]:
         width = joint_space_width(made.masks[index : index + 1], spacing)[0]

@@ -3,6 +3,7 @@
 from bundle.metrics.control import JointSpaceControl
 from bundle.metrics.detectability import ShadowDetectability
 from bundle.metrics.layer_truth import LayerTruth
+from bundle.metrics.mask_agreement import MaskAgreement
 from bundle.metrics.measured import Measured, SeparatedJoints
 from bundle.metrics.realism import Realism, Trial
 from bundle.metrics.reconstruction import ReconstructionQuality
@@ -23,6 +24,7 @@ __all__ = [
     "JointSpaceControl",
     "LayerRMSE",
     "LayerTruth",
+    "MaskAgreement",
     "Measured",
     "PixelRowFrechetDistance",
     "Realism",

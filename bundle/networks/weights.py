@@ -43,6 +43,11 @@ def load_weights(
         raise InputError(msg) from error
 
 
+def file_digest(path: Path) -> str:
+    """The first 12 digits of a file's SHA-256; "none" where it is not there."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else "none"
+
+
 def stated_sha256(metadata: str | Path, name: str) -> str | None:
     """Checksum of a file of weights by the bundle's metadata: ``{"weights": {"model.pt": {"sha256": ...}}}``.
 

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from bundle.data.joints import (
+    FOLDER,
     SEEDS_PER_RUN,
     audit,
     joint_items,
@@ -29,6 +31,7 @@ from bundle.errors import InputError
 from bundle.phantom import draw_parameters
 
 SIZE = 32
+HALVES = torch.arange(SIZE)[None, :, None].expand(2, -1, SIZE) >= SIZE // 2
 Entry = dict[str, Any]
 
 
@@ -472,3 +475,61 @@ def test_exactly_five_public_joints_are_refused_and_all_for_their_masks(joint_da
     assert len(reasons) == 5
     assert all(reason.startswith("grossly wrong masks") for reason in reasons)
     assert sum(item["overlapping"] for found in audits for item in found.accepted) == 518 + 76 - 5
+
+
+def drawn(image: Any) -> Any:
+    """Masks of the lower and the upper half."""
+    return torch.stack([HALVES[0], ~HALVES[1]]).float()
+
+
+def test_a_folder_stands_for_its_radiographs_with_the_masks_and_points_beside_them(tmp_path: Path) -> None:
+    write_joint(tmp_path, "a", "one")
+    Image.new("L", (SIZE, SIZE), 90).save(tmp_path / "two.png")
+    Image.new("L", (SIZE, SIZE), 90).save(tmp_path / "hand.tif")
+    (tmp_path / "hand.mrk.json").write_text("{}")
+    (tmp_path / "notes.txt").write_text("no radiograph")
+    (tmp_path / ".hidden.png").write_bytes(b"")
+    named = [
+        {Path(item[key]).name for key in ("image", "lower", "upper", "points") if item[key]}
+        for item in read_datalist(tmp_path, FOLDER)
+    ]
+    assert named == [
+        {"one.jpg", "one_mask_lower.bmp", "one_mask_upper.bmp"},
+        {"hand.tif", "hand.mrk.json"},
+        {"two.png"},
+    ]
+
+
+def test_a_folder_without_radiographs_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no radiograph")
+    assert "expected radiographs, found none" in refusal(read_datalist, tmp_path, FOLDER)
+
+
+def test_items_say_whose_masks_they_have_and_rejected_ones_are_kept_with_the_reason(tmp_path: Path) -> None:
+    write_joint(tmp_path, "a", "one")
+    Image.new("L", (SIZE, SIZE), 90).save(tmp_path / "two.png")
+    (tmp_path / "bad.dcm").write_text("no DICOM")
+    joints = joint_items(str(tmp_path), FOLDER, size=SIZE, segment=drawn)
+    assert [(Path(item["image"]).name, item["masks"]) for item in joints] == [
+        ("one.jpg", "given"),
+        ("two.png", "drawn"),
+    ]
+    assert len({frozenset(item) for item in joints}) == 1
+    (rejected,) = joints.rejected
+    assert rejected["name"].endswith("bad") and "without its header" in rejected["reason"]
+
+
+def test_one_bad_joint_of_a_hand_leaves_the_others(tmp_path: Path) -> None:
+    Image.new("L", (200, 200), 90).save(tmp_path / "hand.png")
+    (tmp_path / "hand.csv").write_text("name,x,y,tip_x,tip_y\nindex,100,100,100,0\nring,10,100,10,0\n")
+    joints = joint_items(str(tmp_path), FOLDER, size=SIZE, spacing=0.2, segment=drawn)
+    assert [item["name"].rpartition("_")[2] for item in joints] == ["index"]
+    assert [line["name"].rpartition("_")[2] for line in joints.rejected] == ["ring"]
+    assert "inside the radiograph" in joints.rejected[0]["reason"]
+
+
+def test_the_name_of_a_rejected_file_tells_no_uid(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_joint(tmp_path, "a", "one")
+    (tmp_path / "1.2.840.10008.5.1.4.dcm").write_text("no DICOM")
+    (rejected,) = joint_items(str(tmp_path), FOLDER, size=SIZE).rejected
+    assert "1.2.840" not in str(rejected) + caplog.text and "without its header" in rejected["reason"]

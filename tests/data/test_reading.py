@@ -10,13 +10,11 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from bundle.data.loading import read_joint
 from bundle.data.reading import read_mask, read_radiograph
 from bundle.errors import InputError
 
@@ -43,29 +41,10 @@ def save(path: Path, pixels: NDArray[Any], **options: Any) -> Path:
     return path
 
 
-@pytest.fixture
-def joint(tmp_path: Path) -> dict[str, Any]:
-    """A joint of user's data: PNG radiograph and masks that overlap a little."""
-    return {
-        "name": "a",
-        "image": str(save(tmp_path / "a.png", radiograph())),
-        "upper": str(save(tmp_path / "a_mask_upper.png", square(0, 33))),
-        "lower": str(save(tmp_path / "a_mask_lower.png", square(31, SIZE))),
-    }
-
-
 def refusal(read: Any, *arguments: Any) -> str:
     with pytest.raises(InputError) as caught:
         read(*arguments)
     return str(caught.value)
-
-
-def test_a_joint_is_intensity_lower_mask_upper_mask(joint: dict[str, Any]) -> None:
-    result = read_joint(joint, SIZE)
-    assert result.dtype == torch.float32
-    np.testing.assert_array_equal(result[0].numpy(), radiograph().astype(np.float32) / np.float32(255))
-    np.testing.assert_array_equal(result[1].numpy(), square(31, SIZE) / 255)
-    np.testing.assert_array_equal(result[2].numpy(), square(0, 33) / 255)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".tiff"])
@@ -304,16 +283,3 @@ def test_a_mask_of_95_percent_of_the_frame_covers_it(tmp_path: Path, rows: int, 
         assert "of the frame" in refusal(read_mask, path)
     else:
         assert read_mask(path).mean() == rows / SIZE
-
-
-@pytest.mark.parametrize("bone", ["lower", "upper"])
-def test_a_mask_of_another_size_is_refused(tmp_path: Path, joint: dict[str, Any], bone: str) -> None:
-    joint[bone] = str(save(tmp_path / "m.png", square(0, 20)[:, :60]))
-    message = refusal(read_joint, joint, SIZE)
-    assert "64 x 64" in message and "60 x 64" in message and "m.png" in message and joint["image"] in message
-
-
-def test_an_unexpected_size_is_refused_and_none_accepts_any(joint: dict[str, Any]) -> None:
-    message = refusal(read_joint, joint)
-    assert "256 x 256" in message and "64 x 64" in message and joint["image"] in message
-    assert read_joint(joint, None).shape == (3, SIZE, SIZE)

@@ -98,11 +98,6 @@ def test_each_joint_has_a_line_with_its_own_disagreement_and_signs(
     assert 0 < overlapping < 5
 
 
-def test_a_rerun_does_not_repeat_lines(tmp_path: Path, judged_by: tuple[str, str], joints: list[Any]) -> None:
-    first = write(tmp_path / "out", quality(judged_by), joints[:3])
-    assert write(tmp_path / "out", quality(judged_by), joints[:3]) == first
-
-
 def test_a_flagged_joint_is_warned_of_and_written_all_the_same(
     tmp_path: Path, judged_by: tuple[str, str], joints: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -18,9 +18,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from bundle.data import phantom_items
+from bundle.data.joints import Joints
 from bundle.errors import InputError
 from bundle.handlers import EvaluationReport, GeneratorWeights, LayerWriter, SyntheticJointWriter
-from bundle.handlers.results import flat_figures, joint_space_changes, shown_figure
+from bundle.handlers.results import flat_figures, joint_space_changes, run_remaining, shown_figure
 from bundle.harmonic import separate
 from bundle.jsw import joint_space_width
 from bundle.metrics import Measured, SeparatedJoints
@@ -73,7 +74,7 @@ def test_layers_are_written_as_nifti_pictures_and_montage(tmp_path: Path, joints
             written = pixels(tmp_path / "out" / f"{joint['name']}_{name}.png")
             assert np.abs(written - layer * 255.0).max() <= 0.5001
         assert (tmp_path / "out" / f"{joint['name']}_montage.png").is_file()
-    assert len(list((tmp_path / "out").iterdir())) == 5 * COUNT + 1
+    assert len(list((tmp_path / "out").iterdir())) == 5 * COUNT + 2
 
 
 def test_another_runs_results_are_refused_before_anything_is_computed(tmp_path: Path) -> None:
@@ -194,11 +195,46 @@ def test_grain_differs_between_joints_and_changes_and_follows_the_seed(
     assert not {line["grain_seed"] for line in truths(tmp_path / "other")} & set(first)
 
 
-def test_repeating_a_synthesis_replaces_its_truth(tmp_path: Path, joints: Dataset) -> None:
-    one = Dataset([joints[0]])
-    for _ in range(2):
-        evaluate(synthesis(tmp_path / "out", tmp_path), one)
-    assert len(truths(tmp_path / "out")) == len(CHANGES)
+def test_a_stopped_synthesis_goes_on_and_ends_as_if_it_had_not_stopped(tmp_path: Path, joints: Dataset) -> None:
+    evaluate(synthesis(tmp_path / "whole", tmp_path), joints)
+    stopped = synthesis(tmp_path / "out", tmp_path)
+    evaluate(stopped, Dataset([joints[0], joints[1]]))
+    lines = (tmp_path / "out" / "truth.jsonl").read_text()
+    (tmp_path / "out" / "truth.jsonl").write_text(lines[: -len(lines) // 8])  # within a line of the second joint
+    again = synthesis(tmp_path / "out", tmp_path)
+    left = again.remaining(list(joints))
+    assert [joint["name"] for joint in left] == [joint["name"] for joint in list(joints)[1:]]
+    evaluate(again, Dataset(left))
+    files = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == files
+    assert synthesis(tmp_path / "out", tmp_path).remaining(list(joints)) == []
+
+
+def test_a_joint_whose_files_have_changed_is_done_again(tmp_path: Path, joints: Dataset) -> None:
+    first, second = ({**joints[row], "digest": "1"} for row in range(2))
+    evaluate(LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path)), Dataset([first, second]))
+    again = LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path))
+    left = again.remaining([{**first, "digest": "2"}, second])
+    assert [(joint["name"], joint["digest"]) for joint in left] == [(first["name"], "2")]
+    evaluate(again, Dataset(left))
+    lines = [json.loads(line) for line in (tmp_path / "out" / "quality.jsonl").read_text().splitlines()]
+    assert [(line["name"], line["digest"]) for line in lines] == [(second["name"], "1"), (first["name"], "2")]
+
+
+def test_rejected_joints_are_listed_with_the_reasons_and_no_longer_when_mended(tmp_path: Path) -> None:
+    writer = LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path))
+    assert writer.remaining(Joints([], [("hand", "no spacing")])) == []
+    listed = tmp_path / "out" / "rejected.jsonl"
+    assert json.loads(listed.read_text()) == {"name": "hand", "reason": "no spacing"}
+    writer.remaining(Joints([]))
+    assert not listed.exists()
+
+
+def test_nothing_is_run_where_nothing_is_left(tmp_path: Path) -> None:
+    loader = DataLoader(Dataset([]), batch_size=2, num_workers=0)
+    evaluator = SupervisedEvaluator("cpu", loader, WeightFree())
+    run_remaining(evaluator)
+    assert evaluator.state.iteration == 0
 
 
 def test_a_width_that_is_not_defined_is_null(tmp_path: Path, joints: Dataset) -> None:

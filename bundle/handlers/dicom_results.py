@@ -1,0 +1,104 @@
+"""Results as DICOM files beside the others: layers, synthetic radiographs, hands with a changed joint, masks.
+
+Not imported by ``bundle.handlers``: highdicom needs pydicom 3.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.dataset import Dataset
+from torch import Tensor
+
+from bundle.data.dicom import is_dicom
+from bundle.data.dicom_writing import DicomStudy, write_dicom
+from bundle.data.joints import DRAWN
+from bundle.data.loading import SIDES, open_radiograph
+from bundle.data.reading import LAYER_NAMES
+from bundle.errors import InputError, flag
+from bundle.frames import JointFrame
+from bundle.synthesis import SyntheticJoints
+
+_LATERALITY = {side: letter for letter, side in SIDES.items()}
+
+
+class DicomResults:
+    """Writes the results of joints as DICOM, a study for each radiograph that they come from.
+
+    Args:
+        metadata: file of the bundle's metadata, for its version.
+        keep_identity: whether results belong to the patient and study of their DICOM radiograph; true or false as text
+            is understood.
+
+    Raises:
+        InputError: the metadata cannot be read, or ``keep_identity`` is no switch; on writing, if identity is to be
+            kept of another kind of file, or is burned into the pixels and not to be kept.
+    """
+
+    def __init__(self, metadata: str, keep_identity: bool | str = False) -> None:
+        self.keep_identity = flag(keep_identity)
+        try:
+            self.version = str(json.loads(Path(metadata).read_bytes())["version"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            msg = f"expected the bundle's metadata with its version, got {metadata} ({error}): restore the file"
+            raise InputError(msg) from error
+
+    def write_layers(self, folder: Path, joint: Mapping[str, Any], layers: Tensor, separator: str) -> None:
+        """Write ``<name>.dcm``, the radiograph, ``<name>_<layer>.dcm`` of layers (3, H, W) and ``<name>_masks.dcm``."""
+        study, name = self._study(joint), str(joint["name"])
+        spacing = (float(joint["spacing"]),) * 2
+        image = joint["image"].cpu()
+        frame = study.image(image[0].numpy(), spacing, _derived(joint, "the radiograph"), synthetic=False)
+        write_dicom(folder / f"{name}.dcm", frame)
+        write_dicom(folder / f"{name}_masks.dcm", study.masks(image[1:].numpy() > 0.5, frame, _is_drawn(joint)))
+        for number, (layer, kind) in enumerate(zip(layers.numpy(), LAYER_NAMES, strict=True), start=1):
+            described = _derived(joint, f"{kind} layer, separated by {self.version} with {separator}")
+            made = study.image(layer.clip(0.0, 1.0), spacing, described, synthetic=True, series=2, number=number)
+            write_dicom(folder / f"{name}_{kind}.dcm", made)
+
+    def write_synthetic(
+        self,
+        folder: Path,
+        name: str,
+        joint: Mapping[str, Any],
+        made: SyntheticJoints,
+        index: int,
+        hands: Sequence[Tensor],
+    ) -> None:
+        """Write ``<name>.dcm`` of one synthetic radiograph, its ``<name>_masks.dcm``, and ``<name>_hand.dcm``."""
+        study, spacing = self._study(joint), (float(joint["spacing"]),) * 2
+        motion = made.motion.of(index).to_json()
+        described = _derived(joint, f"bones moved by {self.version}: {motion}, grain seed {made.seeds[index]}")
+        number = {"series": 3, "number": index + 1}
+        image = study.image(made.image[index, 0].numpy().clip(0.0, 1.0), spacing, described, synthetic=True, **number)
+        write_dicom(folder / f"{name}.dcm", image)
+        write_dicom(folder / f"{name}_masks.dcm", study.masks(made.masks[index].numpy() > 0.5, image, _is_drawn(joint)))
+        if hands:
+            spacing = JointFrame.from_json(joint["frame"]).spacing
+            hand = study.image(hands[index][0].numpy(), spacing, described, synthetic=True, series=4, number=index + 1)
+            write_dicom(folder / f"{name}_hand.dcm", hand)
+
+    def _study(self, joint: Mapping[str, Any]) -> DicomStudy:
+        """The study of a joint's radiograph; that of one that lies in no file is its name's."""
+        file = str(joint.get("file", ""))
+        key = open_radiograph(file).digest if file else str(joint["name"])
+        laterality = _LATERALITY.get(str(joint["side"]), "")
+        return DicomStudy(self.version, key, laterality, _header(file), self.keep_identity)
+
+
+def _header(file: str) -> Dataset | None:
+    """What a DICOM file says besides its pixels."""
+    return pydicom.dcmread(file, stop_before_pixels=True) if file and is_dicom(file) else None
+
+
+def _is_drawn(joint: Mapping[str, Any]) -> bool:
+    return joint.get("masks") == DRAWN
+
+
+def _derived(joint: Mapping[str, Any], what: str) -> str:
+    """A line for Derivation Description, which has room for 1024 characters."""
+    return f"{joint['name']}: {what}"[:1024]
