@@ -1,0 +1,203 @@
+"""Folders of hand radiographs with marked joints: through the whole chain, as a user runs it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+import torch
+from monai.metrics import compute_dice
+from PIL import Image
+
+from bundle.data.dicom import read_dicom
+from bundle.data.dicom_writing import DicomStudy, write_dicom
+from bundle.data.reading import read_layers, read_mask
+from bundle.frames import JointFrame, JointPlace
+from bundle.masks import continue_to_border
+from bundle.phantom import Phantom, draw_parameters, render
+
+pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
+
+SPACING = (0.12, 0.12)
+INFERENCE = ("inference.json",)
+DICOM = ("inference.json", "dicom.yaml")
+SYNTHESIS = ("inference.json", "synthesize.yaml", "dicom.yaml")
+SPOTS = {"index": ((210.0, 220.0), (0.3, -1.0)), "ring": ((480.0, 230.0), (-0.2, -1.0))}
+PLANTED = {
+    "PatientName": "Plantedname^Zoe",
+    "PatientID": "planted-4711",
+    "PatientBirthDate": "19010203",
+    "StudyDate": "19040506",
+    "AccessionNumber": "planted-acc",
+    "InstitutionName": "Planted Hospital",
+    "StudyInstanceUID": "1.2.3.4.5.6789",
+    "SeriesInstanceUID": "1.2.3.4.5.6789.1",
+    "SOPInstanceUID": "1.2.3.4.5.6789.2",
+}
+
+
+@pytest.fixture(scope="module")
+def phantoms() -> dict[str, Phantom]:
+    return {name: render(draw_parameters(seed, jsw_mm=1.5)) for seed, name in enumerate(SPOTS, start=20)}
+
+
+@pytest.fixture(scope="module")
+def hand(phantoms: dict[str, Phantom]) -> torch.Tensor:
+    """A hand (1, 450, 700) of two phantoms, each turned along its finger."""
+    grey = 0.4
+    image = torch.full((1, 450, 700), grey)
+    for name, (center, direction) in SPOTS.items():
+        frame = JointFrame(JointPlace(name, center, direction), SPACING)
+        image = frame.paste(image, torch.full((1, 256, 256), grey), phantoms[name].image)
+    return image
+
+
+def mark(path: Path) -> None:
+    """Write the points of a hand beside it."""
+    rows = [f"{name},{x},{y},{u},{v}" for name, ((x, y), (u, v)) in SPOTS.items()]
+    path.with_suffix(".csv").write_text("\n".join(["name,x,y,direction_x,direction_y", *rows]))
+
+
+def write_hand(path: Path, hand: torch.Tensor, **attributes: str) -> Path:
+    """Write a hand as DICOM, as a hospital has it, with its points."""
+    made = DicomStudy("1", path.stem, "R").image(hand[0].numpy(), SPACING, "a phantom", synthetic=True)
+    for name, value in attributes.items():
+        setattr(made, name, value)
+    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_dicom(path, made)
+    mark(path)
+    return path
+
+
+def options(folder: Path, **more: Any) -> dict[str, Any]:
+    return {"dataset_dir": str(folder / "Data"), "datalist": "*", "output_dir": str(folder / "out"), **more}
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_the_joints_of_a_hand_are_found_and_separated(
+    bundle: Any, tmp_path: Path, hand: torch.Tensor, phantoms: dict[str, Phantom]
+) -> None:
+    write_hand(tmp_path / "Data" / "a.dcm", hand)
+    bundle.run("evaluating", *INFERENCE, **options(tmp_path))
+    for name, phantom in phantoms.items():
+        begin = tmp_path / "out" / f"Data_a_{name}"
+        drawn = torch.from_numpy(np.stack([read_mask(f"{begin}_mask_{bone}.png") for bone in ("lower", "upper")]))
+        given = continue_to_border(phantom.masks) > 0.5
+        assert float(compute_dice(drawn[None].float(), given[None].float()).min()) > 0.9
+        layers = read_layers(tmp_path / "out", f"Data_a_{name}", (256, 256))
+        shown = 1.0 - (1.0 - layers).prod(dim=0)
+        inside = slice(24, -24)
+        assert float((shown - phantom.image[0])[inside, inside].abs().mean()) < 0.02
+    found = lines(tmp_path / "out" / "quality.jsonl")
+    assert {line["masks"] for line in found} == {"drawn"}
+
+
+def test_a_hand_with_one_changed_joint_is_the_same_elsewhere(bundle: Any, tmp_path: Path, hand: torch.Tensor) -> None:
+    source = write_hand(tmp_path / "Data" / "a.dcm", hand)
+    bundle.run("synthesizing", *SYNTHESIS, **options(tmp_path, changes=[0.6]))
+    before = read_dicom(source).intensity
+    for line in lines(tmp_path / "out" / "truth.jsonl"):
+        assert line["jsw_after_mm"] - line["jsw_before_mm"] == pytest.approx(0.6, abs=0.1)
+        name = line["joint"].rpartition("_")[2]
+        frame = JointFrame(JointPlace(name, *SPOTS[name]), SPACING)
+        outside = frame.covers(before.shape).numpy() == 0.0
+        with Image.open(tmp_path / "out" / line["hand"]) as picture:
+            after = np.asarray(picture).astype(np.int64)
+        stored = np.round(before.astype(np.float64) * 65535)
+        assert (after[outside] == stored[outside]).all()
+        assert np.abs(after - stored)[~outside].max() > 0.05 * 65535
+        written = pydicom.dcmread(tmp_path / "out" / line["hand"].replace(".png", ".dcm"))
+        np.testing.assert_array_equal(written.pixel_array, after)
+        assert written.SyntheticData == "YES" and list(map(float, written.PixelSpacing)) == list(SPACING)
+
+
+def content(path: Path) -> bytes:
+    data = path.read_bytes()
+    return (gzip.decompress(data) if path.name.endswith(".gz") else data).lower()
+
+
+def test_nothing_of_the_patient_is_in_results_names_or_logs(commands: Any, tmp_path: Path, hand: torch.Tensor) -> None:
+    folder = tmp_path / "Data" / "Plantedname Zoe"
+    write_hand(folder / "1.2.3.4.5.6789.2.dcm", hand, **PLANTED)
+    write_hand(folder / "planted-4711.dcm", hand, **PLANTED)
+    (folder / "1.2.3.4.5.6789.3.dcm").write_bytes(b"truncated")
+    for number, (run_id, configs, more) in enumerate(
+        (("evaluating", DICOM, {}), ("synthesizing", SYNTHESIS, {"changes": "[0.5]"}))
+    ):
+        out = tmp_path / f"out{number}"
+        settings = {**options(tmp_path, strict="false", weights="none", **more), "output_dir": str(out)}
+        result = commands.command(run_id, *configs, **settings)
+        assert result.returncode == 0, result.stderr
+        said = [("log", (result.stdout + result.stderr).lower().encode())]
+        files = [(path.name, path.name.lower().encode() + content(path)) for path in out.iterdir()]
+        assert len(files) > 30 and len(lines(out / "rejected.jsonl")) == 1
+        for name, text in said + files:
+            for planted in (*PLANTED.values(), "plantedname", "zoe", "planted hosp"):
+                assert planted.lower().encode() not in text, (planted, name)
+
+
+def test_identity_is_kept_only_when_it_is_asked_for(bundle: Any, tmp_path: Path, hand: torch.Tensor) -> None:
+    write_hand(tmp_path / "Data" / "a.dcm", hand, **PLANTED)
+    bundle.run("evaluating", *DICOM, **options(tmp_path, keep_identity=True))
+    for path in (tmp_path / "out").glob("*.dcm"):
+        found = pydicom.dcmread(path)
+        assert found.PatientID == PLANTED["PatientID"] and found.StudyInstanceUID == PLANTED["StudyInstanceUID"]
+        assert found.SOPInstanceUID != PLANTED["SOPInstanceUID"] and found.PatientIdentityRemoved == "NO"
+
+
+def test_a_picture_needs_its_spacing_said(bundle: Any, tmp_path: Path, hand: torch.Tensor) -> None:
+    (tmp_path / "Data").mkdir()
+    path = tmp_path / "Data" / "a.png"
+    Image.fromarray((hand[0].numpy() * 255).round().astype(np.uint8)).save(path)
+    mark(path)
+    assert "give it by --spacing" in bundle.refusal("evaluating", *INFERENCE, **options(tmp_path))
+    bundle.run("evaluating", *INFERENCE, **options(tmp_path, spacing=SPACING[0]))
+    assert len(lines(tmp_path / "out" / "quality.jsonl")) == 2
+
+
+def wait_for(what: Callable[[], bool], process: Any) -> None:
+    end = time.monotonic() + 180.0
+    while not what():
+        assert process.poll() is None and time.monotonic() < end, "ended, or nothing was done"
+        time.sleep(0.05)
+
+
+def test_a_stopped_folder_goes_on_and_broken_hands_are_listed(
+    commands: Any, tmp_path: Path, hand: torch.Tensor
+) -> None:
+    for number in range(6):
+        write_hand(tmp_path / "Data" / f"hand{number}.dcm", hand * (1.0 - 0.02 * number))
+    broken = tmp_path / "Data" / "hand4.dcm"
+    broken.write_bytes(broken.read_bytes()[:50_000])
+    (tmp_path / "Data" / "hand5.csv").unlink()
+    settings = options(tmp_path, strict="false", weights="none", batch_size=1)
+    record = tmp_path / "out" / "quality.jsonl"
+    process = commands.start("evaluating", *INFERENCE, **settings)
+    wait_for(lambda: record.is_file() and len(record.read_text().splitlines()) >= 3, process)
+    process.kill()
+    process.communicate()
+    done = record.read_text().splitlines()[:3]
+    assert len(done) < 8
+    result = commands.command("evaluating", *INFERENCE, **settings)
+    assert result.returncode == 0, result.stderr
+    assert "of 8 joints have been done before" in result.stdout + result.stderr
+    names = [line["name"] for line in lines(record)]
+    assert sorted(names) == sorted(f"Data_hand{number}_{joint}" for number in range(4) for joint in SPOTS)
+    assert record.read_text().splitlines()[:3] == done
+    rejected = {line["name"]: line["reason"] for line in lines(tmp_path / "out" / "rejected.jsonl")}
+    assert set(rejected) == {"Data_hand4", "Data_hand5"}
+    assert "expected Pixel Data that decodes" in rejected["Data_hand4"]
+    assert "mark the joints of a hand by points" in rejected["Data_hand5"]
+    again = commands.command("evaluating", *INFERENCE, **settings)
+    assert again.returncode == 0 and "nothing is left to do" in again.stdout + again.stderr
