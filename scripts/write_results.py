@@ -177,6 +177,31 @@ DETAILS: Mapping[str, tuple[str, tuple[Column, ...]]] = {
             Column("E6_phantoms", "failures", "bone not found"),
         ),
     ),
+    "masks": (
+        "Masks that a network draws on the test joints against those of the list: whole bones, in all joints, in those "
+        "that overlap and those that do not; what of a bone lies outside the overlap; and the overlap itself. HD95 is "
+        "the 95 % Hausdorff distance.",
+        (
+            *(
+                Column("masks", f"{prefix}{bone}_{figure}", f"{bone} bone{where}, {shown}", goal)
+                for prefix, where in (
+                    ("", ""),
+                    ("overlapping_", ", overlapping joints"),
+                    ("apart_", ", other joints"),
+                )
+                for bone in ("lower", "upper")
+                for figure, shown, goal in (("dice", "Dice", ">= 0.97"), ("hd95_mm", "HD95 (mm)", "<= 0.8"))
+            ),
+            *(
+                Column("masks", f"{bone}_outside_{figure}", f"{bone} bone outside the overlap, {shown}")
+                for bone in ("lower", "upper")
+                for figure, shown in (("dice", "Dice"), ("hd95_mm", "HD95 (mm)"))
+            ),
+            Column("masks", "inside_dice", "overlap, Dice"),
+            Column("masks", "inside_hd95_mm", "overlap, HD95 (mm)"),
+            Column("masks", "missed", "bone not found"),
+        ),
+    ),
 }
 """Of each measure what it is, and its columns; the papers' figures are those of Table 1 of LSN, overall."""
 
@@ -330,7 +355,9 @@ def trained(record: Mapping[str, Any] | None) -> list[str]:
 def document(methods: Sequence[Method], ablations: Sequence[Method], command: str) -> str:
     """The whole document."""
     measured = [name for name in DETAILS if any(name in method.report["measures"] for method in methods)]
-    details = [f"## {name}\n\n{DETAILS[name][0]}\n\n{table(DETAILS[name][1], methods)}" for name in measured]
+    details = [
+        f"## {name}\n\n{DETAILS[name][0]}\n\n{table(DETAILS[name][1], _with(name, methods))}" for name in measured
+    ]
     parts = [
         "# Results",
         f"Written by `{command}`; not to be edited.",
@@ -349,6 +376,11 @@ def document(methods: Sequence[Method], ablations: Sequence[Method], command: st
         *(provenance(method) for method in [*methods, *ablations]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _with(measure: str, methods: Sequence[Method]) -> list[Method]:
+    """The methods of which there are figures of a measure."""
+    return [method for method in methods if measure in method.report["measures"]]
 
 
 def ablation_section(ablations: Sequence[Method]) -> list[str]:

@@ -60,6 +60,15 @@ def test_ten_lines_separate_a_radiograph_and_change_its_joint_space(folder: Path
     assert np.abs(made - phantom.image[0].numpy()).max() > 0.05
 
 
+def test_masks_that_are_missing_are_drawn(folder: Path) -> None:
+    compared = """
+from monai.metrics import compute_dice
+dice = compute_dice(joint[:, 1:], read_joint({"image": "joint.png", "lower": "lower.png", "upper": "upper.png"})[None, 1:])
+assert float(dice.min()) > 0.9, dice
+"""
+    run("".join(BLOCKS[:2]) + compared, folder)
+
+
 def test_a_joint_of_a_hand_is_changed_and_the_rest_stays(folder: Path) -> None:
     run("".join(BLOCKS), folder)
     before, after = read_dicom(folder / "hand.dcm"), read_dicom(folder / "narrower.dcm")
