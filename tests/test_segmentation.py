@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bundle.errors import InputError
-from bundle.segmentation import BoneMasks, BoneMasksd, BoneSegmenter
+from bundle.segmentation import BoneMaskLoss, BoneMasks, BoneMasksd, BoneSegmenter
 
 
 def logits() -> Tensor:
@@ -110,3 +110,34 @@ def test_a_segmenter_is_named_by_its_weights(weights: Path, tmp_path: Path) -> N
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
     assert str(BoneSegmenter(Darkness(), weights)) == f"masks.pt (sha256 {digest})"
     assert str(BoneSegmenter(Darkness(), tmp_path / "no.pt")) == "no.pt (sha256 none)"
+
+
+def naive_dice_loss(probability: Tensor, mask: Tensor, smooth: float = 1e-5) -> Tensor:
+    both = (probability * mask).sum()
+    return 1.0 - (2.0 * both + smooth) / (probability.sum() + mask.sum() + smooth)
+
+
+def test_the_loss_is_dice_and_cross_entropy_of_the_maps_and_dice_of_the_overlap_of_the_batch() -> None:
+    torch.manual_seed(0)
+    values = torch.randn(3, 2, 8, 9, dtype=torch.float64, requires_grad=True)
+    masks = (torch.rand(3, 2, 8, 9, dtype=torch.float64) > 0.4).double()
+    masks[0, 0] = 0.0  # a joint without overlap
+    chance = values.sigmoid()
+    maps = torch.stack([naive_dice_loss(chance[b, c], masks[b, c]) for b in range(3) for c in range(2)]).mean()
+    entropy = -(masks * chance.log() + (1 - masks) * (1 - chance).log()).mean()
+    both = naive_dice_loss(chance[:, 0] * chance[:, 1], masks[:, 0] * masks[:, 1])
+    expected = maps + entropy + 0.7 * both
+    found = BoneMaskLoss(0.7)(values, masks)
+    assert torch.allclose(found, expected)
+    (slope,) = torch.autograd.grad(expected, values, retain_graph=True)
+    (mine,) = torch.autograd.grad(found, values)
+    assert torch.allclose(mine, slope)
+
+
+def test_a_missed_overlap_costs_more_than_the_same_area_elsewhere() -> None:
+    masks = torch.zeros(1, 2, 32, 32)
+    masks[0, 0, 12:], masks[0, 1, :16] = 1.0, 1.0
+    missed, elsewhere = masks.clone(), masks.clone()
+    missed[0, 0, 12:16], elsewhere[0, 0, 28:] = 0.0, 0.0
+    loss = BoneMaskLoss()
+    assert loss(20 * missed - 10, masks) > loss(20 * elsewhere - 10, masks) + 0.2

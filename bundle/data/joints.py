@@ -197,6 +197,11 @@ def is_overlapping(joint: Tensor) -> bool:
     return int((joint[1] * joint[2]).sum()) >= OVERLAP_PIXELS
 
 
+def loaded(samples: Iterable[Item]) -> list[Item]:
+    """The samples of a data set, each loaded once, here, so that the workers of a loader share them."""
+    return list(tqdm(samples, desc="loading joints", unit="joint", mininterval=0.5))
+
+
 def non_overlapping(samples: Iterable[Item], epochs: int = 1) -> list[Item]:
     """The samples whose bones do not overlap, which pseudo-images are made of.
 
@@ -207,8 +212,7 @@ def non_overlapping(samples: Iterable[Item], epochs: int = 1) -> list[Item]:
     Raises:
         InputError: there is none.
     """
-    samples = list(tqdm(samples, desc="loading joints", unit="joint", mininterval=0.5))
-    found = [sample for sample in samples if epochs == 0 or not sample["overlapping"]]
+    found = [sample for sample in loaded(samples) if epochs == 0 or not sample["overlapping"]]
     if not found:
         msg = (
             "expected joints whose bones do not overlap to make pseudo-images of, got none: skip stage 1 "
