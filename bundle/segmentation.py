@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from monai.config import KeysCollection
-from monai.losses import DiceCELoss, DiceLoss
+from monai.losses import DiceLoss
 from monai.transforms import FillHoles, KeepLargestConnectedComponent, MapTransform, Transform
 from monai.utils.enums import TransformBackends
 from torch import Tensor, nn
@@ -21,7 +21,8 @@ from bundle.networks.weights import file_digest, load_weights, stated_sha256
 class BoneMaskLoss(nn.Module):
     """Dice and cross-entropy of the two maps, and Dice of the overlap, which is a small part of either.
 
-    The Dice of the overlap is that of the whole batch, for in many joints there is none.
+    The cross-entropy is that of each map by itself; the one of MONAI's ``DiceCELoss`` takes two channels as classes that
+    exclude each other. The Dice of the overlap is that of the whole batch, for in many joints there is none.
 
     Args:
         overlap: weight of its Dice.
@@ -30,13 +31,14 @@ class BoneMaskLoss(nn.Module):
     def __init__(self, overlap: float = 0.5) -> None:
         super().__init__()
         self.overlap = overlap
-        self._maps = DiceCELoss(sigmoid=True)
+        self._maps = DiceLoss(sigmoid=True)
+        self._pixels = nn.BCEWithLogitsLoss()
         self._both = DiceLoss(batch=True)
 
     def forward(self, logits: Tensor, masks: Tensor) -> Tensor:
         """The loss of logits (B, 2, H, W) against masks (B, 2, H, W) in [0, 1], a scalar."""
         both: Tensor = self._both(overlap(logits.sigmoid()), overlap(masks))
-        maps: Tensor = self._maps(logits, masks)
+        maps: Tensor = self._maps(logits, masks) + self._pixels(logits, masks)
         return maps + self.overlap * both
 
 
