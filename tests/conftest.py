@@ -6,6 +6,9 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
@@ -17,6 +20,22 @@ matplotlib.use("Agg")
 torch.set_num_threads(1)
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=25)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session")
+def dicom_errors() -> Callable[[Path], list[str]]:
+    """Errors that the validator dciodvfy finds in a DICOM file; skips where it is not installed."""
+    program = shutil.which("dciodvfy")
+    if program is None:
+        pytest.skip("dciodvfy of dicom3tools is not installed")
+
+    def found(path: Path) -> list[str]:
+        said = subprocess.run([program, path], capture_output=True, text=True, check=False).stderr
+        errors = [line for line in said.splitlines() if line.startswith("Error")]
+        # Synthetic Data is younger than the dictionary of the validator
+        return [line for line in errors if "(0x0008,0x001c)" not in line]
+
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -63,7 +63,8 @@ def test_ten_lines_separate_a_radiograph_and_change_its_joint_space(folder: Path
 def test_masks_that_are_missing_are_drawn(folder: Path) -> None:
     compared = """
 from monai.metrics import compute_dice
-dice = compute_dice(joint[:, 1:], read_joint({"image": "joint.png", "lower": "lower.png", "upper": "upper.png"})[None, 1:])
+given = read_joint({"image": "joint.png", "lower": "lower.png", "upper": "upper.png"})
+dice = compute_dice(joint[:, 1:], given[None, 1:])
 assert float(dice.min()) > 0.9, dice
 """
     run("".join(BLOCKS[:2]) + compared, folder)

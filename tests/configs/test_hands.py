@@ -122,6 +122,18 @@ def test_a_hand_with_one_changed_joint_is_the_same_elsewhere(bundle: Any, tmp_pa
         assert written.SyntheticData == "YES" and list(map(float, written.PixelSpacing)) == list(SPACING)
 
 
+def test_a_validator_finds_no_error_in_any_result(
+    bundle: Any, tmp_path: Path, hand: torch.Tensor, dicom_errors: Callable[[Path], list[str]]
+) -> None:
+    write_hand(tmp_path / "Data" / "a.dcm", hand, **PLANTED)
+    bundle.run("evaluating", *DICOM, **options(tmp_path, weights="none"))
+    more = {"output_dir": str(tmp_path / "out2"), "weights": "none", "changes": [0.5], "keep_identity": True}
+    bundle.run("synthesizing", *SYNTHESIS, **{**options(tmp_path), **more})
+    files = [*(tmp_path / "out").glob("*.dcm"), *(tmp_path / "out2").glob("*.dcm")]
+    assert len(files) == 2 * (5 + 3)
+    assert {path.name: dicom_errors(path) for path in files if dicom_errors(path)} == {}
+
+
 def content(path: Path) -> bytes:
     data = path.read_bytes()
     return (gzip.decompress(data) if path.name.endswith(".gz") else data).lower()
