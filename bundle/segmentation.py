@@ -21,8 +21,8 @@ from bundle.networks.weights import file_digest, load_weights, stated_sha256
 class BoneMaskLoss(nn.Module):
     """Dice and cross-entropy of the two maps, and Dice of the overlap, which is a small part of either.
 
-    The cross-entropy is that of each map by itself; the one of MONAI's ``DiceCELoss`` takes two channels as classes that
-    exclude each other. The Dice of the overlap is that of the whole batch, for in many joints there is none.
+    The cross-entropy is that of each map by itself; the one of MONAI's ``DiceCELoss`` takes two channels as classes
+    that exclude each other. The Dice of the overlap is that of the whole batch, for in many joints there is none.
 
     Args:
         overlap: weight of its Dice.
