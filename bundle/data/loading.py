@@ -15,9 +15,9 @@ from bundle.data.identity import private_name, safe_name
 from bundle.data.points import read_places
 from bundle.data.reading import StatedRadiograph, check_area, read_mask, read_stated, shape_of
 from bundle.errors import InputError
-from bundle.frames import JointFrame
+from bundle.frames import SIDE, JointFrame, JointPlace
 from bundle.motion import SPACING
-from bundle.phantom import FINGERS
+from bundle.phantom import EXTENT_RANGE, FINGERS
 
 Item = dict[str, Any]
 """One joint: ``name, joint, finger, side, spacing``, and the paths ``image, lower, upper`` or a phantom's ``seed``."""
@@ -37,40 +37,38 @@ def joints_of(item: Item, size: int | None = 256) -> list[Item]:
     """The joints that an entry of a list is: itself, or those that its points mark in a hand.
 
     What only the files say is added: ``spacing`` of a frame in mm, ``side``, and a ``digest`` of the files. Names that
-    tell whose radiograph it is are replaced (:func:`bundle.data.identity.private_name`).
+    tell whose radiograph it is are replaced (:func:`bundle.data.identity.private_name`). A radiograph of one joint that
+    has another size than a frame, or pixels that are not square, is resampled where its spacing is known.
 
     Args:
-        item: as :func:`bundle.data.joints.read_datalist` gives it; ``spacing`` may be None.
-        size: height and width in pixels of the frames that are cut out of hands; 256 where it is None.
+        item: as :func:`bundle.data.joints.read_datalist` gives it; a ``spacing`` of 0 is not known from the list.
+        size: height and width of frames in pixels; None leaves radiographs of one joint as they are.
 
     Returns:
-        Items; one of a hand has its ``frame`` (:meth:`bundle.frames.JointFrame.to_json`), others an empty one.
+        Items; one that is cut out of its radiograph has a ``frame`` (:meth:`bundle.frames.JointFrame.to_json`), others
+        an empty one.
 
     Raises:
-        InputError: a file cannot be read, or a spacing is not known, or not that of a frame.
+        InputError: a file cannot be read, its spacing is not known, or it shows more than a joint and none is marked.
     """
     found = open_radiograph(item["image"])
     side = SIDES.get(found.laterality, UNKNOWN) if item["side"] == UNKNOWN else item["side"]
     names = {key: private_name(item[key], item["image"]) for key in ("name", "joint")}
     known = {**item, **names, "side": side}
-    if not item.get("points"):
-        return [{**known, "frame": "", "spacing": _square(item, found), "digest": _digest(item)}]
     spacing = (item["spacing"],) * 2 if item["spacing"] else found.spacing
-    if spacing is None:
-        msg = (
-            f"expected a radiograph that says its spacing, got one that does not: {item['image']}: give it by --spacing"
-        )
-        raise InputError(msg)
-    frames = [JointFrame(place, spacing, size or 256) for place in read_places(item["points"], spacing)]
-    return [_joint_in_hand(known, frame) for frame in frames]
+    if item.get("points"):
+        return [_marked(known, frame) for frame in _frames_in_hand(item, spacing, size)]
+    if spacing is None or _is_frame(found, spacing, size):
+        return [{**known, "frame": "", "spacing": (spacing or (SPACING,))[0], "digest": _digest(item)}]
+    return [_cut_out(known, _frame_in_middle(item, found, spacing, size))]
 
 
 def read_joint(item: Item, size: int | None = 256, segment: MaskMaker | None = None) -> Tensor:
     """Read a joint: the radiograph and its two bone masks. A mask that the item names counts before a drawn one.
 
     Args:
-        item: holds the path ``image``, and ``lower`` and ``upper`` where there are masks; ``frame`` is that of a joint
-            in a hand.
+        item: holds the path ``image``, and ``lower`` and ``upper`` where there are masks; ``frame`` is the part
+            that is cut out, if it is one.
         size: expected height and width in pixels of a frame; None accepts any.
         segment: draws masks that the item does not name.
 
@@ -82,7 +80,7 @@ def read_joint(item: Item, size: int | None = 256, segment: MaskMaker | None = N
             from each other or from ``size``, a mask is missing and not drawn, or a bone is not found.
     """
     image = _frame(item, size)
-    masks = [_mask_of(item[bone], image, item["image"]) if item.get(bone) else None for bone in BONES]
+    masks = [_mask_of(item[bone], item) if item.get(bone) else None for bone in BONES]
     if any(mask is None for mask in masks):
         drawn = _drawn(image, item, segment)
         masks = [given if given is not None else mask for given, mask in zip(masks, drawn, strict=True)]
@@ -111,22 +109,27 @@ def _frame(item: Item, size: int | None) -> Tensor:
     if size is not None and image.shape[1:] != (size, size):
         msg = (
             f"expected a radiograph of {size} x {size} pixels, got {shape_of(image[0].numpy())}: {item['image']}: "
-            "crop and resample it with its masks, or mark the joints of a hand by points"
+            "say its spacing by --spacing and it is resampled, or mark the joints of a hand by points"
         )
         raise InputError(msg)
     return image
 
 
-def _mask_of(path: str, image: Tensor, image_path: str) -> Tensor:
-    """A mask (H, W) of a file, of 0 and 1."""
-    mask = read_mask(path)
-    if mask.shape != image.shape[1:]:
+def _mask_of(path: str, item: Item) -> Tensor:
+    """The mask (H, W) of a file, of 0 and 1, cut out as the radiograph that it was drawn on."""
+    mask, image = read_mask(path), open_radiograph(item["image"]).intensity
+    if mask.shape != image.shape:
         msg = (
-            f"expected a mask of {shape_of(image[0].numpy())} pixels like its radiograph {image_path}, got "
-            f"{shape_of(mask)}: {path}: draw it on this radiograph"
+            f"expected a mask of {shape_of(image)} pixels like its radiograph {item['image']}, got {shape_of(mask)}: "
+            f"{path}: draw it on this radiograph"
         )
         raise InputError(msg)
-    return torch.from_numpy(mask).float()
+    whole = torch.from_numpy(mask).float()
+    if not item.get("frame"):
+        return whole
+    cut = (JointFrame.from_json(item["frame"]).cut(whole[None])[0] > 0.5).float()
+    check_area(cut.numpy() > 0.5, path)
+    return cut
 
 
 def _drawn(image: Tensor, item: Item, segment: MaskMaker | None) -> Tensor:
@@ -144,27 +147,49 @@ def _drawn(image: Tensor, item: Item, segment: MaskMaker | None) -> Tensor:
     return masks
 
 
-def _square(item: Item, found: StatedRadiograph) -> float:
-    """The spacing of a frame in mm: as it is stated, as the file says, or the public one."""
-    if item["spacing"]:
-        return float(item["spacing"])
-    height, width = found.spacing or (SPACING, SPACING)
-    if abs(height / width - 1.0) > SQUARE:
+def _is_frame(found: StatedRadiograph, spacing: tuple[float, float], size: int | None) -> bool:
+    """Whether a radiograph of one joint is a frame as it is."""
+    square = abs(spacing[0] / spacing[1] - 1.0) <= SQUARE
+    return size is None or (square and found.intensity.shape == (size, size))
+
+
+def _frame_in_middle(item: Item, found: StatedRadiograph, spacing: tuple[float, float], size: int | None) -> JointFrame:
+    """The frame around the middle of a radiograph of one joint."""
+    shape = found.intensity.shape
+    height, width = (count * length for count, length in zip(shape, spacing, strict=True))
+    low, high = EXTENT_RANGE
+    if not low <= min(height, width) <= max(height, width) <= high:
         msg = (
-            f"expected square pixels, got {height:g} x {width:g} mm: {item['image']}: resample it, or mark its joints "
-            "by points"
+            f"expected a radiograph of one joint, {low:g} to {high:g} mm high and wide, got {width:.1f} x {height:.1f} "
+            f"mm: {item['image']}: check its spacing, crop it, or mark the joints of a hand by points"
         )
         raise InputError(msg)
-    return height
+    middle = JointPlace(item["name"], ((shape[1] - 1) / 2.0, (shape[0] - 1) / 2.0))
+    return JointFrame(middle, spacing, size or 256, min(SIDE, height, width))
 
 
-def _joint_in_hand(hand: Item, frame: JointFrame) -> Item:
+def _frames_in_hand(item: Item, spacing: tuple[float, float] | None, size: int | None) -> list[JointFrame]:
+    """The frames around the joints that the points of a hand mark."""
+    if spacing is None:
+        msg = (
+            f"expected a radiograph that says its spacing, got one that does not: {item['image']}: give it by --spacing"
+        )
+        raise InputError(msg)
+    return [JointFrame(place, spacing, size or 256) for place in read_places(item["points"], spacing)]
+
+
+def _marked(hand: Item, frame: JointFrame) -> Item:
     """The item of a joint that is marked in a hand."""
     marked = frame.place.name
     finger = next((name for name in FINGERS if name in marked.lower()), UNKNOWN)
     name = f"{hand['name']}_{safe_name(marked)}"
-    inside = {"name": name, "joint": name, "finger": finger, "spacing": frame.pixel, "frame": frame.to_json()}
-    return {**hand, **inside, "digest": _digest(hand, frame.to_json())}
+    return _cut_out({**hand, "name": name, "joint": name, "finger": finger}, frame)
+
+
+def _cut_out(item: Item, frame: JointFrame) -> Item:
+    """An item whose radiograph is that of a frame."""
+    described = frame.to_json()
+    return {**item, "spacing": frame.pixel, "frame": described, "digest": _digest(item, described)}
 
 
 def _digest(item: Item, frame: str = "") -> str:

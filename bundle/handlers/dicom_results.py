@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from torch import Tensor
 
 from bundle.data.dicom import is_dicom
-from bundle.data.dicom_writing import DicomStudy, write_dicom
+from bundle.data.dicom_writing import MODEL, DicomStudy, write_dicom
 from bundle.data.joints import DRAWN
 from bundle.data.loading import SIDES, open_radiograph
 from bundle.data.reading import LAYER_NAMES
@@ -47,6 +47,11 @@ class DicomResults:
             msg = f"expected the bundle's metadata with its version, got {metadata} ({error}): restore the file"
             raise InputError(msg) from error
 
+    @property
+    def method(self) -> str:
+        """What makes the results, with its version."""
+        return f"{MODEL} {self.version}"
+
     def write_layers(self, folder: Path, joint: Mapping[str, Any], layers: Tensor, separator: str) -> None:
         """Write ``<name>.dcm``, the radiograph, ``<name>_<layer>.dcm`` of layers (3, H, W) and ``<name>_masks.dcm``."""
         study, name = self._study(joint), str(joint["name"])
@@ -56,7 +61,7 @@ class DicomResults:
         write_dicom(folder / f"{name}.dcm", frame)
         write_dicom(folder / f"{name}_masks.dcm", study.masks(image[1:].numpy() > 0.5, frame, _is_drawn(joint)))
         for number, (layer, kind) in enumerate(zip(layers.numpy(), LAYER_NAMES, strict=True), start=1):
-            described = _derived(joint, f"{kind} layer, separated by {self.version} with {separator}")
+            described = _derived(joint, f"{kind} layer, separated by {self.method} with {separator}")
             made = study.image(layer.clip(0.0, 1.0), spacing, described, synthetic=True, series=2, number=number)
             write_dicom(folder / f"{name}_{kind}.dcm", made)
 
@@ -72,7 +77,7 @@ class DicomResults:
         """Write ``<name>.dcm`` of one synthetic radiograph, its ``<name>_masks.dcm``, and ``<name>_hand.dcm``."""
         study, spacing = self._study(joint), (float(joint["spacing"]),) * 2
         motion = made.motion.of(index).to_json()
-        described = _derived(joint, f"bones moved by {self.version}: {motion}, grain seed {made.seeds[index]}")
+        described = _derived(joint, f"bones moved by {self.method}: {motion}, grain seed {made.seeds[index]}")
         number = {"series": 3, "number": index + 1}
         image = study.image(made.image[index, 0].numpy().clip(0.0, 1.0), spacing, described, synthetic=True, **number)
         write_dicom(folder / f"{name}.dcm", image)

@@ -129,21 +129,40 @@ def test_a_frame_has_the_spacing_that_is_stated_then_that_of_its_file_then_the_p
     picture = save(tmp_path / "a.png", radiograph())
     stating = nifti(tmp_path / "mm.nii", (0.09, 0.09), "mm")
     dicom = make(radiograph(), 8, PixelSpacing=[0.11, 0.11])
-    found = [joints_of(item(path))[0]["spacing"] for path in (picture, stating, dicom)]
+    found = [joints_of(item(path), SIZE)[0]["spacing"] for path in (picture, stating, dicom)]
     assert found == pytest.approx([SPACING, 0.09, 0.11])
-    assert joints_of(item(nifti(tmp_path / "unit.nii", (1.0, 1.0), "unknown")))[0]["spacing"] == SPACING
-    assert {joints_of(item(path, spacing=0.2))[0]["spacing"] for path in (picture, stating, dicom)} == {0.2}
+    assert joints_of(item(nifti(tmp_path / "unit.nii", (1.0, 1.0), "unknown")), SIZE)[0]["spacing"] == SPACING
+    assert {joints_of(item(path, spacing=0.2), SIZE)[0]["spacing"] for path in (picture, stating, dicom)} == {0.2}
 
 
-def test_a_frame_whose_pixels_are_not_square_is_refused(tmp_path: Path) -> None:
-    message = refusal(joints_of, item(nifti(tmp_path / "a.nii", (0.1, 0.2), "mm")))
-    assert "expected square pixels, got 0.2 x 0.1 mm" in message and "a.nii" in message
+def test_a_joint_of_another_size_is_resampled_with_its_masks_where_its_spacing_is_known(joint: dict[str, Any]) -> None:
+    """64 pixels of 0.3 mm: 19.2 mm."""
+    (found,) = joints_of(item(Path(joint["image"]), lower=joint["lower"], upper=joint["upper"], spacing=0.3), 128)
+    assert found["spacing"] == pytest.approx(19.2 / 128)
+    result, plain = read_joint(found, 128), read_joint(joint, SIZE)
+    smooth = torch.nn.functional.interpolate(plain[None, :1], scale_factor=2, mode="bilinear")[0, 0]
+    assert torch.allclose(result[0], smooth, atol=1e-5)
+    for mask, original in zip(result[1:], plain[1:], strict=True):
+        assert torch.equal(mask, original.repeat_interleave(2, 0).repeat_interleave(2, 1))
+
+
+def test_pixels_that_are_not_square_become_square(tmp_path: Path) -> None:
+    (found,) = joints_of(item(nifti(tmp_path / "a.nii", (0.3, 0.31), "mm")), SIZE)
+    assert found["spacing"] == pytest.approx(19.2 / SIZE)
+    assert read_joint(found, SIZE, halves).shape == (3, SIZE, SIZE)
+
+
+@pytest.mark.parametrize("spacing", [0.1, 1.0])
+def test_what_shows_more_or_less_than_a_joint_is_refused_where_none_is_marked(tmp_path: Path, spacing: float) -> None:
+    path = save(tmp_path / "a.png", radiograph())
+    message = refusal(joints_of, item(path, spacing=spacing), 128)
+    assert f"{64 * spacing:.1f} x {64 * spacing:.1f} mm" in message and "by points" in message and "a.png" in message
 
 
 def test_the_side_is_that_of_the_name_then_that_of_the_file(make: Callable[..., Path]) -> None:
     path = make(radiograph(), 8, PixelSpacing=[0.1, 0.1], ImageLaterality="L")
-    assert joints_of(item(path))[0]["side"] == "left"
-    assert joints_of(item(path, side="right"))[0]["side"] == "right"
+    assert joints_of(item(path), SIZE)[0]["side"] == "left"
+    assert joints_of(item(path, side="right"), SIZE)[0]["side"] == "right"
 
 
 def hand(tmp_path: Path, make: Callable[..., Path], **attributes: Any) -> dict[str, Any]:
