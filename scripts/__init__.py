@@ -1,0 +1,1 @@
+"""Small programs over `bundle`, and the app for MONAI Label."""

@@ -1,0 +1,1 @@
+"""An app for MONAI Label: docs/monai_label.md."""

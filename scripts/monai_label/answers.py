@@ -1,0 +1,34 @@
+"""What a client is answered when it asks for what cannot be done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fastapi import HTTPException
+
+from bundle.errors import input_message
+
+BAD_REQUEST = 400
+
+
+@contextmanager
+def answering(path: str = "", name: str = "") -> Iterator[None]:
+    """Answer an :class:`bundle.errors.InputError` by HTTP 400 with its message, without a traceback.
+
+    Args:
+        path: of a file, which a client need not know.
+        name: what the message calls it.
+    """
+    try:
+        yield
+    except Exception as error:
+        message = input_message(error)
+        if message is None:
+            raise
+        raise HTTPException(BAD_REQUEST, without_path(message, path, name)) from error
+
+
+def without_path(message: str, path: str, name: str) -> str:
+    """A message that calls a file by its name in place of its path."""
+    return message.replace(path, name) if path else message

@@ -1,0 +1,122 @@
+"""Inference: the masks of a joint's bones, and its layers."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
+from torch import Tensor
+
+from bundle.data.reading import LAYER_NAMES
+from bundle.data.writing import write_layers
+from bundle.errors import InputError
+from bundle.jsw import joint_space_width
+from scripts.monai_label.datastore import FIND, JointDatastore
+from scripts.monai_label.label_map import LABELS, read_label_map, write_label_map
+from scripts.monai_label.models import BoneDrawer, LayerSeparator
+from scripts.monai_label.view import CLICKS, JointView, view_of
+
+
+class BoneMasks(InferTask):
+    """Draws the masks of the two bones and returns them as a label map of the radiograph.
+
+    Args:
+        draw: the segmentation.
+        datastore: of the radiographs.
+    """
+
+    def __init__(self, draw: BoneDrawer, datastore: JointDatastore) -> None:
+        super().__init__(InferType.SEGMENTATION, LABELS, 2, "Draws the masks of the two bones of a finger joint")
+        self.draw = draw
+        self.datastore = datastore
+
+    def is_valid(self) -> bool:
+        """Whether the task is listed."""
+        return True
+
+    def get_path(self, validate: bool = True) -> str:
+        """The weights that are used; those that an upload would replace where they need not be there."""
+        return str(self.draw.weights if validate else self.draw.trained)
+
+    def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """A file of the label map, and what there is to say.
+
+        Raises:
+            InputError: the radiograph cannot be used, or there are no weights.
+        """
+        view, told = _seen(request, self.datastore)
+        masks = self.draw(view.image)
+        path = _new_file()
+        write_label_map(path, view.lay_back(masks), request["image"], view.pixels)
+        return path, {**_summary(view, masks, told), "masks": "drawn"}
+
+
+class LayerSeparation(InferTask):
+    """Takes a joint apart into soft tissue, lower bone and upper bone.
+
+    Masks sent as ``label`` count before saved ones, and those before drawn ones.
+
+    Args:
+        separate: the separation.
+        draw: the segmentation.
+        datastore: of the radiographs and labels.
+    """
+
+    def __init__(self, separate: LayerSeparator, draw: BoneDrawer, datastore: JointDatastore) -> None:
+        super().__init__(InferType.OTHERS, [], 2, "Separates a finger joint into soft tissue, lower and upper bone")
+        self.separate = separate
+        self.draw = draw
+        self.datastore = datastore
+
+    def is_valid(self) -> bool:
+        """Whether the task is listed."""
+        return True
+
+    def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """A float32 NIfTI file of the layers of the frame, and what there is to say.
+
+        Raises:
+            InputError: the radiograph or the label cannot be used, or a bone has no mask.
+        """
+        view, told = _seen(request, self.datastore)
+        masks, origin = self._masks(request, view)
+        made = self.separate(view.image, masks, request["image_id"], view.spacing)
+        path = _new_file()
+        write_layers(path, made.layers, view.spacing)
+        said = {**made.quality, "uncertainty": made.uncertainty, "layers": list(LAYER_NAMES), "masks": origin}
+        return path, {**_summary(view, masks, told), **said}
+
+    def _masks(self, request: Mapping[str, Any], view: JointView) -> tuple[Tensor, str]:
+        """Masks (2, 256, 256), and where they come from."""
+        if request.get("label"):
+            return view.cut(read_label_map(request["label"], view.shape, request)), "sent"
+        saved = self.datastore.masks(request["image_id"], view.shape)
+        return (self.draw(view.image), "drawn") if saved is None else (view.cut(saved), "saved")
+
+
+def _seen(request: Mapping[str, Any], datastore: JointDatastore) -> tuple[JointView, dict[str, Any]]:
+    """The joint that a request asks for, and what is told of where it is."""
+    if not Path(request["image"]).is_file():
+        msg = f"expected an image of the studies folder, got an unknown id: {FIND}, or send a file"
+        raise InputError(msg)
+    asked = {key: request[key] for key in CLICKS if request.get(key)}
+    told = {**datastore.clicks(request["image_id"]), **asked}
+    return view_of(request["image"], told), told
+
+
+def _summary(view: JointView, masks: Tensor, told: Mapping[str, Any]) -> dict[str, Any]:
+    """What there is to say of a joint and its masks (2, 256, 256) in the frame."""
+    width = float(joint_space_width(masks[None], view.spacing))
+    absent = [bone for bone, mask in zip(LABELS, masks, strict=False) if not mask.any()]
+    measured = {"spacing_mm": view.spacing, "jsw_mm": width if math.isfinite(width) else None}
+    return {**told, **measured, "not_found": absent}
+
+
+def _new_file() -> str:
+    """A new temporary file, which the server removes when it is sent."""
+    with tempfile.NamedTemporaryFile(suffix=".nii.gz", delete=False) as file:
+        return str(Path(file.name))

@@ -1,0 +1,116 @@
+"""Bone masks as one label map, as MONAI Label and its clients exchange them.
+
+A label map has one number a pixel, but the bones of a joint may overlap: their common pixels have a label of their own.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import nrrd
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from bundle.data.reading import is_nifti, shape_of
+from bundle.data.writing import write_bytes
+from bundle.errors import InputError
+
+LABELS = {"lower bone": 1, "upper bone": 2, "both bones": 3}
+"""The labels; their bits are the bones."""
+
+_REMEDY = "send a label map with the size of its radiograph, with 1 for lower bone, 2 for upper bone, 3 for both"
+
+
+def write_label_map(path: str | Path, masks: Tensor, image: str | Path, spacing: tuple[float, float] | None) -> None:
+    """Write masks as an 8-bit NIfTI label map with the geometry of their radiograph.
+
+    A NIfTI radiograph gives its shape and affine. Others lie as ITK reads them: x to the left, y to the back.
+
+    Args:
+        path: ends with ``.nii.gz``.
+        masks: of the lower and the upper bone, (2, H, W), 0 or 1.
+        image: file of the radiograph.
+        spacing: height and width of its pixels in mm; 1 where None.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    values = (masks[0] + 2 * masks[1]).to(torch.uint8).numpy().T
+    height, width = spacing or (1.0, 1.0)
+    affine, shape = np.diag([-width, -height, 1.0, 1.0]), (*values.shape, 1)
+    if is_nifti(image):
+        source: Any = nib.load(image)
+        affine, shape = source.affine, source.shape
+    made = nib.Nifti1Image(values.reshape(shape), affine)
+    made.header.set_xyzt_units("mm")
+    write_bytes(path, gzip.compress(made.to_bytes(), mtime=0))
+
+
+def read_label_map(path: str | Path, shape: tuple[int, int], info: Mapping[str, Any] | None = None) -> Tensor:
+    """Masks of a label map: PNG, NIfTI or NRRD.
+
+    Args:
+        path: of the file.
+        shape: height and width of the radiograph.
+        info: what was saved with the label. Its ``label_info``, a list of ``{"name": ..., "idx": ...}``, says which
+            number stands for which label where a client numbers them anew, as 3D Slicer does.
+
+    Returns:
+        Masks of the lower and the upper bone, float32 (2, H, W), 0 or 1.
+
+    Raises:
+        InputError: the file cannot be read, has another size, or a number that is no label.
+    """
+    values = _values(path)
+    if values.shape != shape:
+        msg = f"expected a label map of {shape[1]} x {shape[0]} pixels, got {shape_of(values)}: {_REMEDY}"
+        raise InputError(msg)
+    meaning = _meaning((info or {}).get("label_info") or [])
+    unknown = sorted(set(np.unique(values).tolist()) - {0, *meaning})
+    if unknown:
+        msg = f"expected a label map of 0 and {sorted(meaning)}, got {unknown[:8]}: {_REMEDY}"
+        raise InputError(msg)
+    bones = [np.isin(values, [number for number, label in meaning.items() if label & bit]) for bit in (1, 2)]
+    return torch.from_numpy(np.stack(bones).astype(np.float32))
+
+
+def _meaning(label_info: Iterable[Mapping[str, Any]]) -> dict[int, int]:
+    """Which of :data:`LABELS` each number of a label map stands for."""
+    named = {int(entry["idx"]): LABELS[entry["name"]] for entry in label_info if entry.get("name") in LABELS}
+    return named or {label: label for label in LABELS.values()}
+
+
+def _values(path: str | Path) -> NDArray[Any]:
+    """The numbers of a label map, (H, W)."""
+    try:
+        values = _read(str(path))
+    except Exception as error:  # a broken file raises about anything: zlib, header, value, OS errors
+        msg = f"expected a label map as PNG, NIfTI or NRRD, got a file that cannot be read ({error}): {_REMEDY}"
+        raise InputError(msg) from error
+    while values.ndim > 2 and values.shape[-1] == 1:
+        values = values[..., 0]
+    if values.ndim != 2:
+        msg = f"expected a label map of two dimensions, got an array of shape {values.shape}: {_REMEDY}"
+        raise InputError(msg)
+    return values if _is_picture(path) else values.T
+
+
+def _is_picture(path: str | Path) -> bool:
+    """Whether a label map is a PNG, whose rows come first, by its name."""
+    return str(path).lower().endswith(".png")
+
+
+def _read(path: str) -> NDArray[Any]:
+    if _is_picture(path):
+        with Image.open(path) as picture:
+            return np.asarray(picture)
+    if path.lower().endswith(".nrrd"):
+        return np.asarray(nrrd.read(path)[0])
+    return np.asarray(nib.load(path).dataobj)  # type: ignore[attr-defined]

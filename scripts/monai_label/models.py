@@ -1,0 +1,129 @@
+"""The two networks as the bundle's configurations describe them: one draws bone masks, one separates layers."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from monai.bundle import ConfigParser
+from torch import Tensor
+
+from bundle.data.reading import check_area
+from bundle.masks import continue_to_border, union
+from bundle.segmentation import BoneSegmenter
+from bundle.uncertainty import bone_disagreement
+
+BONE_MASKS = "bone_masks.pt"
+"""Weights of the segmentation, shipped in models/ of the bundle or trained here."""
+
+
+class Separation(NamedTuple):
+    """A joint taken apart.
+
+    Attributes:
+        layers: soft tissue, lower bone and upper bone, (3, 256, 256) in [0, 1].
+        quality: what :class:`bundle.handlers.JointQuality` says of it.
+        uncertainty: standard deviation of the bone layers between the joint and its mirror image, in intensity.
+    """
+
+    layers: Tensor
+    quality: dict[str, Any]
+    uncertainty: float
+
+
+class BoneDrawer:
+    """Draws bone masks by the newest weights: those trained here, otherwise the shipped ones.
+
+    Args:
+        bundle_root: of the bundle.
+        model_dir: where trained weights are kept.
+    """
+
+    def __init__(self, bundle_root: Path, model_dir: Path) -> None:
+        self.trained = model_dir / BONE_MASKS
+        self._shipped = bundle_root / "models" / BONE_MASKS
+        self._metadata = bundle_root / "configs" / "metadata.json"
+        self._network = _read_config(bundle_root, "segment_bones.yaml").get_parsed_content("network_def")
+        self._segmenter: BoneSegmenter | None = None
+        self._state: tuple[Any, ...] = ()
+
+    @property
+    def weights(self) -> Path:
+        """The file of the weights that are used."""
+        return self.trained if self.trained.is_file() else self._shipped
+
+    @property
+    def source(self) -> str:
+        """What tells the weights from others."""
+        content = self.weights.read_bytes() if self.weights.is_file() else b""
+        return f"{self.weights.name} (sha256 {hashlib.sha256(content).hexdigest()[:12]})"
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Masks (2, H, W) of 0 and 1 of a radiograph (1, H, W); all 0 where a bone is not found.
+
+        Raises:
+            InputError: there are no weights, or not those of this network.
+        """
+        state = (self.weights, self.weights.stat().st_mtime_ns if self.weights.is_file() else 0)
+        if self._segmenter is None or state != self._state:
+            metadata = str(self._metadata) if self.weights == self._shipped else ""
+            self._segmenter, self._state = BoneSegmenter(self._network, self.weights, metadata), state
+        return self._segmenter(image)
+
+
+class LayerSeparator:
+    """Separates joints as configs/inference.json says.
+
+    Args:
+        bundle_root: of the bundle.
+    """
+
+    def __init__(self, bundle_root: Path) -> None:
+        self._config = _read_config(bundle_root, "inference.json")
+        self._quality = self._config.get_parsed_content("quality")
+        self._weights = self._config.get_parsed_content("generator_weights")
+        self._weights(None)
+        self._lock = threading.Lock()
+
+    @property
+    def source(self) -> str:
+        """What separates, with what tells its weights from others."""
+        return str(self._weights.source)
+
+    def __call__(self, image: Tensor, masks: Tensor, name: str, spacing: float) -> Separation:
+        """Separate a joint.
+
+        Args:
+            image: intensity, (1, 256, 256).
+            masks: of the lower and the upper bone, (2, 256, 256).
+            name: of the joint, for what is said of it.
+            spacing: mm per pixel.
+
+        Raises:
+            InputError: a mask is empty or covers the frame.
+        """
+        for mask, bone in zip(masks, ("lower", "upper"), strict=True):
+            check_area(mask.numpy() > 0.5, f"of the {bone} bone of {name}")
+        joint = torch.cat([image, continue_to_border(masks)])
+        with self._lock, torch.no_grad():
+            return self._separate(joint, name, spacing)
+
+    def _separate(self, joint: Tensor, name: str, spacing: float) -> Separation:
+        network, inferer, device, finish = (
+            self._config.get_parsed_content(key) for key in ("network", "inferer", "device", "postprocessing")
+        )
+        layers = inferer(joint[None].to(device), network.eval())[0].cpu()
+        said = self._quality({"image": joint, "name": name, "joint": name, "spacing": spacing}, 0)
+        uncertainty = bone_disagreement(inferer.deviation.cpu(), union(joint[None, 1:]))
+        return Separation(finish({"image": joint, "pred": layers})["pred"], said, float(uncertainty))
+
+
+def _read_config(bundle_root: Path, name: str) -> ConfigParser:
+    """A configuration of the bundle, which need not be the working directory."""
+    config = ConfigParser()
+    config.read_config(str(bundle_root / "configs" / name))
+    config["bundle_root"] = str(bundle_root)
+    return config
