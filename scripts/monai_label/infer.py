@@ -87,8 +87,7 @@ class LayerSeparation(InferTask):
         made = self.separate(view.image, masks, request["image_id"], view.spacing)
         path = _new_file()
         write_layers(path, made.layers, view.spacing)
-        said = {**made.quality, "uncertainty": made.uncertainty, "layers": list(LAYER_NAMES), "masks": origin}
-        return path, {**_summary(view, masks, told), **said}
+        return path, {**_summary(view, masks, told), **made.quality, "layers": list(LAYER_NAMES), "masks": origin}
 
     def _masks(self, request: Mapping[str, Any], view: JointView) -> tuple[Tensor, str]:
         """Masks (2, 256, 256), and where they come from."""

@@ -1,0 +1,458 @@
+"""The MONAI Label server with the app of scripts/monai_label, asked through HTTP as its clients do.
+
+The server runs in an environment of its own (requirements-monai-label.txt): that of the Python that the environment
+variable MONAI_LABEL_PYTHON names, or .venv-label in the root of the repository. Without it these tests are skipped.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from PIL import Image
+
+from bundle.data.dicom_writing import DicomStudy, write_dicom
+from bundle.data.writing import write_image, write_layers
+from bundle.motion import SPACING
+from bundle.phantom import Phantom, draw_parameters, render
+from bundle.radiograph import reconstruct
+
+ROOT = Path(__file__).resolve().parents[2]
+APP = ROOT / "scripts" / "monai_label"
+LABELLED = 10
+MARGIN = 100
+PLANTED = ("planted", "secret77")
+CENTER = [MARGIN + 127.5, MARGIN + 127.5]
+CLICKS = {"center": CENTER, "tip": [CENTER[0], MARGIN], "spacing": SPACING}
+FROM_SCRATCH = {"max_epochs": 20, "train_batch_size": 2, "learning_rate": 0.01, "pretrained": False}
+
+
+@pytest.fixture(scope="module")
+def label_python() -> str:
+    """Python of the environment of MONAI Label."""
+    own = ROOT / ".venv-label" / "bin" / "python"
+    named = os.environ.get("MONAI_LABEL_PYTHON") or (str(own) if own.is_file() else "")
+    if not named:
+        pytest.skip("neither MONAI_LABEL_PYTHON nor .venv-label has an environment with MONAI Label")
+    return named
+
+
+class Server:
+    """A running server; everything that it answers is kept."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
+        self.folder = folder
+        self.answered = b""
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def ask(self, method: str, path: str, body: bytes | None = None, content: str = "", **query: Any) -> bytes:
+        url = f"{self.url}{path}?{urllib.parse.urlencode(query)}"
+        request = urllib.request.Request(url, body, {"Content-Type": content} if content else {}, method=method)
+        with urllib.request.urlopen(request, timeout=120) as response:
+            answer: bytes = response.read()
+        self.answered += answer
+        return answer
+
+    def json(self, method: str, path: str, sent: Any = None, **query: Any) -> Any:
+        body = None if sent is None else json.dumps(sent).encode()
+        return json.loads(self.ask(method, path, body, "application/json" if body else "", **query))
+
+    def form(self, method: str, path: str, files: dict[str, Path] | None = None, **query: Any) -> bytes:
+        """Send ``params`` (JSON) and files as a form."""
+        boundary = uuid.uuid4().hex
+        fields = {"params": json.dumps(query.pop("params", {})).encode()}
+        heads = {"params": 'name="params"'}
+        for name, file in (files or {}).items():
+            fields[name], heads[name] = file.read_bytes(), f'name="{name}"; filename="{file.name}"'
+        parts = [
+            f"--{boundary}\r\nContent-Disposition: form-data; {heads[name]}\r\n\r\n".encode() + value + b"\r\n"
+            for name, value in fields.items()
+        ]
+        body = b"".join(parts) + f"--{boundary}--\r\n".encode()
+        return self.ask(method, path, body, f"multipart/form-data; boundary={boundary}", **query)
+
+    def infer(self, task: str, image: str, **params: Any) -> nib.Nifti1Image:
+        answer = self.form("POST", f"/infer/{task}", image=image, output="image", params=params)
+        return nib.Nifti1Image.from_bytes(gzip.decompress(answer))
+
+    def said(self, task: str, image: str, **params: Any) -> Any:
+        return json.loads(self.form("POST", f"/infer/{task}", image=image, output="json", params=params))
+
+    def save(self, image: str, file: Path, **params: Any) -> Any:
+        return json.loads(self.form("PUT", "/datastore/label", {"label": file}, image=image, params=params))
+
+    def train(self, **settings: Any) -> Any:
+        """Train to the end; the last state of the task."""
+        self.json("POST", "/train/bone_masks", settings)
+        while (state := self.json("GET", "/train/"))["status"] in ("SUBMITTED", "RUNNING"):
+            time.sleep(0.5)
+        return state
+
+    def objects(self) -> Any:
+        return self.json("GET", "/datastore/", output="all")["objects"]
+
+
+def refusal(call: Any, *args: Any, **options: Any) -> str:
+    """What the server says to a request that it refuses."""
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        call(*args, **options)
+    assert caught.value.code == 400
+    message: str = json.loads(caught.value.read())["detail"]
+    assert message.startswith("expected ")
+    return message
+
+
+def phantom(name: str) -> Phantom:
+    """The phantom that an image of :func:`write_studies` shows; a name ends with its seed."""
+    size = 320 if name.startswith("large") else 256
+    return render(draw_parameters(int(name.rsplit("_", 1)[1]), size=size, spacing=21.0 / size))
+
+
+def write_studies(folder: Path) -> None:
+    """Radiographs in every kind of file, a hand, and what cannot be used."""
+    (folder / "nested" / "deeper").mkdir(parents=True)
+    for name in (*(f"joint_{seed}" for seed in range(LABELLED)), "new_20", "new_21", "nested/below_22"):
+        write_image(folder / f"{name}.png", phantom(name).image)
+    Image.fromarray(np.asarray(Image.open(folder / "new_20.png"))).save(folder / "photo_20.jpeg", quality=95)
+    write_layers(folder / "nifti_23.nii.gz", phantom("nifti_23").image, SPACING)
+    write_layers(folder / "large_24.nii.gz", phantom("large_24").image, 21.0 / 320)
+    hand = np.pad(phantom("hand_25").image[0].numpy(), MARGIN, mode="edge")
+    write_image(folder / "hand_25.png", hand)
+    (folder / "broken_26.png").write_bytes(b"no picture")
+    write_planted_dicom(folder / "dicom_27.dcm", 27)
+    write_planted_dicom(folder / "nested" / "deeper" / "PLANTED_28", 28)
+
+
+def write_planted_dicom(path: Path, seed: int) -> None:
+    dataset = DicomStudy("1", path.name, "L").image(
+        render(draw_parameters(seed)).image[0].numpy(), (SPACING, SPACING), "a phantom", True
+    )
+    dataset.PatientName, dataset.PatientID = "Planted^Name", "SECRET77"
+    write_dicom(path, dataset)
+
+
+def write_untrained_weights(path: Path) -> None:
+    """Weights that know nothing, in place of the shipped ones."""
+    config = ConfigParser()
+    config.read_config(str(ROOT / "configs" / "segment_bones.yaml"))
+    torch.manual_seed(0)
+    path.parent.mkdir()
+    torch.save(config.get_parsed_content("network_def").state_dict(), path)
+
+
+@pytest.fixture(scope="module")
+def server(label_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The real server, started by its command line on a free port, with untrained weights of the segmentation."""
+    folder = tmp_path_factory.mktemp("monai_label")
+    write_studies(folder / "studies")
+    write_untrained_weights(folder / "model" / "bone_masks.pt")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [label_python, "-m", "monailabel.main", "start_server", "--app", str(APP), "--host", "127.0.0.1"]
+    command += ["--studies", str(folder / "studies"), "--port", str(port), "--conf", "model_dir", str(folder / "model")]
+    environment = {**os.environ, "MONAI_LABEL_SESSION_PATH": str(folder / "sessions")}
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    running = Server(f"http://127.0.0.1:{port}", folder)
+    try:
+        wait_for(running, process)
+        yield running
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def wait_for(server: Server, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(240):
+        if process.poll() is not None:
+            break
+        try:
+            server.json("GET", "/info/")
+            return
+        except OSError:
+            time.sleep(0.5)
+    pytest.fail(f"the server did not start: {server.log[-2000:]}")
+
+
+@pytest.fixture(scope="module")
+def training(server: Server) -> dict[str, Any]:
+    """The server after a training on ten saved labels, and what it said before and after."""
+    before = dice(server, "new_20")
+    too_few = refusal(server.json, "POST", "/train/bone_masks", {}, run_sync=True)
+    for seed in range(LABELLED):
+        server.save(f"joint_{seed}", label_file(server.folder, f"joint_{seed}", "png" if seed % 2 else "nii.gz"))
+    state = server.train(**FROM_SCRATCH)
+    return {"state": state, "before": before, "too_few": too_few, "after": dice(server, "new_20")}
+
+
+def label_map(masks: torch.Tensor) -> np.ndarray:
+    """(H, W) of 0 to 3 from masks (2, H, W)."""
+    lower, upper = (masks > 0.5).numpy().astype(np.uint8)
+    return np.asarray(lower + 2 * upper)
+
+
+def label_file(folder: Path, name: str, ending: str) -> Path:
+    """The true masks of an image, as a client sends them."""
+    values = label_map(phantom(name).masks)
+    path = folder / f"label_of_{name}.{ending}"
+    if ending == "png":
+        Image.fromarray(values).save(path)
+    else:
+        nib.save(nib.Nifti1Image(values.T[..., None], np.diag([-1.0, -1.0, 1.0, 1.0])), path)
+    return path
+
+
+def dice(server: Server, image: str, truth: torch.Tensor | None = None, **params: Any) -> float:
+    """Dice of the masks that the server draws, mean of both bones."""
+    masks = phantom(image).masks if truth is None else truth
+    found = np.asarray(server.infer("bone_masks", image, **params).dataobj).reshape(masks.shape[:0:-1]).T
+    drawn = np.stack([(found & 1) > 0, (found & 2) > 0])
+    true = (masks > 0.5).numpy()
+    return float(np.mean(2 * (drawn & true).sum(axis=(1, 2)) / (drawn.sum(axis=(1, 2)) + true.sum(axis=(1, 2)))))
+
+
+def layers_of(image: nib.Nifti1Image) -> torch.Tensor:
+    """(3, H, W)."""
+    return torch.from_numpy(np.asarray(image.dataobj, dtype=np.float32)[:, :, 0].transpose(2, 1, 0).copy())
+
+
+def dicom_id(server: Server, nested: bool) -> str:
+    """The id of a DICOM file whose header names a patient."""
+    if not nested:
+        return "dicom_27"
+    return next(name for name in server.objects() if name.startswith("radiograph_"))
+
+
+def test_the_bundle_is_listed_with_its_labels_and_tasks(server: Server) -> None:
+    info = server.json("GET", "/info/")
+    assert info["name"] == "finger_joint_layer_separation"
+    assert info["labels"] == ["lower bone", "upper bone", "both bones"]
+    assert info["models"]["bone_masks"]["labels"] == {"lower bone": 1, "upper bone": 2, "both bones": 3}
+    assert set(info["models"]) == {"bone_masks", "layer_separation"}
+    assert set(info["trainers"]) == {"bone_masks"}
+    assert set(info["strategies"]) == {"uncertainty", "random"}
+
+
+def test_radiographs_of_every_kind_are_found_in_flat_and_nested_folders(server: Server) -> None:
+    found = server.objects()
+    assert {"joint_0", "photo_20", "nifti_23", "large_24", "dicom_27", "nested__below_22"} <= set(found)
+    assert sum(name.startswith("radiograph_") for name in found) == 1, "a pseudonym for the file named by its patient"
+    assert len(found) == LABELLED + 10
+
+
+def test_training_on_saved_labels_makes_a_better_model_that_is_used_from_then_on(
+    server: Server, training: dict[str, Any]
+) -> None:
+    assert training["state"]["status"] == "DONE", training["state"]["details"]
+    stats = server.json("GET", "/info/")["train_stats"]["bone_masks"]
+    assert (stats["labels"], stats["held_out"], stats["left_out"], stats["replaced"]) == (LABELLED, 2, {}, True)
+    assert stats["best_metric"] > stats["dice_before"] + 0.3
+    assert any("best_metric" in line for line in training["state"]["details"]), "the figures stand in GET /train"
+    assert training["before"] < 0.5
+    assert training["after"] > 0.9
+
+
+def test_a_training_without_enough_labels_is_refused(training: dict[str, Any]) -> None:
+    assert training["too_few"].startswith("expected at least 2 saved labels to train on, got 0")
+
+
+def test_weights_that_are_no_better_do_not_replace_those_in_use(server: Server, training: dict[str, Any]) -> None:
+    weights = server.folder / "model" / "bone_masks.pt"
+    kept = weights.read_bytes()
+    assert server.train(max_epochs=1, learning_rate=1e-12)["status"] == "DONE"
+    stats = server.json("GET", "/info/")["train_stats"]["bone_masks"]
+    assert not stats["replaced"]
+    assert stats["dice_before"] > 0.9
+    assert weights.read_bytes() == kept
+
+
+@pytest.mark.parametrize("image", ["new_21", "photo_20", "nested__below_22", "nifti_23", "large_24", "dicom_27"])
+@pytest.mark.usefixtures("training")
+def test_masks_come_back_as_a_label_map_of_the_image(server: Server, image: str) -> None:
+    assert dice(server, image) > 0.85
+
+
+@pytest.mark.usefixtures("training")
+def test_a_label_map_lies_where_its_radiograph_lies(server: Server) -> None:
+    for name in ("nifti_23", "large_24"):
+        source = nib.load(server.folder / "studies" / f"{name}.nii.gz")
+        made = server.infer("bone_masks", name)
+        assert made.shape == source.shape
+        assert np.allclose(made.affine, source.affine)
+        assert made.get_data_dtype() == np.uint8
+    zooms = server.infer("bone_masks", "dicom_27").header.get_zooms()
+    assert np.allclose(zooms[:2], SPACING, atol=1e-6)
+
+
+@pytest.mark.usefixtures("training")
+def test_a_joint_that_is_marked_in_a_hand_is_drawn_where_it_is(server: Server) -> None:
+    truth = torch.nn.functional.pad(phantom("hand_25").masks, [MARGIN] * 4)
+    assert dice(server, "hand_25", truth, **CLICKS) > 0.85
+    said = server.said("bone_masks", "hand_25", **CLICKS)
+    assert (said["center"], said["spacing_mm"]) == (CENTER, pytest.approx(SPACING))
+
+
+@pytest.mark.usefixtures("training")
+def test_layers_compose_to_the_radiograph(server: Server) -> None:
+    for name in ("nifti_23", dicom_id(server, nested=True)):
+        layers = layers_of(server.infer("layer_separation", name))
+        image = phantom("nifti_23" if name == "nifti_23" else "dicom_28").image
+        assert (reconstruct(layers[None])[0] - image).abs().max() < 1e-4
+        assert (layers[1:].flatten(1).amax(dim=1) > 0.1).all()
+    said = server.said("layer_separation", "nifti_23")
+    assert said["masks"] == "drawn"
+    assert said["jsw_mm"] == pytest.approx(draw_parameters(23).jsw_mm, abs=0.5)
+    assert {"trust_score", "flagged", "expected_overlap_rmse", "bone_disagreement"} <= set(said)
+
+
+@pytest.mark.usefixtures("training")
+def test_layers_of_a_joint_in_a_hand_are_those_of_its_frame(server: Server) -> None:
+    layers = layers_of(server.infer("layer_separation", "hand_25", **CLICKS))
+    assert (reconstruct(layers[None])[0] - phantom("hand_25").image).abs().max() < 0.01
+
+
+@pytest.mark.usefixtures("training")
+def test_an_edited_mask_is_saved_and_counts_before_a_drawn_one(server: Server) -> None:
+    drawn = layers_of(server.infer("layer_separation", "new_21"))
+    masks = phantom("new_21").masks.clone()
+    masks[:, :, :60] = 0.0
+    path = server.folder / "edited.png"
+    Image.fromarray(label_map(masks)).save(path)
+    assert server.save("new_21", path)["label"] == "new_21"
+    kept = server.ask("GET", "/datastore/label", label="new_21", tag="final")
+    assert kept == path.read_bytes()
+    layers = layers_of(server.infer("layer_separation", "new_21"))
+    assert server.said("layer_separation", "new_21")["masks"] == "saved"
+    far = slice(0, 40)
+    assert layers[1:, :, far].abs().max() == 0.0, "no bone where the label has none"
+    assert drawn[1:, :, far].abs().max() > 0.1
+    assert (reconstruct(layers[None]) - reconstruct(drawn[None])).abs().max() < 1e-4
+
+
+@pytest.mark.usefixtures("training")
+def test_numbers_that_a_client_gives_its_labels_are_understood(server: Server) -> None:
+    swapped = np.array([0, 2, 1, 3], np.uint8)[label_map(phantom("new_20").masks)]
+    path = server.folder / "swapped.nii.gz"
+    nib.save(nib.Nifti1Image(swapped.T[..., None], np.eye(4)), path)
+    names = [{"name": "upper bone", "idx": 1}, {"name": "lower bone", "idx": 2}, {"name": "both bones", "idx": 3}]
+    server.save("new_20", path, label_info=names)
+    width = server.said("layer_separation", "new_20")["jsw_mm"]
+    server.save("new_20", label_file(server.folder, "new_20", "png"))
+    assert server.said("layer_separation", "new_20")["jsw_mm"] == width
+
+
+@pytest.mark.usefixtures("training")
+def test_masks_that_come_with_a_request_count_first(server: Server) -> None:
+    files = {"label": label_file(server.folder, "joint_1", "nii.gz")}
+    said = json.loads(server.form("POST", "/infer/layer_separation", files, image="joint_1", output="json"))
+    assert said["masks"] == "sent"
+    files = {"file": server.folder / "studies" / "joint_2.png", **files}
+    said = json.loads(server.form("POST", "/infer/bone_masks", files, output="json"))
+    assert said["masks"] == "drawn"
+
+
+@pytest.mark.parametrize(
+    ("image", "params", "message"),
+    [
+        ("broken_26", {}, "cannot be read"),
+        ("hand_25", {"spacing": SPACING}, "square radiograph of one joint, 16 to 26 mm high, got 37.4 x 37.4 mm"),
+        ("hand_25", {"center": CENTER}, '"tip" as [x, y]'),
+        ("hand_25", {"center": CENTER, "tip": [0, 0]}, "says its spacing"),
+        ("hand_25", {**CLICKS, "center": [5, 5]}, "inside the radiograph"),
+        ("absent", {}, "unknown id"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_a_sentence(
+    server: Server, image: str, params: dict[str, Any], message: str
+) -> None:
+    for task in ("bone_masks", "layer_separation"):
+        found = refusal(server.said, task, image, **params)
+        assert message in found
+        assert str(server.folder) not in found
+
+
+def test_a_label_that_does_not_fit_is_not_saved(server: Server) -> None:
+    path = label_file(server.folder, "joint_3", "png")
+    assert "label map of 456 x 456 pixels, got 256 x 256" in refusal(server.save, "hand_25", path)
+    assert "a file that cannot be read" in refusal(server.save, "joint_3", server.folder / "studies" / "broken_26.png")
+    assert "label map of 0 and [1, 2, 3]" in refusal(
+        server.save, "nifti_23", server.folder / "studies" / "nifti_23.nii.gz"
+    )
+    assert "an image of the studies folder" in refusal(server.save, "absent", path)
+    assert not server.objects()["nifti_23"]["labels"]
+
+
+@pytest.mark.usefixtures("training")
+def test_the_next_sample_is_the_unlabelled_one_with_the_highest_score(server: Server) -> None:
+    sample = server.json("POST", "/activelearning/uncertainty", {})
+    objects = server.objects()
+    open_ = {name: entry["image"]["info"]["uncertainty"] for name, entry in objects.items() if not entry["labels"]}
+    scores = {name: found["score"] for name, found in open_.items() if "score" in found}
+    assert sample["id"] == max(scores, key=scores.__getitem__)
+    assert sample["score"] == scores[sample["id"]]
+    assert set(open_) - set(scores) == {"broken_26"}, "an unreadable image is left out"
+    assert "Not scored: expected a readable image file" in server.log
+    assert len(set(scores.values())) > 3
+    assert server.json("POST", "/activelearning/random", {})["id"] in open_
+
+
+@pytest.mark.usefixtures("training")
+def test_a_labelled_image_is_not_offered_again(server: Server) -> None:
+    server.save("nested__below_22", label_file(server.folder, "nested__below_22", "png"))
+    offered = {server.json("POST", "/activelearning/uncertainty", {})["id"] for _ in range(2)}
+    assert offered.isdisjoint({"nested__below_22", "joint_0"})
+
+
+@pytest.mark.usefixtures("training")
+def test_neither_answers_nor_the_log_tell_whose_radiograph_it_is(server: Server) -> None:
+    for nested in (False, True):
+        server.said("layer_separation", dicom_id(server, nested))
+        server.infer("bone_masks", dicom_id(server, nested))
+    server.json("POST", "/activelearning/uncertainty", {})
+    told = server.answered.decode(errors="ignore").lower() + server.log.lower()
+    assert not [value for value in PLANTED if value in told]
+
+
+def test_the_bundle_reads_dicom_with_the_packages_of_monai_label(label_python: str, tmp_path: Path) -> None:
+    write_planted_dicom(tmp_path / "joint.dcm", 3)
+    code = (
+        "import numpy, pydicom, sys\n"
+        "from bundle.data.joints import joint_items\n"
+        "from bundle.data.reading import read_stated\n"
+        "import bundle.engines, bundle.evaluation, bundle.handlers, bundle.transforms, bundle.networks.generator\n"
+        "found = read_stated(sys.argv[1])\n"
+        "print(pydicom.__version__, numpy.__version__, found.spacing[0], found.laterality)\n"
+        "numpy.save(sys.argv[2], found.intensity)\n"
+    )
+    command = [label_python, "-c", code, str(tmp_path / "joint.dcm"), str(tmp_path / "read.npy")]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    dicom, numpy, spacing, side = result.stdout.split()
+    assert (dicom.split(".")[0], numpy.split(".")[0], side) == ("2", "1", "L")
+    assert float(spacing) == pytest.approx(SPACING, abs=1e-6)
+    image = render(draw_parameters(3)).image[0].numpy()
+    assert np.abs(np.load(tmp_path / "read.npy") - image).max() < 1e-4
