@@ -83,7 +83,8 @@ def read_label_map(path: str | Path, shape: tuple[int, int], info: Mapping[str, 
 
 def _meaning(label_info: Iterable[Mapping[str, Any]]) -> dict[int, int]:
     """Which of :data:`LABELS` each number of a label map stands for."""
-    named = {int(entry["idx"]): LABELS[entry["name"]] for entry in label_info if entry.get("name") in LABELS}
+    numbered = [entry for entry in label_info if entry.get("name") in LABELS and "idx" in entry]
+    named = {int(entry["idx"]): LABELS[entry["name"]] for entry in numbered}
     return named or {label: label for label in LABELS.values()}
 
 

@@ -16,8 +16,8 @@ from scripts.monai_label.models import BoneDrawer, LayerSeparator
 NOT_FOUND = 1.0
 """Uncertainty of a joint on which a bone is not found: above every standard deviation of intensities in [0, 1]."""
 
-AT_ONCE = 64
-"""Joints that are scored in one request at most; the others keep their turn."""
+AT_ONCE = 32
+"""Joints that are scored in one request at most; the others keep their scores, or wait."""
 
 _log = logging.getLogger(__name__)
 

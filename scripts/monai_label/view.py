@@ -24,6 +24,9 @@ SIZE = 256
 ROUGHLY = 0.1
 """Height and width of a radiograph of one joint may differ by this part."""
 
+LARGEST = 1024
+"""Pixels of a joint's height from which on a radiograph that does not say its spacing is taken for that of a hand."""
+
 CLICKS = ("center", "tip", "spacing")
 """What a request says of where the joint is: points (x, y) in pixels, and mm per pixel."""
 
@@ -101,7 +104,8 @@ def _alone(found: StatedRadiograph, pixels: tuple[float, float] | None, path: st
     height, width = _shape(image)
     down, across = (height * pixels[0], width * pixels[1]) if pixels else (SIDE, SIDE * width / height)
     low, high = EXTENT_RANGE
-    if abs(down / across - 1.0) > ROUGHLY or not low <= down <= high:
+    too_large = pixels is None and height > LARGEST
+    if abs(down / across - 1.0) > ROUGHLY or not low <= down <= high or too_large:
         size = f"{across:.1f} x {down:.1f} mm, " if pixels else ""
         msg = (
             f"expected a square radiograph of one joint, {low:g} to {high:g} mm high, got {size}{width} x {height} "
