@@ -68,11 +68,11 @@ def read_label_map(path: str | Path, shape: tuple[int, int], info: Mapping[str, 
     Raises:
         InputError: the file cannot be read, has another size, or a number that is no label.
     """
-    values = _values(path)
+    values, named = _values(path)
     if values.shape != shape:
         msg = f"expected a label map of {shape[1]} x {shape[0]} pixels, got {shape_of(values)}: {_REMEDY}"
         raise InputError(msg)
-    meaning = _meaning((info or {}).get("label_info") or [])
+    meaning = _meaning([] if named else (info or {}).get("label_info") or [])
     unknown = sorted(set(np.unique(values).tolist()) - {0, *meaning})
     if unknown:
         msg = f"expected a label map of 0 and {sorted(meaning)}, got {unknown[:8]}: {_REMEDY}"
@@ -88,19 +88,37 @@ def _meaning(label_info: Iterable[Mapping[str, Any]]) -> dict[int, int]:
     return named or {label: label for label in LABELS.values()}
 
 
-def _values(path: str | Path) -> NDArray[Any]:
-    """The numbers of a label map, (H, W)."""
+def _values(path: str | Path) -> tuple[NDArray[Any], bool]:
+    """The numbers of a label map, (H, W), and whether they are those of :data:`LABELS` by their names in the file."""
     try:
-        values = _read(str(path))
+        values, header = _read(str(path))
     except Exception as error:  # a broken file raises about anything: zlib, header, value, OS errors
-        msg = f"expected a label map as PNG, NIfTI or NRRD, got a file that cannot be read ({error}): {_REMEDY}"
+        msg = f"expected a label map as PNG, NIfTI or NRRD, got a file that cannot be read: {_REMEDY}"
         raise InputError(msg) from error
+    named = "Segment0_Name" in header
+    values = _by_name(values, header) if named else values
     while values.ndim > 2 and values.shape[-1] == 1:
         values = values[..., 0]
     if values.ndim != 2:
         msg = f"expected a label map of two dimensions, got an array of shape {values.shape}: {_REMEDY}"
         raise InputError(msg)
-    return values if _is_picture(path) else values.T
+    return (values if _is_picture(path) else values.T), named
+
+
+def _by_name(values: NDArray[Any], header: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """A label map of the segments of 3D Slicer, which may overlap: values (W, H, 1), or (layers, W, H, 1)."""
+    layers = values if values.ndim == 4 else values[None]
+    made = np.zeros(layers.shape[1:], np.uint8)
+    for index in range(len(header)):
+        if f"Segment{index}_Name" not in header:
+            break
+        name, layer, number = (header.get(f"Segment{index}_{key}", 0) for key in ("Name", "Layer", "LabelValue"))
+        drawn = layers[int(layer)] == int(number)
+        if name not in LABELS and drawn.any():
+            msg = f"expected segments named {', '.join(LABELS)}, got {name!r}: {_REMEDY}"
+            raise InputError(msg)
+        made[drawn] |= LABELS.get(name, 0)
+    return made
 
 
 def _is_picture(path: str | Path) -> bool:
@@ -108,10 +126,12 @@ def _is_picture(path: str | Path) -> bool:
     return str(path).lower().endswith(".png")
 
 
-def _read(path: str) -> NDArray[Any]:
+def _read(path: str) -> tuple[NDArray[Any], Mapping[str, Any]]:
+    """The array of a file, and the header of an NRRD file."""
     if _is_picture(path):
         with Image.open(path) as picture:
-            return np.asarray(picture)
+            return np.asarray(picture), {}
     if path.lower().endswith(".nrrd"):
-        return np.asarray(nrrd.read(path)[0])
-    return np.asarray(nib.load(path).dataobj)  # type: ignore[attr-defined]
+        array, header = nrrd.read(path)
+        return np.asarray(array), header
+    return np.asarray(nib.load(path).dataobj), {}  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -370,6 +371,25 @@ def test_numbers_that_a_client_gives_its_labels_are_understood(server: Server) -
 
 
 @pytest.mark.usefixtures("training")
+def test_segments_of_slicer_that_overlap_are_understood_by_their_names(server: Server) -> None:
+    path = server.folder / "segments.seg.nrrd"
+    masks = (phantom("new_20").masks > 0.5).numpy().astype(np.uint8)
+    names = ["upper bone", "lower bone"]
+    fields = {f"Segment{i}_{key}": value for i, name in enumerate(names) for key, value in segment(i, name).items()}
+    head = ["NRRD0004", "type: uint8", "dimension: 4", "sizes: 2 256 256 1", "kinds: list domain domain domain"]
+    lines = [*head, "encoding: raw", *(f"{key}:={value}" for key, value in fields.items()), "", ""]
+    path.write_bytes("\n".join(lines).encode() + np.stack([masks[1], masks[0]], axis=-1).tobytes())
+    server.save("new_20", path, label_info=[{"name": name, "idx": i + 1} for i, name in enumerate(names)])
+    width = server.said("layer_separation", "new_20")["jsw_mm"]
+    server.save("new_20", label_file(server.folder, "new_20", "png"))
+    assert server.said("layer_separation", "new_20")["jsw_mm"] == width
+
+
+def segment(layer: int, name: str) -> dict[str, Any]:
+    return {"ID": name, "Name": name, "Layer": layer, "LabelValue": 1}
+
+
+@pytest.mark.usefixtures("training")
 def test_an_image_that_is_sent_is_listed_once_and_can_be_used(server: Server) -> None:
     write_image(server.folder / "sent_29.png", phantom("sent_29").image)
     server.form("PUT", "/datastore/image", {"file": server.folder / "sent_29.png"}, image="sent_29")
@@ -449,6 +469,18 @@ def test_neither_answers_nor_the_log_tell_whose_radiograph_it_is(server: Server)
     server.json("POST", "/activelearning/uncertainty", {})
     told = server.answered.decode(errors="ignore").lower() + server.log.lower()
     assert not [value for value in PLANTED if value in told]
+
+
+@pytest.mark.usefixtures("training")
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+def test_the_commands_of_the_document_work_as_they_stand(server: Server, tmp_path: Path) -> None:
+    marked = (ROOT / "docs" / "monai_label.md").read_text().split("<!-- commands -->\n```bash\n")[1].split("```")[0]
+    lines = marked.replace("http://127.0.0.1:8000", server.url)
+    result = subprocess.run(["bash", "-e", "-c", lines], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"masks.nii.gz", "hand.nii.gz", "layers.nii.gz"}
+    assert nib.load(tmp_path / "layers.nii.gz").shape == (256, 256, 1, 3)
+    server.ask("DELETE", "/train/")
 
 
 def test_the_bundle_reads_dicom_with_the_packages_of_monai_label(label_python: str, tmp_path: Path) -> None:
