@@ -254,8 +254,15 @@ def _fit(x: Floats, y: Floats, joints: NDArray[Any]) -> tuple[Floats, float, flo
         coefficients, intercept = _log_linear(x[~out], y[~out])
         exceeded[out], shares[out] = y[out] - x[out] @ coefficients - intercept, 1.0 / out.sum()
     level = min(COVERED * (1.0 + 1.0 / len(np.unique(joints))), 1.0)
-    excess = np.quantile(exceeded, level, weights=shares, method="inverted_cdf")
-    return *_log_linear(x, y), float(excess)
+    return *_log_linear(x, y), _weighted_quantile(exceeded, shares, level)
+
+
+def _weighted_quantile(values: Floats, weights: Floats, level: float) -> float:
+    """Smallest of the values (N,) up to which lies at least ``level`` of the weights (N,), for NumPy before 2 too."""
+    order = np.argsort(values)
+    part = np.cumsum(weights[order])
+    place = np.searchsorted(part / part[-1], level)
+    return float(values[order][min(int(place), len(values) - 1)])
 
 
 def _log_linear(x: Floats, y: Floats) -> tuple[Floats, float]:
