@@ -138,8 +138,9 @@ def write_studies(folder: Path) -> None:
     Image.fromarray(np.asarray(Image.open(folder / "new_20.png"))).save(folder / "photo_20.jpeg", quality=95)
     write_layers(folder / "nifti_23.nii.gz", phantom("nifti_23").image, SPACING)
     write_layers(folder / "large_24.nii.gz", phantom("large_24").image, 21.0 / 320)
-    hand = np.pad(phantom("hand_25").image[0].numpy(), ((ABOVE, ABOVE), (BESIDE, BESIDE)), mode="edge")
-    write_image(folder / "hand_25.png", hand)
+    for name in ("hand_25", "hand_31"):
+        hand = np.pad(phantom(name).image[0].numpy(), ((ABOVE, ABOVE), (BESIDE, BESIDE)), mode="edge")
+        write_image(folder / f"{name}.png", hand)
     (folder / "broken_26.png").write_bytes(b"no picture")
     write_image(folder / "unscaled_30.png", np.full((1200, 1200), 0.5))
     write_planted_dicom(folder / "dicom_27.dcm", 27)
@@ -263,7 +264,7 @@ def test_radiographs_of_every_kind_are_found_in_flat_and_nested_folders(server: 
     found = server.objects()
     assert {"joint_0", "photo_20", "nifti_23", "large_24", "dicom_27", "nested__below_22"} <= set(found)
     assert sum(name.startswith("radiograph_") for name in found) == 1, "a pseudonym for the file named by its patient"
-    assert len(found) == LABELLED + 11
+    assert len(found) == LABELLED + 12
 
 
 def test_training_on_saved_labels_makes_a_better_model_that_is_used_from_then_on(
@@ -288,9 +289,12 @@ def test_a_training_without_enough_labels_is_refused(training: dict[str, Any]) -
 def test_weights_that_are_no_better_do_not_replace_those_in_use(server: Server, training: dict[str, Any]) -> None:
     weights = server.folder / "model" / "bone_masks.pt"
     kept = weights.read_bytes()
+    labelled = len([entry for entry in server.objects().values() if entry["labels"]])
+    server.said("bone_masks", "hand_31", **CLICKS, save_label=True, label_tag="final")
     assert server.train(max_epochs=1, learning_rate=1e-12)["status"] == "DONE"
     stats = server.json("GET", "/info/")["train_stats"]["bone_masks"]
     assert not stats["replaced"]
+    assert (stats["labels"], stats["left_out"]) == (labelled + 1, {}), "a joint of a hand is trained on as well"
     assert stats["dice_before"] > 0.9
     assert weights.read_bytes() == kept
 
@@ -338,6 +342,15 @@ def test_layers_compose_to_the_radiograph(server: Server) -> None:
 def test_layers_of_a_joint_in_a_hand_are_those_of_its_frame(server: Server) -> None:
     layers = layers_of(server.infer("layer_separation", "hand_25", **CLICKS))
     assert (reconstruct(layers[None])[0] - phantom("hand_25").image).abs().max() < 0.01
+
+
+@pytest.mark.usefixtures("training")
+def test_a_label_of_a_joint_in_a_hand_remembers_where_the_joint_is(server: Server) -> None:
+    server.said("bone_masks", "hand_31", **CLICKS, save_label=True, label_tag="final")
+    said = server.said("layer_separation", "hand_31")
+    assert (said["masks"], said["center"], said["tip"]) == ("saved", CLICKS["center"], CLICKS["tip"])
+    drawn = server.said("bone_masks", "hand_31")
+    assert said["jsw_mm"] == pytest.approx(drawn["jsw_mm"], abs=0.01), "masks come back from the hand as they were"
 
 
 @pytest.mark.usefixtures("training")
@@ -448,7 +461,9 @@ def test_the_next_sample_is_the_unlabelled_one_with_the_highest_score(server: Se
     scores = {name: found["score"] for name, found in open_.items() if "score" in found}
     assert sample["id"] == max(scores, key=scores.__getitem__)
     assert sample["score"] == scores[sample["id"]]
-    assert set(open_) - set(scores) == {"broken_26", "hand_25", "unscaled_30"}, "what cannot be read as a joint"
+    assert set(open_) - set(scores) - {"hand_31"} == {"broken_26", "hand_25", "unscaled_30"}, (
+        "what cannot be read as a joint"
+    )
     assert "Not scored: expected a readable image file" in server.log
     assert len(set(scores.values())) > 3
     assert server.json("POST", "/activelearning/random", {})["id"] in open_
@@ -483,13 +498,16 @@ def test_the_commands_of_the_document_work_as_they_stand(server: Server, tmp_pat
     server.ask("DELETE", "/train/")
 
 
-def test_the_bundle_reads_dicom_with_the_packages_of_monai_label(label_python: str, tmp_path: Path) -> None:
+def test_the_bundle_works_with_the_packages_of_monai_label(label_python: str, tmp_path: Path) -> None:
     write_planted_dicom(tmp_path / "joint.dcm", 3)
     code = (
         "import numpy, pydicom, sys\n"
         "from bundle.data.joints import joint_items\n"
         "from bundle.data.reading import read_stated\n"
         "import bundle.engines, bundle.evaluation, bundle.handlers, bundle.transforms, bundle.networks.generator\n"
+        "from bundle.uncertainty import SIGNS, Calibration\n"
+        "signs = {name: [0.1, 0.2, 0.3, 0.4, 0.5] for name in SIGNS}\n"
+        "Calibration.fit(signs, [0.1, 0.2, 0.3, 0.4, 0.5], list('abcde'), 'any', {})\n"
         "found = read_stated(sys.argv[1])\n"
         "print(pydicom.__version__, numpy.__version__, found.spacing[0], found.laterality)\n"
         "numpy.save(sys.argv[2], found.intensity)\n"
