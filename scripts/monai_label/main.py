@@ -1,4 +1,4 @@
-"""The app that MONAI Label starts: `monailabel start_server --app scripts/monai_label --studies FOLDER`."""
+"""The app that MONAI Label starts: see docs/monai_label.md."""
 
 from __future__ import annotations
 

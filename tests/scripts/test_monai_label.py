@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -36,7 +37,9 @@ from bundle.phantom import Phantom, draw_parameters, render
 from bundle.radiograph import reconstruct
 
 ROOT = Path(__file__).resolve().parents[2]
-APP = ROOT / "scripts" / "monai_label"
+DOCUMENT = (ROOT / "docs" / "monai_label.md").read_text()
+DOCUMENTED_START = DOCUMENT.split("```bash\n")[1].split("```")[0].splitlines()[2]
+DOCUMENTED_PYTHON = ".venv-label/bin/python"
 LABELLED = 10
 ABOVE, BESIDE = 160, 100
 PLANTED = ("planted", "secret77")
@@ -166,19 +169,20 @@ def write_untrained_weights(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def server(label_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The real server, started by its command line on a free port, with untrained weights of the segmentation."""
+    """The real server, started as documented but on a free port, with untrained weights of the segmentation."""
     folder = tmp_path_factory.mktemp("monai_label")
     write_studies(folder / "studies")
     write_untrained_weights(folder / "model" / "bone_masks.pt")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [label_python, "-m", "monailabel.main", "start_server", "--app", str(APP), "--host", "127.0.0.1"]
-    command += ["--studies", str(folder / "studies"), "--port", str(port), "--conf", "model_dir", str(folder / "model")]
+    command = [label_python if word == DOCUMENTED_PYTHON else word for word in shlex.split(DOCUMENTED_START)]
+    command[command.index("STUDIES")] = str(folder / "studies")
+    command += ["--port", str(port), "--conf", "model_dir", str(folder / "model")]
     environment = {**os.environ, "MONAI_LABEL_SESSION_PATH": str(folder / "sessions")}
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
     running = Server(f"http://127.0.0.1:{port}", folder)
     try:
@@ -489,7 +493,7 @@ def test_neither_answers_nor_the_log_tell_whose_radiograph_it_is(server: Server)
 @pytest.mark.usefixtures("training")
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
 def test_the_commands_of_the_document_work_as_they_stand(server: Server, tmp_path: Path) -> None:
-    marked = (ROOT / "docs" / "monai_label.md").read_text().split("<!-- commands -->\n```bash\n")[1].split("```")[0]
+    marked = DOCUMENT.split("<!-- commands -->\n```bash\n")[1].split("```")[0]
     lines = marked.replace("http://127.0.0.1:8000", server.url)
     result = subprocess.run(["bash", "-e", "-c", lines], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
