@@ -75,7 +75,7 @@ class BoneDrawer:
 
 
 class LayerSeparator:
-    """Separates joints as configs/inference.json says.
+    """Separates joints as configs/inference.json says, and their mirror images, which tells how sure it is.
 
     Args:
         bundle_root: of the bundle.
@@ -83,6 +83,7 @@ class LayerSeparator:
 
     def __init__(self, bundle_root: Path) -> None:
         self._config = _read_config(bundle_root, "inference.json")
+        self._config["flips"] = True
         self._quality = self._config.get_parsed_content("quality")
         self._weights = self._config.get_parsed_content("generator_weights")
         self._weights(None)
