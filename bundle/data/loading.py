@@ -15,7 +15,7 @@ from bundle.data.identity import private_name, safe_name
 from bundle.data.points import read_places
 from bundle.data.reading import StatedRadiograph, check_area, read_mask, read_stated, shape_of
 from bundle.errors import InputError
-from bundle.frames import SIDE, JointFrame, JointPlace
+from bundle.frames import JointFrame, JointPlace
 from bundle.motion import SPACING
 from bundle.phantom import EXTENT_RANGE, FINGERS
 
@@ -60,7 +60,31 @@ def joints_of(item: Item, size: int | None = 256) -> list[Item]:
         return [_marked(known, frame) for frame in _frames_in_hand(item, spacing, size)]
     if spacing is None or _is_frame(found, spacing, size):
         return [{**known, "frame": "", "spacing": (spacing or (SPACING,))[0], "digest": _digest(item)}]
-    return [_cut_out(known, _frame_in_middle(item, found, spacing, size))]
+    return [_cut_out(known, frame_in_middle(found.intensity.shape, spacing, item["image"], size or 256))]
+
+
+def frame_in_middle(shape: tuple[int, ...], spacing: tuple[float, float], path: str | Path, size: int) -> JointFrame:
+    """The frame that a radiograph of one joint is: the largest square in its middle.
+
+    Args:
+        shape: height and width of the radiograph in pixels.
+        spacing: height and width of its pixels in mm.
+        path: of its file.
+        size: height and width of the frame in pixels.
+
+    Raises:
+        InputError: it is too large or too small to show one joint.
+    """
+    height, width = (count * length for count, length in zip(shape, spacing, strict=True))
+    low, high = EXTENT_RANGE
+    if not low <= min(height, width) <= max(height, width) <= high:
+        msg = (
+            f"expected a radiograph of one joint, {low:g} to {high:g} mm high and wide, got {width:.1f} x {height:.1f} "
+            f"mm: {path}: check its spacing, crop it, or mark the joints of a hand by points"
+        )
+        raise InputError(msg)
+    middle = JointPlace("joint", ((shape[1] - 1) / 2.0, (shape[0] - 1) / 2.0))
+    return JointFrame(middle, spacing, size, min(height, width))
 
 
 def read_joint(item: Item, size: int | None = 256, segment: MaskMaker | None = None) -> Tensor:
@@ -151,21 +175,6 @@ def _is_frame(found: StatedRadiograph, spacing: tuple[float, float], size: int |
     """Whether a radiograph of one joint is a frame as it is."""
     square = abs(spacing[0] / spacing[1] - 1.0) <= SQUARE
     return size is None or (square and found.intensity.shape == (size, size))
-
-
-def _frame_in_middle(item: Item, found: StatedRadiograph, spacing: tuple[float, float], size: int | None) -> JointFrame:
-    """The frame around the middle of a radiograph of one joint."""
-    shape = found.intensity.shape
-    height, width = (count * length for count, length in zip(shape, spacing, strict=True))
-    low, high = EXTENT_RANGE
-    if not low <= min(height, width) <= max(height, width) <= high:
-        msg = (
-            f"expected a radiograph of one joint, {low:g} to {high:g} mm high and wide, got {width:.1f} x {height:.1f} "
-            f"mm: {item['image']}: check its spacing, crop it, or mark the joints of a hand by points"
-        )
-        raise InputError(msg)
-    middle = JointPlace(item["name"], ((shape[1] - 1) / 2.0, (shape[0] - 1) / 2.0))
-    return JointFrame(middle, spacing, size or 256, min(SIDE, height, width))
 
 
 def _frames_in_hand(item: Item, spacing: tuple[float, float] | None, size: int | None) -> list[JointFrame]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from bundle.data.reading import check_area
 from bundle.masks import continue_to_border, union
+from bundle.networks.weights import file_digest
 from bundle.segmentation import BoneSegmenter
 from bundle.uncertainty import bone_disagreement
 
@@ -58,8 +58,7 @@ class BoneDrawer:
     @property
     def source(self) -> str:
         """What tells the weights from others."""
-        content = self.weights.read_bytes() if self.weights.is_file() else b""
-        return f"{self.weights.name} (sha256 {hashlib.sha256(content).hexdigest()[:12]})"
+        return f"{self.weights.name} (sha256 {file_digest(self.weights)})"
 
     def __call__(self, image: Tensor) -> Tensor:
         """Masks (2, H, W) of 0 and 1 of a radiograph (1, H, W); all 0 where a bone is not found.

@@ -10,19 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from bundle.data.loading import open_radiograph
-from bundle.data.reading import StatedRadiograph
+from bundle.data.loading import frame_in_middle, open_radiograph
 from bundle.errors import InputError
 from bundle.frames import SIDE, JointFrame, JointPlace
-from bundle.phantom import EXTENT_RANGE
 
 SIZE = 256
 """Height and width of a frame in pixels."""
-
-ROUGHLY = 0.1
-"""Height and width of a radiograph of one joint may differ by this part."""
 
 LARGEST = 1024
 """Pixels of a joint's height from which on a radiograph that does not say its spacing is taken for that of a hand."""
@@ -39,30 +33,29 @@ class JointView:
 
     Attributes:
         image: intensity in [0, 1], (1, 256, 256).
-        spacing: mm per pixel of it.
         shape: height and width of the radiograph that it comes from, in pixels.
+        frame: where it is in the radiograph.
         pixels: height and width of a pixel of the radiograph in mm; None where nothing says it.
-        frame: where the joint is in a hand; None where the radiograph shows one joint.
     """
 
     image: Tensor
-    spacing: float
     shape: tuple[int, int]
+    frame: JointFrame
     pixels: tuple[float, float] | None = None
-    frame: JointFrame | None = None
+
+    @property
+    def spacing(self) -> float:
+        """Mm per pixel of the image."""
+        return self.frame.pixel
 
     def lay_back(self, masks: Tensor) -> Tensor:
         """Masks of the radiograph, (2, H, W) of 0 and 1, from those of the frame, (2, 256, 256)."""
-        if self.frame is None:
-            return F.interpolate(masks[None].float(), size=self.shape, mode="nearest-exact")[0]
-        nothing = torch.zeros(2, *self.shape)
-        laid = self.frame.paste(nothing, torch.zeros_like(masks), masks)
+        laid = self.frame.paste(torch.zeros(2, *self.shape), torch.zeros_like(masks), masks)
         return (laid > 0.5 * self.frame.covers(self.shape)).float()
 
     def cut(self, masks: Tensor) -> Tensor:
         """Masks of the frame, (2, 256, 256) of 0 and 1, from those of the radiograph, (2, H, W)."""
-        seen = _resized(masks) if self.frame is None else self.frame.cut(masks)
-        return (seen > 0.5).float()
+        return (self.frame.cut(masks) > 0.5).float()
 
 
 def view_of(path: str | Path, clicks: Mapping[str, Any]) -> JointView:
@@ -77,57 +70,37 @@ def view_of(path: str | Path, clicks: Mapping[str, Any]) -> JointView:
     """
     found = open_radiograph(path)
     pixels = _length(clicks["spacing"]) if clicks.get("spacing") else found.spacing
-    if clicks.get("center") or clicks.get("tip"):
-        return _in_hand(found, pixels, clicks)
-    return _alone(found, pixels, path)
+    hand = torch.from_numpy(found.intensity)[None]
+    shape = (hand.shape[1], hand.shape[2])
+    marked = clicks.get("center") or clicks.get("tip")
+    frame = _marked(pixels, clicks) if marked else _alone(shape, pixels, path)
+    return JointView(frame.cut(hand).clamp(0.0, 1.0), shape, frame, pixels)
 
 
 def radiograph_shape(path: str | Path) -> tuple[int, int]:
     """Height and width of a radiograph in pixels; raises :class:`InputError` where it cannot be read."""
-    return _shape(_tensor(open_radiograph(path)))
+    height, width = open_radiograph(path).intensity.shape
+    return height, width
 
 
-def _in_hand(found: StatedRadiograph, pixels: tuple[float, float] | None, clicks: Mapping[str, Any]) -> JointView:
-    """A joint that is marked in a hand."""
+def _marked(pixels: tuple[float, float] | None, clicks: Mapping[str, Any]) -> JointFrame:
+    """The frame of a joint that is marked in a hand."""
     center, tip = _point(clicks, "center"), _point(clicks, "tip")
     if pixels is None:
         msg = f"expected a radiograph that says its spacing, got one that does not: {_REMEDY}"
         raise InputError(msg)
-    place = JointPlace("marked", center, (tip[0] - center[0], tip[1] - center[1]))
-    frame, hand = JointFrame(place, pixels, SIZE), _tensor(found)
-    return JointView(frame.cut(hand).clamp(0.0, 1.0), frame.pixel, _shape(hand), pixels, frame)
+    return JointFrame(JointPlace("marked", center, (tip[0] - center[0], tip[1] - center[1])), pixels, SIZE)
 
 
-def _alone(found: StatedRadiograph, pixels: tuple[float, float] | None, path: str | Path) -> JointView:
-    """A radiograph that shows one joint; where nothing says how large it is, it has the public frame's 21 mm."""
-    image = _tensor(found)
-    height, width = _shape(image)
-    down, across = (height * pixels[0], width * pixels[1]) if pixels else (SIDE, SIDE * width / height)
-    low, high = EXTENT_RANGE
-    too_large = pixels is None and height > LARGEST
-    if abs(down / across - 1.0) > ROUGHLY or not low <= down <= high or too_large:
-        size = f"{across:.1f} x {down:.1f} mm, " if pixels else ""
+def _alone(shape: tuple[int, int], pixels: tuple[float, float] | None, path: str | Path) -> JointFrame:
+    """The frame of a radiograph of one joint; where nothing says how large it is, it has the public frame's 21 mm."""
+    if pixels is None and max(shape) > LARGEST:
         msg = (
-            f"expected a square radiograph of one joint, {low:g} to {high:g} mm high, got {size}{width} x {height} "
-            f"pixels: {path}: {_REMEDY}"
+            f"expected a radiograph of one joint of at most {LARGEST} pixels or one that says its spacing, got "
+            f"{shape[1]} x {shape[0]} pixels: {path}: {_REMEDY}"
         )
         raise InputError(msg)
-    return JointView(_resized(image), down / SIZE, (height, width), pixels)
-
-
-def _tensor(found: StatedRadiograph) -> Tensor:
-    return torch.from_numpy(found.intensity)[None]
-
-
-def _shape(image: Tensor) -> tuple[int, int]:
-    return int(image.shape[-2]), int(image.shape[-1])
-
-
-def _resized(image: Tensor) -> Tensor:
-    """(C, 256, 256) of (C, H, W), bilinear and antialiased; the same where it has this size."""
-    if _shape(image) == (SIZE, SIZE):
-        return image
-    return F.interpolate(image[None], size=(SIZE, SIZE), mode="bilinear", antialias=True)[0].clamp(0.0, 1.0)
+    return frame_in_middle(shape, pixels or (SIDE / min(shape),) * 2, path, SIZE)
 
 
 def _point(clicks: Mapping[str, Any], name: str) -> tuple[float, float]:
