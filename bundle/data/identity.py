@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -43,6 +43,21 @@ def private_name(name: str, path: str | Path) -> str:
     if told or _UID.search(name) or _DATE.search(name):
         return f"radiograph_{hashlib.sha256(name.encode()).hexdigest()[:12]}"
     return name
+
+
+def discreet(message: str, paths: Iterable[str], path: str | Path, name: str) -> str:
+    """A message in which paths that tell whose radiograph it is, as :func:`private_name` knows it, are a name instead.
+
+    Args:
+        message: that may quote the paths.
+        paths: of the files of a radiograph.
+        path: of the radiograph itself.
+        name: what they are called.
+    """
+    for told in paths:
+        if told and private_name(told, path) != told:
+            message = message.replace(told, name)
+    return message
 
 
 @lru_cache(maxsize=64)

@@ -34,7 +34,7 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from bundle.data.identity import private_name, safe_name
+from bundle.data.identity import discreet, private_name, safe_name
 from bundle.data.loading import BONES, SIDES, UNKNOWN, Item, MaskMaker, joints_of, read_joint
 from bundle.data.points import POINTS
 from bundle.data.reader import SUFFIXES, is_radiograph
@@ -153,6 +153,8 @@ def audit(
             for joint in joints_of(item, size):
                 with _rejecting(joint, result):
                     result.accepted.append(_checked(joint, size, keep_gross, segment))
+    names = _unique(item["name"] for item in result.accepted)
+    result.accepted = [{**item, "name": name} for item, name in zip(result.accepted, names, strict=True)]
     _report(result, strict)
     return result
 
@@ -163,9 +165,13 @@ def _rejecting(item: Item, result: Audit) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        name = private_name(item["name"], item["image"])
-        reason = str(error) if name == item["name"] else str(error).replace(item["image"], name)
-        result.rejected.append((name, reason))
+        result.rejected.append((private_name(item["name"], item["image"]), _discreet(str(error), item)))
+
+
+def _discreet(message: str, item: Item) -> str:
+    """A message without paths of an item's files that tell whose radiograph it is."""
+    name = private_name(item["name"], item["image"])
+    return discreet(message, [item[key] for key in _FILES], item["image"], name)
 
 
 def _checked(item: Item, size: int | None, keep_gross: bool, segment: MaskMaker | None) -> Item:
@@ -189,7 +195,7 @@ def _check_overlap(joint: Tensor, item: Item, keep_gross: bool) -> None:
     )
     if not keep_gross:
         raise InputError(msg)
-    _log.warning("kept %s: %s", item["name"], msg)
+    _log.warning("kept %s: %s", item["name"], _discreet(msg, item))
 
 
 def is_overlapping(joint: Tensor) -> bool:

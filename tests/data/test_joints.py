@@ -528,6 +528,21 @@ def test_one_bad_joint_of_a_hand_leaves_the_others(tmp_path: Path) -> None:
     assert "inside the radiograph" in joints.rejected[0]["reason"]
 
 
+def test_joints_of_a_hand_whose_names_are_alike_as_files_have_names_of_their_own(tmp_path: Path) -> None:
+    Image.new("L", (300, 300), 90).save(tmp_path / "hand.png")
+    (tmp_path / "hand.csv").write_text("name,x,y,tip_x,tip_y\na/b,150,150,150,0\na_b,140,150,140,0\n")
+    joints = joint_items(str(tmp_path), FOLDER, size=SIZE, spacing=0.2, segment=drawn)
+    assert len({item["name"] for item in joints}) == 2
+
+
+def test_the_points_of_a_rejected_hand_tell_no_uid_either(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_joint(tmp_path, "a", "one")
+    Image.new("L", (300, 300), 90).save(tmp_path / "1.2.840.10008.5.1.png")
+    (tmp_path / "1.2.840.10008.5.1.csv").write_text("nothing")
+    (rejected,) = joint_items(str(tmp_path), FOLDER, size=SIZE, spacing=0.2).rejected
+    assert "1.2.840" not in str(rejected) + caplog.text
+
+
 def test_the_name_of_a_rejected_file_tells_no_uid(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_joint(tmp_path, "a", "one")
     (tmp_path / "1.2.840.10008.5.1.4.dcm").write_text("no DICOM")
