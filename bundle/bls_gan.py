@@ -94,7 +94,7 @@ class BoneLayerTrainer(LayerSeparationTrainer):
 
     def _play(self, engine: Any, batch: Mapping[str, Tensor], output: dict[str, Tensor]) -> None:
         """Step the supervisor, then the generator with its correction."""
-        raw = self._generate(engine, batch["image"], separated=False)
+        raw = self._generate(engine, batch["seen"], separated=False)
         output["pred"] = torch.cat([batch["image"][:, :1], raw[:, 1:]], dim=1)
         if self.use_supervisor and not self.generator_alone:
             output["supervisor"] = self._step(self.supervisor, self._supervise(raw[:, 1:].detach(), batch))

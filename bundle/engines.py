@@ -53,7 +53,8 @@ class Player:
 class LayerSeparationTrainer(Trainer):
     """Trains the generator with its supervisor and discriminator: a stage of Algorithm 1.
 
-    A batch holds ``image``, ``label``, ``truth``, ``source`` and ``spacing`` (:mod:`bundle.transforms.dictionary`). A
+    A batch holds ``image``, ``label``, ``truth``, ``source`` and ``spacing`` (:mod:`bundle.transforms.dictionary`), and
+    ``seen`` where the generator is given another image than the losses (:class:`bundle.transforms.RandDrawnMasksd`). A
     step updates the supervisor (Eq. 12, which is Eq. 8 where an image is its own source), the discriminator (Eq. 9, on
     detached soft tissue) and then the generator (Eq. 11 or 7), with the other two frozen. ``engine.state.output`` holds
     ``image``, ``label``, ``pred``, ``loss`` (the generator's) and every part of the losses by name.
@@ -165,6 +166,7 @@ class LayerSeparationTrainer(Trainer):
 
     def _iteration(self, engine: Any, batchdata: Mapping[str, Tensor]) -> dict[str, Tensor]:
         batch = {key: self._to_device(batchdata[key]) for key in ("image", "label", "truth", "source", "spacing")}
+        batch["seen"] = self._to_device(batchdata["seen"]) if "seen" in batchdata else batch["image"]
         output = {"image": batch["image"], "label": batch["label"]}
         engine.state.output = output
         for player in (self.generator, self.supervisor, self.discriminator):
@@ -178,7 +180,7 @@ class LayerSeparationTrainer(Trainer):
         """Step each player once."""
         if self.use_supervisor and self.epoch_loss().uses("supervision"):
             output["supervisor"] = self._step(self.supervisor, self._supervisor_loss(batch))
-        output["pred"] = self._generate(engine, batch["image"])
+        output["pred"] = self._generate(engine, batch["seen"])
         still = self._still(output["pred"], batch)
         if self.use_discriminator and self.epoch_loss().uses("discrimination"):
             output["discriminator"] = self._step(self.discriminator, self._discriminator_loss(still))

@@ -29,6 +29,7 @@ from bundle.errors import InputError, flag
 from bundle.masks import continue_to_border
 from bundle.metrics import Measured, SeparatedJoints
 from bundle.pseudo import OverlapRange
+from bundle.segmentation import with_drawn_masks
 from bundle.transforms import LoadJointd, PseudoOverlapd, SeparateLayersd
 
 EXPORTED = "evaluation.json"
@@ -290,19 +291,12 @@ class NetworkSeparator:
     def __call__(self, names: Sequence[str], images: Tensor, delivered: bool = False) -> Tensor:
         """Separate a batch."""
         if self.segment is not None:
-            images = torch.stack([_with_masks(image, self.segment) for image in images])
+            images = torch.stack([with_drawn_masks(image, self.segment) for image in images])
         layers = self.inferer(images.to(self.device), self.network).detach().float().cpu()
         if not delivered:
             return layers
         joints = [{"image": image, "pred": pred} for image, pred in zip(images, layers, strict=True)]
         return torch.stack([self.postprocessing(joint)["pred"] for joint in joints])
-
-
-def _with_masks(image: Tensor, segment: MaskMaker) -> Tensor:
-    """A radiograph (3, H, W) with drawn masks; the one given stays where a bone is not found."""
-    masks = segment(image[:1])
-    found = masks.flatten(1).any(dim=1)[:, None, None]
-    return _continued(torch.cat([image[:1], torch.where(found, masks, image[1:])]))
 
 
 class LayersFolder:

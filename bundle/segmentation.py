@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,21 @@ from monai.transforms import FillHoles, KeepLargestConnectedComponent, MapTransf
 from monai.utils.enums import TransformBackends
 from torch import Tensor, nn
 
-from bundle.masks import overlap
+from bundle.masks import continue_to_border, overlap
 from bundle.networks.resolution import ReducedResolution
 from bundle.networks.weights import file_digest, load_weights, stated_sha256
+
+
+def with_drawn_masks(image: Tensor, segment: Callable[[Tensor], Tensor]) -> Tensor:
+    """A joint with drawn masks, continued to the border, in place of its own; a bone that is not found keeps its own.
+
+    Args:
+        image: radiograph and masks, (3, H, W).
+        segment: draws masks (2, H, W) of a radiograph (1, H, W).
+    """
+    masks = segment(image[:1])
+    found = masks.flatten(1).any(dim=1)[:, None, None]
+    return torch.cat([image[:1], continue_to_border(torch.where(found, masks, image[1:]))])
 
 
 class BoneMaskLoss(nn.Module):

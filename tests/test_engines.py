@@ -407,3 +407,17 @@ def test_epochs_of_one_training_draw_differently() -> None:
     assert len(shown) == 6
     for image in torch.cat(shown[:3]):
         assert all((image - other).abs().max() > 1e-3 for other in torch.cat(shown[3:]))
+
+
+def test_the_generator_sees_what_is_to_be_seen_and_the_losses_the_image() -> None:
+    samples = [joint(index) for index in range(JOINTS)]
+    shifted = [torch.cat([sample["image"][:1], sample["image"][1:].roll(3, dims=-2)]) for sample in samples]
+    given = [{**sample, "seen": image} for sample, image in zip(samples, shifted, strict=True)]
+    seen, judged = [], []
+    engine = trainer(given)
+    engine.generator.network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].clone()))
+    engine.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: judged.append(engine.state.output["image"]))
+    engine.run()
+    for shown, image in zip(seen, judged, strict=True):
+        assert torch.equal(shown[:, :1], image[:, :1])
+        assert torch.equal(shown[:, 1:], image[:, 1:].roll(3, dims=-2))

@@ -11,7 +11,7 @@ from bundle.transforms.array import (
     ShiftBones,
     SynthesizeJointSpace,
 )
-from bundle.transforms.augmentation import RandAugmentLayersd, RandCropJointd
+from bundle.transforms.augmentation import RandAugmentLayersd, RandCropJointd, RandDrawnMasksd
 from bundle.transforms.dictionary import (
     LoadJointd,
     MasksAsLabeld,
@@ -33,6 +33,7 @@ __all__ = [
     "PseudoOverlapd",
     "RandAugmentLayersd",
     "RandCropJointd",
+    "RandDrawnMasksd",
     "RandPseudoOverlap",
     "RandPseudoOverlapd",
     "RandShiftBones",

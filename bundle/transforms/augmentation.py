@@ -18,7 +18,9 @@ from monai.transforms import MapTransform, RandomizableTransform, SpatialCrop, T
 from monai.utils.enums import TransformBackends
 from torch import Tensor
 
+from bundle.data.loading import MaskMaker
 from bundle.radiograph import attenuation, attenuation_shares, intensity, partition, reconstruct
+from bundle.segmentation import with_drawn_masks
 
 MAX_SEED = 2**31 - 1
 
@@ -139,6 +141,44 @@ class RandAugmentLayersd(RandomizableTransform, ThreadUnsafe, MapTransform):
     def _image(self, image: Tensor, composed: Tensor | None) -> Tensor:
         masks = image[1:].flip(-1) if self.drawn.mirrored else image[1:]
         return torch.cat([self.drawn.apply(image[:1]) if composed is None else composed, masks])
+
+
+class RandDrawnMasksd(RandomizableTransform, ThreadUnsafe, MapTransform):
+    """What the generator sees in place of an image: the radiograph with masks that a network draws, at random.
+
+    Given masks know where the outlines are to a pixel, drawn ones do not. Losses keep the given ones, so that the
+    generator learns to look at the radiograph where masks are not to be relied on.
+
+    Args:
+        segment: draws masks (2, H, W) of a radiograph (1, H, W); a bone that it does not find keeps its given mask.
+        prob: how often; with 0 nothing is added.
+        keys: radiograph and masks (3, H, W).
+        seen_key: where what is seen goes; the image itself where nothing is drawn.
+        allow_missing_keys: do not raise when a key is missing.
+    """
+
+    backend = [TransformBackends.TORCH]
+
+    def __init__(
+        self,
+        segment: MaskMaker,
+        prob: float = 0.0,
+        keys: KeysCollection = "image",
+        seen_key: str = "seen",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        RandomizableTransform.__init__(self, prob)
+        self.segment = segment
+        self.seen_key = seen_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """See one sample."""
+        sample = dict(data)
+        self.randomize(None)
+        for key in self.key_iterator(sample) if self.prob else ():
+            sample[self.seen_key] = with_drawn_masks(sample[key], self.segment) if self._do_transform else sample[key]
+        return sample
 
 
 def joint_space_centre(masks: Tensor) -> tuple[int, int]:

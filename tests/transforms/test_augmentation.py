@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from bundle.masks import continue_to_border
 from bundle.phantom import draw_parameters, render
 from bundle.radiograph import attenuation, attenuation_shares, reconstruct
-from bundle.transforms import RandAugmentLayersd, RandCropJointd
+from bundle.transforms import RandAugmentLayersd, RandCropJointd, RandDrawnMasksd
 from bundle.transforms.augmentation import Augmentation, joint_space_centre
 
 SIZE = 64
@@ -137,3 +138,27 @@ def test_no_size_and_a_size_as_large_as_the_frame_crop_nothing(phantom: dict[str
     made = RandCropJointd(size=size).set_random_state(0)(phantom)
     assert made["image"].shape == (3, side, side)
     assert torch.equal(made["image"], phantom["image"])
+
+
+def halves(image: Tensor) -> Tensor:
+    """Draws the lower half of a radiograph as the lower bone, and no upper one."""
+    masks = torch.zeros(2, *image.shape[1:])
+    masks[0, image.shape[1] // 2 :] = 1.0
+    return masks
+
+
+def test_drawn_masks_are_seen_and_the_image_keeps_its_own(phantom: dict[str, Any]) -> None:
+    made = RandDrawnMasksd(halves, prob=1.0)(phantom)
+    assert torch.equal(made["image"], phantom["image"])
+    assert torch.equal(made["seen"][0], phantom["image"][0])
+    assert torch.equal(made["seen"][1], halves(phantom["image"][:1])[0])
+    assert torch.allclose(made["seen"][2], continue_to_border(phantom["image"][1:])[1])  # not found
+
+
+def test_masks_are_drawn_as_often_as_told_by_the_seed(phantom: dict[str, Any]) -> None:
+    transform = RandDrawnMasksd(halves, prob=0.5).set_random_state(0)
+    drawn = [not torch.equal(transform(phantom)["seen"], phantom["image"]) for _ in range(40)]
+    assert 10 < sum(drawn) < 30
+    again = RandDrawnMasksd(halves, prob=0.5).set_random_state(0)
+    assert [not torch.equal(again(phantom)["seen"], phantom["image"]) for _ in range(40)] == drawn
+    assert "seen" not in RandDrawnMasksd(halves, prob=0.0)(phantom)
