@@ -50,8 +50,8 @@ def read_places(path: str | Path, spacing: tuple[float, float]) -> list[JointPla
         )
         raise InputError(msg) from error
     names = [place.name for place in places]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice or not names:
+    twice = sorted({name for name in names if name.strip() and names.count(name) > 1})
+    if twice or not names or not all(name.strip() for name in names):
         got = f"{', '.join(twice)} more than once" if twice else "none"
         msg = f"expected joints with a name each, got {got}: {path}: mark each joint once"
         raise InputError(msg)
@@ -97,15 +97,21 @@ def _pair(row: Mapping[str, str], name: str) -> tuple[str, str] | None:
 
 
 def _place(name: Any, center: Sequence[Any], direction: Sequence[Any] | None, tip: Sequence[Any] | None) -> JointPlace:
-    middle = _numbers(center)
+    middle = _numbers(center, f"centre of joint {name}")
     if direction is None and tip is None:
         msg = f"expected a direction or a tip of joint {name}, got neither"
         raise InputError(msg)
-    return JointPlace(str(name), middle, _towards(middle, _numbers(tip)) if direction is None else _numbers(direction))
+    if direction is None:
+        return JointPlace(str(name), middle, _towards(middle, _numbers(tip, f"tip of joint {name}")))
+    return JointPlace(str(name), middle, _numbers(direction, f"direction of joint {name}"))
 
 
-def _numbers(pair: Any) -> Pixel:
-    x, y = (float(value) for value in pair)
+def _numbers(pair: Any, what: str) -> Pixel:
+    try:
+        x, y = (float(value) for value in pair)
+    except (TypeError, ValueError) as error:
+        msg = f"expected the {what} as two numbers, x and y in pixels, got {pair}"
+        raise InputError(msg) from error
     return x, y
 
 
