@@ -10,6 +10,7 @@ import torch
 from monai.config import KeysCollection
 from monai.losses import DiceLoss
 from monai.transforms import FillHoles, KeepLargestConnectedComponent, MapTransform, Transform
+from monai.utils import convert_to_tensor
 from monai.utils.enums import TransformBackends
 from torch import Tensor, nn
 
@@ -73,9 +74,9 @@ class BoneMasks(Transform):
 
     def _whole(self, mask: Tensor) -> Tensor:
         """One mask (1, H, W) as one piece without holes."""
-        piece = torch.as_tensor(self._largest(mask.to(torch.uint8)))
-        whole: Tensor = torch.as_tensor(self._filled(piece)) > 0
-        return whole
+        whole = self._filled(self._largest(mask.to(torch.uint8)))
+        plain: Tensor = convert_to_tensor(whole, track_meta=False) > 0
+        return plain
 
 
 class BoneMasksd(MapTransform):

@@ -39,6 +39,10 @@ def test_masks_may_overlap_and_may_be_empty() -> None:
     assert float(BoneMasks()(values)[1].sum()) == 0.0
 
 
+def test_masks_are_plain_tensors_that_go_into_a_batch_with_others() -> None:
+    assert type(BoneMasks()(logits())) is Tensor
+
+
 def test_a_dictionary_gets_masks_in_place_of_logits() -> None:
     made = BoneMasksd("pred")({"pred": logits(), "name": "joint"})
     assert torch.equal(made["pred"], BoneMasks()(logits())) and made["name"] == "joint"
