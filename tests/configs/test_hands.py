@@ -19,6 +19,7 @@ from PIL import Image
 from bundle.data.dicom import read_dicom
 from bundle.data.dicom_writing import DicomStudy, write_dicom
 from bundle.data.reading import read_layers, read_mask
+from bundle.data.writing import write_image, write_masks
 from bundle.frames import JointFrame, JointPlace
 from bundle.masks import continue_to_border
 from bundle.phantom import Phantom, draw_parameters, render
@@ -213,3 +214,18 @@ def test_a_stopped_folder_goes_on_and_broken_hands_are_listed(
     assert "mark the joints of a hand by points" in rejected["Data_hand5"]
     again = commands.command("evaluating", *INFERENCE, **settings)
     assert again.returncode == 0 and "nothing is left to do" in again.stdout + again.stderr
+
+
+def test_joints_with_and_without_masks_are_separated_together_and_given_masks_count(
+    bundle: Any, tmp_path: Path, phantoms: dict[str, Phantom]
+) -> None:
+    folder = tmp_path / "Data"
+    folder.mkdir()
+    for name, phantom in phantoms.items():
+        write_image(folder / f"{name}.png", phantom.image)
+    write_masks(folder, "index", phantoms["index"].masks)
+    bundle.run("evaluating", *INFERENCE, **options(tmp_path, weights="none", batch_size=2))
+    found = {line["name"]: line["masks"] for line in lines(tmp_path / "out" / "quality.jsonl")}
+    assert found == {"Data_index": "given", "Data_ring": "drawn"}
+    written = {path.name for path in (tmp_path / "out").glob("*_mask_*.png")}
+    assert written == {"Data_ring_mask_lower.png", "Data_ring_mask_upper.png"}
