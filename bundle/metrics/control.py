@@ -85,7 +85,7 @@ class JointSpaceControl:
             [row for index, draws in enumerate(self._draw(len(test))) for row in self._rows(test, index, draws)]
         )
         figures = {**self._figures(table), "settings": {**asdict(self), "changes_mm": list(self.changes_mm)}}
-        return Measured(figures, table, {"bland_altman": bland_altman(table)}, self._worst(table))
+        return Measured(figures, table, {"bland_altman": plot_changes(table)}, self._worst(table))
 
     def _draw(self, joints: int) -> list[list[_Draw]]:
         """The trials of each joint."""
@@ -224,7 +224,7 @@ def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if len(values) else math.nan
 
 
-def bland_altman(table: pd.DataFrame) -> Figure:
+def plot_changes(table: pd.DataFrame) -> Figure:
     """Bland-Altman plot: error against the mean of asked and measured change, with bias and 95 % limits, in mm.
 
     Args:

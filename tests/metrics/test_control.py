@@ -17,7 +17,7 @@ from torch import Tensor
 from bundle.data.joints import read_datalist
 from bundle.harmonic import separate
 from bundle.metrics import JointSpaceControl, Measured, SeparatedJoints
-from bundle.metrics.control import bland_altman
+from bundle.metrics.control import plot_changes
 from bundle.motion import SPACING
 from bundle.phantom import draw_parameters, render
 from bundle.radiograph import partition
@@ -148,7 +148,7 @@ def test_the_worst_come_first_and_failures_before_them() -> None:
 
 
 def test_the_plot_shows_every_trial_that_was_measured() -> None:
-    axes = bland_altman(of_true_layers().per_image).axes[0]
+    axes = plot_changes(of_true_layers().per_image).axes[0]
     dots = [line for line in axes.lines if line.get_marker() == "."]
     assert sum(len(line.get_xdata()) for line in dots) == 12
     assert axes.get_ylabel() == "measured - asked (mm)"

@@ -1,0 +1,204 @@
+"""Agreement of two measurements of one quantity, or of several raters: Bland-Altman, ICC, smallest detectable change.
+
+Bland and Altman, Lancet 1986; Shrout and Fleiss, Psychological Bulletin 1979, with the intervals of McGraw and Wong,
+Psychological Methods 1996; Lassere et al., Journal of Rheumatology 1999 (SDD); Bruynesteyn et al., Annals of the
+Rheumatic Diseases 2005 (SDC).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+Interval = tuple[float, float]
+"""Lower and upper end."""
+
+
+@dataclass(frozen=True)
+class BlandAltman:
+    """Differences of paired measurements, second less first, in their unit.
+
+    Attributes:
+        pairs: how many.
+        bias: mean difference.
+        bias_interval: its confidence interval.
+        deviation: sample standard deviation of the differences.
+        limits: between which ``level`` of the differences lie, if they are normal.
+        lower_interval: confidence interval of the lower limit.
+        upper_interval: of the upper one.
+        mae: mean absolute difference.
+    """
+
+    pairs: int
+    bias: float
+    bias_interval: Interval
+    deviation: float
+    limits: Interval
+    lower_interval: Interval
+    upper_interval: Interval
+    mae: float
+
+
+def bland_altman(
+    first: ArrayLike, second: ArrayLike, *, level: float = 0.95, factor: float | None = None
+) -> BlandAltman:
+    """Bias and limits of agreement of paired measurements.
+
+    Args:
+        first: (N,), N at least 2, finite.
+        second: (N,).
+        level: of the limits and the intervals, in (0, 1).
+        factor: limits are so many standard deviations from the bias; by default the normal quantile of ``level``,
+            1.96 for 0.95.
+
+    Raises:
+        ValueError: see above.
+    """
+    difference = np.subtract(*reversed(_paired(first, second)))
+    count, bias, deviation = len(difference), float(difference.mean()), float(difference.std(ddof=1))
+    reach = deviation * (float(stats.norm.ppf((1.0 + level) / 2.0)) if factor is None else factor)
+    quantile = float(stats.t.ppf((1.0 + level) / 2.0, count - 1))
+    of_bias, of_limit = (quantile * deviation * math.sqrt(times / count) for times in (1.0, 3.0))
+    lower, upper = bias - reach, bias + reach
+    return BlandAltman(
+        count,
+        bias,
+        (bias - of_bias, bias + of_bias),
+        deviation,
+        (lower, upper),
+        (lower - of_limit, lower + of_limit),
+        (upper - of_limit, upper + of_limit),
+        float(np.abs(difference).mean()),
+    )
+
+
+def smallest_detectable_difference(first: ArrayLike, second: ArrayLike) -> float:
+    """SDD: 1.96 standard deviations of the differences of repeated measurements (N,), in their unit."""
+    return 1.96 * bland_altman(first, second).deviation
+
+
+def smallest_detectable_change(first: ArrayLike, second: ArrayLike, readings: int = 1) -> float:
+    """SDC: the SDD divided by the square roots of 2 and of the readings that are averaged.
+
+    ``first`` and ``second`` are changes as two readings found them, (N,).
+
+    Raises:
+        ValueError: fewer than one reading, or as :func:`bland_altman`.
+    """
+    if readings < 1:
+        msg = f"expected at least one reading, got {readings}"
+        raise ValueError(msg)
+    return smallest_detectable_difference(first, second) / math.sqrt(2.0 * readings)
+
+
+@dataclass(frozen=True)
+class IntraclassCorrelation:
+    """An intraclass correlation with its confidence interval."""
+
+    value: float
+    interval: Interval
+
+
+def absolute_agreement(ratings: ArrayLike, *, level: float = 0.95) -> IntraclassCorrelation:
+    """ICC(2,1): of single ratings, the raters being a sample of all raters; their biases count as disagreement.
+
+    Args:
+        ratings: (N, K) of N subjects by K raters, both at least 2, finite, not all the same.
+        level: of the interval.
+
+    Raises:
+        ValueError: see above.
+    """
+    table = _Variance.of(ratings)
+    n, k, rows, columns, rest = table.subjects, table.raters, table.rows, table.columns, table.rest
+    value = (rows - rest) / (rows + (k - 1) * rest + k * (columns - rest) / n)
+    a, b = k * value / (n * (1.0 - value)), 1.0 + k * value * (n - 1) / (n * (1.0 - value))
+    freedom = (a * columns + b * rest) ** 2 / ((a * columns) ** 2 / (k - 1) + (b * rest) ** 2 / ((n - 1) * (k - 1)))
+    noise = k * columns + (k * n - k - n) * rest
+    below = float(stats.f.ppf((1.0 + level) / 2.0, n - 1, freedom))
+    above = float(stats.f.ppf((1.0 + level) / 2.0, freedom, n - 1))
+    lower = n * (rows - below * rest) / (below * noise + n * rows)
+    upper = n * (above * rows - rest) / (noise + n * above * rows)
+    return IntraclassCorrelation(float(value), (float(lower), float(upper)))
+
+
+def consistency(ratings: ArrayLike, *, level: float = 0.95) -> IntraclassCorrelation:
+    """ICC(3,1): of single ratings by these raters; their biases do not count.
+
+    Arguments and errors as of :func:`absolute_agreement`.
+    """
+    table = _Variance.of(ratings)
+    n, k = table.subjects, table.raters
+    ratio = table.rows / table.rest if table.rest else math.inf
+    degrees = (n - 1, (n - 1) * (k - 1))
+    below = ratio / float(stats.f.ppf((1.0 + level) / 2.0, *degrees))
+    above = ratio * float(stats.f.ppf((1.0 + level) / 2.0, *reversed(degrees)))
+    value, lower, upper = (_of_ratio(part, k) for part in (ratio, below, above))
+    return IntraclassCorrelation(value, (lower, upper))
+
+
+def _of_ratio(ratio: float, raters: int) -> float:
+    """(F - 1) / (F + k - 1), 1 where F is infinite."""
+    return 1.0 if math.isinf(ratio) else (ratio - 1.0) / (ratio + raters - 1.0)
+
+
+@dataclass(frozen=True)
+class _Variance:
+    """Mean squares of a two-way table without repeats: between subjects, between raters, and what is left."""
+
+    subjects: int
+    raters: int
+    rows: float
+    columns: float
+    rest: float
+
+    @classmethod
+    def of(cls, ratings: ArrayLike) -> _Variance:
+        table = np.asarray(ratings, np.float64)
+        if table.ndim != 2 or min(table.shape) < 2 or not np.isfinite(table).all() or np.ptp(table) == 0.0:
+            msg = f"expected finite ratings (subjects, raters), at least 2 x 2 and not all the same, got {table.shape}"
+            raise ValueError(msg)
+        n, k = table.shape
+        mean, row, column = table.mean(), table.mean(axis=1), table.mean(axis=0)
+        rest = table - row[:, None] - column[None] + mean
+        return cls(
+            n,
+            k,
+            float(k * ((row - mean) ** 2).sum() / (n - 1)),
+            float(n * ((column - mean) ** 2).sum() / (k - 1)),
+            float((rest**2).sum() / ((n - 1) * (k - 1))),
+        )
+
+
+def plot_bland_altman(first: ArrayLike, second: ArrayLike, unit: str, *, level: float = 0.95) -> Figure:
+    """Differences over means of paired measurements (N,), with the bias and the limits and their intervals."""
+    one, other = _paired(first, second)
+    found = bland_altman(one, other, level=level)
+    figure = Figure(figsize=(7.0, 4.5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot((one + other) / 2.0, other - one, ".", alpha=0.6)
+    lines = (
+        (found.bias, found.bias_interval, "-"),
+        (found.limits[0], found.lower_interval, "--"),
+        (found.limits[1], found.upper_interval, "--"),
+    )
+    for value, interval, style in lines:
+        axes.axhline(value, color="black", linewidth=1.0, linestyle=style)
+        axes.axhspan(*interval, color="0.9", zorder=0)
+    axes.set_xlabel(f"mean ({unit})")
+    axes.set_ylabel(f"second - first ({unit})")
+    axes.set_title(f"bias {found.bias:.3g}, limits {found.limits[0]:.3g} to {found.limits[1]:.3g} {unit}")
+    return figure
+
+
+def _paired(first: ArrayLike, second: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    one, other = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if one.ndim != 1 or one.shape != other.shape or len(one) < 2 or not np.isfinite([one, other]).all():
+        msg = f"expected two finite series of one length, at least 2, got shapes {one.shape} and {other.shape}"
+        raise ValueError(msg)
+    return one, other
