@@ -32,7 +32,7 @@ DICOM = ("inference.json", "dicom.yaml")
 SYNTHESIS = ("inference.json", "synthesize.yaml", "dicom.yaml")
 SPOTS = {"index": ((210.0, 220.0), (0.3, -1.0)), "ring": ((480.0, 230.0), (-0.2, -1.0))}
 PLANTED = {
-    "PatientName": "Plantedname^Zoe",
+    "PatientName": "Plantedname^Plantedgiven",
     "PatientID": "planted-4711",
     "PatientBirthDate": "19010203",
     "StudyDate": "19040506",
@@ -141,7 +141,7 @@ def content(path: Path) -> bytes:
 
 
 def test_nothing_of_the_patient_is_in_results_names_or_logs(commands: Any, tmp_path: Path, hand: torch.Tensor) -> None:
-    folder = tmp_path / "Data" / "Plantedname Zoe"
+    folder = tmp_path / "Data" / "Plantedname Plantedgiven"
     write_hand(folder / "1.2.3.4.5.6789.2.dcm", hand, **PLANTED)
     write_hand(folder / "planted-4711.dcm", hand, **PLANTED)
     (folder / "1.2.3.4.5.6789.3.dcm").write_bytes(b"truncated")
@@ -156,7 +156,7 @@ def test_nothing_of_the_patient_is_in_results_names_or_logs(commands: Any, tmp_p
         files = [(path.name, path.name.lower().encode() + content(path)) for path in out.iterdir()]
         assert len(files) > 30 and len(lines(out / "rejected.jsonl")) == 1
         for name, text in said + files:
-            for planted in (*PLANTED.values(), "plantedname", "zoe", "planted hosp"):
+            for planted in (*PLANTED.values(), "plantedname", "plantedgiven", "planted hosp"):
                 assert planted.lower().encode() not in text, (planted, name)
 
 

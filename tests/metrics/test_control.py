@@ -160,7 +160,7 @@ def test_nothing_to_measure_is_an_error() -> None:
 
 
 def test_real_joints_move_as_asked(joint_data: Path) -> None:
-    items = read_datalist(joint_data, "LS_K1_all_test")[::40]
+    items = read_datalist(joint_data, "LS_K1_all_test", spacing=SPACING)[::40]
     images = torch.stack([LoadJointd()(item)["image"] for item in items]).float()
     layers = separate(images[:, :1], images[:, 1:])
     figures = replace(QUICK, random_changes=1)(SeparatedJoints(items, images, layers)).figures
