@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.losses import DiceLoss
@@ -17,6 +20,9 @@ from torch import Tensor, nn
 from bundle.masks import continue_to_border, overlap
 from bundle.networks.resolution import ReducedResolution
 from bundle.networks.weights import file_digest, load_weights, stated_sha256
+
+KEPT = 4096
+"""Pairs of masks that a segmenter keeps; 64 MB of frames of 256 x 256 pixels."""
 
 
 def with_drawn_masks(image: Tensor, segment: Callable[[Tensor], Tensor]) -> Tensor:
@@ -105,7 +111,8 @@ class BoneSegmenter:
     """Draws the masks of the two bones on a radiograph of a joint, on the CPU.
 
     The network is asked of the radiograph and of its mirror image, and its mean logits count. Its weights are loaded
-    when they are first needed: who brings masks needs none.
+    when they are first needed: who brings masks needs none. The last masks are kept, for a joint is drawn when its list
+    is checked and again when it is loaded.
 
     Args:
         network: from radiographs (B, 1, H, W) to logits (B, 2, H, W); it is given multiples of 32.
@@ -120,6 +127,7 @@ class BoneSegmenter:
         self._padded = ReducedResolution(self.network, 1)
         self._masks = BoneMasks()
         self._loaded = False
+        self._kept: OrderedDict[bytes, bytes] = OrderedDict()
 
     @torch.no_grad()
     def __call__(self, image: Tensor) -> Tensor:
@@ -128,6 +136,16 @@ class BoneSegmenter:
         Raises:
             InputError: there are no weights, or not those of this network.
         """
+        key = hashlib.sha256(image.numpy().tobytes()).digest()
+        if key not in self._kept:
+            self._kept[key] = np.packbits(self._draw(image).numpy().astype(bool)).tobytes()
+        self._kept.move_to_end(key)
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        bits = np.unpackbits(np.frombuffer(self._kept[key], np.uint8), count=2 * image.numel())
+        return torch.from_numpy(bits.reshape(2, *image.shape[1:]).astype(np.float32))
+
+    def _draw(self, image: Tensor) -> Tensor:
         self._load()
         there, mirrored = self._padded(torch.stack([image, image.flip(-1)]))
         return self._masks((there + mirrored.flip(-1)) / 2.0)

@@ -114,10 +114,10 @@ def read_joint(item: Item, size: int | None = 256, segment: MaskMaker | None = N
 def open_radiograph(path: str | Path) -> StatedRadiograph:
     """Read a radiograph with what its file says; the last ones are kept, so that a hand's joints read it once."""
     try:
-        state = Path(path).stat()
+        state = _state(path)
     except OSError:
         return read_stated(path)
-    return _kept(str(path), state.st_mtime_ns, state.st_size)
+    return _kept(str(path), *state)
 
 
 @lru_cache(maxsize=4)
@@ -203,7 +203,16 @@ def _cut_out(item: Item, frame: JointFrame) -> Item:
 
 def _digest(item: Item, frame: str = "") -> str:
     """What tells the content of an item's files from another, 8 hexadecimal digits."""
-    digest = zlib.crc32(frame.encode())
-    for key in ("image", *BONES):
-        digest = zlib.crc32(Path(item[key]).read_bytes() if item.get(key) else b"", digest)
-    return f"{digest:08x}"
+    sums = [_checksum(item[key], *_state(item[key])) for key in ("image", *BONES) if item.get(key)]
+    return f"{zlib.crc32(f'{frame} {sums}'.encode()):08x}"
+
+
+def _state(path: str | Path) -> tuple[int, int]:
+    """When a file was changed last, in ns, and its length."""
+    found = Path(path).stat()
+    return found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=16)
+def _checksum(path: str, changed: int, length: int) -> int:
+    return zlib.crc32(Path(path).read_bytes())

@@ -93,10 +93,10 @@ class _Results:
         lines = _lines(self.output_dir / self.record)
         counts = Counter(_written(line) for line in lines)
         done = {joint for joint, count in counts.items() if count == self.lines_of_a_joint}
-        wanted = {(str(joint["name"]), str(joint.get("digest", ""))) for joint in joints}
+        wanted = {_written(joint) for joint in joints}
         self._write_lines(self.record, [line for line in lines if _written(line) in done & wanted])
         self._write_lines(REJECTED, getattr(joints, "rejected", []))
-        left = [joint for joint in joints if (str(joint["name"]), str(joint.get("digest", ""))) not in done]
+        left = [joint for joint in joints if _written(joint) not in done]
         if len(left) < len(joints):
             _log.info(f"{len(joints) - len(left)} of {len(joints)} joints have been done before")
         return left
@@ -133,7 +133,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _written(line: Mapping[str, Any]) -> tuple[str, str]:
-    """The joint that a line is of, with what tells its files from others."""
+    """The joint that an item or a line is of, with what tells its files from others."""
     return str(line.get("source", line.get("name"))), str(line.get("digest", ""))
 
 

@@ -14,11 +14,10 @@ from monai.metrics import compute_dice, compute_hausdorff_distance
 from torch import Tensor
 from tqdm import tqdm
 
+from bundle.data.loading import BONES
 from bundle.masks import continue_to_border, overlap
 from bundle.metrics.measured import Measured, SeparatedJoints
 from bundle.metrics.reconstruction import identity, means
-
-BONES = ("lower", "upper")
 
 
 @dataclass(frozen=True, kw_only=True)
