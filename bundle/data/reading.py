@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class StatedRadiograph:
     laterality: str = ""
     modality: str = ""
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """What tells its pixels from others."""
         return hashlib.sha256(self.intensity.tobytes()).hexdigest()

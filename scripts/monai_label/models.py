@@ -10,6 +10,7 @@ import torch
 from monai.bundle import ConfigParser
 from torch import Tensor
 
+from bundle.data.loading import BONES
 from bundle.data.reading import check_area
 from bundle.masks import continue_to_border, union
 from bundle.networks.weights import file_digest
@@ -105,7 +106,7 @@ class LayerSeparator:
         Raises:
             InputError: a mask is empty or covers the frame.
         """
-        for mask, bone in zip(masks, ("lower", "upper"), strict=True):
+        for mask, bone in zip(masks, BONES, strict=True):
             check_area(mask.numpy() > 0.5, f"of the {bone} bone of {name}")
         joint = torch.cat([image, continue_to_border(masks)])
         with self._lock, torch.no_grad():

@@ -543,6 +543,15 @@ def test_the_points_of_a_rejected_hand_tell_no_uid_either(tmp_path: Path, caplog
     assert "1.2.840" not in str(rejected) + caplog.text
 
 
+@pytest.mark.parametrize("key", ["image", "lower", "upper"])
+def test_a_missing_file_rejects_its_joint_alone(public: Path, key: str) -> None:
+    item = read_datalist(public, "LS_train")[2]
+    Path(item[key]).unlink()
+    result = audit(read_datalist(public, "LS_train"), size=SIZE)
+    assert [name for name, _ in result.rejected] == [item["name"]] and len(result.accepted) == 7
+    assert "found none" in result.rejected[0][1] and item[key] in result.rejected[0][1]
+
+
 def test_the_name_of_a_rejected_file_tells_no_uid(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_joint(tmp_path, "a", "one")
     (tmp_path / "1.2.840.10008.5.1.4.dcm").write_text("no DICOM")
