@@ -202,7 +202,7 @@ def _cut_out(item: Item, frame: JointFrame) -> Item:
 
 
 def _digest(item: Item, frame: str = "") -> str:
-    """What tells the content of an item's files from another, 8 hexadecimal digits; files that are missed are refused on reading."""
+    """What tells the content of an item's files from another, 8 digits; missing ones are refused on reading."""
     sums = [_checksum(item[key], *_state(item[key])) for key in ("image", *BONES) if Path(item[key]).is_file()]
     return f"{zlib.crc32(f'{frame} {sums}'.encode()):08x}"
 
