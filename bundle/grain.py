@@ -10,6 +10,7 @@ pixel between tissue and bone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from monai.networks.layers import GaussianFilter
@@ -44,12 +45,33 @@ def add_grain(soft: Tensor, tissue: Tensor, uncovered: Tensor, seeds: Sequence[i
     Returns:
         Attenuation (B, 1, H, W), at least 0; unchanged where ``uncovered`` is 0.
     """
-    residual = _detail(soft, DETAIL)
-    there = local_mean(residual.square(), tissue, NEIGHBOURHOOD)
-    here = local_mean(residual.square(), (uncovered > 0).to(soft.dtype), DETAIL)
-    missing = (there - here).clamp(min=0.0).sqrt()
-    texture = random_phase_texture(residual * tissue, seeds)
-    return (soft + uncovered * missing * texture).clamp(min=0.0)
+    return MissingGrain.of(soft, tissue, (uncovered > 0).to(soft.dtype)).added(soft, uncovered, seeds)
+
+
+@dataclass(frozen=True)
+class MissingGrain:
+    """The grain that covered tissue lacks: what :func:`add_grain` gives to as much of it as is uncovered.
+
+    Attributes:
+        strength: standard deviation of what is missing, (B, 1, H, W).
+        amplitude: spectrum of the visible tissue's grain, (B, 1, H, W // 2 + 1).
+    """
+
+    strength: Tensor
+    amplitude: Tensor
+
+    @classmethod
+    def of(cls, soft: Tensor, tissue: Tensor, covered: Tensor) -> MissingGrain:
+        """Measure it: ``soft`` and ``tissue`` as in :func:`add_grain`, ``covered`` of 0 and 1 like them."""
+        residual = _detail(soft, DETAIL)
+        there = local_mean(residual.square(), tissue, NEIGHBOURHOOD)
+        here = local_mean(residual.square(), covered, DETAIL)
+        return cls((there - here).clamp(min=0.0).sqrt(), torch.fft.rfft2(residual * tissue).abs())
+
+    def added(self, soft: Tensor, uncovered: Tensor, seeds: Sequence[int]) -> Tensor:
+        """The soft tissue's attenuation with grain, as :func:`add_grain` gives it."""
+        texture = texture_of_spectrum(self.amplitude, soft.shape[-1], seeds)
+        return (soft + uncovered * self.strength * texture).clamp(min=0.0)
 
 
 def share_grain(layers: Tensor, masks: Tensor, seeds: Sequence[int]) -> Tensor:
@@ -125,9 +147,14 @@ def local_mean(values: Tensor, weight: Tensor, sigma: float) -> Tensor:
 
 def random_phase_texture(sample: Tensor, seeds: Sequence[int]) -> Tensor:
     """Textures of mean 0 and variance 1 with the amplitude spectrum of ``sample`` (B, 1, H, W) and random phases."""
-    white = torch.cat([_white(sample[:1], seed) for seed in seeds])
-    spectrum = torch.fft.rfft2(white) * torch.fft.rfft2(sample).abs()
-    texture = torch.fft.irfft2(spectrum, s=sample.shape[-2:])
+    return texture_of_spectrum(torch.fft.rfft2(sample).abs(), sample.shape[-1], seeds)
+
+
+def texture_of_spectrum(amplitude: Tensor, width: int, seeds: Sequence[int]) -> Tensor:
+    """Textures (B, 1, H, W) of mean 0 and variance 1 with amplitudes (B, 1, H, W // 2 + 1) and random phases."""
+    height = amplitude.shape[-2]
+    white = torch.cat([_white(amplitude.new_empty(1, 1, height, width), seed) for seed in seeds])
+    texture = torch.fft.irfft2(torch.fft.rfft2(white) * amplitude, s=(height, width))
     texture = texture - texture.mean(dim=(-2, -1), keepdim=True)
     return texture / texture.square().mean(dim=(-2, -1), keepdim=True).sqrt().clamp(min=1e-12)
 

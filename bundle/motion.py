@@ -8,6 +8,7 @@ made.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -146,13 +147,44 @@ def move(
     Raises:
         ValueError: if shapes do not agree, the spacing is not positive or the mode is another.
     """
-    _check(layers, masks, motion, spacing, mode)
-    height, width = layers.shape[-2:]
-    like = layers.double() if exact else layers
-    grid = sampling_grid(motion.to(like), height, width, spacing)
-    bones = _sample(continue_texture(layers[:, 1:], CONTINUED), grid, mode)
-    moved_masks = _sample(F.pad(masks, [CONTINUED] * 4, mode="replicate"), grid, "bilinear")
-    return torch.cat([layers[:, :1], bones], dim=1), moved_masks
+    if layers.dim() != 4 or layers.shape[1] != 3 or masks.shape != (layers.shape[0], 2, *layers.shape[2:]):
+        msg = f"expected layers (B, 3, H, W) and masks (B, 2, H, W), got {tuple(layers.shape)} and {tuple(masks.shape)}"
+        raise ValueError(msg)
+    continued = ContinuedBones.of(layers[:, 1:], masks[:, :, None])
+    bones, maps = continued.moved(motion, spacing, mode, exact)
+    return torch.cat([layers[:, :1], bones], dim=1), maps[:, :, 0]
+
+
+@dataclass(frozen=True)
+class ContinuedBones:
+    """Bones and maps that move with them, continued past the border of their frames: ready for any motion.
+
+    Attributes:
+        bones: layers of the two bones, (B, 2, H + 2 margin, W + 2 margin).
+        maps: K maps of each bone, such as its mask, (B, 2, K, H + 2 margin, W + 2 margin).
+        margin: pixels on each side, :data:`CONTINUED` or, in small frames, fewer.
+    """
+
+    bones: Tensor
+    maps: Tensor
+    margin: int
+
+    @classmethod
+    def of(cls, bones: Tensor, maps: Tensor) -> ContinuedBones:
+        """Continue bone layers (B, 2, H, W) by their texture and maps (B, 2, K, H, W) by their outermost pixels."""
+        _check_shapes(bones, maps)
+        margin = min(CONTINUED, bones.shape[-2] - 1, bones.shape[-1] - 1)
+        padded = F.pad(maps.flatten(1, 2), [margin] * 4, mode="replicate")
+        return cls(continue_texture(bones, margin), padded.unflatten(1, maps.shape[1:3]), margin)
+
+    def moved(
+        self, motion: RigidMotion, spacing: float | Tensor, mode: str = "bilinear", exact: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """The bones (B, 2, H, W) and the maps (B, 2, K, H, W) of the frames after a motion; see :func:`move`."""
+        _check_motion(len(self.bones), motion, spacing, mode)
+        like = self.bones.double() if exact else self.bones
+        grid = sampling_grid(motion.to(like), self.bones.shape[-2:], self.margin, spacing)
+        return _sample(self.bones[:, :, None], grid, mode)[:, :, 0], _sample(self.maps, grid, "bilinear")
 
 
 def continue_texture(bones: Tensor, margin: int, detail: float = 3.0) -> Tensor:
@@ -190,38 +222,47 @@ def _smoothing(side: int, margin: int, detail: float, like: Tensor) -> Tensor:
     return F.conv1d(repeated.T[:, None], kernel[None, None])[:, 0].T
 
 
-def _sample(bones: Tensor, grid: Tensor, mode: str) -> Tensor:
-    """Sample each of two continued bones (B, 2, H', W') by its own frame's grid (B * 2, H, W, 2) in pixels."""
-    height, width = bones.shape[-2:]
-    flat = bones.reshape(-1, 1, height, width).to(grid.dtype)
-    normal = grid * grid.new_tensor([2.0 / width, 2.0 / height])
-    moved = F.grid_sample(flat, normal, mode=mode, padding_mode="border", align_corners=False).clamp(0.0, 1.0)
-    return moved.reshape(-1, 2, *grid.shape[1:3]).to(bones.dtype)
+def _sample(maps: Tensor, grid: Tensor, mode: str) -> Tensor:
+    """Sample maps (B, 2, K, H', W') of two continued bones by each frame's and bone's grid (B * 2, H, W, 2)."""
+    flat = maps.flatten(0, 1).to(grid.dtype)
+    moved = F.grid_sample(flat, grid, mode=mode, padding_mode="border", align_corners=False)
+    return moved.clamp_(0.0, 1.0).to(maps.dtype).unflatten(0, maps.shape[:2])
 
 
-def sampling_grid(motion: RigidMotion, height: int, width: int, spacing: float | Tensor) -> Tensor:
-    """Where each pixel of the moved bones comes from, in pixels from the frame's centre: (B * 2, H, W, 2), x first."""
+def sampling_grid(motion: RigidMotion, extent: Sequence[int], margin: int, spacing: float | Tensor) -> Tensor:
+    """Where each pixel of the moved bones comes from in the continued frame, which spans -1 to 1.
+
+    Args:
+        motion: of B joints.
+        extent: height and width of the continued frame, in pixels.
+        margin: by which it is continued on each side.
+        spacing: mm per pixel.
+
+    Returns:
+        (B * 2, H, W, 2), x first.
+    """
     like = motion.translation
     pixel = torch.as_tensor(spacing, dtype=like.dtype, device=like.device).reshape(-1, 1, 1)
-    shape = (-1, 2, 1, 1, 2)
-    translation, center = (motion.translation / pixel).reshape(shape), (motion.center / pixel).reshape(shape)
-    x = torch.arange(width).to(like) - (width - 1) / 2
-    y = torch.arange(height).to(like) - (height - 1) / 2
-    target = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(1, 1, height, width, 2)
-    offset = target - (center + translation)
-    angle = torch.deg2rad(motion.rotation).reshape(-1, 2, 1, 1)
+    center = (motion.center / pixel).flatten(0, 1)
+    start = center + (motion.translation / pixel).flatten(0, 1)
+    angle = torch.deg2rad(motion.rotation).reshape(-1, 1)
     cosine, sine = angle.cos(), angle.sin()
-    turned = torch.stack(
-        [cosine * offset[..., 0] + sine * offset[..., 1], cosine * offset[..., 1] - sine * offset[..., 0]], dim=-1
-    )
-    return (turned + center).flatten(0, 1)
+    y, x = (torch.arange(side - 2 * margin).to(like) - (side - 1) / 2 + margin for side in extent)
+    x, y = x - start[:, :1], y - start[:, 1:]
+    half_height, half_width = (side / 2 for side in extent)
+    across = ((cosine * x + center[:, :1]) / half_width)[:, None] + (sine * y / half_width)[:, :, None]
+    down = ((cosine * y + center[:, 1:]) / half_height)[:, :, None] - (sine * x / half_height)[:, None]
+    return torch.stack([across, down], dim=-1)
 
 
-def _check(layers: Tensor, masks: Tensor, motion: RigidMotion, spacing: float | Tensor, mode: str) -> None:
-    batch = layers.shape[0]
-    if layers.dim() != 4 or layers.shape[1] != 3 or masks.shape != (batch, 2, *layers.shape[2:]):
-        msg = f"expected layers (B, 3, H, W) and masks (B, 2, H, W), got {tuple(layers.shape)} and {tuple(masks.shape)}"
+def _check_shapes(bones: Tensor, maps: Tensor) -> None:
+    if bones.dim() != 4 or maps.dim() != 5 or maps.shape[:2] + maps.shape[3:] != bones.shape or bones.shape[1] != 2:
+        shapes = f"{tuple(bones.shape)} and {tuple(maps.shape)}"
+        msg = f"expected bone layers (B, 2, H, W) and maps of them (B, 2, K, H, W), got {shapes}"
         raise ValueError(msg)
+
+
+def _check_motion(batch: int, motion: RigidMotion, spacing: float | Tensor, mode: str) -> None:
     if motion.rotation.shape[0] != batch:
         msg = f"expected the motion of {batch} samples, got {motion.rotation.shape[0]}"
         raise ValueError(msg)

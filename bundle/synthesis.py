@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bundle.grain import add_grain, visible_tissue
+from bundle.grain import MissingGrain, visible_tissue
 from bundle.harmonic import support
-from bundle.motion import RigidMotion, move
+from bundle.motion import ContinuedBones, RigidMotion
 from bundle.radiograph import attenuation, intensity, reconstruct
 
 
@@ -54,12 +54,48 @@ def synthesize(
     Raises:
         ValueError: if shapes do not agree, or the number of seeds is not B.
     """
-    if len(seeds) != layers.shape[0]:
-        msg = f"expected one seed for each of {layers.shape[0]} joints, got {len(seeds)}"
-        raise ValueError(msg)
-    moved, moved_masks = move(layers, masks, motion, spacing, mode)
-    covered = support(masks).amax(dim=1, keepdim=True)
-    uncovered = covered * (1.0 - support(moved_masks).amax(dim=1, keepdim=True))
-    soft = intensity(add_grain(attenuation(moved[:, :1]), visible_tissue(layers, masks), uncovered, seeds))
-    moved = torch.cat([torch.where(uncovered > 0, soft, moved[:, :1]), moved[:, 1:]], dim=1)
-    return SyntheticJoints(reconstruct(moved), moved, moved_masks, motion, seeds)
+    return SeparatedBones.of(layers, masks).synthesize(motion, spacing, seeds, mode)
+
+
+@dataclass(frozen=True)
+class SeparatedBones:
+    """Separated joints with all that does not depend on the motion, from which any number of radiographs are made.
+
+    Attributes:
+        soft: the soft-tissue layer, (B, 1, H, W) in [0, 1].
+        covered: where a bone may cover it, (B, 1, H, W) of 0 and 1.
+        bones: continued bone layers, each with its mask and its support (:func:`bundle.harmonic.support`).
+        grain: what the covered tissue lacks.
+    """
+
+    soft: Tensor
+    covered: Tensor
+    bones: ContinuedBones
+    grain: MissingGrain
+
+    @classmethod
+    def of(cls, layers: Tensor, masks: Tensor) -> SeparatedBones:
+        """Of layers (B, 3, H, W) and bone masks (B, 2, H, W)."""
+        supports = support(masks)
+        covered = supports.amax(dim=1, keepdim=True)
+        grain = MissingGrain.of(attenuation(layers[:, :1]), visible_tissue(layers, masks), covered)
+        bones = ContinuedBones.of(layers[:, 1:], torch.stack([masks, supports.to(masks)], dim=2))
+        return cls(layers[:, :1], covered, bones, grain)
+
+    def synthesize(
+        self,
+        motion: RigidMotion,
+        spacing: float | Tensor,
+        seeds: Sequence[int],
+        mode: str = "bicubic",
+        exact: bool = True,
+    ) -> SyntheticJoints:
+        """:func:`synthesize`; ``exact`` as in :func:`bundle.motion.move`."""
+        if len(seeds) != len(self.soft):
+            msg = f"expected one seed for each of {len(self.soft)} joints, got {len(seeds)}"
+            raise ValueError(msg)
+        bones, maps = self.bones.moved(motion, spacing, mode, exact)
+        uncovered = self.covered * (maps[:, :, 1] < 0.5).all(dim=1, keepdim=True)
+        grainy = intensity(self.grain.added(attenuation(self.soft), uncovered, seeds))
+        layers = torch.cat([torch.where(uncovered > 0, grainy, self.soft), bones], dim=1)
+        return SyntheticJoints(reconstruct(layers), layers, maps[:, :, 0], motion, seeds)

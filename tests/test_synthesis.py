@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bundle.grain import DETAIL, local_mean
-from bundle.harmonic import separate, support
+from bundle.harmonic import GROWTH, separate, support
 from bundle.jsw import joint_space_width
 from bundle.masks import visible_region
 from bundle.motion import SPACING, MotionRange, RigidMotion, move
@@ -38,8 +38,9 @@ def widened(change: float, *seeds: int, jsw_mm: float | None = None, grain: int 
 
 
 def uncovered_by(made: SyntheticJoints, masks: Tensor) -> Tensor:
-    before, after = (support(m).amax(dim=1, keepdim=True) > 0 for m in (masks, made.masks))
-    return before & ~after
+    """Where a bone has gone; moved supports are resampled, so that their rim may be off by a pixel."""
+    before, after = support(masks), support(made.masks, GROWTH - 1)
+    return (before.amax(dim=1, keepdim=True) > 0) & ~(after.amax(dim=1, keepdim=True) > 0)
 
 
 def same(one: SyntheticJoints, other: SyntheticJoints) -> bool:
