@@ -26,6 +26,9 @@ DETAIL = 2.0
 NEIGHBOURHOOD = 16.0
 """Sigma in pixels of the neighbourhood in which the strength of the grain is measured."""
 
+_OTHER = 0x5EED
+"""Makes of the seed of the grain that of the noise."""
+
 MOTTLE = 9.0
 """Tissue has texture up to this sigma in pixels, which :func:`share_grain` continues below the bones."""
 
@@ -45,33 +48,45 @@ def add_grain(soft: Tensor, tissue: Tensor, uncovered: Tensor, seeds: Sequence[i
     Returns:
         Attenuation (B, 1, H, W), at least 0; unchanged where ``uncovered`` is 0.
     """
-    return MissingGrain.of(soft, tissue, (uncovered > 0).to(soft.dtype)).added(soft, uncovered, seeds)
+    return TissueGrain.of(soft, tissue, (uncovered > 0).to(soft.dtype)).added(soft, uncovered, seeds)
 
 
 @dataclass(frozen=True)
-class MissingGrain:
-    """The grain that covered tissue lacks: what :func:`add_grain` gives to as much of it as is uncovered.
+class TissueGrain:
+    """The grain of the visible tissue of joints, and how much of it the tissue below the bones lacks.
 
     Attributes:
-        strength: standard deviation of what is missing, (B, 1, H, W).
+        missing: standard deviation of what is missing where bones cover the tissue, (B, 1, H, W).
+        deviation: that of the visible tissue's grain, (B, 1, 1, 1).
         amplitude: spectrum of the visible tissue's grain, (B, 1, H, W // 2 + 1).
     """
 
-    strength: Tensor
+    missing: Tensor
+    deviation: Tensor
     amplitude: Tensor
 
     @classmethod
-    def of(cls, soft: Tensor, tissue: Tensor, covered: Tensor) -> MissingGrain:
+    def of(cls, soft: Tensor, tissue: Tensor, covered: Tensor) -> TissueGrain:
         """Measure it: ``soft`` and ``tissue`` as in :func:`add_grain`, ``covered`` of 0 and 1 like them."""
         residual = _detail(soft, DETAIL)
         there = local_mean(residual.square(), tissue, NEIGHBOURHOOD)
         here = local_mean(residual.square(), covered, DETAIL)
-        return cls((there - here).clamp(min=0.0).sqrt(), torch.fft.rfft2(residual * tissue).abs())
+        total = tissue.sum(dim=(-3, -2, -1), keepdim=True).clamp(min=1.0)
+        variance = (residual.square() * tissue).sum(dim=(-3, -2, -1), keepdim=True) / total
+        return cls((there - here).clamp(min=0.0).sqrt(), variance.sqrt(), torch.fft.rfft2(residual * tissue).abs())
 
     def added(self, soft: Tensor, uncovered: Tensor, seeds: Sequence[int]) -> Tensor:
-        """The soft tissue's attenuation with grain, as :func:`add_grain` gives it."""
+        """The soft tissue's attenuation with the grain that it lacks, as :func:`add_grain` gives it."""
         texture = texture_of_spectrum(self.amplitude, soft.shape[-1], seeds)
-        return (soft + uncovered * self.strength * texture).clamp(min=0.0)
+        return (soft + uncovered * self.missing * texture).clamp(min=0.0)
+
+    def noisy(self, image: Tensor, strength: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Radiographs (B, 1, H, W) in [0, 1] with more noise everywhere: ``strength`` (B,) times the tissue's grain."""
+        if not bool(strength.any()):
+            return image
+        texture = texture_of_spectrum(self.amplitude, image.shape[-1], [seed ^ _OTHER for seed in seeds])
+        noise = strength.to(image).reshape(-1, 1, 1, 1) * self.deviation * texture
+        return intensity((attenuation(image) + noise).clamp(min=0.0))
 
 
 def share_grain(layers: Tensor, masks: Tensor, seeds: Sequence[int]) -> Tensor:

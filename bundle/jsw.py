@@ -59,14 +59,14 @@ def _central(columns: Tensor, window: float) -> Tensor:
 def narrowing_grade(width: Tensor, normal: float = NORMAL_JSW) -> Tensor:
     """Grade of joint space narrowing, 0 (normal) to 4 (ankylosis or overlap), from JSW in mm.
 
-    A grade like Sharp/van der Heijde's, made from the ratio to the normal width alone: 0 above 3/4, 1 above 1/2, 2
-    above 1/4, 3 above 0, otherwise 4; -1 where the width is NaN. It is not a reader's score, which also weighs focal
-    narrowing and subluxation.
+    A grade like Sharp/van der Heijde's, made from the ratio to the normal width alone (LSN section 3.5): 0 from the
+    normal width on, 1 from 3/4 of it, 2 from 1/2, 3 from 1/4, otherwise 4; -1 where the width is NaN. It is not a
+    reader's score, which also weighs focal narrowing and subluxation.
 
     Args:
         width: JSW in mm, any shape.
         normal: normal JSW of the joint in mm.
     """
-    limits = torch.tensor([0.0, 0.25, 0.5, 0.75], device=width.device, dtype=width.dtype) * normal
-    grade = 4 - torch.bucketize(width.contiguous(), limits)
+    limits = torch.tensor([0.25, 0.5, 0.75, 1.0], device=width.device, dtype=width.dtype) * normal
+    grade = 4 - torch.bucketize(width.contiguous(), limits, right=True)
     return torch.where(width.isnan(), -1, grade)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import re
 import shlex
@@ -11,6 +12,8 @@ from typing import Any
 
 import monai
 import torch
+
+from bundle.errors import InputError
 
 
 def command_line() -> str | None:
@@ -32,6 +35,19 @@ def without_folders(text: str) -> str:
 def _quoted(argument: str) -> str:
     """An argument for a shell; lists of names, which hold single quotes, in double ones."""
     return f'"{argument}"' if "'" in argument and not set(argument) & set('"$`\\!') else shlex.quote(argument)
+
+
+def bundle_version(metadata: str | Path) -> str:
+    """The bundle's version, from the file of its metadata.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        return str(json.loads(Path(metadata).read_bytes())["version"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        msg = f"expected the bundle's metadata with its version, got {metadata} ({error}): restore the file"
+        raise InputError(msg) from error
 
 
 def processor() -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bundle.grain import MissingGrain, visible_tissue
+from bundle.grain import TissueGrain, visible_tissue
 from bundle.harmonic import support
 from bundle.motion import ContinuedBones, RigidMotion
 from bundle.radiograph import attenuation, intensity, reconstruct
@@ -65,22 +65,28 @@ class SeparatedBones:
         soft: the soft-tissue layer, (B, 1, H, W) in [0, 1].
         covered: where a bone may cover it, (B, 1, H, W) of 0 and 1.
         bones: continued bone layers, each with its mask and its support (:func:`bundle.harmonic.support`).
-        grain: what the covered tissue lacks.
+        grain: of the visible tissue, and what the covered tissue lacks of it.
     """
 
     soft: Tensor
     covered: Tensor
     bones: ContinuedBones
-    grain: MissingGrain
+    grain: TissueGrain
 
     @classmethod
     def of(cls, layers: Tensor, masks: Tensor) -> SeparatedBones:
         """Of layers (B, 3, H, W) and bone masks (B, 2, H, W)."""
         supports = support(masks)
         covered = supports.amax(dim=1, keepdim=True)
-        grain = MissingGrain.of(attenuation(layers[:, :1]), visible_tissue(layers, masks), covered)
+        grain = TissueGrain.of(attenuation(layers[:, :1]), visible_tissue(layers, masks), covered)
         bones = ContinuedBones.of(layers[:, 1:], torch.stack([masks, supports.to(masks)], dim=2))
         return cls(layers[:, :1], covered, bones, grain)
+
+    @property
+    def masks(self) -> Tensor:
+        """The bone masks before any motion, (B, 2, H, W)."""
+        rows, columns = (slice(self.bones.margin, -self.bones.margin or None) for _ in range(2))
+        return self.bones.maps[:, :, 0, rows, columns]
 
     def synthesize(
         self,

@@ -162,9 +162,9 @@ def test_every_sample_is_measured_with_its_own_spacing(shape: tuple[int, ...]) -
 
 
 def test_grades_are_the_quarters_of_the_normal_width() -> None:
-    widths = torch.tensor([-1.0, 0.0, 1e-3, 0.25, 0.2501, 0.5, 0.5001, 0.75, 0.7501, 1.0, 2.0]) * 2.0
-    assert narrowing_grade(widths, normal=2.0).tolist() == [4, 4, 3, 3, 2, 2, 1, 1, 0, 0, 0]
-    assert narrowing_grade(torch.tensor([[NORMAL_JSW, 0.3], [-0.2, 1.0]]).T).tolist() == [[0, 4], [3, 1]]
+    widths = torch.tensor([-1.0, 0.0, 0.2499, 0.25, 0.4999, 0.5, 0.7499, 0.75, 0.9999, 1.0, 2.0]) * 2.0
+    assert narrowing_grade(widths, normal=2.0).tolist() == [4, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0]
+    assert narrowing_grade(torch.tensor([[NORMAL_JSW, 0.5], [-0.2, 1.0]]).T).tolist() == [[0, 4], [3, 2]]
 
 
 @given(widths=st.lists(st.floats(-3.0, 5.0), min_size=2, max_size=20), normal=st.floats(0.5, 3.0))

@@ -218,9 +218,14 @@ class DicomStudy:
 
 def write_dicom(path: str | Path, dataset: Dataset) -> None:
     """Write a file whole or not at all; raises as :func:`bundle.data.writing.replacing`."""
+    write_bytes(path, dicom_bytes(dataset))
+
+
+def dicom_bytes(dataset: Dataset) -> bytes:
+    """A DICOM file."""
     content = io.BytesIO()
     dataset.save_as(content, enforce_file_format=True)
-    write_bytes(path, content.getvalue())
+    return content.getvalue()
 
 
 def _stored(intensity: NDArray[Any]) -> NDArray[np.uint16]:

@@ -54,12 +54,22 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{PART}")
+    with storing(path):
+        try:
+            with temporary.open("wb") as file:
+                yield file
+            os.replace(temporary, path)
+        except BaseException:
+            _discard(temporary)
+            raise
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Tell what the operating system refuses while a file or folder is written in the words of :func:`replacing`."""
     try:
-        with temporary.open("wb") as file:
-            yield file
-        os.replace(temporary, path)
+        yield
     except BaseException as error:
-        _discard(temporary)
         refusal = next((link for link in chain(error) if isinstance(link, OSError)), None)
         if refusal is None:
             raise
@@ -128,8 +138,14 @@ def write_image(path: str | Path, image: Tensor | NDArray[Any]) -> None:
 
 def write_deep_image(path: str | Path, image: Tensor | NDArray[Any]) -> None:
     """Write an intensity image (1, H, W) or (H, W) in [0, 1] as a 16-bit grey PNG; raises as :func:`write_layers`."""
+    write_png(path, deep_pixels(image))
+
+
+def deep_pixels(image: Tensor | NDArray[Any]) -> NDArray[np.uint16]:
+    """An intensity image (1, H, W) or (H, W) in [0, 1] as 16-bit pixels (H, W)."""
     values = _finite(image, 2)
-    write_png(path, np.rint(values.clip(0.0, 1.0).astype(np.float64) * 65535.0).astype(np.uint16))
+    pixels: NDArray[np.uint16] = np.rint(values.clip(0.0, 1.0).astype(np.float64) * 65535.0).astype(np.uint16)
+    return pixels
 
 
 def write_png(path: str | Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
@@ -147,8 +163,14 @@ def write_layer_images(folder: str | Path, name: str, layers: Tensor | NDArray[A
 
 def write_masks(folder: str | Path, name: str, masks: Tensor | NDArray[Any]) -> None:
     """Write masks (2, H, W), above one half is bone, as ``<name>_mask_lower.png`` and ``<name>_mask_upper.png``."""
-    for mask, bone in zip(_finite(masks, 3), LAYER_NAMES[1:], strict=True):
-        write_png(Path(folder) / f"{name}_mask_{bone}.png", (mask > 0.5).astype(np.uint8) * np.uint8(255))
+    for mask, bone in zip(mask_pixels(masks), LAYER_NAMES[1:], strict=True):
+        write_png(Path(folder) / f"{name}_mask_{bone}.png", mask)
+
+
+def mask_pixels(masks: Tensor | NDArray[Any]) -> NDArray[np.uint8]:
+    """Masks (2, H, W), above one half is bone, as pixels of 0 and 255."""
+    pixels: NDArray[np.uint8] = (_finite(masks, 3) > 0.5).astype(np.uint8) * np.uint8(255)
+    return pixels
 
 
 def _finite(values: Tensor | NDArray[Any], dimensions: int) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from bundle.handlers.checkpoints import (
 )
 from bundle.handlers.logging import LayerMontageHandler, losses_from_engine
 from bundle.handlers.quality import JointQuality
-from bundle.handlers.results import EvaluationReport, LayerWriter, SyntheticJointWriter
+from bundle.handlers.results import EvaluationReport, LayerWriter
 from bundle.handlers.training_record import TrainingRecord
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "JointQuality",
     "LayerMontageHandler",
     "LayerWriter",
-    "SyntheticJointWriter",
     "TrainingCheckpointLoader",
     "TrainingCheckpointSaver",
     "TrainingRecord",

@@ -5,8 +5,7 @@ Not imported by ``bundle.handlers``: highdicom needs pydicom 3.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,14 @@ from pydicom.dataset import Dataset
 from torch import Tensor
 
 from bundle.data.dicom import is_dicom
-from bundle.data.dicom_writing import MODEL, DicomStudy, write_dicom
+from bundle.data.dicom_writing import MODEL, DicomStudy, dicom_bytes, write_dicom
 from bundle.data.joints import DRAWN
 from bundle.data.loading import SIDES, open_radiograph
 from bundle.data.reading import LAYER_NAMES
-from bundle.errors import InputError, flag
+from bundle.errors import flag
+from bundle.factory import Sample
 from bundle.frames import JointFrame
-from bundle.synthesis import SyntheticJoints
+from bundle.provenance import bundle_version
 
 _LATERALITY = {side: letter for letter, side in SIDES.items()}
 
@@ -41,11 +41,7 @@ class DicomResults:
 
     def __init__(self, metadata: str, keep_identity: bool | str = False) -> None:
         self.keep_identity = flag(keep_identity)
-        try:
-            self.version = str(json.loads(Path(metadata).read_bytes())["version"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            msg = f"expected the bundle's metadata with its version, got {metadata} ({error}): restore the file"
-            raise InputError(msg) from error
+        self.version = bundle_version(metadata)
 
     @property
     def method(self) -> str:
@@ -65,27 +61,26 @@ class DicomResults:
             made = study.image(layer.clip(0.0, 1.0), spacing, described, synthetic=True, series=2, number=number)
             write_dicom(folder / f"{name}_{kind}.dcm", made)
 
-    def write_synthetic(
-        self,
-        folder: Path,
-        name: str,
-        joint: Mapping[str, Any],
-        made: SyntheticJoints,
-        index: int,
-        hands: Sequence[Tensor],
-    ) -> None:
-        """Write ``<name>.dcm`` of one synthetic radiograph, its ``<name>_masks.dcm``, and ``<name>_hand.dcm``."""
+    def synthetic(self, joint: Mapping[str, Any], sample: Sample, hand: Tensor | None) -> dict[str, bytes]:
+        """The files of a synthetic radiograph by their endings: ``dcm``, ``masks.dcm`` and of a hand ``hand.dcm``.
+
+        Args:
+            joint: the item that its source was loaded from.
+            sample: the image.
+            hand: the hand (1, H, W) with the changed joint; None of a joint that is no part of one.
+        """
         study, spacing = self._study(joint), (float(joint["spacing"]),) * 2
-        motion = made.motion.of(index).to_json()
-        described = _derived(joint, f"bones moved by {self.method}: {motion}, grain seed {made.seeds[index]}")
-        number = {"series": 3, "number": index + 1}
-        image = study.image(made.image[index, 0].numpy().clip(0.0, 1.0), spacing, described, synthetic=True, **number)
-        write_dicom(folder / f"{name}.dcm", image)
-        write_dicom(folder / f"{name}_masks.dcm", study.masks(made.masks[index].numpy() > 0.5, image, _is_drawn(joint)))
-        if hands:
-            spacing = JointFrame.from_json(joint["frame"]).spacing
-            hand = study.image(hands[index][0].numpy(), spacing, described, synthetic=True, series=4, number=index + 1)
-            write_dicom(folder / f"{name}_hand.dcm", hand)
+        motion = sample.motion.to_json()
+        described = _derived(joint, f"bones moved by {self.method}: {motion}, grain seed {sample.recipe.seed}")
+        number = sample.recipe.index + 1
+        image = study.image(sample.image[0].numpy().clip(0.0, 1.0), spacing, described, True, series=3, number=number)
+        masks = study.masks(sample.masks.numpy() > 0.5, image, _is_drawn(joint))
+        files = {"dcm": dicom_bytes(image), "masks.dcm": dicom_bytes(masks)}
+        if hand is None:
+            return files
+        spacing = JointFrame.from_json(joint["frame"]).spacing
+        whole = study.image(hand[0].numpy(), spacing, described, True, series=4, number=number)
+        return {**files, "hand.dcm": dicom_bytes(whole)}
 
     def _study(self, joint: Mapping[str, Any]) -> DicomStudy:
         """The study of a joint's radiograph; that of one that lies in no file is its name's."""

@@ -6,8 +6,6 @@ import io
 import json
 import logging
 import math
-import zlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,36 +13,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 from ignite.engine import Engine, Events
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from bundle.data.joints import DRAWN
-from bundle.data.loading import Item, open_radiograph
+from bundle.data.loading import Item
 from bundle.data.montage import TITLES, montage
 from bundle.data.writing import (
     append_line,
     claim_output,
     fingerprint,
     write_bytes,
-    write_deep_image,
-    write_image,
     write_layer_images,
     write_layers,
     write_masks,
 )
 from bundle.errors import InputError
-from bundle.frames import JointFrame
 from bundle.handlers.checkpoints import GeneratorWeights
 from bundle.handlers.logging import separation_row
 from bundle.handlers.quality import JointQuality, quality_label
-from bundle.jsw import joint_space_width, narrowing_grade
 from bundle.metrics import Measured, SeparatedJoints, summarize, to_markdown
 from bundle.metrics.reconstruction import IDENTITY
-from bundle.motion import RigidMotion
 from bundle.provenance import command_line, machine
-from bundle.synthesis import SyntheticJoints, synthesize
 
 if TYPE_CHECKING:
     from bundle.handlers.dicom_results import DicomResults
@@ -56,14 +47,11 @@ QUALITY = "quality.jsonl"
 
 _log = logging.getLogger("bundle.handlers")
 
-LARGEST_CHANGE = 10.0
-"""Changes of the joint space width are below this, in mm: half the public frame."""
 
-
-class _Results:
+class Results:
     """Base of the handlers that write: claims its output folder when it is built.
 
-    Every joint has its lines in the file ``record``, written after its other files, by which a run that was stopped
+    Every joint has its line in the file ``record``, written after its other files, by which a run that was stopped
     knows what it has done (:meth:`remaining`).
 
     Args:
@@ -74,8 +62,7 @@ class _Results:
     """
 
     record = ""
-    """Name of the file with the lines of each joint."""
-    lines_of_a_joint = 1
+    """Name of the file with a line for each joint."""
 
     def __init__(
         self,
@@ -91,17 +78,16 @@ class _Results:
     def remaining(self, joints: Sequence[Item]) -> list[Item]:
         """See :func:`remaining`."""
         lines = _lines(self.output_dir / self.record)
-        counts = Counter(_written(line) for line in lines)
-        done = {joint for joint, count in counts.items() if count == self.lines_of_a_joint}
+        done = {_written(line) for line in lines}
         wanted = {_written(joint) for joint in joints}
-        self._write_lines(self.record, [line for line in lines if _written(line) in done & wanted])
-        self._write_lines(REJECTED, getattr(joints, "rejected", []))
+        self.write_lines(self.record, [line for line in lines if _written(line) in done & wanted])
+        self.write_lines(REJECTED, getattr(joints, "rejected", []))
         left = [joint for joint in joints if _written(joint) not in done]
         if len(left) < len(joints):
             _log.info(f"{len(joints) - len(left)} of {len(joints)} joints have been done before")
         return left
 
-    def _write_lines(self, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
+    def write_lines(self, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
         """Replace a file of lines; without any it is taken away."""
         path = self.output_dir / name
         if lines:
@@ -137,18 +123,18 @@ def _written(line: Mapping[str, Any]) -> tuple[str, str]:
     return str(line.get("source", line.get("name"))), str(line.get("digest", ""))
 
 
-class LayerWriter(_Results):
+class LayerWriter(Results):
     """Inference: ``<name>_layers.nii.gz`` (float32, 3 channels), a PNG of each layer and ``<name>_montage.png``.
 
     ``quality.jsonl`` has a line for each joint: how sure its split is and whether to trust it. Masks that were drawn
     are written too, ``<name>_mask_lower.png`` and ``_upper``, and the frame of a joint in a hand, ``<name>.nii.gz``.
 
     Args:
-        output_dir: as in :class:`_Results`.
-        settings: as in :class:`_Results`.
-        weights: as in :class:`_Results`.
+        output_dir: as in :class:`Results`.
+        settings: as in :class:`Results`.
+        weights: as in :class:`Results`.
         quality: judges the joints; without it ``quality.jsonl`` only says which are done.
-        dicom: as in :class:`_Results`.
+        dicom: as in :class:`Results`.
     """
 
     record = QUALITY
@@ -192,7 +178,7 @@ class LayerWriter(_Results):
             write_masks(self.output_dir, name, image[1:])
 
 
-def remaining(joints: Sequence[Item], writer: _Results) -> list[Item]:
+def remaining(joints: Sequence[Item], writer: Results) -> list[Item]:
     """The joints of which a writer has no results yet, or whose files have changed since.
 
     Lines of those that were only begun are taken out of its record. What the audit rejected
@@ -207,140 +193,6 @@ def run_remaining(evaluator: Any) -> None:
         evaluator.run()
     else:
         _log.info("nothing is left to do")
-
-
-def joint_space_changes(
-    values: Sequence[float] | None = None, lowest: float = -1.0, highest: float = 1.0, count: int = 0
-) -> list[float]:
-    """Changes of the joint space width in mm: those given, or else ``count`` evenly spaced ones in a range.
-
-    Raises:
-        InputError: there are none, they are not below :data:`LARGEST_CHANGE`, or two differ by less than 0.001 mm.
-    """
-    try:
-        wanted = values or torch.linspace(lowest, highest, max(count, 0), dtype=torch.float64)
-        changes = [float(value) for value in wanted]
-    except (TypeError, ValueError):
-        changes = []
-    small = all(abs(change) < LARGEST_CHANGE for change in changes)
-    if not changes or lowest > highest or not small or len({_label(change) for change in changes}) < len(changes):
-        msg = (
-            f"expected a list of changes in mm, or a range from lowest to highest and a count above 0, all below "
-            f"{LARGEST_CHANGE} mm and 0.001 mm or more apart, got changes {values}, lowest {lowest}, highest {highest} "
-            f"and count {count}"
-        )
-        raise InputError(msg)
-    return changes
-
-
-def _label(change: float) -> str:
-    """A change of the joint space width in the name of a file."""
-    return f"jsw{change + 0.0:+.3f}mm"
-
-
-class SyntheticJointWriter(_Results):
-    """Synthesis: shifted radiographs with their masks, and their exact truth as lines of ``truth.jsonl``.
-
-    A line holds ``image``, ``lower``, ``upper`` (files), ``source``, ``joint``, ``finger``, ``side``, ``spacing_mm``,
-    ``change_mm``, ``jsw_before_mm``, ``jsw_after_mm`` (measured on the masks), ``narrowing_grade``, ``motion``,
-    ``grain_seed``, ``seed``, ``separator`` and the ``digest`` of the source's files. Of a joint in a hand there is also
-    the ``hand`` with the changed joint, a 16-bit PNG that differs from the source nowhere else.
-
-    Args:
-        output_dir: as in :class:`_Results`.
-        settings: as in :class:`_Results`.
-        weights: as in :class:`_Results`.
-        changes: of the joint space width in mm (:func:`joint_space_changes`).
-        upper_share: part of the change that the upper bone makes, in [0, 1].
-        seed: of the grain, together with a joint's name and the change.
-        dicom: as in :class:`_Results`.
-
-    Raises:
-        InputError: ``upper_share`` is out of range, or the output folder is refused.
-    """
-
-    def __init__(
-        self,
-        output_dir: str,
-        settings: Mapping[str, Any],
-        weights: GeneratorWeights,
-        changes: Sequence[float],
-        upper_share: float = 0.5,
-        seed: int = 0,
-        dicom: DicomResults | None = None,
-    ) -> None:
-        if not 0.0 <= upper_share <= 1.0:
-            msg = (
-                f"expected upper_share, the part of the change that the upper bone makes, in [0, 1], got {upper_share}"
-            )
-            raise InputError(msg)
-        changed = {"changes": list(changes), "upper_share": upper_share}
-        super().__init__(output_dir, {**settings, **changed}, weights, dicom)
-        self.changes = list(changes)
-        self.lines_of_a_joint = len(self.changes)
-        self.upper_share = upper_share
-        self.seed = seed
-
-    record = "truth.jsonl"
-
-    def write(self, joint: Mapping[str, Any], layers: Tensor) -> None:
-        """Write one joint with each change."""
-        masks, spacing = joint["image"][1:].cpu(), float(joint["spacing"])
-        made = self._synthesize(str(joint["name"]), layers, masks, spacing)
-        before = joint_space_width(masks[None], spacing)[0]
-        after = joint_space_width(made.masks, spacing)
-        hands = self._hands(joint, made)
-        for index, change in enumerate(self.changes):
-            name = f"{joint['name']}_{_label(change)}"
-            files = {**self._write_images(name, made, index), **self._write_hand(name, hands, index)}
-            if self.dicom is not None:
-                self.dicom.write_synthetic(self.output_dir, name, joint, made, index, hands)
-            truth = {"change_mm": change, "jsw_before_mm": _number(before), "jsw_after_mm": _number(after[index])}
-            source = {"source": joint["name"], **{key: joint[key] for key in ("joint", "finger", "side")}}
-            source["digest"] = joint.get("digest", "")
-            line = {**files, **source, **truth, **self._parameters(made, index, spacing)}
-            append_line(self.output_dir / self.record, json.dumps(line))
-
-    def _synthesize(self, name: str, layers: Tensor, masks: Tensor, spacing: float) -> SyntheticJoints:
-        motion = RigidMotion.widening(torch.tensor(self.changes, dtype=torch.float64), self.upper_share)
-        seeds = [zlib.crc32(f"{self.seed} {name} {change:.6f}".encode()) for change in self.changes]
-        repeated = [values.expand(len(self.changes), -1, -1, -1) for values in (layers, masks)]
-        return synthesize(repeated[0], repeated[1], motion, spacing, seeds)
-
-    def _write_images(self, name: str, made: SyntheticJoints, index: int) -> dict[str, str]:
-        write_image(self.output_dir / f"{name}.png", made.image[index])
-        write_masks(self.output_dir, name, made.masks[index])
-        return {"image": f"{name}.png", "lower": f"{name}_mask_lower.png", "upper": f"{name}_mask_upper.png"}
-
-    def _hands(self, joint: Mapping[str, Any], made: SyntheticJoints) -> list[Tensor]:
-        """The hands (1, H, W) with the changed joint; none of a joint that is no part of a hand."""
-        if not joint.get("frame"):
-            return []
-        hand = torch.from_numpy(open_radiograph(joint["file"]).intensity)[None]
-        frame, before = JointFrame.from_json(joint["frame"]), joint["image"][:1].cpu()
-        return [frame.paste(hand, before, after) for after in made.image]
-
-    def _write_hand(self, name: str, hands: Sequence[Tensor], index: int) -> dict[str, str]:
-        if not hands:
-            return {}
-        write_deep_image(self.output_dir / f"{name}_hand.png", hands[index])
-        return {"hand": f"{name}_hand.png"}
-
-    def _parameters(self, made: SyntheticJoints, index: int, spacing: float) -> dict[str, Any]:
-        width = joint_space_width(made.masks[index : index + 1], spacing)[0]
-        return {
-            "narrowing_grade": int(narrowing_grade(width)) if width.isfinite() else None,
-            "spacing_mm": spacing,
-            "motion": json.loads(made.motion.of(index).to_json()),
-            "grain_seed": made.seeds[index],
-            "seed": self.seed,
-            "separator": self.settings["separator"],
-        }
-
-
-def _number(value: Tensor) -> float | None:
-    """A number for JSON; what is not defined is null."""
-    return float(value) if value.isfinite() else None
 
 
 class EvaluationReport:

@@ -108,17 +108,18 @@ def test_a_hand_with_one_changed_joint_is_the_same_elsewhere(bundle: Any, tmp_pa
     source = write_hand(tmp_path / "Data" / "a.dcm", hand)
     bundle.run("synthesizing", *SYNTHESIS, **options(tmp_path, changes=[0.6]))
     before = read_dicom(source).intensity
-    for line in lines(tmp_path / "out" / "truth.jsonl"):
+    out = tmp_path / "out"
+    for line in lines(out / "truth-000000.jsonl"):
         assert line["jsw_after_mm"] - line["jsw_before_mm"] == pytest.approx(0.6, abs=0.1)
         name = line["joint"].rpartition("_")[2]
         frame = JointFrame(JointPlace(name, *SPOTS[name]), SPACING)
         outside = frame.covers(before.shape).numpy() == 0.0
-        with Image.open(tmp_path / "out" / line["hand"]) as picture:
+        with Image.open(out / "radiographs-000000" / f"{line['key']}.hand.png") as picture:
             after = np.asarray(picture).astype(np.int64)
         stored = np.round(before.astype(np.float64) * 65535)
         assert (after[outside] == stored[outside]).all()
         assert np.abs(after - stored)[~outside].max() > 0.05 * 65535
-        written = pydicom.dcmread(tmp_path / "out" / line["hand"].replace(".png", ".dcm"))
+        written = pydicom.dcmread(out / "radiographs-000000" / f"{line['key']}.hand.dcm")
         np.testing.assert_array_equal(written.pixel_array, after)
         assert written.SyntheticData == "YES" and list(map(float, written.PixelSpacing)) == list(SPACING)
 
@@ -128,9 +129,15 @@ def test_a_validator_finds_no_error_in_any_result(
 ) -> None:
     write_hand(tmp_path / "Data" / "a.dcm", hand, **PLANTED)
     bundle.run("evaluating", *DICOM, **options(tmp_path, weights="none"))
-    more = {"output_dir": str(tmp_path / "out2"), "weights": "none", "changes": [0.5], "keep_identity": True}
+    more = {
+        "output_dir": str(tmp_path / "out2"),
+        "weights": "none",
+        "changes": [0.5],
+        "keep_identity": True,
+        "gate#trusted": False,
+    }
     bundle.run("synthesizing", *SYNTHESIS, **{**options(tmp_path), **more})
-    files = [*(tmp_path / "out").glob("*.dcm"), *(tmp_path / "out2").glob("*.dcm")]
+    files = [path for out in ("out", "out2") for path in (tmp_path / out).rglob("*.dcm")]
     assert len(files) == 2 * (5 + 3)
     assert {path.name: dicom_errors(path) for path in files if dicom_errors(path)} == {}
 
@@ -153,8 +160,9 @@ def test_nothing_of_the_patient_is_in_results_names_or_logs(commands: Any, tmp_p
         result = commands.command(run_id, *configs, **settings)
         assert result.returncode == 0, result.stderr
         said = [("log", (result.stdout + result.stderr).lower().encode())]
-        files = [(path.name, path.name.lower().encode() + content(path)) for path in out.iterdir()]
-        assert len(files) > 30 and len(lines(out / "rejected.jsonl")) == 1
+        found = [path for path in out.rglob("*") if path.is_file()]
+        files = [(path.name, str(path.relative_to(out)).lower().encode() + content(path)) for path in found]
+        assert len(files) > 30 and len(lines(next(out.rglob("rejected.jsonl")))) == 1
         for name, text in said + files:
             for planted in (*PLANTED.values(), "plantedname", "plantedgiven", "planted hosp"):
                 assert planted.lower().encode() not in text, (planted, name)

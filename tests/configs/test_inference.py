@@ -13,11 +13,8 @@ from PIL import Image
 
 from bundle.data.loading import read_joint
 from bundle.harmonic import separate
-from bundle.jsw import joint_space_width
 from bundle.masks import continue_to_border
-from bundle.motion import RigidMotion
 from bundle.radiograph import reconstruct
-from bundle.synthesis import synthesize
 from bundle.transforms import LoadJointd
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
@@ -169,53 +166,6 @@ def test_an_output_folder_of_another_run_is_refused_and_left_as_it_is(bundle: An
         assert message.startswith("error: expected a new or empty output folder, got the results of another run")
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
     bundle.run("evaluating", "inference.json", **options(tmp_path, phantoms=1))
-
-
-def truths(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "truth.jsonl").read_text().splitlines()]
-
-
-def test_a_synthesis_of_real_files_is_replayed_by_its_truth(bundle: Any, data: Path, tmp_path: Path) -> None:
-    settings = options(tmp_path, dataset_dir=str(data), changes=[-0.5, 0.5], seed=3)
-    joints = joints_of(bundle.run("synthesizing", *SYNTHESIZE, **settings))
-    found = truths(tmp_path / "out")
-    assert [(line["source"], line["change_mm"]) for line in found] == [
-        (name, change) for name in joints for change in (-0.5, 0.5)
-    ]
-    for line in found:
-        image, masks = joints[line["source"]][None, :1], joints[line["source"]][None, 1:]
-        motion = RigidMotion.from_json(json.dumps(line["motion"]))
-        made = synthesize(separate(image, masks), masks, motion, line["spacing_mm"], [line["grain_seed"]])
-        written = pixels(tmp_path / "out" / line["image"])
-        assert np.abs(written - made.image[0, 0].numpy() * 255.0).max() <= 1.0
-        for bone, mask in zip(("lower", "upper"), made.masks[0].numpy(), strict=True):
-            assert np.array_equal(pixels(tmp_path / "out" / line[bone]) > 0, mask > 0.5)
-        width = float(joint_space_width(masks, line["spacing_mm"]))
-        assert line["jsw_before_mm"] == pytest.approx(width, abs=1e-5)
-
-
-def test_the_joint_space_of_phantoms_changes_as_asked(bundle: Any, tmp_path: Path) -> None:
-    """At full size, where a pixel is 0.08 mm."""
-    settings = options(tmp_path, phantoms=2, image_size=256, lowest=-0.4, highest=0.6, count=3)
-    bundle.run("synthesizing", *SYNTHESIZE, **settings)
-    found = truths(tmp_path / "out")
-    assert [line["change_mm"] for line in found] == pytest.approx([-0.4, 0.1, 0.6] * 2)
-    for line in found:
-        assert line["jsw_after_mm"] - line["jsw_before_mm"] == pytest.approx(line["change_mm"], abs=0.02)
-    assert len(list((tmp_path / "out").iterdir())) == 3 * len(found) + 2
-
-
-def test_changes_come_from_the_command_line(bundle: Any, tmp_path: Path) -> None:
-    result = bundle.command("synthesizing", *SYNTHESIZE, **options(tmp_path, phantoms=1, changes="[-0.5,0.5]"))
-    assert result.returncode == 0, result.stderr
-    assert [line["change_mm"] for line in truths(tmp_path / "out")] == [-0.5, 0.5]
-
-
-@pytest.mark.parametrize("changes", [{"changes": 0.5}, {"count": 0}, {"changes": [99]}], ids=["no list", "none", "far"])
-def test_changes_that_cannot_be_made_leave_no_folder(bundle: Any, tmp_path: Path, changes: dict[str, Any]) -> None:
-    message = bundle.refusal("synthesizing", *SYNTHESIZE, **options(tmp_path, **changes))
-    assert message.startswith("error: expected a list of changes in mm")
-    assert not (tmp_path / "out").exists()
 
 
 def test_the_bundle_loads_from_a_local_folder_as_monai_loads_one(bundle: Any, trained: Path, tmp_path: Path) -> None:

@@ -20,13 +20,10 @@ from torch import Tensor, nn
 from bundle.data import phantom_items
 from bundle.data.joints import Joints
 from bundle.errors import InputError
-from bundle.handlers import EvaluationReport, GeneratorWeights, LayerWriter, SyntheticJointWriter
-from bundle.handlers.results import flat_figures, joint_space_changes, run_remaining, shown_figure
+from bundle.handlers import EvaluationReport, GeneratorWeights, LayerWriter
+from bundle.handlers.results import Results, flat_figures, run_remaining, shown_figure
 from bundle.harmonic import separate
-from bundle.jsw import joint_space_width
 from bundle.metrics import Measured, SeparatedJoints
-from bundle.motion import RigidMotion
-from bundle.synthesis import synthesize
 from bundle.transforms import LoadJointd
 
 SIZE = 64
@@ -82,8 +79,8 @@ def test_another_runs_results_are_refused_before_anything_is_computed(tmp_path: 
     LayerWriter(str(tmp_path), {"seed": 0}, weights(tmp_path))
     with pytest.raises(InputError, match=r"the results of another run \(seed was 0, is 1\)"):
         LayerWriter(str(tmp_path), {"seed": 1}, weights(tmp_path))
-    with pytest.raises(InputError, match="results was 'LayerWriter', is 'SyntheticJointWriter'"):
-        SyntheticJointWriter(str(tmp_path), {"seed": 0}, weights(tmp_path), [0.5])
+    with pytest.raises(InputError, match="results was 'LayerWriter', is 'Results'"):
+        Results(str(tmp_path), {"seed": 0}, weights(tmp_path))
 
 
 def test_other_weights_make_another_run(tmp_path: Path) -> None:
@@ -92,122 +89,6 @@ def test_other_weights_make_another_run(tmp_path: Path) -> None:
     torch.save({"w": torch.ones(1)}, tmp_path / "no.pt")
     with pytest.raises(InputError, match=r"separator was 'no\.pt"):
         LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ({"values": [-0.5, 0.5]}, [-0.5, 0.5]),
-        ({"values": (1,), "count": 3}, [1.0]),
-        ({"lowest": -1.0, "highest": 1.0, "count": 5}, [-1.0, -0.5, 0.0, 0.5, 1.0]),
-        ({"values": [], "lowest": 0.25, "highest": 0.25, "count": 1}, [0.25]),
-    ],
-)
-def test_changes_are_those_given_or_evenly_spaced(given: dict[str, Any], expected: list[float]) -> None:
-    assert joint_space_changes(**given) == pytest.approx(expected, abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {},
-        {"count": -1},
-        {"values": [10.0]},
-        {"values": [math.nan]},
-        {"values": 0.5},
-        {"values": "wide"},
-        {"values": [0.5, 0.5002]},
-        {"lowest": 1.0, "highest": -1.0, "count": 3},
-        {"lowest": 0.5, "highest": 0.5, "count": 2},
-        {"lowest": -20.0, "highest": 1.0, "count": 2},
-    ],
-)
-def test_changes_that_cannot_be_made_are_refused(given: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=r"expected a list of changes in mm, or a range .* got changes"):
-        joint_space_changes(**given)
-
-
-CHANGES = [-0.7, 0.0, 0.9]
-
-
-def synthesis(folder: Path, tmp_path: Path, **options: Any) -> SyntheticJointWriter:
-    return SyntheticJointWriter(str(folder), {"seed": 0}, weights(tmp_path), CHANGES, **options)
-
-
-def truths(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "truth.jsonl").read_text().splitlines()]
-
-
-@pytest.fixture(scope="module")
-def synthesized(tmp_path_factory: pytest.TempPathFactory, joints: Dataset) -> Path:
-    folder = tmp_path_factory.mktemp("synthesis")
-    evaluate(synthesis(folder / "out", folder, upper_share=0.25, seed=5), joints)
-    return folder / "out"
-
-
-def test_each_joint_gets_a_line_of_truth_for_each_change(synthesized: Path, joints: Dataset) -> None:
-    expected = [(joint["name"], change) for joint in joints for change in CHANGES]
-    found = truths(synthesized)
-    assert [(line["source"], line["change_mm"]) for line in found] == expected
-    for line in found:
-        assert line["separator"] == "weight-free separator"
-        assert line["finger"] in ("small", "ring", "middle", "index", "thumb")
-        assert line["side"] in ("left", "right")
-        assert line["spacing_mm"] == pytest.approx(21 / SIZE)
-        assert line["seed"] == 5
-    assert len(list(synthesized.iterdir())) == 3 * len(expected) + 2
-
-
-def test_a_line_of_truth_replays_its_radiograph_and_masks(synthesized: Path, joints: Dataset) -> None:
-    sources = {joint["name"]: joint["image"] for joint in joints}
-    for line in truths(synthesized):
-        image, masks = sources[line["source"]][None, :1], sources[line["source"]][None, 1:]
-        motion = RigidMotion.from_json(json.dumps(line["motion"]))
-        made = synthesize(separate(image, masks), masks, motion, line["spacing_mm"], [line["grain_seed"]])
-        assert np.abs(pixels(synthesized / line["image"]) - made.image[0, 0].numpy() * 255.0).max() < 1.0
-        for bone, mask in zip(("lower", "upper"), made.masks[0], strict=True):
-            assert np.array_equal(pixels(synthesized / line[bone]), (mask > 0.5).numpy() * 255)
-
-
-def test_the_joint_space_changes_as_asked(synthesized: Path, joints: Dataset) -> None:
-    widths = {joint["name"]: float(joint_space_width(joint["image"][None, 1:], 21 / SIZE)) for joint in joints}
-    for line in truths(synthesized):
-        assert line["jsw_before_mm"] == pytest.approx(widths[line["source"]], abs=1e-5)
-        assert line["jsw_after_mm"] - line["jsw_before_mm"] == pytest.approx(line["change_mm"], abs=0.2 * 21 / SIZE)
-        assert line["narrowing_grade"] in range(5)
-
-
-def test_the_bones_share_a_change_as_told(synthesized: Path) -> None:
-    for line in truths(synthesized):
-        lower, upper = (bone[1] for bone in line["motion"]["translation"][0])
-        assert lower == pytest.approx(0.75 * line["change_mm"])
-        assert upper == pytest.approx(-0.25 * line["change_mm"])
-
-
-def test_grain_differs_between_joints_and_changes_and_follows_the_seed(
-    synthesized: Path, tmp_path: Path, joints: Dataset
-) -> None:
-    first = [line["grain_seed"] for line in truths(synthesized)]
-    assert len(set(first)) == len(first)
-    evaluate(synthesis(tmp_path / "same", tmp_path, upper_share=0.25, seed=5), joints)
-    evaluate(synthesis(tmp_path / "other", tmp_path, upper_share=0.25, seed=6), joints)
-    assert truths(tmp_path / "same") == truths(synthesized)
-    assert not {line["grain_seed"] for line in truths(tmp_path / "other")} & set(first)
-
-
-def test_a_stopped_synthesis_goes_on_and_ends_as_if_it_had_not_stopped(tmp_path: Path, joints: Dataset) -> None:
-    evaluate(synthesis(tmp_path / "whole", tmp_path), joints)
-    stopped = synthesis(tmp_path / "out", tmp_path)
-    evaluate(stopped, Dataset([joints[0], joints[1]]))
-    lines = (tmp_path / "out" / "truth.jsonl").read_text()
-    (tmp_path / "out" / "truth.jsonl").write_text(lines[: -len(lines) // 8])  # within a line of the second joint
-    again = synthesis(tmp_path / "out", tmp_path)
-    left = again.remaining(list(joints))
-    assert [joint["name"] for joint in left] == [joint["name"] for joint in list(joints)[1:]]
-    evaluate(again, Dataset(left))
-    files = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
-    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == files
-    assert synthesis(tmp_path / "out", tmp_path).remaining(list(joints)) == []
 
 
 def test_a_joint_whose_files_have_changed_is_done_again(tmp_path: Path, joints: Dataset) -> None:
@@ -235,25 +116,6 @@ def test_nothing_is_run_where_nothing_is_left(tmp_path: Path) -> None:
     evaluator = SupervisedEvaluator("cpu", loader, WeightFree())
     run_remaining(evaluator)
     assert evaluator.state.iteration == 0
-
-
-def test_a_width_that_is_not_defined_is_null(tmp_path: Path, joints: Dataset) -> None:
-    """Bones without a common column have no joint space."""
-    image = joints[0]["image"].clone()
-    image[1, :, : SIZE // 2] = 0.0
-    image[2, :, SIZE // 2 :] = 0.0
-    evaluate(synthesis(tmp_path / "out", tmp_path), Dataset([{**joints[0], "image": image}]))
-    for line in truths(tmp_path / "out"):
-        assert line["jsw_before_mm"] is None
-        assert line["jsw_after_mm"] is None
-        assert line["narrowing_grade"] is None
-
-
-@pytest.mark.parametrize("share", [-0.1, 1.5])
-def test_a_share_of_the_upper_bone_outside_its_range_is_refused(tmp_path: Path, share: float) -> None:
-    with pytest.raises(InputError, match=r"expected upper_share, .* in \[0, 1\], got"):
-        synthesis(tmp_path / "out", tmp_path, upper_share=share)
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,125 @@
+"""Separated joints kept on disk: separated once, moved as often as a data set of synthetic radiographs needs it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bundle.data.writing import replacing, write_bytes
+from bundle.errors import InputError
+from bundle.grain import TissueGrain
+from bundle.motion import ContinuedBones
+from bundle.synthesis import SeparatedBones
+
+CACHED = 64
+"""So many separated joints are kept in memory, about 4 MB each."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A separated joint, as the list of sources has it.
+
+    Attributes:
+        name, joint, finger, side: whose it is.
+        spacing_mm: size of a pixel.
+        jsw_mm: joint space width on its masks; None where they have no column in common.
+        edges_mm: middle (x, y) of the edge of each bone that faces the joint, from the frame's centre.
+        masks: "given" or "drawn".
+        digest: of its files.
+        separator: what separated it.
+        flagged: whether it should not be trusted; None where it was not judged.
+        expected_overlap_rmse: how far the bones are expected to be off where they overlap; None where it is not known.
+    """
+
+    name: str
+    joint: str
+    finger: str
+    side: str
+    spacing_mm: float
+    jsw_mm: float | None
+    edges_mm: Sequence[Sequence[float]]
+    masks: str
+    digest: str
+    separator: str
+    flagged: bool | None = None
+    expected_overlap_rmse: float | None = None
+
+    @property
+    def width(self) -> float:
+        """Joint space width in mm; NaN where there is none."""
+        return math.nan if self.jsw_mm is None else self.jsw_mm
+
+
+class SourceStore:
+    """A folder of separated joints: ``<name>.pt`` and, written after it, ``<name>.json``.
+
+    Args:
+        folder: that is there.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._kept = lru_cache(CACHED)(self._read)
+
+    def write(self, source: Source, bones: SeparatedBones, image: Tensor) -> None:
+        """Keep a separated joint, a batch of one, with its radiograph (1, H, W)."""
+        margin = bones.bones.margin
+        inner = (..., slice(margin, -margin or None), slice(margin, -margin or None))
+        tensors = {
+            "image": image,
+            "soft": bones.soft[0],
+            "covered": bones.covered[0].half(),
+            "bones": bones.bones.bones[0],
+            "maps": bones.bones.maps[0][inner].half(),
+            "missing": bones.grain.missing[0],
+            "deviation": bones.grain.deviation[0],
+            "amplitude": bones.grain.amplitude[0],
+        }
+        with replacing(self.folder / f"{source.name}.pt") as file:
+            torch.save({name: part.detach().cpu().clone() for name, part in tensors.items()}, file)
+        write_bytes(self.folder / f"{source.name}.json", json.dumps(asdict(source), indent=1).encode())
+
+    def find(self, name: str) -> Source | None:
+        """What the list says of a joint; None where it was not kept whole."""
+        try:
+            found = Source(**json.loads((self.folder / f"{name}.json").read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
+        return found if (self.folder / f"{name}.pt").is_file() else None
+
+    def load(self, names: Sequence[str]) -> SeparatedBones:
+        """Separated joints (B), each read once while the last ones are kept in memory.
+
+        Raises:
+            InputError: a file is missing or damaged.
+        """
+        parts = [self._kept(name) for name in names]
+        stacked = {key: torch.stack([part[key] for part in parts]) for key in parts[0] if key != "image"}
+        margin = (stacked["bones"].shape[-1] - stacked["soft"].shape[-1]) // 2
+        bones = ContinuedBones(stacked["bones"], stacked["maps"], margin)
+        grain = TissueGrain(*(stacked[name] for name in ("missing", "deviation", "amplitude")))
+        return SeparatedBones(stacked["soft"], stacked["covered"], bones, grain)
+
+    def image(self, name: str) -> Tensor:
+        """The radiograph (1, H, W) of a joint."""
+        return self._kept(name)["image"]
+
+    def _read(self, name: str) -> Mapping[str, Any]:
+        path = self.folder / f"{name}.pt"
+        try:
+            found: dict[str, Tensor] = torch.load(path, weights_only=True)
+            margin = (found["bones"].shape[-1] - found["soft"].shape[-1]) // 2
+            maps = F.pad(found["maps"].float(), [margin] * 4, mode="replicate")
+        except Exception as error:  # what torch raises for a damaged file is of many kinds
+            msg = f"expected a separated joint, got a file that cannot be read ({error}): {path}: delete it"
+            raise InputError(msg) from error
+        return {**found, "covered": found["covered"].float(), "maps": maps}

@@ -1,0 +1,197 @@
+"""Makes the images of recipes in batches, and refuses those that are not good enough."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bundle.data.sources import Source, SourceStore
+from bundle.errors import flag
+from bundle.jsw import joint_space_width, narrowing_grade
+from bundle.masks import overlap
+from bundle.motion import RigidMotion
+from bundle.recipes import Recipe, Recipes, motion_of
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A synthetic radiograph with its truth.
+
+    Attributes:
+        recipe: how it was made.
+        image: (1, H, W) in [0, 1].
+        masks: moved, soft bone masks, lower and upper, (2, H, W).
+        motion: of the bones, a batch of one.
+        jsw_mm: joint space width measured on the moved masks; NaN where they have no column in common.
+        refused: why it is not good enough, or "".
+    """
+
+    recipe: Recipe
+    image: Tensor
+    masks: Tensor
+    motion: RigidMotion
+    jsw_mm: float
+    refused: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualityGate:
+    """What is refused, each with its reason in a word.
+
+    Attributes:
+        largest_change_mm: ``change``: the bones would have to move farther against each other.
+        least_visible: ``frame``: less than this part of a bone's area is left in the frame.
+        largest_overlap: ``overlap``: the bones share more than this part of the smaller one.
+        tolerance_mm: ``jsw``: the measured joint space width is farther from the asked one.
+        largest_error: ``uncertain``, of a source: its bones are expected to be farther off where they overlap (root
+            mean square, in intensity).
+        trusted: ``untrusted``, of a source: inference flags it.
+    """
+
+    largest_change_mm: float = 2.5
+    least_visible: float = 0.7
+    largest_overlap: float = 0.25
+    tolerance_mm: float = 0.05
+    largest_error: float = 0.1
+    trusted: bool | str = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "trusted", flag(self.trusted))
+
+    def of_source(self, source: Source) -> str:
+        """Why no image is made from a joint, or ""."""
+        if source.jsw_mm is None:
+            return "jsw"
+        if self.trusted and source.flagged:
+            return "untrusted"
+        return "uncertain" if (source.expected_overlap_rmse or 0.0) > self.largest_error else ""
+
+    def of_images(self, recipes: Sequence[Recipe], found: Mapping[str, Tensor]) -> list[str]:
+        """Why images are refused, or "", by what was found of them (:func:`examine`)."""
+        return [
+            self._of_image(recipe, {name: float(values[row]) for name, values in found.items()})
+            for row, recipe in enumerate(recipes)
+        ]
+
+    def _of_image(self, recipe: Recipe, found: Mapping[str, float]) -> str:
+        if abs(recipe.change_mm) > self.largest_change_mm:
+            return "change"
+        if found["visible"] < self.least_visible:
+            return "frame"
+        if found["overlap"] > self.largest_overlap:
+            return "overlap"
+        return "" if abs(found["jsw_mm"] - recipe.jsw_mm) <= self.tolerance_mm else "jsw"
+
+
+def examine(before: Tensor, after: Tensor, spacing: Tensor) -> dict[str, Tensor]:
+    """What the quality gate looks at: (B,) each.
+
+    Args:
+        before: masks before the motion, (B, 2, H, W).
+        after: moved masks, (B, 2, H, W).
+        spacing: mm per pixel, (B,).
+
+    Returns:
+        ``jsw_mm``; ``visible``, area of the bone of which least is left, of what it was; ``overlap``, common area, of
+        the smaller bone.
+    """
+    areas, left = before.sum(dim=(-2, -1)), after.sum(dim=(-2, -1))
+    common = overlap(after).sum(dim=(-3, -2, -1))
+    return {
+        "jsw_mm": joint_space_width(after, spacing),
+        "visible": (left / areas.clamp(min=1.0)).amin(dim=1),
+        "overlap": common / left.amin(dim=1).clamp(min=1.0),
+    }
+
+
+@dataclass(frozen=True)
+class RadiographFactory:
+    """Makes the images of recipes.
+
+    Attributes:
+        store: the separated joints.
+        gate: refuses images.
+    """
+
+    store: SourceStore
+    gate: QualityGate
+
+    def make(self, recipes: Sequence[Recipe]) -> list[Sample]:
+        """The images of recipes, at least one, in one batch; refused ones say why."""
+        joints = self.store.load([recipe.source.name for recipe in recipes])
+        spacing = torch.tensor([recipe.source.spacing_mm for recipe in recipes])
+        motion, seeds = motion_of(recipes), [recipe.seed for recipe in recipes]
+        made = joints.synthesize(motion, spacing, seeds, exact=False)
+        strength = torch.tensor([recipe.noise for recipe in recipes])
+        images = joints.grain.noisy(made.image, strength, seeds)
+        found = examine(joints.masks, made.masks, spacing)
+        reasons = self.gate.of_images(recipes, found)
+        return [
+            Sample(recipe, images[row], made.masks[row], motion.of(row), float(found["jsw_mm"][row]), reasons[row])
+            for row, recipe in enumerate(recipes)
+        ]
+
+
+def passed(
+    recipes: Recipes, factory: RadiographFactory, indices: Sequence[int], refused: Counter[str]
+) -> dict[int, Sample]:
+    """Images that pass the gate, by index; those that are refused are tried again by their next recipes.
+
+    Two images of a pair are tried together.
+
+    Args:
+        recipes: of the data set.
+        factory: that makes the images.
+        indices: of the images; pairs are whole.
+        refused: counts the reasons of what is refused.
+    """
+    good: dict[int, Sample] = {}
+    left = list(indices)
+    for attempt in range(recipes.plan.attempts):
+        drawn = recipes.draw(left, attempt) if left else []
+        if not drawn:
+            break
+        samples = {sample.recipe.index: sample for sample in factory.make(drawn)}
+        refused.update(sample.refused for sample in samples.values() if sample.refused)
+        bad = {index for index, sample in samples.items() if sample.refused}
+        left = [index for index in left if index in bad or (recipes.plan.pairs and index ^ 1 in bad)]
+        good |= {index: sample for index, sample in samples.items() if index not in left}
+    return good
+
+
+def truth_of(sample: Sample, pair: Sample | None = None) -> dict[str, Any]:
+    """The exact truth of an image, for JSON.
+
+    Args:
+        sample: the image.
+        pair: the other image of its joint, where it is one of a pair.
+
+    Returns:
+        ``key``; of the source ``source, joint, finger, side, spacing_mm, masks, digest, separator`` and its
+        ``jsw_before_mm``; ``jsw_asked_mm``, ``change_mm`` asked and ``jsw_after_mm``, measured on the moved masks;
+        ``narrowing_grade`` (:func:`bundle.jsw.narrowing_grade`); ``sideways_mm``, ``rotation_degrees``, ``noise``;
+        ``motion`` of the bones, ``grain_seed``, ``attempt``; of a pair the ``pair``'s key and ``jsn_mm``, how much
+        narrower this joint space is than the other.
+    """
+    recipe, source = sample.recipe, sample.recipe.source
+    of_source = ("joint", "finger", "side", "spacing_mm", "masks", "digest", "separator")
+    truth = {
+        "key": recipe.key,
+        "source": source.name,
+        **{name: getattr(source, name) for name in of_source},
+        "jsw_before_mm": source.jsw_mm,
+        "change_mm": recipe.change_mm,
+        "jsw_asked_mm": recipe.jsw_mm,
+        "jsw_after_mm": sample.jsw_mm,
+        "narrowing_grade": int(narrowing_grade(torch.tensor(sample.jsw_mm))),
+        **{name: getattr(recipe, name) for name in ("sideways_mm", "rotation_degrees", "noise", "attempt")},
+        "motion": json.loads(sample.motion.to_json()),
+        "grain_seed": recipe.seed,
+    }
+    return truth if pair is None else {**truth, "pair": pair.recipe.key, "jsn_mm": pair.jsw_mm - sample.jsw_mm}

@@ -1,0 +1,304 @@
+"""Data sets of synthetic radiographs on disk: the sources, separated and kept, the shards made from them, the card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ignite.distributed as idist
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from bundle.data.loading import Item, open_radiograph
+from bundle.data.shards import Files, png, shard_format
+from bundle.data.sources import Source, SourceStore
+from bundle.data.writing import claim_output, deep_pixels, fingerprint, mask_pixels, write_bytes
+from bundle.data_card import DataCount
+from bundle.errors import InputError
+from bundle.factory import QualityGate, RadiographFactory, Sample, passed, truth_of
+from bundle.frames import JointFrame
+from bundle.handlers.checkpoints import GeneratorWeights
+from bundle.handlers.quality import JointQuality
+from bundle.handlers.results import REJECTED, Results
+from bundle.jsw import joint_space_width
+from bundle.provenance import command_line
+from bundle.recipes import DataPlan, Recipes
+from bundle.registration import facing_edges
+from bundle.synthesis import SeparatedBones
+
+if TYPE_CHECKING:
+    from bundle.handlers.dicom_results import DicomResults
+
+CARD = "dataset.json"
+TOGETHER = 16
+"""Images that are made in one batch, at most."""
+_PATIENCE = timedelta(days=7)
+"""So long processes wait for the slowest."""
+
+
+def join_processes() -> None:
+    """Join the processes that ``torchrun`` has started, if it has."""
+    if torch.distributed.is_torchelastic_launched() and idist.model_name() == "serial":
+        idist.initialize("gloo", timeout=_PATIENCE)
+
+
+class SourceWriter(Results):
+    """Keeps separated joints for a data set (:class:`bundle.data.sources.SourceStore`).
+
+    Several processes share the joints.
+
+    Args:
+        output_dir: folder of the sources.
+        settings: as in :class:`bundle.handlers.results.Results`.
+        weights: of the generator.
+        quality: judges the joints.
+    """
+
+    def __init__(
+        self, output_dir: str, settings: Mapping[str, Any], weights: GeneratorWeights, quality: JointQuality
+    ) -> None:
+        super().__init__(output_dir, settings, weights)
+        self.store = SourceStore(output_dir)
+        self.quality = quality
+
+    def remaining(self, joints: Sequence[Item]) -> list[Item]:
+        """This process's part of the joints that are not kept yet, or whose files have changed since."""
+        rank, processes = idist.get_rank(), idist.get_world_size()
+        if rank == 0:
+            self.write_lines(REJECTED, getattr(joints, "rejected", []))
+        return [joint for joint in joints[rank::processes] if not self._is_kept(joint)]
+
+    def _is_kept(self, joint: Item) -> bool:
+        found = self.store.find(str(joint["name"]))
+        return found is not None and found.digest == joint.get("digest", "")
+
+    def __call__(self, engine: Any) -> None:
+        """Judge and keep the joints of a batch."""
+        for row, (joint, output) in enumerate(zip(engine.state.batch, engine.state.output, strict=True)):
+            image, layers = joint["image"].detach().cpu(), output["pred"].detach().cpu()
+            judged = self.quality(joint, row)
+            bones = SeparatedBones.of(layers[None], image[None, 1:])
+            self.store.write(self._source(joint, image[1:], judged), bones, image[:1])
+
+    def _source(self, joint: Mapping[str, Any], masks: Tensor, judged: Mapping[str, Any]) -> Source:
+        spacing = float(joint["spacing"])
+        width = float(joint_space_width(masks[None], spacing))
+        return Source(
+            **{key: str(joint[key]) for key in ("name", "joint", "finger", "side")},
+            spacing_mm=spacing,
+            jsw_mm=width if np.isfinite(width) else None,
+            edges_mm=_edges(masks.numpy() > 0.5, spacing),
+            masks=str(joint.get("masks", "given")),
+            digest=str(joint.get("digest", "")),
+            separator=self.settings["separator"],
+            flagged=bool(judged["flagged"]),
+            expected_overlap_rmse=judged["expected_overlap_rmse"],
+        )
+
+
+def _edges(bones: NDArray[np.bool_], spacing: float) -> list[list[float]]:
+    """Middles (x, y) of the facing edges of two bones (2, H, W), in mm from the frame's centre."""
+    middle = (np.array(bones.shape[:0:-1]) - 1) / 2
+    return [((edge - middle) * spacing).tolist() for edge in facing_edges(bones)]
+
+
+class DataSet:
+    """A data set of synthetic radiographs in its folder.
+
+    ``radiographs-000000`` (a folder, or a tar archive for WebDataset) holds of each image ``<key>.png``, 16 bit, its
+    masks ``<key>.lower.png`` and ``<key>.upper.png``, of a joint in a hand ``<key>.hand.png``, the hand with the
+    changed joint, and ``<key>.json``, its truth; ``truth-000000.jsonl`` has these truths as lines. ``dataset.json`` is
+    the card: how the data set was made, what was asked for and what came out.
+
+    Any process can make any shard, from the plan and the sources alone; the files are the same whatever their number.
+
+    Args:
+        output_dir: refused when it holds another data set.
+        plan: what is asked for.
+        gate: refuses images.
+        settings: of the run.
+        format: ``png`` or ``webdataset`` (:data:`bundle.data.shards.FORMATS`).
+        shard_size: images a shard, an even number.
+        workers: processes that make shards besides this one; 0 makes them here.
+        dicom: writes images as DICOM, too.
+        version: of the bundle, for the card.
+
+    Raises:
+        InputError: a setting is out of its range, or the folder is refused.
+    """
+
+    def __init__(
+        self,
+        output_dir: str,
+        plan: DataPlan,
+        gate: QualityGate,
+        settings: Mapping[str, Any],
+        format: str = "png",
+        shard_size: int = 1000,
+        workers: int = 0,
+        dicom: DicomResults | None = None,
+        version: str = "",
+    ) -> None:
+        if shard_size < 2 or shard_size % 2:
+            msg = f"expected an even shard_size of at least 2, got {shard_size}"
+            raise InputError(msg)
+        self.format, self.shard_size, self.workers, self.dicom = shard_format(format), shard_size, workers, dicom
+        self.plan, self.gate, self.version = plan, gate, version
+        self.settings = {**settings, "plan": plan.describe(), "gate": vars(gate), "format": format, "shard": shard_size}
+        self.output_dir = claim_output(output_dir, fingerprint(self.settings))
+
+    @property
+    def sources_dir(self) -> str:
+        """Folder of the separated joints."""
+        return str(self.output_dir / "sources")
+
+    def make(self, joints: Sequence[Item], writer: SourceWriter) -> None:
+        """Make what is left of the data set, once all sources are kept, and the card.
+
+        Args:
+            joints: whose sources the images are made from.
+            writer: has kept them.
+        """
+        idist.barrier()
+        kept = [writer.store.find(str(joint["name"])) for joint in joints]
+        shards = Shards(self, [source for source in kept if source is not None], writer.store, joints)
+        todo = [n for n in range(idist.get_rank(), len(shards), idist.get_world_size()) if not shards.is_done(n)]
+        loader = DataLoader(_Tasks(shards, todo), batch_size=None, num_workers=self.workers)
+        for _ in tqdm(loader, desc="making shards", unit="shard", disable=idist.get_rank() > 0):
+            pass
+        idist.barrier()
+        if idist.get_rank() == 0:
+            shards.write_card()
+        idist.barrier()
+
+
+def make(data_set: DataSet, joints: Sequence[Item], writer: SourceWriter) -> None:
+    """See :meth:`DataSet.make`."""
+    data_set.make(joints, writer)
+
+
+class _Tasks(Dataset[int]):
+    """Makes shards by their numbers, with one thread: more would change the last bits."""
+
+    def __init__(self, shards: Shards, numbers: Sequence[int]) -> None:
+        self.shards, self.numbers = shards, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, row: int) -> int:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            self.shards.make(self.numbers[row])
+        finally:
+            torch.set_num_threads(threads)
+        return self.numbers[row]
+
+
+class Shards:
+    """The shards of a data set.
+
+    Args:
+        data: the data set.
+        sources: separated joints.
+        store: that holds them.
+        joints: items that they were loaded from.
+
+    Raises:
+        InputError: no source passes the gate.
+    """
+
+    def __init__(self, data: DataSet, sources: Sequence[Source], store: SourceStore, joints: Sequence[Item]) -> None:
+        self.data = data
+        refused = {source.name: data.gate.of_source(source) for source in sources}
+        self.refused = {name: reason for name, reason in refused.items() if reason}
+        left = [source for source in sources if not refused[source.name]]
+        if not left:
+            msg = f"expected at least one joint to make images from, got none: {self.refused}: see the gate's settings"
+            raise InputError(msg)
+        self.recipes = Recipes(data.plan, left)
+        self.factory = RadiographFactory(store, data.gate)
+        self.joints = {str(joint["name"]): joint for joint in joints}
+
+    def __len__(self) -> int:
+        return -(-len(self.recipes) // self.data.shard_size)
+
+    def is_done(self, number: int) -> bool:
+        """Whether a shard is there with its truth and its summary, which is written last."""
+        return self._file("summary", number, "json").is_file()
+
+    def make(self, number: int) -> None:
+        """Make a shard."""
+        first = number * self.data.shard_size
+        indices = range(first, min(first + self.data.shard_size, len(self.recipes)))
+        counted, truths = DataCount(self.recipes), list[str]()
+        name = self._file("radiographs", number).name
+        self.data.format.write(self.data.output_dir, name, self._encoded(indices, counted, truths))
+        write_bytes(self._file("truth", number, "jsonl"), "".join(truths).encode())
+        write_bytes(self._file("summary", number, "json"), json.dumps(counted.to_json()).encode())
+
+    def _file(self, kind: str, number: int, ending: str = "") -> Path:
+        return self.data.output_dir / f"{kind}-{number:06d}{f'.{ending}' if ending else ''}"
+
+    def _encoded(self, indices: range, counted: DataCount, truths: list[str]) -> Iterator[tuple[str, Files]]:
+        """Key and files of each image that passes the gate; what comes of all of them is counted, truths are kept."""
+        for start in range(indices.start, indices.stop, TOGETHER):
+            block = range(start, min(start + TOGETHER, indices.stop))
+            samples = passed(self.recipes, self.factory, block, counted.refused)
+            for recipe in self.recipes.draw(block):
+                sample = samples.get(recipe.index)
+                if sample is None:
+                    counted.count(recipe, None)
+                    continue
+                truth = truth_of(sample, samples[recipe.index ^ 1] if recipe.pair else None)
+                counted.count(recipe, sample)
+                truths.append(f"{json.dumps(truth)}\n")
+                yield sample.recipe.key, self._files(sample, truth)
+
+    def _files(self, sample: Sample, truth: Mapping[str, Any]) -> Files:
+        lower, upper = mask_pixels(sample.masks)
+        files = {"png": png(deep_pixels(sample.image)), "lower.png": png(lower), "upper.png": png(upper)}
+        joint = self.joints[sample.recipe.source.name]
+        hand = self._hand(sample, joint)
+        if hand is not None:
+            files["hand.png"] = png(deep_pixels(hand))
+        if self.data.dicom is not None:
+            files |= self.data.dicom.synthetic({**joint, "file": joint.get("image", "")}, sample, hand)
+        return {**files, "json": json.dumps(truth).encode()}
+
+    def _hand(self, sample: Sample, joint: Item) -> Tensor | None:
+        """The hand (1, H, W) with the changed joint; None of a joint that is no part of a hand."""
+        if not joint.get("frame"):
+            return None
+        hand = torch.from_numpy(open_radiograph(joint["image"]).intensity)[None]
+        before = self.factory.store.image(sample.recipe.source.name)
+        return JointFrame.from_json(joint["frame"]).paste(hand, before, sample.image)
+
+    def write_card(self) -> None:
+        """Write ``dataset.json`` from the summaries of all shards."""
+        total = DataCount(self.recipes)
+        for number in range(len(self)):
+            total.add(json.loads(self._file("summary", number, "json").read_bytes()))
+        sources = [
+            {"name": source.name, "digest": source.digest, "images": total.images_of(source.name)}
+            for source in self.recipes.sources
+        ]
+        card = {
+            "settings": self.data.settings,
+            "version": self.data.version,
+            "separator": self.recipes.sources[0].separator,
+            "command": command_line(),
+            "shards": len(self),
+            **total.describe(),
+            "refused_sources": self.refused,
+            "sources": sources,
+        }
+        write_bytes(self.data.output_dir / CARD, json.dumps(card, indent=1).encode())

@@ -1,0 +1,123 @@
+"""Data sets of synthetic radiographs, as a user makes them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bundle.harmonic import separate
+from bundle.jsw import joint_space_width
+from bundle.motion import RigidMotion
+from bundle.synthesis import synthesize
+
+pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
+
+SYNTHESIZE = ("inference.json", "synthesize.yaml")
+SMALL = {"image_size": 64, "batch_size": 2, "weights": "none", "gate#tolerance_mm": 0.2, "gate#trusted": False}
+
+
+def options(folder: Path, **more: Any) -> dict[str, Any]:
+    return {**SMALL, "phantoms": 3, "output_dir": str(folder / "out"), **more}
+
+
+def truths(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for path in sorted(folder.glob("truth-*")) for line in path.read_text().splitlines()]
+
+
+def joints_of(workflow: Any) -> dict[str, torch.Tensor]:
+    transform = workflow.parser.get_parsed_content("preprocessing")
+    return {item["name"]: transform(item)["image"] for item in workflow.parser.get_parsed_content("joints")}
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """All files but what holds the time or the command."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pt"]
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    card = json.loads(found.pop("dataset.json"))
+    return {**found, "card": json.dumps({**card, "command": ""}).encode()}
+
+
+def test_a_synthesis_of_real_files_is_replayed_by_its_truth(bundle: Any, data: Path, tmp_path: Path) -> None:
+    settings = options(tmp_path, dataset_dir=str(data), changes=[-0.5, 0.5], seed=3)
+    joints = joints_of(bundle.run("synthesizing", *SYNTHESIZE, **settings))
+    found = truths(tmp_path / "out")
+    assert [(line["source"], round(line["change_mm"], 6)) for line in found] == [
+        (name, change) for name in joints for change in (-0.5, 0.5)
+    ]
+    for line in found:
+        image, masks = joints[line["source"]][None, :1], joints[line["source"]][None, 1:]
+        motion = RigidMotion.from_json(json.dumps(line["motion"]))
+        made = synthesize(separate(image, masks), masks, motion, line["spacing_mm"], [line["grain_seed"]])
+        begin = tmp_path / "out" / "radiographs-000000" / line["key"]
+        with Image.open(f"{begin}.png") as picture:
+            assert np.abs(np.asarray(picture) / 65535.0 - made.image[0, 0].numpy()).max() < 2e-3
+        width = float(joint_space_width(masks, line["spacing_mm"]))
+        assert line["jsw_before_mm"] == pytest.approx(width, abs=1e-5)
+
+
+def test_the_joint_space_of_phantoms_is_as_asked(bundle: Any, tmp_path: Path) -> None:
+    """At full size, where a pixel is 0.08 mm, with the gate as it is by default."""
+    more = {"phantoms": 2, "image_size": 256, "count": 12, "jsw#lowest": 0.2, "jsw#highest": 1.7, "pairs": True}
+    bundle.run("synthesizing", *SYNTHESIZE, **{**options(tmp_path, **more), "gate#tolerance_mm": 0.05})
+    found = truths(tmp_path / "out")
+    assert len(found) == 12
+    for line, other in zip(found[::2], found[1::2], strict=True):
+        assert line["jsw_after_mm"] == pytest.approx(line["jsw_asked_mm"], abs=0.05)
+        assert line["source"] == other["source"] and line["pair"] == other["key"]
+        assert line["jsn_mm"] == pytest.approx(other["jsw_after_mm"] - line["jsw_after_mm"])
+
+
+def test_what_is_wanted_comes_from_the_command_line(bundle: Any, tmp_path: Path) -> None:
+    wanted = "{'_target_': 'bundle.distributions.Normal', 'mean': 1, 'deviation': 0.3, 'lowest': 0, 'highest': 2}"
+    more = {"jsw": wanted, "count": "6", "pairs": "true", "format": "webdataset", "workers": "1"}
+    result = bundle.command("synthesizing", *SYNTHESIZE, **options(tmp_path, **more))
+    assert result.returncode == 0, result.stderr
+    card = json.loads((tmp_path / "out" / "dataset.json").read_text())
+    assert card["settings"]["plan"]["jsw"]["distribution"] == "Normal"
+    assert card["images"] == 6 and card["version"] and "monai.bundle run synthesizing" in card["command"]
+    assert (tmp_path / "out" / "radiographs-000000.tar").is_file()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"changes": 0.5}, "expected a list of changes in mm"),
+        ({"changes": [99]}, "expected a list of changes in mm"),
+        ({"count": 0}, "expected a count"),
+        ({"format": "zip"}, "expected one of the formats"),
+        ({"jsw#lowest": 9.0}, "expected a range from lowest to highest"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_made_leaves_no_folder(bundle: Any, tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
+    said = bundle.refusal("synthesizing", *SYNTHESIZE, **options(tmp_path, **wrong))
+    assert said.startswith(f"error: {message}")
+    assert not (tmp_path / "out").exists()
+
+
+def torchrun(processes: int, root: Path, settings: dict[str, Any]) -> None:
+    files = str([f"configs/{name}" for name in SYNTHESIZE])
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "-m"]
+    command += ["monai.bundle", "run", "synthesizing", "--config_file", files]
+    for key, value in settings.items():
+        command += [f"--{key}", str(value)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_share_the_work_and_make_what_one_makes(bundle: Any, tmp_path: Path, processes: int) -> None:
+    more = {"count": 22, "shard_size": 4, "sideways#highest": 0.3}
+    bundle.run("synthesizing", *SYNTHESIZE, **options(tmp_path / "one", **more))
+    torchrun(processes, bundle.root, options(tmp_path / "many", **more))
+    assert content(tmp_path / "many" / "out") == content(tmp_path / "one" / "out")

@@ -1,0 +1,80 @@
+"""Shards, written and read back by the library that they are for."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import webdataset
+from PIL import Image
+
+from bundle.data.shards import FolderShards, ShardFormat, TarShards, png, shard_format
+from bundle.errors import InputError
+
+IMAGES = [(f"{index:09d}", {"png": bytes([index]), "lower.png": b"low", "json": b'{"jsw": 1}'}) for index in range(3)]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_pixels_keep_their_depth(dtype: type) -> None:
+    pixels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, (5, 7)).astype(dtype)
+    with Image.open(io.BytesIO(png(pixels))) as picture:
+        assert np.array_equal(np.asarray(picture), pixels)
+
+
+def test_a_folder_has_the_files_of_each_image(tmp_path: Path) -> None:
+    FolderShards().write(tmp_path, "a", IMAGES)
+    found = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
+    assert found == {f"{key}.{ending}": content for key, files in IMAGES for ending, content in files.items()}
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_webdataset_reads_an_archive_image_by_image(tmp_path: Path) -> None:
+    TarShards().write(tmp_path, "a", IMAGES)
+    read = list(webdataset.WebDataset(str(tmp_path / "a.tar"), shardshuffle=False))
+    assert [sample["__key__"] for sample in read] == [key for key, _ in IMAGES]
+    assert [{ending: sample[ending] for ending in files} for sample, (_, files) in zip(read, IMAGES, strict=True)] == [
+        files for _, files in IMAGES
+    ]
+
+
+@pytest.mark.parametrize("name", ["png", "webdataset"])
+def test_the_same_images_give_the_same_bytes_and_the_old_ones_go(tmp_path: Path, name: str) -> None:
+    form = shard_format(name)
+    form.write(tmp_path, "a", [*IMAGES, ("more", {"png": b"x"})])
+    for again in ("a", "b"):
+        form.write(tmp_path, again, IMAGES)
+    one, other = (content(form.path(tmp_path, again)) for again in ("a", "b"))
+    assert one == other
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def content(path: Path) -> dict[str, bytes]:
+    return {part.name: part.read_bytes() for part in path.iterdir()} if path.is_dir() else {"": path.read_bytes()}
+
+
+def broken() -> Iterator[tuple[str, dict[str, bytes]]]:
+    yield IMAGES[0]
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("form", [FolderShards(), TarShards()], ids=lambda form: type(form).__name__)
+def test_a_shard_that_was_begun_is_not_there_and_does_not_hinder_the_next(tmp_path: Path, form: ShardFormat) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        form.write(tmp_path, "a", broken())
+    assert not form.path(tmp_path, "a").exists()
+    form.write(tmp_path, "a", IMAGES)
+    assert [path for path in tmp_path.iterdir()] == [form.path(tmp_path, "a")]
+
+
+def test_a_folder_that_is_not_there_is_named_in_the_refusal(tmp_path: Path) -> None:
+    for form in (FolderShards(), TarShards()):
+        with pytest.raises(InputError, match=r"could not write a(\.tar)? in .*none .*the folder is not there"):
+            form.write(tmp_path / "none", "a", IMAGES)
+
+
+def test_a_format_that_is_not_known_is_refused() -> None:
+    with pytest.raises(InputError, match="one of the formats png, webdataset, got zip"):
+        shard_format("zip")

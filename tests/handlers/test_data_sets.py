@@ -1,0 +1,236 @@
+"""Data sets on disk: what was asked for is there, the same whoever made it and however often it was stopped."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import webdataset
+from monai.data import DataLoader, Dataset
+from monai.engines import SupervisedEvaluator
+from PIL import Image
+from torch import Tensor, nn
+
+from bundle.data import phantom_items
+from bundle.data.joints import Joints
+from bundle.data.sources import SourceStore
+from bundle.distributions import Distribution, Uniform, read_histogram
+from bundle.errors import InputError
+from bundle.factory import QualityGate, RadiographFactory
+from bundle.handlers import GeneratorWeights
+from bundle.handlers.data_sets import DataSet, SourceWriter, make
+from bundle.harmonic import separate
+from bundle.jsw import joint_space_width
+from bundle.motion import RigidMotion
+from bundle.recipes import DataPlan
+from bundle.synthesis import synthesize
+from bundle.transforms import LoadJointd
+
+SIZE = 64
+COUNT = 3
+GATE = QualityGate(tolerance_mm=0.15, trusted=False)
+WIDTHS = Uniform(0.2, 2.0)
+
+
+class WeightFree(nn.Module):
+    """A separator with the signature of the generator."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return separate(image[:, :1], image[:, 1:])
+
+
+def unjudged(joint: Any, row: int) -> dict[str, Any]:
+    return {"flagged": joint["name"] == "untrusted", "expected_overlap_rmse": None}
+
+
+@pytest.fixture(scope="module")
+def items() -> list[dict[str, Any]]:
+    return phantom_items(COUNT, 0, SIZE)
+
+
+def plan(**more: Any) -> DataPlan:
+    return DataPlan(**{"jsw": WIDTHS, "count": 20, "seed": 5, **more})
+
+
+def separated(folder: Path, items: list[dict[str, Any]], weights: Path) -> SourceWriter:
+    """Keep the sources of items, as the configuration does."""
+    kept = GeneratorWeights(str(weights / "no.pt"), nn.Conv2d(1, 1, 1))
+    writer = SourceWriter(str(folder), {"seed": 0}, kept, unjudged)  # type: ignore[arg-type]
+    left = writer.remaining(items)
+    if left:
+        loader = DataLoader(Dataset(left, LoadJointd(SIZE)), batch_size=2, num_workers=0)
+        SupervisedEvaluator("cpu", loader, WeightFree(), val_handlers=[writer]).run()
+    return writer
+
+
+def made(folder: Path, items: list[dict[str, Any]], **more: Any) -> Path:
+    options = {"plan": plan(), "gate": GATE, "settings": {"datalist": "x"}, "shard_size": 8, **more}
+    data = DataSet(str(folder / "out"), **options)
+    make(data, items, separated(Path(data.sources_dir), items, folder))
+    return folder / "out"
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """All files by their paths but the separated joints, which hold when they were written."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pt"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def truths(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for path in sorted(folder.glob("truth-*")) for line in path.read_text().splitlines()]
+
+
+def card(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "dataset.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, items: list[dict[str, Any]]) -> Path:
+    return made(tmp_path_factory.mktemp("whole"), items)
+
+
+def test_every_image_has_its_masks_and_its_truth(whole: Path, items: list[dict[str, Any]]) -> None:
+    joints = {item["name"]: LoadJointd(SIZE)(item)["image"] for item in items}
+    found = truths(whole)
+    assert [line["key"] for line in found] == [f"{index:09d}" for index in range(20)]
+    assert len(list(whole.glob("radiographs-*/*"))) == 4 * 20
+    for index, line in enumerate(found):
+        begin = whole / f"radiographs-{index // 8:06d}" / line["key"]
+        image, masks = joints[line["source"]][None, :1], joints[line["source"]][None, 1:]
+        motion = RigidMotion.from_json(json.dumps(line["motion"]))
+        again = synthesize(separate(image, masks), masks, motion, line["spacing_mm"], [line["grain_seed"]])
+        with Image.open(f"{begin}.png") as picture:
+            assert np.abs(np.asarray(picture) / 65535.0 - again.image[0, 0].numpy()).max() < 2e-3
+        for bone, mask in zip(("lower", "upper"), again.masks[0], strict=True):
+            with Image.open(f"{begin}.{bone}.png") as picture:
+                assert np.mean((np.asarray(picture) > 0) != (mask > 0.5).numpy()) < 1e-3
+        assert json.loads(Path(f"{begin}.json").read_text()) == line
+        assert line["jsw_before_mm"] == pytest.approx(float(joint_space_width(masks, 21 / SIZE)), abs=1e-5)
+
+
+def test_webdataset_reads_the_same_data_set(whole: Path, tmp_path: Path, items: list[dict[str, Any]]) -> None:
+    out = made(tmp_path, items, format="webdataset")
+    shards = [str(path) for path in sorted(out.glob("*.tar"))]
+    read = list(webdataset.WebDataset(shards, shardshuffle=False))
+    assert [json.loads(sample["json"]) for sample in read] == truths(whole)
+    for index, sample in enumerate(read):
+        folder = whole / f"radiographs-{index // 8:06d}"
+        assert sample["png"] == (folder / f"{sample['__key__']}.png").read_bytes()
+        with Image.open(io.BytesIO(sample["upper.png"])) as picture:
+            assert set(np.unique(np.asarray(picture))) == {0, 255}
+
+
+def test_workers_make_the_same_files(whole: Path, tmp_path: Path, items: list[dict[str, Any]]) -> None:
+    assert content(made(tmp_path, items, workers=2)) == content(whole)
+
+
+def test_another_seed_makes_other_images(whole: Path, tmp_path: Path, items: list[dict[str, Any]]) -> None:
+    other = truths(made(tmp_path, items, plan=plan(seed=6)))
+    assert not {line["grain_seed"] for line in other} & {line["grain_seed"] for line in truths(whole)}
+
+
+def test_a_stopped_data_set_goes_on_and_ends_in_the_same_files(
+    whole: Path, tmp_path: Path, items: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, real = [], RadiographFactory.make
+
+    def stopped(self: RadiographFactory, recipes: Any) -> Any:
+        calls.append(len(recipes))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(self, recipes)
+
+    monkeypatch.setattr(RadiographFactory, "make", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        made(tmp_path, items)
+    assert not (tmp_path / "out" / "dataset.json").exists()
+    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("summary-*")}
+    assert 0 < len(done) < 3
+    assert content(made(tmp_path, items)) == content(whole)
+    assert all(path.stat().st_mtime_ns == when for path, when in done.items())
+
+
+def test_the_card_has_what_was_asked_beside_what_was_made(whole: Path, items: list[dict[str, Any]]) -> None:
+    found, lines = card(whole), truths(whole)
+    assert (found["images"], found["missing"], found["shards"]) == (20, 0, 3)
+    assert found["settings"]["plan"]["jsw"] == WIDTHS.describe()
+    assert found["separator"] == "weight-free separator"
+    assert sum(found["fingers"].values()) == sum(found["narrowing_grades"].values()) == 20
+    assert {source["name"]: source["images"] for source in found["sources"]} == {
+        item["name"]: sum(line["source"] == item["name"] for line in lines) for item in items
+    }
+    widths = found["distributions"]["jsw_mm"]
+    assert widths["counts"] == np.histogram([line["jsw_after_mm"] for line in lines], widths["edges"])[0].tolist()
+    assert widths["asked"] == np.histogram([line["jsw_asked_mm"] for line in lines], widths["edges"])[0].tolist()
+    assert widths["largest_difference"] < 0.2
+
+
+def test_a_data_set_can_be_asked_for_by_the_card_of_another(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "histogram.json"
+    path.write_text(json.dumps(card(whole)["distributions"]["jsw_mm"]))
+    wanted: Distribution = read_histogram(path)
+    values = wanted.quantile((np.arange(1000) + 0.5) / 1000)
+    assert np.quantile(values, 0.5) == pytest.approx(1.1, abs=0.1)
+
+
+def test_refusals_are_counted_and_what_never_passes_is_missing(tmp_path: Path, items: list[dict[str, Any]]) -> None:
+    narrow = plan(count=8, attempts=2, jsw=Uniform(-6.0, 1.0))
+    out = made(tmp_path, items, plan=narrow)
+    found = card(out)
+    assert found["missing"] > 0 and found["images"] + found["missing"] == 8
+    assert found["refused"]["change"] >= 2 * found["missing"]
+    assert len(truths(out)) == found["images"]
+    assert sum(found["distributions"]["jsw_mm"]["asked"]) == 8
+
+
+def test_untrusted_sources_are_left_out_and_named(tmp_path: Path, items: list[dict[str, Any]]) -> None:
+    known = [{**items[0], "name": "untrusted"}, *items[1:]]
+    found = card(made(tmp_path, known, gate=QualityGate(tolerance_mm=0.15)))
+    assert found["refused_sources"] == {"untrusted": "untrusted"}
+    assert len(found["sources"]) == COUNT - 1
+    with pytest.raises(InputError, match=r"at least one joint .*untrusted"):
+        made(tmp_path / "none", known[:1], gate=QualityGate())
+
+
+def test_a_source_is_separated_once_and_again_when_its_files_have_changed(
+    tmp_path: Path, items: list[dict[str, Any]]
+) -> None:
+    known = [{**item, "digest": "1"} for item in items]
+    writer = separated(tmp_path / "sources", known, tmp_path)
+    assert writer.remaining(known) == []
+    assert writer.remaining([{**known[0], "digest": "2"}, *known[1:]]) == [{**known[0], "digest": "2"}]
+    kept = SourceStore(tmp_path / "sources").find(items[0]["name"])
+    assert kept is not None and kept.separator == "weight-free separator"
+
+
+def test_rejected_joints_are_listed_beside_the_sources(tmp_path: Path, items: list[dict[str, Any]]) -> None:
+    separated(tmp_path / "sources", Joints(items, [("hand", "no spacing")]), tmp_path)
+    listed = (tmp_path / "sources" / "rejected.jsonl").read_text()
+    assert json.loads(listed) == {"name": "hand", "reason": "no spacing"}
+
+
+def test_another_data_set_is_refused_the_folder(whole: Path) -> None:
+    with pytest.raises(InputError, match="results of another run"):
+        DataSet(str(whole), plan(seed=1), GATE, {"datalist": "x"}, shard_size=8)
+
+
+@pytest.mark.parametrize("size", [0, 7])
+def test_shards_that_would_part_pairs_are_refused_and_leave_no_folder(tmp_path: Path, size: int) -> None:
+    with pytest.raises(InputError, match="an even shard_size"):
+        DataSet(str(tmp_path / "out"), plan(), GATE, {}, shard_size=size)
+    assert not (tmp_path / "out").exists()
+
+
+def test_threads_are_as_they_were(whole: Path, tmp_path: Path, items: list[dict[str, Any]]) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert content(made(tmp_path, items)) == content(whole)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
