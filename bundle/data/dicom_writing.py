@@ -10,6 +10,7 @@ import hashlib
 import io
 import logging
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,12 @@ IDENTITY = {
 }
 """What is kept of the source where its identity is, by the names of highdicom."""
 
+_MADE = (
+    *("InstanceCreationDate", "InstanceCreationTime", "ContentDate", "ContentTime"),
+    *("DateOfSecondaryCapture", "TimeOfSecondaryCapture"),
+)
+"""What says when an object was made."""
+
 _FULL = 65535
 _BONE = hd.sr.CodedConcept("272673000", "SCT", "Bone")
 _STRUCTURE = hd.sr.CodedConcept("91723000", "SCT", "Anatomical structure")
@@ -63,6 +70,7 @@ class DicomStudy:
         laterality: "L", "R" or "".
         source: of the radiograph; its patient and study are kept if ``keep_identity``.
         keep_identity: whether results belong to the source's patient and study.
+        moment: when objects are said to have been made; None for the time that it is.
 
     Raises:
         InputError: identity is to be kept of no source, or is not to be kept although it is burned into the pixels.
@@ -73,6 +81,7 @@ class DicomStudy:
     laterality: str = ""
     source: Dataset | None = field(default=None, repr=False)
     keep_identity: bool = False
+    moment: datetime | None = None
 
     def __post_init__(self) -> None:
         if self.keep_identity and self.source is None:
@@ -213,6 +222,9 @@ class DicomStudy:
         made.PatientIdentityRemoved = "NO" if self.keep_identity else "YES"
         if not self.keep_identity:
             made.DeidentificationMethod = DEIDENTIFIED
+        for keyword in _MADE if self.moment is not None else ():
+            if keyword in made:
+                setattr(made, keyword, self.moment.strftime("%Y%m%d" if "Date" in keyword else "%H%M%S"))
         return made
 
 

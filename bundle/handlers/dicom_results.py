@@ -5,7 +5,9 @@ Not imported by ``bundle.handlers``: highdicom needs pydicom 3.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from bundle.data.dicom_writing import MODEL, DicomStudy, dicom_bytes, write_dico
 from bundle.data.joints import DRAWN
 from bundle.data.loading import SIDES, open_radiograph
 from bundle.data.reading import LAYER_NAMES
-from bundle.errors import flag
+from bundle.errors import InputError, flag
 from bundle.factory import Sample
 from bundle.frames import JointFrame
 from bundle.provenance import bundle_version
@@ -28,6 +30,8 @@ _LATERALITY = {side: letter for letter, side in SIDES.items()}
 
 class DicomResults:
     """Writes the results of joints as DICOM, a study for each radiograph that they come from.
+
+    Files say when they were made; where ``SOURCE_DATE_EPOCH`` says it, the same results are the same bytes.
 
     Args:
         metadata: file of the bundle's metadata, for its version.
@@ -42,6 +46,7 @@ class DicomResults:
     def __init__(self, metadata: str, keep_identity: bool | str = False) -> None:
         self.keep_identity = flag(keep_identity)
         self.version = bundle_version(metadata)
+        self.moment = _stated_moment()
 
     @property
     def method(self) -> str:
@@ -87,7 +92,22 @@ class DicomResults:
         file = str(joint.get("file", ""))
         key = open_radiograph(file).digest if file else str(joint["name"])
         laterality = _LATERALITY.get(str(joint["side"]), "")
-        return DicomStudy(self.version, key, laterality, _header(file), self.keep_identity)
+        return DicomStudy(self.version, key, laterality, _header(file), self.keep_identity, self.moment)
+
+
+def _stated_moment() -> datetime | None:
+    """What ``SOURCE_DATE_EPOCH``, in seconds, says of the time, as in reproducible builds; None where it says nothing.
+
+    Raises:
+        InputError: it is no number.
+    """
+    stated = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not stated.isdecimal():
+        if not stated:
+            return None
+        msg = f"expected a number of seconds in SOURCE_DATE_EPOCH, got {stated!r}: mend or unset it"
+        raise InputError(msg)
+    return datetime.fromtimestamp(int(stated), timezone.utc)
 
 
 def _header(file: str) -> Dataset | None:

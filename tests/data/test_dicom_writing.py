@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from bundle.data.dicom import read_dicom
-from bundle.data.dicom_writing import IDENTITY, DicomStudy, write_dicom
+from bundle.data.dicom_writing import IDENTITY, DicomStudy, dicom_bytes, write_dicom
 from bundle.errors import InputError
 
 Make = Callable[..., Path]
@@ -138,3 +139,13 @@ def test_a_validator_finds_no_error(
 def test_what_is_no_image_is_not_written(wrong: Any) -> None:
     with pytest.raises(ValueError, match=r"\(H, W\) in \[0, 1\]"):
         study().image(wrong, SPACING, "nothing", False)
+
+
+def test_a_stated_moment_makes_the_same_bytes() -> None:
+    moment = datetime(2001, 2, 3, 4, 5, 6, tzinfo=timezone.utc)
+    one, other = (image(DicomStudy("1", "key", "L", moment=moment)) for _ in range(2))
+    assert dicom_bytes(one) == dicom_bytes(other)
+    assert (one.ContentDate, one.ContentTime) == ("20010203", "040506")
+    masks = np.ones((2, *INTENSITY.shape))
+    first, second = (DicomStudy("1", "key", "L", moment=moment).masks(masks, one) for _ in range(2))
+    assert dicom_bytes(first) == dicom_bytes(second)
