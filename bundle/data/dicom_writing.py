@@ -222,10 +222,18 @@ class DicomStudy:
         made.PatientIdentityRemoved = "NO" if self.keep_identity else "YES"
         if not self.keep_identity:
             made.DeidentificationMethod = DEIDENTIFIED
-        for keyword in _MADE if self.moment is not None else ():
-            if keyword in made:
-                setattr(made, keyword, self.moment.strftime("%Y%m%d" if "Date" in keyword else "%H%M%S"))
+        if self.moment is not None:
+            _say_when(made, self.moment)
         return made
+
+
+def _say_when(made: Dataset, moment: datetime) -> None:
+    """Say of an object, and of the equipment that made it, that this was its moment."""
+    for keyword in filter(made.__contains__, _MADE):
+        setattr(made, keyword, moment.strftime("%Y%m%d" if "Date" in keyword else "%H%M%S"))
+    for equipment in made.get("ContributingEquipmentSequence", []):
+        if "ContributionDateTime" in equipment:
+            equipment.ContributionDateTime = moment.strftime("%Y%m%d%H%M%S")
 
 
 def write_dicom(path: str | Path, dataset: Dataset) -> None:
