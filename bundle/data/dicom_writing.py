@@ -175,6 +175,8 @@ class DicomStudy:
             device_serial_number="none",
             omit_empty_frames=False,
         )
+        for dimension in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
+            dimension.DimensionOrganizationUID = self._uid("dimensions", str(image.SOPInstanceUID))
         return self._stated(made)
 
     @property
