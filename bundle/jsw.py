@@ -47,6 +47,9 @@ _START, _OUTSIDE, _STEP = 0.45, 1.0, 0.04
 _ALONG, _OUTLINE = 0.5, 0.25
 """Sigma in mm of the smoothing along the surface, of attenuation and of outlines and the gap between them."""
 
+_FAR = 30.0
+"""Gaussian weights do not fall below exp(-30): smaller ones would add nothing but time, as denormal numbers do."""
+
 
 @dataclass(frozen=True)
 class JointSpace:
@@ -56,7 +59,7 @@ class JointSpace:
         mean: mean signed width over the central part of the joint, (B,) in mm; negative is overlap.
         minimum: smallest signed width there, of the width smoothed over a few pixels across, (B,) in mm.
         axis: direction along which it is measured, (B,) in degrees from the vertical, positive turning x towards y
-            (clockwise on the screen), like :class:`bundle.phantom.Posture`'s tilt.
+            (clockwise on the screen).
     """
 
     mean: Tensor
@@ -125,15 +128,18 @@ def joint_space_by_alignment(
 
     Both bone layers are moved along the joint's axis by half the displacement each (:func:`bundle.motion.move`; bones
     that overlap are moved apart) until their surfaces touch. Surfaces are seen in the attenuation of the layers
-    (:data:`SURFACE`); the masks say only where to look, so an outline drawn a little inside the bone does not
-    count. The bones touch
+    (:data:`SURFACE`); the masks say only where to look (up to 1 mm outside their outlines and 0.45 mm inside), so an
+    outline drawn a little inside the bone does not count, and one that is grossly wrong does. The bones touch
 
     - for the mean: when over the central part of the joint as much gap as overlap remains between the surfaces;
     - for the minimum: at their first contact, when no overlap would remain.
 
     The surface of a bone below the other one is only seen in layers that separate the overlap. Those without weights
-    (:func:`bundle.harmonic.separate`) divide it by the distance to the outlines, so that an overlap measured on them
-    is that of the masks, roughly.
+    (:func:`bundle.harmonic.separate`) divide it by the distance to the outlines: on phantoms that overlap they are off
+    by 0.24 mm in the mean, those of the shipped network by 0.03 mm. Apart by 0.3 mm or more, both are by 0.04 mm.
+
+    :data:`SURFACE` is fitted to phantoms. On real radiographs, whose edges may be softer, no true JSW is known: there
+    the width is 0.40 mm less than that of the annotated masks (standard deviation 0.09 mm).
 
     Args:
         layers: soft tissue, lower and upper bone, (B, 3, H, W) in [0, 1].
@@ -141,7 +147,7 @@ def joint_space_by_alignment(
         spacing: mm per pixel, one for all, (B,) or (B, 1).
         window: central part of the columns that both masks have, in (0, 1].
         axis: (B,) in degrees; by default that of :func:`joint_axis`.
-        rounds: of moving and looking; the second finds what the first has missed by, less than 0.01 mm.
+        rounds: of moving and looking. The second corrects the first by 0.01 mm in the mean, a third by 0.001 mm.
 
     Returns:
         NaN where the masks have no column in common, the upper bone does not lie above the lower one, or a surface is
@@ -219,7 +225,7 @@ def _edge(mask: Tensor) -> tuple[Tensor, Tensor]:
     """
     height = mask.shape[-2]
     inside = mask > 0.5
-    rows = torch.arange(height, device=mask.device).reshape(1, height, 1)
+    rows = torch.arange(height, dtype=torch.int32, device=mask.device).reshape(1, height, 1)
     deepest = torch.where(inside, rows, torch.full_like(rows, -1)).amax(dim=-2)
     first = torch.where(inside, rows, torch.full_like(rows, height)).amin(dim=-2)
     middle = ((first + deepest) // 2).unsqueeze(-2)
@@ -271,7 +277,8 @@ def _surfaces(layers: Tensor, edges: Tensor, central: Tensor, pixel: Tensor, axi
         places = around[:, :, None] + inwards[:, :, None] * depth[:, None]
         profile = _smooth(_along(bones, places, axis), central, _ALONG / pixel)
         found = around + inwards * _foot(profile, depth)
-        around = around + (found - around).nanmedian(dim=-1, keepdim=True).values.nan_to_num()
+        offset = torch.where(central[:, None], found - around, math.nan).nanmedian(dim=-1, keepdim=True).values
+        around = around + offset.nan_to_num()
     return found
 
 
@@ -299,7 +306,8 @@ def _foot(profile: Tensor, depth: Tensor) -> Tensor:
 def _smooth(values: Tensor, shown: Tensor, sigma: Tensor) -> Tensor:
     """Gaussian mean over the shown columns (B, W) of values (B, ..., W), of sigma (B, 1) in pixels."""
     columns = torch.arange(values.shape[-1]).to(values)
-    kernel = torch.exp(-(((columns[:, None] - columns) / sigma[..., None]) ** 2) / 2) * shown[:, :, None]
+    apart = ((columns[:, None] - columns) / sigma[..., None]) ** 2 / 2
+    kernel = torch.exp(-apart.clamp(max=_FAR)) * shown[:, :, None]
     kernel = kernel / kernel.sum(dim=1, keepdim=True)
     return (torch.where(shown[:, None], values.flatten(1, -2), 0.0) @ kernel).reshape(values.shape)
 

@@ -200,8 +200,8 @@ def along(masks: Tensor, spacing: float = 1.0) -> tuple[float, float, float]:
 def test_a_turned_joint_has_the_gap_along_its_axis(angle: float, gap: float, spacing: float) -> None:
     mean, minimum, axis = along(turned_joint(gap, angle), spacing)
     assert mean == pytest.approx(gap * spacing, abs=0.05 * spacing)
-    assert minimum == pytest.approx(gap * spacing, abs=0.15 * spacing)
-    assert axis == pytest.approx(angle, abs=0.3)
+    assert minimum == pytest.approx(gap * spacing, abs=0.3 * spacing)
+    assert axis == pytest.approx(angle, abs=0.5)
 
 
 def test_outlines_of_whole_pixels_are_measured_to_a_fraction_of_one() -> None:
