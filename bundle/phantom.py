@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any, NamedTuple, TypeVar, get_type_hints
@@ -51,7 +51,7 @@ BLUR_REACH = 4.0
 _LATTICE, _PITCH = 256, 21.0 / 256.0
 """Random textures are drawn on a periodic lattice of so many points, so many mm apart, whatever the image's size."""
 
-_PARAMETERS, _TEXTURE, _DETECTOR = range(3)
+_PARAMETERS, _TEXTURE, _DETECTOR, _RETAKE = range(4)
 """Independent random streams of one seed."""
 
 
@@ -241,9 +241,11 @@ class PhantomParameters:
     soft: SoftTissue = SoftTissue()
     posture: Posture = Posture()
     detector: Detector = Detector()
+    retake: int = 0
 
     def __post_init__(self) -> None:
         _expect(isinstance(self.seed, Integral) and self.seed >= 0, "seed", "a whole number of at least 0", self.seed)
+        _expect_retake(self.retake)
         _expect(self.finger in FINGERS, "finger", f"one of {', '.join(FINGERS)}", self.finger)
         _expect(self.side in SIDES, "side", f"one of {', '.join(SIDES)}", self.side)
         _expect(isinstance(self.size, Integral) and self.size >= 32, "size", "at least 32 pixels", self.size)
@@ -298,6 +300,10 @@ def _expect(holds: bool, name: str, expected: str, got: Any) -> None:
         raise InputError(msg)
 
 
+def _expect_retake(number: int) -> None:
+    _expect(isinstance(number, Integral) and number >= 0, "retake", "a whole number of at least 0", number)
+
+
 def _nested(kind: type[Group], values: Mapping[str, Any]) -> Group:
     """Build nested dataclasses from nested dictionaries."""
     kinds = get_type_hints(kind)
@@ -337,6 +343,32 @@ def draw_parameters(
     means = {**_OF_FINGER[finger], "soft": {**_OF_FINGER[finger]["soft"], **_unmasked_bones(finger, rng)}}
     groups: dict[str, Any] = {name: _draw(kind, means.get(name, {}), rng) for name, kind in kinds.items()}
     return PhantomParameters(int(seed), finger, side, size, spacing, jsw_mm, **groups)
+
+
+def retake(parameters: PhantomParameters, number: int, *, shift: float = 0.3, tilt: float = 2.0) -> PhantomParameters:
+    """Parameters of another radiograph of the same joint: other noise, and the joint lies a little differently.
+
+    Anatomy and JSW stay. A crop that is off by a pixel or two is a shift, too: 2 pixels of a public frame are 0.16 mm.
+    The bones are placed anew so that ``jsw_mm``, which is vertical, is exact in each re-take; seen along the joint's
+    axis re-takes differ by that, 0.01 mm in the mean.
+
+    Args:
+        parameters: of the phantom.
+        number: of the re-take, at least 0; 0 is the phantom itself. It is the seed, together with the phantom's.
+        shift: largest shift of the joint along x and along y, in mm.
+        tilt: largest turn, in degrees.
+
+    Raises:
+        InputError: if the number or a range is negative.
+    """
+    _expect_retake(number)
+    _expect(min(shift, tilt) >= 0.0, "shift and tilt of a re-take", "at least 0", (shift, tilt))
+    if number == 0:
+        return replace(parameters, retake=0)
+    x, y, turn = np.random.default_rng([parameters.seed, _RETAKE, number]).uniform(-1.0, 1.0, size=3)
+    lain = parameters.posture
+    posture = replace(lain, x=lain.x + shift * x, y=lain.y + shift * y, tilt=lain.tilt + tilt * turn)
+    return replace(parameters, posture=posture, retake=int(number))
 
 
 def _unmasked_bones(finger: str, rng: np.random.Generator) -> dict[str, float]:
@@ -389,7 +421,7 @@ def _measure(attenuation: Array, parameters: PhantomParameters) -> Tensor:
     transmitted = torch.from_numpy(np.exp(-attenuation))[None, None]
     native = max(1, round(size * parameters.spacing / NATIVE))
     coarse = F.interpolate(transmitted, (native, native), mode="bilinear", antialias=True).clamp(min=0.0).numpy()
-    rng = np.random.default_rng([parameters.seed, _DETECTOR])
+    rng = np.random.default_rng([parameters.seed, _DETECTOR, parameters.retake])
     noise = rng.poisson(coarse * detector.photons) / detector.photons - coarse
     noise += detector.electronic * rng.standard_normal(coarse.shape)
     fine = F.interpolate(torch.from_numpy(noise), (size, size), mode="bicubic", antialias=True)

@@ -322,19 +322,25 @@ def training_joints(
     return audit([items[index] for index in drawn], size=size, segment=segment).accepted
 
 
-def phantom_items(count: int, seed: int, size: int | None = 256) -> list[Item]:
+def phantom_items(count: int, seed: int, size: int | None = 256, takes: int = 1) -> list[Item]:
     """Items of ``count`` phantoms with the seeds from ``seed * SEEDS_PER_RUN`` on; each is a joint of its own.
 
     Besides ``name, joint, finger, side, spacing`` an item holds the phantom's ``seed`` and ``jsw_mm``, and is
-    ``overlapping`` where the latter is negative. Whatever its ``size`` in pixels, a phantom shows 21 mm.
+    ``overlapping`` where the latter is negative. Whatever its ``size`` in pixels, a phantom shows 21 mm. With several
+    ``takes`` there are so many radiographs of each joint, that say which ``retake`` they are
+    (:func:`bundle.phantom.retake`).
 
     Raises:
-        InputError: a count below 1 or above ``SEEDS_PER_RUN``, or a negative seed.
+        InputError: a count below 1 or above ``SEEDS_PER_RUN``, a negative seed, or less than one take.
     """
     if not 1 <= count <= SEEDS_PER_RUN or seed < 0:
         msg = f"expected 1 to {SEEDS_PER_RUN} phantoms and a seed of at least 0, got {count} and {seed}"
         raise InputError(msg)
-    return [_phantom_item(seed * SEEDS_PER_RUN + index, size or 256) for index in range(count)]
+    if takes < 1:
+        msg = f"expected at least one take of each phantom, got {takes}"
+        raise InputError(msg)
+    items = [_phantom_item(seed * SEEDS_PER_RUN + index, size or 256) for index in range(count)]
+    return items if takes == 1 else [_take(item, number) for item in items for number in range(takes)]
 
 
 def joint_items(
@@ -567,3 +573,8 @@ def _phantom_item(seed: int, size: int) -> Item:
         "jsw_mm": parameters.jsw_mm,
         "overlapping": parameters.jsw_mm < 0.0,
     }
+
+
+def _take(item: Item, number: int) -> Item:
+    """A phantom's item as that of one of its radiographs."""
+    return {**item, "name": f"{item['name']}_take{number}", "retake": number}

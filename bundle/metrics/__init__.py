@@ -2,6 +2,7 @@
 
 from bundle.metrics.control import JointSpaceControl
 from bundle.metrics.detectability import ShadowDetectability
+from bundle.metrics.joint_space import JointSpaceMeasurement
 from bundle.metrics.layer_truth import LayerTruth
 from bundle.metrics.mask_agreement import MaskAgreement
 from bundle.metrics.measured import Measured, SeparatedJoints
@@ -22,6 +23,7 @@ from bundle.metrics.trust import TrustFlag
 
 __all__ = [
     "JointSpaceControl",
+    "JointSpaceMeasurement",
     "LayerRMSE",
     "LayerTruth",
     "MaskAgreement",

@@ -116,6 +116,8 @@ def absolute_agreement(ratings: ArrayLike, *, level: float = 0.95) -> Intraclass
     """
     table = _Variance.of(ratings)
     n, k, rows, columns, rest = table.subjects, table.raters, table.rows, table.columns, table.rest
+    if columns == rest == 0.0:
+        return IntraclassCorrelation(1.0, (1.0, 1.0))
     value = (rows - rest) / (rows + (k - 1) * rest + k * (columns - rest) / n)
     a, b = k * value / (n * (1.0 - value)), 1.0 + k * value * (n - 1) / (n * (1.0 - value))
     freedom = (a * columns + b * rest) ** 2 / ((a * columns) ** 2 / (k - 1) + (b * rest) ** 2 / ((n - 1) * (k - 1)))

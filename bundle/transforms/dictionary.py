@@ -23,7 +23,7 @@ from torch import Tensor
 from bundle.data.loading import MaskMaker, read_joint
 from bundle.masks import continue_to_border
 from bundle.motion import MotionRange, RigidMotion
-from bundle.phantom import draw_parameters, render
+from bundle.phantom import draw_parameters, render, retake
 from bundle.pseudo import OverlapMaker, OverlapRange, compose_layers
 from bundle.radiograph import reconstruct
 from bundle.transforms.array import (
@@ -68,7 +68,8 @@ class LoadJointd(Transform):
         return {**sample, "file": str(sample.get("image", "")), **loaded, "spacing": spacing}
 
     def _render(self, item: Sample) -> Sample:
-        phantom = render(draw_parameters(item["seed"], size=self.size or 256, spacing=item["spacing"]))
+        parameters = draw_parameters(item["seed"], size=self.size or 256, spacing=item["spacing"])
+        phantom = render(retake(parameters, item.get("retake", 0)))
         image = torch.cat([phantom.image, phantom.masks])
         return {"image": image, "label": phantom.layers, "truth": torch.ones(1)}
 

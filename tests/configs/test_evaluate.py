@@ -88,6 +88,18 @@ def test_without_a_data_set_phantoms_are_measured_that_no_training_has_seen(bund
         assert found[f"{region}_rmse"] == pytest.approx(found[f"weight_free_{region}_rmse"], abs=1e-5)
 
 
+def test_the_joint_space_width_is_measured_on_re_takes_of_phantoms_and_on_test_joints(
+    bundle: Any, data: Path, tmp_path: Path
+) -> None:
+    settings = options(tmp_path, dataset_dir=str(data), measures=["JSW", "JSW_phantoms"], retaken_phantoms=2)
+    bundle.run("evaluating", *CONFIGS, **settings)
+    found = figures(tmp_path / "out", "JSW_phantoms")
+    assert (found["images"], found["joints"]) == (6, 2)
+    assert {"mae", "sdd", "limits", "icc"} <= set(found["masks"]) & set(found["alignment"])
+    assert set(figures(tmp_path / "out", "JSW")["masks"]) == {"missing"}
+    assert (tmp_path / "out" / "JSW_phantoms" / "alignment_bland_altman.png").is_file()
+
+
 def test_a_measure_is_run_by_its_name_from_the_command_line(commands: Any, data: Path, tmp_path: Path) -> None:
     settings = options(tmp_path, dataset_dir=str(data), measures="E1")
     result = commands.command("evaluating", *CONFIGS, **settings)

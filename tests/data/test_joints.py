@@ -414,6 +414,17 @@ def test_impossible_phantoms_are_refused(count: int, seed: int) -> None:
     assert f"got {count} and {seed}" in refusal(phantom_items, count, seed)
 
 
+def test_several_takes_of_a_phantom_are_radiographs_of_one_joint() -> None:
+    single, taken = phantom_items(2, 5), phantom_items(2, 5, takes=3)
+    assert [item["retake"] for item in taken] == [0, 1, 2] * 2
+    assert [item["joint"] for item in taken] == [item["joint"] for item in single for _ in range(3)]
+    assert len({item["name"] for item in taken}) == 6
+    assert [{**item, "name": item["joint"]} for item in single] == [
+        {key: value for key, value in {**item, "name": item["joint"]}.items() if key != "retake"} for item in taken[::3]
+    ]
+    assert "expected at least one take" in refusal(phantom_items, 1, 0, takes=0)
+
+
 def test_without_a_data_set_the_joints_are_phantoms() -> None:
     everything, training, validation = (
         joint_items("", "", role, phantoms=20, validation_fraction=0.25, seed=1)

@@ -66,6 +66,7 @@ def test_intervals_cover_the_true_correlation_as_often_as_they_say() -> None:
 
 def test_raters_that_agree_fully_have_a_correlation_of_one() -> None:
     assert consistency([[1, 1], [2, 2], [5, 5]]).value == 1.0
+    assert absolute_agreement([[1, 1], [2, 2], [5, 5]]).value == 1.0
 
 
 def test_limits_hold_the_share_of_differences_that_they_say() -> None:

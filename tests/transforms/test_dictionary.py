@@ -428,6 +428,14 @@ def test_phantoms_are_rendered_with_true_layers() -> None:
         assert same(LoadJointd(SIZE)(item), result)
 
 
+def test_a_re_take_of_a_phantom_shows_the_same_joint_again() -> None:
+    items: list[Sample] = [*phantom_items(1, seed=2, size=SIZE, takes=2)]
+    first, again = (LoadJointd(SIZE)(item) for item in items)
+    assert same(LoadJointd(SIZE)({**items[0], "retake": 0}), first)
+    assert not torch.equal(first["image"], again["image"])
+    assert width(again["image"]) == pytest.approx(width(first["image"]), abs=0.03)
+
+
 def test_a_phantom_has_256_pixels_where_any_size_is_accepted() -> None:
     items: list[Sample] = [*phantom_items(1, seed=0)]
     assert tuple(LoadJointd(None)(items[0])["image"].shape) == (3, 256, 256)
