@@ -160,22 +160,19 @@ class ContinuedBones:
     """Bones and maps that move with them, continued past the border of their frames: ready for any motion.
 
     Attributes:
-        bones: layers of the two bones, (B, 2, H + 2 margin, W + 2 margin).
-        maps: K maps of each bone, such as its mask, (B, 2, K, H + 2 margin, W + 2 margin).
-        margin: pixels on each side, :data:`CONTINUED` or, in small frames, fewer.
+        bones: layers of the two bones, continued by their texture (:func:`continue_texture`) by :data:`CONTINUED`
+            pixels or, in small frames, fewer on each side: (B, 2, H', W').
+        maps: K maps of each bone, such as its mask, (B, 2, K, H, W); past the border their outermost pixels repeat.
     """
 
     bones: Tensor
     maps: Tensor
-    margin: int
 
     @classmethod
     def of(cls, bones: Tensor, maps: Tensor) -> ContinuedBones:
-        """Continue bone layers (B, 2, H, W) by their texture and maps (B, 2, K, H, W) by their outermost pixels."""
+        """Continue bone layers (B, 2, H, W) with maps (B, 2, K, H, W)."""
         _check_shapes(bones, maps)
-        margin = min(CONTINUED, bones.shape[-2] - 1, bones.shape[-1] - 1)
-        padded = F.pad(maps.flatten(1, 2), [margin] * 4, mode="replicate")
-        return cls(continue_texture(bones, margin), padded.unflatten(1, maps.shape[1:3]), margin)
+        return cls(continue_texture(bones, CONTINUED), maps)
 
     def moved(
         self, motion: RigidMotion, spacing: float | Tensor, mode: str = "bilinear", exact: bool = True
@@ -183,8 +180,12 @@ class ContinuedBones:
         """The bones (B, 2, H, W) and the maps (B, 2, K, H, W) of the frames after a motion; see :func:`move`."""
         _check_motion(len(self.bones), motion, spacing, mode)
         like = self.bones.double() if exact else self.bones
-        grid = sampling_grid(motion.to(like), self.bones.shape[-2:], self.margin, spacing)
-        return _sample(self.bones[:, :, None], grid, mode)[:, :, 0], _sample(self.maps, grid, "bilinear")
+        inner, outer = self.maps.shape[-2:], self.bones.shape[-2:]
+        grid = sampling_grid(motion.to(like), inner, outer, spacing)
+        bones = _sample(self.bones[:, :, None], grid, mode)[:, :, 0]
+        height, width = (continued / side for continued, side in zip(outer, inner, strict=True))
+        grid = grid * (width if width == height else grid.new_tensor([width, height]))
+        return bones, _sample(self.maps, grid, "bilinear")
 
 
 def continue_texture(bones: Tensor, margin: int, detail: float = 3.0) -> Tensor:
@@ -229,13 +230,13 @@ def _sample(maps: Tensor, grid: Tensor, mode: str) -> Tensor:
     return moved.clamp_(0.0, 1.0).to(maps.dtype).unflatten(0, maps.shape[:2])
 
 
-def sampling_grid(motion: RigidMotion, extent: Sequence[int], margin: int, spacing: float | Tensor) -> Tensor:
+def sampling_grid(motion: RigidMotion, shape: Sequence[int], extent: Sequence[int], spacing: float | Tensor) -> Tensor:
     """Where each pixel of the moved bones comes from in the continued frame, which spans -1 to 1.
 
     Args:
         motion: of B joints.
-        extent: height and width of the continued frame, in pixels.
-        margin: by which it is continued on each side.
+        shape: height and width of the frame, in pixels.
+        extent: those of the continued frame, around the same centre.
         spacing: mm per pixel.
 
     Returns:
@@ -247,7 +248,7 @@ def sampling_grid(motion: RigidMotion, extent: Sequence[int], margin: int, spaci
     start = center + (motion.translation / pixel).flatten(0, 1)
     angle = torch.deg2rad(motion.rotation).reshape(-1, 1)
     cosine, sine = angle.cos(), angle.sin()
-    y, x = (torch.arange(side - 2 * margin).to(like) - (side - 1) / 2 + margin for side in extent)
+    y, x = (torch.arange(side).to(like) - (side - 1) / 2 for side in shape)
     x, y = x - start[:, :1], y - start[:, 1:]
     half_height, half_width = (side / 2 for side in extent)
     across = ((cosine * x + center[:, :1]) / half_width)[:, None] + (sine * y / half_width)[:, :, None]

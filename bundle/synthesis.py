@@ -85,8 +85,7 @@ class SeparatedBones:
     @property
     def masks(self) -> Tensor:
         """The bone masks before any motion, (B, 2, H, W)."""
-        rows, columns = (slice(self.bones.margin, -self.bones.margin or None) for _ in range(2))
-        return self.bones.maps[:, :, 0, rows, columns]
+        return self.bones.maps[:, :, 0]
 
     def synthesize(
         self,

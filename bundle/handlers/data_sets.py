@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from bundle.handlers.dicom_results import DicomResults
 
 CARD = "dataset.json"
-TOGETHER = 16
-"""Images that are made in one batch, at most."""
+TOGETHER = 4
+"""Images that are made in one batch, at most, an even number: more of them leave the processor's cache."""
 _PATIENCE = timedelta(days=7)
 """So long processes wait for the slowest."""
 
