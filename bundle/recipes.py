@@ -199,7 +199,8 @@ class Recipes:
         """Where in its distributions each image lies, (N, 4)."""
         first, last = min(indices), max(indices)
         sequence = qmc.Halton(4, scramble=True, rng=self.plan.seed)
-        return sequence.fast_forward(first).random(last - first + 1)[np.asarray(indices) - first]
+        sequence.num_generated = first  # fast_forward would make all that lie before
+        return sequence.random(last - first + 1)[np.asarray(indices) - first]
 
     def _recipe(self, index: int, shares: np.ndarray, attempt: int) -> Recipe:
         plan = self.plan

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import qmc
 
 from bundle.data.sources import Source
 from bundle.distributions import Mirror, Normal, Sweep, Uniform
@@ -49,6 +50,14 @@ def test_a_recipe_does_not_depend_on_those_drawn_with_it(seed: int, chosen: list
     alone = [of.draw([index])[0] for index in chosen]
     assert of.draw(chosen) == alone
     assert [recipe.index for recipe in alone] == chosen
+
+
+def test_the_first_recipe_is_as_near_as_the_thousandth_million() -> None:
+    plan = {"count": 10**9, "seed": 3}
+    last = recipes(**plan).draw([10**9 - 1])[0]
+    assert -0.5 <= last.jsw_mm <= 2.5
+    sequence = qmc.Halton(4, scramble=True, rng=3).fast_forward(5000).random(3)
+    np.testing.assert_allclose([r.jsw_mm for r in recipes(**plan).draw(range(5000, 5003))], 3 * sequence[:, 0] - 0.5)
 
 
 def test_another_seed_gives_other_images() -> None:

@@ -1,0 +1,302 @@
+"""Measure how fast data sets are made, in one run, beside a loop over images with PIL's affine transforms, as Markdown.
+
+The loop makes the same images from the same separated joints one by one, as scripts that come with papers do: PIL moves
+each bone with its mask and its support, NumPy and SciPy do the rest. Nothing is written to disk but where it is said.
+
+    python scripts/benchmark_data_sets.py --output docs/benchmark_data_sets.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import multiprocessing
+import shlex
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bundle.data.shards import TarShards, png
+from bundle.data.sources import Source, SourceStore
+from bundle.data.writing import deep_pixels, mask_pixels, write_bytes
+from bundle.distributions import Uniform
+from bundle.errors import report_plainly
+from bundle.factory import QualityGate, RadiographFactory, Sample, examine, passed
+from bundle.harmonic import separate
+from bundle.jsw import joint_space_width
+from bundle.motion import CONTINUED, SPACING
+from bundle.phantom import draw_parameters, render
+from bundle.provenance import processor
+from bundle.recipes import DataPlan, Recipe, motion_of
+from bundle.registration import facing_edges
+from bundle.synthesis import SeparatedBones
+
+TOGETHER, SIDE = 4, 256
+PLAN = DataPlan(
+    jsw=Uniform(0.0, 2.0),
+    sideways=Uniform(-0.3, 0.3),
+    rotation=Uniform(-2.0, 2.0),
+    count=10**9,
+)
+Array = NDArray[np.floating[Any]]
+
+# ---- the loop with PIL ---------------------------------------------------------------------------------------------
+
+
+class PilLoop:
+    """Makes one image after the other with PIL, NumPy and SciPy.
+
+    Args:
+        layers: separated joints by name, (3, H, W).
+        masks: their bone masks, (2, H, W).
+        prepared: whether what no motion changes is computed once for each joint, as the factory does.
+    """
+
+    def __init__(self, layers: Mapping[str, Array], masks: Mapping[str, Array], prepared: bool) -> None:
+        self.layers, self.masks = layers, masks
+        self.kept = {name: self._prepare(name) for name in layers} if prepared else {}
+
+    def _prepare(self, name: str) -> dict[str, Any]:
+        """The continued bones, the supports, and the grain of a joint."""
+        joint = SeparatedBones.of(*(torch.from_numpy(part[name])[None] for part in (self.layers, self.masks)))
+        supports = joint.bones.maps[0, :, 1].numpy()
+        return {
+            "bones": [Image.fromarray(bone) for bone in joint.bones.bones[0].numpy()],
+            "maps": [Image.fromarray(np.pad(part, CONTINUED, "edge")) for part in (*self.masks[name], *supports)],
+            "covered": supports.max(axis=0),
+            "missing": joint.grain.missing[0, 0].numpy(),
+            "amplitude": joint.grain.amplitude[0, 0].numpy(),
+        }
+
+    def __call__(self, recipe: Recipe) -> tuple[Array, Array, float]:
+        """Image (H, W), masks (2, H, W) and the measured joint space width in mm."""
+        known = self.kept.get(recipe.source.name) or self._prepare(recipe.source.name)
+        bones = np.stack([moved(bone, recipe, k, Image.Resampling.BICUBIC) for k, bone in enumerate(known["bones"])])
+        maps = [moved(part, recipe, k % 2, Image.Resampling.BILINEAR) for k, part in enumerate(known["maps"])]
+        uncovered = known["covered"] * ((maps[2] < 0.5) & (maps[3] < 0.5))
+        soft = -np.log1p(-np.minimum(self.layers[recipe.source.name][0], 1 - 2.0**-15))
+        grainy = np.maximum(soft + uncovered * known["missing"] * texture(known["amplitude"], recipe.seed), 0.0)
+        image = 1.0 - np.exp(-grainy) * (1.0 - bones.clip(0.0, 1.0)).prod(axis=0)
+        masks = np.stack(maps[:2])
+        return image, masks, float(joint_space_width(torch.from_numpy(masks)[None], recipe.source.spacing_mm))
+
+
+def moved(picture: Image.Image, recipe: Recipe, bone: int, kernel: Image.Resampling) -> Array:
+    """A bone's picture after the recipe's motion; a picture that is continued past the frame is cut to it."""
+    motion, pixel = motion_of([recipe]), recipe.source.spacing_mm
+    center = motion.center[0, bone].numpy() / pixel
+    start = center + motion.translation[0, bone].numpy() / pixel + SIDE / 2
+    cosine, sine = (f(math.radians(float(motion.rotation[0, bone]))) for f in (math.cos, math.sin))
+    x, y = center + np.array(picture.size) / 2
+    across = (cosine, sine, x - cosine * start[0] - sine * start[1])
+    down = (-sine, cosine, y + sine * start[0] - cosine * start[1])
+    return np.asarray(picture.transform((SIDE, SIDE), Image.Transform.AFFINE, (*across, *down), kernel))
+
+
+def texture(amplitude: Array, seed: int) -> Array:
+    """Noise with the amplitudes of a spectrum, (H, W), of mean 0 and variance 1."""
+    white = torch.randn(SIDE, SIDE, generator=torch.Generator().manual_seed(seed)).numpy()
+    made = np.fft.irfft2(np.fft.rfft2(white) * amplitude, s=(SIDE, SIDE))
+    made = made - made.mean()
+    return np.asarray(made / np.sqrt(np.square(made).mean()))
+
+
+# ---- what is measured ----------------------------------------------------------------------------------------------
+
+
+class Joints:
+    """Separated phantoms, kept in a folder.
+
+    Args:
+        folder: for the factory's sources; empty, or filled by another process.
+        count: number of phantoms.
+    """
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self.layers: dict[str, Array] = {}
+        self.masks: dict[str, Array] = {}
+        store = SourceStore(folder)
+        for seed in range(count):
+            if store.find(f"phantom{seed}") is None:
+                self._separate(store, seed)
+        found = [store.find(f"phantom{seed}") for seed in range(count)]
+        self.recipes = PLAN.of([source for source in found if source is not None])
+        self.factory = RadiographFactory(store, QualityGate())
+
+    def _separate(self, store: SourceStore, seed: int) -> None:
+        phantom, name = render(draw_parameters(seed, jsw_mm=0.5 + 0.1 * seed)), f"phantom{seed}"
+        image, masks = phantom.image[None], (phantom.masks[None] > 0.5).float()
+        layers = separate(image, masks)
+        edges = [((edge - (SIDE - 1) / 2) * SPACING).tolist() for edge in facing_edges(masks[0].numpy() > 0.5)]
+        width = float(joint_space_width(masks, SPACING))
+        source = Source(name, name, "ring", "left", SPACING, width, edges, "given", "", "weight-free separator")
+        store.write(source, SeparatedBones.of(layers, masks), image[0])
+        self.layers[name], self.masks[name] = layers[0].numpy(), masks[0].numpy()
+
+    def blocks(self, first: int, seconds: float) -> int:
+        """Make images from an index on for some time; how many."""
+        end, made, refused = time.perf_counter() + seconds, 0, Counter[str]()
+        while time.perf_counter() < end:
+            start = first + made
+            made += len(passed(self.recipes, self.factory, range(start, start + TOGETHER), refused))
+        return made
+
+
+def rate(make: Callable[[int], Any], seconds: float) -> float:
+    """Images a second of a function that makes the image of an index."""
+    make(0)
+    start, made = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        made += 1
+        make(made)
+    return made / (time.perf_counter() - start)
+
+
+def in_process(folder: str, count: int, number: int, seconds: float) -> int:
+    """What one of several processes makes."""
+    torch.set_num_threads(1)
+    joints = Joints(Path(folder), count)
+    joints.blocks(0, 0.5)
+    return joints.blocks(10**6 * (number + 1), seconds)
+
+
+def steps(joints: Joints, folder: Path, seconds: float) -> dict[str, float]:
+    """Milliseconds an image of each step of the factory, one process."""
+    recipes = joints.recipes.draw(range(TOGETHER))
+    names = [recipe.source.name for recipe in recipes]
+    kept, motion = joints.factory.store.load(names), motion_of(recipes)
+    spacing = torch.full((TOGETHER,), SPACING)
+    seeds = [recipe.seed for recipe in recipes]
+    made = kept.synthesize(motion, spacing, seeds, exact=False)
+    samples = joints.factory.make(recipes)
+    files = [encoded(sample) for sample in samples]
+    archive = [(recipe.key, part) for recipe, part in zip(recipes, files, strict=True)]
+    work: dict[str, Callable[[], Any]] = {
+        "recipes": lambda: joints.recipes.draw(range(TOGETHER)),
+        "separated joints, from memory": lambda: joints.factory.store.load(names),
+        "motion": lambda: kept.bones.moved(motion, spacing, "bicubic", False),
+        "motion, grain and composition": lambda: kept.synthesize(motion, spacing, seeds, exact=False),
+        "measuring and the gate": lambda: examine(kept.masks, made.masks, spacing),
+        "PNG": lambda: [encoded(sample) for sample in samples],
+        "tar archive": lambda: TarShards().write(folder, "shard", archive),
+    }
+    return {name: 1000.0 / (TOGETHER * rate(partial(_run, run), seconds)) for name, run in work.items()}
+
+
+def _run(work: Callable[[], Any], _: int) -> None:
+    work()
+
+
+def encoded(sample: Sample) -> dict[str, bytes]:
+    """The pictures of an image."""
+    lower, upper = mask_pixels(sample.masks)
+    return {"png": png(deep_pixels(sample.image)), "lower.png": png(lower), "upper.png": png(upper)}
+
+
+def difference(joints: Joints, loop: PilLoop) -> dict[str, float]:
+    """How far the loop's images, masks and widths are from the factory's."""
+    recipes = joints.recipes.draw(range(32))
+    pairs = [(sample, loop(recipe)) for recipe, sample in zip(recipes, joints.factory.make(recipes), strict=True)]
+    square = [np.square(sample.image[0].numpy() - image).mean() for sample, (image, _, _) in pairs]
+    masks = [np.abs(sample.masks.numpy() - maps).mean() for sample, (_, maps, _) in pairs]
+    widths = [abs(sample.jsw_mm - width) for sample, (_, _, width) in pairs]
+    return {"image": math.sqrt(float(np.mean(square))), "masks": float(np.mean(masks)), "jsw": float(np.mean(widths))}
+
+
+def together(folder: Path, count: int, processes: int, seconds: float) -> float:
+    """Images a second of several processes."""
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        parts = [pool.submit(in_process, str(folder), count, number, seconds) for number in range(processes)]
+        return sum(part.result() for part in parts) / seconds
+
+
+def report(count: int, seconds: float, command: str) -> str:
+    """Measure everything and say it in Markdown."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        joints = Joints(folder, count)
+        loop, prepared = (PilLoop(joints.layers, joints.masks, kept) for kept in (False, True))
+        speeds = {
+            "loop with PIL": rate(lambda index: loop(joints.recipes.draw([index])[0]), seconds),
+            "loop with PIL, continued bones and grain kept": rate(
+                lambda index: prepared(joints.recipes.draw([index])[0]), seconds
+            ),
+            "factory, 1 process": together(folder, count, 1, seconds),
+            "factory, 2 processes": together(folder, count, 2, seconds),
+        }
+        spent = steps(joints, folder, seconds / 4)
+        apart = difference(joints, prepared)
+        size = sum(len(part) for part in encoded(joints.factory.make(joints.recipes.draw([0]))[0]).values())
+    return text(speeds, spent, apart, size, command)
+
+
+def text(
+    speeds: Mapping[str, float], spent: Mapping[str, float], apart: Mapping[str, float], size: int, command: str
+) -> str:
+    """The Markdown document."""
+    first = next(iter(speeds.values()))
+    rows = "\n".join(f"| {name} | {speed:.1f} | {speed / first:.1f} |" for name, speed in speeds.items())
+    once = sum(time for name, time in spent.items() if name != "motion")
+    shares = "\n".join(f"| {name} | {time:.2f} | {time / once:.0%} |" for name, time in spent.items())
+    hours = once * 1e6 / 3.6e6
+    return f"""# Speed of data sets
+
+Written by `{command}` on {processor()}, one thread a process, phantoms of {SIDE} x {SIDE} pixels.
+
+Images a second, nothing written:
+
+| made by | images/s | ratio |
+|---|---:|---:|
+{rows}
+
+The images are the same: the loop's differ by {apart["image"]:.4f} (root mean square, in intensity; PIL's cubic kernel
+is another), its masks by {apart["masks"]:.5f} in the mean, its joint space widths by {apart["jsw"]:.4f} mm.
+
+Where the time of one process goes, with files:
+
+| step | ms an image | share |
+|---|---:|---:|
+{shares}
+
+"motion" is part of the step below it. A million images take {hours:.1f} hours of one core and {size / 1e3:.0f} GB as
+WebDataset shards.
+"""
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else "")
+    parser.add_argument("--output", type=Path, help="Markdown file; without it the report is printed")
+    parser.add_argument("--joints", type=int, default=12, help="phantoms that images are made from")
+    parser.add_argument("--seconds", type=float, default=10.0, help="that each figure is measured for")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure and report."""
+    report_plainly()
+    given = arguments()
+    command = shlex.join(["python", "scripts/benchmark_data_sets.py", *sys.argv[1:]])
+    found = report(given.joints, given.seconds, command)
+    if given.output is None:
+        print(found)
+    else:
+        write_bytes(given.output, found.encode())
+
+
+if __name__ == "__main__":
+    main()
