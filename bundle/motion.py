@@ -8,6 +8,7 @@ made.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -19,6 +20,9 @@ from torch.nn import functional as F
 
 SPACING = 21.0 / 256.0
 """Pixel spacing of the public frames in mm: 140 pixels of 0.15 mm resampled to 256."""
+
+_KERNEL = 3
+"""Interpolation looks so many pixels around, at most."""
 
 CONTINUED = 64
 """Bones are continued with texture so many pixels past the border; farther out their last pixels repeat."""
@@ -163,29 +167,92 @@ class ContinuedBones:
         bones: layers of the two bones, continued by their texture (:func:`continue_texture`) by :data:`CONTINUED`
             pixels or, in small frames, fewer on each side: (B, 2, H', W').
         maps: K maps of each bone, such as its mask, (B, 2, K, H, W); past the border their outermost pixels repeat.
+        boxes: what bone and maps occupy of the frame, (B, 2, 4): left, top, right and bottom in pixels from its centre,
+            infinite where they leave it.
     """
 
     bones: Tensor
     maps: Tensor
+    boxes: Tensor
 
     @classmethod
     def of(cls, bones: Tensor, maps: Tensor) -> ContinuedBones:
         """Continue bone layers (B, 2, H, W) with maps (B, 2, K, H, W)."""
         _check_shapes(bones, maps)
-        return cls(continue_texture(bones, CONTINUED), maps)
+        return cls(continue_texture(bones, CONTINUED), maps, _boxes((bones > 0) | (maps > 0).any(dim=2)))
 
     def moved(
         self, motion: RigidMotion, spacing: float | Tensor, mode: str = "bilinear", exact: bool = True
     ) -> tuple[Tensor, Tensor]:
         """The bones (B, 2, H, W) and the maps (B, 2, K, H, W) of the frames after a motion; see :func:`move`."""
         _check_motion(len(self.bones), motion, spacing, mode)
-        like = self.bones.double() if exact else self.bones
+        motion = motion.to(self.bones.double() if exact else self.bones)
+        parts = [self._moved(bone, motion, spacing, mode) for bone in range(2)]
+        bones, maps = (torch.stack(part, dim=1) for part in zip(*parts, strict=True))
+        return bones[:, :, 0], maps
+
+    def _moved(self, bone: int, motion: RigidMotion, spacing: float | Tensor, mode: str) -> tuple[Tensor, Tensor]:
+        """One bone (B, 1, H, W) and its maps (B, K, H, W), sampled where they come to lie."""
         inner, outer = self.maps.shape[-2:], self.bones.shape[-2:]
-        grid = sampling_grid(motion.to(like), inner, outer, spacing)
-        bones = _sample(self.bones[:, :, None], grid, mode)[:, :, 0]
+        rows, columns = _reached(self.boxes[:, bone], motion, bone, inner, spacing)
+        grid = sampling_grid(motion, bone, inner, outer, rows, columns, spacing)
+        layer = _sample(self.bones[:, bone, None], grid, mode)
         height, width = (continued / side for continued, side in zip(outer, inner, strict=True))
         grid = grid * (width if width == height else grid.new_tensor([width, height]))
-        return bones, _sample(self.maps, grid, "bilinear")
+        maps = _sample(self.maps[:, bone], grid, "bilinear")
+        beside = [columns[0], inner[1] - columns[1], rows[0], inner[0] - rows[1]]
+        return F.pad(layer, beside), F.pad(maps, beside)
+
+
+def _boxes(occupied: Tensor) -> Tensor:
+    """Left, top, right and bottom (B, 2, 4) of what is set in (B, 2, H, W), as :class:`ContinuedBones` has them."""
+    sides = []
+    for dim in (-2, -1):
+        line = occupied.any(dim=dim)
+        length = line.shape[-1]
+        first, last = line.int().argmax(dim=-1), length - 1 - line.flip(-1).int().argmax(dim=-1)
+        middle = (length - 1) / 2
+        none = ~line.any(dim=-1)
+        low, high = (
+            (first - middle).masked_fill(first == 0, -math.inf),
+            (last - middle).masked_fill(last == length - 1, math.inf),
+        )
+        sides.append((low.masked_fill(none, 0.0), high.masked_fill(none, 0.0)))
+    (left, right), (top, bottom) = sides
+    return torch.stack([left, top, right, bottom], dim=-1)
+
+
+def _reached(
+    boxes: Tensor, motion: RigidMotion, bone: int, shape: Sequence[int], spacing: float | Tensor
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """First and last row, and column, that a bone in its boxes (B, 4) reaches in any of the frames; at least one."""
+    with torch.no_grad():
+        turn, center, start = _placed(motion, bone, spacing)
+        far = sum(shape) + 2.0 * center.abs().amax() + start.abs().amax()
+        box = boxes.to(turn).clamp(-far, far)
+        x, y = box[:, [0, 2, 0, 2]] - center[:, :1], box[:, [1, 1, 3, 3]] - center[:, 1:]
+        cosine, sine = turn.cos(), turn.sin()
+        places = (sine * x + cosine * y + start[:, 1:], cosine * x - sine * y + start[:, :1])
+        ranges = [
+            (
+                math.floor(float(place.min()) + (side - 1) / 2) - _KERNEL,
+                math.ceil(float(place.max()) + (side + 1) / 2) + _KERNEL,
+            )
+            for place, side in zip(places, shape, strict=True)
+        ]
+    rows, columns = (
+        (min(max(low, 0), side - 1), max(min(high, side), min(max(low, 0), side - 1) + 1))
+        for (low, high), side in zip(ranges, shape, strict=True)
+    )
+    return rows, columns
+
+
+def _placed(motion: RigidMotion, bone: int, spacing: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Angle (B, 1) in radians, centre before and after the motion (B, 2) in pixels, of one bone."""
+    like = motion.translation
+    pixel = torch.as_tensor(spacing, dtype=like.dtype, device=like.device).reshape(-1, 1)
+    center = motion.center[:, bone] / pixel
+    return torch.deg2rad(motion.rotation[:, bone, None]), center, center + motion.translation[:, bone] / pixel
 
 
 def continue_texture(bones: Tensor, margin: int, detail: float = 3.0) -> Tensor:
@@ -224,31 +291,37 @@ def _smoothing(side: int, margin: int, detail: float, like: Tensor) -> Tensor:
 
 
 def _sample(maps: Tensor, grid: Tensor, mode: str) -> Tensor:
-    """Sample maps (B, 2, K, H', W') of two continued bones by each frame's and bone's grid (B * 2, H, W, 2)."""
-    flat = maps.flatten(0, 1).to(grid.dtype)
-    moved = F.grid_sample(flat, grid, mode=mode, padding_mode="border", align_corners=False)
-    return moved.clamp_(0.0, 1.0).to(maps.dtype).unflatten(0, maps.shape[:2])
+    """Sample maps (B, K, H', W') of a continued bone by the frames' grids (B, h, w, 2)."""
+    moved = F.grid_sample(maps.to(grid.dtype), grid, mode=mode, padding_mode="border", align_corners=False)
+    return moved.clamp_(0.0, 1.0).to(maps.dtype)
 
 
-def sampling_grid(motion: RigidMotion, shape: Sequence[int], extent: Sequence[int], spacing: float | Tensor) -> Tensor:
-    """Where each pixel of the moved bones comes from in the continued frame, which spans -1 to 1.
+def sampling_grid(
+    motion: RigidMotion,
+    bone: int,
+    shape: Sequence[int],
+    extent: Sequence[int],
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+    spacing: float | Tensor,
+) -> Tensor:
+    """Where pixels of a moved bone come from in the continued frame, which spans -1 to 1.
 
     Args:
         motion: of B joints.
+        bone: 0 for the lower, 1 for the upper one.
         shape: height and width of the frame, in pixels.
         extent: those of the continued frame, around the same centre.
+        rows: first row, and the one after the last.
+        columns: likewise.
         spacing: mm per pixel.
 
     Returns:
-        (B * 2, H, W, 2), x first.
+        (B, rows, columns, 2), x first.
     """
-    like = motion.translation
-    pixel = torch.as_tensor(spacing, dtype=like.dtype, device=like.device).reshape(-1, 1, 1)
-    center = (motion.center / pixel).flatten(0, 1)
-    start = center + (motion.translation / pixel).flatten(0, 1)
-    angle = torch.deg2rad(motion.rotation).reshape(-1, 1)
-    cosine, sine = angle.cos(), angle.sin()
-    y, x = (torch.arange(side).to(like) - (side - 1) / 2 for side in shape)
+    turn, center, start = _placed(motion, bone, spacing)
+    cosine, sine = turn.cos(), turn.sin()
+    y, x = (torch.arange(*of).to(turn) - (side - 1) / 2 for of, side in zip((rows, columns), shape, strict=True))
     x, y = x - start[:, :1], y - start[:, 1:]
     half_height, half_width = (side / 2 for side in extent)
     across = ((cosine * x + center[:, :1]) / half_width)[:, None] + (sine * y / half_width)[:, :, None]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from bundle.motion import CONTINUED, SPACING, MotionRange, RigidMotion, continue_texture, move
+from bundle.motion import CONTINUED, SPACING, ContinuedBones, MotionRange, RigidMotion, continue_texture, move
 
 MODES = ["bilinear", "bicubic"]
 LOWER, UPPER = 1, 2
@@ -456,3 +456,22 @@ def test_sampling_in_single_precision_moves_the_same_to_rounding() -> None:
         torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
     gradients = [torch.autograd.grad(moved.square().sum(), layers)[0] for moved, _ in made]
     torch.testing.assert_close(*gradients, atol=1e-2, rtol=0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), size=st.sampled_from([(48, 48), (40, 64)]), wide=st.booleans())
+def test_sampling_only_where_a_bone_comes_to_lie_loses_nothing(seed: int, size: tuple[int, int], wide: bool) -> None:
+    random = np.random.RandomState(seed)
+    bones = torch.zeros(2, 2, *size)
+    for bone in bones.flatten(0, 1):
+        top, left = (random.randint(0, side - 2) for side in size)
+        bottom, right = (random.randint(first + 1, side + 1) for first, side in zip((top, left), size, strict=True))
+        bone[top:bottom, left:right] = torch.from_numpy(random.rand(bottom - top, right - left)).float()
+    ranges = MotionRange(x=3.0, y=8.0, rotation=180.0) if wide else MotionRange(x=0.5, y=0.5, rotation=4.0)
+    motion = ranges.draw(2, random)
+    continued = ContinuedBones.of(bones, (bones > 0.5).float()[:, :, None])
+    everywhere = torch.tensor([-math.inf, -math.inf, math.inf, math.inf]).expand(2, 2, 4)
+    for mode in ("bilinear", "bicubic"):
+        found = continued.moved(motion, 0.2, mode)
+        for part, whole in zip(found, replace(continued, boxes=everywhere).moved(motion, 0.2, mode), strict=True):
+            torch.testing.assert_close(part, whole, atol=1e-12, rtol=0)

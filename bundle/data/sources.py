@@ -77,6 +77,7 @@ class SourceStore:
             "covered": bones.covered[0].half(),
             "bones": bones.bones.bones[0],
             "maps": bones.bones.maps[0].half(),
+            "boxes": bones.bones.boxes[0],
             "missing": bones.grain.missing[0],
             "deviation": bones.grain.deviation[0],
             "amplitude": bones.grain.amplitude[0],
@@ -101,7 +102,7 @@ class SourceStore:
         """
         parts = [self._kept(name) for name in names]
         stacked = {key: torch.stack([part[key] for part in parts]) for key in parts[0] if key != "image"}
-        bones = ContinuedBones(stacked["bones"], stacked["maps"])
+        bones = ContinuedBones(stacked["bones"], stacked["maps"], stacked["boxes"])
         grain = TissueGrain(*(stacked[name] for name in ("missing", "deviation", "amplitude")))
         return SeparatedBones(stacked["soft"], stacked["covered"], bones, grain)
 
