@@ -19,8 +19,8 @@ from bundle.errors import InputError
 Files = Mapping[str, bytes]
 """The files of one image by their endings."""
 
-FAST = 1
-"""Level of compression: radiographs are noisy, more of it takes much longer and saves little."""
+RUNS = 3
+"""zlib's Z_RLE: on radiographs, which are noisy, files are as small as by any other way, and written faster."""
 
 
 class ShardFormat(ABC):
@@ -92,5 +92,5 @@ def shard_format(name: str) -> ShardFormat:
 def png(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
     """Grey pixels (H, W) as a PNG of their depth."""
     content = io.BytesIO()
-    Image.fromarray(pixels).save(content, format="PNG", compress_level=FAST)
+    Image.fromarray(pixels).save(content, format="PNG", compress_type=RUNS)
     return content.getvalue()
