@@ -40,6 +40,7 @@ from bundle.jsw import joint_space_width
 from bundle.motion import CONTINUED, SPACING
 from bundle.phantom import draw_parameters, render
 from bundle.provenance import processor
+from bundle.radiograph import reconstruct
 from bundle.recipes import DataPlan, Recipe, motion_of
 from bundle.registration import facing_edges
 from bundle.synthesis import SeparatedBones
@@ -51,6 +52,12 @@ PLAN = DataPlan(
     rotation=Uniform(-2.0, 2.0),
     count=10**9,
 )
+LOOPS = {
+    "nothing": "loop with PIL, each image from its radiograph (separated without weights)",
+    "layers": "loop with PIL, layers kept",
+    "all": "loop with PIL, layers, continued bones and grain kept",
+}
+"""Loops by what they keep of each joint."""
 Array = NDArray[np.floating[Any]]
 
 # ---- the loop with PIL ---------------------------------------------------------------------------------------------
@@ -62,12 +69,18 @@ class PilLoop:
     Args:
         layers: separated joints by name, (3, H, W).
         masks: their bone masks, (2, H, W).
-        prepared: whether what no motion changes is computed once for each joint, as the factory does.
+        keeping: what is computed once for each joint: nothing, its ``layers``, or, as by the factory, ``all`` that no
+            motion changes.
     """
 
-    def __init__(self, layers: Mapping[str, Array], masks: Mapping[str, Array], prepared: bool) -> None:
-        self.layers, self.masks = layers, masks
-        self.kept = {name: self._prepare(name) for name in layers} if prepared else {}
+    def __init__(self, layers: Mapping[str, Array], masks: Mapping[str, Array], keeping: str) -> None:
+        self.layers, self.masks, self.keeping = dict(layers), masks, keeping
+        self.kept = {name: self._prepare(name) for name in layers} if keeping == "all" else {}
+
+    def _separate(self, name: str) -> None:
+        """Separate a joint without weights."""
+        image = reconstruct(torch.from_numpy(self.layers[name])[None])
+        self.layers[name] = separate(image, torch.from_numpy(self.masks[name])[None])[0].numpy()
 
     def _prepare(self, name: str) -> dict[str, Any]:
         """The continued bones, the supports, and the grain of a joint."""
@@ -83,6 +96,8 @@ class PilLoop:
 
     def __call__(self, recipe: Recipe) -> tuple[Array, Array, float]:
         """Image (H, W), masks (2, H, W) and the measured joint space width in mm."""
+        if self.keeping == "nothing":
+            self._separate(recipe.source.name)
         known = self.kept.get(recipe.source.name) or self._prepare(recipe.source.name)
         bones = np.stack([moved(bone, recipe, k, Image.Resampling.BICUBIC) for k, bone in enumerate(known["bones"])])
         maps = [moved(part, recipe, k % 2, Image.Resampling.BILINEAR) for k, part in enumerate(known["maps"])]
@@ -196,6 +211,10 @@ def steps(joints: Joints, folder: Path, seconds: float) -> dict[str, float]:
     return {name: 1000.0 / (TOGETHER * rate(partial(_run, run), seconds)) for name, run in work.items()}
 
 
+def _made(joints: Joints, loop: PilLoop, index: int) -> None:
+    loop(joints.recipes.draw([index])[0])
+
+
 def _run(work: Callable[[], Any], _: int) -> None:
     work()
 
@@ -229,17 +248,14 @@ def report(count: int, seconds: float, command: str) -> str:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         joints = Joints(folder, count)
-        loop, prepared = (PilLoop(joints.layers, joints.masks, kept) for kept in (False, True))
+        loops = {keeping: PilLoop(joints.layers, joints.masks, keeping) for keeping in LOOPS}
         speeds = {
-            "loop with PIL": rate(lambda index: loop(joints.recipes.draw([index])[0]), seconds),
-            "loop with PIL, continued bones and grain kept": rate(
-                lambda index: prepared(joints.recipes.draw([index])[0]), seconds
-            ),
+            **{LOOPS[name]: rate(partial(_made, joints, loop), seconds) for name, loop in loops.items()},
             "factory, 1 process": together(folder, count, 1, seconds),
             "factory, 2 processes": together(folder, count, 2, seconds),
         }
         spent = steps(joints, folder, seconds / 4)
-        apart = difference(joints, prepared)
+        apart = difference(joints, loops["all"])
         size = sum(len(part) for part in encoded(joints.factory.make(joints.recipes.draw([0]))[0]).values())
     return text(speeds, spent, apart, size, command)
 
@@ -248,8 +264,10 @@ def text(
     speeds: Mapping[str, float], spent: Mapping[str, float], apart: Mapping[str, float], size: int, command: str
 ) -> str:
     """The Markdown document."""
-    first = next(iter(speeds.values()))
-    rows = "\n".join(f"| {name} | {speed:.1f} | {speed / first:.1f} |" for name, speed in speeds.items())
+    rows = "\n".join(
+        f"| {name} | {speed:.1f} | {' | '.join(f'{speed / speeds[loop]:.1f}' for loop in LOOPS.values())} |"
+        for name, speed in speeds.items()
+    )
     once = sum(time for name, time in spent.items() if name != "motion")
     shares = "\n".join(f"| {name} | {time:.2f} | {time / once:.0%} |" for name, time in spent.items())
     hours = once * 1e6 / 3.6e6
@@ -257,10 +275,10 @@ def text(
 
 Written by `{command}` on {processor()}, one thread a process, phantoms of {SIDE} x {SIDE} pixels.
 
-Images a second, nothing written:
+Images a second, nothing written; ratios are to the three loops:
 
-| made by | images/s | ratio |
-|---|---:|---:|
+| made by | images/s | to the first | to the second | to the third |
+|---|---:|---:|---:|---:|
 {rows}
 
 The images are the same: the loop's differ by {apart["image"]:.4f} (root mean square, in intensity; PIL's cubic kernel
