@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset, Sampler
 
 from bundle.data.sources import Source, SourceStore
-from bundle.errors import flag
+from bundle.errors import InputError, flag
 from bundle.jsw import joint_space_width, narrowing_grade
 from bundle.masks import overlap
 from bundle.motion import RigidMotion
-from bundle.recipes import Recipe, Recipes, motion_of
+from bundle.recipes import DataPlan, Recipe, Recipes, motion_of
 
 
 @dataclass(frozen=True)
@@ -195,3 +196,62 @@ def truth_of(sample: Sample, pair: Sample | None = None) -> dict[str, Any]:
         "grain_seed": recipe.seed,
     }
     return truth if pair is None else {**truth, "pair": pair.recipe.key, "jsn_mm": pair.jsw_mm - sample.jsw_mm}
+
+
+class SyntheticRadiographs(Dataset[dict[str, Any]]):
+    """Images of a plan, made when they are asked for, to train on.
+
+    An image is a dictionary with ``image`` (1, H, W), ``jsw`` (1,) in mm, ``grade`` (1,), ``name`` and ``source``. One
+    that never passes the gate is replaced by the next one that does.
+
+    Args:
+        store: separated joints.
+        sources: what is known of them.
+        plan: what is asked for.
+        gate: refuses images and sources.
+
+    Raises:
+        InputError: no source passes the gate, or no image.
+    """
+
+    def __init__(self, store: SourceStore, sources: Sequence[Source], plan: DataPlan, gate: QualityGate) -> None:
+        self.recipes = plan.of([source for source in sources if not gate.of_source(source)])
+        self.factory = RadiographFactory(store, gate)
+
+    def __len__(self) -> int:
+        return len(self.recipes)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        sample = self._first_good(index)
+        width = torch.tensor([sample.jsw_mm])
+        known = {"name": sample.recipe.key, "source": sample.recipe.source.name}
+        return {**known, "image": sample.image, "jsw": width, "grade": narrowing_grade(width)}
+
+    def _first_good(self, index: int) -> Sample:
+        """The image of an index, or of the next one that passes the gate."""
+        for row in range(len(self)):
+            place = (index + row) % len(self)
+            found = passed(self.recipes, self.factory, [place], Counter())
+            if found:
+                return found[place]
+        msg = f"expected images that pass the gate, got none of {len(self)}: ask for others, or change {self.factory.gate}"
+        raise InputError(msg)
+
+
+class NextImages(Sampler[int]):
+    """Of a data set those images, each epoch, that come after the ones of the epoch before.
+
+    Args:
+        count: images of the data set.
+        each: images of an epoch.
+    """
+
+    def __init__(self, count: int, each: int) -> None:
+        self.count, self.each, self.first = count, each, 0
+
+    def __len__(self) -> int:
+        return self.each
+
+    def __iter__(self) -> Iterator[int]:
+        start, self.first = self.first, (self.first + self.each) % self.count
+        return iter([(start + row) % self.count for row in range(self.each)])

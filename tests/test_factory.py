@@ -14,7 +14,15 @@ import torch
 from bundle.data.sources import Source, SourceStore
 from bundle.distributions import Uniform
 from bundle.errors import InputError
-from bundle.factory import QualityGate, RadiographFactory, examine, passed, truth_of
+from bundle.factory import (
+    NextImages,
+    QualityGate,
+    RadiographFactory,
+    SyntheticRadiographs,
+    examine,
+    passed,
+    truth_of,
+)
 from bundle.harmonic import separate
 from bundle.jsw import joint_space_width, narrowing_grade
 from bundle.motion import SPACING, RigidMotion, move
@@ -181,3 +189,32 @@ def test_truth_says_all_that_is_known(joints: Joints) -> None:
     moved = RigidMotion.from_json(json.dumps(truth["motion"]))
     assert torch.equal(moved.translation, motion_of([recipe]).translation)
     assert "pair" not in truth
+
+
+def test_images_to_train_on_are_those_of_the_plan_and_follow_each_other(joints: Joints) -> None:
+    data = SyntheticRadiographs(joints.store, joints.sources, plan(), QualityGate(tolerance_mm=0.1))
+    sample, good = data[3], passed(data.recipes, data.factory, [3], Counter())[3]
+    assert torch.equal(sample["image"], good.image) and sample["source"] == good.recipe.source.name
+    assert sample["jsw"].tolist() == pytest.approx([good.jsw_mm])
+    assert sample["grade"].tolist() == narrowing_grade(sample["jsw"]).tolist()
+    epochs = NextImages(len(data), 5)
+    assert [list(epochs) for _ in range(3)] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [10, 11, 0, 1, 2]]
+
+
+def test_an_image_that_never_passes_is_replaced_by_the_next_one_that_does(joints: Joints) -> None:
+    wide = plan(jsw=Uniform(-8.0, 2.0), attempts=1)
+    data = SyntheticRadiographs(joints.store, joints.sources, wide, QualityGate(tolerance_mm=0.1))
+    good = sorted(passed(data.recipes, data.factory, range(12), Counter()))
+    assert 0 < len(good) < 12
+    for index in range(12):
+        expected = next((place for place in good if place >= index), good[0])
+        assert int(data[index]["name"]) == expected
+    none = SyntheticRadiographs(joints.store, joints.sources, wide, QualityGate(largest_change_mm=-1.0))
+    with pytest.raises(InputError, match="images that pass the gate, got none of 12"):
+        none[0]
+
+
+def test_refused_sources_make_no_images_to_train_on(joints: Joints) -> None:
+    sources = [replace(source, flagged=source is not joints.sources[0]) for source in joints.sources]
+    data = SyntheticRadiographs(joints.store, sources, plan(), QualityGate(tolerance_mm=0.1))
+    assert {data[index]["source"] for index in range(4)} == {joints.sources[0].name}

@@ -208,6 +208,39 @@ def loaded(samples: Iterable[Item]) -> list[Item]:
     return list(tqdm(samples, desc="loading joints", unit="joint", mininterval=0.5))
 
 
+def part_of_joints(items: Sequence[Item], fraction: float, seed: int) -> list[Item]:
+    """The items of a part of the joints, at least one; of the same seed a smaller part lies in a larger one.
+
+    Args:
+        items: each with ``joint``.
+        fraction: share of the joints, in (0, 1].
+        seed: of the drawing.
+
+    Raises:
+        InputError: a fraction out of its range.
+    """
+    if not 0.0 < fraction <= 1.0:
+        msg = f"expected a part of the joints above 0 and at most 1, got {fraction}"
+        raise InputError(msg)
+    joints = sorted({item["joint"] for item in items})
+    random.Random(seed).shuffle(joints)
+    kept = set(joints[: max(round(fraction * len(joints)), 1)])
+    return [item for item in items if item["joint"] in kept]
+
+
+def with_widths(samples: Iterable[Item]) -> list[Item]:
+    """The samples whose joint space width, ``jsw``, is known, each loaded once (:func:`loaded`).
+
+    Raises:
+        InputError: there is none.
+    """
+    found = [sample for sample in loaded(samples) if bool(sample["jsw"].isfinite())]
+    if not found:
+        msg = "expected joints whose bones stand one above the other, got none: name another datalist"
+        raise InputError(msg)
+    return found
+
+
 def non_overlapping(samples: Iterable[Item], epochs: int = 1) -> list[Item]:
     """The samples whose bones do not overlap, which pseudo-images are made of.
 

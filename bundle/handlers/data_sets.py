@@ -75,6 +75,11 @@ class SourceWriter(Results):
             self.write_lines(REJECTED, getattr(joints, "rejected", []))
         return [joint for joint in joints[rank::processes] if not self._is_kept(joint)]
 
+    def kept(self, joints: Sequence[Item]) -> list[Source]:
+        """What is known of the joints that are kept, in their order."""
+        found = [self.store.find(str(joint["name"])) for joint in joints]
+        return [source for source in found if source is not None]
+
     def _is_kept(self, joint: Item) -> bool:
         found = self.store.find(str(joint["name"]))
         return found is not None and found.digest == joint.get("digest", "")
@@ -167,8 +172,7 @@ class DataSet:
             writer: has kept them.
         """
         idist.barrier()
-        kept = [writer.store.find(str(joint["name"])) for joint in joints]
-        shards = Shards(self, [source for source in kept if source is not None], writer.store, joints)
+        shards = Shards(self, writer.kept(joints), writer.store, joints)
         todo = [n for n in range(idist.get_rank(), len(shards), idist.get_world_size()) if not shards.is_done(n)]
         loader = DataLoader(_Tasks(shards, todo), batch_size=None, num_workers=self.workers)
         for _ in tqdm(loader, desc="making shards", unit="shard", disable=idist.get_rank() > 0):

@@ -13,6 +13,7 @@ from bundle.transforms.array import (
 )
 from bundle.transforms.augmentation import RandAugmentLayersd, RandCropJointd, RandDrawnMasksd
 from bundle.transforms.dictionary import (
+    JointReadingd,
     LoadJointd,
     MasksAsLabeld,
     PseudoOverlapd,
@@ -27,6 +28,7 @@ from bundle.transforms.dictionary import (
 )
 
 __all__ = [
+    "JointReadingd",
     "LoadJointd",
     "MasksAsLabeld",
     "PseudoOverlap",

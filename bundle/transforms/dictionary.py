@@ -21,6 +21,7 @@ from monai.utils.enums import TransformBackends
 from torch import Tensor
 
 from bundle.data.loading import MaskMaker, read_joint
+from bundle.jsw import joint_space_width, narrowing_grade
 from bundle.masks import continue_to_border
 from bundle.motion import MotionRange, RigidMotion
 from bundle.phantom import draw_parameters, render, retake
@@ -91,6 +92,22 @@ class MasksAsLabeld(Transform):
         """Divide one sample."""
         image = data["image"]
         return {"image": image[:1], "label": image[1:], "name": data["name"], "spacing": data["spacing"]}
+
+
+class JointReadingd(Transform):
+    """What a network learns to read of a joint: keeps the radiograph alone, and adds what its masks say.
+
+    ``image`` (3, H, W) becomes the radiograph (1, H, W); ``jsw`` (1,) is the joint space width in mm, signed
+    (:func:`bundle.jsw.joint_space_width`, as the factory measures it), NaN where there is none, and ``grade`` (1,) its
+    grade of narrowing. True layers are left out: they are another task's label.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """See the class."""
+        image = data["image"]
+        width = joint_space_width(image[None, 1:], float(data["spacing"]))
+        kept = {key: value for key, value in data.items() if key not in ("label", "truth")}
+        return {**kept, "image": image[:1], "jsw": width.float(), "grade": narrowing_grade(width)}
 
 
 class SeparateLayersd(MapTransform):

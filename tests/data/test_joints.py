@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -21,11 +22,13 @@ from bundle.data.joints import (
     SEEDS_PER_RUN,
     audit,
     joint_items,
+    part_of_joints,
     phantom_items,
     read_datalist,
     split_by_joint,
     training_and_validation,
     training_joints,
+    with_widths,
 )
 from bundle.errors import InputError
 from bundle.phantom import draw_parameters
@@ -568,3 +571,27 @@ def test_the_name_of_a_rejected_file_tells_no_uid(tmp_path: Path, caplog: pytest
     (tmp_path / "1.2.840.10008.5.1.4.dcm").write_text("no DICOM")
     (rejected,) = joint_items(str(tmp_path), FOLDER, size=SIZE).rejected
     assert "1.2.840" not in str(rejected) + caplog.text and "without its header" in rejected["reason"]
+
+
+@given(fraction=st.floats(0.01, 1.0), seed=st.integers(0, 99))
+def test_a_part_of_the_joints_has_all_their_images_and_lies_in_larger_parts(fraction: float, seed: int) -> None:
+    items = [{"joint": f"joint{index // 3}", "name": str(index)} for index in range(60)]
+    part = part_of_joints(items, fraction, seed)
+    names = [item["joint"] for item in part]
+    assert len(set(names)) == max(round(20 * fraction), 1)
+    assert len(names) == 3 * len(set(names))
+    larger = part_of_joints(items, min(1.0, fraction + 0.2), seed)
+    assert all(item in larger for item in part)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.2, float("nan")])
+def test_a_part_of_the_joints_is_more_than_none_and_at_most_all(fraction: float) -> None:
+    with pytest.raises(InputError, match="a part of the joints above 0 and at most 1"):
+        part_of_joints([{"joint": "a"}], fraction, 0)
+
+
+def test_joints_without_a_width_are_left_out() -> None:
+    samples = [{"jsw": torch.tensor([width])} for width in (0.5, math.nan, -0.2)]
+    assert [float(sample["jsw"]) for sample in with_widths(samples)] == pytest.approx([0.5, -0.2])
+    with pytest.raises(InputError, match="bones stand one above the other"):
+        with_widths(samples[1:2])

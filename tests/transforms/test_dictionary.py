@@ -18,13 +18,14 @@ from torch import Tensor
 from bundle.data.joints import phantom_items
 from bundle.errors import InputError
 from bundle.harmonic import separate
-from bundle.jsw import joint_space_width
+from bundle.jsw import joint_space_width, narrowing_grade
 from bundle.motion import RigidMotion, move
 from bundle.phantom import draw_parameters, render
 from bundle.pseudo import OverlapRange, compose_published
 from bundle.radiograph import reconstruct
 from bundle.synthesis import synthesize
 from bundle.transforms import (
+    JointReadingd,
     LoadJointd,
     PseudoOverlapd,
     RandPseudoOverlap,
@@ -479,3 +480,13 @@ def test_composing_writes_one_radiograph_for_each_key() -> None:
     with pytest.raises(KeyError, match="`absent` of transform `Reconstructd`"):
         Reconstructd("absent")(given)
     assert Reconstructd("absent", allow_missing_keys=True)(given).keys() == given.keys()
+
+
+def test_a_reading_is_the_radiograph_with_the_width_of_its_masks() -> None:
+    sample = LoadJointd(64)({"name": "a", "seed": 3, "spacing": 21 / 64})
+    found = JointReadingd()(sample)
+    assert torch.equal(found["image"], sample["image"][:1])
+    width = joint_space_width(sample["image"][None, 1:], 21 / 64)
+    assert found["jsw"].tolist() == pytest.approx(width.tolist())
+    assert found["grade"].tolist() == narrowing_grade(width).tolist()
+    assert "label" not in found and found["name"] == "a"

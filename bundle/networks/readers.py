@@ -1,0 +1,44 @@
+"""Networks that read a radiograph, by name: its joint space width (JSW) or its grade of narrowing. All are MONAI's."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from monai.networks import nets
+from torch import nn
+
+from bundle.errors import InputError
+
+_RESNET = {"conv1_t_stride": 2}
+
+READERS: dict[str, tuple[Callable[..., nn.Module], dict[str, Any]]] = {
+    "ResNet10": (nets.resnet10, {**_RESNET, "widen_factor": 0.5}),
+    "ResNet18": (nets.resnet18, _RESNET),
+    "ResNet50": (nets.resnet50, _RESNET),
+}
+"""Function and default options of each; ResNet50 is the paper's, ResNet10 of half the width is for a CPU."""
+
+
+def make_reader(name: str, outputs: int = 1, options: Mapping[str, Any] | None = None) -> nn.Module:
+    """A network from radiographs (B, 1, H, W) to (B, outputs).
+
+    Args:
+        name: a key of :data:`READERS`.
+        outputs: numbers that it gives.
+        options: arguments of :class:`monai.networks.nets.ResNet`, in place of the defaults.
+
+    Raises:
+        InputError: there is no such reader, or it has no such option.
+    """
+    if name not in READERS:
+        msg = f"unknown reader {name!r}; expected one of {', '.join(READERS)}"
+        raise InputError(msg)
+    network, defaults = READERS[name]
+    known = set(inspect.signature(nets.ResNet).parameters) - {"block", "layers", "block_inplanes"}
+    unknown = sorted(set(options or {}) - known)
+    if unknown:
+        msg = f"reader {name} has no option {', '.join(unknown)}; expected some of {', '.join(sorted(known))}"
+        raise InputError(msg)
+    return network(spatial_dims=2, n_input_channels=1, num_classes=outputs, **{**defaults, **(options or {})})

@@ -1,0 +1,102 @@
+"""The reader of the joint space width, as a user trains, measures and uses it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bundle.jsw import narrowing_grade
+from bundle.networks.readers import make_reader
+
+pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
+
+TRAIN = ("read_jsw.yaml",)
+PRETRAIN = ("inference.json", "read_jsw.yaml", "pretrain_jsw.yaml")
+EVALUATE = ("read_jsw.yaml", "evaluate_jsw.yaml")
+PREDICT = ("inference.json", "read_jsw.yaml", "predict_jsw.yaml")
+SMALL = {"image_size": 64, "batch_size": 4, "phantoms": 12, "reader_options": {"widen_factor": 0.125}}
+GATE = {"pretrain#dataset#data#gate#tolerance_mm": 0.3, "pretrain#dataset#data#gate#trusted": False}
+
+
+def options(folder: Path, **more: Any) -> dict[str, Any]:
+    return {**SMALL, "output_dir": str(folder), **more}
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("reader") / "reader.pt"
+    torch.manual_seed(0)
+    torch.save(make_reader("ResNet10", 1, SMALL["reader_options"]).state_dict(), path)  # type: ignore[arg-type]
+    return path
+
+
+def test_training_leaves_the_reader_that_validates_best(bundle: Any, tmp_path: Path) -> None:
+    workflow = bundle.run("training", *TRAIN, **options(tmp_path, epochs=2))
+    trainer = workflow.parser.get_parsed_content("train#trainer")
+    best = workflow.parser.get_parsed_content("validate#evaluator").state.best_metric
+    assert trainer.state.epoch == 2 and best > 0.0
+    saved = torch.load(tmp_path / "reader.pt", weights_only=True)
+    make_reader("ResNet10", 1, SMALL["reader_options"]).load_state_dict(saved)  # type: ignore[arg-type]
+
+
+def test_part_of_the_joints_can_be_trained_on(bundle: Any, tmp_path: Path) -> None:
+    workflow = bundle.run("training", *TRAIN, **options(tmp_path, epochs=1, annotated=0.4))
+    joints = {name: workflow.parser.get_parsed_content(name) for name in ("training_joints", "annotated_joints")}
+    assert len(joints["annotated_joints"]) == round(0.4 * len(joints["training_joints"]))
+
+
+def test_pretraining_comes_first_on_images_of_training_joints_alone(bundle: Any, tmp_path: Path) -> None:
+    more = {"epochs": 1, "pretraining_epochs": 2, "pretraining_images": 8, "weights": "none", **GATE}
+    workflow = bundle.run("training", *PRETRAIN, **options(tmp_path, **more))
+    parsed = workflow.parser.get_parsed_content
+    assert parsed("pretrain#trainer").state.iteration == 4
+    kept = {path.stem for path in (tmp_path / "sources").glob("*.pt")}
+    assert kept == {item["name"] for item in parsed("training_joints")}
+    validated = {sample["name"] for sample in parsed("validate#dataset").data}
+    assert validated and not kept & validated
+    first, last = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("pretrained", "reader"))
+    assert first.keys() == last.keys()
+    assert any(not torch.equal(first[name], last[name]) for name in first)
+
+
+def test_an_evaluation_says_how_good_the_readings_are(bundle: Any, tmp_path: Path, reader: Path) -> None:
+    bundle.run("evaluating", *EVALUATE, **options(tmp_path, reader_weights=str(reader)))
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    lines = [json.loads(line) for line in (tmp_path / "readings.jsonl").read_text().splitlines()]
+    assert len(lines) == found["figures"]["images"] == 12
+    error = [abs(line["read_mm"] - line["jsw_mm"]) for line in lines]
+    assert found["figures"]["mae_mm"] == pytest.approx(sum(error) / 12)
+    assert found["settings"]["weights"].startswith("reader.pt (sha256 ")
+    assert (tmp_path / "bland_altman.png").is_file() and (tmp_path / "per_image.csv").is_file()
+
+
+def test_a_prediction_needs_no_masks(bundle: Any, data: Path, tmp_path: Path, reader: Path) -> None:
+    more = {"dataset_dir": str(data), "reader_weights": str(reader), "strict": "false"}
+    for mask in data.rglob("*mask*"):
+        mask.unlink()
+    for datalist in data.glob("*.json"):
+        datalist.unlink()
+    bundle.run("predicting", *PREDICT, **options(tmp_path / "out", **more))
+    lines = [json.loads(line) for line in (tmp_path / "out" / "readings.jsonl").read_text().splitlines()]
+    assert lines
+    for line in lines:
+        assert line["narrowing_grade"] == int(narrowing_grade(torch.tensor(line["read_mm"])))
+
+
+@pytest.mark.parametrize(
+    ("run_id", "configs", "wrong", "message"),
+    [
+        ("training", TRAIN, {"annotated": 0.0}, "expected a part of the joints above 0"),
+        ("training", TRAIN, {"reader_name": "ResNet11"}, "unknown reader 'ResNet11'; expected one of ResNet10"),
+        ("evaluating", EVALUATE, {"reader_weights": "none.pt"}, "none.pt"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_a_line(
+    bundle: Any, tmp_path: Path, run_id: str, configs: tuple[str, ...], wrong: dict[str, Any], message: str
+) -> None:
+    said = bundle.refusal(run_id, *configs, **options(tmp_path / "out", **wrong))
+    assert said.splitlines()[-1].startswith("error: ") and message in said
