@@ -234,7 +234,8 @@ class SyntheticRadiographs(Dataset[dict[str, Any]]):
             found = passed(self.recipes, self.factory, [place], Counter())
             if found:
                 return found[place]
-        msg = f"expected images that pass the gate, got none of {len(self)}: ask for others, or widen {self.factory.gate}"
+        limits = self.factory.gate
+        msg = f"expected images that pass the gate, got none of {len(self)}: ask for others, or widen {limits}"
         raise InputError(msg)
 
 
