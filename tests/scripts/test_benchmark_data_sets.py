@@ -1,0 +1,51 @@
+"""The speed of data sets: the loop that it is compared with makes the same images."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scripts.benchmark_data_sets import LOOPS, Joints, PilLoop, difference, steps
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def joints(tmp_path_factory: pytest.TempPathFactory) -> Joints:
+    return Joints(tmp_path_factory.mktemp("sources"), 2)
+
+
+def test_the_loop_makes_the_images_of_the_factory(joints: Joints) -> None:
+    found = difference(joints, PilLoop(joints.layers, joints.masks, "all"))
+    assert found["image"] < 2e-3
+    assert found["masks"] < 1e-5
+    assert found["jsw"] < 1e-4
+
+
+def test_the_loops_make_the_same_whatever_they_keep(joints: Joints) -> None:
+    (recipe,) = joints.recipes.draw([3])
+    made = [PilLoop(joints.layers, joints.masks, keeping)(recipe) for keeping in LOOPS]
+    for image, masks, width in made[1:]:
+        np.testing.assert_allclose(image, made[0][0], atol=1e-4)
+        np.testing.assert_allclose(masks, made[0][1], atol=1e-6)
+        assert width == pytest.approx(made[0][2], abs=1e-6)
+
+
+def test_every_step_has_a_time(joints: Joints, tmp_path: Path) -> None:
+    found = steps(joints, tmp_path, 0.1)
+    assert {"motion", "motion, grain and composition", "PNG", "tar archive"} <= set(found)
+    assert all(time > 0.0 for time in found.values())
+
+
+def test_the_report_is_written(tmp_path: Path) -> None:
+    output = tmp_path / "speed.md"
+    command = [sys.executable, "scripts/benchmark_data_sets.py", "--joints", "2", "--seconds", "0.4"]
+    result = subprocess.run([*command, "--output", str(output)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    text = output.read_text()
+    assert text.startswith("# Speed of data sets")
+    assert all(f"| {name} |" in text for name in (*LOOPS.values(), "factory, 2 processes", "PNG"))
