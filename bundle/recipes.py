@@ -22,6 +22,7 @@ from bundle.errors import InputError, flag
 from bundle.motion import RigidMotion
 
 NONE = Uniform(0.0, 0.0)
+_DRAWN = ("jsw", "sideways", "rotation", "noise")
 LARGEST_CHANGE = 10.0
 """Changes of the joint space width are below this, in mm: half the public frame."""
 
@@ -113,13 +114,11 @@ class DataPlan:
     def __post_init__(self) -> None:
         object.__setattr__(self, "pairs", flag(self.pairs))
         object.__setattr__(self, "changes", _checked_changes(self.changes))
-        if not (0.0 <= self.upper_share <= 1.0 and self.count > 0 and self.attempts > 0 and self.seed >= 0):
-            msg = (
-                "expected a count and attempts above 0, a seed of at least 0, and upper_share, the part of each motion "
-                f"that the upper bone makes, in [0, 1], got {self.count}, {self.attempts}, {self.seed} and "
-                f"{self.upper_share}"
-            )
-            raise InputError(msg)
+        _check_numbers(self)
+        for name in _DRAWN:
+            if not isinstance(getattr(self, name), Distribution):
+                msg = f"expected a distribution (bundle/distributions.py) as {name}, got {getattr(self, name)!r}"
+                raise InputError(msg)
         if self.pairs and (self.fixed or self.count % 2):
             msg = f"expected an even count of images in pairs and neither changes nor a sweep, got {self.count}"
             raise InputError(msg)
@@ -131,14 +130,23 @@ class DataPlan:
 
     def describe(self) -> dict[str, Any]:
         """What is asked for, for the data set's card."""
-        names = ("jsw", "sideways", "rotation", "noise")
-        drawn = {name: getattr(self, name).describe() for name in names if name != "jsw" or not self.changes}
+        drawn = {name: getattr(self, name).describe() for name in _DRAWN if name != "jsw" or not self.changes}
         others = ("count", "seed", "changes", "upper_share", "fingers", "pairs", "attempts")
         return {**drawn, **{name: getattr(self, name) for name in others}}
 
     def of(self, sources: Sequence[Source]) -> Recipes:
         """The recipes of images of these joints."""
         return Recipes(self, sources)
+
+
+def _check_numbers(plan: DataPlan) -> None:
+    numbers = (plan.count, plan.attempts, plan.seed)
+    if not all(isinstance(number, int) for number in numbers) or min(*numbers[:2], plan.seed + 1) < 1:
+        msg = f"expected a count and attempts above 0 and a seed of at least 0, all whole, got {numbers}"
+        raise InputError(msg)
+    if not 0.0 <= plan.upper_share <= 1.0:
+        msg = f"expected upper_share, the upper bone's part of each motion, in [0, 1], got {plan.upper_share}"
+        raise InputError(msg)
 
 
 def _checked_changes(changes: Any) -> list[float]:

@@ -148,6 +148,10 @@ def test_bones_share_a_motion_and_turn_about_their_facing_edges(share: float, se
     [
         ({"count": 0}, "a count and attempts above 0"),
         ({"seed": -1}, "a seed of at least 0"),
+        ({"count": "many"}, "a count and attempts above 0"),
+        ({"count": 10.5}, "all whole"),
+        ({"jsw": "uniform"}, "a distribution .* as jsw, got 'uniform'"),
+        ({"noise": 0.5}, "a distribution .* as noise, got 0.5"),
         ({"upper_share": 1.1}, r"upper_share, .* in \[0, 1\]"),
         ({"pairs": True, "count": 3}, "an even count of images in pairs"),
         ({"pairs": "true", "changes": [0.5]}, "neither changes nor a sweep"),

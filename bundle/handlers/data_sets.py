@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -35,6 +37,8 @@ from bundle.synthesis import SeparatedBones
 
 if TYPE_CHECKING:
     from bundle.handlers.dicom_results import DicomResults
+
+_log = logging.getLogger("bundle.handlers")
 
 CARD = "dataset.json"
 TOGETHER = 4
@@ -173,6 +177,8 @@ class DataSet:
         """
         idist.barrier()
         shards = Shards(self, writer.kept(joints), writer.store, joints)
+        if shards.refused and idist.get_rank() == 0:
+            _log.warning(f"no images are made from {len(shards.refused)} joints: {shards.refused}")
         todo = [n for n in range(idist.get_rank(), len(shards), idist.get_world_size()) if not shards.is_done(n)]
         loader = DataLoader(_Tasks(shards, todo), batch_size=None, num_workers=self.workers)
         for _ in tqdm(loader, desc="making shards", unit="shard", disable=idist.get_rank() > 0):
@@ -229,6 +235,7 @@ class Shards:
             msg = f"expected at least one joint to make images from, got none: {self.refused}: see the gate's settings"
             raise InputError(msg)
         self.recipes = Recipes(data.plan, left)
+        self.made_from = f"{zlib.crc32(repr(left).encode()):08x}"
         self.factory = RadiographFactory(store, data.gate)
         self.joints = {str(joint["name"]): joint for joint in joints}
 
@@ -236,8 +243,9 @@ class Shards:
         return -(-len(self.recipes) // self.data.shard_size)
 
     def is_done(self, number: int) -> bool:
-        """Whether a shard is there with its truth and its summary, which is written last."""
-        return self._file("summary", number, "json").is_file()
+        """Whether a shard is there with its truth and its summary, which is written last, of these sources."""
+        path = self._file("summary", number, "json")
+        return path.is_file() and json.loads(path.read_bytes())["made_from"] == self.made_from
 
     def make(self, number: int) -> None:
         """Make a shard."""
@@ -247,7 +255,10 @@ class Shards:
         name = self._file("radiographs", number).name
         self.data.format.write(self.data.output_dir, name, self._encoded(indices, counted, truths))
         write_bytes(self._file("truth", number, "jsonl"), "".join(truths).encode())
-        write_bytes(self._file("summary", number, "json"), json.dumps(counted.to_json()).encode())
+        write_bytes(
+            self._file("summary", number, "json"),
+            json.dumps({**counted.to_json(), "made_from": self.made_from}).encode(),
+        )
 
     def _file(self, kind: str, number: int, ending: str = "") -> Path:
         return self.data.output_dir / f"{kind}-{number:06d}{f'.{ending}' if ending else ''}"

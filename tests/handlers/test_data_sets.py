@@ -155,6 +155,14 @@ def test_a_stopped_data_set_goes_on_and_ends_in_the_same_files(
     assert all(path.stat().st_mtime_ns == when for path, when in done.items())
 
 
+def test_shards_are_made_anew_when_their_sources_have_changed(tmp_path: Path, items: list[dict[str, Any]]) -> None:
+    first = made(tmp_path, [{**item, "digest": "1"} for item in items])
+    before = content(first)
+    again = content(made(tmp_path, [{**item, "digest": "2"} for item in items]))
+    assert {line["digest"] for line in truths(first)} == {"2"}
+    assert before.keys() == again.keys()
+
+
 def test_the_card_has_what_was_asked_beside_what_was_made(whole: Path, items: list[dict[str, Any]]) -> None:
     found, lines = card(whole), truths(whole)
     assert (found["images"], found["missing"], found["shards"]) == (20, 0, 3)
