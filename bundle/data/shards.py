@@ -69,7 +69,10 @@ class TarShards(ShardFormat):
     def write(self, folder: Path, name: str, images: Iterable[tuple[str, Files]]) -> None:
         """See :meth:`ShardFormat.write`."""
         stated = {"encoder": False, "mtime": 0, "user": "", "group": "", "format": "PAX_FORMAT"}
-        with replacing(self.path(folder, name)) as file, TarWriter(file, **stated) as archive:
+        path = self.path(folder, name)
+        for begun in folder.glob(f".{path.name}.*{PART}"):  # by a process that was killed
+            begun.unlink()
+        with replacing(path) as file, TarWriter(file, **stated) as archive:
             for key, files in images:
                 archive.write({"__key__": key, **files})
 
