@@ -1,10 +1,10 @@
 """Grain: the noise that tissue below and behind a bone must carry, drawn like that of the tissue around it.
 
 What continues the tissue below a bone is smooth, and all the noise of the radiograph there stays in the bone. That is
-right for a bone that is to be moved: its detail is real when it is shifted as a whole. :func:`add_grain` then gives new
-noise to the tissue that the bone has left. But it leaves a smooth patch in the shape of the bone in the tissue layer:
-:func:`share_grain`, the last step of a separation whose layers are shown or used by themselves, divides the noise of a
-pixel between tissue and bone.
+right for a bone that is to be moved: its detail is real when it is shifted as a whole. :class:`TissueGrain` then gives
+new noise to the tissue that the bone has left. But it leaves a smooth patch in the shape of the bone in the tissue
+layer: :func:`share_grain`, the last step of a separation whose layers are shown or used by themselves, divides the
+noise of a pixel between tissue and bone.
 """
 
 from __future__ import annotations
@@ -33,24 +33,6 @@ MOTTLE = 9.0
 """Tissue has texture up to this sigma in pixels, which :func:`share_grain` continues below the bones."""
 
 
-def add_grain(soft: Tensor, tissue: Tensor, uncovered: Tensor, seeds: Sequence[int]) -> Tensor:
-    """Give the uncovered part of a soft-tissue layer the grain that it lacks.
-
-    The texture has the amplitude spectrum of the visible tissue's grain and random phases; its local variance is what
-    the layer's own is short of that of the tissue nearby, so a layer that has grain already gets none.
-
-    Args:
-        soft: attenuation of the soft tissue, (B, 1, H, W), at least 0.
-        tissue: where tissue is seen with no bone over it, (B, 1, H, W) of 0 and 1.
-        uncovered: where a bone has gone, (B, 1, H, W) in [0, 1].
-        seeds: one for each of the B samples.
-
-    Returns:
-        Attenuation (B, 1, H, W), at least 0; unchanged where ``uncovered`` is 0.
-    """
-    return TissueGrain.of(soft, tissue, (uncovered > 0).to(soft.dtype)).added(soft, uncovered, seeds)
-
-
 @dataclass(frozen=True)
 class TissueGrain:
     """The grain of the visible tissue of joints, and how much of it the tissue below the bones lacks.
@@ -67,7 +49,13 @@ class TissueGrain:
 
     @classmethod
     def of(cls, soft: Tensor, tissue: Tensor, covered: Tensor) -> TissueGrain:
-        """Measure it: ``soft`` and ``tissue`` as in :func:`add_grain`, ``covered`` of 0 and 1 like them."""
+        """Measure it.
+
+        Args:
+            soft: attenuation of the soft tissue, (B, 1, H, W), at least 0.
+            tissue: where tissue is seen with no bone over it, (B, 1, H, W) of 0 and 1.
+            covered: where bones may cover it, likewise.
+        """
         residual = _detail(soft, DETAIL)
         there = local_mean(residual.square(), tissue, NEIGHBOURHOOD)
         here = local_mean(residual.square(), covered, DETAIL)
@@ -76,7 +64,19 @@ class TissueGrain:
         return cls((there - here).clamp(min=0.0).sqrt(), variance.sqrt(), torch.fft.rfft2(residual * tissue).abs())
 
     def added(self, soft: Tensor, uncovered: Tensor, seeds: Sequence[int]) -> Tensor:
-        """The soft tissue's attenuation with the grain that it lacks, as :func:`add_grain` gives it."""
+        """The soft tissue's attenuation with the grain that its uncovered part lacks.
+
+        The texture has the amplitude spectrum of the visible tissue's grain and random phases; its local variance is
+        what the covered tissue's own is short of that of the tissue nearby, so tissue that has grain already gets none.
+
+        Args:
+            soft: attenuation of the soft tissue, (B, 1, H, W), at least 0.
+            uncovered: where a bone has gone, (B, 1, H, W) in [0, 1].
+            seeds: one for each of the B samples.
+
+        Returns:
+            Attenuation (B, 1, H, W), at least 0; unchanged where ``uncovered`` is 0.
+        """
         texture = texture_of_spectrum(self.amplitude, soft.shape[-1], seeds)
         return (soft + uncovered * self.missing * texture).clamp(min=0.0)
 

@@ -10,10 +10,15 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from bundle.grain import DETAIL, NEIGHBOURHOOD, add_grain, local_mean, random_phase_texture, share_grain
+from bundle.grain import DETAIL, NEIGHBOURHOOD, TissueGrain, local_mean, random_phase_texture, share_grain
 from bundle.harmonic import separate, support
 from bundle.phantom import draw_parameters, render
-from bundle.radiograph import attenuation, reconstruct
+from bundle.radiograph import attenuation, intensity, reconstruct
+
+
+def add_grain(soft: Tensor, tissue: Tensor, uncovered: Tensor, seeds: list[int]) -> Tensor:
+    """Grain for a hole that is covered where it is uncovered, and nowhere else."""
+    return TissueGrain.of(soft, tissue, (uncovered > 0).to(soft.dtype)).added(soft, uncovered, seeds)
 
 
 def noise(height: int, width: int, sigma: float = 0.8, seed: int = 0, count: int = 1) -> Tensor:
@@ -280,3 +285,14 @@ def test_a_seed_gives_the_same_shared_grain() -> None:
     layers, masks, _ = grainy_joint()
     assert torch.equal(share_grain(layers, masks, [4]), share_grain(layers, masks, [4]))
     assert not torch.equal(share_grain(layers, masks, [4]), share_grain(layers, masks, [5]))
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_more_noise_is_that_of_the_tissue_times_its_strength(strength: float) -> None:
+    soft, tissue, covered = tissue_with_a_hole()
+    grain = TissueGrain.of(soft, tissue, covered)
+    image = intensity(soft)
+    noisy = attenuation(grain.noisy(image, torch.tensor([strength]), [3]))
+    assert float((noisy - soft).std()) == pytest.approx(strength * float(grain.deviation), rel=0.05)
+    assert torch.equal(grain.noisy(image, torch.zeros(1), [3]), image)
+    assert torch.equal(grain.noisy(image, torch.tensor([1.0]), [3]), grain.noisy(image, torch.tensor([1.0]), [3]))

@@ -136,11 +136,6 @@ def write_image(path: str | Path, image: Tensor | NDArray[Any]) -> None:
     write_png(path, np.rint(values.clip(0.0, 1.0) * 255.0).astype(np.uint8))
 
 
-def write_deep_image(path: str | Path, image: Tensor | NDArray[Any]) -> None:
-    """Write an intensity image (1, H, W) or (H, W) in [0, 1] as a 16-bit grey PNG; raises as :func:`write_layers`."""
-    write_png(path, deep_pixels(image))
-
-
 def deep_pixels(image: Tensor | NDArray[Any]) -> NDArray[np.uint16]:
     """An intensity image (1, H, W) or (H, W) in [0, 1] as 16-bit pixels (H, W)."""
     values = _finite(image, 2)
