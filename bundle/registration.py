@@ -179,6 +179,12 @@ def facing_edges(bones: Region) -> list[Array]:
     return places
 
 
+def facing_centers(bones: Region, spacing: float) -> Array:
+    """:func:`facing_edges` in mm from the frame's centre, (2, 2), as :class:`bundle.motion.RigidMotion` has centers."""
+    middle = (np.array(bones.shape[:0:-1]) - 1) / 2
+    return (np.stack(facing_edges(bones)) - middle) * spacing
+
+
 @dataclass(frozen=True)
 class _Fit:
     """A rigid motion about ``place``, in pixels (x, y) and radians; not converged as it stands."""

@@ -42,7 +42,7 @@ from bundle.phantom import draw_parameters, render
 from bundle.provenance import processor
 from bundle.radiograph import reconstruct
 from bundle.recipes import DataPlan, Recipe, motion_of
-from bundle.registration import facing_edges
+from bundle.registration import facing_centers
 from bundle.synthesis import SeparatedBones
 
 TOGETHER, SIDE = 4, 256
@@ -155,7 +155,7 @@ class Joints:
         phantom, name = render(draw_parameters(seed, jsw_mm=0.5 + 0.1 * seed)), f"phantom{seed}"
         image, masks = phantom.image[None], (phantom.masks[None] > 0.5).float()
         layers = separate(image, masks)
-        edges = [((edge - (SIDE - 1) / 2) * SPACING).tolist() for edge in facing_edges(masks[0].numpy() > 0.5)]
+        edges = facing_centers(masks[0].numpy() > 0.5, SPACING).tolist()
         width = float(joint_space_width(masks, SPACING))
         source = Source(name, name, "ring", "left", SPACING, width, edges, "given", "", "weight-free separator")
         store.write(source, SeparatedBones.of(layers, masks), image[0])

@@ -28,7 +28,7 @@ from bundle.jsw import joint_space_width, narrowing_grade
 from bundle.motion import SPACING, RigidMotion, move
 from bundle.phantom import draw_parameters, render
 from bundle.recipes import DataPlan, Recipe, motion_of
-from bundle.registration import facing_edges
+from bundle.registration import facing_centers
 from bundle.synthesis import SeparatedBones, synthesize
 
 COUNT = 3
@@ -47,7 +47,7 @@ class Joints:
             image, masks = phantom.image[None], (phantom.masks[None] > 0.5).float()
             name = f"phantom{seed}"
             self.layers[name], self.masks[name] = separate(image, masks), masks
-            edges = [((edge - 127.5) * SPACING).tolist() for edge in facing_edges(masks[0].numpy() > 0.5)]
+            edges = facing_centers(masks[0].numpy() > 0.5, SPACING).tolist()
             width = float(joint_space_width(masks, SPACING))
             found = Source(name, name, "ring", "left", SPACING, width, edges, "given", "", "none", False, 0.02)
             self.store.write(found, SeparatedBones.of(self.layers[name], masks), image[0])

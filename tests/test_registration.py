@@ -12,7 +12,7 @@ from torch import Tensor
 from bundle.motion import SPACING
 from bundle.phantom import Phantom, draw_parameters, render
 from bundle.radiograph import intensity
-from bundle.registration import BoneRegistration, BoneShift, facing_edges
+from bundle.registration import BoneRegistration, BoneShift, facing_centers, facing_edges
 
 SIZE = 192
 PLACES = ((96.0, 108.0), (96.0, 83.0))
@@ -143,3 +143,10 @@ def test_shapes_must_agree() -> None:
     image = joint((0, 0, 0), (0, 0, 0))
     with pytest.raises(ValueError, match=r"expected radiographs \(1, H, W\) and masks \(2, H, W\)"):
         BoneRegistration()(image, masks()[:1], image, SPACING)
+
+
+def test_facing_edges_in_mm_are_from_the_middle_of_the_frame() -> None:
+    bones = np.zeros((2, 40, 60), dtype=bool)
+    bones[0, 24:, 15:45] = True
+    bones[1, :18, 15:45] = True
+    np.testing.assert_allclose(facing_centers(bones, 0.5), [[0.0, 2.25], [0.0, -1.25]])

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import ignite.distributed as idist
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -32,7 +31,7 @@ from bundle.handlers.results import REJECTED, Results
 from bundle.jsw import joint_space_width
 from bundle.provenance import command_line
 from bundle.recipes import DataPlan, Recipes
-from bundle.registration import facing_edges
+from bundle.registration import facing_centers
 from bundle.synthesis import SeparatedBones
 
 if TYPE_CHECKING:
@@ -103,19 +102,13 @@ class SourceWriter(Results):
             **{key: str(joint[key]) for key in ("name", "joint", "finger", "side")},
             spacing_mm=spacing,
             jsw_mm=width if np.isfinite(width) else None,
-            edges_mm=_edges(masks.numpy() > 0.5, spacing),
+            edges_mm=facing_centers(masks.numpy() > 0.5, spacing).tolist(),
             masks=str(joint.get("masks", "given")),
             digest=str(joint.get("digest", "")),
             separator=self.settings["separator"],
             flagged=bool(judged["flagged"]),
             expected_overlap_rmse=judged["expected_overlap_rmse"],
         )
-
-
-def _edges(bones: NDArray[np.bool_], spacing: float) -> list[list[float]]:
-    """Middles (x, y) of the facing edges of two bones (2, H, W), in mm from the frame's centre."""
-    middle = (np.array(bones.shape[:0:-1]) - 1) / 2
-    return [((edge - middle) * spacing).tolist() for edge in facing_edges(bones)]
 
 
 class DataSet:

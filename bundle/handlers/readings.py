@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import nn
 
 from bundle.data.writing import append_line, claim_output, fingerprint, write_bytes
 from bundle.errors import InputError
+from bundle.handlers.results import write_plot
 from bundle.jsw import narrowing_grade
 from bundle.metrics.readings import reading_of_widths
 from bundle.networks.weights import file_digest, load_weights
@@ -122,9 +122,7 @@ class ReadingReport(ReadingWriter):
         found = reading_of_widths(known, seed=self.seed)
         write_bytes(self.output_dir / "per_image.csv", found.per_image.to_csv(index=False).encode())
         for name, figure in found.plots.items():
-            picture = io.BytesIO()
-            figure.savefig(picture, format="png", dpi=100)
-            write_bytes(self.output_dir / f"{name}.png", picture.getvalue())
+            write_plot(self.output_dir / f"{name}.png", figure)
         made = {"command": command_line(), "machine": machine(engine.state.device)}
         counted = {**found.figures, "without_width": len(rows) - len(known), "worst": found.worst[:10]}
         whole = {"settings": self.settings, "figures": counted, **made}

@@ -266,7 +266,7 @@ class EvaluationReport:
         folder.mkdir(exist_ok=True)
         write_bytes(folder / "per_image.csv", measured.per_image.to_csv(index=False).encode())
         for plot, figure in measured.plots.items():
-            _write_plot(folder / f"{plot}.png", figure)
+            write_plot(folder / f"{plot}.png", figure)
         self._show_worst(name, measured.worst, joints)
         sizes = {key: {"images": len(part), "joints": len(set(part.joints))} for key, part in joints.items()}
         made = {"seconds": round(seconds, 1), "command": command_line(), "machine": machine(self.device)}
@@ -340,7 +340,8 @@ def shown_figure(value: Any, digits: int = 4) -> str:
     return "not defined" if value is None else str(value)
 
 
-def _write_plot(path: Path, figure: Figure) -> None:
+def write_plot(path: Path, figure: Figure) -> None:
+    """Write a figure as a PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
     write_bytes(path, buffer.getvalue())

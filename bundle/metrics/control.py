@@ -24,7 +24,7 @@ from bundle.metrics.measured import Measured, SeparatedJoints
 from bundle.metrics.summary import bootstrap_interval
 from bundle.motion import RigidMotion
 from bundle.phantom import FINGERS
-from bundle.registration import LOWER, UPPER, BoneRegistration, BoneShift, facing_edges
+from bundle.registration import LOWER, UPPER, BoneRegistration, BoneShift, facing_centers
 from bundle.synthesis import SyntheticJoints, synthesize
 
 LIMITS = 1.96
@@ -173,8 +173,7 @@ class _Draw:
         motion.rotation[0] = torch.from_numpy(self.nuisance[:, 1])
         bones = masks.numpy() > 0.5
         if all(bone.any() for bone in bones):
-            middle = (np.array(bones.shape[:0:-1]) - 1) / 2
-            motion.center[0] = torch.from_numpy((np.stack(facing_edges(bones)) - middle) * spacing)
+            motion.center[0] = torch.from_numpy(facing_centers(bones, spacing))
         return motion
 
     def row(self) -> dict[str, Any]:
