@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
 from bundle.factory import Sample
-from bundle.jsw import narrowing_grade
 from bundle.recipes import Recipe, Recipes
 
 BINS = 30
@@ -42,8 +40,12 @@ class DataCount:
             return
         self._fill(self._made, made.recipe, made.jsw_mm)
         source = made.recipe.source
-        grade = str(int(narrowing_grade(torch.tensor(made.jsw_mm))))
-        named = {"images": "all", "fingers": source.finger, "narrowing_grades": grade, "sources": source.name}
+        named = {
+            "images": "all",
+            "fingers": source.finger,
+            "narrowing_grades": str(made.grade),
+            "sources": source.name,
+        }
         for name, value in named.items():
             self._counts[name][value] += 1
 

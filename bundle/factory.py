@@ -40,6 +40,11 @@ class Sample:
     jsw_mm: float
     refused: str
 
+    @property
+    def grade(self) -> int:
+        """Grade of narrowing (:func:`bundle.jsw.narrowing_grade`)."""
+        return int(narrowing_grade(torch.tensor(self.jsw_mm)))
+
 
 @dataclass(frozen=True, kw_only=True)
 class QualityGate:
@@ -190,7 +195,7 @@ def truth_of(sample: Sample, pair: Sample | None = None) -> dict[str, Any]:
         "change_mm": recipe.change_mm,
         "jsw_asked_mm": recipe.jsw_mm,
         "jsw_after_mm": sample.jsw_mm,
-        "narrowing_grade": int(narrowing_grade(torch.tensor(sample.jsw_mm))),
+        "narrowing_grade": sample.grade,
         **{name: getattr(recipe, name) for name in ("sideways_mm", "rotation_degrees", "noise", "attempt")},
         "motion": json.loads(sample.motion.to_json()),
         "grain_seed": recipe.seed,

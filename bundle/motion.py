@@ -233,18 +233,20 @@ def _reached(
         x, y = box[:, [0, 2, 0, 2]] - center[:, :1], box[:, [1, 1, 3, 3]] - center[:, 1:]
         cosine, sine = turn.cos(), turn.sin()
         places = (sine * x + cosine * y + start[:, 1:], cosine * x - sine * y + start[:, :1])
-        ranges = [
-            (
-                math.floor(float(place.min()) + (side - 1) / 2) - _KERNEL,
-                math.ceil(float(place.max()) + (side + 1) / 2) + _KERNEL,
-            )
-            for place, side in zip(places, shape, strict=True)
+        ends = [
+            [float(end) + (side - 1) / 2 for end in place.aminmax()] for place, side in zip(places, shape, strict=True)
         ]
     rows, columns = (
-        (min(max(low, 0), side - 1), max(min(high, side), min(max(low, 0), side - 1) + 1))
-        for (low, high), side in zip(ranges, shape, strict=True)
+        _within(math.floor(low) - _KERNEL, math.ceil(high) + 1 + _KERNEL, side)
+        for (low, high), side in zip(ends, shape, strict=True)
     )
     return rows, columns
+
+
+def _within(first: int, past: int, side: int) -> tuple[int, int]:
+    """A range of pixels cut to those of a side, of which one is left."""
+    first = min(max(first, 0), side - 1)
+    return first, max(min(past, side), first + 1)
 
 
 def _placed(motion: RigidMotion, bone: int, spacing: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:

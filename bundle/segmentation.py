@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from bundle.masks import continue_to_border, overlap
 from bundle.networks.resolution import ReducedResolution
-from bundle.networks.weights import file_digest, load_weights, stated_sha256
+from bundle.networks.weights import file_label, load_weights, stated_sha256
 
 KEPT = 4096
 """Pairs of masks that a segmenter keeps; 64 MB of frames of 256 x 256 pixels."""
@@ -152,7 +152,7 @@ class BoneSegmenter:
 
     def __str__(self) -> str:
         """The file of the weights, with what tells it from others."""
-        return f"{self.load_path.name} (sha256 {file_digest(self.load_path)})"
+        return file_label(self.load_path)
 
     def _load(self) -> None:
         if self._loaded:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
@@ -10,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from webdataset import TarWriter
 
-from bundle.data.writing import PART, replacing, storing
+from bundle.data.writing import PART, png_bytes, replacing, storing
 from bundle.errors import InputError
 
 Files = Mapping[str, bytes]
@@ -94,6 +92,4 @@ def shard_format(name: str) -> ShardFormat:
 
 def png(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
     """Grey pixels (H, W) as a PNG of their depth."""
-    content = io.BytesIO()
-    Image.fromarray(pixels).save(content, format="PNG", compress_type=RUNS)
-    return content.getvalue()
+    return png_bytes(pixels, RUNS)

@@ -145,9 +145,14 @@ def deep_pixels(image: Tensor | NDArray[Any]) -> NDArray[np.uint16]:
 
 def write_png(path: str | Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
     """Write grey (H, W) or colour (H, W, 3) pixels as a PNG; raises :class:`InputError` as :func:`replacing`."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, png_bytes(pixels))
+
+
+def png_bytes(pixels: NDArray[np.uint8] | NDArray[np.uint16], compress_type: int = -1) -> bytes:
+    """Grey (H, W) or colour (H, W, 3) pixels as a PNG of their depth; ``compress_type`` is zlib's strategy."""
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, format="PNG", compress_type=compress_type)
+    return content.getvalue()
 
 
 def write_layer_images(folder: str | Path, name: str, layers: Tensor | NDArray[Any]) -> None:

@@ -18,7 +18,7 @@ from torch import nn
 from bundle.data.writing import claim_output, replacing
 from bundle.errors import InputError, flag
 from bundle.handlers.training_record import training_of
-from bundle.networks.weights import file_digest, load_failure, load_weights, stated_sha256
+from bundle.networks.weights import file_label, load_failure, load_weights, stated_sha256
 
 RUN = "layer separation training"
 """Fingerprint of a training's output folder."""
@@ -228,7 +228,7 @@ class GeneratorWeights:
             return f"{type(self.network).__name__} (no weights)"
         if not self.load_path.is_file():
             return "weight-free separator"
-        return f"{self.load_path.name} (sha256 {file_digest(self.load_path)})"
+        return file_label(self.load_path)
 
     @property
     def training(self) -> dict[str, Any] | None:

@@ -17,13 +17,12 @@ from bundle.errors import InputError
 from bundle.handlers.results import write_plot
 from bundle.jsw import narrowing_grade
 from bundle.metrics.readings import reading_of_widths
-from bundle.networks.weights import file_digest, load_weights
+from bundle.metrics.reconstruction import IDENTITY
+from bundle.networks.weights import file_label, load_weights
 from bundle.provenance import command_line, machine
 
 READINGS = "readings.jsonl"
 """A line for each joint that was read."""
-
-_IDENTITY = ("name", "joint", "finger", "side")
 
 
 class ReaderWeights:
@@ -44,7 +43,7 @@ class ReaderWeights:
     @property
     def source(self) -> str:
         """The file with what tells it from others."""
-        return f"{self.load_path.name} (sha256 {file_digest(self.load_path)})"
+        return file_label(self.load_path)
 
     def attach(self, engine: Engine) -> None:
         """Load at the start."""
@@ -86,7 +85,7 @@ class ReadingWriter:
 
     def _line(self, joint: Mapping[str, Any], width: float) -> dict[str, Any]:
         grade = int(narrowing_grade(torch.tensor(width)))
-        return {**{key: str(joint[key]) for key in _IDENTITY}, "read_mm": width, "narrowing_grade": grade}
+        return {**{key: str(joint[key]) for key in (*IDENTITY, "side")}, "read_mm": width, "narrowing_grade": grade}
 
 
 class ReadingReport(ReadingWriter):

@@ -49,43 +49,21 @@ _log = logging.getLogger("bundle.handlers")
 
 
 class Results:
-    """Base of the handlers that write: claims its output folder when it is built.
-
-    Every joint has its line in the file ``record``, written after its other files, by which a run that was stopped
-    knows what it has done (:meth:`remaining`).
+    """Base of the handlers that write what becomes of joints: claims its output folder when it is built.
 
     Args:
         output_dir: refused when it holds another run's results.
         settings: of the run; they tell runs apart and are written with the results.
         weights: of the generator.
-        dicom: writes results as DICOM, too.
     """
 
-    record = ""
-    """Name of the file with a line for each joint."""
-
-    def __init__(
-        self,
-        output_dir: str,
-        settings: Mapping[str, Any],
-        weights: GeneratorWeights,
-        dicom: DicomResults | None = None,
-    ) -> None:
+    def __init__(self, output_dir: str, settings: Mapping[str, Any], weights: GeneratorWeights) -> None:
         self.settings = {"results": type(self).__name__, **settings, "separator": weights.source}
         self.output_dir = claim_output(output_dir, fingerprint(self.settings))
-        self.dicom = dicom
 
     def remaining(self, joints: Sequence[Item]) -> list[Item]:
         """See :func:`remaining`."""
-        lines = _lines(self.output_dir / self.record)
-        done = {_written(line) for line in lines}
-        wanted = {_written(joint) for joint in joints}
-        self.write_lines(self.record, [line for line in lines if _written(line) in done & wanted])
-        self.write_lines(REJECTED, getattr(joints, "rejected", []))
-        left = [joint for joint in joints if _written(joint) not in done]
-        if len(left) < len(joints):
-            _log.info(f"{len(joints) - len(left)} of {len(joints)} joints have been done before")
-        return left
+        raise NotImplementedError
 
     def write_lines(self, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
         """Replace a file of lines; without any it is taken away."""
@@ -101,11 +79,6 @@ class Results:
 
     def __call__(self, engine: Any) -> None:
         """Write the joints of a batch."""
-        for joint, output in zip(engine.state.batch, engine.state.output, strict=True):
-            self.write(joint, output["pred"].detach().cpu())
-
-    def write(self, joint: Mapping[str, Any], layers: Tensor) -> None:
-        """Write one joint with its layers (3, H, W)."""
         raise NotImplementedError
 
 
@@ -120,7 +93,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 def _written(line: Mapping[str, Any]) -> tuple[str, str]:
     """The joint that an item or a line is of, with what tells its files from others."""
-    return str(line.get("source", line.get("name"))), str(line.get("digest", ""))
+    return str(line["name"]), str(line.get("digest", ""))
 
 
 class LayerWriter(Results):
@@ -134,10 +107,8 @@ class LayerWriter(Results):
         settings: as in :class:`Results`.
         weights: as in :class:`Results`.
         quality: judges the joints; without it ``quality.jsonl`` only says which are done.
-        dicom: as in :class:`Results`.
+        dicom: writes results as DICOM, too.
     """
-
-    record = QUALITY
 
     def __init__(
         self,
@@ -147,8 +118,21 @@ class LayerWriter(Results):
         quality: JointQuality | None = None,
         dicom: DicomResults | None = None,
     ) -> None:
-        super().__init__(output_dir, settings, weights, dicom)
+        super().__init__(output_dir, settings, weights)
         self.quality = quality
+        self.dicom = dicom
+
+    def remaining(self, joints: Sequence[Item]) -> list[Item]:
+        """See :func:`remaining`."""
+        lines = _lines(self.output_dir / QUALITY)
+        done = {_written(line) for line in lines}
+        wanted = {_written(joint) for joint in joints}
+        self.write_lines(QUALITY, [line for line in lines if _written(line) in wanted])
+        self.write_lines(REJECTED, getattr(joints, "rejected", []))
+        left = [joint for joint in joints if _written(joint) not in done]
+        if len(left) < len(joints):
+            _log.info(f"{len(joints) - len(left)} of {len(joints)} joints have been done before")
+        return left
 
     def __call__(self, engine: Any) -> None:
         """Judge and write the joints of a batch."""
@@ -181,7 +165,7 @@ class LayerWriter(Results):
 def remaining(joints: Sequence[Item], writer: Results) -> list[Item]:
     """The joints of which a writer has no results yet, or whose files have changed since.
 
-    Lines of those that were only begun are taken out of its record. What the audit rejected
+    Lines of joints that are no longer asked for are taken out of its record. What the audit rejected
     (:class:`bundle.data.joints.Joints`) is listed in ``rejected.jsonl``.
     """
     return writer.remaining(joints)

@@ -48,6 +48,11 @@ def file_digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else "none"
 
 
+def file_label(path: Path) -> str:
+    """A file's name with what tells it from others (:func:`file_digest`)."""
+    return f"{path.name} (sha256 {file_digest(path)})"
+
+
 def stated_sha256(metadata: str | Path, name: str) -> str | None:
     """Checksum of a file of weights by the bundle's metadata: ``{"weights": {"model.pt": {"sha256": ...}}}``.
 
