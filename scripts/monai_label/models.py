@@ -13,7 +13,7 @@ from torch import Tensor
 from bundle.data.loading import BONES
 from bundle.data.reading import check_area
 from bundle.masks import continue_to_border, union
-from bundle.networks.weights import file_digest
+from bundle.networks.weights import file_label
 from bundle.segmentation import BoneSegmenter
 from bundle.uncertainty import bone_disagreement
 
@@ -59,7 +59,7 @@ class BoneDrawer:
     @property
     def source(self) -> str:
         """What tells the weights from others."""
-        return f"{self.weights.name} (sha256 {file_digest(self.weights)})"
+        return file_label(self.weights)
 
     def __call__(self, image: Tensor) -> Tensor:
         """Masks (2, H, W) of 0 and 1 of a radiograph (1, H, W); all 0 where a bone is not found.
