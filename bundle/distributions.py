@@ -153,6 +153,37 @@ class Mirror(Distribution):
 
 
 @dataclass(frozen=True)
+class Own(Distribution):
+    """The sources' own distribution, as it is.
+
+    Attributes:
+        bins: of the histogram of the sources, over their range.
+    """
+
+    bins: int = 40
+
+    def quantile(self, share: ArrayLike) -> Array:
+        """Not known before the sources are (:meth:`of_sources`)."""
+        msg = "expected the distribution of sources, got none: call of_sources first"
+        raise ValueError(msg)
+
+    def of_sources(self, values: ArrayLike) -> Distribution:
+        """The histogram; of sources that are all alike their one value.
+
+        Raises:
+            InputError: less than one bin.
+        """
+        known = np.asarray(values, np.float64)
+        if self.bins < 1:
+            msg = f"expected at least one bin, got {self.bins}"
+            raise InputError(msg)
+        if (known == known[0]).all():
+            return Uniform(float(known[0]), float(known[0]))
+        counts, edges = np.histogram(known, self.bins)
+        return Histogram(edges.tolist(), counts.astype(float).tolist())
+
+
+@dataclass(frozen=True)
 class Sweep(Distribution):
     """Each of some fixed values, equally often."""
 

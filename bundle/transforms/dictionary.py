@@ -147,8 +147,8 @@ class ReadingFramed(MapTransform):
 
     def _framed(self, image: Tensor, ratio: float) -> Tensor:
         size = [round(side * ratio) for side in image.shape[-2:]]
-        resized = torch.nn.functional.interpolate(image[None], size, mode="bilinear", antialias=True)
-        return self.cut(resized[0])
+        resized = torch.nn.functional.interpolate(image[None], size, mode="bilinear", antialias=True)[0]
+        return resized if size == [self.size, self.size] else self.cut(resized)
 
 
 class SeparateLayersd(MapTransform):
