@@ -93,6 +93,7 @@ class Experiment:
             "base": self.base,
             "settings": self.settings,
             "figures": dict(self.figures),
+            "curves": list(self.curves),
             "over_seeds": table.to_dict("records"),
             "reductions": self.reductions(outcomes),
             "cells": cells,
