@@ -269,4 +269,5 @@ class Runner:
 def _complaint(lines: Sequence[str]) -> str:
     """The line of a log that says what went wrong: the last one of an error, or the last one."""
     errors = [line for line in lines if re.match(r"error: |\w*(Error|Exception)\b", line)]
-    return next(reversed(errors or [line for line in lines if line.strip()] or ["it said nothing"]))
+    said = errors or [line for line in lines if line.strip()] or ["it said nothing"]
+    return said[-1].removeprefix("error: ")
