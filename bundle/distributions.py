@@ -10,6 +10,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,11 @@ class Histogram(Distribution):
 
     def quantile(self, share: ArrayLike) -> Array:
         """See :meth:`Distribution.quantile`."""
-        return np.asarray(
-            stats.rv_histogram((np.asarray(self.counts), np.asarray(self.edges)), density=False).ppf(share)
-        )
+        return np.asarray(self._distribution.ppf(share))
+
+    @cached_property
+    def _distribution(self) -> stats.rv_histogram:
+        return stats.rv_histogram((np.asarray(self.counts), np.asarray(self.edges)), density=False)
 
 
 def read_histogram(path: str | Path) -> Histogram:
