@@ -80,11 +80,13 @@ class Arm:
         label: that tables and plots show.
         pretraining: options of the pre-training; None where there is none.
         separator: that is trained for it; None for the one that the options name, or the bundle's own.
+        training: options of its trainings, in place of those of all.
     """
 
     label: str
     pretraining: Mapping[str, Any] | None = None
     separator: Separator | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +188,7 @@ class Downstream:
             name=name,
             run_id="training",
             configs=self.train,
-            options={**self.options, **self.training, **own},
+            options={**self.options, **self.training, **self.arms[arm].training, **own},
             result=self.weights,
             after=[first] if first else [],
         )
