@@ -15,7 +15,6 @@ from bundle.data.sources import Source, SourceStore
 from bundle.distributions import Uniform
 from bundle.errors import InputError
 from bundle.factory import (
-    NextImages,
     QualityGate,
     RadiographFactory,
     SyntheticRadiographs,
@@ -191,14 +190,13 @@ def test_truth_says_all_that_is_known(joints: Joints) -> None:
     assert "pair" not in truth
 
 
-def test_images_to_train_on_are_those_of_the_plan_and_follow_each_other(joints: Joints) -> None:
+def test_images_to_train_on_are_those_of_the_plan_in_their_order(joints: Joints) -> None:
     data = SyntheticRadiographs(joints.store, joints.sources, plan(), QualityGate(tolerance_mm=0.1))
     sample, good = data[3], passed(data.recipes, data.factory, [3], Counter())[3]
     assert torch.equal(sample["image"], good.image) and sample["source"] == good.recipe.source.name
     assert sample["jsw"].tolist() == pytest.approx([good.jsw_mm])
     assert sample["grade"].tolist() == narrowing_grade(sample["jsw"]).tolist()
-    epochs = NextImages(len(data), 5)
-    assert [list(epochs) for _ in range(3)] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [10, 11, 0, 1, 2]]
+    assert [image["name"] for image in data] == [data[index]["name"] for index in range(len(data))]
 
 
 def test_images_made_together_are_those_made_one_by_one_and_are_transformed(joints: Joints) -> None:
@@ -210,13 +208,6 @@ def test_images_made_together_are_those_made_one_by_one_and_are_transformed(join
         assert sample["name"] == alone["name"] and sample["seen"]
         torch.testing.assert_close(sample["image"], alone["image"], atol=1e-6, rtol=0.0)
         assert sample["spacing"].tolist() == pytest.approx([data.recipes.draw([index])[0].source.spacing_mm])
-
-
-def test_the_next_images_go_on_where_a_state_was_taken() -> None:
-    epochs, resumed = NextImages(12, 5), NextImages(12, 5)
-    list(epochs)
-    resumed.load_state_dict(epochs.state_dict())
-    assert list(resumed) == list(epochs) == [5, 6, 7, 8, 9]
 
 
 def test_an_image_that_never_passes_is_replaced_by_the_next_one_that_does(joints: Joints) -> None:
