@@ -21,13 +21,14 @@ READERS: dict[str, tuple[Callable[..., nn.Module], dict[str, Any]]] = {
 """Function and default options of each; ResNet50 is the paper's, ResNet10 of half the width is for a CPU."""
 
 
-def make_reader(name: str, outputs: int = 1, options: Mapping[str, Any] | None = None) -> nn.Module:
-    """A network from radiographs (B, 1, H, W) to (B, outputs).
+def make_reader(name: str, outputs: int = 1, options: Mapping[str, Any] | None = None, channels: int = 1) -> nn.Module:
+    """A network from radiographs (B, channels, H, W) to (B, outputs).
 
     Args:
         name: a key of :data:`READERS`.
         outputs: numbers that it gives.
         options: arguments of :class:`monai.networks.nets.ResNet`, in place of the defaults.
+        channels: of what it is given.
 
     Raises:
         InputError: there is no such reader, or it has no such option.
@@ -41,4 +42,4 @@ def make_reader(name: str, outputs: int = 1, options: Mapping[str, Any] | None =
     if unknown:
         msg = f"reader {name} has no option {', '.join(unknown)}; expected some of {', '.join(sorted(known))}"
         raise InputError(msg)
-    return network(spatial_dims=2, n_input_channels=1, num_classes=outputs, **{**defaults, **(options or {})})
+    return network(spatial_dims=2, n_input_channels=channels, num_classes=outputs, **{**defaults, **(options or {})})

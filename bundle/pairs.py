@@ -1,0 +1,150 @@
+"""Pairs of radiographs of one joint, in batches: what is known of them, and their random variations to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from monai.transforms import Randomizable
+from torch import Tensor
+
+from bundle.alignment import Alignment, FrameMotion, warp
+
+
+Prepared = tuple[Tensor, "JointPairs", tuple[Tensor, ...], dict[str, Any]]
+"""A batch for an engine of MONAI: the network's first input, the target, and its other inputs."""
+
+
+@dataclass(frozen=True)
+class JointPairs:
+    """Pairs of a fixed and a moving radiograph.
+
+    Attributes:
+        fixed: radiograph and bone masks, lower and upper, (B, 3, H, W) in [0, 1].
+        moving: likewise; its masks are only used when the pair is reversed.
+        spacing: mm per pixel of both, (B,).
+        moving_center: middles of the edges that face the joint in the moving radiograph, (B, 2, 2) in mm.
+        bones: the true alignment (B, 2) about the centres of the fixed radiograph; NaN where it is not known.
+    """
+
+    fixed: Tensor
+    moving: Tensor
+    spacing: Tensor
+    moving_center: Tensor
+    bones: Alignment
+
+    @classmethod
+    def of(cls, batch: Mapping[str, Any], device: Any = None) -> JointPairs:
+        """Of a collated batch with the keys ``image, moving, spacing, center, moving_center, alignment``."""
+        names = ("image", "moving", "spacing", "moving_center", "alignment", "center")
+        *parts, alignment, center = (torch.as_tensor(batch[name]).to(device) for name in names)
+        parts[2] = parts[2].reshape(-1)
+        return cls(*parts, Alignment.from_parameters(alignment, center))
+
+    def __len__(self) -> int:
+        return len(self.fixed)
+
+    @property
+    def given(self) -> tuple[Tensor, ...]:
+        """What :class:`bundle.networks.registrars.Registrar` is given, in its order."""
+        return self.fixed[:, :1], self.fixed[:, 1:], self.moving[:, :1], self.spacing, self.bones.center
+
+    def repeated(self, times: int) -> JointPairs:
+        """The pairs one after the other, and so on, ``times`` times."""
+        parts = [torch.cat([getattr(self, name)] * times) for name in _TENSORS]
+        bones = [torch.cat([part] * times) for part in vars(self.bones).values()]
+        return JointPairs(*parts, Alignment(*bones))
+
+    def reversed(self) -> JointPairs:
+        """Fixed and moving exchanged."""
+        back = self.bones.inverse().about(self.moving_center)
+        return JointPairs(
+            self.moving, self.fixed, self.spacing, self.bones.center, replace(back, center=self.moving_center)
+        )
+
+    def mirrored(self) -> JointPairs:
+        """Left and right exchanged in both radiographs."""
+        across = self.spacing.new_tensor([-1.0, 1.0])
+        bones = self.bones
+        mirrored = Alignment(bones.scale, -bones.rotation, bones.translation * across, bones.center * across)
+        return JointPairs(
+            self.fixed.flip(-1), self.moving.flip(-1), self.spacing, self.moving_center * across, mirrored
+        )
+
+    def placed(self, frames: Alignment, mode: str = "bilinear") -> JointPairs:
+        """The moving radiograph with its whole frame moved by (B,)."""
+        both = frames.of_both()
+        moving = warp(self.moving, frames.inverse(), self.spacing, mode).clamp(0.0, 1.0)
+        center = both(self.moving_center[:, :, None])[:, :, 0]
+        return replace(self, moving=moving, moving_center=center, bones=self.bones.then(both))
+
+    def where(self, chosen: Tensor, other: JointPairs) -> JointPairs:
+        """These pairs where ``chosen`` (B,) is true, those of ``other`` elsewhere."""
+
+        def pick(one: Tensor, two: Tensor) -> Tensor:
+            return torch.where(chosen.reshape(-1, *[1] * (one.dim() - 1)), one, two)
+
+        parts = [pick(getattr(self, name), getattr(other, name)) for name in _TENSORS]
+        bones = [pick(*both) for both in zip(vars(self.bones).values(), vars(other.bones).values(), strict=True)]
+        return JointPairs(*parts, Alignment(*bones))
+
+
+_TENSORS = [found.name for found in fields(JointPairs) if found.name != "bones"]
+
+
+@dataclass(kw_only=True)
+class RandPairs(Randomizable):
+    """Random variations of pairs to train on: reversed, mirrored, otherwise placed and exposed, and with noise.
+
+    Attributes:
+        repeats: variations of each pair.
+        frame: motion of the whole moving frame.
+        gamma: of each radiograph's contrast, lowest and highest.
+        noise: largest standard deviation of the noise of each radiograph, in intensity.
+        seed: of what is drawn.
+        device: that batches are brought to.
+    """
+
+    repeats: int = 4
+    frame: FrameMotion = field(default_factory=lambda: FrameMotion(translation=1.5, rotation=4.0, scale=0.02))
+    gamma: tuple[float, float] = (0.8, 1.25)
+    noise: float = 0.02
+    seed: int = 0
+    device: Any = None
+
+    def __post_init__(self) -> None:
+        self.set_random_state(self.seed)
+
+    def __call__(self, batch: Mapping[str, Any], *_: Any, **__: Any) -> Prepared:
+        """The pairs of a collated batch, varied, as an engine of MONAI takes a batch: the pairs are the target."""
+        pairs = JointPairs.of(batch, self.device).repeated(self.repeats)
+        pairs = pairs.where(self._coin(pairs), pairs.reversed())
+        pairs = pairs.where(self._coin(pairs), pairs.mirrored())
+        pairs = pairs.placed(self.frame.draw(len(pairs), self.R).to(pairs.fixed))
+        varied = replace(pairs, fixed=self._exposed(pairs.fixed), moving=self._exposed(pairs.moving))
+        return _prepared(varied)
+
+    def _coin(self, pairs: JointPairs) -> Tensor:
+        return torch.from_numpy(self.R.uniform(size=len(pairs)) < 0.5).to(pairs.fixed.device)
+
+    def _exposed(self, images: Tensor) -> Tensor:
+        """Radiographs with masks (B, 3, H, W), with another contrast and noise."""
+        count = (len(images), 1, 1, 1)
+        exponent = np.exp(self.R.uniform(*np.log(self.gamma), size=count))
+        strength = torch.from_numpy(self.R.uniform(0.0, self.noise, size=count)).to(images)
+        noise = torch.from_numpy(self.R.standard_normal(images[:, :1].shape).astype(np.float32)).to(images)
+        shown = images[:, :1] ** torch.from_numpy(exponent).to(images) + strength * noise
+        return torch.cat([shown.clamp(0.0, 1.0), images[:, 1:]], dim=1)
+
+
+def prepare_pairs(batch: Mapping[str, Any], device: Any = None, *_: Any, **__: Any) -> Prepared:
+    """The pairs of a collated batch as they are, to validate on; see :class:`RandPairs`."""
+    return _prepared(JointPairs.of(batch, device))
+
+
+def _prepared(pairs: JointPairs) -> Prepared:
+    first, *others = pairs.given
+    return first, pairs, tuple(others), {}

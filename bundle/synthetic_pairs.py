@@ -1,0 +1,77 @@
+"""Pairs of synthetic radiographs of one joint with their true alignment, made when they are asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from bundle.alignment import between, bone_centers, narrowing
+from bundle.data.sources import Source, SourceStore
+from bundle.errors import InputError
+from bundle.factory import QualityGate, RadiographFactory, Sample, passed
+from bundle.recipes import DataPlan
+
+
+class SyntheticPairs(Dataset[dict[str, Any]]):
+    """Pairs of a plan (:attr:`bundle.recipes.DataPlan.pairs`), each made anew when it is asked for.
+
+    A pair is a dictionary as :class:`bundle.data.pairs.RadiographPairs` gives it, with the true ``alignment`` and
+    ``jsn`` besides. One that never passes the gate is replaced by the next one that does.
+
+    Args:
+        store: separated joints.
+        sources: what is known of them.
+        plan: what is asked for, in pairs.
+        gate: refuses images and sources.
+
+    Raises:
+        InputError: no source or no pair passes the gate, or the plan is not one of pairs.
+    """
+
+    def __init__(self, store: SourceStore, sources: Sequence[Source], plan: DataPlan, gate: QualityGate) -> None:
+        if not plan.pairs:
+            msg = "expected a plan of pairs, got one of single images: set its pairs to true"
+            raise InputError(msg)
+        self.recipes = plan.of([source for source in sources if not gate.of_source(source)])
+        self.factory = RadiographFactory(store, gate)
+
+    def __len__(self) -> int:
+        return len(self.recipes) // 2
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        for row in range(len(self)):
+            first = 2 * ((index + row) % len(self))
+            found = passed(self.recipes, self.factory, [first, first + 1], Counter())
+            if len(found) == 2:
+                return self._pair(found[first], found[first + 1])
+        msg = (
+            f"expected pairs that pass the gate, got none of {len(self)}: ask for others, or widen {self.factory.gate}"
+        )
+        raise InputError(msg)
+
+    def _pair(self, fixed: Sample, moving: Sample) -> dict[str, Any]:
+        source = fixed.recipe.source
+        centers = [bone_centers(sample.masks, source.spacing_mm) for sample in (fixed, moving)]
+        bones = between(fixed.motion, moving.motion).about(centers[0][None].double())
+        return {
+            "name": f"{fixed.recipe.key}_{moving.recipe.key}",
+            **{name: getattr(source, name) for name in ("joint", "finger", "side")},
+            "image": _shown(fixed),
+            "moving": _shown(moving),
+            "spacing": torch.tensor([source.spacing_mm]),
+            "center": centers[0],
+            "moving_center": centers[1],
+            "alignment": bones.parameters()[0].float(),
+            "jsn": narrowing(bones).float(),
+            "masks_jsn": torch.tensor([fixed.jsw_mm - moving.jsw_mm]),
+        }
+
+
+def _shown(sample: Sample) -> Tensor:
+    """Radiograph and masks, (3, H, W)."""
+    return torch.cat([sample.image, sample.masks]).float()
