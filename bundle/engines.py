@@ -151,14 +151,7 @@ class LayerSeparationTrainer(Trainer):
 
     def reseed(self, engine: Engine) -> None:
         """Seed everything random of the epoch that starts."""
-        entropy = [self.seed, engine.state.epoch, idist.get_rank()]
-        seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
-        torch.manual_seed(seed)
-        np.random.seed(seed)
-        random.seed(seed)
-        self.random.seed(seed)
-        if hasattr(self.data_loader, "dataset"):
-            set_rnd(self.data_loader.dataset, seed % 2**31)
+        self.random.seed(seed_epoch(self.seed, engine.state.epoch, getattr(self.data_loader, "dataset", None)))
 
     def epoch_loss(self) -> GeneratorLoss:
         """The generator's loss of the current epoch: the switch at epoch m."""
@@ -276,6 +269,26 @@ class LayerSeparationTrainer(Trainer):
             truth, _ = move(still.truth.repeat(self.motions, 1, 1, 1), masks, motion, spacing, exact=False)
         visible = visible_region(reconstruct(moved.detach()), moved_masks)
         return Separation(moved, moved_masks, visible, truth)
+
+
+def seed_epoch(seed: int, epoch: int, dataset: Any) -> int:
+    """Seed everything random of an epoch, so that a resumed training goes on as an uninterrupted one would.
+
+    Args:
+        seed: of the training.
+        epoch: its number.
+        dataset: whose random transforms are seeded, or None.
+
+    Returns:
+        The seed of this epoch and, of several processes, of this one.
+    """
+    own = int(np.random.SeedSequence([seed, epoch, idist.get_rank()]).generate_state(1)[0])
+    torch.manual_seed(own)
+    np.random.seed(own)
+    random.seed(own)
+    if dataset is not None:
+        set_rnd(dataset, own % 2**31)
+    return own
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,9 @@ from bundle.jsw import joint_space_width, narrowing_grade
 from bundle.masks import overlap
 from bundle.motion import RigidMotion
 from bundle.recipes import DataPlan, Recipe, Recipes, motion_of
+
+TOGETHER = 4
+"""Images that are made in one batch, at most, an even number: more of them leave the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -206,35 +209,57 @@ def truth_of(sample: Sample, pair: Sample | None = None) -> dict[str, Any]:
 class SyntheticRadiographs(Dataset[dict[str, Any]]):
     """Images of a plan, made when they are asked for, to train on.
 
-    An image is a dictionary with ``image`` (1, H, W), ``jsw`` (1,) in mm, ``grade`` (1,), ``name`` and ``source``. One
-    that never passes the gate is replaced by the next one that does.
+    An image is a dictionary with ``image`` (1, H, W), ``spacing`` (1,) in mm, ``jsw`` (1,) in mm, ``grade`` (1,),
+    ``name`` and ``source``. One that never passes the gate is replaced by the next one that does.
 
     Args:
         store: separated joints.
         sources: what is known of them.
         plan: what is asked for.
         gate: refuses images and sources.
+        transform: applied to each image.
 
     Raises:
         InputError: no source passes the gate, or no image.
     """
 
-    def __init__(self, store: SourceStore, sources: Sequence[Source], plan: DataPlan, gate: QualityGate) -> None:
+    def __init__(
+        self,
+        store: SourceStore,
+        sources: Sequence[Source],
+        plan: DataPlan,
+        gate: QualityGate,
+        transform: Callable[[dict[str, Any]], Any] | None = None,
+    ) -> None:
         self.recipes = plan.of([source for source in sources if not gate.of_source(source)])
         self.factory = RadiographFactory(store, gate)
+        self.transform = transform
 
     def __len__(self) -> int:
         return len(self.recipes)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        sample = self._first_good(index)
-        width = torch.tensor([sample.jsw_mm])
-        known = {"name": sample.recipe.key, "source": sample.recipe.source.name}
+    def __getitem__(self, index: int) -> Any:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        """The images of a batch, made together."""
+        parts = [indices[first : first + TOGETHER] for first in range(0, len(indices), TOGETHER)]
+        found = [good for part in parts for good in self._good(part)]
+        samples = [self._sample(good) for good in found]
+        return samples if self.transform is None else [self.transform(sample) for sample in samples]
+
+    def _good(self, indices: Sequence[int]) -> list[Sample]:
+        found = passed(self.recipes, self.factory, sorted(set(indices)), Counter())
+        return [found[index] if index in found else self._next_good(index) for index in indices]
+
+    def _sample(self, sample: Sample) -> dict[str, Any]:
+        source, width = sample.recipe.source, torch.tensor([sample.jsw_mm])
+        known = {"name": sample.recipe.key, "source": source.name, "spacing": torch.tensor([source.spacing_mm])}
         return {**known, "image": sample.image, "jsw": width, "grade": narrowing_grade(width)}
 
-    def _first_good(self, index: int) -> Sample:
-        """The image of an index, or of the next one that passes the gate."""
-        for row in range(len(self)):
+    def _next_good(self, index: int) -> Sample:
+        """The next image after an index that passes the gate."""
+        for row in range(1, len(self)):
             place = (index + row) % len(self)
             found = passed(self.recipes, self.factory, [place], Counter())
             if found:
@@ -246,6 +271,8 @@ class SyntheticRadiographs(Dataset[dict[str, Any]]):
 
 class NextImages(Sampler[int]):
     """Of a data set those images, each epoch, that come after the ones of the epoch before.
+
+    It has a state, so that a resumed training goes on with the next images.
 
     Args:
         count: images of the data set.
@@ -261,3 +288,11 @@ class NextImages(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         start, self.first = self.first, (self.first + self.each) % self.count
         return iter([(start + row) % self.count for row in range(self.each)])
+
+    def state_dict(self) -> dict[str, Any]:
+        """The first image of the next epoch."""
+        return {"first": self.first}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on at the image of a state."""
+        self.first = int(state["first"])

@@ -2,7 +2,8 @@
 
 from bundle.handlers.averaging import AverageUpdater, WeightAverage
 from bundle.handlers.checkpoints import (
-    BestGeneratorSaver,
+    BestWeightsSaver,
+    EpochSeed,
     GeneratorWeights,
     TrainingCheckpointLoader,
     TrainingCheckpointSaver,
@@ -14,7 +15,8 @@ from bundle.handlers.training_record import TrainingRecord
 
 __all__ = [
     "AverageUpdater",
-    "BestGeneratorSaver",
+    "BestWeightsSaver",
+    "EpochSeed",
     "EvaluationReport",
     "GeneratorWeights",
     "JointQuality",

@@ -1,4 +1,4 @@
-"""Checkpoints of a training, the best generator, and weights for inference; each file whole or not at all."""
+"""Checkpoints of a training, the best network, and weights for inference; each file whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from monai.handlers import CheckpointLoader, CheckpointSaver
 from torch import nn
 
 from bundle.data.writing import claim_output, replacing
+from bundle.engines import seed_epoch
 from bundle.errors import InputError, flag
 from bundle.handlers.training_record import training_of
 from bundle.networks.weights import file_label, load_failure, load_weights, stated_sha256
@@ -77,7 +78,7 @@ class TrainingCheckpointSaver(CheckpointSaver):
 
 
 class TrainingCheckpointLoader(CheckpointLoader):
-    """Goes on from the newest checkpoint: attach it to the trainers of both stages.
+    """Goes on from the newest checkpoint: attach it to the trainers of both stages, or to the one there is.
 
     A stage that the checkpoint has left behind ends at once; one that it has not reached starts from its beginning.
 
@@ -97,7 +98,7 @@ class TrainingCheckpointLoader(CheckpointLoader):
     def __call__(self, engine: Any) -> None:
         """Load the newest checkpoint into the stage that it is of."""
         newest = newest_checkpoint(self.load_dir)
-        if newest is None or newest[0] <= engine.state.epochs_before:
+        if newest is None or newest[0] <= _stage(engine)[0]:
             return
         self.load_path = str(newest[1])
         self.load_dict.pop("trainer", None)
@@ -108,12 +109,12 @@ class TrainingCheckpointLoader(CheckpointLoader):
         self._load(engine)
 
     def _load(self, engine: Any) -> None:
-        before = engine.state.epochs_before, engine.state.epoch_length
+        before = _stage(engine)
         try:
             super().__call__(engine)
         except (RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
             raise self._misfit(load_failure(error)) from error
-        found = engine.state.epochs_before, engine.state.epoch_length
+        found = _stage(engine)
         if found != before:
             raise self._misfit(
                 f"its stage began after epoch {found[0]} and had {found[1]} steps an epoch, not {before}"
@@ -124,6 +125,11 @@ class TrainingCheckpointLoader(CheckpointLoader):
             f"expected a checkpoint of this configuration, got {self.load_path} ({reason}): resume with the settings "
             "it was written with, or train into another output_dir"
         )
+
+
+def _stage(engine: Any) -> tuple[int, int | None]:
+    """Epochs before the stage of a trainer, 0 where there is but one, and its steps an epoch."""
+    return getattr(engine.state, "epochs_before", 0), engine.state.epoch_length
 
 
 def checkpoints(folder: str | Path) -> list[tuple[int, Path]]:
@@ -137,14 +143,40 @@ def newest_checkpoint(folder: str | Path) -> tuple[int, Path] | None:
     return max(checkpoints(folder), default=None)
 
 
-def claim_training(output_dir: str, ckpt_dir: str, resume: bool) -> None:
+class EpochSeed:
+    """Seeds everything random at the start of each epoch of a trainer (:func:`bundle.engines.seed_epoch`).
+
+    Args:
+        seed: of the training.
+        dataset: whose random transforms are seeded.
+    """
+
+    def __init__(self, seed: int, dataset: Any) -> None:
+        self.seed, self.dataset = seed, dataset
+
+    def attach(self, engine: Engine) -> None:
+        """Seed with the trainer."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Seed the epoch that starts."""
+        seed_epoch(self.seed, engine.state.epoch, self.dataset)
+
+
+def claim_training(output_dir: str, ckpt_dir: str, resume: bool, run: str = RUN) -> None:
     """Make a folder the output of a training, or refuse before anything is computed.
+
+    Args:
+        output_dir: the folder.
+        ckpt_dir: of its checkpoints.
+        resume: whether it goes on from them.
+        run: fingerprint of the training.
 
     Raises:
         InputError: the folder holds something else or cannot be written to; or it holds checkpoints and ``resume`` is
             false.
     """
-    claim_output(output_dir, RUN)
+    claim_output(output_dir, run)
     held = newest_checkpoint(ckpt_dir)
     if held is not None and not flag(resume):
         msg = (
@@ -156,22 +188,22 @@ def claim_training(output_dir: str, ckpt_dir: str, resume: bool) -> None:
         _log.warning(f"No checkpoint in {ckpt_dir} to resume from: the training starts from its beginning")
 
 
-class BestGeneratorSaver(CheckpointSaver):
-    """Keeps the generator with the best (lowest) key metric as a flat state dict, as inference reads it.
+class BestWeightsSaver(CheckpointSaver):
+    """Keeps the network with the best (lowest) key metric as a flat state dict, as inference reads it.
 
     Where the key metric is not defined (NaN: no joint of the validation has known layers), it keeps the newest. It has
-    a state, so that a resumed training does not overwrite a better generator.
+    a state, so that a resumed training does not overwrite a better network.
 
     Args:
         save_dir: folder of the weights.
-        generator: the network.
+        network: whose weights are kept.
         filename: name of the file.
     """
 
-    def __init__(self, save_dir: str, generator: nn.Module, filename: str = "model.pt") -> None:
+    def __init__(self, save_dir: str, network: nn.Module, filename: str = "model.pt") -> None:
         super().__init__(
             save_dir=save_dir,
-            save_dict={"generator": generator},
+            save_dict={"network": network},
             save_key_metric=True,
             key_metric_filename=filename,
             key_metric_negative_sign=True,
@@ -180,7 +212,7 @@ class BestGeneratorSaver(CheckpointSaver):
             self._key_metric_checkpoint.save_handler = _WholeFileSaver(save_dir, filename)
 
     def metrics_completed(self, engine: Any) -> None:
-        """Save the generator if it is the best so far."""
+        """Save the network if it is the best so far."""
         undefined = math.isnan(engine.state.metrics[engine.state.key_metric_name])
         if undefined and self._key_metric_checkpoint is not None:
             self._key_metric_checkpoint.reset()

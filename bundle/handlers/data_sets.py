@@ -23,7 +23,7 @@ from bundle.data.sources import Source, SourceStore
 from bundle.data.writing import claim_output, deep_pixels, fingerprint, mask_pixels, write_bytes
 from bundle.data_card import DataCount
 from bundle.errors import InputError
-from bundle.factory import QualityGate, RadiographFactory, Sample, passed, truth_of
+from bundle.factory import TOGETHER, QualityGate, RadiographFactory, Sample, passed, truth_of
 from bundle.frames import JointFrame
 from bundle.handlers.checkpoints import GeneratorWeights
 from bundle.handlers.quality import JointQuality
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger("bundle.handlers")
 
 CARD = "dataset.json"
-TOGETHER = 4
-"""Images that are made in one batch, at most, an even number: more of them leave the processor's cache."""
 _PATIENCE = timedelta(days=7)
 """So long processes wait for the slowest."""
 

@@ -227,7 +227,7 @@ class EvaluationReport:
 
     def holds(self, name: str, settings: Mapping[str, Any]) -> bool:
         """Whether a measure with these hyper-parameters is in ``metrics.json``."""
-        return self.found["measures"].get(name, {}).get("settings") == _plain(settings)
+        return self.found["measures"].get(name, {}).get("settings") == plain(settings)
 
     def add(
         self,
@@ -255,7 +255,7 @@ class EvaluationReport:
         sizes = {key: {"images": len(part), "joints": len(set(part.joints))} for key, part in joints.items()}
         made = {"seconds": round(seconds, 1), "command": command_line(), "machine": machine(self.device)}
         figures = {"figures": measured.figures, "fingers": _fingers(measured.per_image).to_dict("records")}
-        self.found["measures"][name] = _plain({"settings": settings, "data": sizes, **figures, **made})
+        self.found["measures"][name] = plain({"settings": settings, "data": sizes, **figures, **made})
         self._write_tables()
 
     def show(self, folder: str, joints: SeparatedJoints) -> None:
@@ -277,7 +277,7 @@ class EvaluationReport:
 
     def _write_tables(self) -> None:
         self.found["measures"] = dict(sorted(self.found["measures"].items()))
-        write_bytes(self.path, json.dumps(_plain(self.found), indent=1, allow_nan=False).encode())
+        write_bytes(self.path, json.dumps(plain(self.found), indent=1, allow_nan=False).encode())
         parts = [_tables(name, entry) for name, entry in self.found["measures"].items()]
         write_bytes(self.output_dir / "metrics.md", "\n".join(parts).encode())
 
@@ -331,14 +331,14 @@ def write_plot(path: Path, figure: Figure) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The same for JSON: plain numbers, lists and dictionaries; null for NaN, text for infinity."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
+        return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
+        return [plain(part) for part in value]
     if isinstance(value, (np.generic, Tensor)):
-        return _plain(value.item())
+        return plain(value.item())
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
     return value if isinstance(value, (bool, int, float, str)) or value is None else str(value)

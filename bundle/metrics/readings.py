@@ -2,18 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
+from torch import Tensor
 
+from bundle.jsw import narrowing_grade
 from bundle.metrics.agreement import absolute_agreement, bland_altman, consistency, plot_bland_altman
 from bundle.metrics.measured import Measured
 from bundle.metrics.summary import bootstrap_interval
 
 Array = NDArray[np.float64]
+
+
+class Reading(Protocol):
+    """What a network reads of a joint: how its numbers are understood and measured."""
+
+    def read(self, output: Tensor) -> dict[str, Any]:
+        """What a network's numbers (outputs,) say, for JSON."""
+
+    def truth(self, joint: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What is true of a joint (:class:`bundle.transforms.JointReadingd`); None where it is not known."""
+
+    def measure(self, rows: pd.DataFrame, seed: int) -> Measured:
+        """How good the readings are; a row has ``name, joint, finger``, what was read and what is true."""
+
+
+class WidthReading:
+    """Reads the joint space width in mm."""
+
+    def read(self, output: Tensor) -> dict[str, Any]:
+        """``read_mm`` and its ``narrowing_grade``."""
+        width = output.detach().float().cpu().reshape(())
+        return {"read_mm": float(width), "narrowing_grade": int(narrowing_grade(width))}
+
+    def truth(self, joint: Mapping[str, Any]) -> dict[str, Any] | None:
+        """``jsw_mm`` and ``spacing_mm``; None where the joint has no width."""
+        width = float(joint["jsw"])
+        return {"jsw_mm": width, "spacing_mm": float(joint["spacing"])} if np.isfinite(width) else None
+
+    def measure(self, rows: pd.DataFrame, seed: int) -> Measured:
+        """See :func:`reading_of_widths`."""
+        return reading_of_widths(rows, seed=seed)
 
 
 def reading_of_widths(rows: pd.DataFrame, *, samples: int = 1000, level: float = 0.95, seed: int = 0) -> Measured:

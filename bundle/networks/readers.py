@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from monai.networks import nets
 from torch import nn
 
@@ -22,13 +23,13 @@ READERS: dict[str, tuple[Callable[..., nn.Module], dict[str, Any]]] = {
 
 
 def make_reader(name: str, outputs: int = 1, options: Mapping[str, Any] | None = None, channels: int = 1) -> nn.Module:
-    """A network from radiographs (B, channels, H, W) to (B, outputs).
+    """A network from radiographs (B, channels, H, W) to (B, outputs), with its channels last in memory.
 
     Args:
         name: a key of :data:`READERS`.
         outputs: numbers that it gives.
         options: arguments of :class:`monai.networks.nets.ResNet`, in place of the defaults.
-        channels: of what it is given.
+        channels: of its input.
 
     Raises:
         InputError: there is no such reader, or it has no such option.
@@ -42,4 +43,5 @@ def make_reader(name: str, outputs: int = 1, options: Mapping[str, Any] | None =
     if unknown:
         msg = f"reader {name} has no option {', '.join(unknown)}; expected some of {', '.join(sorted(known))}"
         raise InputError(msg)
-    return network(spatial_dims=2, n_input_channels=channels, num_classes=outputs, **{**defaults, **(options or {})})
+    made = network(spatial_dims=2, n_input_channels=channels, num_classes=outputs, **{**defaults, **(options or {})})
+    return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -15,7 +15,15 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.transforms import MapTransform, RandomizableTransform, ThreadUnsafe, Transform
+from monai.transforms import (
+    CenterSpatialCrop,
+    Compose,
+    MapTransform,
+    RandomizableTransform,
+    SpatialPad,
+    ThreadUnsafe,
+    Transform,
+)
 from monai.utils import ensure_tuple_rep
 from monai.utils.enums import TransformBackends
 from torch import Tensor
@@ -23,7 +31,7 @@ from torch import Tensor
 from bundle.data.loading import MaskMaker, read_joint
 from bundle.jsw import joint_space_width, narrowing_grade
 from bundle.masks import continue_to_border
-from bundle.motion import MotionRange, RigidMotion
+from bundle.motion import SPACING, MotionRange, RigidMotion
 from bundle.phantom import draw_parameters, render, retake
 from bundle.pseudo import OverlapMaker, OverlapRange, compose_layers
 from bundle.radiograph import reconstruct
@@ -108,6 +116,39 @@ class JointReadingd(Transform):
         width = joint_space_width(image[None, 1:], float(data["spacing"]))
         kept = {key: value for key, value in data.items() if key not in ("label", "truth")}
         return {**kept, "image": image[:1], "jsw": width.float(), "grade": narrowing_grade(width)}
+
+
+class ReadingFramed(MapTransform):
+    """The frame in which a network reads a radiograph: always as many pixels of the same size, whatever its spacing.
+
+    Resampled about its middle, antialiased; what is wider is cut off, what is smaller is continued by its border.
+
+    Args:
+        keys: radiographs (C, H, W).
+        size: height and width of the frame in pixels.
+        field: height and width of the frame in mm.
+        spacing_key: where the radiograph's mm per pixel stand, (1,); the value is replaced by the frame's.
+    """
+
+    backend = [TransformBackends.TORCH]
+
+    def __init__(
+        self, keys: KeysCollection, size: int = 128, field: float = 256 * SPACING, spacing_key: str = "spacing"
+    ) -> None:
+        super().__init__(keys)
+        self.size, self.pixel, self.spacing_key = size, field / size, spacing_key
+        self.cut = Compose([SpatialPad((size, size), mode="edge"), CenterSpatialCrop((size, size))])
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
+        """Resample one sample."""
+        ratio = float(data[self.spacing_key]) / self.pixel
+        framed = {key: self._framed(data[key], ratio) for key in self.key_iterator(data)}
+        return {**data, **framed, self.spacing_key: torch.tensor([self.pixel])}
+
+    def _framed(self, image: Tensor, ratio: float) -> Tensor:
+        size = [round(side * ratio) for side in image.shape[-2:]]
+        resized = torch.nn.functional.interpolate(image[None], size, mode="bilinear", antialias=True)
+        return self.cut(resized[0])
 
 
 class SeparateLayersd(MapTransform):

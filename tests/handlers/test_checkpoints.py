@@ -15,7 +15,7 @@ from monai.data import DataLoader
 from torch import nn
 
 from bundle.errors import InputError
-from bundle.handlers import BestGeneratorSaver, GeneratorWeights, TrainingCheckpointLoader, TrainingCheckpointSaver
+from bundle.handlers import BestWeightsSaver, GeneratorWeights, TrainingCheckpointLoader, TrainingCheckpointSaver
 from bundle.handlers.checkpoints import RUN, checkpoints, claim_training, newest_checkpoint
 from bundle.networks.generator import Generator
 from bundle.networks.heads import PartitionHead, SigmoidHead
@@ -221,10 +221,10 @@ def saved(folder: Path) -> float:
     return network.weight[0, 0].item()
 
 
-def best_of(folder: Path, values: list[float], saver: BestGeneratorSaver | None = None) -> list[float]:
+def best_of(folder: Path, values: list[float], saver: BestWeightsSaver | None = None) -> list[float]:
     """The network in `model.pt` after each evaluation: its number counts them."""
     network = nn.Linear(2, 1)
-    made = BestGeneratorSaver(str(folder), network)
+    made = BestWeightsSaver(str(folder), network)
     if saver is not None:
         made.load_state_dict(saver.state_dict())
     engine = evaluator(list(values))
@@ -251,7 +251,7 @@ def test_the_newest_generator_is_kept_where_the_error_is_not_defined(tmp_path: P
 
 def test_a_resumed_training_does_not_overwrite_a_better_generator(tmp_path: Path) -> None:
     network = nn.Linear(2, 1)
-    saver = BestGeneratorSaver(str(tmp_path), network)
+    saver = BestWeightsSaver(str(tmp_path), network)
     engine = evaluator([0.1])
     saver.attach(engine)
     evaluate(engine, network, 7.0)
@@ -261,7 +261,7 @@ def test_a_resumed_training_does_not_overwrite_a_better_generator(tmp_path: Path
 def test_a_full_disk_leaves_the_best_generator_whole(tmp_path: Path, full_disk: Callable[[int], None]) -> None:
     network = nn.Linear(2, 1)
     engine = evaluator([0.2, 0.1])
-    BestGeneratorSaver(str(tmp_path), network).attach(engine)
+    BestWeightsSaver(str(tmp_path), network).attach(engine)
     evaluate(engine, network, 7.0)
     full_disk(0)
     with pytest.raises(InputError, match=r"could not write model\.pt in .*the disk is full"):

@@ -15,22 +15,24 @@ from bundle.networks.readers import make_reader
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
 TRAIN = ("read_jsw.yaml",)
-PRETRAIN = ("inference.json", "read_jsw.yaml", "pretrain_jsw.yaml")
-EVALUATE = ("read_jsw.yaml", "evaluate_jsw.yaml")
-PREDICT = ("inference.json", "read_jsw.yaml", "predict_jsw.yaml")
-SMALL = {"image_size": 64, "batch_size": 4, "phantoms": 12, "reader_options": {"widen_factor": 0.125}}
-GATE = {"pretrain#dataset#data#gate#tolerance_mm": 0.3, "pretrain#dataset#data#gate#trusted": False}
+PRETRAIN = ("inference.json", "read_jsw.yaml", "pretrain_reader.yaml")
+EVALUATE = ("read_jsw.yaml", "evaluate_reader.yaml")
+PREDICT = ("inference.json", "read_jsw.yaml", "predict_reader.yaml")
+GRADES = ("read_jsw.yaml", "grade_narrowing.yaml")
+SMALL = {"image_size": 64, "reading_size": 64, "batch_size": 4, "phantoms": 12, "save_interval": 1}
+TINY = {"widen_factor": 0.125}
+GATE = {"pretrain#gate#tolerance_mm": 0.3, "pretrain#gate#trusted": False}
 
 
 def options(folder: Path, **more: Any) -> dict[str, Any]:
-    return {**SMALL, "output_dir": str(folder), **more}
+    return {**SMALL, "reader_options": TINY, "output_dir": str(folder), **more}
 
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("reader") / "reader.pt"
     torch.manual_seed(0)
-    torch.save(make_reader("ResNet10", 1, SMALL["reader_options"]).state_dict(), path)  # type: ignore[arg-type]
+    torch.save(make_reader("ResNet10", 1, TINY).state_dict(), path)
     return path
 
 
@@ -40,7 +42,7 @@ def test_training_leaves_the_reader_that_validates_best(bundle: Any, tmp_path: P
     best = workflow.parser.get_parsed_content("validate#evaluator").state.best_metric
     assert trainer.state.epoch == 2 and best > 0.0
     saved = torch.load(tmp_path / "reader.pt", weights_only=True)
-    make_reader("ResNet10", 1, SMALL["reader_options"]).load_state_dict(saved)  # type: ignore[arg-type]
+    make_reader("ResNet10", 1, TINY).load_state_dict(saved)
 
 
 def test_part_of_the_joints_can_be_trained_on(bundle: Any, tmp_path: Path) -> None:
@@ -61,6 +63,65 @@ def test_pretraining_comes_first_on_images_of_training_joints_alone(bundle: Any,
     first, last = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("pretrained", "reader"))
     assert first.keys() == last.keys()
     assert any(not torch.equal(first[name], last[name]) for name in first)
+
+
+def test_a_pretraining_alone_leaves_weights_to_start_from(bundle: Any, tmp_path: Path) -> None:
+    more = {"pretraining_epochs": 1, "pretraining_images": 8, "weights": "none", **GATE}
+    workflow = bundle.run("pretraining", *PRETRAIN, **options(tmp_path / "first", **more))
+    assert workflow.parser.get_parsed_content("train#trainer").state.iteration == 0
+    start = torch.load(tmp_path / "first" / "pretrained.pt", weights_only=True)
+    more = {"epochs": 1, "learning_rate": 0.0, "pretrained": str(tmp_path / "first" / "pretrained.pt")}
+    bundle.run("training", *TRAIN, **options(tmp_path / "second", **more))
+    end = torch.load(tmp_path / "second" / "reader.pt", weights_only=True)
+    assert all(torch.equal(start[name], end[name]) for name in start if "running" not in name and "batches" not in name)
+
+
+@pytest.mark.parametrize("run_id", ["training", "pretraining"])
+def test_a_resumed_training_ends_in_the_weights_of_one_that_was_not_stopped(
+    bundle: Any, tmp_path: Path, run_id: str
+) -> None:
+    configs, made = (TRAIN, "reader") if run_id == "training" else (PRETRAIN, "pretrained")
+    more = {"weights": "none", **GATE, "pretraining_images": 8, "sources_dir": str(tmp_path / "sources")}
+    more = more if run_id == "pretraining" else {}
+    of_epochs = {"training": "epochs", "pretraining": "pretraining_epochs"}[run_id]
+
+    def run(folder: str, stop: int, resume: str) -> Path:
+        at = {f"{name}#trainer#max_epochs": stop for name in ("train", "pretrain")[: 1 + len(more)]}
+        bundle.run(run_id, *configs, **options(tmp_path / folder, resume=resume, **{of_epochs: 3}, **more, **at))
+        return tmp_path / folder / "checkpoints"
+
+    run("whole", 3, "false")
+    run("halves", 1, "false")
+    run("halves", 3, "true")
+    folder = {"training": "checkpoints", "pretraining": "pretraining"}[run_id]
+    whole, halves = (
+        torch.load(tmp_path / name / folder / "checkpoint_epoch=3.pt", weights_only=False)["reader"]
+        for name in ("whole", "halves")
+    )
+    assert all(torch.equal(whole[name], halves[name]) for name in whole)
+    assert (tmp_path / "halves" / f"{made}.pt").is_file()
+
+
+def test_a_folder_with_checkpoints_is_not_trained_into_unless_resumed(bundle: Any, tmp_path: Path) -> None:
+    bundle.run("training", *TRAIN, **options(tmp_path, epochs=1))
+    assert "go on with --resume true" in bundle.refusal("training", *TRAIN, **options(tmp_path, epochs=2))
+
+
+@pytest.mark.parametrize("coding", ["OrdinalGrades", "NominalGrades"])
+def test_grades_are_learned_measured_and_predicted(bundle: Any, tmp_path: Path, coding: str) -> None:
+    more = {"grades": {"_target_": f"bundle.grading.{coding}"}}
+    bundle.run("training", *GRADES, **options(tmp_path / "train", epochs=1, **more))
+    more |= {"reader_weights": str(tmp_path / "train" / "reader.pt")}
+    bundle.run("evaluating", *GRADES, "evaluate_reader.yaml", **options(tmp_path / "evaluated", **more))
+    found = json.loads((tmp_path / "evaluated" / "metrics.json").read_text())["figures"]
+    assert sum(map(sum, found["confusion"])) == found["images"] == 12
+    assert found["accuracy"] == sum(found["confusion"][grade][grade] for grade in range(5)) / 12
+    assert (tmp_path / "evaluated" / "confusion.png").is_file()
+    configs = ("inference.json", *GRADES, "predict_reader.yaml")
+    bundle.run("predicting", *configs, **options(tmp_path / "read", **more))
+    lines = [json.loads(line) for line in (tmp_path / "read" / "readings.jsonl").read_text().splitlines()]
+    assert len(lines) == 12
+    assert all(sum(line["probabilities"]) == pytest.approx(1.0) for line in lines)
 
 
 def test_an_evaluation_says_how_good_the_readings_are(bundle: Any, tmp_path: Path, reader: Path) -> None:
