@@ -16,8 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bundle.motion import RigidMotion
+from bundle.motion import SPACING, RigidMotion
 from bundle.registration import LOWER, UPPER, BoneShift, facing_centers
+
+FIELD = 256 * SPACING
+"""Height and width of the frames that networks register, in mm: those of the public frames."""
 
 
 @dataclass(frozen=True)
@@ -158,8 +161,21 @@ def warp(image: Tensor, alignment: Alignment, spacing: float | Tensor, mode: str
     Returns:
         (B, C, H, W).
     """
-    grid = _grid(alignment, image.shape[-2:], spacing).to(image)
-    return F.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=False)
+    places = alignment(_pixel_places(image.shape[-2:], spacing, alignment.translation))
+    shape = (len(image), *image.shape[-2:], 2)
+    return sampled(image, places.reshape(shape), spacing, mode)
+
+
+def sampled(
+    image: Tensor, places: Tensor, spacing: float | Tensor, mode: str = "bilinear", padding: str = "border"
+) -> Tensor:
+    """Radiographs (B, C, H, W) at places (B, h, w, 2) in mm from the frame's centre: (B, C, h, w); differentiable.
+
+    ``mode`` and ``padding`` are those of :func:`torch.nn.functional.grid_sample`.
+    """
+    half = places.new_tensor([side / 2 for side in image.shape[:-3:-1]])
+    grid = places / (half * _pixel(spacing, places)[..., None])
+    return F.grid_sample(image, grid.to(image), mode=mode, padding_mode=padding, align_corners=False)
 
 
 def warp_bones(moving: Tensor, bones: Alignment, spacing: float | Tensor, mode: str = "bilinear") -> Tensor:
@@ -178,28 +194,40 @@ def warp_bones(moving: Tensor, bones: Alignment, spacing: float | Tensor, mode: 
     return torch.cat([warp(moving, part, spacing, mode) for part in parts], dim=1)
 
 
-def _grid(alignment: Alignment, shape: Sequence[int], spacing: float | Tensor) -> Tensor:
-    """Where pixels of the fixed frame lie in the moving one, which spans -1 to 1: (B, H, W, 2)."""
-    like = alignment.translation
-    pixel = torch.as_tensor(spacing, dtype=like.dtype, device=like.device).reshape(-1, 1, 1)
+def _pixel_places(shape: Sequence[int], spacing: float | Tensor, like: Tensor) -> Tensor:
+    """Places of the pixels of frames (H, W), in mm from their centre, row by row: (B, H * W, 2)."""
     y, x = (torch.arange(side).to(like) - (side - 1) / 2 for side in shape)
-    places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(1, -1, 2) * pixel
-    half = like.new_tensor([side / 2 for side in shape[::-1]])
-    return (alignment(places.expand(len(like), -1, 2)) / (half * pixel)).reshape(len(like), *shape, 2)
+    places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(1, -1, 2)
+    return (places * _pixel(spacing, like)).expand(len(like), -1, 2)
 
 
-def reduced(images: Tensor, spacing: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Square frames (B, C, H, W) in fewer pixels: (B, C, size, size), and the size of their pixels, (B,) in mm.
+def _pixel(spacing: float | Tensor, like: Tensor) -> Tensor:
+    """Mm per pixel, (B, 1, 1) or (1, 1, 1)."""
+    return torch.as_tensor(spacing, dtype=like.dtype, device=like.device).reshape(-1, 1, 1)
 
-    Raises:
-        ValueError: the frames are not square.
+
+def reduced(images: Tensor, spacing: Tensor, size: int, field: float = FIELD) -> Tensor:
+    """Frames in which a network registers: always as many pixels of the same size, about the same middle.
+
+    Args:
+        images: (B, C, H, W); past the frame its outermost pixels repeat.
+        spacing: mm per pixel, (B,) or (B, 1).
+        size: height and width of the frames in pixels.
+        field: height and width of the frames in mm.
+
+    Returns:
+        (B, C, size, size), of ``field / size`` mm per pixel.
     """
-    height, width = images.shape[-2:]
-    if height != width:
-        msg = f"expected square frames, got {height} x {width} pixels"
-        raise ValueError(msg)
-    smaller = images if width == size else F.interpolate(images, (size, size), mode="area")
-    return smaller, spacing.reshape(-1) * width / size
+    pixel = spacing.reshape(-1)
+    factor = max(int(field / size / float(pixel.min()) + 1e-3), 1)
+    shape = [-(-side // factor) for side in images.shape[-2:]]
+    smaller = F.interpolate(images, shape, mode="area") if factor > 1 else images
+    extent = pixel[:, None] * pixel.new_tensor([images.shape[-1], images.shape[-2]])
+    if shape == [size, size] and bool((extent / field - 1.0).abs().max() < 1e-3):
+        return smaller
+    places = _pixel_places((size, size), field / size, extent).reshape(-1, size, size, 2)
+    grid = places * (2.0 / extent)[:, None, None]
+    return F.grid_sample(smaller, grid.to(images), padding_mode="border", align_corners=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bundle.alignment import Alignment, bone_centers, narrowing, of_shifts, warp_bones
-from bundle.errors import InputError
+from bundle.errors import InputError, flag
 from bundle.networks.registrars import Registrar
 from bundle.phase_correlation import PhaseCorrelation
 from bundle.registration import LOWER, UPPER, BoneRegistration, BoneShift
@@ -86,7 +86,7 @@ def _correlations(fixed: Tensor, masks: Tensor, warped: Tensor) -> list[float]:
 
 
 def make_registration(
-    method: str, network: Registrar | None = None, options: Mapping[str, Any] | None = None, refine: bool = False
+    method: str, network: Registrar | None = None, options: Mapping[str, Any] | None = None, refine: bool | str = False
 ) -> Registration:
     """A method by its name.
 
@@ -107,7 +107,7 @@ def make_registration(
             return PhaseCorrelation(**(options or {}))
         if method == "gauss_newton" or network is None:
             return BoneRegistration(**(options or {}))
-        return NetworkRegistration(network, BoneRegistration() if refine else None, **(options or {}))
+        return NetworkRegistration(network, BoneRegistration() if flag(refine) else None, **(options or {}))
     except TypeError as error:
         msg = f"expected options of the method {method}, got {dict(options or {})}: {error}"
         raise InputError(msg) from error

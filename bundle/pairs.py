@@ -11,8 +11,7 @@ import torch
 from monai.transforms import Randomizable
 from torch import Tensor
 
-from bundle.alignment import Alignment, FrameMotion, warp
-
+from bundle.alignment import FIELD, Alignment, FrameMotion, reduced, warp
 
 Prepared = tuple[Tensor, "JointPairs", tuple[Tensor, ...], dict[str, Any]]
 """A batch for an engine of MONAI: the network's first input, the target, and its other inputs."""
@@ -24,7 +23,7 @@ class JointPairs:
 
     Attributes:
         fixed: radiograph and bone masks, lower and upper, (B, 3, H, W) in [0, 1].
-        moving: likewise; its masks are only used when the pair is reversed.
+        moving: likewise; or its radiograph alone, (B, 1, H, W), of pairs that are not reversed.
         spacing: mm per pixel of both, (B,).
         moving_center: middles of the edges that face the joint in the moving radiograph, (B, 2, 2) in mm.
         bones: the true alignment (B, 2) about the centres of the fixed radiograph; NaN where it is not known.
@@ -81,6 +80,11 @@ class JointPairs:
         center = both(self.moving_center[:, :, None])[:, :, 0]
         return replace(self, moving=moving, moving_center=center, bones=self.bones.then(both))
 
+    def reduced(self, size: int) -> JointPairs:
+        """The same in fewer pixels (:func:`bundle.alignment.reduced`)."""
+        fixed, moving = (reduced(images, self.spacing, size) for images in (self.fixed, self.moving))
+        return replace(self, fixed=fixed, moving=moving, spacing=torch.full_like(self.spacing, FIELD / size))
+
     def where(self, chosen: Tensor, other: JointPairs) -> JointPairs:
         """These pairs where ``chosen`` (B,) is true, those of ``other`` elsewhere."""
 
@@ -100,7 +104,8 @@ class RandPairs(Randomizable):
     """Random variations of pairs to train on: reversed, mirrored, otherwise placed and exposed, and with noise.
 
     Attributes:
-        repeats: variations of each pair.
+        variations: of each pair.
+        size: height and width, in pixels, that the radiographs are reduced to.
         frame: motion of the whole moving frame.
         gamma: of each radiograph's contrast, lowest and highest.
         noise: largest standard deviation of the noise of each radiograph, in intensity.
@@ -108,7 +113,8 @@ class RandPairs(Randomizable):
         device: that batches are brought to.
     """
 
-    repeats: int = 4
+    variations: int = 4
+    size: int = 128
     frame: FrameMotion = field(default_factory=lambda: FrameMotion(translation=1.5, rotation=4.0, scale=0.02))
     gamma: tuple[float, float] = (0.8, 1.25)
     noise: float = 0.02
@@ -120,10 +126,11 @@ class RandPairs(Randomizable):
 
     def __call__(self, batch: Mapping[str, Any], *_: Any, **__: Any) -> Prepared:
         """The pairs of a collated batch, varied, as an engine of MONAI takes a batch: the pairs are the target."""
-        pairs = JointPairs.of(batch, self.device).repeated(self.repeats)
+        pairs = JointPairs.of(batch, self.device).repeated(self.variations)
         pairs = pairs.where(self._coin(pairs), pairs.reversed())
         pairs = pairs.where(self._coin(pairs), pairs.mirrored())
-        pairs = pairs.placed(self.frame.draw(len(pairs), self.R).to(pairs.fixed))
+        pairs = replace(pairs, moving=pairs.moving[:, :1])
+        pairs = pairs.placed(self.frame.draw(len(pairs), self.R).to(pairs.fixed)).reduced(self.size)
         varied = replace(pairs, fixed=self._exposed(pairs.fixed), moving=self._exposed(pairs.moving))
         return _prepared(varied)
 
@@ -131,7 +138,7 @@ class RandPairs(Randomizable):
         return torch.from_numpy(self.R.uniform(size=len(pairs)) < 0.5).to(pairs.fixed.device)
 
     def _exposed(self, images: Tensor) -> Tensor:
-        """Radiographs with masks (B, 3, H, W), with another contrast and noise."""
+        """Radiographs (B, 1 or 3, H, W), of which masks may follow, with another contrast and noise."""
         count = (len(images), 1, 1, 1)
         exponent = np.exp(self.R.uniform(*np.log(self.gamma), size=count))
         strength = torch.from_numpy(self.R.uniform(0.0, self.noise, size=count)).to(images)

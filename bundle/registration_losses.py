@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from bundle.alignment import Alignment, narrowing, reduced, warp_bones
+from bundle.alignment import FIELD, Alignment, narrowing, reduced, warp_bones
 from bundle.pairs import JointPairs
 
 REACH = (3.0, 6.0)
@@ -121,17 +121,18 @@ class SeenRegistration(nn.Module):
     """:class:`MaskedRegistrationLoss` of what a network finds in each of its rounds: for pairs that nobody has aligned.
 
     Args:
-        size: height and width that the radiographs are reduced to, as the network sees them.
+        size: height and width that the radiographs are reduced to, in pixels, as the network sees them.
+        field: likewise, in mm.
         gain: as in :class:`MaskedRegistrationLoss`.
     """
 
-    def __init__(self, *, size: int = 128, gain: bool = True) -> None:
+    def __init__(self, *, size: int = 128, field: float = FIELD, gain: bool = True) -> None:
         super().__init__()
-        self.size, self.loss = size, MaskedRegistrationLoss(gain=gain)
+        self.size, self.field, self.loss = size, field, MaskedRegistrationLoss(gain=gain)
 
     def forward(self, found: Sequence[Alignment], pairs: JointPairs) -> Tensor:
         """Mean over the rounds, in squared intensity."""
-        shown, spacing = reduced(torch.cat([pairs.fixed, pairs.moving[:, :1]], dim=1), pairs.spacing, self.size)
+        shown = reduced(torch.cat([pairs.fixed, pairs.moving[:, :1]], dim=1), pairs.spacing, self.size, self.field)
         fixed, masks, moving = shown.split([1, 2, 1], dim=1)
-        errors = [self.loss(fixed, warp_bones(moving, bones, spacing), masks) for bones in found]
+        errors = [self.loss(fixed, warp_bones(moving, bones, self.field / self.size), masks) for bones in found]
         return torch.stack(errors).mean()

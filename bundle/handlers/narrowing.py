@@ -15,10 +15,11 @@ from tqdm import tqdm
 
 from bundle.alignment import FrameMotion, warp
 from bundle.data.writing import append_line, claim_output, fingerprint, write_bytes
-from bundle.handlers.results import write_plot
+from bundle.handlers.readings import METRICS, ReaderWeights
+from bundle.handlers.results import plain, write_plot
 from bundle.metrics.measured import Measured
 from bundle.metrics.narrowing import narrowing_of_real_pairs, narrowing_of_synthetic_pairs
-from bundle.narrowing import PairReading, Registration, read_pair
+from bundle.narrowing import NetworkRegistration, PairReading, Registration, read_pair
 from bundle.provenance import command_line, machine
 
 NARROWING = "narrowing.jsonl"
@@ -39,9 +40,15 @@ class NarrowingWriter:
         output_dir: refused when it holds another run's results.
         settings: of the run.
         registration: the method.
+        weights: of its network; not looked at where it has none.
     """
 
-    def __init__(self, output_dir: str, settings: Mapping[str, Any], registration: Registration) -> None:
+    def __init__(
+        self, output_dir: str, settings: Mapping[str, Any], registration: Registration, weights: ReaderWeights
+    ) -> None:
+        if isinstance(registration, NetworkRegistration):
+            weights.load()
+            settings = {**settings, "weights": weights.source}
         self.output_dir = claim_output(output_dir, fingerprint({"results": type(self).__name__, **settings}))
         self.settings, self.registration = dict(settings), registration
 
@@ -79,6 +86,7 @@ class NarrowingReport(NarrowingWriter):
         output_dir: as in :class:`NarrowingWriter`.
         settings: as there.
         registration: as there.
+        weights: as there.
         repeats: of each real pair, both radiographs placed a little otherwise.
         frame: how far otherwise.
         placed: how the moving frames of synthetic pairs are placed: neither bone stays where it was.
@@ -91,6 +99,7 @@ class NarrowingReport(NarrowingWriter):
         output_dir: str,
         settings: Mapping[str, Any],
         registration: Registration,
+        weights: ReaderWeights,
         repeats: int = 6,
         frame: FrameMotion | None = None,
         placed: FrameMotion | None = None,
@@ -99,7 +108,7 @@ class NarrowingReport(NarrowingWriter):
     ) -> None:
         self.frame, self.placed = frame or FrameMotion(), placed or FrameMotion(translation=1.0, rotation=3.0)
         motions = {"frame": vars(self.frame), "placed": vars(self.placed), "repeats": repeats, "frame_seed": seed}
-        super().__init__(output_dir, {**settings, **motions}, registration)
+        super().__init__(output_dir, {**settings, **motions}, registration, weights)
         self.repeats, self.seed, self.samples = repeats, seed, samples
 
     def measure(self, real: Dataset[dict[str, Any]], synthetic: Dataset[dict[str, Any]]) -> None:
@@ -113,7 +122,8 @@ class NarrowingReport(NarrowingWriter):
         for measured in found.values():
             for name, figure in measured.plots.items():
                 write_plot(self.output_dir / f"{name}.png", figure)
-        write_bytes(self.output_dir / "metrics.json", json.dumps(self._whole(found), indent=1, default=str).encode())
+        whole = plain(self._whole(found))
+        write_bytes(self.output_dir / METRICS, json.dumps(whole, indent=1, allow_nan=False).encode())
 
     def _whole(self, found: Mapping[str, Measured]) -> Row:
         figures = {kind: {**measured.figures, "worst": measured.worst[:10]} for kind, measured in found.items()}
