@@ -57,7 +57,7 @@ class NetworkRegistration:
         if self.refinement is None:
             return lower, upper
         fitted = self.refinement(before, masks, after, spacing, (lower, upper))
-        return tuple(fit if fit.found else shift for fit, shift in zip(fitted, (lower, upper), strict=True))  # type: ignore[return-value]
+        return _first_found(fitted[LOWER], lower), _first_found(fitted[UPPER], upper)
 
     @torch.no_grad()
     def _found(self, before: Tensor, masks: Tensor, after: Tensor, spacing: float, center: Tensor) -> Alignment:
@@ -74,6 +74,10 @@ class NetworkRegistration:
         if not (math.hypot(x, y) <= self.reach and correlation >= self.least_correlation):
             return BoneShift(correlation=correlation)
         return BoneShift(x, y, degrees, correlation, True, scale)
+
+
+def _first_found(fitted: BoneShift, before: BoneShift) -> BoneShift:
+    return fitted if fitted.found else before
 
 
 def _correlations(fixed: Tensor, masks: Tensor, warped: Tensor) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -39,9 +40,8 @@ class JointPairs:
     def of(cls, batch: Mapping[str, Any], device: Any = None) -> JointPairs:
         """Of a collated batch with the keys ``image, moving, spacing, center, moving_center, alignment``."""
         names = ("image", "moving", "spacing", "moving_center", "alignment", "center")
-        *parts, alignment, center = (torch.as_tensor(batch[name]).to(device) for name in names)
-        parts[2] = parts[2].reshape(-1)
-        return cls(*parts, Alignment.from_parameters(alignment, center))
+        fixed, moving, spacing, aside, known, center = (torch.as_tensor(batch[name]).to(device) for name in names)
+        return cls(fixed, moving, spacing.reshape(-1), aside, Alignment.from_parameters(known, center))
 
     def __len__(self) -> int:
         return len(self.fixed)
@@ -53,9 +53,9 @@ class JointPairs:
 
     def repeated(self, times: int) -> JointPairs:
         """The pairs one after the other, and so on, ``times`` times."""
-        parts = [torch.cat([getattr(self, name)] * times) for name in _TENSORS]
+        parts = {name: torch.cat([getattr(self, name)] * times) for name in _TENSORS}
         bones = [torch.cat([part] * times) for part in vars(self.bones).values()]
-        return JointPairs(*parts, Alignment(*bones))
+        return JointPairs(**parts, bones=Alignment(*bones))
 
     def reversed(self) -> JointPairs:
         """Fixed and moving exchanged."""
@@ -91,9 +91,9 @@ class JointPairs:
         def pick(one: Tensor, two: Tensor) -> Tensor:
             return torch.where(chosen.reshape(-1, *[1] * (one.dim() - 1)), one, two)
 
-        parts = [pick(getattr(self, name), getattr(other, name)) for name in _TENSORS]
+        parts = {name: pick(getattr(self, name), getattr(other, name)) for name in _TENSORS}
         bones = [pick(*both) for both in zip(vars(self.bones).values(), vars(other.bones).values(), strict=True)]
-        return JointPairs(*parts, Alignment(*bones))
+        return JointPairs(**parts, bones=Alignment(*bones))
 
 
 _TENSORS = [found.name for found in fields(JointPairs) if found.name != "bones"]
@@ -110,7 +110,6 @@ class RandPairs(Randomizable):
         gamma: of each radiograph's contrast, lowest and highest.
         noise: largest standard deviation of the noise of each radiograph, in intensity.
         seed: of what is drawn.
-        device: that batches are brought to.
     """
 
     variations: int = 4
@@ -119,14 +118,13 @@ class RandPairs(Randomizable):
     gamma: tuple[float, float] = (0.8, 1.25)
     noise: float = 0.02
     seed: int = 0
-    device: Any = None
 
     def __post_init__(self) -> None:
         self.set_random_state(self.seed)
 
-    def __call__(self, batch: Mapping[str, Any], *_: Any, **__: Any) -> Prepared:
+    def __call__(self, batch: Mapping[str, Any], device: Any = None, *_: Any, **__: Any) -> Prepared:
         """The pairs of a collated batch, varied, as an engine of MONAI takes a batch: the pairs are the target."""
-        pairs = JointPairs.of(batch, self.device).repeated(self.variations)
+        pairs = JointPairs.of(batch, device).repeated(self.variations)
         pairs = pairs.where(self._coin(pairs), pairs.reversed())
         pairs = pairs.where(self._coin(pairs), pairs.mirrored())
         pairs = replace(pairs, moving=pairs.moving[:, :1])
@@ -140,7 +138,7 @@ class RandPairs(Randomizable):
     def _exposed(self, images: Tensor) -> Tensor:
         """Radiographs (B, 1 or 3, H, W), of which masks may follow, with another contrast and noise."""
         count = (len(images), 1, 1, 1)
-        exponent = np.exp(self.R.uniform(*np.log(self.gamma), size=count))
+        exponent = np.exp(self.R.uniform(math.log(self.gamma[0]), math.log(self.gamma[1]), size=count))
         strength = torch.from_numpy(self.R.uniform(0.0, self.noise, size=count)).to(images)
         noise = torch.from_numpy(self.R.standard_normal(images[:, :1].shape).astype(np.float32)).to(images)
         shown = images[:, :1] ** torch.from_numpy(exponent).to(images) + strength * noise

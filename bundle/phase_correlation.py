@@ -77,9 +77,9 @@ class PhaseCorrelation:
         small = F.interpolate(torch.cat([before, after, masks])[None].double(), shape, mode="bilinear", antialias=True)[
             0
         ]
-        pictures = [self._details(picture, pixel) for picture in small[:2]]
+        fixed, moving = (self._details(picture, pixel) for picture in small[:2])
         lower, upper = (
-            self._find(*pictures, self._region(small[2:], bone, center[bone], pixel), center[bone], pixel)
+            self._find(fixed, moving, self._region(small[2:], bone, center[bone], pixel), center[bone], pixel)
             for bone in (LOWER, UPPER)
         )
         return lower, upper

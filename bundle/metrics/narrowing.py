@@ -60,7 +60,7 @@ def narrowing_of_real_pairs(rows: pd.DataFrame, *, samples: int = 1000, level: f
     """
     plain, repeated = (rows[chosen].reset_index(drop=True) for chosen in (rows["repeat"] == 0, rows["repeat"] > 0))
     pairs, triples = repeats_of(repeated), triples_of(plain)
-    settings = {"samples": samples, "level": level, "seed": seed}
+    settings: dict[str, Any] = {"samples": samples, "level": level, "seed": seed}
     figures = {
         "pairs": len(plain),
         "joints": int(plain["joint"].nunique()),
@@ -108,7 +108,7 @@ def triples_of(rows: pd.DataFrame) -> pd.DataFrame:
         rows: pairs as they are, with ``joint, fixed_name, moving_name, jsn_mm``; triples of which a pair is missing are
             none.
     """
-    found = []
+    found: list[tuple[Any, float]] = []
     for joint, group in rows.groupby("joint", sort=False):
         jsn = dict(zip(zip(group["fixed_name"], group["moving_name"], strict=True), group["jsn_mm"], strict=True))
         for (i, j), whole in jsn.items():
@@ -135,7 +135,7 @@ def narrowing_of_synthetic_pairs(
     rows = rows.assign(error_mm=rows["jsn_mm"] - rows["true_jsn_mm"])
     known = rows[rows["jsn_mm"].notna()].reset_index(drop=True)
     error = known["error_mm"].to_numpy(np.float64)
-    settings = {"samples": samples, "level": level, "seed": seed}
+    settings: dict[str, Any] = {"samples": samples, "level": level, "seed": seed}
     of_known = _Intervals(known, **settings)
     wrong = ~(rows["error_mm"].abs() <= MISMATCH)
     figures = {

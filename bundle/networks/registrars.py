@@ -58,8 +58,9 @@ class Registrar(nn.Module):
     ) -> None:
         super().__init__()
         self.network = make_reader(name, 4, options, channels=6)
-        nn.init.zeros_(self.network.fc.weight)
-        nn.init.zeros_(self.network.fc.bias)
+        last = self.network.get_submodule("fc")
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
         self.rounds, self.size, self.field, self.amp = rounds, size, field, flag(amp)
         self.register_buffer("bounds", torch.tensor([scale, rotation, translation, translation]), persistent=False)
         self.register_buffer("signs", torch.tensor(_UPRIGHT), persistent=False)
