@@ -10,6 +10,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,11 @@ class Histogram(Distribution):
 
     def quantile(self, share: ArrayLike) -> Array:
         """See :meth:`Distribution.quantile`."""
-        return np.asarray(
-            stats.rv_histogram((np.asarray(self.counts), np.asarray(self.edges)), density=False).ppf(share)
-        )
+        return np.asarray(self._distribution.ppf(share))
+
+    @cached_property
+    def _distribution(self) -> stats.rv_histogram:
+        return stats.rv_histogram((np.asarray(self.counts), np.asarray(self.edges)), density=False)
 
 
 def read_histogram(path: str | Path) -> Histogram:
@@ -150,6 +153,37 @@ class Mirror(Distribution):
         if (counts == counts[0]).all():
             return Histogram(edges.tolist(), [1.0] * self.bins)
         return Histogram(edges.tolist(), (counts.max() - counts).astype(float).tolist())
+
+
+@dataclass(frozen=True)
+class Own(Distribution):
+    """The sources' own distribution, as it is.
+
+    Attributes:
+        bins: of the histogram of the sources, over their range.
+    """
+
+    bins: int = 40
+
+    def quantile(self, share: ArrayLike) -> Array:
+        """Not known before the sources are (:meth:`of_sources`)."""
+        msg = "expected the distribution of sources, got none: call of_sources first"
+        raise ValueError(msg)
+
+    def of_sources(self, values: ArrayLike) -> Distribution:
+        """The histogram; of sources that are all alike their one value.
+
+        Raises:
+            InputError: less than one bin.
+        """
+        known = np.asarray(values, np.float64)
+        if self.bins < 1:
+            msg = f"expected at least one bin, got {self.bins}"
+            raise InputError(msg)
+        if (known == known[0]).all():
+            return Uniform(float(known[0]), float(known[0]))
+        counts, edges = np.histogram(known, self.bins)
+        return Histogram(edges.tolist(), counts.astype(float).tolist())
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,10 @@ class QualityGate:
             return "untrusted"
         return "uncertain" if (source.expected_overlap_rmse or 0.0) > self.largest_error else ""
 
+    def of_recipe(self, recipe: Recipe) -> str:
+        """Why an image need not be made, or ""."""
+        return "change" if abs(recipe.change_mm) > self.largest_change_mm else ""
+
     def of_images(self, recipes: Sequence[Recipe], found: Mapping[str, Tensor]) -> list[str]:
         """Why images are refused, or "", by what was found of them (:func:`examine`)."""
         return [
@@ -89,8 +93,9 @@ class QualityGate:
         ]
 
     def _of_image(self, recipe: Recipe, found: Mapping[str, float]) -> str:
-        if abs(recipe.change_mm) > self.largest_change_mm:
-            return "change"
+        unmade = self.of_recipe(recipe)
+        if unmade:
+            return unmade
         if found["visible"] < self.least_visible:
             return "frame"
         if found["overlap"] > self.largest_overlap:
@@ -166,12 +171,20 @@ def passed(
         drawn = recipes.draw(left, attempt) if left else []
         if not drawn:
             break
-        samples = {sample.recipe.index: sample for sample in factory.make(drawn)}
-        refused.update(sample.refused for sample in samples.values() if sample.refused)
-        bad = {index for index, sample in samples.items() if sample.refused}
+        samples, reasons = _made(drawn, factory)
+        refused.update(reason for reason in reasons.values() if reason)
+        bad = {index for index, reason in reasons.items() if reason}
         left = [index for index in left if index in bad or (recipes.plan.pairs and index ^ 1 in bad)]
         good |= {index: sample for index, sample in samples.items() if index not in left}
     return good
+
+
+def _made(recipes: Sequence[Recipe], factory: RadiographFactory) -> tuple[dict[int, Sample], dict[int, str]]:
+    """Images by index, of the recipes that are worth it, and of all recipes why their image is refused, or ""."""
+    reasons = {recipe.index: factory.gate.of_recipe(recipe) for recipe in recipes}
+    worth = [recipe for recipe in recipes if not reasons[recipe.index]]
+    samples = {sample.recipe.index: sample for sample in (factory.make(worth) if worth else [])}
+    return samples, reasons | {index: sample.refused for index, sample in samples.items()}
 
 
 def truth_of(sample: Sample, pair: Sample | None = None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Write docs/results.md from the metrics.json of evaluations, a row a method, and keep these files beside it.
 
-    python scripts/write_results.py "Weight-free=outputs/weight_free" "Ours=outputs/evaluate+outputs/realism"
+    python scripts/write_results.py "Weight-free=outputs/weight_free" "Ours=outputs/evaluate+outputs/realism" \\
+      --experiments outputs/experiments/read_jsw
 
 A path is the output folder of an evaluation, or a file that was kept before: run on docs/results/*.json it writes the
 same document. Evaluations of one method that ran side by side are joined by a plus. Absolute paths lose their folders
@@ -26,6 +27,7 @@ from bundle.data.writing import write_bytes  # noqa: E402
 from bundle.errors import InputError, report_plainly  # noqa: E402
 from bundle.handlers.results import flat_figures, shown_figure  # noqa: E402
 from bundle.provenance import without_folders  # noqa: E402
+from scripts.downstream import ExperimentReport, downstream_section, read_experiment  # noqa: E402
 
 OUTPUT = ROOT / "docs" / "results.md"
 ABSENT = "-"
@@ -352,7 +354,9 @@ def trained(record: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
-def document(methods: Sequence[Method], ablations: Sequence[Method], command: str) -> str:
+def document(
+    methods: Sequence[Method], ablations: Sequence[Method], experiments: Sequence[ExperimentReport], command: str
+) -> str:
     """The whole document."""
     measured = [name for name in DETAILS if any(name in method.report["measures"] for method in methods)]
     details = [
@@ -367,6 +371,7 @@ def document(methods: Sequence[Method], ablations: Sequence[Method], command: st
         table(MAIN, methods),
         *details,
         *ablation_section(ablations),
+        *downstream_section(experiments),
         "## Pictures\n\nThe radiographs carry no licence and are not shown here. The commands below write montages of "
         "the worst joints of each measure (`worst/`), of random test joints (`random/`) and the plots (ROC, "
         "Bland-Altman, error against overlap) into their output folder.",
@@ -402,20 +407,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument(
         "--ablations", nargs="+", default=[], metavar="LABEL=PATH", help="rows of a table of their own"
     )
+    options.add_argument(
+        "--experiments",
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="experiments with pre-training (configs/experiments)",
+    )
     options.add_argument("--output", type=Path, default=OUTPUT)
     chosen = options.parse_args(arguments)
     report_plainly()
     methods, ablations = ([read_method(given) for given in rows] for rows in (chosen.methods, chosen.ablations))
     check_same_images([*methods, *ablations])
+    experiments = [ExperimentReport(kept_report(read_experiment(path).found)) for path in chosen.experiments]
     kept = chosen.output.parent / "results"
     kept.mkdir(parents=True, exist_ok=True)
     for method in [*methods, *ablations]:
         write_bytes(kept / method.file, f"{json.dumps(method.report, indent=1)}\n".encode())
-    again, variants = (kept_files(rows) for rows in (methods, ablations))
-    command = shlex.join(
-        ["python", "scripts/write_results.py", *again, *(["--ablations", *variants] if variants else [])]
-    )
-    write_bytes(chosen.output, document(methods, ablations, command).encode())
+    for experiment in experiments:
+        experiment.keep(kept / "experiments")
+    again = {
+        "": kept_files(methods),
+        "--ablations": kept_files(ablations),
+        "--experiments": [f"docs/results/experiments/{experiment.file}.json" for experiment in experiments],
+    }
+    given = [part for option, rows in again.items() if rows for part in ([option] if option else []) + rows]
+    command = shlex.join(["python", "scripts/write_results.py", *given])
+    write_bytes(chosen.output, document(methods, ablations, experiments, command).encode())
 
 
 def kept_files(methods: Sequence[Method]) -> list[str]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bundle.distributions import Distribution, Histogram, Mirror, Normal, Sweep, Uniform, read_histogram
+from bundle.distributions import Distribution, Histogram, Mirror, Normal, Own, Sweep, Uniform, read_histogram
 from bundle.errors import InputError
 
 SHARES = (np.arange(4000) + 0.5) / 4000
@@ -116,3 +116,17 @@ def test_a_mirror_needs_sources_that_differ() -> None:
 
 def test_a_card_names_the_distribution_and_its_parameters() -> None:
     assert Uniform(0.0, 1.0).describe() == {"distribution": "Uniform", "lowest": 0.0, "highest": 1.0}
+
+
+def test_the_sources_own_distribution_is_theirs() -> None:
+    sources = np.random.default_rng(0).gamma(2.0, 0.5, 3000) - 0.5
+    values = Own().of_sources(sources).quantile(SHARES)
+    assert stats.ks_2samp(values, sources).statistic < 0.03
+    assert set(Own().of_sources([0.4, 0.4]).quantile(SHARES)) == {0.4}
+
+
+def test_the_sources_own_distribution_needs_sources_and_a_bin() -> None:
+    with pytest.raises(ValueError, match="call of_sources first"):
+        Own().quantile(0.5)
+    with pytest.raises(InputError, match="at least one bin"):
+        Own(0).of_sources([0.1, 0.2])

@@ -201,6 +201,24 @@ def test_images_to_train_on_are_those_of_the_plan_and_follow_each_other(joints: 
     assert [list(epochs) for _ in range(3)] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [10, 11, 0, 1, 2]]
 
 
+def test_images_made_together_are_those_made_one_by_one_and_are_transformed(joints: Joints) -> None:
+    gate = QualityGate(tolerance_mm=0.1)
+    data = SyntheticRadiographs(joints.store, joints.sources, plan(), gate, lambda sample: {**sample, "seen": True})
+    indices = [7, 0, 3, 3, 11, 5]
+    for index, sample in zip(indices, data.__getitems__(indices), strict=True):
+        alone = data[index]
+        assert sample["name"] == alone["name"] and sample["seen"]
+        torch.testing.assert_close(sample["image"], alone["image"], atol=1e-6, rtol=0.0)
+        assert sample["spacing"].tolist() == pytest.approx([data.recipes.draw([index])[0].source.spacing_mm])
+
+
+def test_the_next_images_go_on_where_a_state_was_taken() -> None:
+    epochs, resumed = NextImages(12, 5), NextImages(12, 5)
+    list(epochs)
+    resumed.load_state_dict(epochs.state_dict())
+    assert list(resumed) == list(epochs) == [5, 6, 7, 8, 9]
+
+
 def test_an_image_that_never_passes_is_replaced_by_the_next_one_that_does(joints: Joints) -> None:
     wide = plan(jsw=Uniform(-8.0, 2.0), attempts=1)
     data = SyntheticRadiographs(joints.store, joints.sources, wide, QualityGate(tolerance_mm=0.1))

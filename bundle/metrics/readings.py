@@ -43,7 +43,7 @@ class WidthReading:
     def truth(self, joint: Mapping[str, Any]) -> dict[str, Any] | None:
         """``jsw_mm`` and ``spacing_mm``; None where the joint has no width."""
         width = float(joint["jsw"])
-        return {"jsw_mm": width, "spacing_mm": float(joint["spacing"])} if np.isfinite(width) else None
+        return {"jsw_mm": width, "spacing_mm": float(joint["radiograph_spacing"])} if np.isfinite(width) else None
 
     def measure(self, rows: pd.DataFrame, seed: int) -> Measured:
         """See :func:`reading_of_widths`."""

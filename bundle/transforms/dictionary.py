@@ -127,7 +127,8 @@ class ReadingFramed(MapTransform):
         keys: radiographs (C, H, W).
         size: height and width of the frame in pixels.
         field: height and width of the frame in mm.
-        spacing_key: where the radiograph's mm per pixel stand, (1,); the value is replaced by the frame's.
+        spacing_key: where the radiograph's mm per pixel stand, (1,). It becomes that of the frame, and the radiograph's
+            goes to ``radiograph_spacing``.
     """
 
     backend = [TransformBackends.TORCH]
@@ -141,14 +142,15 @@ class ReadingFramed(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
         """Resample one sample."""
-        ratio = float(data[self.spacing_key]) / self.pixel
+        spacing = torch.as_tensor(data[self.spacing_key]).reshape(1)
+        ratio = float(spacing) / self.pixel
         framed = {key: self._framed(data[key], ratio) for key in self.key_iterator(data)}
-        return {**data, **framed, self.spacing_key: torch.tensor([self.pixel])}
+        return {**data, **framed, self.spacing_key: torch.tensor([self.pixel]), "radiograph_spacing": spacing}
 
     def _framed(self, image: Tensor, ratio: float) -> Tensor:
         size = [round(side * ratio) for side in image.shape[-2:]]
-        resized = torch.nn.functional.interpolate(image[None], size, mode="bilinear", antialias=True)
-        return self.cut(resized[0])
+        resized = torch.nn.functional.interpolate(image[None], size, mode="bilinear", antialias=True)[0]
+        return resized if size == [self.size, self.size] else self.cut(resized)
 
 
 class SeparateLayersd(MapTransform):

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from monai.bundle import ConfigWorkflow, create_workflow
+from monai.data import set_track_meta
 from monai.utils import set_determinism
 from PIL import Image
 
@@ -86,6 +87,7 @@ def bundle(capfd: pytest.CaptureFixture[str]) -> Iterator[Bundle]:
     for name in logging.root.manager.loggerDict:
         logging.getLogger(name).disabled = False
     set_determinism(None)
+    set_track_meta(True)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ PREDICT = ("inference.json", "read_jsw.yaml", "predict_reader.yaml")
 GRADES = ("read_jsw.yaml", "grade_narrowing.yaml")
 SMALL = {"image_size": 64, "reading_size": 64, "batch_size": 4, "phantoms": 12, "save_interval": 1}
 TINY = {"widen_factor": 0.125}
-GATE = {"pretrain#gate#tolerance_mm": 0.3, "pretrain#gate#trusted": False}
+GATE = {"tolerance_mm": 0.3, "trusted": "false"}
 
 
 def options(folder: Path, **more: Any) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from bundle.transforms import (
     RandShiftBonesd,
     RandSynthesizeJointSpace,
     RandSynthesizeJointSpaced,
+    ReadingFramed,
     Reconstructd,
     SeparateLayersd,
     ShiftBones,
@@ -490,3 +491,23 @@ def test_a_reading_is_the_radiograph_with_the_width_of_its_masks() -> None:
     assert found["jsw"].tolist() == pytest.approx(width.tolist())
     assert found["grade"].tolist() == narrowing_grade(width).tolist()
     assert "label" not in found and found["name"] == "a"
+
+
+@pytest.mark.parametrize(("size", "extent"), [(64, 21.0), (256, 21.0), (200, 16.4), (100, 26.0)])
+def test_the_frame_for_reading_has_the_same_pixels_whatever_those_of_the_radiograph(size: int, extent: float) -> None:
+    sample = {"image": torch.rand(1, size, size), "spacing": torch.tensor([extent / size])}
+    found = ReadingFramed("image", 128, 21.0)(sample)
+    assert found["image"].shape == (1, 128, 128)
+    assert found["spacing"].tolist() == pytest.approx([21 / 128])
+    assert found["radiograph_spacing"].tolist() == sample["spacing"].tolist()
+
+
+def test_what_is_so_many_mm_from_the_middle_stays_there_in_the_frame_for_reading() -> None:
+    size, spacing = 220, 0.1
+    image = torch.zeros(1, size, size)
+    image[0, 110 - 51 : 110 - 49, 110 + 29 : 110 + 31] = 1.0
+    frame = ReadingFramed("image", 128, 21.0)({"image": image, "spacing": torch.tensor([spacing])})["image"][0]
+    rows, columns = (frame.sum(dim=dim) for dim in (1, 0))
+    places = (torch.arange(128) - 63.5) * 21 / 128
+    assert float((rows * places).sum() / rows.sum()) == pytest.approx(-5.0, abs=0.05)
+    assert float((columns * places).sum() / columns.sum()) == pytest.approx(3.0, abs=0.05)

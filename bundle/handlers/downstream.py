@@ -1,0 +1,138 @@
+"""The figures of an experiment: read from its runs, put together and written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bundle.data.writing import claim_output, fingerprint, write_bytes
+from bundle.errors import InputError
+from bundle.experiments import Downstream, Runner
+from bundle.handlers.results import plain, write_plot
+from bundle.metrics.downstream import Outcome, over_seeds, plot_curves, reduction
+from bundle.provenance import command_line, machine
+
+EXPERIMENT = "experiment.json"
+"""What an experiment found."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Carries out the runs of a task and writes ``experiment.json`` and learning curves.
+
+    Attributes:
+        title: of the experiment.
+        question: that it answers.
+        task: its runs.
+        runner: that carries them out.
+        figures: of an evaluation that are told, with how they are called.
+        error: column of ``per_image.csv`` with the error that arms are compared by.
+        base: arm that the others are compared with.
+        curves: figures that are drawn against the part of the joints.
+        per_image: file of an evaluation with a row for each test image.
+        seed: of the intervals.
+    """
+
+    title: str
+    question: str
+    task: Downstream
+    runner: Runner
+    figures: Mapping[str, str]
+    error: str
+    base: str
+    curves: Sequence[str] = ()
+    per_image: str = "per_image.csv"
+    seed: int = 0
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What tells experiments apart."""
+        options = {"options": dict(self.task.options), "training": dict(self.task.training)}
+        return {
+            "configs": list(self.task.train),
+            "arms": {name: asdict(arm) for name, arm in self.task.arms.items()},
+            **options,
+        }
+
+    @property
+    def folder(self) -> Path:
+        """Of the results."""
+        return Path(self.runner.output_dir)
+
+    def run(self) -> None:
+        """Carry out what is left, and write what was found, also when a run has failed.
+
+        Raises:
+            InputError: the folder is another experiment's, or a run has failed.
+        """
+        claim_output(self.folder, fingerprint({"results": type(self).__name__, "title": self.title, **self.settings}))
+        try:
+            self.runner(self.task.runs(self.folder))
+        finally:
+            self.write()
+
+    def write(self) -> None:
+        """Write what the evaluations that are done have found."""
+        outcomes = self.outcomes()
+        if not outcomes:
+            return
+        table = over_seeds(outcomes, list(self.figures))
+        labels = {name: arm.label for name, arm in self.task.arms.items()}
+        for name in self.curves:
+            write_plot(self.folder / f"{name}.png", plot_curves(table, name, labels, self.figures[name]))
+        cells = [{"arm": out.arm, "part": out.part, "seed": out.seed, "figures": out.figures} for out in outcomes]
+        found = {
+            "title": self.title,
+            "question": self.question,
+            "base": self.base,
+            "settings": self.settings,
+            "figures": dict(self.figures),
+            "curves": list(self.curves),
+            "over_seeds": table.to_dict("records"),
+            "reductions": self.reductions(outcomes),
+            "cells": cells,
+            "command": command_line(),
+            "machine": machine(),
+        }
+        write_bytes(self.folder / EXPERIMENT, json.dumps(plain(found), indent=1, allow_nan=False).encode())
+
+    def outcomes(self) -> list[Outcome]:
+        """What each evaluation that is done has found."""
+        return [self._outcome(*cell) for cell in self.task.cells() if self._evaluated(*cell)]
+
+    def reductions(self, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+        """Of each arm and part the error that is gone against the base, of the same part and of the others."""
+        done = sorted({(out.arm, out.part) for out in outcomes})
+        bases, others = ([cell for cell in done if (cell[0] == self.base) == same] for same in (True, False))
+        return [
+            {
+                "arm": arm,
+                "part": part,
+                "base_part": base_part,
+                **reduction(outcomes, self.base, arm, part, base_part, seed=self.seed),
+            }
+            for (arm, part), (_, base_part) in product(others, bases)
+        ]
+
+    def _evaluated(self, arm: str, part: float, seed: int) -> bool:
+        return (self._evaluation(arm, part, seed) / self.task.metrics).is_file()
+
+    def _evaluation(self, arm: str, part: float, seed: int) -> Path:
+        return self.folder / self.task.evaluation(arm, part, seed)
+
+    def _outcome(self, arm: str, part: float, seed: int) -> Outcome:
+        folder = self._evaluation(arm, part, seed)
+        try:
+            figures = json.loads((folder / self.task.metrics).read_bytes())["figures"]
+            rows = pd.read_csv(folder / self.per_image)
+            errors = rows[["name", "joint"]].assign(error=rows[self.error].abs())
+            return Outcome(arm, part, seed, {name: figures[name] for name in self.figures}, errors)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            msg = f"expected the figures of an evaluation, got {folder} ({error!r}): delete it and run it again"
+            raise InputError(msg) from error

@@ -1,0 +1,110 @@
+"""What pre-training on synthetic radiographs gives a task: figures over seeds, errors that are gone, curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy import stats
+
+from bundle.metrics.summary import bootstrap_interval
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An evaluation of one training.
+
+    Attributes:
+        arm: what is compared.
+        part: of the annotated joints that it was trained on.
+        seed: of the training.
+        figures: what was measured.
+        errors: of each test image, with ``name``, ``joint`` and the absolute ``error``.
+    """
+
+    arm: str
+    part: float
+    seed: int
+    figures: Mapping[str, Any]
+    errors: pd.DataFrame
+
+
+def over_seeds(outcomes: Iterable[Outcome], names: Sequence[str], level: float = 0.95) -> pd.DataFrame:
+    """Means of figures over seeds.
+
+    Returns:
+        A row for each arm, part and figure: ``arm, part, figure, mean, deviation, lower, upper, seeds``, with the
+        sample standard deviation and the confidence interval of the mean by Student's t, which says how another seed
+        would do on the same test joints; NaN of fewer than two seeds.
+    """
+    rows = [(out.arm, out.part, name, float(out.figures[name])) for out in outcomes for name in names]
+    table = pd.DataFrame(rows, columns=["arm", "part", "figure", "value"])
+    grouped = table.groupby(["arm", "part", "figure"], sort=False)["value"]
+    found = grouped.agg(mean="mean", deviation="std", seeds="count").reset_index()
+    freedom = (found["seeds"] - 1).clip(lower=1)
+    reach = stats.t.ppf((1.0 + level) / 2.0, freedom) * found["deviation"] / np.sqrt(found["seeds"])
+    return found.assign(lower=found["mean"] - reach, upper=found["mean"] + reach)
+
+
+def reduction(
+    outcomes: Iterable[Outcome], base: str, arm: str, part: float, base_part: float | None = None, **options: Any
+) -> dict[str, Any]:
+    """How much less the mean error of one arm is than that of another, of the errors of the test joints over all seeds.
+
+    Args:
+        outcomes: of an experiment.
+        base: the arm that is compared with.
+        arm: the other one.
+        part: of the annotated joints.
+        base_part: of those that the base was trained on; by default the same.
+        options: of :func:`bundle.metrics.summary.bootstrap_interval`.
+
+    Returns:
+        ``reduction``, 0.25 where a quarter of the error is gone, and its ``reduction_interval`` over joints. Where it
+        holds 0 there is no difference.
+
+    Raises:
+        ValueError: the two were not evaluated on the same images.
+    """
+    found = list(outcomes)
+    before, after = (
+        _mean_errors(found, name, of) for name, of in ((base, part if base_part is None else base_part), (arm, part))
+    )
+    if not before.index.equals(after.index):
+        msg = f"expected {base} and {arm} evaluated on the same images, got {len(before)} and {len(after)}"
+        raise ValueError(msg)
+    joints = before.index.get_level_values("joint").tolist()
+    old, new = before.to_numpy(), after.to_numpy()
+
+    def gone(drawn: Any) -> float:
+        return float(1.0 - new[drawn].mean() / old[drawn].mean()) if old[drawn].any() else math.nan
+
+    interval = bootstrap_interval(gone, joints, **options)
+    return {"reduction": gone(np.arange(len(old))), "reduction_interval": list(interval)}
+
+
+def _mean_errors(outcomes: Sequence[Outcome], arm: str, part: float) -> pd.Series:
+    """Mean error of each image over the seeds."""
+    rows = [out.errors for out in outcomes if (out.arm, out.part) == (arm, part)]
+    if not rows:
+        msg = f"expected outcomes of {arm} at the part {part}, got none"
+        raise ValueError(msg)
+    return pd.concat(rows).groupby(["joint", "name"])["error"].mean()
+
+
+def plot_curves(table: pd.DataFrame, figure: str, labels: Mapping[str, str], unit: str) -> Figure:
+    """A figure against the part of the annotated joints, a curve an arm, with the intervals of :func:`over_seeds`."""
+    drawn = Figure(figsize=(6.0, 4.0), layout="constrained")
+    axes = drawn.add_subplot()
+    for arm, rows in table[table["figure"] == figure].groupby("arm", sort=False):
+        ordered = rows.sort_values("part")
+        (line,) = axes.plot(100 * ordered["part"], ordered["mean"], marker="o", label=labels.get(str(arm), str(arm)))
+        axes.fill_between(100 * ordered["part"], ordered["lower"], ordered["upper"], alpha=0.2, color=line.get_color())
+    axes.set(xlabel="annotated joints (%)", ylabel=unit, xlim=(0, 105))
+    axes.legend()
+    return drawn

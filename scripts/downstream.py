@@ -1,0 +1,122 @@
+"""The part of docs/results.md on experiments with pre-training, from their experiment.json; see write_results.py."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bundle.data.writing import write_bytes
+from bundle.errors import InputError
+from bundle.handlers.downstream import EXPERIMENT
+from bundle.handlers.results import shown_figure, write_plot
+from bundle.metrics.downstream import plot_curves
+
+TEXT = (
+    "Each task is trained on parts of the annotated joints, from chance or from networks that were pre-trained on "
+    "synthetic radiographs made of the training joints; all trainings of a table have the same epochs and options, the "
+    "test joints are in none of them. Figures are means over the seeds, in brackets their 95 % confidence interval "
+    "(Student's t), which says how another seed would do. The last column is the part of the error that is gone "
+    "against the first row of the same part, on the same test joints, with a 95 % bootstrap interval over joints: "
+    "where it holds 0 % there is no difference."
+)
+
+
+@dataclass(frozen=True)
+class ExperimentReport:
+    """What an experiment found.
+
+    Attributes:
+        found: the content of its experiment.json.
+    """
+
+    found: Mapping[str, Any]
+
+    @property
+    def file(self) -> str:
+        """Its name among the files that are kept, without ending."""
+        return re.sub(r"[^a-z0-9]+", "_", str(self.found["title"]).lower()).strip("_")
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What the arms are called."""
+        return {name: arm["label"] for name, arm in self.found["settings"]["arms"].items()}
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Figures over seeds (:func:`bundle.metrics.downstream.over_seeds`)."""
+        return pd.DataFrame(self.found["over_seeds"]).astype({"lower": float, "upper": float})
+
+    def keep(self, folder: Path) -> None:
+        """Write it and its curves into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(folder / f"{self.file}.json", f"{json.dumps(self.found, indent=1)}\n".encode())
+        for name in self.found["curves"]:
+            figure = plot_curves(self.table, name, self.labels, self.found["figures"][name])
+            write_plot(folder / f"{self.file}_{name}.png", figure)
+
+    def section(self) -> str:
+        """Its part of the document, with pictures relative to the folder above that of :meth:`keep`."""
+        curves = [
+            f"![{self.found['figures'][name]}](results/experiments/{self.file}_{name}.png)"
+            for name in (self.found["curves"] if self.table["part"].nunique() > 1 else [])
+        ]
+        made = f"Made by `{self.found['command']}`." if self.found["command"] else ""
+        parts = [f"### {self.found['title']}", str(self.found["question"]), self.rows(), *curves, made]
+        return "\n\n".join(part for part in parts if part)
+
+    def rows(self) -> str:
+        """The table: a row for each part and arm, the base first."""
+        figures = self.found["figures"]
+        head = ["annotated joints", "", "seeds", *figures.values(), "error that is gone"]
+        lines = [head, ["---:", "---", *["---:"] * (len(head) - 2)]]
+        order = sorted(self.labels, key=lambda name: name != self.found["base"])
+        for part in sorted(set(self.table["part"])):
+            for arm in order:
+                cells = self.table[(self.table["part"] == part) & (self.table["arm"] == arm)].set_index("figure")
+                if len(cells):
+                    shown = [_cell(cells.loc[name]) for name in figures]
+                    seeds = str(int(cells["seeds"].max()))
+                    lines.append([f"{part:.0%}", self.labels[arm], seeds, *shown, self._gone(arm, part)])
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    def _gone(self, arm: str, part: float) -> str:
+        """The part of the error that is gone, with its interval."""
+        for row in self.found["reductions"]:
+            if (row["arm"], row["part"], row["base_part"]) == (arm, part, part) and row["reduction"] is not None:
+                low, high = (shown_figure(end, 2) if end is None else f"{end:.0%}" for end in row["reduction_interval"])
+                return f"{row['reduction']:.0%} ({low} to {high})"
+        return "-"
+
+
+def _cell(row: pd.Series) -> str:
+    """A mean with its interval."""
+    mean = shown_figure(float(row["mean"]), 3)
+    return mean if row[["lower", "upper"]].isna().any() else f"{mean} ({row['lower']:.3g} to {row['upper']:.3g})"
+
+
+def read_experiment(path: str) -> ExperimentReport:
+    """What an experiment found, from its output folder or a file that was kept.
+
+    Raises:
+        InputError: there is none.
+    """
+    source = Path(path) / EXPERIMENT if Path(path).is_dir() else Path(path)
+    try:
+        found = dict(json.loads(source.read_bytes()))
+        report = ExperimentReport(found)
+        report.rows()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        msg = f"expected the output folder of an experiment or its {EXPERIMENT}, got {path} ({error!r}): run one"
+        raise InputError(msg) from error
+    return report
+
+
+def downstream_section(reports: Sequence[ExperimentReport]) -> list[str]:
+    """The part of the document; nothing without experiments."""
+    return [f"## Downstream tasks (E7)\n\n{TEXT}", *(report.section() for report in reports)] if reports else []

@@ -1,0 +1,62 @@
+"""Figures over seeds, and the error that is gone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from bundle.metrics.downstream import Outcome, over_seeds, plot_curves, reduction
+
+
+def outcome(arm: str, part: float, seed: int, errors: list[float]) -> Outcome:
+    names = [f"image{index}" for index in range(len(errors))]
+    table = pd.DataFrame({"name": names, "joint": [name[-1] for name in names], "error": errors})
+    return Outcome(arm, part, seed, {"mae": float(np.mean(errors))}, table)
+
+
+def test_the_interval_over_seeds_is_students() -> None:
+    values = [1.0, 1.4, 1.5]
+    table = over_seeds([outcome("none", 1.0, seed, [value]) for seed, value in enumerate(values)], ["mae"])
+    (row,) = table.to_dict("records")
+    low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
+    assert (row["mean"], row["lower"], row["upper"], row["seeds"]) == pytest.approx((np.mean(values), low, high, 3))
+
+
+def test_one_seed_has_no_interval() -> None:
+    (row,) = over_seeds([outcome("none", 1.0, 0, [1.0])], ["mae"]).to_dict("records")
+    assert row["mean"] == 1.0 and np.isnan(row["lower"]) and row["seeds"] == 1
+
+
+def test_half_the_error_of_every_image_is_half_gone_without_doubt() -> None:
+    outcomes = [outcome("none", 1.0, seed, [1.0, 2.0, 3.0, 4.0]) for seed in range(2)]
+    outcomes += [outcome("ours", 1.0, seed, [0.5, 1.0, 1.5, 2.0]) for seed in range(2)]
+    found = reduction(outcomes, "none", "ours", 1.0, samples=50)
+    assert found["reduction"] == pytest.approx(0.5)
+    assert found["reduction_interval"] == pytest.approx([0.5, 0.5])
+
+
+def test_errors_are_averaged_over_seeds_before_they_are_compared() -> None:
+    outcomes = [outcome("none", 0.5, 0, [1.0, 1.0]), outcome("none", 0.5, 1, [3.0, 3.0])]
+    outcomes += [outcome("ours", 1.0, 0, [1.0, 2.0])]
+    found = reduction(outcomes, "none", "ours", 1.0, 0.5, samples=200)
+    assert found["reduction"] == pytest.approx(1.0 - 1.5 / 2.0)
+    low, high = found["reduction_interval"]
+    assert (low, high) == pytest.approx((0.0, 0.5))
+
+
+def test_arms_are_compared_on_the_same_images_alone() -> None:
+    outcomes = [outcome("none", 1.0, 0, [1.0, 1.0]), outcome("ours", 1.0, 0, [1.0])]
+    with pytest.raises(ValueError, match="same images"):
+        reduction(outcomes, "none", "ours", 1.0)
+    with pytest.raises(ValueError, match=r"at the part 0\.5, got none"):
+        reduction(outcomes, "none", "ours", 0.5)
+
+
+def test_every_arm_has_its_curve() -> None:
+    outcomes = [outcome(arm, part, 0, [part]) for arm in ("none", "ours") for part in (0.5, 1.0)]
+    figure = plot_curves(over_seeds(outcomes, ["mae"]), "mae", {"none": "without", "ours": "with"}, "MAE")
+    (axes,) = figure.axes
+    assert [line.get_label() for line in axes.lines] == ["without", "with"]
+    assert [list(line.get_xdata()) for line in axes.lines] == [[50.0, 100.0]] * 2  # type: ignore[arg-type]
