@@ -90,6 +90,10 @@ class Alignment:
         """The same on the device and in the dtype of a tensor."""
         return Alignment(*(getattr(self, field.name).to(like) for field in fields(self)))
 
+    def of_bone(self, bone: int) -> Alignment:
+        """Those (B,) of the lower or the upper one of bones (B, 2)."""
+        return Alignment(*(getattr(self, field.name)[:, bone] for field in fields(self)))
+
     def of_both(self) -> Alignment:
         """A whole frame's alignment (B,), as that of both bones (B, 2)."""
         parts = (getattr(self, field.name) for field in fields(self))
@@ -190,8 +194,7 @@ def warp_bones(moving: Tensor, bones: Alignment, spacing: float | Tensor, mode: 
     Returns:
         The moving radiograph warped by the lower and by the upper bone's alignment, (B, 2, H, W).
     """
-    parts = [Alignment(*(getattr(bones, field.name)[:, bone] for field in fields(bones))) for bone in (LOWER, UPPER)]
-    return torch.cat([warp(moving, part, spacing, mode) for part in parts], dim=1)
+    return torch.cat([warp(moving, bones.of_bone(bone), spacing, mode) for bone in (LOWER, UPPER)], dim=1)
 
 
 def _pixel_places(shape: Sequence[int], spacing: float | Tensor, like: Tensor) -> Tensor:

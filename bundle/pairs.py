@@ -13,6 +13,7 @@ from monai.transforms import Randomizable
 from torch import Tensor
 
 from bundle.alignment import FIELD, Alignment, FrameMotion, reduced, warp
+from bundle.registration import LOWER, UPPER
 
 Prepared = tuple[Tensor, "JointPairs", tuple[Tensor, ...], dict[str, Any]]
 """A batch for an engine of MONAI: the network's first input, the target, and its other inputs."""
@@ -80,6 +81,19 @@ class JointPairs:
         center = both(self.moving_center[:, :, None])[:, :, 0]
         return replace(self, moving=moving, moving_center=center, bones=self.bones.then(both))
 
+    def outlined(self, shift: Tensor) -> JointPairs:
+        """The same with the masks of the fixed radiograph shifted by (B, 2, 2) mm: another hand has drawn them.
+
+        Bones lie where they did; their alignment is stated about the centres of the shifted masks.
+        """
+        still = Alignment.still(torch.zeros_like(shift))
+        motion = replace(still, translation=-shift)
+        masks = [
+            warp(self.fixed[:, 1 + bone : 2 + bone], motion.of_bone(bone), self.spacing) for bone in (LOWER, UPPER)
+        ]
+        bones = self.bones.about(self.bones.center + shift)
+        return replace(self, fixed=torch.cat([self.fixed[:, :1], *masks], dim=1), bones=bones)
+
     def reduced(self, size: int) -> JointPairs:
         """The same in fewer pixels (:func:`bundle.alignment.reduced`)."""
         fixed, moving = (reduced(images, self.spacing, size) for images in (self.fixed, self.moving))
@@ -107,6 +121,8 @@ class RandPairs(Randomizable):
         variations: of each pair.
         size: height and width, in pixels, that the radiographs are reduced to.
         frame: motion of the whole moving frame.
+        outline: largest shift of the bone masks across and along, in mm: a network that sees both radiographs and the
+            masks of one is not to trust their outlines, which differ by so much when they are drawn again.
         gamma: of each radiograph's contrast, lowest and highest.
         noise: largest standard deviation of the noise of each radiograph, in intensity.
         seed: of what is drawn.
@@ -115,8 +131,9 @@ class RandPairs(Randomizable):
     variations: int = 4
     size: int = 128
     frame: FrameMotion = field(default_factory=lambda: FrameMotion(translation=1.5, rotation=4.0, scale=0.02))
-    gamma: tuple[float, float] = (0.8, 1.25)
-    noise: float = 0.02
+    outline: float = 0.3
+    gamma: tuple[float, float] = (0.7, 1.4)
+    noise: float = 0.04
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -129,6 +146,8 @@ class RandPairs(Randomizable):
         pairs = pairs.where(self._coin(pairs), pairs.mirrored())
         pairs = replace(pairs, moving=pairs.moving[:, :1])
         pairs = pairs.placed(self.frame.draw(len(pairs), self.R).to(pairs.fixed)).reduced(self.size)
+        shift = self.R.uniform(-self.outline, self.outline, size=(len(pairs), 2, 2))
+        pairs = pairs.outlined(torch.from_numpy(shift).to(pairs.fixed))
         varied = replace(pairs, fixed=self._exposed(pairs.fixed), moving=self._exposed(pairs.moving))
         return _prepared(varied)
 

@@ -76,6 +76,20 @@ def test_reversed_mirrored_placed_and_reduced_pairs_are_aligned_as_they_say(seed
     assert float(finer.spacing) == pytest.approx(FIELD / 48)
 
 
+def test_masks_drawn_otherwise_move_the_centres_and_nothing_else() -> None:
+    given, shift = pairs(), torch.tensor([[[0.2, -0.3], [0.1, 0.25]]])
+    drawn = given.outlined(shift)
+    assert torch.equal(drawn.fixed[:, :1], given.fixed[:, :1])
+    assert torch.allclose(drawn.bones.center, given.bones.center + shift)
+    for bone in range(2):
+        moved = [
+            (part.fixed[0, 1 + bone] * torch.arange(SIZE)[:, None]).sum() / part.fixed[0, 1 + bone].sum()
+            for part in (given, drawn)
+        ]
+        assert float(moved[1] - moved[0]) * PIXEL == pytest.approx(float(shift[0, bone, 1]), abs=0.15)
+    assert mismatch(drawn) < 0.01
+
+
 def test_a_variation_changes_the_narrowing_only_in_its_sign() -> None:
     given = pairs()
     true = float(narrowing(given.bones))
