@@ -197,6 +197,21 @@ def warp_bones(moving: Tensor, bones: Alignment, spacing: float | Tensor, mode: 
     return torch.cat([warp(moving, bones.of_bone(bone), spacing, mode) for bone in (LOWER, UPPER)], dim=1)
 
 
+def seen_places(bones: Alignment, like: Tensor, spacing: float | Tensor) -> Tensor:
+    """Which pixels of fixed frames each bone's alignment (B, 2) brings from inside the moving frame, as ``like``.
+
+    Returns:
+        (B, 2, H, W) of 0 and 1, without gradient.
+    """
+    inside = []
+    with torch.no_grad():
+        for bone in (LOWER, UPPER):
+            places = bones.of_bone(bone)(_pixel_places(like.shape[-2:], spacing, bones.translation))
+            half = places.new_tensor([side / 2 for side in like.shape[:-3:-1]]) * _pixel(spacing, places)
+            inside.append((places.abs() <= half).all(dim=-1).reshape(len(like), *like.shape[-2:]))
+    return torch.stack(inside, dim=1).to(like)
+
+
 def _pixel_places(shape: Sequence[int], spacing: float | Tensor, like: Tensor) -> Tensor:
     """Places of the pixels of frames (H, W), in mm from their centre, row by row: (B, H * W, 2)."""
     y, x = (torch.arange(side).to(like) - (side - 1) / 2 for side in shape)

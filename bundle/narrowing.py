@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from bundle.alignment import Alignment, bone_centers, narrowing, of_shifts, warp_bones
+from bundle.alignment import Alignment, bone_centers, narrowing, of_shifts, seen_places, warp_bones
 from bundle.errors import InputError, flag
 from bundle.networks.registrars import Registrar
 from bundle.phase_correlation import PhaseCorrelation
@@ -125,7 +125,8 @@ class PairReading:
         jsn_mm: narrowing from the fixed to the moving radiograph; NaN where a bone was not found.
         found: whether both bones were found.
         bones: how they lie in the moving radiograph, (1, 2); NaN where not found.
-        mse: registration MSE of the raw intensities, mean of both bones; NaN where a bone was not found.
+        mse: registration MSE of the raw intensities, mean of both bones, where the moving radiograph shows them; NaN
+            where a bone was not found.
     """
 
     jsn_mm: float
@@ -150,5 +151,6 @@ def read_pair(registration: Registration, fixed: Tensor, moving: Tensor, spacing
         return PairReading(math.nan, False, Alignment.from_parameters(nothing, nothing[..., 2:]), math.nan)
     bones = of_shifts(shifts, bone_centers(fixed[1:], spacing))
     warped = warp_bones(moving[None, :1], bones, spacing)
-    mse = registration_mse(fixed[None, :1], warped, fixed[None, 1:]).mean()
+    seen = seen_places(bones, warped, spacing)
+    mse = registration_mse(fixed[None, :1], warped, fixed[None, 1:], seen=seen).mean()
     return PairReading(float(narrowing(bones.to(warped.double()))), True, bones, float(mse))

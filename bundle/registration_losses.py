@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
+from monai.networks.layers import GaussianFilter
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from bundle.alignment import FIELD, Alignment, narrowing, reduced, warp_bones
+from bundle.alignment import FIELD, Alignment, narrowing, reduced, seen_places, warp_bones
 from bundle.pairs import JointPairs
 
 REACH = (3.0, 6.0)
@@ -19,7 +22,9 @@ def exclusive_regions(masks: Tensor) -> Tensor:
     return masks * (1.0 - masks.flip(1))
 
 
-def registration_mse(fixed: Tensor, warped: Tensor, masks: Tensor, gain: bool = False) -> Tensor:
+def registration_mse(
+    fixed: Tensor, warped: Tensor, masks: Tensor, gain: bool = False, seen: Tensor | None = None
+) -> Tensor:
     """Mean squared error of warped bones inside their masks and outside the other bone's, (B, 2).
 
     With masks of 0 and 1, of a bone with the pixels ``x``: ``mean (fixed(x) - warped(x))^2``. With ``gain`` it is that
@@ -31,6 +36,8 @@ def registration_mse(fixed: Tensor, warped: Tensor, masks: Tensor, gain: bool = 
         warped: the moving radiograph as each bone brings it onto the fixed one, (B, 2, H, W).
         masks: bones of the fixed radiograph, (B, 2, H, W) in [0, 1].
         gain: correct gain and offset.
+        seen: places that the moving radiograph shows (:func:`bundle.alignment.seen_places`), (B, 2, H, W) of 0 and 1;
+            only these are compared.
 
     Raises:
         ValueError: the shapes do not agree.
@@ -44,7 +51,8 @@ def registration_mse(fixed: Tensor, warped: Tensor, masks: Tensor, gain: bool = 
         shapes = [tuple(given.shape) for given in (fixed, warped, masks)]
         msg = f"expected radiographs (B, 1, H, W), warped and masks (B, 2, H, W), got {shapes}"
         raise ValueError(msg)
-    weights = exclusive_regions(masks).flatten(2)
+    weights = exclusive_regions(masks)
+    weights = (weights if seen is None else weights * seen).flatten(2)
     weights = weights / weights.sum(dim=-1, keepdim=True).clamp(min=1e-6)
     one, other = fixed.flatten(2).expand_as(weights), warped.flatten(2)
     if not gain:
@@ -66,9 +74,9 @@ class MaskedRegistrationLoss(nn.Module):
         super().__init__()
         self.gain = gain
 
-    def forward(self, fixed: Tensor, warped: Tensor, masks: Tensor) -> Tensor:
+    def forward(self, fixed: Tensor, warped: Tensor, masks: Tensor, seen: Tensor | None = None) -> Tensor:
         """Mean over batch and bones; arguments as in :func:`registration_mse`."""
-        return registration_mse(fixed, warped, masks, self.gain).mean()
+        return registration_mse(fixed, warped, masks, self.gain, seen).mean()
 
 
 class AlignmentLoss(nn.Module):
@@ -120,19 +128,37 @@ class TrueRegistration(nn.Module):
 class SeenRegistration(nn.Module):
     """:class:`MaskedRegistrationLoss` of what a network finds in each of its rounds: for pairs that nobody has aligned.
 
+    What is compared is the detail of the radiographs, less their smooth part: soft tissue, which does not move with the
+    bones, and the exposure would count more than a tenth of a millimetre otherwise. What lies outside the moving frame
+    is not compared.
+
     Args:
         size: height and width that the radiographs are reduced to, in pixels, as the network sees them.
         field: likewise, in mm.
+        coarse: sigma in mm of the Gaussian whose result is the smooth part; 0 compares the radiographs themselves.
         gain: as in :class:`MaskedRegistrationLoss`.
     """
 
-    def __init__(self, *, size: int = 128, field: float = FIELD, gain: bool = True) -> None:
+    def __init__(self, *, size: int = 128, field: float = FIELD, coarse: float = 0.6, gain: bool = True) -> None:
         super().__init__()
         self.size, self.field, self.loss = size, field, MaskedRegistrationLoss(gain=gain)
+        self.sigma = coarse * size / field
+        self.smooth = GaussianFilter(2, self.sigma)
 
     def forward(self, found: Sequence[Alignment], pairs: JointPairs) -> Tensor:
         """Mean over the rounds, in squared intensity."""
         shown = reduced(torch.cat([pairs.fixed, pairs.moving[:, :1]], dim=1), pairs.spacing, self.size, self.field)
-        fixed, masks, moving = shown.split([1, 2, 1], dim=1)
-        errors = [self.loss(fixed, warp_bones(moving, bones, self.field / self.size), masks) for bones in found]
+        masks, pixel = shown[:, 1:3], self.field / self.size
+        fixed, moving = self._detail(shown[:, [0, 3]]).split(1, dim=1)
+        errors = [
+            self.loss(fixed, warp_bones(moving, bones, pixel), masks, seen_places(bones, masks, pixel))
+            for bones in found
+        ]
         return torch.stack(errors).mean()
+
+    def _detail(self, radiographs: Tensor) -> Tensor:
+        if not self.sigma:
+            return radiographs
+        margin = min(math.ceil(4.0 * self.sigma), radiographs.shape[-1] - 1)
+        frame = (..., slice(margin, -margin), slice(margin, -margin))
+        return radiographs - self.smooth(F.pad(radiographs, [margin] * 4, mode="replicate"))[frame]

@@ -15,6 +15,7 @@ from bundle.alignment import (
     narrowing,
     of_shifts,
     reduced,
+    seen_places,
     warp,
     warp_bones,
 )
@@ -163,6 +164,13 @@ def test_a_frame_for_a_network_shows_the_same_places_whatever_the_pixels(size: i
     assert torch.allclose(
         found[inner, inner], (expected[None, :] * 0.02 + expected[:, None] * 0.03)[inner, inner], atol=2e-3
     )
+
+
+def test_places_are_seen_that_lie_in_the_moving_frame() -> None:
+    still = Alignment.still(torch.zeros(1, 2, 2))
+    still.translation[0, 0] = torch.tensor([3.0, 0.0]) * SPACING
+    seen = seen_places(still, torch.zeros(1, 2, 8, 10), SPACING)
+    assert seen[0, 1].all() and seen[0, 0, :, :7].all() and not seen[0, 0, :, 7:].any()
 
 
 def test_centers_are_those_of_the_facing_edges() -> None:

@@ -81,6 +81,19 @@ def test_an_empty_region_gives_nothing_and_has_no_gradient(gain: bool) -> None:
     assert warped.grad is not None and not warped.grad.any()
 
 
+def test_what_the_moving_radiograph_does_not_show_is_not_compared() -> None:
+    fixed, warped, masks = given()
+    seen = torch.ones_like(masks)
+    seen[..., 6:] = 0.0
+    elsewhere = warped + 3.0 * (1.0 - seen)
+    assert torch.equal(
+        registration_mse(fixed, warped, masks, seen=seen), registration_mse(fixed, elsewhere, masks, seen=seen)
+    )
+    assert torch.equal(
+        registration_mse(fixed, warped, masks, seen=torch.ones_like(masks)), registration_mse(fixed, warped, masks)
+    )
+
+
 def test_shapes_that_do_not_agree_are_refused() -> None:
     fixed, warped, masks = given()
     with pytest.raises(ValueError, match="expected radiographs"):
@@ -122,3 +135,19 @@ def test_both_losses_fall_to_the_true_alignment() -> None:
         assert float(loss([still, shifted], pairs)) == pytest.approx(
             (float(loss([still], pairs)) + float(loss([shifted], pairs))) / 2
         )
+
+
+def test_a_smooth_part_that_stays_does_not_pull_the_bones() -> None:
+    y, x = torch.meshgrid(*[(torch.arange(64) - 31.5) * 21 / 64] * 2, indexing="ij")
+    texture, tissue = 0.05 * torch.sin(6.0 * x) * torch.cos(5.0 * y), 0.3 + 0.02 * y
+    moved = 0.05 * torch.sin(6.0 * x) * torch.cos(5.0 * (y - 0.2))
+    masks = torch.stack([(y > 0.5), (y < -0.5)])[None].float()
+    center = torch.tensor([[[0.0, 0.5], [0.0, -0.5]]])
+    still, shifted = Alignment.still(center), Alignment.still(center)
+    shifted.translation[:, :, 1] = 0.2
+    fixed, moving = ((tissue + part)[None, None] for part in (texture, moved))
+    pairs = JointPairs(torch.cat([fixed, masks], dim=1), moving, torch.tensor([21 / 64]), center, still)
+    loss = SeenRegistration(size=64, coarse=0.6)
+    assert float(loss([shifted], pairs)) < 0.3 * float(loss([still], pairs))
+    flat = JointPairs(torch.cat([tissue[None, None], masks], dim=1), tissue[None, None], pairs.spacing, center, still)
+    assert float(loss([still], flat)) < 1e-6
