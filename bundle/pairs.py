@@ -119,6 +119,7 @@ class RandPairs(Randomizable):
 
     Attributes:
         variations: of each pair.
+        reversing: probability that fixed and moving are exchanged.
         size: height and width, in pixels, that the radiographs are reduced to.
         frame: motion of the whole moving frame.
         outline: largest shift of the bone masks across and along, in mm: a network that sees both radiographs and the
@@ -129,6 +130,7 @@ class RandPairs(Randomizable):
     """
 
     variations: int = 4
+    reversing: float = 0.5
     size: int = 128
     frame: FrameMotion = field(default_factory=lambda: FrameMotion(translation=1.5, rotation=4.0, scale=0.02))
     outline: float = 0.3
@@ -142,8 +144,8 @@ class RandPairs(Randomizable):
     def __call__(self, batch: Mapping[str, Any], device: Any = None, *_: Any, **__: Any) -> Prepared:
         """The pairs of a collated batch, varied, as an engine of MONAI takes a batch: the pairs are the target."""
         pairs = JointPairs.of(batch, device).repeated(self.variations)
-        pairs = pairs.where(self._coin(pairs), pairs.reversed())
-        pairs = pairs.where(self._coin(pairs), pairs.mirrored())
+        pairs = pairs.where(self._coin(pairs, self.reversing), pairs.reversed())
+        pairs = pairs.where(self._coin(pairs, 0.5), pairs.mirrored())
         pairs = replace(pairs, moving=pairs.moving[:, :1])
         pairs = pairs.placed(self.frame.draw(len(pairs), self.R).to(pairs.fixed)).reduced(self.size)
         shift = self.R.uniform(-self.outline, self.outline, size=(len(pairs), 2, 2))
@@ -151,8 +153,9 @@ class RandPairs(Randomizable):
         varied = replace(pairs, fixed=self._exposed(pairs.fixed), moving=self._exposed(pairs.moving))
         return _prepared(varied)
 
-    def _coin(self, pairs: JointPairs) -> Tensor:
-        return torch.from_numpy(self.R.uniform(size=len(pairs)) < 0.5).to(pairs.fixed.device)
+    def _coin(self, pairs: JointPairs, prob: float) -> Tensor:
+        """False with a probability."""
+        return torch.from_numpy(self.R.uniform(size=len(pairs)) >= prob).to(pairs.fixed.device)
 
     def _exposed(self, images: Tensor) -> Tensor:
         """Radiographs (B, 1 or 3, H, W), of which masks may follow, with another contrast and noise."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,7 +20,7 @@ from bundle.phantom import draw_parameters, render
 from bundle.recipes import DataPlan
 from bundle.registration import BoneRegistration, facing_centers
 from bundle.synthesis import SeparatedBones
-from bundle.synthetic_pairs import SyntheticPairs
+from bundle.synthetic_pairs import PairRecipes, SyntheticPairs
 
 PLAN = DataPlan(
     count=12,
@@ -68,6 +69,17 @@ def test_narrowing_is_that_of_the_alignment_and_nearly_that_of_the_masks(
         assert float(pair["jsn"]) == pytest.approx(float(pair["masks_jsn"]), abs=0.1)
         assert pair["image"].shape == pair["moving"].shape == (3, 256, 256)
     assert torch.equal(pairs[1]["moving"], pairs[1]["moving"])
+
+
+def test_the_narrowing_does_not_depend_on_the_first_width(kept: tuple[SourceStore, list[Source]]) -> None:
+    plan = replace(PLAN, count=4000, jsw=Uniform(-0.5, 2.0))
+    recipes = PairRecipes(plan, kept[1], Uniform(-1.0, 1.0))
+    drawn = np.array([recipe.jsw_mm for recipe in recipes.draw(range(4000))])
+    first, change = drawn[::2], drawn[1::2] - drawn[::2]
+    assert np.abs(change).max() <= 1.0 and abs(np.corrcoef(first, change)[0, 1]) < 0.06
+    alone = np.array([recipe.jsw_mm for recipe in recipes.draw([7, 2])])
+    assert alone.tolist() == [drawn[7], drawn[2]]
+    assert recipes.draw([7], 1)[0].jsw_mm != drawn[7]
 
 
 def test_a_plan_of_single_images_is_refused(kept: tuple[SourceStore, list[Source]]) -> None:
