@@ -130,8 +130,8 @@ class Downstream:
             raise InputError(msg)
 
     def cells(self) -> Iterator[tuple[str, float, int]]:
-        """Arm, part and seed of each training; all seeds of a part before the next part, the largest part first."""
-        for part, seed, arm in product(sorted(self.parts, reverse=True), self.seeds, self.arms):
+        """Arm, part and seed of each training; all seeds of a part before the next part."""
+        for part, seed, arm in product(self.parts, self.seeds, self.arms):
             yield arm, part, seed
 
     def evaluation(self, arm: str, part: float, seed: int) -> str:

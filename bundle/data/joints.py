@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import random
 import re
@@ -239,6 +240,11 @@ def with_widths(samples: Iterable[Item]) -> list[Item]:
         msg = "expected joints whose bones stand one above the other, got none: name another datalist"
         raise InputError(msg)
     return found
+
+
+def repeated(samples: Sequence[Item], least: int) -> list[Item]:
+    """The samples, all of them as often as it takes to have at least ``least``: an epoch of few is not over at once."""
+    return list(samples) * max(math.ceil(least / len(samples)), 1)
 
 
 def non_overlapping(samples: Iterable[Item], epochs: int = 1) -> list[Item]:

@@ -25,6 +25,7 @@ from bundle.data.joints import (
     part_of_joints,
     phantom_items,
     read_datalist,
+    repeated,
     split_by_joint,
     training_and_validation,
     training_joints,
@@ -595,3 +596,9 @@ def test_joints_without_a_width_are_left_out() -> None:
     assert [float(sample["jsw"]) for sample in with_widths(samples)] == pytest.approx([0.5, -0.2])
     with pytest.raises(InputError, match="bones stand one above the other"):
         with_widths(samples[1:2])
+
+
+@pytest.mark.parametrize(("least", "times"), [(0, 1), (3, 1), (4, 2), (9, 3)])
+def test_few_samples_come_as_often_as_an_epoch_needs(least: int, times: int) -> None:
+    samples = [{"name": str(index)} for index in range(3)]
+    assert repeated(samples, least) == samples * times

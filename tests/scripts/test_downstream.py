@@ -1,0 +1,71 @@
+"""The part of docs/results.md on experiments."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bundle.errors import InputError
+from scripts import write_results
+from scripts.downstream import read_experiment
+from tests.scripts.test_write_results import evaluation
+
+
+def cell(arm: str, part: float, mean: float) -> dict[str, Any]:
+    known = {"arm": arm, "part": part, "figure": "mae", "mean": mean, "deviation": 0.1}
+    return {**known, "lower": mean - 0.05, "upper": mean + 0.05, "seeds": 3}
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Path:
+    folder = tmp_path / "experiment"
+    folder.mkdir()
+    gone = {"arm": "ours", "part": 1.0, "base_part": 1.0, "reduction": 0.25, "reduction_interval": [0.1, None]}
+    found = {
+        "title": "Joint space width",
+        "question": "Is it better?",
+        "base": "none",
+        "settings": {"arms": {"ours": {"label": "with"}, "none": {"label": "without"}}},
+        "figures": {"mae": "MAE (mm)"},
+        "curves": ["mae"],
+        "over_seeds": [cell("ours", 1.0, 0.12), cell("none", 1.0, 0.16), cell("none", 0.5, 0.2)],
+        "reductions": [gone],
+        "cells": [],
+        "command": "python -m monai.bundle run experimenting --dataset_dir /disk/me/Data",
+        "machine": {},
+    }
+    (folder / "experiment.json").write_text(json.dumps(found))
+    return folder
+
+
+def test_a_row_for_each_part_and_arm_the_base_first(experiment: Path) -> None:
+    lines = read_experiment(str(experiment)).rows().splitlines()
+    assert lines[2:] == [
+        "| 50% | without | 3 | 0.2 (0.15 to 0.25) | - |",
+        "| 100% | without | 3 | 0.16 (0.11 to 0.21) | - |",
+        "| 100% | with | 3 | 0.12 (0.07 to 0.17) | 25% (10% to not defined) |",
+    ]
+
+
+def test_the_document_shows_the_experiment_and_is_made_again_from_what_is_kept(
+    tmp_path: Path, experiment: Path
+) -> None:
+    output = tmp_path / "docs" / "results.md"
+    method = f"A={evaluation(tmp_path, 'one', E1={'psnr': 120.0})}"
+    write_results.main([method, "--experiments", str(experiment), "--output", str(output)])
+    document, kept = output.read_text(), tmp_path / "docs" / "results" / "experiments"
+    assert "## Downstream tasks (E7)" in document and "### Joint space width" in document
+    assert "![MAE (mm)](results/experiments/joint_space_width_mae.png)" in document
+    assert (kept / "joint_space_width_mae.png").is_file() and "/disk/me" not in document
+    again = [f"A={tmp_path / 'docs' / 'results' / 'a.json'}", "--experiments", str(kept / "joint_space_width.json")]
+    write_results.main([*again, "--output", str(output)])
+    assert output.read_text() == document
+
+
+def test_what_is_no_experiment_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "experiment.json").write_text("{}")
+    with pytest.raises(InputError, match="expected the output folder of an experiment"):
+        read_experiment(str(tmp_path))
