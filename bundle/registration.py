@@ -9,6 +9,7 @@ the edge that faces the joint, as far as the other bone covers it in neither pic
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +42,7 @@ class BoneShift:
         rotation: degrees, positive from x to y, about that middle.
         correlation: of the two band-passed pictures of the bone, moved onto each other; NaN if they were not compared.
         found: whether the fit converged, within reach, on pictures that correlate. If not, x, y and rotation are NaN.
+        scale: size in the second radiograph, of that in the first; 1 where it is not looked for.
     """
 
     x: float = math.nan
@@ -48,6 +50,7 @@ class BoneShift:
     rotation: float = math.nan
     correlation: float = math.nan
     found: bool = False
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +85,14 @@ class BoneRegistration:
     least_correlation: float = 0.5
     least_pixels: int = 300
 
-    def __call__(self, before: Tensor, masks: Tensor, after: Tensor, spacing: float) -> tuple[BoneShift, BoneShift]:
+    def __call__(
+        self,
+        before: Tensor,
+        masks: Tensor,
+        after: Tensor,
+        spacing: float,
+        start: Sequence[BoneShift] | None = None,
+    ) -> tuple[BoneShift, BoneShift]:
         """Find the motion of the lower and of the upper bone.
 
         Args:
@@ -90,18 +100,20 @@ class BoneRegistration:
             masks: its bone masks, lower and upper, (2, H, W).
             after: the other radiograph, like ``before``.
             spacing: mm per pixel of both.
+            start: the motion of both as it is known before; the search by correlation is left out.
 
         Raises:
             ValueError: if the shapes do not agree.
         """
-        if before.dim() != 3 or before.shape != after.shape or masks.shape != (2, *before.shape[1:]):
-            shapes = [tuple(given.shape) for given in (before, masks, after)]
-            msg = f"expected radiographs (1, H, W) and masks (2, H, W), got {shapes}"
-            raise ValueError(msg)
+        check_pair(before, masks, after)
         bones = masks.numpy() > 0.5
         if not (bool(after.isfinite().all()) and all(bone.any() for bone in bones)):
             return BoneShift(), BoneShift()
-        fits = self._fit_both(self._details(before, spacing), self._details(after, spacing), bones, spacing)
+        known = [
+            _Fit(place, *_in_pixels(shift, spacing))
+            for place, shift in zip(facing_edges(bones), start or (), strict=False)
+        ]
+        fits = self._fit_both(self._details(before, spacing), self._details(after, spacing), bones, spacing, known)
         return self._judged(fits[LOWER], spacing), self._judged(fits[UPPER], spacing)
 
     def _details(self, image: Tensor, spacing: float) -> Array:
@@ -112,7 +124,9 @@ class BoneRegistration:
         ]
         return smooth[0] - smooth[1]
 
-    def _fit_both(self, before: Array, after: Array, bones: Region, spacing: float) -> list[_Fit]:
+    def _fit_both(
+        self, before: Array, after: Array, bones: Region, spacing: float, known: Sequence[_Fit] = ()
+    ) -> list[_Fit]:
         distance = np.stack([_signed_distance(bone) for bone in bones]) * spacing
         places = facing_edges(bones)
         near = [np.abs(np.arange(before.shape[0])[:, None] - place[1]) * spacing < self.depth for place in places]
@@ -120,7 +134,8 @@ class BoneRegistration:
         first = []
         for bone, place in enumerate(places):
             region = near[bone] & (distance[bone] > self.rim) & (distance[1 - bone] < -apart)
-            first.append(self._search(before, after, region, place, spacing))
+            found = self._fit(before, after, region, known[bone], spacing) if known else None
+            first.append(found or self._search(before, after, region, place, spacing))
         if not all(fit.converged for fit in first):
             return first
         return [
@@ -161,6 +176,19 @@ class BoneRegistration:
         if not found:
             return BoneShift(correlation=fit.correlation)
         return BoneShift(float(shift[0]), float(shift[1]), math.degrees(fit.angle), fit.correlation, True)
+
+
+def check_pair(before: Tensor, masks: Tensor, after: Tensor) -> None:
+    """Refuse what is not two radiographs (1, H, W) and the masks of the first, (2, H, W)."""
+    if before.dim() != 3 or len(before) != 1 or before.shape != after.shape or masks.shape != (2, *before.shape[1:]):
+        shapes = [tuple(given.shape) for given in (before, masks, after)]
+        msg = f"expected radiographs (1, H, W) and masks (2, H, W), got {shapes}"
+        raise ValueError(msg)
+
+
+def _in_pixels(shift: BoneShift, spacing: float) -> tuple[Array, float]:
+    """Shift in pixels and angle in radians."""
+    return np.array([shift.x, shift.y]) / spacing, math.radians(shift.rotation)
 
 
 def facing_edges(bones: Region) -> list[Array]:

@@ -388,6 +388,7 @@ def joint_items(
     role: str = "all",
     *,
     phantoms: int = 64,
+    takes: int = 1,
     added_phantoms: int = 0,
     validation_fraction: float = 0.2,
     seed: int = 0,
@@ -404,6 +405,7 @@ def joint_items(
         datalist: name of the list; without meaning for phantoms.
         role: "training" or "validation" (:func:`training_and_validation`), or "all" of the list.
         phantoms: how many phantoms there are in all; those for validation are a part of them.
+        takes: radiographs of each phantom (:func:`phantom_items`).
         added_phantoms: how many phantoms are trained on beside the joints of a data set.
         validation_fraction: share of the joints for validation (:func:`split_by_joint`).
         seed: of the split and of the phantoms.
@@ -420,7 +422,7 @@ def joint_items(
         msg = f'expected the role "training", "validation" or "all", got "{role}"'
         raise InputError(msg)
     if not dataset_dir:
-        items = phantom_items(phantoms, seed, size)
+        items = phantom_items(phantoms, seed, size, takes)
         sides = (items, items) if role == "all" else split_by_joint(items, validation_fraction, seed)
         return Joints(sides[role == "validation"])
     if role == "all":

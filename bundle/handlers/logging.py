@@ -22,7 +22,7 @@ LOSSES = ("loss", "reconstruction", "supervision", "discrimination", "layers", "
 def losses_from_engine(output: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> dict[str, float]:
     """The losses of an iteration by name, of those that were computed; for ``output_transform`` of MONAI's handlers."""
     first = output if isinstance(output, Mapping) else output[0]
-    return {name: float(first[name]) for name in LOSSES if name in first}
+    return {name: float(torch.as_tensor(first[name]).detach()) for name in LOSSES if name in first}
 
 
 def separation_row(image: Tensor, layers: Tensor, spacing: float, change: float = 0.8) -> list[Any]:

@@ -32,13 +32,23 @@ class ReaderWeights:
         reader: the network.
         load_path: its weights, as a training wrote them; empty for none, with which the reader stays as it is.
         map_location: device to load to.
+        what: the network, for the message.
+        remedy: what to do when there is no such file, or it is of another network.
 
     Raises:
         InputError: on starting, if there is no such file, or it is of another network.
     """
 
-    def __init__(self, reader: nn.Module, load_path: str, map_location: Any = "cpu") -> None:
+    def __init__(
+        self,
+        reader: nn.Module,
+        load_path: str,
+        map_location: Any = "cpu",
+        what: str = "reader",
+        remedy: str = "train the reader by configs/read_jsw.yaml, or name its weights by --reader_weights",
+    ) -> None:
         self.reader, self.load_path, self.map_location = reader, load_path, map_location
+        self.what, self.remedy = what, remedy
 
     @property
     def source(self) -> str:
@@ -51,9 +61,12 @@ class ReaderWeights:
 
     def __call__(self, engine: Engine) -> None:
         """Load."""
-        remedy = "train the reader by configs/read_jsw.yaml, or name its weights by --reader_weights"
+        self.load()
+
+    def load(self) -> None:
+        """Load, without an engine."""
         if self.load_path:
-            load_weights(self.reader, Path(self.load_path), "reader", remedy, self.map_location)
+            load_weights(self.reader, Path(self.load_path), self.what, self.remedy, self.map_location)
 
 
 class ReadingWriter:

@@ -1,0 +1,167 @@
+"""What methods that measure joint space narrowing leave on disk: their measurements, and how good they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from bundle.alignment import FrameMotion, warp
+from bundle.data.writing import append_line, claim_output, fingerprint, write_bytes
+from bundle.handlers.readings import METRICS, ReaderWeights
+from bundle.handlers.results import plain, write_plot
+from bundle.metrics.measured import Measured
+from bundle.metrics.narrowing import narrowing_of_real_pairs, narrowing_of_synthetic_pairs
+from bundle.narrowing import NetworkRegistration, PairReading, Registration, read_pair
+from bundle.provenance import command_line, machine
+
+NARROWING = "narrowing.jsonl"
+"""A line for each pair that was measured."""
+
+_NAMES = ("name", "joint", "finger", "side")
+Row = dict[str, Any]
+
+
+class NarrowingWriter:
+    """Writes the narrowing of each pair of radiographs as a line of ``narrowing.jsonl``.
+
+    A line has the names, ``jsn_mm`` (positive where the moving radiograph is narrower; null where a bone was not
+    found), ``lower`` and ``upper``: scale, rotation in degrees and translation in mm of each bone, about the middle of
+    its edge that faces the joint, and ``registration_mse`` of the raw intensities.
+
+    Args:
+        output_dir: refused when it holds another run's results.
+        settings: of the run.
+        registration: the method.
+        weights: of its network; not looked at where it has none.
+    """
+
+    def __init__(
+        self, output_dir: str, settings: Mapping[str, Any], registration: Registration, weights: ReaderWeights
+    ) -> None:
+        if isinstance(registration, NetworkRegistration):
+            weights.load()
+            settings = {**settings, "weights": weights.source}
+        self.output_dir = claim_output(output_dir, fingerprint({"results": type(self).__name__, **settings}))
+        self.settings, self.registration = dict(settings), registration
+
+    def write(self, pairs: Dataset[dict[str, Any]]) -> None:
+        """Measure and write all pairs."""
+        write_bytes(self.output_dir / NARROWING, b"")
+        for pair in _each(pairs, "measuring pairs"):
+            reading = read_pair(self.registration, pair["image"], pair["moving"], float(pair["spacing"]))
+            names = (*_NAMES, "fixed_name", "moving_name")
+            line = {**{name: str(pair[name]) for name in names}, **_described(reading)}
+            append_line(self.output_dir / NARROWING, json.dumps(line))
+
+
+def _each(pairs: Dataset[dict[str, Any]], what: str) -> Iterable[dict[str, Any]]:
+    count = len(pairs)  # type: ignore[arg-type]
+    return (pairs[row] for row in tqdm(range(count), desc=what, unit="pair", mininterval=0.5))
+
+
+def _described(reading: PairReading) -> Row:
+    """A reading for JSON."""
+    if not reading.found:
+        return {"jsn_mm": None, "lower": None, "upper": None, "registration_mse": None}
+    bones = dict(zip(("lower", "upper"), reading.bones.parameters()[0].tolist(), strict=True))
+    moved = {
+        bone: {"scale": scale, "rotation_degrees": degrees, "x_mm": x, "y_mm": y}
+        for bone, (scale, degrees, x, y) in bones.items()
+    }
+    return {"jsn_mm": reading.jsn_mm, **moved, "registration_mse": reading.mse}
+
+
+class NarrowingReport(NarrowingWriter):
+    """Writes how good the measurements of a method are: ``metrics.json``, ``per_pair.csv`` and Bland-Altman plots.
+
+    Args:
+        output_dir: as in :class:`NarrowingWriter`.
+        settings: as there.
+        registration: as there.
+        weights: as there.
+        repeats: of each real pair, both radiographs placed a little otherwise.
+        frame: how far otherwise.
+        placed: how the moving frames of synthetic pairs are placed: neither bone stays where it was.
+        seed: of all motions and of the intervals.
+        samples: bootstrap draws of the intervals.
+    """
+
+    def __init__(
+        self,
+        output_dir: str,
+        settings: Mapping[str, Any],
+        registration: Registration,
+        weights: ReaderWeights,
+        repeats: int = 6,
+        frame: FrameMotion | None = None,
+        placed: FrameMotion | None = None,
+        seed: int = 0,
+        samples: int = 1000,
+    ) -> None:
+        self.frame, self.placed = frame or FrameMotion(), placed or FrameMotion(translation=1.0, rotation=3.0)
+        motions = {"frame": vars(self.frame), "placed": vars(self.placed), "repeats": repeats, "frame_seed": seed}
+        super().__init__(output_dir, {**settings, **motions}, registration, weights)
+        self.repeats, self.seed, self.samples = repeats, seed, samples
+
+    def measure(self, real: Dataset[dict[str, Any]], synthetic: Dataset[dict[str, Any]]) -> None:
+        """Measure the pairs and write the figures."""
+        found = {
+            "real": narrowing_of_real_pairs(self._real(real), samples=self.samples, seed=self.seed),
+            "synthetic": narrowing_of_synthetic_pairs(self._synthetic(synthetic), samples=self.samples, seed=self.seed),
+        }
+        tables = [measured.per_image.assign(pairs=kind) for kind, measured in found.items()]
+        write_bytes(self.output_dir / "per_pair.csv", pd.concat(tables).to_csv(index=False).encode())
+        for measured in found.values():
+            for name, figure in measured.plots.items():
+                write_plot(self.output_dir / f"{name}.png", figure)
+        whole = plain(self._whole(found))
+        write_bytes(self.output_dir / METRICS, json.dumps(whole, indent=1, allow_nan=False).encode())
+
+    def _whole(self, found: Mapping[str, Measured]) -> Row:
+        figures = {kind: {**measured.figures, "worst": measured.worst[:10]} for kind, measured in found.items()}
+        return {"settings": self.settings, "figures": figures, "command": command_line(), "machine": machine("cpu")}
+
+    def _real(self, pairs: Dataset[dict[str, Any]]) -> pd.DataFrame:
+        random = np.random.RandomState(self.seed)
+        rows: list[Row] = []
+        for pair in _each(pairs, "measuring real pairs"):
+            known = {"masks_jsn_mm": float(pair["masks_jsn"])}
+            names = {name: str(pair[name]) for name in ("fixed_name", "moving_name")}
+            frames = [pair, *(_placed(pair, self.frame, random) for _ in range(self.repeats))]
+            rows += [{**self._row(placed), **names, **known, "repeat": row} for row, placed in enumerate(frames)]
+        return pd.DataFrame(rows)
+
+    def _synthetic(self, pairs: Dataset[dict[str, Any]]) -> pd.DataFrame:
+        random = np.random.RandomState(self.seed)
+        rows = []
+        for pair in _each(pairs, "measuring synthetic pairs"):
+            placed = {**pair, "moving": _moved(pair["moving"], pair["spacing"], self.placed, random)}
+            rows.append({**self._row(placed), "true_jsn_mm": float(pair["jsn"])})
+        return pd.DataFrame(rows)
+
+    def _row(self, pair: Mapping[str, Any]) -> Row:
+        reading = read_pair(self.registration, pair["image"], pair["moving"], float(pair["spacing"]))
+        return {**{name: str(pair[name]) for name in _NAMES}, "jsn_mm": reading.jsn_mm, "mse": reading.mse}
+
+
+def _placed(pair: Mapping[str, Any], frame: FrameMotion, random: np.random.RandomState) -> Row:
+    """A pair whose two radiographs are each placed otherwise."""
+    return {**pair, **{key: _moved(pair[key], pair["spacing"], frame, random) for key in ("image", "moving")}}
+
+
+def _moved(image: Tensor, spacing: Tensor, frame: FrameMotion, random: np.random.RandomState) -> Tensor:
+    """A radiograph with its masks, (3, H, W), in a frame that is moved."""
+    motion = frame.draw(1, random).inverse()
+    shown, masks = (
+        warp(image[None, part], motion, spacing, mode)[0]
+        for part, mode in ((slice(0, 1), "bicubic"), (slice(1, None), "bilinear"))
+    )
+    return torch.cat([shown.clamp(0.0, 1.0), masks])

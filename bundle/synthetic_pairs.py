@@ -1,0 +1,115 @@
+"""Pairs of synthetic radiographs of one joint with their true alignment, made when they are asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from bundle.alignment import between, bone_centers, narrowing
+from bundle.data.sources import Source, SourceStore
+from bundle.distributions import Distribution
+from bundle.errors import InputError
+from bundle.factory import QualityGate, RadiographFactory, Sample, passed
+from bundle.recipes import DataPlan, Recipe, Recipes
+
+
+class PairRecipes(Recipes):
+    """Recipes of pairs whose narrowing does not depend on the joint space width of the first image.
+
+    Were both widths drawn by themselves, a narrow joint space would tell that the other one is probably wider, and a
+    network that is not sure of what it sees would say so of real pairs, too.
+
+    Args:
+        plan: of the first images, and of everything but the width of the second ones.
+        sources: joints.
+        changes: how much wider the second image is, in mm.
+    """
+
+    def __init__(self, plan: DataPlan, sources: Sequence[Source], changes: Distribution) -> None:
+        super().__init__(plan, sources)
+        self.changes = changes
+
+    def draw(self, indices: Sequence[int], attempt: int = 0) -> list[Recipe]:
+        """See :meth:`bundle.recipes.Recipes.draw`."""
+        return [self._second(recipe) if recipe.index % 2 else recipe for recipe in super().draw(indices, attempt)]
+
+    def _second(self, recipe: Recipe) -> Recipe:
+        first = super().draw([recipe.index - 1], recipe.attempt)[0]
+        share = np.random.default_rng([self.plan.seed, recipe.index, recipe.attempt, 2]).random()
+        return replace(recipe, jsw_mm=first.jsw_mm + float(self.changes.quantile(share)))
+
+
+class SyntheticPairs(Dataset[dict[str, Any]]):
+    """Pairs of a plan (:attr:`bundle.recipes.DataPlan.pairs`), each made anew when it is asked for.
+
+    A pair is a dictionary as :class:`bundle.data.pairs.RadiographPairs` gives it, with the true ``alignment`` and
+    ``jsn`` besides. One that never passes the gate is replaced by the next one that does.
+
+    Args:
+        store: separated joints.
+        sources: what is known of them.
+        plan: what is asked for, in pairs.
+        gate: refuses images and sources.
+        changes: how much wider the second image is than the first, in mm; without it both widths are the plan's.
+
+    Raises:
+        InputError: no source or no pair passes the gate, or the plan is not one of pairs.
+    """
+
+    def __init__(
+        self,
+        store: SourceStore,
+        sources: Sequence[Source],
+        plan: DataPlan,
+        gate: QualityGate,
+        changes: Distribution | None = None,
+    ) -> None:
+        if not plan.pairs:
+            msg = "expected a plan of pairs, got one of single images: set its pairs to true"
+            raise InputError(msg)
+        left = [source for source in sources if not gate.of_source(source)]
+        self.recipes = plan.of(left) if changes is None else PairRecipes(plan, left, changes)
+        self.factory = RadiographFactory(store, gate)
+
+    def __len__(self) -> int:
+        return len(self.recipes) // 2
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        for row in range(len(self)):
+            first = 2 * ((index + row) % len(self))
+            found = passed(self.recipes, self.factory, [first, first + 1], Counter())
+            if len(found) == 2:
+                return self._pair(found[first], found[first + 1])
+        msg = (
+            f"expected pairs that pass the gate, got none of {len(self)}: ask for others, or widen {self.factory.gate}"
+        )
+        raise InputError(msg)
+
+    def _pair(self, fixed: Sample, moving: Sample) -> dict[str, Any]:
+        source = fixed.recipe.source
+        centers = [bone_centers(sample.masks, source.spacing_mm) for sample in (fixed, moving)]
+        bones = between(fixed.motion, moving.motion).about(centers[0][None].double())
+        return {
+            "name": f"{fixed.recipe.key}_{moving.recipe.key}",
+            **{name: getattr(source, name) for name in ("joint", "finger", "side")},
+            "image": _shown(fixed),
+            "moving": _shown(moving),
+            "spacing": torch.tensor([source.spacing_mm]),
+            "center": centers[0],
+            "moving_center": centers[1],
+            "alignment": bones.parameters()[0].float(),
+            "jsn": narrowing(bones).float(),
+            "masks_jsn": torch.tensor([fixed.jsw_mm - moving.jsw_mm]),
+        }
+
+
+def _shown(sample: Sample) -> Tensor:
+    """Radiograph and masks, (3, H, W)."""
+    return torch.cat([sample.image, sample.masks]).float()
