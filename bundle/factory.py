@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 from bundle.data.sources import Source, SourceStore
 from bundle.errors import InputError, flag
@@ -284,3 +284,32 @@ class SyntheticRadiographs(Dataset[dict[str, Any]]):
         limits = self.factory.gate
         msg = f"expected images that pass the gate, got none of {len(self)}: ask for others, or widen {limits}"
         raise InputError(msg)
+
+
+class NextImages(Sampler[int]):
+    """Of a data set those images, each epoch, that come after the ones of the epoch before.
+
+    It has a state, so that a resumed training goes on with the next images.
+
+    Args:
+        count: images of the data set.
+        each: images of an epoch.
+    """
+
+    def __init__(self, count: int, each: int) -> None:
+        self.count, self.each, self.first = count, each, 0
+
+    def __len__(self) -> int:
+        return self.each
+
+    def __iter__(self) -> Iterator[int]:
+        start, self.first = self.first, (self.first + self.each) % self.count
+        return iter([(start + row) % self.count for row in range(self.each)])
+
+    def state_dict(self) -> dict[str, Any]:
+        """The first image of the next epoch."""
+        return {"first": self.first}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on at the image of a state."""
+        self.first = int(state["first"])

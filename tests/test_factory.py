@@ -15,6 +15,7 @@ from bundle.data.sources import Source, SourceStore
 from bundle.distributions import Uniform
 from bundle.errors import InputError
 from bundle.factory import (
+    NextImages,
     QualityGate,
     RadiographFactory,
     SyntheticRadiographs,
@@ -208,6 +209,13 @@ def test_images_made_together_are_those_made_one_by_one_and_are_transformed(join
         assert sample["name"] == alone["name"] and sample["seen"]
         torch.testing.assert_close(sample["image"], alone["image"], atol=1e-6, rtol=0.0)
         assert sample["spacing"].tolist() == pytest.approx([data.recipes.draw([index])[0].source.spacing_mm])
+
+
+def test_the_next_images_follow_those_of_the_epoch_before_and_go_on_where_a_state_was_taken() -> None:
+    epochs, resumed = NextImages(12, 5), NextImages(12, 5)
+    assert [list(epochs) for _ in range(2)] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+    resumed.load_state_dict(epochs.state_dict())
+    assert list(resumed) == list(epochs) == [10, 11, 0, 1, 2]
 
 
 def test_an_image_that_never_passes_is_replaced_by_the_next_one_that_does(joints: Joints) -> None:
