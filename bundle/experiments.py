@@ -99,13 +99,14 @@ class Downstream:
     Attributes:
         train: configurations of the task.
         pretrain: that are laid under and over them in a pre-training, as (below, above).
-        evaluate: that is laid over them in an evaluation.
+        evaluate: likewise, in an evaluation.
         arms: by their names.
         parts: of the annotated joints.
         seeds: of everything.
         options: of all runs.
         pretraining: options of the pre-trainings.
         training: options of the trainings.
+        evaluation: options of the evaluations.
         weights: file that a training leaves.
         weights_option: option of an evaluation that names it.
         metrics: file that an evaluation leaves.
@@ -113,13 +114,14 @@ class Downstream:
 
     train: Sequence[str]
     pretrain: tuple[Sequence[str], Sequence[str]]
-    evaluate: Sequence[str]
+    evaluate: tuple[Sequence[str], Sequence[str]]
     arms: Mapping[str, Arm]
     parts: Sequence[float]
     seeds: Sequence[int]
     options: Mapping[str, Any] = field(default_factory=dict)
     pretraining: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
     weights: str = "reader.pt"
     weights_option: str = "reader_weights"
     metrics: str = "metrics.json"
@@ -134,7 +136,7 @@ class Downstream:
         for part, seed, arm in product(self.parts, self.seeds, self.arms):
             yield arm, part, seed
 
-    def evaluation(self, arm: str, part: float, seed: int) -> str:
+    def evaluated(self, arm: str, part: float, seed: int) -> str:
         """Name of a cell's evaluation."""
         return f"{self._training(arm, part, seed)}/evaluation"
 
@@ -194,10 +196,10 @@ class Downstream:
         )
         weights = {self.weights_option: str(folder / name / self.weights)}
         evaluation = Run(
-            name=self.evaluation(arm, part, seed),
+            name=self.evaluated(arm, part, seed),
             run_id="evaluating",
-            configs=[*self.train, *self.evaluate],
-            options={**self.options, **weights},
+            configs=[*self.evaluate[0], *self.train, *self.evaluate[1]],
+            options={**self.options, **self.evaluation, **weights},
             result=self.metrics,
             after=[name],
         )

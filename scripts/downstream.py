@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import pandas as pd
 from bundle.data.writing import write_bytes
 from bundle.errors import InputError
 from bundle.handlers.downstream import EXPERIMENT
-from bundle.handlers.results import shown_figure, write_plot
+from bundle.handlers.results import file_stem, shown_figure, write_plot
 from bundle.metrics.downstream import plot_curves
 
 TEXT = (
@@ -40,7 +39,7 @@ class ExperimentReport:
     @property
     def file(self) -> str:
         """Its name among the files that are kept, without ending."""
-        return re.sub(r"[^a-z0-9]+", "_", str(self.found["title"]).lower()).strip("_")
+        return file_stem(str(self.found["title"]))
 
     @property
     def labels(self) -> dict[str, str]:
@@ -58,12 +57,12 @@ class ExperimentReport:
         write_bytes(folder / f"{self.file}.json", f"{json.dumps(self.found, indent=1)}\n".encode())
         for name in self.found["curves"]:
             figure = plot_curves(self.table, name, self.labels, self.found["figures"][name])
-            write_plot(folder / f"{self.file}_{name}.png", figure)
+            write_plot(folder / f"{self.file}_{file_stem(name)}.png", figure)
 
     def section(self) -> str:
         """Its part of the document, with pictures relative to the folder above that of :meth:`keep`."""
         curves = [
-            f"![{self.found['figures'][name]}](results/experiments/{self.file}_{name}.png)"
+            f"![{self.found['figures'][name]}](results/experiments/{self.file}_{file_stem(name)}.png)"
             for name in (self.found["curves"] if self.table["part"].nunique() > 1 else [])
         ]
         made = f"Made by `{self.found['command']}`." if self.found["command"] else ""

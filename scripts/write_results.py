@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from bundle.data.writing import write_bytes  # noqa: E402
 from bundle.errors import InputError, report_plainly  # noqa: E402
-from bundle.handlers.results import flat_figures, shown_figure  # noqa: E402
+from bundle.handlers.results import file_stem, flat_figures, shown_figure  # noqa: E402
 from bundle.provenance import without_folders  # noqa: E402
 from scripts.downstream import ExperimentReport, downstream_section, read_experiment  # noqa: E402
 
@@ -237,7 +236,7 @@ def read_method(given: str) -> Method:
         raise InputError(msg)
     measures = {name: entry for report in reports for name, entry in report["measures"].items()}
     merged = {**reports[0], "measures": measures}
-    return Method(label, f"{re.sub(r'[^a-z0-9]+', '_', label.lower()).strip('_')}.json", merged)
+    return Method(label, f"{file_stem(label)}.json", merged)
 
 
 def read_report(path: str, given: str) -> dict[str, Any]:

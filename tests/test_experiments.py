@@ -69,7 +69,7 @@ def test_a_failure_is_told_and_stops_only_what_needs_it(tmp_path: Path) -> None:
 
 def downstream(**more: Any) -> Downstream:
     arms = {"none": Arm("without"), "ours": Arm("with", {"weights": "none"})}
-    known: dict[str, Any] = {"train": ["t"], "pretrain": (["i"], ["p"]), "evaluate": ["e"], "arms": arms}
+    known: dict[str, Any] = {"train": ["t"], "pretrain": (["i"], ["p"]), "evaluate": ([], ["e"]), "arms": arms}
     return Downstream(**{**known, "parts": [0.5, 1.0], "seeds": [0, 1], "options": {"dataset_dir": "D"}, **more})
 
 

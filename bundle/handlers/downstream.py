@@ -14,7 +14,7 @@ import pandas as pd
 from bundle.data.writing import claim_output, fingerprint, write_bytes
 from bundle.errors import InputError
 from bundle.experiments import Downstream, Runner
-from bundle.handlers.results import plain, write_plot
+from bundle.handlers.results import file_stem, flat_figures, plain, write_plot
 from bundle.metrics.downstream import Outcome, over_seeds, plot_curves, reduction
 from bundle.provenance import command_line, machine
 
@@ -31,8 +31,8 @@ class Experiment:
         question: that it answers.
         task: its runs.
         runner: that carries them out.
-        figures: of an evaluation that are told, with how they are called.
-        error: column of ``per_image.csv`` with the error that arms are compared by.
+        figures: of an evaluation that are told (:func:`bundle.handlers.results.flat_figures`), and their labels.
+        error: column of the rows of an evaluation with the error that arms are compared by.
         base: arm that the others are compared with.
         curves: figures that are drawn against the part of the joints.
         per_image: file of an evaluation with a row for each test image.
@@ -85,7 +85,7 @@ class Experiment:
         table = over_seeds(outcomes, list(self.figures))
         labels = {name: arm.label for name, arm in self.task.arms.items()}
         for name in self.curves:
-            write_plot(self.folder / f"{name}.png", plot_curves(table, name, labels, self.figures[name]))
+            write_plot(self.folder / f"{file_stem(name)}.png", plot_curves(table, name, labels, self.figures[name]))
         cells = [{"arm": out.arm, "part": out.part, "seed": out.seed, "figures": out.figures} for out in outcomes]
         found = {
             "title": self.title,
@@ -124,14 +124,14 @@ class Experiment:
         return (self._evaluation(arm, part, seed) / self.task.metrics).is_file()
 
     def _evaluation(self, arm: str, part: float, seed: int) -> Path:
-        return self.folder / self.task.evaluation(arm, part, seed)
+        return self.folder / self.task.evaluated(arm, part, seed)
 
     def _outcome(self, arm: str, part: float, seed: int) -> Outcome:
         folder = self._evaluation(arm, part, seed)
         try:
-            figures = json.loads((folder / self.task.metrics).read_bytes())["figures"]
+            figures = flat_figures(json.loads((folder / self.task.metrics).read_bytes())["figures"])
             rows = pd.read_csv(folder / self.per_image)
-            errors = rows[["name", "joint"]].assign(error=rows[self.error].abs())
+            errors = rows[["name", "joint"]].assign(error=rows[self.error].abs()).dropna()
             return Outcome(arm, part, seed, {name: figures[name] for name in self.figures}, errors)
         except (OSError, ValueError, KeyError, TypeError) as error:
             msg = f"expected the figures of an evaluation, got {folder} ({error!r}): delete it and run it again"

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import math
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -322,6 +323,11 @@ def shown_figure(value: Any, digits: int = 4) -> str:
     if isinstance(value, float):
         return f"{value:.{digits}g}"
     return "not defined" if value is None else str(value)
+
+
+def file_stem(label: str) -> str:
+    """A label as the stem of a file's name: small letters, digits and underscores."""
+    return re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
 
 
 def write_plot(path: Path, figure: Figure) -> None:

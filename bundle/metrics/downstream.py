@@ -66,17 +66,18 @@ def reduction(
 
     Returns:
         ``reduction``, 0.25 where a quarter of the error is gone, and its ``reduction_interval`` over joints. Where it
-        holds 0 there is no difference.
+        holds 0 there is no difference. ``images`` that both have an error of: a registration may find nothing.
 
     Raises:
-        ValueError: the two were not evaluated on the same images.
+        ValueError: there is no such outcome, or no image that both have an error of.
     """
     found = list(outcomes)
     before, after = (
         _mean_errors(found, name, of) for name, of in ((base, part if base_part is None else base_part), (arm, part))
     )
-    if not before.index.equals(after.index):
-        msg = f"expected {base} and {arm} evaluated on the same images, got {len(before)} and {len(after)}"
+    before, after = before.align(after, join="inner")
+    if not len(before):
+        msg = f"expected {base} and {arm} evaluated on the same images, got none"
         raise ValueError(msg)
     joints = before.index.get_level_values("joint").tolist()
     old, new = before.to_numpy(), after.to_numpy()
@@ -85,7 +86,7 @@ def reduction(
         return float(1.0 - new[drawn].mean() / old[drawn].mean()) if old[drawn].any() else math.nan
 
     interval = bootstrap_interval(gone, joints, **options)
-    return {"reduction": gone(np.arange(len(old))), "reduction_interval": list(interval)}
+    return {"reduction": gone(np.arange(len(old))), "reduction_interval": list(interval), "images": len(old)}
 
 
 def _mean_errors(outcomes: Sequence[Outcome], arm: str, part: float) -> pd.Series:

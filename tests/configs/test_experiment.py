@@ -14,6 +14,7 @@ BASE = ("experiment.yaml", "experiments/read_jsw.yaml")
 OVERLAYS = [
     BASE,
     ("experiment.yaml", "experiments/grade_narrowing.yaml"),
+    ("experiment.yaml", "experiments/register_joints.yaml"),
     (*BASE, "experiments/separators.yaml"),
     (*BASE, "experiments/distributions.yaml"),
 ]

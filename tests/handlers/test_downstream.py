@@ -26,7 +26,7 @@ def experiment(folder: Path, **more: Any) -> Experiment:
     task = Downstream(
         train=["t"],
         pretrain=([], []),
-        evaluate=["e"],
+        evaluate=([], ["e"]),
         arms={"none": Arm("without"), "ours": Arm("with", {})},
         parts=[0.5, 1.0],
         seeds=[0, 1],
@@ -38,7 +38,7 @@ def experiment(folder: Path, **more: Any) -> Experiment:
 
 
 def evaluated(made: Experiment, arm: str, part: float, seed: int, errors: list[float]) -> None:
-    folder = made.folder / made.task.evaluation(arm, part, seed)
+    folder = made.folder / made.task.evaluated(arm, part, seed)
     folder.mkdir(parents=True)
     names = [f"image{index}" for index in range(len(errors))]
     rows = pd.DataFrame({"name": names, "joint": names, "error_mm": errors})
@@ -80,7 +80,7 @@ def test_an_experiment_that_is_not_done_tells_what_is(tmp_path: Path) -> None:
 
 
 def test_damaged_figures_are_named(made: Experiment) -> None:
-    folder = made.folder / made.task.evaluation("none", 1.0, 0)
+    folder = made.folder / made.task.evaluated("none", 1.0, 0)
     (folder / "metrics.json").write_text("{}")
     with pytest.raises(InputError, match=r"part100_seed0.*delete it and run it again"):
         made.write()

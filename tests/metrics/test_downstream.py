@@ -13,7 +13,7 @@ from bundle.metrics.downstream import Outcome, over_seeds, plot_curves, reductio
 def outcome(arm: str, part: float, seed: int, errors: list[float]) -> Outcome:
     names = [f"image{index}" for index in range(len(errors))]
     table = pd.DataFrame({"name": names, "joint": [name[-1] for name in names], "error": errors})
-    return Outcome(arm, part, seed, {"mae": float(np.mean(errors))}, table)
+    return Outcome(arm, part, seed, {"mae": sum(errors) / max(len(errors), 1)}, table)
 
 
 def test_the_interval_over_seeds_is_students() -> None:
@@ -46,10 +46,12 @@ def test_errors_are_averaged_over_seeds_before_they_are_compared() -> None:
     assert (low, high) == pytest.approx((0.0, 0.5))
 
 
-def test_arms_are_compared_on_the_same_images_alone() -> None:
-    outcomes = [outcome("none", 1.0, 0, [1.0, 1.0]), outcome("ours", 1.0, 0, [1.0])]
-    with pytest.raises(ValueError, match="same images"):
-        reduction(outcomes, "none", "ours", 1.0)
+def test_arms_are_compared_on_the_images_of_both() -> None:
+    outcomes = [outcome("none", 1.0, 0, [1.0, 9.0]), outcome("ours", 1.0, 0, [0.5])]
+    found = reduction(outcomes, "none", "ours", 1.0, samples=20)
+    assert (found["reduction"], found["images"]) == (0.5, 1)
+    with pytest.raises(ValueError, match="same images, got none"):
+        reduction([*outcomes[:1], outcome("ours", 1.0, 0, [])], "none", "ours", 1.0)
     with pytest.raises(ValueError, match=r"at the part 0\.5, got none"):
         reduction(outcomes, "none", "ours", 0.5)
 
