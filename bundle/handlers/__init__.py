@@ -5,6 +5,7 @@ from bundle.handlers.checkpoints import (
     BestWeightsSaver,
     EpochSeed,
     GeneratorWeights,
+    NetworkWeights,
     TrainingCheckpointLoader,
     TrainingCheckpointSaver,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "JointQuality",
     "LayerMontageHandler",
     "LayerWriter",
+    "NetworkWeights",
     "TrainingCheckpointLoader",
     "TrainingCheckpointSaver",
     "TrainingRecord",

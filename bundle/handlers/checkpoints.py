@@ -294,3 +294,47 @@ class GeneratorWeights:
                 "separates without"
             )
             raise InputError(msg)
+
+
+class NetworkWeights:
+    """Loads the weights of a network that reads or registers radiographs when an engine starts.
+
+    Args:
+        network: that takes them.
+        load_path: its weights, as a training wrote them; empty for none, with which the network stays as it is.
+        map_location: device to load to.
+        what: what the network is called in messages.
+        remedy: what to do when there is no such file, or it is of another network.
+
+    Raises:
+        InputError: on starting, if there is no such file, or it is of another network.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        load_path: str,
+        map_location: Any = "cpu",
+        what: str = "reader",
+        remedy: str = "train the reader by configs/read_jsw.yaml, or name its weights by --reader_weights",
+    ) -> None:
+        self.network, self.load_path, self.map_location = network, load_path, map_location
+        self.what, self.remedy = what, remedy
+
+    @property
+    def source(self) -> str:
+        """The file with what tells it from others."""
+        return file_label(Path(self.load_path))
+
+    def attach(self, engine: Engine) -> None:
+        """Load at the start."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Load."""
+        self.load()
+
+    def load(self) -> None:
+        """Load, without an engine."""
+        if self.load_path:
+            load_weights(self.network, Path(self.load_path), self.what, self.remedy, self.map_location)

@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from bundle.alignment import FrameMotion, warp
 from bundle.data.writing import append_line, claim_output, fingerprint, write_bytes
-from bundle.handlers.readings import METRICS, ReaderWeights
+from bundle.handlers.checkpoints import NetworkWeights
+from bundle.handlers.readings import METRICS
 from bundle.handlers.results import plain, write_plot
 from bundle.metrics.measured import Measured
 from bundle.metrics.narrowing import narrowing_of_real_pairs, narrowing_of_synthetic_pairs
@@ -44,7 +45,7 @@ class NarrowingWriter:
     """
 
     def __init__(
-        self, output_dir: str, settings: Mapping[str, Any], registration: Registration, weights: ReaderWeights
+        self, output_dir: str, settings: Mapping[str, Any], registration: Registration, weights: NetworkWeights
     ) -> None:
         if isinstance(registration, NetworkRegistration):
             weights.load()
@@ -99,7 +100,7 @@ class NarrowingReport(NarrowingWriter):
         output_dir: str,
         settings: Mapping[str, Any],
         registration: Registration,
-        weights: ReaderWeights,
+        weights: NetworkWeights,
         repeats: int = 6,
         frame: FrameMotion | None = None,
         placed: FrameMotion | None = None,

@@ -4,69 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from ignite.engine import Engine, Events
-from torch import Tensor, nn
+from torch import Tensor
 
 from bundle.data.writing import append_line, claim_output, fingerprint, write_bytes
 from bundle.errors import InputError
 from bundle.handlers.results import plain, write_plot
 from bundle.metrics.readings import Reading
 from bundle.metrics.reconstruction import IDENTITY
-from bundle.networks.weights import file_label, load_weights
 from bundle.provenance import command_line, machine
 
 READINGS = "readings.jsonl"
 """A line for each joint that was read."""
 METRICS = "metrics.json"
 """How good the readings are."""
-
-
-class ReaderWeights:
-    """Loads the weights of a reader when an engine starts.
-
-    Args:
-        reader: the network.
-        load_path: its weights, as a training wrote them; empty for none, with which the reader stays as it is.
-        map_location: device to load to.
-        what: the network, for the message.
-        remedy: what to do when there is no such file, or it is of another network.
-
-    Raises:
-        InputError: on starting, if there is no such file, or it is of another network.
-    """
-
-    def __init__(
-        self,
-        reader: nn.Module,
-        load_path: str,
-        map_location: Any = "cpu",
-        what: str = "reader",
-        remedy: str = "train the reader by configs/read_jsw.yaml, or name its weights by --reader_weights",
-    ) -> None:
-        self.reader, self.load_path, self.map_location = reader, load_path, map_location
-        self.what, self.remedy = what, remedy
-
-    @property
-    def source(self) -> str:
-        """The file with what tells it from others."""
-        return file_label(Path(self.load_path))
-
-    def attach(self, engine: Engine) -> None:
-        """Load at the start."""
-        engine.add_event_handler(Events.STARTED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        """Load."""
-        self.load()
-
-    def load(self) -> None:
-        """Load, without an engine."""
-        if self.load_path:
-            load_weights(self.reader, Path(self.load_path), self.what, self.remedy, self.map_location)
 
 
 class ReadingWriter:
