@@ -135,6 +135,15 @@ def test_an_evaluation_says_how_good_the_readings_are(bundle: Any, tmp_path: Pat
     assert (tmp_path / "bland_altman.png").is_file() and (tmp_path / "per_image.csv").is_file()
 
 
+def test_a_reading_does_not_depend_on_the_joints_beside_it(bundle: Any, tmp_path: Path, reader: Path) -> None:
+    read = []
+    for batch_size in (1, 12):
+        folder = tmp_path / str(batch_size)
+        bundle.run("evaluating", *EVALUATE, **options(folder, reader_weights=str(reader), batch_size=batch_size))
+        read.append([json.loads(line)["read_mm"] for line in (folder / "readings.jsonl").read_text().splitlines()])
+    assert read[0] == pytest.approx(read[1], abs=1e-4)
+
+
 def test_a_prediction_needs_no_masks(bundle: Any, data: Path, tmp_path: Path, reader: Path) -> None:
     more = {"dataset_dir": str(data), "reader_weights": str(reader), "strict": "false"}
     for mask in data.rglob("*mask*"):
