@@ -94,7 +94,7 @@ class Downstream:
     """A task with and without pre-training, on parts of the annotated joints, with several seeds.
 
     Of every arm and seed there is one pre-training, if any; of these and every part a training that starts from it, and
-    its evaluation on the test joints. All trainings have the same options.
+    its evaluation on the test joints. All trainings have the same options, but for those of their arm.
 
     Attributes:
         train: configurations of the task.
