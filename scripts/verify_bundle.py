@@ -281,8 +281,8 @@ def check_imports(root: Path) -> str:
 
 
 def config_files(root: Path) -> list[Path]:
-    """Every config of the bundle; ``metadata.json`` is none."""
-    files = (path for path in sorted((root / "configs").glob("*")) if path.suffix in (".json", ".yaml", ".yml"))
+    """Every config of the bundle, those in folders too; ``metadata.json`` is none."""
+    files = (path for path in sorted((root / "configs").rglob("*")) if path.suffix in (".json", ".yaml", ".yml"))
     return [path for path in files if path.name != "metadata.json"]
 
 
@@ -306,7 +306,7 @@ def read_config(files: list[Path]) -> dict[str, Any]:
 
 
 class Command(NamedTuple):
-    """A command line ``monai.bundle run ...`` that a document or a config's comment states."""
+    """A command line ``monai.bundle run ...`` that a document or a config's comment states; files below ``configs``."""
 
     run_id: str
     files: list[str]
@@ -325,18 +325,23 @@ def parse_command(line: str) -> Command:
     words = re.findall(r"\"[^\"]*\"|[^\s=]+", line)
     run_id = words[0] if words and not words[0].startswith("-") else "run"
     values = dict(zip(words, [*words[1:], ""], strict=True))
-    files = re.findall(r"[\w.-]+\.(?:json|ya?ml)", values.get("--config_file", ""))
+    files = re.findall(r"(?:configs/)?([\w./-]+\.(?:json|ya?ml))", values.get("--config_file", ""))
     return Command(
         run_id, files, [word[2:] for word in values if word.startswith("--") and word[2:] not in RUN_OPTIONS]
     )
 
 
-def config_chain(path: Path) -> list[Path]:
-    """The configs that are run for this one: those before it in the command that its comments state, and itself."""
-    for command in commands(path):
-        if command.files[-1] == path.name:
-            return [path.with_name(name) for name in command.files]
-    return [path]
+def config_name(root: Path, path: Path) -> str:
+    """The name of a config below ``configs``."""
+    return path.relative_to(root / "configs").as_posix()
+
+
+def config_chain(root: Path, path: Path) -> list[Path]:
+    """The configs that are run for this one: those of a command in its comments that names it, best as the last."""
+    name = config_name(root, path)
+    naming = [command.files for command in commands(path) if name in command.files]
+    chosen = next(iter(sorted(naming, key=lambda files: files[-1] != name)), [name])
+    return [root / "configs" / named for named in chosen]
 
 
 def check_commands(root: Path) -> str:
@@ -534,8 +539,10 @@ def checks(root: Path) -> list[Check]:
 
 def config_checks(root: Path) -> list[Check]:
     """One check for each config, with those it is laid over."""
-    chains = [config_chain(path) for path in config_files(root)]
-    return [(" + ".join(path.name for path in files), partial(check_config, root, files)) for files in chains]
+    chains = [config_chain(root, path) for path in config_files(root)]
+    return [
+        (" + ".join(config_name(root, path) for path in files), partial(check_config, root, files)) for files in chains
+    ]
 
 
 def run_check(check: Callable[[], str], verbose: bool) -> tuple[bool, str]:

@@ -168,6 +168,16 @@ def test_an_overlay_is_checked_on_top_of_the_training_config(root: Path) -> None
     assert "inference.json" in titles
 
 
+def test_a_config_in_a_folder_is_checked_with_those_of_its_command(root: Path) -> None:
+    (root / "configs" / "studies").mkdir()
+    files = "['configs/train.yaml', 'configs/studies/train.yaml']"
+    text = f'# python -m monai.bundle run training --config_file "{files}"\nepochs: "@nothing"\n'
+    (root / "configs" / "studies" / "train.yaml").write_text(text)
+    found = failures(root)
+    assert "refers to @nothing" in found["train.yaml + studies/train.yaml"]
+    assert "train.yaml" not in found
+
+
 def drop(*names: str) -> Callable[[Path], None]:
     return lambda root: [(root / name).unlink() for name in names] and None
 
