@@ -52,13 +52,12 @@ class Experiment:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What tells experiments apart."""
-        options = {"options": dict(self.task.options), "training": dict(self.task.training)}
-        return {
-            "configs": list(self.task.train),
-            "arms": {name: asdict(arm) for name, arm in self.task.arms.items()},
-            **options,
+        """What tells experiments apart; parts and seeds can be added to one."""
+        options = {
+            name: dict(getattr(self.task, name)) for name in ("options", "pretraining", "training", "evaluation")
         }
+        arms = {name: asdict(arm) for name, arm in self.task.arms.items()}
+        return {"configs": list(self.task.train), "arms": arms, **options}
 
     @property
     def folder(self) -> Path:

@@ -86,7 +86,15 @@ def test_damaged_figures_are_named(made: Experiment) -> None:
         made.write()
 
 
-def test_another_experiments_folder_is_refused(made: Experiment) -> None:
-    other = replace(made, task=replace(made.task, options={"amp": True}))
+@pytest.mark.parametrize("of", ["options", "pretraining", "training", "evaluation"])
+def test_another_experiments_folder_is_refused(made: Experiment, of: str) -> None:
+    other = replace(made, task=replace(made.task, **{of: {"amp": True}}))
     with pytest.raises(InputError, match="another run"):
         other.run()
+
+
+def test_a_part_can_be_added(made: Experiment) -> None:
+    more = replace(made, task=replace(made.task, parts=[0.5, 1.0, 0.2]))
+    evaluated(more, "none", 0.2, 0, [0.5, 0.6, 0.7])
+    more.run()
+    assert len(json.loads((made.folder / EXPERIMENT).read_text())["cells"]) == 9
