@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from monai.bundle import ConfigParser
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
@@ -37,8 +38,6 @@ SMALL = {
 
 @pytest.mark.parametrize("configs", OVERLAYS, ids=lambda configs: Path(configs[-1]).stem)
 def test_every_run_is_of_configurations_that_are_there(bundle: Any, tmp_path: Path, configs: tuple[str, ...]) -> None:
-    from monai.bundle import ConfigParser
-
     parser = ConfigParser()
     parser.read_config([str(bundle.root / "configs" / name) for name in configs])
     experiment = parser.get_parsed_content("experiment")
