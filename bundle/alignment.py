@@ -82,10 +82,6 @@ class Alignment:
         """The alignment from the moving to the fixed radiograph."""
         return Alignment(1.0 / self.scale, -self.rotation, -self.translation, self.center + self.translation)
 
-    def at(self, samples: slice | Tensor) -> Alignment:
-        """Those of some samples, by a slice or their indices."""
-        return Alignment(*(getattr(self, field.name)[samples] for field in fields(self)))
-
     def to(self, like: Tensor) -> Alignment:
         """The same on the device and in the dtype of a tensor."""
         return Alignment(*(getattr(self, field.name).to(like) for field in fields(self)))

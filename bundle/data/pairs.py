@@ -1,4 +1,4 @@
-"""Pairs and triples of radiographs of one joint."""
+"""Pairs of radiographs of one joint."""
 
 from __future__ import annotations
 
@@ -18,17 +18,16 @@ from bundle.data.loading import Item
 from bundle.errors import InputError
 from bundle.jsw import joint_space_width
 
-Rows = tuple[int, ...]
+Rows = tuple[int, int]
 """Rows of a list, which show one joint."""
 
 
-def groups_of_joint(items: Sequence[Item], count: int, limit: int = 0, seed: int = 0) -> list[Rows]:
-    """Rows of ``count`` different radiographs of one joint, 2 for pairs and 3 for triples, in the order of the list.
+def pairs_of_joint(items: Sequence[Item], limit: int = 0, seed: int = 0) -> list[Rows]:
+    """Rows of two different radiographs of one joint, in the order of the list.
 
     Args:
         items: each with ``joint``.
-        count: radiographs of a group.
-        limit: at most so many groups of each joint, drawn; 0 for all.
+        limit: at most so many pairs of each joint, drawn; 0 for all.
         seed: of the drawing, together with the joint's name.
     """
     joints: dict[str, list[int]] = {}
@@ -36,10 +35,10 @@ def groups_of_joint(items: Sequence[Item], count: int, limit: int = 0, seed: int
         joints.setdefault(str(item["joint"]), []).append(row)
     found: list[Rows] = []
     for joint, rows in joints.items():
-        groups = list(itertools.combinations(rows, count))
-        if limit and len(groups) > limit:
-            groups = sorted(random.Random(zlib.crc32(f"{seed} {joint}".encode())).sample(groups, limit))
-        found.extend(groups)
+        pairs = list(itertools.combinations(rows, 2))
+        if limit and len(pairs) > limit:
+            pairs = sorted(random.Random(zlib.crc32(f"{seed} {joint}".encode())).sample(pairs, limit))
+        found.extend(pairs)
     return found
 
 
@@ -54,7 +53,7 @@ class RadiographPairs(Dataset[dict[str, Any]]):
 
     Args:
         samples: loaded joints, as :class:`bundle.transforms.LoadJointd` gives them; each is loaded once.
-        limit: as in :func:`groups_of_joint`.
+        limit: as in :func:`pairs_of_joint`.
         seed: as there.
 
     Raises:
@@ -63,7 +62,7 @@ class RadiographPairs(Dataset[dict[str, Any]]):
 
     def __init__(self, samples: Iterable[Item], limit: int = 0, seed: int = 0) -> None:
         self.samples = [_known(sample) for sample in tqdm(samples, desc="loading joints", mininterval=0.5)]
-        self.rows = groups_of_joint(self.samples, 2, limit, seed)
+        self.rows = pairs_of_joint(self.samples, limit, seed)
         if not self.rows:
             msg = "expected two radiographs of a joint, got none: keep those of a joint in one folder"
             raise InputError(msg)

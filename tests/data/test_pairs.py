@@ -1,4 +1,4 @@
-"""Pairs and triples are of one joint each."""
+"""Pairs are of one joint each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from bundle.data.pairs import RadiographPairs, groups_of_joint
+from bundle.data.pairs import RadiographPairs, pairs_of_joint
 from bundle.errors import InputError
 from bundle.jsw import joint_space_width
 from bundle.phantom import draw_parameters, render
@@ -20,19 +20,18 @@ def items() -> list[dict[str, Any]]:
     return [{"joint": joint, "name": f"{joint}{row}"} for joint, count in COUNTS.items() for row in range(count)]
 
 
-@pytest.mark.parametrize("size", [2, 3])
-def test_all_groups_of_a_joint_occur_once_in_the_order_of_the_list(size: int) -> None:
+def test_all_pairs_of_a_joint_occur_once_in_the_order_of_the_list() -> None:
     given = items()
-    found = groups_of_joint(given, size)
-    assert len(set(found)) == len(found) == sum(comb(count, size) for count in COUNTS.values())
-    for group in found:
-        assert list(group) == sorted(group) and len({given[row]["joint"] for row in group}) == 1
+    found = pairs_of_joint(given)
+    assert len(set(found)) == len(found) == sum(comb(count, 2) for count in COUNTS.values())
+    for pair in found:
+        assert list(pair) == sorted(pair) and len({given[row]["joint"] for row in pair}) == 1
 
 
 def test_a_limit_draws_by_the_seed() -> None:
-    found = groups_of_joint(items(), 2, limit=2, seed=3)
-    assert len(found) == 4 and found == groups_of_joint(items(), 2, limit=2, seed=3)
-    assert any(found != groups_of_joint(items(), 2, limit=2, seed=seed) for seed in range(5))
+    found = pairs_of_joint(items(), limit=2, seed=3)
+    assert len(found) == 4 and found == pairs_of_joint(items(), limit=2, seed=3)
+    assert any(found != pairs_of_joint(items(), limit=2, seed=seed) for seed in range(5))
 
 
 def sample(joint: str, name: str, jsw: float, size: int = 64) -> dict[str, Any]:
