@@ -19,12 +19,14 @@ from bundle.metrics.downstream import plot_curves
 TEXT = (
     "Each task is trained on parts of the annotated joints, from chance or from networks that were pre-trained on "
     "synthetic radiographs. These are made of all training joints and their masks, also where a part of them is "
-    "trained on: they know something of annotations that the networks without pre-training do not see. All "
-    "trainings of a table have the same epochs and options, but for the learning rate of pre-trained networks, "
-    "and the test joints are in none of them. Figures are means over the seeds, in brackets their 95 % confidence "
-    "interval (Student's t), which says how another seed would do. The last column is the part of the error that "
-    "is gone against the first row of the same part, on the same test joints, with a 95 % bootstrap interval over "
-    "joints: where it holds 0 % there is no difference."
+    "trained on: they know something of annotations that the networks without pre-training do not see. All trainings "
+    "of a table have the same epochs and options, but for the learning rate of pre-trained networks, and the test "
+    "joints are in none of them. Figures are means over the seeds, in brackets their 95 % confidence interval "
+    "(Student's t), which says how another seed would do. 'Error that is gone' is the part of the mean absolute error "
+    "that is gone against the first row of the same part, on the same test joints, with a 95 % bootstrap interval "
+    "over joints: where it holds 0 % there is no difference. 'Error of both' is the part of the first row's error "
+    "that both make, of each image to the same side: what lies in the annotation or in the radiograph itself is in "
+    "it."
 )
 
 
@@ -68,13 +70,13 @@ class ExperimentReport:
             for name in (self.found["curves"] if self.table["part"].nunique() > 1 else [])
         ]
         made = f"Made by `{self.found['command']}`." if self.found["command"] else ""
-        parts = [f"### {self.found['title']}", str(self.found["question"]), self.rows(), *curves, made]
+        parts = [f"### {self.found['title']}", str(self.found["question"]), self.rows(), self.fewer(), *curves, made]
         return "\n\n".join(part for part in parts if part)
 
     def rows(self) -> str:
         """The table: a row for each part and arm, the base first."""
         figures = self.found["figures"]
-        head = ["annotated joints", "", "seeds", *figures.values(), "error that is gone"]
+        head = ["annotated joints", "", "seeds", *figures.values(), "error that is gone", "error of both"]
         lines = [head, ["---:", "---", *["---:"] * (len(head) - 2)]]
         order = sorted(self.labels, key=lambda name: name != self.found["base"])
         for part in sorted(set(self.table["part"])):
@@ -83,16 +85,37 @@ class ExperimentReport:
                 if len(cells):
                     shown = [_cell(cells.loc[name]) for name in figures]
                     seeds = str(int(cells["seeds"].max()))
-                    lines.append([f"{part:.0%}", self.labels[arm], seeds, *shown, self._gone(arm, part)])
+                    lines.append([f"{part:.0%}", self.labels[arm], seeds, *shown, *self._differences(arm, part)])
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
-    def _gone(self, arm: str, part: float) -> str:
-        """The part of the error that is gone, with its interval."""
-        for row in self.found["reductions"]:
-            if (row["arm"], row["part"], row["base_part"]) == (arm, part, part) and row["reduction"] is not None:
-                low, high = (shown_figure(end, 2) if end is None else f"{end:.0%}" for end in row["reduction_interval"])
-                return f"{row['reduction']:.0%} ({low} to {high})"
-        return "-"
+    def fewer(self) -> str:
+        """A line for each arm on its smallest part of the joints against the base on each larger one."""
+        base, smallest = self.labels[self.found["base"]], min(self.table["part"])
+        rows = (row for row in self._compared if row["part"] == smallest < row["base_part"])
+        lines = [
+            f"- {self.labels[row['arm']]}, {smallest:.0%} of the joints, against {base}, {row['base_part']:.0%}: "
+            f"{_gone(row)} of the error gone"
+            for row in rows
+        ]
+        return "\n".join(lines)
+
+    @property
+    def _compared(self) -> list[Mapping[str, Any]]:
+        """Arms against the base, but where that makes no error."""
+        return [row for row in self.found["reductions"] if row["reduction"] is not None]
+
+    def _differences(self, arm: str, part: float) -> tuple[str, str]:
+        """The part of the error that is gone, with its interval, and the part that both make."""
+        for row in self._compared:
+            if (row["arm"], row["part"], row["base_part"]) == (arm, part, part):
+                return _gone(row), f"{row['common']:.0%}"
+        return "-", "-"
+
+
+def _gone(row: Mapping[str, Any]) -> str:
+    """The part of the error that is gone, with its interval."""
+    low, high = (shown_figure(end) if end is None else f"{end:.0%}" for end in row["reduction_interval"])
+    return f"{row['reduction']:.0%} ({low} to {high})"
 
 
 def _cell(row: pd.Series) -> str:

@@ -130,7 +130,7 @@ class Experiment:
         try:
             figures = flat_figures(json.loads((folder / self.task.metrics).read_bytes())["figures"])
             rows = pd.read_csv(folder / self.per_image)
-            errors = rows[["name", "joint"]].assign(error=rows[self.error].abs()).dropna()
+            errors = rows[["name", "joint"]].assign(error=rows[self.error]).dropna()
             return Outcome(arm, part, seed, {name: figures[name] for name in self.figures}, errors)
         except (OSError, ValueError, KeyError, TypeError) as error:
             msg = f"expected the figures of an evaluation, got {folder} ({error!r}): delete it and run it again"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from scipy import stats
 
 from bundle.metrics.summary import bootstrap_interval
@@ -24,7 +25,7 @@ class Outcome:
         part: of the annotated joints that it was trained on.
         seed: of the training.
         figures: what was measured.
-        errors: of each test image, with ``name``, ``joint`` and the absolute ``error``.
+        errors: of each test image, with ``name``, ``joint`` and the signed ``error``.
     """
 
     arm: str
@@ -65,37 +66,46 @@ def reduction(
         options: of :func:`bundle.metrics.summary.bootstrap_interval`.
 
     Returns:
-        ``reduction``, 0.25 where a quarter of the error is gone, and its ``reduction_interval`` over joints. Where it
-        holds 0 there is no difference. ``images`` that both have an error of: a registration may find nothing.
+        ``reduction``, 0.25 where a quarter of the absolute error is gone, and its ``reduction_interval`` over joints.
+        Where it holds 0 there is no difference. ``common``, the part of the base's error that both make: of an image
+        that both err of to the same side, the smaller one of their mean errors. What lies in the radiograph or in its
+        annotation is in it. ``images`` that both have an error of: a registration may find nothing.
 
     Raises:
         ValueError: there is no such outcome, or no image that both have an error of.
     """
-    found = list(outcomes)
-    before, after = (
-        _mean_errors(found, name, of) for name, of in ((base, part if base_part is None else base_part), (arm, part))
-    )
-    before, after = before.align(after, join="inner")
+    found, base_part = list(outcomes), part if base_part is None else base_part
+    before, after = _errors(found, base, base_part).align(_errors(found, arm, part), join="inner", axis=0)
     if not len(before):
         msg = f"expected {base} and {arm} evaluated on the same images, got none"
         raise ValueError(msg)
     joints = before.index.get_level_values("joint").tolist()
-    old, new = before.to_numpy(), after.to_numpy()
+    old, new = before["absolute"].to_numpy(), after["absolute"].to_numpy()
 
     def gone(drawn: Any) -> float:
         return float(1.0 - new[drawn].mean() / old[drawn].mean()) if old[drawn].any() else math.nan
 
-    interval = bootstrap_interval(gone, joints, **options)
-    return {"reduction": gone(np.arange(len(old))), "reduction_interval": list(interval), "images": len(old)}
+    return {
+        "reduction": gone(np.arange(len(old))),
+        "reduction_interval": list(bootstrap_interval(gone, joints, **options)),
+        "common": float(_common(before["error"], after["error"]).mean() / old.mean()) if old.any() else math.nan,
+        "images": len(old),
+    }
 
 
-def _mean_errors(outcomes: Sequence[Outcome], arm: str, part: float) -> pd.Series:
-    """Mean error of each image over the seeds."""
+def _errors(outcomes: Sequence[Outcome], arm: str, part: float) -> pd.DataFrame:
+    """Mean ``error`` of each image over the seeds, and mean ``absolute`` one."""
     rows = [out.errors for out in outcomes if (out.arm, out.part) == (arm, part)]
     if not rows:
         msg = f"expected outcomes of {arm} at the part {part}, got none"
         raise ValueError(msg)
-    return pd.concat(rows).groupby(["joint", "name"])["error"].mean()
+    table = pd.concat(rows)
+    return table.assign(absolute=table["error"].abs()).groupby(["joint", "name"])[["error", "absolute"]].mean()
+
+
+def _common(one: pd.Series, other: pd.Series) -> NDArray[np.float64]:
+    """What two errors of each image have in common: the smaller one, where both have the same sign."""
+    return np.where(one * other > 0, np.minimum(one.abs(), other.abs()), 0.0)
 
 
 def plot_curves(table: pd.DataFrame, figure: str, labels: Mapping[str, str], unit: str) -> Figure:

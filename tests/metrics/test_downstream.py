@@ -56,6 +56,20 @@ def test_arms_are_compared_on_the_images_of_both() -> None:
         reduction(outcomes, "none", "ours", 0.5)
 
 
+def test_what_both_err_of_to_the_same_side_is_common() -> None:
+    outcomes = [outcome("none", 1.0, seed, errors) for seed, errors in enumerate([[1.0, -2.0, 2.0], [3.0, -2.0, 2.0]])]
+    outcomes += [outcome("ours", 1.0, 0, [1.0, -3.0, -2.0])]
+    found = reduction(outcomes, "none", "ours", 1.0, samples=20)
+    assert found["common"] == pytest.approx((1.0 + 2.0 + 0.0) / (2.0 + 2.0 + 2.0))
+    assert found["reduction"] == 0.0
+
+
+def test_errors_to_both_sides_are_not_less_than_their_size() -> None:
+    outcomes = [outcome("none", 1.0, seed, [error]) for seed, error in enumerate([2.0, -2.0])]
+    found = reduction([*outcomes, outcome("ours", 1.0, 0, [1.0])], "none", "ours", 1.0, samples=20)
+    assert (found["reduction"], found["common"]) == (0.5, 0.0)
+
+
 def test_every_arm_has_its_curve() -> None:
     outcomes = [outcome(arm, part, 0, [part]) for arm in ("none", "ours") for part in (0.5, 1.0)]
     figure = plot_curves(over_seeds(outcomes, ["mae"]), "mae", {"none": "without", "ours": "with"}, "MAE")

@@ -23,7 +23,7 @@ def cell(arm: str, part: float, mean: float) -> dict[str, Any]:
 def experiment(tmp_path: Path) -> Path:
     folder = tmp_path / "experiment"
     folder.mkdir()
-    gone = {"arm": "ours", "part": 1.0, "base_part": 1.0, "reduction": 0.25, "reduction_interval": [0.1, None]}
+    gone = {"arm": "ours", "reduction": 0.25, "reduction_interval": [0.1, None], "common": 0.6}
     found = {
         "title": "Joint space width",
         "question": "Is it better?",
@@ -32,7 +32,7 @@ def experiment(tmp_path: Path) -> Path:
         "figures": {"mae": "MAE (mm)"},
         "curves": ["mae"],
         "over_seeds": [cell("ours", 1.0, 0.12), cell("none", 1.0, 0.16), cell("none", 0.5, 0.2)],
-        "reductions": [gone],
+        "reductions": [{"part": 1.0, "base_part": 1.0, **gone}, {"part": 0.5, "base_part": 1.0, **gone}],
         "cells": [],
         "command": "python -m monai.bundle run experimenting --dataset_dir /disk/me/Data",
         "machine": {},
@@ -44,10 +44,16 @@ def experiment(tmp_path: Path) -> Path:
 def test_a_row_for_each_part_and_arm_the_base_first(experiment: Path) -> None:
     lines = read_experiment(str(experiment)).rows().splitlines()
     assert lines[2:] == [
-        "| 50% | without | 3 | 0.2 (0.15 to 0.25) | - |",
-        "| 100% | without | 3 | 0.16 (0.11 to 0.21) | - |",
-        "| 100% | with | 3 | 0.12 (0.07 to 0.17) | 25% (10% to not defined) |",
+        "| 50% | without | 3 | 0.2 (0.15 to 0.25) | - | - |",
+        "| 100% | without | 3 | 0.16 (0.11 to 0.21) | - | - |",
+        "| 100% | with | 3 | 0.12 (0.07 to 0.17) | 25% (10% to not defined) | 60% |",
     ]
+
+
+def test_few_annotated_joints_are_compared_with_more_of_the_base(experiment: Path) -> None:
+    assert read_experiment(str(experiment)).fewer() == (
+        "- with, 50% of the joints, against without, 100%: 25% (10% to not defined) of the error gone"
+    )
 
 
 def test_the_document_shows_the_experiment_and_is_made_again_from_what_is_kept(
