@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -179,6 +179,25 @@ def passed(
     return good
 
 
+def first_passed(recipes: Recipes, factory: RadiographFactory, groups: Iterable[Sequence[int]]) -> list[Sample]:
+    """The images of the first group whose images all pass the gate.
+
+    Args:
+        recipes: of the data set.
+        factory: that makes the images.
+        groups: indices of images; pairs are whole.
+
+    Raises:
+        InputError: there is no such group.
+    """
+    for indices in groups:
+        found = passed(recipes, factory, indices, Counter())
+        if len(found) == len(indices):
+            return [found[index] for index in indices]
+    msg = f"expected images that pass the gate, got none of {len(recipes)}: ask for others, or widen {factory.gate}"
+    raise InputError(msg)
+
+
 def _made(recipes: Sequence[Recipe], factory: RadiographFactory) -> tuple[dict[int, Sample], dict[int, str]]:
     """Images by index, of the recipes that are worth it, and of all recipes why their image is refused, or ""."""
     reasons = {recipe.index: factory.gate.of_recipe(recipe) for recipe in recipes}
@@ -267,23 +286,17 @@ class SyntheticRadiographs(Dataset[dict[str, Any]]):
 
     def _good(self, indices: Sequence[int]) -> list[Sample]:
         found = passed(self.recipes, self.factory, sorted(set(indices)), Counter())
-        return [found[index] if index in found else self._next_good(index) for index in indices]
+        return [found[index] if index in found else self._after(index) for index in indices]
+
+    def _after(self, index: int) -> Sample:
+        """The next image after an index that passes the gate."""
+        places = ([(index + row) % len(self)] for row in range(1, len(self)))
+        return first_passed(self.recipes, self.factory, places)[0]
 
     def _sample(self, sample: Sample) -> dict[str, Any]:
         source, width = sample.recipe.source, torch.tensor([sample.jsw_mm])
         known = {"name": sample.recipe.key, "source": source.name, "spacing": torch.tensor([source.spacing_mm])}
         return {**known, "image": sample.image, "jsw": width, "grade": narrowing_grade(width)}
-
-    def _next_good(self, index: int) -> Sample:
-        """The next image after an index that passes the gate."""
-        for row in range(1, len(self)):
-            place = (index + row) % len(self)
-            found = passed(self.recipes, self.factory, [place], Counter())
-            if found:
-                return found[place]
-        limits = self.factory.gate
-        msg = f"expected images that pass the gate, got none of {len(self)}: ask for others, or widen {limits}"
-        raise InputError(msg)
 
 
 class NextImages(Sampler[int]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,7 @@ from bundle.alignment import between, bone_centers, narrowing
 from bundle.data.sources import Source, SourceStore
 from bundle.distributions import Distribution
 from bundle.errors import InputError
-from bundle.factory import QualityGate, RadiographFactory, Sample, passed
+from bundle.factory import QualityGate, RadiographFactory, Sample, first_passed
 from bundle.recipes import DataPlan, Recipe, Recipes
 
 
@@ -82,15 +81,9 @@ class SyntheticPairs(Dataset[dict[str, Any]]):
         return len(self.recipes) // 2
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        for row in range(len(self)):
-            first = 2 * ((index + row) % len(self))
-            found = passed(self.recipes, self.factory, [first, first + 1], Counter())
-            if len(found) == 2:
-                return self._pair(found[first], found[first + 1])
-        msg = (
-            f"expected pairs that pass the gate, got none of {len(self)}: ask for others, or widen {self.factory.gate}"
-        )
-        raise InputError(msg)
+        places = ((index + row) % len(self) for row in range(len(self)))
+        groups = ([2 * place, 2 * place + 1] for place in places)
+        return self._pair(*first_passed(self.recipes, self.factory, groups))
 
     def _pair(self, fixed: Sample, moving: Sample) -> dict[str, Any]:
         source = fixed.recipe.source

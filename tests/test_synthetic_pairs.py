@@ -89,5 +89,5 @@ def test_a_plan_of_single_images_is_refused(kept: tuple[SourceStore, list[Source
 
 def test_pairs_that_never_pass_the_gate_are_refused(kept: tuple[SourceStore, list[Source]]) -> None:
     pairs = SyntheticPairs(*kept, replace(PLAN, attempts=1, count=2), QualityGate(least_visible=9.0))
-    with pytest.raises(InputError, match="expected pairs that pass the gate"):
+    with pytest.raises(InputError, match="expected images that pass the gate"):
         pairs[0]
