@@ -18,6 +18,7 @@ OVERLAYS = [
     ("experiment.yaml", "experiments/register_joints.yaml"),
     (*BASE, "experiments/separators.yaml"),
     (*BASE, "experiments/distributions.yaml"),
+    (*BASE, "experiments/few_masks.yaml"),
 ]
 SMALL = {
     "seeds": [0],
