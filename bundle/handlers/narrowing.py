@@ -16,8 +16,7 @@ from tqdm import tqdm
 from bundle.alignment import FrameMotion, warp
 from bundle.data.writing import append_line, claim_output, fingerprint, write_bytes
 from bundle.handlers.checkpoints import NetworkWeights
-from bundle.handlers.readings import METRICS
-from bundle.handlers.results import plain, write_plot
+from bundle.handlers.results import write_figures, write_measured
 from bundle.metrics.measured import Measured
 from bundle.metrics.narrowing import narrowing_of_real_pairs, narrowing_of_synthetic_pairs
 from bundle.narrowing import NetworkRegistration, PairReading, Registration, read_pair
@@ -119,12 +118,9 @@ class NarrowingReport(NarrowingWriter):
             "synthetic": narrowing_of_synthetic_pairs(self._synthetic(synthetic), samples=self.samples, seed=self.seed),
         }
         tables = [measured.per_image.assign(pairs=kind) for kind, measured in found.items()]
-        write_bytes(self.output_dir / "per_pair.csv", pd.concat(tables).to_csv(index=False).encode())
-        for measured in found.values():
-            for name, figure in measured.plots.items():
-                write_plot(self.output_dir / f"{name}.png", figure)
-        whole = plain(self._whole(found))
-        write_bytes(self.output_dir / METRICS, json.dumps(whole, indent=1, allow_nan=False).encode())
+        plots = {name: figure for measured in found.values() for name, figure in measured.plots.items()}
+        write_measured(self.output_dir, "per_pair.csv", pd.concat(tables), plots)
+        write_figures(self.output_dir, self._whole(found))
 
     def _whole(self, found: Mapping[str, Measured]) -> Row:
         figures = {kind: {**measured.figures, "worst": measured.worst[:10]} for kind, measured in found.items()}

@@ -12,15 +12,13 @@ from torch import Tensor
 
 from bundle.data.writing import append_line, claim_output, fingerprint, write_bytes
 from bundle.errors import InputError
-from bundle.handlers.results import plain, write_plot
+from bundle.handlers.results import write_figures, write_measured
 from bundle.metrics.readings import Reading
 from bundle.metrics.reconstruction import IDENTITY
 from bundle.provenance import command_line, machine
 
 READINGS = "readings.jsonl"
 """A line for each joint that was read."""
-METRICS = "metrics.json"
-"""How good the readings are."""
 
 
 class ReadingWriter:
@@ -95,10 +93,8 @@ class ReadingReport(ReadingWriter):
             msg = f"expected at least two joints with a joint space width, got {len(self.known)}: name another datalist"
             raise InputError(msg)
         found = self.reading.measure(pd.DataFrame(self.known), self.seed)
-        write_bytes(self.output_dir / "per_image.csv", found.per_image.to_csv(index=False).encode())
-        for name, figure in found.plots.items():
-            write_plot(self.output_dir / f"{name}.png", figure)
+        write_measured(self.output_dir, "per_image.csv", found.per_image, found.plots)
         made = {"command": command_line(), "machine": machine(engine.state.device)}
         without = {"without_truth": len(self.lines) - len(self.known)}
         whole = {"settings": self.settings, "figures": found.figures, **without, "worst": found.worst[:10], **made}
-        write_bytes(self.output_dir / METRICS, json.dumps(plain(whole), indent=1, allow_nan=False).encode())
+        write_figures(self.output_dir, whole)

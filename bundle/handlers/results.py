@@ -46,6 +46,9 @@ REJECTED = "rejected.jsonl"
 QUALITY = "quality.jsonl"
 """What inference says of each joint besides its layers (:class:`bundle.handlers.quality.JointQuality`)."""
 
+METRICS = "metrics.json"
+"""The figures of an evaluation."""
+
 _log = logging.getLogger("bundle.handlers")
 
 
@@ -203,7 +206,7 @@ class EvaluationReport:
     @property
     def path(self) -> Path:
         """The file of the figures."""
-        return self.output_dir / "metrics.json"
+        return self.output_dir / METRICS
 
     def open(self, separator: str, training: Mapping[str, Any] | None = None) -> None:
         """Claim the output folder and read what was measured there before.
@@ -249,9 +252,7 @@ class EvaluationReport:
         """
         folder = self.output_dir / name
         folder.mkdir(exist_ok=True)
-        write_bytes(folder / "per_image.csv", measured.per_image.to_csv(index=False).encode())
-        for plot, figure in measured.plots.items():
-            write_plot(folder / f"{plot}.png", figure)
+        write_measured(folder, "per_image.csv", measured.per_image, measured.plots)
         self._show_worst(name, measured.worst, joints)
         sizes = {key: {"images": len(part), "joints": len(set(part.joints))} for key, part in joints.items()}
         made = {"seconds": round(seconds, 1), "command": command_line(), "machine": machine(self.device)}
@@ -278,7 +279,7 @@ class EvaluationReport:
 
     def _write_tables(self) -> None:
         self.found["measures"] = dict(sorted(self.found["measures"].items()))
-        write_bytes(self.path, json.dumps(plain(self.found), indent=1, allow_nan=False).encode())
+        write_figures(self.output_dir, self.found)
         parts = [_tables(name, entry) for name, entry in self.found["measures"].items()]
         write_bytes(self.output_dir / "metrics.md", "\n".join(parts).encode())
 
@@ -328,6 +329,18 @@ def shown_figure(value: Any, digits: int = 4) -> str:
 def file_stem(label: str) -> str:
     """A label as the stem of a file's name: small letters, digits and underscores."""
     return re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
+
+
+def write_measured(folder: Path, table: str, rows: pd.DataFrame, plots: Mapping[str, Figure]) -> None:
+    """Write the rows of a measure as a CSV file of that name, and its plots as PNG files."""
+    write_bytes(folder / table, rows.to_csv(index=False).encode())
+    for name, figure in plots.items():
+        write_plot(folder / f"{name}.png", figure)
+
+
+def write_figures(folder: Path, found: Mapping[str, Any]) -> None:
+    """Write what an evaluation found as its :data:`METRICS`."""
+    write_bytes(folder / METRICS, json.dumps(plain(found), indent=1, allow_nan=False).encode())
 
 
 def write_plot(path: Path, figure: Figure) -> None:
