@@ -82,6 +82,10 @@ class Alignment:
         """The alignment from the moving to the fixed radiograph."""
         return Alignment(1.0 / self.scale, -self.rotation, -self.translation, self.center + self.translation)
 
+    def of_rows(self, rows: Tensor) -> Alignment:
+        """Those whose first index is in ``rows``: indices, or true and false."""
+        return Alignment(*(getattr(self, field.name)[rows] for field in fields(self)))
+
     def to(self, like: Tensor) -> Alignment:
         """The same on the device and in the dtype of a tensor."""
         return Alignment(*(getattr(self, field.name).to(like) for field in fields(self)))

@@ -52,6 +52,16 @@ class JointPairs:
         """What :class:`bundle.networks.registrars.Registrar` is given, in its order."""
         return self.fixed[:, :1], self.fixed[:, 1:], self.moving[:, :1], self.spacing, self.bones.center
 
+    @property
+    def known(self) -> Tensor:
+        """Whether the true alignment of each pair is known, (B,)."""
+        return self.bones.translation.isfinite().flatten(1).all(dim=1)
+
+    def of_rows(self, rows: Tensor) -> JointPairs:
+        """Those in ``rows``: indices, or true and false."""
+        parts = {name: getattr(self, name)[rows] for name in _TENSORS}
+        return JointPairs(**parts, bones=self.bones.of_rows(rows))
+
     def repeated(self, times: int) -> JointPairs:
         """The pairs one after the other, and so on, ``times`` times."""
         parts = {name: torch.cat([getattr(self, name)] * times) for name in _TENSORS}
@@ -119,7 +129,8 @@ class RandPairs(Randomizable):
 
     Attributes:
         variations: of each pair.
-        reversing: probability that fixed and moving are exchanged.
+        reversing: probability that fixed and moving are exchanged, of pairs whose alignment is not known. The others
+            are made so that their narrowing does not depend on what the fixed radiograph shows; reversed, it would.
         size: height and width, in pixels, that the radiographs are reduced to.
         frame: motion of the whole moving frame.
         outline: largest shift of the bone masks across and along, in mm: a network that sees both radiographs and the
@@ -144,7 +155,7 @@ class RandPairs(Randomizable):
     def __call__(self, batch: Mapping[str, Any], device: Any = None, *_: Any, **__: Any) -> Prepared:
         """The pairs of a collated batch, varied, as an engine of MONAI takes a batch: the pairs are the target."""
         pairs = JointPairs.of(batch, device).repeated(self.variations)
-        pairs = pairs.where(self._coin(pairs, self.reversing), pairs.reversed())
+        pairs = pairs.where(self._coin(pairs, self.reversing) | pairs.known, pairs.reversed())
         pairs = pairs.where(self._coin(pairs, 0.5), pairs.mirrored())
         pairs = replace(pairs, moving=pairs.moving[:, :1])
         pairs = pairs.placed(self.frame.draw(len(pairs), self.R).to(pairs.fixed)).reduced(self.size)

@@ -92,6 +92,8 @@ class SyntheticPairs(Dataset[dict[str, Any]]):
         return {
             "name": f"{fixed.recipe.key}_{moving.recipe.key}",
             **{name: getattr(source, name) for name in ("joint", "finger", "side")},
+            "fixed_name": fixed.recipe.key,
+            "moving_name": moving.recipe.key,
             "image": _shown(fixed),
             "moving": _shown(moving),
             "spacing": torch.tensor([source.spacing_mm]),

@@ -123,6 +123,21 @@ def test_random_variations_are_true_in_range_and_repeat_by_their_seed() -> None:
     assert not torch.equal(vary(batch())[1].moving, target.moving)
 
 
+def test_only_pairs_whose_alignment_nobody_knows_are_reversed() -> None:
+    vary = RandPairs(
+        variations=1, size=SIZE, reversing=1.0, frame=FrameMotion(translation=0.0, rotation=0.0), outline=0.0
+    )
+    given = batch()
+    known = vary(given)[1]
+    assert known.known.all()
+    assert torch.allclose(narrowing(known.bones), narrowing(JointPairs.of(given).bones), atol=1e-4)
+    given["alignment"][1] = torch.nan
+    half = vary(given)[1]
+    assert half.known.tolist() == [True, False]
+    assert torch.allclose(half.bones.center[1, :, 1], given["moving_center"][1, :, 1], atol=1e-4)
+    assert torch.equal(half.of_rows(~half.known).fixed, half.fixed[1:])
+
+
 def test_exposure_and_noise_stay_in_range_and_leave_masks_alone() -> None:
     vary = RandPairs(variations=1, size=SIZE, frame=FrameMotion(translation=0.0, rotation=0.0), noise=0.3)
     _, varied, _, _ = vary(batch())

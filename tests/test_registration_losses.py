@@ -12,6 +12,7 @@ from bundle.pairs import JointPairs
 from bundle.registration_losses import (
     AlignmentLoss,
     MaskedRegistrationLoss,
+    MixedRegistration,
     SeenRegistration,
     TrueRegistration,
     bone_places,
@@ -122,19 +123,39 @@ def test_the_distance_of_alignments_is_the_mean_over_places_of_the_bones() -> No
     assert bone_places(found.center).shape == (1, 2, 9, 2)
 
 
-def test_both_losses_fall_to_the_true_alignment() -> None:
+def aligned() -> tuple[JointPairs, Alignment]:
+    """A pair that lies still, and an alignment whose lower bone is 0.2 mm off."""
     y, x = torch.meshgrid(*[torch.linspace(-10.5, 10.5, 65)[:-1] + 10.5 / 64] * 2, indexing="ij")
     image = (0.5 + 0.2 * torch.sin(1.3 * x) * torch.cos(0.9 * y))[None, None]
     masks = torch.stack([(y > 0.5), (y < -0.5)])[None].float()
     center = torch.tensor([[[0.0, 0.5], [0.0, -0.5]]])
     still, shifted = Alignment.still(center), Alignment.still(center)
     shifted.translation[:, 0, 1] = 0.2
-    pairs = JointPairs(torch.cat([image, masks], dim=1), image, torch.tensor([21 / 64]), center, still)
+    return JointPairs(torch.cat([image, masks], dim=1), image, torch.tensor([21 / 64]), center, still), shifted
+
+
+def test_both_losses_fall_to_the_true_alignment() -> None:
+    pairs, shifted = aligned()
+    still = pairs.bones
     for loss in (TrueRegistration(), SeenRegistration(size=64)):
         assert float(loss([still], pairs)) < 0.01 * float(loss([shifted], pairs))
         assert float(loss([still, shifted], pairs)) == pytest.approx(
             (float(loss([still], pairs)) + float(loss([shifted], pairs))) / 2
         )
+
+
+@pytest.mark.parametrize("known", [[True, False, False], [True] * 3, [False] * 3])
+def test_pairs_of_which_nothing_is_known_are_compared_by_what_they_show(known: list[bool]) -> None:
+    pairs, shifted = aligned()
+    three, off = pairs.repeated(3), shifted.of_rows(torch.zeros(3, dtype=torch.long))
+    three.bones.translation[~torch.tensor(known)] = torch.nan
+    off.translation.requires_grad_()
+    loss = MixedRegistration(TrueRegistration(), SeenRegistration(size=64), weight=100.0)
+    parts = [float(TrueRegistration()([shifted], pairs)), 100.0 * float(SeenRegistration(size=64)([shifted], pairs))]
+    found = loss([off, off], three)
+    assert float(found) == pytest.approx((sum(known) * parts[0] + (3 - sum(known)) * parts[1]) / 3)
+    (gradient,) = torch.autograd.grad(found, off.translation)
+    assert gradient.isfinite().all() and (gradient[:, 0, 1] > 0.0).all()
 
 
 def test_a_smooth_part_that_stays_does_not_pull_the_bones() -> None:

@@ -95,6 +95,16 @@ def test_pretraining_and_training_run_one_after_the_other(bundle: Any, tmp_path:
     assert (tmp_path / "pretrained.pt").is_file() and (tmp_path / "registrar.pt").is_file()
 
 
+def test_fine_tuning_is_on_real_and_synthetic_pairs(bundle: Any, tmp_path: Path, weights: str) -> None:
+    more = {**PRETRAINING, "mixed_pairs": 3, "pretrained": weights, "epochs": 1}
+    workflow = bundle.run("fine_tuning", *PRETRAIN, **options(tmp_path, **more))
+    parsed = workflow.parser.get_parsed_content
+    seen = [pair["name"] for pair in parsed("train#dataloader").dataset]
+    assert len(seen) == len(parsed("train#dataset")) + 3
+    assert parsed("pretrain#trainer").state.epoch == 0 and parsed("train#trainer").state.epoch == 1
+    assert not (tmp_path / "pretrained.pt").exists() and (tmp_path / "last.pt").is_file()
+
+
 @pytest.mark.parametrize("method", ["network", "gauss_newton"])
 def test_an_evaluation_says_how_good_a_method_is(bundle: Any, tmp_path: Path, weights: str, method: str) -> None:
     more = {"method": method, "registrar_weights": weights if method == "network" else "none", **EVALUATION}
