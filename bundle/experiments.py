@@ -81,12 +81,14 @@ class Arm:
         pretraining: options of the pre-training; None where there is none.
         separator: that is trained for it; None for the one that the options name, or the bundle's own.
         training: options of its trainings, in place of those of all.
+        fine_tuning: run of its trainings, in the configurations of its pre-training; "" for the task's own training.
     """
 
     label: str
     pretraining: Mapping[str, Any] | None = None
     separator: Separator | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
+    fine_tuning: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,30 +169,42 @@ class Downstream:
     def _pretraining(self, folder: Path, arm: str, seed: int) -> Run:
         """The pre-trainings of an arm share its sources, so each waits for the one before."""
         before = list(self.seeds)[: list(self.seeds).index(seed)]
-        chosen, own = self.arms[arm], {"seed": seed, "sources_dir": str(folder / arm / "sources"), "resume": "true"}
         after = [f"{arm}/pretraining_seed{before[-1]}"] if before else []
-        if chosen.separator:
-            own["weights"] = str(folder / arm / "separator" / "model.pt")
+        if self.arms[arm].separator:
             after.append(f"{arm}/separator")
         return Run(
             name=f"{arm}/pretraining_seed{seed}",
             run_id="pretraining",
-            configs=[*self.pretrain[0], *self.train, *self.pretrain[1]],
-            options={**self.options, **self.pretraining, **own, **(chosen.pretraining or {})},
+            configs=self._with_synthesis,
+            options={**self.options, **self._synthesis(folder, arm), "seed": seed, "resume": "true"},
             result="pretrained.pt",
             after=after,
         )
+
+    @property
+    def _with_synthesis(self) -> list[str]:
+        """Configurations of runs that make synthetic radiographs."""
+        return [*self.pretrain[0], *self.train, *self.pretrain[1]]
+
+    def _synthesis(self, folder: Path, arm: str) -> dict[str, Any]:
+        """Options that say which synthetic radiographs."""
+        chosen, own = self.arms[arm], {"sources_dir": str(folder / arm / "sources")}
+        if chosen.separator:
+            own["weights"] = str(folder / arm / "separator" / "model.pt")
+        return {**self.pretraining, **own, **(chosen.pretraining or {})}
 
     def _of_cell(self, folder: Path, arm: str, part: float, seed: int) -> list[Run]:
         name = self._training(arm, part, seed)
         first = f"{arm}/pretraining_seed{seed}" if arm in self._pretrained else ""
         start = {"pretrained": str(folder / first / "pretrained.pt")} if first else {}
         own = {"seed": seed, "annotated": part, "resume": "true", **start}
+        tuned = self.arms[arm].fine_tuning
+        made = self._synthesis(folder, arm) if tuned else {}
         training = Run(
             name=name,
-            run_id="training",
-            configs=self.train,
-            options={**self.options, **self.training, **self.arms[arm].training, **own},
+            run_id=tuned or "training",
+            configs=self._with_synthesis if tuned else self.train,
+            options={**self.options, **made, **self.training, **self.arms[arm].training, **own},
             result=self.weights,
             after=[first] if first else [],
         )

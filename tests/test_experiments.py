@@ -104,6 +104,16 @@ def test_a_separator_of_an_arm_is_trained_first_and_makes_its_radiographs(tmp_pa
     assert first.options["weights"] == str(tmp_path / "lsn" / "separator" / "model.pt")
 
 
+def test_a_fine_tuning_sees_the_synthetic_radiographs_of_its_arm(tmp_path: Path) -> None:
+    arms = {"mixed": Arm("mixed", {"weights": "none"}, training={"epochs": 5}, fine_tuning="tuning")}
+    made = downstream(arms=arms, training={"epochs": 3}, pretraining={"images": 4})
+    runs = {run.name: run for run in made.runs(tmp_path)}
+    first, tuned = runs["mixed/pretraining_seed1"], runs["mixed/part050_seed1"]
+    assert (tuned.run_id, tuned.configs, tuned.after) == ("tuning", first.configs, [first.name])
+    start = {"pretrained": str(tmp_path / first.name / "pretrained.pt"), "annotated": 0.5, "epochs": 5}
+    assert tuned.options == {**first.options, **start}
+
+
 def test_every_run_needs_only_runs_before_it(tmp_path: Path) -> None:
     seen: set[str] = set()
     for run in downstream().runs(tmp_path):
