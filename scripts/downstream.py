@@ -55,11 +55,16 @@ class ExperimentReport:
         """Figures over seeds (:func:`bundle.metrics.downstream.over_seeds`)."""
         return pd.DataFrame(self.found["over_seeds"]).astype({"lower": float, "upper": float})
 
+    @property
+    def curves(self) -> list[str]:
+        """Figures that are drawn against the part of the joints; none of a single part."""
+        return list(self.found["curves"]) if self.table["part"].nunique() > 1 else []
+
     def keep(self, folder: Path) -> None:
         """Write it and its curves into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         write_bytes(folder / f"{self.file}.json", f"{json.dumps(self.found, indent=1)}\n".encode())
-        for name in self.found["curves"]:
+        for name in self.curves:
             figure = plot_curves(self.table, name, self.labels, self.found["figures"][name])
             write_plot(folder / f"{self.file}_{file_stem(name)}.png", figure)
 
@@ -67,7 +72,7 @@ class ExperimentReport:
         """Its part of the document, with pictures relative to the folder above that of :meth:`keep`."""
         curves = [
             f"![{self.found['figures'][name]}](results/experiments/{self.file}_{file_stem(name)}.png)"
-            for name in (self.found["curves"] if self.table["part"].nunique() > 1 else [])
+            for name in self.curves
         ]
         made = f"Made by `{self.found['command']}`." if self.found["command"] else ""
         parts = [f"### {self.found['title']}", str(self.found["question"]), self.rows(), self.fewer(), *curves, made]

@@ -56,6 +56,16 @@ def test_few_annotated_joints_are_compared_with_more_of_the_base(experiment: Pat
     )
 
 
+def test_a_single_part_of_the_joints_has_no_curve(tmp_path: Path, experiment: Path) -> None:
+    found = json.loads((experiment / "experiment.json").read_text())
+    found["over_seeds"] = [cell("ours", 1.0, 0.12), cell("none", 1.0, 0.16)]
+    (experiment / "experiment.json").write_text(json.dumps(found))
+    report = read_experiment(str(experiment))
+    report.keep(tmp_path / "kept")
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["joint_space_width.json"]
+    assert "![" not in report.section()
+
+
 def test_the_document_shows_the_experiment_and_is_made_again_from_what_is_kept(
     tmp_path: Path, experiment: Path
 ) -> None:
