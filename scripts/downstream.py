@@ -19,14 +19,14 @@ from bundle.metrics.downstream import plot_curves
 TEXT = (
     "Each task is trained on parts of the annotated joints, from chance or from networks that were pre-trained on "
     "synthetic radiographs. These are made of all training joints and their masks, also where a part of them is "
-    "trained on: they know something of annotations that the networks without pre-training do not see. All trainings "
-    "of a table have the same epochs and options, but for the learning rate of pre-trained networks, and the test "
-    "joints are in none of them. Figures are means over the seeds, in brackets their 95 % confidence interval "
-    "(Student's t), which says how another seed would do. 'Error that is gone' is the part of the mean absolute error "
-    "that is gone against the first row of the same part, on the same test joints, with a 95 % bootstrap interval "
-    "over joints: where it holds 0 % there is no difference. 'Error of both' is the part of the first row's error "
-    "that both make, of each image to the same side: what lies in the annotation or in the radiograph itself is in "
-    "it."
+    "trained on, unless a row says otherwise: they know something of annotations that the networks without pre- "
+    "training do not see. All trainings of a table have the same epochs and options, but for the learning rate of "
+    "pre-trained networks, and the test joints are in none of them. Figures are means over the seeds, in brackets "
+    "their 95 % confidence interval (Student's t), which says how another seed would do. 'Error that is gone' is the "
+    "part of the mean absolute error that is gone against the first row of the same part, on the same test joints, "
+    "with a 95 % bootstrap interval over joints: where it holds 0 % there is no difference. 'Error of both' is the "
+    "part of the first row's error that both make, of each image to the same side: what lies in the annotation or in "
+    "the radiograph itself is in it."
 )
 
 
