@@ -19,8 +19,8 @@ from bundle.metrics.downstream import plot_curves
 TEXT = (
     "Each task is trained on parts of the annotated joints, from chance or from networks that were pre-trained on "
     "synthetic radiographs. These are made of all training joints and their masks, also where a part of them is "
-    "trained on, unless a row says otherwise: they know something of annotations that the networks without pre- "
-    "training do not see. All trainings of a table have the same epochs and options, but for the learning rate of "
+    "trained on, unless a row says otherwise: they know something of annotations that the networks without "
+    "pre-training do not see. All trainings of a table have the same epochs and options, but for the learning rate of "
     "pre-trained networks, and the test joints are in none of them. Figures are means over the seeds, in brackets "
     "their 95 % confidence interval (Student's t), which says how another seed would do. 'Error that is gone' is the "
     "part of the mean absolute error that is gone against the first row of the same part, on the same test joints, "
