@@ -64,9 +64,7 @@ class JointPairs:
 
     def repeated(self, times: int) -> JointPairs:
         """The pairs one after the other, and so on, ``times`` times."""
-        parts = {name: torch.cat([getattr(self, name)] * times) for name in _TENSORS}
-        bones = [torch.cat([part] * times) for part in vars(self.bones).values()]
-        return JointPairs(**parts, bones=Alignment(*bones))
+        return self.of_rows(torch.arange(len(self), device=self.fixed.device).repeat(times))
 
     def reversed(self) -> JointPairs:
         """Fixed and moving exchanged."""

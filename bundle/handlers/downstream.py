@@ -11,10 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from bundle.data.writing import claim_output, fingerprint, write_bytes
+from bundle.data.writing import claim_output, fingerprint
 from bundle.errors import InputError
 from bundle.experiments import Downstream, Runner
-from bundle.handlers.results import file_stem, flat_figures, plain, write_plot
+from bundle.handlers.results import file_stem, flat_figures, write_figures, write_plot
 from bundle.metrics.downstream import Outcome, over_seeds, plot_curves, reduction
 from bundle.provenance import command_line, machine
 
@@ -99,7 +99,7 @@ class Experiment:
             "command": command_line(),
             "machine": machine(),
         }
-        write_bytes(self.folder / EXPERIMENT, json.dumps(plain(found), indent=1, allow_nan=False).encode())
+        write_figures(self.folder / EXPERIMENT, found)
 
     def outcomes(self) -> list[Outcome]:
         """What each evaluation that is done has found."""

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from bundle.alignment import FrameMotion, warp
 from bundle.data.writing import append_line, claim_output, fingerprint, write_bytes
 from bundle.handlers.checkpoints import NetworkWeights
-from bundle.handlers.results import write_figures, write_measured
+from bundle.handlers.results import METRICS, write_figures, write_measured
 from bundle.metrics.measured import Measured
 from bundle.metrics.narrowing import narrowing_of_real_pairs, narrowing_of_synthetic_pairs
 from bundle.narrowing import NetworkRegistration, PairReading, Registration, read_pair
@@ -120,7 +120,7 @@ class NarrowingReport(NarrowingWriter):
         tables = [measured.per_image.assign(pairs=kind) for kind, measured in found.items()]
         plots = {name: figure for measured in found.values() for name, figure in measured.plots.items()}
         write_measured(self.output_dir, "per_pair.csv", pd.concat(tables), plots)
-        write_figures(self.output_dir, self._whole(found))
+        write_figures(self.output_dir / METRICS, self._whole(found))
 
     def _whole(self, found: Mapping[str, Measured]) -> Row:
         figures = {kind: {**measured.figures, "worst": measured.worst[:10]} for kind, measured in found.items()}

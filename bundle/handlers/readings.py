@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bundle.data.writing import append_line, claim_output, fingerprint, write_bytes
 from bundle.errors import InputError
-from bundle.handlers.results import write_figures, write_measured
+from bundle.handlers.results import METRICS, write_figures, write_measured
 from bundle.metrics.readings import Reading
 from bundle.metrics.reconstruction import IDENTITY
 from bundle.provenance import command_line, machine
@@ -97,4 +97,4 @@ class ReadingReport(ReadingWriter):
         made = {"command": command_line(), "machine": machine(engine.state.device)}
         without = {"without_truth": len(self.lines) - len(self.known)}
         whole = {"settings": self.settings, "figures": found.figures, **without, "worst": found.worst[:10], **made}
-        write_figures(self.output_dir, whole)
+        write_figures(self.output_dir / METRICS, whole)

@@ -279,7 +279,7 @@ class EvaluationReport:
 
     def _write_tables(self) -> None:
         self.found["measures"] = dict(sorted(self.found["measures"].items()))
-        write_figures(self.output_dir, self.found)
+        write_figures(self.path, self.found)
         parts = [_tables(name, entry) for name, entry in self.found["measures"].items()]
         write_bytes(self.output_dir / "metrics.md", "\n".join(parts).encode())
 
@@ -338,9 +338,9 @@ def write_measured(folder: Path, table: str, rows: pd.DataFrame, plots: Mapping[
         write_plot(folder / f"{name}.png", figure)
 
 
-def write_figures(folder: Path, found: Mapping[str, Any]) -> None:
-    """Write what an evaluation found as its :data:`METRICS`."""
-    write_bytes(folder / METRICS, json.dumps(plain(found), indent=1, allow_nan=False).encode())
+def write_figures(path: Path, found: Mapping[str, Any]) -> None:
+    """Write what an evaluation or an experiment found as JSON."""
+    write_bytes(path, json.dumps(plain(found), indent=1, allow_nan=False).encode())
 
 
 def write_plot(path: Path, figure: Figure) -> None:
