@@ -21,12 +21,14 @@ TEXT = (
     "synthetic radiographs. These are made of all training joints and their masks, also where a part of them is "
     "trained on, unless a row says otherwise: they know something of annotations that the networks without "
     "pre-training do not see. All trainings of a table have the same epochs and options, but for the learning rate of "
-    "pre-trained networks, and the test joints are in none of them. Figures are means over the seeds, in brackets "
+    "pre-trained networks and, in registration, the synthetic pairs that they go on with among the real ones; the test "
+    "joints are in none of them. Figures are means over the seeds, in brackets "
     "their 95 % confidence interval (Student's t), which says how another seed would do. 'Error that is gone' is the "
     "part of the mean absolute error that is gone against the first row of the same part, on the same test joints, "
     "with a 95 % bootstrap interval over joints: where it holds 0 % there is no difference. 'Error of both' is the "
     "part of the first row's error that both make, of each image to the same side: what lies in the annotation or in "
-    "the radiograph itself is in it."
+    "the radiograph itself is in it. 'Change' is that of a figure against the first row of the same part and the same "
+    "seeds, -25 % where it is a quarter less, in the geometric mean, with its 95 % interval over seeds (Student's t)."
 )
 
 
@@ -75,7 +77,15 @@ class ExperimentReport:
             for name in self.curves
         ]
         made = f"Made by `{self.found['command']}`." if self.found["command"] else ""
-        parts = [f"### {self.found['title']}", str(self.found["question"]), self.rows(), self.fewer(), *curves, made]
+        parts = [
+            f"### {self.found['title']}",
+            str(self.found["question"]),
+            self.rows(),
+            self.changes(),
+            self.fewer(),
+            *curves,
+            made,
+        ]
         return "\n\n".join(part for part in parts if part)
 
     def rows(self) -> str:
@@ -91,7 +101,7 @@ class ExperimentReport:
                     shown = [_cell(cells.loc[name]) for name in figures]
                     seeds = str(int(cells["seeds"].max()))
                     lines.append([f"{part:.0%}", self.labels[arm], seeds, *shown, *self._differences(arm, part)])
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return _markdown(lines)
 
     def fewer(self) -> str:
         """A line for each arm on its smallest part of the joints against the base on each larger one."""
@@ -99,10 +109,21 @@ class ExperimentReport:
         rows = (row for row in self._compared if row["part"] == smallest < row["base_part"])
         lines = [
             f"- {self.labels[row['arm']]}, {smallest:.0%} of the joints, against {base}, {row['base_part']:.0%}: "
-            f"{_gone(row)} of the error gone"
+            f"{_part(row, 'reduction')} of the error gone"
             for row in rows
         ]
         return "\n".join(lines)
+
+    def changes(self) -> str:
+        """The table of how figures differ from those of the base on the same part; nothing where none is compared."""
+        rows = [row for row in self.found["changes"] if row["change"] is not None]
+        names = dict.fromkeys(row["figure"] for row in rows)
+        head = ["annotated joints", "", *(f"change of {self.found['figures'][name]}" for name in names)]
+        lines = [head, ["---:", "---", *["---:"] * len(names)]]
+        for part, arm in dict.fromkeys((row["part"], row["arm"]) for row in sorted(rows, key=lambda row: row["part"])):
+            told = {row["figure"]: _part(row, "change") for row in rows if (row["part"], row["arm"]) == (part, arm)}
+            lines.append([f"{part:.0%}", self.labels[arm], *(told.get(name, "-") for name in names)])
+        return _markdown(lines) if rows else ""
 
     @property
     def _compared(self) -> list[Mapping[str, Any]]:
@@ -113,14 +134,19 @@ class ExperimentReport:
         """The part of the error that is gone, with its interval, and the part that both make."""
         for row in self._compared:
             if (row["arm"], row["part"], row["base_part"]) == (arm, part, part):
-                return _gone(row), f"{row['common']:.0%}"
+                return _part(row, "reduction"), f"{row['common']:.0%}"
         return "-", "-"
 
 
-def _gone(row: Mapping[str, Any]) -> str:
-    """The part of the error that is gone, with its interval."""
-    low, high = (shown_figure(end) if end is None else f"{end:.0%}" for end in row["reduction_interval"])
-    return f"{row['reduction']:.0%} ({low} to {high})"
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A table: its head, its alignment and its rows."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _part(row: Mapping[str, Any], name: str) -> str:
+    """A part of a figure, with its interval."""
+    low, high = (shown_figure(end) if end is None else f"{end:.0%}" for end in row[f"{name}_interval"])
+    return f"{row[name]:.0%} ({low} to {high})"
 
 
 def _cell(row: pd.Series) -> str:

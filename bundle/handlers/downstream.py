@@ -15,7 +15,7 @@ from bundle.data.writing import claim_output, fingerprint
 from bundle.errors import InputError
 from bundle.experiments import Downstream, Runner
 from bundle.handlers.results import file_stem, flat_figures, write_figures, write_plot
-from bundle.metrics.downstream import Outcome, over_seeds, plot_curves, reduction
+from bundle.metrics.downstream import Outcome, change, over_seeds, plot_curves, reduction
 from bundle.provenance import command_line, machine
 
 EXPERIMENT = "experiment.json"
@@ -34,6 +34,7 @@ class Experiment:
         figures: of an evaluation that are told (:func:`bundle.handlers.results.flat_figures`), and their labels.
         error: column of the rows of an evaluation with the error that arms are compared by.
         base: arm that the others are compared with.
+        compared: figures whose change by an arm is told (:func:`bundle.metrics.downstream.change`).
         curves: figures that are drawn against the part of the joints.
         per_image: file of an evaluation with a row for each test image.
         seed: of the intervals.
@@ -46,6 +47,7 @@ class Experiment:
     figures: Mapping[str, str]
     error: str
     base: str
+    compared: Sequence[str] = ()
     curves: Sequence[str] = ()
     per_image: str = "per_image.csv"
     seed: int = 0
@@ -95,6 +97,7 @@ class Experiment:
             "curves": list(self.curves),
             "over_seeds": table.to_dict("records"),
             "reductions": self.reductions(outcomes),
+            "changes": self.changes(outcomes),
             "cells": cells,
             "command": command_line(),
             "machine": machine(),
@@ -117,6 +120,15 @@ class Experiment:
                 **reduction(outcomes, self.base, arm, part, base_part, seed=self.seed),
             }
             for (arm, part), (_, base_part) in product(others, bases)
+        ]
+
+    def changes(self, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+        """Of each arm and part how the figures that are compared differ from those of the base on the same part."""
+        done = sorted({(out.arm, out.part) for out in outcomes})
+        cells = [(arm, part) for arm, part in done if arm != self.base and (self.base, part) in done]
+        return [
+            {"arm": arm, "part": part, "figure": name, **change(outcomes, name, self.base, arm, part)}
+            for name, (arm, part) in product(self.compared, cells)
         ]
 
     def _evaluated(self, arm: str, part: float, seed: int) -> bool:

@@ -49,7 +49,7 @@ def evaluated(made: Experiment, arm: str, part: float, seed: int, errors: list[f
 
 @pytest.fixture
 def made(tmp_path: Path) -> Experiment:
-    found = experiment(tmp_path / "out", curves=["mae"])
+    found = experiment(tmp_path / "out", curves=["mae"], compared=["mae"])
     found.run()
     for arm, part, seed in found.task.cells():
         scale = (2.0 if arm == "none" else 1.0) / part
@@ -66,6 +66,8 @@ def test_every_cell_is_told_with_its_means_and_what_is_gone_of_the_error(made: E
     gone = {(row["arm"], row["part"], row["base_part"]): row["reduction"] for row in found["reductions"]}
     expected = {("ours", 0.5, 0.5): 0.5, ("ours", 0.5, 1.0): 0.0, ("ours", 1.0, 0.5): 0.75, ("ours", 1.0, 1.0): 0.5}
     assert gone == pytest.approx(expected, abs=1e-9)
+    changes = {(row["arm"], row["part"], row["figure"]): row["change"] for row in found["changes"]}
+    assert changes == pytest.approx({("ours", 0.5, "mae"): -0.5, ("ours", 1.0, "mae"): -0.5})
     assert (made.folder / "mae.png").is_file()
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bundle.metrics.downstream import Outcome, over_seeds, plot_curves, reduction
+from bundle.metrics.downstream import Outcome, change, over_seeds, plot_curves, reduction
 
 
 def outcome(arm: str, part: float, seed: int, errors: list[float]) -> Outcome:
@@ -68,6 +68,25 @@ def test_errors_to_both_sides_are_not_less_than_their_size() -> None:
     outcomes = [outcome("none", 1.0, seed, [error]) for seed, error in enumerate([2.0, -2.0])]
     found = reduction([*outcomes, outcome("ours", 1.0, 0, [1.0])], "none", "ours", 1.0, samples=20)
     assert (found["reduction"], found["common"]) == (0.5, 0.0)
+
+
+def test_a_change_is_that_of_the_same_seeds_with_students_interval() -> None:
+    outcomes = [outcome("none", 1.0, seed, [value]) for seed, value in enumerate([1.0, 10.0, 4.0, 7.0])]
+    outcomes += [outcome("ours", 1.0, seed, [value]) for seed, value in [(2, 3.0), (0, 0.5), (1, 8.0)]]
+    outcomes += [outcome(arm, 0.5, 0, [value]) for arm, value in (("none", 1.0), ("ours", 9.0))]
+    logs = np.log([0.75, 0.5, 0.8])
+    low, high = stats.t.interval(0.95, 2, logs.mean(), stats.sem(logs))
+    found = change(outcomes, "mae", "none", "ours", 1.0)
+    assert found["change"] == pytest.approx(np.cbrt(0.75 * 0.5 * 0.8) - 1.0)
+    assert found["change_interval"] == pytest.approx([np.exp(low) - 1.0, np.exp(high) - 1.0])
+
+
+def test_no_change_is_told_of_what_is_not_above_zero_or_not_there_and_no_interval_of_one_seed() -> None:
+    outcomes = [outcome("none", 1.0, 0, [2.0]), outcome("ours", 1.0, 0, [1.0]), outcome("other", 1.0, 1, [1.0])]
+    one = change(outcomes, "mae", "none", "ours", 1.0)
+    assert one["change"] == pytest.approx(-0.5) and np.isnan(one["change_interval"]).all()
+    assert np.isnan(change(outcomes, "mae", "none", "other", 1.0)["change"])
+    assert np.isnan(change([*outcomes, outcome("zero", 1.0, 0, [0.0])], "mae", "none", "zero", 1.0)["change"])
 
 
 def test_every_arm_has_its_curve() -> None:

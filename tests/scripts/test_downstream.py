@@ -33,6 +33,7 @@ def experiment(tmp_path: Path) -> Path:
         "curves": ["mae"],
         "over_seeds": [cell("ours", 1.0, 0.12), cell("none", 1.0, 0.16), cell("none", 0.5, 0.2)],
         "reductions": [{"part": 1.0, "base_part": 1.0, **gone}, {"part": 0.5, "base_part": 1.0, **gone}],
+        "changes": [],
         "cells": [],
         "command": "python -m monai.bundle run experimenting --dataset_dir /disk/me/Data",
         "machine": {},
@@ -47,6 +48,21 @@ def test_a_row_for_each_part_and_arm_the_base_first(experiment: Path) -> None:
         "| 50% | without | 3 | 0.2 (0.15 to 0.25) | - | - |",
         "| 100% | without | 3 | 0.16 (0.11 to 0.21) | - | - |",
         "| 100% | with | 3 | 0.12 (0.07 to 0.17) | 25% (10% to not defined) | 60% |",
+    ]
+
+
+def test_changes_of_figures_have_a_table_of_their_own(experiment: Path) -> None:
+    assert read_experiment(str(experiment)).changes() == ""
+    found = json.loads((experiment / "experiment.json").read_text())
+    change = {"arm": "ours", "figure": "mae", "change": -0.25, "change_interval": [-0.4, 0.1]}
+    undefined = {"arm": "ours", "part": 0.5, "figure": "mae", "change": None, "change_interval": [None, None]}
+    found["changes"] = [{"part": 1.0, **change}, undefined, {"part": 0.2, **change, "change_interval": [None, None]}]
+    (experiment / "experiment.json").write_text(json.dumps(found))
+    assert read_experiment(str(experiment)).changes().splitlines() == [
+        "| annotated joints |  | change of MAE (mm) |",
+        "| ---: | --- | ---: |",
+        "| 20% | with | -25% (not defined to not defined) |",
+        "| 100% | with | -25% (-40% to 10%) |",
     ]
 
 
