@@ -305,9 +305,13 @@ class NetworkWeights:
         map_location: device to load to.
         what: what the network is called in messages.
         remedy: what to do when there is no such file, or it is of another network.
+        chosen: the user's file in place of ``load_path``; empty for none.
+        metadata: file of the bundle's metadata, which states the checksum of ``load_path`` (:func:`stated_sha256`).
+            A chosen file has none.
 
     Raises:
-        InputError: on starting, if there is no such file, or it is of another network.
+        InputError: on starting, if there is no such file, or it is of another network or not the one that the metadata
+            describes.
     """
 
     def __init__(
@@ -317,9 +321,12 @@ class NetworkWeights:
         map_location: Any = "cpu",
         what: str = "reader",
         remedy: str = "train the reader by configs/read_jsw.yaml, or name its weights by --reader_weights",
+        chosen: str = "",
+        metadata: str = "",
     ) -> None:
-        self.network, self.load_path, self.map_location = network, load_path, map_location
+        self.network, self.load_path, self.map_location = network, chosen or load_path, map_location
         self.what, self.remedy = what, remedy
+        self.sha256 = stated_sha256(metadata, Path(load_path).name) if metadata and not chosen else None
 
     @property
     def source(self) -> str:
@@ -337,4 +344,5 @@ class NetworkWeights:
     def load(self) -> None:
         """Load, without an engine."""
         if self.load_path:
-            load_weights(self.network, Path(self.load_path), self.what, self.remedy, self.map_location)
+            path = Path(self.load_path)
+            load_weights(self.network, path, self.what, self.remedy, self.map_location, self.sha256)

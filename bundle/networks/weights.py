@@ -27,14 +27,17 @@ def load_weights(
         network: that takes the weights.
         path: of the file.
         what: the network, for the message.
-        remedy: what to do when the weights are those of another network.
+        remedy: what to do when there is no such file, or the weights are those of another network.
         map_location: device to load to.
         sha256: checksum that the file must have, if one is stated (:func:`stated_sha256`).
 
     Raises:
-        InputError: the file cannot be read, is a pointer of Git LFS, damaged, not the one that is described, or not a
-            state dict of this network.
+        InputError: the file is not there, cannot be read, is a pointer of Git LFS, damaged, not the one that is
+            described, or not a state dict of this network.
     """
+    if not path.is_file():
+        msg = f"expected the weights of this {what}, got {path}: there is no such file: {remedy}"
+        raise InputError(msg)
     check_weights(path, sha256)
     try:
         network.load_state_dict(torch.load(path, map_location, weights_only=True))
@@ -88,8 +91,7 @@ def check_weights(path: Path, sha256: str | None) -> None:
     if sha256 is not None and found != sha256:
         msg = (
             f"expected the shipped weights (sha256 {sha256[:12]}), got {path} of {len(content)} bytes (sha256 "
-            f"{found[:12]}): the file is damaged, incomplete or another one: fetch it again, or name weights of your "
-            "own by --weights"
+            f"{found[:12]}): the file is damaged, incomplete or another one: fetch it again, or name your own"
         )
         raise InputError(msg)
 

@@ -121,6 +121,14 @@ def test_an_evaluation_says_how_good_a_method_is(bundle: Any, tmp_path: Path, we
         assert synthetic["mae_mm"] == pytest.approx(error.mean())
 
 
+def test_the_shipped_network_registers_phantoms(bundle: Any, tmp_path: Path) -> None:
+    more = {"phantoms": 6, "weights": "none", "flips": False, "synthetic_pairs": 8, "repeats": 1}
+    bundle.run("evaluating", *EVALUATE, **more, output_dir=str(tmp_path / "out"))
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert found["settings"]["weights"].startswith("registrar.pt (sha256 ")
+    assert found["figures"]["synthetic"]["pairs"] == 8 and found["figures"]["synthetic"]["mae_mm"] < 0.05
+
+
 def test_a_prediction_measures_all_pairs_of_a_folder_without_masks(
     bundle: Any, data: Path, tmp_path: Path, weights: str
 ) -> None:

@@ -15,7 +15,13 @@ from monai.data import DataLoader
 from torch import nn
 
 from bundle.errors import InputError
-from bundle.handlers import BestWeightsSaver, GeneratorWeights, TrainingCheckpointLoader, TrainingCheckpointSaver
+from bundle.handlers import (
+    BestWeightsSaver,
+    GeneratorWeights,
+    NetworkWeights,
+    TrainingCheckpointLoader,
+    TrainingCheckpointSaver,
+)
 from bundle.handlers.checkpoints import RUN, checkpoints, claim_training, newest_checkpoint
 from bundle.networks.generator import Generator
 from bundle.networks.heads import PartitionHead, SigmoidHead
@@ -401,6 +407,15 @@ def test_chosen_weights_and_weights_without_a_stated_checksum_are_not_compared(t
     path, wrong = weights_file(tmp_path), metadata_file(tmp_path, **{"model.pt": {"sha256": "0" * 64}})
     started(GeneratorWeights("absent.pt", nn.Linear(2, 1), chosen=path, metadata=wrong))
     started(GeneratorWeights(path, nn.Linear(2, 1), metadata=metadata_file(tmp_path)))
+
+
+def test_shipped_weights_of_a_network_must_have_the_stated_checksum_and_chosen_ones_need_none(tmp_path: Path) -> None:
+    path, wrong = weights_file(tmp_path), metadata_file(tmp_path, **{"model.pt": {"sha256": "0" * 64}})
+    with pytest.raises(InputError, match=rf"expected the shipped weights \(sha256 000000000000\), got {path} of"):
+        started(NetworkWeights(nn.Linear(2, 1), path, metadata=wrong))
+    chosen = NetworkWeights(nn.Linear(2, 1), "absent.pt", chosen=path, metadata=wrong)
+    started(chosen)
+    assert chosen.source.startswith("model.pt (sha256 ")
 
 
 @pytest.mark.parametrize("chosen", [False, True])

@@ -38,7 +38,7 @@ def test_what_cannot_be_loaded_is_refused_with_the_reason(path: Path, tmp_path: 
     path.write_bytes(LFS_POINTER + b"\noid sha256:0")
     with pytest.raises(InputError, match="git lfs pull"):
         load_weights(nn.Linear(3, 2), path, "line", "do that")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=r"got .*no\.pt: there is no such file: do that"):
         load_weights(nn.Linear(3, 2), tmp_path / "no.pt", "line", "do that")
 
 
