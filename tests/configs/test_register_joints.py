@@ -95,6 +95,12 @@ def test_pretraining_and_training_run_one_after_the_other(bundle: Any, tmp_path:
     assert (tmp_path / "pretrained.pt").is_file() and (tmp_path / "registrar.pt").is_file()
 
 
+def test_pairs_of_few_joints_come_several_times_in_an_epoch(bundle: Any, tmp_path: Path) -> None:
+    workflow = bundle.run("training", *TRAIN, **options(tmp_path, epochs=1, least_pairs=7))
+    names = [pair["name"] for pair in workflow.parser.get_parsed_content("train#dataset")]
+    assert len(names) >= 7 and {names.count(name) for name in names} == {len(names) // len(set(names))}
+
+
 def test_fine_tuning_is_on_real_and_synthetic_pairs(bundle: Any, tmp_path: Path, weights: str) -> None:
     more = {**PRETRAINING, "mixed_pairs": 3, "pretrained": weights, "epochs": 1}
     workflow = bundle.run("fine_tuning", *PRETRAIN, **options(tmp_path, **more))
