@@ -47,7 +47,7 @@ def test_every_run_is_of_configurations_that_are_there(bundle: Any, tmp_path: Pa
     cells = len(experiment.task.arms) * len(experiment.task.parts) * len(experiment.task.seeds)
     assert sum(run.run_id == "evaluating" for run in runs) == sum(run.result == "last.pt" for run in runs) == cells
     assert experiment.base in experiment.task.arms
-    assert set(experiment.curves) <= set(experiment.figures)
+    assert {*experiment.curves, *experiment.compared} <= set(experiment.figures)
 
 
 def test_an_experiment_runs_to_its_figures_and_is_not_run_twice(bundle: Any, tmp_path: Path) -> None:
