@@ -24,8 +24,9 @@ TEXT = (
     "pre-trained networks and, in registration, the synthetic pairs that they go on with among the real ones; the test "
     "joints are in none of them. Figures are means over the seeds, in brackets "
     "their 95 % confidence interval (Student's t), which says how another seed would do. 'Error that is gone' is the "
-    "part of the mean absolute error that is gone against the first row of the same part, on the same test joints, "
-    "with a 95 % bootstrap interval over joints: where it holds 0 % there is no difference. 'Error of both' is the "
+    "part of the mean absolute error (of sigma: of the root mean square of its deviations) that is gone against the "
+    "first row of the same part, on the same test joints, over all seeds, with a 95 % bootstrap interval over joints: "
+    "where it holds 0 % there is no difference. 'Error of both' is the "
     "part of the first row's error that both make, of each image to the same side: what lies in the annotation or in "
     "the radiograph itself is in it. 'Change' is that of a figure against the first row of the same part and the same "
     "seeds, -25 % where it is a quarter less, in the geometric mean, with its 95 % interval over seeds (Student's t)."
@@ -91,7 +92,8 @@ class ExperimentReport:
     def rows(self) -> str:
         """The table: a row for each part and arm, the base first."""
         figures = self.found["figures"]
-        head = ["annotated joints", "", "seeds", *figures.values(), "error that is gone", "error of both"]
+        gone = (f"{error} that is gone" for error in self.found["errors"])
+        head = ["annotated joints", "", "seeds", *figures.values(), *gone, f"{self.found['errors'][0]} of both"]
         lines = [head, ["---:", "---", *["---:"] * (len(head) - 2)]]
         order = sorted(self.labels, key=lambda name: name != self.found["base"])
         for part in sorted(set(self.table["part"])):
@@ -106,10 +108,11 @@ class ExperimentReport:
     def fewer(self) -> str:
         """A line for each arm on its smallest part of the joints against the base on each larger one."""
         base, smallest = self.labels[self.found["base"]], min(self.table["part"])
-        rows = (row for row in self._compared if row["part"] == smallest < row["base_part"])
+        first = [row for row in self._compared if row["error"] == self.found["errors"][0]]
+        rows = (row for row in first if row["part"] == smallest < row["base_part"])
         lines = [
             f"- {self.labels[row['arm']]}, {smallest:.0%} of the joints, against {base}, {row['base_part']:.0%}: "
-            f"{_part(row, 'reduction')} of the error gone"
+            f"{_part(row, 'reduction')} of the {row['error']} gone"
             for row in rows
         ]
         return "\n".join(lines)
@@ -130,12 +133,17 @@ class ExperimentReport:
         """Arms against the base, but where that makes no error."""
         return [row for row in self.found["reductions"] if row["reduction"] is not None]
 
-    def _differences(self, arm: str, part: float) -> tuple[str, str]:
-        """The part of the error that is gone, with its interval, and the part that both make."""
-        for row in self._compared:
-            if (row["arm"], row["part"], row["base_part"]) == (arm, part, part):
-                return _part(row, "reduction"), f"{row['common']:.0%}"
-        return "-", "-"
+    def _differences(self, arm: str, part: float) -> list[str]:
+        """The part of each error that is gone, with its interval, and the part of the first that both make."""
+        found = {row["error"]: row for row in self._compared if _cell_of(row) == (arm, part, part)}
+        first = found.get(self.found["errors"][0])
+        gone = (_part(found[error], "reduction") if error in found else "-" for error in self.found["errors"])
+        return [*gone, f"{first['common']:.0%}" if first else "-"]
+
+
+def _cell_of(row: Mapping[str, Any]) -> tuple[str, float, float]:
+    """What is compared."""
+    return row["arm"], row["part"], row["base_part"]
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:

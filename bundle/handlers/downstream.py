@@ -15,7 +15,7 @@ from bundle.data.writing import claim_output, fingerprint
 from bundle.errors import InputError
 from bundle.experiments import Downstream, Runner
 from bundle.handlers.results import file_stem, flat_figures, write_figures, write_plot
-from bundle.metrics.downstream import Outcome, change, over_seeds, plot_curves, reduction
+from bundle.metrics.downstream import ErrorColumn, Outcome, change, over_seeds, plot_curves, reduction
 from bundle.provenance import command_line, machine
 
 EXPERIMENT = "experiment.json"
@@ -32,7 +32,7 @@ class Experiment:
         task: its runs.
         runner: that carries them out.
         figures: of an evaluation that are told (:func:`bundle.handlers.results.flat_figures`), and their labels.
-        error: column of the rows of an evaluation with the error that arms are compared by.
+        errors: that arms are compared by, the first one above all.
         base: arm that the others are compared with.
         compared: figures whose change by an arm is told (:func:`bundle.metrics.downstream.change`).
         curves: figures that are drawn against the part of the joints.
@@ -45,7 +45,7 @@ class Experiment:
     task: Downstream
     runner: Runner
     figures: Mapping[str, str]
-    error: str
+    errors: Sequence[ErrorColumn]
     base: str
     compared: Sequence[str] = ()
     curves: Sequence[str] = ()
@@ -96,6 +96,7 @@ class Experiment:
             "figures": dict(self.figures),
             "curves": list(self.curves),
             "over_seeds": table.to_dict("records"),
+            "errors": [error.label for error in self.errors],
             "reductions": self.reductions(outcomes),
             "changes": self.changes(outcomes),
             "cells": cells,
@@ -109,17 +110,18 @@ class Experiment:
         return [self._outcome(*cell) for cell in self.task.cells() if self._evaluated(*cell)]
 
     def reductions(self, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-        """Of each arm and part the error that is gone against the base, of the same part and of the others."""
+        """Of each error, arm and part what is gone of it against the base, of the same part and of the others."""
         done = sorted({(out.arm, out.part) for out in outcomes})
         bases, others = ([cell for cell in done if (cell[0] == self.base) == same] for same in (True, False))
         return [
             {
+                "error": error.label,
                 "arm": arm,
                 "part": part,
                 "base_part": base_part,
-                **reduction(outcomes, self.base, arm, part, base_part, seed=self.seed),
+                **reduction(outcomes, error, self.base, arm, part, base_part, seed=self.seed),
             }
-            for (arm, part), (_, base_part) in product(others, bases)
+            for error, (arm, part), (_, base_part) in product(self.errors, others, bases)
         ]
 
     def changes(self, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
@@ -142,7 +144,7 @@ class Experiment:
         try:
             figures = flat_figures(json.loads((folder / self.task.metrics).read_bytes())["figures"])
             rows = pd.read_csv(folder / self.per_image)
-            errors = rows[["name", "joint"]].assign(error=rows[self.error]).dropna()
+            errors = rows[["name", "joint", *(error.column for error in self.errors)]]
             return Outcome(arm, part, seed, {name: figures[name] for name in self.figures}, errors)
         except (OSError, ValueError, KeyError, TypeError) as error:
             msg = f"expected the figures of an evaluation, got {folder} ({error!r}): delete it and run it again"

@@ -17,6 +17,21 @@ from bundle.metrics.summary import bootstrap_interval
 
 
 @dataclass(frozen=True)
+class ErrorColumn:
+    """A column of the rows of an evaluation, of signed errors, that arms are compared by.
+
+    Attributes:
+        column: its name.
+        label: what tables call it.
+        power: 1 for the mean absolute error, 2 for the root mean square.
+    """
+
+    column: str
+    label: str = "error"
+    power: int = 1
+
+
+@dataclass(frozen=True)
 class Outcome:
     """An evaluation of one training.
 
@@ -25,7 +40,7 @@ class Outcome:
         part: of the annotated joints that it was trained on.
         seed: of the training.
         figures: what was measured.
-        errors: of each test image, with ``name``, ``joint`` and the signed ``error``.
+        errors: rows with ``name``, ``joint`` and columns of signed errors, NaN where a row has none.
     """
 
     arm: str
@@ -79,12 +94,19 @@ def change(
 
 
 def reduction(
-    outcomes: Iterable[Outcome], base: str, arm: str, part: float, base_part: float | None = None, **options: Any
+    outcomes: Iterable[Outcome],
+    error: ErrorColumn,
+    base: str,
+    arm: str,
+    part: float,
+    base_part: float | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
-    """How much less the mean error of one arm is than that of another, of the errors of the test joints over all seeds.
+    """How much less the error of one arm is than that of another, of the errors of the test joints over all seeds.
 
     Args:
         outcomes: of an experiment.
+        error: that is compared.
         base: the arm that is compared with.
         arm: the other one.
         part: of the annotated joints.
@@ -92,41 +114,47 @@ def reduction(
         options: of :func:`bundle.metrics.summary.bootstrap_interval`.
 
     Returns:
-        ``reduction``, 0.25 where a quarter of the absolute error is gone, and its ``reduction_interval`` over joints.
-        Where it holds 0 there is no difference. ``common``, the part of the base's error that both make: of an image
-        that both err of to the same side, the smaller one of their mean errors. What lies in the radiograph or in its
-        annotation is in it. ``images`` that both have an error of: a registration may find nothing.
+        ``reduction``, 0.25 where a quarter of the error is gone, and its ``reduction_interval`` over joints. Where it
+        holds 0 there is no difference. ``common``, the part of the base's mean absolute error that both make: of an
+        image that both err of to the same side, the smaller one of their mean errors. What lies in the radiograph or in
+        its annotation is in it. ``images`` that both have an error of: a registration may find nothing.
 
     Raises:
         ValueError: there is no such outcome, or no image that both have an error of.
     """
     found, base_part = list(outcomes), part if base_part is None else base_part
-    before, after = _errors(found, base, base_part).align(_errors(found, arm, part), join="inner", axis=0)
+    before, after = _errors(found, error, base, base_part).align(_errors(found, error, arm, part), join="inner", axis=0)
     if not len(before):
         msg = f"expected {base} and {arm} evaluated on the same images, got none"
         raise ValueError(msg)
     joints = before.index.get_level_values("joint").tolist()
-    old, new = before["absolute"].to_numpy(), after["absolute"].to_numpy()
+    old, new, size = before["raised"].to_numpy(), after["raised"].to_numpy(), before["absolute"].mean()
 
     def gone(drawn: Any) -> float:
-        return float(1.0 - new[drawn].mean() / old[drawn].mean()) if old[drawn].any() else math.nan
+        return (
+            float(1.0 - (new[drawn].mean() / old[drawn].mean()) ** (1.0 / error.power))
+            if old[drawn].any()
+            else math.nan
+        )
 
     return {
         "reduction": gone(np.arange(len(old))),
         "reduction_interval": list(bootstrap_interval(gone, joints, **options)),
-        "common": float(_common(before["error"], after["error"]).mean() / old.mean()) if old.any() else math.nan,
+        "common": float(_common(before["mean"], after["mean"]).mean() / size) if size else math.nan,
         "images": len(old),
     }
 
 
-def _errors(outcomes: Sequence[Outcome], arm: str, part: float) -> pd.DataFrame:
-    """Mean ``error`` of each image over the seeds, and mean ``absolute`` one."""
+def _errors(outcomes: Sequence[Outcome], error: ErrorColumn, arm: str, part: float) -> pd.DataFrame:
+    """Of each image over rows and seeds the ``mean`` error, and the mean of its ``absolute`` and ``raised`` size."""
     rows = [out.errors for out in outcomes if (out.arm, out.part) == (arm, part)]
     if not rows:
         msg = f"expected outcomes of {arm} at the part {part}, got none"
         raise ValueError(msg)
-    table = pd.concat(rows)
-    return table.assign(absolute=table["error"].abs()).groupby(["joint", "name"])[["error", "absolute"]].mean()
+    table = pd.concat(rows).dropna(subset=[error.column])
+    size = table[error.column].abs()
+    sizes = table[["joint", "name"]].assign(mean=table[error.column], absolute=size, raised=size**error.power)
+    return sizes.groupby(["joint", "name"])[["mean", "absolute", "raised"]].mean()
 
 
 def _common(one: pd.Series, other: pd.Series) -> NDArray[np.float64]:

@@ -48,7 +48,8 @@ def narrowing_of_real_pairs(rows: pd.DataFrame, *, samples: int = 1000, level: f
     of a joint the root mean square of ``(JSN_ij - JSN_ik - JSN_kj) / sqrt(3)``, which is the error of one measurement
     if the three are independent; ``masks_bias_mm`` and ``masks_limits_mm``, of the difference to the narrowing by the
     annotated masks, with its mean absolute value; how much could not be found, of pairs as they are and of triples.
-    What was not found is counted, and can stand in no other figure.
+    What was not found is counted, and can stand in no other figure. Rows of repeats get ``deviation_mm``, how far each
+    measurement is from the mean of its pair's repeats.
 
     Args:
         rows: of each pair one with the ``repeat`` 0, of the radiographs as they are, and others, of the radiographs
@@ -77,7 +78,9 @@ def narrowing_of_real_pairs(rows: pd.DataFrame, *, samples: int = 1000, level: f
     known = plain[plain["jsn_mm"].notna()]
     plots = {"masks": plot_bland_altman(known["masks_jsn_mm"], known["jsn_mm"], "mm")} if len(known) > 1 else {}
     spread = pairs.sort_values(["mismatches", "spread_mm"], ascending=False, kind="stable")
-    return Measured(figures, rows, plots, spread["name"].tolist())
+    of_pair = repeated.groupby(["joint", "name"], sort=False)["jsn_mm"]
+    deviation = pd.Series((repeated["jsn_mm"] - of_pair.transform("mean")).to_numpy(), rows.index[rows["repeat"] > 0])
+    return Measured(figures, rows.assign(deviation_mm=deviation), plots, spread["name"].tolist())
 
 
 def repeats_of(rows: pd.DataFrame) -> pd.DataFrame:

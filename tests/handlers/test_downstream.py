@@ -13,6 +13,7 @@ import pytest
 from bundle.errors import InputError
 from bundle.experiments import Arm, Downstream, Run, Runner
 from bundle.handlers.downstream import EXPERIMENT, Experiment
+from bundle.metrics.downstream import ErrorColumn
 
 
 class Nothing(Runner):
@@ -33,7 +34,13 @@ def experiment(folder: Path, **more: Any) -> Experiment:
     )
     known: dict[str, Any] = {"title": "Widths", "question": "Better?", "task": task, "figures": {"mae": "MAE (mm)"}}
     return Experiment(
-        **{**known, "runner": Nothing(output_dir=str(folder)), "error": "error_mm", "base": "none", **more}
+        **{
+            **known,
+            "runner": Nothing(output_dir=str(folder)),
+            "errors": [ErrorColumn("error_mm")],
+            "base": "none",
+            **more,
+        }
     )
 
 

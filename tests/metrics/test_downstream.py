@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bundle.metrics.downstream import Outcome, change, over_seeds, plot_curves, reduction
+from bundle.metrics.downstream import ErrorColumn, Outcome, change, over_seeds, plot_curves, reduction
+
+ERROR = ErrorColumn("error")
 
 
 def outcome(arm: str, part: float, seed: int, errors: list[float]) -> Outcome:
@@ -32,7 +34,7 @@ def test_one_seed_has_no_interval() -> None:
 def test_half_the_error_of_every_image_is_half_gone_without_doubt() -> None:
     outcomes = [outcome("none", 1.0, seed, [1.0, 2.0, 3.0, 4.0]) for seed in range(2)]
     outcomes += [outcome("ours", 1.0, seed, [0.5, 1.0, 1.5, 2.0]) for seed in range(2)]
-    found = reduction(outcomes, "none", "ours", 1.0, samples=50)
+    found = reduction(outcomes, ERROR, "none", "ours", 1.0, samples=50)
     assert found["reduction"] == pytest.approx(0.5)
     assert found["reduction_interval"] == pytest.approx([0.5, 0.5])
 
@@ -40,7 +42,7 @@ def test_half_the_error_of_every_image_is_half_gone_without_doubt() -> None:
 def test_errors_are_averaged_over_seeds_before_they_are_compared() -> None:
     outcomes = [outcome("none", 0.5, 0, [1.0, 1.0]), outcome("none", 0.5, 1, [3.0, 3.0])]
     outcomes += [outcome("ours", 1.0, 0, [1.0, 2.0])]
-    found = reduction(outcomes, "none", "ours", 1.0, 0.5, samples=200)
+    found = reduction(outcomes, ERROR, "none", "ours", 1.0, 0.5, samples=200)
     assert found["reduction"] == pytest.approx(1.0 - 1.5 / 2.0)
     low, high = found["reduction_interval"]
     assert (low, high) == pytest.approx((0.0, 0.5))
@@ -48,25 +50,32 @@ def test_errors_are_averaged_over_seeds_before_they_are_compared() -> None:
 
 def test_arms_are_compared_on_the_images_of_both() -> None:
     outcomes = [outcome("none", 1.0, 0, [1.0, 9.0]), outcome("ours", 1.0, 0, [0.5])]
-    found = reduction(outcomes, "none", "ours", 1.0, samples=20)
+    found = reduction(outcomes, ERROR, "none", "ours", 1.0, samples=20)
     assert (found["reduction"], found["images"]) == (0.5, 1)
     with pytest.raises(ValueError, match="same images, got none"):
-        reduction([*outcomes[:1], outcome("ours", 1.0, 0, [])], "none", "ours", 1.0)
+        reduction([*outcomes[:1], outcome("ours", 1.0, 0, [])], ERROR, "none", "ours", 1.0)
     with pytest.raises(ValueError, match=r"at the part 0\.5, got none"):
-        reduction(outcomes, "none", "ours", 0.5)
+        reduction(outcomes, ERROR, "none", "ours", 0.5)
+
+
+def test_the_root_mean_square_is_compared_over_rows_and_seeds_without_those_that_have_none() -> None:
+    outcomes = [outcome("none", 1.0, seed, errors) for seed, errors in enumerate([[3.0, 4.0], [-3.0, np.nan]])]
+    outcomes += [outcome("ours", 1.0, 0, [1.0, np.nan]), outcome("ours", 1.0, 1, [2.0, -2.0])]
+    found = reduction(outcomes, ErrorColumn("error", power=2), "none", "ours", 1.0, samples=20)
+    assert found["reduction"] == pytest.approx(1.0 - np.sqrt((2.5 + 4.0) / (9.0 + 16.0)))
 
 
 def test_what_both_err_of_to_the_same_side_is_common() -> None:
     outcomes = [outcome("none", 1.0, seed, errors) for seed, errors in enumerate([[1.0, -2.0, 2.0], [3.0, -2.0, 2.0]])]
     outcomes += [outcome("ours", 1.0, 0, [1.0, -3.0, -2.0])]
-    found = reduction(outcomes, "none", "ours", 1.0, samples=20)
+    found = reduction(outcomes, ERROR, "none", "ours", 1.0, samples=20)
     assert found["common"] == pytest.approx((1.0 + 2.0 + 0.0) / (2.0 + 2.0 + 2.0))
     assert found["reduction"] == 0.0
 
 
 def test_errors_to_both_sides_are_not_less_than_their_size() -> None:
     outcomes = [outcome("none", 1.0, seed, [error]) for seed, error in enumerate([2.0, -2.0])]
-    found = reduction([*outcomes, outcome("ours", 1.0, 0, [1.0])], "none", "ours", 1.0, samples=20)
+    found = reduction([*outcomes, outcome("ours", 1.0, 0, [1.0])], ERROR, "none", "ours", 1.0, samples=20)
     assert (found["reduction"], found["common"]) == (0.5, 0.0)
 
 

@@ -62,6 +62,18 @@ def test_sigma_is_the_pooled_deviation_and_nothing_is_deleted() -> None:
     assert found.loc["a", "spread_mm"] == pytest.approx(np.std(values, ddof=1))
 
 
+def test_deviations_of_repeats_make_sigma() -> None:
+    given = measured(joints=4).sample(frac=1.0, random_state=0)
+    found = narrowing_of_real_pairs(given, samples=5)
+    rows = found.per_image
+    assert rows[["name", "repeat", "jsn_mm"]].equals(given[["name", "repeat", "jsn_mm"]])
+    assert rows.loc[rows["repeat"] == 0, "deviation_mm"].isna().all()
+    repeats = rows[rows["repeat"] > 0]
+    assert repeats.groupby("name")["deviation_mm"].mean().to_numpy() == pytest.approx(0.0, abs=1e-12)
+    freedom = len(repeats) - repeats["name"].nunique()
+    assert math.sqrt((repeats["deviation_mm"] ** 2).sum() / freedom) == pytest.approx(found.figures["sigma_mm"])
+
+
 def test_an_outlier_raises_sigma_and_the_mismatch_rate() -> None:
     rows = measured()
     outlier = rows.index[(rows["repeat"] == 3)][0]

@@ -23,7 +23,7 @@ def cell(arm: str, part: float, mean: float) -> dict[str, Any]:
 def experiment(tmp_path: Path) -> Path:
     folder = tmp_path / "experiment"
     folder.mkdir()
-    gone = {"arm": "ours", "reduction": 0.25, "reduction_interval": [0.1, None], "common": 0.6}
+    gone = {"error": "error", "arm": "ours", "reduction": 0.25, "reduction_interval": [0.1, None], "common": 0.6}
     found = {
         "title": "Joint space width",
         "question": "Is it better?",
@@ -32,6 +32,7 @@ def experiment(tmp_path: Path) -> Path:
         "figures": {"mae": "MAE (mm)"},
         "curves": ["mae"],
         "over_seeds": [cell("ours", 1.0, 0.12), cell("none", 1.0, 0.16), cell("none", 0.5, 0.2)],
+        "errors": ["error"],
         "reductions": [{"part": 1.0, "base_part": 1.0, **gone}, {"part": 0.5, "base_part": 1.0, **gone}],
         "changes": [],
         "cells": [],
@@ -49,6 +50,16 @@ def test_a_row_for_each_part_and_arm_the_base_first(experiment: Path) -> None:
         "| 100% | without | 3 | 0.16 (0.11 to 0.21) | - | - |",
         "| 100% | with | 3 | 0.12 (0.07 to 0.17) | 25% (10% to not defined) | 60% |",
     ]
+
+
+def test_a_second_error_has_a_column_of_its_own(experiment: Path) -> None:
+    found = json.loads((experiment / "experiment.json").read_text())
+    found["errors"] = ["error", "sigma"]
+    found["reductions"].append({**found["reductions"][0], "error": "sigma", "reduction": 0.5, "common": 0.1})
+    (experiment / "experiment.json").write_text(json.dumps(found))
+    head, _, *_, last = read_experiment(str(experiment)).rows().splitlines()
+    assert head.endswith("| error that is gone | sigma that is gone | error of both |")
+    assert last.endswith("| 25% (10% to not defined) | 50% (10% to not defined) | 60% |")
 
 
 def test_changes_of_figures_have_a_table_of_their_own(experiment: Path) -> None:
