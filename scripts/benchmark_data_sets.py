@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -24,8 +24,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.bundle import ConfigParser
+from monai.inferers import Inferer
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -52,13 +55,12 @@ PLAN = DataPlan(
     rotation=Uniform(-2.0, 2.0),
     count=10**9,
 )
-LOOPS = {
-    "nothing": "loop with PIL, each image from its radiograph (separated without weights)",
-    "layers": "loop with PIL, layers kept",
-    "all": "loop with PIL, layers, continued bones and grain kept",
-}
-"""Loops by what they keep of each joint."""
+ROOT = Path(__file__).resolve().parents[1]
+INFERENCE = ROOT / "configs" / "inference.json"
+ALL_KEPT = "loop with PIL, layers, continued bones and grain kept"
 Array = NDArray[np.floating[Any]]
+Separator = Callable[[Tensor, Tensor], Tensor]
+"""Layers (1, 3, H, W) of an image (1, 1, H, W) and its masks (1, 2, H, W)."""
 
 # ---- the loop with PIL ---------------------------------------------------------------------------------------------
 
@@ -71,16 +73,18 @@ class PilLoop:
         masks: their bone masks, (2, H, W).
         keeping: what is computed once for each joint: nothing, its ``layers``, or, as by the factory, ``all`` that no
             motion changes.
+        separator: of the loop that keeps nothing.
     """
 
-    def __init__(self, layers: Mapping[str, Array], masks: Mapping[str, Array], keeping: str) -> None:
-        self.layers, self.masks, self.keeping = dict(layers), masks, keeping
+    def __init__(
+        self, layers: Mapping[str, Array], masks: Mapping[str, Array], keeping: str, separator: Separator = separate
+    ) -> None:
+        self.layers, self.masks, self.keeping, self.separator = dict(layers), masks, keeping, separator
         self.kept = {name: self._prepare(name) for name in layers} if keeping == "all" else {}
 
     def _separate(self, name: str) -> None:
-        """Separate a joint without weights."""
         image = reconstruct(torch.from_numpy(self.layers[name])[None])
-        self.layers[name] = separate(image, torch.from_numpy(self.masks[name])[None])[0].numpy()
+        self.layers[name] = self.separator(image, torch.from_numpy(self.masks[name])[None])[0].numpy()
 
     def _prepare(self, name: str) -> dict[str, Any]:
         """The continued bones, the supports, and the grain of a joint."""
@@ -127,6 +131,33 @@ def texture(amplitude: Array, seed: int) -> Array:
     made = np.fft.irfft2(np.fft.rfft2(white) * amplitude, s=(SIDE, SIDE))
     made = made - made.mean()
     return np.asarray(made / np.sqrt(np.square(made).mean()))
+
+
+def network_separator() -> Separator:
+    """The network of ``inference.json``, as data sets are made with it if nothing else is said."""
+    parser = ConfigParser()
+    parser.read_config(str(INFERENCE))
+    parser["bundle_root"], parser["device"] = str(ROOT), torch.device("cpu")
+    parser.get_parsed_content("generator_weights")(None)
+    network, inferer = parser.get_parsed_content("network").eval(), parser.get_parsed_content("inferer")
+    return lambda image, masks: _inferred(network, inferer, torch.cat([image, masks], dim=1))
+
+
+@torch.inference_mode()
+def _inferred(network: nn.Module, inferer: Inferer, joint: Tensor) -> Tensor:
+    found: Tensor = inferer(joint, network)
+    return found
+
+
+def loops(layers: Mapping[str, Array], masks: Mapping[str, Array]) -> dict[str, PilLoop]:
+    """Loops over separated joints by what they keep of them, the one that keeps nothing with two separators."""
+    make, start = partial(PilLoop, layers, masks), "loop with PIL, each image from its radiograph"
+    return {
+        f"{start} (separated by `{INFERENCE.name}`, the default)": make("nothing", network_separator()),
+        f"{start} (separated without weights)": make("nothing"),
+        "loop with PIL, layers kept": make("layers"),
+        ALL_KEPT: make("all"),
+    }
 
 
 # ---- what is measured ----------------------------------------------------------------------------------------------
@@ -248,24 +279,29 @@ def report(count: int, seconds: float, command: str) -> str:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         joints = Joints(folder, count)
-        loops = {keeping: PilLoop(joints.layers, joints.masks, keeping) for keeping in LOOPS}
+        rivals = loops(joints.layers, joints.masks)
         speeds = {
-            **{LOOPS[name]: rate(partial(_made, joints, loop), seconds) for name, loop in loops.items()},
+            **{name: rate(partial(_made, joints, loop), seconds) for name, loop in rivals.items()},
             "factory, 1 process": together(folder, count, 1, seconds),
             "factory, 2 processes": together(folder, count, 2, seconds),
         }
         spent = steps(joints, folder, seconds / 4)
-        apart = difference(joints, loops["all"])
+        apart = difference(joints, rivals[ALL_KEPT])
         size = sum(len(part) for part in encoded(joints.factory.make(joints.recipes.draw([0]))[0]).values())
-    return text(speeds, spent, apart, size, command)
+    return text(speeds, list(rivals), spent, apart, size, command)
 
 
 def text(
-    speeds: Mapping[str, float], spent: Mapping[str, float], apart: Mapping[str, float], size: int, command: str
+    speeds: Mapping[str, float],
+    rivals: Sequence[str],
+    spent: Mapping[str, float],
+    apart: Mapping[str, float],
+    size: int,
+    command: str,
 ) -> str:
     """The Markdown document."""
     rows = "\n".join(
-        f"| {name} | {speed:.1f} | {' | '.join(f'{speed / speeds[loop]:.1f}' for loop in LOOPS.values())} |"
+        f"| {name} | {speed:.1f} | {' | '.join(f'{speed / speeds[loop]:.1f}' for loop in rivals)} |"
         for name, speed in speeds.items()
     )
     once = sum(time for name, time in spent.items() if name != "motion")
@@ -275,14 +311,15 @@ def text(
 
 Written by `{command}` on {processor()}, one thread a process, phantoms of {SIDE} x {SIDE} pixels.
 
-Images a second, nothing written; ratios are to the three loops:
+Images a second, nothing written; ratios are to the four loops:
 
-| made by | images/s | to the first | to the second | to the third |
-|---|---:|---:|---:|---:|
+| made by | images/s | to the first | to the second | to the third | to the fourth |
+|---|---:|---:|---:|---:|---:|
 {rows}
 
-The images are the same: the loop's differ by {apart["image"]:.4f} (root mean square, in intensity; PIL's cubic kernel
-is another), its masks by {apart["masks"]:.5f} in the mean, its joint space widths by {apart["jsw"]:.4f} mm.
+The factory separates each joint once. The images are the same: those of the loops without a network differ by
+{apart["image"]:.4f} (root mean square, in intensity; PIL's cubic kernel is another), their masks by
+{apart["masks"]:.5f} in the mean, their joint space widths by {apart["jsw"]:.4f} mm.
 
 Where the time of one process goes, with files:
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.benchmark_data_sets import LOOPS, Joints, PilLoop, difference, steps
+from scripts.benchmark_data_sets import Joints, PilLoop, difference, loops, steps
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,11 +28,19 @@ def test_the_loop_makes_the_images_of_the_factory(joints: Joints) -> None:
 
 def test_the_loops_make_the_same_whatever_they_keep(joints: Joints) -> None:
     (recipe,) = joints.recipes.draw([3])
-    made = [PilLoop(joints.layers, joints.masks, keeping)(recipe) for keeping in LOOPS]
-    for image, masks, width in made[1:]:
-        np.testing.assert_allclose(image, made[0][0], atol=1e-4)
-        np.testing.assert_allclose(masks, made[0][1], atol=1e-6)
-        assert width == pytest.approx(made[0][2], abs=1e-6)
+    _, first, *others = [loop(recipe) for loop in loops(joints.layers, joints.masks).values()]
+    for image, masks, width in others:
+        np.testing.assert_allclose(image, first[0], atol=1e-4)
+        np.testing.assert_allclose(masks, first[1], atol=1e-6)
+        assert width == pytest.approx(first[2], abs=1e-6)
+
+
+def test_a_loop_with_the_network_moves_the_bones_of_its_layers_alike(joints: Joints) -> None:
+    (recipe,) = joints.recipes.draw([3])
+    network, without, *_ = [loop(recipe) for loop in loops(joints.layers, joints.masks).values()]
+    assert 1e-3 < np.sqrt(np.square(network[0] - without[0]).mean()) < 0.05
+    np.testing.assert_allclose(network[1], without[1], atol=1e-6)
+    assert network[2] == pytest.approx(without[2], abs=1e-6)
 
 
 def test_every_step_has_a_time(joints: Joints, tmp_path: Path) -> None:
@@ -48,4 +56,4 @@ def test_the_report_is_written(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     text = output.read_text()
     assert text.startswith("# Speed of data sets")
-    assert all(f"| {name} |" in text for name in (*LOOPS.values(), "factory, 2 processes", "PNG"))
+    assert all(f"| {name} |" in text for name in (*loops({}, {}), "factory, 2 processes", "PNG"))
