@@ -12,13 +12,16 @@ from monai.bundle import ConfigParser
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
 BASE = ("experiment.yaml", "experiments/read_jsw.yaml")
+REGISTRATION = ("experiment.yaml", "experiments/register_joints.yaml")
 OVERLAYS = [
     BASE,
     ("experiment.yaml", "experiments/grade_narrowing.yaml"),
-    ("experiment.yaml", "experiments/register_joints.yaml"),
+    REGISTRATION,
     (*BASE, "experiments/separators.yaml"),
     (*BASE, "experiments/distributions.yaml"),
     (*BASE, "experiments/few_masks.yaml"),
+    (*BASE, "experiments/longer_reading.yaml"),
+    (*REGISTRATION, "experiments/longer_registration.yaml"),
 ]
 SMALL = {
     "seeds": [0],
