@@ -126,7 +126,8 @@ def narrowing_of_synthetic_pairs(
     """Errors against the true narrowing of synthetic pairs.
 
     Figures: ``bias_mm``, ``mae_mm``, ``rmse_mm``, ``p95_mm`` (95th percentile of the absolute error), limits of
-    agreement, ``mismatch_rate``: the part that was not found or is farther than :data:`MISMATCH` from the truth, and
+    agreement, ``slope`` of what is measured on the truth, below 1 where only a part of the narrowing is told,
+    ``mismatch_rate``: the part that was not found or is farther than :data:`MISMATCH` from the truth, and
     ``registration_mse``. Errors are of what was found, no outlier deleted.
 
     Args:
@@ -150,6 +151,7 @@ def narrowing_of_synthetic_pairs(
         **of_known("mae_mm", _mean_of(pd.Series(np.abs(error)))),
         **of_known("rmse_mm", _root_mean_square(pd.Series(error))),
         **of_known("p95_mm", lambda drawn: float(np.quantile(np.abs(error[drawn]), 0.95))),
+        **of_known("slope", _slope(known["true_jsn_mm"], known["jsn_mm"])),
         **of_known("registration_mse", _mean_of(known["mse"])),
         "limits_mm": list(bland_altman(known["true_jsn_mm"], known["jsn_mm"], level=level).limits)
         if len(known) > 1
@@ -189,6 +191,17 @@ def _known_mean(values: Array) -> float:
 def _ratio(part: pd.Series, whole: pd.Series) -> Statistic:
     parts, wholes = part.to_numpy(np.float64), whole.to_numpy(np.float64)
     return lambda drawn: float(parts[drawn].sum() / wholes[drawn].sum()) if wholes[drawn].sum() else math.nan
+
+
+def _slope(true: pd.Series, measured: pd.Series) -> Statistic:
+    """Least-squares slope of drawn measurements on the truth; NaN where that does not vary."""
+    known, found = true.to_numpy(np.float64), measured.to_numpy(np.float64)
+
+    def slope(drawn: NDArray[np.int64]) -> float:
+        apart = known[drawn] - known[drawn].mean()
+        return float(apart @ found[drawn] / (apart @ apart)) if np.ptp(known[drawn]) > 0.0 else math.nan
+
+    return slope
 
 
 def _pooled(pairs: pd.DataFrame) -> Statistic:

@@ -123,6 +123,21 @@ def test_errors_on_synthetic_pairs_are_those_of_what_was_found() -> None:
     assert measured.worst[:2] == ["p0", "p1"]
 
 
+@pytest.mark.parametrize("told", [0.0, 0.6, 1.0])
+def test_the_slope_is_the_part_of_the_narrowing_that_is_told(told: float) -> None:
+    rows = synthetic().assign(jsn_mm=lambda known: told * known["true_jsn_mm"] + 0.2)
+    found = narrowing_of_synthetic_pairs(rows, samples=20).figures
+    assert [found["slope"], *found["slope_interval"]] == pytest.approx([told] * 3, abs=1e-9)
+    noisy = synthetic()
+    found = narrowing_of_synthetic_pairs(noisy, samples=20).figures
+    assert found["slope"] == pytest.approx(np.polyfit(noisy["true_jsn_mm"], noisy["jsn_mm"], 1)[0])
+
+
+def test_pairs_of_one_narrowing_have_no_slope() -> None:
+    found = narrowing_of_synthetic_pairs(synthetic(count=7).assign(true_jsn_mm=0.1), samples=5).figures
+    assert math.isnan(found["slope"])
+
+
 def test_nothing_found_gives_no_figures_and_no_error() -> None:
     rows, pairs = synthetic(count=5).assign(jsn_mm=math.nan, mse=math.nan), measured(joints=2, repeats=2)
     found = narrowing_of_synthetic_pairs(rows, samples=10).figures
