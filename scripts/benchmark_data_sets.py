@@ -25,10 +25,9 @@ from typing import Any
 import numpy as np
 import torch
 from monai.bundle import ConfigParser
-from monai.inferers import Inferer
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -140,13 +139,13 @@ def network_separator() -> Separator:
     parser["bundle_root"], parser["device"] = str(ROOT), torch.device("cpu")
     parser.get_parsed_content("generator_weights")(None)
     network, inferer = parser.get_parsed_content("network").eval(), parser.get_parsed_content("inferer")
-    return lambda image, masks: _inferred(network, inferer, torch.cat([image, masks], dim=1))
 
+    @torch.inference_mode()
+    def separated(image: Tensor, masks: Tensor) -> Tensor:
+        layers: Tensor = inferer(torch.cat([image, masks], dim=1), network)
+        return layers
 
-@torch.inference_mode()
-def _inferred(network: nn.Module, inferer: Inferer, joint: Tensor) -> Tensor:
-    found: Tensor = inferer(joint, network)
-    return found
+    return separated
 
 
 def loops(layers: Mapping[str, Array], masks: Mapping[str, Array]) -> dict[str, PilLoop]:
