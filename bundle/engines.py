@@ -85,7 +85,7 @@ class LayerSeparationTrainer(Trainer):
         motions: random motions a step, averaged.
         seed: of everything random.
         epochs_before: epochs of the stage before this one.
-        amp: mixed precision; bfloat16 on a CPU.
+        amp: mixed precision; bfloat16 on a CPU. Gradients are scaled in float16 alone.
         kwargs: further arguments of :class:`monai.engines.Trainer`, as ``amp_kwargs`` of :class:`torch.autocast`.
     """
 
@@ -135,8 +135,8 @@ class LayerSeparationTrainer(Trainer):
         super().__init__(device, max_epochs, data_loader, amp=flag(amp), **kwargs)
         self.state.epoch = self.state.epochs_before = epochs_before
         self.state.iteration = epochs_before * (self.state.epoch_length or 0)
-        on_gpu = self.state.device.type == "cuda"
-        self.grad_scaler = torch.amp.GradScaler(self.state.device.type, enabled=self.amp and on_gpu)
+        half = self.state.device.type == "cuda" and self.amp_kwargs.get("dtype", torch.float16) == torch.float16
+        self.grad_scaler = torch.amp.GradScaler(self.state.device.type, enabled=self.amp and half)
         self.state_dict_user_keys.append("epochs_before")
         self.add_event_handler(Events.EPOCH_STARTED, self.reseed)
 

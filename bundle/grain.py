@@ -9,7 +9,7 @@ noise of a pixel between tissue and bone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +25,9 @@ DETAIL = 2.0
 
 NEIGHBOURHOOD = 16.0
 """Sigma in pixels of the neighbourhood in which the strength of the grain is measured."""
+
+WhiteNoise = Callable[[Tensor, int], Tensor]
+"""Draws white noise like a tensor from a seed: :func:`drawn_on_host` or :func:`drawn_on_device`."""
 
 _OTHER = 0x5EED
 """Makes of the seed of the grain that of the noise."""
@@ -63,7 +66,7 @@ class TissueGrain:
         variance = (residual.square() * tissue).sum(dim=(-3, -2, -1), keepdim=True) / total
         return cls((there - here).clamp(min=0.0).sqrt(), variance.sqrt(), torch.fft.rfft2(residual * tissue).abs())
 
-    def added(self, soft: Tensor, uncovered: Tensor, seeds: Sequence[int]) -> Tensor:
+    def added(self, soft: Tensor, uncovered: Tensor, seeds: Sequence[int], white: WhiteNoise | None = None) -> Tensor:
         """The soft tissue's attenuation with the grain that its uncovered part lacks.
 
         The texture has the amplitude spectrum of the visible tissue's grain and random phases; its local variance is
@@ -73,11 +76,12 @@ class TissueGrain:
             soft: attenuation of the soft tissue, (B, 1, H, W), at least 0.
             uncovered: where a bone has gone, (B, 1, H, W) in [0, 1].
             seeds: one for each of the B samples.
+            white: draws the noise, by default :func:`drawn_on_host`.
 
         Returns:
             Attenuation (B, 1, H, W), at least 0; unchanged where ``uncovered`` is 0.
         """
-        texture = texture_of_spectrum(self.amplitude, soft.shape[-1], seeds)
+        texture = texture_of_spectrum(self.amplitude, soft.shape[-1], seeds, white)
         return (soft + uncovered * self.missing * texture).clamp(min=0.0)
 
     def noisy(self, image: Tensor, strength: Tensor, seeds: Sequence[int]) -> Tensor:
@@ -165,15 +169,22 @@ def random_phase_texture(sample: Tensor, seeds: Sequence[int]) -> Tensor:
     return texture_of_spectrum(torch.fft.rfft2(sample).abs(), sample.shape[-1], seeds)
 
 
-def texture_of_spectrum(amplitude: Tensor, width: int, seeds: Sequence[int]) -> Tensor:
+def texture_of_spectrum(amplitude: Tensor, width: int, seeds: Sequence[int], white: WhiteNoise | None = None) -> Tensor:
     """Textures (B, 1, H, W) of mean 0 and variance 1 with amplitudes (B, 1, H, W // 2 + 1) and random phases."""
     height = amplitude.shape[-2]
-    white = torch.cat([_white(amplitude.new_empty(1, 1, height, width), seed) for seed in seeds])
-    texture = torch.fft.irfft2(torch.fft.rfft2(white) * amplitude, s=(height, width))
+    draw = drawn_on_host if white is None else white
+    noise = torch.cat([draw(amplitude.new_empty(1, 1, height, width), seed) for seed in seeds])
+    texture = torch.fft.irfft2(torch.fft.rfft2(noise) * amplitude, s=(height, width))
     texture = texture - texture.mean(dim=(-2, -1), keepdim=True)
     return texture / texture.square().mean(dim=(-2, -1), keepdim=True).sqrt().clamp(min=1e-12)
 
 
-def _white(like: Tensor, seed: int) -> Tensor:
+def drawn_on_host(like: Tensor, seed: int) -> Tensor:
     """White noise drawn on the CPU, so that a seed gives the same image on every device."""
     return torch.randn(like.shape, generator=torch.Generator().manual_seed(seed)).to(like)
+
+
+def drawn_on_device(like: Tensor, seed: int) -> Tensor:
+    """White noise drawn where the tensor is, without a copy: a seed gives the same image on devices of one kind."""
+    generator = torch.Generator(like.device).manual_seed(seed)
+    return torch.randn(like.shape, generator=generator, device=like.device).to(like)

@@ -80,8 +80,13 @@ class RigidMotion:
         return RigidMotion(*(getattr(self, field.name)[samples] for field in fields(self)))
 
     def to(self, like: Tensor) -> RigidMotion:
-        """The same motion on the device and in the dtype of a tensor."""
-        return RigidMotion(*(getattr(self, field.name).to(like) for field in fields(self)))
+        """The same motion on the device and in the dtype of a tensor; the host does not wait for the copy."""
+        return RigidMotion(*(getattr(self, field.name).to(like, non_blocking=True) for field in fields(self)))
+
+    @classmethod
+    def joined(cls, motions: Sequence[RigidMotion]) -> RigidMotion:
+        """The motions of several batches as that of one."""
+        return cls(*(torch.cat([getattr(motion, field.name) for motion in motions]) for field in fields(cls)))
 
     def to_json(self) -> str:
         """One line of JSON with the three parameters as nested lists."""
@@ -225,7 +230,12 @@ def _boxes(occupied: Tensor) -> Tensor:
 def _reached(
     boxes: Tensor, motion: RigidMotion, bone: int, shape: Sequence[int], spacing: float | Tensor
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """First and last row, and column, that a bone in its boxes (B, 4) reaches in any of the frames; at least one."""
+    """First and last row, and column, that a bone in its boxes (B, 4) reaches in any of the frames; at least one.
+
+    On an accelerator it is the whole frame: sampling it costs less than waiting for the numbers.
+    """
+    if boxes.device.type != "cpu":
+        return (0, shape[0]), (0, shape[1])
     with torch.no_grad():
         turn, center, start = _placed(motion, bone, spacing)
         far = sum(shape) + 2.0 * center.abs().amax() + start.abs().amax()
@@ -343,7 +353,8 @@ def _check_motion(batch: int, motion: RigidMotion, spacing: float | Tensor, mode
         msg = f"expected the motion of {batch} samples, got {motion.rotation.shape[0]}"
         raise ValueError(msg)
     given = torch.as_tensor(spacing)
-    if given.numel() not in (1, batch) or not bool((given > 0).all()):
+    known = given.device.type == "cpu"  # the host does not wait for an accelerator
+    if given.numel() not in (1, batch) or (known and not bool((given > 0).all())):
         msg = f"expected a spacing above 0 mm per pixel, one for all or for each of {batch} samples, got {spacing}"
         raise ValueError(msg)
     if mode not in ("bilinear", "bicubic"):

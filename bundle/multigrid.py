@@ -159,7 +159,7 @@ def _inverse(grid: Grid) -> Tensor:
     for conductance, offset in ((grid.right, 1), (grid.down, grid.width)):
         if conductance.shape[1] > 0:
             matrix -= torch.diag_embed(conductance, offset) + torch.diag_embed(conductance, -offset)
-    return torch.linalg.inv(matrix)
+    return torch.linalg.inv_ex(matrix)[0]
 
 
 def _apply(matrix: Tensor, source: Tensor) -> Tensor:

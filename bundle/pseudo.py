@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bundle.grain import drawn_on_device
 from bundle.jsw import joint_space_width
 from bundle.masks import overlap
 from bundle.motion import RigidMotion, move
@@ -54,8 +55,11 @@ class OverlapRange:
 
     def draw(self, masks: Tensor, spacing: float | Tensor, random: np.random.RandomState) -> RigidMotion:
         """Draw motions that bring joints with these masks (B, 2, H, W) to a JSW in the range, before rotation."""
-        count = masks.shape[0]
-        now = torch.nan_to_num(joint_space_width(masks, spacing)).cpu()
+        return self.closing(torch.nan_to_num(joint_space_width(masks, spacing)).cpu(), random)
+
+    def closing(self, now: Tensor, random: np.random.RandomState) -> RigidMotion:
+        """Draw motions that bring joints of these JSW (B,) in mm to one in the range, before rotation."""
+        count = now.shape[0]
         wanted = torch.from_numpy(random.uniform(*self.jsw, size=count)).to(now)
         share = torch.from_numpy(random.uniform(0.0, 1.0, size=count)).to(now)
         side = torch.from_numpy(random.uniform(-self.x, self.x, size=(count, 2))).to(now)
@@ -70,6 +74,13 @@ def compose_layers(
 ) -> SyntheticJoints:
     """Push the bones into each other in layer space, where the composition and its layers are exact."""
     return synthesize(layers, masks, motion, spacing, seeds)
+
+
+def compose_layers_on_device(
+    layers: Tensor, masks: Tensor, motion: RigidMotion, spacing: float | Tensor, seeds: Sequence[int]
+) -> SyntheticJoints:
+    """:func:`compose_layers` with grain that is drawn where the layers are (:func:`bundle.grain.drawn_on_device`)."""
+    return synthesize(layers, masks, motion, spacing, seeds, white=drawn_on_device)
 
 
 def compose_published(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bundle.grain import TissueGrain, visible_tissue
+from bundle.grain import TissueGrain, WhiteNoise, visible_tissue
 from bundle.harmonic import support
 from bundle.motion import ContinuedBones, RigidMotion
 from bundle.radiograph import attenuation, intensity, reconstruct
@@ -40,6 +40,7 @@ def synthesize(
     spacing: float | Tensor,
     seeds: Sequence[int],
     mode: str = "bicubic",
+    white: WhiteNoise | None = None,
 ) -> SyntheticJoints:
     """Move the bones of separated joints, give the uncovered tissue grain, and compose.
 
@@ -50,11 +51,12 @@ def synthesize(
         spacing: mm per pixel, one for all or (B,).
         seeds: of the grain, one a joint.
         mode: interpolation of :func:`bundle.motion.move`.
+        white: draws the noise that the grain is made of, by default :func:`bundle.grain.drawn_on_host`.
 
     Raises:
         ValueError: if shapes do not agree, or the number of seeds is not B.
     """
-    return SeparatedBones.of(layers, masks).synthesize(motion, spacing, seeds, mode)
+    return SeparatedBones.of(layers, masks).synthesize(motion, spacing, seeds, mode, white=white)
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class SeparatedBones:
         seeds: Sequence[int],
         mode: str = "bicubic",
         exact: bool = True,
+        white: WhiteNoise | None = None,
     ) -> SyntheticJoints:
         """:func:`synthesize`; ``exact`` as in :func:`bundle.motion.move`."""
         if len(seeds) != len(self.soft):
@@ -101,6 +104,6 @@ class SeparatedBones:
             raise ValueError(msg)
         bones, maps = self.bones.moved(motion, spacing, mode, exact)
         uncovered = self.covered * (maps[:, :, 1] < 0.5).all(dim=1, keepdim=True)
-        grainy = intensity(self.grain.added(attenuation(self.soft), uncovered, seeds))
+        grainy = intensity(self.grain.added(attenuation(self.soft), uncovered, seeds, white))
         layers = torch.cat([torch.where(uncovered > 0, grainy, self.soft), bones], dim=1)
         return SyntheticJoints(reconstruct(layers), layers, maps[:, :, 0], motion, seeds)

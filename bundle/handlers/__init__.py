@@ -12,6 +12,7 @@ from bundle.handlers.checkpoints import (
 from bundle.handlers.logging import LayerMontageHandler, losses_from_engine
 from bundle.handlers.quality import JointQuality
 from bundle.handlers.results import EvaluationReport, LayerWriter
+from bundle.handlers.time_limit import TimeLimit
 from bundle.handlers.training_record import TrainingRecord
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "LayerMontageHandler",
     "LayerWriter",
     "NetworkWeights",
+    "TimeLimit",
     "TrainingCheckpointLoader",
     "TrainingCheckpointSaver",
     "TrainingRecord",

@@ -18,6 +18,7 @@ from torch import nn
 from bundle.data.writing import claim_output, replacing
 from bundle.engines import seed_epoch
 from bundle.errors import InputError, flag
+from bundle.handlers.time_limit import TimeLimit
 from bundle.handlers.training_record import training_of
 from bundle.networks.weights import file_label, load_failure, load_weights, stated_sha256
 
@@ -61,15 +62,35 @@ class TrainingCheckpointSaver(CheckpointSaver):
     Args:
         save_dir: folder of the checkpoints.
         save_dict: networks, optimizers, schedulers, and what else has a state.
-        save_interval: epochs from one checkpoint to the next.
+        save_interval: epochs from one checkpoint to the next. The last epoch, and one that ends an invocation in time,
+            are always saved.
+        limit: of the invocation's time, if there is one; it ends the training after the checkpoint.
     """
 
-    def __init__(self, save_dir: str, save_dict: dict[str, Any], save_interval: int = 1) -> None:
-        super().__init__(save_dir=save_dir, save_dict=dict(save_dict), save_interval=save_interval, n_saved=None)
+    def __init__(
+        self, save_dir: str, save_dict: dict[str, Any], save_interval: int = 1, limit: TimeLimit | None = None
+    ) -> None:
+        super().__init__(save_dir=save_dir, save_dict=dict(save_dict), save_interval=1, n_saved=None)
+        self.every = save_interval
+        self.limit = TimeLimit() if limit is None else limit
         if self._interval_checkpoint is not None:
             self._interval_checkpoint.save_handler = _WholeFileSaver(save_dir)
 
+    def attach(self, engine: Engine) -> None:
+        """Save after epochs of the engine, whose time the limit takes."""
+        self.limit.attach(engine)
+        super().attach(engine)
+
     def interval_completed(self, engine: Engine) -> None:
+        """Save if it is time to, and end what has no time for another epoch."""
+        last = engine.state.epoch == engine.state.max_epochs
+        over = not self.limit.allows_another()
+        if over or last or engine.state.epoch % self.every == 0:
+            self._save(engine)
+        if over:
+            self.limit.end(engine)
+
+    def _save(self, engine: Engine) -> None:
         """Save with the trainer that runs."""
         self.save_dict["trainer"] = engine
         super().interval_completed(engine)

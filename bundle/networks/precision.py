@@ -1,4 +1,4 @@
-"""Networks run in mixed precision, on a CPU too."""
+"""Networks on their device: how they lie in memory, whether they are compiled, in which precision they run."""
 
 from __future__ import annotations
 
@@ -28,3 +28,33 @@ class Bfloat16Inferer(SimpleInferer):
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.amp):
             found: Tensor = super().__call__(inputs, network, *args, **kwargs)
         return found.float()
+
+
+def placed(
+    network: nn.Module, device: torch.device | str, channels_last: bool | str = False, compiled: bool | str = False
+) -> nn.Module:
+    """A network on its device, as it computes fastest there.
+
+    Args:
+        network: that is moved.
+        device: where to.
+        channels_last: whether the channels of its convolutions are last in memory, which tensor cores want.
+        compiled: whether it is compiled by :func:`torch.compile` when it is first used. Its weights keep their names.
+    """
+    network = network.to(device)
+    if flag(channels_last):
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if flag(compiled):
+        network.compile()
+    return network
+
+
+def prefer_speed() -> None:
+    """Let a GPU choose its fastest algorithms, in TensorFloat-32 where float32 is asked for.
+
+    The same seed then gives the same data, motions and noise, and sums that differ in their order, from run to run.
+    """
+    torch.backends.cudnn.deterministic = False
+    torch.backends.cudnn.benchmark = True
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.allow_tf32 = True

@@ -245,9 +245,12 @@ class RandPseudoOverlap(RandomizableTransform):
         return self._do_transform
 
     def randomize(self, data: Tensor) -> None:
-        """Draw motion and seed for the joint ``data`` (3, H, W)."""
+        """Draw motion and seed for the joint ``data``: its image (3, H, W), or its JSW in mm (1,), 0 if it has none."""
         super().randomize(None)
-        self.motion = self.overlap.draw(data[None, 1:], self.spacing, self.R)
+        if data.dim() == 1:
+            self.motion = self.overlap.closing(data, self.R)
+        else:
+            self.motion = self.overlap.draw(data[None, 1:], self.spacing, self.R)
         self.seed = int(self.R.randint(MAX_SEED))
 
     def __call__(self, image: Tensor, layers: Tensor, randomize: bool = True) -> Joint:

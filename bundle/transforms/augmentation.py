@@ -7,7 +7,7 @@ not known, the radiograph takes their place.
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,10 +19,14 @@ from monai.utils.enums import TransformBackends
 from torch import Tensor
 
 from bundle.data.loading import MaskMaker
+from bundle.data.resident import to_device
+from bundle.errors import InputError
 from bundle.radiograph import attenuation, attenuation_shares, intensity, partition, reconstruct
 from bundle.segmentation import with_drawn_masks
 
 MAX_SEED = 2**31 - 1
+
+_BY_JOINT = "made joint by joint, not in batches on the device (set it to 0, or leave out configs/resident.yaml)"
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,41 @@ class Augmentation:
         image = reconstruct(layers)
         drawn = torch.randn(image.shape, generator=torch.Generator().manual_seed(self.seed)).to(image)
         return partition((image + self.noise * drawn).clamp(0.0, 1.0), attenuation_shares(layers))
+
+
+@dataclass(frozen=True)
+class BatchAugmentation:
+    """What is done to each joint of a batch, on its device: :class:`Augmentation` without blur and noise.
+
+    Attributes:
+        mirrored: whether left and right are exchanged, (B, 1, 1, 1) of booleans.
+        contrast: factors of the attenuation of the three layers, (B, 3, 1, 1).
+        active: whether anything is done, (B, 1, 1, 1) of booleans.
+    """
+
+    mirrored: Tensor
+    contrast: Tensor
+    active: Tensor
+
+    @classmethod
+    def of(cls, drawn: Sequence[Augmentation], like: Tensor) -> BatchAugmentation:
+        """Of what was drawn for B joints, on the device of a tensor."""
+        mirrored = to_device([float(each.mirrored) for each in drawn], like)
+        active = to_device([float(each != Augmentation(seed=each.seed)) for each in drawn], like)
+        contrast = to_device([each.contrast for each in drawn], like)
+        return cls(mirrored.bool()[:, None, None, None], contrast[..., None, None], active.bool()[:, None, None, None])
+
+    def apply(self, layers: Tensor) -> Tensor:
+        """The new layers (B, 3, H, W), or the new radiographs (B, 1, H, W) by the mean contrast."""
+        factors = self.contrast if layers.shape[1] == 3 else self.contrast.mean(dim=1, keepdim=True)
+        return torch.where(self.active, intensity(attenuation(self._turned(layers)) * factors), layers)
+
+    def image(self, image: Tensor) -> Tensor:
+        """Radiographs with their masks (B, 3, H, W) that are not composed of layers."""
+        return torch.cat([self.apply(image[:, :1]), self._turned(image[:, 1:])], dim=1)
+
+    def _turned(self, values: Tensor) -> Tensor:
+        return torch.where(self.mirrored, values.flip(-1), values)
 
 
 def _blurred(parts: Tensor, sigma: float) -> Tensor:
@@ -138,6 +177,32 @@ class RandAugmentLayersd(RandomizableTransform, ThreadUnsafe, MapTransform):
             sample[key] = self._image(sample[key], reconstruct(sample[self.label_key]) if known else None)
         return {**sample, "augmentation": json.dumps(asdict(self.drawn))}
 
+    def check_batched(self) -> None:
+        """Refuse what is done image by image only.
+
+        Raises:
+            InputError: images are blurred, or noise is added.
+        """
+        if self.blur or self.noise:
+            msg = f"augmentation: blur and noise are {_BY_JOINT}"
+            raise InputError(msg)
+
+    def batched(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Augment the joints of a resident batch, with the draws that they would get one by one."""
+        drawn = []
+        for _ in batch["known"]:
+            self.randomize()
+            drawn.append(self.drawn)
+        if all(each == Augmentation(seed=each.seed) for each in drawn):
+            return dict(batch)
+        changed = BatchAugmentation.of(drawn, batch["image"])
+        label = changed.apply(batch[self.label_key])
+        known = batch["truth"].bool()[..., None, None]
+        images = {key: changed.image(batch[key]) for key in self.keys}
+        first, composed = str(self.keys[0]), torch.cat([reconstruct(label), images[self.keys[0]][:, 1:]], dim=1)
+        images[first] = torch.where(known & changed.active, composed, images[first])
+        return {**batch, **images, self.label_key: torch.where(known, label, batch[self.label_key])}
+
     def _image(self, image: Tensor, composed: Tensor | None) -> Tensor:
         masks = image[1:].flip(-1) if self.drawn.mirrored else image[1:]
         return torch.cat([self.drawn.apply(image[:1]) if composed is None else composed, masks])
@@ -171,6 +236,20 @@ class RandDrawnMasksd(RandomizableTransform, ThreadUnsafe, MapTransform):
         RandomizableTransform.__init__(self, prob)
         self.segment = segment
         self.seen_key = seen_key
+
+    def check_batched(self) -> None:
+        """Refuse drawn masks, which are made image by image.
+
+        Raises:
+            InputError: masks are drawn.
+        """
+        if self.prob:
+            msg = f"drawn_masks: masks are {_BY_JOINT}, got {self.prob}"
+            raise InputError(msg)
+
+    def batched(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """A resident batch, whose masks are those given."""
+        return dict(batch)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """See one sample."""
@@ -232,6 +311,20 @@ class RandCropJointd(RandomizableTransform, ThreadUnsafe, MapTransform):
             first = centre - int(self.R.uniform(0.25, 0.75) * self.size)
             corner.append(min(max(first, 0), max(side - self.size, 0)))
         self.corner = (corner[0], corner[1])
+
+    def check_batched(self) -> None:
+        """Refuse crops, which are made image by image.
+
+        Raises:
+            InputError: a size is given.
+        """
+        if self.size:
+            msg = f"crop_size: crops are {_BY_JOINT}, got {self.size}"
+            raise InputError(msg)
+
+    def batched(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """A resident batch, which is not cropped."""
+        return dict(batch)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Crop one sample."""

@@ -29,12 +29,14 @@ from monai.utils.enums import TransformBackends
 from torch import Tensor
 
 from bundle.data.loading import MaskMaker, read_joint
+from bundle.data.resident import to_device
 from bundle.jsw import joint_space_width, narrowing_grade
 from bundle.masks import continue_to_border
 from bundle.motion import SPACING, MotionRange, RigidMotion
 from bundle.phantom import draw_parameters, render, retake
 from bundle.pseudo import OverlapMaker, OverlapRange, compose_layers
 from bundle.radiograph import reconstruct
+from bundle.synthesis import SyntheticJoints
 from bundle.transforms.array import (
     RandPseudoOverlap,
     RandShiftBones,
@@ -471,6 +473,33 @@ class RandPseudoOverlapd(_RandJointd):
             sample = self._remake(sample, lambda image, layers: (image, torch.zeros_like(layers)))
         motion = self.push.motion if pushed else RigidMotion.still(1)
         return {**sample, "motion": motion.to_json(), "grain_seed": self.push.seed}
+
+    def batched(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Push the joints of a resident batch, with the draws that they would get one by one."""
+        drawn = [self._drawn(*joint) for joint in zip(batch["overlapping"], batch["width"], strict=True)]
+        rows = [row for row, push in enumerate(drawn) if push is not None]
+        known = [float(push is not None) or true for push, true in zip(drawn, batch["known"], strict=True)]
+        image, truth = batch["image"], to_device(known, batch["image"])[:, None]
+        label = batch["label"] * truth[..., None, None]
+        if rows:
+            made = self._made(batch, rows, [push for push in drawn if push is not None])
+            index = torch.tensor(rows).to(image.device, non_blocking=True)
+            image = image.index_copy(0, index, torch.cat([made.image, made.masks], dim=1))
+            label = label.index_copy(0, index, made.layers)
+        return {**batch, "image": image, "label": label, "source": batch["image"], "truth": truth, "known": known}
+
+    def _drawn(self, overlapping: bool, width: Tensor) -> tuple[RigidMotion, int] | None:
+        """The motion of a joint and the seed of its grain; None where it is left alone."""
+        self.push.randomize(width.reshape(1))
+        return (self.push.motion, self.push.seed) if self.push.pushes and not overlapping else None
+
+    def _made(
+        self, batch: Mapping[str, Any], rows: Sequence[int], drawn: Sequence[tuple[RigidMotion, int]]
+    ) -> SyntheticJoints:
+        motions, seeds = zip(*drawn, strict=True)
+        index = torch.tensor(rows).to(batch["image"].device, non_blocking=True)
+        image, label, spacing = (batch[key].index_select(0, index) for key in ("image", "label", "spacing"))
+        return self.push.maker(label, image[:, 1:], RigidMotion.joined(motions), spacing, seeds)
 
 
 class PseudoOverlapd(_Jointd):
