@@ -288,8 +288,9 @@ def _grey(picture: Image.Image, bits: int, path: str | Path) -> tuple[NDArray[np
 
 
 def _equal_channels(pixels: NDArray[np.uint8], path: str | Path) -> NDArray[np.float32]:
-    colours, alpha = pixels[..., :3].astype(np.int16), pixels[..., 3]
-    difference = int((colours.max(axis=-1) - colours.min(axis=-1)).max())
+    red, green, blue = (np.ascontiguousarray(pixels[..., channel], dtype=np.int16) for channel in range(3))
+    alpha = pixels[..., 3]
+    difference = max(int(np.abs(one - other).max()) for one, other in ((red, green), (green, blue), (blue, red)))
     if difference > GREY_TOLERANCE:
         msg = (
             f"expected a grey image, got a colour image (channels differ by up to {difference} of 255): "
@@ -299,4 +300,4 @@ def _equal_channels(pixels: NDArray[np.uint8], path: str | Path) -> NDArray[np.f
     if int(alpha.min()) < 255:
         msg = f"expected an opaque image, got one with transparent pixels: {path}: remove its alpha channel"
         raise InputError(msg)
-    return colours.sum(axis=-1).astype(np.float32) / np.float32(3.0)
+    return (red + green + blue).astype(np.float32) / np.float32(3.0)

@@ -70,3 +70,43 @@ def make_backbone(
         msg = f"backbone {name} has no option {', '.join(unknown)}; expected some of {', '.join(sorted(known))}"
         raise InputError(msg)
     return network(in_channels=in_channels, out_channels=out_channels, **{**defaults, **options})
+
+
+WIDTHS = {
+    "BasicUNet": ("features",),
+    "SubpixelUNet": ("features", "width"),
+    "TransUNet": ("encoder_channels", "hidden_size", "mlp_dim", "bridge_channels", "decoder_channels"),
+    "UNet": ("channels",),
+}
+"""Options of a backbone that are numbers of channels."""
+
+NARROWEST = 2
+"""No layer has fewer channels."""
+
+
+def scaled_options(name: str, width: float, of: float, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Options of a backbone whose layers all have ``width / of`` times as many channels.
+
+    Args:
+        name: a key of :data:`WIDTHS`.
+        width: channels of the scaled network's first level.
+        of: channels of the first level of the network that is scaled.
+        options: of the network that is scaled, in place of its defaults.
+
+    Raises:
+        InputError: the backbone cannot be scaled, or a width is not above 0.
+    """
+    if name not in WIDTHS or not min(width, of) > 0:
+        msg = f"expected widths above 0 of one of {', '.join(WIDTHS)}, got {width} of {of} for {name}"
+        raise InputError(msg)
+    network, defaults = BACKBONES[name]
+    signature = {key: value.default for key, value in inspect.signature(network).parameters.items()}
+    whole = {**signature, **defaults, **(options or {})}
+    return {**(options or {}), **{key: _scaled(whole[key], width / of) for key in WIDTHS[name]}}
+
+
+def _scaled(channels: Any, part: float) -> Any:
+    """Channels, one number or several, times a factor."""
+    if isinstance(channels, int):
+        return max(round(channels * part), NARROWEST)
+    return [_scaled(each, part) for each in channels]
