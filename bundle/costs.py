@@ -35,11 +35,11 @@ def parameters_of(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def forward_flop(network: nn.Module, *shape: int) -> int:
-    """Floating-point operations of a network for one image (C, H, W), forwards."""
+def forward_flop(network: nn.Module, *shape: int, **options: Any) -> int:
+    """Floating-point operations of a network for one image (C, H, W), forwards; ``options`` are its other arguments."""
     counted = copy.deepcopy(network).to("meta").eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        counted(torch.empty(1, *shape, device="meta"))
+        counted(torch.empty(1, *shape, device="meta"), **options)
     return int(counter.get_total_flops())
 
 
@@ -79,6 +79,7 @@ class TrainingCost:
         channels: of the images that the supervisor and the discriminator see.
         supervised: images that a step of the supervisor sees, as a multiple of the batch, and those through which the
             generator learns from it.
+        generator_options: how the generator is called in training.
 
     Raises:
         InputError: a peak that is negative or not finite.
@@ -97,6 +98,7 @@ class TrainingCost:
         tflops: float = 0.0,
         channels: Mapping[str, int] | None = None,
         supervised: Sequence[float] = (),
+        generator_options: Mapping[str, Any] | None = None,
     ) -> None:
         if not 0.0 <= float(tflops) < math.inf:
             msg = f"peak_tflops: expected a rate of at least 0 (0: not known), got {tflops}"
@@ -105,6 +107,7 @@ class TrainingCost:
         self.channels = {"generator": 3, "supervisor": 1, "discriminator": 1, **(channels or {})}
         self.images = {"stage1": sum(not joint["overlapping"] for joint in joints), "stage2": len(joints)}
         self.tflops = float(tflops)
+        self.options = {"generator": dict(generator_options or {})}
         learning, through = supervised or (2.0, float(motions))
         self.passes = {
             "generator": Passes(learning=1.0),
@@ -123,7 +126,7 @@ class TrainingCost:
         for name, passes in self.passes.items():
             if passes.forwards and (discriminated or name != "discriminator"):
                 shape = (self.channels[name], self.size, self.size)
-                total += passes.forwards * forward_flop(self.players[name], *shape)
+                total += passes.forwards * forward_flop(self.players[name], *shape, **self.options.get(name, {}))
         return total
 
     def flop(self) -> dict[str, float]:

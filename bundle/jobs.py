@@ -106,20 +106,27 @@ class JobReport:
         output_dir: of the job.
         name: of the job, as that of its file.
         label: of its row in a table.
+        table: that its row stands in, ``methods`` or ``ablations``.
         evaluations: folders of its evaluations in ``output_dir``, each with a ``metrics.json``.
         cost: what the training takes (:class:`bundle.costs.TrainingCost`), if that is known.
     """
 
     def __init__(
-        self, output_dir: str, name: str, label: str, evaluations: Sequence[str] = ("evaluation",), cost: Any = None
+        self,
+        output_dir: str,
+        name: str,
+        label: str,
+        table: str = "methods",
+        evaluations: Sequence[str] = ("evaluation",),
+        cost: Any = None,
     ) -> None:
-        self.output_dir, self.name, self.label, self.cost = Path(output_dir), name, label, cost
+        self.output_dir, self.name, self.label, self.table, self.cost = Path(output_dir), name, label, table, cost
         self.evaluations = list(evaluations)
 
     def run(self) -> None:
         """Write it."""
         found = [_read(self.output_dir / folder / REPORT) for folder in self.evaluations]
-        job = {"name": self.name, "label": self.label}
+        job = {"name": self.name, "label": self.label, "table": self.table}
         if self.cost is not None:
             job |= self.cost.spent(self.output_dir)
         whole = found[0] if len(found) == 1 else dict(zip(self.evaluations, found, strict=True))

@@ -102,11 +102,11 @@ def scaled_options(name: str, width: float, of: float, options: Mapping[str, Any
     network, defaults = BACKBONES[name]
     signature = {key: value.default for key, value in inspect.signature(network).parameters.items()}
     whole = {**signature, **defaults, **(options or {})}
-    return {**(options or {}), **{key: _scaled(whole[key], width / of) for key in WIDTHS[name]}}
+    return {**(options or {}), **{key: scaled_channels(whole[key], width, of) for key in WIDTHS[name]}}
 
 
-def _scaled(channels: Any, part: float) -> Any:
-    """Channels, one number or several, times a factor."""
+def scaled_channels(channels: Any, width: float, of: float) -> Any:
+    """Channels, one number or several, times ``width / of``; at least :data:`NARROWEST`."""
     if isinstance(channels, int):
-        return max(round(channels * part), NARROWEST)
-    return [_scaled(each, part) for each in channels]
+        return max(round(channels * width / of), NARROWEST)
+    return [scaled_channels(each, width, of) for each in channels]
