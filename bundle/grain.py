@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from monai.networks.layers import GaussianFilter
+from monai.networks.layers import gaussian_1d, separable_filtering
 from torch import Tensor
 
 from bundle.harmonic import support
@@ -158,7 +159,8 @@ def local_mean(values: Tensor, weight: Tensor, sigma: float) -> Tensor:
 
     Farther from any weight than the Gaussian reaches, it is the mean over all of the weight; 0 where there is none.
     """
-    blur = GaussianFilter(2, sigma).to(values)
+    kernel = gaussian_1d(torch.tensor(sigma), truncated=4.0).to(values, non_blocking=True)
+    blur = partial(separable_filtering, kernels=[kernel, kernel])
     total = weight.sum(dim=(-2, -1), keepdim=True).clamp(min=1e-6)
     overall = (values * weight).sum(dim=(-2, -1), keepdim=True) / total
     return (blur(values * weight) + 1e-6 * overall) / (blur(weight) + 1e-6)
@@ -181,7 +183,7 @@ def texture_of_spectrum(amplitude: Tensor, width: int, seeds: Sequence[int], whi
 
 def drawn_on_host(like: Tensor, seed: int) -> Tensor:
     """White noise drawn on the CPU, so that a seed gives the same image on every device."""
-    return torch.randn(like.shape, generator=torch.Generator().manual_seed(seed)).to(like)
+    return torch.randn(like.shape, generator=torch.Generator().manual_seed(seed)).to(like, non_blocking=True)
 
 
 def drawn_on_device(like: Tensor, seed: int) -> Tensor:

@@ -295,7 +295,7 @@ def continue_texture(bones: Tensor, margin: int, detail: float = 3.0) -> Tensor:
 
 def _smoothing(side: int, margin: int, detail: float, like: Tensor) -> Tensor:
     """Matrix (side + 2 margin, side) that repeats the outermost pixels of a line and smooths it by a Gaussian."""
-    kernel = gaussian_1d(torch.tensor(detail), truncated=4.0).to(like)
+    kernel = gaussian_1d(torch.tensor(detail), truncated=4.0).to(like, non_blocking=True)
     past = margin + len(kernel) // 2
     places = torch.arange(-past, side + past, device=like.device).clamp(0, side - 1)
     repeated = F.one_hot(places, side).to(like)
@@ -333,7 +333,10 @@ def sampling_grid(
     """
     turn, center, start = _placed(motion, bone, spacing)
     cosine, sine = turn.cos(), turn.sin()
-    y, x = (torch.arange(*of).to(turn) - (side - 1) / 2 for of, side in zip((rows, columns), shape, strict=True))
+    y, x = (
+        torch.arange(*of, dtype=turn.dtype, device=turn.device) - (side - 1) / 2
+        for of, side in zip((rows, columns), shape, strict=True)
+    )
     x, y = x - start[:, :1], y - start[:, 1:]
     half_height, half_width = (side / 2 for side in extent)
     across = ((cosine * x + center[:, :1]) / half_width)[:, None] + (sine * y / half_width)[:, :, None]
