@@ -144,8 +144,9 @@ class Pack:
     def _manifest(self) -> dict[str, Any]:
         if MANIFEST not in self._members:
             raise self._foreign(f"has no member {MANIFEST}")
+        data = self._bytes(MANIFEST, self.size(MANIFEST) + 1)
         try:
-            found = json.loads(self._bytes(MANIFEST, LARGEST_MEMBER))
+            found = json.loads(data)
             form, version = found["format"], int(found["version"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise self._foreign(f"has a {MANIFEST} that does not describe a pack") from error
