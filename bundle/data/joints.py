@@ -201,13 +201,22 @@ def _discreet(message: str, item: Item) -> str:
 def _checked(item: Item, size: int | None, keep_gross: bool, segment: MaskMaker | None) -> Item:
     """An item that can be used, with ``overlapping`` and ``masks``."""
     joint = read_joint(item, size, segment)
-    _check_overlap(joint, item, keep_gross)
+    check_overlap(joint, item, keep_gross)
     given = [bone for bone in BONES if item[bone]]
     return {**item, "overlapping": is_overlapping(joint), "masks": "given" if len(given) == len(BONES) else DRAWN}
 
 
-def _check_overlap(joint: Tensor, item: Item, keep_gross: bool) -> None:
-    """Refuse, or warn of, masks that share more than :data:`GROSS_OVERLAP` of the smaller one."""
+def check_overlap(joint: Tensor, item: Item, keep_gross: bool) -> None:
+    """Refuse masks that share more than :data:`GROSS_OVERLAP` of the smaller one.
+
+    Args:
+        joint: (3, H, W), as :func:`bundle.data.loading.read_joint` gives it.
+        item: of the joint.
+        keep_gross: only warn.
+
+    Raises:
+        InputError: they do, and are not kept.
+    """
     common = int((joint[1] * joint[2]).sum())
     share = common / int(joint[1:].sum(dim=(1, 2)).min())
     if share <= GROSS_OVERLAP:

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
 from bundle.data.files import data_set_root, stored
 from bundle.data.identity import private_name
-from bundle.data.joints import FOLDER, audited, find_list, read_datalist
+from bundle.data.joints import FOLDER, audited, check_overlap, find_list, read_datalist
 from bundle.data.loading import BONES, Item, open_radiograph, read_given
 from bundle.data.packed import FORMAT, LARGEST_MEMBER, MANIFEST, MOST_MEMBERS, PICTURES, VERSION, is_unsafe
 from bundle.data.reading import decode_radiograph
@@ -197,6 +198,8 @@ def _kept(item: Item, size: int | None, contents: _Contents) -> Item:
     suffix, picture = _picture(item, image, known)
     found = {"suffix": suffix, "known": known, "image": contents.keep(picture, item["image"])}
     given = {bone: mask for bone, mask in zip(BONES, masks, strict=True) if mask is not None}
+    if len(given) == len(BONES):
+        check_overlap(torch.cat([image, *(mask[None] for mask in given.values())]), item, keep_gross=True)
     return {**item, **{bone: "" for bone in BONES}, "packed": found | _kept_masks(given, contents)}
 
 

@@ -229,6 +229,14 @@ def test_what_cannot_be_used_is_left_out_and_named(folder: Path) -> None:
     assert "00001_R_5_1" in refusal(lambda: packed_to(folder, "K_train", strict=True))
 
 
+def test_grossly_wrong_masks_are_packed_with_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    listed(folder, "K", [joint(folder, "cases/00001_L_2", 1), joint(folder, "cases/00002_L_2", 2, overlap=30)])
+    archive = pack(folder, "K")
+    assert "kept 00002_L_2_2: grossly wrong masks" in caplog.text
+    assert len(same_joints(folder, archive, "K", keep_gross=False)) == 1
+    assert len(joint_items(str(archive), "K", size=SIZE, keep_gross=True)) == 2
+
+
 def test_the_public_set_is_read_bit_for_bit(joint_data: Path, tmp_path: Path) -> None:
     items = json.loads((joint_data / "LS_K1_all_test").read_text())[::7]
     listed(tmp_path, "K_test", items)
