@@ -456,6 +456,12 @@ def test_a_damaged_byte_is_found(folder: Path, ending: str) -> None:
     assert len(found) == 4 and found.rejected[0]["name"] == "00001_R_5_1"
 
 
+@pytest.mark.parametrize("name", ["cases/00001_R_5/1.jpg", "K_train"])
+def test_a_member_that_was_replaced_is_found(folder: Path, name: str) -> None:
+    changed = rewritten(pack(folder, "K_train"), lambda members: members.update({name: members[name] + b" "}))
+    assert f"its member {name} does not match" in refusal(stored(changed / name).read_bytes)
+
+
 @pytest.mark.parametrize("kept", [4, 200, 0.5, 0.999])
 def test_a_truncated_pack_is_refused(folder: Path, kept: float) -> None:
     archive = pack(folder, "K_train")
