@@ -20,6 +20,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from skimage.draw import disk, polygon2mask
 
+from bundle.data.files import stored
 from bundle.errors import InputError
 
 try:
@@ -74,9 +75,8 @@ def is_dicom(path: str | Path) -> bool:
     if str(path).lower().endswith((".dcm", ".dicom", ".ima")):
         return True
     try:
-        with Path(path).open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
+        return stored(path).head(132)[128:] == b"DICM"
+    except (OSError, InputError):  # missing or damaged: said where it is read
         return False
 
 
@@ -142,7 +142,10 @@ def pixel_spacing(dataset: Dataset, path: str | Path) -> tuple[float, float] | N
 
 def _read(path: str | Path) -> Dataset:
     try:
-        return pydicom.dcmread(path)
+        with stored(path).open() as file:
+            return pydicom.dcmread(file)
+    except InputError:
+        raise
     except InvalidDicomError as error:
         msg = f"expected a DICOM file, got one without its header: {path}: export it again"
         raise InputError(msg) from error

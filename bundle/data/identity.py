@@ -16,6 +16,7 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
 from bundle.data.dicom import is_dicom
+from bundle.data.files import stored
 
 _UID = re.compile(r"\d+([._]\d+){4,}")
 _DATE = re.compile(r"(?<!\d)(19|20)\d{2}[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])(?!\d)")
@@ -66,8 +67,8 @@ def _told(path: str) -> tuple[str, ...]:
     if not is_dicom(path):
         return ()
     try:
-        with disable_value_validation():
-            values = list(_values(pydicom.dcmread(path, stop_before_pixels=True)))
+        with disable_value_validation(), stored(path).open() as file:
+            values = list(_values(pydicom.dcmread(file, stop_before_pixels=True)))
     except Exception:  # a broken header raises about anything, and is refused where it is read
         return ()
     return tuple(value.lower() for value in values if len(value) >= _SHORTEST)

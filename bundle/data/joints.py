@@ -13,8 +13,9 @@ radiographs below the folder, with the files beside them that are named after th
 
 The image's folder is its joint; ``<id>_<L|R>_<finger code>`` tells side and finger. Two keys are optional: ``joint``
 names the joint where the folders do not, ``spacing`` is the pixel's size in mm, of the hand where there are points.
-Without it that of the file counts; a frame in a file that does not say it has the public one, 21/256. Other keys are
-ignored.
+Without it that of the file counts; a frame in a file that does not say it has the public one, 21/256. A pack
+(:mod:`bundle.data.packed`), whose path may stand for that of the folder, has three more: ``item`` is the item's name,
+``finger`` and ``side`` count where they are known ones. Other keys are ignored.
 """
 
 from __future__ import annotations
@@ -26,15 +27,17 @@ import os
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 from tqdm import tqdm
 
+from bundle.data.files import data_set_root, files_at, packed_lists, stored
 from bundle.data.identity import discreet, private_name, safe_name
 from bundle.data.loading import BONES, SIDES, UNKNOWN, Item, MaskMaker, joints_of, read_joint
 from bundle.data.points import POINTS
@@ -59,8 +62,12 @@ DRAWN = "drawn"
 FOLDER = "*"
 """The name of a list that is not written: all radiographs below the folder."""
 
+_KNOWN = {"finger": [*FINGER_CODES.values(), UNKNOWN], "side": [*SIDES.values(), UNKNOWN]}
 _JOINT_NAME = re.compile(r".+_(?P<side>[LR])_(?P<finger>\d+)")
 _log = logging.getLogger("bundle.data")
+
+Check = Callable[[Item], Item]
+"""Checks a joint and returns its item, or raises :class:`InputError` (:func:`audited`)."""
 
 
 @dataclass
@@ -92,21 +99,21 @@ def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = 0.
     """Read a list of joints. The files it names are not opened.
 
     Args:
-        dataset_dir: root of the data set.
+        dataset_dir: root of the data set, or the file of its pack.
         datalist: name of the list in ``dataset_dir``, with or without ``.json``.
         spacing: mm per pixel of entries that do not state it; 0 for what their files say.
 
     Returns:
         Items with a unique ``name`` (``<joint>_<file stem>``), ``joint``, ``finger``, ``side``, ``spacing`` (0 where
         nothing states it) and the absolute paths ``image``, ``lower``, ``upper`` and ``points``, empty where there is
-        none. Finger and side are "unknown" where the joint does not tell.
+        none. Finger and side are "unknown" where neither the joint nor the list states them.
 
     Raises:
-        InputError: the folder or the list is missing, the list is not a JSON list of such entries, or a path leaves
-            the folder.
+        InputError: the folder or the list is missing, the pack cannot be used, the list is not a JSON list of such
+            entries, or a path leaves the folder.
     """
-    root = _existing_folder(dataset_dir)
-    source = root if datalist == FOLDER else _existing_list(root, datalist)
+    root = data_set_root(dataset_dir)
+    source = root if datalist == FOLDER else find_list(root, datalist)
     entries = _entries_in(root) if datalist == FOLDER else _entries(source)
     paths = [
         {key: _path_below(root, entry[key], source, row) for key in _FILES if entry.get(key)}
@@ -114,13 +121,13 @@ def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = 0.
     ]
     joints = _joint_names([path["image"].parent for path in paths], root)
     names = _unique(
-        safe_name(f"{entry.get('joint', joint)}_{_stem(path['image'])}")
+        safe_name(entry.get("item") or f"{entry.get('joint', joint)}_{_stem(path['image'])}")
         for entry, joint, path in zip(entries, joints, paths, strict=True)
     )
     return [
         {
             "name": name,
-            **_identity(entry.get("joint", joint)),
+            **_identity(entry.get("joint", joint), entry),
             "spacing": float(entry.get("spacing", spacing)),
             **{key: str(path.get(key, "")) for key in _FILES},
         }
@@ -148,12 +155,28 @@ def audit(
     Raises:
         InputError: no item can be used, or ``strict`` and not all can.
     """
+    check = partial(_checked, size=size, keep_gross=keep_gross, segment=segment)
+    return audited(items, check, strict=strict, size=size)
+
+
+def audited(items: Sequence[Item], check: Check, *, strict: bool = False, size: int | None = 256) -> Audit:
+    """Audit items by any check, which returns the item of a joint that can be used and raises for another one.
+
+    Args:
+        items: as in :func:`audit`.
+        check: of a joint (:func:`bundle.data.loading.joints_of`).
+        strict: as in :func:`audit`.
+        size: as in :func:`audit`.
+
+    Raises:
+        InputError: as :func:`audit`.
+    """
     result = Audit()
     for item in tqdm(items, desc="checking joints", unit="file", mininterval=0.5):
         with _rejecting(item, result):
             for joint in joints_of(item, size):
                 with _rejecting(joint, result):
-                    result.accepted.append(_checked(joint, size, keep_gross, segment))
+                    result.accepted.append(check(joint))
     names = _unique(item["name"] for item in result.accepted)
     result.accepted = [{**item, "name": name} for item, name in zip(result.accepted, names, strict=True)]
     _report(result, strict)
@@ -178,13 +201,22 @@ def _discreet(message: str, item: Item) -> str:
 def _checked(item: Item, size: int | None, keep_gross: bool, segment: MaskMaker | None) -> Item:
     """An item that can be used, with ``overlapping`` and ``masks``."""
     joint = read_joint(item, size, segment)
-    _check_overlap(joint, item, keep_gross)
+    check_overlap(joint, item, keep_gross)
     given = [bone for bone in BONES if item[bone]]
     return {**item, "overlapping": is_overlapping(joint), "masks": "given" if len(given) == len(BONES) else DRAWN}
 
 
-def _check_overlap(joint: Tensor, item: Item, keep_gross: bool) -> None:
-    """Refuse, or warn of, masks that share more than :data:`GROSS_OVERLAP` of the smaller one."""
+def check_overlap(joint: Tensor, item: Item, keep_gross: bool) -> None:
+    """Refuse masks that share more than :data:`GROSS_OVERLAP` of the smaller one.
+
+    Args:
+        joint: (3, H, W), as :func:`bundle.data.loading.read_joint` gives it.
+        item: of the joint.
+        keep_gross: only warn.
+
+    Raises:
+        InputError: they do, and are not kept.
+    """
     common = int((joint[1] * joint[2]).sum())
     share = common / int(joint[1:].sum(dim=(1, 2)).min())
     if share <= GROSS_OVERLAP:
@@ -313,7 +345,7 @@ def _untested(dataset_dir: str | Path, datalist: str, spacing: float) -> list[It
     """Items of a list, of which no joint is in the partner ``X_test`` of a list ``X_train``."""
     items = read_datalist(dataset_dir, datalist, spacing=spacing)
     partner = _partner(datalist)
-    if partner is None or _find_list(_existing_folder(dataset_dir), partner) is None:
+    if partner is None or _find_list(data_set_root(dataset_dir), partner) is None:
         return items
     shared = _folders(items) & _folders(read_datalist(dataset_dir, partner, spacing=spacing))
     if shared:
@@ -354,7 +386,7 @@ def training_joints(
     if not dataset_dir:
         return phantom_items(count, phantom_seed, size)
     partner = re.sub(r"_test((?:\.json)?)$", r"_train\1", datalist)
-    if partner == datalist or _find_list(_existing_folder(dataset_dir), partner) is None:
+    if partner == datalist or _find_list(data_set_root(dataset_dir), partner) is None:
         return []
     items = _untested(dataset_dir, partner, spacing)
     drawn = sorted(random.Random(seed).sample(range(len(items)), min(count, len(items))))
@@ -437,19 +469,20 @@ def joint_items(
     return Joints(found.accepted + added, found.rejected)
 
 
-def _existing_folder(dataset_dir: str | Path) -> Path:
-    root = Path(dataset_dir).expanduser()
-    if not root.is_dir():
-        msg = f"expected the folder of a data set, found none: {root}: correct dataset_dir"
-        raise InputError(msg)
-    return root.resolve()
-
-
 def _find_list(root: Path, datalist: str) -> Path | None:
-    return next((path for path in (root / datalist, root / f"{datalist}.json") if path.is_file()), None)
+    return next((path for path in (root / datalist, root / f"{datalist}.json") if stored(path).is_file()), None)
 
 
-def _existing_list(root: Path, datalist: str) -> Path:
+def find_list(root: Path, datalist: str) -> Path:
+    """The file of a list, which may be named without ``.json``.
+
+    Args:
+        root: of the data set (:func:`bundle.data.files.data_set_root`).
+        datalist: name of the list.
+
+    Raises:
+        InputError: there is none.
+    """
     source = _find_list(root, datalist)
     if source is None:
         there = ", ".join(_lists_in(root)) or "none"
@@ -459,21 +492,22 @@ def _existing_list(root: Path, datalist: str) -> Path:
 
 
 def _lists_in(root: Path) -> list[str]:
-    """Names of the files right in ``root`` that look like a JSON list."""
-    return sorted(path.name for path in root.iterdir() if path.suffix in ("", ".json") and _opens_a_list(path))
+    """Names of the files at the root that look like a JSON list."""
+    return sorted(path.name for path in files_at(root) if path.suffix in ("", ".json") and _opens_a_list(path))
 
 
 def _opens_a_list(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            return file.read(64).lstrip().startswith(b"[")
-    except OSError:
+        return stored(path).head(64).lstrip().startswith(b"[")
+    except (OSError, InputError):
         return False
 
 
 def _entries(source: Path) -> list[dict[str, Any]]:
     try:
-        entries = json.loads(source.read_bytes())
+        entries = json.loads(stored(source).read_bytes())
+    except InputError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
         msg = f"expected a JSON list of joints, got a file that cannot be read as JSON ({error}): {source}"
         raise InputError(msg) from error
@@ -496,7 +530,13 @@ _FORM = (
 
 
 def _entries_in(root: Path) -> list[dict[str, Any]]:
-    """Entries of all radiographs below a folder, with their masks and points where they lie beside them."""
+    """Entries of all radiographs below a folder, with their masks and points where they lie beside them.
+
+    Those of a pack are the entries of its lists, each radiograph once.
+    """
+    if lists := packed_lists(root):
+        packed = {entry["image"]: entry for source in lists for entry in _entries(source)}
+        return [packed[image] for image in sorted(packed)]
     files = sorted(path for path in root.rglob("*") if path.is_file() and not path.name.startswith("."))
     images = [path for path in files if is_radiograph(path) and not _stem(path).endswith(_MASKS)]
     if not images:
@@ -526,8 +566,9 @@ def _fault(entry: Any) -> str | None:
             return f'{entry.get(key)!r} as "{key}"'
     if entry.get("points") and any(entry.get(bone) for bone in BONES):
         return "points of a hand together with masks, which are those of a frame,"
-    if not isinstance(entry.get("joint", "given"), str) or not entry.get("joint", "given").strip():
-        return f'{entry["joint"]!r} as "joint", which is a name'
+    for key in ("joint", "item"):
+        if not isinstance(entry.get(key, "given"), str) or not entry.get(key, "given").strip():
+            return f'{entry[key]!r} as "{key}", which is a name'
     spacing = entry.get("spacing", SPACING)
     if isinstance(spacing, bool) or not isinstance(spacing, (int, float)) or not 0.0 < spacing < 100.0:
         return f'{spacing!r} as "spacing", which is in mm per pixel'
@@ -559,10 +600,12 @@ def _joint_names(folders: Sequence[Path], root: Path) -> list[str]:
     ]
 
 
-def _identity(joint: str) -> dict[str, str]:
+def _identity(joint: str, entry: dict[str, Any]) -> dict[str, str]:
+    """Joint, finger and side of an entry: as it states them, else as the joint's name does."""
     match = _JOINT_NAME.fullmatch(joint)
     finger, side = (match["finger"], match["side"]) if match else ("", "")
-    return {"joint": joint, "finger": FINGER_CODES.get(finger, UNKNOWN), "side": SIDES.get(side, UNKNOWN)}
+    named = {"finger": FINGER_CODES.get(finger, UNKNOWN), "side": SIDES.get(side, UNKNOWN)}
+    return {"joint": joint, **named, **{key: entry[key] for key in named if entry.get(key) in _KNOWN[key]}}
 
 
 def _stem(path: Path) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bundle.data.files import stored
 from bundle.data.identity import private_name, safe_name
 from bundle.data.points import read_places
 from bundle.data.reading import StatedRadiograph, check_area, read_mask, read_stated, shape_of
@@ -103,18 +104,30 @@ def read_joint(item: Item, size: int | None = 256, segment: MaskMaker | None = N
         InputError: a file cannot be used (:func:`bundle.data.reading.read_radiograph`, ``read_mask``), the sizes differ
             from each other or from ``size``, a mask is missing and not drawn, or a bone is not found.
     """
-    image = _frame(item, size)
-    masks = [_mask_of(item[bone], item) if item.get(bone) else None for bone in BONES]
+    image, masks = read_given(item, size)
     if any(mask is None for mask in masks):
         drawn = _drawn(image, item, segment)
         masks = [given if given is not None else mask for given, mask in zip(masks, drawn, strict=True)]
     return torch.cat([image, torch.stack([mask for mask in masks if mask is not None])])
 
 
+def read_given(item: Item, size: int | None = 256) -> tuple[Tensor, list[Tensor | None]]:
+    """Read the radiograph of a joint and those of its masks that have a file; arguments as in :func:`read_joint`.
+
+    Returns:
+        Intensity (1, H, W), and for the lower and the upper bone its mask (H, W) or None.
+
+    Raises:
+        InputError: a file cannot be used, or the sizes differ from each other or from ``size``.
+    """
+    image = _frame(item, size)
+    return image, [_mask_of(item[bone], item) if item.get(bone) else None for bone in BONES]
+
+
 def open_radiograph(path: str | Path) -> StatedRadiograph:
     """Read a radiograph with what its file says; the last ones are kept, so that a hand's joints read it once."""
     try:
-        state = _state(path)
+        state = stored(path).state()
     except OSError:
         return read_stated(path)
     return _kept(str(path), *state)
@@ -203,16 +216,11 @@ def _cut_out(item: Item, frame: JointFrame) -> Item:
 
 def _digest(item: Item, frame: str = "") -> str:
     """What tells the content of an item's files from another, 8 digits; missing ones are refused on reading."""
-    sums = [_checksum(item[key], *_state(item[key])) for key in ("image", *BONES) if Path(item[key]).is_file()]
+    files = [(item[key], stored(item[key])) for key in ("image", *BONES)]
+    sums = [_checksum(path, *file.state()) for path, file in files if file.is_file()]
     return f"{zlib.crc32(f'{frame} {sums}'.encode()):08x}"
-
-
-def _state(path: str | Path) -> tuple[int, int]:
-    """When a file was changed last, in ns, and its length."""
-    found = Path(path).stat()
-    return found.st_mtime_ns, found.st_size
 
 
 @lru_cache(maxsize=16)
 def _checksum(path: str, changed: int, length: int) -> int:
-    return zlib.crc32(Path(path).read_bytes())
+    return zlib.crc32(stored(path).read_bytes())

@@ -8,6 +8,7 @@ in (x, y) order, as MONAI and nibabel have them, and are transposed to rows and 
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from bundle.data.dicom import is_dicom, read_dicom
+from bundle.data.files import stored
 from bundle.errors import InputError
 
 FULL_FRAME = 0.95
@@ -78,14 +80,23 @@ def read_stated(path: str | Path) -> StatedRadiograph:
     if is_dicom(path):
         found = read_dicom(path)
         return StatedRadiograph(found.intensity, found.spacing, found.laterality, found.modality)
-    return StatedRadiograph(_undescribed(path), _nifti_spacing(path) if is_nifti(path) else None)
-
-
-def _undescribed(path: str | Path) -> NDArray[np.float32]:
-    """Intensity of a file that is no DICOM."""
     if is_nifti(path):
-        return _in_unit_range(_read_nifti(path), path)
-    pixels, scale = _read_picture(path)
+        image = _open_nifti(path)
+        return StatedRadiograph(_in_unit_range(_nifti_values(image, path), path), _nifti_spacing(image))
+    return StatedRadiograph(decode_radiograph(_bytes(path), path))
+
+
+def decode_radiograph(data: bytes, path: str | Path) -> NDArray[np.float32]:
+    """Decode the intensity of a PNG, JPEG, BMP or TIFF file from its bytes.
+
+    Args:
+        data: of the file.
+        path: of the file, for messages.
+
+    Raises:
+        InputError: as :func:`read_radiograph`.
+    """
+    pixels, scale = _decoded(data, path)
     top = float(pixels.max())
     if scale > 255 and top <= scale / 2:
         msg = (
@@ -108,7 +119,7 @@ def read_mask(path: str | Path) -> NDArray[np.bool_]:
         InputError: the file is unreadable, truncated or coloured, or the mask is empty, covers the frame, or has
             values that are neither 0 and 1 nor 0 and full scale.
     """
-    values, scale = (_read_nifti(path), 1.0) if is_nifti(path) else _read_picture(path)
+    values, scale = (_nifti_values(_open_nifti(path), path), 1.0) if is_nifti(path) else _decoded(_bytes(path), path)
     scale = max(scale, 255.0)
     if not np.isfinite(values).all():
         msg = f"expected finite values in a mask, got NaN or infinity: {path}: write the mask again as 0 and 1"
@@ -173,7 +184,7 @@ def _layers_of(path: Path) -> list[NDArray[np.float32]]:
     """The layers (H, W) of a NIfTI file of shape (W, H, 1, 3) or (W, H, 3)."""
     try:
         values = np.asarray(nib.load(path).dataobj, dtype=np.float32)  # type: ignore[attr-defined]
-    except Exception as error:  # as in _read_nifti
+    except Exception as error:  # as in _nifti_values
         raise _unreadable(path, error) from error
     if values.ndim == 4 and values.shape[2] == 1:
         values = values[:, :, 0]
@@ -225,10 +236,29 @@ def _unreadable(path: str | Path, error: BaseException) -> InputError:
     return InputError(f"expected a readable image file, got one that cannot be read ({reason}): {path}: copy it again")
 
 
-def _read_nifti(path: str | Path) -> NDArray[np.float32]:
+def _bytes(path: str | Path) -> bytes:
+    try:
+        return stored(path).read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _open_nifti(path: str | Path) -> Any:
+    """The image of a NIfTI file, version 1 or 2."""
+    data = _bytes(path)
+    try:
+        content = gzip.decompress(data) if str(path).lower().endswith(".gz") else data
+        length = int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big")
+        kind = nib.Nifti2Image if nib.Nifti2Header.sizeof_hdr in length else nib.Nifti1Image
+        return kind.from_bytes(content)
+    except Exception as error:  # as in _nifti_values
+        raise _unreadable(path, error) from error
+
+
+def _nifti_values(image: Any, path: str | Path) -> NDArray[np.float32]:
     """Values of a 2D NIfTI file (trailing axes of length 1 are dropped), float32 (H, W)."""
     try:
-        values = np.asarray(nib.load(path).dataobj, dtype=np.float32)  # type: ignore[attr-defined]
+        values = np.asarray(image.dataobj, dtype=np.float32)
     except Exception as error:  # a broken file raises about anything: zlib, header, value, OS errors
         raise _unreadable(path, error) from error
     shape = values.shape
@@ -238,23 +268,22 @@ def _read_nifti(path: str | Path) -> NDArray[np.float32]:
     return np.ascontiguousarray(values.reshape(shape[:2]).T)
 
 
-def _nifti_spacing(path: str | Path) -> tuple[float, float] | None:
+def _nifti_spacing(image: Any) -> tuple[float, float] | None:
     """The spacing in the header of a NIfTI file that states its unit; a picture has none to be relied on."""
-    header: Any = nib.load(path).header
+    header = image.header
     if header.get_xyzt_units()[0] != "mm":
         return None
     width, height = (float(length) for length in header.get_zooms()[:2])
     return height, width
 
 
-def _read_picture(path: str | Path) -> tuple[NDArray[np.float32], float]:
+def _decoded(data: bytes, path: str | Path) -> tuple[NDArray[np.float32], float]:
     """Grey values of a PNG, JPEG, BMP or TIFF file, float32 (H, W), and the value of full scale."""
     try:
-        data = Path(path).read_bytes()
         with Image.open(io.BytesIO(data)) as picture:
             frames, bits, format_ = getattr(picture, "n_frames", 1), _bits(picture, data), picture.format
             picture.load()
-    except Exception as error:  # a broken file raises about anything: OS, syntax, struct and decompression errors
+    except Exception as error:  # a broken file raises about anything: syntax, struct and decompression errors
         raise _unreadable(path, error) from error
     if format_ == "JPEG" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
         raise _unreadable(path, EOFError("the JPEG is truncated: it has no end marker"))

@@ -121,13 +121,29 @@ def write_layers(path: str | Path, layers: Tensor | NDArray[Any], spacing: float
         InputError: the file cannot be written.
         ValueError: values that are not finite, or another shape or ending.
     """
-    values = _finite(layers, 3)
+    content = layers_bytes(layers, spacing)
     if not str(path).endswith(".nii.gz"):
         msg = f"expected a path ending with .nii.gz, got {path}"
         raise ValueError(msg)
-    image = nib.Nifti1Image(values.transpose(2, 1, 0)[:, :, None, :], np.diag([-spacing, -spacing, 1.0, 1.0]))
-    image.header.set_xyzt_units("mm")
-    write_bytes(path, gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
+    write_bytes(path, gzip.compress(content, compresslevel=6, mtime=0))
+
+
+def layers_bytes(layers: Tensor | NDArray[Any], spacing: float | None) -> bytes:
+    """Layers (C, H, W) as the NIfTI-1 file that :func:`write_layers` compresses.
+
+    Args:
+        layers: (C, H, W), finite.
+        spacing: mm per pixel; None where it is not known, and the file then states no unit.
+
+    Raises:
+        ValueError: values that are not finite, or another shape.
+    """
+    length = spacing or 1.0
+    values = _finite(layers, 3).transpose(2, 1, 0)[:, :, None, :]
+    image = nib.Nifti1Image(values, np.diag([-length, -length, 1.0, 1.0]))
+    if spacing is not None:
+        image.header.set_xyzt_units("mm")
+    return image.to_bytes()
 
 
 def write_image(path: str | Path, image: Tensor | NDArray[Any]) -> None:

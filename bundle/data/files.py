@@ -1,0 +1,88 @@
+"""Where the files of a data set are read: on disk, or inside a pack (:mod:`bundle.data.packed`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from bundle.data.packed import find_member, open_pack
+from bundle.errors import InputError
+
+
+class Stored(Protocol):
+    """A file of a data set, there or not."""
+
+    def is_file(self) -> bool:
+        """Whether it is there."""
+
+    def read_bytes(self) -> bytes:
+        """All its bytes; raises OSError where it cannot be read, InputError where its pack cannot be used."""
+
+    def head(self, count: int) -> bytes:
+        """Its first bytes; raises as :meth:`read_bytes`."""
+
+    def open(self) -> BinaryIO:
+        """The file, open for reading; raises as :meth:`read_bytes`."""
+
+    def state(self) -> tuple[int, int]:
+        """When it was changed last, in ns, and its length; raises as :meth:`read_bytes`."""
+
+
+class _OnDisk:
+    """A file on disk."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def is_file(self) -> bool:
+        return self.path.is_file()
+
+    def read_bytes(self) -> bytes:
+        return self.path.read_bytes()
+
+    def head(self, count: int) -> bytes:
+        with self.open() as file:
+            return file.read(count)
+
+    def open(self) -> BinaryIO:
+        return self.path.open("rb")
+
+    def state(self) -> tuple[int, int]:
+        found = self.path.stat()
+        return found.st_mtime_ns, found.st_size
+
+
+def stored(path: str | Path) -> Stored:
+    """The file at ``path``, on disk or inside a pack.
+
+    Raises:
+        InputError: a pack above ``path`` cannot be used (:func:`bundle.data.packed.find_member`).
+    """
+    return find_member(path) or _OnDisk(path)
+
+
+def data_set_root(dataset_dir: str | Path) -> Path:
+    """The root of a data set with all links resolved: its folder, or the file of its pack.
+
+    Raises:
+        InputError: there is neither, or the file is no pack that can be used.
+    """
+    root = Path(dataset_dir).expanduser()
+    if root.is_file():
+        open_pack(root.resolve())
+    elif not root.is_dir():
+        msg = f"expected the folder of a data set, found none: {root}: correct dataset_dir"
+        raise InputError(msg)
+    return root.resolve()
+
+
+def packed_lists(root: Path) -> list[Path]:
+    """The lists of the pack at ``root``; none of a folder."""
+    return [root / name for name in open_pack(root).lists] if root.is_file() else []
+
+
+def files_at(root: Path) -> list[Path]:
+    """The files right in a folder, or at the root of a pack."""
+    if root.is_file():
+        return [root / name for name in open_pack(root).names() if "/" not in name]
+    return list(root.iterdir())

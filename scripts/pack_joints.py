@@ -1,0 +1,44 @@
+"""Write the joints of lists as one file, which every command takes as its dataset_dir.
+
+python scripts/pack_joints.py DATASET_DIR --lists LS_K1_all_train LS_K1_all_test --output joints.pack
+    [--spacing MM] [--size 256] [--strict]
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from bundle.data.joints import FOLDER  # noqa: E402
+from bundle.data.packing import pack_joints  # noqa: E402
+from bundle.errors import report_plainly  # noqa: E402
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the command line, pack, and report what the pack holds."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("dataset_dir", type=Path)
+    options.add_argument("--lists", nargs="+", default=[FOLDER], help="names of lists; all radiographs without it")
+    options.add_argument("--output", type=Path, required=True, help="the file to write")
+    options.add_argument("--spacing", type=float, default=0.0, help="mm per pixel where the list states none")
+    options.add_argument("--size", type=int, default=256, help="height and width of frames in pixels")
+    options.add_argument("--strict", action="store_true", help="refuse a list of which one joint cannot be used")
+    chosen = options.parse_args(arguments)
+    report_plainly()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    settings = {"spacing": chosen.spacing, "size": chosen.size, "strict": chosen.strict}
+    done = pack_joints(chosen.dataset_dir, chosen.lists, chosen.output, **settings)
+    for name, count in done.joints.items():
+        left_out = sum(rejected[0] == name for rejected in done.rejected)
+        print(f"{name}: {count} joints, {left_out} left out")
+    print(f"{chosen.output}: {done.files} files, {done.size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
