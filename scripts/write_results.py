@@ -3,6 +3,9 @@
     python scripts/write_results.py "Weight-free=outputs/weight_free" "Ours=outputs/evaluate+outputs/realism" \\
       --experiments outputs/experiments/read_jsw
 
+Jobs (configs/jobs) need not be named: each whose metrics.json lies in outputs/jobs, or was kept in docs/results/jobs,
+is a row.
+
 A path is the output folder of an evaluation, or a file that was kept before: run on docs/results/*.json it writes the
 same document. Evaluations of one method that ran side by side are joined by a plus. Absolute paths lose their folders
 in the files that are kept.
@@ -29,7 +32,25 @@ from bundle.provenance import without_folders  # noqa: E402
 from scripts.downstream import ExperimentReport, downstream_section, read_experiment  # noqa: E402
 
 OUTPUT = ROOT / "docs" / "results.md"
+JOBS_OUTPUT = ROOT / "outputs" / "jobs"
 ABSENT = "-"
+JOBS = (
+    "lsn_published",
+    "resnet50_jsw",
+    "resnet50_grade",
+    "resnet50_registration",
+    "bls_gan_published",
+    "ours_2x",
+    "ours_4x",
+    "ours_8x",
+    "lsn_tenth",
+    "lsn_without_supervisor",
+    "lsn_without_discriminator",
+    "lsn_without_motion",
+    "lsn_without_stage1",
+)
+"""The jobs in the order in which a GPU runs them."""
+
 IMAGES = ("datalist", "training_joints", "phantoms", "phantom_seed", "seed", "image_size", "pushes")
 """Settings of an evaluation that tell which images are measured."""
 
@@ -239,6 +260,35 @@ def read_method(given: str) -> Method:
     return Method(label, f"{file_stem(label)}.json", merged)
 
 
+def read_jobs(*folders: Path) -> dict[str, list[Method]]:
+    """The rows of the jobs that are done, by the table that they stand in; of one name those of the first folder.
+
+    Args:
+        folders: with a ``<name>/metrics.json`` or ``<name>.json`` of each job.
+
+    Raises:
+        InputError: such a file is not of a job.
+    """
+    found: dict[str, Path] = {}
+    for folder in folders:
+        files = [*sorted(folder.glob("*/metrics.json")), *sorted(folder.glob("*.json"))]
+        for file in files:
+            found.setdefault(file.parent.name if file.name == "metrics.json" else file.stem, file)
+    rows: dict[str, list[Method]] = {}
+    for name, file in sorted(found.items(), key=lambda job: _place(job[0])):
+        report = read_report(str(file), f"{name}={file}")
+        if report.get("job", {}).get("name") != name:
+            msg = f"{file}: no figures of the job {name}: run the job again"
+            raise InputError(msg)
+        rows.setdefault(report["job"]["table"], []).append(Method(report["job"]["label"], f"jobs/{name}.json", report))
+    return rows
+
+
+def _place(name: str) -> tuple[int, str]:
+    """Where the row of a job stands: in the order in which they are run, others after them."""
+    return JOBS.index(name) if name in JOBS else len(JOBS), name
+
+
 def read_report(path: str, given: str) -> dict[str, Any]:
     """The figures in an output folder of an evaluation, or in a file that was kept.
 
@@ -320,6 +370,7 @@ def provenance(method: Method) -> str:
             f"- data: {listed}; {data}; seed {settings['seed']}",
             f"- machine: {'; '.join(machines)}; the measures took {seconds / 60:.0f} minutes",
             f"- figures: [results/{method.file}](results/{method.file})",
+            *spent(method.report.get("job", {})),
             *trained(method.report.get("training")),
             "",
             "```bash",
@@ -327,6 +378,18 @@ def provenance(method: Method) -> str:
             "```",
         ]
     )
+
+
+def spent(job: Mapping[str, Any]) -> list[str]:
+    """What a job's training took, as a line of Markdown; none where that is not known."""
+    if "seconds_per_epoch" not in job:
+        return []
+    parameters = ", ".join(f"{name} {count / 1e6:.1f} M" for name, count in job["parameters"].items())
+    part = f", {job['part_of_peak']:.0%} of the peak" if "part_of_peak" in job else ""
+    return [
+        f"- parameters: {parameters}; {job['pflop']:.1f} PFLOP in {job['epochs']} epochs of "
+        f"{job['seconds_per_epoch']:.1f} s, validations among them: {job['tflops_reached']:.1f} TFLOP/s{part}"
+    ]
 
 
 KEY_METRIC = "bone_rmse_overlap"
@@ -354,7 +417,10 @@ def trained(record: Mapping[str, Any] | None) -> list[str]:
 
 
 def document(
-    methods: Sequence[Method], ablations: Sequence[Method], experiments: Sequence[ExperimentReport], command: str
+    methods: Sequence[Method],
+    ablations: Mapping[tuple[str, str], Sequence[Method]],
+    experiments: Sequence[ExperimentReport],
+    command: str,
 ) -> str:
     """The whole document."""
     measured = [name for name in DETAILS if any(name in method.report["measures"] for method in methods)]
@@ -369,7 +435,8 @@ def document(
         'figures "as published" are of the authors\' test set, which this one is a part of.',
         table(MAIN, methods),
         *details,
-        *ablation_section(ablations),
+        *fingers_section(methods),
+        *(part for of, rows in ablations.items() for part in ablation_section(of, rows)),
         *downstream_section(experiments),
         "## Pictures\n\nThe radiographs carry no licence and are not shown here. The commands below write montages of "
         "the worst joints of each measure (`worst/`), of random test joints (`random/`) and the plots (ROC, "
@@ -377,7 +444,7 @@ def document(
         "## A row of another program\n\nExport the joints, separate each in the list `evaluation.json`, write its "
         f"layers as `<name>_layers.nii.gz` or three PNGs (`name` as listed), and hand the folder in:\n\n{OTHERS}",
         "## How each row was made\n\n`Data` is the folder of the public data set.",
-        *(provenance(method) for method in [*methods, *ablations]),
+        *(provenance(method) for method in [*methods, *(row for rows in ablations.values() for row in rows)]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -387,16 +454,47 @@ def _with(measure: str, methods: Sequence[Method]) -> list[Method]:
     return [method for method in methods if measure in method.report["measures"]]
 
 
-def ablation_section(ablations: Sequence[Method]) -> list[str]:
+SMALL = (
+    "Ablations",
+    "Variants of one method (as in Table 2 of LSN), trained with one budget: small networks, the paper's losses and "
+    "head. They compare with each other, not with the rows above.",
+)
+FULL = (
+    "Ablations at full width",
+    "LSN as published (as in Table 2), each for a tenth of its schedule; the one without stage 1 has as many steps.",
+)
+"""Titles and texts of the tables of ablations."""
+
+
+def ablation_section(title: tuple[str, str], ablations: Sequence[Method]) -> list[str]:
     """What each part of a method gives; nothing without variants."""
     if not ablations:
         return []
     shown = [column for column in ABLATIONS if any(column.measure in method.report["measures"] for method in ablations)]
-    text = (
-        "Variants of one method (as in Table 2 of LSN), trained with one budget: small networks, the paper's losses "
-        "and head. They compare with each other, not with the rows above."
-    )
-    return [f"## Ablations\n\n{text}\n\n{table(shown, ablations)}"]
+    return [f"## {title[0]}\n\n{title[1]}\n\n{table(shown, ablations)}"]
+
+
+FINGERS = ("thumb", "index", "middle", "ring", "small")
+
+
+def fingers_section(methods: Sequence[Method]) -> list[str]:
+    """E1 by finger, as Table 1 of LSN has it."""
+    rows = [[method.label, *(_finger(method, finger) for finger in FINGERS)] for method in _with("E1", methods)]
+    if not rows:
+        return []
+    head = [["method", *FINGERS], ["---", *["---:"] * len(FINGERS)]]
+    lines = "\n".join(f"| {' | '.join(cells)} |" for cells in [*head, *rows])
+    text = "PSNR (dB) of the reconstruction in the visible region, mean and standard deviation over the images."
+    return [f"## E1 by finger\n\n{text}\n\n{lines}"]
+
+
+def _finger(method: Method, finger: str) -> str:
+    """Mean and standard deviation of a finger's PSNR."""
+    found = method.report["measures"]["E1"].get("fingers", [])
+    for entry in found:
+        if (entry["finger"], entry["metric"]) == (finger, "psnr"):
+            return f"{shown_figure(entry['mean'], 4)} ± {shown_figure(entry['std'], 2)}"
+    return ABSENT
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -413,26 +511,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="PATH",
         help="experiments with pre-training (configs/experiments)",
     )
+    options.add_argument("--jobs", type=Path, default=JOBS_OUTPUT, help="folder of the results of jobs (configs/jobs)")
     options.add_argument("--output", type=Path, default=OUTPUT)
     chosen = options.parse_args(arguments)
     report_plainly()
     methods, ablations = ([read_method(given) for given in rows] for rows in (chosen.methods, chosen.ablations))
-    check_same_images([*methods, *ablations])
-    experiments = [ExperimentReport(kept_report(read_experiment(path).found)) for path in chosen.experiments]
     kept = chosen.output.parent / "results"
-    kept.mkdir(parents=True, exist_ok=True)
-    for method in [*methods, *ablations]:
+    jobs = read_jobs(chosen.jobs, kept / "jobs")
+    again = {"": kept_files(methods), "--ablations": kept_files(ablations)}
+    methods, at_full_width = [*methods, *jobs.get("methods", [])], jobs.get("ablations", [])
+    separators = [*methods, *ablations, *at_full_width]
+    check_same_images(separators)
+    experiments = [ExperimentReport(kept_report(read_experiment(path).found)) for path in chosen.experiments]
+    (kept / "jobs").mkdir(parents=True, exist_ok=True)
+    for method in separators:
         write_bytes(kept / method.file, f"{json.dumps(method.report, indent=1)}\n".encode())
     for experiment in experiments:
         experiment.keep(kept / "experiments")
-    again = {
-        "": kept_files(methods),
-        "--ablations": kept_files(ablations),
-        "--experiments": [f"docs/results/experiments/{experiment.file}.json" for experiment in experiments],
-    }
+    again["--experiments"] = [f"docs/results/experiments/{experiment.file}.json" for experiment in experiments]
     given = [part for option, rows in again.items() if rows for part in ([option] if option else []) + rows]
     command = shlex.join(["python", "scripts/write_results.py", *given])
-    write_bytes(chosen.output, document(methods, ablations, experiments, command).encode())
+    tables = {SMALL: ablations, FULL: at_full_width}
+    write_bytes(chosen.output, document(methods, tables, experiments, command).encode())
 
 
 def kept_files(methods: Sequence[Method]) -> list[str]:

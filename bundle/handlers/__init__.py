@@ -9,6 +9,7 @@ from bundle.handlers.checkpoints import (
     TrainingCheckpointLoader,
     TrainingCheckpointSaver,
 )
+from bundle.handlers.last_validation import LastValidation
 from bundle.handlers.logging import LayerMontageHandler, losses_from_engine
 from bundle.handlers.quality import JointQuality
 from bundle.handlers.results import EvaluationReport, LayerWriter
@@ -22,6 +23,7 @@ __all__ = [
     "EvaluationReport",
     "GeneratorWeights",
     "JointQuality",
+    "LastValidation",
     "LayerMontageHandler",
     "LayerWriter",
     "NetworkWeights",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,14 @@ def arguments(tmp_path: Path) -> list[str]:
     two = evaluation(
         tmp_path, "two", E1={"psnr": 36.0, "psnr_lowest": 30.0, "mse": None}, E5={"accuracy_0.5mm": 0.71875}
     )
-    return [f"Weight-free={one}", f"LSN (rival)={two}", "--output", str(tmp_path / "docs" / "results.md")]
+    return [
+        f"Weight-free={one}",
+        f"LSN (rival)={two}",
+        "--output",
+        str(tmp_path / "docs" / "results.md"),
+        "--jobs",
+        str(tmp_path / "jobs"),
+    ]
 
 
 def rows(document: str, title: str) -> list[list[str]]:
@@ -163,7 +171,7 @@ def test_measures_of_one_method_may_come_from_several_evaluations(tmp_path: Path
     for part in parts[:2]:
         report = json.loads((part / "metrics.json").read_text())
         (part / "metrics.json").write_text(json.dumps({**report, "settings": {**report["settings"], "separator": "a"}}))
-    output = ["--output", str(tmp_path / "docs" / "results.md")]
+    output = ["--output", str(tmp_path / "docs" / "results.md"), "--jobs", str(tmp_path / "jobs")]
     write_results.main([f"Ours={parts[0]}+{parts[1]}", *output])
     kept = json.loads((tmp_path / "docs" / "results" / "ours.json").read_text())
     assert set(kept["measures"]) == {"E1", "E5"}
@@ -171,3 +179,49 @@ def test_measures_of_one_method_may_come_from_several_evaluations(tmp_path: Path
     assert json.loads((tmp_path / "docs" / "results" / "ours.json").read_text()) == kept
     with pytest.raises(InputError, match="evaluations with the same settings"):
         write_results.main([f"Ours={parts[0]}+{parts[2]}", *output])
+
+
+def job(folder: Path, name: str, table: str, **figures: dict[str, Any]) -> None:
+    """What a job leaves."""
+    made = evaluation(folder, name, **figures) / "metrics.json"
+    spent = {"parameters": {"generator": 67_000_000}, "epochs": 400, "pflop": 80.7, "seconds_per_epoch": 2.0}
+    told = {"name": name, "label": f"Job {name}", "table": table, **spent, "tflops_reached": 101.0, "part_of_peak": 0.1}
+    made.write_text(json.dumps({**json.loads(made.read_text()), "job": told}))
+
+
+def test_jobs_that_are_done_are_rows_and_are_kept(arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    for name, kind in (("ours_2x", "methods"), ("lsn_published", "methods"), ("lsn_tenth", "ablations")):
+        job(tmp_path / "jobs", name, kind, E1={"psnr": 40.0, "psnr_lowest": 35.0})
+    write_results.main(arguments)
+    first = (tmp_path / "docs" / "results.md").read_text()
+    labels = [row[0] for row in rows(first, "")[2:6]]
+    assert labels == ["Weight-free", "LSN (rival)", "Job lsn_published", "Job ours_2x"]
+    assert rows(first, "Ablations at full width")[2][0] == "Job lsn_tenth"
+    assert "80.7 PFLOP in 400 epochs of 2.0 s, validations among them: 101.0 TFLOP/s, 10% of the peak" in first
+    shutil.rmtree(tmp_path / "jobs")
+    write_results.main(arguments)
+    assert (tmp_path / "docs" / "results.md").read_text() == first
+
+
+def test_figures_under_another_name_are_refused(arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    evaluation(tmp_path / "jobs", "lsn_published", E1={"psnr": 40.0})
+    with pytest.raises(InputError, match="no figures of the job lsn_published"):
+        write_results.main(arguments)
+
+
+def test_the_order_of_the_rows_knows_every_job() -> None:
+    there = {path.stem for path in (Path(write_results.ROOT) / "configs" / "jobs").glob("*.yaml")}
+    assert there <= set(write_results.JOBS)
+
+
+def test_fingers_have_their_own_table(arguments: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "one" / "metrics.json"
+    found = json.loads(path.read_text())
+    found["measures"]["E1"]["fingers"] = [{"finger": "index", "metric": "psnr", "mean": 36.66, "std": 1.25, "count": 3}]
+    path.write_text(json.dumps(found))
+    write_results.main(arguments)
+    table = rows((tmp_path / "docs" / "results.md").read_text(), "E1 by finger")
+    assert table[0] == ["method", "thumb", "index", "middle", "ring", "small"]
+    assert table[2] == ["Weight-free", "-", "36.66 ± 1.2", "-", "-", "-"]
