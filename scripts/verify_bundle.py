@@ -68,7 +68,7 @@ WORKFLOWS = {"train": "train", "inference": "infer"}
 REFERENCES = ReferenceResolver._vars
 TOLERANCE = 1e-5
 RUN = "monai.bundle run"
-RUN_OPTIONS = ("config_file", "meta_file", "logging_file")
+RUN_OPTIONS = ("args_file", "config_file", "meta_file", "logging_file")
 
 
 class Defect(ValueError):
@@ -325,7 +325,8 @@ def parse_command(line: str) -> Command:
     words = re.findall(r"\"[^\"]*\"|[^\s=]+", line)
     run_id = words[0] if words and not words[0].startswith("-") else "run"
     values = dict(zip(words, [*words[1:], ""], strict=True))
-    files = re.findall(r"(?:configs/)?([\w./-]+\.(?:json|ya?ml))", values.get("--config_file", ""))
+    given = values.get("--args_file", values.get("--config_file", ""))
+    files = re.findall(r"(?:configs/)?([\w./-]+\.(?:json|ya?ml))", given)
     return Command(
         run_id, files, [word[2:] for word in values if word.startswith("--") and word[2:] not in RUN_OPTIONS]
     )
@@ -344,6 +345,35 @@ def config_chain(root: Path, path: Path) -> list[Path]:
     return [root / "configs" / named for named in chosen]
 
 
+def is_arguments(root: Path, path: Path) -> bool:
+    """Whether a config is a file of arguments of the command line: a job, which names the configs that it runs."""
+    return path.is_relative_to(root / "configs" / "jobs")
+
+
+def is_part(root: Path, path: Path) -> bool:
+    """Whether a config is never run alone: a part, which jobs lay over others."""
+    return path.is_relative_to(root / "configs" / "parts")
+
+
+def whole_config(root: Path, files: list[Path]) -> ConfigParser:
+    """The configs of a command; of a job those that it names, with its own values over them."""
+    if len(files) != 1 or not is_arguments(root, files[0]):
+        return ConfigParser(config=read_config(files))
+    values = dict(ConfigParser.load_config_file(str(files[0])))
+    parser = ConfigParser(config=read_config([root / name for name in values.pop("config_file", [])]))
+    parser.update(values)
+    return parser
+
+
+def check_parts(root: Path) -> str:
+    """Every part is laid over others by some job, in its run or in its evaluations."""
+    parts = [path for path in config_files(root) if is_part(root, path)]
+    texts = [path.read_text(encoding="utf-8") for path in config_files(root)]
+    unused = [path for path in parts if not any(f"- configs/{config_name(root, path)}" in text for text in texts)]
+    refuse([f"no config lays configs/{config_name(root, path)} over others" for path in unused])
+    return f"{len(parts)} parts"
+
+
 def check_commands(root: Path) -> str:
     """The commands in documents and configs name configs, a run and options that exist."""
     texts = [path for path in (root / "README.md", root / "docs" / "README.md") if path.is_file()]
@@ -360,14 +390,14 @@ def command_defects(root: Path, command: Command) -> list[str]:
     missing = [f"no config configs/{path.name}" for path in files if not path.is_file()]
     if missing:
         return missing
-    parser = ConfigParser(config=read_config(files))
+    parser = whole_config(root, files)
     named = [command.run_id, *command.options]
     return [f"{' + '.join(command.files)} has no '{name}'" for name in named if name not in parser]
 
 
 def check_config(root: Path, files: list[Path]) -> str:
     """A config parses, its references and names lead somewhere, its targets exist and take the arguments given."""
-    parser = ConfigParser(config=read_config(files))
+    parser = whole_config(root, files)
     parser.read_meta(str(root / "configs" / "metadata.json"))
     parser.parse()
     items = parser.ref_resolver.items
@@ -529,6 +559,7 @@ def checks(root: Path) -> list[Check]:
         ("imports are pinned", partial(check_imports, root)),
     ]
     stated: list[Check] = [("commands in documents and configs", partial(check_commands, root))]
+    stated += [("parts of configs", partial(check_parts, root))]
     workflows: list[Check] = [(f"properties of {name}", partial(check_properties, root, name)) for name in WORKFLOWS]
     network: list[Check] = [
         ("network takes and gives what it says", partial(check_shapes, root)),
@@ -539,7 +570,7 @@ def checks(root: Path) -> list[Check]:
 
 def config_checks(root: Path) -> list[Check]:
     """One check for each config, with those it is laid over."""
-    chains = [config_chain(root, path) for path in config_files(root)]
+    chains = [config_chain(root, path) for path in config_files(root) if not is_part(root, path)]
     return [
         (" + ".join(config_name(root, path) for path in files), partial(check_config, root, files)) for files in chains
     ]
