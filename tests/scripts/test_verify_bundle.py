@@ -178,6 +178,45 @@ def test_a_config_in_a_folder_is_checked_with_those_of_its_command(root: Path) -
     assert "train.yaml" not in found
 
 
+def add_job(root: Path, *parts: str, **values: Any) -> None:
+    """Add a job of the training with the parts that it names, and one part that there is."""
+    for folder in ("jobs", "parts"):
+        (root / "configs" / folder).mkdir()
+    write_yaml(root / "configs" / "parts" / "wide.yaml", {"width": 8, "doubled": "$2 * @width"})
+    files = ["configs/train.yaml", *(f"configs/parts/{part}" for part in parts)]
+    write_yaml(root / "configs" / "jobs" / "long.yaml", {"run_id": "training", "config_file": files, **values})
+
+
+def test_a_job_is_checked_with_its_configs_and_its_own_values(root: Path) -> None:
+    add_job(root, "wide.yaml", **{"width": 4, "train#trainer#max_epochs": 9})
+    put("README.md", "`python -m monai.bundle run training --args_file configs/jobs/long.yaml --width 2`")(root)
+    assert failures(root) == {}
+    titles = [title for title, _ in verify_bundle.checks(root)]
+    assert "jobs/long.yaml" in titles
+    assert not [title for title in titles if title.startswith("parts/")]
+
+
+@pytest.mark.parametrize(
+    ("parts", "values", "check", "reason"),
+    [
+        (("wide.yaml",), {"epochs": "@nothing"}, "jobs/long.yaml", "refers to @nothing"),
+        (("wide.yaml", "gone.yaml"), {}, "jobs/long.yaml", "no config configs/gone.yaml"),
+        ((), {}, "parts of configs", "no config lays configs/parts/wide.yaml over others"),
+    ],
+)
+def test_a_job_that_cannot_run_is_found(
+    root: Path, parts: tuple[str, ...], values: dict[str, Any], check: str, reason: str
+) -> None:
+    add_job(root, *parts, **values)
+    assert reason in failures(root)[check]
+
+
+def test_a_command_with_an_option_that_its_job_lacks_is_found(root: Path) -> None:
+    add_job(root, "wide.yaml")
+    put("README.md", "`python -m monai.bundle run training --args_file configs/jobs/long.yaml --widht 2`")(root)
+    assert "has no 'widht'" in failures(root)["commands in documents and configs"]
+
+
 def drop(*names: str) -> Callable[[Path], None]:
     return lambda root: [(root / name).unlink() for name in names] and None
 
