@@ -13,6 +13,7 @@ from monai.transforms import Randomizable
 from torch import Tensor
 
 from bundle.alignment import FIELD, Alignment, FrameMotion, reduced, warp
+from bundle.data.resident_images import gaussian
 from bundle.registration import LOWER, UPPER
 
 Prepared = tuple[Tensor, "JointPairs", tuple[Tensor, ...], dict[str, Any]]
@@ -171,7 +172,7 @@ class RandPairs(Randomizable):
         count = (len(images), 1, 1, 1)
         exponent = np.exp(self.R.uniform(math.log(self.gamma[0]), math.log(self.gamma[1]), size=count))
         strength = torch.from_numpy(self.R.uniform(0.0, self.noise, size=count)).to(images)
-        noise = torch.from_numpy(self.R.standard_normal(images[:, :1].shape).astype(np.float32)).to(images)
+        noise = gaussian(self.R, images[:, :1].shape, images)
         shown = images[:, :1] ** torch.from_numpy(exponent).to(images) + strength * noise
         return torch.cat([shown.clamp(0.0, 1.0), images[:, 1:]], dim=1)
 
