@@ -214,7 +214,8 @@ def seen_places(bones: Alignment, like: Tensor, spacing: float | Tensor) -> Tens
 
 def _pixel_places(shape: Sequence[int], spacing: float | Tensor, like: Tensor) -> Tensor:
     """Places of the pixels of frames (H, W), in mm from their centre, row by row: (B, H * W, 2)."""
-    y, x = (torch.arange(side).to(like) - (side - 1) / 2 for side in shape)
+    device, dtype = like.device, like.dtype
+    y, x = (torch.arange(side, device=device, dtype=dtype) - (side - 1) / 2 for side in shape)
     places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(1, -1, 2)
     return (places * _pixel(spacing, like)).expand(len(like), -1, 2)
 

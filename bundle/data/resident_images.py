@@ -126,10 +126,11 @@ def _moved(transform: RandAffined, images: Tensor) -> Tensor:
     still = np.eye(2, 3)
     matrices = to_device(np.stack([still if matrix is None else matrix for matrix in drawn]).tolist(), images)
     height, width = images.shape[-2:]
-    y, x = (torch.arange(side).to(images) - (side - 1) / 2 for side in (height, width))
+    device, dtype = images.device, images.dtype
+    y, x = (torch.arange(side, device=device, dtype=dtype) - (side - 1) / 2 for side in (height, width))
     places = torch.stack([*torch.meshgrid(y, x, indexing="ij"), torch.ones_like(images[0, 0])], dim=-1)
-    moved = torch.einsum("bij,hwj->bhwi", matrices, places)
-    grid = moved.flip(-1) * (2.0 / images.new_tensor([width, height]))
+    down, across = torch.einsum("bij,hwj->bhwi", matrices, places).unbind(-1)
+    grid = torch.stack([across * (2.0 / width), down * (2.0 / height)], dim=-1)
     mode, padding = transform.mode[0], transform.padding_mode[0]
     made = F.grid_sample(images, grid, mode=mode, padding_mode=padding, align_corners=False)
     return torch.where(_chosen([matrix is not None for matrix in drawn], images), made, images)
