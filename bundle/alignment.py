@@ -214,7 +214,8 @@ def seen_places(bones: Alignment, like: Tensor, spacing: float | Tensor) -> Tens
 
 def _pixel_places(shape: Sequence[int], spacing: float | Tensor, like: Tensor) -> Tensor:
     """Places of the pixels of frames (H, W), in mm from their centre, row by row: (B, H * W, 2)."""
-    y, x = (torch.arange(side).to(like) - (side - 1) / 2 for side in shape)
+    device, dtype = like.device, like.dtype
+    y, x = (torch.arange(side, device=device, dtype=dtype) - (side - 1) / 2 for side in shape)
     places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(1, -1, 2)
     return (places * _pixel(spacing, like)).expand(len(like), -1, 2)
 
@@ -237,11 +238,13 @@ def reduced(images: Tensor, spacing: Tensor, size: int, field: float = FIELD) ->
         (B, C, size, size), of ``field / size`` mm per pixel.
     """
     pixel = spacing.reshape(-1)
-    factor = max(int(field / size / float(pixel.min()) + 1e-3), 1)
+    pixels = pixel.tolist()  # the only time that the host waits
+    factor = max(int(field / size / min(pixels) + 1e-3), 1)
     shape = [-(-side // factor) for side in images.shape[-2:]]
     smaller = F.interpolate(images, shape, mode="area") if factor > 1 else images
     extent = pixel[:, None] * pixel.new_tensor([images.shape[-1], images.shape[-2]])
-    if shape == [size, size] and bool((extent / field - 1.0).abs().max() < 1e-3):
+    apart = (abs(each * side / field - 1.0) for each in pixels for side in images.shape[-2:])
+    if shape == [size, size] and max(apart) < 1e-3:
         return smaller
     places = _pixel_places((size, size), field / size, extent).reshape(-1, size, size, 2)
     grid = places * (2.0 / extent)[:, None, None]

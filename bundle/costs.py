@@ -63,7 +63,94 @@ class Passes:
         return 3.0 * self.learning + 2.0 * self.through + self.still
 
 
-class TrainingCost:
+def checked_rate(tflops: float) -> float:
+    """The rate of a device in TFLOP/s.
+
+    Raises:
+        InputError: it is negative or not finite.
+    """
+    if not 0.0 <= float(tflops) < math.inf:
+        msg = f"peak_tflops: expected a rate of at least 0 (0: not known), got {tflops}"
+        raise InputError(msg)
+    return float(tflops)
+
+
+class Cost:
+    """What the networks of a training take: the part that all trainings share.
+
+    Attributes:
+        players: the networks, by name.
+        passes: how a step sends images through each.
+        tflops: of the device at its peak, in the precision used; 0 if it is not known.
+    """
+
+    players: Mapping[str, nn.Module]
+    passes: Mapping[str, Passes]
+    tflops: float
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        """Of each network that takes part."""
+        return {name: parameters_of(network) for name, network in self.players.items() if self.passes[name].forwards}
+
+    @property
+    def epochs(self) -> int:
+        """Of the whole schedule."""
+        raise NotImplementedError
+
+    def total_flop(self) -> float:
+        """Operations of the whole schedule."""
+        raise NotImplementedError
+
+    def summary(self) -> str:
+        """All of it in words."""
+        raise NotImplementedError
+
+    def seconds_in(self, output_dir: Path) -> float:
+        """What a training that is done took by its records."""
+        return float(read_record(output_dir / RECORD)["validations"][-1]["seconds"])
+
+    def show(self) -> None:
+        """Print the summary."""
+        print(self.summary())
+
+    def spent(self, output_dir: Path) -> dict[str, Any]:
+        """What a training that is done took: parameters, operations, seconds of an epoch, its part of the peak.
+
+        Args:
+            output_dir: of the training, with its record (:class:`bundle.handlers.TrainingRecord`).
+        """
+        found = {"parameters": self.parameters, "epochs": self.epochs, "pflop": self.total_flop() / 1e15}
+        return {**found, **self.pace(self.seconds_in(output_dir), self.epochs, self.total_flop())}
+
+    def pace(self, seconds: float, epochs: int, flop: float) -> dict[str, float]:
+        """Seconds in all and of an epoch, the rate that was reached, and its part of the peak where that is known."""
+        rate = flop / max(seconds, 1e-9) / 1e12
+        found = {"seconds": seconds, "seconds_per_epoch": seconds / max(epochs, 1), "tflops_reached": rate}
+        return {**found, "part_of_peak": rate / self.tflops} if self.tflops else found
+
+    def size_of_training(self) -> int:
+        """Bytes of weights, their gradients and what the optimisers keep; activations are not counted."""
+        return (2 + OPTIMISER_STATES) * sum(self.parameters.values()) * FLOAT
+
+    def bytes_of_checkpoint(self) -> int:
+        """Bytes of one checkpoint."""
+        return (1 + OPTIMISER_STATES) * sum(self.parameters.values()) * FLOAT
+
+    def described_parameters(self) -> str:
+        """The parameters in words."""
+        named = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in self.parameters.items())
+        return f"parameters: {named}"
+
+    def described_time(self) -> str:
+        """The time at the device's rate in words."""
+        if not self.tflops:
+            return "time: name the rate that the device reaches by --peak_tflops"
+        seconds = self.total_flop() / self.tflops / 1e12
+        return f"time at {self.tflops:g} TFLOP/s: {seconds / 60:.1f} minutes of training, evaluation besides"
+
+
+class TrainingCost(Cost):
     """What a two-phase training takes (:class:`bundle.engines.LayerSeparationTrainer`).
 
     Args:
@@ -100,13 +187,10 @@ class TrainingCost:
         supervised: Sequence[float] = (),
         generator_options: Mapping[str, Any] | None = None,
     ) -> None:
-        if not 0.0 <= float(tflops) < math.inf:
-            msg = f"peak_tflops: expected a rate of at least 0 (0: not known), got {tflops}"
-            raise InputError(msg)
+        self.tflops = checked_rate(tflops)
         self.players, self.schedule, self.batch_size, self.size = players, schedule, batch_size, image_size
         self.channels = {"generator": 3, "supervisor": 1, "discriminator": 1, **(channels or {})}
         self.images = {"stage1": sum(not joint["overlapping"] for joint in joints), "stage2": len(joints)}
-        self.tflops = float(tflops)
         self.options = {"generator": dict(generator_options or {})}
         learning, through = supervised or (2.0, float(motions))
         self.passes = {
@@ -116,9 +200,9 @@ class TrainingCost:
         }
 
     @property
-    def parameters(self) -> dict[str, int]:
-        """Of each network that takes part."""
-        return {name: parameters_of(network) for name, network in self.players.items() if self.passes[name].forwards}
+    def epochs(self) -> int:
+        """Of both stages."""
+        return self.schedule.epochs
 
     def flop_of_image(self, discriminated: bool = True) -> float:
         """Operations of a step for one image of its batch."""
@@ -144,12 +228,7 @@ class TrainingCost:
     def bytes_on_device(self) -> dict[str, int]:
         """Bytes of the joints, and of weights, gradients and what the optimisers keep; activations are not counted."""
         joints = self.images["stage2"] * 6 * self.size**2 * FLOAT
-        weights = sum(self.parameters.values()) * FLOAT
-        return {"joints": joints, "training": (2 + OPTIMISER_STATES) * weights}
-
-    def bytes_of_checkpoint(self) -> int:
-        """Bytes of one checkpoint."""
-        return (1 + OPTIMISER_STATES) * sum(self.parameters.values()) * FLOAT
+        return {"joints": joints, "training": self.size_of_training()}
 
     def steps(self) -> dict[str, int]:
         """Steps of an epoch, by stage."""
@@ -159,9 +238,8 @@ class TrainingCost:
         """All of it in words."""
         plan, flop, steps, held = self.schedule, self.flop(), self.steps(), self.bytes_on_device()
         whole = plan.stage1 * steps["stage1"] + plan.stage2 * steps["stage2"]
-        named = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in self.parameters.items())
         lines = [
-            f"parameters: {named}",
+            self.described_parameters(),
             f"joints: {self.images['stage1']} in stage 1, {self.images['stage2']} in stage 2",
             f"schedule: {plan.stage1} + {plan.stage2} epochs, m = {plan.early}; {whole} steps of "
             f"{self.batch_size} images",
@@ -171,32 +249,6 @@ class TrainingCost:
             f"memory: joints {held['joints'] / 1e9:.2f} GB, weights with gradients and optimisers "
             f"{held['training'] / 1e9:.2f} GB, activations besides; a checkpoint "
             f"{self.bytes_of_checkpoint() / 1e9:.2f} GB",
+            self.described_time(),
         ]
-        if self.tflops:
-            seconds = self.total_flop() / self.tflops / 1e12
-            lines.append(f"time at {self.tflops:g} TFLOP/s: {seconds / 60:.1f} minutes of training, evaluation besides")
-        else:
-            lines.append("time: name the rate that the device reaches by --peak_tflops")
         return "\n".join(lines)
-
-    def show(self) -> None:
-        """Print it."""
-        print(self.summary())
-
-    def spent(self, output_dir: Path) -> dict[str, Any]:
-        """What a training that is done took: parameters, operations, seconds of an epoch, its part of the peak.
-
-        Args:
-            output_dir: of the training, with its record (:class:`bundle.handlers.TrainingRecord`).
-        """
-        seconds = read_record(output_dir / RECORD)["validations"][-1]["seconds"]
-        rate = self.total_flop() / max(seconds, 1e-9) / 1e12
-        found = {
-            "parameters": self.parameters,
-            "epochs": self.schedule.epochs,
-            "pflop": self.total_flop() / 1e15,
-            "seconds": seconds,
-            "seconds_per_epoch": seconds / max(self.schedule.epochs, 1),
-            "tflops_reached": rate,
-        }
-        return {**found, "part_of_peak": rate / self.tflops} if self.tflops else found

@@ -13,6 +13,7 @@ from monai.transforms import Randomizable
 from torch import Tensor
 
 from bundle.alignment import FIELD, Alignment, FrameMotion, reduced, warp
+from bundle.data.resident_images import gaussian
 from bundle.registration import LOWER, UPPER
 
 Prepared = tuple[Tensor, "JointPairs", tuple[Tensor, ...], dict[str, Any]]
@@ -41,7 +42,9 @@ class JointPairs:
     def of(cls, batch: Mapping[str, Any], device: Any = None) -> JointPairs:
         """Of a collated batch with the keys ``image, moving, spacing, center, moving_center, alignment``."""
         names = ("image", "moving", "spacing", "moving_center", "alignment", "center")
-        fixed, moving, spacing, aside, known, center = (torch.as_tensor(batch[name]).to(device) for name in names)
+        fixed, moving, spacing, aside, known, center = (
+            torch.as_tensor(batch[name]).to(device, non_blocking=True) for name in names
+        )
         return cls(fixed, moving, spacing.reshape(-1), aside, Alignment.from_parameters(known, center))
 
     def __len__(self) -> int:
@@ -158,21 +161,21 @@ class RandPairs(Randomizable):
         pairs = replace(pairs, moving=pairs.moving[:, :1])
         pairs = pairs.placed(self.frame.draw(len(pairs), self.R).to(pairs.fixed)).reduced(self.size)
         shift = self.R.uniform(-self.outline, self.outline, size=(len(pairs), 2, 2))
-        pairs = pairs.outlined(torch.from_numpy(shift).to(pairs.fixed))
+        pairs = pairs.outlined(torch.from_numpy(shift).to(pairs.fixed, non_blocking=True))
         varied = replace(pairs, fixed=self._exposed(pairs.fixed), moving=self._exposed(pairs.moving))
         return _prepared(varied)
 
     def _coin(self, pairs: JointPairs, prob: float) -> Tensor:
         """False with a probability."""
-        return torch.from_numpy(self.R.uniform(size=len(pairs)) >= prob).to(pairs.fixed.device)
+        return torch.from_numpy(self.R.uniform(size=len(pairs)) >= prob).to(pairs.fixed.device, non_blocking=True)
 
     def _exposed(self, images: Tensor) -> Tensor:
         """Radiographs (B, 1 or 3, H, W), of which masks may follow, with another contrast and noise."""
         count = (len(images), 1, 1, 1)
         exponent = np.exp(self.R.uniform(math.log(self.gamma[0]), math.log(self.gamma[1]), size=count))
-        strength = torch.from_numpy(self.R.uniform(0.0, self.noise, size=count)).to(images)
-        noise = torch.from_numpy(self.R.standard_normal(images[:, :1].shape).astype(np.float32)).to(images)
-        shown = images[:, :1] ** torch.from_numpy(exponent).to(images) + strength * noise
+        strength = torch.from_numpy(self.R.uniform(0.0, self.noise, size=count)).to(images, non_blocking=True)
+        noise = gaussian(self.R, images[:, :1].shape, images)
+        shown = images[:, :1] ** torch.from_numpy(exponent).to(images, non_blocking=True) + strength * noise
         return torch.cat([shown.clamp(0.0, 1.0), images[:, 1:]], dim=1)
 
 

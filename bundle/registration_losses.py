@@ -181,10 +181,10 @@ class MixedRegistration(nn.Module):
     def forward(self, found: Sequence[Alignment], pairs: JointPairs) -> Tensor:
         """Mean over the pairs and rounds."""
         known = pairs.known
-        parts = ((known, self.known, 1.0), (~known, self.seen, self.weight))
+        parts = ((known.nonzero()[:, 0], self.known, 1.0), ((~known).nonzero()[:, 0], self.seen, self.weight))
         losses = [
-            weight * rows.sum() * loss([bones.of_rows(rows) for bones in found], pairs.of_rows(rows))
+            weight * len(rows) * loss([bones.of_rows(rows) for bones in found], pairs.of_rows(rows))
             for rows, loss, weight in parts
-            if rows.any()
+            if len(rows)
         ]
         return torch.stack(losses).sum() / len(pairs)

@@ -34,7 +34,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from bundle.data.files import data_set_root, files_at, packed_lists, stored
@@ -54,6 +56,9 @@ SEEDS_PER_RUN = 1_000_000
 
 GROSS_OVERLAP = 0.5
 """Masks that share more than this part of the smaller one are grossly wrong: no joint overlaps so far."""
+
+MADE_TOGETHER = 4
+"""Synthetic images that are asked for at once (:data:`bundle.factory.TOGETHER`)."""
 
 _FILES = ("image", *BONES, "points")
 DRAWN = "drawn"
@@ -239,6 +244,22 @@ def is_overlapping(joint: Tensor) -> bool:
 def loaded(samples: Iterable[Item]) -> list[Item]:
     """The samples of a data set, each loaded once, here, so that the workers of a loader share them."""
     return list(tqdm(samples, desc="loading joints", unit="joint", mininterval=0.5))
+
+
+def made(samples: Dataset[Any], workers: int = 0) -> list[Item]:
+    """The samples of a data set that are made in batches, each made once, by several processes if asked for.
+
+    Args:
+        samples: of which :data:`MADE_TOGETHER` are asked for at once; the number of processes does not change them.
+        workers: processes; 0 makes them here.
+    """
+    count = -(-len(samples) // MADE_TOGETHER)  # type: ignore[arg-type]
+    aside = torch.Generator()  # torch's own is left as it is
+    loader: DataLoader[Any] = DataLoader(
+        samples, batch_size=MADE_TOGETHER, num_workers=workers, collate_fn=list, generator=aside
+    )
+    shown = tqdm(loader, total=count, desc="making images", unit="batch", mininterval=0.5)
+    return [sample for batch in shown for sample in batch]
 
 
 def part_of_joints(items: Sequence[Item], fraction: float, seed: int) -> list[Item]:

@@ -4,6 +4,7 @@ from bundle.handlers.averaging import AverageUpdater, WeightAverage
 from bundle.handlers.checkpoints import (
     BestWeightsSaver,
     EpochSeed,
+    FinalWeightsSaver,
     GeneratorWeights,
     NetworkWeights,
     TrainingCheckpointLoader,
@@ -14,13 +15,15 @@ from bundle.handlers.logging import LayerMontageHandler, losses_from_engine
 from bundle.handlers.quality import JointQuality
 from bundle.handlers.results import EvaluationReport, LayerWriter
 from bundle.handlers.time_limit import TimeLimit
-from bundle.handlers.training_record import TrainingRecord
+from bundle.handlers.training_record import EpochRecord, TrainingRecord
 
 __all__ = [
     "AverageUpdater",
     "BestWeightsSaver",
+    "EpochRecord",
     "EpochSeed",
     "EvaluationReport",
+    "FinalWeightsSaver",
     "GeneratorWeights",
     "JointQuality",
     "LastValidation",

@@ -244,6 +244,28 @@ class BestWeightsSaver(CheckpointSaver):
         return {} if self._key_metric_checkpoint is None else dict(self._key_metric_checkpoint.state_dict())
 
 
+class FinalWeightsSaver:
+    """Saves a network as a flat state dict when its training is complete, and not when that was ended before.
+
+    Args:
+        save_dir: folder of the weights.
+        network: whose weights are saved.
+        filename: name of the file.
+    """
+
+    def __init__(self, save_dir: str, network: nn.Module, filename: str) -> None:
+        self.network, self.filename, self.saver = network, filename, _WholeFileSaver(save_dir)
+
+    def attach(self, engine: Engine) -> None:
+        """Save at the end of the engine."""
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Save after the last epoch."""
+        if engine.state.epoch >= (engine.state.max_epochs or 0):
+            self.saver(self.network.state_dict(), self.filename)
+
+
 class GeneratorWeights:
     """Loads the generator's weights when the engine starts; without a file it stays as built, and says so.
 

@@ -1,4 +1,4 @@
-"""How weights came about: the command and the machine of a training, and what each of its validations found."""
+"""How weights came about: the command and the machine of a training, what its validations found and its epochs took."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ class TrainingRecord:
         InputError: on running, if there is a record that cannot be read.
     """
 
+    entries = "validations"
+
     def __init__(self, output_dir: str, weights: str = "model.pt", device: Any = "cpu") -> None:
         self.path = Path(output_dir) / RECORD
         self.weights = self.path.parent / weights
@@ -48,7 +50,7 @@ class TrainingRecord:
     def start(self, engine: Engine) -> None:
         """The clock of a training that starts, or goes on, starts with its first validation."""
         if self.before is None:
-            earlier = [entry for entry in self._read()["validations"] if entry["epoch"] <= engine.state.epoch]
+            earlier = [entry for entry in self._read()[self.entries] if entry["epoch"] <= self._done(engine)]
             self.before = float(earlier[-1]["seconds"]) if earlier else 0.0
             self.started = time.perf_counter()
 
@@ -57,15 +59,37 @@ class TrainingRecord:
         record, epoch = self._read(), engine.state.epoch
         seconds = round((self.before or 0.0) + time.perf_counter() - self.started, 1)
         metrics = {name: float(value) for name, value in sorted(engine.state.metrics.items())}
-        earlier = [entry for entry in record["validations"] if entry["epoch"] < epoch]
-        record["validations"] = [*earlier, {"epoch": epoch, "seconds": seconds, **metrics}]
+        earlier = [entry for entry in record[self.entries] if entry["epoch"] < epoch]
+        record[self.entries] = [*earlier, {"epoch": epoch, "seconds": seconds, **metrics}]
         record["commands"] = list(dict.fromkeys([*record["commands"], command_line() or "not started by a command"]))
         record |= {"machine": machine(self.device), "weights_sha256": sha256(self.weights)}
         write_bytes(self.path, json.dumps(record, indent=1).encode())
 
+    def _done(self, engine: Engine) -> int:
+        """Epochs whose time has been recorded when the engine starts: a validation comes after its epoch."""
+        return int(engine.state.epoch)
+
     def _read(self) -> dict[str, Any]:
-        empty: dict[str, Any] = {"commands": [], "validations": []}
+        empty: dict[str, Any] = {"commands": [], self.entries: []}
         return {**empty, **read_record(self.path)} if self.path.is_file() else empty
+
+
+class EpochRecord(TrainingRecord):
+    """Writes ``training.json`` after every epoch of a trainer; attach it after what validates.
+
+    Its ``epochs`` are as the ``validations`` of a :class:`TrainingRecord`. The time of an epoch includes its
+    validation; what an invocation does before its first epoch and the checkpoints are not counted.
+
+    Args:
+        output_dir: as in :class:`TrainingRecord`.
+        weights: as there.
+        device: as there.
+    """
+
+    entries = "epochs"
+
+    def _done(self, engine: Engine) -> int:
+        return int(engine.state.epoch) - 1
 
 
 def sha256(path: Path) -> str | None:

@@ -22,6 +22,10 @@ READERS: dict[str, tuple[Callable[..., nn.Module], dict[str, Any]]] = {
 """Function and default options of each; ResNet50 is the paper's, ResNet10 of half the width is for a CPU."""
 
 
+FIRST_CHANNELS = 64
+"""Channels of the first level of MONAI's ResNets with ``widen_factor`` 1, as published."""
+
+
 def make_reader(name: str, outputs: int = 1, options: Mapping[str, Any] | None = None, channels: int = 1) -> nn.Module:
     """A network from radiographs (B, channels, H, W) to (B, outputs), with its channels last in memory.
 
@@ -45,3 +49,20 @@ def make_reader(name: str, outputs: int = 1, options: Mapping[str, Any] | None =
         raise InputError(msg)
     made = network(spatial_dims=2, n_input_channels=channels, num_classes=outputs, **{**defaults, **(options or {})})
     return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def scaled_reader_options(width: int, options: Mapping[str, Any] | None = None, multiple: int = 1) -> dict[str, Any]:
+    """Options of a reader whose first level has ``width`` channels, and all others in proportion.
+
+    Args:
+        width: channels of the first level; :data:`FIRST_CHANNELS` as published.
+        options: of the reader, besides.
+        multiple: what the width must be a multiple of, as the groups of a group norm.
+
+    Raises:
+        InputError: a width that is not a whole number above 0, or no such multiple.
+    """
+    if not isinstance(width, int) or width < 1 or width % multiple:
+        msg = f"width: expected a whole number of channels above 0, a multiple of {multiple}, got {width}"
+        raise InputError(msg)
+    return {**(options or {}), "widen_factor": width / FIRST_CHANNELS}

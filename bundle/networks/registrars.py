@@ -68,6 +68,10 @@ class Registrar(nn.Module):
         x, y = torch.meshgrid(steps - 0.5, steps - before, indexing="xy")
         self.register_buffer("places", torch.stack([x, y], dim=-1) * (view * field / size), persistent=False)
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the residual network alone, by :func:`torch.compile`."""
+        self.network.compile(*args, **kwargs)
+
     def forward(self, fixed: Tensor, masks: Tensor, moving: Tensor, spacing: Tensor, center: Tensor) -> list[Alignment]:
         """Find how the bones lie in the moving radiograph.
 

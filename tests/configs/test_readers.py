@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
+from ignite.engine import Engine, Events
 
 from bundle.jsw import narrowing_grade
 from bundle.networks.readers import make_reader
@@ -26,6 +27,21 @@ GATE = {"tolerance_mm": 0.3, "trusted": "false"}
 
 def options(folder: Path, **more: Any) -> dict[str, Any]:
     return {**SMALL, "reader_options": TINY, "output_dir": str(folder), **more}
+
+
+class Losses:
+    """A handler that keeps the loss of every step, by its name."""
+
+    kept: ClassVar[dict[str, list[float]]] = {}
+
+    def __init__(self, name: str) -> None:
+        self.found = self.kept[name] = []
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        self.found.append(float(engine.state.output["loss"]))
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +116,45 @@ def test_a_resumed_training_ends_in_the_weights_of_one_that_was_not_stopped(
     )
     assert all(torch.equal(whole[name], halves[name]) for name in whole)
     assert (tmp_path / "halves" / f"{made}.pt").is_file()
+
+
+@pytest.mark.parametrize("overlays", [(), ("pretrain_reader.yaml", "resident_reader.yaml")])
+def test_a_training_ended_by_its_minutes_every_epoch_ends_in_the_same_weights(
+    bundle: Any, tmp_path: Path, overlays: tuple[str, ...]
+) -> None:
+    run_id, configs = ("fine_tuning" if overlays else "training"), (*TRAIN, *overlays)
+    bundle.run(run_id, *configs, **options(tmp_path / "whole", epochs=3))
+    for epoch in (1, 2, 3):
+        assert not (tmp_path / "parts" / "last.pt").exists()
+        more = {"epochs": 3, "minutes": 1e-9, "resume": "true"}
+        workflow = bundle.run(run_id, *configs, **options(tmp_path / "parts", **more))
+        assert workflow.parser.get_parsed_content("train#trainer").state.epoch == epoch
+        assert workflow.parser.get_parsed_content("limit").over
+    whole, parts = (torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    epochs = json.loads((tmp_path / "parts" / "training.json").read_text())["epochs"]
+    assert [entry["epoch"] for entry in epochs] == [1, 2, 3]
+
+
+def test_a_pretraining_that_is_ended_leaves_no_weights_and_nothing_after_it_runs(bundle: Any, tmp_path: Path) -> None:
+    more = {"epochs": 1, "pretraining_epochs": 2, "pretraining_images": 8, "weights": "none", **GATE}
+    more |= {"minutes": 1e-9, "resume": "true"}
+    workflow = bundle.run("training", *PRETRAIN, **options(tmp_path, **more))
+    assert workflow.parser.get_parsed_content("train#trainer").state.epoch == 0
+    assert not list(tmp_path.glob("*.pt"))
+    bundle.run("training", *PRETRAIN, **options(tmp_path, **more))
+    assert (tmp_path / "pretrained.pt").is_file() and not (tmp_path / "last.pt").exists()
+
+
+def test_images_on_the_device_give_the_same_losses(bundle: Any, tmp_path: Path) -> None:
+    for name in ("alone", "resident"):
+        configs = (*TRAIN, "pretrain_reader.yaml", *(["resident_reader.yaml"] if name == "resident" else []))
+        more = {"epochs": 2, "batch_size": 2, "log_dir": str(tmp_path / "log"), "train#trainer#max_epochs": 2}
+        step = {"_target_": "tests.configs.test_readers.Losses", "name": name}
+        bundle.run("fine_tuning", *configs, **options(tmp_path / name, **more, **{"train#handlers#0": step}))
+    alone, resident = (Losses.kept[name] for name in ("alone", "resident"))
+    assert len(alone) == len(resident) == 12 and len(set(alone)) == 12
+    assert resident[:3] == pytest.approx(alone[:3], abs=1e-5)
 
 
 def test_a_folder_with_checkpoints_is_not_trained_into_unless_resumed(bundle: Any, tmp_path: Path) -> None:

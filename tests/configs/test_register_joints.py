@@ -75,6 +75,30 @@ def test_training_leaves_the_network_that_registers_best_and_goes_on(bundle: Any
     assert workflow.parser.get_parsed_content("train#trainer").state.epoch == 2
 
 
+@pytest.mark.parametrize("run_id", ["training", "pretraining"])
+def test_a_training_ended_by_its_minutes_every_epoch_ends_in_the_same_weights(
+    bundle: Any, tmp_path: Path, run_id: str
+) -> None:
+    configs, epochs, stage, made = {
+        "training": (TRAIN, {"epochs": 2}, "train", "last.pt"),
+        "pretraining": (
+            PRETRAIN,
+            {**PRETRAINING, "sources_dir": str(tmp_path / "sources")},
+            "pretrain",
+            "pretrained.pt",
+        ),
+    }[run_id]
+    configs = (*configs, "resident_registration.yaml")
+    bundle.run(run_id, *configs, **options(tmp_path / "whole", **epochs))
+    for epoch in (1, 2):
+        assert not (tmp_path / "parts" / made).exists()
+        more = {**epochs, "minutes": 1e-9, "resume": "true"}
+        workflow = bundle.run(run_id, *configs, **options(tmp_path / "parts", **more))
+        assert workflow.parser.get_parsed_content(f"{stage}#trainer").state.epoch == epoch
+    whole, parts = (torch.load(tmp_path / name / made, weights_only=True) for name in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
 def test_pretraining_is_on_pairs_of_training_joints_alone_and_can_be_started_from(bundle: Any, tmp_path: Path) -> None:
     workflow = bundle.run("pretraining", *PRETRAIN, **options(tmp_path / "first", **PRETRAINING))
     parsed = workflow.parser.get_parsed_content

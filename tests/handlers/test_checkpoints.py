@@ -17,6 +17,7 @@ from torch import nn
 from bundle.errors import InputError
 from bundle.handlers import (
     BestWeightsSaver,
+    FinalWeightsSaver,
     GeneratorWeights,
     NetworkWeights,
     TrainingCheckpointLoader,
@@ -432,3 +433,15 @@ def test_metadata_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     Path(metadata).write_text("[1]")
     with pytest.raises(InputError, match=rf"expected the bundle's metadata as a JSON object, got {metadata}"):
         GeneratorWeights(path, nn.Linear(2, 1), metadata=metadata)
+
+
+@pytest.mark.parametrize(("ended", "saved"), [(0, True), (2, False), (3, True)])
+def test_final_weights_are_those_of_a_training_that_is_complete(tmp_path: Path, ended: int, saved: bool) -> None:
+    engine, network = Engine(lambda engine, batch: None), nn.Linear(1, 1)
+    FinalWeightsSaver(str(tmp_path), network, "last.pt").attach(engine)
+    if ended:
+        engine.add_event_handler(Events.EPOCH_COMPLETED(once=ended), Engine.terminate)
+    engine.run([0], max_epochs=3)
+    assert (tmp_path / "last.pt").is_file() == saved
+    if saved:
+        assert torch.equal(torch.load(tmp_path / "last.pt", weights_only=True)["weight"], network.weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from ignite.engine import Engine, Events
 
 from bundle.errors import InputError
-from bundle.handlers import TrainingRecord
+from bundle.handlers import EpochRecord, TrainingRecord
 from bundle.handlers.training_record import RECORD, training_of
 
 
@@ -63,3 +64,21 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     (tmp_path / RECORD).write_text("{")
     with pytest.raises(InputError, match=r"record of a training.*training\.json: delete it"):
         validate(tmp_path, {0: 0.2})
+
+
+def train(folder: Path, last: int, first: int = 0) -> list[dict[str, Any]]:
+    """Epochs of a trainer that goes on after the first ones; what is in the file then."""
+    trainer = Engine(lambda engine, batch: time.sleep(0.06))
+    EpochRecord(str(folder), "last.pt").attach(trainer)
+    trainer.state.max_epochs, trainer.state.epoch, trainer.state.epoch_length = last, first, 1
+    trainer.state.iteration = first
+    trainer.run([0])
+    return list(json.loads((folder / RECORD).read_text())["epochs"])
+
+
+def test_the_time_of_every_epoch_counts_and_goes_on_after_a_stop(tmp_path: Path) -> None:
+    before = train(tmp_path, 3)
+    assert [entry["epoch"] for entry in before] == [1, 2, 3] and before[0]["seconds"] >= 0.1
+    after = train(tmp_path, 4, first=2)  # the third epoch was stopped before its checkpoint
+    assert [entry["epoch"] for entry in after] == [1, 2, 3, 4] and after[:2] == before[:2]
+    assert before[1]["seconds"] + 0.1 <= after[2]["seconds"] < before[2]["seconds"] + 5.0
