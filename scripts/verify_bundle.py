@@ -324,7 +324,7 @@ def parse_command(line: str) -> Command:
     """What follows ``monai.bundle run`` in a command line."""
     words = re.findall(r"\"[^\"]*\"|[^\s=]+", line)
     run_id = words[0] if words and not words[0].startswith("-") else "run"
-    values = dict(zip(words, [*words[1:], ""], strict=True))
+    values: dict[str, str] = dict(zip(words, [*words[1:], ""], strict=True))
     given = values.get("--args_file", values.get("--config_file", ""))
     files = re.findall(r"(?:configs/)?([\w./-]+\.(?:json|ya?ml))", given)
     return Command(

@@ -51,6 +51,32 @@ JOBS = (
 )
 """The jobs in the order in which a GPU runs them."""
 
+TASKS = "tasks"
+"""The table of the jobs that train a network on a task with and without pre-training."""
+
+ARMS = {"from_chance": "from chance, as many images", "pretrained": "pre-trained on synthetic radiographs"}
+"""The evaluations of such a job."""
+
+TASK_FIGURES = {
+    "mae_mm": "MAE (mm)",
+    "mae_px": "MAE (px)",
+    "mse_mm2": "MSE (mm^2)",
+    "r2": "R2",
+    "icc_2_1": "ICC(2,1)",
+    "accuracy": "accuracy",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "precision": "precision",
+    "kappa_quadratic": "weighted kappa",
+    "real registration_mse": "registration MSE",
+    "real sigma_mm": "sigma (mm)",
+    "real triple_sigma_mm": "sigma of triples (mm)",
+    "real masks_mae_mm": "MAE against masks (mm)",
+    "synthetic mae_mm": "true error (mm)",
+    "synthetic slope": "slope on the truth",
+}
+"""The columns of the tasks at full size, of which a task has some."""
+
 IMAGES = ("datalist", "training_joints", "phantoms", "phantom_seed", "seed", "image_size", "pushes")
 """Settings of an evaluation that tell which images are measured."""
 
@@ -261,7 +287,7 @@ def read_method(given: str) -> Method:
 
 
 def read_jobs(*folders: Path) -> dict[str, list[Method]]:
-    """The rows of the jobs that are done, by the table that they stand in; of one name those of the first folder.
+    """The jobs that are done, by the table that their rows stand in; of one name those of the first folder.
 
     Args:
         folders: with a ``<name>/metrics.json`` or ``<name>.json`` of each job.
@@ -271,17 +297,25 @@ def read_jobs(*folders: Path) -> dict[str, list[Method]]:
     """
     found: dict[str, Path] = {}
     for folder in folders:
-        files = [*sorted(folder.glob("*/metrics.json")), *sorted(folder.glob("*.json"))]
-        for file in files:
+        for file in [*sorted(folder.glob("*/metrics.json")), *sorted(folder.glob("*.json"))]:
             found.setdefault(file.parent.name if file.name == "metrics.json" else file.stem, file)
     rows: dict[str, list[Method]] = {}
-    for name, file in sorted(found.items(), key=lambda job: _place(job[0])):
-        report = read_report(str(file), f"{name}={file}")
-        if report.get("job", {}).get("name") != name:
-            msg = f"{file}: no figures of the job {name}: run the job again"
-            raise InputError(msg)
+    for name in sorted(found, key=_place):
+        report = _read_job(found[name], name)
         rows.setdefault(report["job"]["table"], []).append(Method(report["job"]["label"], f"jobs/{name}.json", report))
     return rows
+
+
+def _read_job(file: Path, name: str) -> dict[str, Any]:
+    try:
+        report: dict[str, Any] = kept_report(dict(json.loads(file.read_bytes())))
+        parts = [report[arm] for arm in ARMS] if report["job"]["table"] == TASKS else report["measures"].values()
+        if report["job"]["name"] != name or not all("figures" in part for part in parts):
+            raise KeyError("figures")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        msg = f"{file}: no figures of the job {name} ({error}): run the job again"
+        raise InputError(msg) from error
+    return report
 
 
 def _place(name: str) -> tuple[int, str]:
@@ -420,6 +454,7 @@ def document(
     methods: Sequence[Method],
     ablations: Mapping[tuple[str, str], Sequence[Method]],
     experiments: Sequence[ExperimentReport],
+    tasks: Sequence[Method],
     command: str,
 ) -> str:
     """The whole document."""
@@ -438,6 +473,7 @@ def document(
         *fingers_section(methods),
         *(part for of, rows in ablations.items() for part in ablation_section(of, rows)),
         *downstream_section(experiments),
+        *tasks_section(tasks),
         "## Pictures\n\nThe radiographs carry no licence and are not shown here. The commands below write montages of "
         "the worst joints of each measure (`worst/`), of random test joints (`random/`) and the plots (ROC, "
         "Bland-Altman, error against overlap) into their output folder.",
@@ -472,6 +508,35 @@ def ablation_section(title: tuple[str, str], ablations: Sequence[Method]) -> lis
         return []
     shown = [column for column in ABLATIONS if any(column.measure in method.report["measures"] for method in ablations)]
     return [f"## {title[0]}\n\n{title[1]}\n\n{table(shown, ablations)}"]
+
+
+def tasks_section(jobs: Sequence[Method]) -> list[str]:
+    """The downstream tasks by the paper's network at full size, with and without pre-training."""
+    if not jobs:
+        return []
+    text = (
+        "One seed, all annotated joints, and as many images with pre-training as without. Brackets are 95 % bootstrap "
+        "intervals over joints."
+    )
+    return [f"## Downstream tasks, ResNet50\n\n{text}", *(_task(job) for job in jobs)]
+
+
+def _task(job: Method) -> str:
+    """A task's table, what it took, and its commands."""
+    arms = {label: flat_figures(job.report[arm]["figures"]) for arm, label in ARMS.items()}
+    columns = [name for name in TASK_FIGURES if any(name in figures for figures in arms.values())]
+    head = [["", *(TASK_FIGURES[name] for name in columns)], ["---", *["---:"] * len(columns)]]
+    rows = [[label, *(_with_interval(figures, name) for name in columns)] for label, figures in arms.items()]
+    lines = [f"| {' | '.join(cells)} |" for cells in [*head, *rows]]
+    commands = dict.fromkeys(job.report[arm]["command"] or "not started by a command" for arm in ARMS)
+    made = [*spent(job.report["job"]), "", "```bash", *commands, "```"]
+    return "\n".join([f"### {job.label}", "", *lines, "", *made])
+
+
+def _with_interval(figures: Mapping[str, Any], name: str) -> str:
+    """A figure with its interval, where it has one."""
+    shown, interval = shown_figure(figures.get(name), 3), figures.get(f"{name}_interval")
+    return f"{shown} ({shown_figure(interval, 3)})" if interval else shown
 
 
 FINGERS = ("thumb", "index", "middle", "ring", "small")
@@ -524,7 +589,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check_same_images(separators)
     experiments = [ExperimentReport(kept_report(read_experiment(path).found)) for path in chosen.experiments]
     (kept / "jobs").mkdir(parents=True, exist_ok=True)
-    for method in separators:
+    tasks = jobs.get(TASKS, [])
+    for method in [*separators, *tasks]:
         write_bytes(kept / method.file, f"{json.dumps(method.report, indent=1)}\n".encode())
     for experiment in experiments:
         experiment.keep(kept / "experiments")
@@ -532,7 +598,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = [part for option, rows in again.items() if rows for part in ([option] if option else []) + rows]
     command = shlex.join(["python", "scripts/write_results.py", *given])
     tables = {SMALL: ablations, FULL: at_full_width}
-    write_bytes(chosen.output, document(methods, tables, experiments, command).encode())
+    write_bytes(chosen.output, document(methods, tables, experiments, tasks, command).encode())
 
 
 def kept_files(methods: Sequence[Method]) -> list[str]:

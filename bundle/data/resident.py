@@ -120,9 +120,8 @@ class ResidentLoader:
     def __init__(self, dataset: Dataset, joints: ResidentJoints, batch_size: int, shuffle: bool | str = True) -> None:
         self.dataset, self.joints = dataset, joints
         self.steps = [_batched(transform) for transform in dataset.transform.transforms]
-        self.order = DataLoader(
-            range(len(dataset)), batch_size=batch_size, shuffle=flag(shuffle), num_workers=0, collate_fn=list
-        )
+        rows: Any = range(len(dataset))
+        self.order = DataLoader(rows, batch_size=batch_size, shuffle=flag(shuffle), num_workers=0, collate_fn=list)
 
     def __len__(self) -> int:
         return len(self.order)

@@ -198,8 +198,9 @@ class RandAugmentLayersd(RandomizableTransform, ThreadUnsafe, MapTransform):
         changed = BatchAugmentation.of(drawn, batch["image"])
         label = changed.apply(batch[self.label_key])
         known = batch["truth"].bool()[..., None, None]
-        images = {key: changed.image(batch[key]) for key in self.keys}
-        first, composed = str(self.keys[0]), torch.cat([reconstruct(label), images[self.keys[0]][:, 1:]], dim=1)
+        images = {str(key): changed.image(batch[str(key)]) for key in self.keys}
+        first = str(self.keys[0])
+        composed = torch.cat([reconstruct(label), images[first][:, 1:]], dim=1)
         images[first] = torch.where(known & changed.active, composed, images[first])
         return {**batch, **images, self.label_key: torch.where(known, label, batch[self.label_key])}
 

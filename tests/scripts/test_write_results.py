@@ -225,3 +225,25 @@ def test_fingers_have_their_own_table(arguments: list[str], tmp_path: Path) -> N
     table = rows((tmp_path / "docs" / "results.md").read_text(), "E1 by finger")
     assert table[0] == ["method", "thumb", "index", "middle", "ring", "small"]
     assert table[2] == ["Weight-free", "-", "36.66 ± 1.2", "-", "-", "-"]
+
+
+def task(folder: Path, name: str, **figures: Any) -> None:
+    """What a job of a task leaves."""
+    arm = {"figures": figures, "command": "python -m monai.bundle run --args_file job", "machine": MACHINE}
+    told = {"name": name, "label": "width, ResNet50", "table": "tasks", "parameters": {"reader": 23_500_000}}
+    spent = {"epochs": 124, "pflop": 0.9, "seconds_per_epoch": 1.5, "tflops_reached": 5.0}
+    (folder / name).mkdir(parents=True)
+    found = {"pretrained": arm, "from_chance": arm, "job": {**told, **spent}}
+    (folder / name / "metrics.json").write_text(json.dumps(found))
+
+
+def test_tasks_have_a_table_each_with_both_arms(arguments: list[str], tmp_path: Path) -> None:
+    task(tmp_path / "jobs", "resnet50_jsw", mae_mm=0.125, mae_mm_interval=[0.1, 0.15], r2=0.75)
+    write_results.main(arguments)
+    document = (tmp_path / "docs" / "results.md").read_text()
+    part = document.split("### width, ResNet50\n\n")[1].splitlines()
+    assert part[0] == "|  | MAE (mm) | R2 |"
+    assert part[2] == "| from chance, as many images | 0.125 (0.1 to 0.15) | 0.75 |"
+    assert part[3].startswith("| pre-trained on synthetic radiographs | 0.125")
+    assert "reader 23.5 M; 0.9 PFLOP in 124 epochs of 1.5 s" in document
+    assert json.loads((tmp_path / "docs" / "results" / "jobs" / "resnet50_jsw.json").read_text())["pretrained"]
