@@ -31,7 +31,11 @@ class Bfloat16Inferer(SimpleInferer):
 
 
 def placed(
-    network: nn.Module, device: torch.device | str, channels_last: bool | str = False, compiled: bool | str = False
+    network: nn.Module,
+    device: torch.device | str,
+    channels_last: bool | str = False,
+    compiled: bool | str = False,
+    backend: str = "inductor",
 ) -> nn.Module:
     """A network on its device, as it computes fastest there.
 
@@ -39,13 +43,15 @@ def placed(
         network: that is moved.
         device: where to.
         channels_last: whether the channels of its convolutions are last in memory, which tensor cores want.
-        compiled: whether it is compiled by :func:`torch.compile` when it is first used. Its weights keep their names.
+        compiled: whether it is compiled by :func:`torch.compile` when it is first used; of a generator the backbone,
+            where nearly all of its work is. Weights keep their names.
+        backend: that compiles.
     """
     network = network.to(device)
     if flag(channels_last):
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if flag(compiled):
-        network.compile()
+        getattr(network, "backbone", network).compile(backend=backend)
     return network
 
 

@@ -18,6 +18,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 JOBS = ROOT / "configs" / "jobs"
 SEPARATORS = sorted(path.stem for path in JOBS.glob("*.yaml") if not path.stem.startswith("resnet50"))
 MEASURES = ["E1", "E2", "E3", "E3_pushed", "E4", "E6"]
+WHOLE = ("bls_gan_published", "lsn_published", "ours_2x")
+"""Jobs that are rehearsed with all their measures; the others differ from these in a setting of the training."""
+
 REHEARSAL: dict[str, Any] = {
     "width": 8,
     "epochs": 2,
@@ -50,30 +53,32 @@ def at_root(monkeypatch: pytest.MonkeyPatch, bundle: Any) -> None:
 @pytest.mark.usefixtures("at_root")
 @pytest.mark.parametrize("name", SEPARATORS)
 def test_a_job_trains_and_evaluates(tmp_path: Path, name: str) -> None:
-    job(name, tmp_path)
+    measures = MEASURES if name in WHOLE else ["E1", "E2"]
+    job(name, tmp_path, measures=measures)
     found = json.loads((tmp_path / "metrics.json").read_text())
-    assert list(found["measures"]) == MEASURES
+    assert list(found["measures"]) == measures
     assert found["job"]["name"] == name
     assert found["job"]["epochs"] == 2
     assert found["job"]["pflop"] > 0.0
     assert found["training"]["validations"][-1]["epoch"] == 2
     assert found["settings"]["separator"].startswith("model.pt (sha256 ")
-    assert {path.name for path in (tmp_path / "evaluation" / "worst").iterdir()} >= {"E1", "E2", "E3"}
+    assert {path.name for path in (tmp_path / "evaluation" / "worst").iterdir()} >= {"E1", "E2"}
     assert (tmp_path / "metrics.json").stat().st_size < 300_000
 
 
 @pytest.mark.usefixtures("at_root")
 def test_a_job_in_several_invocations_finds_the_same(tmp_path: Path) -> None:
-    job("lsn_published", tmp_path / "whole")
+    measures = ["E1", "E2"]
+    job("lsn_published", tmp_path / "whole", measures=measures)
     for _ in range(3):
         assert not (tmp_path / "parts" / "metrics.json").exists()
-        job("lsn_published", tmp_path / "parts", minutes=1e-6)
+        job("lsn_published", tmp_path / "parts", measures=measures, minutes=1e-6)
     whole, parts = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("whole", "parts"))
-    for measure in MEASURES:
+    for measure in measures:
         assert whole["measures"][measure]["figures"] == parts["measures"][measure]["figures"]
     assert whole["settings"] == parts["settings"]
     before = (tmp_path / "parts" / "model.pt").stat().st_mtime_ns
-    job("lsn_published", tmp_path / "parts")
+    job("lsn_published", tmp_path / "parts", measures=measures)
     assert (tmp_path / "parts" / "model.pt").stat().st_mtime_ns == before
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from bundle.networks.precision import Bfloat16Inferer
+from bundle.networks.backbones import make_backbone, scaled_options
+from bundle.networks.generator import Generator
+from bundle.networks.heads import SigmoidHead
+from bundle.networks.precision import Bfloat16Inferer, placed
 
 
 def test_numbers_come_in_float32_and_near_those_of_full_precision() -> None:
@@ -22,3 +25,32 @@ def test_gradients_reach_the_weights() -> None:
     network = nn.Linear(3, 1)
     Bfloat16Inferer()(torch.rand(4, 3), network).sum().backward()
     assert network.weight.grad is not None and network.weight.grad.dtype == torch.float32
+
+
+def small_generator() -> Generator:
+    torch.manual_seed(0)
+    return Generator(make_backbone("TransUNet", 3, 3, scaled_options("TransUNet", 8, 128)), SigmoidHead())
+
+
+def test_a_placed_network_gives_and_learns_the_same_and_keeps_its_names() -> None:
+    usual, fast = small_generator().eval(), small_generator().eval()
+    fast.load_state_dict(usual.state_dict())
+    fast = placed(fast, "cpu", channels_last="true", compiled=True, backend="aot_eager")  # type: ignore[assignment]
+    assert fast.state_dict().keys() == usual.state_dict().keys()
+    for count in (3, 1):  # the last batch of an epoch is smaller
+        image = torch.cat([torch.rand(count, 1, 32, 32), (torch.rand(count, 2, 32, 32) > 0.5).float()], dim=1)
+        one, other = usual(image), fast(image)
+        torch.testing.assert_close(other, one, atol=1e-5, rtol=1e-5)
+    for layers in (one, other):
+        layers.square().sum().backward()
+    for (key, expected), found in zip(usual.named_parameters(), fast.parameters(), strict=True):
+        if expected.grad is not None:
+            torch.testing.assert_close(found.grad, expected.grad, atol=1e-3, rtol=1e-3, msg=key)
+
+
+def test_channels_are_last_in_memory_only_where_that_is_asked_for() -> None:
+    for asked in (True, False):
+        network = placed(nn.Conv2d(4, 4, 3), "cpu", channels_last=asked)
+        weight = network.weight
+        assert isinstance(weight, torch.Tensor)
+        assert weight.is_contiguous(memory_format=torch.channels_last) is asked
