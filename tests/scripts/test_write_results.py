@@ -195,6 +195,7 @@ def test_jobs_that_are_done_are_rows_and_are_kept(arguments: list[str], tmp_path
         job(tmp_path / "jobs", name, kind, E1={"psnr": 40.0, "psnr_lowest": 35.0})
     write_results.main(arguments)
     first = (tmp_path / "docs" / "results.md").read_text()
+    assert write_results.RIVALS not in first
     labels = [row[0] for row in rows(first, "")[2:6]]
     assert labels == ["Weight-free", "LSN (rival)", "Job lsn_published", "Job ours_2x"]
     assert rows(first, "Ablations at full width")[2][0] == "Job lsn_tenth"
@@ -247,3 +248,10 @@ def test_tasks_have_a_table_each_with_both_arms(arguments: list[str], tmp_path: 
     assert part[3].startswith("| pre-trained on synthetic radiographs | 0.125")
     assert "reader 23.5 M; 0.9 PFLOP in 124 epochs of 1.5 s" in document
     assert json.loads((tmp_path / "docs" / "results" / "jobs" / "resnet50_jsw.json").read_text())["pretrained"]
+
+
+def test_rivals_that_were_not_trained_as_published_are_said_to_be_so(arguments: list[str], tmp_path: Path) -> None:
+    write_results.main(arguments)
+    assert write_results.RIVALS in (tmp_path / "docs" / "results.md").read_text()
+    write_results.main([argument for argument in arguments if not argument.startswith("LSN")])
+    assert write_results.RIVALS not in (tmp_path / "docs" / "results.md").read_text()
