@@ -487,10 +487,10 @@ def document(
 
 
 RIVALS = (
-    "No GPU has run the jobs of [jobs.md](jobs.md) yet. Until one does, LSN and BLS-GAN stand here at a quarter of their "
-    "width, trained for the few epochs that their labels name, which is what two cores of a CPU do in about two hours; as "
-    "published they have their full width and 400 and 280 epochs. Their errors still fall when these trainings end (the "
-    "curves are below, where each row says how it was made): what the methods can do is better than these rows."
+    "No GPU has run the jobs of [jobs.md](jobs.md) yet. Until one does, LSN and BLS-GAN stand here at a quarter "
+    "of their width, trained on a CPU for the few epochs that their labels name; as published they have their "
+    "full width and 400 and 280 epochs. Their errors still fall when these trainings end (the curves are below, "
+    "where each row says how it was made): what the methods can do is better than these rows."
 )
 
 
