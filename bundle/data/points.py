@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bundle.data.files import stored
 from bundle.errors import InputError
 from bundle.frames import JointPlace
 
@@ -60,7 +61,7 @@ def read_places(path: str | Path, spacing: tuple[float, float]) -> list[JointPla
 
 def _text(path: str | Path) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        return stored(path).read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         msg = f"expected a file of points, got one that cannot be read ({type(error).__name__}): {path}"
         raise InputError(msg) from error

@@ -32,6 +32,9 @@ FULL_FRAME = 0.95
 GREY_TOLERANCE = 2
 """Largest difference between the colour channels, of 255, of an image that counts as grey."""
 
+PICTURE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+"""Formats that Pillow may open; its other decoders start programs or were never tried on radiographs."""
+
 LAYER_NAMES = ("soft", "lower", "upper")
 """The layers in their order, as in the names of their files."""
 
@@ -182,8 +185,9 @@ def read_layers(folder: str | Path, name: str, shape: tuple[int, int]) -> Tensor
 
 def _layers_of(path: Path) -> list[NDArray[np.float32]]:
     """The layers (H, W) of a NIfTI file of shape (W, H, 1, 3) or (W, H, 3)."""
+    image = _open_nifti(path)
     try:
-        values = np.asarray(nib.load(path).dataobj, dtype=np.float32)  # type: ignore[attr-defined]
+        values = np.asarray(image.dataobj, dtype=np.float32)
     except Exception as error:  # as in _nifti_values
         raise _unreadable(path, error) from error
     if values.ndim == 4 and values.shape[2] == 1:
@@ -280,7 +284,7 @@ def _nifti_spacing(image: Any) -> tuple[float, float] | None:
 def _decoded(data: bytes, path: str | Path) -> tuple[NDArray[np.float32], float]:
     """Grey values of a PNG, JPEG, BMP or TIFF file, float32 (H, W), and the value of full scale."""
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as picture:
             frames, bits, format_ = getattr(picture, "n_frames", 1), _bits(picture, data), picture.format
             picture.load()
     except Exception as error:  # a broken file raises about anything: syntax, struct and decompression errors

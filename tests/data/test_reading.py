@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
+from bundle.data.points import read_places
 from bundle.data.reading import read_mask, read_radiograph
 from bundle.errors import InputError
 
@@ -283,3 +285,26 @@ def test_a_mask_of_95_percent_of_the_frame_covers_it(tmp_path: Path, rows: int, 
         assert "of the frame" in refusal(read_mask, path)
     else:
         assert read_mask(path).mean() == rows / SIZE
+
+
+@pytest.mark.parametrize("format_", ["EPS", "GIF", "WEBP", "PPM", "PCX", "TGA", "ICO"])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_other_formats_are_refused_whatever_they_are_named(tmp_path: Path, name: str, format_: str) -> None:
+    """An EPS would start Ghostscript."""
+    Image.fromarray(radiograph()).save(tmp_path / name, format=format_)
+    for read in (read_radiograph, read_mask):
+        assert "neither PNG, JPEG, BMP, TIFF nor NIfTI" in refusal(read, tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.nii", "a.nii.gz", "a.dcm", "a"])
+def test_a_fifo_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    for read in (read_radiograph, read_mask):
+        assert f"{tmp_path / name} is a FIFO" in refusal(read, tmp_path / name)
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null"])
+def test_a_device_behind_a_link_is_refused(tmp_path: Path, device: str) -> None:
+    (tmp_path / "a.png").symlink_to(device)
+    assert "a device" in refusal(read_radiograph, tmp_path / "a.png")
+    assert "a device" in refusal(read_places, tmp_path / "a.png", (1.0, 1.0))
