@@ -61,6 +61,7 @@ class DicomRadiograph:
         spacing: of the pixels along rows' and columns' direction (height, width of a pixel), in mm; None if not known.
         laterality: "L", "R" or "".
         modality: "CR", "DX", ... as in the file.
+        ratio: height of a pixel divided by its width, by the Pixel Aspect Ratio; 1 where there is none.
     """
 
     intensity: NDArray[np.float32]
@@ -68,6 +69,7 @@ class DicomRadiograph:
     spacing: tuple[float, float] | None
     laterality: str
     modality: str
+    ratio: float = 1.0
 
 
 def is_dicom(path: str | Path) -> bool:
@@ -114,9 +116,8 @@ def _radiograph(dataset: Dataset, path: str | Path) -> DicomRadiograph:
         raise InputError(msg)
     shown = _presented(dataset, stored, valid)
     intensity = np.where(valid, _by_detector(dataset, shown), 0.0).astype(np.float32)
-    return DicomRadiograph(
-        intensity, valid, pixel_spacing(dataset, path), _laterality(dataset), str(dataset.get("Modality", ""))
-    )
+    described = pixel_spacing(dataset, path), _laterality(dataset), str(dataset.get("Modality", ""))
+    return DicomRadiograph(intensity, valid, *described, _aspect(dataset, path))
 
 
 def pixel_spacing(dataset: Dataset, path: str | Path) -> tuple[float, float] | None:
@@ -316,9 +317,15 @@ def _lengths(dataset: Dataset, attribute: str, path: str | Path) -> tuple[float,
         return None
     lengths = tuple(float(length) for length in value)
     if len(lengths) != 2 or not all(math.isfinite(length) and length > 0 for length in lengths):
-        msg = f"expected two lengths in mm above 0, got {attribute} {value}: {path}: correct it or give the spacing"
+        msg = f"expected two lengths above 0, got {attribute} {value}: {path}: correct it or give the spacing"
         raise InputError(msg)
     return lengths[0], lengths[1]
+
+
+def _aspect(dataset: Dataset, path: str | Path) -> float:
+    """Height of a pixel divided by its width, by the Pixel Aspect Ratio."""
+    vertical, horizontal = _lengths(dataset, "PixelAspectRatio", path) or (1.0, 1.0)
+    return vertical / horizontal
 
 
 def _number(dataset: Dataset, attribute: str, path: str | Path) -> float | None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from bundle.data.reading import LAYER_NAMES
+from bundle.data.reading import LAYER_NAMES, NO_SPACING
 from bundle.errors import InputError, chain
 
 MARKER = "run.json"
@@ -141,7 +141,9 @@ def layers_bytes(layers: Tensor | NDArray[Any], spacing: float | None) -> bytes:
     length = spacing or 1.0
     values = _finite(layers, 3).transpose(2, 1, 0)[:, :, None, :]
     image = nib.Nifti1Image(values, np.diag([-length, -length, 1.0, 1.0]))
-    if spacing is not None:
+    if spacing is None:
+        image.header["descrip"] = NO_SPACING
+    else:
         image.header.set_xyzt_units("mm")
     return image.to_bytes()
 

@@ -55,7 +55,10 @@ def test_a_channel_axis_is_added_as_monai_does(tmp_path: Path) -> None:
 
 
 def test_a_given_spacing_counts_before_that_of_the_file(make: Make) -> None:
-    assert LoadImage(reader=RadiographReader(0.3))(make(GREY)).pixdim.tolist()[:2] == pytest.approx([0.3, 0.3])
+    """One number is the width, and the ratio of the file is kept; a pair is both."""
+    path = make(GREY)
+    assert LoadImage(reader=RadiographReader(0.3))(path).pixdim.tolist()[:2] == pytest.approx([0.15, 0.3])
+    assert LoadImage(reader=RadiographReader((0.3, 0.3)))(path).pixdim.tolist()[:2] == pytest.approx([0.3, 0.3])
 
 
 @pytest.mark.parametrize("suffix", [".png", ".dcm", ".nii.gz"])
