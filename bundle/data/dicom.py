@@ -17,10 +17,13 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
+from pydicom.encaps import generate_frames
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit
 from skimage.draw import disk, polygon2mask
 
 from bundle.data.files import stored
+from bundle.data.jpeg import check_jpeg
 from bundle.errors import InputError
 
 try:
@@ -48,6 +51,7 @@ MODALITIES = ("CR", "DX", "RG", "OT", "SC", "")
 LOG_SPAN = 3.0
 """Attenuation between black and white of a radiograph whose detector is logarithmic; its window hides the true one."""
 
+_HUFFMAN_JPEG = (JPEGBaseline8Bit, JPEGExtended12Bit)
 _EDGES = ("LeftVerticalEdge", "RightVerticalEdge", "UpperHorizontalEdge", "LowerHorizontalEdge")
 
 
@@ -195,6 +199,8 @@ def _pixels(dataset: Dataset, path: str | Path) -> NDArray[Any]:
         msg = f"expected pixels of a known encoding, got no Transfer Syntax UID: {path}: export it again"
         raise InputError(msg)
     try:
+        if syntax in _HUFFMAN_JPEG:
+            check_jpeg(next(generate_frames(dataset.PixelData, number_of_frames=1)))
         return np.asarray(dataset.pixel_array)
     except NotImplementedError as error:
         msg = f"expected pixels that can be decoded, got Transfer Syntax UID {syntax.name}: {path}: export uncompressed"

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from bundle.data.dicom import is_dicom, read_dicom
 from bundle.data.files import stored
+from bundle.data.jpeg import check_jpeg, check_seams
 from bundle.errors import InputError
 
 FULL_FRAME = 0.95
@@ -173,7 +174,9 @@ def read_mask(path: str | Path) -> NDArray[np.bool_]:
             values that are neither 0 and 1 nor 0 and full scale.
     """
     values, scale = (
-        (_nifti_values(_open_nifti(path), path), 1.0) if is_nifti(path) else _decoded(_bytes(path), path)[:2]
+        (_nifti_values(_open_nifti(path), path), 1.0)
+        if is_nifti(path)
+        else _decoded(_bytes(path), path, seams=False)[:2]
     )
     scale = max(scale, 255.0)
     if not np.isfinite(values).all():
@@ -341,20 +344,30 @@ def _stated_nifti(intensity: NDArray[np.float32], image: Any) -> StatedRadiograp
     return StatedRadiograph(intensity, ratio=ratio, unstated=unstated)
 
 
-def _decoded(data: bytes, path: str | Path) -> tuple[NDArray[np.float32], float, float]:
-    """Grey values of a PNG, JPEG, BMP or TIFF file, float32 (H, W), full scale, and the ratio of its pixels."""
+def _decoded(data: bytes, path: str | Path, seams: bool = True) -> tuple[NDArray[np.float32], float, float]:
+    """Grey values of a PNG, JPEG, BMP or TIFF file, float32 (H, W), full scale, and the ratio of its pixels.
+
+    The pixels of a radiograph out of a JPEG must have no ``seams``; masks have edges along blocks.
+    """
     try:
         with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as picture:
             frames, bits, format_ = getattr(picture, "n_frames", 1), _bits(picture, data), picture.format
             upright, ratio = _upright(picture)
+            if format_ == "JPEG":
+                _check_jpeg(picture, data, seams)
     except Exception as error:  # a broken file raises about anything: syntax, struct and decompression errors
         raise _unreadable(path, error) from error
-    if format_ == "JPEG" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
-        raise _unreadable(path, EOFError("the JPEG is truncated: it has no end marker"))
     if frames != 1:
         msg = f"expected one image in the file, got {frames}: {path}: write one file per radiograph or mask"
         raise InputError(msg)
     return (*_grey(upright, bits, path), ratio)
+
+
+def _check_jpeg(picture: Image.Image, data: bytes, seams: bool) -> None:
+    """Raise an error for a JPEG that is damaged, as far as its data, or with ``seams`` its pixels, show it."""
+    unit = check_jpeg(data)
+    if seams:
+        check_seams(np.asarray(picture.convert("L"), np.float32), unit)
 
 
 def _upright(picture: Image.Image) -> tuple[Image.Image, float]:

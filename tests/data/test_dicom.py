@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -17,6 +20,7 @@ from pydicom.uid import (
     HTJ2KLossless,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     JPEGLSLossless,
     RLELossless,
 )
@@ -292,3 +296,21 @@ def test_a_dicom_file_is_known_by_its_name_or_its_prefix(make: Make, tmp_path: P
     (tmp_path / "image.png").write_bytes(b"no")
     assert not is_dicom(tmp_path / "image.png") and not is_dicom(tmp_path / "absent")
     np.testing.assert_array_equal(read_radiograph(unnamed), read_dicom(unnamed).intensity)
+
+
+def test_a_damaged_jpeg_in_a_dicom_file_is_refused(make: Make) -> None:
+    content = io.BytesIO()
+    Image.fromarray((ramp() // 16).astype(np.uint8)).save(content, format="JPEG")
+    whole = content.getvalue()
+    for data in (whole, whole.replace(b"\xff\xda", b"\xff\xfe\x00\x04ab\xff\xda", 1)[:-40] + b"\xff\xd9"):
+        path = make((ramp() // 16).astype(np.uint8), 8)
+        dataset = pydicom.dcmread(path)
+        dataset.PixelData = encapsulate([data])
+        dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+        dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+        dataset.save_as(path)
+        if data is whole:
+            assert read_dicom(path).intensity.shape == ramp().shape
+        else:
+            with pytest.raises(InputError, match="expected Pixel Data that decodes"):
+                read_dicom(path)
