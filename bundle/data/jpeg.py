@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -300,7 +301,8 @@ def _windows(part: bytes) -> Sequence[int]:
     data = np.frombuffer(part + b"\xff" * 64, np.uint8).astype(np.uint32)
     three = (data[:-2] << 16) | (data[1:-1] << 8) | data[2:]
     shifts = np.arange(8, 0, -1, dtype=np.uint32)
-    return memoryview(((three[:, None] >> shifts) & 0xFFFF).astype(np.uint16).ravel())
+    found: Any = ((three[:, None] >> shifts) & 0xFFFF).astype(np.uint16).ravel()
+    return memoryview(found)
 
 
 def _walk(part: bytes, blocks: Sequence[_Block], count: int) -> None:
