@@ -39,7 +39,17 @@ from tqdm import tqdm
 
 from bundle.data.files import data_set_root, files_at, packed_lists, stored
 from bundle.data.identity import discreet, private_name, safe_name
-from bundle.data.loading import BONES, SIDES, UNKNOWN, Item, MaskMaker, joints_of, read_joint
+from bundle.data.loading import (
+    BONES,
+    LARGEST_SPACING,
+    SIDES,
+    UNKNOWN,
+    Item,
+    MaskMaker,
+    checked_spacing,
+    joints_of,
+    read_joint,
+)
 from bundle.data.points import POINTS
 from bundle.data.reader import SUFFIXES, is_radiograph
 from bundle.errors import InputError, flag
@@ -112,6 +122,7 @@ def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = 0.
         InputError: the folder or the list is missing, the pack cannot be used, the list is not a JSON list of such
             entries, or a path leaves the folder.
     """
+    spacing = checked_spacing(spacing)
     root = data_set_root(dataset_dir)
     source = root if datalist == FOLDER else find_list(root, datalist)
     entries = _entries_in(root) if datalist == FOLDER else _entries(source)
@@ -450,6 +461,7 @@ def joint_items(
     Raises:
         InputError: see the functions named above, or an unknown role.
     """
+    spacing = checked_spacing(spacing)
     if role not in ("training", "validation", "all"):
         msg = f'expected the role "training", "validation" or "all", got "{role}"'
         raise InputError(msg)
@@ -570,7 +582,7 @@ def _fault(entry: Any) -> str | None:
         if not isinstance(entry.get(key, "given"), str) or not entry.get(key, "given").strip():
             return f'{entry[key]!r} as "{key}", which is a name'
     spacing = entry.get("spacing", SPACING)
-    if isinstance(spacing, bool) or not isinstance(spacing, (int, float)) or not 0.0 < spacing < 100.0:
+    if isinstance(spacing, bool) or not isinstance(spacing, (int, float)) or not 0.0 < spacing < LARGEST_SPACING:
         return f'{spacing!r} as "spacing", which is in mm per pixel'
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import zlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -31,7 +32,30 @@ BONES = ("lower", "upper")
 SIDES = {"L": "left", "R": "right"}
 UNKNOWN = "unknown"
 
+LARGEST_SPACING = 100.0
+"""Pixel spacings are below this length in mm."""
+
 _log = logging.getLogger("bundle.data")
+
+
+def checked_spacing(value: Any, option: str = "spacing") -> float:
+    """A pixel spacing in mm as an option gives it, 0 where it is not given.
+
+    Args:
+        value: a number, or a number as text.
+        option: its name, for the message.
+
+    Raises:
+        InputError: it is neither 0 nor a length below 100 mm.
+    """
+    try:
+        length = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        length = math.nan
+    if not 0.0 <= length < LARGEST_SPACING:
+        msg = f"--{option} {value!r} is no pixel spacing. Pass mm per pixel, such as 0.08, or 0 for that of the files."
+        raise InputError(msg)
+    return length
 
 
 def joints_of(item: Item, size: int | None = 256) -> list[Item]:

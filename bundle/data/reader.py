@@ -44,7 +44,10 @@ class RadiographReader(ImageReader):
     def __init__(self, spacing: float | Sequence[float] = 0.0) -> None:
         super().__init__()
         self._is_width = np.ndim(spacing) == 0
-        pair = tuple(float(length) for length in np.broadcast_to(np.asarray(spacing, float), 2))
+        try:
+            pair = tuple(float(length) for length in np.broadcast_to(np.asarray(spacing, float), 2))
+        except (TypeError, ValueError):
+            pair = (math.nan, math.nan)
         if not all(math.isfinite(length) and length >= 0.0 for length in pair) or (0.0 in pair and any(pair)):
             msg = f"expected a spacing in mm, got {spacing}: give the height and width of a pixel, or one for both"
             raise InputError(msg)

@@ -31,6 +31,7 @@ from bundle.data.joints import (
     training_joints,
     with_widths,
 )
+from bundle.data.loading import checked_spacing
 from bundle.errors import InputError
 from bundle.phantom import draw_parameters
 
@@ -602,3 +603,16 @@ def test_joints_without_a_width_are_left_out() -> None:
 def test_few_samples_come_as_often_as_an_epoch_needs(least: int, times: int) -> None:
     samples = [{"name": str(index)} for index in range(3)]
     assert repeated(samples, least) == samples * times
+
+
+@pytest.mark.parametrize("spacing", ["abc", "0,08", [0.1], (0, 8), -1, "nan", float("inf"), None, True, 10**400, 100])
+@pytest.mark.parametrize("dataset_dir", ["", "absent"])
+def test_what_is_no_spacing_is_refused_by_the_name_of_its_option(spacing: Any, dataset_dir: str) -> None:
+    with pytest.raises(InputError, match=r"^--spacing .* is no pixel spacing\."):
+        joint_items(dataset_dir, "K", spacing=spacing)
+    with pytest.raises(InputError, match=r"^--spacing "):
+        read_datalist(dataset_dir, "K", spacing=spacing)
+
+
+def test_a_spacing_as_text_is_understood() -> None:
+    assert checked_spacing("0.08") == 0.08 and checked_spacing("0") == 0.0

@@ -73,7 +73,7 @@ def test_a_spacing_that_nobody_knows_is_never_guessed(make: Make, tmp_path: Path
     assert message is not None and "--spacing" in message and str(path) in message
 
 
-@pytest.mark.parametrize("spacing", [-0.1, (0.1, 0.0), float("nan")])
+@pytest.mark.parametrize("spacing", [-0.1, (0.1, 0.0), float("nan"), "abc", "0,08", (0.1, 0.1, 0.1), None, {}])
 def test_what_is_no_spacing_is_refused(spacing: Any) -> None:
     with pytest.raises(InputError, match="expected a spacing in mm"):
         RadiographReader(spacing)
