@@ -52,7 +52,8 @@ class JointPlace:
         if not all(abs(value) <= FARTHEST for value in values) or not 1.0 / FARTHEST <= length <= FARTHEST:
             msg = (
                 f"expected the centre of joint {self.name} and the direction of its finger as finite numbers, the "
-                f"direction not 0, none above {FARTHEST:g}, got {self.center} and {self.direction}: mark it again"
+                f"direction not 0, none above {FARTHEST:g}, got {self.center} and {self.direction}: "
+                "mark the joint again"
             )
             raise InputError(msg)
 
