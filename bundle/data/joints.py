@@ -52,6 +52,7 @@ from bundle.data.loading import (
 )
 from bundle.data.points import POINTS
 from bundle.data.reader import SUFFIXES, is_radiograph
+from bundle.data.writing import RESULT_ENDINGS
 from bundle.errors import InputError, flag
 from bundle.motion import SPACING
 from bundle.phantom import draw_parameters
@@ -625,14 +626,23 @@ def _stem(path: Path) -> str:
 
 
 def _unique(names: Iterable[str]) -> list[str]:
-    """The names in order, later ones that were there before with a number from 2 on."""
-    taken: dict[str, None] = {}
+    """The names in order, with a number from 2 on where results of a joint before would have the same file names.
+
+    The results of ``x`` and ``x_mask`` would share ``x_mask_lower.png``. File systems may ignore the case of letters.
+    """
+    taken: set[str] = set()
+    found = []
     for name in names:
         fresh, number = name, 2
-        while fresh in taken:
+        while not taken.isdisjoint(_files_of(fresh)):
             fresh, number = f"{name}_{number}", number + 1
-        taken[fresh] = None
-    return list(taken)
+        taken.update(_files_of(fresh))
+        found.append(fresh)
+    return found
+
+
+def _files_of(name: str) -> list[str]:
+    return [f"{name}{ending}".casefold() for ending in RESULT_ENDINGS]
 
 
 def _report(result: Audit, strict: bool) -> None:

@@ -23,6 +23,17 @@ from bundle.errors import InputError, chain
 
 MARKER = "run.json"
 """File that says which run's results a folder holds."""
+RESULT_ENDINGS = (
+    ".nii.gz",
+    "_layers.nii.gz",
+    "_montage.png",
+    *(f"_{layer}.png" for layer in LAYER_NAMES),
+    *(f"_mask_{bone}.png" for bone in LAYER_NAMES[1:]),
+    ".dcm",
+    "_masks.dcm",
+    *(f"_{layer}.dcm" for layer in LAYER_NAMES),
+)
+"""What follows a joint's name in the names of its files; no two joints may have a file in common."""
 PART = ".part"
 """Ending of a file that is still being written."""
 

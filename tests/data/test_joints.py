@@ -32,6 +32,7 @@ from bundle.data.joints import (
     with_widths,
 )
 from bundle.data.loading import checked_spacing
+from bundle.data.writing import RESULT_ENDINGS
 from bundle.errors import InputError
 from bundle.phantom import draw_parameters
 
@@ -616,3 +617,15 @@ def test_what_is_no_spacing_is_refused_by_the_name_of_its_option(spacing: Any, d
 
 def test_a_spacing_as_text_is_understood() -> None:
     assert checked_spacing("0.08") == 0.08 and checked_spacing("0") == 0.0
+
+
+@pytest.mark.parametrize("other", ["x_mask", "x_lower", "x_layers", "x_masks", "X"])
+def test_results_of_two_radiographs_never_share_a_file(tmp_path: Path, other: str) -> None:
+    """``x_mask_lower.png`` is the mask of x and the layer of x_mask."""
+    for stem in ("x", other, "x_unlike"):
+        Image.fromarray(np.tile(np.arange(64, dtype=np.uint8), (64, 1))).save(tmp_path / f"{stem}.png")
+    names = [item["name"] for item in read_datalist(tmp_path, "*")]
+    files = [f"{name}{ending}".lower() for name in names for ending in RESULT_ENDINGS]
+    assert len(set(files)) == len(files)
+    assert sum(name.endswith("_2") for name in names) == 1
+    assert any(name.endswith("x_unlike") for name in names)
