@@ -18,6 +18,9 @@ from torch.nn import functional as F
 
 from bundle.errors import InputError
 
+FARTHEST = 1e6
+"""Coordinates of a joint are at most this number of pixels, and its direction is no shorter than one part of it."""
+
 SIDE = 21.0
 """Height and width of a frame in mm."""
 
@@ -45,10 +48,12 @@ class JointPlace:
 
     def __post_init__(self) -> None:
         values = (*self.center, *self.direction)
-        if not all(math.isfinite(value) for value in values) or math.hypot(*self.direction) == 0.0:
+        length = math.hypot(*self.direction)
+        if not all(abs(value) <= FARTHEST for value in values) or not 1.0 / FARTHEST <= length <= FARTHEST:
             msg = (
                 f"expected the centre of joint {self.name} and the direction of its finger as finite numbers, the "
-                f"direction not 0, got {self.center} and {self.direction}: mark the joint again"
+                f"direction not 0, none above {FARTHEST:g}, got {self.center} and {self.direction}: "
+                "mark the joint again"
             )
             raise InputError(msg)
 
@@ -153,7 +158,7 @@ class JointFrame:
         last = self.size - 1.0
         corners = torch.tensor([[0.0, 0.0, 1.0], [last, 0.0, 1.0], [0.0, last, 1.0], [last, last, 1.0]])
         x, y = (corners.double() @ self.matrix.T).unbind(dim=1)
-        if bool(((x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)).any()):
+        if not bool(((x >= -0.5) & (y >= -0.5) & (x <= width - 0.5) & (y <= height - 0.5)).all()):
             msg = (
                 f"expected a frame of {self.side:g} mm around joint {self.place.name} inside the radiograph of "
                 f"{width} x {height} pixels, got one from x {float(x.min()):.0f} to {float(x.max()):.0f} and y "

@@ -17,20 +17,19 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
+from pydicom.encaps import generate_frames
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit
 from skimage.draw import disk, polygon2mask
 
 from bundle.data.files import stored
+from bundle.data.jpeg import check_jpeg
 from bundle.errors import InputError
 
 try:
-    from pydicom.pixels.processing import apply_modality_lut, apply_voi, apply_windowing
+    from pydicom.pixels.processing import apply_modality_lut, apply_windowing
 except ImportError:  # pydicom before 3
-    from pydicom.pixel_data_handlers.util import (  # type: ignore[no-redef]
-        apply_modality_lut,
-        apply_voi,
-        apply_windowing,
-    )
+    from pydicom.pixel_data_handlers.util import apply_modality_lut, apply_windowing  # type: ignore[no-redef]
 
 RADIOGRAPHS = {
     "1.2.840.10008.5.1.4.1.1.1": "CR",
@@ -48,6 +47,7 @@ MODALITIES = ("CR", "DX", "RG", "OT", "SC", "")
 LOG_SPAN = 3.0
 """Attenuation between black and white of a radiograph whose detector is logarithmic; its window hides the true one."""
 
+_HUFFMAN_JPEG = (JPEGBaseline8Bit, JPEGExtended12Bit)
 _EDGES = ("LeftVerticalEdge", "RightVerticalEdge", "UpperHorizontalEdge", "LowerHorizontalEdge")
 
 
@@ -61,6 +61,7 @@ class DicomRadiograph:
         spacing: of the pixels along rows' and columns' direction (height, width of a pixel), in mm; None if not known.
         laterality: "L", "R" or "".
         modality: "CR", "DX", ... as in the file.
+        ratio: height of a pixel divided by its width, by the Pixel Aspect Ratio; 1 where there is none.
     """
 
     intensity: NDArray[np.float32]
@@ -68,6 +69,7 @@ class DicomRadiograph:
     spacing: tuple[float, float] | None
     laterality: str
     modality: str
+    ratio: float = 1.0
 
 
 def is_dicom(path: str | Path) -> bool:
@@ -93,7 +95,7 @@ def read_dicom(path: str | Path) -> DicomRadiograph:
             return _radiograph(dataset, path)
         except InputError:
             raise
-        except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        except Exception as error:  # damaged attributes raise about anything in pydicom, NumPy and scikit-image
             msg = (
                 "expected attributes as in the standard, got a look-up table, window, padding, shutter, collimator or "
                 f"spacing that cannot be used ({_reason(error)}): {path}: export it again"
@@ -114,9 +116,8 @@ def _radiograph(dataset: Dataset, path: str | Path) -> DicomRadiograph:
         raise InputError(msg)
     shown = _presented(dataset, stored, valid)
     intensity = np.where(valid, _by_detector(dataset, shown), 0.0).astype(np.float32)
-    return DicomRadiograph(
-        intensity, valid, pixel_spacing(dataset, path), _laterality(dataset), str(dataset.get("Modality", ""))
-    )
+    described = pixel_spacing(dataset, path), _laterality(dataset), str(dataset.get("Modality", ""))
+    return DicomRadiograph(intensity, valid, *described, _aspect(dataset, path))
 
 
 def pixel_spacing(dataset: Dataset, path: str | Path) -> tuple[float, float] | None:
@@ -181,6 +182,12 @@ def _check_kind(dataset: Dataset, path: str | Path) -> None:
         (colours in ("MONOCHROME1", "MONOCHROME2"), "Photometric Interpretation", "a grey image", colours or "none"),
         ("PixelData" in dataset, "Pixel Data", "pixels", "none"),
     ]
+    polarity = {"MONOCHROME1": "INVERSE", "MONOCHROME2": "IDENTITY"}.get(colours, "")
+    shape, bits = str(dataset.get("PresentationLUTShape") or polarity), str(dataset.get("BitsAllocated"))
+    checks += [
+        (shape == polarity, "Presentation LUT Shape", f"{polarity} with Photometric Interpretation {colours}", shape),
+        (bits in ("8", "16", "32"), "Bits Allocated", "pixels of 8, 16 or 32 bits", bits),
+    ]
     for good, attribute, expected, got in checks:
         if not good:
             msg = f"expected {expected}, got {attribute} {got}: {path}: export a single grey radiograph"
@@ -194,6 +201,8 @@ def _pixels(dataset: Dataset, path: str | Path) -> NDArray[Any]:
         msg = f"expected pixels of a known encoding, got no Transfer Syntax UID: {path}: export it again"
         raise InputError(msg)
     try:
+        if syntax in _HUFFMAN_JPEG:
+            check_jpeg(next(generate_frames(dataset.PixelData, number_of_frames=1)))
         return np.asarray(dataset.pixel_array)
     except NotImplementedError as error:
         msg = f"expected pixels that can be decoded, got Transfer Syntax UID {syntax.name}: {path}: export uncompressed"
@@ -257,16 +266,46 @@ _SHAPES = {"RECTANGULAR": _rectangle, "CIRCULAR": _circle, "POLYGONAL": _polygon
 
 def _presented(dataset: Dataset, stored: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Values in [0, 1] as they are meant to be seen, bone bright, (H, W)."""
-    values = np.asarray(apply_modality_lut(stored, dataset), float)
+    values = _rescaled(dataset, stored)
     shown = _presentation_lut(dataset, _windowed(dataset, values, valid))
     return shown if _bone_is_bright(dataset) else 1.0 - shown
+
+
+def _table(dataset: Dataset, item: Dataset) -> tuple[NDArray[np.int64], int]:
+    """The entries of a look-up table, which are of 8 or 16 bits in the file, and how many of the bits they use."""
+    count, _, bits = (int(value) for value in item.LUTDescriptor)
+    data, count = item["LUTData"].value, count or 2**16
+    if isinstance(data, bytes):
+        order = ">" if dataset.original_encoding[1] is False else "<"
+        data = np.frombuffer(data, "u1" if len(data) == count + count % 2 else f"{order}u2")
+        data = data[:count] if data.itemsize == 1 else data
+    entries = np.asarray(data, np.int64)
+    if not 8 <= bits <= 16 or len(entries) != count or entries.min() < 0 or entries.max() >= 2**bits:
+        msg = f"a look-up table of {count} entries of {bits} bits has {len(entries)}, up to {entries.max(initial=0)}"
+        raise ValueError(msg)
+    return entries, bits
+
+
+def _looked_up(values: NDArray[Any], entries: NDArray[np.int64], item: Dataset) -> NDArray[np.float64]:
+    """Values by a table, whose descriptor names the value of its first entry; the ends hold beyond it."""
+    place = np.rint(values).astype(np.int64) - int(item.LUTDescriptor[1])
+    return entries[place.clip(0, len(entries) - 1)].astype(float)
+
+
+def _rescaled(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.float64]:
+    """Values after the modality LUT or the rescale."""
+    if dataset.get("ModalityLUTSequence"):
+        item = dataset.ModalityLUTSequence[0]
+        return _looked_up(stored, _table(dataset, item)[0], item)
+    return np.asarray(apply_modality_lut(stored, dataset), float)
 
 
 def _windowed(dataset: Dataset, values: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Values in [0, 1] after the first VOI LUT or window; without one, from the least to the greatest valid value."""
     if dataset.get("VOILUTSequence"):
-        bits = dataset.VOILUTSequence[0].LUTDescriptor[2]
-        return np.asarray(apply_voi(values.astype(np.int64), dataset), float) / (2.0**bits - 1.0)
+        item = dataset.VOILUTSequence[0]
+        entries, bits = _table(dataset, item)
+        return _looked_up(values, entries, item) / (2.0**bits - 1.0)
     if dataset.get("WindowWidth") is not None and dataset.get("WindowCenter") is not None:
         with np.errstate(over="ignore"):
             low, high = apply_windowing(np.array([-1e12, 1e12]), dataset)
@@ -279,11 +318,8 @@ def _presentation_lut(dataset: Dataset, shown: NDArray[np.float64]) -> NDArray[n
     """Values in [0, 1] after the Presentation LUT Sequence; its shape only repeats the polarity."""
     if not dataset.get("PresentationLUTSequence"):
         return shown
-    item = dataset.PresentationLUTSequence[0]
-    count, _, bits = item.LUTDescriptor
-    data = item["LUTData"].value
-    table = np.frombuffer(data, "<u2") if isinstance(data, bytes) else np.asarray(data)
-    table = table[: count or 2**16].astype(float) / (2.0**bits - 1.0)
+    entries, bits = _table(dataset, dataset.PresentationLUTSequence[0])
+    table = entries / (2.0**bits - 1.0)
     return table[np.round(shown * (len(table) - 1)).astype(int)]
 
 
@@ -316,9 +352,15 @@ def _lengths(dataset: Dataset, attribute: str, path: str | Path) -> tuple[float,
         return None
     lengths = tuple(float(length) for length in value)
     if len(lengths) != 2 or not all(math.isfinite(length) and length > 0 for length in lengths):
-        msg = f"expected two lengths in mm above 0, got {attribute} {value}: {path}: correct it or give the spacing"
+        msg = f"expected two lengths above 0, got {attribute} {value}: {path}: correct it or give the spacing"
         raise InputError(msg)
     return lengths[0], lengths[1]
+
+
+def _aspect(dataset: Dataset, path: str | Path) -> float:
+    """Height of a pixel divided by its width, by the Pixel Aspect Ratio."""
+    vertical, horizontal = _lengths(dataset, "PixelAspectRatio", path) or (1.0, 1.0)
+    return vertical / horizontal
 
 
 def _number(dataset: Dataset, attribute: str, path: str | Path) -> float | None:

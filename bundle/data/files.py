@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -16,7 +18,7 @@ class Stored(Protocol):
         """Whether it is there."""
 
     def read_bytes(self) -> bytes:
-        """All its bytes; raises OSError where it cannot be read, InputError where its pack cannot be used."""
+        """All its bytes; raises OSError where it cannot be read, InputError where it or its pack cannot be used."""
 
     def head(self, count: int) -> bytes:
         """Its first bytes; raises as :meth:`read_bytes`."""
@@ -29,7 +31,7 @@ class Stored(Protocol):
 
 
 class _OnDisk:
-    """A file on disk."""
+    """A regular file on disk: a FIFO, a device or a socket, which may never end, is refused before it is opened."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -38,18 +40,27 @@ class _OnDisk:
         return self.path.is_file()
 
     def read_bytes(self) -> bytes:
-        return self.path.read_bytes()
+        with self.open() as file:
+            return file.read()
 
     def head(self, count: int) -> bytes:
         with self.open() as file:
             return file.read(count)
 
     def open(self) -> BinaryIO:
+        self._found()
         return self.path.open("rb")
 
     def state(self) -> tuple[int, int]:
-        found = self.path.stat()
+        found = self._found()
         return found.st_mtime_ns, found.st_size
+
+    def _found(self) -> os.stat_result:
+        found = self.path.stat()
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+            msg = f"{self.path} is a FIFO, a device or a socket. Name a regular file."
+            raise InputError(msg)
+        return found
 
 
 def stored(path: str | Path) -> Stored:

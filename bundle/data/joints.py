@@ -41,9 +41,20 @@ from tqdm import tqdm
 
 from bundle.data.files import data_set_root, files_at, packed_lists, stored
 from bundle.data.identity import discreet, private_name, safe_name
-from bundle.data.loading import BONES, SIDES, UNKNOWN, Item, MaskMaker, joints_of, read_joint
+from bundle.data.loading import (
+    BONES,
+    LARGEST_SPACING,
+    SIDES,
+    UNKNOWN,
+    Item,
+    MaskMaker,
+    checked_spacing,
+    joints_of,
+    read_joint,
+)
 from bundle.data.points import POINTS
 from bundle.data.reader import SUFFIXES, is_radiograph
+from bundle.data.writing import RESULT_ENDINGS
 from bundle.errors import InputError, flag
 from bundle.motion import SPACING
 from bundle.phantom import draw_parameters
@@ -117,6 +128,7 @@ def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = 0.
         InputError: the folder or the list is missing, the pack cannot be used, the list is not a JSON list of such
             entries, or a path leaves the folder.
     """
+    spacing = checked_spacing(spacing)
     root = data_set_root(dataset_dir)
     source = root if datalist == FOLDER else find_list(root, datalist)
     entries = _entries_in(root) if datalist == FOLDER else _entries(source)
@@ -471,6 +483,7 @@ def joint_items(
     Raises:
         InputError: see the functions named above, or an unknown role.
     """
+    spacing = checked_spacing(spacing)
     if role not in ("training", "validation", "all"):
         msg = f'expected the role "training", "validation" or "all", got "{role}"'
         raise InputError(msg)
@@ -591,7 +604,7 @@ def _fault(entry: Any) -> str | None:
         if not isinstance(entry.get(key, "given"), str) or not entry.get(key, "given").strip():
             return f'{entry[key]!r} as "{key}", which is a name'
     spacing = entry.get("spacing", SPACING)
-    if isinstance(spacing, bool) or not isinstance(spacing, (int, float)) or not 0.0 < spacing < 100.0:
+    if isinstance(spacing, bool) or not isinstance(spacing, (int, float)) or not 0.0 < spacing < LARGEST_SPACING:
         return f'{spacing!r} as "spacing", which is in mm per pixel'
     return None
 
@@ -634,14 +647,23 @@ def _stem(path: Path) -> str:
 
 
 def _unique(names: Iterable[str]) -> list[str]:
-    """The names in order, later ones that were there before with a number from 2 on."""
-    taken: dict[str, None] = {}
+    """The names in order, with a number from 2 on where results of a joint before would have the same file names.
+
+    The results of ``x`` and ``x_mask`` would share ``x_mask_lower.png``. File systems may ignore the case of letters.
+    """
+    taken: set[str] = set()
+    found = []
     for name in names:
         fresh, number = name, 2
-        while fresh in taken:
+        while not taken.isdisjoint(_files_of(fresh)):
             fresh, number = f"{name}_{number}", number + 1
-        taken[fresh] = None
-    return list(taken)
+        taken.update(_files_of(fresh))
+        found.append(fresh)
+    return found
+
+
+def _files_of(name: str) -> list[str]:
+    return [f"{name}{ending}".casefold() for ending in RESULT_ENDINGS]
 
 
 def _report(result: Audit, strict: bool) -> None:

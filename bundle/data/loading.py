@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from torch import Tensor
 from bundle.data.files import stored
 from bundle.data.identity import private_name, safe_name
 from bundle.data.points import read_places
-from bundle.data.reading import StatedRadiograph, check_area, read_mask, read_stated, shape_of
+from bundle.data.reading import StatedRadiograph, check_area, is_square, read_mask, read_stated, shape_of
 from bundle.errors import InputError
 from bundle.frames import JointFrame, JointPlace
 from bundle.motion import SPACING
@@ -30,8 +32,30 @@ BONES = ("lower", "upper")
 SIDES = {"L": "left", "R": "right"}
 UNKNOWN = "unknown"
 
-SQUARE = 0.01
-"""Height and width of a frame's pixels may differ by this part."""
+LARGEST_SPACING = 100.0
+"""Pixel spacings are below this length in mm."""
+
+_log = logging.getLogger("bundle.data")
+
+
+def checked_spacing(value: Any, option: str = "spacing") -> float:
+    """A pixel spacing in mm as an option gives it, 0 where it is not given.
+
+    Args:
+        value: a number, or a number as text.
+        option: its name, for the message.
+
+    Raises:
+        InputError: it is neither 0 nor a length below 100 mm.
+    """
+    try:
+        length = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        length = math.nan
+    if not 0.0 <= length < LARGEST_SPACING:
+        msg = f"--{option} {value!r} is no pixel spacing. Pass mm per pixel, such as 0.08, or 0 for that of the files."
+        raise InputError(msg)
+    return length
 
 
 def joints_of(item: Item, size: int | None = 256) -> list[Item]:
@@ -39,7 +63,8 @@ def joints_of(item: Item, size: int | None = 256) -> list[Item]:
 
     What only the files say is added: ``spacing`` of a frame in mm, ``side``, and a ``digest`` of the files. Names that
     tell whose radiograph it is are replaced (:func:`bundle.data.identity.private_name`). A radiograph of one joint that
-    has another size than a frame, or pixels that are not square, is resampled where its spacing is known.
+    has another size than a frame, or pixels that are not square, is resampled where its spacing is known. The spacing
+    of an item is the width of a pixel; their height follows from the ratio that the file states.
 
     Args:
         item: as :func:`bundle.data.joints.read_datalist` gives it; a ``spacing`` of 0 is not known from the list.
@@ -56,12 +81,38 @@ def joints_of(item: Item, size: int | None = 256) -> list[Item]:
     side = SIDES.get(found.laterality, UNKNOWN) if item["side"] == UNKNOWN else item["side"]
     names = {key: private_name(item[key], item["image"]) for key in ("name", "joint")}
     known = {**item, **names, "side": side}
-    spacing = (item["spacing"],) * 2 if item["spacing"] else found.spacing
+    joints = _joints(item, known, found, size)
+    if note := resampling(joints[0]) if joints else "":
+        _log.warning("%s: %s", known["name"], note)
+    return joints
+
+
+def _joints(item: Item, known: Item, found: StatedRadiograph, size: int | None) -> list[Item]:
+    """The joints of an item whose identity is ``known``."""
+    spacing = found.pixel(item["spacing"])
+    if spacing is None and found.unstated:
+        msg = f"{item['image']} has no pixel spacing, and {found.unstated}. Pass --spacing MM, the width of a pixel."
+        raise InputError(msg)
     if item.get("points"):
         return [_marked(known, frame) for frame in _frames_in_hand(item, spacing, size)]
     if spacing is None or _is_frame(found, spacing, size):
         return [{**known, "frame": "", "spacing": (spacing or (SPACING,))[0], "digest": _digest(item)}]
     return [_cut_out(known, frame_in_middle(found.intensity.shape, spacing, item["image"], size or 256))]
+
+
+def resampling(item: Mapping[str, Any]) -> str:
+    """What was done to pixels that are not square, in a sentence; empty where they are.
+
+    Args:
+        item: of a joint (:func:`joints_of`).
+    """
+    if not item.get("frame"):
+        return ""
+    frame = JointFrame.from_json(item["frame"])
+    height, width = frame.spacing
+    if is_square(height / width):
+        return ""
+    return f"pixels {height:.4g} mm high and {width:.4g} mm wide were resampled to square ones of {frame.pixel:.4g} mm"
 
 
 def frame_in_middle(shape: tuple[int, ...], spacing: tuple[float, float], path: str | Path, size: int) -> JointFrame:
@@ -186,16 +237,13 @@ def _drawn(image: Tensor, item: Item, segment: MaskMaker | None) -> Tensor:
 
 def _is_frame(found: StatedRadiograph, spacing: tuple[float, float], size: int | None) -> bool:
     """Whether a radiograph of one joint is a frame as it is."""
-    square = abs(spacing[0] / spacing[1] - 1.0) <= SQUARE
-    return size is None or (square and found.intensity.shape == (size, size))
+    return is_square(spacing[0] / spacing[1]) and (size is None or found.intensity.shape == (size, size))
 
 
 def _frames_in_hand(item: Item, spacing: tuple[float, float] | None, size: int | None) -> list[JointFrame]:
     """The frames around the joints that the points of a hand mark."""
     if spacing is None:
-        msg = (
-            f"expected a radiograph that says its spacing, got one that does not: {item['image']}: give it by --spacing"
-        )
+        msg = f"{item['image']} has no pixel spacing. Pass --spacing MM."
         raise InputError(msg)
     return [JointFrame(place, spacing, size or 256) for place in read_places(item["points"], spacing)]
 

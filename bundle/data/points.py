@@ -14,15 +14,23 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from bundle.data.files import stored
 from bundle.errors import InputError
 from bundle.frames import JointPlace
 
+_SLICER_COLUMNS = (12, 13, 14, 16)
+"""Numbers of cells in a row of ``.fcsv``, by the version of 3D Slicer."""
+
 Pixel = tuple[float, float]
 """(x, y) in pixels."""
+
+
+_FAULTS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, csv.Error)
 
 
 def read_places(path: str | Path, spacing: tuple[float, float]) -> list[JointPlace]:
@@ -42,7 +50,7 @@ def read_places(path: str | Path, spacing: tuple[float, float]) -> list[JointPla
     except InputError as error:
         msg = f"{error}: {path}"
         raise InputError(msg) from error
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, csv.Error) as error:
+    except _FAULTS as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         msg = (
             f"expected points of joints, got a file that cannot be read ({reason}): {path}: write name, centre, and "
@@ -60,7 +68,7 @@ def read_places(path: str | Path, spacing: tuple[float, float]) -> list[JointPla
 
 def _text(path: str | Path) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        return stored(path).read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         msg = f"expected a file of points, got one that cannot be read ({type(error).__name__}): {path}"
         raise InputError(msg) from error
@@ -84,10 +92,22 @@ def _from_json(text: str, spacing: tuple[float, float]) -> list[JointPlace]:
 
 
 def _from_csv(text: str, spacing: tuple[float, float]) -> list[JointPlace]:
-    return [
-        _place(row["name"], (row["x"], row["y"]), _pair(row, "direction"), _pair(row, "tip"))
-        for row in csv.DictReader(io.StringIO(text), skipinitialspace=True)
-    ]
+    rows = [row for row in csv.reader(io.StringIO(text), skipinitialspace=True) if row]
+    names = rows[0] if rows else []
+    if len(set(names)) != len(names):
+        msg = f"expected each column once, got {', '.join(names)}"
+        raise InputError(msg)
+    _check_cells(rows[1:], range(len(names) + 1), f"at most {len(names)}")
+    cells = [dict(zip_longest(names, row, fillvalue="")) for row in rows[1:]]
+    return [_place(row["name"], (row["x"], row["y"]), _pair(row, "direction"), _pair(row, "tip")) for row in cells]
+
+
+def _check_cells(rows: Sequence[Sequence[str]], counts: Container[int], expected: str) -> None:
+    """Refuse rows with another number of cells."""
+    for number, row in enumerate(rows, start=1):
+        if len(row) not in counts:
+            msg = f"expected {expected} cells in each row, got {len(row)} in row {number}"
+            raise InputError(msg)
 
 
 def _pair(row: Mapping[str, str], name: str) -> tuple[str, str] | None:
@@ -109,8 +129,8 @@ def _place(name: Any, center: Sequence[Any], direction: Sequence[Any] | None, ti
 def _numbers(pair: Any, what: str) -> Pixel:
     try:
         x, y = (float(value) for value in pair)
-    except (TypeError, ValueError) as error:
-        msg = f"expected the {what} as two numbers, x and y in pixels, got {pair}"
+    except (TypeError, ValueError, OverflowError) as error:
+        msg = f"expected the {what} as two numbers, x and y in pixels, got {str(pair)[:100]}"
         raise InputError(msg) from error
     return x, y
 
@@ -134,6 +154,7 @@ def _from_slicer_csv(text: str, spacing: tuple[float, float]) -> list[JointPlace
     lines = text.splitlines()
     stated = [line.partition("=")[2].strip() for line in lines if line.startswith("# CoordinateSystem")]
     rows = list(csv.reader(line for line in lines if line and not line.startswith("#")))
+    _check_cells(rows, _SLICER_COLUMNS, "14 or 16")
     points = [(row[11], [float(value) for value in row[1:4]]) for row in rows]
     return _paired(points, stated[0] if stated else "RAS", spacing)
 

@@ -33,8 +33,8 @@ class RadiographReader(ImageReader):
     """Reads radiographs from DICOM, PNG, JPEG, BMP, TIFF and 2D NIfTI files.
 
     Args:
-        spacing: height and width of a pixel in mm, or one for both; it counts before what a file says. 0 for what the
-            file says.
+        spacing: height and width of a pixel in mm, or its width, and the height follows from the ratio that the file
+            states; it replaces the spacing of the file. 0 for that of the file.
 
     Raises:
         InputError: the spacing is no length; on reading, if a file cannot be used, or its spacing is known neither from
@@ -43,7 +43,11 @@ class RadiographReader(ImageReader):
 
     def __init__(self, spacing: float | Sequence[float] = 0.0) -> None:
         super().__init__()
-        pair = tuple(float(length) for length in np.broadcast_to(np.asarray(spacing, float), 2))
+        self._is_width = np.ndim(spacing) == 0
+        try:
+            pair = tuple(float(length) for length in np.broadcast_to(np.asarray(spacing, float), 2))
+        except (TypeError, ValueError):
+            pair = (math.nan, math.nan)
         if not all(math.isfinite(length) and length >= 0.0 for length in pair) or (0.0 in pair and any(pair)):
             msg = f"expected a spacing in mm, got {spacing}: give the height and width of a pixel, or one for both"
             raise InputError(msg)
@@ -73,9 +77,10 @@ class RadiographReader(ImageReader):
     def _read(self, path: str | Path) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """The array (H, W) of a file and its metadata."""
         found = read_stated(path)
-        spacing = self.spacing or found.spacing
+        given = self.spacing or (0.0, 0.0)
+        spacing = found.pixel(given[1]) if self._is_width else self.spacing or found.spacing
         if spacing is None:
-            msg = f"expected a radiograph that says its spacing, got one that does not: {path}: give it by --spacing"
+            msg = f"{path} has no pixel spacing. Pass --spacing MM."
             raise InputError(msg)
         return found.intensity, _metadata(found, spacing)
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,17 +22,24 @@ import nibabel as nib
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from bundle.data.dicom import is_dicom, read_dicom
 from bundle.data.files import stored
+from bundle.data.jpeg import check_jpeg, check_seams
 from bundle.errors import InputError
 
 FULL_FRAME = 0.95
 """Share of the frame from which on a mask counts as covering it."""
 GREY_TOLERANCE = 2
 """Largest difference between the colour channels, of 255, of an image that counts as grey."""
+
+SQUARE = 0.01
+"""Largest deviation from 1 of the ratio of height to width of pixels that count as square."""
+
+PICTURE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+"""Formats that Pillow may open; its other decoders start programs or were never tried on radiographs."""
 
 LAYER_NAMES = ("soft", "lower", "upper")
 """The layers in their order, as in the names of their files."""
@@ -45,12 +54,26 @@ class StatedRadiograph:
         spacing: height and width of a pixel in mm; None where the file does not say it.
         laterality: "L", "R" or "".
         modality: of a DICOM file, as "CR".
+        ratio: height of a pixel divided by its width, as the file states it; 1 where it states none.
+        unstated: why the usual spacing cannot be assumed where ``spacing`` is None; empty where it can.
     """
 
     intensity: NDArray[np.float32]
     spacing: tuple[float, float] | None = None
     laterality: str = ""
     modality: str = ""
+    ratio: float = 1.0
+    unstated: str = ""
+
+    def pixel(self, width: float = 0.0) -> tuple[float, float] | None:
+        """Height and width of a pixel in mm; a given width replaces that of the file, whose ratio is kept.
+
+        Args:
+            width: in mm; 0 for what the file states.
+        """
+        if not width:
+            return self.spacing
+        return (width if is_square(self.ratio) else width * self.ratio), width
 
     @cached_property
     def digest(self) -> str:
@@ -60,6 +83,18 @@ class StatedRadiograph:
 
 _CONVERT = "convert it to 8-bit grey, or to float NIfTI in [0, 1], linear in the absorbed fraction and bone bright"
 _BITS_PER_SAMPLE = 258  # TIFF tag
+_ORIENTATION = 274  # EXIF and TIFF tag
+_TURNED = (5, 6, 7, 8)  # orientations that exchange rows and columns
+
+NO_SPACING = b"a picture without a pixel spacing"
+"""Description in the header of a NIfTI file that was made from a picture that states no spacing."""
+NIFTI_UNITS = {"mm": 1.0, "meter": 1000.0, "micron": 0.001}
+"""Millimetres of the units of length that a NIfTI header may state."""
+
+
+def is_square(ratio: float) -> bool:
+    """Whether pixels of a ratio of height to width count as square."""
+    return abs(ratio - 1.0) <= SQUARE
 
 
 def read_radiograph(path: str | Path) -> NDArray[np.float32]:
@@ -79,11 +114,25 @@ def read_stated(path: str | Path) -> StatedRadiograph:
     """Read a radiograph with what its file says of it; raises as :func:`read_radiograph`."""
     if is_dicom(path):
         found = read_dicom(path)
-        return StatedRadiograph(found.intensity, found.spacing, found.laterality, found.modality)
+        return _stated(found.intensity, found.spacing, found.ratio, found.laterality, found.modality)
     if is_nifti(path):
         image = _open_nifti(path)
-        return StatedRadiograph(_in_unit_range(_nifti_values(image, path), path), _nifti_spacing(image))
-    return StatedRadiograph(decode_radiograph(_bytes(path), path))
+        return _stated_nifti(_in_unit_range(_nifti_values(image, path), path), image)
+    pixels, scale, ratio = _decoded(_bytes(path), path)
+    return _stated(_intensity(pixels, scale, path), None, ratio)
+
+
+def _stated(
+    intensity: NDArray[np.float32],
+    spacing: tuple[float, float] | None,
+    ratio: float,
+    laterality: str = "",
+    modality: str = "",
+) -> StatedRadiograph:
+    """A radiograph; its ratio is that of its spacing where the file states one."""
+    ratio = spacing[0] / spacing[1] if spacing else ratio
+    unstated = "" if is_square(ratio) else f"its pixels are not square (height / width {ratio:.3f})"
+    return StatedRadiograph(intensity, spacing, laterality, modality, ratio, unstated)
 
 
 def decode_radiograph(data: bytes, path: str | Path) -> NDArray[np.float32]:
@@ -96,7 +145,12 @@ def decode_radiograph(data: bytes, path: str | Path) -> NDArray[np.float32]:
     Raises:
         InputError: as :func:`read_radiograph`.
     """
-    pixels, scale = _decoded(data, path)
+    pixels, scale, _ = _decoded(data, path)
+    return _intensity(pixels, scale, path)
+
+
+def _intensity(pixels: NDArray[np.float32], scale: float, path: str | Path) -> NDArray[np.float32]:
+    """Grey values of a picture as intensity."""
     top = float(pixels.max())
     if scale > 255 and top <= scale / 2:
         msg = (
@@ -119,7 +173,11 @@ def read_mask(path: str | Path) -> NDArray[np.bool_]:
         InputError: the file is unreadable, truncated or coloured, or the mask is empty, covers the frame, or has
             values that are neither 0 and 1 nor 0 and full scale.
     """
-    values, scale = (_nifti_values(_open_nifti(path), path), 1.0) if is_nifti(path) else _decoded(_bytes(path), path)
+    values, scale = (
+        (_nifti_values(_open_nifti(path), path), 1.0)
+        if is_nifti(path)
+        else _decoded(_bytes(path), path, seams=False)[:2]
+    )
     scale = max(scale, 255.0)
     if not np.isfinite(values).all():
         msg = f"expected finite values in a mask, got NaN or infinity: {path}: write the mask again as 0 and 1"
@@ -182,8 +240,9 @@ def read_layers(folder: str | Path, name: str, shape: tuple[int, int]) -> Tensor
 
 def _layers_of(path: Path) -> list[NDArray[np.float32]]:
     """The layers (H, W) of a NIfTI file of shape (W, H, 1, 3) or (W, H, 3)."""
+    image = _open_nifti(path)
     try:
-        values = np.asarray(nib.load(path).dataobj, dtype=np.float32)  # type: ignore[attr-defined]
+        values = np.asarray(image.dataobj, dtype=np.float32)
     except Exception as error:  # as in _nifti_values
         raise _unreadable(path, error) from error
     if values.ndim == 4 and values.shape[2] == 1:
@@ -268,29 +327,66 @@ def _nifti_values(image: Any, path: str | Path) -> NDArray[np.float32]:
     return np.ascontiguousarray(values.reshape(shape[:2]).T)
 
 
-def _nifti_spacing(image: Any) -> tuple[float, float] | None:
-    """The spacing in the header of a NIfTI file that states its unit; a picture has none to be relied on."""
-    header = image.header
-    if header.get_xyzt_units()[0] != "mm":
-        return None
-    width, height = (float(length) for length in header.get_zooms()[:2])
-    return height, width
+def _stated_nifti(intensity: NDArray[np.float32], image: Any) -> StatedRadiograph:
+    """A NIfTI radiograph with the spacing of its header, in mm.
+
+    A packed frame says that it stands for a picture without a spacing (:data:`NO_SPACING`).
+    """
+    unit, zooms = image.header.get_xyzt_units()[0], [float(length) for length in image.header.get_zooms()[:2]]
+    if not all(math.isfinite(length) and length > 0.0 for length in zooms):
+        return StatedRadiograph(intensity, unstated=f"its NIfTI header has pixel sizes {zooms}")
+    ratio = zooms[1] / zooms[0]
+    if unit in NIFTI_UNITS:
+        height, width = zooms[1] * NIFTI_UNITS[unit], zooms[0] * NIFTI_UNITS[unit]
+        return _stated(intensity, (height, width), ratio)
+    known = image.header["descrip"].tobytes().rstrip(b"\0") == NO_SPACING
+    unstated = "" if known else "its NIfTI header states no unit of length"
+    return StatedRadiograph(intensity, ratio=ratio, unstated=unstated)
 
 
-def _decoded(data: bytes, path: str | Path) -> tuple[NDArray[np.float32], float]:
-    """Grey values of a PNG, JPEG, BMP or TIFF file, float32 (H, W), and the value of full scale."""
+def _decoded(data: bytes, path: str | Path, seams: bool = True) -> tuple[NDArray[np.float32], float, float]:
+    """Grey values of a PNG, JPEG, BMP or TIFF file, float32 (H, W), full scale, and the ratio of its pixels.
+
+    The pixels of a radiograph out of a JPEG must have no ``seams``; masks have edges along blocks.
+    """
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as picture:
             frames, bits, format_ = getattr(picture, "n_frames", 1), _bits(picture, data), picture.format
-            picture.load()
+            upright, ratio = _upright(picture)
+            if format_ == "JPEG":
+                _check_jpeg(picture, data, seams)
     except Exception as error:  # a broken file raises about anything: syntax, struct and decompression errors
         raise _unreadable(path, error) from error
-    if format_ == "JPEG" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
-        raise _unreadable(path, EOFError("the JPEG is truncated: it has no end marker"))
     if frames != 1:
         msg = f"expected one image in the file, got {frames}: {path}: write one file per radiograph or mask"
         raise InputError(msg)
-    return _grey(picture, bits, path)
+    return (*_grey(upright, bits, path), ratio)
+
+
+def _check_jpeg(picture: Image.Image, data: bytes, seams: bool) -> None:
+    """Raise an error for a JPEG that is damaged, as far as its data, or with ``seams`` its pixels, show it."""
+    unit = check_jpeg(data)
+    if seams:
+        check_seams(np.asarray(picture.convert("L"), np.float32), unit)
+
+
+def _upright(picture: Image.Image) -> tuple[Image.Image, float]:
+    """A picture as its EXIF orientation shows it, and the ratio of its pixels then; Pillow turns TIFF files itself."""
+    turned = picture.getexif().get(_ORIENTATION) in _TURNED
+    picture.load()
+    ratio = _ratio(picture.info)
+    return ImageOps.exif_transpose(picture), 1.0 / ratio if turned else ratio
+
+
+def _ratio(info: Mapping[Any, Any]) -> float:
+    """Height of a pixel divided by its width, by the resolutions in x and y of a picture; 1 where it states none.
+
+    PNG, JFIF and TIFF state them without a unit, too.
+    """
+    stated = next((info[key] for key in ("aspect", "jfif_density", "dpi", "resolution") if key in info), (1.0, 1.0))
+    x, y = (float(value) for value in stated)
+    usable = math.isfinite(x) and math.isfinite(y) and x > 0.0 and y > 0.0
+    return x / y if usable else 1.0
 
 
 def _bits(picture: Image.Image, data: bytes) -> int:

@@ -18,11 +18,22 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from bundle.data.reading import LAYER_NAMES
+from bundle.data.reading import LAYER_NAMES, NO_SPACING
 from bundle.errors import InputError, chain
 
 MARKER = "run.json"
 """File that says which run's results a folder holds."""
+RESULT_ENDINGS = (
+    ".nii.gz",
+    "_layers.nii.gz",
+    "_montage.png",
+    *(f"_{layer}.png" for layer in LAYER_NAMES),
+    *(f"_mask_{bone}.png" for bone in LAYER_NAMES[1:]),
+    ".dcm",
+    "_masks.dcm",
+    *(f"_{layer}.dcm" for layer in LAYER_NAMES),
+)
+"""What follows a joint's name in the names of its files; no two joints may have a file in common."""
 PART = ".part"
 """Ending of a file that is still being written."""
 
@@ -141,7 +152,9 @@ def layers_bytes(layers: Tensor | NDArray[Any], spacing: float | None) -> bytes:
     length = spacing or 1.0
     values = _finite(layers, 3).transpose(2, 1, 0)[:, :, None, :]
     image = nib.Nifti1Image(values, np.diag([-length, -length, 1.0, 1.0]))
-    if spacing is not None:
+    if spacing is None:
+        image.header["descrip"] = NO_SPACING
+    else:
         image.header.set_xyzt_units("mm")
     return image.to_bytes()
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bundle.data.dicom import is_dicom
 from bundle.data.dicom_writing import MODEL, DicomStudy, dicom_bytes, write_dicom
+from bundle.data.files import stored
 from bundle.data.joints import DRAWN
 from bundle.data.loading import SIDES, open_radiograph
 from bundle.data.reading import LAYER_NAMES
@@ -112,7 +113,10 @@ def _stated_moment() -> datetime | None:
 
 def _header(file: str) -> Dataset | None:
     """What a DICOM file says besides its pixels."""
-    return pydicom.dcmread(file, stop_before_pixels=True) if file and is_dicom(file) else None
+    if not file or not is_dicom(file):
+        return None
+    with stored(file).open() as content:
+        return pydicom.dcmread(content, stop_before_pixels=True)
 
 
 def _is_drawn(joint: Mapping[str, Any]) -> bool:

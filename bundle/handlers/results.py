@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from bundle.data.joints import DRAWN
-from bundle.data.loading import Item
+from bundle.data.loading import Item, resampling
 from bundle.data.montage import TITLES, montage
 from bundle.data.writing import (
     append_line,
@@ -144,6 +144,7 @@ class LayerWriter(Results):
             line = {"name": str(joint["name"])} if self.quality is None else self.quality(joint, row)
             self.write(joint, output["pred"].detach().cpu(), quality_label(line))
             source = {"masks": joint.get("masks", "given"), "digest": joint.get("digest", "")}
+            source |= {"resampled": note} if (note := resampling(joint)) else {}
             append_line(self.output_dir / QUALITY, json.dumps({**line, **source}))
 
     def write(self, joint: Mapping[str, Any], layers: Tensor, label: str = "") -> None:

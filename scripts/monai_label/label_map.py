@@ -129,7 +129,7 @@ def _is_picture(path: str | Path) -> bool:
 def _read(path: str) -> tuple[NDArray[Any], Mapping[str, Any]]:
     """The array of a file, and the header of an NRRD file."""
     if _is_picture(path):
-        with Image.open(path) as picture:
+        with Image.open(path, formats=("PNG",)) as picture:
             return np.asarray(picture), {}
     if path.lower().endswith(".nrrd"):
         array, header = nrrd.read(path)

@@ -69,7 +69,10 @@ def view_of(path: str | Path, clicks: Mapping[str, Any]) -> JointView:
         InputError: the file cannot be read, shows more than a joint and none is marked, or a value is unusable.
     """
     found = open_radiograph(path)
-    pixels = _length(clicks["spacing"]) if clicks.get("spacing") else found.spacing
+    pixels = found.pixel(_length(clicks["spacing"]) if clicks.get("spacing") else 0.0)
+    if pixels is None and found.unstated:
+        msg = f"{path} has no pixel spacing, and {found.unstated}: {_REMEDY}"
+        raise InputError(msg)
     hand = torch.from_numpy(found.intensity)[None]
     shape = (hand.shape[1], hand.shape[2])
     marked = clicks.get("center") or clicks.get("tip")
@@ -111,11 +114,11 @@ def _point(clicks: Mapping[str, Any], name: str) -> tuple[float, float]:
     return float(values[0]), float(values[1])
 
 
-def _length(value: Any) -> tuple[float, float]:
+def _length(value: Any) -> float:
     if not _is_number(value) or float(value) <= 0.0:
         msg = f'expected "spacing" as mm per pixel, above 0, got {value!r}: {_REMEDY}'
         raise InputError(msg)
-    return float(value), float(value)
+    return float(value)
 
 
 def _is_number(value: Any) -> bool:

@@ -182,7 +182,7 @@ def test_a_picture_needs_its_spacing_said(bundle: Any, tmp_path: Path, hand: tor
     path = tmp_path / "Data" / "a.png"
     Image.fromarray((hand[0].numpy() * 255).round().astype(np.uint8)).save(path)
     mark(path)
-    assert "give it by --spacing" in bundle.refusal("evaluating", *INFERENCE, **options(tmp_path))
+    assert "Pass --spacing MM" in bundle.refusal("evaluating", *INFERENCE, **options(tmp_path))
     bundle.run("evaluating", *INFERENCE, **options(tmp_path, spacing=SPACING[0]))
     assert len(lines(tmp_path / "out" / "quality.jsonl")) == 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -17,11 +20,13 @@ from pydicom.uid import (
     HTJ2KLossless,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     JPEGLSLossless,
     RLELossless,
 )
 
 from bundle.data.dicom import LOG_SPAN, is_dicom, read_dicom
+from bundle.data.identity import private_name
 from bundle.data.reading import read_radiograph
 from bundle.errors import InputError
 
@@ -292,3 +297,75 @@ def test_a_dicom_file_is_known_by_its_name_or_its_prefix(make: Make, tmp_path: P
     (tmp_path / "image.png").write_bytes(b"no")
     assert not is_dicom(tmp_path / "image.png") and not is_dicom(tmp_path / "absent")
     np.testing.assert_array_equal(read_radiograph(unnamed), read_dicom(unnamed).intensity)
+
+
+def test_a_damaged_jpeg_in_a_dicom_file_is_refused(make: Make) -> None:
+    content = io.BytesIO()
+    Image.fromarray((ramp() // 16).astype(np.uint8)).save(content, format="JPEG")
+    whole = content.getvalue()
+    for data in (whole, whole.replace(b"\xff\xda", b"\xff\xfe\x00\x04ab\xff\xda", 1)[:-40] + b"\xff\xd9"):
+        path = make((ramp() // 16).astype(np.uint8), 8)
+        dataset = pydicom.dcmread(path)
+        dataset.PixelData = encapsulate([data])
+        dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+        dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+        dataset.save_as(path)
+        if data is whole:
+            assert read_dicom(path).intensity.shape == ramp().shape
+        else:
+            with pytest.raises(InputError, match="expected Pixel Data that decodes"):
+                read_dicom(path)
+
+
+@pytest.mark.parametrize("kind", ["VOILUTSequence", "ModalityLUTSequence"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_table_of_8_bits_on_12_bit_pixels_is_followed(make: Make, kind: str, packed: bool) -> None:
+    item = lut(np.arange(4096) // 16, 0, 8)
+    if packed:
+        item.LUTData = (np.arange(4096) // 16).astype(np.uint8).tobytes()
+    expected = (ramp() // 16).astype(float)
+    found = read_dicom(make(ramp(), **{kind: [item]})).intensity
+    np.testing.assert_allclose(found, (expected - expected.min()) / 255.0, atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["VOILUTSequence", "ModalityLUTSequence", "PresentationLUTSequence"])
+@pytest.mark.parametrize(("bits", "count"), [(0, 4096), (20, 4096), (16, 5000), (9, 4096)])
+def test_a_table_that_contradicts_its_descriptor_is_refused(make: Make, kind: str, bits: int, count: int) -> None:
+    item = lut(np.arange(4096), 0, 12)
+    item.LUTDescriptor = [count, 0, bits]
+    with pytest.raises(InputError, match="look-up table"):
+        read_dicom(make(ramp(), **{kind: [item]}))
+
+
+@pytest.mark.parametrize(("colours", "shape"), [("MONOCHROME1", "IDENTITY"), ("MONOCHROME2", "INVERSE")])
+def test_a_presentation_shape_against_the_photometric_interpretation_is_refused(
+    make: Make, colours: str, shape: str
+) -> None:
+    with pytest.raises(InputError, match="Presentation LUT Shape"):
+        read_dicom(make(ramp(), PhotometricInterpretation=colours, PresentationLUTShape=shape))
+
+
+@pytest.mark.parametrize("bits", [1, 0, 12, 64])
+def test_other_bits_allocated_are_refused(make: Make, bits: int) -> None:
+    with pytest.raises(InputError, match="Bits Allocated"):
+        read_dicom(make(ramp(), BitsAllocated=bits))
+
+
+def test_a_changed_dicom_file_is_read_or_refused_but_never_crashes(make: Make, tmp_path: Path) -> None:
+    item = lut(64 * np.arange(64), 0, 12)
+    shutter = {"ShutterShape": "CIRCULAR", "CenterOfCircularShutter": [10, 10], "RadiusOfCircularShutter": 9}
+    whole = make(ramp(), VOILUTSequence=[item], PixelPaddingValue=3, **shutter).read_bytes()
+    rng, path = np.random.default_rng(0), tmp_path / "changed.dcm"
+    header = len(whole) - 2 * ramp().size
+    for _ in range(300):
+        changed = bytearray(whole)
+        for place in rng.integers(128, header, rng.integers(1, 4)):
+            changed[place] = rng.integers(256)
+        path.write_bytes(changed)
+        try:
+            found = read_dicom(path).intensity
+        except InputError as error:
+            assert str(path) in str(error)
+        else:
+            assert np.isfinite(found).all() and 0.0 <= found.min() <= found.max() <= 1.0
+        private_name("name", path)

@@ -31,6 +31,8 @@ from bundle.data.joints import (
     training_joints,
     with_widths,
 )
+from bundle.data.loading import checked_spacing
+from bundle.data.writing import RESULT_ENDINGS
 from bundle.errors import InputError
 from bundle.phantom import draw_parameters
 
@@ -602,3 +604,28 @@ def test_joints_without_a_width_are_left_out() -> None:
 def test_few_samples_come_as_often_as_an_epoch_needs(least: int, times: int) -> None:
     samples = [{"name": str(index)} for index in range(3)]
     assert repeated(samples, least) == samples * times
+
+
+@pytest.mark.parametrize("spacing", ["abc", "0,08", [0.1], (0, 8), -1, "nan", float("inf"), None, True, 10**400, 100])
+@pytest.mark.parametrize("dataset_dir", ["", "absent"])
+def test_what_is_no_spacing_is_refused_by_the_name_of_its_option(spacing: Any, dataset_dir: str) -> None:
+    with pytest.raises(InputError, match=r"^--spacing .* is no pixel spacing\."):
+        joint_items(dataset_dir, "K", spacing=spacing)
+    with pytest.raises(InputError, match=r"^--spacing "):
+        read_datalist(dataset_dir, "K", spacing=spacing)
+
+
+def test_a_spacing_as_text_is_understood() -> None:
+    assert checked_spacing("0.08") == 0.08 and checked_spacing("0") == 0.0
+
+
+@pytest.mark.parametrize("other", ["x_mask", "x_lower", "x_layers", "x_masks", "X"])
+def test_results_of_two_radiographs_never_share_a_file(tmp_path: Path, other: str) -> None:
+    """``x_mask_lower.png`` is the mask of x and the layer of x_mask."""
+    for stem in ("x", other, "x_unlike"):
+        Image.fromarray(np.tile(np.arange(64, dtype=np.uint8), (64, 1))).save(tmp_path / f"{stem}.png")
+    names = [item["name"] for item in read_datalist(tmp_path, "*")]
+    files = [f"{name}{ending}".lower() for name in names for ending in RESULT_ENDINGS]
+    assert len(set(files)) == len(files)
+    assert sum(name.endswith("_2") for name in names) == 1
+    assert any(name.endswith("x_unlike") for name in names)

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from bundle.data import loading
-from bundle.data.loading import joints_of, open_radiograph, read_joint
+from bundle.data.loading import joints_of, open_radiograph, read_joint, resampling
 from bundle.errors import InputError
 from bundle.frames import JointFrame
 from bundle.motion import SPACING
@@ -131,7 +131,6 @@ def test_a_frame_has_the_spacing_that_is_stated_then_that_of_its_file_then_the_p
     dicom = make(radiograph(), 8, PixelSpacing=[0.11, 0.11])
     found = [joints_of(item(path), SIZE)[0]["spacing"] for path in (picture, stating, dicom)]
     assert found == pytest.approx([SPACING, 0.09, 0.11])
-    assert joints_of(item(nifti(tmp_path / "unit.nii", (1.0, 1.0), "unknown")), SIZE)[0]["spacing"] == SPACING
     assert {joints_of(item(path, spacing=0.2), SIZE)[0]["spacing"] for path in (picture, stating, dicom)} == {0.2}
 
 
@@ -150,6 +149,61 @@ def test_pixels_that_are_not_square_become_square(tmp_path: Path) -> None:
     (found,) = joints_of(item(nifti(tmp_path / "a.nii", (0.3, 0.31), "mm")), SIZE)
     assert found["spacing"] == pytest.approx(19.2 / SIZE)
     assert read_joint(found, SIZE, halves).shape == (3, SIZE, SIZE)
+
+
+@pytest.mark.parametrize(("unit", "zoom"), [("mm", 0.09), ("micron", 90.0), ("meter", 9e-5)])
+def test_the_units_of_nifti_are_converted_to_mm(tmp_path: Path, unit: str, zoom: float) -> None:
+    found = open_radiograph(nifti(tmp_path / "a.nii", (zoom, 2.0 * zoom), unit)).spacing
+    assert found == pytest.approx((0.18, 0.09))
+
+
+def test_a_nifti_without_a_unit_needs_a_spacing(tmp_path: Path) -> None:
+    path = nifti(tmp_path / "a.nii", (0.09, 0.09), "unknown")
+    message = refusal(joints_of, item(path), SIZE)
+    assert message.startswith(str(path)) and "no unit" in message and "Pass --spacing MM" in message
+    assert joints_of(item(path, spacing=0.2), SIZE)[0]["spacing"] == 0.2
+
+
+def test_a_given_spacing_is_the_width_of_pixels_that_are_not_square(
+    tmp_path: Path, make: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    """80 x 60 pixels of 0.225 x 0.3 mm: 18 mm high and wide, not 24 mm high."""
+    path = make(np.repeat(np.arange(80)[:, None], 60, axis=1).astype(np.uint16), 7, PixelSpacing=[0.225, 0.3])
+    for spacing in (0.0, 0.3):
+        (found,) = joints_of(item(path, spacing=spacing), SIZE)
+        assert found["spacing"] == pytest.approx(18.0 / SIZE)
+        assert JointFrame.from_json(found["frame"]).spacing == pytest.approx((0.225, 0.3))
+        assert "square" in resampling(found) and resampling(found) in caplog.text
+    assert JointFrame.from_json(joints_of(item(path), None)[0]["frame"]).spacing == pytest.approx((0.225, 0.3))
+
+
+def unequal(folder: Path, make: Callable[..., Path], kind: str, width: int = 60) -> Path:
+    """A radiograph of 80 rows that states pixels 3/4 as high as wide and no size that can be relied on."""
+    pixels, path = np.tile(np.arange(width, dtype=np.uint8), (80, 1)), folder / f"a.{kind}"
+    if kind == "dcm":
+        return make(pixels.astype(np.uint16), 7, PixelSpacing=None, PixelAspectRatio=[3, 4])
+    if kind == "nii":
+        nib.save(nib.Nifti1Image((pixels.T / 255).astype(np.float32), np.diag([4.0, 3.0, 1.0, 1.0])), path)
+        return path
+    Image.fromarray(pixels).save(path, dpi=(72, 96))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["dcm", "nii", "png", "tif", "jpg", "bmp"])
+def test_the_ratio_that_a_file_states_is_kept(tmp_path: Path, make: Callable[..., Path], kind: str) -> None:
+    path = unequal(tmp_path, make, kind)
+    (found,) = joints_of(item(path, spacing=0.3), SIZE)
+    assert JointFrame.from_json(found["frame"]).spacing == pytest.approx((0.225, 0.3), rel=1e-3)
+    message = refusal(joints_of, item(path), 80)
+    assert "Pass --spacing MM" in message and ("not square" in message or kind == "nii")
+
+
+def test_equal_resolutions_change_nothing(tmp_path: Path) -> None:
+    for number, options in enumerate(({}, {"dpi": (72, 72)}, {"dpi": (300, 299)})):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(radiograph()).save(path, **options)
+        (found,) = joints_of(item(path), SIZE)
+        assert (found["frame"], found["spacing"], resampling(found)) == ("", SPACING, "")
 
 
 @pytest.mark.parametrize("spacing", [0.1, 1.0])
@@ -195,7 +249,7 @@ def test_a_joint_of_a_hand_is_cut_out_in_its_frame(tmp_path: Path, make: Callabl
 
 def test_a_hand_without_spacing_is_refused_unless_it_is_given(tmp_path: Path, make: Callable[..., Path]) -> None:
     given = hand(tmp_path, make, PixelSpacing=None)
-    assert "give it by --spacing" in refusal(joints_of, given)
+    assert "Pass --spacing MM" in refusal(joints_of, given)
     assert JointFrame.from_json(joints_of({**given, "spacing": 0.2})[0]["frame"]).spacing == (0.2, 0.2)
 
 

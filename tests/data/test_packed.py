@@ -350,6 +350,24 @@ def test_exif_and_comments_of_a_jpeg_are_dropped_and_its_pixels_stay(
     assert item["image"].endswith(".jpg")
 
 
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".bmp"])
+def test_an_orientation_is_applied_in_the_pack_and_in_its_unzipped_folder(folder: Path, ending: str) -> None:
+    entry = joint(folder, "cases/a", 5, ending)
+    upright = read_radiograph(folder / entry["image"])
+    exif = Image.Exif()
+    exif[274] = 2
+    with Image.open(folder / entry["image"]) as picture:
+        picture.save(folder / entry["image"], **({} if ending == ".bmp" else {"exif": exif, "quality": 95}))
+    listed(folder, "K", [entry])
+    archive = pack(folder, "K")
+    (packed,) = same_joints(folder, archive, "K")
+    shown = read_joint(packed, SIZE)[0].numpy()
+    np.testing.assert_allclose(shown, upright if ending == ".bmp" else upright[:, ::-1], atol=0.02)
+    with zipfile.ZipFile(archive) as whole:
+        whole.extractall(folder.parent / "unzipped")
+    same_joints(folder, folder.parent / "unzipped", "K")
+
+
 def test_text_of_a_png_is_dropped_and_its_pixels_stay(folder: Path) -> None:
     entry = joint(folder, "cases/00001_L_2", 1, ".png")
     text = PngImagePlugin.PngInfo()

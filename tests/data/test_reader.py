@@ -55,7 +55,10 @@ def test_a_channel_axis_is_added_as_monai_does(tmp_path: Path) -> None:
 
 
 def test_a_given_spacing_counts_before_that_of_the_file(make: Make) -> None:
-    assert LoadImage(reader=RadiographReader(0.3))(make(GREY)).pixdim.tolist()[:2] == pytest.approx([0.3, 0.3])
+    """One number is the width, and the ratio of the file is kept; a pair is both."""
+    path = make(GREY)
+    assert LoadImage(reader=RadiographReader(0.3))(path).pixdim.tolist()[:2] == pytest.approx([0.15, 0.3])
+    assert LoadImage(reader=RadiographReader((0.3, 0.3)))(path).pixdim.tolist()[:2] == pytest.approx([0.3, 0.3])
 
 
 @pytest.mark.parametrize("suffix", [".png", ".dcm", ".nii.gz"])
@@ -70,7 +73,7 @@ def test_a_spacing_that_nobody_knows_is_never_guessed(make: Make, tmp_path: Path
     assert message is not None and "--spacing" in message and str(path) in message
 
 
-@pytest.mark.parametrize("spacing", [-0.1, (0.1, 0.0), float("nan")])
+@pytest.mark.parametrize("spacing", [-0.1, (0.1, 0.0), float("nan"), "abc", "0,08", (0.1, 0.1, 0.1), None, {}])
 def test_what_is_no_spacing_is_refused(spacing: Any) -> None:
     with pytest.raises(InputError, match="expected a spacing in mm"):
         RadiographReader(spacing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from bundle.data.reading import read_mask, read_radiograph
+from bundle.data.points import read_places
+from bundle.data.reading import read_mask, read_radiograph, read_stated
 from bundle.errors import InputError
 
 SIZE = 64
@@ -283,3 +285,60 @@ def test_a_mask_of_95_percent_of_the_frame_covers_it(tmp_path: Path, rows: int, 
         assert "of the frame" in refusal(read_mask, path)
     else:
         assert read_mask(path).mean() == rows / SIZE
+
+
+@pytest.mark.parametrize("format_", ["EPS", "GIF", "WEBP", "PPM", "PCX", "TGA", "ICO"])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_other_formats_are_refused_whatever_they_are_named(tmp_path: Path, name: str, format_: str) -> None:
+    """An EPS would start Ghostscript."""
+    Image.fromarray(radiograph()).save(tmp_path / name, format=format_)
+    for read in (read_radiograph, read_mask):
+        assert "neither PNG, JPEG, BMP, TIFF nor NIfTI" in refusal(read, tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.nii", "a.nii.gz", "a.dcm", "a"])
+def test_a_fifo_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    for read in (read_radiograph, read_mask):
+        assert f"{tmp_path / name} is a FIFO" in refusal(read, tmp_path / name)
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null"])
+def test_a_device_behind_a_link_is_refused(tmp_path: Path, device: str) -> None:
+    (tmp_path / "a.png").symlink_to(device)
+    assert "a device" in refusal(read_radiograph, tmp_path / "a.png")
+    assert "a device" in refusal(read_places, tmp_path / "a.png", (1.0, 1.0))
+
+
+def turned(number: int, pixels: NDArray[Any]) -> NDArray[Any]:
+    """Pixels as a viewer shows them that follows an EXIF orientation (TIFF 6.0, tag 274)."""
+    shown = pixels.T if number >= 5 else pixels
+    shown = shown[:, ::-1] if number in (2, 3, 6, 7) else shown
+    return shown[::-1] if number in (3, 4, 7, 8) else shown
+
+
+def oriented(path: Path, pixels: NDArray[Any], number: int, **options: Any) -> Path:
+    exif = Image.Exif()
+    exif[274] = number
+    Image.fromarray(pixels).save(path, exif=exif, **options)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+@pytest.mark.parametrize("number", range(1, 9))
+def test_the_orientation_of_exif_is_applied_to_radiographs_and_masks(tmp_path: Path, suffix: str, number: int) -> None:
+    """Orientation 2 is a mirror image: the other hand."""
+    options = {"quality": 100} if suffix == ".jpg" else {}
+    image = oriented(tmp_path / f"a{suffix}", radiograph()[:50], number, **options)
+    expected = turned(number, radiograph()[:50]) / np.float32(255)
+    np.testing.assert_allclose(read_radiograph(image), expected, atol=3 / 255 if options else 0.0)
+    mask = oriented(tmp_path / f"mask{suffix}", square(10, 30), number, **options)
+    np.testing.assert_array_equal(read_mask(mask), turned(number, square(10, 30)) > 0)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+def test_the_ratio_of_pixels_is_turned_with_them(tmp_path: Path, suffix: str) -> None:
+    upright = oriented(tmp_path / f"a{suffix}", radiograph(), 3, dpi=(72, 96))
+    lying = oriented(tmp_path / f"b{suffix}", radiograph(), 6, dpi=(72, 96))
+    assert read_stated(upright).ratio == pytest.approx(0.75, rel=1e-3)
+    assert read_stated(lying).ratio == pytest.approx(4 / 3, rel=1e-3)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from bundle.corruption import corrupt
 from bundle.data import phantom_items
 from bundle.errors import InputError
+from bundle.frames import JointFrame, JointPlace
 from bundle.handlers import GeneratorWeights, JointQuality, LayerWriter
 from bundle.harmonic import separate
 from bundle.masks import overlap, union
@@ -114,6 +115,16 @@ def test_a_flagged_joint_is_warned_of_and_written_all_the_same(
     shown, plain = (Image.open(tmp_path / "out" / f"{joint['name']}_montage.png") for joint in (wrong, joints[2]))
     strips = [np.asarray(picture)[20:40].max(axis=(0, 2)) > 128 for picture in (shown, plain)]
     assert strips[0].sum() > strips[1].sum()
+
+
+def test_pixels_that_were_made_square_are_in_the_line(
+    tmp_path: Path, judged_by: tuple[str, str], joints: list[Any]
+) -> None:
+    frames = [JointFrame(JointPlace("joint", (30.0, 30.0)), (height, 0.3), SIZE).to_json() for height in (0.225, 0.3)]
+    framed = [{**joint, "frame": frame} for joint, frame in zip(joints, frames, strict=False)]
+    resampled, plain = write(tmp_path / "out", quality(judged_by), framed)
+    assert "square" in resampled["resampled"] and "0.225 mm high" in resampled["resampled"]
+    assert "resampled" not in plain
 
 
 def test_errors_are_not_expected_for_weights_that_were_not_calibrated(
