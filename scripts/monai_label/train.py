@@ -16,7 +16,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from bundle.data.loading import BONES
 from bundle.data.writing import replacing, write_bytes, write_layers, write_masks
-from bundle.errors import InputError, flag
+from bundle.errors import InputError
 from bundle.networks.weights import load_weights
 from scripts.monai_label.answers import without_path
 from scripts.monai_label.datastore import JointDatastore
@@ -95,7 +95,7 @@ class BoneMaskTraining(TrainTask):
         evaluator, held_out = (
             workflow.parser.get_parsed_content(key) for key in ("validate#evaluator", "validate#dataset#data")
         )
-        before = self._judge_weights_in_use(workflow, flag(request.get("pretrained", True)))
+        before = self._judge_weights_in_use(workflow, request.get("pretrained", True))
         workflow.run()
         workflow.finalize()
         return before, float(evaluator.state.best_metric), len(held_out)
