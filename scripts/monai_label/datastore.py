@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fastapi import HTTPException
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
 from monailabel.interfaces.datastore import DefaultLabelTag
 from torch import Tensor
@@ -15,8 +16,9 @@ from bundle.data.identity import private_name, safe_name
 from bundle.data.loading import BONES
 from bundle.data.reader import SUFFIXES, is_radiograph
 from bundle.errors import InputError
-from scripts.monai_label.answers import answering
+from scripts.monai_label.answers import NOT_FOUND, answering
 from scripts.monai_label.label_map import read_label_map
+from scripts.monai_label.options import NAME, TAG, checked
 from scripts.monai_label.view import CLICKS, JointView, radiograph_shape, view_of
 
 EXTENSIONS = tuple(f"*{suffix}" for suffix in (*SUFFIXES, ".dcm", ".dicom", ".ima", ".nrrd", ".seg.nrrd"))
@@ -74,15 +76,50 @@ class JointDatastore(LocalDatastore):
         """Save a label map if it fits its image.
 
         Raises:
-            HTTPException: there is no such image, or the file is no label map of it.
+            HTTPException: there is no such image, the tag is no name, or the file is no label map of the image.
         """
         with answering(self.get_image_uri(image_id), image_id):
+            checked({"tag": label_tag}, {"tag": TAG})
             if image_id not in self.list_images():
                 msg = f"expected an image of the studies folder, got {image_id!r}: {FIND}"
                 raise InputError(msg)
             read_label_map(label_filename, radiograph_shape(self.get_image_uri(image_id)), label_info)
         label_id: str = super().save_label(image_id, label_filename, label_tag, label_info)
         return label_id
+
+    def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
+        """Add a radiograph to the top folder.
+
+        Raises:
+            HTTPException: the id is no name or is taken, or the file is no radiograph.
+        """
+        with answering(image_filename, image_id):
+            checked({"image": image_id}, {"image": NAME})
+            if image_id in self.list_images() or not self._is_free(image_id, image_filename):
+                msg = f"expected a new id, got {image_id!r}: choose another one, or delete that image"
+                raise InputError(msg)
+            if not is_radiograph(image_filename):
+                msg = f"expected a radiograph, got {image_id}: send DICOM, or one of {', '.join(SUFFIXES)}"
+                raise InputError(msg)
+            radiograph_shape(image_filename)
+        added: str = super().add_image(image_id, image_filename, image_info)
+        return added
+
+    def _is_free(self, image_id: str, image_filename: str) -> bool:
+        """Whether an image of this id would replace no file and is listed."""
+        path = Path(self._datastore_path, self._filename(image_id, self._to_id(Path(image_filename).name)[1]))
+        return not path.exists() and not image_id.endswith(_MASKS)
+
+    def get_dataset_archive(self, limit_cases: int | None) -> str:
+        """A ZIP archive of the images that have a label.
+
+        Raises:
+            HTTPException: there is none.
+        """
+        if not self.datalist():
+            raise HTTPException(NOT_FOUND, "expected images with a label, got none: save a label first")
+        archive: str = super().get_dataset_archive(limit_cases)
+        return archive
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """What is known of an image, without its path."""

@@ -9,17 +9,20 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
 import socket
 import subprocess
+import tarfile
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,7 @@ from bundle.data.writing import write_image, write_layers
 from bundle.motion import SPACING
 from bundle.phantom import Phantom, draw_parameters, render
 from bundle.radiograph import reconstruct
+from scripts.monai_label.options import OPTIONS, ROUTES, Route
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs" / "monai_label.md").read_text()
@@ -84,11 +88,17 @@ class Server:
 
     def form(self, method: str, path: str, files: dict[str, Path] | None = None, **query: Any) -> bytes:
         """Send ``params`` (JSON) and files as a form."""
+        return self.fields(method, path, {"params": query.pop("params", {})}, files, **query)
+
+    def fields(
+        self, method: str, path: str, sent: dict[str, Any], files: dict[str, Path] | None = None, **query: Any
+    ) -> bytes:
+        """Send JSON fields and files as a form."""
         boundary = uuid.uuid4().hex
-        fields = {"params": json.dumps(query.pop("params", {})).encode()}
-        heads = {"params": 'name="params"'}
+        fields = {name: json.dumps(value).encode() for name, value in sent.items()}
+        heads = {name: f'name="{name}"' for name in sent}
         for name, file in (files or {}).items():
-            fields[name], heads[name] = file.read_bytes(), f'name="{name}"; filename="{file.name}"'
+            fields[name], heads[name] = file.read_bytes(), f'name="{name}"; filename="{file}"'
         parts = [
             f"--{boundary}\r\nContent-Disposition: form-data; {heads[name]}\r\n\r\n".encode() + value + b"\r\n"
             for name, value in fields.items()
@@ -173,23 +183,32 @@ def server(label_python: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("monai_label")
     write_studies(folder / "studies")
     write_untrained_weights(folder / "model" / "bone_masks.pt")
+    with started(label_python, folder) as (running, _):
+        yield running
+
+
+@contextmanager
+def started(label_python: str, folder: Path) -> Iterator[tuple[Server, subprocess.Popen[bytes]]]:
+    """A server of the studies and weights in a folder, and its process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [label_python if word == DOCUMENTED_PYTHON else word for word in shlex.split(DOCUMENTED_START)]
     command[command.index("STUDIES")] = str(folder / "studies")
     command += ["--port", str(port), "--conf", "model_dir", str(folder / "model")]
-    environment = {**os.environ, "MONAI_LABEL_SESSION_PATH": str(folder / "sessions")}
+    (folder / "tmp").mkdir()
+    own = {"MONAI_LABEL_SESSION_PATH": str(folder / "sessions"), "TMPDIR": str(folder / "tmp")}
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            command, cwd=ROOT, env={**os.environ, **own}, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
     running = Server(f"http://127.0.0.1:{port}", folder)
     try:
         wait_for(running, process)
-        yield running
+        yield running, process
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=30)
 
 
@@ -524,3 +543,169 @@ def test_the_bundle_works_with_the_packages_of_monai_label(label_python: str, tm
     assert float(spacing) == pytest.approx(SPACING, abs=1e-6)
     image = render(draw_parameters(3)).image[0].numpy()
     assert np.abs(np.load(tmp_path / "read.npy") - image).max() < 1e-4
+
+
+EVALUATED = ("$__import__('pathlib').Path({mark!r}).touch() or 1", "@network", "%{mark}")
+SOME_SESSION = "00000000-0000-0000-0000-000000000000"
+
+
+def concrete(route: Route) -> str:
+    """A path of a route."""
+    path = re.sub(r"\[0-9a-f\].*", SOME_SESSION, route.path.split("|/docs")[0])
+    path = path.replace("(info/)?", "").replace("(/image)?", "/image")
+    return re.sub(r"\((\w+)\|[^)]*\)", r"\1", path).rstrip("/") + "/"
+
+
+def status_of(call: Any, *args: Any, **options: Any) -> int:
+    try:
+        call(*args, **options)
+    except urllib.error.HTTPError as error:
+        error.read()
+        return error.code
+    return 200
+
+
+def planted_requests(server: Server, planted: str) -> Iterator[tuple[str, int]]:
+    """Every option of every route with a planted text, and how it is answered."""
+    for route in ROUTES:
+        path = concrete(route)
+        for name in route.query:
+            yield f"{path}?{name}", status_of(server.ask, route.method, path, **{name: planted})
+        for name in OPTIONS.get(route.body, ()):
+            for value in (planted, [planted, planted], {planted: planted}):
+                yield f"{path} {name}", status_of(server.json, route.method, path, {name: value})
+        for field, kind in route.form.items():
+            for name in OPTIONS[kind]:
+                sent = {field: {name: planted}, "image": "joint_0", "label": "joint_0", "tag": "final"}
+                yield f"{path} {field} {name}", status_of(send_form, server, route, sent)
+
+
+def send_form(server: Server, route: Route, sent: dict[str, Any]) -> None:
+    """A request with a form: JSON fields, and in the address what the route knows."""
+    file = server.folder / "studies" / "joint_0.png"
+    fields = {name: sent[name] for name in route.form}
+    files = {name: file for name in route.files if name != "label" or "file" not in route.files}
+    server.fields(route.method, concrete(route), fields, files, **{k: v for k, v in sent.items() if k in route.query})
+
+
+@pytest.mark.parametrize("text", EVALUATED)
+def test_no_text_of_a_request_is_evaluated(server: Server, text: str) -> None:
+    mark = server.folder / "evaluated"
+    answers = dict(planted_requests(server, text.format(mark=str(mark))))
+    assert len(answers) > 90
+    assert {name: code for name, code in answers.items() if not 400 <= code < 500} == {}
+    assert not mark.exists()
+    assert "SUBMITTED" not in server.log
+    assert status_of(server.json, "GET", "/train/", check_if_running=True) == 404
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"max_epochs": 0}, "max_epochs"),
+        ({"max_epochs": 1.5}, "max_epochs"),
+        ({"learning_rate": "nan"}, "learning_rate"),
+        ({"learning_rate": 1e9}, "learning_rate"),
+        ({"val_split": True}, "val_split"),
+        ({"pretrained": "no"}, "pretrained"),
+        ({"gpus": "0;x"}, "gpus"),
+        ({"maxepochs": 1}, "maxepochs"),
+    ],
+)
+def test_a_setting_out_of_range_is_refused_by_its_name(server: Server, settings: dict[str, Any], field: str) -> None:
+    assert field in refusal(server.json, "POST", "/train/bone_masks", settings)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "sent"),
+    [
+        ("POST", "/train/unknown", {}),
+        ("POST", "/train/bone_masks", [1]),
+        ("POST", "/train/bone_masks", []),
+        ("POST", "/infer/unknown", None),
+        ("POST", "/infer/bone_masks", None),
+        ("POST", "/batch/infer/unknown", {}),
+        ("POST", "/batch/infer/layer_separation", {}),
+        ("POST", "/batch/infer/bone_masks", "text"),
+        ("POST", "/activelearning/unknown", {}),
+        ("POST", "/activelearning/random", [1]),
+        ("POST", "/scoring/dice", {}),
+        ("POST", "/infer/wsi_v2/bone_masks", None),
+        ("POST", "/reload", None),
+        ("GET", "/proxy/dicom/x", None),
+        ("GET", "/ohif/", None),
+        ("GET", "/logs/gpu", None),
+        ("PUT", "/model/bone_masks", None),
+        ("DELETE", "/datastore/image", None),
+        ("GET", "/datastore/image", None),
+    ],
+)
+def test_what_is_not_served_is_answered_by_a_client_error(server: Server, method: str, path: str, sent: Any) -> None:
+    assert 400 <= status_of(server.json, method, path, sent) < 500
+
+
+def test_a_page_of_another_site_is_not_answered(server: Server) -> None:
+    request = urllib.request.Request(f"{server.url}/info/", headers={"Origin": "https://other.example"})
+    assert status_of(urllib.request.urlopen, request) == 403
+    request = urllib.request.Request(f"{server.url}/info/", headers={"Origin": server.url})
+    assert status_of(urllib.request.urlopen, request) == 200
+
+
+def test_no_file_outside_the_studies_can_be_read(server: Server) -> None:
+    secret = server.folder / "secret.png"
+    write_image(secret, phantom("secret_40").image)
+    relative = os.path.relpath(secret, server.folder / "studies")
+    for task in ("bone_masks", "layer_separation"):
+        for path in (str(secret), relative, os.path.relpath(secret, ROOT)):
+            missing = path.replace("secret", "absent")
+            answers = [refusal(server.said, task, image).replace(image, "") for image in (path, missing)]
+            assert answers[0] == answers[1]
+            for name in ("image", "label", "session", "path"):
+                sent = {"params": {name: path}}
+                assert name in refusal(server.form, "POST", f"/infer/{task}", image="joint_0", **sent)
+    planted = server.folder / "meta.info"
+    planted.write_text(json.dumps({"name": "x", "path": str(server.folder), "image": str(secret)}))
+    assert 400 <= status_of(server.json, "POST", "/infer/bone_masks", session_id=str(server.folder)) < 500
+    assert 400 <= status_of(server.json, "GET", "/datastore/label", label="joint_0", tag="../..") < 500
+
+
+def test_no_file_outside_the_studies_can_be_written(server: Server) -> None:
+    label, image = label_file(server.folder, "joint_4", "png"), server.folder / "studies" / "joint_4.png"
+    before = sorted(server.folder.rglob("*"))
+    for outside in ("../../x", str(server.folder / "x"), "..", "a/b", ".hidden"):
+        assert "tag" in refusal(server.form, "PUT", "/datastore/label", {"label": label}, image="joint_4", tag=outside)
+        assert "image" in refusal(server.form, "PUT", "/datastore/image", {"file": image}, image=outside)
+    assert "new id" in refusal(server.form, "PUT", "/datastore/image", {"file": image}, image="joint_3")
+    archive = server.folder / "tmp" / "x.tar"
+    with tarfile.open(archive, "w") as made:
+        made.add(image, "../../x.png")
+    assert "uncompress" in refusal(server.fields, "PUT", "/session/", {}, {"files": archive}, uncompress="true")
+    archive.unlink()
+    assert sorted(server.folder.rglob("*")) == before
+
+
+def leftovers(server: Server) -> list[Path]:
+    """Temporary files of the server, without its lock and the settings of its log."""
+    files = [path for path in (server.folder / "tmp").rglob("*") if path.is_file()]
+    return [path for path in files if path.name != ".lock" and path.suffix != ".json"]
+
+
+def test_uploads_do_not_outlast_their_request(server: Server) -> None:
+    image, broken = server.folder / "studies" / "joint_5.png", server.folder / "studies" / "broken_26.png"
+    server.form("POST", "/infer/bone_masks", {"file": image}, output="image")
+    refusal(server.form, "POST", "/infer/bone_masks", {"file": broken}, output="image")
+    refusal(server.form, "POST", "/infer/layer_separation", {"file": image, "label": broken}, output="json")
+    refusal(server.form, "PUT", "/datastore/label", {"label": broken}, image="joint_5")
+    refusal(server.form, "PUT", "/datastore/image", {"file": broken}, image="broken")
+    assert 400 <= status_of(server.json, "GET", "/datastore/dataset") < 500
+    assert leftovers(server) == []
+
+
+def test_a_session_holds_a_radiograph_for_inference(server: Server) -> None:
+    image = server.folder / "studies" / "joint_5.png"
+    made = json.loads(server.fields("PUT", "/session/", {}, {"files": image}))
+    said = json.loads(server.form("POST", "/infer/bone_masks", session_id=made["session_id"], output="json"))
+    assert said["masks"] == "drawn"
+    server.ask("DELETE", f"/session/{made['session_id']}")
+    refusal(server.form, "POST", "/infer/bone_masks", session_id=made["session_id"], output="json")
+    assert leftovers(server) == []
