@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from bundle.errors import InputError
-from scripts.monai_label.options import OPTIONS, Route, checked, parsed, route_of
+from scripts.monai_label.options import OPTIONS, TRAINED, Route, checked, parsed, route_of
 from scripts.monai_label.uploads import request_folder
 
 Message = MutableMapping[str, Any]
@@ -28,6 +28,9 @@ LARGEST = 512 * 2**20
 
 LONGEST_PATH = 1024
 """Bytes of the name of a file at most: 3D Slicer sends whole paths."""
+
+UNDO = ("DELETE", f"/model/{TRAINED}")
+"""The request that puts the weights before the last training back."""
 
 BAD_REQUEST, FORBIDDEN, NOT_FOUND, TOO_LARGE = 400, 403, 404, 413
 
@@ -70,10 +73,11 @@ class Guard:
         body = await _body(receive)
         try:
             body = await self._checked(route, scope, body)
+            answer = self.served.undo() if (route.method, route.path) == UNDO else None
         except InputError as error:
             raise _Refused(BAD_REQUEST, str(error)) from error
-        if route.method == "DELETE" and route.path.startswith("/model"):
-            await JSONResponse(self.served.undo())(scope, receive, send)
+        if answer is not None:
+            await JSONResponse(answer)(scope, receive, send)
             return
         await self.application(scope, _replay(body, receive), send)
 

@@ -57,7 +57,7 @@ class FingerJointApp(MONAILabelApp):
             msg = f"expected a folder of radiographs, got {self.studies}: copy the radiographs to a folder"
             raise InputError(msg)
         reload, read_only = settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD, settings.MONAI_LABEL_DATASTORE_READ_ONLY
-        return JointDatastore(self.studies, auto_reload=reload, read_only=read_only)
+        return JointDatastore(self.studies, self._separate.reference, auto_reload=reload, read_only=read_only)
 
     def init_infers(self) -> dict[str, InferTask]:
         """Bone masks as a label map, and layers."""
@@ -95,7 +95,7 @@ class FingerJointApp(MONAILabelApp):
 
     def undo(self) -> dict[str, Any]:
         """Put the weights before the last training back."""
-        return {}
+        return {"weights": self._draw.undo()}
 
     def infer(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """Run a task; what cannot be used is answered by HTTP 400 and a message."""
