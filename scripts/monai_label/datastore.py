@@ -16,7 +16,9 @@ from bundle.data.identity import private_name, safe_name
 from bundle.data.loading import BONES
 from bundle.data.reader import SUFFIXES, is_radiograph
 from bundle.errors import InputError
+from bundle.trust import TrustReference
 from scripts.monai_label.answers import NOT_FOUND, answering
+from scripts.monai_label.label_check import check_label
 from scripts.monai_label.label_map import read_label_map
 from scripts.monai_label.options import NAME, TAG, checked
 from scripts.monai_label.view import CLICKS, JointView, radiograph_shape, view_of
@@ -38,11 +40,15 @@ class JointDatastore(LocalDatastore):
 
     Args:
         studies: the folder.
+        reference: what labels are compared with before they are saved.
         auto_reload: whether files that come or go are noticed while the server runs, in the top folder.
         read_only: whether the folder is left alone.
     """
 
-    def __init__(self, studies: str, auto_reload: bool = False, read_only: bool = False) -> None:
+    def __init__(
+        self, studies: str, reference: TrustReference, auto_reload: bool = False, read_only: bool = False
+    ) -> None:
+        self._reference = reference
         super().__init__(studies, extensions=EXTENSIONS, auto_reload=auto_reload, read_only=read_only)
 
     def view(self, image_id: str, clicks: Mapping[str, Any] | None = None) -> JointView:
@@ -83,9 +89,30 @@ class JointDatastore(LocalDatastore):
             if image_id not in self.list_images():
                 msg = f"expected an image of the studies folder, got {image_id!r}: {FIND}"
                 raise InputError(msg)
-            read_label_map(label_filename, radiograph_shape(self.get_image_uri(image_id)), label_info)
+            self._check(image_id, label_filename, label_info)
         label_id: str = super().save_label(image_id, label_filename, label_tag, label_info)
         return label_id
+
+    def _check(self, image_id: str, path: str, label_info: Mapping[str, Any]) -> None:
+        """Refuse a label map that does not fit its image, or does not lie on its bones."""
+        info = {**label_info.get("params", {}), **label_info}
+        masks = read_label_map(path, radiograph_shape(self.get_image_uri(image_id)), info)
+        self.check(image_id, masks, info)
+
+    def check(self, image_id: str, masks: Tensor, info: Mapping[str, Any] | None = None) -> None:
+        """Refuse masks (2, H, W) of an image that inference would not trust.
+
+        Args:
+            image_id: of the image.
+            masks: of the radiograph.
+            info: what comes with the label; what is saved with it where None.
+
+        Raises:
+            InputError: as :func:`scripts.monai_label.label_check.check_label`.
+        """
+        known = self._label_info(image_id) if info is None else info
+        view = self.view(image_id, {key: known[key] for key in CLICKS if known.get(key)})
+        check_label(view, masks, image_id, self._reference, bool(known.get("unusual")))
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """Add a radiograph to the top folder.

@@ -178,10 +178,11 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "strategy": word(*STRATEGIES),
         "at_once": whole(1, 10_000),
     },
+    # "unusual": bones of an unusual size or shape are allowed in the label.
     "save_image": {"client_id": NAME, "user": NAME},
-    "save_label": {"client_id": NAME, "user": NAME, "label_info": SEGMENTS, **CLICKED},
+    "save_label": {"client_id": NAME, "user": NAME, "label_info": SEGMENTS, "unusual": SWITCH, **CLICKED},
     "image_info": {"client_id": NAME, "user": NAME},
-    "label_info": {"client_id": NAME, "user": NAME, "label_info": SEGMENTS, **CLICKED},
+    "label_info": {"client_id": NAME, "user": NAME, "label_info": SEGMENTS, "unusual": SWITCH, **CLICKED},
 }
 """Options of each kind of request, by the names of MONAI Label."""
 

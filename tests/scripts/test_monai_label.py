@@ -21,7 +21,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs" / "monai_label.md").read_text()
 DOCUMENTED_START = DOCUMENT.split("```bash\n")[1].split("```")[0].splitlines()[2]
 DOCUMENTED_PYTHON = ".venv-label/bin/python"
-LABELLED = 10
+LABELLED = (*range(20), 60, 61, 62, 63)
 ABOVE, BESIDE = 160, 100
 PLANTED = ("planted", "secret77")
 CENTER = [BESIDE + 127.5, ABOVE + 127.5]
@@ -146,7 +146,7 @@ def phantom(name: str) -> Phantom:
 def write_studies(folder: Path) -> None:
     """Radiographs in every kind of file, a hand, and what cannot be used."""
     (folder / "nested" / "deeper").mkdir(parents=True)
-    for name in (*(f"joint_{seed}" for seed in range(LABELLED)), "new_20", "new_21", "nested/below_22"):
+    for name in (*(f"joint_{seed}" for seed in LABELLED), "new_20", "new_21", "nested/below_22"):
         write_image(folder / f"{name}.png", phantom(name).image)
     Image.fromarray(np.asarray(Image.open(folder / "new_20.png"))).save(folder / "photo_20.jpeg", quality=95)
     write_layers(folder / "nifti_23.nii.gz", phantom("nifti_23").image, SPACING)
@@ -226,10 +226,10 @@ def wait_for(server: Server, process: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture(scope="module")
 def training(server: Server) -> dict[str, Any]:
-    """The server after a training on ten saved labels, and what it said before and after."""
+    """The server after a training on saved labels, and what it said before and after."""
     before = dice(server, "new_20")
     too_few = {"at_once": refusal(server.json, "POST", "/train/bone_masks", {}, run_sync=True), **server.train()}
-    for seed in range(LABELLED):
+    for seed in LABELLED:
         server.save(f"joint_{seed}", label_file(server.folder, f"joint_{seed}", "png" if seed % 2 else "nii.gz"))
     state = server.train(**FROM_SCRATCH)
     return {"state": state, "before": before, "too_few": too_few, "after": dice(server, "new_20")}
@@ -249,6 +249,14 @@ def label_file(folder: Path, name: str, ending: str) -> Path:
         Image.fromarray(values).save(path)
     else:
         nib.save(nib.Nifti1Image(values.T[..., None], np.diag([-1.0, -1.0, 1.0, 1.0])), path)
+    return path
+
+
+def hand_label(server: Server) -> Path:
+    """The true masks of hand_31."""
+    masks = torch.nn.functional.pad(phantom("hand_31").masks, [BESIDE, BESIDE, ABOVE, ABOVE])
+    path = server.folder / "label_of_hand.png"
+    Image.fromarray(label_map(masks)).save(path)
     return path
 
 
@@ -287,7 +295,7 @@ def test_radiographs_of_every_kind_are_found_in_flat_and_nested_folders(server: 
     found = server.objects()
     assert {"joint_0", "photo_20", "nifti_23", "large_24", "dicom_27", "nested__below_22"} <= set(found)
     assert sum(name.startswith("radiograph_") for name in found) == 1, "a pseudonym for the file named by its patient"
-    assert len(found) == LABELLED + 12
+    assert len(found) == len(LABELLED) + 12
 
 
 def test_training_on_saved_labels_makes_a_better_model_that_is_used_from_then_on(
@@ -295,8 +303,9 @@ def test_training_on_saved_labels_makes_a_better_model_that_is_used_from_then_on
 ) -> None:
     assert training["state"]["status"] == "DONE", training["state"]["details"]
     stats = server.json("GET", "/info/")["train_stats"]["bone_masks"]
-    assert (stats["labels"], stats["held_out"], stats["left_out"], stats["replaced"]) == (LABELLED, 2, {}, True)
+    assert (stats["labels"], stats["held_out"], stats["left_out"], stats["replaced"]) == (len(LABELLED), 12, {}, True)
     assert stats["best_metric"] > stats["dice_before"] + 0.3
+    assert stats["p_value"] < 0.001
     assert any("best_metric" in line for line in training["state"]["details"]), "the figures stand in GET /train"
     assert training["before"] < 0.5
     assert training["after"] > 0.85
@@ -313,13 +322,25 @@ def test_weights_that_are_no_better_do_not_replace_those_in_use(server: Server, 
     weights = server.folder / "model" / "bone_masks.pt"
     kept = weights.read_bytes()
     labelled = len([entry for entry in server.objects().values() if entry["labels"]])
-    server.said("bone_masks", "hand_31", **CLICKS, save_label=True, label_tag="final")
+    server.save("hand_31", hand_label(server), **CLICKS)
     assert server.train(max_epochs=1, learning_rate=1e-12)["status"] == "DONE"
     stats = server.json("GET", "/info/")["train_stats"]["bone_masks"]
     assert not stats["replaced"]
+    assert stats["verdict"] == "the old weights stay: the new ones are not better"
     assert (stats["labels"], stats["left_out"]) == (labelled + 1, {}), "a joint of a hand is trained on as well"
-    assert stats["dice_before"] > 0.9
+    assert stats["dice_before"] > 0.85
     assert weights.read_bytes() == kept
+
+
+@pytest.mark.usefixtures("training")
+def test_one_request_puts_the_weights_before_a_training_back(server: Server) -> None:
+    weights, before = server.folder / "model" / "bone_masks.pt", server.folder / "model" / "bone_masks_previous.pt"
+    trained, untrained = weights.read_bytes(), before.read_bytes()
+    server.json("DELETE", "/model/bone_masks")
+    assert dice(server, "new_20") < 0.5
+    assert (weights.read_bytes(), before.read_bytes()) == (untrained, trained)
+    server.json("DELETE", "/model/bone_masks")
+    assert dice(server, "new_20") > 0.85
 
 
 @pytest.mark.parametrize("image", ["new_21", "photo_20", "nested__below_22", "nifti_23", "large_24", "dicom_27"])
@@ -369,18 +390,19 @@ def test_layers_of_a_joint_in_a_hand_are_those_of_its_frame(server: Server) -> N
 
 @pytest.mark.usefixtures("training")
 def test_a_label_of_a_joint_in_a_hand_remembers_where_the_joint_is(server: Server) -> None:
-    server.said("bone_masks", "hand_31", **CLICKS, save_label=True, label_tag="final")
+    server.save("hand_31", hand_label(server), **CLICKS)
     said = server.said("layer_separation", "hand_31")
     assert (said["masks"], said["center"], said["tip"]) == ("saved", CLICKS["center"], CLICKS["tip"])
-    drawn = server.said("bone_masks", "hand_31")
-    assert said["jsw_mm"] == pytest.approx(drawn["jsw_mm"], abs=0.01), "masks come back from the hand as they were"
+    assert said["jsw_mm"] == pytest.approx(draw_parameters(31).jsw_mm, abs=0.5)
 
 
 @pytest.mark.usefixtures("training")
 def test_an_edited_mask_is_saved_and_counts_before_a_drawn_one(server: Server) -> None:
     drawn = layers_of(server.infer("layer_separation", "new_21"))
     masks = phantom("new_21").masks.clone()
-    masks[:, :, :120] = 0.0
+    rows = (masks[1].sum(dim=1) > 0).nonzero()
+    masks[1, int(rows.max()) - 3 :] = 0.0
+    cut = masks.sum(dim=0) == 0
     path = server.folder / "edited.png"
     Image.fromarray(label_map(masks)).save(path)
     assert server.save("new_21", path)["label"] == "new_21"
@@ -388,9 +410,9 @@ def test_an_edited_mask_is_saved_and_counts_before_a_drawn_one(server: Server) -
     assert kept == path.read_bytes()
     layers = layers_of(server.infer("layer_separation", "new_21"))
     assert server.said("layer_separation", "new_21")["masks"] == "saved"
-    far = slice(0, 105)
-    assert layers[1:, :, far].abs().max() == 0.0, "no bone where the label has none"
-    assert drawn[1:, :, far].abs().max() > 0.1
+    trimmed = (phantom("new_21").masks[1] > 0.5) & cut
+    assert layers[2][trimmed].abs().max() == 0.0, "no bone where the label has none"
+    assert drawn[2][trimmed].abs().max() > 0.05
     assert (reconstruct(layers[None]) - reconstruct(drawn[None])).abs().max() < 1e-4
 
 
@@ -709,3 +731,136 @@ def test_a_session_holds_a_radiograph_for_inference(server: Server) -> None:
     server.ask("DELETE", f"/session/{made['session_id']}")
     refusal(server.form, "POST", "/infer/bone_masks", session_id=made["session_id"], output="json")
     assert leftovers(server) == []
+
+
+def wrong_labels(name: str) -> dict[str, tuple[torch.Tensor, str]]:
+    """Labels of an image that are none of it, and what is said of them."""
+    masks = (phantom(name).masks > 0.5).float()
+    one = masks * torch.tensor([1.0, 0.0])[:, None, None]
+    return {
+        "empty": (masks * 0, "empty mask"),
+        "one bone": (one, "empty mask"),
+        "swapped": (masks.flip(0), "the upper bone is not above the lower bone"),
+        "mirrored": (masks.flip(2), "mirror image"),
+        "upside down": (masks.flip(1, 0), "lies on the bones"),
+        "of another place": (masks.roll(40, 2), "does not lie on a bone"),
+        "full": (torch.ones_like(masks), "covers"),
+    }
+
+
+@pytest.mark.parametrize("kind", wrong_labels("joint_6"))
+def test_a_label_that_does_not_lie_on_its_bones_is_refused(server: Server, kind: str) -> None:
+    masks, reason = wrong_labels("joint_6")[kind]
+    path = server.folder / "wrong.png"
+    Image.fromarray(label_map(masks)).save(path)
+    for tag in ("final", "original"):
+        found = refusal(server.form, "PUT", "/datastore/label", {"label": path}, image="joint_6", tag=tag)
+        assert reason in found
+        assert str(server.folder) not in found
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        ({"proximal phalanx": 1, "metacarpal": 2}, "got 'proximal phalanx'"),
+        ({"upper bone": 1, "lower bone": 2}, "the upper bone is not above the lower bone"),
+        ({"lower bone": 1}, "got [2"),
+    ],
+)
+def test_foreign_and_swapped_names_are_refused(server: Server, names: dict[str, int], reason: str) -> None:
+    path = label_file(server.folder, "joint_6", "png")
+    info = [{"name": name, "idx": number} for name, number in names.items()]
+    assert reason in refusal(server.save, "joint_6", path, label_info=info)
+
+
+def test_a_hand_without_marks_takes_no_label(server: Server) -> None:
+    assert '"center" and "tip"' in refusal(server.save, "unscaled_30", large_label(server))
+    assert "mark the joints of a hand" in refusal(server.save, "hand_25", hand_label(server), spacing=SPACING)
+
+
+def large_label(server: Server) -> Path:
+    path = server.folder / "label_of_unscaled.png"
+    Image.fromarray(np.ones((1200, 1200), np.uint8)).save(path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.nii.gz", "a.nrrd", "a.mgz", "a.eps"])
+def test_labels_are_opened_in_their_formats_only(server: Server, name: str) -> None:
+    secret, path = server.folder / "studies" / "joint_6.png", server.folder / name
+    head = f"NRRD0004\ntype: uint8\ndimension: 2\nsizes: 256 256\nencoding: raw\ndata file: {secret}\n\n"
+    mark = server.folder / "postscript_ran"
+    script = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 256 256\n({mark}) (w) file closefile\nshowpage\n"
+    path.write_bytes(head.encode() if name.endswith(".nrrd") else script.encode())
+    start = time.monotonic()
+    assert "cannot be read" in refusal(server.save, "joint_6", path)
+    assert time.monotonic() - start < 20
+    assert not mark.exists()
+
+
+def test_labels_saved_before_the_check_are_left_out_of_a_training(label_python: str, tmp_path: Path) -> None:
+    """The server is killed in the next training: its child ends, and neither files nor other weights are left."""
+    write_studies(tmp_path / "studies")
+    write_untrained_weights(tmp_path / "model" / "bone_masks.pt")
+    (tmp_path / "studies" / "labels" / "final").mkdir(parents=True)
+    swapped, _ = wrong_labels("joint_7")["swapped"]
+    Image.fromarray(label_map(swapped)).save(tmp_path / "studies" / "labels" / "final" / "joint_7.png")
+    kept = (tmp_path / "model" / "bone_masks.pt").read_bytes()
+    with started(label_python, tmp_path) as (server, process):
+        for seed in range(3):
+            server.save(f"joint_{seed}", label_file(tmp_path, f"joint_{seed}", "png"))
+        assert server.train(max_epochs=1, pretrained=False)["status"] == "DONE"
+        stats = server.json("GET", "/info/")["train_stats"]["bone_masks"]
+        assert (stats["labels"], list(stats["left_out"]), stats["replaced"]) == (3, ["joint_7"], False)
+        assert "2 joints are held out, and a comparison needs 12" in stats["verdict"]
+        assert leftovers(server) == []
+        check_stopped(server)
+        check_killed(server, process)
+    assert (tmp_path / "model" / "bone_masks.pt").read_bytes() == kept
+
+
+def check_stopped(server: Server) -> None:
+    """A training that is stopped leaves no files, and while there they are the user's only."""
+    train_long(server)
+    assert all(path.stat().st_mode & 0o077 == 0 for path in leftovers(server))
+    server.ask("DELETE", "/train/")
+    wait_until(lambda: not leftovers(server), 10)
+
+
+def check_killed(server: Server, process: subprocess.Popen[bytes]) -> None:
+    """A training ends with its server."""
+    train_long(server)
+    children = children_of(process.pid)
+    assert children
+    process.kill()
+    process.wait(timeout=10)
+    wait_until(lambda: not any(map(is_alive, children)), 10)
+    wait_until(lambda: not leftovers(server), 5)
+
+
+def train_long(server: Server) -> None:
+    server.json("POST", "/train/bone_masks", {"max_epochs": 1000})
+    wait_until(lambda: any(path.name.startswith("events.") for path in leftovers(server)), 120)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def children_of(pid: int) -> list[int]:
+    found = [path.parent.name for path in Path("/proc").glob("[0-9]*/stat") if parent_of(path) == pid]
+    return list(map(int, found))
+
+
+def parent_of(path: Path) -> int:
+    with suppress(OSError):
+        return int(path.read_text().rsplit(")", 1)[1].split()[1])
+    return 0
+
+
+def is_alive(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    return False
