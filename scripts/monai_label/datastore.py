@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,11 @@ from scripts.monai_label.view import CLICKS, JointView, radiograph_shape, view_o
 
 EXTENSIONS = tuple(f"*{suffix}" for suffix in (*SUFFIXES, ".dcm", ".dicom", ".ima", ".nrrd", ".seg.nrrd"))
 """Names of radiographs and labels. DICOM files are known by what is in them, too."""
+
+FINAL = str(DefaultLabelTag.FINAL.value)
+
+APART = 8.0
+"""Joints whose centres are farther apart, in mm, are two."""
 
 FIND = "take an id of GET /datastore/?output=all"
 
@@ -51,31 +59,52 @@ class JointDatastore(LocalDatastore):
         self._reference = reference
         super().__init__(studies, extensions=EXTENSIONS, auto_reload=auto_reload, read_only=read_only)
 
-    def view(self, image_id: str, clicks: Mapping[str, Any] | None = None) -> JointView:
+    def view(self, image_id: str, clicks: Mapping[str, Any] | None = None, tag: str = FINAL) -> JointView:
         """The joint of an image, where the clicks say or else those that were saved with its label.
 
         Raises:
             InputError: as :func:`scripts.monai_label.view.view_of`.
         """
-        return view_of(self.get_image_uri(image_id), {**self.clicks(image_id), **(clicks or {})})
+        return view_of(self.get_image_uri(image_id), {**self.clicks(image_id, tag), **(clicks or {})})
 
-    def clicks(self, image_id: str) -> dict[str, Any]:
+    def clicks(self, image_id: str, tag: str = FINAL) -> dict[str, Any]:
         """What was saved with an image's label of where its joint is."""
-        info = self._label_info(image_id)
+        info = self._label_info(image_id, tag)
         return {key: info[key] for key in CLICKS if info.get(key)}
 
-    def masks(self, image_id: str, shape: tuple[int, int]) -> Tensor | None:
+    def masks(self, image_id: str, shape: tuple[int, int], tag: str | None = FINAL) -> Tensor | None:
         """The saved masks (2, H, W) of an image, of 0 and 1; None where no label is saved.
 
         Raises:
             InputError: the label is none of a radiograph of this shape.
         """
-        path = self.get_label_uri(image_id, DefaultLabelTag.FINAL)
-        return read_label_map(path, shape, self._label_info(image_id)) if path else None
+        path = self.get_label_uri(image_id, tag) if tag else ""
+        return read_label_map(path, shape, self._label_info(image_id, tag or FINAL)) if path else None
 
-    def _label_info(self, image_id: str) -> dict[str, Any]:
+    def joints(self) -> list[tuple[str, str]]:
+        """The ids and tags of the final labels, of which a hand has one for each joint."""
+        return [(image_id, tag) for image_id in self.get_labeled_images() for tag in self._tags(image_id, FINAL)]
+
+    def tag_of(self, image_id: str, view: JointView, tag: str = FINAL) -> str | None:
+        """The tag of the label of the joint in view: ``tag``, or that with a number; None where it has none."""
+        saved = self._tags(image_id, tag)
+        return next((each for each in saved if _is_same(self.clicks(image_id, each), view)), None)
+
+    def _tags(self, image_id: str, tag: str) -> list[str]:
+        """The tags of the labels of an image's joints."""
+        entry = self._datastore.objects.get(image_id)
+        pattern = re.compile(rf"{re.escape(tag)}(_\d+)?")
+        return sorted(each for each in (entry.labels if entry else ()) if pattern.fullmatch(each))
+
+    def _free_tag(self, image_id: str, tag: str) -> str:
+        """A tag of the labels of an image's joints that is not used."""
+        taken = self._tags(image_id, tag)
+        numbered = (f"{tag}_{number}" for number in itertools.count(2))
+        return tag if tag not in taken else next(each for each in numbered if each not in taken)
+
+    def _label_info(self, image_id: str, tag: str = FINAL) -> dict[str, Any]:
         """What a client or inference saved with a label."""
-        info = self.get_label_info(image_id, DefaultLabelTag.FINAL)
+        info = self.get_label_info(image_id, tag)
         return {**info.get("params", {}), **info}
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
@@ -89,30 +118,30 @@ class JointDatastore(LocalDatastore):
             if image_id not in self.list_images():
                 msg = f"expected an image of the studies folder, got {image_id!r}: {FIND}"
                 raise InputError(msg)
-            self._check(image_id, label_filename, label_info)
-        label_id: str = super().save_label(image_id, label_filename, label_tag, label_info)
+            view = self._check(image_id, label_filename, label_info)
+        tag = self.tag_of(image_id, view, label_tag) or self._free_tag(image_id, label_tag)
+        label_id: str = super().save_label(image_id, label_filename, tag, label_info)
         return label_id
 
-    def _check(self, image_id: str, path: str, label_info: Mapping[str, Any]) -> None:
-        """Refuse a label map that does not fit its image, or does not lie on its bones."""
+    def _check(self, image_id: str, path: str, label_info: Mapping[str, Any]) -> JointView:
+        """The joint of a label map; refuse one that does not fit its image, or does not lie on its bones."""
         info = {**label_info.get("params", {}), **label_info}
         masks = read_label_map(path, radiograph_shape(self.get_image_uri(image_id)), info)
-        self.check(image_id, masks, info)
+        view = self.view(image_id, {key: info[key] for key in CLICKS if info.get(key)})
+        self.check(image_id, view, masks, bool(info.get("unusual")))
+        return view
 
-    def check(self, image_id: str, masks: Tensor, info: Mapping[str, Any] | None = None) -> None:
-        """Refuse masks (2, H, W) of an image that inference would not trust.
-
-        Args:
-            image_id: of the image.
-            masks: of the radiograph.
-            info: what comes with the label; what is saved with it where None.
+    def check(self, image_id: str, view: JointView, masks: Tensor, unusual: bool = False) -> None:
+        """Refuse masks (2, H, W) that inference would not trust.
 
         Raises:
             InputError: as :func:`scripts.monai_label.label_check.check_label`.
         """
-        known = self._label_info(image_id) if info is None else info
-        view = self.view(image_id, {key: known[key] for key in CLICKS if known.get(key)})
-        check_label(view, masks, image_id, self._reference, bool(known.get("unusual")))
+        check_label(view, masks, image_id, self._reference, unusual)
+
+    def check_saved(self, image_id: str, tag: str, view: JointView, masks: Tensor) -> None:
+        """As :meth:`check`, for a label that is saved."""
+        self.check(image_id, view, masks, bool(self._label_info(image_id, tag).get("unusual")))
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """Add a radiograph to the top folder.
@@ -190,6 +219,14 @@ class JointDatastore(LocalDatastore):
         ]
         shown = [path for path in shown if not any(part.startswith(".") for part in path.parts)]
         return sorted(path.as_posix() for path in shown if is_radiograph(root / path))
+
+
+def _is_same(clicks: Mapping[str, Any], view: JointView) -> bool:
+    """Whether the joint of a saved label is that in view; one without marks is the only one of its radiograph."""
+    if not clicks.get("center") or view.pixels is None:
+        return True
+    across, down = (a - b for a, b in zip(view.frame.place.center, clicks["center"], strict=True))
+    return math.hypot(down * view.pixels[0], across * view.pixels[1]) <= APART
 
 
 _MASKS = tuple(f"_mask_{bone}" for bone in BONES)

@@ -95,7 +95,7 @@ class LayerSeparation(InferTask):
         """Masks (2, 256, 256), and where they come from."""
         if request.get("label"):
             return view.cut(read_label_map(request["label"], view.shape, request)), "sent"
-        saved = self.datastore.masks(request["image_id"], view.shape)
+        saved = self.datastore.masks(request["image_id"], view.shape, self.datastore.tag_of(request["image_id"], view))
         return (self.draw(view.image), "drawn") if saved is None else (view.cut(saved), "saved")
 
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from bundle.data.reading import is_nifti, shape_of
 from bundle.data.writing import write_bytes
 from bundle.errors import InputError
+from scripts.monai_label.geometry import itk_affine
 
 LABELS = {"lower bone": 1, "upper bone": 2, "both bones": 3}
 """The labels; their bits are the bones."""
@@ -36,23 +37,24 @@ _REMEDY = "send a label map with the size of its radiograph, with 1 for lower bo
 def write_label_map(path: str | Path, masks: Tensor, image: str | Path, spacing: tuple[float, float] | None) -> None:
     """Write masks as an 8-bit NIfTI label map with the geometry of their radiograph.
 
-    A NIfTI radiograph gives its shape and affine. Others lie as ITK reads them: x to the left, y to the back.
+    It lies where ITK sees the radiograph, with its spacing, which need not be that of the separator.
 
     Args:
         path: ends with ``.nii.gz``.
         masks: of the lower and the upper bone, (2, H, W), 0 or 1.
         image: file of the radiograph.
-        spacing: height and width of its pixels in mm; 1 where None.
+        spacing: height and width of its pixels in mm where ITK does not read it; 1 where None.
 
     Raises:
         InputError: the file cannot be written.
     """
     values = (masks[0] + 2 * masks[1]).to(torch.uint8).numpy().T
     height, width = spacing or (1.0, 1.0)
-    affine, shape = np.diag([-width, -height, 1.0, 1.0]), (*values.shape, 1)
+    found, shape = itk_affine(image), (*values.shape, 1)
+    affine = np.diag([-width, -height, 1.0, 1.0]) if found is None else found
     if is_nifti(image):
         source: Any = nib.load(image)
-        affine, shape = source.affine, source.shape
+        affine, shape = source.affine if found is None else found, source.shape
     made = nib.Nifti1Image(values.reshape(shape), affine)
     made.header.set_xyzt_units("mm")
     write_bytes(path, gzip.compress(made.to_bytes(), mtime=0))

@@ -24,7 +24,7 @@ from bundle.data.writing import write_bytes, write_layers, write_masks
 from bundle.errors import InputError
 from bundle.networks.weights import load_weights
 from scripts.monai_label.answers import without_path
-from scripts.monai_label.datastore import JointDatastore
+from scripts.monai_label.datastore import FINAL, JointDatastore
 from scripts.monai_label.models import BoneDrawer
 from scripts.monai_label.uploads import server_ended
 
@@ -173,7 +173,7 @@ def _dice(evaluator: Any) -> Dice:
 
 
 def write_data_set(datastore: JointDatastore, folder: Path) -> tuple[int, dict[str, str]]:
-    """Write the joints that have a label as a data set with the list ``labels``; each image is a joint of its own.
+    """Write the joints that have a label as a data set with the list ``labels``; the joints of a hand stay together.
 
     Returns:
         How many there are, and why others are left out.
@@ -183,12 +183,13 @@ def write_data_set(datastore: JointDatastore, folder: Path) -> tuple[int, dict[s
     """
     entries: list[dict[str, str]] = []
     left_out: dict[str, str] = {}
-    for image_id in datastore.get_labeled_images():
+    for image_id, tag in datastore.joints():
         try:
-            entries.append(_write_joint(datastore, image_id, folder, f"{len(entries):05d}"))
+            entries.append(_write_joint(datastore, image_id, tag, folder, f"{len(entries):05d}"))
         except InputError as error:
-            left_out[image_id] = without_path(str(error), datastore.get_image_uri(image_id), image_id)
-            _log.warning(f"Left out of the training: {left_out[image_id]}")
+            name = image_id if tag == FINAL else f"{image_id} ({tag})"
+            left_out[name] = without_path(str(error), datastore.get_image_uri(image_id), image_id)
+            _log.warning(f"Left out of the training: {left_out[name]}")
     if len(entries) < FEWEST:
         msg = f"expected at least {FEWEST} saved labels to train on, got {len(entries)}: save more ({left_out})"
         raise InputError(msg)
@@ -196,14 +197,14 @@ def write_data_set(datastore: JointDatastore, folder: Path) -> tuple[int, dict[s
     return len(entries), left_out
 
 
-def _write_joint(datastore: JointDatastore, image_id: str, folder: Path, name: str) -> dict[str, str]:
+def _write_joint(datastore: JointDatastore, image_id: str, tag: str, folder: Path, name: str) -> dict[str, str]:
     """Write the frame and the masks of a labelled joint; its entry of the list."""
-    view = datastore.view(image_id)
-    masks = datastore.masks(image_id, view.shape)
+    view = datastore.view(image_id, tag=tag)
+    masks = datastore.masks(image_id, view.shape, tag)
     if masks is None:
         msg = f"expected a saved label, got none: {image_id}: save one"
         raise InputError(msg)
-    datastore.check(image_id, masks)
+    datastore.check_saved(image_id, tag, view, masks)
     write_layers(folder / f"{name}.nii.gz", view.image, view.spacing)
     write_masks(folder, name, view.cut(masks))
     named = {bone: f"{name}_mask_{bone}.png" for bone in BONES}
