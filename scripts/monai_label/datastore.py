@@ -23,7 +23,7 @@ from bundle.trust import TrustReference
 from scripts.monai_label.answers import NOT_FOUND, answering
 from scripts.monai_label.label_check import check_label
 from scripts.monai_label.label_map import read_label_map
-from scripts.monai_label.options import NAME, TAG, checked
+from scripts.monai_label.options import IMAGE, TAG, checked
 from scripts.monai_label.view import CLICKS, JointView, radiograph_shape, view_of
 
 EXTENSIONS = tuple(f"*{suffix}" for suffix in (*SUFFIXES, ".dcm", ".dicom", ".ima", ".nrrd", ".seg.nrrd"))
@@ -150,7 +150,7 @@ class JointDatastore(LocalDatastore):
             HTTPException: the id is no name or is taken, or the file is no radiograph.
         """
         with answering(image_filename, image_id):
-            checked({"image": image_id}, {"image": NAME})
+            checked({"image": image_id}, {"image": IMAGE})
             if image_id in self.list_images() or not self._is_free(image_id, image_filename):
                 msg = f"expected a new id, got {image_id!r}: choose another one, or delete that image"
                 raise InputError(msg)

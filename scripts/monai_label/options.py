@@ -23,6 +23,7 @@ POINTS = ("center", "tip")
 
 LONGEST_NAME = 128
 _NAME = re.compile(rf"[\w][\w.-]{{0,{LONGEST_NAME - 1}}}", re.ASCII)
+_IMAGE = re.compile(r"[\w-][\w.-]{0,199}")
 _TAG = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _CHECKSUM = re.compile(r"((SHA256|SHA512|MD5):)?[0-9A-Fa-f]{32,128}")
@@ -120,7 +121,7 @@ def _segments(value: Any) -> list[dict[str, Any]]:
 
 SWITCH = Option(_switch, "true or false")
 NAME = text(_NAME, f"a name of at most {LONGEST_NAME} letters, digits, points, dashes and underscores")
-IMAGE = NAME._replace(expected="the id of an image")
+IMAGE = text(_IMAGE, "the id of an image, of letters, digits, points, dashes and underscores")
 TAG = text(_TAG, 'a tag of letters, digits, dashes and underscores, as "final"')
 SESSION = text(_SESSION, "the id of a session")
 POINT = Option(_point, "[x, y] in pixels of the radiograph")
