@@ -9,7 +9,7 @@ from fastapi import HTTPException
 
 from bundle.errors import input_message
 
-BAD_REQUEST = 400
+BAD_REQUEST, NOT_FOUND = 400, 404
 
 
 @contextmanager

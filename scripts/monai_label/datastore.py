@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fastapi import HTTPException
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
 from monailabel.interfaces.datastore import DefaultLabelTag
 from torch import Tensor
@@ -15,12 +19,20 @@ from bundle.data.identity import private_name, safe_name
 from bundle.data.loading import BONES
 from bundle.data.reader import SUFFIXES, is_radiograph
 from bundle.errors import InputError
-from scripts.monai_label.answers import answering
+from bundle.trust import TrustReference
+from scripts.monai_label.answers import NOT_FOUND, answering
+from scripts.monai_label.label_check import check_label
 from scripts.monai_label.label_map import read_label_map
+from scripts.monai_label.options import IMAGE, TAG, checked
 from scripts.monai_label.view import CLICKS, JointView, radiograph_shape, view_of
 
 EXTENSIONS = tuple(f"*{suffix}" for suffix in (*SUFFIXES, ".dcm", ".dicom", ".ima", ".nrrd", ".seg.nrrd"))
 """Names of radiographs and labels. DICOM files are known by what is in them, too."""
+
+FINAL = str(DefaultLabelTag.FINAL.value)
+
+APART = 8.0
+"""Joints whose centres are farther apart, in mm, are two."""
 
 FIND = "take an id of GET /datastore/?output=all"
 
@@ -36,53 +48,134 @@ class JointDatastore(LocalDatastore):
 
     Args:
         studies: the folder.
+        reference: what labels are compared with before they are saved.
         auto_reload: whether files that come or go are noticed while the server runs, in the top folder.
         read_only: whether the folder is left alone.
     """
 
-    def __init__(self, studies: str, auto_reload: bool = False, read_only: bool = False) -> None:
+    def __init__(
+        self, studies: str, reference: TrustReference, auto_reload: bool = False, read_only: bool = False
+    ) -> None:
+        self._reference = reference
         super().__init__(studies, extensions=EXTENSIONS, auto_reload=auto_reload, read_only=read_only)
 
-    def view(self, image_id: str, clicks: Mapping[str, Any] | None = None) -> JointView:
+    def view(self, image_id: str, clicks: Mapping[str, Any] | None = None, tag: str = FINAL) -> JointView:
         """The joint of an image, where the clicks say or else those that were saved with its label.
 
         Raises:
             InputError: as :func:`scripts.monai_label.view.view_of`.
         """
-        return view_of(self.get_image_uri(image_id), {**self.clicks(image_id), **(clicks or {})})
+        return view_of(self.get_image_uri(image_id), {**self.clicks(image_id, tag), **(clicks or {})})
 
-    def clicks(self, image_id: str) -> dict[str, Any]:
+    def clicks(self, image_id: str, tag: str = FINAL) -> dict[str, Any]:
         """What was saved with an image's label of where its joint is."""
-        info = self._label_info(image_id)
+        info = self._label_info(image_id, tag)
         return {key: info[key] for key in CLICKS if info.get(key)}
 
-    def masks(self, image_id: str, shape: tuple[int, int]) -> Tensor | None:
+    def masks(self, image_id: str, shape: tuple[int, int], tag: str | None = FINAL) -> Tensor | None:
         """The saved masks (2, H, W) of an image, of 0 and 1; None where no label is saved.
 
         Raises:
             InputError: the label is none of a radiograph of this shape.
         """
-        path = self.get_label_uri(image_id, DefaultLabelTag.FINAL)
-        return read_label_map(path, shape, self._label_info(image_id)) if path else None
+        path = self.get_label_uri(image_id, tag) if tag else ""
+        return read_label_map(path, shape, self._label_info(image_id, tag or FINAL)) if path else None
 
-    def _label_info(self, image_id: str) -> dict[str, Any]:
+    def joints(self) -> list[tuple[str, str]]:
+        """The ids and tags of the final labels, of which a hand has one for each joint."""
+        return [(image_id, tag) for image_id in self.get_labeled_images() for tag in self._tags(image_id, FINAL)]
+
+    def tag_of(self, image_id: str, view: JointView, tag: str = FINAL) -> str | None:
+        """The tag of the label of the joint in view: ``tag``, or that with a number; None where it has none."""
+        saved = self._tags(image_id, tag)
+        return next((each for each in saved if _is_same(self.clicks(image_id, each), view)), None)
+
+    def _tags(self, image_id: str, tag: str) -> list[str]:
+        """The tags of the labels of an image's joints."""
+        entry = self._datastore.objects.get(image_id)
+        pattern = re.compile(rf"{re.escape(tag)}(_\d+)?")
+        return sorted(each for each in (entry.labels if entry else ()) if pattern.fullmatch(each))
+
+    def _free_tag(self, image_id: str, tag: str) -> str:
+        """A tag of the labels of an image's joints that is not used."""
+        taken = self._tags(image_id, tag)
+        numbered = (f"{tag}_{number}" for number in itertools.count(2))
+        return tag if tag not in taken else next(each for each in numbered if each not in taken)
+
+    def _label_info(self, image_id: str, tag: str = FINAL) -> dict[str, Any]:
         """What a client or inference saved with a label."""
-        info = self.get_label_info(image_id, DefaultLabelTag.FINAL)
+        info = self.get_label_info(image_id, tag)
         return {**info.get("params", {}), **info}
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         """Save a label map if it fits its image.
 
         Raises:
-            HTTPException: there is no such image, or the file is no label map of it.
+            HTTPException: there is no such image, the tag is no name, or the file is no label map of the image.
         """
         with answering(self.get_image_uri(image_id), image_id):
+            checked({"tag": label_tag}, {"tag": TAG})
             if image_id not in self.list_images():
                 msg = f"expected an image of the studies folder, got {image_id!r}: {FIND}"
                 raise InputError(msg)
-            read_label_map(label_filename, radiograph_shape(self.get_image_uri(image_id)), label_info)
-        label_id: str = super().save_label(image_id, label_filename, label_tag, label_info)
+            view = self._check(image_id, label_filename, label_info)
+        tag = self.tag_of(image_id, view, label_tag) or self._free_tag(image_id, label_tag)
+        label_id: str = super().save_label(image_id, label_filename, tag, label_info)
         return label_id
+
+    def _check(self, image_id: str, path: str, label_info: Mapping[str, Any]) -> JointView:
+        """The joint of a label map; refuse one that does not fit its image, or does not lie on its bones."""
+        info = {**label_info.get("params", {}), **label_info}
+        masks = read_label_map(path, radiograph_shape(self.get_image_uri(image_id)), info)
+        view = self.view(image_id, {key: info[key] for key in CLICKS if info.get(key)})
+        self.check(image_id, view, masks, bool(info.get("unusual")))
+        return view
+
+    def check(self, image_id: str, view: JointView, masks: Tensor, unusual: bool = False) -> None:
+        """Refuse masks (2, H, W) that inference would not trust.
+
+        Raises:
+            InputError: as :func:`scripts.monai_label.label_check.check_label`.
+        """
+        check_label(view, masks, image_id, self._reference, unusual)
+
+    def check_saved(self, image_id: str, tag: str, view: JointView, masks: Tensor) -> None:
+        """As :meth:`check`, for a label that is saved."""
+        self.check(image_id, view, masks, bool(self._label_info(image_id, tag).get("unusual")))
+
+    def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
+        """Add a radiograph to the top folder.
+
+        Raises:
+            HTTPException: the id is no name or is taken, or the file is no radiograph.
+        """
+        with answering(image_filename, image_id):
+            checked({"image": image_id}, {"image": IMAGE})
+            if image_id in self.list_images() or not self._is_free(image_id, image_filename):
+                msg = f"expected a new id, got {image_id!r}: choose another one, or delete that image"
+                raise InputError(msg)
+            if not is_radiograph(image_filename):
+                msg = f"expected a radiograph, got {image_id}: send DICOM, or one of {', '.join(SUFFIXES)}"
+                raise InputError(msg)
+            radiograph_shape(image_filename)
+        added: str = super().add_image(image_id, image_filename, image_info)
+        return added
+
+    def _is_free(self, image_id: str, image_filename: str) -> bool:
+        """Whether an image of this id would replace no file and is listed."""
+        path = Path(self._datastore_path, self._filename(image_id, self._to_id(Path(image_filename).name)[1]))
+        return not path.exists() and not image_id.endswith(_MASKS)
+
+    def get_dataset_archive(self, limit_cases: int | None) -> str:
+        """A ZIP archive of the images that have a label.
+
+        Raises:
+            HTTPException: there is none.
+        """
+        if not self.datalist():
+            raise HTTPException(NOT_FOUND, "expected images with a label, got none: save a label first")
+        archive: str = super().get_dataset_archive(limit_cases)
+        return archive
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """What is known of an image, without its path."""
@@ -126,6 +219,14 @@ class JointDatastore(LocalDatastore):
         ]
         shown = [path for path in shown if not any(part.startswith(".") for part in path.parts)]
         return sorted(path.as_posix() for path in shown if is_radiograph(root / path))
+
+
+def _is_same(clicks: Mapping[str, Any], view: JointView) -> bool:
+    """Whether the joint of a saved label is that in view; one without marks is the only one of its radiograph."""
+    if not clicks.get("center") or view.pixels is None:
+        return True
+    across, down = (a - b for a, b in zip(view.frame.place.center, clicks["center"], strict=True))
+    return math.hypot(down * view.pixels[0], across * view.pixels[1]) <= APART
 
 
 _MASKS = tuple(f"_mask_{bone}" for bone in BONES)

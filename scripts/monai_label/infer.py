@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fastapi import HTTPException
+from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from torch import Tensor
 
@@ -93,13 +95,38 @@ class LayerSeparation(InferTask):
         """Masks (2, 256, 256), and where they come from."""
         if request.get("label"):
             return view.cut(read_label_map(request["label"], view.shape, request)), "sent"
-        saved = self.datastore.masks(request["image_id"], view.shape)
+        saved = self.datastore.masks(request["image_id"], view.shape, self.datastore.tag_of(request["image_id"], view))
         return (self.draw(view.image), "drawn") if saved is None else (view.cut(saved), "saved")
+
+
+class BatchBoneMasks:
+    """Draws the masks of many images, one after the other, and saves them."""
+
+    def __call__(
+        self, request: Mapping[str, Any], datastore: JointDatastore, infer: Callable[[dict[str, Any]], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """What inference says of each image, or under ``error`` why its masks are not saved."""
+        listed = {"labeled": datastore.get_labeled_images, "unlabeled": datastore.get_unlabeled_images}
+        chosen = request.get("images", "all")
+        images = sorted(listed[chosen]() if chosen in listed else datastore.list_images())
+        tag = request.get("label_tag", DefaultLabelTag.ORIGINAL.value)
+        asked = {"model": request["model"], "save_label": True, "label_tag": tag}
+        return {image: _one(image, asked, infer) for image in images[: request.get("max_batch_size") or None]}
+
+
+def _one(image: str, asked: dict[str, Any], infer: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    """The answer of inference for one image, without its file."""
+    try:
+        found = infer({**asked, "image": image})
+    except HTTPException as refused:
+        return {"error": refused.detail}
+    Path(found.pop("file")).unlink(missing_ok=True)
+    return found
 
 
 def _seen(request: Mapping[str, Any], datastore: JointDatastore) -> tuple[JointView, dict[str, Any]]:
     """The joint that a request asks for, and what is told of where it is."""
-    if not Path(request["image"]).is_file():
+    if not request["image"] or not Path(request["image"]).is_file():
         msg = f"expected an image of the studies folder, got an unknown id: {FIND}, or send a file"
         raise InputError(msg)
     asked = {key: request[key] for key in CLICKS if request.get(key)}

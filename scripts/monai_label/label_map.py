@@ -6,6 +6,8 @@ A label map has one number a pixel, but the bones of a joint may overlap: their 
 from __future__ import annotations
 
 import gzip
+import io
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,13 @@ from torch import Tensor
 from bundle.data.reading import is_nifti, shape_of
 from bundle.data.writing import write_bytes
 from bundle.errors import InputError
+from scripts.monai_label.geometry import itk_affine
 
 LABELS = {"lower bone": 1, "upper bone": 2, "both bones": 3}
 """The labels; their bits are the bones."""
+
+LARGEST = 2**28
+"""Bytes of a label map at most, unpacked."""
 
 _REMEDY = "send a label map with the size of its radiograph, with 1 for lower bone, 2 for upper bone, 3 for both"
 
@@ -31,23 +37,24 @@ _REMEDY = "send a label map with the size of its radiograph, with 1 for lower bo
 def write_label_map(path: str | Path, masks: Tensor, image: str | Path, spacing: tuple[float, float] | None) -> None:
     """Write masks as an 8-bit NIfTI label map with the geometry of their radiograph.
 
-    A NIfTI radiograph gives its shape and affine. Others lie as ITK reads them: x to the left, y to the back.
+    It lies where ITK sees the radiograph, with its spacing, which need not be that of the separator.
 
     Args:
         path: ends with ``.nii.gz``.
         masks: of the lower and the upper bone, (2, H, W), 0 or 1.
         image: file of the radiograph.
-        spacing: height and width of its pixels in mm; 1 where None.
+        spacing: height and width of its pixels in mm where ITK does not read it; 1 where None.
 
     Raises:
         InputError: the file cannot be written.
     """
     values = (masks[0] + 2 * masks[1]).to(torch.uint8).numpy().T
     height, width = spacing or (1.0, 1.0)
-    affine, shape = np.diag([-width, -height, 1.0, 1.0]), (*values.shape, 1)
+    found, shape = itk_affine(image), (*values.shape, 1)
+    affine = np.diag([-width, -height, 1.0, 1.0]) if found is None else found
     if is_nifti(image):
         source: Any = nib.load(image)
-        affine, shape = source.affine, source.shape
+        affine, shape = source.affine if found is None else found, source.shape
     made = nib.Nifti1Image(values.reshape(shape), affine)
     made.header.set_xyzt_units("mm")
     write_bytes(path, gzip.compress(made.to_bytes(), mtime=0))
@@ -72,7 +79,7 @@ def read_label_map(path: str | Path, shape: tuple[int, int], info: Mapping[str, 
     if values.shape != shape:
         msg = f"expected a label map of {shape[1]} x {shape[0]} pixels, got {shape_of(values)}: {_REMEDY}"
         raise InputError(msg)
-    meaning = _meaning([] if named else (info or {}).get("label_info") or [])
+    meaning = {label: label for label in LABELS.values()} if named else _meaning(values, (info or {}).get("label_info"))
     unknown = sorted(set(np.unique(values).tolist()) - {0, *meaning})
     if unknown:
         msg = f"expected a label map of 0 and {sorted(meaning)}, got {unknown[:8]}: {_REMEDY}"
@@ -81,11 +88,19 @@ def read_label_map(path: str | Path, shape: tuple[int, int], info: Mapping[str, 
     return torch.from_numpy(np.stack(bones).astype(np.float32))
 
 
-def _meaning(label_info: Iterable[Mapping[str, Any]]) -> dict[int, int]:
-    """Which of :data:`LABELS` each number of a label map stands for."""
-    numbered = [entry for entry in label_info if entry.get("name") in LABELS and "idx" in entry]
-    named = {int(entry["idx"]): LABELS[entry["name"]] for entry in numbered}
-    return named or {label: label for label in LABELS.values()}
+def _meaning(values: NDArray[Any], label_info: Iterable[Mapping[str, Any]] | None) -> dict[int, int]:
+    """Which of :data:`LABELS` each number of a label map stands for, by the names of its segments if it has any."""
+    if not label_info:
+        return {label: label for label in LABELS.values()}
+    drawn = set(np.unique(values).tolist())
+    names = {int(entry["idx"]): str(entry["name"]) for entry in label_info}
+    for foreign in (name for number, name in names.items() if number in drawn and name not in LABELS):
+        raise _foreign(foreign)
+    return {number: LABELS[name] for number, name in names.items() if name in LABELS}
+
+
+def _foreign(name: Any) -> InputError:
+    return InputError(f"expected segments named {', '.join(LABELS)}, got {name!r}: {_REMEDY}")
 
 
 def _values(path: str | Path) -> tuple[NDArray[Any], bool]:
@@ -115,8 +130,7 @@ def _by_name(values: NDArray[Any], header: Mapping[str, Any]) -> NDArray[np.uint
         name, layer, number = (header.get(f"Segment{index}_{key}", 0) for key in ("Name", "Layer", "LabelValue"))
         drawn = layers[int(layer)] == int(number)
         if name not in LABELS and drawn.any():
-            msg = f"expected segments named {', '.join(LABELS)}, got {name!r}: {_REMEDY}"
-            raise InputError(msg)
+            raise _foreign(name)
         made[drawn] |= LABELS.get(name, 0)
     return made
 
@@ -127,11 +141,33 @@ def _is_picture(path: str | Path) -> bool:
 
 
 def _read(path: str) -> tuple[NDArray[Any], Mapping[str, Any]]:
-    """The array of a file, and the header of an NRRD file."""
+    """The array of a regular file, and the header of an NRRD file. No other file is opened, nor another decoder."""
+    if not Path(path).is_file():
+        raise FileNotFoundError
     if _is_picture(path):
         with Image.open(path, formats=("PNG",)) as picture:
             return np.asarray(picture), {}
     if path.lower().endswith(".nrrd"):
-        array, header = nrrd.read(path)
-        return np.asarray(array), header
-    return np.asarray(nib.load(path).dataobj), {}  # type: ignore[attr-defined]
+        return _read_nrrd(path)
+    if not is_nifti(path):
+        raise ValueError
+    data = Path(path).read_bytes()
+    content = _unpacked(data) if path.lower().endswith(".gz") else data
+    return np.asarray(nib.Nifti1Image.from_bytes(content).dataobj), {}
+
+
+def _read_nrrd(path: str) -> tuple[NDArray[Any], Mapping[str, Any]]:
+    """The array and the header of an NRRD file that holds both; the header of another names files to read."""
+    with Path(path).open("rb") as file:
+        header = nrrd.read_header(file)
+        if {"data file", "datafile"} & set(header) or math.prod(map(int, header["sizes"])) > LARGEST:
+            raise ValueError
+        return np.asarray(nrrd.read_data(header, file, path)), header
+
+
+def _unpacked(data: bytes) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise ValueError
+    return content

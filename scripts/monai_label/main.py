@@ -10,11 +10,10 @@ from typing import Any
 
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
-from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
-from monailabel.tasks.activelearning.random import Random
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -22,10 +21,13 @@ sys.path.insert(0, str(ROOT))
 from bundle.errors import InputError, report_plainly  # noqa: E402
 from scripts.monai_label.answers import answering  # noqa: E402
 from scripts.monai_label.datastore import JointDatastore  # noqa: E402
-from scripts.monai_label.infer import BoneMasks, LayerSeparation  # noqa: E402
+from scripts.monai_label.guard import Guard  # noqa: E402
+from scripts.monai_label.infer import BatchBoneMasks, BoneMasks, LayerSeparation  # noqa: E402
 from scripts.monai_label.models import BoneDrawer, LayerSeparator  # noqa: E402
-from scripts.monai_label.strategy import Uncertainty  # noqa: E402
+from scripts.monai_label.options import OPTIONS, SESSION, checked  # noqa: E402
+from scripts.monai_label.strategy import AnyUnlabelled, Uncertainty  # noqa: E402
 from scripts.monai_label.train import BoneMaskTraining  # noqa: E402
+from scripts.monai_label.uploads import is_upload, keep_private, process_folder  # noqa: E402
 
 NAME = "finger_joint_layer_separation"
 SENT = "sent"
@@ -55,7 +57,7 @@ class FingerJointApp(MONAILabelApp):
             msg = f"expected a folder of radiographs, got {self.studies}: copy the radiographs to a folder"
             raise InputError(msg)
         reload, read_only = settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD, settings.MONAI_LABEL_DATASTORE_READ_ONLY
-        return JointDatastore(self.studies, auto_reload=reload, read_only=read_only)
+        return JointDatastore(self.studies, self._separate.reference, auto_reload=reload, read_only=read_only)
 
     def init_infers(self) -> dict[str, InferTask]:
         """Bone masks as a label map, and layers."""
@@ -68,25 +70,113 @@ class FingerJointApp(MONAILabelApp):
 
     def init_strategies(self) -> dict[str, Strategy]:
         """By the uncertainty of the separation, or at random."""
-        return {"uncertainty": Uncertainty(self._separate, self._draw), "random": Random()}
+        return {"uncertainty": Uncertainty(self._separate, self._draw), "random": AnyUnlabelled()}
+
+    def init_batch_infer(self) -> BatchBoneMasks:
+        """Bone masks of many images."""
+        return BatchBoneMasks()
+
+    def on_init_complete(self) -> None:
+        """Watch over uploads and requests before the server answers any."""
+        from monailabel.app import app
+
+        keep_private()
+        if app.middleware_stack is None:
+            msg = "expected the server of MONAI Label, got none: start it by monailabel.main start_server"
+            raise InputError(msg)
+        app.middleware_stack = Guard(app.middleware_stack, self)
+        super().on_init_complete()
+
+    def known(self, image_id: str, tag: str | None = None) -> bool:
+        """Whether there is an image, or a label of it with a tag."""
+        if tag is None:
+            return image_id in self.datastore().list_images()
+        return bool(self.datastore().get_label_uri(image_id, tag))
+
+    def undo(self) -> dict[str, Any]:
+        """Put the weights before the last training back."""
+        return {"weights": self._draw.undo()}
 
     def infer(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """Run a task; what cannot be used is answered by HTTP 400 and a message."""
-        image = str(request.get("image", ""))
-        path = self.datastore().get_image_uri(image) or image
-        image_id = SENT if path == image else image
+        image_id, path = self._radiograph(request)
         with answering(path, image_id):
-            return dict(super().infer({**request, "image_id": image_id}, datastore))
+            asked = checked({key: value for key, value in request.items() if key not in _FILES}, OPTIONS["infer"])
+            task = known_task(self._infers, asked.get("model"))
+            own = {**asked, "image": path, "image_id": image_id, "label": _sent_label(request)}
+            file, said = task(own)
+            label = self._kept(own, file, said)
+        return {"label": label, "tag": DefaultLabelTag.ORIGINAL, "file": file, "params": said}
+
+    def _radiograph(self, request: Mapping[str, Any]) -> tuple[str, str]:
+        """The id and the path of the radiograph of a request: of the datastore, of its upload or of its session."""
+        asked = str(request.get("image", ""))
+        if is_upload(asked) or self._is_of_session(asked, request.get("session")):
+            return SENT, asked
+        return asked, self.datastore().get_image_uri(asked)
+
+    def _is_of_session(self, path: str, session: Any) -> bool:
+        """Whether a path is the file of a session that is open."""
+        name, sessions = session.get("name") if isinstance(session, Mapping) else None, self.sessions()
+        found = sessions.get_session(SESSION.take(name)) if name and sessions else None
+        return found is not None and found.image == path
+
+    def _kept(self, request: Mapping[str, Any], file: str, said: Mapping[str, Any]) -> str:
+        """The id of the label that inference is asked to save, otherwise its file."""
+        if not request.get("save_label") or request["image_id"] == SENT:
+            return file
+        tag, info = (
+            request.get("label_tag", DefaultLabelTag.ORIGINAL.value),
+            {"model": request["model"], "params": said},
+        )
+        return self.datastore().save_label(request["image_id"], file, tag, info)
 
     def train(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Train; in a process of its own a message ends it, in the server it is answered by HTTP 400."""
-        if not self._server_mode:
-            report_plainly()
-            return dict(super().train(request))
-        with answering():
-            return dict(super().train(request))
+        if self._server_mode:
+            with answering():
+                return self._train(request)
+        report_plainly()
+        with process_folder():
+            return self._train(request)
+
+    def _train(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        asked = checked(request, OPTIONS["train"])
+        return dict(known_task(self._trainers, asked.get("model"))(asked, self.datastore()))
+
+    def batch_infer(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        """Draw the masks of many images and save them; in a process of its own, its files go with it."""
+        if self._server_mode:
+            with answering():
+                return self._batch_infer(checked(request, OPTIONS["batch_infer"]), self.datastore(), self.infer)
+        report_plainly()
+        with process_folder():
+            return self._batch_infer(checked(request, OPTIONS["batch_infer"]), self.datastore(), self.infer)
 
     def next_sample(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """What to label next, without its path."""
-        found = super().next_sample(request)
-        return {key: value for key, value in found.items() if key != "path"}
+        with answering():
+            asked = checked(request, OPTIONS["activelearning"])
+            found = known_task(self._strategies, asked.get("strategy"))(asked, self.datastore())
+        return found or {}
+
+
+_FILES = ("image", "label", "session", "description")
+"""What MONAI Label puts into a request beside the options of the client."""
+
+
+def known_task(tasks: Mapping[str, Any], name: Any) -> Any:
+    """A task by its name; raises :class:`InputError` where there is none."""
+    if name not in tasks:
+        msg = f"expected one of {', '.join(tasks)}, got {name!r}: see GET /info"
+        raise InputError(msg)
+    return tasks[name]
+
+
+def _sent_label(request: Mapping[str, Any]) -> str:
+    """The file of the label that came with a request; empty where none did."""
+    label = request.get("label") or ""
+    if label and not is_upload(label):
+        msg = 'expected "label" as a file of the request, got text: send it as a field of the form'
+        raise InputError(msg)
+    return str(label)

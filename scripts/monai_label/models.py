@@ -12,9 +12,12 @@ from torch import Tensor
 
 from bundle.data.loading import BONES
 from bundle.data.reading import check_area
+from bundle.data.writing import write_bytes
+from bundle.errors import InputError
 from bundle.masks import continue_to_border, union
 from bundle.networks.weights import file_label
 from bundle.segmentation import BoneSegmenter
+from bundle.trust import TrustReference
 from bundle.uncertainty import bone_disagreement
 
 BONE_MASKS = "bone_masks.pt"
@@ -73,6 +76,29 @@ class BoneDrawer:
             self._segmenter, self._state = BoneSegmenter(self._network, self.weights, metadata), state
         return self._segmenter(image)
 
+    def replace(self, weights: bytes) -> None:
+        """Use other weights from now on; those in use are kept beside."""
+        if self.weights.is_file():
+            write_bytes(self._previous, self.weights.read_bytes())
+        write_bytes(self.trained, weights)
+
+    def undo(self) -> str:
+        """Change the weights in use with those before them; what tells them from others.
+
+        Raises:
+            InputError: none are kept.
+        """
+        if not self._previous.is_file():
+            msg = f"expected weights of before a training, got none beside {self.trained.name}: train first"
+            raise InputError(msg)
+        before = self._previous.read_bytes()
+        self.replace(before)
+        return self.source
+
+    @property
+    def _previous(self) -> Path:
+        return self.trained.with_name("bone_masks_previous.pt")
+
 
 class LayerSeparator:
     """Separates joints as configs/inference.json says, and their mirror images, which tells how sure it is.
@@ -88,6 +114,12 @@ class LayerSeparator:
         self._weights = self._config.get_parsed_content("generator_weights")
         self._weights(None)
         self._lock = threading.Lock()
+
+    @property
+    def reference(self) -> TrustReference:
+        """What images and masks are compared with."""
+        found: TrustReference = self._quality.reference
+        return found
 
     @property
     def source(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,18 @@ AT_ONCE = 32
 """Joints that are scored in one request at most; the others keep their scores, or wait."""
 
 _log = logging.getLogger(__name__)
+
+
+class AnyUnlabelled(Strategy):
+    """Picks any image without a label."""
+
+    def __init__(self) -> None:
+        super().__init__("Any image without a label")
+
+    def __call__(self, request: Mapping[str, Any], datastore: JointDatastore) -> dict[str, Any] | None:
+        """The id of an image; None where all have a label."""
+        images = datastore.get_unlabeled_images()
+        return {"id": random.choice(images)} if images else None
 
 
 class Uncertainty(Strategy):
@@ -43,7 +56,7 @@ class Uncertainty(Strategy):
         images, weights = datastore.get_unlabeled_images(), f"{self.separate.source}, {self.draw.source}"
         known = {image_id: datastore.get_image_info(image_id).get("uncertainty", {}) for image_id in images}
         outdated = [image_id for image_id, found in known.items() if found.get("weights") != weights]
-        for image_id in outdated[: int(request.get("at_once", AT_ONCE))]:
+        for image_id in outdated[: request.get("at_once", AT_ONCE)]:
             known[image_id] = {**self._score(image_id, datastore), "weights": weights}
             datastore.update_image_info(image_id, {"uncertainty": known[image_id]})
         scores = {image_id: found["score"] for image_id, found in known.items() if "score" in found}

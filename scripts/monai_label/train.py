@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import logging
 import tempfile
@@ -11,16 +12,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from monai.bundle import ConfigWorkflow, create_workflow
 from monailabel.interfaces.tasks.train import TrainTask
+from numpy.typing import NDArray
+from scipy.stats import wilcoxon
 
 from bundle.data.loading import BONES
-from bundle.data.writing import replacing, write_bytes, write_layers, write_masks
-from bundle.errors import InputError, flag
+from bundle.data.writing import write_bytes, write_layers, write_masks
+from bundle.errors import InputError
 from bundle.networks.weights import load_weights
 from scripts.monai_label.answers import without_path
-from scripts.monai_label.datastore import JointDatastore
+from scripts.monai_label.datastore import FINAL, JointDatastore
 from scripts.monai_label.models import BoneDrawer
+from scripts.monai_label.uploads import server_ended
 
 SETTINGS = {
     "max_epochs": "epochs",
@@ -36,6 +42,14 @@ DEFAULTS = {"max_epochs": 20, "train_batch_size": 4, "val_split": 0.2, "learning
 
 FEWEST = 2
 """Labels that a training needs: one to learn from, one to judge by."""
+
+HELD_OUT = 12
+"""Joints that a comparison of weights needs at least."""
+
+RISK = 0.05
+"""Probability at most with which weights that are no better pass for better."""
+
+Dice = NDArray[np.float64]
 
 _LIST = "labels"
 _log = logging.getLogger(__name__)
@@ -69,59 +83,97 @@ class BoneMaskTraining(TrainTask):
         """Train, and keep the weights if they are better; the figures.
 
         Raises:
-            InputError: fewer than two labels can be used, or a setting cannot.
+            InputError: fewer than two labels can be used, or the server ended.
         """
         start = time.time()
         with tempfile.TemporaryDirectory() as folder:
             used, left_out = write_data_set(datastore, Path(folder))
-            before, after, held_out = self._train(Path(folder), request)
-            replaced = after > before
-            if replaced:
-                self._replace(Path(folder) / "out" / "model.pt")
-        figures = {"labels": used, "left_out": left_out, "held_out": held_out, "dice_before": before}
+            before, after, weights = self._train(Path(folder), used, request)
+        judged = judge(before, after)
+        if judged["replaced"]:
+            self._replace(weights)
         seconds = round(time.time() - start, 1)
-        found = {**figures, "best_metric": after, "replaced": replaced, "total_time": seconds}
+        found = {"labels": used, "left_out": left_out, "held_out": len(after), **judged, "total_time": seconds}
         write_bytes(self._stats, json.dumps(found, indent=1).encode())
+        _log.info(
+            f"best_metric {judged['best_metric']:.4f}, dice_before {judged['dice_before']:.4f}: {judged['verdict']}"
+        )
         return found
 
-    def _train(self, folder: Path, request: Mapping[str, Any]) -> tuple[float, float, int]:
-        """Dice on the held-out labels of the weights in use and of the best since, and how many there are."""
+    def _train(self, folder: Path, used: int, request: Mapping[str, Any]) -> tuple[Dice, Dice, bytes]:
+        """Dice of each held-out joint by the weights in use and by the new ones, and the latter."""
+        workflow = self._workflow(folder, used, request)
+        network, evaluator = (workflow.parser.get_parsed_content(key) for key in ("network", "validate#evaluator"))
+        before = self._judge_weights_in_use(network, evaluator, request.get("pretrained", True))
+        workflow.run()
+        after = _dice(evaluator)
+        workflow.finalize()
+        content = io.BytesIO()
+        torch.save({name: value.cpu() for name, value in network.state_dict().items()}, content)
+        return before, after, content.getvalue()
+
+    def _workflow(self, folder: Path, used: int, request: Mapping[str, Any]) -> ConfigWorkflow:
+        """The training of configs/segment_bones.yaml; its settings are the numbers of the request."""
         asked = {own: request.get(name, DEFAULTS[name]) for name, own in SETTINGS.items()}
+        asked["validation_fraction"] = max(asked["validation_fraction"], min(HELD_OUT / used, 0.5))
         places = {"bundle_root": str(self.bundle_root), "dataset_dir": str(folder), "output_dir": str(folder / "out")}
         config = str(self.bundle_root / "configs" / "segment_bones.yaml")
-        workflow = create_workflow(
+        made: ConfigWorkflow = create_workflow(
             config_file=config, logging_file=False, run_id="training", datalist=_LIST, **places, **asked
         )
-        evaluator, held_out = (
-            workflow.parser.get_parsed_content(key) for key in ("validate#evaluator", "validate#dataset#data")
-        )
-        before = self._judge_weights_in_use(workflow, flag(request.get("pretrained", True)))
-        workflow.run()
-        workflow.finalize()
-        return before, float(evaluator.state.best_metric), len(held_out)
+        return made
 
-    def _judge_weights_in_use(self, workflow: ConfigWorkflow, pretrained: bool) -> float:
-        """Their Dice on the held-out labels; the network starts from them, or as it was built.
-
-        The evaluator keeps the best weights that it sees, these included.
-        """
-        network, evaluator = (workflow.parser.get_parsed_content(key) for key in ("network", "validate#evaluator"))
+    def _judge_weights_in_use(self, network: torch.nn.Module, evaluator: Any, pretrained: bool) -> Dice:
+        """Their Dice on the held-out joints; the network starts from them, or as it was built."""
         built = copy.deepcopy(network.state_dict())
         if self.draw.weights.is_file():
             remedy = "remove the file, or train it anew by pretrained: false"
             load_weights(network, self.draw.weights, "bone segmentation", remedy, "cpu")
-        evaluator.run()
+        found = _dice(evaluator)
         if not pretrained:
             network.load_state_dict(built)
-        return float(evaluator.state.metrics["dice"])
+        return found
 
-    def _replace(self, weights: Path) -> None:
-        with replacing(self.draw.trained) as file:
-            file.write(weights.read_bytes())
+    def _replace(self, weights: bytes) -> None:
+        """Use new weights, unless the server that asked for them is gone."""
+        if server_ended():
+            msg = "expected the server that started this training, got none: start it and train again"
+            raise InputError(msg)
+        self.draw.replace(weights)
+
+
+def judge(before: Dice, after: Dice) -> dict[str, Any]:
+    """Whether new weights are better than those in use: Wilcoxon's signed-rank test, one-sided, over held-out joints.
+
+    Args:
+        before: Dice of each joint by the weights in use.
+        after: by the new weights.
+
+    Returns:
+        ``dice_before`` and ``best_metric`` (means), ``p_value``, ``replaced`` and ``verdict`` in words.
+    """
+    differ = bool(np.abs(after - before).max() > 0.0)
+    p_value = float(wilcoxon(after, before, alternative="greater").pvalue) if differ else 1.0
+    means = {"dice_before": float(before.mean()), "best_metric": float(after.mean()), "p_value": p_value}
+    enough = len(after) >= HELD_OUT
+    better = enough and p_value < RISK and means["best_metric"] > means["dice_before"]
+    verdict = (
+        "the new weights replace the old ones" if better else f"the old weights stay: not better (p {p_value:.2g})"
+    )
+    if not enough:
+        verdict = f"the old weights stay: {len(after)} joints are held out, and a comparison needs {HELD_OUT}"
+    return {**means, "replaced": better, "verdict": verdict}
+
+
+def _dice(evaluator: Any) -> Dice:
+    """Dice of each joint that an evaluator sees, the mean of its bones."""
+    evaluator.run()
+    found: Dice = np.nanmean(evaluator.state.metric_details["dice"].double().cpu().numpy(), axis=1)
+    return found
 
 
 def write_data_set(datastore: JointDatastore, folder: Path) -> tuple[int, dict[str, str]]:
-    """Write the joints that have a label as a data set with the list ``labels``; each image is a joint of its own.
+    """Write the joints that have a label as a data set with the list ``labels``; the joints of a hand stay together.
 
     Returns:
         How many there are, and why others are left out.
@@ -131,12 +183,13 @@ def write_data_set(datastore: JointDatastore, folder: Path) -> tuple[int, dict[s
     """
     entries: list[dict[str, str]] = []
     left_out: dict[str, str] = {}
-    for image_id in datastore.get_labeled_images():
+    for image_id, tag in datastore.joints():
         try:
-            entries.append(_write_joint(datastore, image_id, folder, f"{len(entries):05d}"))
+            entries.append(_write_joint(datastore, image_id, tag, folder, f"{len(entries):05d}"))
         except InputError as error:
-            left_out[image_id] = without_path(str(error), datastore.get_image_uri(image_id), image_id)
-            _log.warning(f"Left out of the training: {left_out[image_id]}")
+            name = image_id if tag == FINAL else f"{image_id} ({tag})"
+            left_out[name] = without_path(str(error), datastore.get_image_uri(image_id), image_id)
+            _log.warning(f"Left out of the training: {left_out[name]}")
     if len(entries) < FEWEST:
         msg = f"expected at least {FEWEST} saved labels to train on, got {len(entries)}: save more ({left_out})"
         raise InputError(msg)
@@ -144,13 +197,14 @@ def write_data_set(datastore: JointDatastore, folder: Path) -> tuple[int, dict[s
     return len(entries), left_out
 
 
-def _write_joint(datastore: JointDatastore, image_id: str, folder: Path, name: str) -> dict[str, str]:
+def _write_joint(datastore: JointDatastore, image_id: str, tag: str, folder: Path, name: str) -> dict[str, str]:
     """Write the frame and the masks of a labelled joint; its entry of the list."""
-    view = datastore.view(image_id)
-    masks = datastore.masks(image_id, view.shape)
+    view = datastore.view(image_id, tag=tag)
+    masks = datastore.masks(image_id, view.shape, tag)
     if masks is None:
         msg = f"expected a saved label, got none: {image_id}: save one"
         raise InputError(msg)
+    datastore.check_saved(image_id, tag, view, masks)
     write_layers(folder / f"{name}.nii.gz", view.image, view.spacing)
     write_masks(folder, name, view.cut(masks))
     named = {bone: f"{name}_mask_{bone}.png" for bone in BONES}

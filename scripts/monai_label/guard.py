@@ -1,0 +1,211 @@
+"""The check of every request before MONAI Label sees it: only declared routes, options and files."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from monailabel.config import settings
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from bundle.errors import InputError
+from scripts.monai_label.options import OPTIONS, TRAINED, Route, checked, parsed, route_of
+from scripts.monai_label.uploads import request_folder
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
+
+LARGEST = 512 * 2**20
+"""Bytes of a request at most."""
+
+LONGEST_PATH = 1024
+"""Bytes of the name of a file at most: 3D Slicer sends whole paths."""
+
+UNDO = ("DELETE", f"/model/{TRAINED}")
+"""The request that puts the weights before the last training back."""
+
+BAD_REQUEST, FORBIDDEN, NOT_FOUND, TOO_LARGE = 400, 403, 404, 413
+
+
+class Served(Protocol):
+    """What the guard asks of the app."""
+
+    def known(self, image_id: str, tag: str | None = None) -> bool:
+        """Whether there is an image, or a label of it with a tag."""
+
+    def undo(self) -> dict[str, Any]:
+        """Put the weights before the last training back."""
+
+
+class Guard:
+    """Answers what a client must not send by 400 and a message, and hands on the rest in a folder of its own.
+
+    Args:
+        application: of MONAI Label.
+        served: the app.
+    """
+
+    def __init__(self, application: Application, served: Served) -> None:
+        self.application = application
+        self.served = served
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http" or scope["method"] == "OPTIONS":
+            await self.application(scope, receive, send)
+            return
+        try:
+            with request_folder():
+                await self._answer(scope, receive, send)
+        except _Refused as refused:
+            await JSONResponse({"detail": str(refused)}, refused.status)(scope, receive, send)
+
+    async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
+        route = _route(scope)
+        body = await _body(receive)
+        try:
+            body = await self._checked(route, scope, body)
+            answer = self.served.undo() if (route.method, route.path) == UNDO else None
+        except InputError as error:
+            raise _Refused(BAD_REQUEST, str(error)) from error
+        if answer is not None:
+            await JSONResponse(answer)(scope, receive, send)
+            return
+        await self.application(scope, _replay(body, receive), send)
+
+    async def _checked(self, route: Route, scope: Message, body: bytes) -> bytes:
+        """The body of a request whose options are as declared."""
+        request = Request(scope, _replay(body, None))
+        query = checked(_single(request.query_params.multi_items(), "the address"), route.query)
+        self._check_ids(route, query)
+        if route.form or route.files or route.fields:
+            given = {*query, *await _check_form(route, request)}
+            if route.path.startswith("/infer") and not given & {"image", "session_id", "file"}:
+                msg = 'expected a radiograph, got none: name an image, or send it as "file"'
+                raise InputError(msg)
+            return body
+        if not route.body:
+            return b""
+        return json.dumps(checked(_object(body, "the body"), OPTIONS[route.body])).encode() if body else body
+
+    def _check_ids(self, route: Route, query: dict[str, Any]) -> None:
+        """Refuse ids of the datastore that are unknown, except those of a new image and of inference."""
+        image_id = query.get("id") or query.get("label") or query.get("image")
+        if not route.path.startswith("/datastore") or image_id is None or "file" in route.files:
+            return
+        saved = "tag" in route.query and "label" not in route.files
+        if not self.served.known(image_id, query.get("tag", "") if saved else None):
+            what = "a saved label" if saved else "an image of the studies folder"
+            msg = f"expected {what}, got {image_id!r}: take an id of GET /datastore/?output=all"
+            raise _Refused(NOT_FOUND if route.method != "PUT" else BAD_REQUEST, msg)
+
+
+class _Refused(Exception):
+    """A request that is not handed on."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def _route(scope: Message) -> Route:
+    """The declared route of a request that comes from no foreign page of a browser."""
+    headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    origin = headers.get(b"origin")
+    if origin and urlsplit(origin).netloc != headers.get(b"host") and origin not in _origins():
+        msg = f"expected no request of a page of {origin[:100]}: name it by MONAI_LABEL_CORS_ORIGINS to allow it"
+        raise _Refused(FORBIDDEN, msg)
+    route = route_of(scope["method"], scope["path"].removeprefix(settings.MONAI_LABEL_API_STR))
+    if route is None:
+        msg = f"expected a request that is served here, got {scope['method']} {scope['path'][:100]!r}: see GET /info"
+        raise _Refused(NOT_FOUND, msg)
+    return route
+
+
+def _origins() -> list[str]:
+    return [str(origin).rstrip("/") for origin in settings.MONAI_LABEL_CORS_ORIGINS or []]
+
+
+async def _body(receive: Receive) -> bytes:
+    """The whole body of a request."""
+    content = bytearray()
+    while True:
+        message = await receive()
+        content += message.get("body", b"")
+        if len(content) > LARGEST:
+            msg = f"expected a request of at most {LARGEST >> 20} MB: send one radiograph or label"
+            raise _Refused(TOO_LARGE, msg)
+        if not message.get("more_body"):
+            return bytes(content)
+
+
+def _replay(body: bytes, receive: Receive | None) -> Receive:
+    """What gives a body once more, and then whatever comes."""
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        if messages:
+            return messages.pop()
+        return await receive() if receive else {"type": "http.disconnect"}
+
+    return receive_again
+
+
+async def _check_form(route: Route, request: Request) -> set[str]:
+    """Check the fields of a form; their names."""
+    try:
+        form = await request.form(max_files=8, max_fields=8)
+    except HTTPException as error:
+        msg = f"expected a form, got one that cannot be read ({error.detail}): send multipart/form-data"
+        raise InputError(msg) from error
+    fields = _single(form.multi_items(), "the form")
+    for name, value in fields.items():
+        _check_field(name, value, route)
+    await form.close()
+    return set(fields)
+
+
+def _check_field(name: str, value: Any, route: Route) -> None:
+    """Check a field of a form: a file with a name that has an ending, or JSON."""
+    if name in route.files:
+        _check_file(name, value)
+    elif name in route.fields:
+        checked({name: value}, route.fields)
+    elif name not in route.form or isinstance(value, UploadFile):
+        msg = f"expected no field {name[:60]!r}: the fields are {', '.join((*route.form, *route.files, *route.fields))}"
+        raise InputError(msg)
+    else:
+        checked(_object(value, f'"{name}"'), OPTIONS[route.form[name]])
+
+
+def _object(content: str | bytes, field: str) -> Any:
+    """The value of a JSON text; an empty object for none."""
+    found = parsed(content, field)
+    return {} if found is None else found
+
+
+def _check_file(name: str, value: Any) -> None:
+    """Check the name of a file, which may be a whole path: its ending becomes that of a temporary one."""
+    given = value.filename or "" if isinstance(value, UploadFile) else ""
+    last = re.split(r"[/\\]", given)[-1]
+    if not given.isprintable() or len(given.encode()) > LONGEST_PATH or not last or last.startswith("."):
+        msg = f'expected "{name}" as a file with a name, got {given[:60]!r}: name it as joint.png'
+        raise InputError(msg)
+
+
+def _single(items: Iterable[tuple[str, Any]], where: str) -> dict[str, Any]:
+    """Items of which none comes twice."""
+    items = list(items)
+    found = dict(items)
+    if len(found) != len(items):
+        msg = f"expected every option once, got one twice in {where}: leave one out"
+        raise InputError(msg)
+    return found

@@ -1,0 +1,68 @@
+"""The check of a label as inference checks masks, before it is saved or learned from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from bundle.data.loading import BONES
+from bundle.data.reading import check_area
+from bundle.errors import InputError
+from bundle.masks import continue_to_border
+from bundle.trust import PROPERTIES, TrustReference, measure
+from scripts.monai_label.view import JointView
+
+_SHAPE = ("width", "height", "end", "gap", "overlap", "sideways")
+_OF_IMAGE = ("brightness", "contrast", "saturation", "noise", "detail")
+"""Properties of the radiograph: a label is not to blame for them."""
+
+MIRRORED = 0.02
+"""A label is a mirror image if its mirror image follows the edges of the bones better by this correlation."""
+
+_REMEDY = "draw it again on this radiograph, upper bone at the top"
+
+
+def check_label(view: JointView, masks: Tensor, name: str, reference: TrustReference, unusual: bool = False) -> None:
+    """Refuse masks that do not lie on the bones of their joint.
+
+    Args:
+        view: of the joint.
+        masks: of the radiograph, (2, H, W).
+        name: of the radiograph, for the message.
+        reference: what inference compares with.
+        unusual: whether bones of an unusual size, shape or place are allowed.
+
+    Raises:
+        InputError: a mask is empty or covers the frame, lies on no bone, is swapped with the other or mirrored.
+    """
+    cut = view.cut(masks)
+    for mask, bone in zip(cut, BONES, strict=True):
+        check_area(mask.numpy() > 0.5, f"of the {bone} bone of {name}")
+    left_out = (*_OF_IMAGE, *_SHAPE) if unusual else _OF_IMAGE
+    values = measure(torch.cat([view.image, continue_to_border(cut)]), view.spacing)
+    reasons = list(reference.judge({key: _kept(key, value, left_out) for key, value in values.items()}).reasons)
+    if _is_mirrored(view, cut, values):
+        reasons.insert(0, "it is a mirror image")
+    if reasons:
+        msg = f"expected a label that lies on the bones, got one of {name} of which {'; '.join(reasons)}: {_REMEDY}"
+        raise InputError(msg)
+
+
+def _kept(name: str, value: float, left_out: tuple[str, ...]) -> float:
+    """A value, or NaN where the property is left out."""
+    return math.nan if name.endswith(left_out) else value
+
+
+def _is_mirrored(view: JointView, cut: Tensor, values: Mapping[str, float]) -> bool:
+    """Whether the mirror image of masks (2, 256, 256) follows the edges better than they do."""
+    turned = measure(torch.cat([view.image, continue_to_border(cut.flip(2))]), view.spacing)
+    return _fit(turned) > _fit(values) + MIRRORED
+
+
+def _fit(values: Mapping[str, float]) -> float:
+    """How well outlines follow edges: the mean correlation."""
+    found = [values[name] for name in PROPERTIES if name.endswith("_edge") and not math.isnan(values[name])]
+    return sum(found) / max(len(found), 1)

@@ -1,0 +1,128 @@
+"""Temporary files: readable by the server's user only, and gone with the request or the process that made them.
+
+MONAI Label keeps uploads in the temporary folder, removes them only after requests that succeed, and leaves those of a
+training that is stopped. Here every request, and every process that MONAI Label starts, has a folder of its own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from monailabel.utils.async_tasks.utils import background_processes, stop_background_task
+
+SERVER = "FINGER_JOINT_LABEL_SERVER"
+"""Environment variable of the processes that a server starts: its process id."""
+
+_FOLDERS = "finger_joint_label_"
+_PROCESS = "process_"
+_LOCK = ".lock"
+_POLL = 0.5
+
+_of_request: ContextVar[str] = ContextVar("of_request", default="")
+
+
+def keep_private() -> Path:
+    """Make the server's temporary folder, remove those of servers that were killed, and watch; the folder."""
+    os.umask(0o077)
+    parent = Path(tempfile.gettempdir())
+    _remove_abandoned(parent, _FOLDERS)
+    folder = _locked_folder(parent, _FOLDERS)
+    os.environ.update({"TMPDIR": str(folder), SERVER: str(os.getpid())})
+    tempfile.tempdir = str(folder)
+    tempfile.gettempdir = lambda: _of_request.get() or str(folder)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    threading.Thread(target=_watch, args=(folder,), daemon=True).start()
+    return folder
+
+
+@contextmanager
+def request_folder() -> Iterator[Path]:
+    """Temporary files that are made inside lie in a folder that is removed at the end, whatever happens."""
+    folder = tempfile.mkdtemp(prefix="request_", dir=tempfile.tempdir)
+    token = _of_request.set(folder)
+    try:
+        yield Path(folder)
+    finally:
+        _of_request.reset(token)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_upload(path: str) -> bool:
+    """Whether a path is a file that came with the request that is answered."""
+    folder = _of_request.get()
+    return bool(folder) and os.path.dirname(path) == folder and os.path.isfile(path) and not os.path.islink(path)
+
+
+@contextmanager
+def process_folder() -> Iterator[Path]:
+    """As :func:`request_folder`, for a process that the server starts; it ends when the server does."""
+    os.umask(0o077)
+    before = tempfile.gettempdir()
+    folder = _locked_folder(Path(before), _PROCESS)
+    tempfile.tempdir = str(folder)
+    threading.Thread(target=_end_with_server, args=(folder,), daemon=True).start()
+    try:
+        yield folder
+    finally:
+        tempfile.tempdir = before
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def server_ended() -> bool:
+    """Whether the server that started this process is gone; False where none did."""
+    server = os.environ.get(SERVER)
+    return server is not None and os.getpid() != int(server) != os.getppid()
+
+
+def _end_with_server(folder: Path) -> None:
+    while not server_ended():
+        time.sleep(_POLL)
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
+
+
+_held: list[FileLock] = []
+
+
+def _locked_folder(parent: Path, prefix: str) -> Path:
+    """A new folder for this process, which holds its lock as long as it lives."""
+    folder = Path(tempfile.mkdtemp(prefix=f".{prefix}", dir=parent))
+    lock = FileLock(folder / _LOCK)
+    lock.acquire(timeout=0)
+    _held.append(lock)
+    return folder.rename(parent / folder.name[1:])
+
+
+def _remove_abandoned(parent: Path, prefix: str) -> None:
+    """Remove the user's folders whose process is gone."""
+    for folder in filter(_is_own, parent.glob(f"{prefix}*")):
+        try:
+            with FileLock(folder / _LOCK, timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
+        except (Timeout, OSError):
+            continue
+
+
+def _is_own(folder: Path) -> bool:
+    return not folder.is_symlink() and folder.is_dir() and folder.stat().st_uid == os.getuid()
+
+
+def _watch(folder: Path) -> None:
+    """Remove what processes left that are gone; when the server ends, end those that are not."""
+    while threading.main_thread().is_alive():
+        _remove_abandoned(folder, _PROCESS)
+        time.sleep(_POLL)
+    while True:
+        for method in list(background_processes):
+            stop_background_task(method)
+        time.sleep(0.1)
