@@ -41,6 +41,9 @@ PENUMBRA = 2.0
 SHOULDER = 0.35
 """The sides of a bone begin so deep below its end, in mean widths of the bone."""
 
+INSETS = np.arange(-3.0, 9.01, 0.5)
+"""Pixels by which an outline is looked for inside its edge, at :data:`ROWS` rows."""
+
 SATURATED = 0.995
 """Intensity from which on a pixel counts as saturated."""
 
@@ -82,6 +85,10 @@ def _bone_properties(bone: str) -> dict[str, Property]:
         f"{bone}_width": Property(" mm", f"{name} is too narrow", f"{name} is too wide", 0.5),
         f"{bone}_height": Property(" mm", f"{name} is too short", f"{name} is too long", 0.5),
         f"{bone}_end": Property(" mm", f"{name} has the wrong shape", f"{name} has the wrong shape", 0.3),
+        f"{bone}_inset": Property(
+            " mm", f"the {bone} mask is larger than its bone", f"the {bone} mask is smaller than its bone", 0.1
+        ),
+        f"{bone}_stray": Property("", None, f"the {bone} mask is not one whole bone", 0.005),
     }
 
 
@@ -123,6 +130,10 @@ def measure(image: Tensor, spacing: float) -> dict[str, float]:
         **_edges("upper", absorbed[::-1], distance["upper"][::-1], distance["lower"][::-1]),
         **_extent("lower", lower, pitch),
         **_extent("upper", upper[::-1], pitch),
+        "lower_inset": _inset(absorbed, distance["lower"], distance["upper"]) * pitch,
+        "upper_inset": _inset(absorbed, distance["upper"], distance["lower"]) * pitch,
+        "lower_stray": _stray(lower),
+        "upper_stray": _stray(upper),
         **_arrangement(small[1:], pitch),
         **_exposure(radiograph, lower | upper),
     }
@@ -168,6 +179,25 @@ def _correlation(a: Array, b: Array, region: NDArray[np.bool_]) -> float:
     x, y = a[region] - a[region].mean(), b[region] - b[region].mean()
     scale = math.sqrt(float((x**2).sum() * (y**2).sum()))
     return float((x * y).sum()) / scale if scale > 1e-9 else 0.0
+
+
+def _inset(absorbed: Array, distance: Array, other: Array) -> float:
+    """Pixels by which an outline lies inside the edge that it follows best; negative outside, NaN without outline."""
+    band = (distance > -OUTSIDE) & (distance < INSIDE) & (other < -1.0)
+    places, values = distance[band], absorbed[band]
+    whole = np.ones(places.shape, bool)
+    found = [_correlation(values, np.tanh((places + inset) / PENUMBRA), whole) for inset in INSETS]
+    return math.nan if np.isnan(found).any() else float(INSETS[int(np.argmax(found))])
+
+
+def _stray(mask: NDArray[np.bool_]) -> float:
+    """Pixels outside the largest connected part of a mask, and holes in it, by the pixels of the mask."""
+    parts, count = ndimage.label(mask, np.ones((3, 3)))
+    if not count:
+        return math.nan
+    largest = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
+    whole = ndimage.binary_fill_holes(largest)
+    return float((whole != mask).sum() / mask.sum())
 
 
 def _extent(bone: str, mask: NDArray[np.bool_], pitch: float) -> dict[str, float]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from bundle.corruption import corrupt
@@ -206,3 +207,34 @@ def test_a_reference_is_read_as_written_and_a_broken_one_is_named(tmp_path: Path
 def test_a_fit_needs_images_and_a_part(values: pd.DataFrame, rows: int, part: float) -> None:
     with pytest.raises(ValueError, match="expected images and a part in"):
         TrustReference.fit(values.iloc[:rows], part)
+
+
+def test_a_stray_blob_or_a_hole_is_measured_and_flagged(joints: list[Tensor], reference: TrustReference) -> None:
+    """A square of 30 x 30 pixels beside the bone."""
+    image = joints[0].clone()
+    assert measure(image, SPACING)["lower_stray"] == 0.0
+    columns = 0 if not image[1, 224:254, :34].any() else 226
+    image[1, 224:254, columns : columns + 30] = 1.0
+    found = measure(image, SPACING)
+    assert found["lower_stray"] == pytest.approx(900 / float(joints[0][1].sum()), rel=0.1)
+    assert found["upper_stray"] == 0.0
+    assert any("the lower mask is not one whole bone" in reason for reason in reference.judge(found).reasons)
+    hollow = drawn()
+    hollow[2, 40:60, 100:120] = 0.0
+    assert measure(hollow, 0.1)["upper_stray"] == pytest.approx(400 / 9600, rel=0.2)
+
+
+@pytest.mark.parametrize(("pixels", "reason"), [(8, "smaller than its bone"), (-8, "larger than its bone")])
+def test_masks_away_from_the_edge_are_flagged(
+    joints: list[Tensor], reference: TrustReference, pixels: int, reason: str
+) -> None:
+    """Masks eroded by 8 pixels, 0.66 mm, and grown by as much."""
+    found = 0
+    for joint_ in joints[:8]:
+        image = joint_.clone()
+        for bone in (1, 2):
+            mask = np.pad(joint_[bone].numpy() > 0.5, 20, mode="edge")
+            depth = ndimage.distance_transform_edt(mask) - ndimage.distance_transform_edt(~mask)
+            image[bone] = torch.from_numpy((depth > pixels)[20:-20, 20:-20].astype(np.float32))
+        found += any(reason in text for text in reference.judge(measure(image, SPACING)).reasons)
+    assert found == 8
