@@ -82,6 +82,43 @@ class Alignment:
         """The alignment from the moving to the fixed radiograph."""
         return Alignment(1.0 / self.scale, -self.rotation, -self.translation, self.center + self.translation)
 
+    def halved(self) -> Alignment:
+        """The alignment that gives this one when it is applied twice.
+
+        With ``T(z) = a z + b`` in the complex plane it is ``sqrt(a) z + b / (1 + sqrt(a))``, for rotations below 180
+        degrees.
+        """
+        factor, offset = self._complex()
+        root = factor.sqrt()
+        return Alignment._of_complex(root, offset / (1.0 + root), self.center)
+
+    def balanced(self, back: Alignment) -> Alignment:
+        """Geometric mean of this alignment and the inverse of ``back``, the alignment of the exchanged pair.
+
+        ``T (B T)^(-1/2)`` with ``T`` this alignment and ``B`` the other. Exchanging the two inverts it, and of an
+        alignment and itself it is no motion.
+
+        Args:
+            back: from the moving to the fixed radiograph, about any centres.
+        """
+        balanced = self.then(back).halved().inverse().about(self.center).then(self)
+        return balanced.about(self.center)
+
+    def _complex(self) -> tuple[Tensor, Tensor]:
+        """``a`` and ``b`` of ``T(x + i y) = a (x + i y) + b``."""
+        factor = torch.polar(self.scale, torch.deg2rad(self.rotation))
+        center, translation = (
+            torch.complex(part[..., 0].contiguous(), part[..., 1].contiguous())
+            for part in (self.center, self.translation)
+        )
+        return factor, center + translation - factor * center
+
+    @classmethod
+    def _of_complex(cls, factor: Tensor, offset: Tensor, center: Tensor) -> Alignment:
+        middle = torch.complex(center[..., 0].contiguous(), center[..., 1].contiguous())
+        translation = torch.view_as_real(factor * middle + offset - middle)
+        return cls(factor.abs(), torch.rad2deg(factor.angle()), translation, center)
+
     def of_rows(self, rows: Tensor) -> Alignment:
         """Those whose first index is in ``rows``: indices, or true and false."""
         return Alignment(*(getattr(self, field.name)[rows] for field in fields(self)))

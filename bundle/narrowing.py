@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from bundle.alignment import Alignment, bone_centers, narrowing, of_shifts, seen_places, warp_bones
+from bundle.alignment import Alignment, bone_centers, narrowing, of_shifts, seen_places, warp, warp_bones
 from bundle.errors import InputError, flag
 from bundle.networks.registrars import Registrar
 from bundle.phase_correlation import PhaseCorrelation
@@ -30,12 +30,17 @@ class Registration(Protocol):
 
 @dataclass(frozen=True)
 class NetworkRegistration:
-    """Registration by the network, called as the other methods are.
+    """Registration by the network, antisymmetric in the pair.
+
+    The network registers ``m(A, B)`` the moving radiograph to the fixed one and ``m(B, A)`` the reverse; the result is
+    the geometric mean of the first and the inverse of the second (:meth:`bundle.alignment.Alignment.balanced`), to
+    first order ``n(A, B) = (m(A, B) - m(B, A)) / 2``. Of a radiograph and itself it is no motion, whatever the network
+    finds, and of the exchanged pair it is the inverse.
 
     Attributes:
         network: in evaluation mode while it is called.
-        refinement: fits what the network has found at the full resolution; where the fit does not hold, what the
-            network has found stays.
+        refinement: fit at the full resolution that starts from the network's result. Where the fit of a bone fails,
+            both bones keep the network's result and ``refined`` is false.
         reach: largest motion that counts as found, in mm.
         least_correlation: of fixed and warped radiograph inside the bone; below, it counts as not found.
     """
@@ -45,29 +50,51 @@ class NetworkRegistration:
     reach: float = 4.0
     least_correlation: float = 0.3
 
-    def __call__(self, before: Tensor, masks: Tensor, after: Tensor, spacing: float) -> tuple[BoneShift, BoneShift]:
-        """Find the motion of the lower and of the upper bone, with its scale."""
-        bones = masks > 0.5
-        if not (bool(after.isfinite().all()) and bool(bones.flatten(1).any(dim=1).all())):
+    def __call__(
+        self, before: Tensor, masks: Tensor, after: Tensor, spacing: float, after_masks: Tensor | None = None
+    ) -> tuple[BoneShift, BoneShift]:
+        """Find the motion of the lower and of the upper bone, with its scale.
+
+        Args:
+            before: radiograph (1, H, W) in [0, 1].
+            masks: its bone masks, lower and upper, (2, H, W).
+            after: the other radiograph, like ``before``.
+            spacing: mm per pixel of both.
+            after_masks: bone masks of ``after``; without them those of ``before`` are moved there.
+        """
+        if not (bool(after.isfinite().all()) and has_bones(masks)):
             return BoneShift(), BoneShift()
-        center = bone_centers(masks, spacing)
-        found = self._found(before, masks, after, spacing, center)
-        correlations = _correlations(before, masks, warp_bones(after[None], found, spacing))
+        found = self._balanced(before, masks, after, spacing, after_masks)
+        correlations = _correlations(before, masks, warp_bones(after[None], found.to(before), spacing))
         lower, upper = (self._judged(found, bone, correlations[bone]) for bone in (LOWER, UPPER))
-        if self.refinement is None:
+        if self.refinement is None or not (lower.found and upper.found):
             return lower, upper
         fitted = self.refinement(before, masks, after, spacing, (lower, upper))
-        return _first_found(fitted[LOWER], lower), _first_found(fitted[UPPER], upper)
+        if not all(shift.found for shift in fitted):
+            return lower, upper
+        return replace(fitted[LOWER], refined=True), replace(fitted[UPPER], refined=True)
+
+    def _balanced(
+        self, before: Tensor, masks: Tensor, after: Tensor, spacing: float, after_masks: Tensor | None
+    ) -> Alignment:
+        """Mean of both directions, (1, 2) in double precision."""
+        there = self._found(before, masks, after, spacing)
+        if after_masks is not None and has_bones(after_masks):
+            return there.balanced(self._found(after, after_masks, before, spacing))
+        first = there.balanced(self._found(after, masks, before, spacing))
+        moved = _moved(masks, first, spacing)
+        return there.balanced(self._found(after, moved, before, spacing)) if has_bones(moved) else first
 
     @torch.no_grad()
-    def _found(self, before: Tensor, masks: Tensor, after: Tensor, spacing: float, center: Tensor) -> Alignment:
+    def _found(self, before: Tensor, masks: Tensor, after: Tensor, spacing: float) -> Alignment:
         device = next(self.network.parameters()).device
         given = [part[None].float().to(device) for part in (before, masks, after)]
+        center = bone_centers(masks, spacing)[None].to(device)
         training = self.network.training
         self.network.eval()
-        found = self.network(*given, torch.tensor([spacing], device=device), center[None].to(device))[-1]
+        found = self.network(*given, torch.tensor([spacing], device=device), center)[-1]
         self.network.train(training)
-        return found.to(torch.zeros(1))
+        return found.to(torch.zeros(1, dtype=torch.float64))
 
     def _judged(self, found: Alignment, bone: int, correlation: float) -> BoneShift:
         scale, degrees, x, y = (float(value) for value in found.parameters()[0, bone])
@@ -76,8 +103,16 @@ class NetworkRegistration:
         return BoneShift(x, y, degrees, correlation, True, scale)
 
 
-def _first_found(fitted: BoneShift, before: BoneShift) -> BoneShift:
-    return fitted if fitted.found else before
+def has_bones(masks: Tensor) -> bool:
+    """Whether both masks (2, H, W) show a bone."""
+    return len(masks) == 2 and bool((masks > 0.5).flatten(1).any(dim=1).all())
+
+
+def _moved(masks: Tensor, bones: Alignment, spacing: float) -> Tensor:
+    """Masks (2, H, W) of the fixed radiograph, each moved by its bone's alignment (1, 2)."""
+    back = bones.inverse().to(masks.float())
+    moved = [warp(masks[None, bone : bone + 1].float(), back.of_bone(bone), spacing)[0] for bone in (LOWER, UPPER)]
+    return torch.cat(moved)
 
 
 def _correlations(fixed: Tensor, masks: Tensor, warped: Tensor) -> list[float]:
@@ -127,30 +162,67 @@ class PairReading:
         bones: how they lie in the moving radiograph, (1, 2); NaN where not found.
         mse: registration MSE of the raw intensities, mean of both bones, where the moving radiograph shows them; NaN
             where a bone was not found.
+        method: one of :data:`METHODS`.
+        refined: whether the network's result was refined by a fit at the full resolution.
     """
 
     jsn_mm: float
     found: bool
     bones: Alignment
     mse: float
+    method: str = METHODS[0]
+    refined: bool = False
 
 
 def read_pair(registration: Registration, fixed: Tensor, moving: Tensor, spacing: float) -> PairReading:
-    """The narrowing between two radiographs of a joint.
+    """Measure the narrowing between two radiographs of a joint.
+
+    Of the network method it is ``n(A, B) = (m(A, B) - m(B, A)) / 2``, with the masks of the moving radiograph where
+    they are given: 0 for a radiograph and itself, and exactly the opposite for the exchanged pair. The other methods do
+    not look at these masks.
 
     Args:
         registration: the method.
         fixed: radiograph and bone masks, (3, H, W).
-        moving: radiograph, (1, H, W) or with its masks, which are not looked at.
+        moving: radiograph, (1, H, W) or with its masks.
         spacing: mm per pixel of both.
     """
-    shifts = registration(fixed[:1], fixed[1:], moving[:1], spacing)
-    found = all(shift.found for shift in shifts)
-    if not found:
+    method = _method_of(registration)
+    if isinstance(registration, NetworkRegistration):
+        shifts = registration(fixed[:1], fixed[1:], moving[:1], spacing, moving[1:])
+    else:
+        shifts = registration(fixed[:1], fixed[1:], moving[:1], spacing)
+    if not all(shift.found for shift in shifts):
         nothing = torch.full((1, 2, 4), torch.nan)
-        return PairReading(math.nan, False, Alignment.from_parameters(nothing, nothing[..., 2:]), math.nan)
-    bones = of_shifts(shifts, bone_centers(fixed[1:], spacing))
+        return PairReading(math.nan, False, Alignment.from_parameters(nothing, nothing[..., 2:]), math.nan, method)
+    bones = of_shifts(shifts, bone_centers(fixed[1:], spacing).double())
+    network = method == METHODS[0]
+    jsn = _antisymmetric(bones, moving[1:], spacing) if network else float(narrowing(bones))
+    refined = all(shift.refined for shift in shifts)
+    return PairReading(jsn, True, bones.to(fixed), _mse(bones.to(fixed), fixed, moving, spacing), method, refined)
+
+
+def _method_of(registration: Registration) -> str:
+    """Name of a method."""
+    kinds = (NetworkRegistration, PhaseCorrelation, BoneRegistration)
+    return next((name for name, kind in zip(METHODS, kinds, strict=True) if isinstance(registration, kind)), "other")
+
+
+def _antisymmetric(bones: Alignment, moving_masks: Tensor, spacing: float) -> float:
+    """Half the difference of the narrowing of bones (1, 2) and of their inverse, in mm.
+
+    Both are about the middle of the centres in the fixed radiograph and, where there are masks of the moving one, of
+    its centres brought back.
+    """
+    if has_bones(moving_masks):
+        center = bone_centers(moving_masks, spacing).to(bones.center)
+        brought = bones.inverse()(center[None, :, None])[:, :, 0]
+        bones = bones.about(0.5 * (bones.center + brought))
+    return 0.5 * float(narrowing(bones) - narrowing(bones.inverse()))
+
+
+def _mse(bones: Alignment, fixed: Tensor, moving: Tensor, spacing: float) -> float:
+    """Registration MSE where the moving radiograph shows the bones."""
     warped = warp_bones(moving[None, :1], bones, spacing)
     seen = seen_places(bones, warped, spacing)
-    mse = registration_mse(fixed[None, :1], warped, fixed[None, 1:], seen=seen).mean()
-    return PairReading(float(narrowing(bones.to(warped.double()))), True, bones, float(mse))
+    return float(registration_mse(fixed[None, :1], warped, fixed[None, 1:], seen=seen).mean())

@@ -43,6 +43,7 @@ class BoneShift:
         correlation: of the two band-passed pictures of the bone, moved onto each other; NaN if they were not compared.
         found: whether the fit converged, within reach, on pictures that correlate. If not, x, y and rotation are NaN.
         scale: size in the second radiograph, of that in the first; 1 where it is not looked for.
+        refined: whether a fit at the full resolution has refined a network's result.
     """
 
     x: float = math.nan
@@ -51,6 +52,7 @@ class BoneShift:
     correlation: float = math.nan
     found: bool = False
     scale: float = 1.0
+    refined: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,10 @@ class BoneRegistration:
         penumbra: that of the second ends so far outside it.
         clearance: distance to the other bone's outline that the region of the second fit keeps, in both radiographs.
         iterations: most steps of a fit.
-        tolerance: a fit has converged when its step moves no place of the bone by more.
+        tolerance: a fit has converged when its step moves no place of the bone by more, or when the step is below
+            ``certainty`` standard errors of the fitted motion.
+        certainty: fraction of the standard error at which a fit stops. A fit that ends by ``iterations`` has converged
+            if its last step is below one standard error.
         least_correlation: below, the bone counts as not found.
         least_pixels: so many pixels must be left to compare.
     """
@@ -82,6 +87,7 @@ class BoneRegistration:
     clearance: float = 0.65
     iterations: int = 40
     tolerance: float = 1e-5
+    certainty: float = 0.1
     least_correlation: float = 0.5
     least_pixels: int = 300
 
@@ -168,7 +174,8 @@ class BoneRegistration:
         if seen.sum() < self.least_pixels:
             return _Fit(start.place)
         pair = _Pair(before, after, seen, start.place)
-        return pair.fit(start, self.iterations, self.tolerance / spacing)
+        texture = max(4.0 * math.pi * (self.fine / spacing) ** 2, 1.0)
+        return pair.fit(start, _Limits(self.iterations, self.tolerance / spacing, self.certainty, texture))
 
     def _judged(self, fit: _Fit, spacing: float) -> BoneShift:
         shift = fit.shift * spacing
@@ -229,6 +236,16 @@ class _Fit:
         return (points - self.place) @ np.array([[cosine, sine], [-sine, cosine]]) + self.place + self.shift
 
 
+@dataclass(frozen=True)
+class _Limits:
+    """When a fit stops: steps, pixels, standard errors, and the area in pixels over which noise is correlated."""
+
+    iterations: int
+    tolerance: float
+    certainty: float
+    texture: float
+
+
 class _Pair:
     """Two pictures, of which the first is compared at some pixels with the second where these have moved to."""
 
@@ -242,12 +259,12 @@ class _Pair:
         self._size = np.array(after.shape[::-1])
         self._radius = float(np.abs(self._points - place).max())
 
-    def fit(self, fit: _Fit, iterations: int, tolerance: float) -> _Fit:
+    def fit(self, fit: _Fit, limits: _Limits) -> _Fit:
         """Least squares by Gauss-Newton with the mean of both pictures' slopes, from a start."""
-        for _ in range(iterations):
+        for remaining in reversed(range(limits.iterations)):
             targets = fit.warped(self._points)
             inside = ((targets >= _BORDER) & (targets <= self._size - 1 - _BORDER)).all(axis=1)
-            if inside.sum() < 3:
+            if inside.sum() <= 3:
                 return _Fit(fit.place)
             sampled, slopes = self._sample(targets)
             arm = targets - fit.place - fit.shift
@@ -255,11 +272,17 @@ class _Pair:
             difference = (self._values - sampled)[inside]
             step = np.linalg.lstsq(system, difference, rcond=None)[0]
             correlation = float(np.corrcoef(sampled[inside], self._values[inside])[0, 1])
-            converged = max(np.hypot(*step[:2]), abs(step[2]) * self._radius) < tolerance
-            fit = _Fit(fit.place, fit.shift + step[:2], fit.angle + float(step[2]), correlation, bool(converged))
+            certain = _standard_errors(system, difference, step, limits.texture)
+            small = self._is_small(step, limits.tolerance)
+            converged = small or certain < (limits.certainty if remaining else float(limits.certainty > 0))
+            fit = _Fit(fit.place, fit.shift + step[:2], fit.angle + float(step[2]), correlation, converged)
             if converged:
                 break
         return fit
+
+    def _is_small(self, step: Array, tolerance: float) -> bool:
+        """Whether a step moves no place by more than ``tolerance`` pixels."""
+        return bool(max(np.hypot(*step[:2]), abs(step[2]) * self._radius) < tolerance)
 
     def _sample(self, targets: Array) -> tuple[Array, Array]:
         """The second picture at targets (N, 2), and the mean of both pictures' slopes there, (2, N)."""
@@ -267,6 +290,19 @@ class _Pair:
         values = ndimage.map_coordinates(self._after, places, order=3, mode="mirror", prefilter=False)
         slopes = [ndimage.map_coordinates(slope, places, order=1, mode="nearest") for slope in self._after_slopes]
         return values, 0.5 * (self._slopes + np.stack(slopes))
+
+
+def _standard_errors(system: Array, difference: Array, step: Array, texture: float) -> float:
+    """Length of a Gauss-Newton step ``d`` in standard errors of the parameters, ``sqrt(d' C^-1 d / 3)``.
+
+    ``C = s^2 A (J' J)^-1`` is the covariance of the parameters: ``J`` the system, ``s^2`` the variance of the residual
+    that the step leaves, and ``A`` the area over which noise is correlated: white noise after a Gaussian of sigma
+    ``g`` has the autocorrelation ``exp(-r^2 / (4 g^2))``, of area ``4 pi g^2``.
+    """
+    change = system @ step
+    variance = float(np.square(difference - change).sum()) / (len(system) - len(step))
+    explained = float(change @ change)
+    return math.sqrt(explained / (len(step) * texture * variance)) if variance > 0.0 else math.inf
 
 
 def _signed_distance(bone: Region) -> Array:

@@ -59,6 +59,21 @@ def test_the_alignment_of_a_synthetic_pair_takes_the_bones_of_one_image_to_those
     assert torch.allclose(between(*motions)(fixed(x)), moving(x), atol=1e-5)
 
 
+def test_half_an_alignment_applied_twice_is_the_alignment() -> None:
+    given, x = bones(2), places()
+    assert torch.allclose(given.halved()(given.halved()(x)), given(x), atol=1e-12)
+    assert torch.equal(given.halved().center, given.center)
+
+
+def test_the_mean_of_both_directions_is_antisymmetric_and_none_of_an_alignment_and_itself() -> None:
+    there, back, x = bones(3), bones(4), places()
+    found, exchanged = there.balanced(back), back.balanced(there)
+    assert torch.allclose(exchanged(found(x)), x, atol=1e-12)
+    assert torch.equal(found.center, there.center)
+    assert torch.allclose(there.balanced(there)(x), x, atol=1e-12)
+    assert torch.allclose(there.balanced(there.inverse())(x), there(x), atol=1e-12)
+
+
 @pytest.mark.parametrize("upper_share", [0.0, 0.5, 1.0])
 def test_a_widening_of_the_joint_is_a_negative_narrowing(upper_share: float) -> None:
     change = torch.tensor([0.7, -0.4])

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from bundle.alignment import bone_centers, narrowing
 from bundle.errors import InputError
 from bundle.motion import SPACING
 from bundle.narrowing import METHODS, NetworkRegistration, make_registration, read_pair
@@ -36,9 +37,9 @@ def test_a_narrower_phantom_has_a_positive_narrowing_and_the_reverse_a_negative_
     assert 0.0 < there.mse < 0.01
 
 
-def test_the_masks_of_the_moving_radiograph_are_not_looked_at() -> None:
-    for method in METHODS:
-        registration = make_registration(method, untrained())
+def test_the_rivals_do_not_look_at_the_masks_of_the_moving_radiograph() -> None:
+    for method in METHODS[1:]:
+        registration = make_registration(method)
         blank = torch.cat([MOVING[:1], torch.zeros_like(MOVING[1:])])
         assert (
             read_pair(registration, FIXED, blank, SPACING).jsn_mm
@@ -51,6 +52,43 @@ def test_a_pair_of_which_a_bone_is_not_found_has_no_narrowing() -> None:
         found = read_pair(make_registration(method, untrained()), FIXED, torch.full_like(MOVING, torch.nan), SPACING)
         assert not found.found and math.isnan(found.jsn_mm) and math.isnan(found.mse)
         assert bool(found.bones.parameters().isnan().all())
+
+
+def biased() -> Registrar:
+    """A network that finds a motion in any pair."""
+    network = untrained()
+    for parameter in network.network.get_submodule("fc").parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    return network
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_a_radiograph_has_not_narrowed_against_itself_whatever_the_network_finds(masks: bool) -> None:
+    network = biased()
+    registration = NetworkRegistration(network, least_correlation=-1.0)
+    given = (FIXED[None, :1], FIXED[None, 1:], FIXED[None, :1], torch.tensor([SPACING]))
+    with torch.no_grad():
+        raw = network.eval()(*given, bone_centers(FIXED[1:], SPACING)[None])[-1]
+    assert abs(float(narrowing(raw))) > 0.01
+    found = read_pair(registration, FIXED, FIXED if masks else FIXED[:1], SPACING)
+    assert found.found and found.jsn_mm == pytest.approx(0.0, abs=1e-4 if not masks else 1e-6)
+
+
+def test_the_exchanged_pair_has_the_opposite_narrowing() -> None:
+    registration = NetworkRegistration(biased(), least_correlation=-1.0)
+    there, back = (read_pair(registration, *pair, SPACING) for pair in ((FIXED, MOVING), (MOVING, FIXED)))
+    assert abs(there.jsn_mm) > 1e-4
+    assert back.jsn_mm == pytest.approx(-there.jsn_mm, abs=1e-6)
+
+
+def test_a_reading_says_its_method_and_whether_it_was_refined() -> None:
+    for method in METHODS:
+        found = read_pair(make_registration(method, untrained()), FIXED, MOVING, SPACING)
+        assert (found.method, found.refined) == (method, False)
+    assert read_pair(make_registration("network", untrained(), refine=True), FIXED, MOVING, SPACING).refined
+    failing = NetworkRegistration(untrained(), BoneRegistration(least_correlation=1.1))
+    found = read_pair(failing, FIXED, MOVING, SPACING)
+    assert found.found and not found.refined and found.jsn_mm == pytest.approx(0.0, abs=1e-9)
 
 
 def test_a_network_is_evaluated_in_evaluation_mode_and_left_as_it_was() -> None:

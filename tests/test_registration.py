@@ -115,6 +115,20 @@ def test_noise_of_the_detector_costs_less_than_a_hundredth_of_a_millimetre() -> 
     assert lower.y - upper.y == pytest.approx(0.6, abs=0.01)
 
 
+def test_a_fit_to_noisy_pixels_stops_within_its_standard_error() -> None:
+    random = torch.Generator().manual_seed(0)
+    images = [render(draw_parameters(2, jsw_mm=jsw)) for jsw in (1.5, 1.0)]
+    before, after = (
+        (given.image + 0.02 * torch.randn(given.image.shape, generator=random)).clamp(0.0, 1.0) for given in images
+    )
+    endless = BoneRegistration(tolerance=0.0)
+    lower, upper = endless(before, images[0].masks, after, SPACING)
+    assert lower.found and upper.found
+    assert lower.y - upper.y == pytest.approx(-0.5, abs=0.01)
+    without = replace(endless, certainty=0.0)(before, images[0].masks, after, SPACING)
+    assert not any(shift.found for shift in without)
+
+
 @pytest.mark.parametrize("broken", ["other picture", "not finite", "nothing", "bones on each other", "out of reach"])
 def test_what_cannot_be_registered_is_not_found(broken: str) -> None:
     before, bones, after = joint((0, 0, 0), (0, 0, 0)), masks(), joint((0, 1.0, 0), (0, 0, 0))

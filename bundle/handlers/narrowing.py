@@ -34,7 +34,8 @@ class NarrowingWriter:
 
     A line has the names, ``jsn_mm`` (positive where the moving radiograph is narrower; null where a bone was not
     found), ``lower`` and ``upper``: scale, rotation in degrees and translation in mm of each bone, about the middle of
-    its edge that faces the joint, and ``registration_mse`` of the raw intensities.
+    its edge that faces the joint, ``registration_mse`` of the raw intensities, ``method``, and ``refined``: whether a
+    fit at the full resolution has refined the network's result.
 
     Args:
         output_dir: refused when it holds another run's results.
@@ -69,14 +70,19 @@ def _each(pairs: Dataset[dict[str, Any]], what: str) -> Iterable[dict[str, Any]]
 
 def _described(reading: PairReading) -> Row:
     """A reading for JSON."""
+    how = _how(reading)
     if not reading.found:
-        return {"jsn_mm": None, "lower": None, "upper": None, "registration_mse": None}
+        return {"jsn_mm": None, "lower": None, "upper": None, "registration_mse": None, **how}
     bones = dict(zip(("lower", "upper"), reading.bones.parameters()[0].tolist(), strict=True))
     moved = {
         bone: {"scale": scale, "rotation_degrees": degrees, "x_mm": x, "y_mm": y}
         for bone, (scale, degrees, x, y) in bones.items()
     }
-    return {"jsn_mm": reading.jsn_mm, **moved, "registration_mse": reading.mse}
+    return {"jsn_mm": reading.jsn_mm, **moved, "registration_mse": reading.mse, **how}
+
+
+def _how(reading: PairReading) -> Row:
+    return {"method": reading.method, "refined": reading.refined}
 
 
 class NarrowingReport(NarrowingWriter):
@@ -146,7 +152,8 @@ class NarrowingReport(NarrowingWriter):
 
     def _row(self, pair: Mapping[str, Any]) -> Row:
         reading = read_pair(self.registration, pair["image"], pair["moving"], float(pair["spacing"]))
-        return {**{name: str(pair[name]) for name in _NAMES}, "jsn_mm": reading.jsn_mm, "mse": reading.mse}
+        names = {name: str(pair[name]) for name in _NAMES}
+        return {**names, "jsn_mm": reading.jsn_mm, "mse": reading.mse, **_how(reading)}
 
 
 def _placed(pair: Mapping[str, Any], frame: FrameMotion, random: np.random.RandomState) -> Row:
