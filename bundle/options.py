@@ -7,6 +7,7 @@ import inspect
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from pydoc import locate
 from typing import Any
@@ -23,6 +24,9 @@ RUN_ARGUMENTS = {
 }
 """Arguments of MONAI's own command line."""
 
+CHECKED = "bundle.options.check_options"
+"""Target of this module's item in configurations."""
+
 TRACKING_ARGUMENTS = {*DEFAULT_EXP_MGMT_SETTINGS["mlflow"]["configs"], "output_dir"}
 """Keys that MONAI's experiment tracking adds."""
 
@@ -31,7 +35,9 @@ _TRAININGS = ("training", "pretraining", "fine_tuning")
 
 
 def check_options() -> None:
-    """Check the options of the run that is starting. The first item of what a configuration runs.
+    """Check the options of the run that is starting.
+
+    The first item of ``initialize``, where the bundle can be imported already, and of each list that is run.
 
     Errors are reported in one line from now on (:func:`bundle.errors.report_plainly`). Names are checked where the run
     was started by MONAI's command line; values also in a run from Python, which may add keys of its own.
@@ -41,7 +47,7 @@ def check_options() -> None:
     """
     report_plainly()
     if _is_command_line(sys.argv):
-        check_names(sys.argv[2:])
+        _check_names_once(tuple(sys.argv[2:]))
     workflow = _running_workflow()
     if workflow is None:
         return
@@ -49,9 +55,29 @@ def check_options() -> None:
     if read_switches(content):
         workflow.parser.config.update(content)
         workflow.parser.parse(reset=True)
+    _check_run_id(workflow.run_id, content)
     check_values(content)
     if workflow.run_id in _TRAININGS or (workflow.run_id == "run" and "train" in content):
         check_epochs(content)
+
+
+@cache
+def _check_names_once(arguments: tuple[str, ...]) -> None:
+    check_names(arguments)
+
+
+def _check_run_id(run_id: str, content: Mapping[str, Any]) -> None:
+    if run_id in content:
+        return
+    lists = sorted(
+        name
+        for name, value in content.items()
+        if isinstance(value, list) and CHECKED in str(value) and name != "initialize"
+    )
+    near = difflib.get_close_matches(run_id, lists, 1)
+    remedy = f"did you mean {near[0]}?" if near else f"take one of {', '.join(lists)}"
+    msg = f"run_id: there is no {run_id!r} in this configuration: {remedy}"
+    raise InputError(msg)
 
 
 def _is_command_line(argv: Sequence[str]) -> bool:

@@ -300,7 +300,7 @@ class Shards:
             return
         reason, times = next(iter(total.refused.most_common(1)), ("none was drawn", 0))
         msg = (
-            f"count: no image was made of {len(self.recipes)}: most attempts were refused as {reason!r} ({times} times; "
+            f"count: no image was made of {len(self.recipes)}: most were refused as {reason!r} ({times} times; "
             f"{self.data.output_dir / CARD}): correct --jsw, --changes or --gate and give another --output_dir"
         )
         raise InputError(msg)

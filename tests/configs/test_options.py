@@ -256,3 +256,18 @@ def test_a_run_from_python_has_its_values_checked_and_may_add_keys(bundle: Any, 
     message = bundle.refusal("training", "train.yaml", batch_size=0, mine=3, output_dir=str(tmp_path / "out"))
     assert message == "error: batch_size: expected a whole number of at least 1, got 0: correct --batch_size\n"
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"run_id": "trainning"}, "run_id: there is no 'trainning' in this configuration: did you mean training?"),
+        ({"seed": "abc"}, "seed: expected a whole number of at least 0, got 'abc': correct --seed"),
+    ],
+    ids=str,
+)
+def test_an_unknown_run_and_a_seed_are_refused_before_initialization(
+    bundle: Any, tmp_path: Path, options: dict[str, Any], error: str
+) -> None:
+    settings = {"run_id": "training", **options}
+    assert bundle.refusal(settings.pop("run_id"), "train.yaml", **settings) == f"error: {error}\n"
