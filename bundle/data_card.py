@@ -32,6 +32,11 @@ class DataCount:
             name: Counter[str]() for name in ("images", "missing", "fingers", "narrowing_grades", "sources")
         }
 
+    @property
+    def made(self) -> int:
+        """Images that were made."""
+        return self._counts["images"]["all"]
+
     def count(self, asked: Recipe, made: Sample | None) -> None:
         """Count an image that was asked for, and what was made, if anything."""
         self._fill(self._asked, asked, asked.jsw_mm)

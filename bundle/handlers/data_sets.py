@@ -178,6 +178,7 @@ class DataSet:
         if idist.get_rank() == 0:
             shards.write_card()
         idist.barrier()
+        shards.check_made()
 
 
 def make(data_set: DataSet, joints: Sequence[Item], writer: SourceWriter) -> None:
@@ -288,11 +289,31 @@ class Shards:
         before = self.factory.store.image(sample.recipe.source.name)
         return JointFrame.from_json(joint["frame"]).paste(hand, before, sample.image)
 
-    def write_card(self) -> None:
-        """Write ``dataset.json`` from the summaries of all shards."""
+    def check_made(self) -> None:
+        """Refuse a data set without a single image.
+
+        Raises:
+            InputError: there is none, with the most frequent reason.
+        """
+        total = self._total()
+        if total.made:
+            return
+        reason, times = next(iter(total.refused.most_common(1)), ("none was drawn", 0))
+        msg = (
+            f"count: no image was made of {len(self.recipes)}: most were refused as {reason!r} ({times} times; "
+            f"{self.data.output_dir / CARD}): correct --jsw, --changes or --gate and give another --output_dir"
+        )
+        raise InputError(msg)
+
+    def _total(self) -> DataCount:
         total = DataCount(self.recipes)
         for number in range(len(self)):
             total.add(json.loads(self._file("summary", number, "json").read_bytes()))
+        return total
+
+    def write_card(self) -> None:
+        """Write ``dataset.json`` from the summaries of all shards."""
+        total = self._total()
         sources = [
             {"name": source.name, "digest": source.digest, "images": total.images_of(source.name)}
             for source in self.recipes.sources

@@ -33,17 +33,22 @@ def load_weights(
 
     Raises:
         InputError: the file is not there, cannot be read, is a pointer of Git LFS, damaged, not the one that is
-            described, or not a state dict of this network.
+            described, or not a state dict of this network with finite numbers.
     """
     if not path.is_file():
         msg = f"expected the weights of this {what}, got {path}: there is no such file: {remedy}"
         raise InputError(msg)
     check_weights(path, sha256)
     try:
-        network.load_state_dict(torch.load(path, map_location, weights_only=True))
+        state = torch.load(path, map_location, weights_only=True)
+        network.load_state_dict(state)
     except Exception as error:
         msg = f"expected the weights of this {what}, got {path} ({load_failure(error)}): {remedy}"
         raise InputError(msg) from error
+    broken = [name for name, values in state.items() if not values.isfinite().all()]
+    if broken:
+        msg = f"{path}: the weights hold NaN or infinite numbers, in {broken[0]} for one: {remedy}"
+        raise InputError(msg)
 
 
 def file_digest(path: Path) -> str:

@@ -301,7 +301,7 @@ def test_an_output_folder_without_the_right_to_write_is_refused(
         ("train.yaml", {"resume": "perhaps"}, "expected true or false, got 'perhaps'"),
         ("train.yaml", {"validation_fraction": 1.5}, "expected a validation fraction between 0 and 1, got 1.5"),
         ("train.yaml", {"phantoms": 0}, "phantoms and a seed of at least 0, got 0 and 0"),
-        ("inference.json", {"phantoms": -1}, "phantoms and a seed of at least 0, got -1 and 0"),
+        ("inference.json", {"phantoms": -1}, "phantoms: expected a whole number of at least 0, got -1"),
         ("inference.json", {"strict": "perhaps", "dataset_dir": "Data"}, "expected true or false, got 'perhaps'"),
     ],
 )

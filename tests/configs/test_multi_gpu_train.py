@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from monai.bundle import create_workflow
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 EPOCHS = 2
@@ -81,7 +82,8 @@ def test_two_processes_train_as_one_with_the_doubled_batch(bundle: Any, tmp_path
         assert found[name].keys() == expected[name].keys()
         for key, value in expected[name].items():
             torch.testing.assert_close(found[name][key], value, rtol=1e-3, atol=1e-5)
-    start = bundle.run("training", "train.yaml", output_dir=str(tmp_path / "start"), **{**FIXED, "stage2_epochs": 0})
+    config = str(bundle.root / "configs" / "train.yaml")
+    start = create_workflow(config_file=config, logging_file=False, output_dir=str(tmp_path / "start"), **FIXED)
     for name in ("generator", "supervisor", "discriminator"):
         before = start.parser.get_parsed_content(f"{name}#network").state_dict()
         assert max(float((before[key] - found[name][key]).abs().max()) for key in before) > 1e-3

@@ -92,7 +92,7 @@ def test_what_is_wanted_comes_from_the_command_line(bundle: Any, tmp_path: Path)
     [
         ({"changes": 0.5}, "expected a list of changes in mm"),
         ({"changes": [99]}, "expected a list of changes in mm"),
-        ({"count": 0}, "expected a count"),
+        ({"count": 0}, "count: expected a whole number of at least 1, got 0"),
         ({"format": "zip"}, "expected one of the formats"),
         ({"jsw#lowest": 9.0}, "expected a range from lowest to highest"),
     ],
@@ -102,6 +102,14 @@ def test_what_cannot_be_made_leaves_no_folder(bundle: Any, tmp_path: Path, wrong
     said = bundle.refusal("synthesizing", *SYNTHESIZE, **options(tmp_path, **wrong))
     assert said.startswith(f"error: {message}")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_data_set_without_an_image_is_an_error_that_names_the_way_on(bundle: Any, tmp_path: Path) -> None:
+    nothing = {"count": 2, "phantoms": 1, "gate#least_visible": 1.0, "jsw#lowest": 2.4, "jsw#highest": 2.5}
+    said = bundle.refusal("synthesizing", *SYNTHESIZE, **options(tmp_path, **nothing, **{"gate#tolerance_mm": 1e-9}))
+    assert said.startswith("error: count: no image was made of 2: most were refused as ")
+    assert "correct --jsw, --changes or --gate" in said
+    assert (tmp_path / "out" / "dataset.json").is_file()
 
 
 def torchrun(processes: int, root: Path, settings: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from monai.bundle import ConfigParser
+from monai.bundle import ConfigParser, create_workflow
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
@@ -43,6 +43,14 @@ NETWORKS = ("generator", "supervisor", "discriminator")
 def train(bundle: Any, folder: Path, *overlays: str, **options: Any) -> Any:
     """Train in this process."""
     return bundle.run("training", "train.yaml", *overlays, output_dir=str(folder), **{**TINY, **options})
+
+
+def built(bundle: Any, folder: Path, **options: Any) -> ConfigParser:
+    """The parser of a training that has not started."""
+    config = str(bundle.root / "configs" / "train.yaml")
+    settings = {**TINY, "output_dir": str(folder), **options}
+    parser: ConfigParser = create_workflow(config_file=config, logging_file=False, **settings).parser
+    return parser
 
 
 def command(bundle: Any, folder: Path, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -96,7 +104,7 @@ def test_a_training_keeps_its_two_newest_checkpoints_with_all_that_it_needs(whol
 
 
 def test_a_training_learns_in_every_network(whole: Path, bundle: Any, tmp_path: Path) -> None:
-    start = train(bundle, tmp_path / "out", stage1_epochs=0, stage2_epochs=0).parser
+    start = built(bundle, tmp_path / "out")
     _, state = newest(whole)
     for name in NETWORKS:
         before = start.get_parsed_content(f"{name}#network").state_dict()
@@ -318,7 +326,7 @@ def test_an_ablation_leaves_its_network_as_built(
     bundle: Any, tmp_path: Path, switch: dict[str, str], trained: set[str]
 ) -> None:
     """Stage 1 is switched off too."""
-    start = train(bundle, tmp_path / "start", stage1_epochs=0, stage2_epochs=0, phantoms=4).parser
+    start = built(bundle, tmp_path / "start", phantoms=4)
     before = {name: start.get_parsed_content(f"{name}#network").state_dict() for name in NETWORKS}
     train(bundle, tmp_path / "out", stage1_epochs=0, stage2_epochs=1, phantoms=4, **switch)
     _, state = newest(tmp_path / "out")

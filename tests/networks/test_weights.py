@@ -42,6 +42,16 @@ def test_what_cannot_be_loaded_is_refused_with_the_reason(path: Path, tmp_path: 
         load_weights(nn.Linear(3, 2), tmp_path / "no.pt", "line", "do that")
 
 
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    state = nn.Linear(3, 2).state_dict()
+    state["bias"][1] = torch.nan
+    torch.save(state, tmp_path / "nan.pt")
+    with pytest.raises(
+        InputError, match=r"nan\.pt: the weights hold NaN or infinite numbers, in bias for one: do that"
+    ):
+        load_weights(nn.Linear(3, 2), tmp_path / "nan.pt", "line", "do that")
+
+
 def test_a_checksum_is_that_of_the_metadata_or_none(tmp_path: Path) -> None:
     metadata = tmp_path / "metadata.json"
     metadata.write_text(json.dumps({"weights": {"a.pt": {"sha256": "AB"}}}))

@@ -1,0 +1,254 @@
+"""Kinds and ranges of options: what each key of a configuration takes, wherever it comes from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+
+from bundle.errors import InputError
+
+LARGEST_RATE = 10.0
+"""Largest learning rate."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Values that an option takes.
+
+    Attributes:
+        text: the values in words.
+        fits: whether a value is one of them.
+    """
+
+    text: str
+    fits: Callable[[Any], bool]
+
+    def check(self, name: str, value: Any) -> None:
+        """Refuse a value that does not fit.
+
+        Args:
+            name: of the option.
+            value: of the option.
+
+        Raises:
+            InputError: it does not fit.
+        """
+        if not self.fits(value):
+            msg = f"{name}: expected {self.text}, got {value!r}: correct --{name}"
+            raise InputError(msg)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def whole(least: int) -> Kind:
+    """Whole numbers from ``least`` on."""
+    return Kind(
+        f"a whole number of at least {least}",
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least,
+    )
+
+
+def number(least: float, most: float = math.inf, above: bool = False) -> Kind:
+    """Numbers from ``least`` to ``most``; ``above``: without ``least`` itself."""
+    start = f"above {least:g}" if above else f"of at least {least:g}"
+    end = "" if math.isinf(most) else f" and at most {most:g}"
+    return Kind(
+        f"a number {start}{end}",
+        lambda value: _is_number(value) and (value > least if above else value >= least) and value <= most,
+    )
+
+
+def _is_device(value: Any) -> bool:
+    if isinstance(value, torch.device):
+        return True
+    try:
+        return torch.device(value).type in ("cpu", "cuda", "mps") and torch.empty(1, device=value).numel() == 1
+    except (RuntimeError, AssertionError, TypeError, ValueError):
+        return False
+
+
+SWITCH = Kind("true or false", lambda value: isinstance(value, bool))
+TEXT = Kind("text (a number needs quotes, as '\"5\"')", lambda value: isinstance(value, str))
+PATH = Kind("a path (write ./5 for one that is a number)", lambda value: isinstance(value, str))
+PROBABILITY = number(0, 1)
+SWITCH_OR_PROBABILITY = Kind("true, false or a number from 0 to 1", lambda v: SWITCH.fits(v) or PROBABILITY.fits(v))
+DEVICE = Kind("a device of this computer, cpu or cuda:0", _is_device)
+RATE = number(0, LARGEST_RATE, above=True)
+
+_SWITCHES = (
+    "amp",
+    "channels_last",
+    "compiled",
+    "flips",
+    "follower",
+    "grain",
+    "keep_identity",
+    "main_trains_generator_alone",
+    "pairs",
+    "refine",
+    "resume",
+    "shuffle",
+    "strict",
+    "sync_bn",
+    "trusted",
+    "use_discriminator",
+    "use_motion",
+    "use_supervisor",
+)
+_COUNTS = (
+    "adversary_reduction",
+    "attempts",
+    "calibrated",
+    "count",
+    "detector_fits",
+    "halve_lr_every",
+    "image_size",
+    "jobs",
+    "log_interval",
+    "motions",
+    "pretraining_epochs",
+    "pretraining_images",
+    "pushes",
+    "reading_size",
+    "registration_size",
+    "rounds",
+    "save_interval",
+    "shard_size",
+    "takes",
+    "threads",
+    "val_interval",
+    "width",
+)
+_COUNTS_FROM_0 = ("added_phantoms", "crop_size", "least_images", "least_pairs", "phantoms", "seed", "*_seed", "worst")
+_AMOUNTS = ("minutes", "noise", "spacing", "weight_decay", "reading_field", "peak_tflops")
+_PATHS = (
+    "bundle_root",
+    "ckpt_dir",
+    "dataset_dir",
+    "log_dir",
+    "output_dir",
+    "packed",
+    "pretrained",
+    "*_weights",
+    "sources_dir",
+    "weights",
+)
+_TEXTS = ("adversary", "backbone", "datalist", "test_datalist", "reader_name", "registrar_name")
+
+KINDS: dict[str, Kind] = {
+    **dict.fromkeys(_SWITCHES, SWITCH),
+    **dict.fromkeys(_COUNTS, whole(1)),
+    **dict.fromkeys(_COUNTS_FROM_0, whole(0)),
+    **dict.fromkeys(_AMOUNTS, number(0)),
+    **dict.fromkeys(_PATHS, PATH),
+    **dict.fromkeys(_TEXTS, TEXT),
+    "epochs": whole(0),
+    "*_epochs": whole(0),
+    "*batch_size": whole(1),
+    "num_workers": whole(0),
+    "workers": whole(0),
+    "learning_rate": RATE,
+    "*_rate": RATE,
+    "*_lr": RATE,
+    "average_momentum": number(0, 1, above=True),
+    "stage2_pseudo": PROBABILITY,
+    "drawn_masks": SWITCH_OR_PROBABILITY,
+    "device": DEVICE,
+    "noise#lowest": number(0),
+    "noise#highest": number(0),
+    "added_noise#lowest": number(0),
+    "added_noise#highest": number(0),
+}
+"""Kinds by the key at the top of a configuration, or by its path; ``*`` in a key at the top
+stands for any letters; the first match counts."""
+
+NESTED: dict[str, Kind] = {
+    "max_epochs": whole(0),
+    "batch_size": whole(1),
+    "num_workers": whole(0),
+    "lr": RATE,
+    "amp": SWITCH,
+    "shuffle": SWITCH,
+}
+"""Kinds by the last key of a path, anywhere below the top."""
+
+_REFERENCES = ("@", "$", "%")
+
+
+def kind_of(path: Sequence[str]) -> Kind | None:
+    """Kind of the values at a path; None where none is declared."""
+    name = "#".join(path)
+    if len(path) > 1:
+        return KINDS.get(name, NESTED.get(path[-1]))
+    return next((kind for pattern, kind in KINDS.items() if fnmatchcase(name, pattern)), None)
+
+
+def leaves(content: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """Path and value of each plain value of nested mappings and lists, and the mapping or list that holds it."""
+    pairs = content.items() if isinstance(content, Mapping) else enumerate(content)
+    for key, value in pairs:
+        below = (*path, str(key))
+        if isinstance(value, dict | list):
+            yield from leaves(value, below)
+        else:
+            yield below, value, content
+
+
+def read_switches(content: dict[str, Any]) -> bool:
+    """Replace the texts ``true`` and ``false`` by what they mean, at every depth.
+
+    Args:
+        content: of a configuration; changed in place, but for paths and names.
+
+    Returns:
+        Whether anything was replaced.
+    """
+    texts = [
+        (path, value.strip().lower() == "true", holder)
+        for path, value, holder in leaves(content)
+        if isinstance(value, str) and value.strip().lower() in ("true", "false") and kind_of(path) not in (PATH, TEXT)
+    ]
+    for path, meaning, holder in texts:
+        holder[path[-1] if isinstance(holder, dict) else int(path[-1])] = meaning
+    return bool(texts)
+
+
+def check_values(content: Mapping[str, Any]) -> None:
+    """Refuse values that make no sense; expressions and references are left to what takes them.
+
+    Args:
+        content: of a configuration.
+
+    Raises:
+        InputError: a value is not of the kind that its key declares.
+    """
+    for path, value, _ in leaves(content):
+        kind = kind_of(path)
+        if kind is None or value is None or (isinstance(value, str) and value.startswith(_REFERENCES)):
+            continue
+        kind.check("#".join(path), value)
+
+
+def check_epochs(content: Mapping[str, Any]) -> None:
+    """Refuse a training without a single epoch; a job's 0 stands for its published schedule.
+
+    Args:
+        content: of a configuration.
+
+    Raises:
+        InputError: there is none.
+    """
+    if "working" in content:
+        return
+    for names in (("stage1_epochs", "stage2_epochs"), ("epochs",)):
+        if all(content.get(name) == 0 for name in names):
+            options = " or ".join(f"--{name}" for name in names)
+            msg = f"{' and '.join(names)}: expected at least one epoch, got none: correct {options}"
+            raise InputError(msg)

@@ -1,0 +1,273 @@
+"""Options are checked at the entrance of every run: names, switches, kinds and ranges."""
+
+from __future__ import annotations
+
+import copy
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from monai.bundle import ConfigParser
+
+from bundle.errors import InputError
+from bundle.option_kinds import KINDS, SWITCH, SWITCH_OR_PROBABILITY, check_epochs, check_values, leaves, read_switches
+from bundle.options import check_names, given_options
+
+pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.*") if path.suffix in (".yaml", ".json"))
+CONFIGS.remove(ROOT / "configs" / "metadata.json")
+TRAIN, SYNTHESIZE = "configs/train.yaml", "['configs/inference.json', 'configs/synthesize.yaml']"
+
+
+@pytest.fixture(autouse=True)
+def in_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def switches() -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Every boolean of every configuration."""
+    for file in CONFIGS:
+        for path, value, _ in leaves(ConfigParser.load_config_file(file)):
+            if isinstance(value, bool):
+                yield file, path
+
+
+def holder(content: Any, path: tuple[str, ...]) -> tuple[Any, Any]:
+    for key in path[:-1]:
+        content = content[int(key) if isinstance(content, list) else key]
+    return content, int(path[-1]) if isinstance(content, list) else path[-1]
+
+
+@pytest.mark.parametrize("text", ["false", "true", "False", " TRUE "])
+def test_every_switch_of_every_configuration_is_understood_as_text(text: str) -> None:
+    found = list(switches())
+    assert {"shuffle", "amp", "main_trains_generator_alone"} <= {path[-1] for _, path in found}
+    contents = {file: ConfigParser.load_config_file(file) for file in CONFIGS}
+    for file, path in found:
+        content = copy.deepcopy(contents[file])
+        inside, key = holder(content, path)
+        inside[key] = text
+        assert read_switches(content)
+        assert inside[key] is (text.strip().lower() == "true"), f"{file.name}: {path}"
+
+
+@pytest.mark.parametrize("name", ["sync_bn", "floors", "outline"])
+def test_switches_that_are_expressions_or_nested_options_are_understood_too(name: str) -> None:
+    content: dict[str, Any] = {name: "false", "options": {"deep": [{name: "true"}]}, "weights": "true"}
+    assert read_switches(content)
+    assert content == {name: False, "options": {"deep": [{name: True}]}, "weights": "true"}
+
+
+def test_every_switch_at_the_top_of_a_configuration_is_declared() -> None:
+    top = {path[0] for _, path in switches() if len(path) == 1 and "#" not in path[0]}
+    assert not {name for name in top if KINDS.get(name) not in (SWITCH, SWITCH_OR_PROBABILITY)}
+
+
+@pytest.mark.parametrize("file", CONFIGS, ids=lambda path: str(path.relative_to(ROOT / "configs")))
+def test_the_values_of_every_configuration_are_of_their_kinds(file: Path) -> None:
+    content = ConfigParser.load_config_file(file)
+    read_switches(content)
+    check_values(content)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("epochs", -1),
+        ("epochs", 1.5),
+        ("stage1_epochs", "three"),
+        ("pretraining_epochs", 0),
+        ("learning_rate", -0.1),
+        ("learning_rate", float("nan")),
+        ("learning_rate", "nan"),
+        ("generator_lr", 1e9),
+        ("finetuning_rate", 0),
+        ("batch_size", 0),
+        ("batch_size", "many"),
+        ("batch_size", True),
+        ("num_workers", -1),
+        ("workers", "all"),
+        ("phantoms", 2.5),
+        ("phantoms", -1),
+        ("weights", 5),
+        ("output_dir", 5),
+        ("spacing", "abc"),
+        ("spacing", (0, 8)),
+        ("device", "gpu"),
+        ("device", "cuda:99"),
+        ("amp", "perhaps"),
+        ("use_motion", 1),
+        ("drawn_masks", 2),
+        ("noise#lowest", -1),
+        ("train#trainer#max_epochs", -1),
+        ("optimizer#lr", float("inf")),
+    ],
+)
+def test_nonsense_is_refused_with_the_option_first(key: str, value: Any) -> None:
+    content = value
+    for name in reversed(key.split("#")):
+        content = {name: content}
+    with pytest.raises(InputError, match=rf"^{key}: expected .*, got .*: correct --{key}$") as caught:
+        check_values(content)
+    assert "\n" not in str(caught.value)
+
+
+def test_expressions_and_references_are_left_to_what_takes_them() -> None:
+    check_values(
+        {"epochs": "$@schedule.stage1", "amp": "@other", "noise": {"_target_": "x", "highest": "@b"}, "unknown": -1}
+    )
+
+
+def test_a_training_has_an_epoch() -> None:
+    check_epochs({"stage1_epochs": 0, "stage2_epochs": 1})
+    check_epochs({"epochs": 0, "working": []})
+    with pytest.raises(InputError, match=r"^stage1_epochs and stage2_epochs: expected at least one epoch, got none: "):
+        check_epochs({"stage1_epochs": 0, "stage2_epochs": 0})
+    with pytest.raises(InputError, match=r"^epochs: expected at least one epoch"):
+        check_epochs({"epochs": 0})
+
+
+def line(text: str, config: str = TRAIN) -> list[str]:
+    return ["training", "--config_file", config, *shlex.split(text)]
+
+
+@pytest.mark.parametrize(
+    ("config", "text", "near"),
+    [
+        (TRAIN, "--stage1_epoch 3", "--stage1_epochs"),
+        (TRAIN, "--stage1-epoch=3", "--stage1_epochs"),
+        (TRAIN, "-resum true", "--resume"),
+        (TRAIN, "--train#dataloder 1", "--train#dataloader"),
+        (TRAIN, "--head#mixtur 1.0", "--head#mixture"),
+        (TRAIN, "--motion::rotatio 1", "--motion#rotation"),
+        (TRAIN, "--confg_file x", "--config_file"),
+        ("configs/inference.json", "--weigths none", "--weights"),
+        (SYNTHESIZE, "--cuont 5", "--count"),
+        (SYNTHESIZE, "--jsw#lowst 5", "--jsw#lowest"),
+        (SYNTHESIZE, "--gate#tolerance 5", "--gate#tolerance_mm"),
+    ],
+)
+def test_a_misspelt_option_is_refused_with_the_nearest_name(config: str, text: str, near: str) -> None:
+    with pytest.raises(InputError, match=rf"^[\w#:]+: there is no such option in this run: did you mean {near}\?$"):
+        check_names(line(text, config))
+
+
+def test_an_option_like_no_other_is_refused_and_all_faults_are_named() -> None:
+    with pytest.raises(InputError, match=r"^qqq: .*: see the keys of the configurations; sed: .* --seed"):
+        check_names(line("--qqq 1 --sed 2"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--stage1_epochs 3 --motions=1 --strict",
+        "--tracking mlflow --tracking_uri x --experiment_name y --run_name z --save_execute_config false",
+        "--run_id training --init_id initialize --logging_file a --meta_file b",
+        "--backbone_options#width 8 --amp_kwargs#dtype x --head#reach 4 --early_loss#layers 2 --overlap#jsw#0 1",
+        "--generator_schedule#T_max 9 --train#handlers#1#tag_name x --pretrain#trainer#decollate false",
+        "--motion#_disabled_ true --+backbone_options x -- --help",
+        "--generator#optimizer#maximize true --augmentation#blur 0.5",
+    ],
+)
+def test_options_that_a_run_has_pass(text: str) -> None:
+    check_names(line(text))
+
+
+def test_lists_of_configurations_and_files_of_arguments_are_read() -> None:
+    for files in ("configs/train.yaml,configs/bls_gan.yaml", "[configs/train.yaml,configs/bls_gan.yaml]"):
+        check_names(["training", f"--config_file={files}", "--main_trains_generator_alone", "false"])
+    for job in sorted((ROOT / "configs" / "jobs").iterdir()):
+        check_names(
+            ["--args_file", str(job), "--packed", "x", "--name", "y", "--minutes", "9", "--schedule#epochs", "4"]
+        )
+    with pytest.raises(InputError, match="main_trains_generator_alone"):
+        check_names(line("--main_trains_generator_alone false"))
+    experiment = "['configs/experiment.yaml', 'configs/experiments/read_jsw.yaml']"
+    check_names(line("--task#options#reading_size 64 --task#training#anything 1", experiment))
+
+
+def test_options_are_read_as_the_command_line_is() -> None:
+    given = given_options(["training", "--a-b", "-1", "--c=d=e", "-f", "--g", "h", "i", "--", "--trace"])
+    assert given == {"a_b": "-1", "c": "d=e", "f": "True", "g": "h"}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "configs" / "experiments").iterdir()), ids=lambda path: path.stem)
+def test_the_runs_of_every_experiment_have_the_options_that_they_are_given(file: Path) -> None:
+    parser = ConfigParser()
+    below = {"longer_registration": "register_joints"}.get(file.stem, "read_jsw")
+    own_task = file.stem in ("read_jsw", "grade_narrowing", "register_joints")
+    files = [f"configs/experiments/{name}.yaml" for name in ([] if own_task else [below]) + [file.stem]]
+    parser.read_config(["configs/experiment.yaml", *files])
+    commands = {(run.configs[-1], run.run_id): run for run in parser.get_parsed_content("task").runs(Path("out"))}
+    for run in commands.values():
+        command = run.command(Path("out"))
+        check_names(command[command.index("run") + 1 :])
+
+
+def documented() -> Iterator[list[str]]:
+    """Every command line of this bundle in its documents and configurations."""
+    files = [*CONFIGS, ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    for file in files:
+        text = re.sub(r"\\\n[#\s]*", " ", file.read_text())
+        for command in re.findall(r"monai\.bundle run (.*--(?:config_file|args_file) .*)", text):
+            yield shlex.split(command.split("`")[0].rstrip(":;."), comments=True)
+
+
+def test_documented_command_lines_have_the_options_that_they_are_given() -> None:
+    commands = [command for command in documented() if not any("NAME" in part for part in command)]
+    assert len(commands) > 20
+    for command in commands:
+        check_names(command)
+
+
+def test_the_command_line_refuses_before_anything_is_written(commands: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = commands.command("training", "train.yaml", stage1_epoch=3, output_dir=str(out))
+    assert result.returncode == 1
+    assert result.stderr.rstrip().splitlines()[-1] == (
+        "error: stage1_epoch: there is no such option in this run: did you mean --stage1_epochs?"
+    )
+    assert "Traceback" not in result.stderr
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("run_id", "config", "options", "key", "meaning"),
+    [
+        ("training", "segment_bones.yaml", {"amp": "false"}, "train#trainer#amp", False),
+        ("training", "segment_bones.yaml", {"train#dataloader#shuffle": "FALSE"}, "train#dataloader#shuffle", False),
+    ],
+)
+def test_a_run_from_python_has_its_switches_read_before_anything_is_built(
+    bundle: Any, tmp_path: Path, run_id: str, config: str, options: dict[str, Any], key: str, meaning: bool
+) -> None:
+    settings = {"phantoms": 4, "image_size": 64, "epochs": 1, "batch_size": 2, "output_dir": str(tmp_path / "out")}
+    network = {"backbone_options": {"features": [8] * 6}}
+    parser = bundle.run(run_id, config, **settings, **network, **options).parser
+    assert parser[key] is meaning or parser[parser[key].removeprefix("@")] is meaning
+
+
+def test_a_run_from_python_has_its_values_checked_and_may_add_keys(bundle: Any, tmp_path: Path) -> None:
+    message = bundle.refusal("training", "train.yaml", batch_size=0, mine=3, output_dir=str(tmp_path / "out"))
+    assert message == "error: batch_size: expected a whole number of at least 1, got 0: correct --batch_size\n"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"run_id": "trainning"}, "run_id: there is no 'trainning' in this configuration: did you mean training?"),
+        ({"seed": "abc"}, "seed: expected a whole number of at least 0, got 'abc': correct --seed"),
+    ],
+    ids=str,
+)
+def test_an_unknown_run_and_a_seed_are_refused_before_initialization(
+    bundle: Any, tmp_path: Path, options: dict[str, Any], error: str
+) -> None:
+    settings = {"run_id": "training", **options}
+    assert bundle.refusal(settings.pop("run_id"), "train.yaml", **settings) == f"error: {error}\n"
