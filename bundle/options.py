@@ -27,7 +27,8 @@ RUN_ARGUMENTS = {
 CHECKED = "bundle.options.check_options"
 """Target of this module's item in configurations."""
 
-TRACKING_ARGUMENTS = {*DEFAULT_EXP_MGMT_SETTINGS["mlflow"]["configs"], "output_dir"}
+_MLFLOW: Any = DEFAULT_EXP_MGMT_SETTINGS["mlflow"]
+TRACKING_ARGUMENTS = {*_MLFLOW["configs"], "output_dir"}
 """Keys that MONAI's experiment tracking adds."""
 
 _COMPONENT_KEYS = {"_target_", "_disabled_", "_requires_", "_desc_", "_mode_"}
@@ -53,7 +54,8 @@ def check_options() -> None:
         return
     content = {key: value for key, value in workflow.parser.get().items() if key != workflow.parser.meta_key}
     if read_switches(content):
-        workflow.parser.config.update(content)
+        whole: Any = workflow.parser.config
+        whole.update(content)
         workflow.parser.parse(reset=True)
     _check_run_id(workflow.run_id, content)
     check_values(content)
