@@ -39,6 +39,12 @@ SPOILT = 3.5
 """Step around a block, in those around the others, from which on it is no part of the picture."""
 
 
+FEWEST = 8
+"""MCUs along each side of a picture whose seams are looked for; edges of bones look like them in smaller ones."""
+LONGEST_CHANCE = 3
+"""MCUs of either part of a seam at least."""
+
+
 class DamagedJpegError(ValueError):
     """A JPEG file that a decoder would fill up or misread."""
 
@@ -362,7 +368,7 @@ def check_seams(pixels: NDArray[np.float32], unit: Unit) -> None:
     Raises:
         DamagedJpegError: there is one.
     """
-    if not all(unit) or pixels.shape[0] < 4 * unit[0] or pixels.shape[1] < 4 * unit[1]:
+    if not all(unit) or any(length < FEWEST * size for length, size in zip(pixels.shape, unit, strict=True)):
         return
     rows = _steps(pixels, *unit)
     shift = _staircase(rows) / max(float(np.median(np.abs(rows))), 1.0)
@@ -384,7 +390,7 @@ def _steps(pixels: NDArray[np.float32], height: int, width: int, absolute: bool 
 def _staircase(steps: NDArray[np.float32]) -> float:
     """The largest step that is above all blocks from one on, and below all blocks before it in the same row."""
     most = 0.0
-    for column in range(2, steps.shape[1] - 1):
+    for column in range(LONGEST_CHANCE, steps.shape[1] - LONGEST_CHANCE + 1):
         above = np.median(steps[:-1, column:], axis=1)
         below = np.median(steps[1:, :column], axis=1)
         both = np.where(above * below > 0.0, np.minimum(np.abs(above), np.abs(below)), 0.0)

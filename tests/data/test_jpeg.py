@@ -15,6 +15,7 @@ from PIL import Image
 from bundle.data.jpeg import DamagedJpegError, check_jpeg
 from bundle.data.reading import decode_radiograph, read_mask
 from bundle.errors import InputError
+from bundle.phantom import draw_parameters, render
 
 
 def radiograph(height: int = 128, width: int = 128, noise: float = 2.0) -> NDArray[np.uint8]:
@@ -98,3 +99,13 @@ def test_one_changed_byte_is_seldom_visible_and_accepted(mode: str) -> None:
         difference = np.abs(found - picture) if found.shape == picture.shape else np.ones(1)
         wrong += bool((difference > 8 / 255).mean() > 0.002 or difference.mean() > 2 / 255)
     assert wrong <= 10, wrong
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("size", [64, 128, 256])
+def test_no_phantom_has_seams(mode: str, size: int) -> None:
+    for seed in range(4):
+        image = render(draw_parameters(seed, size=size, spacing=21 / size)).image
+        pixels = (255.0 * image[0]).round().byte().numpy()
+        for quality in (50, 75, 95):
+            decode_radiograph(jpeg(pixels, mode, quality=quality), f"{seed}.jpg")
