@@ -80,7 +80,7 @@ PATH = Kind("a path (write ./5 for one that is a number)", lambda value: isinsta
 PROBABILITY = number(0, 1)
 SWITCH_OR_PROBABILITY = Kind("true, false or a number from 0 to 1", lambda v: SWITCH.fits(v) or PROBABILITY.fits(v))
 DEVICE = Kind("a device of this computer, cpu or cuda:0", _is_device)
-RATE = number(0, LARGEST_RATE, above=True)
+RATE = number(0, LARGEST_RATE)
 
 _SWITCHES = (
     "amp",
