@@ -86,7 +86,7 @@ def test_the_values_of_every_configuration_are_of_their_kinds(file: Path) -> Non
         ("learning_rate", float("nan")),
         ("learning_rate", "nan"),
         ("generator_lr", 1e9),
-        ("finetuning_rate", 0),
+        ("finetuning_rate", -0.001),
         ("batch_size", 0),
         ("batch_size", "many"),
         ("batch_size", True),
