@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_frames
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit
 from skimage.draw import disk, polygon2mask
@@ -27,9 +27,15 @@ from bundle.data.jpeg import check_jpeg
 from bundle.errors import InputError
 
 try:
+    from pydicom.encaps import generate_frames
     from pydicom.pixels.processing import apply_modality_lut, apply_windowing
+
+    _frames: Any = partial(generate_frames, number_of_frames=1)
 except ImportError:  # pydicom before 3
+    from pydicom.encaps import generate_pixel_data_frame
     from pydicom.pixel_data_handlers.util import apply_modality_lut, apply_windowing  # type: ignore[no-redef]
+
+    _frames = partial(generate_pixel_data_frame, nr_frames=1)
 
 RADIOGRAPHS = {
     "1.2.840.10008.5.1.4.1.1.1": "CR",
@@ -202,7 +208,7 @@ def _pixels(dataset: Dataset, path: str | Path) -> NDArray[Any]:
         raise InputError(msg)
     try:
         if syntax in _HUFFMAN_JPEG:
-            check_jpeg(next(generate_frames(dataset.PixelData, number_of_frames=1)))
+            check_jpeg(next(_frames(dataset.PixelData)))
         return np.asarray(dataset.pixel_array)
     except NotImplementedError as error:
         msg = f"expected pixels that can be decoded, got Transfer Syntax UID {syntax.name}: {path}: export uncompressed"
