@@ -12,6 +12,7 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -206,12 +207,17 @@ class TrainingCost(Cost):
 
     def flop_of_image(self, discriminated: bool = True) -> float:
         """Operations of a step for one image of its batch."""
-        total = 0.0
-        for name, passes in self.passes.items():
-            if passes.forwards and (discriminated or name != "discriminator"):
-                shape = (self.channels[name], self.size, self.size)
-                total += passes.forwards * forward_flop(self.players[name], *shape, **self.options.get(name, {}))
-        return total
+        return sum(flop for name, flop in self._flop_of_players.items() if discriminated or name != "discriminator")
+
+    @cached_property
+    def _flop_of_players(self) -> dict[str, float]:
+        """Operations of a step for one image of its batch, of each network that takes part."""
+        return {
+            name: passes.forwards
+            * forward_flop(self.players[name], self.channels[name], self.size, self.size, **self.options.get(name, {}))
+            for name, passes in self.passes.items()
+            if passes.forwards
+        }
 
     def flop(self) -> dict[str, float]:
         """Operations of an epoch: of stage 1 before and after epoch m, and of stage 2."""

@@ -104,7 +104,32 @@ def _separated(image: Tensor, label: Tensor, facts: Sequence[Mapping[str, Any]])
     return label
 
 
-class ResidentLoader:
+class DeviceLoader:
+    """Base of the loaders whose batches are made on the device, in the order of a DataLoader of the data set.
+
+    Args:
+        dataset: a random transform of it makes the batches; its length is that of an epoch.
+        batch_size: of a batch; the last one of an epoch may be smaller.
+        shuffle: whether each epoch has another order, drawn from torch's generator of the CPU.
+    """
+
+    def __init__(self, dataset: Dataset, batch_size: int, shuffle: bool | str = True) -> None:
+        self.dataset = dataset
+        rows: Any = range(len(dataset))
+        self.order = DataLoader(rows, batch_size=batch_size, shuffle=flag(shuffle), num_workers=0, collate_fn=list)
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        return map(self.made, iter(self.order))
+
+    def made(self, chosen: Sequence[int]) -> dict[str, Tensor]:
+        """The batch of some rows of the data set."""
+        raise NotImplementedError
+
+
+class ResidentLoader(DeviceLoader):
     """Batches of resident joints, the same ones that a DataLoader of the data set gives for the same seed.
 
     Args:
@@ -118,18 +143,12 @@ class ResidentLoader:
     """
 
     def __init__(self, dataset: Dataset, joints: ResidentJoints, batch_size: int, shuffle: bool | str = True) -> None:
-        self.dataset, self.joints = dataset, joints
+        super().__init__(dataset, batch_size, shuffle)
+        self.joints = joints
         self.steps = [_batched(transform) for transform in dataset.transform.transforms]
-        rows: Any = range(len(dataset))
-        self.order = DataLoader(rows, batch_size=batch_size, shuffle=flag(shuffle), num_workers=0, collate_fn=list)
 
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        return map(self._made, iter(self.order))
-
-    def _made(self, chosen: Sequence[int]) -> dict[str, Tensor]:
+    def made(self, chosen: Sequence[int]) -> dict[str, Tensor]:
+        """The batch of some joints, after every random transform."""
         batch = self.joints.batch([self.dataset.data[index] for index in chosen])
         for step in self.steps:
             batch = step(batch)

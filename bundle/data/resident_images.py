@@ -7,19 +7,20 @@ the data set, but for the noise on a GPU, which is drawn there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from monai.data import DataLoader, Dataset
+from monai.data import Dataset
 from monai.transforms import NormalizeIntensityd, RandAdjustContrastd, RandAffined, RandFlipd, RandGaussianNoised
 from torch import Tensor
 from torch.nn import functional as F
 
-from bundle.data.resident import to_device
-from bundle.errors import InputError, flag
+from bundle.data.resident import DeviceLoader, to_device
+from bundle.errors import InputError
+from bundle.grain import drawn_on_device
 
 Step = Callable[[Tensor], Tensor]
 """What a transform does to a batch of images (B, C, H, W)."""
@@ -27,7 +28,7 @@ Step = Callable[[Tensor], Tensor]
 _MAX_SEED = 2**31 - 1
 
 
-class ResidentImageLoader:
+class ResidentImageLoader(DeviceLoader):
     """Batches of images that stay on the device, the same ones that a DataLoader of the data set gives for a seed.
 
     Args:
@@ -44,16 +45,9 @@ class ResidentImageLoader:
     def __init__(
         self, dataset: Dataset, batch_size: int, device: torch.device | str = "cpu", shuffle: bool | str = True
     ) -> None:
-        self.dataset, self.device = dataset, torch.device(device)
+        super().__init__(dataset, batch_size, shuffle)
+        self.device = torch.device(device)
         self.steps = [batched(transform) for transform in dataset.transform.transforms]
-        places: Any = range(len(dataset))
-        self.order = DataLoader(places, batch_size=batch_size, shuffle=flag(shuffle), num_workers=0, collate_fn=list)
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        return map(self._made, iter(self.order))
 
     @cached_property
     def held(self) -> dict[str, Tensor]:
@@ -64,7 +58,8 @@ class ResidentImageLoader:
             for key in ("image", "label")
         }
 
-    def _made(self, chosen: Sequence[int]) -> dict[str, Tensor]:
+    def made(self, chosen: Sequence[int]) -> dict[str, Tensor]:
+        """The batch of some images, augmented."""
         rows = torch.tensor(chosen).to(self.device, non_blocking=True)
         image, label = (self.held[key].index_select(0, rows) for key in ("image", "label"))
         for step in self.steps:
@@ -99,8 +94,7 @@ def gaussian(random: np.random.RandomState, shape: Sequence[int], like: Tensor) 
     """
     if like.device.type == "cpu":
         return torch.from_numpy(random.standard_normal(tuple(shape)).astype(np.float32)).to(like)
-    generator = torch.Generator(like.device).manual_seed(int(random.randint(_MAX_SEED)))
-    return torch.randn(tuple(shape), generator=generator, device=like.device, dtype=like.dtype)
+    return drawn_on_device(like.new_empty(tuple(shape)), int(random.randint(_MAX_SEED)))
 
 
 def _chosen(flags: Sequence[bool], like: Tensor) -> Tensor:

@@ -482,8 +482,8 @@ class RandPseudoOverlapd(_RandJointd):
         image, truth = batch["image"], to_device(known, batch["image"])[:, None]
         label = batch["label"] * truth[..., None, None]
         if rows:
-            made = self._made(batch, rows, [push for push in drawn if push is not None])
             index = torch.tensor(rows).to(image.device, non_blocking=True)
+            made = self._made(batch, index, [push for push in drawn if push is not None])
             image = image.index_copy(0, index, torch.cat([made.image, made.masks], dim=1))
             label = label.index_copy(0, index, made.layers)
         return {**batch, "image": image, "label": label, "source": batch["image"], "truth": truth, "known": known}
@@ -494,10 +494,9 @@ class RandPseudoOverlapd(_RandJointd):
         return (self.push.motion, self.push.seed) if self.push.pushes and not overlapping else None
 
     def _made(
-        self, batch: Mapping[str, Any], rows: Sequence[int], drawn: Sequence[tuple[RigidMotion, int]]
+        self, batch: Mapping[str, Any], index: Tensor, drawn: Sequence[tuple[RigidMotion, int]]
     ) -> SyntheticJoints:
         motions, seeds = zip(*drawn, strict=True)
-        index = torch.tensor(rows).to(batch["image"].device, non_blocking=True)
         image, label, spacing = (batch[key].index_select(0, index) for key in ("image", "label", "spacing"))
         return self.push.maker(label, image[:, 1:], RigidMotion.joined(motions), spacing, seeds)
 
