@@ -137,6 +137,10 @@ def refusal(call: Any, *args: Any, **options: Any) -> str:
     return message
 
 
+QUOTED = re.compile("(?<=, got ).*?(?=: )")
+"""What a refusal quotes of the request, which may be cut short."""
+
+
 def phantom(name: str) -> Phantom:
     """The phantom that an image of :func:`write_studies` shows; a name ends with its seed."""
     size = 320 if name.startswith("large") else 256
@@ -677,8 +681,8 @@ def test_no_file_outside_the_studies_can_be_read(server: Server) -> None:
     for task in ("bone_masks", "layer_separation"):
         for path in (str(secret), relative, os.path.relpath(secret, ROOT)):
             missing = path.replace("secret", "absent")
-            answers = [refusal(server.said, task, image).replace(image, "") for image in (path, missing)]
-            assert answers[0] == answers[1]
+            answers = [refusal(server.said, task, image) for image in (path, missing)]
+            assert QUOTED.sub("", answers[0]) == QUOTED.sub("", answers[1])
             for name in ("image", "label", "session", "path"):
                 sent = {"params": {name: path}}
                 assert name in refusal(server.form, "POST", f"/infer/{task}", image="joint_0", **sent)
