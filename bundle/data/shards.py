@@ -29,6 +29,10 @@ class ShardFormat(ABC):
         """Where the shard of a name lies."""
 
     @abstractmethod
+    def files(self, folder: Path, name: str) -> list[Path]:
+        """The files of the shard of a name."""
+
+    @abstractmethod
     def write(self, folder: Path, name: str, images: Iterable[tuple[str, Files]]) -> None:
         """Write the shard of a name: key and files of each image.
 
@@ -43,6 +47,10 @@ class FolderShards(ShardFormat):
     def path(self, folder: Path, name: str) -> Path:
         """See :meth:`ShardFormat.path`."""
         return folder / name
+
+    def files(self, folder: Path, name: str) -> list[Path]:
+        """See :meth:`ShardFormat.files`."""
+        return list(self.path(folder, name).iterdir())
 
     def write(self, folder: Path, name: str, images: Iterable[tuple[str, Files]]) -> None:
         """See :meth:`ShardFormat.write`."""
@@ -63,6 +71,10 @@ class TarShards(ShardFormat):
     def path(self, folder: Path, name: str) -> Path:
         """See :meth:`ShardFormat.path`."""
         return folder / f"{name}.tar"
+
+    def files(self, folder: Path, name: str) -> list[Path]:
+        """See :meth:`ShardFormat.files`."""
+        return [self.path(folder, name)]
 
     def write(self, folder: Path, name: str, images: Iterable[tuple[str, Files]]) -> None:
         """See :meth:`ShardFormat.write`."""

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bundle.data.checksums import are_whole, sums_of
 from bundle.data.writing import replacing, write_bytes
 from bundle.errors import InputError
 from bundle.grain import TissueGrain
@@ -59,7 +60,7 @@ class Source:
 
 
 class SourceStore:
-    """A folder of separated joints: ``<name>.pt`` and, written after it, ``<name>.json``.
+    """A folder of separated joints: ``<name>.pt`` and, written after it, ``<name>.json`` with its checksum.
 
     Args:
         folder: that is there.
@@ -82,17 +83,21 @@ class SourceStore:
             "deviation": bones.grain.deviation[0],
             "amplitude": bones.grain.amplitude[0],
         }
-        with replacing(self.folder / f"{source.name}.pt") as file:
+        path = self.folder / f"{source.name}.pt"
+        with replacing(path) as file:
             torch.save({name: part.detach().cpu().clone() for name, part in tensors.items()}, file)
-        write_bytes(self.folder / f"{source.name}.json", json.dumps(asdict(source), indent=1).encode())
+        known = {**asdict(source), "files": sums_of(self.folder, [path])}
+        write_bytes(self.folder / f"{source.name}.json", json.dumps(known, indent=1).encode())
 
     def find(self, name: str) -> Source | None:
-        """What the list says of a joint; None where it was not kept whole."""
+        """What the list says of a joint; None where it was not kept, or its tensors are missing or damaged."""
         try:
-            found = Source(**json.loads((self.folder / f"{name}.json").read_bytes()))
+            known = dict(json.loads((self.folder / f"{name}.json").read_bytes()))
+            sums = known.pop("files", None)
+            found = Source(**known)
         except (OSError, ValueError, TypeError):
             return None
-        return found if (self.folder / f"{name}.pt").is_file() else None
+        return found if are_whole(self.folder, sums) else None
 
     def load(self, names: Sequence[str]) -> SeparatedBones:
         """Separated joints (B), each read once while the last ones are kept in memory.

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from bundle.data.checksums import are_whole, sums_of
 from bundle.data.loading import Item, open_radiograph
 from bundle.data.shards import Files, png, shard_format
 from bundle.data.sources import Source, SourceStore
@@ -170,8 +171,8 @@ class DataSet:
         shards = Shards(self, writer.kept(joints), writer.store, joints)
         if shards.refused and idist.get_rank() == 0:
             _log.warning(f"no images are made from {len(shards.refused)} joints: {shards.refused}")
-        todo = [n for n in range(idist.get_rank(), len(shards), idist.get_world_size()) if not shards.is_done(n)]
-        loader = DataLoader(_Tasks(shards, todo), batch_size=None, num_workers=self.workers)
+        own = range(idist.get_rank(), len(shards), idist.get_world_size())
+        loader = DataLoader(_Tasks(shards, own), batch_size=None, num_workers=self.workers)
         for _ in tqdm(loader, desc="making shards", unit="shard", disable=idist.get_rank() > 0):
             pass
         idist.barrier()
@@ -187,7 +188,7 @@ def make(data_set: DataSet, joints: Sequence[Item], writer: SourceWriter) -> Non
 
 
 class _Tasks(Dataset[int]):
-    """Makes shards by their numbers, with one thread: more would change the last bits."""
+    """Makes the shards of these numbers that are not done, with one thread: more would change the last bits."""
 
     def __init__(self, shards: Shards, numbers: Sequence[int]) -> None:
         self.shards, self.numbers = shards, numbers
@@ -199,7 +200,8 @@ class _Tasks(Dataset[int]):
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            self.shards.make(self.numbers[row])
+            if not self.shards.is_done(self.numbers[row]):
+                self.shards.make(self.numbers[row])
         finally:
             torch.set_num_threads(threads)
         return self.numbers[row]
@@ -235,9 +237,12 @@ class Shards:
         return -(-len(self.recipes) // self.data.shard_size)
 
     def is_done(self, number: int) -> bool:
-        """Whether a shard is there with its truth and its summary, which is written last, of these sources."""
-        path = self._file("summary", number, "json")
-        return path.is_file() and json.loads(path.read_bytes())["made_from"] == self.made_from
+        """Whether a shard is there whole: its summary, written last, is of these sources and states all its files."""
+        try:
+            summary = dict(json.loads(self._file("summary", number, "json").read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return False
+        return summary.get("made_from") == self.made_from and are_whole(self.data.output_dir, summary.get("files"))
 
     def make(self, number: int) -> None:
         """Make a shard."""
@@ -246,11 +251,11 @@ class Shards:
         counted, truths = DataCount(self.recipes), list[str]()
         name = self._file("radiographs", number).name
         self.data.format.write(self.data.output_dir, name, self._encoded(indices, counted, truths))
-        write_bytes(self._file("truth", number, "jsonl"), "".join(truths).encode())
-        write_bytes(
-            self._file("summary", number, "json"),
-            json.dumps({**counted.to_json(), "made_from": self.made_from}).encode(),
-        )
+        truth = self._file("truth", number, "jsonl")
+        write_bytes(truth, "".join(truths).encode())
+        files = sums_of(self.data.output_dir, [*self.data.format.files(self.data.output_dir, name), truth])
+        summary = {**counted.to_json(), "made_from": self.made_from, "files": files}
+        write_bytes(self._file("summary", number, "json"), json.dumps(summary).encode())
 
     def _file(self, kind: str, number: int, ending: str = "") -> Path:
         return self.data.output_dir / f"{kind}-{number:06d}{f'.{ending}' if ending else ''}"

@@ -18,10 +18,12 @@ from ignite.engine import Engine, Events
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from bundle.data.checksums import Sums, are_whole, sums_of
 from bundle.data.joints import DRAWN
 from bundle.data.loading import Item, resampling
 from bundle.data.montage import TITLES, montage
 from bundle.data.writing import (
+    RESULT_ENDINGS,
     append_line,
     claim_output,
     fingerprint,
@@ -103,8 +105,9 @@ def _written(line: Mapping[str, Any]) -> tuple[str, str]:
 class LayerWriter(Results):
     """Inference: ``<name>_layers.nii.gz`` (float32, 3 channels), a PNG of each layer and ``<name>_montage.png``.
 
-    ``quality.jsonl`` has a line for each joint: how sure its split is and whether to trust it. Masks that were drawn
-    are written too, ``<name>_mask_lower.png`` and ``_upper``, and the frame of a joint in a hand, ``<name>.nii.gz``.
+    ``quality.jsonl`` has a line for each joint: how sure its split is and whether to trust it, and ``files``, its
+    files with their CRC-32: a joint of which one is missing or damaged is done again. Masks that were drawn are written
+    too, ``<name>_mask_lower.png`` and ``_upper``, and the frame of a joint in a hand, ``<name>.nii.gz``.
 
     Args:
         output_dir: as in :class:`Results`.
@@ -128,10 +131,11 @@ class LayerWriter(Results):
 
     def remaining(self, joints: Sequence[Item]) -> list[Item]:
         """See :func:`remaining`."""
-        lines = _lines(self.output_dir / QUALITY)
-        done = {_written(line) for line in lines}
         wanted = {_written(joint) for joint in joints}
-        self.write_lines(QUALITY, [line for line in lines if _written(line) in wanted])
+        lines = [line for line in _lines(self.output_dir / QUALITY) if _written(line) in wanted]
+        lines = [line for line in lines if are_whole(self.output_dir, line.get("files"))]
+        done = {_written(line) for line in lines}
+        self.write_lines(QUALITY, lines)
         self.write_lines(REJECTED, getattr(joints, "rejected", []))
         left = [joint for joint in joints if _written(joint) not in done]
         if len(left) < len(joints):
@@ -145,7 +149,13 @@ class LayerWriter(Results):
             self.write(joint, output["pred"].detach().cpu(), quality_label(line))
             source = {"masks": joint.get("masks", "given"), "digest": joint.get("digest", "")}
             source |= {"resampled": note} if (note := resampling(joint)) else {}
-            append_line(self.output_dir / QUALITY, json.dumps({**line, **source}))
+            found = {**line, **source, "files": self._files_of(str(joint["name"]))}
+            append_line(self.output_dir / QUALITY, json.dumps(found))
+
+    def _files_of(self, name: str) -> Sums:
+        """The sums of a joint's files."""
+        paths = [self.output_dir / f"{name}{ending}" for ending in RESULT_ENDINGS]
+        return sums_of(self.output_dir, [path for path in paths if path.is_file()])
 
     def write(self, joint: Mapping[str, Any], layers: Tensor, label: str = "") -> None:
         """Write one joint with its layers (3, H, W) and the label of its montage."""
@@ -231,8 +241,10 @@ class EvaluationReport:
             raise InputError(msg) from error
 
     def holds(self, name: str, settings: Mapping[str, Any]) -> bool:
-        """Whether a measure with these hyper-parameters is in ``metrics.json``."""
-        return self.found["measures"].get(name, {}).get("settings") == plain(settings)
+        """Whether a measure with these hyper-parameters is in ``metrics.json``, and its files are as it states."""
+        known = self.found["measures"].get(name, {})
+        whole = "files" not in known or are_whole(self.output_dir, known["files"])
+        return known.get("settings") == plain(settings) and whole
 
     def add(
         self,
@@ -253,12 +265,13 @@ class EvaluationReport:
         """
         folder = self.output_dir / name
         folder.mkdir(exist_ok=True)
-        write_measured(folder, "per_image.csv", measured.per_image, measured.plots)
-        self._show_worst(name, measured.worst, joints)
+        written = write_measured(folder, "per_image.csv", measured.per_image, measured.plots)
+        shown = self._show_worst(name, measured.worst, joints)
         sizes = {key: {"images": len(part), "joints": len(set(part.joints))} for key, part in joints.items()}
         made = {"seconds": round(seconds, 1), "command": command_line(), "machine": machine(self.device)}
         figures = {"figures": measured.figures, "fingers": _fingers(measured.per_image).to_dict("records")}
-        self.found["measures"][name] = plain({"settings": settings, "data": sizes, **figures, **made})
+        files = sums_of(self.output_dir, [*written, *shown])
+        self.found["measures"][name] = plain({"settings": settings, "data": sizes, **figures, **made, "files": files})
         self._write_tables()
 
     def show(self, folder: str, joints: SeparatedJoints) -> None:
@@ -266,17 +279,21 @@ class EvaluationReport:
         for row, item in enumerate(joints.items):
             self._write_montage(f"{folder}/{item['name']}.png", joints, row, str(item["name"]))
 
-    def _show_worst(self, name: str, worst: Sequence[str], joints: Mapping[str, SeparatedJoints]) -> None:
+    def _show_worst(self, name: str, worst: Sequence[str], joints: Mapping[str, SeparatedJoints]) -> list[Path]:
         places = {str(item["name"]): (part, row) for part in joints.values() for row, item in enumerate(part.items)}
+        shown = []
         for rank, joint in enumerate(list(dict.fromkeys(worst))[: self.worst], start=1):
             part, row = places[joint]
-            self._write_montage(f"worst/{name}/{rank:02d}_{joint}.png", part, row, f"{joint}: {rank}. of {name}")
+            file = f"worst/{name}/{rank:02d}_{joint}.png"
+            shown.append(self._write_montage(file, part, row, f"{joint}: {rank}. of {name}"))
+        return shown
 
-    def _write_montage(self, file: str, joints: SeparatedJoints, row: int, label: str) -> None:
+    def _write_montage(self, file: str, joints: SeparatedJoints, row: int, label: str) -> Path:
         path = self.output_dir / file
         path.parent.mkdir(parents=True, exist_ok=True)
         panels = separation_row(joints.images[row], joints.layers[row], float(joints.spacing[row]))
         montage([panels], TITLES, path, [label])
+        return path
 
     def _write_tables(self) -> None:
         self.found["measures"] = dict(sorted(self.found["measures"].items()))
@@ -332,11 +349,13 @@ def file_stem(label: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
 
 
-def write_measured(folder: Path, table: str, rows: pd.DataFrame, plots: Mapping[str, Figure]) -> None:
-    """Write the rows of a measure as a CSV file of that name, and its plots as PNG files."""
+def write_measured(folder: Path, table: str, rows: pd.DataFrame, plots: Mapping[str, Figure]) -> list[Path]:
+    """Write the rows of a measure as a CSV file of that name, and its plots as PNG files; gives their paths."""
     write_bytes(folder / table, rows.to_csv(index=False).encode())
-    for name, figure in plots.items():
-        write_plot(folder / f"{name}.png", figure)
+    drawn = {folder / f"{name}.png": figure for name, figure in plots.items()}
+    for path, figure in drawn.items():
+        write_plot(path, figure)
+    return [folder / table, *drawn]
 
 
 def write_figures(path: Path, found: Mapping[str, Any]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +155,52 @@ def test_a_stopped_data_set_goes_on_and_ends_in_the_same_files(
     assert 0 < len(done) < 3
     assert content(made(tmp_path, items)) == content(whole)
     assert all(path.stat().st_mtime_ns == when for path, when in done.items())
+
+
+def flip(path: Path) -> None:
+    """Another last bit, at the same size."""
+    found = bytearray(path.read_bytes())
+    found[-1] ^= 1
+    path.write_bytes(bytes(found))
+
+
+HARM: dict[str, Callable[[Path], Any]] = {
+    "picture gone": lambda out: (out / "radiographs-000001" / "000000009.png").unlink(),
+    "picture changed": lambda out: flip(out / "radiographs-000001" / "000000009.png"),
+    "truth gone": lambda out: (out / "truth-000001.jsonl").unlink(),
+    "truth changed": lambda out: flip(out / "truth-000001.jsonl"),
+    "folder gone": lambda out: shutil.rmtree(out / "radiographs-000001"),
+    "summary damaged": lambda out: (out / "summary-000001.json").write_bytes(b"[1"),
+    "summary of another kind": lambda out: (out / "summary-000001.json").write_bytes(b"[1]"),
+}
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_a_shard_that_is_not_whole_is_made_again_and_no_other(
+    whole: Path, tmp_path: Path, items: list[dict[str, Any]], harm: str
+) -> None:
+    shutil.copytree(whole, tmp_path / "out")
+    HARM[harm](tmp_path / "out")
+    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("summary-*") if "000001" not in path.name}
+    assert content(made(tmp_path, items)) == content(whole)
+    assert all(path.stat().st_mtime_ns == when for path, when in done.items())
+
+
+def test_an_archive_that_is_damaged_is_made_again(tmp_path: Path, items: list[dict[str, Any]]) -> None:
+    first = content(made(tmp_path, items, format="webdataset"))
+    flip(tmp_path / "out" / "radiographs-000000.tar")
+    (tmp_path / "out" / "radiographs-000002.tar").unlink()
+    assert content(made(tmp_path, items, format="webdataset")) == first
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, flip])
+def test_a_source_that_is_damaged_is_separated_again(
+    whole: Path, tmp_path: Path, items: list[dict[str, Any]], harm: Callable[[Path], Any]
+) -> None:
+    shutil.copytree(whole, tmp_path / "out")
+    harm(tmp_path / "out" / "sources" / f"{items[1]['name']}.pt")
+    assert content(made(tmp_path, items)) == content(whole)
+    assert SourceStore(tmp_path / "out" / "sources").find(items[1]["name"]) is not None
 
 
 def test_shards_are_made_anew_when_their_sources_have_changed(tmp_path: Path, items: list[dict[str, Any]]) -> None:

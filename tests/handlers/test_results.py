@@ -102,6 +102,23 @@ def test_a_joint_whose_files_have_changed_is_done_again(tmp_path: Path, joints: 
     assert [(line["name"], line["digest"]) for line in lines] == [(second["name"], "1"), (first["name"], "2")]
 
 
+@pytest.mark.parametrize("ending", ["_layers.nii.gz", "_soft.png", "_montage.png"])
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])])
+def test_a_joint_of_which_a_file_is_missing_or_damaged_is_done_again(
+    tmp_path: Path, joints: Dataset, ending: str, harm: Any
+) -> None:
+    evaluate(LayerWriter(str(tmp_path), {}, weights(tmp_path)), joints)
+    whole = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name.startswith("phantom")}
+    harm(tmp_path / f"{joints[1]['name']}{ending}")
+    again = LayerWriter(str(tmp_path), {}, weights(tmp_path))
+    left = again.remaining(list(joints))
+    assert [joint["name"] for joint in left] == [joints[1]["name"]]
+    evaluate(again, Dataset(left))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name.startswith("phantom")} == whole
+    assert again.remaining(list(joints)) == []
+    assert len((tmp_path / "quality.jsonl").read_text().splitlines()) == COUNT
+
+
 def test_rejected_joints_are_listed_with_the_reasons_and_no_longer_when_mended(tmp_path: Path) -> None:
     writer = LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path))
     assert writer.remaining(Joints([], [("hand", "no spacing")])) == []
@@ -191,6 +208,8 @@ def test_what_was_measured_with_the_same_settings_is_known_again(tmp_path: Path,
     assert again.holds("E9", {"motions": (1.0, 2.0)})
     assert not again.holds("E9", {"motions": (1.0, 3.0)})
     assert not again.holds("E8", {"motions": (1.0, 2.0)})
+    (tmp_path / "E9" / "curve.png").unlink()
+    assert not again.holds("E9", {"motions": (1.0, 2.0)})
     again.add("E8", measured(separated), {}, {"test": separated}, 1.0)
     assert list(json.loads((tmp_path / "metrics.json").read_text())["measures"]) == ["E8", "E9"]
 
