@@ -9,7 +9,7 @@ A data set is a folder that holds lists (JSON) and, anywhere below it, the files
 
 Paths are relative to the folder. Masks that are not named can be drawn (:mod:`bundle.segmentation`). ``points`` mark
 the joints of a hand (:mod:`bundle.data.points`), of which each becomes an item. The list :data:`FOLDER` stands for all
-radiographs below the folder, with the files beside them that are named after them.
+radiographs below the folder, with the files beside them that are named after them, but not for what runs have written.
 
 The image's folder is its joint; ``<id>_<L|R>_<finger code>`` tells side and finger. Two keys are optional: ``joint``
 names the joint where the folders do not, ``spacing`` is the pixel's size in mm, of the hand where there are points.
@@ -40,6 +40,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from bundle.data.files import data_set_root, files_at, packed_lists, stored
+from bundle.data.folders import entries_below, stem
 from bundle.data.identity import discreet, private_name, safe_name
 from bundle.data.loading import (
     BONES,
@@ -52,8 +53,6 @@ from bundle.data.loading import (
     joints_of,
     read_joint,
 )
-from bundle.data.points import POINTS
-from bundle.data.reader import SUFFIXES, is_radiograph
 from bundle.data.writing import RESULT_ENDINGS
 from bundle.errors import InputError, flag
 from bundle.motion import SPACING
@@ -138,7 +137,7 @@ def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = 0.
     ]
     joints = _joint_names([path["image"].parent for path in paths], root)
     names = _unique(
-        safe_name(entry.get("item") or f"{entry.get('joint', joint)}_{_stem(path['image'])}")
+        safe_name(entry.get("item") or f"{entry.get('joint', joint)}_{stem(path['image'])}")
         for entry, joint, path in zip(entries, joints, paths, strict=True)
     )
     return [
@@ -564,32 +563,11 @@ _FORM = (
 
 
 def _entries_in(root: Path) -> list[dict[str, Any]]:
-    """Entries of all radiographs below a folder, with their masks and points where they lie beside them.
-
-    Those of a pack are the entries of its lists, each radiograph once.
-    """
+    """Entries of all radiographs below a folder; of a pack the entries of its lists, each radiograph once."""
     if lists := packed_lists(root):
         packed = {entry["image"]: entry for source in lists for entry in _entries(source)}
         return [packed[image] for image in sorted(packed)]
-    files = sorted(path for path in root.rglob("*") if path.is_file() and not path.name.startswith("."))
-    images = [path for path in files if is_radiograph(path) and not _stem(path).endswith(_MASKS)]
-    if not images:
-        msg = f"expected radiographs, found none: {root}: correct dataset_dir, or name a list by datalist"
-        raise InputError(msg)
-    there = {str(path.relative_to(root)) for path in files}
-    return [_entry_of(image.relative_to(root), there) for image in images]
-
-
-def _entry_of(image: Path, there: set[str]) -> dict[str, Any]:
-    """The entry of a radiograph, by the names of the files that are there."""
-    stem = str(image.with_name(_stem(image)))
-    masks = {bone: f"{stem}_mask_{bone}" for bone in BONES}
-    named = {bone: [name + ending for ending in SUFFIXES if name + ending in there] for bone, name in masks.items()}
-    named["points"] = [stem + ending for ending in POINTS if stem + ending in there]
-    return {"image": str(image), **{key: files[0] for key, files in named.items() if files}}
-
-
-_MASKS = tuple(f"_mask_{bone}" for bone in BONES)
+    return entries_below(root)
 
 
 def _fault(entry: Any) -> str | None:
@@ -640,10 +618,6 @@ def _identity(joint: str, entry: dict[str, Any]) -> dict[str, str]:
     finger, side = (match["finger"], match["side"]) if match else ("", "")
     named = {"finger": FINGER_CODES.get(finger, UNKNOWN), "side": SIDES.get(side, UNKNOWN)}
     return {"joint": joint, **named, **{key: entry[key] for key in named if entry.get(key) in _KNOWN[key]}}
-
-
-def _stem(path: Path) -> str:
-    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE) if ".nii" in path.name.lower() else path.stem
 
 
 def _unique(names: Iterable[str]) -> list[str]:

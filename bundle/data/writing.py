@@ -250,6 +250,14 @@ def claim_output(folder: str | Path, run: str) -> Path:
     return folder
 
 
+def is_output(folder: str | Path) -> bool:
+    """Whether a folder bears the mark of a run (:func:`claim_output`), so that what it holds are results."""
+    try:
+        return isinstance(json.loads((Path(folder) / MARKER).read_bytes())["run"], str)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def _check_marker(marker: Path, run: str) -> None:
     try:
         found = json.loads(marker.read_bytes())["run"]

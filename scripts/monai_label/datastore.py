@@ -15,6 +15,7 @@ from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastor
 from monailabel.interfaces.datastore import DefaultLabelTag
 from torch import Tensor
 
+from bundle.data.folders import files_below
 from bundle.data.identity import private_name, safe_name
 from bundle.data.loading import BONES
 from bundle.data.reader import SUFFIXES, is_radiograph
@@ -213,7 +214,7 @@ class JointDatastore(LocalDatastore):
         """Paths of the radiographs below the folder, relative to it; labels, masks and hidden files are none."""
         root = Path(self._datastore_path)
         labels = Path(self._datastore.label_path(None))
-        files = [path for path in root.rglob("*") if path.is_file() and labels not in path.parents]
+        files = [path for path in files_below(root) if labels not in path.parents]
         shown = [
             path.relative_to(root) for path in files if not path.name.removesuffix(_ending(path.name)).endswith(_MASKS)
         ]
