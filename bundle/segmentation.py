@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from bundle.masks import continue_to_border, overlap
 from bundle.networks.resolution import ReducedResolution
 from bundle.networks.weights import file_label, load_weights, stated_sha256
+from bundle.threads import side_by_side
 
 KEPT = 4096
 """Pairs of masks that a segmenter keeps; 64 MB of frames of 256 x 256 pixels."""
@@ -147,8 +148,8 @@ class BoneSegmenter:
 
     def _draw(self, image: Tensor) -> Tensor:
         self._load()
-        there, mirrored = self._padded(torch.stack([image, image.flip(-1)]))
-        return self._masks((there + mirrored.flip(-1)) / 2.0)
+        there, mirrored = side_by_side(self._padded, [image[None], image.flip(-1)[None]])
+        return self._masks((there + mirrored.flip(-1))[0] / 2.0)
 
     def __str__(self) -> str:
         """The file of the weights, with what tells it from others."""

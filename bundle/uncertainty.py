@@ -29,6 +29,7 @@ from bundle.data.writing import write_bytes
 from bundle.errors import InputError, flag
 from bundle.masks import overlap
 from bundle.radiograph import attenuation, intensity
+from bundle.threads import side_by_side
 
 COVERED = 0.9
 """Part of the joints whose error is below :meth:`Calibration.upper`."""
@@ -45,18 +46,24 @@ Floats = NDArray[np.float64]
 class FlipInferer(Inferer):
     """Separates images and their mirror images, and gives the mean.
 
+    The layers of an image are the same to the last bit whatever else is in its batch. On the CPU each image is
+    separated by one thread, several side by side, whatever the number of threads (:mod:`bundle.threads`); this takes no
+    longer than a batch. Other devices get batches of always the same size, which are filled up.
+
     Args:
         flips: false leaves the mirror images out; true or false as text is understood.
         amp: whether the network runs in mixed precision, bfloat16: faster where the hardware computes in it. Heads that
             partition the radiograph still do it in the precision of the image.
+        batch_size: images that another device than the CPU separates at once; 0 for as many as are given.
 
     Attributes:
         answer: the layers that were given last, (B, 3, H, W), before any postprocessing; None before the first.
         deviation: standard deviation of the two answers to the last images, (B, 3, H, W); None without mirror images.
     """
 
-    def __init__(self, flips: bool | str = True, amp: bool | str = False) -> None:
+    def __init__(self, flips: bool | str = True, amp: bool | str = False, batch_size: int = 0) -> None:
         super().__init__()
+        self.batch_size = batch_size
         self.flips = flag(flips)
         self.amp = flag(amp)
         self.answer: Tensor | None = None
@@ -64,12 +71,30 @@ class FlipInferer(Inferer):
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """Layers (B, 3, H, W) of images (B, 3, H, W)."""
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.amp):
-            self.answer = network(inputs, *args, **kwargs)
-            mirrored = network(inputs.flip(-1), *args, **kwargs).flip(-1) if self.flips else None
-        if mirrored is not None:
-            self.answer, self.deviation = combine(torch.stack([self.answer, mirrored], dim=1))
+
+        def answer(images: Tensor) -> Tensor:
+            with torch.autocast(images.device.type, torch.bfloat16, enabled=self.amp):
+                return network(images, *args, **kwargs)
+
+        views = [inputs, inputs.flip(-1)] if self.flips else [inputs]
+        self.answer = self._answers(answer, torch.cat(views))
+        if self.flips:
+            straight, mirrored = self.answer.chunk(2)
+            self.answer, self.deviation = combine(torch.stack([straight, mirrored.flip(-1)], dim=1))
         return self.answer
+
+    def _answers(self, answer: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        """The answers to images (B, 3, H, W), none of which depends on the others."""
+        if images.device.type == "cpu":
+            return torch.cat(side_by_side(answer, images.split(1)))
+        size = self.batch_size or len(images)
+        return torch.cat([_filled(answer, part, size) for part in images.split(size)])
+
+
+def _filled(answer: Callable[[Tensor], Tensor], images: Tensor, size: int) -> Tensor:
+    """The answers to images, at most ``size`` of them, in a batch of that size."""
+    rows = torch.arange(size, device=images.device).clamp(max=len(images) - 1)
+    return answer(images[rows])[: len(images)]
 
 
 def combine(answers: Tensor) -> tuple[Tensor, Tensor]:

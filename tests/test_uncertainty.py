@@ -12,6 +12,8 @@ from torch import Tensor
 
 from bundle.errors import InputError
 from bundle.harmonic import separate
+from bundle.networks.backbones import make_backbone
+from bundle.networks.generator import Generator
 from bundle.networks.heads import PartitionHead
 from bundle.phantom import draw_parameters, render
 from bundle.radiograph import partition, reconstruct
@@ -19,6 +21,7 @@ from bundle.uncertainty import (
     SIGNS,
     Calibration,
     FlipInferer,
+    _filled,
     bone_disagreement,
     combine,
     held_out_figures,
@@ -63,6 +66,44 @@ def test_the_mirrored_joint_gets_the_mirrored_answer() -> None:
     image = joint(1)
     layers = FlipInferer()(image, one_sided)
     assert torch.allclose(FlipInferer()(image.flip(-1), one_sided), layers.flip(-1), atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    """Of the shipped kind, narrower, with weights that are not zero."""
+    torch.manual_seed(0)
+    head = PartitionHead(mixture=1.0, reach=8)
+    options = {"features": [8, 8, 16, 16, 32, 8], "width": 4}
+    found = Generator(make_backbone("SubpixelUNet", head.in_channels, head.out_channels, options), head).eval()
+    torch.nn.init.normal_(found.start.weight)  # type: ignore[arg-type]
+    return found
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@torch.no_grad()
+def test_layers_of_a_joint_are_the_same_bits_whatever_else_is_in_the_batch(generator: Generator, threads: int) -> None:
+    images, inferer = torch.cat([joint(seed) for seed in range(4)]), FlipInferer()
+    alone = torch.cat([inferer(image[None], generator) for image in images])
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    for rows in ([1, 0], [2, 0, 1], [3, 1, 0, 2], [2]):
+        assert torch.equal(inferer(images[rows], generator), alone[rows])
+    torch.set_num_threads(before)
+
+
+def of_batch(images: Tensor) -> Tensor:
+    """Answers that depend on how many images there are."""
+    return images + len(images)
+
+
+def test_a_network_sees_batches_of_one_size_on_any_device() -> None:
+    images, seen = torch.rand(7, 3, 2, 2), list[int]()
+    assert torch.equal(FlipInferer(False)(images, of_batch), images + 1)
+    for count in range(1, 5):
+        assert torch.equal(_filled(of_batch, images[:count], 4), images[:count] + 4)
+    elsewhere = images.to("meta")
+    assert FlipInferer(batch_size=4)._answers(lambda part: seen.append(len(part)) or part, elsewhere).shape[0] == 7
+    assert seen == [4, 4]
 
 
 @pytest.mark.parametrize("flips", [False, "false"])

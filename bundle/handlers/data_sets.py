@@ -34,6 +34,7 @@ from bundle.provenance import command_line
 from bundle.recipes import DataPlan, Recipes
 from bundle.registration import facing_centers
 from bundle.synthesis import SeparatedBones
+from bundle.threads import one_thread
 
 if TYPE_CHECKING:
     from bundle.handlers.dicom_results import DicomResults
@@ -89,10 +90,13 @@ class SourceWriter(Results):
     def __call__(self, engine: Any) -> None:
         """Judge and keep the joints of a batch."""
         for row, (joint, output) in enumerate(zip(engine.state.batch, engine.state.output, strict=True)):
-            image, layers = joint["image"].detach().cpu(), output["pred"].detach().cpu()
-            judged = self.quality(joint, row)
-            bones = SeparatedBones.of(layers[None], image[None, 1:])
-            self.store.write(self._source(joint, image[1:], judged), bones, image[:1])
+            with one_thread():
+                self._keep(joint, output["pred"].detach().cpu(), row)
+
+    def _keep(self, joint: Mapping[str, Any], layers: Tensor, row: int) -> None:
+        image, judged = joint["image"].detach().cpu(), self.quality(joint, row)
+        bones = SeparatedBones.of(layers[None], image[None, 1:])
+        self.store.write(self._source(joint, image[1:], judged), bones, image[:1])
 
     def _source(self, joint: Mapping[str, Any], masks: Tensor, judged: Mapping[str, Any]) -> Source:
         spacing = float(joint["spacing"])
@@ -197,13 +201,9 @@ class _Tasks(Dataset[int]):
         return len(self.numbers)
 
     def __getitem__(self, row: int) -> int:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
+        with one_thread():
             if not self.shards.is_done(self.numbers[row]):
                 self.shards.make(self.numbers[row])
-        finally:
-            torch.set_num_threads(threads)
         return self.numbers[row]
 
 

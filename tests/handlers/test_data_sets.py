@@ -32,6 +32,7 @@ from bundle.motion import RigidMotion
 from bundle.recipes import DataPlan
 from bundle.synthesis import synthesize
 from bundle.transforms import LoadJointd
+from bundle.uncertainty import FlipInferer
 
 SIZE = 64
 COUNT = 3
@@ -59,14 +60,14 @@ def plan(**more: Any) -> DataPlan:
     return DataPlan(**{"jsw": WIDTHS, "count": 20, "seed": 5, **more})
 
 
-def separated(folder: Path, items: list[dict[str, Any]], weights: Path) -> SourceWriter:
+def separated(folder: Path, items: list[dict[str, Any]], weights: Path, batch_size: int = 2) -> SourceWriter:
     """Keep the sources of items, as the configuration does."""
     kept = GeneratorWeights(str(weights / "no.pt"), nn.Conv2d(1, 1, 1))
     writer = SourceWriter(str(folder), {"seed": 0}, kept, unjudged)  # type: ignore[arg-type]
     left = writer.remaining(items)
     if left:
-        loader = DataLoader(Dataset(left, LoadJointd(SIZE)), batch_size=2, num_workers=0)
-        SupervisedEvaluator("cpu", loader, WeightFree(), val_handlers=[writer]).run()
+        loader = DataLoader(Dataset(left, LoadJointd(SIZE)), batch_size=batch_size, num_workers=0)
+        SupervisedEvaluator("cpu", loader, WeightFree(), inferer=FlipInferer(), val_handlers=[writer]).run()
     return writer
 
 
@@ -262,6 +263,21 @@ def test_a_source_is_separated_once_and_again_when_its_files_have_changed(
     assert writer.remaining([{**known[0], "digest": "2"}, *known[1:]]) == [{**known[0], "digest": "2"}]
     kept = SourceStore(tmp_path / "sources").find(items[0]["name"])
     assert kept is not None and kept.separator == "weight-free separator"
+
+
+@pytest.mark.parametrize(("first", "batch_size", "threads"), [(1, 2, 1), (2, 3, 1), (0, 3, 3), (0, 1, 2)])
+def test_sources_are_the_same_bytes_however_they_were_put_together(
+    whole: Path, tmp_path: Path, items: list[dict[str, Any]], first: int, batch_size: int, threads: int
+) -> None:
+    """Also when the separation was stopped after the first ones."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    separated(tmp_path / "sources", items[:first], tmp_path, batch_size)
+    separated(tmp_path / "sources", items, tmp_path, batch_size)
+    torch.set_num_threads(before)
+    for item in items:
+        one, other = (folder / "sources" / f"{item['name']}.pt" for folder in (tmp_path, whole))
+        assert one.read_bytes() == other.read_bytes()
 
 
 def test_rejected_joints_are_listed_beside_the_sources(tmp_path: Path, items: list[dict[str, Any]]) -> None:

@@ -25,6 +25,7 @@ from bundle.handlers.results import Results, flat_figures, run_remaining, shown_
 from bundle.harmonic import separate
 from bundle.metrics import Measured, SeparatedJoints
 from bundle.transforms import LoadJointd
+from bundle.uncertainty import FlipInferer
 
 SIZE = 64
 COUNT = 3
@@ -50,7 +51,7 @@ def weights(folder: Path) -> GeneratorWeights:
 def evaluate(handler: Any, joints: Dataset) -> None:
     """Run an evaluator over the joints with the handler attached, as the configurations do."""
     loader = DataLoader(joints, batch_size=2, num_workers=0)
-    SupervisedEvaluator("cpu", loader, WeightFree(), val_handlers=[handler]).run()
+    SupervisedEvaluator("cpu", loader, WeightFree(), inferer=FlipInferer(False), val_handlers=[handler]).run()
 
 
 def pixels(path: Path) -> np.ndarray:
