@@ -235,7 +235,7 @@ def steps(joints: Joints, folder: Path, seconds: float) -> dict[str, float]:
         "motion": lambda: kept.bones.moved(motion, spacing, "bicubic", False),
         "motion, grain and composition": lambda: kept.synthesize(motion, spacing, seeds, exact=False),
         "measuring and the gate": lambda: examine(kept.masks, made.masks, spacing),
-        "PNG": lambda: [encoded(sample) for sample in samples],
+        "compression": lambda: [encoded(sample) for sample in samples],
         "tar archive": lambda: TarShards().write(folder, "shard", archive),
     }
     return {name: 1000.0 / (TOGETHER * rate(partial(_run, run), seconds)) for name, run in work.items()}
@@ -252,7 +252,8 @@ def _run(work: Callable[[], Any], _: int) -> None:
 def encoded(sample: Sample) -> dict[str, bytes]:
     """The pictures of an image."""
     lower, upper = mask_pixels(sample.masks)
-    return {"png": png(deep_pixels(sample.image)), "lower.png": png(lower), "upper.png": png(upper)}
+    shown = TarShards().radiograph(deep_pixels(sample.image))
+    return {**shown, "lower.png": png(lower), "upper.png": png(upper)}
 
 
 def difference(joints: Joints, loop: PilLoop) -> dict[str, float]:

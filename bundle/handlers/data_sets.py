@@ -117,10 +117,11 @@ class SourceWriter(Results):
 class DataSet:
     """A data set of synthetic radiographs in its folder.
 
-    ``radiographs-000000`` (a folder, or a tar archive for WebDataset) holds of each image ``<key>.png``, 16 bit, its
-    masks ``<key>.lower.png`` and ``<key>.upper.png``, of a joint in a hand ``<key>.hand.png``, the hand with the
-    changed joint, and ``<key>.json``, its truth; ``truth-000000.jsonl`` has these truths as lines. ``dataset.json`` is
-    the card: how the data set was made, what was asked for and what came out.
+    ``radiographs-000000`` (a folder, or a tar archive for WebDataset) holds of each image ``<key>.png``, 16 bit (in an
+    archive ``<key>.npy.gz``), its masks ``<key>.lower.png`` and ``<key>.upper.png``, of a joint in a hand
+    ``<key>.hand.png`` (``.hand.npy.gz``), the hand with the changed joint, and ``<key>.json``, its truth;
+    ``truth-000000.jsonl`` has these truths as lines. ``dataset.json`` is the card: how the data set was made, what was
+    asked for and what came out.
 
     Any process can make any shard, from the plan and the sources alone; the files are the same whatever their number.
 
@@ -277,11 +278,12 @@ class Shards:
 
     def _files(self, sample: Sample, truth: Mapping[str, Any]) -> Files:
         lower, upper = mask_pixels(sample.masks)
-        files = {"png": png(deep_pixels(sample.image)), "lower.png": png(lower), "upper.png": png(upper)}
+        shown = self.data.format.radiograph
+        files = {**shown(deep_pixels(sample.image)), "lower.png": png(lower), "upper.png": png(upper)}
         joint = self.joints[sample.recipe.source.name]
         hand = self._hand(sample, joint)
         if hand is not None:
-            files["hand.png"] = png(deep_pixels(hand))
+            files |= shown(deep_pixels(hand), "hand.")
         if self.data.dicom is not None:
             files |= self.data.dicom.synthetic({**joint, "file": joint.get("image", "")}, sample, hand)
         return {**files, "json": json.dumps(truth).encode()}

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import webdataset
 from PIL import Image
 
-from bundle.data.shards import FolderShards, ShardFormat, TarShards, png, shard_format
+from bundle.data.shards import FolderShards, ShardFormat, TarShards, decode_radiograph, png, shard_format
 from bundle.errors import InputError
 
 IMAGES = [(f"{index:09d}", {"png": bytes([index]), "lower.png": b"low", "json": b'{"jsw": 1}'}) for index in range(3)]
@@ -38,6 +39,65 @@ def test_webdataset_reads_an_archive_image_by_image(tmp_path: Path) -> None:
     assert [{ending: sample[ending] for ending in files} for sample, (_, files) in zip(read, IMAGES, strict=True)] == [
         files for _, files in IMAGES
     ]
+
+
+DECODERS = ["l", "l8", "rgb", "rgb8", "rgba", "torch", "torchl", "torchrgb", "torchrgb8", "pil", "pill", "pilrgb", ""]
+
+
+def archive(folder: Path, pixels: np.ndarray) -> str:
+    """An archive of one image as a data set has it, of a joint in a hand."""
+    form, mask = TarShards(), (pixels > 30000).astype(np.uint8) * np.uint8(255)
+    files = {**form.radiograph(pixels), "lower.png": png(mask), **form.radiograph(pixels[:3], "hand."), "json": b"{}"}
+    form.write(folder, "a", [("000000001", files)])
+    return str(folder / "a.tar")
+
+
+def ramp() -> np.ndarray:
+    return np.linspace(0, 65535, 35).astype(np.uint16).reshape(5, 7)
+
+
+@pytest.mark.parametrize("spec", DECODERS)
+def test_every_decoder_of_webdataset_gives_the_radiograph_as_it_is(tmp_path: Path, spec: str) -> None:
+    read = webdataset.WebDataset(archive(tmp_path, ramp()), shardshuffle=False).decode(*[spec] * bool(spec))
+    (sample,) = read
+    assert np.array_equal(sample["npy.gz"], ramp())
+    assert np.array_equal(sample["hand.npy.gz"], ramp()[:3])
+    if spec:
+        mask = np.asarray(sample["lower.png"], np.float64)
+        mask = mask[0] if spec.startswith("torch") and mask.ndim == 3 else mask[..., 0] if mask.ndim == 3 else mask
+        assert np.array_equal(mask > 0, ramp() > 30000)
+
+
+def test_the_projects_decoder_gives_intensity_and_leaves_the_truth(tmp_path: Path) -> None:
+    read = webdataset.WebDataset(archive(tmp_path, ramp()), shardshuffle=False).decode(decode_radiograph)
+    (sample,) = read
+    expected = torch.from_numpy(ramp() / 65535.0).float()[None]
+    for name, shown in (
+        ("npy.gz", expected),
+        ("hand.npy.gz", expected[:, :3]),
+        ("lower.png", expected > 30000 / 65535),
+    ):
+        assert sample[name].dtype == torch.float32
+        assert torch.equal(sample[name], shown.float())
+    assert sample["json"] == {}
+
+
+def test_archives_of_16_bit_png_are_white_to_webdataset_and_right_to_the_project(tmp_path: Path) -> None:
+    """Which is why there are none any more."""
+    TarShards().write(tmp_path, "a", [("1", {"png": png(ramp())})])
+    shards = str(tmp_path / "a.tar")
+    (white,) = webdataset.WebDataset(shards, shardshuffle=False).decode("l8")
+    assert np.mean(white["png"] == 255) > 0.9
+    (right,) = webdataset.WebDataset(shards, shardshuffle=False).decode(decode_radiograph)
+    assert torch.equal(right["png"][0], torch.from_numpy(ramp() / 65535.0).float())
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((2, 2), np.float32), np.zeros((2, 2, 3), np.uint8)])
+def test_pixels_of_another_kind_are_refused(pixels: np.ndarray) -> None:
+    content = io.BytesIO()
+    np.save(content, pixels)
+    with pytest.raises(ValueError, match=r"grey pixels of 8 or 16 bits, got .*npy"):
+        decode_radiograph("npy", content.getvalue())
 
 
 @pytest.mark.parametrize("name", ["png", "webdataset"])

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from bundle.data import phantom_items
 from bundle.data.joints import Joints
+from bundle.data.shards import decode_radiograph
 from bundle.data.sources import SourceStore
 from bundle.distributions import Distribution, Uniform, read_histogram
 from bundle.errors import InputError
@@ -123,7 +124,9 @@ def test_webdataset_reads_the_same_data_set(whole: Path, tmp_path: Path, items: 
     assert [json.loads(sample["json"]) for sample in read] == truths(whole)
     for index, sample in enumerate(read):
         folder = whole / f"radiographs-{index // 8:06d}"
-        assert sample["png"] == (folder / f"{sample['__key__']}.png").read_bytes()
+        with Image.open(folder / f"{sample['__key__']}.png") as picture:
+            kept = decode_radiograph("npy.gz", sample["npy.gz"])
+            assert kept is not None and np.array_equal(kept[0] * 65535.0, np.asarray(picture, np.float32))
         with Image.open(io.BytesIO(sample["upper.png"])) as picture:
             assert set(np.unique(np.asarray(picture))) == {0, 255}
 
