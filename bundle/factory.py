@@ -81,6 +81,19 @@ class QualityGate:
             return "untrusted"
         return "uncertain" if (source.expected_overlap_rmse or 0.0) > self.largest_error else ""
 
+    def usable(self, sources: Sequence[Source]) -> list[Source]:
+        """The joints that images are made from.
+
+        Raises:
+            InputError: there is none; why, and how to go on.
+        """
+        reasons = [self.of_source(source) for source in sources]
+        left = [source for source, reason in zip(sources, reasons, strict=True) if not reason]
+        if not left:
+            msg = f"no image can be made from any of {len(sources)} joints"
+            raise InputError(": ".join([msg, *_ways_on(sources, reasons)]))
+        return left
+
     def of_recipe(self, recipe: Recipe) -> str:
         """Why an image need not be made, or ""."""
         return "change" if abs(recipe.change_mm) > self.largest_change_mm else ""
@@ -101,6 +114,26 @@ class QualityGate:
         if found["overlap"] > self.largest_overlap:
             return "overlap"
         return "" if abs(found["jsw_mm"] - recipe.jsw_mm) <= self.tolerance_mm else "jsw"
+
+
+_WAYS_ON = {
+    "jsw": "without a joint space, for no column crosses both masks. Correct the masks",
+    "untrusted": "flagged by inference. Pass --gate#trusted false (in a pre-training --trusted false) to use them",
+    "uncertain": "with an expected error above the gate's largest_error. Raise --gate#largest_error",
+}
+_SHOWN = 5
+
+
+def _ways_on(sources: Sequence[Source], reasons: Sequence[str]) -> list[str]:
+    """For each reason how many joints are refused, how to go on, and of some what inference says."""
+    said = []
+    for reason, way in _WAYS_ON.items():
+        of = [source for source, why in zip(sources, reasons, strict=True) if why == reason]
+        flags = [f"{source.name}: {'; '.join(source.reasons)}" for source in of if reason == "untrusted"][:_SHOWN]
+        if of:
+            more = f", and {len(of) - _SHOWN} more" if len(of) > _SHOWN and flags else ""
+            said.append(f"{len(of)} {way}" + (f" ({', '.join(flags)}{more})" if flags else ""))
+    return said
 
 
 def examine(before: Tensor, after: Tensor, spacing: Tensor) -> dict[str, Tensor]:
@@ -263,7 +296,7 @@ class SyntheticRadiographs(Dataset[dict[str, Any]]):
         gate: QualityGate,
         transform: Callable[[dict[str, Any]], Any] | None = None,
     ) -> None:
-        self.recipes = plan.of([source for source in sources if not gate.of_source(source)])
+        self.recipes = plan.of(gate.usable(sources))
         self.factory = RadiographFactory(store, gate)
         self.transform = transform
 

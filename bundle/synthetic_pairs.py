@@ -73,7 +73,7 @@ class SyntheticPairs(Dataset[dict[str, Any]]):
         if not plan.pairs:
             msg = "expected a plan of pairs, got one of single images: set its pairs to true"
             raise InputError(msg)
-        left = [source for source in sources if not gate.of_source(source)]
+        left = gate.usable(sources)
         self.recipes = plan.of(left) if changes is None else PairRecipes(plan, left, changes)
         self.factory = RadiographFactory(store, gate)
 

@@ -125,6 +125,17 @@ def test_sources_are_refused_with_their_reason(joints: Joints) -> None:
     assert QualityGate().of_source(known) == ""
     assert QualityGate().of_source(replace(known, jsw_mm=None)) == "jsw"
     assert QualityGate().of_source(replace(known, flagged=True)) == "untrusted"
+    usual, wrong = QualityGate(), [replace(known, flagged=True, name=f"{row}", reasons=["dark"]) for row in range(7)]
+    wrong += [replace(known, jsw_mm=None), replace(known, expected_overlap_rmse=0.5)]
+    assert usual.usable([*wrong, replace(known, flagged=False)]) == [replace(known, flagged=False)]
+    with pytest.raises(InputError) as caught:
+        usual.usable(wrong)
+    assert str(caught.value) == (
+        "no image can be made from any of 9 joints: 1 without a joint space, for no column crosses both masks. Correct "
+        "the masks: 7 flagged by inference. Pass --gate#trusted false (in a pre-training --trusted false) to use them "
+        "(0: dark, 1: dark, 2: dark, 3: dark, 4: dark, and 2 more): 1 with an expected error above the gate's "
+        "largest_error. Raise --gate#largest_error"
+    )
     assert QualityGate(trusted="false").of_source(replace(known, flagged=True)) == ""
     assert QualityGate(largest_error=0.01).of_source(known) == "uncertain"
     assert QualityGate(largest_error=0.01).of_source(replace(known, expected_overlap_rmse=None)) == ""

@@ -28,7 +28,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -41,6 +41,7 @@ from tqdm import tqdm
 
 from bundle.data.files import data_set_root, files_at, packed_lists, stored
 from bundle.data.folders import entries_below, stem
+from bundle.data.held_back import HeldBack
 from bundle.data.identity import discreet, private_name, safe_name
 from bundle.data.loading import (
     BONES,
@@ -287,10 +288,11 @@ def part_of_joints(items: Sequence[Item], fraction: float, seed: int) -> list[It
     if not 0.0 < fraction <= 1.0:
         msg = f"expected a part of the joints above 0 and at most 1, got {fraction}"
         raise InputError(msg)
-    joints = sorted({item["joint"] for item in items})
-    random.Random(seed).shuffle(joints)
-    kept = set(joints[: max(round(fraction * len(joints)), 1)])
-    return [item for item in items if item["joint"] in kept]
+    joints = joint_names(items)
+    names = sorted(set(joints))
+    random.Random(seed).shuffle(names)
+    kept = set(names[: max(round(fraction * len(names)), 1)])
+    return [item for item, joint in zip(items, joints, strict=True) if joint in kept]
 
 
 def with_widths(samples: Iterable[Item]) -> list[Item]:
@@ -334,6 +336,8 @@ def non_overlapping(samples: Iterable[Item], epochs: int = 1) -> list[Item]:
 def split_by_joint(items: Sequence[Item], validation_fraction: float, seed: int) -> tuple[list[Item], list[Item]]:
     """Split into training and validation so that no joint is on both sides; the order of the items is kept.
 
+    Where all files lie in one folder, which says nothing of joints, they are split file by file (:func:`joint_names`).
+
     Args:
         items: each with ``joint``.
         validation_fraction: share of the joints (not of the images), in (0, 1); at least one joint is on each side.
@@ -345,19 +349,38 @@ def split_by_joint(items: Sequence[Item], validation_fraction: float, seed: int)
     if not 0.0 < validation_fraction < 1.0:
         msg = f"expected a validation fraction between 0 and 1, got {validation_fraction}"
         raise InputError(msg)
-    joints = sorted({item["joint"] for item in items})
-    if len(joints) < 2:
+    joints = joint_names(items)
+    names = sorted(set(joints))
+    if len(names) < 2:
         msg = (
-            f"expected at least two joints to split into training and validation, got {len(joints)} ({joints}): "
+            f"expected at least two joints to split into training and validation, got {len(names)} ({names}): "
             'keep each joint in its own folder or name it by "joint" in the list'
         )
         raise InputError(msg)
-    count = min(max(round(validation_fraction * len(joints)), 1), len(joints) - 1)
-    held_out = set(random.Random(seed).sample(joints, count))
-    return (
-        [item for item in items if item["joint"] not in held_out],
-        [item for item in items if item["joint"] in held_out],
+    count = min(max(round(validation_fraction * len(names)), 1), len(names) - 1)
+    held_out = set(random.Random(seed).sample(names, count))
+    sides: tuple[list[Item], list[Item]] = ([], [])
+    for item, joint in zip(items, joints, strict=True):
+        sides[joint in held_out].append(item)
+    return sides
+
+
+def joint_names(items: Sequence[Item]) -> list[str]:
+    """The joint of each item, to divide items by; that of a file of its own where one folder holds all of them.
+
+    A flat folder of several files would otherwise be one joint. It is one where its name is that of a joint
+    (``<id>_<L|R>_<finger code>``) or the list states ``joint``.
+    """
+    joints = [str(item["joint"]) for item in items]
+    folders = [Path(str(item.get("image", ""))).parent.name for item in items]
+    if len(set(joints)) > 1 or len(items) < 2 or folders != joints or _JOINT_NAME.fullmatch(joints[0]):
+        return joints
+    files = [str(item["image"]) for item in items]
+    _log.warning(
+        f"{len(set(files))} radiographs lie in the one folder {joints[0]}: each file counts as a joint of its own. If "
+        'files show the same joint, keep each joint in its own folder or name it by "joint" in a list.'
     )
+    return files
 
 
 def training_and_validation(
@@ -374,8 +397,13 @@ def training_and_validation(
 
 
 def _untested(dataset_dir: str | Path, datalist: str, spacing: float) -> list[Item]:
-    """Items of a list, of which no joint is in the partner ``X_test`` of a list ``X_train``."""
+    """Items of a list, of which no joint is in the partner ``X_test`` of a list ``X_train``.
+
+    Of :data:`FOLDER` those that are in no test list of the data set.
+    """
     items = read_datalist(dataset_dir, datalist, spacing=spacing)
+    if datalist == FOLDER:
+        return _held_back(dataset_dir).without(items)
     partner = _partner(datalist)
     if partner is None or _find_list(data_set_root(dataset_dir), partner) is None:
         return items
@@ -467,7 +495,9 @@ def joint_items(
     Args:
         dataset_dir: root of the data set; empty for phantoms.
         datalist: name of the list; without meaning for phantoms.
-        role: "training" or "validation" (:func:`training_and_validation`), or "all" of the list.
+        role: "training" or "validation" (:func:`training_and_validation`); "untested", to learn from all of the list,
+            without the joints of test lists unless the list is named, and then each such item says its ``test_list``
+            (:mod:`bundle.data.held_back`); or "all" of the list.
         phantoms: how many phantoms there are in all; those for validation are a part of them.
         takes: radiographs of each phantom (:func:`phantom_items`).
         added_phantoms: how many phantoms are trained on beside the joints of a data set.
@@ -483,15 +513,18 @@ def joint_items(
         InputError: see the functions named above, or an unknown role.
     """
     spacing = checked_spacing(spacing)
-    if role not in ("training", "validation", "all"):
-        msg = f'expected the role "training", "validation" or "all", got "{role}"'
+    if role not in ("training", "validation", "untested", "all"):
+        msg = f'expected the role "training", "validation", "untested" or "all", got "{role}"'
         raise InputError(msg)
     if not dataset_dir:
         items = phantom_items(phantoms, seed, size, takes)
-        sides = (items, items) if role == "all" else split_by_joint(items, validation_fraction, seed)
+        whole = role in ("all", "untested")
+        sides = (items, items) if whole else split_by_joint(items, validation_fraction, seed)
         return Joints(sides[role == "validation"])
     if role == "all":
         items = read_datalist(dataset_dir, datalist, spacing=spacing)
+    elif role == "untested":
+        items = _held_back(dataset_dir).named(_untested(dataset_dir, datalist, spacing))
     else:
         sides = training_and_validation(
             dataset_dir, datalist, validation_fraction=validation_fraction, seed=seed, spacing=spacing
@@ -527,6 +560,15 @@ def find_list(root: Path, datalist: str) -> Path:
 def _lists_in(root: Path) -> list[str]:
     """Names of the files at the root that look like a JSON list."""
     return sorted(path.name for path in files_at(root) if path.suffix in ("", ".json") and _opens_a_list(path))
+
+
+def _held_back(dataset_dir: str | Path) -> HeldBack:
+    """What the test lists at the root of a data set keep back."""
+    root, listed = data_set_root(dataset_dir), {}
+    for name in _lists_in(root):
+        with suppress(InputError):  # JSON of another kind
+            listed[name] = [os.path.realpath(root / entry["image"]) for entry in _entries(root / name)]
+    return HeldBack(listed)
 
 
 def _opens_a_list(path: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class Source:
         separator: what separated it.
         flagged: whether it should not be trusted; None where it was not judged.
         expected_overlap_rmse: how far the bones are expected to be off where they overlap; None where it is not known.
+        reasons: why it is flagged.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Source:
     separator: str
     flagged: bool | None = None
     expected_overlap_rmse: float | None = None
+    reasons: Sequence[str] = field(default_factory=list)
 
     @property
     def width(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -111,6 +112,7 @@ class SourceWriter(Results):
             separator=self.settings["separator"],
             flagged=bool(judged["flagged"]),
             expected_overlap_rmse=judged["expected_overlap_rmse"],
+            reasons=list(judged.get("reasons", [])),
         )
 
 
@@ -223,12 +225,8 @@ class Shards:
 
     def __init__(self, data: DataSet, sources: Sequence[Source], store: SourceStore, joints: Sequence[Item]) -> None:
         self.data = data
-        refused = {source.name: data.gate.of_source(source) for source in sources}
-        self.refused = {name: reason for name, reason in refused.items() if reason}
-        left = [source for source in sources if not refused[source.name]]
-        if not left:
-            msg = f"expected at least one joint to make images from, got none: {self.refused}: see the gate's settings"
-            raise InputError(msg)
+        left = data.gate.usable(sources)
+        self.refused = {source.name: reason for source in sources if (reason := data.gate.of_source(source))}
         self.recipes = Recipes(data.plan, left)
         self.made_from = f"{zlib.crc32(repr(left).encode()):08x}"
         self.factory = RadiographFactory(store, data.gate)
@@ -318,6 +316,11 @@ class Shards:
             total.add(json.loads(self._file("summary", number, "json").read_bytes()))
         return total
 
+    def _test_joints(self) -> dict[str, int]:
+        """How many of the sources each test list holds back; a data set should have none."""
+        lists = [self.joints[source.name].get("test_list", "") for source in self.recipes.sources]
+        return dict(Counter(filter(None, lists)))
+
     def write_card(self) -> None:
         """Write ``dataset.json`` from the summaries of all shards."""
         total = self._total()
@@ -332,6 +335,7 @@ class Shards:
             "command": command_line(),
             "shards": len(self),
             **total.describe(),
+            "test_joints": self._test_joints(),
             "refused_sources": self.refused,
             "sources": sources,
         }

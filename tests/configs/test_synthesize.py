@@ -47,9 +47,10 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_synthesis_of_real_files_is_replayed_by_its_truth(bundle: Any, data: Path, tmp_path: Path) -> None:
-    settings = options(tmp_path, dataset_dir=str(data), changes=[-0.5, 0.5], seed=3)
+    settings = options(tmp_path, dataset_dir=str(data), datalist="LS_K1_all_test", changes=[-0.5, 0.5], seed=3)
     joints = joints_of(bundle.run("synthesizing", *SYNTHESIZE, **settings))
     found = truths(tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "dataset.json").read_text())["test_joints"] == {"LS_K1_all_test": len(joints)}
     assert [(line["source"], round(line["change_mm"], 6)) for line in found] == [
         (name, change) for name in joints for change in (-0.5, 0.5)
     ]

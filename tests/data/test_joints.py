@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from bundle.data.joints import (
     training_joints,
     with_widths,
 )
-from bundle.data.loading import checked_spacing
+from bundle.data.loading import Item, checked_spacing
 from bundle.data.writing import RESULT_ENDINGS
 from bundle.errors import InputError
 from bundle.phantom import draw_parameters
@@ -341,6 +341,66 @@ def test_a_split_follows_the_joints_and_not_their_order_and_its_fraction_and_see
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.5, float("nan")])
 def test_a_fraction_that_empties_a_side_is_refused(fraction: float) -> None:
     assert "between 0 and 1" in refusal(split_by_joint, [{"joint": "a"}, {"joint": "b"}], fraction, 0)
+
+
+def test_a_flat_folder_is_split_file_by_file_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for stem in "abcdef":
+        write_joint(tmp_path / "mine", ".", stem)
+    items = read_datalist(tmp_path / "mine", FOLDER)
+    assert len({item["joint"] for item in items}) == 1
+    training, validation = split_by_joint(items, 0.3, 0)
+    assert (len(training), len(validation)) == (4, 2)
+    assert sorted(item["name"] for item in training + validation) == sorted(item["name"] for item in items)
+    assert "6 radiographs lie in the one folder mine: each file counts as a joint of its own" in caplog.text
+    assert len(part_of_joints(items, 0.5, 0)) == 3
+
+
+def test_a_folder_that_is_one_joint_is_not_split(tmp_path: Path) -> None:
+    """By its name, or by what the list states."""
+    for folder, stated in (("00054_L_13", {}), ("mine", {"joint": "left index"})):
+        root = tmp_path / f"of {folder}"
+        write_list(root, "K_train", [{**write_joint(root, folder, stem), **stated} for stem in "abc"])
+        assert "at least two joints" in refusal(training_and_validation, root, "K_train")
+
+
+def names(items: Sequence[Item]) -> set[str]:
+    return {item["name"] for item in items}
+
+
+@pytest.mark.parametrize("role", ["training", "validation", "untested"])
+def test_no_test_joint_is_learned_from_in_a_whole_folder(
+    public: Path, caplog: pytest.LogCaptureFixture, role: str
+) -> None:
+    """Nor another radiograph of it that no list names."""
+    write_joint(public, "cases/00400_L_2", "unlisted")
+    write_joint(public, "cases/00500_L_2", "of no list")
+    found = joint_items(str(public), FOLDER, role, size=SIZE)
+    assert found and not any("00400_L_2" in item["name"] for item in found)
+    assert "2 of 11 radiographs are of joints held back for tests by LS_test" in caplog.text
+    if role == "untested":
+        assert {item["joint"] for item in found} >= {"00500_L_2", "00054_L_13"} and len(found) == 9
+        assert all(item["test_list"] == "" for item in found)
+    assert "00400_L_2_one" in names(joint_items(str(public), FOLDER, size=SIZE))
+
+
+def test_test_joints_are_taken_by_the_name_of_their_list_and_say_it(
+    public: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = joint_items(str(public), "LS_test", "untested", size=SIZE)
+    assert [(item["name"], item["test_list"]) for item in found] == [("00400_L_2_one", "LS_test")]
+    assert "1 of 1 radiographs are held back for tests by LS_test" in caplog.text
+    assert {item["test_list"] for item in joint_items(str(public), "LS_train", "untested", size=SIZE)} == {""}
+
+
+def test_test_images_of_a_flat_folder_are_left_out_one_by_one(tmp_path: Path) -> None:
+    entries = [write_joint(tmp_path, ".", stem) for stem in "abcd"]
+    write_list(tmp_path, "test.json", entries[:1])
+    (tmp_path / "other.json").write_text('["no joints"]')
+    found = joint_items(str(tmp_path), FOLDER, "untested", size=SIZE)
+    assert sorted(Path(item["image"]).stem for item in found) == ["b", "c", "d"]
+    write_list(tmp_path, "test.json", entries)
+    message = refusal(joint_items, str(tmp_path), FOLDER, "untested", size=SIZE)
+    assert "test.json holds every radiograph of the folder back for tests" in message
 
 
 def test_one_joint_cannot_be_split() -> None:

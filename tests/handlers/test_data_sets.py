@@ -49,7 +49,8 @@ class WeightFree(nn.Module):
 
 
 def unjudged(joint: Any, row: int) -> dict[str, Any]:
-    return {"flagged": joint["name"] == "untrusted", "expected_overlap_rmse": None}
+    flagged = joint["name"] == "untrusted"
+    return {"flagged": flagged, "expected_overlap_rmse": None, "reasons": ["too dark"] if flagged else []}
 
 
 @pytest.fixture(scope="module")
@@ -253,8 +254,18 @@ def test_untrusted_sources_are_left_out_and_named(tmp_path: Path, items: list[di
     found = card(made(tmp_path, known, gate=QualityGate(tolerance_mm=0.15)))
     assert found["refused_sources"] == {"untrusted": "untrusted"}
     assert len(found["sources"]) == COUNT - 1
-    with pytest.raises(InputError, match=r"at least one joint .*untrusted"):
+    with pytest.raises(InputError) as caught:
         made(tmp_path / "none", known[:1], gate=QualityGate())
+    assert "no image can be made from any of 1 joints: 1 flagged by inference" in str(caught.value)
+    assert "--gate#trusted false" in str(caught.value) and "(untrusted: too dark)" in str(caught.value)
+
+
+def test_joints_that_a_test_list_holds_back_stand_in_the_card(
+    whole: Path, tmp_path: Path, items: list[dict[str, Any]]
+) -> None:
+    assert card(whole)["test_joints"] == {}
+    known = [{**items[0], "test_list": "K_test"}, {**items[1], "test_list": ""}, {**items[2], "test_list": "K_test"}]
+    assert card(made(tmp_path, known))["test_joints"] == {"K_test": 2}
 
 
 def test_a_source_is_separated_once_and_again_when_its_files_have_changed(
