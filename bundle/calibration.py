@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from bundle.data.writing import storing
 from bundle.evaluation import JointSet, PushedJoints, as_a_file_holds
 from bundle.metrics import LayerRMSE
 from bundle.provenance import command_line
@@ -37,6 +38,7 @@ def write_trust_reference(
         false_alarms: part of each kind's images that its own ranges leave out.
         settings: data and seed, which are written too.
     """
+    _make_room(path)
     values = {name: properties_of(joints) for name, joints in sets.items()}
     made = {**settings, "false_alarms": false_alarms, "images": {name: len(part) for name, part in values.items()}}
     fitted = [TrustReference.fit(part, false_alarms, {**made, "command": command_line()}) for part in values.values()]
@@ -45,6 +47,13 @@ def write_trust_reference(
         reference = reference.widened(other)
     reference.write(path)
     return reference
+
+
+def _make_room(path: str | Path) -> None:
+    """Create the folder of a file before anything is computed; raises InputError where that is refused."""
+    path = Path(path)
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def pushed_repeatedly(joints: JointSet, overlap: OverlapRange, pushes: int, seed: int) -> list[PushedJoints]:
@@ -72,6 +81,7 @@ def write_calibration(
         device: that the network is on.
         settings: data and seed, which are written too.
     """
+    _make_room(path)
     weights(None)
     found = pd.concat([signs_and_error(joints, count, network, device) for joints in pushed]).dropna()
     samples = {name: found[name].to_numpy() for name in SIGNS}, found["error"].to_numpy(), found["joint"].to_numpy()

@@ -61,7 +61,9 @@ def checked_spacing(value: Any, option: str = "spacing") -> float:
 def joints_of(item: Item, size: int | None = 256) -> list[Item]:
     """The joints that an entry of a list is: itself, or those that its points mark in a hand.
 
-    What only the files say is added: ``spacing`` of a frame in mm, ``side``, and a ``digest`` of the files. Names that
+    What only the files say is added: ``spacing`` of a frame in mm, ``side``, and a ``digest`` of the files; and the
+    ``series``, which is the same for all radiographs of one joint: its ``joint``, or in hands their ``joint`` (the
+    folder or what the list states) with the side and the label of the mark. Names that
     tell whose radiograph it is are replaced (:func:`bundle.data.identity.private_name`). A radiograph of one joint that
     has another size than a frame, or pixels that are not square, is resampled where its spacing is known. The spacing
     of an item is the width of a pixel; their height follows from the ratio that the file states.
@@ -80,7 +82,7 @@ def joints_of(item: Item, size: int | None = 256) -> list[Item]:
     found = open_radiograph(item["image"])
     side = SIDES.get(found.laterality, UNKNOWN) if item["side"] == UNKNOWN else item["side"]
     names = {key: private_name(item[key], item["image"]) for key in ("name", "joint")}
-    known = {**item, **names, "side": side}
+    known = {**item, **names, "side": side, "series": names["joint"]}
     joints = _joints(item, known, found, size)
     if note := resampling(joints[0]) if joints else "":
         _log.warning("%s: %s", known["name"], note)
@@ -253,7 +255,8 @@ def _marked(hand: Item, frame: JointFrame) -> Item:
     marked = frame.place.name
     finger = next((name for name in FINGERS if name in marked.lower()), UNKNOWN)
     name = f"{hand['name']}_{safe_name(marked)}"
-    return _cut_out({**hand, "name": name, "joint": name, "finger": finger}, frame)
+    series = f"{hand['joint']}_{hand['side']}_{safe_name(marked)}".casefold()
+    return _cut_out({**hand, "name": name, "joint": name, "finger": finger, "series": series}, frame)
 
 
 def _cut_out(item: Item, frame: JointFrame) -> Item:

@@ -25,14 +25,17 @@ Rows = tuple[int, int]
 def pairs_of_joint(items: Sequence[Item], limit: int = 0, seed: int = 0) -> list[Rows]:
     """Rows of two different radiographs of one joint, in the order of the list.
 
+    Two hands in one folder, or of one ``joint`` in the list, show the same joint where their sides are the same and
+    their marks have the same label (``series``, :func:`bundle.data.loading.joints_of`).
+
     Args:
-        items: each with ``joint``.
+        items: each with ``joint``, and its ``series`` where that is another.
         limit: at most so many pairs of each joint, drawn; 0 for all.
         seed: of the drawing, together with the joint's name.
     """
     joints: dict[str, list[int]] = {}
     for row, item in enumerate(items):
-        joints.setdefault(str(item["joint"]), []).append(row)
+        joints.setdefault(_series(item), []).append(row)
     found: list[Rows] = []
     for joint, rows in joints.items():
         pairs = list(itertools.combinations(rows, 2))
@@ -64,7 +67,10 @@ class RadiographPairs(Dataset[dict[str, Any]]):
         self.samples = [_known(sample) for sample in tqdm(samples, desc="loading joints", mininterval=0.5)]
         self.rows = pairs_of_joint(self.samples, limit, seed)
         if not self.rows:
-            msg = "expected two radiographs of a joint, got none: keep those of a joint in one folder"
+            msg = (
+                "expected two radiographs of a joint, got none: keep those of a joint in one folder or name it by "
+                '"joint" in the list; mark a joint by the same label in all hands of a patient'
+            )
             raise InputError(msg)
         for first, second in self.rows:
             _check_alike(self.samples[first], self.samples[second])
@@ -87,13 +93,19 @@ class RadiographPairs(Dataset[dict[str, Any]]):
         }
 
 
+def _series(item: Item) -> str:
+    """The same for all radiographs of one joint."""
+    return str(item.get("series") or item["joint"])
+
+
 def _known(sample: Item) -> Item:
     """A loaded joint with what its masks say."""
     image: Tensor = sample["image"]
     spacing = float(sample["spacing"])
     width = joint_space_width(image[None, 1:], spacing).float()
     return {
-        **{name: sample[name] for name in ("name", "joint", "finger", "side", "spacing", "image")},
+        **{name: sample[name] for name in ("name", "finger", "side", "spacing", "image")},
+        "joint": _series(sample),
         "center": bone_centers(image[1:], spacing),
         "jsw": width,
     }

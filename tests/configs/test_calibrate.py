@@ -42,6 +42,15 @@ def test_a_list_that_was_not_trained_on_is_taken_whole(bundle: Any, training_dat
     assert Calibration.read(tmp_path / "uncertainty.json").made["joints"] == 12
 
 
+def test_both_files_are_written_into_the_output_folder(bundle: Any, training_data: Path, tmp_path: Path) -> None:
+    shipped = {path.name: path.read_bytes() for path in (bundle.root / "models").glob("*.json")}
+    settings = {**options(tmp_path, dataset_dir=str(training_data), calibrated_role="all", pushes=1, phantoms=6)}
+    del settings["trust_reference"], settings["uncertainty_calibration"]
+    bundle.run("calibrating", *CONFIGS, **settings, output_dir=str(tmp_path / "new" / "out"))
+    assert sorted(path.name for path in (tmp_path / "new" / "out").iterdir()) == ["trust.json", "uncertainty.json"]
+    assert {path.name: path.read_bytes() for path in (bundle.root / "models").glob("*.json")} == shipped
+
+
 def test_too_few_joints_are_refused(bundle: Any, training_data: Path, tmp_path: Path) -> None:
     settings = options(tmp_path, dataset_dir=str(training_data), pushes=1)
     message = bundle.refusal("weighing", *CONFIGS, **settings)

@@ -18,6 +18,8 @@ from PIL import Image
 
 from bundle.data.dicom import read_dicom
 from bundle.data.dicom_writing import DicomStudy, write_dicom
+from bundle.data.joints import FOLDER, joint_items
+from bundle.data.pairs import pairs_of_joint
 from bundle.data.reading import read_layers, read_mask
 from bundle.data.writing import write_image, write_masks
 from bundle.frames import JointFrame, JointPlace
@@ -175,6 +177,34 @@ def test_identity_is_kept_only_when_it_is_asked_for(bundle: Any, tmp_path: Path,
         found = pydicom.dcmread(path)
         assert found.PatientID == PLANTED["PatientID"] and found.StudyInstanceUID == PLANTED["StudyInstanceUID"]
         assert found.SOPInstanceUID != PLANTED["SOPInstanceUID"] and found.PatientIdentityRemoved == "NO"
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_two_hands_of_a_patient_are_compared_joint_by_joint(tmp_path: Path, hand: torch.Tensor, listed: bool) -> None:
+    """Those of one folder, or of one "joint" in a list; not the other hand."""
+    folder, datalist = tmp_path / "Data", FOLDER
+    places = {"a": "2019" if listed else ".", "b": "2024" if listed else "."}
+    for name, place in places.items():
+        write_hand(folder / place / f"{name}.dcm", hand)
+    other = write_hand(folder / places["a"] / "c.dcm", hand, ImageLaterality="L")
+    if listed:
+        files = [f"{place}/{name}" for name, place in places.items()] + [f"{places['a']}/{other.stem}"]
+        entries = [{"image": f"{file}.dcm", "points": f"{file}.csv", "joint": "patient"} for file in files]
+        datalist = "hands.json"
+        (folder / datalist).write_text(json.dumps(entries))
+    joints = joint_items(str(folder), datalist, segment=Whole())
+    assert len(joints) == 6
+    found = {tuple(joints[row]["name"] for row in rows) for rows in pairs_of_joint(joints)}
+    begin = "patient" if listed else "Data"
+    assert found == {(f"{begin}_a_{mark}", f"{begin}_b_{mark}") for mark in SPOTS}
+
+
+class Whole:
+    """Draws the lower half as one bone and the upper as the other."""
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        half = torch.arange(image.shape[1])[:, None].expand(image.shape[1:]) >= image.shape[1] // 2
+        return torch.stack([half, ~half]).float()
 
 
 def test_a_picture_needs_its_spacing_said(bundle: Any, tmp_path: Path, hand: torch.Tensor) -> None:

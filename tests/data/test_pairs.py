@@ -34,6 +34,13 @@ def test_a_limit_draws_by_the_seed() -> None:
     assert any(found != pairs_of_joint(items(), limit=2, seed=seed) for seed in range(5))
 
 
+def test_hands_are_paired_by_their_series() -> None:
+    """Each marked joint of a hand has a name of its own."""
+    marks = [("a", "left", "index"), ("a", "left", "ring"), ("a", "right", "index"), ("b", "left", "index")]
+    hands = [{"joint": f"{row}", "series": "_".join(mark)} for row, mark in enumerate([*marks, *marks[:2]])]
+    assert pairs_of_joint(hands) == [(0, 4), (1, 5)]
+
+
 def sample(joint: str, name: str, jsw: float, size: int = 64) -> dict[str, Any]:
     phantom = render(draw_parameters(0, size=size, spacing=21 / size, jsw_mm=jsw))
     image = torch.cat([phantom.image, phantom.masks])
