@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, Sampler
 
 from bundle.data.sources import Source, SourceStore
 from bundle.errors import InputError, flag
-from bundle.jsw import joint_space_width, narrowing_grade
+from bundle.jsw import VERTICAL, joint_space_width, narrowing_grade
 from bundle.masks import overlap
 from bundle.motion import RigidMotion
 from bundle.recipes import DataPlan, Recipe, Recipes, motion_of
@@ -248,7 +248,8 @@ def truth_of(sample: Sample, pair: Sample | None = None) -> dict[str, Any]:
 
     Returns:
         ``key``; of the source ``source, joint, finger, side, spacing_mm, masks, digest, separator`` and its
-        ``jsw_before_mm``; ``jsw_asked_mm``, ``change_mm`` asked and ``jsw_after_mm``, measured on the moved masks;
+        ``jsw_before_mm``; ``jsw_asked_mm``, ``change_mm`` asked and ``jsw_after_mm``, measured on the moved masks, all
+        by the ``jsw_definition`` (:data:`bundle.jsw.VERTICAL`, not along the joint's axis as evaluations measure);
         ``narrowing_grade`` (:func:`bundle.jsw.narrowing_grade`); ``sideways_mm``, ``rotation_degrees``, ``noise``;
         ``motion`` of the bones, ``grain_seed``, ``attempt``; of a pair the ``pair``'s key and ``jsn_mm``, how much
         narrower this joint space is than the other.
@@ -263,6 +264,7 @@ def truth_of(sample: Sample, pair: Sample | None = None) -> dict[str, Any]:
         "change_mm": recipe.change_mm,
         "jsw_asked_mm": recipe.jsw_mm,
         "jsw_after_mm": sample.jsw_mm,
+        "jsw_definition": VERTICAL,
         "narrowing_grade": sample.grade,
         **{name: getattr(recipe, name) for name in ("sideways_mm", "rotation_degrees", "noise", "attempt")},
         "motion": json.loads(sample.motion.to_json()),

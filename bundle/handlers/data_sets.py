@@ -30,7 +30,7 @@ from bundle.frames import JointFrame
 from bundle.handlers.checkpoints import GeneratorWeights
 from bundle.handlers.quality import JointQuality
 from bundle.handlers.results import REJECTED, Results
-from bundle.jsw import joint_space_width
+from bundle.jsw import VERTICAL, joint_space_width
 from bundle.provenance import command_line
 from bundle.recipes import DataPlan, Recipes
 from bundle.registration import facing_centers
@@ -334,6 +334,7 @@ class Shards:
             "separator": self.recipes.sources[0].separator,
             "command": command_line(),
             "shards": len(self),
+            "jsw_definition": VERTICAL,
             **total.describe(),
             "test_joints": self._test_joints(),
             "refused_sources": self.refused,

@@ -17,6 +17,7 @@ from bundle.alignment import FrameMotion, warp
 from bundle.data.writing import append_line, claim_output, fingerprint, write_bytes
 from bundle.handlers.checkpoints import NetworkWeights
 from bundle.handlers.results import METRICS, write_figures, write_measured
+from bundle.jsw import VERTICAL
 from bundle.metrics.measured import Measured
 from bundle.metrics.narrowing import narrowing_of_real_pairs, narrowing_of_synthetic_pairs
 from bundle.narrowing import NetworkRegistration, PairReading, Registration, read_pair
@@ -130,7 +131,14 @@ class NarrowingReport(NarrowingWriter):
 
     def _whole(self, found: Mapping[str, Measured]) -> Row:
         figures = {kind: {**measured.figures, "worst": measured.worst[:10]} for kind, measured in found.items()}
-        return {"settings": self.settings, "figures": figures, "command": command_line(), "machine": machine("cpu")}
+        widths = {"masks_jsn_mm": f"difference of the {VERTICAL}"}
+        return {
+            "settings": self.settings,
+            "definitions": widths,
+            "figures": figures,
+            "command": command_line(),
+            "machine": machine("cpu"),
+        }
 
     def _real(self, pairs: Dataset[dict[str, Any]]) -> pd.DataFrame:
         random = np.random.RandomState(self.seed)

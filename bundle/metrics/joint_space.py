@@ -13,7 +13,7 @@ import pandas as pd
 from torch import Tensor
 from tqdm import tqdm
 
-from bundle.jsw import JointSpace, joint_space_by_alignment, measure_joint_space
+from bundle.jsw import ALIGNED, ALONG_AXIS, JointSpace, joint_space_by_alignment, measure_joint_space
 from bundle.masks import continue_to_border
 from bundle.metrics.agreement import (
     absolute_agreement,
@@ -25,7 +25,9 @@ from bundle.metrics.measured import Measured, SeparatedJoints
 from bundle.metrics.reconstruction import identity
 from bundle.metrics.summary import bootstrap_interval
 
-METHODS = ("masks", "drawn", "alignment")
+DEFINITIONS = {"masks": ALONG_AXIS, "drawn": f"{ALONG_AXIS}, drawn by a network", "alignment": ALIGNED}
+"""How each method defines the width; truth files state another one, :data:`bundle.jsw.VERTICAL`."""
+METHODS = tuple(DEFINITIONS)
 NARROW = 0.3
 """Joints that are apart by less, in mm, are counted as narrow, and those below 0 as overlapping."""
 
@@ -66,6 +68,7 @@ class JointSpaceMeasurement:
         figures = {
             "images": len(rows),
             "joints": rows["joint"].nunique(),
+            "definitions": {method: DEFINITIONS[method] for method in self._methods},
             **{method: self._of_method(rows, method) for method in self._methods},
             **{
                 f"{method}_less_masks": self._agreement(rows, "masks", method)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
 
-from bundle.jsw import narrowing_grade
+from bundle.jsw import VERTICAL, narrowing_grade
 from bundle.metrics.agreement import absolute_agreement, bland_altman, consistency, plot_bland_altman
 from bundle.metrics.measured import Measured
 from bundle.metrics.summary import bootstrap_interval
@@ -36,9 +36,9 @@ class WidthReading:
     """Reads the joint space width in mm."""
 
     def read(self, output: Tensor) -> dict[str, Any]:
-        """``read_mm`` and its ``narrowing_grade``."""
+        """``read_mm``, its ``jsw_definition`` and its ``narrowing_grade``: a network reads what it was trained on."""
         width = output.detach().float().cpu().reshape(())
-        return {"read_mm": float(width), "narrowing_grade": int(narrowing_grade(width))}
+        return {"read_mm": float(width), "jsw_definition": VERTICAL, "narrowing_grade": int(narrowing_grade(width))}
 
     def truth(self, joint: Mapping[str, Any]) -> dict[str, Any] | None:
         """``jsw_mm`` and ``spacing_mm``; None where the joint has no width."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from bundle.data.reading import LAYER_NAMES
 from bundle.data.writing import write_layers
 from bundle.errors import InputError
-from bundle.jsw import joint_space_width
+from bundle.jsw import VERTICAL, joint_space_width
 from scripts.monai_label.datastore import FIND, JointDatastore
 from scripts.monai_label.label_map import LABELS, read_label_map, write_label_map
 from scripts.monai_label.models import BoneDrawer, LayerSeparator
@@ -138,7 +138,8 @@ def _summary(view: JointView, masks: Tensor, told: Mapping[str, Any]) -> dict[st
     """What there is to say of a joint and its masks (2, 256, 256) in the frame."""
     width = float(joint_space_width(masks[None], view.spacing))
     absent = [bone for bone, mask in zip(LABELS, masks, strict=False) if not mask.any()]
-    measured = {"spacing_mm": view.spacing, "jsw_mm": width if math.isfinite(width) else None}
+    stated = {"jsw_mm": width if math.isfinite(width) else None, "jsw_definition": VERTICAL}
+    measured = {"spacing_mm": view.spacing, **stated}
     return {**told, **measured, "not_found": absent}
 
 

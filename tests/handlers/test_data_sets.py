@@ -28,7 +28,7 @@ from bundle.factory import QualityGate, RadiographFactory
 from bundle.handlers import GeneratorWeights
 from bundle.handlers.data_sets import DataSet, SourceWriter, make
 from bundle.harmonic import separate
-from bundle.jsw import joint_space_width
+from bundle.jsw import VERTICAL, joint_space_width
 from bundle.motion import RigidMotion
 from bundle.recipes import DataPlan
 from bundle.synthesis import synthesize
@@ -116,6 +116,7 @@ def test_every_image_has_its_masks_and_its_truth(whole: Path, items: list[dict[s
                 assert np.mean((np.asarray(picture) > 0) != (mask > 0.5).numpy()) < 1e-3
         assert json.loads(Path(f"{begin}.json").read_text()) == line
         assert line["jsw_before_mm"] == pytest.approx(float(joint_space_width(masks, 21 / SIZE)), abs=1e-5)
+        assert line["jsw_definition"] == card(whole)["jsw_definition"] == VERTICAL
 
 
 def test_webdataset_reads_the_same_data_set(whole: Path, tmp_path: Path, items: list[dict[str, Any]]) -> None:

@@ -47,6 +47,7 @@ def retaken() -> SeparatedJoints:
 def test_phantoms_are_measured_to_a_twentieth_of_a_millimetre_and_repeat_to_a_tenth(retaken: SeparatedJoints) -> None:
     measured = JointSpaceMeasurement(samples=20)(retaken)
     assert (measured.figures["images"], measured.figures["joints"]) == (8, 4)
+    assert "along the joint's axis" in measured.figures["definitions"]["masks"] != VERTICAL
     for method in ("masks", "alignment"):
         found = measured.figures[method]
         assert found["missing"] == 0
