@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -30,6 +31,12 @@ FEATHER = 1.0
 BLUR = 0.5
 """Sigma of the antialiasing Gaussian in pixels of the hand, for each of them that a pixel of the frame is longer than
 one; nothing is blurred on enlarging."""
+
+LARGE = 4_000_000
+"""Hands of more pixels are cropped around the joint before a frame is cut, which rounds the last bits otherwise."""
+
+Box = tuple[range, range]
+"""Rows and columns of a hand."""
 
 
 @dataclass(frozen=True)
@@ -115,11 +122,18 @@ class JointFrame:
         """
         self._check_inside(hand)
         sigma = [BLUR * max(self.pixel / length - 1.0, 0.0) for length in self.spacing]
-        return _sampled(_blurred(hand, sigma), _places(self.matrix, (self.size, self.size)))
+        places = _places(self.matrix, _whole((self.size, self.size)))
+        if hand.shape[-2] * hand.shape[-1] > LARGE:
+            rows, columns = self._box(hand.shape[-2:], _reach(max(sigma)) + 2)
+            hand = _part(hand, (rows, columns))
+            places = places - torch.tensor([columns.start, rows.start], dtype=places.dtype)
+        return _sampled(_blurred(hand, sigma), places)
 
     def covers(self, shape: tuple[int, int]) -> Tensor:
         """How far each pixel of a hand (H, W) is given by the frame: 1 inside, falling to 0 at its border, (H, W)."""
-        return self._share(_places(self._inverse, shape))
+        box, share = self._box(shape), torch.zeros(shape, dtype=torch.float64)
+        _part(share, box).copy_(self._share(_places(self._inverse, box)))
+        return share
 
     def _share(self, places: Tensor) -> Tensor:
         """:meth:`covers` of places in the frame (H, W, 2)."""
@@ -143,9 +157,11 @@ class JointFrame:
             (C, H, W) in [0, 1].
         """
         change = (after - before).to(hand.dtype)
-        places = _places(self._inverse, (hand.shape[-2], hand.shape[-1]))
+        box, changed = self._box(hand.shape[-2:]), hand.clone()
+        places, part = _places(self._inverse, box), _part(changed, box)
         added = _sampled(change, places) * self._share(places).to(hand.dtype)
-        return torch.where(added != 0.0, (hand + added).clamp(0.0, 1.0), hand)
+        part.copy_(torch.where(added != 0.0, (part + added).clamp(0.0, 1.0), part))
+        return changed
 
     @property
     def _inverse(self) -> Tensor:
@@ -153,11 +169,26 @@ class JointFrame:
         whole = torch.cat([self.matrix, torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.float64)])
         return torch.linalg.inv(whole)[:2]
 
-    def _check_inside(self, hand: Tensor) -> None:
-        height, width = hand.shape[-2:]
+    def _corners(self) -> tuple[Tensor, Tensor]:
+        """X and y of the frame's corner pixels in the hand, (4,) each."""
         last = self.size - 1.0
         corners = torch.tensor([[0.0, 0.0, 1.0], [last, 0.0, 1.0], [0.0, last, 1.0], [last, last, 1.0]])
         x, y = (corners.double() @ self.matrix.T).unbind(dim=1)
+        return x, y
+
+    def _box(self, shape: Sequence[int], margin: int = 0) -> Box:
+        """The part of a hand (H, W) in which the frame lies, with a margin in pixels, inside the hand."""
+        x, y = self._corners()
+        edge = self.pixel / min(self.spacing) + margin
+        rows, columns = (
+            range(max(math.floor(float(at.min()) - edge), 0), min(math.ceil(float(at.max()) + edge) + 1, length))
+            for at, length in zip((y, x), shape, strict=True)
+        )
+        return rows, columns
+
+    def _check_inside(self, hand: Tensor) -> None:
+        height, width = hand.shape[-2:]
+        x, y = self._corners()
         if not bool(((x >= -0.5) & (y >= -0.5) & (x <= width - 0.5) & (y <= height - 0.5)).all()):
             msg = (
                 f"expected a frame of {self.side:g} mm around joint {self.place.name} inside the radiograph of "
@@ -167,9 +198,20 @@ class JointFrame:
             raise InputError(msg)
 
 
-def _places(matrix: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Where a matrix (2, 3) takes the pixels of an image (H, W): (H, W, 2), float64."""
-    y, x = torch.meshgrid(*(torch.arange(length, dtype=torch.float64) for length in shape), indexing="ij")
+def _whole(shape: tuple[int, int]) -> Box:
+    return range(shape[0]), range(shape[1])
+
+
+def _part(image: Tensor, box: Box) -> Tensor:
+    """The part of an image (..., H, W) in a box."""
+    rows, columns = box
+    return image[..., rows.start : rows.stop, columns.start : columns.stop]
+
+
+def _places(matrix: Tensor, box: Box) -> Tensor:
+    """Where a matrix (2, 3) takes the pixels of an image in a box: (H, W, 2), float64."""
+    lines = (torch.arange(of.start, of.stop, dtype=torch.float64) for of in box)
+    y, x = torch.meshgrid(*lines, indexing="ij")
     return torch.stack([x, y, torch.ones_like(x)], dim=-1) @ matrix.T
 
 
@@ -180,11 +222,16 @@ def _sampled(image: Tensor, places: Tensor) -> Tensor:
     return F.grid_sample(image[None], grid[None].to(image), padding_mode="border", align_corners=False)[0]
 
 
+def _reach(sigma: float) -> int:
+    """How many pixels a Gaussian reaches."""
+    return math.ceil(4.0 * sigma)
+
+
 def _blurred(image: Tensor, sigma: list[float]) -> Tensor:
     """Gaussian of sigma (rows, columns) in pixels, without a dark border."""
     if max(sigma) == 0.0:
         return image
-    reach = [math.ceil(4.0 * width) for width in sigma]
+    reach = [_reach(width) for width in sigma]
     padded = F.pad(image[None], [reach[1], reach[1], reach[0], reach[0]], mode="replicate")
     smooth = GaussianFilter(2, [max(width, 1e-3) for width in sigma])(padded)
     height, width_ = image.shape[-2:]

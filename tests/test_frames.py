@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from bundle import frames
 from bundle.errors import InputError
 from bundle.frames import SIDE, JointFrame, JointPlace
 
@@ -122,3 +123,21 @@ def test_a_place_that_is_none_is_refused(center: tuple[float, float], direction:
 def test_a_frame_comes_back_from_json() -> None:
     frame = JointFrame(JointPlace("index, 2", (100.25, 90.5), (0.1, -2.0)), (0.1, 0.12), 128, 20.0)
     assert JointFrame.from_json(frame.to_json()) == frame
+
+
+@pytest.mark.parametrize("angle", [0.0, 33.0, 200.0])
+@pytest.mark.parametrize("center", [(30.0, 30.0), (16.0, 44.0)])
+@pytest.mark.parametrize("spacing", [(0.1, 0.1), (0.05, 0.12), (0.3, 0.4)])
+def test_a_large_hand_is_cut_and_pasted_around_the_joint_alone(
+    monkeypatch: pytest.MonkeyPatch, spacing: tuple[float, float], center: tuple[float, float], angle: float
+) -> None:
+    """What lies elsewhere is not even looked at, and the frame is the same."""
+    picture, place = hand(spacing), frame(spacing, center, angle)
+    picture = (picture + 0.1 * torch.rand(picture.shape, generator=torch.Generator().manual_seed(0))).clamp(0.0, 1.0)
+    whole = place.cut(picture)
+    monkeypatch.setattr(frames, "LARGE", 1)
+    torch.testing.assert_close(place.cut(picture), whole, atol=2e-4, rtol=0)
+    covered, changed = place.covers(picture.shape[-2:]), place.paste(picture, whole, 1.0 - whole)
+    monkeypatch.setattr(JointFrame, "_box", lambda *_: (range(picture.shape[-2]), range(picture.shape[-1])))
+    assert torch.equal(place.covers(picture.shape[-2:]), covered) and bool((covered > 0).any())
+    assert torch.equal(place.paste(picture, whole, 1.0 - whole), changed)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bundle.data.joints import phantom_items
+from bundle.jsw import VERTICAL
 from bundle.metrics import JointSpaceMeasurement, SeparatedJoints
 from bundle.transforms import LoadJointd
 
