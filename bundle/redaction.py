@@ -35,6 +35,11 @@ def is_pseudonym(text: str) -> bool:
     return _PSEUDONYM.fullmatch(text) is not None
 
 
+def without_pseudonyms(text: str) -> str:
+    """A text without the pseudonyms that it holds."""
+    return _PSEUDONYM.sub(" ", text)
+
+
 def bare(text: str) -> str:
     """Letters and digits of a text alone, without accents and case: ``Doe_Jané`` and ``doe jane`` are one name."""
     letters = unicodedata.normalize("NFKD", text.casefold())

@@ -25,7 +25,7 @@ from pydicom.dataset import Dataset
 
 from bundle.data.dicom import is_dicom, read_header
 from bundle.phantom import FINGERS
-from bundle.redaction import is_pseudonym, pseudonym, tells
+from bundle.redaction import is_pseudonym, pseudonym, tells, without_pseudonyms
 
 _IDENTITY = (
     "AccessionNumber",
@@ -151,16 +151,16 @@ def without_folders(text: str) -> str:
 
 
 def _plain(text: str, kind: str, known: Collection[str]) -> str:
-    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+", text)
-    if not text.strip():
-        return ""
+    """A text that has only known words and short numbers; else its known words behind a pseudonym of the others."""
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+", without_pseudonyms(text))
     letters = [word for word in words if not word.isdigit()]
     plain = [word for word in letters if word.lower() in known or len(word) == len(letters) == 1]
     numbers = [word for word in words if word.isdigit() and len(word) <= _LONGEST_NUMBER]
-    if words and len(plain) + len(numbers) == len(words):
+    if len(plain) + len(numbers) == len(words) and (words or not text.strip()):
         return safe_name(text.strip())
-    fingers = [name for word in letters for name in FINGERS if name in word.lower() and word not in plain]
-    return "_".join([pseudonym(text, kind), *(word for word in plain if len(word) > 1), *fingers])
+    unknown = [word for word in words if word not in plain]
+    fingers = [name for word in unknown for name in FINGERS if name in word.lower()]
+    return "_".join([pseudonym("_".join(unknown) or text, kind), *(word for word in plain if len(word) > 1), *fingers])
 
 
 def discreet(message: str, paths: Iterable[str], path: str | Path, name: str) -> str:
