@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 _UID = re.compile(r"\d+([._]\d+){4,}")
@@ -19,6 +19,7 @@ _DATE = re.compile(
     rf"(?<!\d)({_YEAR}[-_.]?{_MONTH}[-_.]?{_DAY}|{_DAY}[-_.]?{_MONTH}[-_.]?{_YEAR}|{_MONTH}[-_.]{_DAY}[-_.]{_YEAR})(?!\d)"
 )
 _PSEUDONYM = re.compile(r"(radiograph|folder|list|mark)_[0-9a-f]{12}")
+_WORD = re.compile(r"[\w.-]+")
 _SHORTEST = 3
 """Values shorter than this are found in any name by chance."""
 _SHORTEST_WORD = 4
@@ -46,17 +47,26 @@ def bare(text: str) -> str:
     return "".join(letter for letter in letters if letter.isalnum())
 
 
-def tells(name: str, values: Iterable[str] = ()) -> bool:
-    """Whether a name holds a UID, a date or one of the values."""
-    if _UID.search(name) or _DATE.search(name):
-        return True
+def bare_values(values: Iterable[str]) -> frozenset[str]:
+    """Values as names are searched for them, without those that are found in any name by chance."""
+    return frozenset(value for value in map(bare, values) if len(value) >= _SHORTEST)
+
+
+def holds(name: str, values: Collection[str]) -> bool:
+    """Whether a name holds one of the values (:func:`bare_values`); of many values it takes no longer."""
     plain = bare(name)
-    return any(len(value) >= _SHORTEST and value in plain for value in map(bare, values))
+    ends = range(_SHORTEST, len(plain) + 1)
+    return bool(values) and any(plain[start:end] in values for end in ends for start in range(end - _SHORTEST + 1))
 
 
-def without_told(path: str, values: Iterable[str] = ()) -> str:
-    """A path whose parts that hold a UID, a date or one of the values are pseudonyms."""
-    return "/".join(_hidden(part) if tells(part, values) else part for part in path.split("/"))
+def tells(name: str, values: Collection[str] = ()) -> bool:
+    """Whether a name holds a UID, a date or one of the values (:func:`bare_values`)."""
+    return bool(_UID.search(name) or _DATE.search(name)) or holds(name, values)
+
+
+def without_told(path: str, values: Collection[str] = ()) -> str:
+    """A path whose parts that hold a UID, a date or one of the values (:func:`bare_values`) are pseudonyms."""
+    return "/".join(_hidden(part, values) if tells(part, values) else part for part in path.split("/"))
 
 
 class Redaction:
@@ -67,6 +77,8 @@ class Redaction:
         self._lists: dict[str, str] = {}
         self._files: dict[str, str] = {}
         self._values: set[str] = set()
+        self._phrases: set[str] = set()
+        self._bare: set[str] = set()
 
     def hide_folder(self, folder: str | Path, shown: str) -> None:
         """Let a data set's folder be ``shown`` in logs and records."""
@@ -84,13 +96,17 @@ class Redaction:
 
     def hide_values(self, values: Iterable[str]) -> None:
         """Let words that are one of the values be pseudonyms everywhere."""
-        self._values.update(value for value in values if len(value) >= _SHORTEST)
+        fresh = {value for value in values if len(value) >= _SHORTEST} - self._values
+        self._values |= fresh
+        self._phrases |= {value for value in fresh if not _WORD.fullmatch(value)}
+        self._bare |= bare_values(fresh)
 
     def on_terminal(self, text: str) -> str:
         """A text for the terminal: folders as they are, but for what tells whose radiographs they hold."""
-        for path in self._found(self._files, text):
+        roots = self._found(self._roots, text)
+        for path in self._found(self._files, text) if roots else ():
             text = text.replace(path, self._files[path])
-        for root in self._found(self._roots, text):
+        for root in roots:
             text = re.sub(rf"{re.escape(root)}(?:/[^/\n'\",:;)\]]+)*", lambda path: self._path(path[0]), text)
         return self._words(text)
 
@@ -109,22 +125,23 @@ class Redaction:
     def _path(self, path: str) -> str:
         """A path whose parts that tell are pseudonyms; above a data set only values of its headers tell."""
         root = max(self._found(self._roots, path), key=len, default="")
-        above = [pseudonym(part) if self._is_told(part) else part for part in root.split("/")]
-        return "/".join(above) + without_told(path[len(root) :], self._values)
-
-    def _is_told(self, part: str) -> bool:
-        plain = bare(part)
-        return any(len(value) >= _SHORTEST and value in plain for value in map(bare, self._values))
+        above = [_hidden(part, self._bare) if holds(part, self._bare) else part for part in root.split("/")]
+        return "/".join(above) + without_told(path[len(root) :], self._bare)
 
     def _words(self, text: str) -> str:
         """Words as the headers write them are found; of others, which may be ours, the case differs."""
-        for value in self._found((value for value in self._values if len(value) >= _SHORTEST_WORD), text):
+        words = {part for word in _WORD.findall(text) for part in (word, word.strip("._-"), *re.split("[_.-]", word))}
+        found = [value for value in self._phrases if value in text] + list(self._values & words)
+        for value in sorted((value for value in found if len(value) >= _SHORTEST_WORD), key=len, reverse=True):
             text = re.sub(rf"(?<![^\W_]){re.escape(value)}(?![^\W_])", pseudonym(value), text)
         return text
 
 
-def _hidden(part: str) -> str:
-    """A part of a path as a pseudonym, with its ending."""
+def _hidden(part: str, values: Collection[str]) -> str:
+    """A part of a path as a pseudonym, with its ending; of several words those that tell, or all if none does alone."""
+    words = part.split(" ")
+    if len(words) > 1 and any(tells(word, values) for word in words):
+        return " ".join(_hidden(word, values) if tells(word, values) else word for word in words)
     ending = re.search(r"(\.nii)?\.[A-Za-z]{2,5}$", part)
     stem = part[: ending.start()] if ending else part
     return pseudonym(stem) + (ending[0] if ending else "")

@@ -25,7 +25,7 @@ from pydicom.dataset import Dataset
 
 from bundle.data.dicom import is_dicom, read_header
 from bundle.phantom import FINGERS
-from bundle.redaction import is_pseudonym, pseudonym, tells, without_pseudonyms
+from bundle.redaction import bare_values, holds, is_pseudonym, pseudonym, tells, without_pseudonyms
 
 _IDENTITY = (
     "AccessionNumber",
@@ -79,6 +79,8 @@ DATA_SETS = ("dataset_dir", "packed")
 """Settings that are the folder, or the pack, of a data set."""
 LISTS = ("datalist", "test_datalist", "training_datalist")
 """Settings that are names of lists."""
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
+"""A word, of several that are written as ``indexMCP``, or a number."""
 _LONGEST_NUMBER = 3
 """Digits of numbers that tell nothing."""
 
@@ -94,9 +96,9 @@ def private_name(name: str, path: str | Path, told: Collection[str] = ()) -> str
     Args:
         name: of a file or a folder, or a path.
         path: of the file whose header is looked at.
-        told: by other headers (:func:`told_by`).
+        told: by other headers (:func:`told_by`), as :func:`bundle.redaction.bare_values` gives it.
     """
-    if is_pseudonym(name) or not tells(name, (*_told(str(path)), *told)):
+    if is_pseudonym(name) or not (tells(name, told) or holds(name, bare_values(_told(str(path))))):
         return name
     return pseudonym(name)
 
@@ -151,16 +153,16 @@ def without_folders(text: str) -> str:
 
 
 def _plain(text: str, kind: str, known: Collection[str]) -> str:
-    """A text that has only known words and short numbers; else its known words behind a pseudonym of the others."""
-    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+", without_pseudonyms(text))
+    """A text that has only known words and short numbers; else its known words behind a pseudonym of the rest."""
+    words = _WORD.findall(without_pseudonyms(text))
     letters = [word for word in words if not word.isdigit()]
     plain = [word for word in letters if word.lower() in known or len(word) == len(letters) == 1]
     numbers = [word for word in words if word.isdigit() and len(word) <= _LONGEST_NUMBER]
     if len(plain) + len(numbers) == len(words) and (words or not text.strip()):
         return safe_name(text.strip())
-    unknown = [word for word in words if word not in plain]
-    fingers = [name for word in unknown for name in FINGERS if name in word.lower()]
-    return "_".join([pseudonym("_".join(unknown) or text, kind), *(word for word in plain if len(word) > 1), *fingers])
+    rest = re.sub(r"^[\W_]+|[\W_]+$", "", _WORD.sub(lambda word: "" if word[0] in plain else word[0], text))
+    fingers = [name for word in letters for name in FINGERS if name in word.lower() and word not in plain]
+    return "_".join([pseudonym(rest or text, kind), *(word for word in plain if len(word) > 1), *fingers])
 
 
 def discreet(message: str, paths: Iterable[str], path: str | Path, name: str) -> str:

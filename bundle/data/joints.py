@@ -58,7 +58,7 @@ from bundle.data.writing import RESULT_ENDINGS
 from bundle.errors import InputError, flag
 from bundle.motion import SPACING
 from bundle.phantom import draw_parameters
-from bundle.redaction import REDACTION, tells, without_told
+from bundle.redaction import REDACTION, bare_values, tells, without_told
 
 FINGER_CODES = {"2": "small", "5": "ring", "8": "middle", "11": "index", "13": "thumb"}
 OVERLAP_PIXELS = 20
@@ -161,12 +161,16 @@ def _without_identity(items: Sequence[Item]) -> list[Item]:
     """Items whose names tell nothing that a header of any of them says; messages will not say it either."""
     told = told_by(item["image"] for item in items)
     REDACTION.hide_values(told)
-    names, joints = ([private_name(item[key], item["image"], told) for item in items] for key in ("name", "joint"))
-    known = zip(items, _unique(names), joints, strict=True)
-    found = [{**item, "name": name, "joint": joint} for item, name, joint in known]
-    for item in found:
-        for path in (item[key] for key in _FILES if tells(item[key], told)):
-            REDACTION.hide_file(path, item["name"])
+    known = bare_values(told)
+    names, joints = ([private_name(item[key], item["image"], known) for item in items] for key in ("name", "joint"))
+    rows = zip(items, _unique(names), joints, strict=True)
+    found = [{**item, "name": name, "joint": joint} for item, name, joint in rows]
+    paths = {item[key]: item["name"] for item in found for key in _FILES}
+    parts = {part for path in paths for part in path.split("/")}
+    telling = {part for part in parts if tells(part, known)}
+    for path, name in paths.items():
+        if telling.intersection(path.split("/")):
+            REDACTION.hide_file(path, name)
     return found
 
 

@@ -29,7 +29,7 @@ from bundle.data.reading import decode_radiograph
 from bundle.data.stripping import picture_only
 from bundle.data.writing import layers_bytes, replacing
 from bundle.errors import InputError
-from bundle.redaction import tells
+from bundle.redaction import bare_values, tells
 
 FOLDER_LIST = "all.json"
 """Name in a pack of the list of all radiographs of a folder, :data:`bundle.data.joints.FOLDER`."""
@@ -182,7 +182,7 @@ class _Packing:
         check = partial(_kept, size=self.size, contents=self.contents)
         found = audited(known, check, strict=self.strict, size=self.size)
         self.rejected += [(name, *rejected) for rejected in found.rejected]
-        told = told_by(item["image"] for item in items)
+        told = bare_values(told_by(item["image"] for item in items))
         shown = private_list(name) if tells(name, told) else name
         self.lists[shown] = [_entry(item, self.contents, self.root, told) for item in found.accepted]
 
