@@ -49,7 +49,7 @@ def check_options() -> None:
     report_plainly()
     if _is_command_line(sys.argv):
         _check_names_once(tuple(sys.argv[2:]))
-    workflow = _running_workflow()
+    workflow = running_workflow()
     if workflow is None:
         return
     content = {key: value for key, value in workflow.parser.get().items() if key != workflow.parser.meta_key}
@@ -88,7 +88,7 @@ def _is_command_line(argv: Sequence[str]) -> bool:
     return is_bundle and argv[1:2] in (["run"], ["run_workflow"])
 
 
-def _running_workflow() -> ConfigWorkflow | None:
+def running_workflow() -> ConfigWorkflow | None:
     """The workflow whose item is evaluated right now; None outside of one.
 
     MONAI hands an item its own arguments alone, so the workflow is looked up among the callers.

@@ -14,6 +14,7 @@ from bundle.handlers.last_validation import LastValidation
 from bundle.handlers.logging import LayerMontageHandler, losses_from_engine
 from bundle.handlers.quality import JointQuality
 from bundle.handlers.results import EvaluationReport, LayerWriter
+from bundle.handlers.run_settings import RunSettings
 from bundle.handlers.time_limit import TimeLimit
 from bundle.handlers.training_record import EpochRecord, TrainingRecord
 
@@ -30,6 +31,7 @@ __all__ = [
     "LayerMontageHandler",
     "LayerWriter",
     "NetworkWeights",
+    "RunSettings",
     "TimeLimit",
     "TrainingCheckpointLoader",
     "TrainingCheckpointSaver",

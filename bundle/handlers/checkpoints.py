@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import logging
 import math
-import pickle
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ignite.engine import Engine, Events
-from ignite.handlers import DiskSaver
-from monai.handlers import CheckpointLoader, CheckpointSaver
+from ignite.handlers import Checkpoint, DiskSaver
+from monai.handlers import CheckpointSaver
 from torch import nn
 
 from bundle.data.writing import claim_output, replacing
 from bundle.engines import seed_epoch
 from bundle.errors import InputError, flag
+from bundle.handlers.run_settings import RunSettings
+from bundle.handlers.sealed import damage, load_sealed, seal
 from bundle.handlers.time_limit import TimeLimit
 from bundle.handlers.training_record import training_of
 from bundle.networks.weights import file_label, load_failure, load_weights, stated_sha256
@@ -48,9 +49,21 @@ class _WholeFileSaver(DiskSaver):
     def _save_func(self, checkpoint: Mapping[str, Any], path: Path, func: Callable[..., None]) -> None:
         with replacing(path) as file:
             func(checkpoint, file, **self.kwargs)
+            self.finish(file)
+
+    def finish(self, file: BinaryIO) -> None:
+        """Add what comes after the state."""
 
     def remove(self, filename: str) -> None:
         """Remove nothing: an old file stays until the new one is whole."""
+
+
+class _SealedFileSaver(_WholeFileSaver):
+    """Gives files a checksum (:mod:`bundle.handlers.sealed`)."""
+
+    def finish(self, file: BinaryIO) -> None:
+        """See above."""
+        seal(file, Path(file.name).read_bytes)
 
 
 class TrainingCheckpointSaver(CheckpointSaver):
@@ -74,7 +87,7 @@ class TrainingCheckpointSaver(CheckpointSaver):
         self.every = save_interval
         self.limit = TimeLimit() if limit is None else limit
         if self._interval_checkpoint is not None:
-            self._interval_checkpoint.save_handler = _WholeFileSaver(save_dir)
+            self._interval_checkpoint.save_handler = _SealedFileSaver(save_dir)
 
     def attach(self, engine: Engine) -> None:
         """Save after epochs of the engine, whose time the limit takes."""
@@ -98,10 +111,11 @@ class TrainingCheckpointSaver(CheckpointSaver):
             old.unlink()
 
 
-class TrainingCheckpointLoader(CheckpointLoader):
+class TrainingCheckpointLoader:
     """Goes on from the newest checkpoint: attach it to the trainers of both stages, or to the one there is.
 
-    A stage that the checkpoint has left behind ends at once; one that it has not reached starts from its beginning.
+    A stage that the checkpoint has left behind ends at once; one that it has not reached starts from its beginning. In
+    place of a damaged checkpoint the one before it is taken.
 
     Args:
         load_dir: folder of the checkpoints.
@@ -109,43 +123,66 @@ class TrainingCheckpointLoader(CheckpointLoader):
         map_location: device to load to.
 
     Raises:
-        InputError: on running, if the checkpoint does not fit the configuration.
+        InputError: on running, if the checkpoint does not fit the configuration, a setting is another one than it was
+            written with (:class:`bundle.handlers.RunSettings`), or all checkpoints are damaged.
     """
 
     def __init__(self, load_dir: str, load_dict: dict[str, Any], map_location: Any = None) -> None:
-        super().__init__(load_path=load_dir, load_dict=dict(load_dict), map_location=map_location)
-        self.load_dir = Path(load_dir)
+        self.load_dir, self.load_dict, self.map_location = Path(load_dir), dict(load_dict), map_location
+
+    def attach(self, engine: Engine) -> None:
+        """Load when the engine starts."""
+        engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Any) -> None:
         """Load the newest checkpoint into the stage that it is of."""
-        newest = newest_checkpoint(self.load_dir)
+        newest = newest_whole_checkpoint(self.load_dir)
         if newest is None or newest[0] <= _stage(engine)[0]:
             return
-        self.load_path = str(newest[1])
+        epoch, path = newest
         self.load_dict.pop("trainer", None)
-        if newest[0] > engine.state.max_epochs:
+        if epoch > engine.state.max_epochs:
             engine.state.epoch = engine.state.max_epochs
         else:
             self.load_dict["trainer"] = engine
-        self._load(engine)
+        self._load(engine, path)
+        _log.info(f"Restored the training from {path}")
 
-    def _load(self, engine: Any) -> None:
-        before = _stage(engine)
+    def _load(self, engine: Any, path: Path) -> None:
+        held = load_sealed(path, self.map_location)
+        self._check_settings(held, path)
+        wanted = {name: value for name, value in self.load_dict.items() if not isinstance(value, RunSettings)}
+        before, epochs = _stage(engine), engine.state.max_epochs
         try:
-            super().__call__(engine)
-        except (RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
-            raise self._misfit(load_failure(error)) from error
+            Checkpoint.load_objects(to_load=wanted, checkpoint=held)
+        except Exception as error:  # a checkpoint of something else raises about anything
+            raise _misfit(path, load_failure(error)) from error
+        engine.state.max_epochs = epochs
         found = _stage(engine)
         if found != before:
-            raise self._misfit(
-                f"its stage began after epoch {found[0]} and had {found[1]} steps an epoch, not {before}"
+            raise _misfit(
+                path, f"its stage began after epoch {found[0]} and had {found[1]} steps an epoch, not {before}"
             )
 
-    def _misfit(self, reason: str) -> InputError:
-        return InputError(
-            f"expected a checkpoint of this configuration, got {self.load_path} ({reason}): resume with the settings "
-            "it was written with, or train into another output_dir"
-        )
+    def _check_settings(self, held: Mapping[str, Any], path: Path) -> None:
+        """Compare the settings of a checkpoint that has any, before anything is loaded."""
+        for name, settings in self.load_dict.items():
+            if not isinstance(settings, RunSettings):
+                continue
+            if name not in held:
+                _log.warning(f"{path}: written before checkpoints held their settings: these are not compared")
+                continue
+            try:
+                settings.load_state_dict(held[name])
+            except InputError as error:
+                raise _misfit(path, str(error)) from error
+
+
+def _misfit(path: Path, reason: str) -> InputError:
+    return InputError(
+        f"{path}: no checkpoint of this configuration ({reason}): resume with the settings it was written with, or "
+        "train into another --output_dir"
+    )
 
 
 def _stage(engine: Any) -> tuple[int, int | None]:
@@ -162,6 +199,25 @@ def checkpoints(folder: str | Path) -> list[tuple[int, Path]]:
 def newest_checkpoint(folder: str | Path) -> tuple[int, Path] | None:
     """Epoch and file of the newest checkpoint, None if there is none."""
     return max(checkpoints(folder), default=None)
+
+
+def newest_whole_checkpoint(folder: str | Path) -> tuple[int, Path] | None:
+    """Epoch and file of the newest checkpoint that is not damaged, None if there is none at all.
+
+    Raises:
+        InputError: all of them are damaged.
+    """
+    faults = []
+    for epoch, path in reversed(checkpoints(folder)):
+        fault = damage(path)
+        if fault is None:
+            if faults:
+                _log.warning(f"{'; '.join(faults)}: the training goes on from {path.name}")
+            return epoch, path
+        faults.append(f"{path}: {fault}")
+    if not faults:
+        return None
+    raise InputError(f"{'; '.join(faults)}: delete these checkpoints to train from the beginning")
 
 
 class EpochSeed:
