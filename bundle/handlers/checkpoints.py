@@ -207,7 +207,7 @@ def newest_whole_checkpoint(folder: str | Path) -> tuple[int, Path] | None:
     Raises:
         InputError: all of them are damaged.
     """
-    faults = []
+    faults: list[str] = []
     for epoch, path in reversed(checkpoints(folder)):
         fault = damage(path)
         if fault is None:

@@ -49,8 +49,7 @@ class RunSettings:
     """
 
     def __init__(self, parts: Sequence[str], joints: Iterable[Mapping[str, Any]] = ()) -> None:
-        workflow = running_workflow()
-        self.values = {} if workflow is None else settings_of(workflow.parser, parts)
+        self.values = running_settings(parts)
         if self.values:
             self.values |= {"joints": _joints_label(joints), "processes": idist.get_world_size()}
 
@@ -68,6 +67,12 @@ class RunSettings:
         if changed:
             more = f"; and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
             raise InputError(f"{'; '.join(changed[:SHOWN])}{more}")
+
+
+def running_settings(parts: Sequence[str]) -> dict[str, Any]:
+    """:func:`settings_of` parts of the configuration of the run that is starting; none outside of a run."""
+    workflow = running_workflow()
+    return {} if workflow is None else settings_of(workflow.parser, parts)
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -127,9 +132,14 @@ def _evaluated(parser: ConfigParser, path: tuple[str, ...], value: Any) -> Any:
 
 
 def _kept(path: tuple[str, ...], value: Any) -> Any:
-    """A value as it is compared and shown: weights by their content, nothing that tells whose radiographs these are."""
+    """A value as it is compared and shown: weights by their content."""
     if kind_of(path) is PATH and isinstance(value, str) and value and Path(value).is_file():
         return file_label(Path(value))
+    return discreet_value(value)
+
+
+def discreet_value(value: Any) -> Any:
+    """A plain value that does not tell whose radiographs these are, nor where they lie; of others their type."""
     if isinstance(value, str):
         return private_name(without_folders(value), "")
     return value if value is None or isinstance(value, bool | int | float) else type(value).__name__
