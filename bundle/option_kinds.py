@@ -135,11 +135,9 @@ _PATHS = (
     "log_dir",
     "output_dir",
     "packed",
-    "pretrained",
-    "*_weights",
     "sources_dir",
-    "weights",
 )
+_WEIGHTS = ("pretrained", "weights", "*_weights")
 _TEXTS = ("adversary", "backbone", "datalist", "test_datalist", "reader_name", "registrar_name")
 
 KINDS: dict[str, Kind] = {
@@ -147,7 +145,7 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(_COUNTS, whole(1)),
     **dict.fromkeys(_COUNTS_FROM_0, whole(0)),
     **dict.fromkeys(_AMOUNTS, number(0)),
-    **dict.fromkeys(_PATHS, PATH),
+    **dict.fromkeys((*_PATHS, *_WEIGHTS), PATH),
     **dict.fromkeys(_TEXTS, TEXT),
     "epochs": whole(0),
     "*_epochs": whole(0),
@@ -188,6 +186,11 @@ def kind_of(path: Sequence[str]) -> Kind | None:
     if len(path) > 1:
         return KINDS.get(name, NESTED.get(path[-1]))
     return next((kind for pattern, kind in KINDS.items() if fnmatchcase(name, pattern)), None)
+
+
+def is_of_weights(name: str) -> bool:
+    """Whether a key at the top of a configuration names a file of weights."""
+    return any(fnmatchcase(name, pattern) for pattern in _WEIGHTS)
 
 
 def leaves(content: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:

@@ -6,7 +6,7 @@ import difflib
 import inspect
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from pydoc import locate
@@ -16,7 +16,7 @@ from monai.bundle import ComponentLocator, ConfigParser, ConfigWorkflow, Referen
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS, merge_kv
 
 from bundle.errors import InputError, report_plainly
-from bundle.option_kinds import check_epochs, check_values, read_switches
+from bundle.option_kinds import check_epochs, check_values, is_of_weights, leaves, read_switches
 
 RUN_ARGUMENTS = {
     *("args_file", "config_file", "final_id", "init_id", "logging_file", "meta_file", "properties_path", "run_id"),
@@ -59,8 +59,68 @@ def check_options() -> None:
         workflow.parser.parse(reset=True)
     _check_run_id(workflow.run_id, content)
     check_values(content)
+    check_weights_used(workflow.run_id, content)
     if workflow.run_id in _TRAININGS or (workflow.run_id == "run" and "train" in content):
         check_epochs(content)
+
+
+def depended_on(
+    content: Mapping[str, Any], parts: Sequence[str], skip: Callable[[tuple[str, ...]], bool] = lambda path: False
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Path and value of each plain value that parts of a configuration depend on, found by following references.
+
+    Args:
+        content: of the configuration.
+        parts: their ids; ids that are not there have no values.
+        skip: of a path, whether its value does not count.
+    """
+    waiting, seen = list(parts), set[str]()
+    while waiting:
+        part = waiting.pop()
+        if part in seen:
+            continue
+        seen.add(part)
+        for path, value in _leaves_at(content, part):
+            if skip(path):
+                continue
+            yield path, value
+            if isinstance(value, str):
+                waiting += ReferenceResolver.match_refs_pattern(value)
+
+
+def _leaves_at(content: Any, part: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Path and value of each plain value of a part of a configuration; none of a part that is not there."""
+    path = tuple(ReferenceResolver.split_id(part))
+    try:
+        for key in path:
+            content = content[int(key) if isinstance(content, list) else key]
+    except (KeyError, IndexError, TypeError, ValueError):
+        return
+    if not isinstance(content, dict | list):
+        yield path, content
+        return
+    for below, value, _ in leaves(content, path):
+        yield below, value
+
+
+def check_weights_used(run_id: str, content: Mapping[str, Any]) -> None:
+    """Refuse weights that a run would not use.
+
+    Args:
+        run_id: of the list that is run.
+        content: of the configuration.
+
+    Raises:
+        InputError: an option names weights that nothing in the run refers to.
+    """
+    given = [name for name, value in content.items() if is_of_weights(name) and isinstance(value, str) and value]
+    used = {path[0] for path, _ in depended_on(content, ["initialize", run_id, "finalize"])} if given else set()
+    for name in given:
+        if name not in used:
+            others = [key for key in content if is_of_weights(key) and key in used]
+            remedy = f"this run takes weights by --{', --'.join(others)}" if others else "this run takes no weights"
+            msg = f"{name}: {content[name]} would not be used: {remedy}; leave --{name} out"
+            raise InputError(msg)
 
 
 @cache

@@ -7,6 +7,7 @@ from bundle.handlers.checkpoints import (
     FinalWeightsSaver,
     GeneratorWeights,
     NetworkWeights,
+    StartingWeights,
     TrainingCheckpointLoader,
     TrainingCheckpointSaver,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "LayerWriter",
     "NetworkWeights",
     "RunSettings",
+    "StartingWeights",
     "TimeLimit",
     "TrainingCheckpointLoader",
     "TrainingCheckpointSaver",

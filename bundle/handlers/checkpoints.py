@@ -17,11 +17,19 @@ from torch import nn
 from bundle.data.writing import claim_output, replacing
 from bundle.engines import seed_epoch
 from bundle.errors import InputError, flag
+from bundle.handlers.averaging import WeightAverage
 from bundle.handlers.run_settings import RunSettings
 from bundle.handlers.sealed import damage, load_sealed, seal
 from bundle.handlers.time_limit import TimeLimit
 from bundle.handlers.training_record import training_of
-from bundle.networks.weights import file_label, load_failure, load_weights, stated_sha256
+from bundle.networks.weights import (
+    file_label,
+    load_failure,
+    load_weights,
+    put_state,
+    read_state,
+    stated_sha256,
+)
 
 RUN = "layer separation training"
 """Fingerprint of a training's output folder."""
@@ -396,7 +404,7 @@ class GeneratorWeights:
 
 
 class NetworkWeights:
-    """Loads the weights of a network that reads or registers radiographs when an engine starts.
+    """Loads the weights of a network that reads or registers radiographs when an engine starts, the first that does.
 
     Args:
         network: that takes them.
@@ -424,7 +432,7 @@ class NetworkWeights:
         metadata: str = "",
     ) -> None:
         self.network, self.load_path, self.map_location = network, chosen or load_path, map_location
-        self.what, self.remedy = what, remedy
+        self.what, self.remedy, self.loaded = what, remedy, False
         self.sha256 = stated_sha256(metadata, Path(load_path).name) if metadata and not chosen else None
 
     @property
@@ -437,11 +445,75 @@ class NetworkWeights:
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Load."""
-        self.load()
+        """Load, once."""
+        if not self.loaded:
+            self.load()
+        self.loaded = True
 
     def load(self) -> None:
         """Load, without an engine."""
         if self.load_path:
             path = Path(self.load_path)
             load_weights(self.network, path, self.what, self.remedy, self.map_location, self.sha256)
+
+
+class StartingWeights:
+    """Loads what the training of a separator starts from, when the first of its stages starts; without a file nothing.
+
+    Weights as inference takes them are those of the generator. A checkpoint also holds N_S and N_D; its generator is
+    the averaged one, where an average was taken.
+
+    Args:
+        load_path: weights or a checkpoint; empty, or "none", for a training from chance.
+        generator: the generator.
+        supervisor: N_S.
+        discriminator: N_D.
+        average: of the generator's weights, which starts with them.
+        map_location: device to load to.
+
+    Raises:
+        InputError: on running, if the file cannot be loaded (:func:`bundle.networks.weights.load_weights`).
+    """
+
+    remedy = "name another file by --weights, or the backbone, head and adversary that it was trained with"
+
+    def __init__(
+        self,
+        load_path: str,
+        generator: nn.Module,
+        supervisor: nn.Module,
+        discriminator: nn.Module,
+        average: WeightAverage,
+        map_location: Any = None,
+    ) -> None:
+        self.load_path = "" if load_path == NO_WEIGHTS else load_path
+        self.players = {"generator": generator, "supervisor": supervisor, "discriminator": discriminator}
+        self.average, self.map_location, self.loaded = average, map_location, False
+
+    def attach(self, engine: Engine) -> None:
+        """Load when the engine starts."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Load, once."""
+        if self.load_path and not self.loaded:
+            self._load(Path(self.load_path))
+        self.loaded = True
+
+    def _load(self, path: Path) -> None:
+        held = read_state(path, "generator", self.remedy, self.map_location)
+        states = _players_of(held) if isinstance(held, Mapping) else {"generator": held}
+        for name, state in states.items():
+            network = self.players[name]
+            put_state(getattr(network, "module", network), state, path, name, self.remedy)
+        if self.average.handler is not None:
+            self.average.load_state_dict(states["generator"])
+        _log.info(f"The training starts from {file_label(path)}: {', '.join(states)}")
+
+
+def _players_of(held: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of each network in a file: of a checkpoint three, else the generator's alone."""
+    if not isinstance(held.get("generator"), Mapping):
+        return {"generator": dict(held)}
+    players = {name: held[name] for name in ("generator", "supervisor", "discriminator") if name in held}
+    return {**players, "generator": held.get("average") or held["generator"]}

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
-from monai.bundle import ConfigParser, ReferenceResolver
+from monai.bundle import ConfigParser
 
 from bundle.data.identity import private_name
 from bundle.errors import InputError
 from bundle.networks.weights import file_label
-from bundle.option_kinds import DEVICE, PATH, kind_of, leaves
-from bundle.options import running_workflow
+from bundle.option_kinds import DEVICE, PATH, kind_of
+from bundle.options import depended_on, running_workflow
 from bundle.provenance import without_folders
 
 MAY_CHANGE = frozenset(
@@ -94,35 +94,14 @@ def settings_of(parser: ConfigParser, parts: Sequence[str]) -> dict[str, Any]:
         parser: of the configuration.
         parts: their ids.
     """
-    content, found = parser.get(), dict[str, Any]()
-    waiting, seen = list(parts), set[str]()
-    while waiting:
-        part = waiting.pop()
-        if part in seen:
-            continue
-        seen.add(part)
-        for path, value in _leaves_at(content, part):
-            if any(key in MAY_CHANGE or key.endswith("handlers") for key in path):
-                continue
-            found["#".join(path)] = _kept(path, _evaluated(parser, path, value))
-            if isinstance(value, str):
-                waiting += ReferenceResolver.match_refs_pattern(value)
-    return found
+    return {
+        "#".join(path): _kept(path, _evaluated(parser, path, value))
+        for path, value in depended_on(parser.get(), parts, _may_change)
+    }
 
 
-def _leaves_at(content: Any, part: str) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Path and value of each plain value of a part of a configuration; none of a part that is not there."""
-    path = tuple(ReferenceResolver.split_id(part))
-    try:
-        for key in path:
-            content = content[int(key) if isinstance(content, Sequence) else key]
-    except (KeyError, IndexError, TypeError, ValueError):
-        return
-    if not isinstance(content, dict | list):
-        yield path, content
-        return
-    for below, value, _ in leaves(content, path):
-        yield below, value
+def _may_change(path: tuple[str, ...]) -> bool:
+    return any(key in MAY_CHANGE or key.endswith("handlers") for key in path)
 
 
 def _evaluated(parser: ConfigParser, path: tuple[str, ...], value: Any) -> Any:

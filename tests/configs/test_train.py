@@ -465,3 +465,46 @@ def test_joints_that_all_overlap_train_without_stage_1(bundle: Any, data: Path, 
     epoch, state = newest(tmp_path / "out")
     assert epoch == 1
     assert equal(state["average"], torch.load(tmp_path / "out" / "model.pt", weights_only=True))
+
+
+def validations(folder: Path) -> list[float]:
+    record = json.loads((folder / "training.json").read_text())
+    return [entry["bone_rmse_overlap"] for entry in record["validations"]]
+
+
+SHORT = {"stage1_epochs": 1, "stage2_epochs": 0, "phantoms": 6}
+
+
+@pytest.mark.parametrize(("file", "players"), [("model.pt", 1), ("checkpoints/checkpoint_epoch=4.pt", 3)])
+def test_a_training_starts_from_the_weights_that_it_is_given_and_says_so(
+    whole: Path, bundle: Any, tmp_path: Path, file: str, players: int
+) -> None:
+    given, out = whole / file, tmp_path / "out"
+    options = {**SHORT, "generator_lr": 0.0, "supervisor_lr": 0.0, "discriminator_lr": 0.0, "weight_decay": 0.0}
+    train(bundle, out, weights=str(given), **options)
+    held = torch.load(given, weights_only=True)
+    found = newest(out)[1]
+    start = (
+        {"generator": held}
+        if players == 1
+        else {name: held[name] for name in NETWORKS} | {"generator": held["average"]}
+    )
+    assert len(start) == players
+    assert all(equal(dict(found[name]), dict(state)) for name, state in start.items())
+    assert json.loads((out / "training.json").read_text())["started_from"].startswith(f"{given.name} (sha256 ")
+    train(bundle, tmp_path / "chance", **options)
+    assert validations(out)[0] == validations(out)[1] < validations(tmp_path / "chance")[0]
+    assert json.loads((tmp_path / "chance" / "training.json").read_text())["started_from"] == "chance"
+
+
+@pytest.mark.parametrize("content", [None, b"no weights", {"generator": {"a": 1}}, [1]])
+def test_weights_that_a_training_cannot_start_from_are_refused(bundle: Any, tmp_path: Path, content: Any) -> None:
+    path = tmp_path / "mine.pt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        torch.save(content, path)
+    options = {**TINY, **SHORT, "weights": str(path), "output_dir": str(tmp_path / "out")}
+    message = bundle.refusal("training", "train.yaml", **options)
+    assert message.startswith(f"error: expected the weights of this generator, got {path}")
+    assert message.count("\n") == 1 and not list((tmp_path / "out").rglob("*.pt"))
