@@ -21,6 +21,7 @@ from bundle.data.writing import claim_output, fingerprint, write_bytes
 from bundle.errors import InputError
 from bundle.handlers.run_settings import discreet_value, running_settings
 from bundle.handlers.time_limit import TimeLimit
+from bundle.parsing import parse_json
 
 REPORT = "metrics.json"
 """What a job found: the figures of its evaluation, how it was trained, and what that took."""
@@ -234,7 +235,7 @@ class JobReport:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_bytes()))
-    except (OSError, ValueError) as error:
+        return dict(parse_json(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
         msg = f"{path}: no figures of an evaluation ({error}): delete the folder and run the job again"
         raise InputError(msg) from error

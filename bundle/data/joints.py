@@ -20,7 +20,6 @@ Without it that of the file counts; a frame in a file that does not say it has t
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -57,6 +56,7 @@ from bundle.data.reader import SUFFIXES, is_radiograph
 from bundle.data.writing import RESULT_ENDINGS
 from bundle.errors import InputError, flag
 from bundle.motion import SPACING
+from bundle.parsing import parse_json
 from bundle.phantom import draw_parameters
 
 FINGER_CODES = {"2": "small", "5": "ring", "8": "middle", "11": "index", "13": "thumb"}
@@ -539,7 +539,7 @@ def _opens_a_list(path: Path) -> bool:
 
 def _entries(source: Path) -> list[dict[str, Any]]:
     try:
-        entries = json.loads(stored(source).read_bytes())
+        entries = parse_json(stored(source).read_bytes())
     except InputError:
         raise
     except (OSError, ValueError, RecursionError) as error:

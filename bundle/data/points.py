@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 from bundle.data.files import stored
 from bundle.errors import InputError
 from bundle.frames import JointPlace
+from bundle.parsing import parse_json
 
 _SLICER_COLUMNS = (12, 13, 14, 16)
 """Numbers of cells in a row of ``.fcsv``, by the version of 3D Slicer."""
@@ -87,7 +87,7 @@ def _reader(path: str | Path) -> Callable[[str, tuple[float, float]], list[Joint
 
 def _from_json(text: str, spacing: tuple[float, float]) -> list[JointPlace]:
     return [
-        _place(entry["name"], entry["center"], entry.get("direction"), entry.get("tip")) for entry in json.loads(text)
+        _place(entry["name"], entry["center"], entry.get("direction"), entry.get("tip")) for entry in parse_json(text)
     ]
 
 
@@ -144,7 +144,7 @@ def _towards(center: Pixel, tip: Pixel) -> Pixel:
 
 def _from_slicer_json(text: str, spacing: tuple[float, float]) -> list[JointPlace]:
     places = []
-    for markup in json.loads(text)["markups"]:
+    for markup in parse_json(text)["markups"]:
         points = [(str(point.get("label", "")), point["position"]) for point in markup["controlPoints"]]
         places += _paired(points, str(markup.get("coordinateSystem", "LPS")), spacing)
     return places

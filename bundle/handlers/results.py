@@ -36,6 +36,7 @@ from bundle.handlers.logging import separation_row
 from bundle.handlers.quality import JointQuality, quality_label
 from bundle.metrics import Measured, SeparatedJoints, summarize, to_markdown
 from bundle.metrics.reconstruction import IDENTITY
+from bundle.parsing import parse_json
 from bundle.provenance import command_line, machine
 
 if TYPE_CHECKING:
@@ -87,12 +88,12 @@ class Results:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file that are whole; none of a file that is not there."""
+    """The lines of a file that are whole, each of a joint; none of a file that is not there."""
     found = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
+    for line in path.read_bytes().splitlines() if path.is_file() else []:
         with suppress(ValueError):
-            found.append(json.loads(line))
-    return found
+            found.append(parse_json(line))
+    return [line for line in found if isinstance(line, dict) and "name" in line]
 
 
 def _written(line: Mapping[str, Any]) -> tuple[str, str]:
@@ -225,8 +226,10 @@ class EvaluationReport:
         if not self.path.is_file():
             return
         try:
-            self.found["measures"] = dict(json.loads(self.path.read_bytes())["measures"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            self.found["measures"] = dict(parse_json(self.path.read_bytes())["measures"])
+            for entry in self.found["measures"].values():
+                _tables("", entry)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             msg = f"expected the figures of an evaluation, got a file that is damaged ({error}): {self.path}: delete it"
             raise InputError(msg) from error
 

@@ -13,6 +13,7 @@ from ignite.engine import Engine, Events
 from bundle.data.writing import write_bytes
 from bundle.errors import InputError
 from bundle.networks.weights import file_label
+from bundle.parsing import parse_json
 from bundle.provenance import command_line, machine
 
 RECORD = "training.json"
@@ -75,8 +76,16 @@ class TrainingRecord:
         return int(engine.state.epoch)
 
     def _read(self) -> dict[str, Any]:
-        empty: dict[str, Any] = {"commands": [], self.entries: []}
-        return {**empty, **read_record(self.path)} if self.path.is_file() else empty
+        found: dict[str, Any] = {"commands": [], self.entries: []}
+        if self.path.is_file():
+            found |= read_record(self.path)
+        try:
+            found["commands"] = [str(command) for command in found["commands"]]
+            found[self.entries] = [{**entry, "seconds": float(entry["seconds"])} for entry in found[self.entries]]
+            found[self.entries].sort(key=lambda entry: int(entry["epoch"]))
+        except (ValueError, LookupError, TypeError) as error:
+            raise _damaged(self.path, error) from error
+        return found
 
 
 class EpochRecord(TrainingRecord):
@@ -110,10 +119,13 @@ def read_record(path: Path) -> dict[str, Any]:
         InputError: the file cannot be read.
     """
     try:
-        return dict(json.loads(path.read_bytes()))
+        return dict(parse_json(path.read_bytes()))
     except (OSError, ValueError, TypeError) as error:
-        msg = f"expected the record of a training, got a file that is damaged ({error}): {path}: delete it"
-        raise InputError(msg) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"expected the record of a training, got a file that is damaged ({error}): {path}: delete it")
 
 
 def training_of(weights: Path) -> dict[str, Any] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import pickle
 import textwrap
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torch import nn
 
 from bundle.errors import InputError
+from bundle.parsing import parse_json
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
 """What a file begins with that Git LFS has not yet replaced by its content."""
@@ -86,7 +86,7 @@ def stated_sha256(metadata: str | Path, name: str) -> str | None:
         InputError: the metadata cannot be read.
     """
     try:
-        found = json.loads(Path(metadata).read_bytes()).get("weights", {}).get(name, {}).get("sha256")
+        found = parse_json(Path(metadata).read_bytes()).get("weights", {}).get(name, {}).get("sha256")
     except (OSError, ValueError, AttributeError) as error:
         msg = f"expected the bundle's metadata as a JSON object, got {metadata} ({error}): restore the file"
         raise InputError(msg) from error

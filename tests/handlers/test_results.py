@@ -224,3 +224,13 @@ def test_results_of_a_batch_and_its_predictions_must_agree(tmp_path: Path, joint
     engine.state.output = []
     with pytest.raises(ValueError, match="zip"):
         handler(engine)
+
+
+def test_lines_of_quality_that_are_damaged_are_joints_to_be_done(tmp_path: Path) -> None:
+    writer = LayerWriter(str(tmp_path / "out"), {"seed": 0}, weights(tmp_path))
+    damaged = [b"\x80\xff\x00", b"3", b"null", b'{"name": ', b"[" * 100_000, b"{}"]
+    (tmp_path / "out" / "quality.jsonl").write_bytes(b"\n".join([b'{"name": "a"}', *damaged, b'{"name": "b"}']))
+    left = writer.remaining([{"name": name} for name in "abc"])
+    assert [joint["name"] for joint in left] == ["c"]
+    lines = (tmp_path / "out" / "quality.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [{"name": "a"}, {"name": "b"}]
