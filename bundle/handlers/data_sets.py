@@ -27,7 +27,7 @@ from bundle.factory import TOGETHER, QualityGate, RadiographFactory, Sample, pas
 from bundle.frames import JointFrame
 from bundle.handlers.checkpoints import GeneratorWeights
 from bundle.handlers.quality import JointQuality
-from bundle.handlers.results import REJECTED, Results
+from bundle.handlers.results import REJECTED, Results, writable
 from bundle.jsw import joint_space_width
 from bundle.parsing import parse_json
 from bundle.provenance import command_line
@@ -168,7 +168,10 @@ class DataSet:
             writer: has kept them.
         """
         idist.barrier()
-        shards = Shards(self, writer.kept(joints), writer.store, joints)
+        usable, rejected = writable(joints, self.dicom)
+        if idist.get_rank() == 0:
+            writer.write_lines(REJECTED, rejected)
+        shards = Shards(self, writer.kept(usable), writer.store, usable)
         if shards.refused and idist.get_rank() == 0:
             _log.warning(f"no images are made from {len(shards.refused)} joints: {shards.refused}")
         todo = [n for n in range(idist.get_rank(), len(shards), idist.get_world_size()) if not shards.is_done(n)]
