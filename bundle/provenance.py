@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import re
 import shlex
@@ -16,6 +15,7 @@ import torch
 
 from bundle.data.identity import private_setting
 from bundle.errors import InputError
+from bundle.parsing import parse_json
 from bundle.redaction import REDACTION
 
 
@@ -54,7 +54,7 @@ def bundle_version(metadata: str | Path) -> str:
         InputError: the file cannot be read.
     """
     try:
-        return str(json.loads(Path(metadata).read_bytes())["version"])
+        return str(parse_json(Path(metadata).read_bytes())["version"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         msg = f"expected the bundle's metadata with its version, got {metadata} ({error}): restore the file"
         raise InputError(msg) from error

@@ -20,7 +20,6 @@ Without it that of the file counts; a frame in a file that does not say it has t
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -54,9 +53,10 @@ from bundle.data.loading import (
 )
 from bundle.data.points import POINTS
 from bundle.data.reader import SUFFIXES, is_radiograph
-from bundle.data.writing import RESULT_ENDINGS
+from bundle.data.writing import LONGEST_NAME, RESULT_ENDINGS
 from bundle.errors import InputError, flag
 from bundle.motion import SPACING
+from bundle.parsing import parse_json
 from bundle.phantom import draw_parameters
 from bundle.redaction import REDACTION, bare_values, tells, without_told
 
@@ -105,10 +105,14 @@ class Joints(list[Item]):
 
     Attributes:
         rejected: ``name`` and ``reason`` of each.
+        strict: whether one that cannot be used ends the run.
     """
 
-    def __init__(self, accepted: Iterable[Item], rejected: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self, accepted: Iterable[Item], rejected: Sequence[tuple[str, str]] = (), strict: bool = False
+    ) -> None:
         super().__init__(accepted)
+        self.strict = strict
         self.rejected = [{"name": name, "reason": REDACTION.in_record(reason)} for name, reason in rejected]
 
 
@@ -215,11 +219,20 @@ def audited(items: Sequence[Item], check: Check, *, strict: bool = False, size: 
         with _rejecting(item, result):
             for joint in joints_of(item, size):
                 with _rejecting(joint, result):
+                    _check_name(joint["name"])
                     result.accepted.append(check(joint))
     names = _unique(item["name"] for item in result.accepted)
     result.accepted = [{**item, "name": name} for item, name in zip(result.accepted, names, strict=True)]
     _report(result, strict)
     return result
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that is too long for the names of results."""
+    length = len(name.encode())
+    if length > LONGEST_NAME:
+        msg = f"{name}: {length} bytes are too long for the names of results: rename it to {LONGEST_NAME} or fewer"
+        raise InputError(msg)
 
 
 @contextmanager
@@ -523,7 +536,7 @@ def joint_items(
         items = sides[role == "validation"]
     found = audit(items, strict=flag(strict), size=size, keep_gross=keep_gross, segment=segment)
     added = phantom_items(added_phantoms, seed, size) if role == "training" and added_phantoms else []
-    return Joints(found.accepted + added, found.rejected)
+    return Joints(found.accepted + added, found.rejected, flag(strict))
 
 
 def _find_list(root: Path, datalist: str) -> Path | None:
@@ -562,7 +575,7 @@ def _opens_a_list(path: Path) -> bool:
 
 def _entries(source: Path) -> list[dict[str, Any]]:
     try:
-        entries = json.loads(stored(source).read_bytes())
+        entries = parse_json(stored(source).read_bytes())
     except InputError:
         raise
     except (OSError, ValueError, RecursionError) as error:

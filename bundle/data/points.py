@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import zip_longest
@@ -26,6 +25,7 @@ from bundle.data.files import stored
 from bundle.data.identity import private_label
 from bundle.errors import InputError
 from bundle.frames import JointPlace
+from bundle.parsing import parse_json
 
 _SIGNS = {"LPS": 1.0, "RAS": -1.0, "1": 1.0, "0": -1.0}
 """Of x and y in Slicer's coordinate systems, which old files number."""
@@ -98,7 +98,7 @@ def _reader(path: str | Path) -> Callable[[str, tuple[float, float]], list[Joint
 
 def _from_json(text: str, spacing: tuple[float, float]) -> list[JointPlace]:
     return [
-        _place(entry["name"], entry["center"], entry.get("direction"), entry.get("tip")) for entry in json.loads(text)
+        _place(entry["name"], entry["center"], entry.get("direction"), entry.get("tip")) for entry in parse_json(text)
     ]
 
 
@@ -157,7 +157,7 @@ def _towards(center: Pixel, tip: Pixel) -> Pixel:
 
 def _from_slicer_json(text: str, spacing: tuple[float, float]) -> list[JointPlace]:
     places = []
-    for markup in json.loads(text)["markups"]:
+    for markup in parse_json(text)["markups"]:
         points = [(str(point.get("label", "")), point["position"]) for point in markup["controlPoints"]]
         places += _paired(points, str(markup.get("coordinateSystem", "LPS")), spacing)
     return places

@@ -22,6 +22,7 @@ from torch import Tensor
 from bundle.data.identity import private_setting
 from bundle.data.reading import LAYER_NAMES, NO_SPACING
 from bundle.errors import InputError, chain
+from bundle.parsing import parse_json
 
 MARKER = "run.json"
 """File that says which run's results a folder holds."""
@@ -36,6 +37,8 @@ RESULT_ENDINGS = (
     *(f"_{layer}.dcm" for layer in LAYER_NAMES),
 )
 """What follows a joint's name in the names of its files; no two joints may have a file in common."""
+LONGEST_NAME = 200
+"""Bytes of the longest name of a joint: file systems take 255 with all that precedes and follows it."""
 PART = ".part"
 """Ending of a file that is still being written."""
 
@@ -264,7 +267,7 @@ def claim_output(folder: str | Path, run: str) -> Path:
 
 def _check_marker(marker: Path, run: str) -> None:
     try:
-        found = json.loads(marker.read_bytes())["run"]
+        found = parse_json(marker.read_bytes())["run"]
     except (OSError, ValueError, KeyError, TypeError):
         raise _not_ours(marker, f"one with other files and no readable {MARKER}") from None
     if found != run:
@@ -279,7 +282,7 @@ def _not_ours(marker: Path, got: str) -> InputError:
 def _changed_settings(found: str, run: str) -> str:
     """Which settings differ, for the message; empty where the fingerprints are not settings."""
     try:
-        old, new = json.loads(found), json.loads(run)
+        old, new = parse_json(found), parse_json(run)
         keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
         keys = [key for key in keys if key != _CHECKSUM] or keys
     except (ValueError, TypeError, AttributeError):

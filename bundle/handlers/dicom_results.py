@@ -52,6 +52,17 @@ class DicomResults:
         """What makes the results, with its version."""
         return f"{MODEL} {self.version}"
 
+    def check(self, joint: Mapping[str, Any]) -> None:
+        """Refuse a joint whose radiograph allows no results as DICOM, before anything is computed.
+
+        Raises:
+            InputError: as of :class:`bundle.data.dicom_writing.DicomStudy`, with the name of the joint.
+        """
+        try:
+            DicomStudy(self.version, "", "", _header(str(joint.get("image", ""))), self.keep_identity, self.moment)
+        except InputError as error:
+            raise InputError(f"{joint['name']}: {error}") from error
+
     def write_layers(self, folder: Path, joint: Mapping[str, Any], layers: Tensor, separator: str) -> None:
         """Write ``<name>.dcm``, the radiograph, ``<name>_<layer>.dcm`` of layers (3, H, W) and ``<name>_masks.dcm``."""
         study, name = self._study(joint), str(joint["name"])
