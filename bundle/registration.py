@@ -157,17 +157,18 @@ class BoneRegistration:
         return (distance[bone] > -self.penumbra) & (np.maximum(other, moved) < -self.clearance)
 
     def _search(self, before: Array, after: Array, region: Region, place: Array, spacing: float) -> _Fit:
-        """Whole pixels by masked correlation at half resolution, the rest by the fit."""
+        """Places ``2 fine`` apart by masked correlation, the rest by the fit."""
         start = _Fit(place)
         seen = _inner(region)
         if seen.sum() < self.least_pixels:
             return start
-        half = (slice(None, None, 2), slice(None, None, 2))
-        everywhere = np.ones_like(seen)[half]
+        step = max(round(2.0 * self.fine / spacing), 1)
+        few = (slice(None, None, step), slice(None, None, step))
+        everywhere = np.ones_like(seen)[few]
         shift = phase_cross_correlation(
-            before[half], after[half], reference_mask=seen[half], moving_mask=everywhere, overlap_ratio=0.5
+            before[few], after[few], reference_mask=seen[few], moving_mask=everywhere, overlap_ratio=0.5
         )[0]
-        return self._fit(before, after, region, _Fit(place, -2.0 * np.array([shift[1], shift[0]])), spacing)
+        return self._fit(before, after, region, _Fit(place, -float(step) * np.array([shift[1], shift[0]])), spacing)
 
     def _fit(self, before: Array, after: Array, region: Region, start: _Fit, spacing: float) -> _Fit:
         seen = _inner(region)
@@ -253,9 +254,8 @@ class _Pair:
         rows, columns = np.nonzero(seen)
         self._points = np.stack([columns, rows], axis=1).astype(float)
         self._values = before[rows, columns]
-        self._slopes = np.stack([slope[rows, columns] for slope in np.gradient(before)[::-1]])
-        self._after = ndimage.spline_filter(after, order=3, mode="mirror")
-        self._after_slopes = np.gradient(after)[::-1]
+        self._slopes = _slopes(before)[:, rows, columns]
+        self._after = [ndimage.spline_filter(picture, order=3, mode="mirror") for picture in (after, *_slopes(after))]
         self._size = np.array(after.shape[::-1])
         self._radius = float(np.abs(self._points - place).max())
 
@@ -287,9 +287,22 @@ class _Pair:
     def _sample(self, targets: Array) -> tuple[Array, Array]:
         """The second picture at targets (N, 2), and the mean of both pictures' slopes there, (2, N)."""
         places = targets[:, ::-1].T
-        values = ndimage.map_coordinates(self._after, places, order=3, mode="mirror", prefilter=False)
-        slopes = [ndimage.map_coordinates(slope, places, order=1, mode="nearest") for slope in self._after_slopes]
+        values, *slopes = (
+            ndimage.map_coordinates(picture, places, order=3, mode="mirror", prefilter=False) for picture in self._after
+        )
         return values, 0.5 * (self._slopes + np.stack(slopes))
+
+
+def _slopes(picture: Array) -> Array:
+    """Slopes along x and y, (2, H, W), of the cubic spline through the pixels of a picture (H, W).
+
+    Differences of the pixels themselves are too small for details of few pixels, ``sin(w) / w`` of the slope of a wave
+    of ``w`` per pixel: steps of the fit become too long, up to fits that never end. Differences of the coefficients of
+    the spline are its slopes.
+    """
+    return np.stack(
+        [np.gradient(ndimage.spline_filter1d(picture, 3, axis, mode="mirror"), axis=axis) for axis in (1, 0)]
+    )
 
 
 def _standard_errors(system: Array, difference: Array, step: Array, texture: float) -> float:

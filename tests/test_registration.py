@@ -115,6 +115,47 @@ def test_noise_of_the_detector_costs_less_than_a_hundredth_of_a_millimetre() -> 
     assert lower.y - upper.y == pytest.approx(0.6, abs=0.01)
 
 
+WATER = {"upper": ("band", "cortex", "spongy"), "lower": ("head", "ridge_left", "ridge_right", "body", "edge", "patch")}
+
+
+def in_water(seed: int, jsw_mm: float, size: int, noise: float, take: int) -> tuple[Tensor, Tensor]:
+    """Radiograph and masks of a stand-in for a physical phantom in water.
+
+    Bones of half the contrast below much scatter, with sharp detail of few pixels; each take has its own white noise.
+    """
+    drawn = draw_parameters(seed, jsw_mm=jsw_mm, size=size, spacing=21.0 / size)
+    faint = {
+        bone: replace(
+            getattr(drawn, bone),
+            **{name: 0.5 * getattr(getattr(drawn, bone), name) for name in names},
+            **{name: 2.0 * getattr(getattr(drawn, bone), name) for name in ("mesh", "streaks")},
+        )
+        for bone, names in WATER.items()
+    }
+    detector = replace(drawn.detector, photons=1e10, electronic=0.0, blur=0.03)
+    shown = render(replace(drawn, **faint, soft=replace(drawn.soft, background=0.5), detector=detector))
+    random = torch.Generator().manual_seed(10 * seed + take)
+    grey = shown.image + noise * torch.randn(shown.image.shape, generator=random)
+    return (255.0 * grey).round().clamp(0.0, 255.0) / 255.0, shown.masks
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("size", "noise"), [(80, 0.004), (256, 0.01)])
+def test_a_phantom_in_water_is_found_both_ways(seed: int, size: int, noise: float) -> None:
+    (wide, outlines), (narrow, others) = (in_water(seed, jsw, size, noise, int(2 * jsw)) for jsw in (1.5, 1.0))
+    for pair, change in (((wide, outlines, narrow), -0.5), ((narrow, others, wide), 0.5)):
+        lower, upper = BoneRegistration()(*pair, 21.0 / size)
+        assert lower.found and upper.found
+        assert lower.correlation == pytest.approx(0.98, abs=0.02)
+        assert lower.y - upper.y == pytest.approx(change, abs=0.02)
+
+
+def test_steps_of_a_fit_have_the_right_length_on_details_of_few_pixels() -> None:
+    (wide, outlines), (narrow, _) = (in_water(0, jsw, 105, 0.0, 0) for jsw in (1.5, 1.0))
+    shifts = BoneRegistration(iterations=8, certainty=0.0)(wide, outlines, narrow, 0.2)
+    assert all(shift.found for shift in shifts)
+
+
 def test_a_fit_to_noisy_pixels_stops_within_its_standard_error() -> None:
     random = torch.Generator().manual_seed(0)
     images = [render(draw_parameters(2, jsw_mm=jsw)) for jsw in (1.5, 1.0)]
