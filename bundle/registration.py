@@ -65,7 +65,8 @@ class BoneRegistration:
         fine: sigma of the Gaussian against grain.
         coarse: sigma of the Gaussian whose result, the tissue, is taken away.
         reach: largest motion, of a bone and of the bones against each other, that can be found.
-        depth: a bone is compared up to so far, vertically, from the middle of its edge that faces the joint.
+        depth: a bone is compared up to so far, vertically, beyond the middles of the edges of both bones that face the
+            joint: of bones that overlap far, it shows alone only beyond that of the other one.
         rim: the region of the first fit begins so far inside the annotated outline.
         penumbra: that of the second ends so far outside it.
         clearance: distance to the other bone's outline that the region of the second fit keeps, in both radiographs.
@@ -135,17 +136,20 @@ class BoneRegistration:
     ) -> list[_Fit]:
         distance = np.stack([_signed_distance(bone) for bone in bones]) * spacing
         places = facing_edges(bones)
-        near = [np.abs(np.arange(before.shape[0])[:, None] - place[1]) * spacing < self.depth for place in places]
+        heights = [float(place[1]) for place in places]
+        first_row, last_row = min(heights) - self.depth / spacing, max(heights) + self.depth / spacing
+        rows = np.arange(before.shape[0])[:, None]
+        near = (rows > first_row) & (rows < last_row)
         apart = self.reach + self.rim
         first = []
         for bone, place in enumerate(places):
-            region = near[bone] & (distance[bone] > self.rim) & (distance[1 - bone] < -apart)
+            region = near & (distance[bone] > self.rim) & (distance[1 - bone] < -apart)
             found = self._fit(before, after, region, known[bone], spacing) if known else None
             first.append(found or self._search(before, after, region, place, spacing))
         if not all(fit.converged for fit in first):
             return first
         return [
-            self._fit(before, after, near[bone] & self._free(distance, first, bone, spacing), first[bone], spacing)
+            self._fit(before, after, near & self._free(distance, first, bone, spacing), first[bone], spacing)
             for bone in (LOWER, UPPER)
         ]
 
