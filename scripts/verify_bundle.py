@@ -41,9 +41,11 @@ from monai.bundle import (
     ConfigWorkflow,
     ReferenceResolver,
     ckpt_export,
+    onnx_export,
     verify_net_in_out,
 )
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 SCHEMA = Path(__file__).with_name("meta_schema_20240725.json")
 NECESSARY = ("configs/metadata.json", "LICENSE")
@@ -67,6 +69,9 @@ FRAMEWORKS = {"monai_version": "monai", "pytorch_version": "torch", "numpy_versi
 WORKFLOWS = {"train": "train", "inference": "infer"}
 REFERENCES = ReferenceResolver._vars
 TOLERANCE = 1e-5
+ONNX_TOLERANCE = 5e-5
+BLOB = 16
+ONNX_ARGUMENTS = "configs/export_onnx.yaml"
 RUN = "monai.bundle run"
 RUN_OPTIONS = ("args_file", "config_file", "meta_file", "logging_file")
 
@@ -521,12 +526,13 @@ def load_network(root: Path) -> nn.Module:
     return network.eval()
 
 
-def example_input(root: Path) -> Tensor:
-    """Two random images of the shape and value range in the metadata."""
+def example_input(root: Path, images: int = 2) -> Tensor:
+    """Random images of the shape and value range in the metadata, smooth, so that masks among them are not noise."""
     image = metadata(root)["network_data_format"]["inputs"]["image"]
     low, high = image["value_range"]
-    noise = torch.rand((2, image["num_channels"], *image["spatial_shape"]), generator=torch.Generator().manual_seed(0))
-    return low + (high - low) * noise
+    size = [side // BLOB for side in image["spatial_shape"]]
+    noise = torch.rand((images, image["num_channels"], *size), generator=torch.Generator().manual_seed(0))
+    return low + (high - low) * F.interpolate(noise, size=image["spatial_shape"], mode="bilinear")
 
 
 def check_torchscript(root: Path) -> str:
@@ -534,13 +540,47 @@ def check_torchscript(root: Path) -> str:
     network, image = load_network(root), example_input(root)
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         exported = str(Path(folder) / "model.ts")
-        meta, config = str(root / "configs" / "metadata.json"), str(named_config(root, "inference"))
-        ckpt_export("network_def", exported, str(root / "models" / "model.pt"), meta, config, bundle_root=str(root))
+        ckpt_export("network_def", exported, **export_files(root))
         difference = (torch.jit.load(exported)(image) - network(image)).abs().max().item()
     if not difference <= TOLERANCE:
         msg = f"expected the TorchScript network to give what the eager one gives, got {difference:.3g} apart"
         raise Defect(msg)
     return f"largest difference {difference:.2g}"
+
+
+def check_onnx(root: Path) -> str:
+    """The weights export by ``onnx_export``, and ONNX Runtime gives what torch does, for one image and for several."""
+    onnxruntime = export_requirement("onnxruntime")
+    network, images = load_network(root), example_input(root, 3)
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        exported = str(Path(folder) / "model.onnx")
+        onnx_export(args_file=str(root / ONNX_ARGUMENTS), filepath=exported, **export_files(root))
+        session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
+        found = [torch.from_numpy(session.run(["pred"], {"image": part.numpy()})[0]) for part in images.split([1, 2])]
+        difference = (torch.cat(found) - network(images)).abs().max().item()
+    if not difference <= ONNX_TOLERANCE:
+        msg = f"expected ONNX Runtime to give what torch gives, got {difference:.3g} apart"
+        raise Defect(msg)
+    return f"largest difference {difference:.2g}"
+
+
+def export_requirement(name: str) -> Any:
+    """A module of ``requirements-export.txt``."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        msg = f"no module {name}: python -m pip install -r requirements-export.txt"
+        raise Defect(msg) from error
+
+
+def export_files(root: Path) -> dict[str, Any]:
+    """What MONAI's exports read of a bundle, whatever the working directory."""
+    return {
+        "ckpt_file": str(root / "models" / "model.pt"),
+        "meta_file": str(root / "configs" / "metadata.json"),
+        "config_file": str(named_config(root, "inference")),
+        "bundle_root": str(root),
+    }
 
 
 Check = tuple[str, Callable[[], str]]
@@ -565,6 +605,8 @@ def checks(root: Path) -> list[Check]:
         ("network takes and gives what it says", partial(check_shapes, root)),
         ("TorchScript export", partial(check_torchscript, root)),
     ]
+    if (root / ONNX_ARGUMENTS).is_file():
+        network.append(("ONNX export", partial(check_onnx, root)))
     return [*fixed, *config_checks(root), *stated, *workflows, *network]
 
 
