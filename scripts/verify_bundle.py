@@ -50,7 +50,8 @@ from torch.nn import functional as F
 SCHEMA = Path(__file__).with_name("meta_schema_20240725.json")
 NECESSARY = ("configs/metadata.json", "LICENSE")
 PREFERRED = ("models/model.pt", "configs/inference.json", "configs/logging.conf")
-DOCUMENTS = ("docs/README.md", "docs/data_license.txt")
+CARDS = ("docs/README.md", "docs/model_card.md")
+LICENCE = "docs/data_license.txt"
 HEADINGS = (
     "# Model Overview",
     "## Data",
@@ -166,14 +167,24 @@ def large_file_defects(path: Path, entry: dict[str, str]) -> list[str]:
 
 
 def check_documents(root: Path) -> str:
-    """``docs/README.md`` follows the zoo's template and is finished; ``docs/data_license.txt`` says something."""
-    refuse([f"missing {name}" for name in DOCUMENTS if not (root / name).is_file()])
-    readme, licence = ((root / name).read_text(encoding="utf-8") for name in DOCUMENTS)
-    defects = [f"docs/README.md: no heading '{heading}'" for heading in HEADINGS if heading not in readme.splitlines()]
-    defects += [f"docs/README.md: unfinished, it says {word}" for word in UNFINISHED if word in readme]
+    """The model card follows the zoo's template and is finished; ``docs/data_license.txt`` says something.
+
+    The card is ``docs/model_card.md`` in the repository, whose README MONAI's ``push_to_hf_hub`` would replace by
+    ``docs/README.md``; ``scripts/package_bundle.py`` makes the latter of it.
+    """
+    name = model_card(root)
+    refuse([f"missing {wanted}" for wanted in (name, LICENCE) if not (root / wanted).is_file()])
+    card, licence = ((root / wanted).read_text(encoding="utf-8") for wanted in (name, LICENCE))
+    defects = [f"{name}: no heading '{heading}'" for heading in HEADINGS if heading not in card.splitlines()]
+    defects += [f"{name}: unfinished, it says {word}" for word in UNFINISHED if word in card]
     defects += [] if licence.strip() else ["docs/data_license.txt is empty"]
     refuse(defects)
     return f"{len(HEADINGS)} sections"
+
+
+def model_card(root: Path) -> str:
+    """The name of the model card: the zoo's, unless the bundle has that of the repository alone."""
+    return next((name for name in CARDS if (root / name).is_file()), CARDS[0])
 
 
 def check_schema(root: Path) -> str:
@@ -204,7 +215,7 @@ def check_weights(root: Path) -> str:
         for name in found
         if found[name] != stated.get(name)
     ]
-    refuse(defects + calibration_defects(root, found))
+    refuse(defects + calibration_defects(root, {**stated, **found}))
     return ", ".join(f"{name} {sha256[:12]}" for name, sha256 in found.items())
 
 
@@ -381,7 +392,7 @@ def check_parts(root: Path) -> str:
 
 def check_commands(root: Path) -> str:
     """The commands in documents and configs name configs, a run and options that exist."""
-    texts = [path for path in (root / "README.md", root / "docs" / "README.md") if path.is_file()]
+    texts = [path for path in (root / "README.md", root / model_card(root)) if path.is_file()]
     stated = [(path, command) for path in [*texts, *config_files(root)] for command in commands(path)]
     refuse(
         [f"{path.relative_to(root)}: {defect}" for path, command in stated for defect in command_defects(root, command)]
