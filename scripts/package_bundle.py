@@ -3,8 +3,8 @@
 python scripts/package_bundle.py --output outputs/package [--repository https://github.com/OWNER/NAME]
     [--weights_url https://HOST/FOLDER]
 
-The folder has the model card as ``docs/README.md``. MONAI's ``push_to_hf_hub`` copies that over ``README.md``, which the
-folder has not; so the card's links may lead to no file: they lead into the repository, or are plain text without
+The folder has the model card as ``docs/README.md``. MONAI's ``push_to_hf_hub`` copies that over ``README.md``, which
+the folder has not; so the card's links may lead to no file: they lead into the repository, or are plain text without
 ``--repository``. The zoo takes no file above 1 MB: with ``--weights_url`` the weights are left out and listed in
 ``large_files.yml``, from which ``python -m monai.bundle download_large_files`` gets them.
 """
@@ -91,7 +91,8 @@ def is_large(path: Path) -> bool:
 
 def packaged_card(card: str, repository: str) -> str:
     """The model card without what only the repository has, and without links to files beside it."""
-    return LINK.sub(lambda link: packaged_link(*link.groups(), repository), REPOSITORY_ALONE.sub("", card))
+    shared = REPOSITORY_ALONE.sub("", card)
+    return LINK.sub(lambda link: packaged_link(link[1], link[2], link[3], repository), shared)
 
 
 def packaged_link(mark: str, text: str, target: str, repository: str) -> str:
