@@ -18,6 +18,8 @@ from bundle.data.writing import replacing, write_bytes
 from bundle.errors import InputError
 from bundle.grain import TissueGrain
 from bundle.motion import ContinuedBones
+from bundle.networks.weights import load_failure
+from bundle.parsing import parse_json
 from bundle.synthesis import SeparatedBones
 
 CACHED = 64
@@ -61,6 +63,10 @@ class Source:
         return math.nan if self.jsw_mm is None else self.jsw_mm
 
 
+_PARTS = ("image", "soft", "covered", "bones", "maps", "boxes", "missing", "deviation", "amplitude")
+"""What the file of a joint holds."""
+
+
 class SourceStore:
     """A folder of separated joints: ``<name>.pt`` and, written after it, ``<name>.json`` with its checksum.
 
@@ -94,7 +100,7 @@ class SourceStore:
     def find(self, name: str) -> Source | None:
         """What the list says of a joint; None where it was not kept, or its tensors are missing or damaged."""
         try:
-            known = dict(json.loads((self.folder / f"{name}.json").read_bytes()))
+            known = dict(parse_json((self.folder / f"{name}.json").read_bytes()))
             sums = known.pop("files", None)
             found = Source(**known)
         except (OSError, ValueError, TypeError):
@@ -121,7 +127,9 @@ class SourceStore:
         path = self.folder / f"{name}.pt"
         try:
             found: dict[str, Tensor] = torch.load(path, weights_only=True)
-            return {name: part.float() for name, part in found.items()}
+            return {name: found[name].float() for name in _PARTS}
         except Exception as error:  # what torch raises for a damaged file is of many kinds
-            msg = f"expected a separated joint, got a file that cannot be read ({error}): {path}: delete it"
+            msg = (
+                f"expected a separated joint, got a file that cannot be read ({load_failure(error)}): {path}: delete it"
+            )
             raise InputError(msg) from error

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from bundle.data.checksums import are_whole, sums_of
+from bundle.data.identity import private_setting
 from bundle.data.loading import Item, open_radiograph
 from bundle.data.shards import Files, png, shard_format
 from bundle.data.sources import Source, SourceStore
@@ -29,8 +30,9 @@ from bundle.factory import TOGETHER, QualityGate, RadiographFactory, Sample, pas
 from bundle.frames import JointFrame
 from bundle.handlers.checkpoints import GeneratorWeights
 from bundle.handlers.quality import JointQuality
-from bundle.handlers.results import REJECTED, Results
+from bundle.handlers.results import REJECTED, Results, writable
 from bundle.jsw import VERTICAL, joint_space_width
+from bundle.parsing import parse_json
 from bundle.provenance import command_line
 from bundle.recipes import DataPlan, Recipes
 from bundle.registration import facing_centers
@@ -175,7 +177,10 @@ class DataSet:
             writer: has kept them.
         """
         idist.barrier()
-        shards = Shards(self, writer.kept(joints), writer.store, joints)
+        usable, rejected = writable(joints, self.dicom)
+        if idist.get_rank() == 0:
+            writer.write_lines(REJECTED, rejected)
+        shards = Shards(self, writer.kept(usable), writer.store, usable)
         if shards.refused and idist.get_rank() == 0:
             _log.warning(f"no images are made from {len(shards.refused)} joints: {shards.refused}")
         own = range(idist.get_rank(), len(shards), idist.get_world_size())
@@ -238,10 +243,14 @@ class Shards:
     def is_done(self, number: int) -> bool:
         """Whether a shard is there whole: its summary, written last, is of these sources and states all its files."""
         try:
-            summary = dict(json.loads(self._file("summary", number, "json").read_bytes()))
-        except (OSError, ValueError, TypeError):
+            summary = self._summary(number)
+            DataCount(self.recipes).add(summary)
+            return summary["made_from"] == self.made_from and are_whole(self.data.output_dir, summary.get("files"))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):  # not there, or damaged: it is made anew
             return False
-        return summary.get("made_from") == self.made_from and are_whole(self.data.output_dir, summary.get("files"))
+
+    def _summary(self, number: int) -> Any:
+        return parse_json(self._file("summary", number, "json").read_bytes())
 
     def make(self, number: int) -> None:
         """Make a shard."""
@@ -313,7 +322,7 @@ class Shards:
     def _total(self) -> DataCount:
         total = DataCount(self.recipes)
         for number in range(len(self)):
-            total.add(json.loads(self._file("summary", number, "json").read_bytes()))
+            total.add(self._summary(number))
         return total
 
     def _test_joints(self) -> dict[str, int]:
@@ -329,7 +338,7 @@ class Shards:
             for source in self.recipes.sources
         ]
         card = {
-            "settings": self.data.settings,
+            "settings": private_setting("", self.data.settings),
             "version": self.data.version,
             "separator": self.recipes.sources[0].separator,
             "command": command_line(),
