@@ -10,12 +10,11 @@ from typing import Any
 import ignite.distributed as idist
 from monai.bundle import ConfigParser
 
-from bundle.data.identity import private_name
+from bundle.data.identity import private_name, without_folders
 from bundle.errors import InputError
 from bundle.networks.weights import file_label
 from bundle.option_kinds import DEVICE, PATH, kind_of
 from bundle.options import depended_on, running_workflow
-from bundle.provenance import without_folders
 
 MAY_CHANGE = frozenset(
     (
