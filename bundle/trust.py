@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from bundle.data.writing import write_bytes
 from bundle.errors import InputError
 from bundle.jsw import joint_space_width
+from bundle.parsing import parse_json
 from bundle.radiograph import attenuation
 
 Array = NDArray[np.float64]
@@ -368,7 +369,7 @@ class TrustReference:
             InputError: the file cannot be read or lacks a property.
         """
         try:
-            content = json.loads(Path(path).read_bytes())
+            content = parse_json(Path(path).read_bytes())
             ranges = {name: Range(**content["ranges"][name]) for name in PROPERTIES}
         except (OSError, ValueError, KeyError, TypeError) as error:
             msg = (
