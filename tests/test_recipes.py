@@ -134,7 +134,7 @@ def test_bones_share_a_motion_and_turn_about_their_facing_edges(share: float, se
     of = recipes(upper_share=share, sideways=Uniform(-0.5, 0.5), rotation=Uniform(-3.0, 3.0), seed=seed)
     drawn = of.draw(range(4))
     motion = motion_of(drawn)
-    (lower, upper) = motion.translation.unbind(dim=1)
+    lower, upper = motion.translation.unbind(dim=1)
     for row, recipe in enumerate(drawn):
         assert float(lower[row, 1] - upper[row, 1]) == pytest.approx(recipe.change_mm)
         assert float(-upper[row, 1]) == pytest.approx(share * recipe.change_mm)

@@ -178,7 +178,7 @@ class Pack:
         try:
             with self._archive.open(member) as file:
                 return file.read(most)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
             raise self._refusal(f"is damaged: its member {name} cannot be read ({error})", _AGAIN) from error
 
     def _foreign(self, fault: str) -> InputError:

@@ -203,7 +203,7 @@ def _kept(item: Item, size: int | None, contents: _Contents) -> Item:
     given = {bone: mask for bone, mask in zip(BONES, masks, strict=True) if mask is not None}
     if len(given) == len(BONES):
         check_overlap(torch.cat([image, *(mask[None] for mask in given.values())]), item, keep_gross=True)
-    return {**item, **{bone: "" for bone in BONES}, "packed": found | _kept_masks(given, contents)}
+    return {**item, **dict.fromkeys(BONES, ""), "packed": found | _kept_masks(given, contents)}
 
 
 def _kept_masks(masks: dict[str, Tensor], contents: _Contents) -> dict[str, _Blob]:

@@ -127,7 +127,7 @@ class JointSpaceControl:
         return {**draw.row(), **_found(lower, upper, motion), **_checked(masks, synthetic, spacing)}
 
     def _figures(self, table: pd.DataFrame) -> dict[str, Any]:
-        order = [finger for finger in (*reversed(FINGERS), *sorted(set(table["finger"]) - set(FINGERS)))]
+        order = [*reversed(FINGERS), *sorted(set(table["finger"]) - set(FINGERS))]
         groups = table.groupby("finger")
         steps = table[table["kind"] == "fixed"].groupby("asked", sort=True)
         return {

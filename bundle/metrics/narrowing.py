@@ -156,9 +156,11 @@ def narrowing_of_synthetic_pairs(
         **of_known("p95_mm", lambda drawn: float(np.quantile(np.abs(error[drawn]), 0.95))),
         **of_known("slope", _slope(known["true_jsn_mm"], known["jsn_mm"])),
         **of_known("registration_mse", _mean_of(known["mse"])),
-        "limits_mm": list(bland_altman(known["true_jsn_mm"], known["jsn_mm"], level=level).limits)
-        if len(known) > 1
-        else [math.nan, math.nan],
+        "limits_mm": (
+            list(bland_altman(known["true_jsn_mm"], known["jsn_mm"], level=level).limits)
+            if len(known) > 1
+            else [math.nan, math.nan]
+        ),
     }
     worst = rows.loc[rows["error_mm"].abs().fillna(math.inf).sort_values(ascending=False, kind="stable").index, "name"]
     plots: dict[str, Figure] = {}
