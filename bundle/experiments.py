@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bundle.errors import InputError
+from bundle.redaction import REDACTION
 
 LOG = "log.txt"
 """What a run has said, in its folder."""
@@ -276,8 +277,17 @@ class Runner:
         folder.parent.mkdir(parents=True, exist_ok=True)
         log = folder.parent / f"{folder.name}.{LOG}"
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
-        with log.open("w") as said:
-            code = subprocess.call(run.command(folder), stdout=said, stderr=subprocess.STDOUT, env=environment)
+        process = subprocess.Popen(
+            run.command(folder),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            text=True,
+            errors="replace",
+        )
+        with process, log.open("w", buffering=1) as said:
+            said.writelines(REDACTION.in_record(line) for line in process.stdout or ())
+        code = process.returncode
         if code == 0 and (folder / run.result).is_file():
             (folder / _ENDED).touch()
             return ""

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from bundle.data.identity import private_setting
 from bundle.data.reading import LAYER_NAMES, NO_SPACING
 from bundle.errors import InputError, chain
 from bundle.parsing import parse_json
@@ -39,6 +41,9 @@ LONGEST_NAME = 200
 """Bytes of the longest name of a joint: file systems take 255 with all that precedes and follows it."""
 PART = ".part"
 """Ending of a file that is still being written."""
+
+_CHECKSUM = "checksum with all folders"
+"""Setting of a fingerprint that tells data sets of one name apart."""
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free space or choose another output folder",
@@ -220,8 +225,15 @@ def _finite(values: Tensor | NDArray[Any], dimensions: int) -> NDArray[np.float3
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:
-    """The settings of a run as text: equal for equal settings, whatever their order; readable in the marker file."""
-    return json.dumps(settings, sort_keys=True, default=str)
+    """The settings of a run as text: equal for equal settings, whatever their order; readable in the marker file.
+
+    Of paths and lists it has what may be written (:func:`bundle.data.identity.private_setting`), and a checksum of all.
+    """
+    whole = json.dumps(settings, sort_keys=True, default=str)
+    shown = json.dumps(private_setting("", settings), sort_keys=True, default=str)
+    if shown == whole:
+        return whole
+    return json.dumps({**json.loads(shown), _CHECKSUM: f"{zlib.crc32(whole.encode()):08x}"}, sort_keys=True)
 
 
 def claim_output(folder: str | Path, run: str) -> Path:
@@ -272,6 +284,7 @@ def _changed_settings(found: str, run: str) -> str:
     try:
         old, new = parse_json(found), parse_json(run)
         keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+        keys = [key for key in keys if key != _CHECKSUM] or keys
     except (ValueError, TypeError, AttributeError):
         return ""
     return f" ({', '.join(f'{key} was {old.get(key)!r}, is {new.get(key)!r}' for key in keys)})"

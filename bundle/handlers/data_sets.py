@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from bundle.data.identity import private_setting
 from bundle.data.loading import Item, open_radiograph
 from bundle.data.shards import Files, png, shard_format
 from bundle.data.sources import Source, SourceStore
@@ -330,7 +331,7 @@ class Shards:
             for source in self.recipes.sources
         ]
         card = {
-            "settings": self.data.settings,
+            "settings": private_setting("", self.data.settings),
             "version": self.data.version,
             "separator": self.recipes.sources[0].separator,
             "command": command_line(),

@@ -18,6 +18,7 @@ from ignite.engine import Engine, Events
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from bundle.data.identity import private_setting
 from bundle.data.joints import DRAWN
 from bundle.data.loading import Item, resampling
 from bundle.data.montage import TITLES, montage
@@ -369,8 +370,8 @@ def write_measured(folder: Path, table: str, rows: pd.DataFrame, plots: Mapping[
 
 
 def write_figures(path: Path, found: Mapping[str, Any]) -> None:
-    """Write what an evaluation or an experiment found as JSON."""
-    write_bytes(path, json.dumps(plain(found), indent=1, allow_nan=False).encode())
+    """Write what an evaluation or an experiment found as JSON, settings as they may be told."""
+    write_bytes(path, json.dumps(private_setting("", plain(found)), indent=1, allow_nan=False).encode())
 
 
 def write_plot(path: Path, figure: Figure) -> None:
