@@ -17,7 +17,7 @@ from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS, merge_kv
 
 from bundle.data.identity import DATA_SETS, LISTS, private_folder, private_list
 from bundle.errors import InputError, report_plainly
-from bundle.option_kinds import check_epochs, check_values, is_of_weights, leaves, read_switches
+from bundle.option_kinds import NO_WEIGHTS, check_epochs, check_values, is_of_weights, leaves, read_switches
 from bundle.redaction import REDACTION
 
 RUN_ARGUMENTS = {
@@ -65,6 +65,26 @@ def check_options() -> None:
     check_weights_used(workflow.run_id, content)
     if workflow.run_id in _TRAININGS or (workflow.run_id == "run" and "train" in content):
         check_epochs(content)
+
+
+def _hide_data_sets(workflow: ConfigWorkflow, content: Mapping[str, Any]) -> None:
+    """From now on logs do not say where data sets lie and what lists are called, nor does MONAI's copy of the options.
+
+    MONAI writes that copy, for experiment tracking, before anything of the bundle runs.
+    """
+    for path, value, _ in leaves(content):
+        if path[-1] in DATA_SETS and _is_given(value):
+            REDACTION.hide_folder(value, private_folder(value))
+        elif path[-1] in LISTS and _is_given(value):
+            REDACTION.hide_list(value.removesuffix(".json"), private_list(value))
+    if isinstance(content.get("save_execute_config"), str):
+        copy = Path(workflow.parser.get_parsed_content("save_execute_config"))
+        if copy.is_file():
+            copy.write_text(REDACTION.in_record(copy.read_text()))
+
+
+def _is_given(value: Any) -> bool:
+    return isinstance(value, str) and value != "" and value[0] not in "@$%*"
 
 
 def depended_on(
@@ -116,7 +136,8 @@ def check_weights_used(run_id: str, content: Mapping[str, Any]) -> None:
     Raises:
         InputError: an option names weights that nothing in the run refers to.
     """
-    given = [name for name, value in content.items() if is_of_weights(name) and isinstance(value, str) and value]
+    chosen = {name: value for name, value in content.items() if is_of_weights(name) and isinstance(value, str)}
+    given = [name for name, value in chosen.items() if value not in ("", NO_WEIGHTS)]
     used = {path[0] for path, _ in depended_on(content, ["initialize", run_id, "finalize"])} if given else set()
     for name in given:
         if name not in used:
@@ -124,26 +145,6 @@ def check_weights_used(run_id: str, content: Mapping[str, Any]) -> None:
             remedy = f"this run takes weights by --{', --'.join(others)}" if others else "this run takes no weights"
             msg = f"{name}: {content[name]} would not be used: {remedy}; leave --{name} out"
             raise InputError(msg)
-
-
-def _hide_data_sets(workflow: ConfigWorkflow, content: Mapping[str, Any]) -> None:
-    """From now on logs do not say where data sets lie and what lists are called, nor does MONAI's copy of the options.
-
-    MONAI writes that copy, for experiment tracking, before anything of the bundle runs.
-    """
-    for path, value, _ in leaves(content):
-        if path[-1] in DATA_SETS and _is_given(value):
-            REDACTION.hide_folder(value, private_folder(value))
-        elif path[-1] in LISTS and _is_given(value):
-            REDACTION.hide_list(value.removesuffix(".json"), private_list(value))
-    if isinstance(content.get("save_execute_config"), str):
-        copy = Path(workflow.parser.get_parsed_content("save_execute_config"))
-        if copy.is_file():
-            copy.write_text(REDACTION.in_record(copy.read_text()))
-
-
-def _is_given(value: Any) -> bool:
-    return isinstance(value, str) and value != "" and value[0] not in "@$%*"
 
 
 @cache
