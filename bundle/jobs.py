@@ -147,7 +147,9 @@ def claim_job(output_dir: str, settings: Mapping[str, Any], runs: Sequence[str] 
     Raises:
         InputError: the folder holds something else, or cannot be written to.
     """
-    known = {name: vars(value) if is_dataclass(value) else discreet_value(value) for name, value in settings.items()}
+    known = {
+        name: vars(value) if is_dataclass(value) else discreet_value(name, value) for name, value in settings.items()
+    }
     claim_output(output_dir, fingerprint({"results": "job", **running_settings(runs), **known}))
 
 

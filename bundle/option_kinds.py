@@ -201,6 +201,8 @@ _PATHS = (
     "packed",
     "sources_dir",
 )
+NO_WEIGHTS = "none"
+"""The name of no weights on the command line."""
 _WEIGHTS = ("pretrained", "weights", "*_weights")
 _TEXTS = (
     "adversary",

@@ -17,7 +17,7 @@ from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS, merge_kv
 
 from bundle.data.identity import DATA_SETS, LISTS, private_folder, private_list
 from bundle.errors import InputError, report_plainly
-from bundle.option_kinds import check_epochs, check_values, is_of_weights, leaves, read_switches
+from bundle.option_kinds import NO_WEIGHTS, check_epochs, check_values, is_of_weights, leaves, read_switches
 from bundle.redaction import REDACTION
 
 RUN_ARGUMENTS = {
@@ -136,7 +136,8 @@ def check_weights_used(run_id: str, content: Mapping[str, Any]) -> None:
     Raises:
         InputError: an option names weights that nothing in the run refers to.
     """
-    given = [name for name, value in content.items() if is_of_weights(name) and isinstance(value, str) and value]
+    chosen = {name: value for name, value in content.items() if is_of_weights(name) and isinstance(value, str)}
+    given = [name for name, value in chosen.items() if value not in ("", NO_WEIGHTS)]
     used = {path[0] for path, _ in depended_on(content, ["initialize", run_id, "finalize"])} if given else set()
     for name in given:
         if name not in used:

@@ -30,15 +30,13 @@ from bundle.networks.weights import (
     read_state,
     stated_sha256,
 )
+from bundle.option_kinds import NO_WEIGHTS
 
 RUN = "layer separation training"
 """Fingerprint of a training's output folder."""
 
 KEPT = 2
 """Checkpoints that are kept, the newest."""
-
-NO_WEIGHTS = "none"
-"""The name of no weights on the command line."""
 
 _EPOCH = re.compile(r"_epoch=(\d+)\.pt$")
 _log = logging.getLogger("bundle.handlers")

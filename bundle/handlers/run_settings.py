@@ -10,7 +10,7 @@ from typing import Any
 import ignite.distributed as idist
 from monai.bundle import ConfigParser
 
-from bundle.data.identity import private_name, without_folders
+from bundle.data.identity import private_name, private_setting
 from bundle.errors import InputError
 from bundle.networks.weights import file_label
 from bundle.option_kinds import DEVICE, PATH, kind_of
@@ -113,13 +113,13 @@ def _kept(path: tuple[str, ...], value: Any) -> Any:
     """A value as it is compared and shown: weights by their content."""
     if kind_of(path) is PATH and isinstance(value, str) and value and Path(value).is_file():
         return file_label(Path(value))
-    return discreet_value(value)
+    return discreet_value(path[-1], value)
 
 
-def discreet_value(value: Any) -> Any:
-    """A plain value that does not tell whose radiographs these are, nor where they lie; of others their type."""
+def discreet_value(name: str, value: Any) -> Any:
+    """A plain value that tells neither whose radiographs these are nor where they lie; of other values the type."""
     if isinstance(value, str):
-        return private_name(without_folders(value), "")
+        return private_name(private_setting(name, value), "")
     return value if value is None or isinstance(value, bool | int | float) else type(value).__name__
 
 

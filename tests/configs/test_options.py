@@ -325,6 +325,7 @@ def test_weights_that_a_run_would_not_use_are_refused_with_those_that_it_takes()
     }
     for run_id, name in (("training", "pretrained"), ("pretraining", "weights"), ("pretraining", "pretrained")):
         check_weights_used(run_id, {**content, name: "a.pt"})
+    check_weights_used("planning", {**content, "weights": "none"})
     with pytest.raises(InputError, match=r"^weights: a\.pt would not be used: this run takes weights by --pretrained;"):
         check_weights_used("training", {**content, "weights": "a.pt"})
     with pytest.raises(InputError, match=r"by --weights, --pretrained; leave --reader_weights out$"):
