@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from bundle.data.claiming import name_result
 from bundle.evaluation import JointSet, PushedJoints, as_a_file_holds
 from bundle.metrics import LayerRMSE
 from bundle.provenance import command_line
@@ -44,6 +45,7 @@ def write_trust_reference(
     for other in fitted[1:]:
         reference = reference.widened(other)
     reference.write(path)
+    name_result(path)
     return reference
 
 
@@ -80,6 +82,7 @@ def write_calibration(
     made = {**settings, **sizes, "joints_left_out": figures, "command": command_line()}
     calibration = Calibration.fit(*samples, weights.source, made)
     calibration.write(path)
+    name_result(path)
     return calibration
 
 

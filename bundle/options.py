@@ -15,6 +15,7 @@ from typing import Any
 from monai.bundle import ComponentLocator, ConfigParser, ConfigWorkflow, ReferenceResolver
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS, merge_kv
 
+from bundle.ending import remedy_of, stop_plainly
 from bundle.errors import InputError, report_plainly
 from bundle.option_kinds import check_epochs, check_values, read_switches
 
@@ -47,12 +48,14 @@ def check_options() -> None:
         InputError: an option is misspelt, or its value makes no sense.
     """
     report_plainly()
+    workflow = _running_workflow()
     if _is_command_line(sys.argv):
         _check_names_once(tuple(sys.argv[2:]))
-    workflow = _running_workflow()
     if workflow is None:
         return
     content = {key: value for key, value in workflow.parser.get().items() if key != workflow.parser.meta_key}
+    if _is_command_line(sys.argv):
+        stop_plainly(remedy_of(content))
     if read_switches(content):
         whole: Any = workflow.parser.config
         whole.update(content)

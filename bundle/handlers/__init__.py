@@ -11,7 +11,7 @@ from bundle.handlers.checkpoints import (
     TrainingCheckpointSaver,
 )
 from bundle.handlers.last_validation import LastValidation
-from bundle.handlers.logging import LayerMontageHandler, losses_from_engine
+from bundle.handlers.logging import LayerMontageHandler, TensorBoardWriter, losses_from_engine
 from bundle.handlers.quality import JointQuality
 from bundle.handlers.results import EvaluationReport, LayerWriter
 from bundle.handlers.time_limit import TimeLimit
@@ -30,6 +30,7 @@ __all__ = [
     "LayerMontageHandler",
     "LayerWriter",
     "NetworkWeights",
+    "TensorBoardWriter",
     "TimeLimit",
     "TrainingCheckpointLoader",
     "TrainingCheckpointSaver",

@@ -18,13 +18,12 @@ from ignite.engine import Engine, Events
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from bundle.data.claiming import claim_output, fingerprint
 from bundle.data.joints import DRAWN
 from bundle.data.loading import Item, resampling
 from bundle.data.montage import TITLES, montage
 from bundle.data.writing import (
     append_line,
-    claim_output,
-    fingerprint,
     write_bytes,
     write_layer_images,
     write_layers,
@@ -53,7 +52,7 @@ _log = logging.getLogger("bundle.handlers")
 
 
 class Results:
-    """Base of the handlers that write what becomes of joints: claims its output folder when it is built.
+    """Base of the handlers that write what becomes of joints: claims its output folder when the run starts.
 
     Args:
         output_dir: refused when it holds another run's results.
@@ -63,11 +62,27 @@ class Results:
 
     def __init__(self, output_dir: str, settings: Mapping[str, Any], weights: GeneratorWeights) -> None:
         self.settings = {"results": type(self).__name__, **settings, "separator": weights.source}
-        self.output_dir = claim_output(output_dir, fingerprint(self.settings))
+        self.output_dir = Path(output_dir)
+        self.joints: Sequence[Item] | None = None
+
+    def claim(self) -> None:
+        """Claim the folder."""
+        claim_output(self.output_dir, fingerprint(self.settings))
 
     def remaining(self, joints: Sequence[Item]) -> list[Item]:
-        """See :func:`remaining`."""
+        """See :func:`remaining`; nothing is written yet."""
+        self.joints = joints
+        return self.left(joints)
+
+    def left(self, joints: Sequence[Item]) -> list[Item]:
+        """The joints that are left."""
         raise NotImplementedError
+
+    def begin(self) -> None:
+        """Claim the folder, and list what the audit rejected of the joints that are asked for, if they are known."""
+        self.claim()
+        if self.joints is not None:
+            self.write_lines(REJECTED, getattr(self.joints, "rejected", []))
 
     def write_lines(self, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
         """Replace a file of lines; without any it is taken away."""
@@ -78,7 +93,8 @@ class Results:
             path.unlink(missing_ok=True)
 
     def attach(self, engine: Engine) -> None:
-        """Write each joint as it comes."""
+        """Begin with the engine, and write each joint as it comes."""
+        engine.add_event_handler(Events.STARTED, lambda _: self.begin())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Any) -> None:
@@ -126,17 +142,21 @@ class LayerWriter(Results):
         self.quality = quality
         self.dicom = dicom
 
-    def remaining(self, joints: Sequence[Item]) -> list[Item]:
-        """See :func:`remaining`."""
-        lines = _lines(self.output_dir / QUALITY)
-        done = {_written(line) for line in lines}
-        wanted = {_written(joint) for joint in joints}
-        self.write_lines(QUALITY, [line for line in lines if _written(line) in wanted])
-        self.write_lines(REJECTED, getattr(joints, "rejected", []))
+    def left(self, joints: Sequence[Item]) -> list[Item]:
+        """See :meth:`Results.left`."""
+        done = {_written(line) for line in _lines(self.output_dir / QUALITY)}
         left = [joint for joint in joints if _written(joint) not in done]
         if len(left) < len(joints):
             _log.info(f"{len(joints) - len(left)} of {len(joints)} joints have been done before")
         return left
+
+    def begin(self) -> None:
+        """See :meth:`Results.begin`; lines of joints that are no longer asked for go."""
+        super().begin()
+        if self.joints is not None:
+            wanted = {_written(joint) for joint in self.joints}
+            lines = [line for line in _lines(self.output_dir / QUALITY) if _written(line) in wanted]
+            self.write_lines(QUALITY, lines)
 
     def __call__(self, engine: Any) -> None:
         """Judge and write the joints of a batch."""
@@ -170,14 +190,15 @@ class LayerWriter(Results):
 def remaining(joints: Sequence[Item], writer: Results) -> list[Item]:
     """The joints of which a writer has no results yet, or whose files have changed since.
 
-    Lines of joints that are no longer asked for are taken out of its record. What the audit rejected
-    (:class:`bundle.data.joints.Joints`) is listed in ``rejected.jsonl``.
+    When the run begins, lines of joints that are no longer asked for are taken out of its record, and what the audit
+    rejected (:class:`bundle.data.joints.Joints`) is listed in ``rejected.jsonl``.
     """
     return writer.remaining(joints)
 
 
-def run_remaining(evaluator: Any) -> None:
-    """Run an evaluator over the joints that are left (:func:`remaining`), if any."""
+def run_remaining(evaluator: Any, writer: Results) -> None:
+    """Run an evaluator over the joints of which a writer has no results yet (:func:`remaining`), if any."""
+    writer.begin()
     if len(evaluator.data_loader):
         evaluator.run()
     else:

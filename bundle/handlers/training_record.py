@@ -10,7 +10,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
-from bundle.data.writing import write_bytes
+from bundle.data.writing import storing, write_bytes
 from bundle.errors import InputError
 from bundle.provenance import command_line, machine
 
@@ -63,6 +63,8 @@ class TrainingRecord:
         record[self.entries] = [*earlier, {"epoch": epoch, "seconds": seconds, **metrics}]
         record["commands"] = list(dict.fromkeys([*record["commands"], command_line() or "not started by a command"]))
         record |= {"machine": machine(self.device), "weights_sha256": sha256(self.weights)}
+        with storing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(self.path, json.dumps(record, indent=1).encode())
 
     def _done(self, engine: Engine) -> int:

@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from bundle.data import phantom_items
+from bundle.data.claiming import end_claims
 from bundle.data.joints import Joints
 from bundle.errors import InputError
 from bundle.handlers import EvaluationReport, GeneratorWeights, LayerWriter
@@ -51,6 +52,7 @@ def evaluate(handler: Any, joints: Dataset) -> None:
     """Run an evaluator over the joints with the handler attached, as the configurations do."""
     loader = DataLoader(joints, batch_size=2, num_workers=0)
     SupervisedEvaluator("cpu", loader, WeightFree(), val_handlers=[handler]).run()
+    end_claims()
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -75,20 +77,22 @@ def test_layers_are_written_as_nifti_pictures_and_montage(tmp_path: Path, joints
 
 
 def test_another_runs_results_are_refused_before_anything_is_computed(tmp_path: Path) -> None:
-    LayerWriter(str(tmp_path), {"seed": 0}, weights(tmp_path))
-    LayerWriter(str(tmp_path), {"seed": 0}, weights(tmp_path))
+    LayerWriter(str(tmp_path), {"seed": 0}, weights(tmp_path)).claim()
+    LayerWriter(str(tmp_path), {"seed": 0}, weights(tmp_path)).claim()
+    (tmp_path / "quality.jsonl").touch()
     with pytest.raises(InputError, match=r"the results of another run \(seed was 0, is 1\)"):
-        LayerWriter(str(tmp_path), {"seed": 1}, weights(tmp_path))
+        LayerWriter(str(tmp_path), {"seed": 1}, weights(tmp_path)).claim()
     with pytest.raises(InputError, match="results was 'LayerWriter', is 'Results'"):
-        Results(str(tmp_path), {"seed": 0}, weights(tmp_path))
+        Results(str(tmp_path), {"seed": 0}, weights(tmp_path)).claim()
 
 
 def test_other_weights_make_another_run(tmp_path: Path) -> None:
     torch.save({}, tmp_path / "no.pt")
-    LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path))
+    LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path)).claim()
+    (tmp_path / "out" / "quality.jsonl").touch()
     torch.save({"w": torch.ones(1)}, tmp_path / "no.pt")
     with pytest.raises(InputError, match=r"separator was 'no\.pt"):
-        LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path))
+        LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path)).claim()
 
 
 def test_a_joint_whose_files_have_changed_is_done_again(tmp_path: Path, joints: Dataset) -> None:
@@ -105,16 +109,19 @@ def test_a_joint_whose_files_have_changed_is_done_again(tmp_path: Path, joints: 
 def test_rejected_joints_are_listed_with_the_reasons_and_no_longer_when_mended(tmp_path: Path) -> None:
     writer = LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path))
     assert writer.remaining(Joints([], [("hand", "no spacing")])) == []
+    assert not (tmp_path / "out").exists()
+    writer.begin()
     listed = tmp_path / "out" / "rejected.jsonl"
     assert json.loads(listed.read_text()) == {"name": "hand", "reason": "no spacing"}
     writer.remaining(Joints([]))
+    writer.begin()
     assert not listed.exists()
 
 
 def test_nothing_is_run_where_nothing_is_left(tmp_path: Path) -> None:
     loader = DataLoader(Dataset([]), batch_size=2, num_workers=0)
     evaluator = SupervisedEvaluator("cpu", loader, WeightFree())
-    run_remaining(evaluator)
+    run_remaining(evaluator, LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path)))
     assert evaluator.state.iteration == 0
 
 
@@ -197,9 +204,9 @@ def test_what_was_measured_with_the_same_settings_is_known_again(tmp_path: Path,
 
 def test_the_folder_of_another_evaluation_is_refused(tmp_path: Path) -> None:
     opened(tmp_path)
+    (tmp_path / "metrics.json").write_text("{")
     with pytest.raises(InputError, match=r"the results of another run \(seed was 0, is 1\)"):
         opened(tmp_path, seed=1)
-    (tmp_path / "metrics.json").write_text("{")
     with pytest.raises(InputError, match="expected the figures of an evaluation, got a file that is damaged"):
         opened(tmp_path)
 

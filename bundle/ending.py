@@ -1,0 +1,69 @@
+"""How a run ends: by naming where its results are, also where Ctrl-C or SIGTERM ends it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from bundle.data.claiming import claimed, end_claims, holds_results
+from bundle.data.locking import is_first
+
+_log = logging.getLogger("bundle")
+
+
+def end_run() -> None:
+    """Name the results of the run that ends, and give its folders back; the first item of ``finalize``."""
+    for path in end_claims():
+        if is_first():
+            _log.info(f"Results: {path}")
+
+
+def stop_plainly(remedy: str) -> None:
+    """From now on Ctrl-C and SIGTERM end this process with one line and the exit code 130 or 143.
+
+    What is being written is finished or taken back, as for an exception. A second signal ends the process at once. Only
+    in the main thread, which alone gets signals; what is ignored (``nohup``) stays ignored.
+
+    Args:
+        remedy: what to do to go on.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, partial(_stop, os.getpid(), remedy))
+
+
+def _stop(process: int, remedy: str, number: int, frame: FrameType | None) -> None:
+    if os.getpid() != process:
+        return  # a worker, which its run ends
+    for again in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(again, _end_at_once)
+    logging.disable()
+    if is_first():
+        os.write(2, f"\nstopped: {_kept(claimed())}{remedy}\n".encode())
+    raise SystemExit(128 + number)
+
+
+def _end_at_once(number: int, frame: FrameType | None) -> None:
+    os._exit(128 + number)
+
+
+def _kept(folders: Sequence[Path]) -> str:
+    kept = [str(folder) for folder in folders if folder.is_dir() and holds_results(folder)]
+    return f"what was done stays in {kept[0]}; " if kept else ""
+
+
+def remedy_of(content: dict[str, Any]) -> str:
+    """What to do with a run of a configuration that was stopped."""
+    again = "run the command again"
+    if "resume" not in content:
+        return f"{again} to finish it"
+    return f"{again} to go on" if str(content["resume"]).lower() == "true" else f"{again} with --resume true to go on"
