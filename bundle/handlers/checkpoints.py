@@ -220,7 +220,7 @@ def claim_training(output_dir: str, ckpt_dir: str = "", resume: bool = False, ru
 
 
 class BestWeightsSaver(CheckpointSaver):
-    """Keeps the network with the best (lowest) key metric as a flat state dict, as inference reads it.
+    """Keeps the network with the best key metric as a flat state dict, as inference reads it.
 
     Where the key metric is not defined (NaN: no joint of the validation has known layers), it keeps the newest. It has
     a state, so that a resumed training does not overwrite a better network.
@@ -229,15 +229,18 @@ class BestWeightsSaver(CheckpointSaver):
         save_dir: folder of the weights.
         network: whose weights are kept.
         filename: name of the file.
+        lowest: whether the lowest key metric is the best, or the highest.
     """
 
-    def __init__(self, save_dir: str, network: nn.Module, filename: str = "model.pt") -> None:
+    def __init__(
+        self, save_dir: str, network: nn.Module, filename: str = "model.pt", lowest: bool | str = True
+    ) -> None:
         super().__init__(
             save_dir=os.curdir,
             save_dict={"network": network},
             save_key_metric=True,
             key_metric_filename=filename,
-            key_metric_negative_sign=True,
+            key_metric_negative_sign=flag(lowest),
         )
         self.save_dir = save_dir  # MONAI would make it now
         if self._key_metric_checkpoint is not None:
