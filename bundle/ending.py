@@ -2,24 +2,70 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from monai.bundle import ConfigWorkflow
+
 from bundle.data.claiming import claimed, end_claims, holds_results
 from bundle.data.locking import is_first
+
+_TRACKER = "MLFlowHandler"
+"""MONAI's handler of experiment tracking."""
 
 _log = logging.getLogger("bundle")
 
 
+def running_workflow() -> ConfigWorkflow | None:
+    """The workflow whose item is evaluated right now; None outside of one.
+
+    MONAI hands an item its own arguments alone, so the workflow is looked up among the callers.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, ConfigWorkflow):
+            return caller
+        frame = frame.f_back
+    return None
+
+
+def keep_run_open(content: Mapping[str, Any]) -> bool:
+    """Let experiment tracking keep its run open from one stage to the next; :func:`end_run` ends it.
+
+    Args:
+        content: of the configuration, which is changed.
+
+    Returns:
+        Whether anything was changed.
+    """
+    train = content.get("train")
+    handlers = train.get("handlers") if isinstance(train, Mapping) else None
+    tracking = [
+        handler
+        for handler in (handlers if isinstance(handlers, list) else [])
+        if isinstance(handler, dict) and handler.get("_target_") == _TRACKER and handler.get("close_on_complete")
+    ]
+    for handler in tracking:
+        handler["close_on_complete"] = False
+    return bool(tracking)
+
+
 def end_run() -> None:
     """Name the results of the run that ends, and give its folders back; the first item of ``finalize``."""
+    workflow = running_workflow()
+    parts: list[Any] = [] if workflow is None else list(workflow.parser.ref_resolver.resolved_content.values())
+    for part in parts:
+        if type(part).__name__ == _TRACKER:
+            part.close()
     for path in end_claims():
         if is_first():
             _log.info(f"Results: {path}")
