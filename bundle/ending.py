@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import logging
+import multiprocessing
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -17,9 +19,14 @@ from monai.bundle import ConfigWorkflow
 
 from bundle.data.claiming import claimed, end_claims, holds_results
 from bundle.data.locking import is_first
+from bundle.data.writing import discard_unfinished
 
 _TRACKER = "MLFlowHandler"
 """MONAI's handler of experiment tracking."""
+_PATIENCE = 5.0
+"""Seconds that processes which are ended are waited for."""
+
+_programs: list[subprocess.Popen[Any]] = []
 
 _log = logging.getLogger("bundle")
 
@@ -74,8 +81,9 @@ def end_run() -> None:
 def stop_plainly(remedy: str) -> None:
     """From now on Ctrl-C and SIGTERM end this process with one line and the exit code 130 or 143.
 
-    What is being written is finished or taken back, as for an exception. A second signal ends the process at once. Only
-    in the main thread, which alone gets signals; what is ignored (``nohup``) stays ignored.
+    No exception is raised: it could be lost wherever the signal comes. The processes that work for this one are ended,
+    files that are not whole are removed, folders are given back. Only in the main thread, which alone gets signals;
+    what is ignored (``nohup``) stays ignored.
 
     Args:
         remedy: what to do to go on.
@@ -88,18 +96,40 @@ def stop_plainly(remedy: str) -> None:
 
 
 def _stop(process: int, remedy: str, number: int, frame: FrameType | None) -> None:
-    if os.getpid() != process:
-        return  # a worker, which its run ends
-    for again in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(again, _end_at_once)
-    logging.disable()
-    if is_first():
-        os.write(2, f"\nstopped: {_kept(claimed())}{remedy}\n".encode())
-    raise SystemExit(128 + number)
+    if os.getpid() != process:  # a worker, which its run ends
+        if number == signal.SIGTERM:
+            os._exit(128 + number)
+        return
+    for other in ("SIGINT", "SIGTERM", "SIGCHLD"):
+        if hasattr(signal, other):
+            signal.signal(getattr(signal, other), signal.SIG_DFL)
+    try:
+        if is_first():
+            os.write(2, f"\nstopped: {_kept(claimed())}{remedy}\n".encode())
+        _end_workers()
+        discard_unfinished()
+        end_claims()
+    finally:
+        os._exit(128 + number)
 
 
-def _end_at_once(number: int, frame: FrameType | None) -> None:
-    os._exit(128 + number)
+def _end_workers() -> None:
+    workers = multiprocessing.active_children()
+    both: list[Any] = [*workers, *_programs]
+    for worker in both:
+        worker.terminate()
+    for process in workers:
+        process.join(_PATIENCE)
+
+
+def call(command: Sequence[str], **options: Any) -> int:
+    """Run a program that ends with this process when that is stopped; as :func:`subprocess.call`."""
+    with subprocess.Popen(command, **options) as program:
+        _programs.append(program)
+        try:
+            return program.wait()
+        finally:
+            _programs.remove(program)
 
 
 def _kept(folders: Sequence[Path]) -> str:

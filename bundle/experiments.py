@@ -6,15 +6,16 @@ import json
 import logging
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from subprocess import STDOUT
 from typing import Any
 
+from bundle.ending import call
 from bundle.errors import InputError
 
 LOG = "log.txt"
@@ -277,7 +278,7 @@ class Runner:
         log = folder.parent / f"{folder.name}.{LOG}"
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
         with log.open("w") as said:
-            code = subprocess.call(run.command(folder), stdout=said, stderr=subprocess.STDOUT, env=environment)
+            code = call(run.command(folder), stdout=said, stderr=STDOUT, env=environment)
         if code == 0 and (folder / run.result).is_file():
             (folder / _ENDED).touch()
             return ""

@@ -34,6 +34,8 @@ RESULT_ENDINGS = (
 PART = ".part"
 """Ending of a file that is still being written."""
 
+_unfinished: list[Path] = []
+
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free space or choose another output folder",
     errno.EFBIG: "the file would be larger than is allowed here: choose another output folder",
@@ -62,6 +64,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{PART}")
+    _unfinished.append(temporary)
     with storing(path):
         try:
             with temporary.open("wb") as file:
@@ -70,6 +73,14 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         except BaseException:
             _discard(temporary)
             raise
+        finally:
+            _unfinished.remove(temporary)
+
+
+def discard_unfinished() -> None:
+    """Remove the files that this process is writing, which a signal ends."""
+    for temporary in list(_unfinished):
+        _discard(temporary)
 
 
 @contextmanager
