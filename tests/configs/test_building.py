@@ -104,6 +104,13 @@ def test_building_every_part_of_a_configuration_writes_nothing(names: tuple[str,
     assert everything(CONFIGS, CONFIGS.parent / "models") == kept
 
 
+@pytest.mark.parametrize("path", sorted(path for path in CONFIGS.rglob("*.*") if path.suffix in (".json", ".yaml")))
+def test_what_runs_before_the_bundle_can_be_imported_needs_none_of_it(path: Path) -> None:
+    """A run from another folder: MONAI adds the bundle to the path only after ``initialize``."""
+    for item in ConfigParser.load_config_file(str(path)).get("initialize", []):
+        assert not item["_target_"].startswith("bundle.") or "find_spec('bundle')" in item["_disabled_"]
+
+
 @pytest.mark.usefixtures("bundle")
 def test_a_part_that_writes_when_it_is_built_is_found(alone: Path) -> None:
     planted = {"_target_": "torch.utils.tensorboard.SummaryWriter", "log_dir": "$@output_dir + '/log'"}

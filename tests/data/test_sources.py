@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bundle.data.sources import Source, SourceStore
+from bundle.data.sources import KeptSources, Source, SourceStore
 from bundle.errors import InputError
 from bundle.harmonic import separate
 from bundle.motion import RigidMotion
