@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from bundle.data.claiming import name_result
+from bundle.data.identity import private_setting
 from bundle.evaluation import JointSet, PushedJoints, as_a_file_holds
 from bundle.metrics import LayerRMSE
 from bundle.provenance import command_line
@@ -39,7 +40,11 @@ def write_trust_reference(
         settings: data and seed, which are written too.
     """
     values = {name: properties_of(joints) for name, joints in sets.items()}
-    made = {**settings, "false_alarms": false_alarms, "images": {name: len(part) for name, part in values.items()}}
+    made = {
+        **private_setting("", settings),
+        "false_alarms": false_alarms,
+        "images": {name: len(part) for name, part in values.items()},
+    }
     fitted = [TrustReference.fit(part, false_alarms, {**made, "command": command_line()}) for part in values.values()]
     reference = fitted[0]
     for other in fitted[1:]:
@@ -79,7 +84,7 @@ def write_calibration(
     samples = {name: found[name].to_numpy() for name in SIGNS}, found["error"].to_numpy(), found["joint"].to_numpy()
     figures = {name: round(value, 3) for name, value in held_out_figures(*samples).items()}
     sizes = {"samples": len(found), "joints": found["joint"].nunique()}
-    made = {**settings, **sizes, "joints_left_out": figures, "command": command_line()}
+    made = {**private_setting("", settings), **sizes, "joints_left_out": figures, "command": command_line()}
     calibration = Calibration.fit(*samples, weights.source, made)
     calibration.write(path)
     name_result(path)

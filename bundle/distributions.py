@@ -6,7 +6,6 @@ data set that follows it closely however small it is.
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from bundle.errors import InputError
+from bundle.parsing import parse_json
 
 Array = NDArray[np.float64]
 
@@ -109,7 +109,7 @@ def read_histogram(path: str | Path) -> Histogram:
         InputError: the file cannot be read or is none.
     """
     try:
-        found = json.loads(Path(path).read_bytes())
+        found = parse_json(Path(path).read_bytes())
         return Histogram(list(found["edges"]), list(found["counts"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         msg = f'expected a histogram as {{"edges": [0, 1, 2], "counts": [3, 4]}}, got {path} ({error}): mend the file'

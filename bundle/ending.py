@@ -9,7 +9,8 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -122,12 +123,13 @@ def _end_workers() -> None:
         process.join(_PATIENCE)
 
 
-def call(command: Sequence[str], **options: Any) -> int:
-    """Run a program that ends with this process when that is stopped; as :func:`subprocess.call`."""
+@contextmanager
+def running(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """A program that ends with this process when that is stopped; as :class:`subprocess.Popen`."""
     with subprocess.Popen(command, **options) as program:
         _programs.append(program)
         try:
-            return program.wait()
+            yield program
         finally:
             _programs.remove(program)
 

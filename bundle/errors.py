@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import traceback as tracebacks
+import warnings
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
+
+from bundle.redaction import REDACTION
 
 
 class InputError(ValueError):
@@ -49,28 +53,44 @@ def input_message(error: BaseException | None) -> str | None:
 
 def _excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     message = input_message(error)
-    if message is None:
-        sys.__excepthook__(kind, error, traceback)
-        return
-    sys.stderr.write(f"error: {message}\n")
+    whole = "".join(tracebacks.format_exception(kind, error, traceback))
+    text = whole if message is None else f"error: {message}\n"
+    sys.stderr.write(REDACTION.on_terminal(text))
 
 
 class _PlainRecord(logging.LogRecord):
-    """A log record that leaves out the traceback of an :class:`InputError` (Ignite's handlers log it)."""
+    """A log record without the traceback of an :class:`InputError` (Ignite's handlers log it), and without identity."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.exc_info and input_message(self.exc_info[1]) is not None:
             self.exc_info = None
+        elif self.exc_info:
+            self.exc_text = REDACTION.in_record("".join(tracebacks.format_exception(*self.exc_info)).rstrip())
+
+    def getMessage(self) -> str:
+        """The message as a log may hold it."""
+        return REDACTION.in_record(super().getMessage())
+
+
+def _warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    return REDACTION.in_record(_plain_warning(message, category, filename, lineno, line))
+
+
+_plain_warning = warnings.formatwarning
 
 
 def report_plainly() -> None:
     """From now on an uncaught :class:`InputError` prints ``error: <message>`` to stderr; the exit code stays 1.
 
     This also holds for one inside another exception's chain, or raised in a ``DataLoader`` worker. Others keep
-    their traceback. The first item of ``initialize`` in the configurations.
+    their traceback. Neither they, nor warnings, nor log records say whose radiographs are read
+    (:mod:`bundle.redaction`). The first item of ``initialize`` in the configurations.
     """
     sys.excepthook = _excepthook
+    warnings.formatwarning = _warning
     logging.setLogRecordFactory(_PlainRecord)
 
 

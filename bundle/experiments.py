@@ -12,11 +12,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from subprocess import STDOUT
+from subprocess import PIPE, STDOUT
 from typing import Any
 
-from bundle.ending import call
+from bundle.ending import running
 from bundle.errors import InputError
+from bundle.redaction import REDACTION
 
 LOG = "log.txt"
 """What a run has said, in its folder."""
@@ -277,8 +278,10 @@ class Runner:
         folder.parent.mkdir(parents=True, exist_ok=True)
         log = folder.parent / f"{folder.name}.{LOG}"
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
-        with log.open("w") as said:
-            code = call(run.command(folder), stdout=said, stderr=STDOUT, env=environment)
+        program = running(run.command(folder), stdout=PIPE, stderr=STDOUT, env=environment, text=True, errors="replace")
+        with program as process, log.open("w", buffering=1) as said:
+            said.writelines(REDACTION.in_record(line) for line in process.stdout or ())
+        code = process.returncode
         if code == 0 and (folder / run.result).is_file():
             (folder / _ENDED).touch()
             return ""

@@ -20,7 +20,9 @@ from monai.bundle import create_workflow
 from bundle.data.claiming import claim_output, fingerprint, inner_run
 from bundle.data.writing import write_bytes
 from bundle.errors import InputError
+from bundle.handlers.run_settings import discreet_value, running_settings
 from bundle.handlers.time_limit import TimeLimit
+from bundle.parsing import parse_json
 
 REPORT = "metrics.json"
 """What a job found: the figures of its evaluation, how it was trained, and what that took."""
@@ -134,18 +136,20 @@ def workers(most: int = 12) -> int:
     return max(min((os.cpu_count() or 1) - 1, most), 0) if torch.cuda.is_available() else 0
 
 
-def claim_job(output_dir: str, settings: Mapping[str, Any]) -> None:
+def claim_job(output_dir: str, settings: Mapping[str, Any], runs: Sequence[str] = ()) -> None:
     """Make a folder the output of a job, or refuse before anything is computed.
 
     Args:
         output_dir: the folder.
         settings: of the job: a job with others needs another folder.
+        runs: ids of its runs in the configuration: all that they depend on counts, too
+            (:func:`bundle.handlers.run_settings.running_settings`).
 
     Raises:
         InputError: the folder holds something else, or cannot be written to.
     """
-    known = {name: vars(value) if is_dataclass(value) else value for name, value in settings.items()}
-    claim_output(output_dir, fingerprint({"job": known}))
+    known = {name: vars(value) if is_dataclass(value) else discreet_value(value) for name, value in settings.items()}
+    claim_output(output_dir, fingerprint({"results": "job", **running_settings(runs), **known}))
 
 
 class BundleRun:
@@ -233,7 +237,7 @@ class JobReport:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_bytes()))
-    except (OSError, ValueError) as error:
+        return dict(parse_json(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
         msg = f"{path}: no figures of an evaluation ({error}): delete the folder and run the job again"
         raise InputError(msg) from error

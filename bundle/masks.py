@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bundle.exporting import exporting
+
 AIR = 0.02
 """Intensity at and below which a pixel outside the bones counts as air, not as visible tissue."""
 
@@ -114,10 +116,12 @@ def signed_distance(masks: Tensor, reach: int) -> Tensor:
 def _squared_distance_to(target: Tensor, reach: int) -> Tensor:
     """Squared distance to the nearest pixel of a target (B, C, H, W) of booleans, as small integers.
 
-    It is ``(reach + 1)^2`` where there is none as near.
+    It is ``(reach + 1)^2`` where there is none as near. ONNX Runtime compares floats and no small integers.
     """
     far = (reach + 1) * (reach + 1)
     kind = torch.int16 if far < 2**14 else torch.int32
+    if exporting():
+        kind = torch.float32
     apart = (~target).to(kind).mul_(far)
     return _lower_envelope(_lower_envelope(apart, reach, far, vertical=True), reach, far, vertical=False)
 

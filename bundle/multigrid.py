@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bundle.exporting import exporting
+
 DAMPING = 0.8
 """Of Jacobi sweeps."""
 
@@ -99,26 +101,26 @@ def _coarsen(
 
 
 def _grid(right: Tensor, down: Tensor, pinned: Tensor) -> Grid:
-    height, width = pinned.shape[-2], pinned.shape[-1]
+    height, width = int(pinned.shape[-2]), int(pinned.shape[-1])
     right, down = right.flatten(1), down.flatten(1)
     right, down = right[:, : right.shape[1] - 1], down[:, : down.shape[1] - width]
-    diagonal = pinned.flatten(1).clone()
-    diagonal[:, :-1].add_(right)
-    diagonal[:, 1:].add_(right)
-    diagonal[:, : down.shape[1]].add_(down)
-    diagonal[:, width:].add_(down)
+    diagonal = pinned.flatten(1) + F.pad(right, [0, 1]) + F.pad(right, [1, 0])
+    diagonal = diagonal + F.pad(down, [0, width]) + F.pad(down, [width, 0])
     inverse = diagonal.reciprocal().masked_fill_(diagonal == 0, 0.0)
     return Grid(right, down, diagonal, inverse, height, width)
 
 
 def _residual(grid: Grid, solution: Tensor, source: Tensor) -> Tensor:
     """``source - A solution``."""
-    left = grid.down.shape[1]
     residual = torch.addcmul(source, grid.diagonal, solution, value=-1.0)
-    residual[:, :-1].addcmul_(grid.right, solution[:, 1:])
-    residual[:, 1:].addcmul_(grid.right, solution[:, :-1])
-    residual[:, :left].addcmul_(grid.down, solution[:, grid.width :])
-    residual[:, grid.width :].addcmul_(grid.down, solution[:, :left])
+    for conductance, step in ((grid.right, 1), (grid.down, grid.width)):
+        left = conductance.shape[1]
+        if exporting():
+            residual = residual + F.pad(conductance * solution[:, step:], [0, step])
+            residual = residual + F.pad(conductance * solution[:, :left], [step, 0])
+        else:
+            residual[:, :left].addcmul_(conductance, solution[:, step:])
+            residual[:, step:].addcmul_(conductance, solution[:, :left])
     return residual
 
 
@@ -130,6 +132,9 @@ def _smooth(grid: Grid, solution: Tensor, source: Tensor, damping: float = DAMPI
 def _restrict(grid: Grid, residual: Tensor) -> Tensor:
     """Sum of 2 x 2 pixels."""
     field = residual.reshape(-1, 1, grid.height, grid.width)
+    if exporting():  # whose average pooling knows no other divisor
+        whole = F.pad(field, [0, grid.width % 2, 0, grid.height % 2])
+        return F.avg_pool2d(whole, 2).flatten(1) * 4.0
     return F.avg_pool2d(field, 2, ceil_mode=True, divisor_override=1).flatten(1)
 
 
@@ -155,11 +160,37 @@ def _continue(coarse: Grid, fine: Grid, solution: Tensor) -> Tensor:
 def _inverse(grid: Grid) -> Tensor:
     """Inverse of ``A`` on the coarsest level, (B, N, N); finite even where no pixel is known."""
     diagonal = 1.000001 * grid.diagonal + (grid.diagonal == 0).to(grid.diagonal.dtype)
-    matrix = torch.diag_embed(diagonal)
+    matrix = _off_diagonal(diagonal, 0)
     for conductance, offset in ((grid.right, 1), (grid.down, grid.width)):
         if conductance.shape[1] > 0:
-            matrix -= torch.diag_embed(conductance, offset) + torch.diag_embed(conductance, -offset)
+            upper = _off_diagonal(conductance, offset)
+            matrix = matrix - (upper + upper.transpose(1, 2))
+    if exporting():
+        return _iterated_inverse(matrix, diagonal)
     return torch.linalg.inv_ex(matrix)[0]
+
+
+def _off_diagonal(values: Tensor, offset: int) -> Tensor:
+    """Square matrices with ``values`` (B, N - offset) right of their diagonals by ``offset``, (B, N, N)."""
+    if exporting():
+        size = values.shape[1] + offset
+        ones = F.pad(torch.eye(size, dtype=values.dtype, device=values.device), [offset, 0])[:, :size]
+        return F.pad(values, [0, offset])[:, :, None] * ones
+    return torch.diag_embed(values, offset)
+
+
+def _iterated_inverse(matrix: Tensor, diagonal: Tensor, steps: int = 16) -> Tensor:
+    """Inverse of symmetric, diagonally dominant matrices (B, N, N) by Newton-Schulz steps, of products alone.
+
+    Scaled to a diagonal of ones their eigenvalues are in (0, 2]; along v the error is ``(1 - v / 2)^(2^steps)``.
+    """
+    scale = diagonal.rsqrt()
+    scaled = scale[:, :, None] * matrix * scale[:, None]
+    identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+    inverse = 0.5 * identity.expand_as(matrix)
+    for _ in range(steps):
+        inverse = torch.matmul(inverse, 2.0 * identity - torch.matmul(scaled, inverse))
+    return scale[:, :, None] * inverse * scale[:, None]
 
 
 def _apply(matrix: Tensor, source: Tensor) -> Tensor:

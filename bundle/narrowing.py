@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -164,6 +164,9 @@ class PairReading:
             where a bone was not found.
         method: one of :data:`METHODS`.
         refined: whether the network's result was refined by a fit at the full resolution.
+        missing: bones that were not found, ``lower`` and ``upper``.
+        likeness: correlation of the fixed and the moving radiograph brought onto it, inside the bone where it is less;
+            NaN where a bone was not found.
     """
 
     jsn_mm: float
@@ -172,6 +175,8 @@ class PairReading:
     mse: float
     method: str = METHODS[0]
     refined: bool = False
+    missing: Sequence[str] = ()
+    likeness: float = math.nan
 
 
 def read_pair(registration: Registration, fixed: Tensor, moving: Tensor, spacing: float) -> PairReading:
@@ -192,14 +197,19 @@ def read_pair(registration: Registration, fixed: Tensor, moving: Tensor, spacing
         shifts = registration(fixed[:1], fixed[1:], moving[:1], spacing, moving[1:])
     else:
         shifts = registration(fixed[:1], fixed[1:], moving[:1], spacing)
-    if not all(shift.found for shift in shifts):
+    missing = [bone for bone, shift in zip(("lower", "upper"), shifts, strict=True) if not shift.found]
+    if missing:
         nothing = torch.full((1, 2, 4), torch.nan)
-        return PairReading(math.nan, False, Alignment.from_parameters(nothing, nothing[..., 2:]), math.nan, method)
+        bones = Alignment.from_parameters(nothing, nothing[..., 2:])
+        return PairReading(math.nan, False, bones, math.nan, method, missing=missing)
     bones = of_shifts(shifts, bone_centers(fixed[1:], spacing).double())
     network = method == METHODS[0]
     jsn = _antisymmetric(bones, moving[1:], spacing) if network else float(narrowing(bones))
     refined = all(shift.refined for shift in shifts)
-    return PairReading(jsn, True, bones.to(fixed), _mse(bones.to(fixed), fixed, moving, spacing), method, refined)
+    warped = warp_bones(moving[None, :1], bones.to(fixed), spacing)
+    likeness = min(_correlations(fixed[:1], fixed[1:], warped))
+    mse = _mse(bones.to(fixed), fixed, warped, spacing)
+    return PairReading(jsn, True, bones.to(fixed), mse, method, refined, likeness=likeness)
 
 
 def _method_of(registration: Registration) -> str:
@@ -221,8 +231,7 @@ def _antisymmetric(bones: Alignment, moving_masks: Tensor, spacing: float) -> fl
     return 0.5 * float(narrowing(bones) - narrowing(bones.inverse()))
 
 
-def _mse(bones: Alignment, fixed: Tensor, moving: Tensor, spacing: float) -> float:
+def _mse(bones: Alignment, fixed: Tensor, warped: Tensor, spacing: float) -> float:
     """Registration MSE where the moving radiograph shows the bones."""
-    warped = warp_bones(moving[None, :1], bones, spacing)
     seen = seen_places(bones, warped, spacing)
     return float(registration_mse(fixed[None, :1], warped, fixed[None, 1:], seen=seen).mean())

@@ -65,6 +65,11 @@ def number(least: float, most: float = math.inf, above: bool = False) -> Kind:
     )
 
 
+def _is_pair(value: Any) -> bool:
+    is_list = isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value))
+    return is_list and 0 <= value[0] <= value[1]
+
+
 def _is_device(value: Any) -> bool:
     if isinstance(value, torch.device):
         return True
@@ -79,6 +84,7 @@ TEXT = Kind("text (a number needs quotes, as '\"5\"')", lambda value: isinstance
 PATH = Kind("a path (write ./5 for one that is a number)", lambda value: isinstance(value, str))
 PROBABILITY = number(0, 1)
 SWITCH_OR_PROBABILITY = Kind("true, false or a number from 0 to 1", lambda v: SWITCH.fits(v) or PROBABILITY.fits(v))
+PAIR = Kind("a list of two numbers of at least 0, the smaller first", _is_pair)
 DEVICE = Kind("a device of this computer, cpu or cuda:0", _is_device)
 RATE = number(0, LARGEST_RATE)
 
@@ -105,50 +111,119 @@ _SWITCHES = (
 _COUNTS = (
     "adversary_reduction",
     "attempts",
+    "bootstrap",
     "calibrated",
+    "correction_width",
     "count",
     "detector_fits",
     "halve_lr_every",
     "image_size",
     "jobs",
     "log_interval",
+    "longer_images",
     "motions",
+    "outputs",
     "pretraining_epochs",
     "pretraining_images",
+    "pretraining_pairs",
+    "published_width",
     "pushes",
     "reading_size",
+    "reduction",
     "registration_size",
+    "registration_view",
+    "retaken_phantoms",
     "rounds",
     "save_interval",
     "shard_size",
+    "synthetic_pairs",
     "takes",
+    "test_pairs_per_joint",
+    "test_phantoms",
     "threads",
+    "training_joints",
     "val_interval",
+    "variations",
     "width",
 )
-_COUNTS_FROM_0 = ("added_phantoms", "crop_size", "least_images", "least_pairs", "phantoms", "seed", "*_seed", "worst")
-_AMOUNTS = ("minutes", "noise", "spacing", "weight_decay", "reading_field", "peak_tflops")
+_COUNTS_FROM_0 = (
+    "added_phantoms",
+    "crop_size",
+    "least_images",
+    "least_pairs",
+    "mixed_pairs",
+    "pairs_per_joint",
+    "phantoms",
+    "repeats",
+    "seed",
+    "*_seed",
+    "worst",
+)
+_AMOUNTS = (
+    "magnification",
+    "minutes",
+    "noise",
+    "outline",
+    "overlap_weight",
+    "peak_tflops",
+    "reading_field",
+    "rotation",
+    "scale",
+    "seen_weight",
+    "shift",
+    "spacing",
+    "tolerance_mm",
+    "translation",
+    "turn",
+    "weight_decay",
+)
+_PROBABILITIES = (
+    "annotated",
+    "collimated",
+    "false_alarms",
+    "largest_overlap",
+    "pretraining_part",
+    "pushed",
+    "reversing",
+    "stage2_pseudo",
+    "upper_share",
+    "validation_fraction",
+)
+_PAIRS = ("blur", "gamma")
 _PATHS = (
     "bundle_root",
     "ckpt_dir",
     "dataset_dir",
+    "layers_dir",
     "log_dir",
+    "montage_dir",
     "output_dir",
     "packed",
-    "pretrained",
-    "*_weights",
     "sources_dir",
-    "weights",
 )
-_TEXTS = ("adversary", "backbone", "datalist", "test_datalist", "reader_name", "registrar_name")
+_WEIGHTS = ("pretrained", "weights", "*_weights")
+_TEXTS = (
+    "adversary",
+    "backbone",
+    "calibrated_role",
+    "datalist",
+    "format",
+    "label",
+    "method",
+    "reader_name",
+    "registrar_name",
+    "test_datalist",
+)
 
 KINDS: dict[str, Kind] = {
     **dict.fromkeys(_SWITCHES, SWITCH),
     **dict.fromkeys(_COUNTS, whole(1)),
     **dict.fromkeys(_COUNTS_FROM_0, whole(0)),
     **dict.fromkeys(_AMOUNTS, number(0)),
-    **dict.fromkeys(_PATHS, PATH),
+    **dict.fromkeys((*_PATHS, *_WEIGHTS), PATH),
     **dict.fromkeys(_TEXTS, TEXT),
+    **dict.fromkeys(_PROBABILITIES, PROBABILITY),
+    **dict.fromkeys(_PAIRS, PAIR),
     "epochs": whole(0),
     "*_epochs": whole(0),
     "*batch_size": whole(1),
@@ -158,7 +233,6 @@ KINDS: dict[str, Kind] = {
     "*_rate": RATE,
     "*_lr": RATE,
     "average_momentum": number(0, 1, above=True),
-    "stage2_pseudo": PROBABILITY,
     "drawn_masks": SWITCH_OR_PROBABILITY,
     "device": DEVICE,
     "noise#lowest": number(0),
@@ -188,6 +262,11 @@ def kind_of(path: Sequence[str]) -> Kind | None:
     if len(path) > 1:
         return KINDS.get(name, NESTED.get(path[-1]))
     return next((kind for pattern, kind in KINDS.items() if fnmatchcase(name, pattern)), None)
+
+
+def is_of_weights(name: str) -> bool:
+    """Whether a key at the top of a configuration names a file of weights."""
+    return any(fnmatchcase(name, pattern) for pattern in _WEIGHTS)
 
 
 def leaves(content: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
@@ -229,7 +308,8 @@ def check_values(content: Mapping[str, Any]) -> None:
     Raises:
         InputError: a value is not of the kind that its key declares.
     """
-    for path, value, _ in leaves(content):
+    lists = (((key,), value) for key, value in content.items() if isinstance(value, list | tuple))
+    for path, value in (*lists, *((path, value) for path, value, _ in leaves(content))):
         kind = kind_of(path)
         if kind is None or value is None or (isinstance(value, str) and value.startswith(_REFERENCES)):
             continue

@@ -6,18 +6,20 @@ import difflib
 import inspect
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from pydoc import locate
 from typing import Any
 
-from monai.bundle import ComponentLocator, ConfigParser, ReferenceResolver
+from monai.bundle import ComponentLocator, ConfigParser, ConfigWorkflow, ReferenceResolver
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS, merge_kv
 
+from bundle.data.identity import DATA_SETS, LISTS, private_folder, private_list
 from bundle.ending import keep_run_open, remedy_of, running_workflow, stop_plainly
 from bundle.errors import InputError, report_plainly
-from bundle.option_kinds import check_epochs, check_values, read_switches
+from bundle.option_kinds import check_epochs, check_values, is_of_weights, leaves, read_switches
+from bundle.redaction import REDACTION
 
 RUN_ARGUMENTS = {
     *("args_file", "config_file", "final_id", "init_id", "logging_file", "meta_file", "properties_path", "run_id"),
@@ -60,10 +62,91 @@ def check_options() -> None:
         whole: Any = workflow.parser.config
         whole.update(content)
         workflow.parser.parse(reset=True)
+    _hide_data_sets(workflow, content)
     _check_run_id(workflow.run_id, content)
     check_values(content)
+    check_weights_used(workflow.run_id, content)
     if workflow.run_id in _TRAININGS or (workflow.run_id == "run" and "train" in content):
         check_epochs(content)
+
+
+def _hide_data_sets(workflow: ConfigWorkflow, content: Mapping[str, Any]) -> None:
+    """From now on logs do not say where data sets lie and what lists are called, nor does MONAI's copy of the options.
+
+    MONAI writes that copy, for experiment tracking, before anything of the bundle runs.
+    """
+    for path, value, _ in leaves(content):
+        if path[-1] in DATA_SETS and _is_given(value):
+            REDACTION.hide_folder(value, private_folder(value))
+        elif path[-1] in LISTS and _is_given(value):
+            REDACTION.hide_list(value.removesuffix(".json"), private_list(value))
+    if isinstance(content.get("save_execute_config"), str):
+        copy = Path(workflow.parser.get_parsed_content("save_execute_config"))
+        if copy.is_file():
+            copy.write_text(REDACTION.in_record(copy.read_text()))
+
+
+def _is_given(value: Any) -> bool:
+    return isinstance(value, str) and value != "" and value[0] not in "@$%*"
+
+
+def depended_on(
+    content: Mapping[str, Any], parts: Sequence[str], skip: Callable[[tuple[str, ...]], bool] = lambda path: False
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Path and value of each plain value that parts of a configuration depend on, found by following references.
+
+    Args:
+        content: of the configuration.
+        parts: their ids; ids that are not there have no values.
+        skip: of a path, whether its value does not count.
+    """
+    waiting, seen = list(parts), set[str]()
+    while waiting:
+        part = waiting.pop()
+        if part in seen:
+            continue
+        seen.add(part)
+        for path, value in _leaves_at(content, part):
+            if skip(path):
+                continue
+            yield path, value
+            if isinstance(value, str):
+                waiting += ReferenceResolver.match_refs_pattern(value)
+
+
+def _leaves_at(content: Any, part: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Path and value of each plain value of a part of a configuration; none of a part that is not there."""
+    path = tuple(ReferenceResolver.split_id(part))
+    try:
+        for key in path:
+            content = content[int(key) if isinstance(content, list) else key]
+    except (KeyError, IndexError, TypeError, ValueError):
+        return
+    if not isinstance(content, dict | list):
+        yield path, content
+        return
+    for below, value, _ in leaves(content, path):
+        yield below, value
+
+
+def check_weights_used(run_id: str, content: Mapping[str, Any]) -> None:
+    """Refuse weights that a run would not use.
+
+    Args:
+        run_id: of the list that is run.
+        content: of the configuration.
+
+    Raises:
+        InputError: an option names weights that nothing in the run refers to.
+    """
+    given = [name for name, value in content.items() if is_of_weights(name) and isinstance(value, str) and value]
+    used = {path[0] for path, _ in depended_on(content, ["initialize", run_id, "finalize"])} if given else set()
+    for name in given:
+        if name not in used:
+            others = [key for key in content if is_of_weights(key) and key in used]
+            remedy = f"this run takes weights by --{', --'.join(others)}" if others else "this run takes no weights"
+            msg = f"{name}: {content[name]} would not be used: {remedy}; leave --{name} out"
+            raise InputError(msg)
 
 
 @cache

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import monai
 import torch
 
+from bundle.data.identity import private_setting
 from bundle.errors import InputError
+from bundle.parsing import parse_json
+from bundle.redaction import REDACTION
 
 
 def command_line() -> str | None:
     """The command of this process as it would be typed; None where it was not started by ``monai.bundle``.
 
-    Absolute paths are cut to their last part: where a machine keeps its files is its own matter.
+    Absolute paths are cut to their last part: where a machine keeps its files is its own matter. Data sets and lists
+    are named as :func:`bundle.data.identity.private_setting` names them.
     """
     program = Path(sys.argv[0])
     if (program.parent.name, program.name) != ("bundle", "__main__.py"):
         return None
-    return " ".join(["python -m monai.bundle", *(_quoted(without_folders(part)) for part in sys.argv[1:])])
+    return " ".join(["python -m monai.bundle", *(_quoted(part) for part in _private_arguments(sys.argv[1:]))])
 
 
-def without_folders(text: str) -> str:
-    """A text whose absolute paths are cut to their last part."""
-    return re.sub(r"(?<![\w.~/:-])(?:/[\w.+~-]+)+/([\w.+~-]+)/?", r"\1", text)
+def _private_arguments(arguments: Sequence[str]) -> list[str]:
+    """Arguments of a command line, the values of options as they may be told."""
+    found, option = [], ""
+    for argument in arguments:
+        name, equals, value = argument.partition("=") if argument.startswith("--") else (option, "", argument)
+        told = REDACTION.in_record(private_setting(name.lstrip("-"), value)) if value else ""
+        found.append(f"{name}{equals}{told}" if argument.startswith("--") else told)
+        option = name if argument.startswith("--") and not equals else ""
+    return found
 
 
 def _quoted(argument: str) -> str:
@@ -44,7 +54,7 @@ def bundle_version(metadata: str | Path) -> str:
         InputError: the file cannot be read.
     """
     try:
-        return str(json.loads(Path(metadata).read_bytes())["version"])
+        return str(parse_json(Path(metadata).read_bytes())["version"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         msg = f"expected the bundle's metadata with its version, got {metadata} ({error}): restore the file"
         raise InputError(msg) from error

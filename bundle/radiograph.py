@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bundle.exporting import expm1
+
 OPAQUE = 2.0**-15
 """Smallest transmitted fraction: intensities above ``1 - OPAQUE`` are clipped to it, so attenuation stays below 10.4.
 
@@ -26,7 +28,7 @@ def attenuation(intensity: Tensor, opaque: float = OPAQUE) -> Tensor:
 
 def intensity(attenuation: Tensor) -> Tensor:
     """Intensity ``1 - exp(-a)`` in [0, 1) of attenuations ``a >= 0``, of any shape."""
-    return -torch.expm1(-attenuation)
+    return -expm1(-attenuation)
 
 
 def reconstruct(layers: Tensor) -> Tensor:
@@ -53,7 +55,7 @@ def partition(intensity: Tensor, shares: Tensor) -> Tensor:
     Returns:
         Layers with the shape of ``shares``.
     """
-    return -torch.expm1(-shares * attenuation(intensity))
+    return -expm1(-shares * attenuation(intensity))
 
 
 def attenuation_shares(layers: Tensor) -> Tensor:

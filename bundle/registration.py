@@ -65,7 +65,8 @@ class BoneRegistration:
         fine: sigma of the Gaussian against grain.
         coarse: sigma of the Gaussian whose result, the tissue, is taken away.
         reach: largest motion, of a bone and of the bones against each other, that can be found.
-        depth: a bone is compared up to so far, vertically, from the middle of its edge that faces the joint.
+        depth: a bone is compared up to so far, vertically, beyond the middles of the edges of both bones that face the
+            joint: of bones that overlap far, it shows alone only beyond that of the other one.
         rim: the region of the first fit begins so far inside the annotated outline.
         penumbra: that of the second ends so far outside it.
         clearance: distance to the other bone's outline that the region of the second fit keeps, in both radiographs.
@@ -135,17 +136,20 @@ class BoneRegistration:
     ) -> list[_Fit]:
         distance = np.stack([_signed_distance(bone) for bone in bones]) * spacing
         places = facing_edges(bones)
-        near = [np.abs(np.arange(before.shape[0])[:, None] - place[1]) * spacing < self.depth for place in places]
+        heights = [float(place[1]) for place in places]
+        first_row, last_row = min(heights) - self.depth / spacing, max(heights) + self.depth / spacing
+        rows = np.arange(before.shape[0])[:, None]
+        near = (rows > first_row) & (rows < last_row)
         apart = self.reach + self.rim
         first = []
         for bone, place in enumerate(places):
-            region = near[bone] & (distance[bone] > self.rim) & (distance[1 - bone] < -apart)
+            region = near & (distance[bone] > self.rim) & (distance[1 - bone] < -apart)
             found = self._fit(before, after, region, known[bone], spacing) if known else None
             first.append(found or self._search(before, after, region, place, spacing))
         if not all(fit.converged for fit in first):
             return first
         return [
-            self._fit(before, after, near[bone] & self._free(distance, first, bone, spacing), first[bone], spacing)
+            self._fit(before, after, near & self._free(distance, first, bone, spacing), first[bone], spacing)
             for bone in (LOWER, UPPER)
         ]
 
@@ -157,17 +161,18 @@ class BoneRegistration:
         return (distance[bone] > -self.penumbra) & (np.maximum(other, moved) < -self.clearance)
 
     def _search(self, before: Array, after: Array, region: Region, place: Array, spacing: float) -> _Fit:
-        """Whole pixels by masked correlation at half resolution, the rest by the fit."""
+        """Places ``2 fine`` apart by masked correlation, the rest by the fit."""
         start = _Fit(place)
         seen = _inner(region)
         if seen.sum() < self.least_pixels:
             return start
-        half = (slice(None, None, 2), slice(None, None, 2))
-        everywhere = np.ones_like(seen)[half]
+        step = max(round(2.0 * self.fine / spacing), 1)
+        few = (slice(None, None, step), slice(None, None, step))
+        everywhere = np.ones_like(seen)[few]
         shift = phase_cross_correlation(
-            before[half], after[half], reference_mask=seen[half], moving_mask=everywhere, overlap_ratio=0.5
+            before[few], after[few], reference_mask=seen[few], moving_mask=everywhere, overlap_ratio=0.5
         )[0]
-        return self._fit(before, after, region, _Fit(place, -2.0 * np.array([shift[1], shift[0]])), spacing)
+        return self._fit(before, after, region, _Fit(place, -float(step) * np.array([shift[1], shift[0]])), spacing)
 
     def _fit(self, before: Array, after: Array, region: Region, start: _Fit, spacing: float) -> _Fit:
         seen = _inner(region)
@@ -253,9 +258,8 @@ class _Pair:
         rows, columns = np.nonzero(seen)
         self._points = np.stack([columns, rows], axis=1).astype(float)
         self._values = before[rows, columns]
-        self._slopes = np.stack([slope[rows, columns] for slope in np.gradient(before)[::-1]])
-        self._after = ndimage.spline_filter(after, order=3, mode="mirror")
-        self._after_slopes = np.gradient(after)[::-1]
+        self._slopes = _slopes(before)[:, rows, columns]
+        self._after = [ndimage.spline_filter(picture, order=3, mode="mirror") for picture in (after, *_slopes(after))]
         self._size = np.array(after.shape[::-1])
         self._radius = float(np.abs(self._points - place).max())
 
@@ -287,9 +291,22 @@ class _Pair:
     def _sample(self, targets: Array) -> tuple[Array, Array]:
         """The second picture at targets (N, 2), and the mean of both pictures' slopes there, (2, N)."""
         places = targets[:, ::-1].T
-        values = ndimage.map_coordinates(self._after, places, order=3, mode="mirror", prefilter=False)
-        slopes = [ndimage.map_coordinates(slope, places, order=1, mode="nearest") for slope in self._after_slopes]
+        values, *slopes = (
+            ndimage.map_coordinates(picture, places, order=3, mode="mirror", prefilter=False) for picture in self._after
+        )
         return values, 0.5 * (self._slopes + np.stack(slopes))
+
+
+def _slopes(picture: Array) -> Array:
+    """Slopes along x and y, (2, H, W), of the cubic spline through the pixels of a picture (H, W).
+
+    Differences of the pixels themselves are too small for details of few pixels, ``sin(w) / w`` of the slope of a wave
+    of ``w`` per pixel: steps of the fit become too long, up to fits that never end. Differences of the coefficients of
+    the spline are its slopes.
+    """
+    return np.stack(
+        [np.gradient(ndimage.spline_filter1d(picture, 3, axis, mode="mirror"), axis=axis) for axis in (1, 0)]
+    )
 
 
 def _standard_errors(system: Array, difference: Array, step: Array, texture: float) -> float:

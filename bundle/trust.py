@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from bundle.data.writing import write_bytes
 from bundle.errors import InputError
 from bundle.jsw import joint_space_width
+from bundle.parsing import parse_json
 from bundle.radiograph import attenuation
 
 Array = NDArray[np.float64]
@@ -272,6 +273,11 @@ class Verdict:
         """Whether the image should not be trusted."""
         return bool(self.reasons)
 
+    def described(self) -> dict[str, Any]:
+        """For JSON: ``trust_score`` (null where it is infinite), ``flagged`` and ``reasons``."""
+        score = round(self.score, 3) if math.isfinite(self.score) else None
+        return {"trust_score": score, "flagged": self.flagged, "reasons": list(self.reasons)}
+
 
 @dataclass(frozen=True)
 class TrustReference:
@@ -280,10 +286,12 @@ class TrustReference:
     Attributes:
         ranges: of each property.
         made: what they were made from: data, number of images, rate of false alarms, seed.
+        properties: what they are the ranges of.
     """
 
     ranges: Mapping[str, Range]
     made: Mapping[str, Any]
+    properties: Mapping[str, Property] = field(default_factory=lambda: PROPERTIES)
 
     @classmethod
     def fit(cls, values: pd.DataFrame, false_alarms: float, made: Mapping[str, Any] | None = None) -> TrustReference:
@@ -324,14 +332,14 @@ class TrustReference:
 
     def judge(self, values: Mapping[str, float]) -> Verdict:
         """Compare the properties of an image (:func:`measure`) with their ranges; one that is NaN is left out."""
-        found = [(self._departure(name, values[name]), name) for name in PROPERTIES]
+        found = [(self._departure(name, values[name]), name) for name in self.properties]
         odd = sorted(((score, name) for score, name in found if score > 1.0), reverse=True)
         score = max((score for score, _ in found), default=0.0)
         reasons = list(dict.fromkeys(self._reason(name, values[name]) for _, name in odd))
         return Verdict(score, reasons)
 
     def _departure(self, name: str, value: float) -> float:
-        kind, (median, low, high) = PROPERTIES[name], self.ranges[name]
+        kind, (median, low, high) = self.properties[name], self.ranges[name]
         if value < median and kind.low is not None:
             return (median - value) / (median - low)
         if value > median and kind.high is not None:
@@ -339,7 +347,7 @@ class TrustReference:
         return 0.0
 
     def _reason(self, name: str, value: float) -> str:
-        kind, (median, low, high) = PROPERTIES[name], self.ranges[name]
+        kind, (median, low, high) = self.properties[name], self.ranges[name]
         meaning = kind.low if value < median else kind.high
         usual = f"at most {high:.2f}" if kind.low is None else f"at least {low:.2f}"
         usual = usual if kind.low is None or kind.high is None else f"{low:.2f} to {high:.2f}"
@@ -361,7 +369,7 @@ class TrustReference:
             InputError: the file cannot be read or lacks a property.
         """
         try:
-            content = json.loads(Path(path).read_bytes())
+            content = parse_json(Path(path).read_bytes())
             ranges = {name: Range(**content["ranges"][name]) for name in PROPERTIES}
         except (OSError, ValueError, KeyError, TypeError) as error:
             msg = (

@@ -28,6 +28,7 @@ from torch import Tensor
 from bundle.data.writing import write_bytes
 from bundle.errors import InputError, flag
 from bundle.masks import overlap
+from bundle.parsing import parse_json
 from bundle.radiograph import attenuation, intensity
 
 COVERED = 0.9
@@ -199,7 +200,7 @@ class Calibration:
             InputError: the file cannot be read.
         """
         try:
-            return cls(**json.loads(Path(path).read_bytes()))
+            return cls(**parse_json(Path(path).read_bytes()))
         except (OSError, ValueError, TypeError) as error:
             msg = f"expected a calibration, got {path} ({error}): restore it, or make it by configs/calibrate.yaml"
             raise InputError(msg) from error

@@ -41,14 +41,17 @@ from monai.bundle import (
     ConfigWorkflow,
     ReferenceResolver,
     ckpt_export,
+    onnx_export,
     verify_net_in_out,
 )
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 SCHEMA = Path(__file__).with_name("meta_schema_20240725.json")
 NECESSARY = ("configs/metadata.json", "LICENSE")
 PREFERRED = ("models/model.pt", "configs/inference.json", "configs/logging.conf")
-DOCUMENTS = ("docs/README.md", "docs/data_license.txt")
+CARDS = ("docs/README.md", "docs/model_card.md")
+LICENCE = "docs/data_license.txt"
 HEADINGS = (
     "# Model Overview",
     "## Data",
@@ -67,6 +70,9 @@ FRAMEWORKS = {"monai_version": "monai", "pytorch_version": "torch", "numpy_versi
 WORKFLOWS = {"train": "train", "inference": "infer"}
 REFERENCES = ReferenceResolver._vars
 TOLERANCE = 1e-5
+ONNX_TOLERANCE = 5e-5
+BLOB = 16
+ONNX_ARGUMENTS = "configs/export_onnx.yaml"
 RUN = "monai.bundle run"
 RUN_OPTIONS = ("args_file", "config_file", "meta_file", "logging_file")
 
@@ -161,14 +167,24 @@ def large_file_defects(path: Path, entry: dict[str, str]) -> list[str]:
 
 
 def check_documents(root: Path) -> str:
-    """``docs/README.md`` follows the zoo's template and is finished; ``docs/data_license.txt`` says something."""
-    refuse([f"missing {name}" for name in DOCUMENTS if not (root / name).is_file()])
-    readme, licence = ((root / name).read_text(encoding="utf-8") for name in DOCUMENTS)
-    defects = [f"docs/README.md: no heading '{heading}'" for heading in HEADINGS if heading not in readme.splitlines()]
-    defects += [f"docs/README.md: unfinished, it says {word}" for word in UNFINISHED if word in readme]
+    """The model card follows the zoo's template and is finished; ``docs/data_license.txt`` says something.
+
+    The card is ``docs/model_card.md`` in the repository, whose README MONAI's ``push_to_hf_hub`` would replace by
+    ``docs/README.md``; ``scripts/package_bundle.py`` makes the latter of it.
+    """
+    name = model_card(root)
+    refuse([f"missing {wanted}" for wanted in (name, LICENCE) if not (root / wanted).is_file()])
+    card, licence = ((root / wanted).read_text(encoding="utf-8") for wanted in (name, LICENCE))
+    defects = [f"{name}: no heading '{heading}'" for heading in HEADINGS if heading not in card.splitlines()]
+    defects += [f"{name}: unfinished, it says {word}" for word in UNFINISHED if word in card]
     defects += [] if licence.strip() else ["docs/data_license.txt is empty"]
     refuse(defects)
     return f"{len(HEADINGS)} sections"
+
+
+def model_card(root: Path) -> str:
+    """The name of the model card: the zoo's, unless the bundle has that of the repository alone."""
+    return next((name for name in CARDS if (root / name).is_file()), CARDS[0])
 
 
 def check_schema(root: Path) -> str:
@@ -199,7 +215,7 @@ def check_weights(root: Path) -> str:
         for name in found
         if found[name] != stated.get(name)
     ]
-    refuse(defects + calibration_defects(root, found))
+    refuse(defects + calibration_defects(root, {**stated, **found}))
     return ", ".join(f"{name} {sha256[:12]}" for name, sha256 in found.items())
 
 
@@ -376,7 +392,7 @@ def check_parts(root: Path) -> str:
 
 def check_commands(root: Path) -> str:
     """The commands in documents and configs name configs, a run and options that exist."""
-    texts = [path for path in (root / "README.md", root / "docs" / "README.md") if path.is_file()]
+    texts = [path for path in (root / "README.md", root / model_card(root)) if path.is_file()]
     stated = [(path, command) for path in [*texts, *config_files(root)] for command in commands(path)]
     refuse(
         [f"{path.relative_to(root)}: {defect}" for path, command in stated for defect in command_defects(root, command)]
@@ -521,12 +537,13 @@ def load_network(root: Path) -> nn.Module:
     return network.eval()
 
 
-def example_input(root: Path) -> Tensor:
-    """Two random images of the shape and value range in the metadata."""
+def example_input(root: Path, images: int = 2) -> Tensor:
+    """Random images of the shape and value range in the metadata, smooth, so that masks among them are not noise."""
     image = metadata(root)["network_data_format"]["inputs"]["image"]
     low, high = image["value_range"]
-    noise = torch.rand((2, image["num_channels"], *image["spatial_shape"]), generator=torch.Generator().manual_seed(0))
-    return low + (high - low) * noise
+    size = [side // BLOB for side in image["spatial_shape"]]
+    noise = torch.rand((images, image["num_channels"], *size), generator=torch.Generator().manual_seed(0))
+    return low + (high - low) * F.interpolate(noise, size=image["spatial_shape"], mode="bilinear")
 
 
 def check_torchscript(root: Path) -> str:
@@ -534,13 +551,47 @@ def check_torchscript(root: Path) -> str:
     network, image = load_network(root), example_input(root)
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         exported = str(Path(folder) / "model.ts")
-        meta, config = str(root / "configs" / "metadata.json"), str(named_config(root, "inference"))
-        ckpt_export("network_def", exported, str(root / "models" / "model.pt"), meta, config, bundle_root=str(root))
+        ckpt_export("network_def", exported, **export_files(root))
         difference = (torch.jit.load(exported)(image) - network(image)).abs().max().item()
     if not difference <= TOLERANCE:
         msg = f"expected the TorchScript network to give what the eager one gives, got {difference:.3g} apart"
         raise Defect(msg)
     return f"largest difference {difference:.2g}"
+
+
+def check_onnx(root: Path) -> str:
+    """The weights export by ``onnx_export``, and ONNX Runtime gives what torch does, for one image and for several."""
+    onnxruntime = export_requirement("onnxruntime")
+    network, images = load_network(root), example_input(root, 3)
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        exported = str(Path(folder) / "model.onnx")
+        onnx_export(args_file=str(root / ONNX_ARGUMENTS), filepath=exported, **export_files(root))
+        session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
+        found = [torch.from_numpy(session.run(["pred"], {"image": part.numpy()})[0]) for part in images.split([1, 2])]
+        difference = (torch.cat(found) - network(images)).abs().max().item()
+    if not difference <= ONNX_TOLERANCE:
+        msg = f"expected ONNX Runtime to give what torch gives, got {difference:.3g} apart"
+        raise Defect(msg)
+    return f"largest difference {difference:.2g}"
+
+
+def export_requirement(name: str) -> Any:
+    """A module of ``requirements-export.txt``."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        msg = f"no module {name}: python -m pip install -r requirements-export.txt"
+        raise Defect(msg) from error
+
+
+def export_files(root: Path) -> dict[str, Any]:
+    """What MONAI's exports read of a bundle, whatever the working directory."""
+    return {
+        "ckpt_file": str(root / "models" / "model.pt"),
+        "meta_file": str(root / "configs" / "metadata.json"),
+        "config_file": str(named_config(root, "inference")),
+        "bundle_root": str(root),
+    }
 
 
 Check = tuple[str, Callable[[], str]]
@@ -565,6 +616,8 @@ def checks(root: Path) -> list[Check]:
         ("network takes and gives what it says", partial(check_shapes, root)),
         ("TorchScript export", partial(check_torchscript, root)),
     ]
+    if (root / ONNX_ARGUMENTS).is_file():
+        network.append(("ONNX export", partial(check_onnx, root)))
     return [*fixed, *config_checks(root), *stated, *workflows, *network]
 
 

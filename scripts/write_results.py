@@ -25,10 +25,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from bundle.data.identity import without_folders  # noqa: E402
 from bundle.data.writing import write_bytes  # noqa: E402
 from bundle.errors import InputError, report_plainly  # noqa: E402
 from bundle.handlers.results import file_stem, flat_figures, shown_figure  # noqa: E402
-from bundle.provenance import without_folders  # noqa: E402
 from scripts.downstream import ExperimentReport, downstream_section, read_experiment  # noqa: E402
 
 OUTPUT = ROOT / "docs" / "results.md"
@@ -208,7 +208,10 @@ DETAILS: Mapping[str, tuple[str, tuple[Column, ...]]] = {
         ),
     ),
     "E6": (
-        "Asked change of JSW against the change that image registration finds in real joints, in mm.",
+        "Asked change of JSW against the change that image registration finds in real joints, in mm. Eight trials in "
+        "which a bone was not found are all four of two radiographs. Both masks of one lie on the same bone: rightly "
+        "not found. The bones of the other overlap by 5 mm: the registration of version 0.9 finds it (errors up to "
+        "0.005 mm).",
         (
             Column("E6", "bias", "bias", "<= 0.01"),
             Column("E6", "limits", "95 % limits of agreement"),

@@ -17,7 +17,7 @@ import sys, time, multiprocessing
 from pathlib import Path
 from bundle.data.claiming import claim_output
 from bundle.data.writing import replacing
-from bundle.ending import call, stop_plainly
+from bundle.ending import running, stop_plainly
 
 def work():
     while True:
@@ -30,8 +30,9 @@ if sys.argv[2] == "some":
 worker = multiprocessing.get_context("fork").Process(target=work)
 worker.start()
 with replacing(folder / "half"):
-    print(worker.pid, flush=True)
-    call([sys.executable, "-c", "import time; time.sleep(60)"])
+    with running([sys.executable, "-c", "import time; time.sleep(60)"]):
+        print(worker.pid, flush=True)
+        time.sleep(60)
 """
 
 

@@ -15,8 +15,11 @@ from bundle.radiograph import intensity
 from bundle.registration import BoneRegistration, BoneShift, facing_centers, facing_edges
 
 SIZE = 192
+Places = tuple[tuple[float, float], tuple[float, float]]
 PLACES = ((96.0, 108.0), (96.0, 83.0))
 """Middle (x, y) in pixels of the edges that face the joint, of the lower and the upper bone."""
+OVERLAPPING = ((96.0, 68.0), (96.0, 123.0))
+"""The same of bones that overlap by 4.6 mm."""
 
 
 def texture(x: Tensor, y: Tensor, seed: int) -> Tensor:
@@ -26,27 +29,31 @@ def texture(x: Tensor, y: Tensor, seed: int) -> Tensor:
     return sum(torch.cos(kx * x + ky * y + random.uniform(0, 6)) for kx, ky in waves) / 40
 
 
-def joint(lower: tuple[float, float, float], upper: tuple[float, float, float], shadow: float = 0.0) -> Tensor:
+def joint(
+    lower: tuple[float, float, float], upper: tuple[float, float, float], shadow: float = 0.0, places: Places = PLACES
+) -> Tensor:
     """An analytic radiograph whose bones have moved by (x, y) pixels and degrees; ``shadow`` of each bone stays."""
     y, x = torch.meshgrid(torch.arange(SIZE).double(), torch.arange(SIZE).double(), indexing="ij")
     total = 0.4 + 0.1 * torch.cos(x / 60.0) + 0.001 * y
     for bone, motion in enumerate((lower, upper)):
-        total = total + (1.0 - shadow) * _bone(bone, x, y, motion) + shadow * _bone(bone, x, y, (0.0, 0.0, 0.0))
+        right, down = x - places[bone][0], y - places[bone][1]
+        moved, still = _bone(bone, right, down, motion), _bone(bone, right, down, (0.0, 0.0, 0.0))
+        total = total + (1.0 - shadow) * moved + shadow * still
     return intensity(total)[None].float()
 
 
 def _bone(bone: int, x: Tensor, y: Tensor, motion: tuple[float, float, float]) -> Tensor:
     angle = torch.deg2rad(torch.tensor(motion[2]).double())
-    right, down = x - PLACES[bone][0] - motion[0], y - PLACES[bone][1] - motion[1]
+    right, down = x - motion[0], y - motion[1]
     u, v = angle.cos() * right + angle.sin() * down, angle.cos() * down - angle.sin() * right
     inside = torch.sigmoid((v if bone == 0 else -v) * 1.5) * torch.sigmoid(1.5 * (60.0 - u.abs()))
     return inside * (0.5 + 0.5 * texture(u, v, bone))
 
 
-def masks() -> Tensor:
+def masks(places: Places = PLACES) -> Tensor:
     drawn = torch.zeros(2, SIZE, SIZE)
-    drawn[0, 108:, 36:157] = 1.0
-    drawn[1, :84, 36:157] = 1.0
+    drawn[0, int(places[0][1]) :, 36:157] = 1.0
+    drawn[1, : int(places[1][1]) + 1, 36:157] = 1.0
     return drawn
 
 
@@ -68,6 +75,13 @@ def test_motion_of_analytic_bones_is_found(lower: tuple[float, ...], upper: tupl
         assert shift.found
         assert [shift.x, shift.y] == pytest.approx([x * SPACING, y * SPACING], abs=0.01 * SPACING)
         assert shift.rotation == pytest.approx(degrees, abs=0.02)
+
+
+def test_bones_that_overlap_by_millimetres_are_found_where_each_shows_alone() -> None:
+    before, after = (joint((0, 0, 0), motion, places=OVERLAPPING) for motion in ((0, 0, 0), (0.5, 3.0, 0)))
+    lower, upper = BoneRegistration()(before, masks(OVERLAPPING), after, SPACING)
+    assert lower.found and upper.found
+    assert [lower.x, lower.y, upper.x, upper.y] == pytest.approx([0, 0, 0.5 * SPACING, 3 * SPACING], abs=0.01 * SPACING)
 
 
 def test_an_image_has_not_moved_against_itself() -> None:
@@ -113,6 +127,46 @@ def test_noise_of_the_detector_costs_less_than_a_hundredth_of_a_millimetre() -> 
     before, after = (render(draw_parameters(5, jsw_mm=jsw)) for jsw in (0.5, 1.1))
     lower, upper = BoneRegistration()(before.image, before.masks, after.image, SPACING)
     assert lower.y - upper.y == pytest.approx(0.6, abs=0.01)
+
+
+WATER = {"upper": ("band", "cortex", "spongy"), "lower": ("head", "ridge_left", "ridge_right", "body", "edge", "patch")}
+
+
+def in_water(seed: int, jsw_mm: float, size: int, noise: float, take: int) -> tuple[Tensor, Tensor]:
+    """Radiograph and masks of a stand-in for a physical phantom in water.
+
+    Bones of half the contrast below much scatter, with sharp detail of few pixels; each take has its own white noise.
+    """
+    drawn = draw_parameters(seed, jsw_mm=jsw_mm, size=size, spacing=21.0 / size)
+    faint = {
+        bone: replace(
+            getattr(drawn, bone),
+            **{name: 0.5 * getattr(getattr(drawn, bone), name) for name in names},
+            **{name: 2.0 * getattr(getattr(drawn, bone), name) for name in ("mesh", "streaks")},
+        )
+        for bone, names in WATER.items()
+    }
+    detector = replace(drawn.detector, photons=1e10, electronic=0.0, blur=0.03)
+    shown = render(replace(drawn, **faint, soft=replace(drawn.soft, background=0.5), detector=detector))
+    random = torch.Generator().manual_seed(10 * seed + take)
+    grey = shown.image + noise * torch.randn(shown.image.shape, generator=random)
+    return (255.0 * grey).round().clamp(0.0, 255.0) / 255.0, shown.masks
+
+
+@pytest.mark.parametrize(("seed", "size", "noise"), [(0, 80, 0.004), (1, 80, 0.004), (0, 256, 0.01)])
+def test_a_phantom_in_water_is_found_both_ways(seed: int, size: int, noise: float) -> None:
+    (wide, outlines), (narrow, others) = (in_water(seed, jsw, size, noise, int(2 * jsw)) for jsw in (1.5, 1.0))
+    for pair, change in (((wide, outlines, narrow), -0.5), ((narrow, others, wide), 0.5)):
+        lower, upper = BoneRegistration()(*pair, 21.0 / size)
+        assert lower.found and upper.found
+        assert lower.correlation == pytest.approx(0.98, abs=0.02)
+        assert lower.y - upper.y == pytest.approx(change, abs=0.02)
+
+
+def test_steps_of_a_fit_have_the_right_length_on_details_of_few_pixels() -> None:
+    (wide, outlines), (narrow, _) = (in_water(0, jsw, 105, 0.0, 0) for jsw in (1.5, 1.0))
+    shifts = BoneRegistration(iterations=8, certainty=0.0)(wide, outlines, narrow, 0.2)
+    assert all(shift.found for shift in shifts)
 
 
 def test_a_fit_to_noisy_pixels_stops_within_its_standard_error() -> None:

@@ -6,6 +6,7 @@ import atexit
 import json
 import os
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,12 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from bundle.data import locking
+from bundle.data.identity import private_setting
 from bundle.data.writing import PART, storing, write_bytes
 from bundle.errors import InputError
+from bundle.parsing import parse_json
 
 MARKER = "run.json"
 """File that says which run's results a folder holds."""
 
+_CHECKSUM = "checksum with all folders"
+"""Setting of a fingerprint that tells data sets of one name apart."""
 _NO_RESULTS = re.compile(rf"{re.escape(MARKER)}|{re.escape(locking.LOCK)}|.*{re.escape(PART)}")
 _TRACKING = re.compile(r"config_\d{8}_\d{6}\.json|mlruns(\.db.*)?")
 """What MONAI's experiment tracking writes into the output folder, before anything else does."""
@@ -52,8 +57,15 @@ _runs: list[list[_Claim]] = [[]]
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:
-    """The settings of a run as text: equal for equal settings, whatever their order; readable in the marker file."""
-    return json.dumps(settings, sort_keys=True, default=str)
+    """The settings of a run as text: equal for equal settings, whatever their order; readable in the marker file.
+
+    Of paths and lists it has what may be written (:func:`bundle.data.identity.private_setting`), and a checksum of all.
+    """
+    whole = json.dumps(settings, sort_keys=True, default=str)
+    shown = json.dumps(private_setting("", settings), sort_keys=True, default=str)
+    if shown == whole:
+        return whole
+    return json.dumps({**json.loads(shown), _CHECKSUM: f"{zlib.crc32(whole.encode()):08x}"}, sort_keys=True)
 
 
 def claim_output(folder: str | Path, run: str) -> Path:
@@ -177,7 +189,7 @@ def _is_result(path: Path) -> bool:
 
 def _check_marker(marker: Path, run: str) -> None:
     try:
-        found = json.loads(marker.read_bytes())["run"]
+        found = parse_json(marker.read_bytes())["run"]
     except (OSError, ValueError, KeyError, TypeError):
         raise _not_ours(marker, f"one with other files and no readable {MARKER}") from None
     if found != run:
@@ -192,8 +204,9 @@ def _not_ours(marker: Path, got: str) -> InputError:
 def _changed_settings(found: str, run: str) -> str:
     """Which settings differ, for the message; empty where the fingerprints are not settings."""
     try:
-        old, new = json.loads(found), json.loads(run)
+        old, new = parse_json(found), parse_json(run)
         keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+        keys = [key for key in keys if key != _CHECKSUM] or keys
     except (ValueError, TypeError, AttributeError):
         return ""
     return f" ({', '.join(f'{key} was {old.get(key)!r}, is {new.get(key)!r}' for key in keys)})"

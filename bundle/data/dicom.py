@@ -8,6 +8,7 @@ there is None, and a file that is no single grey projection is refused.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -86,6 +87,16 @@ def is_dicom(path: str | Path) -> bool:
         return stored(path).head(132)[128:] == b"DICM"
     except (OSError, InputError):  # missing or damaged: said where it is read
         return False
+
+
+def read_header(path: str | Path) -> Dataset:
+    """What a DICOM file says besides its pixels; values that break a rule of DICOM stay as they are, without a warning.
+
+    Raises:
+        Exception: about any, for a broken header.
+    """
+    with disable_value_validation(), stored(path).open() as file:
+        return pydicom.dcmread(file, stop_before_pixels=True)
 
 
 def read_dicom(path: str | Path) -> DicomRadiograph:
@@ -170,8 +181,8 @@ def _unreadable(path: str | Path, error: Exception) -> InputError:
 
 
 def _reason(error: Exception) -> str:
-    """What a library says, in a line."""
-    return (str(error) or type(error).__name__).splitlines()[0]
+    """What a library says, in a line, without values that it quotes."""
+    return re.sub(r"'[^']*'|\"[^\"]*\"", "text", (str(error) or type(error).__name__).splitlines()[0])
 
 
 def _check_kind(dataset: Dataset, path: str | Path) -> None:

@@ -17,8 +17,11 @@ from typing import Any
 import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.config import RAISE
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, generate_uid
+from pydicom.valuerep import validate_value
 
 from bundle.data.writing import write_bytes
 from bundle.errors import InputError
@@ -96,6 +99,8 @@ class DicomStudy:
                 "keep the identity"
             )
             raise InputError(msg)
+        if self.keep_identity and self.source is not None:
+            _check_identity(self.source)
 
     def image(
         self,
@@ -227,6 +232,29 @@ class DicomStudy:
         if self.moment is not None:
             _say_when(made, self.moment)
         return made
+
+
+def _check_identity(source: Dataset) -> None:
+    """Refuse a header whose identity cannot be kept; the values, which tell whose it is, are not quoted."""
+    faulty = [name for name in ("StudyInstanceUID", *IDENTITY.values()) if not _is_valid(source, name)]
+    if faulty:
+        msg = (
+            f"expected a DICOM radiograph whose identity can be kept, got none or no valid {', '.join(faulty)}: mend "
+            "the header, or leave keep_identity out"
+        )
+        raise InputError(msg)
+
+
+def _is_valid(source: Dataset, keyword: str) -> bool:
+    """Whether an attribute has a value as its representation asks for; only the study must have one."""
+    value = str(source.get(keyword) or "")
+    if not value:
+        return keyword != "StudyInstanceUID"
+    try:
+        validate_value(dictionary_VR(keyword), value, RAISE)
+        return keyword != "PatientSex" or value in ("M", "F", "O")
+    except (ValueError, TypeError):
+        return False
 
 
 def _say_when(made: Dataset, moment: datetime) -> None:

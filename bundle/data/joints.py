@@ -20,7 +20,6 @@ Without it that of the file counts; a frame in a file that does not say it has t
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -40,7 +39,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from bundle.data.files import data_set_root, files_at, packed_lists, stored
-from bundle.data.identity import discreet, private_name, safe_name
+from bundle.data.identity import discreet, private_folder, private_name, safe_name, told_by
 from bundle.data.loading import (
     BONES,
     LARGEST_SPACING,
@@ -54,10 +53,12 @@ from bundle.data.loading import (
 )
 from bundle.data.points import POINTS
 from bundle.data.reader import SUFFIXES, is_radiograph
-from bundle.data.writing import RESULT_ENDINGS
+from bundle.data.writing import LONGEST_NAME, RESULT_ENDINGS
 from bundle.errors import InputError, flag
 from bundle.motion import SPACING
+from bundle.parsing import parse_json
 from bundle.phantom import draw_parameters
+from bundle.redaction import REDACTION, bare_values, tells, without_told
 
 FINGER_CODES = {"2": "small", "5": "ring", "8": "middle", "11": "index", "13": "thumb"}
 OVERLAP_PIXELS = 20
@@ -104,11 +105,15 @@ class Joints(list[Item]):
 
     Attributes:
         rejected: ``name`` and ``reason`` of each.
+        strict: whether one that cannot be used ends the run.
     """
 
-    def __init__(self, accepted: Iterable[Item], rejected: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self, accepted: Iterable[Item], rejected: Sequence[tuple[str, str]] = (), strict: bool = False
+    ) -> None:
         super().__init__(accepted)
-        self.rejected = [{"name": name, "reason": reason} for name, reason in rejected]
+        self.strict = strict
+        self.rejected = [{"name": name, "reason": REDACTION.in_record(reason)} for name, reason in rejected]
 
 
 def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = 0.0) -> list[Item]:
@@ -130,26 +135,47 @@ def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = 0.
     """
     spacing = checked_spacing(spacing)
     root = data_set_root(dataset_dir)
+    REDACTION.hide_folder(dataset_dir, private_folder(dataset_dir))
     source = root if datalist == FOLDER else find_list(root, datalist)
     entries = _entries_in(root) if datalist == FOLDER else _entries(source)
     paths = [
         {key: _path_below(root, entry[key], source, row) for key in _FILES if entry.get(key)}
         for row, entry in enumerate(entries)
     ]
-    joints = _joint_names([path["image"].parent for path in paths], root)
-    names = _unique(
-        safe_name(entry.get("item") or f"{entry.get('joint', joint)}_{_stem(path['image'])}")
+    folders = _joint_names([path["image"].parent for path in paths], root)
+    joints = [str(entry.get("joint", folder)) for entry, folder in zip(entries, folders, strict=True)]
+    names = [
+        safe_name(entry.get("item") or f"{joint}_{_stem(path['image'])}")
         for entry, joint, path in zip(entries, joints, paths, strict=True)
-    )
-    return [
-        {
-            "name": name,
-            **_identity(entry.get("joint", joint), entry),
-            "spacing": float(entry.get("spacing", spacing)),
-            **{key: str(path.get(key, "")) for key in _FILES},
-        }
-        for entry, joint, path, name in zip(entries, joints, paths, names, strict=True)
     ]
+    return _without_identity(
+        [
+            {
+                "name": name,
+                **_identity(joint, entry),
+                "spacing": float(entry.get("spacing", spacing)),
+                **{key: str(path.get(key, "")) for key in _FILES},
+            }
+            for entry, joint, path, name in zip(entries, joints, paths, names, strict=True)
+        ]
+    )
+
+
+def _without_identity(items: Sequence[Item]) -> list[Item]:
+    """Items whose names tell nothing that a header of any of them says; messages will not say it either."""
+    told = told_by(item["image"] for item in items)
+    REDACTION.hide_values(told)
+    known = bare_values(told)
+    names, joints = ([private_name(item[key], item["image"], known) for item in items] for key in ("name", "joint"))
+    rows = zip(items, _unique(names), joints, strict=True)
+    found = [{**item, "name": name, "joint": joint} for item, name, joint in rows]
+    paths = {item[key]: item["name"] for item in found for key in _FILES}
+    parts = {part for path in paths for part in path.split("/")}
+    telling = {part for part in parts if tells(part, known)}
+    for path, name in paths.items():
+        if telling.intersection(path.split("/")):
+            REDACTION.hide_file(path, name)
+    return found
 
 
 def audit(
@@ -193,11 +219,20 @@ def audited(items: Sequence[Item], check: Check, *, strict: bool = False, size: 
         with _rejecting(item, result):
             for joint in joints_of(item, size):
                 with _rejecting(joint, result):
+                    _check_name(joint["name"])
                     result.accepted.append(check(joint))
     names = _unique(item["name"] for item in result.accepted)
     result.accepted = [{**item, "name": name} for item, name in zip(result.accepted, names, strict=True)]
     _report(result, strict)
     return result
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that is too long for the names of results."""
+    length = len(name.encode())
+    if length > LONGEST_NAME:
+        msg = f"{name}: {length} bytes are too long for the names of results: rename it to {LONGEST_NAME} or fewer"
+        raise InputError(msg)
 
 
 @contextmanager
@@ -401,7 +436,8 @@ def _untested(dataset_dir: str | Path, datalist: str, spacing: float) -> list[It
         return items
     shared = _folders(items) & _folders(read_datalist(dataset_dir, partner, spacing=spacing))
     if shared:
-        msg = f"expected no joint in both {datalist} and {partner}, got {sorted(shared)}: take them out of one list"
+        joints = ", ".join(sorted(joint for joint, _ in shared))
+        msg = f"expected no joint in both {datalist} and {partner}, got {joints}: take them out of one list"
         raise InputError(msg)
     return items
 
@@ -519,7 +555,7 @@ def joint_items(
         items = sides[role == "validation"]
     found = audit(items, strict=flag(strict), size=size, keep_gross=keep_gross, segment=segment)
     added = phantom_items(added_phantoms, seed, size) if role == "training" and added_phantoms else []
-    return Joints(found.accepted + added, found.rejected)
+    return Joints(found.accepted + added, found.rejected, flag(strict))
 
 
 def _find_list(root: Path, datalist: str) -> Path | None:
@@ -558,7 +594,7 @@ def _opens_a_list(path: Path) -> bool:
 
 def _entries(source: Path) -> list[dict[str, Any]]:
     try:
-        entries = json.loads(stored(source).read_bytes())
+        entries = parse_json(stored(source).read_bytes())
     except InputError:
         raise
     except (OSError, ValueError, RecursionError) as error:
@@ -616,16 +652,23 @@ def _fault(entry: Any) -> str | None:
         return f"{type(entry).__name__} instead of an object"
     for key in _FILES:
         if not isinstance(entry.get(key, ""), str) or (key == "image" and not entry.get(key)):
-            return f'{entry.get(key)!r} as "{key}"'
+            return f'{_shown(entry.get(key))} as "{key}"'
     if entry.get("points") and any(entry.get(bone) for bone in BONES):
         return "points of a hand together with masks, which are those of a frame,"
     for key in ("joint", "item"):
         if not isinstance(entry.get(key, "given"), str) or not entry.get(key, "given").strip():
-            return f'{entry[key]!r} as "{key}", which is a name'
+            return f'{_shown(entry[key])} as "{key}", which is a name'
     spacing = entry.get("spacing", SPACING)
     if isinstance(spacing, bool) or not isinstance(spacing, (int, float)) or not 0.0 < spacing < LARGEST_SPACING:
-        return f'{spacing!r} as "spacing", which is in mm per pixel'
+        return f'{_shown(spacing)} as "spacing", which is in mm per pixel'
     return None
+
+
+def _shown(value: Any) -> str:
+    """A value of a list for a message: numbers as they are, of texts that there is one."""
+    if isinstance(value, (list, dict)):
+        return type(value).__name__
+    return re.sub(r"[^\W\d_]{2,}", "text", repr(value)) if isinstance(value, str) else repr(value)
 
 
 def _path_below(root: Path, given: str, source: Path, row: int) -> Path:
@@ -637,8 +680,8 @@ def _path_below(root: Path, given: str, source: Path, row: int) -> Path:
         inside = False
     if not inside:
         msg = (
-            f"expected paths that stay below {root}, got {given!r} in entry {row}, which leaves it: {source}: "
-            "give paths relative to that folder and copy the files there"
+            f"expected paths that stay below {root}, got {without_told(given)!r} in entry {row}, which leaves it: "
+            f"{source}: give paths relative to that folder and copy the files there"
         )
         raise InputError(msg)
     return path
@@ -702,8 +745,9 @@ def _partner(datalist: str) -> str | None:
     return f"{match[1]}_test{match[2]}" if match else None
 
 
-def _folders(items: Sequence[Item]) -> set[str]:
-    return {f"{item['joint']} ({os.path.dirname(item['image'])})" for item in items}
+def _folders(items: Sequence[Item]) -> set[tuple[str, str]]:
+    """Each joint with the folder of its radiographs."""
+    return {(str(item["joint"]), os.path.dirname(item["image"])) for item in items}
 
 
 def _phantom_item(seed: int, size: int) -> Item:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bundle.data.files import stored
-from bundle.data.identity import private_name, safe_name
+from bundle.data.identity import private_name
 from bundle.data.points import read_places
 from bundle.data.reading import StatedRadiograph, check_area, is_square, read_mask, read_stated, shape_of
 from bundle.errors import InputError
@@ -252,7 +252,7 @@ def _marked(hand: Item, frame: JointFrame) -> Item:
     """The item of a joint that is marked in a hand."""
     marked = frame.place.name
     finger = next((name for name in FINGERS if name in marked.lower()), UNKNOWN)
-    name = f"{hand['name']}_{safe_name(marked)}"
+    name = f"{hand['name']}_{marked}"
     return _cut_out({**hand, "name": name, "joint": name, "finger": finger}, frame)
 
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bundle.errors import InputError
+from bundle.parsing import parse_json
 
 LOCK = "run.lock"
 """File in a folder that a run is writing to."""
@@ -115,7 +116,7 @@ def release(folder: Path) -> None:
 
 def _read(path: Path) -> Holder | None:
     try:
-        return Holder(**json.loads(path.read_bytes()))
+        return Holder(**parse_json(path.read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
 

@@ -8,7 +8,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from bundle.data.files import data_set_root, stored
-from bundle.data.identity import private_name
+from bundle.data.identity import private_list, told_by
 from bundle.data.joints import FOLDER, audited, check_overlap, find_list, read_datalist
 from bundle.data.loading import BONES, Item, open_radiograph, read_given
 from bundle.data.packed import FORMAT, LARGEST_MEMBER, MANIFEST, MOST_MEMBERS, PICTURES, VERSION, is_unsafe
@@ -29,6 +29,7 @@ from bundle.data.reading import decode_radiograph
 from bundle.data.stripping import picture_only
 from bundle.data.writing import layers_bytes, replacing
 from bundle.errors import InputError
+from bundle.redaction import bare_values, tells
 
 FOLDER_LIST = "all.json"
 """Name in a pack of the list of all radiographs of a folder, :data:`bundle.data.joints.FOLDER`."""
@@ -131,7 +132,7 @@ def pack_joints(
     with _temporary_file() as file:
         packing = _Packing(_Contents(file), root, size, strict)
         for name, datalist in named.items():
-            packing.add(name, read_datalist(root, datalist, spacing=spacing))
+            packing.add(name, read_datalist(dataset_dir, datalist, spacing=spacing))
         return packing.write(Path(output))
 
 
@@ -181,7 +182,9 @@ class _Packing:
         check = partial(_kept, size=self.size, contents=self.contents)
         found = audited(known, check, strict=self.strict, size=self.size)
         self.rejected += [(name, *rejected) for rejected in found.rejected]
-        self.lists[name] = [_entry(item, self.contents, self.root) for item in found.accepted]
+        told = bare_values(told_by(item["image"] for item in items))
+        shown = private_list(name) if tells(name, told) else name
+        self.lists[shown] = [_entry(item, self.contents, self.root, told) for item in found.accepted]
 
     def write(self, path: Path) -> Packed:
         """Write the file."""
@@ -240,10 +243,10 @@ def _mask_bytes(mask: Tensor) -> bytes:
     return content.getvalue()
 
 
-def _entry(item: Item, contents: _Contents, root: Path) -> dict[str, Any]:
+def _entry(item: Item, contents: _Contents, root: Path, told: Collection[str]) -> dict[str, Any]:
     """The entry of a joint in its list; names its files."""
     packed = item["packed"]
-    wished = _place(item, packed["suffix"], root)
+    wished = _place(item, packed["suffix"], root, told)
     paths = {"image": contents.name(wished.as_posix(), packed["image"])}
     for bone in [bone for bone in BONES if bone in packed]:
         beside = wished.with_name(f"{wished.stem}_mask_{bone}.png")
@@ -252,11 +255,11 @@ def _entry(item: Item, contents: _Contents, root: Path) -> dict[str, Any]:
     return {**paths, **identity, **({"spacing": packed["known"]} if packed["known"] else {})}
 
 
-def _place(item: Item, suffix: str, root: Path) -> Path:
+def _place(item: Item, suffix: str, root: Path, told: Collection[str]) -> Path:
     """Where the radiograph of a joint lies in a pack: where it lay, if it is that file and its path tells no one."""
     path = Path(item["image"])
     place = path.relative_to(root) if path.is_relative_to(root) else path
-    if suffix != ".nii" and not is_unsafe(place.as_posix()) and private_name(str(place), path) == str(place):
+    if suffix != ".nii" and not is_unsafe(place.as_posix()) and not tells(str(place), told):
         same = path.suffix.lower() == suffix or {path.suffix.lower(), suffix} == {".jpg", ".jpeg"}
         return place if same else place.with_suffix(suffix)
     return Path(FRAMES, f"{item['name']}{suffix}")

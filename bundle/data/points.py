@@ -7,22 +7,28 @@ Each joint has a centre and a second point (or a direction) towards the fingerti
 - CSV: columns ``name, x, y`` and either ``direction_x, direction_y`` or ``tip_x, tip_y``.
 - 3D Slicer, ``.mrk.json`` or ``.fcsv``: control points in pairs, centre and tip; a line markup is one pair. A joint has
   the label of its centre. Slicer counts in mm, so the spacing of the radiograph must be the one it was shown with.
+
+Names are labels without identity (:func:`bundle.data.identity.private_label`), which can be parts of file names.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import json
+import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from bundle.data.files import stored
+from bundle.data.identity import private_label
 from bundle.errors import InputError
 from bundle.frames import JointPlace
+from bundle.parsing import parse_json
 
+_SIGNS = {"LPS": 1.0, "RAS": -1.0, "1": 1.0, "0": -1.0}
+"""Of x and y in Slicer's coordinate systems, which old files number."""
 _SLICER_COLUMNS = (12, 13, 14, 16)
 """Numbers of cells in a row of ``.fcsv``, by the version of 3D Slicer."""
 
@@ -51,7 +57,7 @@ def read_places(path: str | Path, spacing: tuple[float, float]) -> list[JointPla
         msg = f"{error}: {path}"
         raise InputError(msg) from error
     except _FAULTS as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        reason = f"no {error}" if isinstance(error, KeyError) else _without_quotes(str(error))
         msg = (
             f"expected points of joints, got a file that cannot be read ({reason}): {path}: write name, centre, and "
             "direction or tip of each joint"
@@ -74,6 +80,11 @@ def _text(path: str | Path) -> str:
         raise InputError(msg) from error
 
 
+def _without_quotes(reason: str) -> str:
+    """What a library says, without what it quotes of the file."""
+    return re.sub(r"'[^']*'|\"[^\"]*\"", "text", reason)
+
+
 def _reader(path: str | Path) -> Callable[[str, tuple[float, float]], list[JointPlace]]:
     for ending, reader in _READERS.items():
         if str(path).lower().endswith(ending):
@@ -87,7 +98,7 @@ def _reader(path: str | Path) -> Callable[[str, tuple[float, float]], list[Joint
 
 def _from_json(text: str, spacing: tuple[float, float]) -> list[JointPlace]:
     return [
-        _place(entry["name"], entry["center"], entry.get("direction"), entry.get("tip")) for entry in json.loads(text)
+        _place(entry["name"], entry["center"], entry.get("direction"), entry.get("tip")) for entry in parse_json(text)
     ]
 
 
@@ -95,7 +106,7 @@ def _from_csv(text: str, spacing: tuple[float, float]) -> list[JointPlace]:
     rows = [row for row in csv.reader(io.StringIO(text), skipinitialspace=True) if row]
     names = rows[0] if rows else []
     if len(set(names)) != len(names):
-        msg = f"expected each column once, got {', '.join(names)}"
+        msg = f"expected each column once, got {len(names)} columns of {len(set(names))} names"
         raise InputError(msg)
     _check_cells(rows[1:], range(len(names) + 1), f"at most {len(names)}")
     cells = [dict(zip_longest(names, row, fillvalue="")) for row in rows[1:]]
@@ -117,20 +128,22 @@ def _pair(row: Mapping[str, str], name: str) -> tuple[str, str] | None:
 
 
 def _place(name: Any, center: Sequence[Any], direction: Sequence[Any] | None, tip: Sequence[Any] | None) -> JointPlace:
+    name = private_label(str(name))
     middle = _numbers(center, f"centre of joint {name}")
     if direction is None and tip is None:
         msg = f"expected a direction or a tip of joint {name}, got neither"
         raise InputError(msg)
     if direction is None:
-        return JointPlace(str(name), middle, _towards(middle, _numbers(tip, f"tip of joint {name}")))
-    return JointPlace(str(name), middle, _numbers(direction, f"direction of joint {name}"))
+        return JointPlace(name, middle, _towards(middle, _numbers(tip, f"tip of joint {name}")))
+    return JointPlace(name, middle, _numbers(direction, f"direction of joint {name}"))
 
 
 def _numbers(pair: Any, what: str) -> Pixel:
     try:
         x, y = (float(value) for value in pair)
     except (TypeError, ValueError, OverflowError) as error:
-        msg = f"expected the {what} as two numbers, x and y in pixels, got {str(pair)[:100]}"
+        got = re.sub(r"[^\W\d_]{2,}", "text", str(pair))[:100]
+        msg = f"expected the {what} as two numbers, x and y in pixels, got {got}"
         raise InputError(msg) from error
     return x, y
 
@@ -144,7 +157,7 @@ def _towards(center: Pixel, tip: Pixel) -> Pixel:
 
 def _from_slicer_json(text: str, spacing: tuple[float, float]) -> list[JointPlace]:
     places = []
-    for markup in json.loads(text)["markups"]:
+    for markup in parse_json(text)["markups"]:
         points = [(str(point.get("label", "")), point["position"]) for point in markup["controlPoints"]]
         places += _paired(points, str(markup.get("coordinateSystem", "LPS")), spacing)
     return places
@@ -163,13 +176,16 @@ def _paired(
     points: Sequence[tuple[str, Sequence[float]]], system: str, spacing: tuple[float, float]
 ) -> list[JointPlace]:
     """Joints of control points, centre and tip in turn; Slicer's systems by name, or 0 and 1 in old files."""
-    sign = {"LPS": 1.0, "1": 1.0, "RAS": -1.0, "0": -1.0}[system]
+    sign = _SIGNS.get(system)
+    if sign is None:
+        msg = f"expected one of the coordinate systems {', '.join(_SIGNS)}, got another one"
+        raise InputError(msg)
     if len(points) % 2:
         msg = f"expected control points in pairs, centre and tip of each joint, got {len(points)}"
         raise InputError(msg)
     pixels = [(sign * float(place[0]) / spacing[1], sign * float(place[1]) / spacing[0]) for _, place in points]
     pairs = zip(points[::2], pixels[::2], pixels[1::2], strict=True)
-    return [JointPlace(label, center, _towards(center, tip)) for (label, _), center, tip in pairs]
+    return [JointPlace(private_label(label), center, _towards(center, tip)) for (label, _), center, tip in pairs]
 
 
 _READERS: Mapping[str, Callable[[str, tuple[float, float]], list[JointPlace]]] = {

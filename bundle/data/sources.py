@@ -17,6 +17,8 @@ from bundle.data.writing import replacing, write_bytes
 from bundle.errors import InputError
 from bundle.grain import TissueGrain
 from bundle.motion import ContinuedBones
+from bundle.networks.weights import load_failure
+from bundle.parsing import parse_json
 from bundle.synthesis import SeparatedBones
 
 CACHED = 64
@@ -58,6 +60,10 @@ class Source:
         return math.nan if self.jsw_mm is None else self.jsw_mm
 
 
+_PARTS = ("image", "soft", "covered", "bones", "maps", "boxes", "missing", "deviation", "amplitude")
+"""What the file of a joint holds."""
+
+
 class SourceStore:
     """A folder of separated joints: ``<name>.pt`` and, written after it, ``<name>.json``.
 
@@ -92,7 +98,7 @@ class SourceStore:
     def find(self, name: str) -> Source | None:
         """What the list says of a joint; None where it was not kept whole."""
         try:
-            found = Source(**json.loads((self.folder / f"{name}.json").read_bytes()))
+            found = Source(**parse_json((self.folder / f"{name}.json").read_bytes()))
         except (OSError, ValueError, TypeError):
             return None
         return found if (self.folder / f"{name}.pt").is_file() else None
@@ -117,9 +123,11 @@ class SourceStore:
         path = self.folder / f"{name}.pt"
         try:
             found: dict[str, Tensor] = torch.load(path, weights_only=True)
-            return {name: part.float() for name, part in found.items()}
+            return {name: found[name].float() for name in _PARTS}
         except Exception as error:  # what torch raises for a damaged file is of many kinds
-            msg = f"expected a separated joint, got a file that cannot be read ({error}): {path}: delete it"
+            msg = (
+                f"expected a separated joint, got a file that cannot be read ({load_failure(error)}): {path}: delete it"
+            )
             raise InputError(msg) from error
 
 

@@ -31,6 +31,8 @@ RESULT_ENDINGS = (
     *(f"_{layer}.dcm" for layer in LAYER_NAMES),
 )
 """What follows a joint's name in the names of its files; no two joints may have a file in common."""
+LONGEST_NAME = 200
+"""Bytes of the longest name of a joint: file systems take 255 with all that precedes and follows it."""
 PART = ".part"
 """Ending of a file that is still being written."""
 

@@ -7,6 +7,7 @@ from bundle.handlers.checkpoints import (
     FinalWeightsSaver,
     GeneratorWeights,
     NetworkWeights,
+    StartingWeights,
     TrainingCheckpointLoader,
     TrainingCheckpointSaver,
 )
@@ -14,6 +15,7 @@ from bundle.handlers.last_validation import LastValidation
 from bundle.handlers.logging import LayerMontageHandler, TensorBoardWriter, losses_from_engine
 from bundle.handlers.quality import JointQuality
 from bundle.handlers.results import EvaluationReport, LayerWriter
+from bundle.handlers.run_settings import RunSettings
 from bundle.handlers.time_limit import TimeLimit
 from bundle.handlers.training_record import EpochRecord, TrainingRecord
 
@@ -30,6 +32,8 @@ __all__ = [
     "LayerMontageHandler",
     "LayerWriter",
     "NetworkWeights",
+    "RunSettings",
+    "StartingWeights",
     "TensorBoardWriter",
     "TimeLimit",
     "TrainingCheckpointLoader",

@@ -5,24 +5,33 @@ from __future__ import annotations
 import logging
 import math
 import os
-import pickle
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ignite.engine import Engine, Events
-from ignite.handlers import DiskSaver
-from monai.handlers import CheckpointLoader, CheckpointSaver
+from ignite.handlers import Checkpoint, DiskSaver
+from monai.handlers import CheckpointSaver
 from torch import nn
 
 from bundle.data.claiming import claim_output
 from bundle.data.writing import replacing, storing
 from bundle.engines import seed_epoch
 from bundle.errors import InputError, flag
+from bundle.handlers.averaging import WeightAverage
+from bundle.handlers.run_settings import RunSettings
+from bundle.handlers.sealed import damage, load_sealed, seal
 from bundle.handlers.time_limit import TimeLimit
 from bundle.handlers.training_record import training_of
-from bundle.networks.weights import file_label, load_failure, load_weights, stated_sha256
+from bundle.networks.weights import (
+    file_label,
+    load_failure,
+    load_weights,
+    put_state,
+    read_state,
+    stated_sha256,
+)
 
 RUN = "layer separation training"
 """Fingerprint of a training's output folder."""
@@ -55,9 +64,21 @@ class _WholeFileSaver(DiskSaver):
             path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
             func(checkpoint, file, **self.kwargs)
+            self.finish(file)
+
+    def finish(self, file: BinaryIO) -> None:
+        """Add what comes after the state."""
 
     def remove(self, filename: str) -> None:
         """Remove nothing: an old file stays until the new one is whole."""
+
+
+class _SealedFileSaver(_WholeFileSaver):
+    """Gives files a checksum (:mod:`bundle.handlers.sealed`)."""
+
+    def finish(self, file: BinaryIO) -> None:
+        """See above."""
+        seal(file, Path(file.name).read_bytes)
 
 
 class TrainingCheckpointSaver(CheckpointSaver):
@@ -82,7 +103,7 @@ class TrainingCheckpointSaver(CheckpointSaver):
         self.every = save_interval
         self.limit = TimeLimit() if limit is None else limit
         if self._interval_checkpoint is not None:
-            self._interval_checkpoint.save_handler = _WholeFileSaver(save_dir)
+            self._interval_checkpoint.save_handler = _SealedFileSaver(save_dir)
 
     def attach(self, engine: Engine) -> None:
         """Save after epochs of the engine, whose time the limit takes."""
@@ -106,10 +127,11 @@ class TrainingCheckpointSaver(CheckpointSaver):
             old.unlink()
 
 
-class TrainingCheckpointLoader(CheckpointLoader):
+class TrainingCheckpointLoader:
     """Goes on from the newest checkpoint: attach it to the trainers of both stages, or to the one there is.
 
-    A stage that the checkpoint has left behind ends at once; one that it has not reached starts from its beginning.
+    A stage that the checkpoint has left behind ends at once; one that it has not reached starts from its beginning. In
+    place of a damaged checkpoint the one before it is taken.
 
     Args:
         load_dir: folder of the checkpoints.
@@ -117,43 +139,66 @@ class TrainingCheckpointLoader(CheckpointLoader):
         map_location: device to load to.
 
     Raises:
-        InputError: on running, if the checkpoint does not fit the configuration.
+        InputError: on running, if the checkpoint does not fit the configuration, a setting is another one than it was
+            written with (:class:`bundle.handlers.RunSettings`), or all checkpoints are damaged.
     """
 
     def __init__(self, load_dir: str, load_dict: dict[str, Any], map_location: Any = None) -> None:
-        super().__init__(load_path=load_dir, load_dict=dict(load_dict), map_location=map_location)
-        self.load_dir = Path(load_dir)
+        self.load_dir, self.load_dict, self.map_location = Path(load_dir), dict(load_dict), map_location
+
+    def attach(self, engine: Engine) -> None:
+        """Load when the engine starts."""
+        engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Any) -> None:
         """Load the newest checkpoint into the stage that it is of."""
-        newest = newest_checkpoint(self.load_dir)
+        newest = newest_whole_checkpoint(self.load_dir)
         if newest is None or newest[0] <= _stage(engine)[0]:
             return
-        self.load_path = str(newest[1])
+        epoch, path = newest
         self.load_dict.pop("trainer", None)
-        if newest[0] > engine.state.max_epochs:
+        if epoch > engine.state.max_epochs:
             engine.state.epoch = engine.state.max_epochs
         else:
             self.load_dict["trainer"] = engine
-        self._load(engine)
+        self._load(engine, path)
+        _log.info(f"Restored the training from {path}")
 
-    def _load(self, engine: Any) -> None:
-        before = _stage(engine)
+    def _load(self, engine: Any, path: Path) -> None:
+        held = load_sealed(path, self.map_location)
+        self._check_settings(held, path)
+        wanted = {name: value for name, value in self.load_dict.items() if not isinstance(value, RunSettings)}
+        before, epochs = _stage(engine), engine.state.max_epochs
         try:
-            super().__call__(engine)
-        except (RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
-            raise self._misfit(load_failure(error)) from error
+            Checkpoint.load_objects(to_load=wanted, checkpoint=held)
+        except Exception as error:  # a checkpoint of something else raises about anything
+            raise _misfit(path, load_failure(error)) from error
+        engine.state.max_epochs = epochs
         found = _stage(engine)
         if found != before:
-            raise self._misfit(
-                f"its stage began after epoch {found[0]} and had {found[1]} steps an epoch, not {before}"
+            raise _misfit(
+                path, f"its stage began after epoch {found[0]} and had {found[1]} steps an epoch, not {before}"
             )
 
-    def _misfit(self, reason: str) -> InputError:
-        return InputError(
-            f"expected a checkpoint of this configuration, got {self.load_path} ({reason}): resume with the settings "
-            "it was written with, or train into another output_dir"
-        )
+    def _check_settings(self, held: Mapping[str, Any], path: Path) -> None:
+        """Compare the settings of a checkpoint that has any, before anything is loaded."""
+        for name, settings in self.load_dict.items():
+            if not isinstance(settings, RunSettings):
+                continue
+            if name not in held:
+                _log.warning(f"{path}: written before checkpoints held their settings: these are not compared")
+                continue
+            try:
+                settings.load_state_dict(held[name])
+            except InputError as error:
+                raise _misfit(path, str(error)) from error
+
+
+def _misfit(path: Path, reason: str) -> InputError:
+    return InputError(
+        f"{path}: no checkpoint of this configuration ({reason}): resume with the settings it was written with, or "
+        "train into another --output_dir"
+    )
 
 
 def _stage(engine: Any) -> tuple[int, int | None]:
@@ -170,6 +215,25 @@ def checkpoints(folder: str | Path) -> list[tuple[int, Path]]:
 def newest_checkpoint(folder: str | Path) -> tuple[int, Path] | None:
     """Epoch and file of the newest checkpoint, None if there is none."""
     return max(checkpoints(folder), default=None)
+
+
+def newest_whole_checkpoint(folder: str | Path) -> tuple[int, Path] | None:
+    """Epoch and file of the newest checkpoint that is not damaged, None if there is none at all.
+
+    Raises:
+        InputError: all of them are damaged.
+    """
+    faults: list[str] = []
+    for epoch, path in reversed(checkpoints(folder)):
+        fault = damage(path)
+        if fault is None:
+            if faults:
+                _log.warning(f"{'; '.join(faults)}: the training goes on from {path.name}")
+            return epoch, path
+        faults.append(f"{path}: {fault}")
+    if not faults:
+        return None
+    raise InputError(f"{'; '.join(faults)}: delete these checkpoints to train from the beginning")
 
 
 class EpochSeed:
@@ -354,7 +418,7 @@ class GeneratorWeights:
 
 
 class NetworkWeights:
-    """Loads the weights of a network that reads or registers radiographs when an engine starts.
+    """Loads the weights of a network that reads or registers radiographs when an engine starts, the first that does.
 
     Args:
         network: that takes them.
@@ -382,7 +446,7 @@ class NetworkWeights:
         metadata: str = "",
     ) -> None:
         self.network, self.load_path, self.map_location = network, chosen or load_path, map_location
-        self.what, self.remedy = what, remedy
+        self.what, self.remedy, self.loaded = what, remedy, False
         self.sha256 = stated_sha256(metadata, Path(load_path).name) if metadata and not chosen else None
 
     @property
@@ -395,11 +459,75 @@ class NetworkWeights:
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Load."""
-        self.load()
+        """Load, once."""
+        if not self.loaded:
+            self.load()
+        self.loaded = True
 
     def load(self) -> None:
         """Load, without an engine."""
         if self.load_path:
             path = Path(self.load_path)
             load_weights(self.network, path, self.what, self.remedy, self.map_location, self.sha256)
+
+
+class StartingWeights:
+    """Loads what the training of a separator starts from, when the first of its stages starts; without a file nothing.
+
+    Weights as inference takes them are those of the generator. A checkpoint also holds N_S and N_D; its generator is
+    the averaged one, where an average was taken.
+
+    Args:
+        load_path: weights or a checkpoint; empty, or "none", for a training from chance.
+        generator: the generator.
+        supervisor: N_S.
+        discriminator: N_D.
+        average: of the generator's weights, which starts with them.
+        map_location: device to load to.
+
+    Raises:
+        InputError: on running, if the file cannot be loaded (:func:`bundle.networks.weights.load_weights`).
+    """
+
+    remedy = "name another file by --weights, or the backbone, head and adversary that it was trained with"
+
+    def __init__(
+        self,
+        load_path: str,
+        generator: nn.Module,
+        supervisor: nn.Module,
+        discriminator: nn.Module,
+        average: WeightAverage,
+        map_location: Any = None,
+    ) -> None:
+        self.load_path = "" if load_path == NO_WEIGHTS else load_path
+        self.players = {"generator": generator, "supervisor": supervisor, "discriminator": discriminator}
+        self.average, self.map_location, self.loaded = average, map_location, False
+
+    def attach(self, engine: Engine) -> None:
+        """Load when the engine starts."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Load, once."""
+        if self.load_path and not self.loaded:
+            self._load(Path(self.load_path))
+        self.loaded = True
+
+    def _load(self, path: Path) -> None:
+        held = read_state(path, "generator", self.remedy, self.map_location)
+        states = _players_of(held) if isinstance(held, Mapping) else {"generator": held}
+        for name, state in states.items():
+            network = self.players[name]
+            put_state(getattr(network, "module", network), state, path, name, self.remedy)
+        if self.average.handler is not None:
+            self.average.load_state_dict(states["generator"])
+        _log.info(f"The training starts from {file_label(path)}: {', '.join(states)}")
+
+
+def _players_of(held: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of each network in a file: of a checkpoint three, else the generator's alone."""
+    if not isinstance(held.get("generator"), Mapping):
+        return {"generator": dict(held)}
+    players = {name: held[name] for name in ("generator", "supervisor", "discriminator") if name in held}
+    return {**players, "generator": held.get("average") or held["generator"]}

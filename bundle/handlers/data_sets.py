@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from bundle.data.claiming import claim_output, fingerprint
+from bundle.data.identity import private_setting
 from bundle.data.loading import Item, open_radiograph
 from bundle.data.shards import Files, png, shard_format
 from bundle.data.sources import KeptSources, Source, SourceStore
@@ -28,8 +29,9 @@ from bundle.factory import TOGETHER, QualityGate, RadiographFactory, Sample, pas
 from bundle.frames import JointFrame
 from bundle.handlers.checkpoints import GeneratorWeights
 from bundle.handlers.quality import JointQuality
-from bundle.handlers.results import Results
+from bundle.handlers.results import REJECTED, Results, writable
 from bundle.jsw import joint_space_width
+from bundle.parsing import parse_json
 from bundle.provenance import command_line
 from bundle.recipes import DataPlan, Recipes
 from bundle.registration import facing_centers
@@ -175,7 +177,10 @@ class DataSet:
         """
         self.claim()
         idist.barrier()
-        shards = Shards(self, writer.kept(joints), writer.store, joints)
+        usable, rejected = writable(joints, self.dicom)
+        if idist.get_rank() == 0:
+            writer.write_lines(REJECTED, rejected)
+        shards = Shards(self, writer.kept(usable), writer.store, usable)
         if shards.refused and idist.get_rank() == 0:
             _log.warning(f"no images are made from {len(shards.refused)} joints: {shards.refused}")
         todo = [n for n in range(idist.get_rank(), len(shards), idist.get_world_size()) if not shards.is_done(n)]
@@ -244,8 +249,15 @@ class Shards:
 
     def is_done(self, number: int) -> bool:
         """Whether a shard is there with its truth and its summary, which is written last, of these sources."""
-        path = self._file("summary", number, "json")
-        return path.is_file() and json.loads(path.read_bytes())["made_from"] == self.made_from
+        try:
+            summary = self._summary(number)
+            DataCount(self.recipes).add(summary)
+            return bool(summary["made_from"] == self.made_from)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):  # not there, or damaged: it is made anew
+            return False
+
+    def _summary(self, number: int) -> Any:
+        return parse_json(self._file("summary", number, "json").read_bytes())
 
     def make(self, number: int) -> None:
         """Make a shard."""
@@ -316,7 +328,7 @@ class Shards:
     def _total(self) -> DataCount:
         total = DataCount(self.recipes)
         for number in range(len(self)):
-            total.add(json.loads(self._file("summary", number, "json").read_bytes()))
+            total.add(self._summary(number))
         return total
 
     def write_card(self) -> None:
@@ -327,7 +339,7 @@ class Shards:
             for source in self.recipes.sources
         ]
         card = {
-            "settings": self.data.settings,
+            "settings": private_setting("", self.data.settings),
             "version": self.data.version,
             "separator": self.recipes.sources[0].separator,
             "command": command_line(),

@@ -11,13 +11,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import pydicom
 from pydicom.dataset import Dataset
 from torch import Tensor
 
-from bundle.data.dicom import is_dicom
+from bundle.data.dicom import is_dicom, read_header
 from bundle.data.dicom_writing import MODEL, DicomStudy, dicom_bytes, write_dicom
-from bundle.data.files import stored
 from bundle.data.joints import DRAWN
 from bundle.data.loading import SIDES, open_radiograph
 from bundle.data.reading import LAYER_NAMES
@@ -53,6 +51,17 @@ class DicomResults:
     def method(self) -> str:
         """What makes the results, with its version."""
         return f"{MODEL} {self.version}"
+
+    def check(self, joint: Mapping[str, Any]) -> None:
+        """Refuse a joint whose radiograph allows no results as DICOM, before anything is computed.
+
+        Raises:
+            InputError: as of :class:`bundle.data.dicom_writing.DicomStudy`, with the name of the joint.
+        """
+        try:
+            DicomStudy(self.version, "", "", _header(str(joint.get("image", ""))), self.keep_identity, self.moment)
+        except InputError as error:
+            raise InputError(f"{joint['name']}: {error}") from error
 
     def write_layers(self, folder: Path, joint: Mapping[str, Any], layers: Tensor, separator: str) -> None:
         """Write ``<name>.dcm``, the radiograph, ``<name>_<layer>.dcm`` of layers (3, H, W) and ``<name>_masks.dcm``."""
@@ -115,8 +124,7 @@ def _header(file: str) -> Dataset | None:
     """What a DICOM file says besides its pixels."""
     if not file or not is_dicom(file):
         return None
-    with stored(file).open() as content:
-        return pydicom.dcmread(content, stop_before_pixels=True)
+    return read_header(file)
 
 
 def _is_drawn(joint: Mapping[str, Any]) -> bool:

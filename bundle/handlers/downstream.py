@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -16,6 +15,7 @@ from bundle.errors import InputError
 from bundle.experiments import Downstream, Runner
 from bundle.handlers.results import file_stem, flat_figures, write_figures, write_plot
 from bundle.metrics.downstream import ErrorColumn, Outcome, change, over_seeds, plot_curves, reduction
+from bundle.parsing import parse_json
 from bundle.provenance import command_line, machine
 
 EXPERIMENT = "experiment.json"
@@ -142,7 +142,7 @@ class Experiment:
     def _outcome(self, arm: str, part: float, seed: int) -> Outcome:
         folder = self._evaluation(arm, part, seed)
         try:
-            figures = flat_figures(json.loads((folder / self.task.metrics).read_bytes())["figures"])
+            figures = flat_figures(parse_json((folder / self.task.metrics).read_bytes())["figures"])
             rows = pd.read_csv(folder / self.per_image)
             errors = rows[["name", "joint", *(error.column for error in self.errors)]]
             return Outcome(arm, part, seed, {name: figures[name] for name in self.figures}, errors)

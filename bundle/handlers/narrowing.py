@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from bundle.alignment import FrameMotion, warp
 from bundle.data.claiming import claim_output, fingerprint
 from bundle.data.writing import append_line, write_bytes
 from bundle.handlers.checkpoints import NetworkWeights
+from bundle.handlers.quality import PairQuality
 from bundle.handlers.results import METRICS, write_figures, write_measured
 from bundle.metrics.measured import Measured
 from bundle.metrics.narrowing import narrowing_of_real_pairs, narrowing_of_synthetic_pairs
@@ -29,6 +31,7 @@ NARROWING = "narrowing.jsonl"
 
 _NAMES = ("name", "joint", "finger", "side")
 Row = dict[str, Any]
+_log = logging.getLogger("bundle.handlers")
 
 
 class NarrowingWriter:
@@ -36,23 +39,31 @@ class NarrowingWriter:
 
     A line has the names, ``jsn_mm`` (positive where the moving radiograph is narrower; null where a bone was not
     found), ``lower`` and ``upper``: scale, rotation in degrees and translation in mm of each bone, about the middle of
-    its edge that faces the joint, ``registration_mse`` of the raw intensities, ``method``, and ``refined``: whether a
-    fit at the full resolution has refined the network's result.
+    its edge that faces the joint, ``registration_mse`` of the raw intensities, ``method``, ``refined``: whether a fit
+    at the full resolution has refined the network's result, and ``plausible`` with ``trust``: what is odd about the
+    two radiographs and the registration (:class:`bundle.handlers.quality.PairQuality`).
 
     Args:
         output_dir: refused when it holds another run's results.
         settings: of the run.
         registration: the method.
         weights: of its network; not looked at where it has none.
+        quality: judges the pairs.
     """
 
     def __init__(
-        self, output_dir: str, settings: Mapping[str, Any], registration: Registration, weights: NetworkWeights
+        self,
+        output_dir: str,
+        settings: Mapping[str, Any],
+        registration: Registration,
+        weights: NetworkWeights,
+        quality: PairQuality,
     ) -> None:
         if isinstance(registration, NetworkRegistration):
             weights.load()
             settings = {**settings, "weights": weights.source}
-        self.output_dir, self.settings, self.registration = Path(output_dir), dict(settings), registration
+        self.output_dir, self.settings = Path(output_dir), dict(settings)
+        self.registration, self.quality = registration, quality
 
     def claim(self) -> None:
         """Claim the folder, once the run starts."""
@@ -64,9 +75,17 @@ class NarrowingWriter:
         write_bytes(self.output_dir / NARROWING, b"")
         for pair in _each(pairs, "measuring pairs"):
             reading = read_pair(self.registration, pair["image"], pair["moving"], float(pair["spacing"]))
+            quality = self.quality(pair, reading)
+            if not quality["plausible"]:
+                _log.warning(f"{pair['name']} should not be trusted: {_said(quality['trust'])}")
             names = (*_NAMES, "fixed_name", "moving_name")
-            line = {**{name: str(pair[name]) for name in names}, **_described(reading)}
+            line = {**{name: str(pair[name]) for name in names}, **_described(reading), **quality}
             append_line(self.output_dir / NARROWING, json.dumps(line))
+
+
+def _said(trust: Mapping[str, Mapping[str, Any]]) -> str:
+    """The reasons of a pair in a line."""
+    return "; ".join(f"{part}: {reason}" for part, verdict in trust.items() for reason in verdict["reasons"])
 
 
 def _each(pairs: Dataset[dict[str, Any]], what: str) -> Iterable[dict[str, Any]]:
@@ -99,6 +118,7 @@ class NarrowingReport(NarrowingWriter):
         settings: as there.
         registration: as there.
         weights: as there.
+        quality: as there.
         repeats: of each real pair, both radiographs placed a little otherwise.
         frame: how far otherwise.
         placed: how the moving frames of synthetic pairs are placed: neither bone stays where it was.
@@ -112,6 +132,7 @@ class NarrowingReport(NarrowingWriter):
         settings: Mapping[str, Any],
         registration: Registration,
         weights: NetworkWeights,
+        quality: PairQuality,
         repeats: int = 6,
         frame: FrameMotion | None = None,
         placed: FrameMotion | None = None,
@@ -120,7 +141,7 @@ class NarrowingReport(NarrowingWriter):
     ) -> None:
         self.frame, self.placed = frame or FrameMotion(), placed or FrameMotion(translation=1.0, rotation=3.0)
         motions = {"frame": vars(self.frame), "placed": vars(self.placed), "repeats": repeats, "frame_seed": seed}
-        super().__init__(output_dir, {**settings, **motions}, registration, weights)
+        super().__init__(output_dir, {**settings, **motions}, registration, weights, quality)
         self.repeats, self.seed, self.samples = repeats, seed, samples
 
     def measure(self, real: Dataset[dict[str, Any]], synthetic: Dataset[dict[str, Any]]) -> None:
@@ -160,7 +181,8 @@ class NarrowingReport(NarrowingWriter):
     def _row(self, pair: Mapping[str, Any]) -> Row:
         reading = read_pair(self.registration, pair["image"], pair["moving"], float(pair["spacing"]))
         names = {name: str(pair[name]) for name in _NAMES}
-        return {**names, "jsn_mm": reading.jsn_mm, "mse": reading.mse, **_how(reading)}
+        plausible = self.quality(pair, reading)["plausible"]
+        return {**names, "jsn_mm": reading.jsn_mm, "mse": reading.mse, **_how(reading), "plausible": plausible}
 
 
 def _placed(pair: Mapping[str, Any], frame: FrameMotion, random: np.random.RandomState) -> Row:

@@ -9,6 +9,8 @@ from typing import Any
 
 from bundle.handlers.checkpoints import GeneratorWeights
 from bundle.masks import union
+from bundle.narrowing import PairReading
+from bundle.registration_trust import judge_registration
 from bundle.trust import TrustReference, measure
 from bundle.uncertainty import SIGNS, Calibration, FlipInferer, bone_disagreement, overlap_signs
 
@@ -57,9 +59,8 @@ class JointQuality:
         verdict = self.reference.judge(measure(joint["image"].cpu(), float(joint["spacing"])))
         if verdict.flagged:
             _log.warning(f"{joint['name']} should not be trusted: {'; '.join(verdict.reasons)}")
-        judged = {"trust_score": round(verdict.score, 3), "flagged": verdict.flagged, "reasons": list(verdict.reasons)}
         identity = {"name": str(joint["name"]), "joint": str(joint["joint"])}
-        return {**identity, **judged, **self._uncertainty(joint, row)}
+        return {**identity, **verdict.described(), **self._uncertainty(joint, row)}
 
     def _uncertainty(self, joint: Mapping[str, Any], row: int) -> dict[str, float | None]:
         errors = dict.fromkeys(("expected_overlap_rmse", "overlap_rmse_upper"), math.nan)
@@ -74,6 +75,34 @@ class JointQuality:
             errors = {"expected_overlap_rmse": float(expected), "overlap_rmse_upper": float(upper)}
         values = {**errors, "bone_disagreement": float(bone_disagreement(deviation, union(masks))), **signs}
         return {name: round(value, 5) if math.isfinite(value) else None for name, value in values.items()}
+
+
+class PairQuality:
+    """Judges pairs of radiographs and what a method has found of them.
+
+    Args:
+        trust: file of the ranges of trusted images (:class:`bundle.trust.TrustReference`).
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+
+    def __init__(self, trust: str) -> None:
+        self.reference = TrustReference.read(trust)
+
+    def __call__(self, pair: Mapping[str, Any], reading: PairReading) -> dict[str, Any]:
+        """What there is to say of a pair (:class:`bundle.data.pairs.RadiographPairs`) and its reading.
+
+        Returns:
+            ``plausible``: whether nothing of it is flagged, and ``trust``: of the ``fixed`` and the ``moving``
+            radiograph and of the ``registration`` the ``trust_score``, ``flagged`` and ``reasons``.
+        """
+        spacing = float(pair["spacing"])
+        radiographs = {"fixed": pair["image"], "moving": pair["moving"]}
+        verdicts = {name: self.reference.judge(measure(image.cpu(), spacing)) for name, image in radiographs.items()}
+        verdicts["registration"] = judge_registration(reading, float(pair["masks_jsn"]))
+        trust = {name: verdict.described() for name, verdict in verdicts.items()}
+        return {"plausible": not any(verdict.flagged for verdict in verdicts.values()), "trust": trust}
 
 
 def quality_label(line: Mapping[str, Any]) -> str:

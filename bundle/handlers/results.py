@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from bundle.data.claiming import claim_output, fingerprint
+from bundle.data.identity import private_setting
 from bundle.data.joints import DRAWN
 from bundle.data.loading import Item, resampling
 from bundle.data.montage import TITLES, montage
@@ -35,6 +36,7 @@ from bundle.handlers.logging import separation_row
 from bundle.handlers.quality import JointQuality, quality_label
 from bundle.metrics import Measured, SeparatedJoints, summarize, to_markdown
 from bundle.metrics.reconstruction import IDENTITY
+from bundle.parsing import parse_json
 from bundle.provenance import command_line, machine
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ class Results:
         self.settings = {"results": type(self).__name__, **settings, "separator": weights.source}
         self.output_dir = Path(output_dir)
         self.joints: Sequence[Item] | None = None
+        self.rejected: Sequence[Mapping[str, Any]] = []
 
     def claim(self) -> None:
         """Claim the folder."""
@@ -71,8 +74,12 @@ class Results:
 
     def remaining(self, joints: Sequence[Item]) -> list[Item]:
         """See :func:`remaining`; nothing is written yet."""
-        self.joints = joints
-        return self.left(joints)
+        self.joints, self.rejected = self.usable(joints)
+        return self.left(self.joints)
+
+    def usable(self, joints: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Mapping[str, Any]]]:
+        """The joints that can be written, and names and reasons of the others."""
+        return joints, getattr(joints, "rejected", [])
 
     def left(self, joints: Sequence[Item]) -> list[Item]:
         """The joints that are left."""
@@ -82,7 +89,7 @@ class Results:
         """Claim the folder, and list what the audit rejected of the joints that are asked for, if they are known."""
         self.claim()
         if self.joints is not None:
-            self.write_lines(REJECTED, getattr(self.joints, "rejected", []))
+            self.write_lines(REJECTED, self.rejected)
 
     def write_lines(self, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
         """Replace a file of lines; without any it is taken away."""
@@ -103,12 +110,12 @@ class Results:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file that are whole; none of a file that is not there."""
+    """The lines of a file that are whole, each of a joint; none of a file that is not there."""
     found = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
+    for line in path.read_bytes().splitlines() if path.is_file() else []:
         with suppress(ValueError):
-            found.append(json.loads(line))
-    return found
+            found.append(parse_json(line))
+    return [line for line in found if isinstance(line, dict) and "name" in line]
 
 
 def _written(line: Mapping[str, Any]) -> tuple[str, str]:
@@ -141,6 +148,10 @@ class LayerWriter(Results):
         super().__init__(output_dir, settings, weights)
         self.quality = quality
         self.dicom = dicom
+
+    def usable(self, joints: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Mapping[str, Any]]]:
+        """See :meth:`Results.usable`."""
+        return writable(joints, self.dicom)
 
     def left(self, joints: Sequence[Item]) -> list[Item]:
         """See :meth:`Results.left`."""
@@ -185,6 +196,31 @@ class LayerWriter(Results):
             write_layers(self.output_dir / f"{name}.nii.gz", image[:1], spacing)
         if joint.get("masks") == DRAWN:
             write_masks(self.output_dir, name, image[1:])
+
+
+def writable(joints: Sequence[Item], dicom: DicomResults | None) -> tuple[list[Item], list[dict[str, str]]]:
+    """The joints whose results can be written, and the lines of ``rejected.jsonl``, those of the audit among them.
+
+    Args:
+        joints: as :class:`bundle.data.joints.Joints`.
+        dicom: writes results as DICOM, if they are written so.
+
+    Raises:
+        InputError: a strict run has a joint whose results cannot be written, or there is no other.
+    """
+    left, refused = [], dict[str, str]()
+    for joint in joints:
+        try:
+            if dicom is not None:
+                dicom.check(joint)
+            left.append(joint)
+        except InputError as error:
+            refused[str(joint["name"])] = str(error)
+            _log.warning(f"rejected {error}")
+    if refused and (getattr(joints, "strict", False) or not left):
+        raise InputError("\n".join(["expected joints whose results can be written:", *refused.values()]))
+    lines = [{"name": name, "reason": reason} for name, reason in refused.items()]
+    return left, [*getattr(joints, "rejected", []), *lines]
 
 
 def remaining(joints: Sequence[Item], writer: Results) -> list[Item]:
@@ -246,8 +282,10 @@ class EvaluationReport:
         if not self.path.is_file():
             return
         try:
-            self.found["measures"] = dict(json.loads(self.path.read_bytes())["measures"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            self.found["measures"] = dict(parse_json(self.path.read_bytes())["measures"])
+            for entry in self.found["measures"].values():
+                _tables("", entry)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             msg = f"expected the figures of an evaluation, got a file that is damaged ({error}): {self.path}: delete it"
             raise InputError(msg) from error
 
@@ -361,8 +399,8 @@ def write_measured(folder: Path, table: str, rows: pd.DataFrame, plots: Mapping[
 
 
 def write_figures(path: Path, found: Mapping[str, Any]) -> None:
-    """Write what an evaluation or an experiment found as JSON."""
-    write_bytes(path, json.dumps(plain(found), indent=1, allow_nan=False).encode())
+    """Write what an evaluation or an experiment found as JSON, settings as they may be told."""
+    write_bytes(path, json.dumps(private_setting("", plain(found)), indent=1, allow_nan=False).encode())
 
 
 def write_plot(path: Path, figure: Figure) -> None:

@@ -12,6 +12,8 @@ from ignite.engine import Engine, Events
 
 from bundle.data.writing import storing, write_bytes
 from bundle.errors import InputError
+from bundle.networks.weights import file_label
+from bundle.parsing import parse_json
 from bundle.provenance import command_line, machine
 
 RECORD = "training.json"
@@ -21,13 +23,15 @@ RECORD = "training.json"
 class TrainingRecord:
     """Writes ``training.json`` after every validation; attach it to the evaluator after what saves the weights.
 
-    It holds the commands and the machine of the training, the SHA-256 of the best weights so far and, for each
-    validation, ``epoch``, ``seconds`` of training until then and the metrics. A resumed training goes on with it.
+    It holds the commands and the machine of the training, what it started from, the SHA-256 of the best weights so far
+    and, for each validation, ``epoch``, ``seconds`` of training until then and the metrics. A resumed training goes on
+    with it.
 
     Args:
         output_dir: of the training.
         weights: name of the file of the best weights in it.
         device: that is trained on.
+        started_from: file of weights that the training started from; empty, or "none", for chance.
 
     Raises:
         InputError: on running, if there is a record that cannot be read.
@@ -35,10 +39,11 @@ class TrainingRecord:
 
     entries = "validations"
 
-    def __init__(self, output_dir: str, weights: str = "model.pt", device: Any = "cpu") -> None:
+    def __init__(self, output_dir: str, weights: str = "model.pt", device: Any = "cpu", started_from: str = "") -> None:
         self.path = Path(output_dir) / RECORD
         self.weights = self.path.parent / weights
         self.device = device
+        self.started_from = file_label(Path(started_from)) if started_from not in ("", "none") else "chance"
         self.before: float | None = None
         self.started = 0.0
 
@@ -62,7 +67,8 @@ class TrainingRecord:
         earlier = [entry for entry in record[self.entries] if entry["epoch"] < epoch]
         record[self.entries] = [*earlier, {"epoch": epoch, "seconds": seconds, **metrics}]
         record["commands"] = list(dict.fromkeys([*record["commands"], command_line() or "not started by a command"]))
-        record |= {"machine": machine(self.device), "weights_sha256": sha256(self.weights)}
+        record |= {"started_from": self.started_from, "machine": machine(self.device)}
+        record["weights_sha256"] = sha256(self.weights)
         with storing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(self.path, json.dumps(record, indent=1).encode())
@@ -72,8 +78,16 @@ class TrainingRecord:
         return int(engine.state.epoch)
 
     def _read(self) -> dict[str, Any]:
-        empty: dict[str, Any] = {"commands": [], self.entries: []}
-        return {**empty, **read_record(self.path)} if self.path.is_file() else empty
+        found: dict[str, Any] = {"commands": [], self.entries: []}
+        if self.path.is_file():
+            found |= read_record(self.path)
+        try:
+            found["commands"] = [str(command) for command in found["commands"]]
+            found[self.entries] = [{**entry, "seconds": float(entry["seconds"])} for entry in found[self.entries]]
+            found[self.entries].sort(key=lambda entry: int(entry["epoch"]))
+        except (ValueError, LookupError, TypeError) as error:
+            raise _damaged(self.path, error) from error
+        return found
 
 
 class EpochRecord(TrainingRecord):
@@ -86,6 +100,7 @@ class EpochRecord(TrainingRecord):
         output_dir: as in :class:`TrainingRecord`.
         weights: as there.
         device: as there.
+        started_from: as there.
     """
 
     entries = "epochs"
@@ -106,10 +121,13 @@ def read_record(path: Path) -> dict[str, Any]:
         InputError: the file cannot be read.
     """
     try:
-        return dict(json.loads(path.read_bytes()))
+        return dict(parse_json(path.read_bytes()))
     except (OSError, ValueError, TypeError) as error:
-        msg = f"expected the record of a training, got a file that is damaged ({error}): {path}: delete it"
-        raise InputError(msg) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"expected the record of a training, got a file that is damaged ({error}): {path}: delete it")
 
 
 def training_of(weights: Path) -> dict[str, Any] | None:

@@ -47,14 +47,16 @@ def narrowing_of_real_pairs(rows: pd.DataFrame, *, samples: int = 1000, level: f
     pooled over all pairs; ``mismatch_rate`` of the repeats, by :data:`MISMATCH`; ``triple_sigma_mm``, over the triples
     of a joint the root mean square of ``(JSN_ij - JSN_ik - JSN_kj) / sqrt(3)``, which is the error of one measurement
     if the three are independent; ``masks_bias_mm`` and ``masks_limits_mm``, of the difference to the narrowing by the
-    annotated masks, with its mean absolute value; how much could not be found, of pairs as they are and of triples.
+    annotated masks, with its mean absolute value; how much could not be found, of pairs as they are and of triples;
+    ``implausible_rate``, of pairs as they are.
     What was not found is counted, and can stand in no other figure. Rows of repeats get ``deviation_mm``, how far each
     measurement is from the mean of its pair's repeats.
 
     Args:
         rows: of each pair one with the ``repeat`` 0, of the radiographs as they are, and others, of the radiographs
             placed a little otherwise; with ``name, joint, finger, fixed_name, moving_name, jsn_mm`` (NaN where nothing
-            was found), ``mse`` and ``masks_jsn_mm``. Pairs are in one order of their joint's radiographs.
+            was found), ``mse``, ``masks_jsn_mm`` and ``plausible``. Pairs are in one order of their joint's
+            radiographs.
         samples: bootstrap draws over joints.
         level: of the intervals.
         seed: of the draws.
@@ -67,6 +69,7 @@ def narrowing_of_real_pairs(rows: pd.DataFrame, *, samples: int = 1000, level: f
         "joints": int(plain["joint"].nunique()),
         "repeats": len(repeated),
         **_Intervals(plain, **settings)("not_found_rate", _mean_of(plain["jsn_mm"].isna())),
+        **_Intervals(plain, **settings)("implausible_rate", _mean_of(~plain["plausible"].astype(bool))),
         **_Intervals(plain, **settings)("registration_mse", _mean_of(plain["mse"])),
         **_Intervals(pairs, **settings)("sigma_mm", _pooled(pairs)),
         **_Intervals(pairs, **settings)("mismatch_rate", _ratio(pairs["mismatches"], pairs["repeats"])),

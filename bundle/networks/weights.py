@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import pickle
 import textwrap
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torch import nn
 
 from bundle.errors import InputError
+from bundle.parsing import parse_json
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
 """What a file begins with that Git LFS has not yet replaced by its content."""
@@ -35,20 +35,35 @@ def load_weights(
         InputError: the file is not there, cannot be read, is a pointer of Git LFS, damaged, not the one that is
             described, or not a state dict of this network with finite numbers.
     """
+    put_state(network, read_state(path, what, remedy, map_location, sha256), path, what, remedy)
+
+
+def read_state(path: Path, what: str, remedy: str, map_location: Any = None, sha256: str | None = None) -> Any:
+    """What a file of weights holds; arguments and errors as of :func:`load_weights`."""
     if not path.is_file():
         msg = f"expected the weights of this {what}, got {path}: there is no such file: {remedy}"
         raise InputError(msg)
     check_weights(path, sha256)
     try:
-        state = torch.load(path, map_location, weights_only=True)
+        return torch.load(path, map_location, weights_only=True)
+    except Exception as error:  # about anything may stand in a file
+        raise _not_loaded(path, what, error, remedy) from error
+
+
+def put_state(network: nn.Module, state: Any, path: Path, what: str, remedy: str) -> None:
+    """Load the state dict that a file holds into a network; arguments and errors as of :func:`load_weights`."""
+    try:
         network.load_state_dict(state)
-    except Exception as error:
-        msg = f"expected the weights of this {what}, got {path} ({load_failure(error)}): {remedy}"
-        raise InputError(msg) from error
+    except Exception as error:  # about anything may stand in a file
+        raise _not_loaded(path, what, error, remedy) from error
     broken = [name for name, values in state.items() if not values.isfinite().all()]
     if broken:
         msg = f"{path}: the weights hold NaN or infinite numbers, in {broken[0]} for one: {remedy}"
         raise InputError(msg)
+
+
+def _not_loaded(path: Path, what: str, error: Exception, remedy: str) -> InputError:
+    return InputError(f"expected the weights of this {what}, got {path} ({load_failure(error)}): {remedy}")
 
 
 def file_digest(path: Path) -> str:
@@ -71,7 +86,7 @@ def stated_sha256(metadata: str | Path, name: str) -> str | None:
         InputError: the metadata cannot be read.
     """
     try:
-        found = json.loads(Path(metadata).read_bytes()).get("weights", {}).get(name, {}).get("sha256")
+        found = parse_json(Path(metadata).read_bytes()).get("weights", {}).get(name, {}).get("sha256")
     except (OSError, ValueError, AttributeError) as error:
         msg = f"expected the bundle's metadata as a JSON object, got {metadata} ({error}): restore the file"
         raise InputError(msg) from error

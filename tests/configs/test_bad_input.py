@@ -218,7 +218,7 @@ def test_a_training_counts_and_names_what_it_cannot_use_and_goes_on(
         lines = [record.getMessage() for record in caplog.records if f"{joint.name}_1" in record.getMessage()]
         assert len(lines) == 1, damage.__name__
         assert lines[0].startswith(f"rejected {joint.name}_1: ")
-        assert expected.format(data=damaged, joint=joint) in lines[0]
+        assert expected.format(data="Data", joint=joint.relative_to(damaged.parent)) in lines[0], "as a log names it"
     summaries = [record.getMessage() for record in caplog.records if "joints checked" in record.getMessage()]
     assert sum(int(line.split(" rejected")[0].split()[-1]) for line in summaries) == len(FILES)
     assert [epoch for epoch, _ in checkpoints(tmp_path / "out" / "checkpoints")] == [1]
@@ -296,10 +296,14 @@ def test_an_output_folder_without_the_right_to_write_is_refused(
     [
         ("train.yaml", {"backbone": "UNnet"}, "unknown backbone 'UNnet'; expected one of"),
         ("train.yaml", {"backbone_options": {"depth": 3}}, "backbone SubpixelUNet has no option depth"),
-        ("train.yaml", {"reduction": 0}, "expected a reduction of 1 or more, got 0"),
+        ("train.yaml", {"reduction": 0}, "reduction: expected a whole number of at least 1, got 0"),
         ("train.yaml", {"use_motion": "perhaps"}, "expected true or false, got 'perhaps'"),
         ("train.yaml", {"resume": "perhaps"}, "expected true or false, got 'perhaps'"),
-        ("train.yaml", {"validation_fraction": 1.5}, "expected a validation fraction between 0 and 1, got 1.5"),
+        (
+            "train.yaml",
+            {"validation_fraction": 1.5},
+            "a number of at least 0 and at most 1, got 1.5",
+        ),
         ("train.yaml", {"phantoms": 0}, "phantoms and a seed of at least 0, got 0 and 0"),
         ("inference.json", {"phantoms": -1}, "phantoms: expected a whole number of at least 0, got -1"),
         ("inference.json", {"strict": "perhaps", "dataset_dir": "Data"}, "expected true or false, got 'perhaps'"),

@@ -10,6 +10,7 @@ import pytest
 from monai.bundle import ConfigWorkflow, create_workflow
 
 from bundle.errors import input_message
+from bundle.jobs import BundleRun, JobReport
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
@@ -112,6 +113,30 @@ def test_another_width_needs_another_folder(bundle: Any, tmp_path: Path) -> None
     with pytest.raises(RuntimeError) as refused:
         start(bundle, "resnet50_jsw", tmp_path)
     assert "another run" in str(input_message(refused.value)) and not (tmp_path / "pretraining").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "change"),
+    [
+        ({"finetuning_rate": 0.5}, "finetuning_rate was 0.0003, is 0.5"),
+        ({"epochs": 3}, "schedule was {"),
+        ({"noise": 0.5}, "noise was 0.02, is 0.5"),
+        ({"num_workers": 1, "minutes": 2}, ""),
+    ],
+    ids=["rate", "schedule", "noise", "what may change"],
+)
+def test_a_job_is_not_resumed_with_other_settings(
+    bundle: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: dict[str, Any], change: str
+) -> None:
+    monkeypatch.setattr(BundleRun, "run", lambda run: None)
+    monkeypatch.setattr(JobReport, "run", lambda report: None)
+    start(bundle, "resnet50_jsw", tmp_path)
+    if not change:
+        start(bundle, "resnet50_jsw", tmp_path, **more)
+        return
+    with pytest.raises(RuntimeError) as refused:
+        start(bundle, "resnet50_jsw", tmp_path, **more)
+    assert change in str(input_message(refused.value))
 
 
 def test_a_width_that_the_norm_cannot_divide_is_refused(bundle: Any, tmp_path: Path) -> None:

@@ -13,8 +13,17 @@ import pytest
 from monai.bundle import ConfigParser
 
 from bundle.errors import InputError
-from bundle.option_kinds import KINDS, SWITCH, SWITCH_OR_PROBABILITY, check_epochs, check_values, leaves, read_switches
-from bundle.options import check_names, given_options
+from bundle.option_kinds import (
+    KINDS,
+    SWITCH,
+    SWITCH_OR_PROBABILITY,
+    check_epochs,
+    check_values,
+    kind_of,
+    leaves,
+    read_switches,
+)
+from bundle.options import check_names, check_weights_used, given_options
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
@@ -66,6 +75,36 @@ def test_switches_that_are_expressions_or_nested_options_are_understood_too(name
 def test_every_switch_at_the_top_of_a_configuration_is_declared() -> None:
     top = {path[0] for _, path in switches() if len(path) == 1 and "#" not in path[0]}
     assert not {name for name in top if KINDS.get(name) not in (SWITCH, SWITCH_OR_PROBABILITY)}
+
+
+def test_every_number_at_the_top_of_a_configuration_is_declared() -> None:
+    top = {
+        key
+        for file in CONFIGS
+        for key, value in ConfigParser.load_config_file(file).items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and "#" not in key
+    }
+    assert not {key for key in top if kind_of((key,)) is None}
+
+
+NONSENSE: dict[str, list[Any]] = {
+    "batch_size": [0, -1, "text", 2.5, float("nan")],
+    "num_workers": [-1, 0.5, "many"],
+    "generator_lr": [float("nan"), float("inf"), "x", -1, [0.1]],
+    "phantoms": [2.5, -1, "few", [1]],
+    "spacing": ["abc", (0, 8), [0.1, 0.1], -1, True],
+    "validation_fraction": [1.5, -0.1, "half"],
+    "gamma": [1, [1], [2, 1], [0, "x"], [1, 2, 3], float("nan")],
+    "device": ["gpu7", 99, "cuda:99", ""],
+    "weights": [5, 0.5, True, ["a.pt"]],
+    "seed": [[1], "x", 1.5],
+}
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in NONSENSE.items() for value in values])
+def test_nonsense_of_every_kind_is_refused(key: str, value: Any) -> None:
+    with pytest.raises(InputError, match=rf"^{key}: expected .*: correct --{key}$"):
+        check_values({key: value})
 
 
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda path: str(path.relative_to(ROOT / "configs")))
@@ -169,7 +208,7 @@ def test_an_option_like_no_other_is_refused_and_all_faults_are_named() -> None:
         "--tracking mlflow --tracking_uri x --experiment_name y --run_name z --save_execute_config false",
         "--run_id training --init_id initialize --logging_file a --meta_file b",
         "--backbone_options#width 8 --amp_kwargs#dtype x --head#reach 4 --early_loss#layers 2 --overlap#jsw#0 1",
-        "--generator_schedule#T_max 9 --train#handlers#1#tag_name x --pretrain#trainer#decollate false",
+        "--generator_schedule#T_max 9 --train#handlers#2#tag_name x --pretrain#trainer#decollate false",
         "--motion#_disabled_ true --+backbone_options x -- --help",
         "--generator#optimizer#maximize true --augmentation#blur 0.5",
     ],
@@ -271,3 +310,24 @@ def test_an_unknown_run_and_a_seed_are_refused_before_initialization(
 ) -> None:
     settings = {"run_id": "training", **options}
     assert bundle.refusal(settings.pop("run_id"), "train.yaml", **settings) == f"error: {error}\n"
+
+
+def test_weights_that_a_run_would_not_use_are_refused_with_those_that_it_takes() -> None:
+    content: dict[str, Any] = {
+        "weights": "",
+        "pretrained": "",
+        "reader_weights": "",
+        "start": {"load_path": "@pretrained"},
+        "separated": "$@weights",
+        "training": ["$@start.load()"],
+        "pretraining": ["@separated", "@start"],
+        "planning": [],
+    }
+    for run_id, name in (("training", "pretrained"), ("pretraining", "weights"), ("pretraining", "pretrained")):
+        check_weights_used(run_id, {**content, name: "a.pt"})
+    with pytest.raises(InputError, match=r"^weights: a\.pt would not be used: this run takes weights by --pretrained;"):
+        check_weights_used("training", {**content, "weights": "a.pt"})
+    with pytest.raises(InputError, match=r"by --weights, --pretrained; leave --reader_weights out$"):
+        check_weights_used("pretraining", {**content, "reader_weights": "a.pt"})
+    with pytest.raises(InputError, match=r"this run takes no weights"):
+        check_weights_used("planning", {**content, "weights": "a.pt"})

@@ -146,6 +146,8 @@ def test_an_evaluation_says_how_good_a_method_is(bundle: Any, tmp_path: Path, we
     assert (real["pairs"], real["repeats"], synthetic["pairs"]) == (6, 12, 3)
     rows = pd.read_csv(tmp_path / "out" / "per_pair.csv")
     assert set(rows["pairs"]) == {"real", "synthetic"} and len(rows) == 6 * 3 + 3
+    plain = rows[(rows["pairs"] == "real") & (rows["repeat"] == 0)]
+    assert real["implausible_rate"] == pytest.approx(1.0 - plain["plausible"].mean())
     error = (rows["jsn_mm"] - rows["true_jsn_mm"])[rows["pairs"] == "synthetic"].abs()
     if error.notna().any():
         assert synthetic["mae_mm"] == pytest.approx(error.mean())
@@ -174,6 +176,8 @@ def test_a_prediction_measures_all_pairs_of_a_folder_without_masks(
     assert lines[0]["fixed_name"] != lines[0]["moving_name"] and lines[0]["joint"] == first.parent.name
     assert lines[0]["jsn_mm"] == pytest.approx(0.0, abs=1e-6) and lines[0]["registration_mse"] == pytest.approx(0.0)
     assert lines[0]["lower"]["scale"] == pytest.approx(1.0)
+    assert set(lines[0]["trust"]) == {"fixed", "moving", "registration"}
+    assert lines[0]["plausible"] == (not any(verdict["flagged"] for verdict in lines[0]["trust"].values()))
 
 
 @pytest.mark.parametrize(

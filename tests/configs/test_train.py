@@ -264,17 +264,20 @@ def test_a_folder_with_a_training_is_refused_by_the_command_line_and_left_as_it_
     assert contents(whole) == before
 
 
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
-        ({"batch_size": 3}, "steps an epoch"),
-        ({"backbone_options": {"features": [4] * 6}}, "size mismatch"),
-        ({"backbone": "UNet", "backbone_options": {"channels": [4, 8], "strides": [2]}}, "Missing key"),
-        ({"stage1_epochs": 1, "stage2_epochs": 9}, "its stage began after epoch 2"),
-    ],
-    ids=["batch size", "width", "backbone", "stages"],
-)
-def test_resuming_with_other_settings_is_refused(
+CHANGED: dict[str, tuple[dict[str, Any], str]] = {
+    "seed": ({"seed": 7}, "seed was 0 and is 7"),
+    "rate": ({"generator_lr": 0.1}, "generator_lr was 0.003 and is 0.1"),
+    "nested": ({"stage1_loss#supervision": 0.5}, "stage1_loss#supervision was 0.005 and is 0.5"),
+    "joints": ({"phantoms": 7}, f"phantoms was {TINY['phantoms']} and is 7"),
+    "batch size": ({"batch_size": 3}, f"batch_size was {TINY['batch_size']} and is 3"),
+    "width": ({"backbone_options": {"features": [4] * 6}}, "backbone_options#features#0 was"),
+    "stages": ({"stage1_epochs": 1, "stage2_epochs": 9}, "stage1_epochs was 2 and is 1"),
+    "switch": ({"use_motion": "false"}, "use_motion was True and is False"),
+}
+
+
+@pytest.mark.parametrize(("options", "reason"), CHANGED.values(), ids=list(CHANGED))
+def test_resuming_with_other_settings_is_refused_by_their_names(
     whole: Path, bundle: Any, tmp_path: Path, options: dict[str, Any], reason: str
 ) -> None:
     folder = tmp_path / "out"
@@ -282,16 +285,16 @@ def test_resuming_with_other_settings_is_refused(
     before = contents(folder / "checkpoints")
     settings = {**TINY, "stage2_epochs": 5, **options}
     message = bundle.refusal("training", "train.yaml", output_dir=str(folder), resume="true", **settings)
-    assert message.startswith("error: expected a checkpoint of this configuration, got ")
+    assert message.startswith(f"error: {folder}/checkpoints/checkpoint_epoch={EPOCHS}.pt: ")
     assert message.count("\n") == 1
-    assert f"checkpoint_epoch={EPOCHS}.pt" in message
     assert reason in message
+    assert "resume with the settings it was written with, or train into another --output_dir" in message
     assert contents(folder / "checkpoints") == before
 
 
 def test_a_finished_training_can_be_made_longer(whole: Path, bundle: Any, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "out")
-    train(bundle, tmp_path / "out", resume="true", stage2_epochs=3)
+    train(bundle, tmp_path / "out", resume="true", stage2_epochs=3, num_workers=1, log_interval=3, minutes=9)
     assert newest(tmp_path / "out")[0] == EPOCHS + 1
 
 
@@ -462,3 +465,46 @@ def test_joints_that_all_overlap_train_without_stage_1(bundle: Any, data: Path, 
     epoch, state = newest(tmp_path / "out")
     assert epoch == 1
     assert equal(state["average"], torch.load(tmp_path / "out" / "model.pt", weights_only=True))
+
+
+def validations(folder: Path) -> list[float]:
+    record = json.loads((folder / "training.json").read_text())
+    return [entry["bone_rmse_overlap"] for entry in record["validations"]]
+
+
+SHORT = {"stage1_epochs": 1, "stage2_epochs": 0, "phantoms": 6}
+
+
+@pytest.mark.parametrize(("file", "players"), [("model.pt", 1), ("checkpoints/checkpoint_epoch=4.pt", 3)])
+def test_a_training_starts_from_the_weights_that_it_is_given_and_says_so(
+    whole: Path, bundle: Any, tmp_path: Path, file: str, players: int
+) -> None:
+    given, out = whole / file, tmp_path / "out"
+    options = {**SHORT, "generator_lr": 0.0, "supervisor_lr": 0.0, "discriminator_lr": 0.0, "weight_decay": 0.0}
+    train(bundle, out, weights=str(given), **options)
+    held = torch.load(given, weights_only=True)
+    found = newest(out)[1]
+    start = (
+        {"generator": held}
+        if players == 1
+        else {name: held[name] for name in NETWORKS} | {"generator": held["average"]}
+    )
+    assert len(start) == players
+    assert all(equal(dict(found[name]), dict(state)) for name, state in start.items())
+    assert json.loads((out / "training.json").read_text())["started_from"].startswith(f"{given.name} (sha256 ")
+    train(bundle, tmp_path / "chance", **options)
+    assert validations(out)[0] == validations(out)[1] < validations(tmp_path / "chance")[0]
+    assert json.loads((tmp_path / "chance" / "training.json").read_text())["started_from"] == "chance"
+
+
+@pytest.mark.parametrize("content", [None, b"no weights", {"generator": {"a": 1}}, [1]])
+def test_weights_that_a_training_cannot_start_from_are_refused(bundle: Any, tmp_path: Path, content: Any) -> None:
+    path = tmp_path / "mine.pt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        torch.save(content, path)
+    options = {**TINY, **SHORT, "weights": str(path), "output_dir": str(tmp_path / "out")}
+    message = bundle.refusal("training", "train.yaml", **options)
+    assert message.startswith(f"error: expected the weights of this generator, got {path}")
+    assert message.count("\n") == 1 and not list((tmp_path / "out").rglob("*.pt"))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
 from bundle.data.dicom import read_dicom
@@ -103,6 +104,29 @@ def test_identity_without_a_source_and_text_in_the_pixels_are_refused(source: Da
     with pytest.raises(InputError, match="Burned In Annotation YES"):
         study(source=source)
     assert study(source=source, keep_identity=True).keep_identity
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        ("StudyInstanceUID", None),
+        ("StudyInstanceUID", "no uid"),
+        ("PatientBirthDate", "1.2.1901"),
+        ("StudyDate", "19041399999"),
+        ("StudyTime", "noon"),
+        ("PatientSex", "X"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Invalid value")
+def test_an_identity_that_cannot_be_kept_is_refused_by_its_attribute_without_its_value(
+    source: Dataset, attribute: str, value: str | None
+) -> None:
+    with disable_value_validation():
+        setattr(source, attribute, value) if value is not None else delattr(source, attribute)
+        with pytest.raises(InputError, match=rf"no valid {attribute}: mend the header") as caught:
+            study(source=source, keep_identity=True)
+        assert value is None or len(value) < 2 or value not in str(caught.value)
+        study(source=source)
 
 
 def test_the_same_content_has_the_same_uids_and_another_one_others() -> None:

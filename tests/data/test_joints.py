@@ -21,6 +21,7 @@ from bundle.data.joints import (
     FOLDER,
     SEEDS_PER_RUN,
     audit,
+    audited,
     joint_items,
     part_of_joints,
     phantom_items,
@@ -32,7 +33,7 @@ from bundle.data.joints import (
     with_widths,
 )
 from bundle.data.loading import checked_spacing
-from bundle.data.writing import RESULT_ENDINGS
+from bundle.data.writing import LONGEST_NAME, PART, RESULT_ENDINGS
 from bundle.errors import InputError
 from bundle.phantom import draw_parameters
 
@@ -629,3 +630,20 @@ def test_results_of_two_radiographs_never_share_a_file(tmp_path: Path, other: st
     assert len(set(files)) == len(files)
     assert sum(name.endswith("_2") for name in names) == 1
     assert any(name.endswith("x_unlike") for name in names)
+
+
+@pytest.mark.parametrize("letter", ["x", "\u00e4"])
+def test_a_name_too_long_for_the_names_of_results_is_rejected_and_the_longest_is_not(
+    tmp_path: Path, letter: str
+) -> None:
+    fits, long = (letter * (length // len(letter.encode())) for length in (LONGEST_NAME, LONGEST_NAME + 2))
+    for name in "ab":
+        Image.fromarray(np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * 16).save(tmp_path / f"{name}.png")
+    there = read_datalist(tmp_path, "*", spacing=0.1)
+    items = [{**item, "name": name} for item, name in zip(there, (fits, long), strict=True)]
+    found = audited(items, dict, size=64)
+    assert [item["name"] for item in found.accepted] == [fits]
+    assert [(name, "too long for the names of results" in reason) for name, reason in found.rejected] == [(long, True)]
+    with pytest.raises(InputError, match="rename it"):
+        audited(items, dict, strict=True, size=64)
+    assert max(len(f".{fits}{ending}.{2**22}{PART}".encode()) for ending in RESULT_ENDINGS) <= 255

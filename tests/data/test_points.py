@@ -74,7 +74,7 @@ def test_every_kind_of_file_says_the_same(tmp_path: Path, name: str) -> None:
         (
             "a.csv",
             "name,x,y,tip_x,tip_y\na,one,2,3,4\n",
-            "centre of joint a as two numbers, x and y in pixels, got ('one', '2')",
+            "centre of joint a as two numbers, x and y in pixels, got ('text', '2')",
         ),
         ("a.csv", "name,x,y,tip_x,tip_y\na,1\n", "centre of joint a as two numbers"),
         ("a.csv", "name,x,y,tip_x,tip_y\n,1,2,3,4\n", "a name each, got none"),

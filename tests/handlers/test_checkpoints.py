@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from bundle.handlers import (
     FinalWeightsSaver,
     GeneratorWeights,
     NetworkWeights,
+    RunSettings,
     TrainingCheckpointLoader,
     TrainingCheckpointSaver,
 )
@@ -144,8 +146,8 @@ def misfit(folder: Path, **options: Any) -> str:
     with pytest.raises(InputError) as raised:
         train(folder, options.pop("first", 2), options.pop("last", 3), **options)
     message = str(raised.value)
-    assert message.startswith("expected a checkpoint of this configuration, got")
-    assert "checkpoint_epoch=" in message
+    assert message.startswith(f"{folder}/checkpoint_epoch=")
+    assert "no checkpoint of this configuration (" in message
     assert "resume with the settings it was written with" in message
     return message
 
@@ -160,12 +162,95 @@ def test_a_checkpoint_of_other_settings_is_refused_with_its_name_and_the_reason(
     assert names(tmp_path) == ["checkpoint_epoch=2.pt", "checkpoint_epoch=3.pt"]
 
 
-@pytest.mark.parametrize("damage", [b"", b"no checkpoint", None], ids=["empty", "garbage", "cut"])
-def test_a_broken_checkpoint_is_refused_by_name(tmp_path: Path, damage: bytes | None) -> None:
+def flipped(content: bytes, place: float) -> bytes:
+    at = int(place * (len(content) - 1))
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda content: b"",
+    "garbage": lambda content: b"no checkpoint",
+    "cut": lambda content: content[:-300],
+    "longer": lambda content: content + b"x",
+    **{f"flipped at {place}": partial(flipped, place=place) for place in (0.0, 0.01, 0.3, 0.5, 0.7, 0.95, 1.0)},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
+def test_in_place_of_a_damaged_checkpoint_the_one_before_it_is_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes]
+) -> None:
+    whole, rest = things(), things()
+    train(tmp_path / "whole", 2, 4, whole)
+    train(tmp_path, 2, 4)
+    path = tmp_path / "checkpoint_epoch=4.pt"
+    path.write_bytes(damage(path.read_bytes()))
+    with caplog.at_level(logging.WARNING):
+        assert train(tmp_path, 2, 4, rest) == [[], [4]]
+    assert f"{path}: it is damaged" in caplog.text
+    assert "the training goes on from checkpoint_epoch=3.pt" in caplog.text
+    assert torch.equal(weight(whole), weight(rest))
+
+
+def test_where_all_checkpoints_are_damaged_they_are_named_and_left(tmp_path: Path) -> None:
+    train(tmp_path, 2, 3)
+    for path in tmp_path.iterdir():
+        path.write_bytes(flipped(path.read_bytes(), 0.5))
+    with pytest.raises(InputError, match=r"epoch=3\.pt: .*epoch=2\.pt: it is damaged.*: delete these checkpoints"):
+        train(tmp_path, 2, 3)
+    assert names(tmp_path) == ["checkpoint_epoch=2.pt", "checkpoint_epoch=3.pt"]
+
+
+def test_whole_files_that_are_no_checkpoints_are_refused_by_name(tmp_path: Path) -> None:
+    for content in ([1, 2], {"generator": 3}, nn.Linear(1, 1)):
+        torch.save(content, tmp_path / "checkpoint_epoch=3.pt")
+        with pytest.raises(InputError, match=rf"^{tmp_path}/checkpoint_epoch=3\.pt: no checkpoint"):
+            train(tmp_path, 2, 3)
+
+
+def unsealed(path: Path) -> None:
+    """A checkpoint as it was written before there were checksums and settings."""
+    torch.save(torch.load(path, weights_only=True), path)
+
+
+def test_a_checkpoint_without_checksum_and_settings_is_taken_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     train(tmp_path, 2, 3)
     path = tmp_path / "checkpoint_epoch=3.pt"
-    path.write_bytes(path.read_bytes()[:-300] if damage is None else damage)
-    assert f"{path.name} (it is damaged, or torch did not write it)" in misfit(tmp_path)
+    unsealed(path)
+    state = {**things(), "settings": RunSettings([])}
+    with caplog.at_level(logging.WARNING):
+        assert train(tmp_path, 2, 4, state) == [[], [4]]
+    assert f"{path}: written before checkpoints held their settings: these are not compared" in caplog.text
+
+
+def test_a_damaged_checkpoint_without_a_checksum_is_found_by_those_of_its_archive(tmp_path: Path) -> None:
+    train(tmp_path, 2, 3)
+    path = tmp_path / "checkpoint_epoch=3.pt"
+    unsealed(path)
+    content = path.read_bytes()
+    at = content.index(weight_bytes(path))
+    path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    assert train(tmp_path, 2, 3) == [[], [3]]
+
+
+def weight_bytes(path: Path) -> bytes:
+    return bytes(torch.load(path, weights_only=True)["generator"]["weight"].numpy().tobytes())
+
+
+def test_a_setting_that_changed_is_refused_by_its_name_with_both_values(tmp_path: Path) -> None:
+    settings = RunSettings([])
+    settings.values = {"seed": 0, "lr": 0.1}
+    train(tmp_path, 2, 3, {**things(), "settings": settings})
+    settings.values = {"seed": 1, "lr": 0.1}
+    state = things()
+    before = weight(state)
+    message = misfit(tmp_path, state={**state, "settings": settings})
+    assert "(seed was 0 and is 1)" in message and "lr" not in message
+    assert torch.equal(weight(state), before)
+    settings.values = {"seed": 0, "lr": 0.1}
+    assert train(tmp_path, 2, 4, {**things(), "settings": settings}) == [[], [4]]
 
 
 @pytest.fixture

@@ -244,3 +244,15 @@ def test_threads_are_as_they_were(whole: Path, tmp_path: Path, items: list[dict[
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x80\xff", b"[" * 100_000, b"3", b'{"made_from": "x"}'])
+def test_a_shard_whose_summary_is_damaged_is_made_anew(
+    tmp_path: Path, items: list[dict[str, Any]], damage: bytes
+) -> None:
+    made(tmp_path, items)
+    summary = next((tmp_path).rglob("summary-000000.json"))
+    before = summary.read_bytes()
+    summary.write_bytes(damage)
+    made(tmp_path, items)
+    assert summary.read_bytes() == before

@@ -12,6 +12,7 @@ import torch
 from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedEvaluator
 from PIL import Image
+from scipy import ndimage
 from torch import Tensor, nn
 
 from bundle.corruption import corrupt
@@ -19,8 +20,12 @@ from bundle.data import phantom_items
 from bundle.errors import InputError
 from bundle.frames import JointFrame, JointPlace
 from bundle.handlers import GeneratorWeights, JointQuality, LayerWriter
+from bundle.handlers.quality import PairQuality
 from bundle.harmonic import separate
 from bundle.masks import overlap, union
+from bundle.motion import SPACING
+from bundle.narrowing import make_registration, read_pair
+from bundle.phantom import draw_parameters, render
 from bundle.transforms import LoadJointd
 from bundle.trust import TrustReference, measure
 from bundle.uncertainty import SIGNS, Calibration, FlipInferer, combine
@@ -151,3 +156,47 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path, judged_by: tuple[str,
     for files in ((str(tmp_path / "no.json"), judged_by[1]), (judged_by[0], str(tmp_path / "no.json"))):
         with pytest.raises(InputError, match=r"no\.json"):
             quality(files)
+
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def texture() -> Tensor:
+    """Smooth noise with the grey levels of a radiograph: a picture of anything but a joint."""
+    noise = ndimage.gaussian_filter(np.random.RandomState(0).normal(size=(256, 256)), 6.0)
+    return torch.from_numpy(0.5 + 0.15 * noise / noise.std()).clamp(0.0, 1.0)[None].float()
+
+
+def pair_of_phantoms() -> dict[str, Any]:
+    """Two radiographs of a phantom, 0.3 mm narrower in the second."""
+    fixed, moving = (render(draw_parameters(5, jsw_mm=width)) for width in (1.4, 1.1))
+    images = {
+        name: torch.cat([shown.image, (shown.masks > 0.5).float()])
+        for name, shown in (("image", fixed), ("moving", moving))
+    }
+    return {**images, "spacing": torch.tensor([SPACING]), "masks_jsn": torch.tensor([0.3])}
+
+
+def judged(pair: dict[str, Any]) -> dict[str, Any]:
+    reading = read_pair(make_registration("gauss_newton"), pair["image"], pair["moving"], SPACING)
+    return PairQuality(str(ROOT / "models" / "trust.json"))(pair, reading)
+
+
+def test_a_pair_of_phantoms_and_its_registration_are_plausible() -> None:
+    said = judged(pair_of_phantoms())
+    assert said["plausible"] and not any(part["reasons"] for part in said["trust"].values())
+    assert list(said["trust"]) == ["fixed", "moving", "registration"]
+    json.dumps(said, allow_nan=False)
+
+
+@pytest.mark.parametrize(("kind", "side"), [("inverted", "image"), ("texture", "moving")])
+def test_an_implausible_radiograph_of_a_pair_is_told(kind: str, side: str) -> None:
+    pair = pair_of_phantoms()
+    shown = 1.0 - pair[side][:1] if kind == "inverted" else texture()
+    pair[side] = torch.cat([shown, pair[side][1:]])
+    said, (part, other) = judged(pair), ("fixed", "moving") if side == "image" else ("moving", "fixed")
+    assert not said["plausible"]
+    assert any("follows no edge" in reason for reason in said["trust"][part]["reasons"])
+    assert said["trust"]["registration"]["reasons"][0].endswith("bone was not found")
+    assert not said["trust"][other]["flagged"]
+    json.dumps(said, allow_nan=False)

@@ -231,3 +231,41 @@ def test_results_of_a_batch_and_its_predictions_must_agree(tmp_path: Path, joint
     engine.state.output = []
     with pytest.raises(ValueError, match="zip"):
         handler(engine)
+
+
+def test_lines_of_quality_that_are_damaged_are_joints_to_be_done(tmp_path: Path) -> None:
+    writer = LayerWriter(str(tmp_path / "out"), {"seed": 0}, weights(tmp_path))
+    damaged = [b"\x80\xff\x00", b"3", b"null", b'{"name": ', b"[" * 100_000, b"{}"]
+    writer.claim()
+    (tmp_path / "out" / "quality.jsonl").write_bytes(b"\n".join([b'{"name": "a"}', *damaged, b'{"name": "b"}']))
+    left = writer.remaining([{"name": name} for name in "abc"])
+    writer.begin()
+    assert [joint["name"] for joint in left] == ["c"]
+    lines = (tmp_path / "out" / "quality.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [{"name": "a"}, {"name": "b"}]
+
+
+class NoDicomOf:
+    """Results as DICOM that one joint does not allow."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def check(self, joint: dict[str, Any]) -> None:
+        if joint["name"] == self.name:
+            msg = f"{self.name}: text in the pixels"
+            raise InputError(msg)
+
+
+def test_a_joint_whose_results_cannot_be_written_is_listed_and_left_out(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"dicom": NoDicomOf("b")}
+    writer = LayerWriter(str(tmp_path / "out"), {"seed": 0}, weights(tmp_path), **options)
+    items = [{"name": name} for name in "abc"]
+    assert [joint["name"] for joint in writer.remaining(Joints(items, [("d", "no file")]))] == ["a", "c"]
+    writer.begin()
+    lines = [json.loads(line) for line in (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()]
+    assert lines == [{"name": "d", "reason": "no file"}, {"name": "b", "reason": "b: text in the pixels"}]
+    with pytest.raises(InputError, match="can be written:\nb: text in the pixels"):
+        writer.remaining(Joints(items, strict=True))
+    with pytest.raises(InputError, match="can be written:\nb: text in the pixels"):
+        writer.remaining(Joints(items[1:2]))

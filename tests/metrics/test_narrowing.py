@@ -29,7 +29,7 @@ def measured(seed: int = 0, joints: int = 30, repeats: int = 8) -> pd.DataFrame:
                 names = {"name": f"{joint}_{i}_{j}", "joint": f"j{joint}", "finger": "ring"}
                 jsn = width[i] - width[j] + random.normal(0.0, SIGMA)
                 shown = {"fixed_name": f"r{i}", "moving_name": f"r{j}", "masks_jsn_mm": width[i] - width[j]}
-                rows.append({**names, **shown, "repeat": repeat, "jsn_mm": jsn, "mse": 0.002})
+                rows.append({**names, **shown, "repeat": repeat, "jsn_mm": jsn, "mse": 0.002, "plausible": joint > 2})
     return pd.DataFrame(rows)
 
 
@@ -42,6 +42,7 @@ def test_both_sigmas_are_the_error_of_a_measurement() -> None:
         low, high = found[f"{name}_interval"]
         assert low <= found[name] <= high
     assert found["mismatch_rate"] == 0.0 and found["not_found_rate"] == 0.0
+    assert found["implausible_rate"] == pytest.approx(0.1)
     assert found["masks_bias_mm"] == pytest.approx(0.0, abs=0.02)
     assert found["masks_limits_mm"][1] == pytest.approx(1.96 * SIGMA, rel=0.2)
 

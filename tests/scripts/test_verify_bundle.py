@@ -18,6 +18,7 @@ from monai.networks.nets import BasicUNet
 from scripts import verify_bundle
 
 ROOT = Path(__file__).parents[2]
+CONFIGS = ("configs/metadata.json", "configs/logging.conf", verify_bundle.ONNX_ARGUMENTS)
 FEATURES = [4, 4, 4, 4, 4, 4]
 NETWORK = {
     "_target_": "BasicUNet",
@@ -116,7 +117,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / folder).mkdir()
     (root / "bundle" / "shapes.py").write_text("import math\n\nimport torch\nfrom scipy import ndimage\n")
     shutil.copy(ROOT / "LICENSE", root)
-    for name in ("requirements.txt", "configs/metadata.json", "configs/logging.conf", "docs/data_license.txt"):
+    for name in ("requirements.txt", "docs/data_license.txt", *CONFIGS):
         shutil.copy(ROOT / name, root / name)
     (root / "docs" / "README.md").write_text("\n\n".join(verify_bundle.HEADINGS), encoding="utf-8")
     edit(root / "configs" / "metadata.json", shrink)
@@ -431,6 +432,35 @@ def test_a_network_that_scripts_to_something_else_is_found(root: Path, monkeypat
     )
     torch.save(TwoFaced().state_dict(), root / "models" / "model.pt")
     assert "got 0.001 apart" in failures(root)["TorchScript export"]
+
+
+class Shifting(torch.nn.Module):
+    """Is exported to ONNX as something else than it computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        shift = 0.001 if torch.onnx.is_in_onnx_export() else 0.0
+        return image * self.scale + shift
+
+
+def test_a_network_that_is_another_one_in_onnx_is_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify_bundle.nn, "Shifting", Shifting, raising=False)
+    edit(
+        root / "configs" / "inference.json", lambda config: config.update(network_def={"_target_": "torch.nn.Shifting"})
+    )
+    torch.save(Shifting().state_dict(), root / "models" / "model.pt")
+    reason = verify_bundle.run_check(lambda: verify_bundle.check_onnx(root), verbose=False)[1]
+    assert "got 0.001 apart" in reason
+
+
+def test_an_onnx_model_of_one_image_alone_is_found(root: Path) -> None:
+    edit(root / verify_bundle.ONNX_ARGUMENTS, lambda arguments: arguments["converter_kwargs"].pop("dynamic_axes"))
+    passed, reason = verify_bundle.run_check(lambda: verify_bundle.check_onnx(root), verbose=False)
+    assert not passed
+    assert "dimensions" in reason
 
 
 def test_a_network_that_does_not_script_is_found(root: Path) -> None:

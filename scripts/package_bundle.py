@@ -1,0 +1,119 @@
+"""Make the folder, and a zip of it, that is submitted to MONAI's model zoo or pushed to a hub: only what runs.
+
+python scripts/package_bundle.py --output outputs/package [--repository https://github.com/OWNER/NAME]
+    [--weights_url https://HOST/FOLDER]
+
+The folder has the model card as ``docs/README.md``. MONAI's ``push_to_hf_hub`` copies that over ``README.md``, which
+the folder has not; so the card's links may lead to no file: they lead into the repository, or are plain text without
+``--repository``. The zoo takes no file above 1 MB: with ``--weights_url`` the weights are left out and listed in
+``large_files.yml``, from which ``python -m monai.bundle download_large_files`` gets them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urljoin
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from bundle.errors import InputError, report_plainly  # noqa: E402
+from scripts.verify_bundle import bundle_files, metadata  # noqa: E402
+
+NAME = "finger_joint_layer_separation"
+FOLDERS = ("bundle/", "configs/", "models/")
+FILES = ("LICENSE", "docs/data_license.txt", "requirements.txt", "requirements-export.txt")
+CARD = "docs/model_card.md"
+LINK = re.compile(r"(!?)\[([^\]]*)\]\((?![a-z]+:)([^)\s]*)\)")
+REPOSITORY_ALONE = re.compile(r"<!-- repository -->.*?<!-- /repository -->\n*", re.DOTALL)
+LARGE = 2**20
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the command line, make the folder and its zip, and say where they are."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--output", type=Path, default=ROOT / "outputs" / "package", help="where the folder is made")
+    options.add_argument("--repository", default="", help="address of the repository, which links lead to")
+    options.add_argument("--weights_url", default="", help="address of the weights, which are then left out")
+    given = options.parse_args(arguments)
+    folder = package(ROOT, given.output / NAME, given.repository, given.weights_url)
+    archive = shutil.make_archive(str(folder), "zip", given.output, NAME)
+    print(f"{folder} and {archive}; check the folder by: python scripts/verify_bundle.py {folder}")
+
+
+def package(root: Path, folder: Path, repository: str = "", weights_url: str = "") -> Path:
+    """Make the folder of a bundle's repository.
+
+    Args:
+        root: of the repository.
+        folder: is made.
+        repository: address that the card's links lead to; without it they are plain text.
+        weights_url: address of the folder that has the weights; without it they are copied.
+
+    Raises:
+        InputError: if the folder, or its zip, is there already.
+    """
+    for taken in (folder, folder.with_suffix(".zip")):
+        if taken.exists():
+            msg = f"{taken}: is there already. Remove it, or give another --output."
+            raise InputError(msg)
+    for path in packaged_files(root):
+        target = folder / path.relative_to(root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not (weights_url and is_large(path)):
+            shutil.copyfile(path, target)
+    card = (root / CARD).read_text(encoding="utf-8")
+    (folder / "docs" / "README.md").write_text(packaged_card(card, repository), encoding="utf-8")
+    if weights_url:
+        (folder / "large_files.yml").write_text(large_files(root, weights_url), encoding="utf-8")
+    return folder
+
+
+def packaged_files(root: Path) -> list[Path]:
+    """What runs, and what says how; of weights those that the metadata state."""
+    names = {path.relative_to(root).as_posix(): path for path in bundle_files(root)}
+    kept = [path for name, path in sorted(names.items()) if name.startswith(FOLDERS) or name in FILES]
+    weights = metadata(root)["weights"]
+    return [path for path in kept if path.suffix not in (".pt", ".pyc") or path.name in weights]
+
+
+def is_large(path: Path) -> bool:
+    """Whether the zoo's hook ``check-added-large-files --maxkb=1024`` refuses a file."""
+    return path.stat().st_size > LARGE
+
+
+def packaged_card(card: str, repository: str) -> str:
+    """The model card without what only the repository has, and without links to files beside it."""
+    shared = REPOSITORY_ALONE.sub("", card)
+    return LINK.sub(lambda link: packaged_link(link[1], link[2], link[3], repository), shared)
+
+
+def packaged_link(mark: str, text: str, target: str, repository: str) -> str:
+    """A Markdown link of the model card, or a picture where it has a mark, whose target is relative to the card."""
+    if not repository:
+        return f"*{text}*" if mark else text
+    kind = "raw" if mark else "blob"
+    return f"{mark}[{text}]({urljoin(f'{repository}/{kind}/main/{CARD}', target)})"
+
+
+def large_files(root: Path, weights_url: str) -> str:
+    """``large_files.yml`` of the weights, by the keys that MONAI reads."""
+    address = weights_url.rstrip("/")
+    entries = [
+        {"path": f"models/{name}", "url": f"{address}/{name}", "hash_val": stated["sha256"], "hash_type": "sha256"}
+        for name, stated in metadata(root)["weights"].items()
+        if is_large(root / "models" / name)
+    ]
+    return yaml.safe_dump({"large_files": entries}, sort_keys=False)
+
+
+if __name__ == "__main__":
+    report_plainly()
+    main()

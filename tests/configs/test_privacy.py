@@ -1,0 +1,405 @@
+"""Nothing of the patient: identifiers are planted wherever an input has room for them, and none is in any output."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import logging
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import matplotlib.text
+import numpy as np
+import pytest
+import torch
+import yaml
+from monai.bundle import create_workflow
+from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
+from torch.utils.tensorboard import SummaryWriter
+
+from bundle import experiments
+from bundle.data.identity import private_list
+from bundle.data.packing import pack_joints
+from bundle.networks.readers import make_reader
+from bundle.networks.registrars import Registrar
+from bundle.redaction import REDACTION
+from tests.configs.conftest import ROOT
+from tests.configs.planted import HAND_SPACING, SIZE, frames, hands
+from tests.configs.traces import MARK, Plants
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:parsing config_file"),
+]
+
+TINY = {"widen_factor": 0.125}
+NARROW = {"features": [8] * 6}
+GATE = {"tolerance_mm": 1.0, "trusted": "false"}
+
+
+@dataclass(frozen=True)
+class Planted:
+    """Data sets with identifiers."""
+
+    plants: Plants
+    frames: Path
+    hands: Path
+    train: str
+    test: str
+    pack: Path
+    weights: Path
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    plants, root = Plants(), tmp_path_factory.mktemp("data")
+    above = root / plants.word("folder above the data sets")
+    joints, whole = (above / f"{plants.word(kind)} {plants.word(kind)}" for kind in ("dataset_dir", "dataset_dir"))
+    train, test = frames(joints, plants)
+    hands(whole, plants)
+    packed = above / f"{plants.word('pack')}.pack"
+    pack_joints(joints, [train, test], packed, size=SIZE)
+    torch.manual_seed(0)
+    torch.save(make_reader("ResNet10", 1, TINY).state_dict(), root / "reader.pt")
+    torch.save(Registrar("ResNet10", TINY, rounds=1, size=32, view=16).state_dict(), root / "registrar.pt")
+    return Planted(plants, joints, whole, train, test, packed, root)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run over one of the data sets: its configurations and its options, which may name things of the data."""
+
+    run_id: str
+    configs: tuple[str, ...]
+    data: str = "train"
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.run_id} {self.configs[-1]}"
+
+    def chosen(self, planted: Planted, out: Path) -> dict[str, Any]:
+        """All options."""
+        if self.data == "hands":
+            data = {"dataset_dir": str(planted.hands), "datalist": "*", "spacing": HAND_SPACING, "strict": False}
+        elif self.data == "pack":
+            lists = {"datalist": private_list(planted.train), "test_datalist": private_list(planted.test)}
+            data = {"packed": str(planted.pack), **lists, "image_size": SIZE}
+        else:
+            lists = {"datalist": getattr(planted, self.data)}
+            data = {"dataset_dir": str(planted.frames), **lists, "image_size": SIZE}
+        files = {"OUT": str(out), "WEIGHTS": str(planted.weights)}
+        known = {key: _filled(value, files) for key, value in self.options.items()}
+        return {**data, "output_dir": str(out), **known}
+
+
+def _filled(value: Any, files: dict[str, str]) -> Any:
+    if isinstance(value, str):
+        for name, path in files.items():
+            value = value.replace(name, path)
+    return value
+
+
+TRAINING = {"stage1_epochs": 1, "stage2_epochs": 1, "early_epochs": 0, "batch_size": 2, "validation_fraction": 0.4}
+READER = {"reading_size": 32, "batch_size": 4, "reader_options": TINY}
+READ = {**READER, "reader_weights": "WEIGHTS/reader.pt"}
+REGISTER = {"batch_size": 4, "variations": 1, "rounds": 1, "registration_size": 32, "registration_view": 16}
+REGISTER |= {"registrar_options": TINY, "validation_fraction": 0.4}
+REGISTERED = {**REGISTER, "registrar_weights": "WEIGHTS/registrar.pt", "weights": "none"}
+PAIRS = {f"pretrain#gate#{name}": value for name, value in GATE.items()}
+TEST_PAIRS = {f"test#gate#{name}": value for name, value in GATE.items()}
+CALIBRATED = {"uncertainty_calibration": "OUT/uncertainty.json", "trust_reference": "OUT/trust.json"}
+CALIBRATED |= {"weights": "none", "pushes": 1, "calibrated_role": "all"}
+PRETRAINED = {**READER, **GATE, "weights": "none", "pretraining_epochs": 1, "pretraining_images": 8}
+JOB = {"width": 8, "epochs": 2, "training_joints": 2, "detector_fits": 1, "detector_epochs": 1, "worst": 1}
+JOB |= {"measures": ["E1", "E2"], "validation_fraction": 0.4}
+SMALL_TASK = {"width": 8, "epochs": 2, "schedule#images": 8, "schedule#longer": 2, "weights": "none", **GATE}
+SMALL_TASK |= {"reading_size": 32, "least_images": 8, "batch_size": 8, "validation_fraction": 0.4}
+
+INFERENCE = ("inference.json",)
+RUNS = [
+    Run("evaluating", (*INFERENCE, "dicom.yaml"), "hands", {"weights": "none"}),
+    Run("synthesizing", (*INFERENCE, "synthesize.yaml", "dicom.yaml"), "hands", {"changes": [0.5], "weights": "none"}),
+    Run(
+        "synthesizing",
+        (*INFERENCE, "synthesize.yaml"),
+        options={"format": "webdataset", "changes": [0.4], "weights": "none", "gate#trusted": False},
+    ),
+    Run(
+        "evaluating",
+        (*INFERENCE, "evaluate.yaml"),
+        "test",
+        {"weights": "none", "measures": ["E1", "E2", "E6"], "phantoms": 2, "training_joints": 2, "worst": 2},
+    ),
+    Run("exporting", (*INFERENCE, "evaluate.yaml"), "test", {"measures": ["E1"], "weights": "none"}),
+    Run("training", ("train.yaml",), options={**TRAINING, "backbone_options": NARROW, "adversary_options": NARROW}),
+    Run("training", ("segment_bones.yaml",), options={"epochs": 1, "batch_size": 2, "validation_fraction": 0.4}),
+    Run("training", ("read_jsw.yaml",), options={**READER, "epochs": 1, "validation_fraction": 0.4}),
+    Run("evaluating", ("read_jsw.yaml", "evaluate_reader.yaml"), "test", READ),
+    Run("predicting", (*INFERENCE, "read_jsw.yaml", "predict_reader.yaml"), "test", READ),
+    Run("pretraining", (*INFERENCE, "read_jsw.yaml", "pretrain_reader.yaml"), options=PRETRAINED),
+    Run(
+        "fine_tuning",
+        (*INFERENCE, "read_jsw.yaml", "pretrain_reader.yaml"),
+        options={**PRETRAINED, "pretrained": "WEIGHTS/reader.pt", "epochs": 1},
+    ),
+    Run("training", ("register_joints.yaml",), options={**REGISTER, "epochs": 1}),
+    Run(
+        "evaluating",
+        (*INFERENCE, "register_joints.yaml", "evaluate_registration.yaml"),
+        "test",
+        {**REGISTERED, **TEST_PAIRS, "repeats": 1, "synthetic_pairs": 2, "test#report#samples": 5},
+    ),
+    Run("predicting", (*INFERENCE, "register_joints.yaml", "predict_registration.yaml"), "test", REGISTERED),
+    Run(
+        "pretraining",
+        (*INFERENCE, "register_joints.yaml", "pretrain_registration.yaml"),
+        options={**REGISTER, **PAIRS, "weights": "none", "pretraining_epochs": 1, "pretraining_pairs": 4},
+    ),
+    Run("trusting", (*INFERENCE, "calibrate.yaml"), options={**CALIBRATED, "phantoms": 3}),
+    Run("weighing", (*INFERENCE, "calibrate.yaml"), options={**CALIBRATED, "push#jsw": [-1.2, -0.4]}),
+    Run("planning", ("jobs/ours_2x.yaml",), "pack", JOB),
+    Run("working", ("jobs/resnet50_jsw.yaml",), "pack", SMALL_TASK),
+]
+NO_RUNS = {"auditing": "a part of pretraining", "experimenting": "runs of these, with a test of its own"}
+
+
+def start(run: Run, options: dict[str, Any]) -> None:
+    """Run in this process, as MONAI's command line does."""
+    files = [str(ROOT / "configs" / name) for name in run.configs]
+    given = {"args_file": files[0]} if run.configs[0].startswith("jobs/") else {"config_file": files}
+    workflow = create_workflow(**given, logging_file=False, run_id=run.run_id, **options)
+    workflow.run()
+    workflow.finalize()
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is written into pictures and plots."""
+    texts: list[str] = []
+
+    def noted(function: Callable[..., Any], position: int) -> Callable[..., Any]:
+        def write(*arguments: Any, **options: Any) -> Any:
+            texts.append(str(options.get("text", options.get("s", arguments[position:][:1]))))
+            return function(*arguments, **options)
+
+        return write
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", noted(ImageDraw.ImageDraw.text, 2))
+    monkeypatch.setattr(matplotlib.text.Text, "set_text", noted(matplotlib.text.Text.set_text, 1))
+    return texts
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Path]:
+    """A log file, as a configuration of logging may ask for."""
+    handler = logging.FileHandler(tmp_path / "log.txt")
+    loggers = [logging.root, logging.getLogger("monai.bundle.scripts")]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    yield tmp_path / "log.txt"
+    for logger in loggers:
+        logger.removeHandler(handler)
+    handler.close()
+
+
+def test_many_identifiers_of_many_kinds_are_planted(planted: Planted) -> None:
+    assert len(planted.plants.places) >= 300 and len({*planted.plants.places.values()}) >= 100
+    files = [path.read_bytes() for path in planted.frames.parent.rglob("*") if path.is_file()]
+    names = [str(path).encode() for path in planted.frames.parent.rglob("*")]
+    there = {text for part in files + names for text, *_ in planted.plants.found("", part)}
+    missing = {text: place for text, place in planted.plants.places.items() if text not in there}
+    assert set(missing.values()) <= {"pack"}, "what is planted can be found where it was planted"
+
+
+def test_every_run_of_every_configuration_is_looked_at() -> None:
+    there = set()
+    for path in (ROOT / "configs").rglob("*.*"):
+        content = yaml.safe_load(path.read_text()) if path.suffix in (".yaml", ".json") else {}
+        lists = {name for name, value in content.items() if isinstance(value, list) and "check_options" in str(value)}
+        there |= lists - {"initialize"}
+    assert there == {run.run_id for run in RUNS} | {*NO_RUNS}
+
+
+@pytest.mark.parametrize("run", RUNS, ids=str)
+def test_no_run_leaves_an_identifier(
+    bundle: Any, planted: Planted, run: Run, tmp_path: Path, drawn: list[str], log: Path, capfd: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(ROOT)
+    out = tmp_path / "out"
+    options = run.chosen(planted, out)
+    given = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    monkeypatch.setattr(sys, "argv", ["monai/bundle/__main__.py", "test", run.run_id, *given])
+    out.mkdir(exist_ok=True)
+    start(run, options)
+    said = capfd.readouterr()
+    found = planted.plants.found_below(tmp_path)
+    for name, text in {"stdout": said.out, "stderr": said.err, "drawn": "\n".join(drawn)}.items():
+        found += planted.plants.found(name, text.encode())
+    assert found == []
+    assert run.run_id == "planning" or any(out.iterdir())
+    assert "> dataset_dir: 'folder_" in log.read_text() or "> packed: 'folder_" in log.read_text()
+
+
+def test_an_experiment_keeps_what_its_runs_say_without_identifiers(
+    bundle: Any, planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experiments.Run, "command", lambda run, folder: [sys.executable, "-c", _ECHO, *_told(run)])
+    options = {"dataset_dir": str(planted.frames), "datalist": planted.train, "output_dir": str(tmp_path / "out")}
+    said = bundle.refusal("experimenting", "experiment.yaml", "experiments/read_jsw.yaml", seeds=[0], **options)
+    logs = [path.read_text() for path in (tmp_path / "out").rglob("*.log.txt")]
+    assert logs and all("folder_" in text for text in logs)
+    assert planted.plants.found_below(tmp_path) + planted.plants.found("stderr", said.encode()) == []
+
+
+_ECHO = "import sys; print(*sys.argv); sys.exit('a bug in ' + sys.argv[1])"
+
+
+def _told(run: experiments.Run) -> list[str]:
+    return [str(run.options["dataset_dir"]), *map(str, run.options.values())]
+
+
+def test_the_copy_of_the_configuration_that_monai_writes_tells_nothing(
+    bundle: Any, planted: Planted, tmp_path: Path
+) -> None:
+    (tmp_path / "tracking.json").write_text('{"handlers_id": {}, "configs": {}}')
+    options = {**RUNS[0].chosen(planted, tmp_path / "out"), "save_execute_config": str(tmp_path / "copy.json")}
+    files = [str(ROOT / "configs" / name) for name in INFERENCE]
+    create_workflow(config_file=files, logging_file=False, tracking=str(tmp_path / "tracking.json"), **options)
+    assert "folder_" in json.loads((tmp_path / "copy.json").read_text())["dataset_dir"]
+    assert planted.plants.found_below(tmp_path) == []
+
+
+def test_nothing_of_the_patient_is_packed(planted: Planted) -> None:
+    assert planted.plants.found("", planted.pack.read_bytes()) == []
+
+
+# ---- what is refused ---------------------------------------------------------------------------------------------
+
+
+def _shared(root: Path, train: str, test: str) -> None:
+    entries = [json.loads((root / f"{name}.json").read_text()) for name in (train, test)]
+    (root / f"{test}.json").write_text(json.dumps([*entries[1], entries[0][0]]))
+
+
+def _broken(root: Path, train: str, test: str) -> None:
+    for path in root.rglob("*"):
+        if path.is_file() and path.suffix != ".json" and "mask" not in path.name:
+            path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+
+
+def _absent(root: Path, train: str, test: str) -> None:
+    for path in [path for path in root.rglob("*_mask_lower.png")]:
+        path.unlink()
+
+
+def _wrong(root: Path, train: str, test: str) -> None:
+    entries = json.loads((root / f"{train}.json").read_text())
+    entries[0]["spacing"] = entries[0]["PatientName"]
+    (root / f"{train}.json").write_text(json.dumps(entries))
+
+
+@pytest.mark.parametrize("damage", [_shared, _broken, _absent, _wrong], ids=lambda damage: damage.__name__)
+def test_no_refusal_tells_more_than_where_the_data_set_is(
+    bundle: Any, tmp_path: Path, log: Path, damage: Callable[[Path, str, str], None]
+) -> None:
+    plants, root = Plants(), tmp_path / "Data"
+    train, test = frames(root, plants, 3, 1)
+    damage(root, train, test)
+    options = {"image_size": SIZE, "strict": True, "output_dir": str(tmp_path / "out"), **TRAINING}
+    said = bundle.refusal("training", "train.yaml", dataset_dir=str(root), datalist=train, **options)
+    given = {text for text, place in plants.places.items() if place == "AdmissionID"}
+    assert (said.startswith("error: ") and str(root) in said) or "joint" in said
+    assert [trace for trace in plants.found("stderr", said.encode()) if trace[0] not in given] == []
+    assert plants.found("log", log.read_bytes()) == []
+
+
+# ---- the search --------------------------------------------------------------------------------------------------
+
+
+def _png(word: str) -> bytes:
+    content, told = io.BytesIO(), PngInfo()
+    told.add_itxt("Title", word, zip=True)
+    Image.new("L", (4, 4)).save(content, "PNG", pnginfo=told)
+    return content.getvalue()
+
+
+def _zip(word: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.txt", word * 20)
+    return content.getvalue()
+
+
+def _tar(word: str) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        member = tarfile.TarInfo("a.png")
+        member.size = len(_png(word))
+        archive.addfile(member, io.BytesIO(_png(word)))
+    return content.getvalue()
+
+
+def _checkpoint(word: str) -> bytes:
+    content = io.BytesIO()
+    torch.save({"state": {"list": word, "x": torch.zeros(3)}}, content)
+    return content.getvalue()
+
+
+def _events(word: str, folder: Path) -> bytes:
+    with SummaryWriter(str(folder)) as writer:
+        writer.add_text("name", word)
+        writer.add_image("picture", np.zeros((1, 4, 4), np.uint8))
+    return next(folder.iterdir()).read_bytes()
+
+
+HOLDERS: dict[str, Callable[[str, Path], bytes]] = {
+    "text": lambda word, _: f"a {word.lower()} b".encode(),
+    "UTF-16": lambda word, _: word.encode("utf-16"),
+    "gzip": lambda word, _: gzip.compress(word.encode() * 20),
+    "zip in gzip": lambda word, _: gzip.compress(_zip(word)),
+    "PNG": lambda word, _: _png(word),
+    "PNG inside a file": lambda word, _: b"head" + _png(word) + b"tail",
+    "pixels": lambda word, _: _pixels(word),
+    "tar": lambda word, _: _tar(word),
+    "checkpoint": lambda word, _: _checkpoint(word),
+    "events": _events,
+    "JSON": lambda word, _: json.dumps({"a": f"é{word}"}).replace(word[0], f"\\u00{ord(word[0]):02x}").encode(),
+}
+
+
+def _pixels(word: str) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(np.tile(np.frombuffer(word.encode(), np.uint8), (20, 1))).save(content, "PNG")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+@pytest.mark.parametrize("kind", ["word", "uid", "date"])
+def test_an_identifier_is_found_in_whatever_holds_it(tmp_path: Path, holder: str, kind: str) -> None:
+    plants = Plants()
+    text = getattr(plants, kind)("here")
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "a").write_bytes(HOLDERS[holder](text, tmp_path / "events"))
+    assert {trace[:2] for trace in plants.found_below(tmp_path / "files")} == {(text, "here")}
+    (tmp_path / "files" / "a").write_bytes(HOLDERS[holder]("harmless", tmp_path / "more"))
+    assert plants.found_below(tmp_path / "files") == []
+
+
+def test_an_identifier_is_found_in_the_name_of_a_file(tmp_path: Path) -> None:
+    plants = Plants()
+    word = plants.word("name")
+    (tmp_path / f"{word}_layers.nii.gz").write_bytes(b"")
+    assert [trace[0] for trace in plants.found_below(tmp_path)] == [word] and word.startswith(MARK)
+
+
+def test_texts_are_left_alone_by_data_sets_that_tell_nothing() -> None:
+    text = "epoch 1: /somewhere/else/Data of 2024-01-31, 1.2.3.4.5.6"
+    assert REDACTION.in_record(text) == REDACTION.on_terminal(text) == text
