@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from bundle.data.claiming import name_result
 from bundle.data.identity import private_setting
 from bundle.data.writing import storing
 from bundle.evaluation import JointSet, PushedJoints, as_a_file_holds
@@ -51,6 +52,7 @@ def write_trust_reference(
     for other in fitted[1:]:
         reference = reference.widened(other)
     reference.write(path)
+    name_result(path)
     return reference
 
 
@@ -95,6 +97,7 @@ def write_calibration(
     made = {**private_setting("", settings), **sizes, "joints_left_out": figures, "command": command_line()}
     calibration = Calibration.fit(*samples, weights.source, made)
     calibration.write(path)
+    name_result(path)
     return calibration
 
 

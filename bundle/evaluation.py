@@ -21,10 +21,11 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from bundle.data.claiming import claim_output, fingerprint
 from bundle.data.joints import split_by_joint
 from bundle.data.loading import Item, MaskMaker
 from bundle.data.reading import layer_files, read_layers
-from bundle.data.writing import claim_output, fingerprint, write_bytes, write_layers, write_masks
+from bundle.data.writing import write_bytes, write_layers, write_masks
 from bundle.errors import InputError, flag
 from bundle.masks import continue_to_border
 from bundle.metrics import Measured, SeparatedJoints

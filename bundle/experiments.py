@@ -6,15 +6,16 @@ import json
 import logging
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 from typing import Any
 
+from bundle.ending import running
 from bundle.errors import InputError
 from bundle.redaction import REDACTION
 
@@ -277,15 +278,8 @@ class Runner:
         folder.parent.mkdir(parents=True, exist_ok=True)
         log = folder.parent / f"{folder.name}.{LOG}"
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
-        process = subprocess.Popen(
-            run.command(folder),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            text=True,
-            errors="replace",
-        )
-        with process, log.open("w", buffering=1) as said:
+        program = running(run.command(folder), stdout=PIPE, stderr=STDOUT, env=environment, text=True, errors="replace")
+        with program as process, log.open("w", buffering=1) as said:
             said.writelines(REDACTION.in_record(line) for line in process.stdout or ())
         code = process.returncode
         if code == 0 and (folder / run.result).is_file():

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -287,7 +288,7 @@ class SyntheticRadiographs(Dataset[dict[str, Any]]):
         transform: applied to each image.
 
     Raises:
-        InputError: no source passes the gate, or no image.
+        InputError: on use, no source passes the gate, or no image.
     """
 
     def __init__(
@@ -298,12 +299,17 @@ class SyntheticRadiographs(Dataset[dict[str, Any]]):
         gate: QualityGate,
         transform: Callable[[dict[str, Any]], Any] | None = None,
     ) -> None:
-        self.recipes = plan.of(gate.usable(sources))
+        self.sources, self.plan = sources, plan
         self.factory = RadiographFactory(store, gate)
         self.transform = transform
 
+    @cached_property
+    def recipes(self) -> Recipes:
+        """Of the images; the sources may be kept only after the data set is built."""
+        return self.plan.of(self.factory.gate.usable(self.sources))
+
     def __len__(self) -> int:
-        return len(self.recipes)
+        return len(self.recipes) if self.plan.fixed else self.plan.count
 
     def __getitem__(self, index: int) -> Any:
         return self.__getitems__([index])[0]

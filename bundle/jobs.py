@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from monai.bundle import create_workflow
 
-from bundle.data.writing import claim_output, fingerprint, write_bytes
+from bundle.data.claiming import claim_output, fingerprint, inner_run
+from bundle.data.writing import write_bytes
 from bundle.errors import InputError
 from bundle.handlers.run_settings import discreet_value, running_settings
 from bundle.handlers.time_limit import TimeLimit
@@ -194,9 +195,10 @@ class BundleRun:
             _log.info(f"{self.run_id}: {self.result} is in {self.options['output_dir']}: done before")
             return
         _log.info(f"{self.run_id}: {', '.join(self.files)}")
-        workflow = create_workflow(config_file=self.files, run_id=self.run_id, logging_file=False, **self.options)
-        workflow.run()
-        workflow.finalize()
+        with inner_run():
+            workflow = create_workflow(config_file=self.files, run_id=self.run_id, logging_file=False, **self.options)
+            workflow.run()
+            workflow.finalize()
 
 
 class JobReport:

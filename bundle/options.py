@@ -16,6 +16,7 @@ from monai.bundle import ComponentLocator, ConfigParser, ConfigWorkflow, Referen
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS, merge_kv
 
 from bundle.data.identity import DATA_SETS, LISTS, private_folder, private_list
+from bundle.ending import keep_run_open, remedy_of, running_workflow, stop_plainly
 from bundle.errors import InputError, report_plainly
 from bundle.option_kinds import NO_WEIGHTS, check_epochs, check_values, is_of_weights, leaves, read_switches
 from bundle.redaction import REDACTION
@@ -49,13 +50,15 @@ def check_options() -> None:
         InputError: an option is misspelt, or its value makes no sense.
     """
     report_plainly()
+    workflow = running_workflow()
     if _is_command_line(sys.argv):
         _check_names_once(tuple(sys.argv[2:]))
-    workflow = running_workflow()
     if workflow is None:
         return
     content = {key: value for key, value in workflow.parser.get().items() if key != workflow.parser.meta_key}
-    if read_switches(content):
+    if _is_command_line(sys.argv):
+        stop_plainly(remedy_of(content))
+    if read_switches(content) | keep_run_open(content):
         whole: Any = workflow.parser.config
         whole.update(content)
         workflow.parser.parse(reset=True)
@@ -170,20 +173,6 @@ def _is_command_line(argv: Sequence[str]) -> bool:
     program = Path(argv[0]) if argv else Path()
     is_bundle = program.name == "__main__.py" and program.parts[-3:-1] == ("monai", "bundle")
     return is_bundle and argv[1:2] in (["run"], ["run_workflow"])
-
-
-def running_workflow() -> ConfigWorkflow | None:
-    """The workflow whose item is evaluated right now; None outside of one.
-
-    MONAI hands an item its own arguments alone, so the workflow is looked up among the callers.
-    """
-    frame = inspect.currentframe()
-    while frame is not None:
-        caller = frame.f_locals.get("self")
-        if isinstance(caller, ConfigWorkflow):
-            return caller
-        frame = frame.f_back
-    return None
 
 
 def given_options(arguments: Sequence[str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ class SyntheticPairs(Dataset[dict[str, Any]]):
         changes: how much wider the second image is than the first, in mm; without it both widths are the plan's.
 
     Raises:
-        InputError: no source or no pair passes the gate, or the plan is not one of pairs.
+        InputError: the plan is not one of pairs; on use, no source or no pair passes the gate.
     """
 
     def __init__(
@@ -73,12 +74,17 @@ class SyntheticPairs(Dataset[dict[str, Any]]):
         if not plan.pairs:
             msg = "expected a plan of pairs, got one of single images: set its pairs to true"
             raise InputError(msg)
-        left = gate.usable(sources)
-        self.recipes = plan.of(left) if changes is None else PairRecipes(plan, left, changes)
+        self.sources, self.plan, self.changes = sources, plan, changes
         self.factory = RadiographFactory(store, gate)
 
+    @cached_property
+    def recipes(self) -> Recipes:
+        """Of the images; the sources may be kept only after the data set is built."""
+        left = self.factory.gate.usable(self.sources)
+        return self.plan.of(left) if self.changes is None else PairRecipes(self.plan, left, self.changes)
+
     def __len__(self) -> int:
-        return len(self.recipes) // 2
+        return self.plan.count // 2
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         places = ((index + row) % len(self) for row in range(len(self)))

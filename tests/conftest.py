@@ -8,7 +8,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import matplotlib
@@ -16,10 +16,19 @@ import pytest
 import torch
 from hypothesis import settings
 
+from bundle.data.claiming import end_claims
+
 matplotlib.use("Agg")
 torch.set_num_threads(1)
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=25)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def claims_end() -> Iterator[None]:
+    """Folders that a test has claimed are given back, as at the end of a process."""
+    yield
+    end_claims()
 
 
 @pytest.fixture(scope="session")

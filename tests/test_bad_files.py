@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import nn
 
+from bundle.data.claiming import claim_output
 from bundle.data.joints import read_datalist
 from bundle.data.loading import open_radiograph
 from bundle.data.packed import Pack
 from bundle.data.points import POINTS, read_places
 from bundle.data.reading import read_mask
 from bundle.data.sources import SourceStore
-from bundle.data.writing import claim_output
 from bundle.distributions import read_histogram
 from bundle.errors import InputError
 from bundle.handlers import EvaluationReport, GeneratorWeights, LayerWriter, TrainingRecord

@@ -120,6 +120,7 @@ def test_a_folder_is_that_of_one_job_with_its_settings(tmp_path: Path) -> None:
     settings = {"name": "job", "schedule": scaled_task(1, 1, 1, 8)}
     claim_job(str(tmp_path / "out"), settings)
     claim_job(str(tmp_path / "out"), dict(settings))
+    (tmp_path / "out" / "metrics.json").touch()
     with pytest.raises(InputError, match="another run"):
         claim_job(str(tmp_path / "out"), {**settings, "schedule": scaled_task(1, 1, 2, 8)})
 

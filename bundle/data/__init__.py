@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bundle.data.claiming import claim_output, fingerprint
 from bundle.data.joints import (
     Audit,
     audit,
@@ -17,8 +18,6 @@ from bundle.data.points import read_places
 from bundle.data.reader import RadiographReader
 from bundle.data.reading import read_mask, read_radiograph
 from bundle.data.writing import (
-    claim_output,
-    fingerprint,
     replacing,
     write_bytes,
     write_image,

@@ -1,6 +1,6 @@
 """The radiographs of a folder without a list: every one below it, with the masks and points that lie beside it.
 
-What a run has written is no input: folders that bear the mark of one (:func:`bundle.data.writing.is_output`) are passed
+What a run has written is no input: folders that bear its mark (:func:`bundle.data.claiming.is_output`) are passed
 over, so that a run whose output lies inside the data set does not take its own results the next time.
 """
 
@@ -11,10 +11,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from bundle.data.claiming import is_output
 from bundle.data.loading import BONES
 from bundle.data.points import POINTS
 from bundle.data.reader import SUFFIXES, is_radiograph
-from bundle.data.writing import is_output
 from bundle.errors import InputError
 
 _MASKS = tuple(f"_mask_{bone}" for bone in BONES)

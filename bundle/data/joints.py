@@ -29,7 +29,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -293,20 +293,39 @@ def loaded(samples: Iterable[Item]) -> list[Item]:
     return list(tqdm(samples, desc="loading joints", unit="joint", mininterval=0.5))
 
 
-def made(samples: Dataset[Any], workers: int = 0) -> list[Item]:
+class MadeOnce(Sequence[Item]):
     """The samples of a data set that are made in batches, each made once, by several processes if asked for.
+
+    They are made by :meth:`make`, or when the first one is asked for.
 
     Args:
         samples: of which :data:`MADE_TOGETHER` are asked for at once; the number of processes does not change them.
         workers: processes; 0 makes them here.
     """
-    count = -(-len(samples) // MADE_TOGETHER)  # type: ignore[arg-type]
-    aside = torch.Generator()  # torch's own is left as it is
-    loader: DataLoader[Any] = DataLoader(
-        samples, batch_size=MADE_TOGETHER, num_workers=workers, collate_fn=list, generator=aside
-    )
-    shown = tqdm(loader, total=count, desc="making images", unit="batch", mininterval=0.5)
-    return [sample for batch in shown for sample in batch]
+
+    def __init__(self, samples: Dataset[Any], workers: int = 0) -> None:
+        self.samples, self.workers = samples, workers
+
+    @cached_property
+    def made(self) -> list[Item]:
+        """All of them."""
+        count = -(-len(self) // MADE_TOGETHER)
+        aside = torch.Generator()  # torch's own is left as it is
+        loader: DataLoader[Any] = DataLoader(
+            self.samples, batch_size=MADE_TOGETHER, num_workers=self.workers, collate_fn=list, generator=aside
+        )
+        shown = tqdm(loader, total=count, desc="making images", unit="batch", mininterval=0.5)
+        return [sample for batch in shown for sample in batch]
+
+    def make(self) -> None:
+        """Make them here, before other processes ask for them."""
+        _ = self.made
+
+    def __len__(self) -> int:
+        return len(self.samples)  # type: ignore[arg-type]
+
+    def __getitem__(self, row: Any) -> Any:
+        return self.made[row]
 
 
 def part_of_joints(items: Sequence[Item], fraction: float, seed: int) -> list[Item]:

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,9 @@ class SourceStore:
         self.folder = Path(folder)
         self._kept = lru_cache(CACHED)(self._read)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SourceStore, (self.folder,)  # another process reads for itself
+
     def write(self, source: Source, bones: SeparatedBones, image: Tensor) -> None:
         """Keep a separated joint, a batch of one, with its radiograph (1, H, W)."""
         tensors = {
@@ -133,3 +136,26 @@ class SourceStore:
                 f"expected a separated joint, got a file that cannot be read ({load_failure(error)}): {path}: delete it"
             )
             raise InputError(msg) from error
+
+
+class KeptSources(Sequence[Source]):
+    """What a store knows of joints, in their order, without those that it has not kept; looked up when it is needed.
+
+    Args:
+        store: that keeps them.
+        names: of the joints.
+    """
+
+    def __init__(self, store: SourceStore, names: Sequence[str]) -> None:
+        self.store, self.names = store, list(names)
+
+    @cached_property
+    def found(self) -> list[Source]:
+        """The sources."""
+        return [source for source in map(self.store.find, self.names) if source is not None]
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def __getitem__(self, row: Any) -> Any:
+        return self.found[row]

@@ -1,14 +1,12 @@
-"""Results on disk: layers, images and masks, each file whole or not at all, and folders that belong to one run."""
+"""Results on disk: layers, images and masks, each file whole or not at all."""
 
 from __future__ import annotations
 
 import errno
 import gzip
 import io
-import json
 import os
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,13 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from bundle.data.identity import private_setting
 from bundle.data.reading import LAYER_NAMES, NO_SPACING
 from bundle.errors import InputError, chain
-from bundle.parsing import parse_json
 
-MARKER = "run.json"
-"""File that says which run's results a folder holds."""
 RESULT_ENDINGS = (
     ".nii.gz",
     "_layers.nii.gz",
@@ -42,8 +36,7 @@ LONGEST_NAME = 200
 PART = ".part"
 """Ending of a file that is still being written."""
 
-_CHECKSUM = "checksum with all folders"
-"""Setting of a fingerprint that tells data sets of one name apart."""
+_unfinished: list[Path] = []
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free space or choose another output folder",
@@ -73,6 +66,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{PART}")
+    _unfinished.append(temporary)
     with storing(path):
         try:
             with temporary.open("wb") as file:
@@ -81,6 +75,14 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         except BaseException:
             _discard(temporary)
             raise
+        finally:
+            _unfinished.remove(temporary)
+
+
+def discard_unfinished() -> None:
+    """Remove the files that this process is writing, which a signal ends."""
+    for temporary in list(_unfinished):
+        _discard(temporary)
 
 
 @contextmanager
@@ -222,77 +224,3 @@ def _finite(values: Tensor | NDArray[Any], dimensions: int) -> NDArray[np.float3
         msg = f"expected finite values to write, got {int((~np.isfinite(array)).sum())} that are NaN or infinite"
         raise ValueError(msg)
     return array.astype(np.float32)
-
-
-def fingerprint(settings: Mapping[str, Any]) -> str:
-    """The settings of a run as text: equal for equal settings, whatever their order; readable in the marker file.
-
-    Of paths and lists it has what may be written (:func:`bundle.data.identity.private_setting`), and a checksum of all.
-    """
-    whole = json.dumps(settings, sort_keys=True, default=str)
-    shown = json.dumps(private_setting("", settings), sort_keys=True, default=str)
-    if shown == whole:
-        return whole
-    return json.dumps({**json.loads(shown), _CHECKSUM: f"{zlib.crc32(whole.encode()):08x}"}, sort_keys=True)
-
-
-def claim_output(folder: str | Path, run: str) -> Path:
-    """Make ``folder`` the output of ``run``, or refuse before anything is computed.
-
-    A folder that is new, empty or already this run's is accepted, so that a run can be continued or repeated. The
-    marker file ``run.json`` says whose it is; writing it also proves the right to write.
-
-    Args:
-        folder: created with its parents where it does not exist.
-        run: fingerprint of the run (:func:`fingerprint`).
-
-    Returns:
-        The folder.
-
-    Raises:
-        InputError: the folder holds something else, is a file, or cannot be created or written to.
-    """
-    folder = Path(folder)
-    marker = folder / MARKER
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        names = [name for name in os.listdir(folder) if not name.endswith(PART)]
-    except OSError as error:
-        raise _not_written(marker, error) from error
-    if names:
-        _check_marker(marker, run)
-    write_bytes(marker, json.dumps({"run": run}, indent=1).encode())
-    return folder
-
-
-def is_output(folder: str | Path) -> bool:
-    """Whether a folder bears the mark of a run (:func:`claim_output`), so that what it holds are results."""
-    try:
-        return isinstance(json.loads((Path(folder) / MARKER).read_bytes())["run"], str)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _check_marker(marker: Path, run: str) -> None:
-    try:
-        found = parse_json(marker.read_bytes())["run"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise _not_ours(marker, f"one with other files and no readable {MARKER}") from None
-    if found != run:
-        raise _not_ours(marker, f"the results of another run{_changed_settings(found, run)}")
-
-
-def _not_ours(marker: Path, got: str) -> InputError:
-    remedy = "choose another output folder or delete this one"
-    return InputError(f"expected a new or empty output folder, got {got}: {marker.parent.absolute()}: {remedy}")
-
-
-def _changed_settings(found: str, run: str) -> str:
-    """Which settings differ, for the message; empty where the fingerprints are not settings."""
-    try:
-        old, new = parse_json(found), parse_json(run)
-        keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-        keys = [key for key in keys if key != _CHECKSUM] or keys
-    except (ValueError, TypeError, AttributeError):
-        return ""
-    return f" ({', '.join(f'{key} was {old.get(key)!r}, is {new.get(key)!r}' for key in keys)})"

@@ -12,7 +12,7 @@ from bundle.handlers.checkpoints import (
     TrainingCheckpointSaver,
 )
 from bundle.handlers.last_validation import LastValidation
-from bundle.handlers.logging import LayerMontageHandler, losses_from_engine
+from bundle.handlers.logging import LayerMontageHandler, TensorBoardWriter, losses_from_engine
 from bundle.handlers.quality import JointQuality
 from bundle.handlers.results import EvaluationReport, LayerWriter
 from bundle.handlers.run_settings import RunSettings
@@ -34,6 +34,7 @@ __all__ = [
     "NetworkWeights",
     "RunSettings",
     "StartingWeights",
+    "TensorBoardWriter",
     "TimeLimit",
     "TrainingCheckpointLoader",
     "TrainingCheckpointSaver",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +15,8 @@ from ignite.handlers import Checkpoint, DiskSaver
 from monai.handlers import CheckpointSaver
 from torch import nn
 
-from bundle.data.writing import claim_output, replacing
+from bundle.data.claiming import claim_output
+from bundle.data.writing import replacing, storing
 from bundle.engines import seed_epoch
 from bundle.errors import InputError, flag
 from bundle.handlers.averaging import WeightAverage
@@ -43,16 +45,21 @@ _log = logging.getLogger("bundle.handlers")
 
 
 class _WholeFileSaver(DiskSaver):
-    """Writes to a temporary file and renames it; a refusal of the system becomes an InputError."""
+    """Writes to a temporary file and renames it; a refusal of the system becomes an InputError.
+
+    The folder is made by the first file.
+    """
 
     def __init__(self, folder: str, filename: str | None = None) -> None:
-        super().__init__(folder, atomic=False, create_dir=True, require_empty=False)
-        self.filename = filename
+        super().__init__(os.curdir, atomic=False, create_dir=False, require_empty=False)
+        self.dirname, self.filename = Path(folder).expanduser(), filename
 
     def __call__(self, checkpoint: Mapping[str, Any], filename: str, metadata: Mapping[str, Any] | None = None) -> None:
         super().__call__(checkpoint, self.filename or filename, metadata)
 
     def _save_func(self, checkpoint: Mapping[str, Any], path: Path, func: Callable[..., None]) -> None:
+        with storing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
             func(checkpoint, file, **self.kwargs)
             self.finish(file)
@@ -89,7 +96,8 @@ class TrainingCheckpointSaver(CheckpointSaver):
     def __init__(
         self, save_dir: str, save_dict: dict[str, Any], save_interval: int = 1, limit: TimeLimit | None = None
     ) -> None:
-        super().__init__(save_dir=save_dir, save_dict=dict(save_dict), save_interval=1, n_saved=None)
+        super().__init__(save_dir=os.curdir, save_dict=dict(save_dict), save_interval=1, n_saved=None)
+        self.save_dir = save_dir  # MONAI would make it now
         self.every = save_interval
         self.limit = TimeLimit() if limit is None else limit
         if self._interval_checkpoint is not None:
@@ -246,12 +254,12 @@ class EpochSeed:
         seed_epoch(self.seed, engine.state.epoch, self.dataset)
 
 
-def claim_training(output_dir: str, ckpt_dir: str, resume: bool, run: str = RUN) -> None:
+def claim_training(output_dir: str, ckpt_dir: str = "", resume: bool = False, run: str = RUN) -> None:
     """Make a folder the output of a training, or refuse before anything is computed.
 
     Args:
         output_dir: the folder.
-        ckpt_dir: of its checkpoints.
+        ckpt_dir: of its checkpoints; empty for a training without.
         resume: whether it goes on from them.
         run: fingerprint of the training.
 
@@ -260,6 +268,8 @@ def claim_training(output_dir: str, ckpt_dir: str, resume: bool, run: str = RUN)
             false.
     """
     claim_output(output_dir, run)
+    if not ckpt_dir:
+        return
     held = newest_checkpoint(ckpt_dir)
     if held is not None and not flag(resume):
         msg = (
@@ -272,7 +282,7 @@ def claim_training(output_dir: str, ckpt_dir: str, resume: bool, run: str = RUN)
 
 
 class BestWeightsSaver(CheckpointSaver):
-    """Keeps the network with the best (lowest) key metric as a flat state dict, as inference reads it.
+    """Keeps the network with the best key metric as a flat state dict, as inference reads it.
 
     Where the key metric is not defined (NaN: no joint of the validation has known layers), it keeps the newest. It has
     a state, so that a resumed training does not overwrite a better network.
@@ -281,16 +291,20 @@ class BestWeightsSaver(CheckpointSaver):
         save_dir: folder of the weights.
         network: whose weights are kept.
         filename: name of the file.
+        lowest: whether the lowest key metric is the best, or the highest.
     """
 
-    def __init__(self, save_dir: str, network: nn.Module, filename: str = "model.pt") -> None:
+    def __init__(
+        self, save_dir: str, network: nn.Module, filename: str = "model.pt", lowest: bool | str = True
+    ) -> None:
         super().__init__(
-            save_dir=save_dir,
+            save_dir=os.curdir,
             save_dict={"network": network},
             save_key_metric=True,
             key_metric_filename=filename,
-            key_metric_negative_sign=True,
+            key_metric_negative_sign=flag(lowest),
         )
+        self.save_dir = save_dir  # MONAI would make it now
         if self._key_metric_checkpoint is not None:
             self._key_metric_checkpoint.save_handler = _WholeFileSaver(save_dir, filename)
 

@@ -19,11 +19,12 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from bundle.data.checksums import are_whole, sums_of
+from bundle.data.claiming import claim_output, fingerprint
 from bundle.data.identity import private_setting
 from bundle.data.loading import Item, open_radiograph
 from bundle.data.shards import Files, png, shard_format
-from bundle.data.sources import Source, SourceStore
-from bundle.data.writing import claim_output, deep_pixels, fingerprint, mask_pixels, write_bytes
+from bundle.data.sources import KeptSources, Source, SourceStore
+from bundle.data.writing import deep_pixels, mask_pixels, write_bytes
 from bundle.data_card import DataCount
 from bundle.errors import InputError
 from bundle.factory import TOGETHER, QualityGate, RadiographFactory, Sample, passed, truth_of
@@ -74,17 +75,19 @@ class SourceWriter(Results):
         self.store = SourceStore(output_dir)
         self.quality = quality
 
-    def remaining(self, joints: Sequence[Item]) -> list[Item]:
+    def left(self, joints: Sequence[Item]) -> list[Item]:
         """This process's part of the joints that are not kept yet, or whose files have changed since."""
         rank, processes = idist.get_rank(), idist.get_world_size()
-        if rank == 0:
-            self.write_lines(REJECTED, getattr(joints, "rejected", []))
         return [joint for joint in joints[rank::processes] if not self._is_kept(joint)]
 
-    def kept(self, joints: Sequence[Item]) -> list[Source]:
-        """What is known of the joints that are kept, in their order."""
-        found = [self.store.find(str(joint["name"])) for joint in joints]
-        return [source for source in found if source is not None]
+    def write_lines(self, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
+        """See :meth:`bundle.handlers.results.Results.write_lines`; one of several processes does it."""
+        if idist.get_rank() == 0:
+            super().write_lines(name, lines)
+
+    def kept(self, joints: Sequence[Item]) -> KeptSources:
+        """What is known of the joints that are kept, in their order; looked up once it is needed."""
+        return KeptSources(self.store, [str(joint["name"]) for joint in joints])
 
     def _is_kept(self, joint: Item) -> bool:
         found = self.store.find(str(joint["name"]))
@@ -141,7 +144,7 @@ class DataSet:
         version: of the bundle, for the card.
 
     Raises:
-        InputError: a setting is out of its range, or the folder is refused.
+        InputError: a setting is out of its range; on running, the folder is refused.
     """
 
     def __init__(
@@ -162,7 +165,11 @@ class DataSet:
         self.format, self.shard_size, self.workers, self.dicom = shard_format(format), shard_size, workers, dicom
         self.plan, self.gate, self.version = plan, gate, version
         self.settings = {**settings, "plan": plan.describe(), "gate": vars(gate), "format": format, "shard": shard_size}
-        self.output_dir = claim_output(output_dir, fingerprint(self.settings))
+        self.output_dir = Path(output_dir)
+
+    def claim(self) -> None:
+        """Claim the folder, once the run starts."""
+        claim_output(self.output_dir, fingerprint(self.settings))
 
     @property
     def sources_dir(self) -> str:
@@ -176,6 +183,7 @@ class DataSet:
             joints: whose sources the images are made from.
             writer: has kept them.
         """
+        self.claim()
         idist.barrier()
         usable, rejected = writable(joints, self.dicom)
         if idist.get_rank() == 0:

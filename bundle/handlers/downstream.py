@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from bundle.data.writing import claim_output, fingerprint
+from bundle.data.claiming import claim_output, fingerprint
 from bundle.errors import InputError
 from bundle.experiments import Downstream, Runner
 from bundle.handlers.results import file_stem, flat_figures, write_figures, write_plot

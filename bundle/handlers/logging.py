@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from ignite.engine import Engine, Events
-from monai.handlers import TensorBoardHandler
 from torch import Tensor
 
 from bundle.data.montage import TITLES, joint_row, montage_image
 from bundle.data.writing import write_png
 from bundle.motion import RigidMotion
 from bundle.synthesis import synthesize
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 LOSSES = ("loss", "reconstruction", "supervision", "discrimination", "layers", "supervisor", "discriminator")
 
@@ -40,7 +43,32 @@ def separation_row(image: Tensor, layers: Tensor, spacing: float, change: float 
     return joint_row(image[0].cpu(), image[1:].cpu(), layers.detach().cpu(), made.image[0], made.image[1])
 
 
-class LayerMontageHandler(TensorBoardHandler):
+class TensorBoardWriter:
+    """TensorBoard's writer, whose folder and file are made by the first thing that is written.
+
+    For ``summary_writer`` of MONAI's handlers. An attribute is that of :class:`torch.utils.tensorboard.SummaryWriter`.
+
+    Args:
+        log_dir: folder of the files.
+    """
+
+    def __init__(self, log_dir: str) -> None:
+        self.log_dir = log_dir
+
+    @cached_property
+    def writer(self) -> SummaryWriter:
+        """The writer itself."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(self.log_dir)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.writer, name)
+
+
+class LayerMontageHandler:
     """Writes a montage of the first joints of every evaluation, as PNG and to TensorBoard.
 
     Attach it to an evaluator whose batches hold ``image``, ``name`` and ``spacing`` and whose output holds ``pred``.
@@ -48,11 +76,11 @@ class LayerMontageHandler(TensorBoardHandler):
     Args:
         output_dir: folder of the PNG files, ``layers_epoch_<n>.png``.
         count: number of joints.
-        log_dir: of TensorBoard.
+        summary_writer: of TensorBoard.
     """
 
-    def __init__(self, output_dir: str, count: int = 6, log_dir: str = "./runs") -> None:
-        super().__init__(log_dir=log_dir)
+    def __init__(self, output_dir: str, summary_writer: TensorBoardWriter | SummaryWriter, count: int = 6) -> None:
+        self.writer = summary_writer
         self.output_dir = Path(output_dir)
         self.count = count
         self.rows: list[list[Any]] = []
@@ -80,4 +108,4 @@ class LayerMontageHandler(TensorBoardHandler):
         picture = montage_image(self.rows, TITLES, self.labels)
         self.output_dir.mkdir(parents=True, exist_ok=True)
         write_png(self.output_dir / f"layers_epoch_{engine.state.epoch:03d}.png", picture)
-        self._writer.add_image("layers", picture, engine.state.epoch, dataformats="HWC")
+        self.writer.add_image("layers", picture, engine.state.epoch, dataformats="HWC")

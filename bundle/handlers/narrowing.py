@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from bundle.alignment import FrameMotion, warp
-from bundle.data.writing import append_line, claim_output, fingerprint, write_bytes
+from bundle.data.claiming import claim_output, fingerprint
+from bundle.data.writing import append_line, write_bytes
 from bundle.handlers.checkpoints import NetworkWeights
 from bundle.handlers.quality import PairQuality
 from bundle.handlers.results import METRICS, write_figures, write_measured
@@ -61,11 +63,16 @@ class NarrowingWriter:
         if isinstance(registration, NetworkRegistration):
             weights.load()
             settings = {**settings, "weights": weights.source}
-        self.output_dir = claim_output(output_dir, fingerprint({"results": type(self).__name__, **settings}))
-        self.settings, self.registration, self.quality = dict(settings), registration, quality
+        self.output_dir, self.settings = Path(output_dir), dict(settings)
+        self.registration, self.quality = registration, quality
+
+    def claim(self) -> None:
+        """Claim the folder, once the run starts."""
+        claim_output(self.output_dir, fingerprint({"results": type(self).__name__, **self.settings}))
 
     def write(self, pairs: Dataset[dict[str, Any]]) -> None:
         """Measure and write all pairs."""
+        self.claim()
         write_bytes(self.output_dir / NARROWING, b"")
         for pair in _each(pairs, "measuring pairs"):
             reading = read_pair(self.registration, pair["image"], pair["moving"], float(pair["spacing"]))
@@ -140,6 +147,7 @@ class NarrowingReport(NarrowingWriter):
 
     def measure(self, real: Dataset[dict[str, Any]], synthetic: Dataset[dict[str, Any]]) -> None:
         """Measure the pairs and write the figures."""
+        self.claim()
         found = {
             "real": narrowing_of_real_pairs(self._real(real), samples=self.samples, seed=self.seed),
             "synthetic": narrowing_of_synthetic_pairs(self._synthetic(synthetic), samples=self.samples, seed=self.seed),

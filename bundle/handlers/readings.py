@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from ignite.engine import Engine, Events
 from torch import Tensor
 
-from bundle.data.writing import append_line, claim_output, fingerprint, write_bytes
+from bundle.data.claiming import claim_output, fingerprint
+from bundle.data.writing import append_line, write_bytes
 from bundle.errors import InputError
 from bundle.handlers.results import METRICS, write_figures, write_measured
 from bundle.metrics.readings import Reading
@@ -31,9 +33,12 @@ class ReadingWriter:
     """
 
     def __init__(self, output_dir: str, settings: Mapping[str, Any], reading: Reading) -> None:
-        self.output_dir = claim_output(output_dir, fingerprint({"results": type(self).__name__, **settings}))
-        self.reading = reading
+        self.output_dir, self.settings, self.reading = Path(output_dir), dict(settings), reading
         self.lines: list[dict[str, Any]] = []
+
+    def claim(self) -> None:
+        """Claim the folder, once the run starts."""
+        claim_output(self.output_dir, fingerprint({"results": type(self).__name__, **self.settings}))
 
     def attach(self, engine: Engine) -> None:
         """Read and write with the evaluator."""
@@ -41,6 +46,7 @@ class ReadingWriter:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def _begin(self, engine: Engine) -> None:
+        self.claim()
         self.lines.clear()
         write_bytes(self.output_dir / READINGS, b"")
 
@@ -69,7 +75,7 @@ class ReadingReport(ReadingWriter):
 
     def __init__(self, output_dir: str, settings: Mapping[str, Any], reading: Reading, seed: int = 0) -> None:
         super().__init__(output_dir, settings, reading)
-        self.settings, self.seed = dict(settings), seed
+        self.seed = seed
         self.known: list[dict[str, Any]] = []
 
     def attach(self, engine: Engine) -> None:

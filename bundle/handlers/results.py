@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from bundle.data.checksums import Sums, are_whole, sums_of
+from bundle.data.claiming import claim_output, fingerprint
 from bundle.data.identity import private_setting
 from bundle.data.joints import DRAWN
 from bundle.data.loading import Item, resampling
@@ -26,8 +27,6 @@ from bundle.data.montage import TITLES, montage
 from bundle.data.writing import (
     RESULT_ENDINGS,
     append_line,
-    claim_output,
-    fingerprint,
     write_bytes,
     write_layer_images,
     write_layers,
@@ -57,7 +56,7 @@ _log = logging.getLogger("bundle.handlers")
 
 
 class Results:
-    """Base of the handlers that write what becomes of joints: claims its output folder when it is built.
+    """Base of the handlers that write what becomes of joints: claims its output folder when the run starts.
 
     Args:
         output_dir: refused when it holds another run's results.
@@ -67,11 +66,32 @@ class Results:
 
     def __init__(self, output_dir: str, settings: Mapping[str, Any], weights: GeneratorWeights) -> None:
         self.settings = {"results": type(self).__name__, **settings, "separator": weights.source}
-        self.output_dir = claim_output(output_dir, fingerprint(self.settings))
+        self.output_dir = Path(output_dir)
+        self.joints: Sequence[Item] | None = None
+        self.rejected: Sequence[Mapping[str, Any]] = []
+
+    def claim(self) -> None:
+        """Claim the folder."""
+        claim_output(self.output_dir, fingerprint(self.settings))
 
     def remaining(self, joints: Sequence[Item]) -> list[Item]:
-        """See :func:`remaining`."""
+        """See :func:`remaining`; nothing is written yet."""
+        self.joints, self.rejected = self.usable(joints)
+        return self.left(self.joints)
+
+    def usable(self, joints: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Mapping[str, Any]]]:
+        """The joints that can be written, and names and reasons of the others."""
+        return joints, getattr(joints, "rejected", [])
+
+    def left(self, joints: Sequence[Item]) -> list[Item]:
+        """The joints that are left."""
         raise NotImplementedError
+
+    def begin(self) -> None:
+        """Claim the folder, and list what the audit rejected of the joints that are asked for, if they are known."""
+        self.claim()
+        if self.joints is not None:
+            self.write_lines(REJECTED, self.rejected)
 
     def write_lines(self, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
         """Replace a file of lines; without any it is taken away."""
@@ -82,7 +102,8 @@ class Results:
             path.unlink(missing_ok=True)
 
     def attach(self, engine: Engine) -> None:
-        """Write each joint as it comes."""
+        """Begin with the engine, and write each joint as it comes."""
+        engine.add_event_handler(Events.STARTED, lambda _: self.begin())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Any) -> None:
@@ -131,19 +152,29 @@ class LayerWriter(Results):
         self.quality = quality
         self.dicom = dicom
 
-    def remaining(self, joints: Sequence[Item]) -> list[Item]:
-        """See :func:`remaining`."""
-        joints, rejected = writable(joints, self.dicom)
-        wanted = {_written(joint) for joint in joints}
-        lines = [line for line in _lines(self.output_dir / QUALITY) if _written(line) in wanted]
-        lines = [line for line in lines if are_whole(self.output_dir, line.get("files"))]
-        done = {_written(line) for line in lines}
-        self.write_lines(QUALITY, lines)
-        self.write_lines(REJECTED, rejected)
+    def usable(self, joints: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Mapping[str, Any]]]:
+        """See :meth:`Results.usable`."""
+        return writable(joints, self.dicom)
+
+    def left(self, joints: Sequence[Item]) -> list[Item]:
+        """See :meth:`Results.left`."""
+        done = {_written(line) for line in self._done(joints)}
         left = [joint for joint in joints if _written(joint) not in done]
         if len(left) < len(joints):
             _log.info(f"{len(joints) - len(left)} of {len(joints)} joints have been done before")
         return left
+
+    def begin(self) -> None:
+        """See :meth:`Results.begin`; lines of joints that are no longer asked for, or are done again, go."""
+        super().begin()
+        if self.joints is not None:
+            self.write_lines(QUALITY, self._done(self.joints))
+
+    def _done(self, joints: Sequence[Item]) -> list[dict[str, Any]]:
+        """The lines of joints whose files are all there and whole."""
+        wanted = {_written(joint) for joint in joints}
+        lines = [line for line in _lines(self.output_dir / QUALITY) if _written(line) in wanted]
+        return [line for line in lines if are_whole(self.output_dir, line.get("files"))]
 
     def __call__(self, engine: Any) -> None:
         """Judge and write the joints of a batch."""
@@ -208,14 +239,15 @@ def writable(joints: Sequence[Item], dicom: DicomResults | None) -> tuple[list[I
 def remaining(joints: Sequence[Item], writer: Results) -> list[Item]:
     """The joints of which a writer has no results yet, or whose files have changed since.
 
-    Lines of joints that are no longer asked for are taken out of its record. What the audit rejected
-    (:class:`bundle.data.joints.Joints`) is listed in ``rejected.jsonl``.
+    When the run begins, lines of joints that are no longer asked for are taken out of its record, and what the audit
+    rejected (:class:`bundle.data.joints.Joints`) is listed in ``rejected.jsonl``.
     """
     return writer.remaining(joints)
 
 
-def run_remaining(evaluator: Any) -> None:
-    """Run an evaluator over the joints that are left (:func:`remaining`), if any."""
+def run_remaining(evaluator: Any, writer: Results) -> None:
+    """Run an evaluator over the joints of which a writer has no results yet (:func:`remaining`), if any."""
+    writer.begin()
     if len(evaluator.data_loader):
         evaluator.run()
     else:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
-from bundle.data.writing import write_bytes
+from bundle.data.writing import storing, write_bytes
 from bundle.errors import InputError
 from bundle.networks.weights import file_label
 from bundle.parsing import parse_json
@@ -69,6 +69,8 @@ class TrainingRecord:
         record["commands"] = list(dict.fromkeys([*record["commands"], command_line() or "not started by a command"]))
         record |= {"started_from": self.started_from, "machine": machine(self.device)}
         record["weights_sha256"] = sha256(self.weights)
+        with storing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(self.path, json.dumps(record, indent=1).encode())
 
     def _done(self, engine: Engine) -> int:

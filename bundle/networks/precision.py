@@ -37,7 +37,7 @@ def placed(
     compiled: bool | str = False,
     backend: str = "inductor",
 ) -> nn.Module:
-    """A network on its device, as it computes fastest there.
+    """A network on its device, as it computes fastest there; on a GPU see :func:`prefer_speed`.
 
     Args:
         network: that is moved.
@@ -47,6 +47,8 @@ def placed(
             where nearly all of its work is. Weights keep their names.
         backend: that compiles.
     """
+    if torch.device(device).type == "cuda":
+        prefer_speed()
     network = network.to(device)
     if flag(channels_last):
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import pytest
 import torch
 
-from bundle.data.sources import Source, SourceStore
+from bundle.data.sources import KeptSources, Source, SourceStore
 from bundle.errors import InputError
 from bundle.harmonic import separate
 from bundle.motion import RigidMotion
@@ -70,3 +71,9 @@ def test_damaged_tensors_are_refused_by_the_name_of_their_file(tmp_path: Path) -
     (tmp_path / "a.pt").write_bytes((tmp_path / "a.pt").read_bytes()[:-500])
     with pytest.raises(InputError, match=r"expected a separated joint, .*a\.pt: delete it"):
         store.load(["a"])
+
+
+def test_a_store_goes_to_another_process_which_reads_for_itself(tmp_path: Path) -> None:
+    store = SourceStore(tmp_path)
+    sent = pickle.loads(pickle.dumps(KeptSources(store, ["none"])))
+    assert sent.store.folder == tmp_path and list(sent) == []

@@ -1,8 +1,7 @@
-"""What is written reads back the same; a failed write leaves nothing; a folder belongs to one run."""
+"""What is written reads back the same; a failed write leaves nothing."""
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import signal
@@ -19,14 +18,12 @@ import torch
 from monai.transforms import Compose, EnsureChannelFirst, LoadImage
 from PIL import Image
 
+from bundle.data.claiming import claim_output
 from bundle.data.loading import read_joint
 from bundle.data.reading import read_radiograph
 from bundle.data.writing import (
-    MARKER,
     PART,
     append_line,
-    claim_output,
-    fingerprint,
     replacing,
     write_bytes,
     write_image,
@@ -241,67 +238,3 @@ def test_a_refused_permission_is_explained(tmp_path: Path, monkeypatch: pytest.M
     for message in (refusal(write_bytes, tmp_path / "a.bin", b""), refusal(claim_output, tmp_path / "out", "run")):
         assert "no permission to write: choose another output folder" in message and str(tmp_path) in message
     assert list(tmp_path.glob("**/*.*")) == []
-
-
-@pytest.mark.parametrize("made", [False, True], ids=["new", "empty"])
-def test_a_new_or_empty_folder_is_claimed(tmp_path: Path, made: bool) -> None:
-    folder = tmp_path / "a" / "b"
-    if made:
-        folder.mkdir(parents=True)
-    assert claim_output(str(folder), "run 1") == folder
-    assert json.loads((folder / MARKER).read_text()) == {"run": "run 1"}
-    assert [path.name for path in folder.iterdir()] == [MARKER]
-
-
-def test_the_same_run_may_continue_in_its_folder(tmp_path: Path) -> None:
-    settings = {"seed": 1, "datalist": "LS"}
-    claim_output(tmp_path, fingerprint(settings))
-    write_bytes(tmp_path / "result.png", b"1")
-    claim_output(tmp_path, fingerprint(dict(reversed(settings.items()))))
-    assert (tmp_path / "result.png").read_bytes() == b"1"
-
-
-def test_the_results_of_another_run_are_refused_with_what_differs(tmp_path: Path) -> None:
-    claim_output(tmp_path, fingerprint({"seed": 1, "datalist": "LS", "epochs": 3}))
-    before = (tmp_path / MARKER).read_bytes()
-    message = refusal(claim_output, tmp_path, fingerprint({"seed": 2, "datalist": "LS", "weights": "model.pt"}))
-    assert "seed was 1, is 2" in message and "epochs was 3, is None" in message and "'model.pt'" in message
-    assert "datalist" not in message
-    assert str(tmp_path) in message and "choose another output folder or delete this one" in message
-    assert (tmp_path / MARKER).read_bytes() == before
-
-
-@pytest.mark.parametrize(("old", "new"), [("run 1", "run 2"), ("[1]", "[2]"), ("3", "4")])
-def test_fingerprints_of_any_form_are_compared(tmp_path: Path, old: str, new: str) -> None:
-    claim_output(tmp_path, old)
-    assert "another run:" in refusal(claim_output, tmp_path, new)
-
-
-@pytest.mark.parametrize("marker", [None, b"", b"{", b"[]", b"{}", b"\xff"])
-def test_a_folder_of_other_files_is_refused(tmp_path: Path, marker: bytes | None) -> None:
-    (tmp_path / "thesis.tex").write_bytes(b"")
-    if marker is not None:
-        (tmp_path / MARKER).write_bytes(marker)
-    message = refusal(claim_output, tmp_path, "run")
-    assert "other files" in message and str(tmp_path) in message
-    assert (tmp_path / "thesis.tex").exists()
-
-
-def test_what_a_killed_write_left_does_not_count_as_other_files(tmp_path: Path) -> None:
-    (tmp_path / f".{MARKER}.77{PART}").write_bytes(b"{")
-    claim_output(tmp_path, "run")
-
-
-@pytest.mark.parametrize("below", ["", "sub"])
-def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path, below: str) -> None:
-    (tmp_path / "out").write_bytes(b"mine")
-    message = refusal(claim_output, tmp_path / "out" / below, "run")
-    assert "a file is in the way" in message
-    assert (tmp_path / "out").read_bytes() == b"mine"
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
-def test_a_full_disk_is_found_out_by_the_claim(tmp_path: Path) -> None:
-    fill_the_disk(tmp_path / MARKER)
-    assert "the disk is full" in refusal(claim_output, tmp_path, "run")
-    assert list(tmp_path.iterdir()) == []

@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from bundle.data import phantom_items
+from bundle.data.claiming import end_claims
 from bundle.data.joints import Joints
 from bundle.data.shards import decode_radiograph
 from bundle.data.sources import SourceStore
@@ -27,6 +28,7 @@ from bundle.errors import InputError
 from bundle.factory import QualityGate, RadiographFactory
 from bundle.handlers import GeneratorWeights
 from bundle.handlers.data_sets import DataSet, SourceWriter, make
+from bundle.handlers.results import run_remaining
 from bundle.harmonic import separate
 from bundle.jsw import VERTICAL, joint_space_width
 from bundle.motion import RigidMotion
@@ -66,17 +68,18 @@ def separated(folder: Path, items: list[dict[str, Any]], weights: Path, batch_si
     """Keep the sources of items, as the configuration does."""
     kept = GeneratorWeights(str(weights / "no.pt"), nn.Conv2d(1, 1, 1))
     writer = SourceWriter(str(folder), {"seed": 0}, kept, unjudged)  # type: ignore[arg-type]
-    left = writer.remaining(items)
-    if left:
-        loader = DataLoader(Dataset(left, LoadJointd(SIZE)), batch_size=batch_size, num_workers=0)
-        SupervisedEvaluator("cpu", loader, WeightFree(), inferer=FlipInferer(), val_handlers=[writer]).run()
+    loader = DataLoader(Dataset(writer.remaining(items), LoadJointd(SIZE)), batch_size=batch_size, num_workers=0)
+    evaluator = SupervisedEvaluator("cpu", loader, WeightFree(), inferer=FlipInferer(), val_handlers=[writer])
+    run_remaining(evaluator, writer)
     return writer
 
 
 def made(folder: Path, items: list[dict[str, Any]], **more: Any) -> Path:
     options = {"plan": plan(), "gate": GATE, "settings": {"datalist": "x"}, "shard_size": 8, **more}
     data = DataSet(str(folder / "out"), **options)
+    data.claim()
     make(data, items, separated(Path(data.sources_dir), items, folder))
+    end_claims()
     return folder / "out"
 
 
@@ -303,7 +306,7 @@ def test_rejected_joints_are_listed_beside_the_sources(tmp_path: Path, items: li
 
 def test_another_data_set_is_refused_the_folder(whole: Path) -> None:
     with pytest.raises(InputError, match="results of another run"):
-        DataSet(str(whole), plan(seed=1), GATE, {"datalist": "x"}, shard_size=8)
+        DataSet(str(whole), plan(seed=1), GATE, {"datalist": "x"}, shard_size=8).claim()
 
 
 @pytest.mark.parametrize("size", [0, 7])

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from bundle.data.montage import TITLES
-from bundle.handlers import LayerMontageHandler, losses_from_engine
+from bundle.handlers import LayerMontageHandler, TensorBoardWriter, losses_from_engine
 from bundle.handlers.logging import separation_row
 from bundle.phantom import draw_parameters, render
 
@@ -60,11 +60,13 @@ def evaluation(tmp_path: Path) -> Iterator[tuple[Engine, LayerMontageHandler]]:
         return [{"pred": layers} for _, layers in batch]
 
     engine = Engine(step)
-    handler = LayerMontageHandler(str(tmp_path / "montages"), count=3, log_dir=str(tmp_path / "events"))
+    handler = LayerMontageHandler(
+        str(tmp_path / "montages"), count=3, summary_writer=TensorBoardWriter(str(tmp_path / "events"))
+    )
     handler.attach(engine)
     engine.run(batches, max_epochs=1)
     yield engine, handler
-    handler.close()
+    handler.writer.close()
 
 
 def test_a_montage_of_the_first_joints_is_written(
@@ -81,7 +83,7 @@ def test_a_montage_of_the_first_joints_is_written(
 
 def test_tensorboard_holds_the_montage(tmp_path: Path, evaluation: tuple[Engine, LayerMontageHandler]) -> None:
     _, handler = evaluation
-    handler.close()
+    handler.writer.close()
     events = EventAccumulator(str(tmp_path / "events"), size_guidance={"images": 0})
     events.Reload()
     (shown,) = events.Images("layers")

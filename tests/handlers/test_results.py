@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from bundle.data import phantom_items
 from bundle.data.checksums import sums_of
+from bundle.data.claiming import end_claims
 from bundle.data.joints import Joints
 from bundle.errors import InputError
 from bundle.handlers import EvaluationReport, GeneratorWeights, LayerWriter
@@ -53,6 +54,7 @@ def evaluate(handler: Any, joints: Dataset) -> None:
     """Run an evaluator over the joints with the handler attached, as the configurations do."""
     loader = DataLoader(joints, batch_size=2, num_workers=0)
     SupervisedEvaluator("cpu", loader, WeightFree(), inferer=FlipInferer(False), val_handlers=[handler]).run()
+    end_claims()
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -77,20 +79,22 @@ def test_layers_are_written_as_nifti_pictures_and_montage(tmp_path: Path, joints
 
 
 def test_another_runs_results_are_refused_before_anything_is_computed(tmp_path: Path) -> None:
-    LayerWriter(str(tmp_path), {"seed": 0}, weights(tmp_path))
-    LayerWriter(str(tmp_path), {"seed": 0}, weights(tmp_path))
+    LayerWriter(str(tmp_path), {"seed": 0}, weights(tmp_path)).claim()
+    LayerWriter(str(tmp_path), {"seed": 0}, weights(tmp_path)).claim()
+    (tmp_path / "quality.jsonl").touch()
     with pytest.raises(InputError, match=r"the results of another run \(seed was 0, is 1\)"):
-        LayerWriter(str(tmp_path), {"seed": 1}, weights(tmp_path))
+        LayerWriter(str(tmp_path), {"seed": 1}, weights(tmp_path)).claim()
     with pytest.raises(InputError, match="results was 'LayerWriter', is 'Results'"):
-        Results(str(tmp_path), {"seed": 0}, weights(tmp_path))
+        Results(str(tmp_path), {"seed": 0}, weights(tmp_path)).claim()
 
 
 def test_other_weights_make_another_run(tmp_path: Path) -> None:
     torch.save({}, tmp_path / "no.pt")
-    LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path))
+    LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path)).claim()
+    (tmp_path / "out" / "quality.jsonl").touch()
     torch.save({"w": torch.ones(1)}, tmp_path / "no.pt")
     with pytest.raises(InputError, match=r"separator was 'no\.pt"):
-        LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path))
+        LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path)).claim()
 
 
 def test_a_joint_whose_files_have_changed_is_done_again(tmp_path: Path, joints: Dataset) -> None:
@@ -124,16 +128,19 @@ def test_a_joint_of_which_a_file_is_missing_or_damaged_is_done_again(
 def test_rejected_joints_are_listed_with_the_reasons_and_no_longer_when_mended(tmp_path: Path) -> None:
     writer = LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path))
     assert writer.remaining(Joints([], [("hand", "no spacing")])) == []
+    assert not (tmp_path / "out").exists()
+    writer.begin()
     listed = tmp_path / "out" / "rejected.jsonl"
     assert json.loads(listed.read_text()) == {"name": "hand", "reason": "no spacing"}
     writer.remaining(Joints([]))
+    writer.begin()
     assert not listed.exists()
 
 
 def test_nothing_is_run_where_nothing_is_left(tmp_path: Path) -> None:
     loader = DataLoader(Dataset([]), batch_size=2, num_workers=0)
     evaluator = SupervisedEvaluator("cpu", loader, WeightFree())
-    run_remaining(evaluator)
+    run_remaining(evaluator, LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path)))
     assert evaluator.state.iteration == 0
 
 
@@ -218,9 +225,9 @@ def test_what_was_measured_with_the_same_settings_is_known_again(tmp_path: Path,
 
 def test_the_folder_of_another_evaluation_is_refused(tmp_path: Path) -> None:
     opened(tmp_path)
+    (tmp_path / "metrics.json").write_text("{")
     with pytest.raises(InputError, match=r"the results of another run \(seed was 0, is 1\)"):
         opened(tmp_path, seed=1)
-    (tmp_path / "metrics.json").write_text("{")
     with pytest.raises(InputError, match="expected the figures of an evaluation, got a file that is damaged"):
         opened(tmp_path)
 
@@ -250,10 +257,12 @@ def test_results_of_a_batch_and_its_predictions_must_agree(tmp_path: Path, joint
 def test_lines_of_quality_that_are_damaged_are_joints_to_be_done(tmp_path: Path) -> None:
     writer = LayerWriter(str(tmp_path / "out"), {"seed": 0}, weights(tmp_path))
     damaged = [b"\x80\xff\x00", b"3", b"null", b'{"name": ', b"[" * 100_000, b"{}"]
+    writer.claim()
     files = sums_of(tmp_path / "out", [tmp_path / "out" / "run.json"])
     whole = [json.dumps({"name": name, "files": files}).encode() for name in "ab"]
     (tmp_path / "out" / "quality.jsonl").write_bytes(b"\n".join([whole[0], *damaged, whole[1]]))
     left = writer.remaining([{"name": name} for name in "abc"])
+    writer.begin()
     assert [joint["name"] for joint in left] == ["c"]
     lines = (tmp_path / "out" / "quality.jsonl").read_text().splitlines()
     assert [json.loads(line)["name"] for line in lines] == ["a", "b"]
@@ -276,6 +285,7 @@ def test_a_joint_whose_results_cannot_be_written_is_listed_and_left_out(tmp_path
     writer = LayerWriter(str(tmp_path / "out"), {"seed": 0}, weights(tmp_path), **options)
     items = [{"name": name} for name in "abc"]
     assert [joint["name"] for joint in writer.remaining(Joints(items, [("d", "no file")]))] == ["a", "c"]
+    writer.begin()
     lines = [json.loads(line) for line in (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()]
     assert lines == [{"name": "d", "reason": "no file"}, {"name": "b", "reason": "b: text in the pixels"}]
     with pytest.raises(InputError, match="can be written:\nb: text in the pixels"):

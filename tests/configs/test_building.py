@@ -1,0 +1,139 @@
+"""A workflow can be created, looked at and then run: building its parts writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from monai.bundle import ConfigParser, ConfigWorkflow
+
+from bundle.data.locking import LOCK
+
+pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+READER = ("inference.json", "read_jsw.yaml")
+REGISTRAR = ("inference.json", "register_joints.yaml")
+COMBINATIONS = [
+    ("train.yaml",),
+    ("train.yaml", "lsn_paper.yaml", "resident.yaml"),
+    ("train.yaml", "bls_gan_network.yaml", "bls_gan.yaml"),
+    ("train.yaml", "multi_gpu_train.yaml"),
+    ("segment_bones.yaml",),
+    ("inference.json", "dicom.yaml"),
+    ("inference.json", "lsn_network.yaml", "evaluate.yaml"),
+    ("inference.json", "calibrate.yaml"),
+    ("inference.json", "synthesize.yaml", "dicom.yaml"),
+    ("read_jsw.yaml", "grade_narrowing.yaml", "evaluate_reader.yaml"),
+    (*READER, "predict_reader.yaml"),
+    (*READER, "pretrain_reader.yaml", "resident_reader.yaml"),
+    (*REGISTRAR, "evaluate_registration.yaml"),
+    (*REGISTRAR, "predict_registration.yaml"),
+    (*REGISTRAR, "pretrain_registration.yaml", "resident_registration.yaml"),
+    ("experiment.yaml", "experiments/grade_narrowing.yaml"),
+    *(
+        ("experiment.yaml", "experiments/read_jsw.yaml", f"experiments/{name}.yaml")
+        for name in ("distributions", "few_masks", "longer_reading", "separators")
+    ),
+    ("experiment.yaml", "experiments/register_joints.yaml", "experiments/longer_registration.yaml"),
+]
+SMALL: dict[str, Any] = {
+    "phantoms": 4,
+    "image_size": 64,
+    "backbone": "SubpixelUNet",
+    "backbone_options": {"features": [8] * 6},
+    "adversary": "SubpixelUNet",
+    "adversary_options": {"features": [8] * 6},
+    "width": 8,
+    "reader_name": "ResNet10",
+    "registrar_name": "ResNet10",
+}
+
+
+def workflow(files: list[str], folder: Path, **options: Any) -> ConfigWorkflow:
+    content = ConfigParser.load_config_files(files)
+    small = {key: value for key, value in SMALL.items() if key in content}
+    places = {"bundle_root": str(CONFIGS.parent), "output_dir": str(folder / "out")}
+    kinds = {"train.yaml": "train", "inference.json": "infer"}
+    kind = kinds.get(Path(files[0]).name) if "evaluator" in content or "train" in content else None
+    return ConfigWorkflow(files, logging_file=False, workflow_type=kind, **{**small, **places, **options})
+
+
+def build(made: ConfigWorkflow) -> None:
+    """Build every part; lists are those of what is run, or parts of others."""
+    for name, value in dict(made.parser.get()).items():
+        if not isinstance(value, list) and name not in ("run", made.parser.meta_key):
+            made.parser.get_parsed_content(name)
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """An empty working directory, of one process of torchrun."""
+    for name, value in {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0, "MASTER_ADDR": "127.0.0.1"}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("MASTER_PORT", "29517")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def everything(*folders: Path) -> dict[Path, int]:
+    """All files and folders, with when they were changed."""
+    return {path: path.stat().st_mtime_ns for folder in folders for path in folder.rglob("*")}
+
+
+def test_every_configuration_is_in_a_combination() -> None:
+    known = {name for files in COMBINATIONS for name in files} | {"metadata.json", "export_onnx.yaml"}
+    files = {str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*") if path.suffix in (".json", ".yaml")}
+    assert {name for name in files - known if not name.startswith(("parts/", "jobs/"))} == set()
+
+
+@pytest.mark.usefixtures("bundle")
+@pytest.mark.parametrize("names", COMBINATIONS, ids="+".join)
+def test_building_every_part_of_a_configuration_writes_nothing(names: tuple[str, ...], alone: Path) -> None:
+    kept = everything(CONFIGS, CONFIGS.parent / "models")
+    made = workflow([str(CONFIGS / name) for name in names], alone)
+    made.initialize()
+    try:
+        build(made)
+        assert not made.check_properties()
+    finally:
+        made.finalize()
+    assert everything(alone) == {}
+    assert everything(CONFIGS, CONFIGS.parent / "models") == kept
+
+
+@pytest.mark.parametrize("path", sorted(path for path in CONFIGS.rglob("*.*") if path.suffix in (".json", ".yaml")))
+def test_what_runs_before_the_bundle_can_be_imported_needs_none_of_it(path: Path) -> None:
+    """A run from another folder: MONAI adds the bundle to the path only after ``initialize``."""
+    for item in ConfigParser.load_config_file(str(path)).get("initialize", []):
+        assert not item["_target_"].startswith("bundle.") or "find_spec('bundle')" in item["_disabled_"]
+
+
+@pytest.mark.usefixtures("bundle")
+def test_a_part_that_writes_when_it_is_built_is_found(alone: Path) -> None:
+    planted = {"_target_": "torch.utils.tensorboard.SummaryWriter", "log_dir": "$@output_dir + '/log'"}
+    made = workflow([str(CONFIGS / "segment_bones.yaml")], alone, tensorboard=planted)
+    made.initialize()
+    build(made)
+    assert everything(alone) != {}
+
+
+@pytest.mark.usefixtures("bundle")
+@pytest.mark.parametrize(
+    ("name", "run_id", "result"),
+    [("inference.json", "evaluating", "quality.jsonl"), ("train.yaml", "training", "model.pt")],
+)
+def test_a_workflow_that_was_looked_at_runs_and_gives_its_folder_back(
+    alone: Path, name: str, run_id: str, result: str
+) -> None:
+    small = {"backbone": "SubpixelUNet", "weights": "none"} if name == "inference.json" else {"stage1_epochs": 1}
+    more = {} if name == "inference.json" else {"stage2_epochs": 1, "phantoms": 4, "batch_size": 2}
+    made = workflow([str(CONFIGS / name)], alone, run_id=run_id, **small, **more)
+    made.initialize()
+    assert not made.check_properties()
+    assert made.evaluator is not None
+    made.run()
+    made.finalize()
+    assert (alone / "out" / result).is_file() and not (alone / "out" / LOCK).exists()
