@@ -10,7 +10,8 @@ import pytest
 
 from bundle.data.folders import entries_below, files_below
 from bundle.data.joints import FOLDER, read_datalist
-from bundle.data.writing import MARKER, claim_output, write_png
+from bundle.data.claiming import MARKER, claim_output
+from bundle.data.writing import write_png
 from bundle.errors import InputError
 
 
