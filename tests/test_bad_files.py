@@ -72,8 +72,14 @@ JSON: dict[str, bytes] = {
 ANY = {**NO_JSON, **JSON, "utf-16": '{"a": 1}'.encode("utf-16")}
 
 
+def marker(path: Path) -> None:
+    (path.parent / "result.png").touch()
+    claim_output(path.parent, "{}")
+
+
 def of_results(path: Path) -> None:
-    LayerWriter(str(path.parent), {}, GeneratorWeights("no.pt", nn.Linear(1, 1)))
+    (path.parent / "result.png").touch()
+    LayerWriter(str(path.parent), {}, GeneratorWeights("no.pt", nn.Linear(1, 1))).claim()
 
 
 def report(path: Path) -> None:
@@ -95,7 +101,7 @@ READERS: dict[str, tuple[str, Reader]] = {
     "weights": ("model.pt", lambda path: load_weights(nn.Linear(2, 1), path, "generator", "name another")),
     "checkpoint": ("checkpoint_epoch=1.pt", lambda path: newest_whole_checkpoint(path.parent)),
     "sealed": ("checkpoint_epoch=1.pt", load_sealed),
-    "marker": ("run.json", lambda path: claim_output(path.parent, "{}")),
+    "marker": ("run.json", marker),
     "marker of results": ("run.json", of_results),
     "metrics": ("metrics.json", report),
     "figures of a job": ("metrics.json", job_report),
