@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bundle.data.claiming import MARKER, claim_output
 from bundle.data.folders import entries_below, files_below
 from bundle.data.joints import FOLDER, read_datalist
-from bundle.data.claiming import MARKER, claim_output
 from bundle.data.writing import write_png
 from bundle.errors import InputError
 
