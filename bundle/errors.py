@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
-from bundle.redaction import REDACTION
+from bundle.base import REDACTION
 
 
 class InputError(ValueError):
@@ -87,7 +87,7 @@ def report_plainly() -> None:
 
     This also holds for one inside another exception's chain, or raised in a ``DataLoader`` worker. Others keep
     their traceback. Neither they, nor warnings, nor log records say whose radiographs are read
-    (:mod:`bundle.redaction`). The first item of ``initialize`` in the configurations.
+    (:mod:`bundle.base.redaction`). The first item of ``initialize`` in the configurations.
     """
     sys.excepthook = _excepthook
     warnings.formatwarning = _warning

@@ -40,17 +40,12 @@ from torch.utils.benchmark.utils.timer import timer as synchronised_time
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bundle.data.joints import SEEDS_PER_RUN
-from bundle.data.writing import write_bytes
-from bundle.engines import LayerSeparationTrainer
 from bundle.errors import InputError, report_plainly
-from bundle.harmonic import separate
-from bundle.motion import SPACING, RigidMotion, move
-from bundle.phantom import Phantom, draw_parameters, render
-from bundle.provenance import processor
-from bundle.radiograph import reconstruct
-from bundle.synthesis import synthesize
-from bundle.uncertainty import FlipInferer
+from bundle.io import SEEDS_PER_RUN, processor, write_bytes
+from bundle.phantoms import Phantom, draw_parameters, render
+from bundle.physics import SPACING, RigidMotion, move, reconstruct, separate, synthesize
+from bundle.quality import FlipInferer
+from bundle.separation import LayerSeparationTrainer
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTENT = 256 * SPACING
@@ -170,7 +165,7 @@ def phantom(seed: int, size: int) -> Phantom:
 
 
 def joints(count: int, settings: Settings) -> dict[str, Tensor]:
-    """A batch of phantoms as :class:`bundle.engines.LayerSeparationTrainer` takes it."""
+    """A batch of phantoms as :class:`bundle.separation.LayerSeparationTrainer` takes it."""
     first = settings.seed * SEEDS_PER_RUN
     phantoms = [phantom(first + index, settings.size) for index in range(count)]
     image = torch.stack([torch.cat([made.image, made.masks]) for made in phantoms])

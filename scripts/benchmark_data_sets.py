@@ -31,21 +31,27 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bundle.data.shards import TarShards, png
-from bundle.data.sources import Source, SourceStore
-from bundle.data.writing import deep_pixels, mask_pixels, write_bytes
-from bundle.distributions import Uniform
+from bundle.datasets import (
+    DataPlan,
+    QualityGate,
+    RadiographFactory,
+    Recipe,
+    Sample,
+    Source,
+    SourceStore,
+    TarShards,
+    Uniform,
+    examine,
+    motion_of,
+    passed,
+    png,
+)
 from bundle.errors import report_plainly
-from bundle.factory import QualityGate, RadiographFactory, Sample, examine, passed
-from bundle.harmonic import separate
-from bundle.jsw import joint_space_width
-from bundle.motion import CONTINUED, SPACING
-from bundle.phantom import draw_parameters, render
-from bundle.provenance import processor
-from bundle.radiograph import reconstruct
-from bundle.recipes import DataPlan, Recipe, motion_of
+from bundle.io import deep_pixels, mask_pixels, processor, write_bytes
+from bundle.measurement import joint_space_width
+from bundle.phantoms import draw_parameters, render
+from bundle.physics import CONTINUED, SPACING, SeparatedBones, reconstruct, separate
 from bundle.registration import facing_centers
-from bundle.synthesis import SeparatedBones
 
 TOGETHER, SIDE = 4, 256
 PLAN = DataPlan(

@@ -10,11 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from bundle.data.writing import write_bytes
 from bundle.errors import InputError
-from bundle.handlers.downstream import EXPERIMENT
-from bundle.handlers.results import file_stem, shown_figure, write_plot
-from bundle.metrics.downstream import plot_curves
+from bundle.experiments import EXPERIMENT, plot_curves
+from bundle.inference import file_stem, shown_figure, write_plot
+from bundle.io import write_bytes
 
 TEXT = (
     "Each task is trained on parts of the annotated joints, from chance or from networks that were pre-trained on "
@@ -56,7 +55,7 @@ class ExperimentReport:
 
     @property
     def table(self) -> pd.DataFrame:
-        """Figures over seeds (:func:`bundle.metrics.downstream.over_seeds`)."""
+        """Figures over seeds (:func:`bundle.experiments.over_seeds`)."""
         return pd.DataFrame(self.found["over_seeds"]).astype({"lower": float, "upper": float})
 
     @property

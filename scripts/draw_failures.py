@@ -17,10 +17,11 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bundle.corruption import corrupt  # noqa: E402
-from bundle.data.montage import Picture, difference_panel, montage, outlined_panel  # noqa: E402
-from bundle.errors import report_plainly  # noqa: E402
-from bundle.metrics import LayerTruth, SeparatedJoints  # noqa: E402
+from bundle.errors import report_plainly
+from bundle.evaluation.measures import LayerTruth
+from bundle.io import Picture, difference_panel, montage, outlined_panel
+from bundle.quality import corrupt
+from bundle.statistics import SeparatedJoints
 
 LIMIT = 0.2
 """Error in intensity at which the colours are saturated."""

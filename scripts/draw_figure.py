@@ -16,11 +16,10 @@ from monai.data import Dataset
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bundle.data.joints import phantom_items  # noqa: E402
-from bundle.data.montage import TITLES, montage  # noqa: E402
-from bundle.errors import report_plainly  # noqa: E402
-from bundle.handlers.logging import separation_row  # noqa: E402
-from bundle.transforms import LoadJointd  # noqa: E402
+from bundle.errors import report_plainly
+from bundle.io import TITLES, montage, phantom_items
+from bundle.separation import separation_row
+from bundle.separation.transforms import LoadJointd
 
 
 def network(weights: Path) -> torch.nn.Module:

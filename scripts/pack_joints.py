@@ -15,9 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bundle.data.joints import FOLDER  # noqa: E402
-from bundle.data.packing import pack_joints  # noqa: E402
-from bundle.errors import report_plainly  # noqa: E402
+from bundle.errors import report_plainly
+from bundle.io import FOLDER, pack_joints
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -24,8 +24,8 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bundle.errors import InputError, report_plainly  # noqa: E402
-from scripts.verify_bundle import bundle_files, metadata  # noqa: E402
+from bundle.errors import InputError, report_plainly
+from scripts.verify_bundle import bundle_files, metadata
 
 NAME = "finger_joint_layer_separation"
 FOLDERS = ("bundle/", "configs/", "models/")

@@ -25,11 +25,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from bundle.data.identity import without_folders  # noqa: E402
-from bundle.data.writing import write_bytes  # noqa: E402
-from bundle.errors import InputError, report_plainly  # noqa: E402
-from bundle.handlers.results import file_stem, flat_figures, shown_figure  # noqa: E402
-from scripts.downstream import ExperimentReport, downstream_section, read_experiment  # noqa: E402
+from bundle.errors import InputError, report_plainly
+from bundle.inference import file_stem, flat_figures, shown_figure
+from bundle.io import without_folders, write_bytes
+from scripts.downstream import ExperimentReport, downstream_section, read_experiment
 
 OUTPUT = ROOT / "docs" / "results.md"
 JOBS_OUTPUT = ROOT / "outputs" / "jobs"

@@ -16,7 +16,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from bundle.data.claiming import end_claims
+from bundle.io.claiming import end_claims
 
 matplotlib.use("Agg")
 torch.set_num_threads(1)

@@ -12,23 +12,24 @@ import pytest
 import torch
 from torch import nn
 
-from bundle.data.claiming import claim_output
-from bundle.data.joints import read_datalist
-from bundle.data.loading import open_radiograph
-from bundle.data.packed import Pack
-from bundle.data.points import POINTS, read_places
-from bundle.data.reading import read_mask
-from bundle.data.sources import SourceStore
-from bundle.distributions import read_histogram
+from bundle.datasets.distributions import read_histogram
+from bundle.datasets.sources import SourceStore
 from bundle.errors import InputError
-from bundle.handlers import EvaluationReport, GeneratorWeights, LayerWriter, TrainingRecord
-from bundle.handlers.checkpoints import newest_whole_checkpoint
-from bundle.handlers.sealed import load_sealed
-from bundle.jobs import JobReport
+from bundle.inference.results import EvaluationReport, LayerWriter
+from bundle.io.claiming import claim_output
+from bundle.io.joints import read_datalist
+from bundle.io.loading import open_radiograph
+from bundle.io.packed import Pack
+from bundle.io.points import POINTS, read_places
+from bundle.io.provenance import bundle_version
+from bundle.io.reading import read_mask
 from bundle.networks.weights import load_weights, stated_sha256
-from bundle.provenance import bundle_version
-from bundle.trust import TrustReference
-from bundle.uncertainty import Calibration
+from bundle.quality.plausibility import TrustReference
+from bundle.quality.uncertainty import Calibration
+from bundle.workflow.checkpoints import GeneratorWeights, newest_whole_checkpoint
+from bundle.workflow.jobs import JobReport
+from bundle.workflow.sealed import load_sealed
+from bundle.workflow.training_record import TrainingRecord
 
 
 def noise(seed: int, length: int) -> bytes:

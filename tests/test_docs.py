@@ -12,16 +12,16 @@ import pydicom
 import pytest
 from PIL import Image
 
-from bundle.data.dicom import read_dicom
-from bundle.data.dicom_writing import DicomStudy, write_dicom
-from bundle.data.reading import read_radiograph
-from bundle.phantom import Phantom, draw_parameters, render
+from bundle.io.dicom import read_dicom
+from bundle.io.dicom_writing import DicomStudy, write_dicom
+from bundle.io.reading import read_radiograph
+from bundle.phantoms.phantom import Phantom, draw_parameters, render
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)
 MARGIN = 40
 WIDENED = """
-from bundle.jsw import joint_space_width
+from bundle.measurement.joint_space import joint_space_width
 before, after = (float(joint_space_width(masks, SPACING)) for masks in (joint[:, 1:], wider.masks))
 assert abs(after - before - 0.5) < 0.05, (before, after)
 """

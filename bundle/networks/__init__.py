@@ -1,1 +1,39 @@
-"""The networks: backbones by name, TransUNet, the heads that turn logits into layers, and the generator."""
+"""Networks that know nothing of radiographs: backbones by name, their weights and their precision."""
+
+from __future__ import annotations
+
+from bundle.networks.backbones import (
+    make_backbone,
+    scaled_channels,
+    scaled_options,
+)
+from bundle.networks.precision import (
+    Bfloat16Inferer,
+    placed,
+)
+from bundle.networks.resolution import (
+    ReducedResolution,
+)
+from bundle.networks.weights import (
+    file_label,
+    load_failure,
+    load_weights,
+    put_state,
+    read_state,
+    stated_sha256,
+)
+
+__all__ = [
+    "Bfloat16Inferer",
+    "ReducedResolution",
+    "file_label",
+    "load_failure",
+    "load_weights",
+    "make_backbone",
+    "placed",
+    "put_state",
+    "read_state",
+    "scaled_channels",
+    "scaled_options",
+    "stated_sha256",
+]

@@ -47,7 +47,7 @@ def make_backbone(
 ) -> nn.Module:
     """A two-dimensional network from images (B, in_channels, H, W) to logits (B, out_channels, H, W).
 
-    H and W are multiples of 32 (:class:`bundle.networks.generator.Generator` pads); UNETR needs them equal to its
+    H and W are multiples of 32 (:class:`bundle.separation.Generator` pads); UNETR needs them equal to its
     ``img_size``, 256 by default.
 
     Args:

@@ -15,12 +15,9 @@ from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastor
 from monailabel.interfaces.datastore import DefaultLabelTag
 from torch import Tensor
 
-from bundle.data.folders import files_below
-from bundle.data.identity import private_name, safe_name
-from bundle.data.loading import BONES
-from bundle.data.reader import SUFFIXES, is_radiograph
 from bundle.errors import InputError
-from bundle.trust import TrustReference
+from bundle.io import BONES, SUFFIXES, files_below, is_radiograph, private_name, safe_name
+from bundle.quality import TrustReference
 from scripts.monai_label.answers import NOT_FOUND, answering
 from scripts.monai_label.label_check import check_label
 from scripts.monai_label.label_map import read_label_map

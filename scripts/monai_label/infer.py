@@ -13,10 +13,9 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from torch import Tensor
 
-from bundle.data.reading import LAYER_NAMES
-from bundle.data.writing import write_layers
 from bundle.errors import InputError
-from bundle.jsw import VERTICAL, joint_space_width
+from bundle.io import LAYER_NAMES, write_layers
+from bundle.measurement import VERTICAL, joint_space_width
 from scripts.monai_label.datastore import FIND, JointDatastore
 from scripts.monai_label.label_map import LABELS, read_label_map, write_label_map
 from scripts.monai_label.models import BoneDrawer, LayerSeparator

@@ -8,11 +8,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from bundle.data.loading import BONES
-from bundle.data.reading import check_area
 from bundle.errors import InputError
-from bundle.masks import continue_to_border
-from bundle.trust import PROPERTIES, TrustReference, measure
+from bundle.io import BONES, check_area
+from bundle.physics import continue_to_border
+from bundle.quality import PROPERTIES, TrustReference, measure
 from scripts.monai_label.view import JointView
 
 _SHAPE = ("width", "height", "end", "gap", "overlap", "sideways")

@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from bundle.data.reading import is_nifti, shape_of
-from bundle.data.writing import write_bytes
 from bundle.errors import InputError
+from bundle.io import is_nifti, shape_of, write_bytes
 from scripts.monai_label.geometry import itk_affine
 
 LABELS = {"lower bone": 1, "upper bone": 2, "both bones": 3}

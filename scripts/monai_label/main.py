@@ -18,16 +18,16 @@ from monailabel.interfaces.tasks.train import TrainTask
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from bundle.errors import InputError, report_plainly  # noqa: E402
-from scripts.monai_label.answers import answering  # noqa: E402
-from scripts.monai_label.datastore import JointDatastore  # noqa: E402
-from scripts.monai_label.guard import Guard  # noqa: E402
-from scripts.monai_label.infer import BatchBoneMasks, BoneMasks, LayerSeparation  # noqa: E402
-from scripts.monai_label.models import BoneDrawer, LayerSeparator  # noqa: E402
-from scripts.monai_label.options import OPTIONS, SESSION, checked  # noqa: E402
-from scripts.monai_label.strategy import AnyUnlabelled, Uncertainty  # noqa: E402
-from scripts.monai_label.train import BoneMaskTraining  # noqa: E402
-from scripts.monai_label.uploads import is_upload, keep_private, process_folder  # noqa: E402
+from bundle.errors import InputError, report_plainly
+from scripts.monai_label.answers import answering
+from scripts.monai_label.datastore import JointDatastore
+from scripts.monai_label.guard import Guard
+from scripts.monai_label.infer import BatchBoneMasks, BoneMasks, LayerSeparation
+from scripts.monai_label.models import BoneDrawer, LayerSeparator
+from scripts.monai_label.options import OPTIONS, SESSION, checked
+from scripts.monai_label.strategy import AnyUnlabelled, Uncertainty
+from scripts.monai_label.train import BoneMaskTraining
+from scripts.monai_label.uploads import is_upload, keep_private, process_folder
 
 NAME = "finger_joint_layer_separation"
 SENT = "sent"

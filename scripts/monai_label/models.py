@@ -10,15 +10,12 @@ import torch
 from monai.bundle import ConfigParser
 from torch import Tensor
 
-from bundle.data.loading import BONES
-from bundle.data.reading import check_area
-from bundle.data.writing import write_bytes
 from bundle.errors import InputError
-from bundle.masks import continue_to_border, union
-from bundle.networks.weights import file_label
+from bundle.io import BONES, check_area, write_bytes
+from bundle.networks import file_label
+from bundle.physics import continue_to_border, union
+from bundle.quality import TrustReference, bone_disagreement
 from bundle.segmentation import BoneSegmenter
-from bundle.trust import TrustReference
-from bundle.uncertainty import bone_disagreement
 
 BONE_MASKS = "bone_masks.pt"
 """Weights of the segmentation, shipped in models/ of the bundle or trained here."""
@@ -29,7 +26,7 @@ class Separation(NamedTuple):
 
     Attributes:
         layers: soft tissue, lower bone and upper bone, (3, 256, 256) in [0, 1].
-        quality: what :class:`bundle.handlers.JointQuality` says of it.
+        quality: what :class:`bundle.inference.JointQuality` says of it.
         uncertainty: standard deviation of the bone layers between the joint and its mirror image, in intensity.
     """
 

@@ -19,10 +19,9 @@ from monailabel.interfaces.tasks.train import TrainTask
 from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
-from bundle.data.loading import BONES
-from bundle.data.writing import write_bytes, write_layers, write_masks
 from bundle.errors import InputError
-from bundle.networks.weights import load_weights
+from bundle.io import BONES, write_bytes, write_layers, write_masks
+from bundle.networks import load_weights
 from scripts.monai_label.answers import without_path
 from scripts.monai_label.datastore import FINAL, JointDatastore
 from scripts.monai_label.models import BoneDrawer

@@ -11,9 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bundle.data.loading import frame_in_middle, open_radiograph
 from bundle.errors import InputError
-from bundle.frames import SIDE, JointFrame, JointPlace
+from bundle.io import SIDE, JointFrame, JointPlace, frame_in_middle, open_radiograph
 
 SIZE = 256
 """Height and width of a frame in pixels."""
@@ -62,7 +61,7 @@ def view_of(path: str | Path, clicks: Mapping[str, Any]) -> JointView:
     """See the joint of a radiograph.
 
     Args:
-        path: a file in any format of :mod:`bundle.data.reading`.
+        path: a file in any format of :mod:`bundle.io.reading`.
         clicks: ``center`` and ``tip`` of a joint in a hand, and ``spacing`` where the file does not say it.
 
     Raises:

@@ -18,8 +18,8 @@ from monai.data import set_track_meta
 from monai.utils import set_determinism
 from PIL import Image
 
-from bundle.motion import SPACING
-from bundle.phantom import FINGERS, draw_parameters, render
+from bundle.phantoms.phantom import FINGERS, draw_parameters, render
+from bundle.physics.motion import SPACING
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 64

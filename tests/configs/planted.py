@@ -18,9 +18,9 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from bundle.frames import JointFrame, JointPlace
-from bundle.motion import SPACING
-from bundle.phantom import draw_parameters, render
+from bundle.io.frames import JointFrame, JointPlace
+from bundle.phantoms.phantom import draw_parameters, render
+from bundle.physics.motion import SPACING
 from tests.configs.traces import Plants
 
 SIZE = 64

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bundle.handlers.checkpoints import checkpoints
+from bundle.workflow.checkpoints import checkpoints
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from bundle.data.locking import LOCK
+from bundle.io.locking import LOCK
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from bundle.data import training_and_validation
-from bundle.uncertainty import SIGNS, Calibration
+from bundle.io.joints import training_and_validation
+from bundle.quality.uncertainty import SIGNS, Calibration
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 

@@ -11,10 +11,12 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from bundle.data import read_datalist
-from bundle.metrics import JointSpaceControl, Realism, ShadowDetectability
-from bundle.networks.baselines import HalfSplit
-from bundle.networks.heads import SigmoidHead
+from bundle.evaluation.measures.control import JointSpaceControl
+from bundle.evaluation.measures.detectability import ShadowDetectability
+from bundle.evaluation.measures.realism import Realism
+from bundle.io.joints import read_datalist
+from bundle.separation.baselines import HalfSplit
+from bundle.separation.heads import SigmoidHead
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 

@@ -16,15 +16,15 @@ import torch
 from monai.metrics import compute_dice
 from PIL import Image
 
-from bundle.data.dicom import read_dicom
-from bundle.data.dicom_writing import DicomStudy, write_dicom
-from bundle.data.joints import FOLDER, joint_items
-from bundle.data.pairs import pairs_of_joint
-from bundle.data.reading import read_layers, read_mask
-from bundle.data.writing import write_image, write_masks
-from bundle.frames import JointFrame, JointPlace
-from bundle.masks import continue_to_border
-from bundle.phantom import Phantom, draw_parameters, render
+from bundle.io.dicom import read_dicom
+from bundle.io.dicom_writing import DicomStudy, write_dicom
+from bundle.io.frames import JointFrame, JointPlace
+from bundle.io.joints import FOLDER, joint_items
+from bundle.io.reading import read_layers, read_mask
+from bundle.io.writing import write_image, write_masks
+from bundle.phantoms.phantom import Phantom, draw_parameters, render
+from bundle.physics.masks import continue_to_border
+from bundle.registration.pair_lists import pairs_of_joint
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 

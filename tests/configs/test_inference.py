@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from bundle.data.loading import read_joint
-from bundle.harmonic import separate
-from bundle.masks import continue_to_border
-from bundle.radiograph import reconstruct
-from bundle.transforms import LoadJointd
+from bundle.io.loading import read_joint
+from bundle.physics.harmonic import separate
+from bundle.physics.masks import continue_to_border
+from bundle.physics.radiograph import reconstruct
+from bundle.separation.transforms.dictionary import LoadJointd
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
@@ -149,7 +149,7 @@ def test_weights_of_another_backbone_are_refused_in_a_line(bundle: Any, trained:
 
 
 def test_a_head_that_needs_weights_is_refused_without(bundle: Any, tmp_path: Path) -> None:
-    head = {"_target_": "bundle.networks.heads.SigmoidHead"}
+    head = {"_target_": "bundle.separation.SigmoidHead"}
     message = bundle.refusal("evaluating", "inference.json", **options(tmp_path, head=head))
     assert message.startswith("error: expected weights, found none at none")
 

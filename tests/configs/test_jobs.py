@@ -10,7 +10,7 @@ import pytest
 import yaml
 from monai.bundle import ConfigWorkflow, create_workflow
 
-from bundle.data.packing import pack_joints
+from bundle.io.packing import pack_joints
 from tests.configs.conftest import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")

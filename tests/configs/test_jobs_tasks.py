@@ -10,7 +10,7 @@ import pytest
 from monai.bundle import ConfigWorkflow, create_workflow
 
 from bundle.errors import input_message
-from bundle.jobs import BundleRun, JobReport
+from bundle.workflow.jobs import BundleRun, JobReport
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 

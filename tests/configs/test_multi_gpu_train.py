@@ -25,9 +25,9 @@ FIXED: dict[str, Any] = {
     "stage2_epochs": EPOCHS,
     "stage2_pseudo": 0.0,
     "use_motion": False,
-    "augmentation": {"_target_": "bundle.transforms.RandAugmentLayersd"},
+    "augmentation": {"_target_": "bundle.separation.transforms.RandAugmentLayersd"},
     "stage2_loss": {
-        "_target_": "bundle.losses.GeneratorLoss",
+        "_target_": "bundle.separation.GeneratorLoss",
         "reconstruction": 0.5,
         "supervision": 0.3,
         "discrimination": 0.1,

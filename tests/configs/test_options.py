@@ -13,7 +13,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from bundle.errors import InputError
-from bundle.option_kinds import (
+from bundle.workflow.option_kinds import (
     KINDS,
     SWITCH,
     SWITCH_OR_PROBABILITY,
@@ -23,7 +23,7 @@ from bundle.option_kinds import (
     leaves,
     read_switches,
 )
-from bundle.options import check_names, check_weights_used, given_options
+from bundle.workflow.options import check_names, check_weights_used, given_options
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bundle.data.packing import pack_joints
+from bundle.io.packing import pack_joints
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 

@@ -24,12 +24,12 @@ from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 from torch.utils.tensorboard import SummaryWriter
 
-from bundle import experiments
-from bundle.data.identity import private_list
-from bundle.data.packing import pack_joints
-from bundle.networks.readers import make_reader
-from bundle.networks.registrars import Registrar
-from bundle.redaction import REDACTION
+from bundle.base.redaction import REDACTION
+from bundle.experiments import experiments
+from bundle.io.identity import private_list
+from bundle.io.packing import pack_joints
+from bundle.registration.network import Registrar
+from bundle.scoring.networks import make_reader
 from tests.configs.conftest import ROOT
 from tests.configs.planted import HAND_SPACING, SIZE, frames, hands
 from tests.configs.traces import MARK, Plants

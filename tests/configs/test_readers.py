@@ -10,8 +10,8 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 
-from bundle.jsw import narrowing_grade
-from bundle.networks.readers import make_reader
+from bundle.measurement.joint_space import narrowing_grade
+from bundle.scoring.networks import make_reader
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
@@ -164,7 +164,7 @@ def test_a_folder_with_checkpoints_is_not_trained_into_unless_resumed(bundle: An
 
 @pytest.mark.parametrize("coding", ["OrdinalGrades", "NominalGrades"])
 def test_grades_are_learned_measured_and_predicted(bundle: Any, tmp_path: Path, coding: str) -> None:
-    more = {"grades": {"_target_": f"bundle.grading.{coding}"}}
+    more = {"grades": {"_target_": f"bundle.measurement.grading.{coding}"}}
     bundle.run("training", *GRADES, **options(tmp_path / "train", epochs=1, **more))
     more |= {"reader_weights": str(tmp_path / "train" / "reader.pt")}
     bundle.run("evaluating", *GRADES, "evaluate_reader.yaml", **options(tmp_path / "evaluated", **more))

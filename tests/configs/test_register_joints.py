@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from bundle.networks.registrars import Registrar
+from bundle.registration.network import Registrar
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 

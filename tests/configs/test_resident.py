@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from bundle.engines import LayerSeparationTrainer
+from bundle.separation.trainer import LayerSeparationTrainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 

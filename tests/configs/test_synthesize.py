@@ -14,10 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from bundle.harmonic import separate
-from bundle.jsw import joint_space_width
-from bundle.motion import RigidMotion
-from bundle.synthesis import synthesize
+from bundle.measurement.joint_space import joint_space_width
+from bundle.physics.harmonic import separate
+from bundle.physics.motion import RigidMotion
+from bundle.physics.synthesis import synthesize
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
@@ -78,7 +78,7 @@ def test_the_joint_space_of_phantoms_is_as_asked(bundle: Any, tmp_path: Path) ->
 
 
 def test_what_is_wanted_comes_from_the_command_line(bundle: Any, tmp_path: Path) -> None:
-    wanted = "{'_target_': 'bundle.distributions.Normal', 'mean': 1, 'deviation': 0.3, 'lowest': 0, 'highest': 2}"
+    wanted = "{'_target_': 'bundle.datasets.Normal', 'mean': 1, 'deviation': 0.3, 'lowest': 0, 'highest': 2}"
     more = {"jsw": wanted, "count": "6", "pairs": "true", "format": "webdataset", "workers": "1"}
     result = bundle.command("synthesizing", *SYNTHESIZE, **options(tmp_path, **more))
     assert result.returncode == 0, result.stderr

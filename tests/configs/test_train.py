@@ -17,12 +17,12 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from bundle.handlers.checkpoints import checkpoints
-from bundle.motion import SPACING
-from bundle.networks.heads import SigmoidHead
 from bundle.networks.transunet import TransUNet
-from bundle.pseudo import compose_published
-from bundle.radiograph import reconstruct
+from bundle.physics.motion import SPACING
+from bundle.physics.radiograph import reconstruct
+from bundle.separation.heads import SigmoidHead
+from bundle.separation.pseudo_overlap import compose_published
+from bundle.workflow.checkpoints import checkpoints
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
@@ -221,7 +221,12 @@ def test_an_averaged_generator_is_kept_in_the_networks_place_and_resumed_to_the_
 
 
 def test_joints_are_augmented_and_cropped_for_training_and_whole_for_validation(bundle: Any, tmp_path: Path) -> None:
-    augmentation = {"_target_": "bundle.transforms.RandAugmentLayersd", "mirror": 0.5, "contrast": 0.2, "noise": 0.01}
+    augmentation = {
+        "_target_": "bundle.separation.transforms.RandAugmentLayersd",
+        "mirror": 0.5,
+        "contrast": 0.2,
+        "noise": 0.01,
+    }
     options = {"augmentation": augmentation, "crop_size": 48, "stage1_epochs": 1, "stage2_epochs": 1, "phantoms": 4}
     parser = train(bundle, tmp_path / "out", **options).parser
     for stage in ("pretrain", "train"):
@@ -239,9 +244,9 @@ def test_joints_are_augmented_and_cropped_for_training_and_whole_for_validation(
 
 def test_other_losses_are_named_in_the_configuration(bundle: Any, tmp_path: Path) -> None:
     losses = {
-        "fidelity": {"_target_": "bundle.losses.LayerDistance", "gradient": 0.5, "both": 2.0},
-        "discrimination": {"_target_": "bundle.losses.HingeDiscrimination", "margin": 0.0},
-        "discriminator_loss": {"_target_": "bundle.losses.HingeDiscriminatorLoss"},
+        "fidelity": {"_target_": "bundle.separation.LayerDistance", "gradient": 0.5, "both": 2.0},
+        "discrimination": {"_target_": "bundle.separation.HingeDiscrimination", "margin": 0.0},
+        "discriminator_loss": {"_target_": "bundle.separation.HingeDiscriminatorLoss"},
     }
     parser = train(bundle, tmp_path / "out", stage1_epochs=0, stage2_epochs=1, phantoms=4, **losses).parser
     trainer = parser.get_parsed_content("train#trainer")
@@ -305,7 +310,7 @@ def test_head_and_backbone_are_switched_by_options(bundle: Any, tmp_path: Path, 
         tmp_path / "out",
         backbone=backbone,
         backbone_options={"channels": [4, 8], "strides": [2]},
-        head={"_target_": "bundle.networks.heads.SigmoidHead"},
+        head={"_target_": "bundle.separation.SigmoidHead"},
         stage1_epochs=0,
         stage2_epochs=1,
         phantoms=4,

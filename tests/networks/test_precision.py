@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from bundle.networks.backbones import make_backbone, scaled_options
-from bundle.networks.generator import Generator
-from bundle.networks.heads import SigmoidHead
 from bundle.networks.precision import Bfloat16Inferer, placed
+from bundle.separation.generator import Generator
+from bundle.separation.heads import SigmoidHead
 
 
 def test_numbers_come_in_float32_and_near_those_of_full_precision() -> None:

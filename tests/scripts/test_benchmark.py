@@ -17,8 +17,8 @@ from monai.utils import set_determinism
 from torch import nn
 
 from bundle.errors import InputError, input_message
-from bundle.radiograph import reconstruct
-from bundle.synthesis import SyntheticJoints
+from bundle.physics.radiograph import reconstruct
+from bundle.physics.synthesis import SyntheticJoints
 from scripts import benchmark
 
 FEATURES = [4, 4, 4, 4, 4, 4]

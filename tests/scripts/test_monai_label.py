@@ -33,11 +33,11 @@ import torch
 from monai.bundle import ConfigParser
 from PIL import Image
 
-from bundle.data.dicom_writing import DicomStudy, write_dicom
-from bundle.data.writing import write_image, write_layers
-from bundle.motion import SPACING
-from bundle.phantom import Phantom, draw_parameters, render
-from bundle.radiograph import reconstruct
+from bundle.io.dicom_writing import DicomStudy, write_dicom
+from bundle.io.writing import write_image, write_layers
+from bundle.phantoms.phantom import Phantom, draw_parameters, render
+from bundle.physics.motion import SPACING
+from bundle.physics.radiograph import reconstruct
 from scripts.monai_label.options import OPTIONS, ROUTES, Route
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -548,10 +548,10 @@ def test_the_bundle_works_with_the_packages_of_monai_label(label_python: str, tm
     write_planted_dicom(tmp_path / "joint.dcm", 3)
     code = (
         "import numpy, pydicom, sys\n"
-        "from bundle.data.joints import joint_items\n"
-        "from bundle.data.reading import read_stated\n"
-        "import bundle.engines, bundle.evaluation, bundle.handlers, bundle.transforms, bundle.networks.generator\n"
-        "from bundle.uncertainty import SIGNS, Calibration\n"
+        "from bundle.io.joints import joint_items\n"
+        "from bundle.io.reading import read_stated\n"
+        "import bundle.separation, bundle.evaluation, bundle.inference, bundle.workflow\n"
+        "from bundle.quality.uncertainty import SIGNS, Calibration\n"
         "signs = {name: [0.1, 0.2, 0.3, 0.4, 0.5] for name in SIGNS}\n"
         "Calibration.fit(signs, [0.1, 0.2, 0.3, 0.4, 0.5], list('abcde'), 'any', {})\n"
         "found = read_stated(sys.argv[1])\n"

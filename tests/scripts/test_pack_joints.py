@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bundle.data.joints import joint_items
 from bundle.errors import InputError
+from bundle.io.joints import joint_items
 from scripts.pack_joints import main
 
 SIZE = 32

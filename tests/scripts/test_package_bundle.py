@@ -71,13 +71,13 @@ def test_links_of_the_packaged_documents_lead_to_files_or_to_the_repository(pack
 
 
 def test_a_link_of_the_card_leads_into_the_repository_or_is_plain_text() -> None:
-    card = "See [results](results.md#e1), ![a picture](failures.png), [code](../bundle/jsw.py), [MONAI](https://monai.io).\n"
+    card = "See [results](results.md#e1), ![a picture](failures.png), [code](../bundle/measurement/joint_space.py), [MONAI](https://monai.io).\n"
     card += "<!-- repository -->\nonly there\n<!-- /repository -->\nend"
     assert package_bundle.packaged_card(card, "") == ("See results, *a picture*, code, [MONAI](https://monai.io).\nend")
     linked = package_bundle.packaged_card(card, "https://host/a/b")
     assert "[results](https://host/a/b/blob/main/docs/results.md#e1)" in linked
     assert "![a picture](https://host/a/b/raw/main/docs/failures.png)" in linked
-    assert "[code](https://host/a/b/blob/main/bundle/jsw.py)" in linked
+    assert "[code](https://host/a/b/blob/main/bundle/measurement/joint_space.py)" in linked
 
 
 def test_weights_that_are_too_large_for_the_zoo_are_listed_instead(tmp_path: Path) -> None:

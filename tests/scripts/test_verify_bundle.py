@@ -338,7 +338,7 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
         "unknown name os in 'os.getcwd()'",
     ),
     "import of the bundle in a config": (
-        overlay("imports: [$import bundle.masks]"),
+        overlay("imports: [$import bundle.physics.masks]"),
         OVERLAY,
         "before the bundle is on the path",
     ),

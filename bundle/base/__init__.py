@@ -1,0 +1,35 @@
+"""What every room uses: JSON that others wrote, texts that tell nothing of a patient, and threads."""
+
+from __future__ import annotations
+
+from bundle.base.parsing import (
+    parse_json,
+)
+from bundle.base.redaction import (
+    REDACTION,
+    bare_values,
+    holds,
+    is_pseudonym,
+    pseudonym,
+    tells,
+    without_pseudonyms,
+    without_told,
+)
+from bundle.base.threads import (
+    one_thread,
+    side_by_side,
+)
+
+__all__ = [
+    "REDACTION",
+    "bare_values",
+    "holds",
+    "is_pseudonym",
+    "one_thread",
+    "parse_json",
+    "pseudonym",
+    "side_by_side",
+    "tells",
+    "without_pseudonyms",
+    "without_told",
+]

@@ -1,0 +1,117 @@
+"""What a data set was asked to hold beside what it holds, counted image by image."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bundle.datasets.factory import Sample
+from bundle.datasets.specifications import Recipe, Recipes
+
+BINS = 30
+"""Of the histograms."""
+_ALMOST_ALL = 1.0 - 1e-12
+
+
+class DataCount:
+    """Counts of the images of a data set, or of a part of it; counts of parts can be added.
+
+    Args:
+        recipes: of the data set; they say how far its histograms reach.
+    """
+
+    def __init__(self, recipes: Recipes) -> None:
+        self._edges = {name: np.linspace(low, high, BINS + 1) for name, (low, high) in _ends(recipes).items()}
+        empty = {name: np.zeros(BINS, int) for name in self._edges}
+        self._asked, self._made = empty, {name: counts.copy() for name, counts in empty.items()}
+        self.refused: Counter[str] = Counter()
+        self._counts = {
+            name: Counter[str]() for name in ("images", "missing", "fingers", "narrowing_grades", "sources")
+        }
+
+    @property
+    def made(self) -> int:
+        """Images that were made."""
+        return self._counts["images"]["all"]
+
+    def count(self, asked: Recipe, made: Sample | None) -> None:
+        """Count an image that was asked for, and what was made, if anything."""
+        self._fill(self._asked, asked, asked.jsw_mm)
+        if made is None:
+            self._counts["missing"]["all"] += 1
+            return
+        self._fill(self._made, made.recipe, made.jsw_mm)
+        source = made.recipe.source
+        named = {
+            "images": "all",
+            "fingers": source.finger,
+            "narrowing_grades": str(made.grade),
+            "sources": source.name,
+        }
+        for name, value in named.items():
+            self._counts[name][value] += 1
+
+    def _fill(self, counts: Mapping[str, Any], recipe: Recipe, width: float) -> None:
+        for name, edges in self._edges.items():
+            value = width if name == "jsw_mm" else getattr(recipe, name)
+            counts[name][int(np.clip(np.searchsorted(edges, value, "right") - 1, 0, BINS - 1))] += 1
+
+    def to_json(self) -> dict[str, Any]:
+        """All counts, to be stored and added."""
+        asked, made = ({name: part.tolist() for name, part in of.items()} for of in (self._asked, self._made))
+        return {"asked": asked, "made": made, "refused": dict(self.refused), "counts": self._counts}
+
+    def add(self, stored: Mapping[str, Any]) -> None:
+        """Add what :meth:`to_json` gave of another part."""
+        for name in self._edges:
+            self._asked[name] += np.asarray(stored["asked"][name])
+            self._made[name] += np.asarray(stored["made"][name])
+        self.refused.update(stored["refused"])
+        for name, counts in self._counts.items():
+            counts.update(stored["counts"][name])
+
+    def describe(self) -> dict[str, Any]:
+        """For people: numbers of images, refusals, and each quantity as asked for beside as made."""
+        counts = self._counts
+        return {
+            "images": counts["images"]["all"],
+            "missing": counts["missing"]["all"],
+            "refused": dict(sorted(self.refused.items())),
+            "narrowing_grades": dict(sorted(counts["narrowing_grades"].items())),
+            "fingers": dict(sorted(counts["fingers"].items())),
+            "distributions": {name: self._compared(name) for name in self._edges},
+        }
+
+    def images_of(self, source: str) -> int:
+        """How many images were made from a source."""
+        return self._counts["sources"][source]
+
+    def _compared(self, name: str) -> dict[str, Any]:
+        """Histograms asked for and made, and the largest difference of their cumulative shares (Kolmogorov-Smirnov)."""
+        asked, made = self._asked[name], self._made[name]
+        shares = [np.cumsum(counts) / max(counts.sum(), 1) for counts in (asked, made)]
+        return {
+            "edges": self._edges[name].round(6).tolist(),
+            "asked": asked.tolist(),
+            "counts": made.tolist(),
+            "largest_difference": round(float(np.abs(shares[0] - shares[1]).max()), 5),
+        }
+
+
+def _ends(recipes: Recipes) -> dict[str, tuple[float, float]]:
+    """How far each quantity reaches."""
+    plan = recipes.plan
+    asked = {
+        "jsw_mm": recipes.jsw,
+        "sideways_mm": plan.sideways,
+        "rotation_degrees": plan.rotation,
+        "noise": plan.noise,
+    }
+    ends = {name: (float(of.quantile(0.0)), float(of.quantile(_ALMOST_ALL))) for name, of in asked.items()}
+    if plan.fixed:
+        widths = [source.width + change for source in recipes.sources for change in plan.changes] or list(plan.fixed)
+        ends["jsw_mm"] = (min(widths), max(widths))
+    return {name: (low, high) if high > low else (low - 0.5, high + 0.5) for name, (low, high) in ends.items()}

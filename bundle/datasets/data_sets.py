@@ -1,0 +1,365 @@
+"""Data sets of synthetic radiographs on disk: the sources, separated and kept, the shards made from them, the card."""
+
+from __future__ import annotations
+
+import json
+import logging
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ignite.distributed as idist
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from bundle.base import one_thread, parse_json
+from bundle.datasets.card import DataCount
+from bundle.datasets.factory import TOGETHER, QualityGate, RadiographFactory, Sample, passed, truth_of
+from bundle.datasets.shards import Files, png, shard_format
+from bundle.datasets.sources import KeptSources, Source, SourceStore
+from bundle.datasets.specifications import DataPlan, Recipes
+from bundle.errors import InputError
+from bundle.inference import REJECTED, JointQuality, Results, writable
+from bundle.io import (
+    Item,
+    JointFrame,
+    are_whole,
+    claim_output,
+    command_line,
+    deep_pixels,
+    fingerprint,
+    mask_pixels,
+    open_radiograph,
+    private_setting,
+    sums_of,
+    write_bytes,
+)
+from bundle.measurement import VERTICAL, joint_space_width
+from bundle.physics import SeparatedBones
+from bundle.registration import facing_centers
+from bundle.workflow import GeneratorWeights
+
+if TYPE_CHECKING:
+    from bundle.inference.dicom_results import DicomResults
+
+_log = logging.getLogger("bundle.datasets")
+
+CARD = "dataset.json"
+_PATIENCE = timedelta(days=7)
+"""So long processes wait for the slowest."""
+
+
+def join_processes() -> None:
+    """Join the processes that ``torchrun`` has started, if it has."""
+    if torch.distributed.is_torchelastic_launched() and idist.model_name() == "serial":
+        idist.initialize("gloo", timeout=_PATIENCE)
+
+
+class SourceWriter(Results):
+    """Keeps separated joints for a data set (:class:`bundle.datasets.SourceStore`).
+
+    Several processes share the joints.
+
+    Args:
+        output_dir: folder of the sources.
+        settings: as in :class:`bundle.inference.Results`.
+        weights: of the generator.
+        quality: judges the joints.
+    """
+
+    def __init__(
+        self, output_dir: str, settings: Mapping[str, Any], weights: GeneratorWeights, quality: JointQuality
+    ) -> None:
+        super().__init__(output_dir, settings, weights)
+        self.store = SourceStore(output_dir)
+        self.quality = quality
+
+    def left(self, joints: Sequence[Item]) -> list[Item]:
+        """This process's part of the joints that are not kept yet, or whose files have changed since."""
+        rank, processes = idist.get_rank(), idist.get_world_size()
+        return [joint for joint in joints[rank::processes] if not self._is_kept(joint)]
+
+    def write_lines(self, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
+        """See :meth:`bundle.inference.Results.write_lines`; one of several processes does it."""
+        if idist.get_rank() == 0:
+            super().write_lines(name, lines)
+
+    def kept(self, joints: Sequence[Item]) -> KeptSources:
+        """What is known of the joints that are kept, in their order; looked up once it is needed."""
+        return KeptSources(self.store, [str(joint["name"]) for joint in joints])
+
+    def _is_kept(self, joint: Item) -> bool:
+        found = self.store.find(str(joint["name"]))
+        return found is not None and found.digest == joint.get("digest", "")
+
+    def __call__(self, engine: Any) -> None:
+        """Judge and keep the joints of a batch."""
+        for row, (joint, output) in enumerate(zip(engine.state.batch, engine.state.output, strict=True)):
+            with one_thread():
+                self._keep(joint, output["pred"].detach().cpu(), row)
+
+    def _keep(self, joint: Mapping[str, Any], layers: Tensor, row: int) -> None:
+        image, judged = joint["image"].detach().cpu(), self.quality(joint, row)
+        bones = SeparatedBones.of(layers[None], image[None, 1:])
+        self.store.write(self._source(joint, image[1:], judged), bones, image[:1])
+
+    def _source(self, joint: Mapping[str, Any], masks: Tensor, judged: Mapping[str, Any]) -> Source:
+        spacing = float(joint["spacing"])
+        width = float(joint_space_width(masks[None], spacing))
+        return Source(
+            **{key: str(joint[key]) for key in ("name", "joint", "finger", "side")},
+            spacing_mm=spacing,
+            jsw_mm=width if np.isfinite(width) else None,
+            edges_mm=facing_centers(masks.numpy() > 0.5, spacing).tolist(),
+            masks=str(joint.get("masks", "given")),
+            digest=str(joint.get("digest", "")),
+            separator=self.settings["separator"],
+            flagged=bool(judged["flagged"]),
+            expected_overlap_rmse=judged["expected_overlap_rmse"],
+            reasons=list(judged.get("reasons", [])),
+        )
+
+
+class DataSet:
+    """A data set of synthetic radiographs in its folder.
+
+    ``radiographs-000000`` (a folder, or a tar archive for WebDataset) holds of each image ``<key>.png``, 16 bit (in an
+    archive ``<key>.npy.gz``), its masks ``<key>.lower.png`` and ``<key>.upper.png``, of a joint in a hand
+    ``<key>.hand.png`` (``.hand.npy.gz``), the hand with the changed joint, and ``<key>.json``, its truth;
+    ``truth-000000.jsonl`` has these truths as lines. ``dataset.json`` is the card: how the data set was made, what was
+    asked for and what came out.
+
+    Any process can make any shard, from the plan and the sources alone; the files are the same whatever their number.
+
+    Args:
+        output_dir: refused when it holds another data set.
+        plan: what is asked for.
+        gate: refuses images.
+        settings: of the run.
+        format: ``png`` or ``webdataset`` (:data:`bundle.datasets.shards.FORMATS`).
+        shard_size: images a shard, an even number.
+        workers: processes that make shards besides this one; 0 makes them here.
+        dicom: writes images as DICOM, too.
+        version: of the bundle, for the card.
+
+    Raises:
+        InputError: a setting is out of its range; on running, the folder is refused.
+    """
+
+    def __init__(
+        self,
+        output_dir: str,
+        plan: DataPlan,
+        gate: QualityGate,
+        settings: Mapping[str, Any],
+        format: str = "png",
+        shard_size: int = 1000,
+        workers: int = 0,
+        dicom: DicomResults | None = None,
+        version: str = "",
+    ) -> None:
+        if shard_size < 2 or shard_size % 2:
+            msg = f"expected an even shard_size of at least 2, got {shard_size}"
+            raise InputError(msg)
+        self.format, self.shard_size, self.workers, self.dicom = shard_format(format), shard_size, workers, dicom
+        self.plan, self.gate, self.version = plan, gate, version
+        self.settings = {**settings, "plan": plan.describe(), "gate": vars(gate), "format": format, "shard": shard_size}
+        self.output_dir = Path(output_dir)
+
+    def claim(self) -> None:
+        """Claim the folder, once the run starts."""
+        claim_output(self.output_dir, fingerprint(self.settings))
+
+    @property
+    def sources_dir(self) -> str:
+        """Folder of the separated joints."""
+        return str(self.output_dir / "sources")
+
+    def make(self, joints: Sequence[Item], writer: SourceWriter) -> None:
+        """Make what is left of the data set, once all sources are kept, and the card.
+
+        Args:
+            joints: whose sources the images are made from.
+            writer: has kept them.
+        """
+        self.claim()
+        idist.barrier()
+        usable, rejected = writable(joints, self.dicom)
+        if idist.get_rank() == 0:
+            writer.write_lines(REJECTED, rejected)
+        shards = Shards(self, writer.kept(usable), writer.store, usable)
+        if shards.refused and idist.get_rank() == 0:
+            _log.warning(f"no images are made from {len(shards.refused)} joints: {shards.refused}")
+        own = range(idist.get_rank(), len(shards), idist.get_world_size())
+        loader = DataLoader(_Tasks(shards, own), batch_size=None, num_workers=self.workers)
+        for _ in tqdm(loader, desc="making shards", unit="shard", disable=idist.get_rank() > 0):
+            pass
+        idist.barrier()
+        if idist.get_rank() == 0:
+            shards.write_card()
+        idist.barrier()
+        shards.check_made()
+
+
+def make(data_set: DataSet, joints: Sequence[Item], writer: SourceWriter) -> None:
+    """See :meth:`DataSet.make`."""
+    data_set.make(joints, writer)
+
+
+class _Tasks(Dataset[int]):
+    """Makes the shards of these numbers that are not done, with one thread: more would change the last bits."""
+
+    def __init__(self, shards: Shards, numbers: Sequence[int]) -> None:
+        self.shards, self.numbers = shards, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, row: int) -> int:
+        with one_thread():
+            if not self.shards.is_done(self.numbers[row]):
+                self.shards.make(self.numbers[row])
+        return self.numbers[row]
+
+
+class Shards:
+    """The shards of a data set.
+
+    Args:
+        data: the data set.
+        sources: separated joints.
+        store: that holds them.
+        joints: items that they were loaded from.
+
+    Raises:
+        InputError: no source passes the gate.
+    """
+
+    def __init__(self, data: DataSet, sources: Sequence[Source], store: SourceStore, joints: Sequence[Item]) -> None:
+        self.data = data
+        left = data.gate.usable(sources)
+        self.refused = {source.name: reason for source in sources if (reason := data.gate.of_source(source))}
+        self.recipes = Recipes(data.plan, left)
+        self.made_from = f"{zlib.crc32(repr(left).encode()):08x}"
+        self.factory = RadiographFactory(store, data.gate)
+        self.joints = {str(joint["name"]): joint for joint in joints}
+
+    def __len__(self) -> int:
+        return -(-len(self.recipes) // self.data.shard_size)
+
+    def is_done(self, number: int) -> bool:
+        """Whether a shard is there whole: its summary, written last, is of these sources and states all its files."""
+        try:
+            summary = self._summary(number)
+            DataCount(self.recipes).add(summary)
+            return summary["made_from"] == self.made_from and are_whole(self.data.output_dir, summary.get("files"))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):  # not there, or damaged: it is made anew
+            return False
+
+    def _summary(self, number: int) -> Any:
+        return parse_json(self._file("summary", number, "json").read_bytes())
+
+    def make(self, number: int) -> None:
+        """Make a shard."""
+        first = number * self.data.shard_size
+        indices = range(first, min(first + self.data.shard_size, len(self.recipes)))
+        counted, truths = DataCount(self.recipes), list[str]()
+        name = self._file("radiographs", number).name
+        self.data.format.write(self.data.output_dir, name, self._encoded(indices, counted, truths))
+        truth = self._file("truth", number, "jsonl")
+        write_bytes(truth, "".join(truths).encode())
+        files = sums_of(self.data.output_dir, [*self.data.format.files(self.data.output_dir, name), truth])
+        summary = {**counted.to_json(), "made_from": self.made_from, "files": files}
+        write_bytes(self._file("summary", number, "json"), json.dumps(summary).encode())
+
+    def _file(self, kind: str, number: int, ending: str = "") -> Path:
+        return self.data.output_dir / f"{kind}-{number:06d}{f'.{ending}' if ending else ''}"
+
+    def _encoded(self, indices: range, counted: DataCount, truths: list[str]) -> Iterator[tuple[str, Files]]:
+        """Key and files of each image that passes the gate; what comes of all of them is counted, truths are kept."""
+        for start in range(indices.start, indices.stop, TOGETHER):
+            block = range(start, min(start + TOGETHER, indices.stop))
+            samples = passed(self.recipes, self.factory, block, counted.refused)
+            for recipe in self.recipes.draw(block):
+                sample = samples.get(recipe.index)
+                if sample is None:
+                    counted.count(recipe, None)
+                    continue
+                truth = truth_of(sample, samples[recipe.index ^ 1] if recipe.pair else None)
+                counted.count(recipe, sample)
+                truths.append(f"{json.dumps(truth)}\n")
+                yield sample.recipe.key, self._files(sample, truth)
+
+    def _files(self, sample: Sample, truth: Mapping[str, Any]) -> Files:
+        lower, upper = mask_pixels(sample.masks)
+        shown = self.data.format.radiograph
+        files = {**shown(deep_pixels(sample.image)), "lower.png": png(lower), "upper.png": png(upper)}
+        joint = self.joints[sample.recipe.source.name]
+        hand = self._hand(sample, joint)
+        if hand is not None:
+            files |= shown(deep_pixels(hand), "hand.")
+        if self.data.dicom is not None:
+            files |= self.data.dicom.synthetic({**joint, "file": joint.get("image", "")}, sample, hand)
+        return {**files, "json": json.dumps(truth).encode()}
+
+    def _hand(self, sample: Sample, joint: Item) -> Tensor | None:
+        """The hand (1, H, W) with the changed joint; None of a joint that is no part of a hand."""
+        if not joint.get("frame"):
+            return None
+        hand = torch.from_numpy(open_radiograph(joint["image"]).intensity)[None]
+        before = self.factory.store.image(sample.recipe.source.name)
+        return JointFrame.from_json(joint["frame"]).paste(hand, before, sample.image)
+
+    def check_made(self) -> None:
+        """Refuse a data set without a single image.
+
+        Raises:
+            InputError: there is none, with the most frequent reason.
+        """
+        total = self._total()
+        if total.made:
+            return
+        reason, times = next(iter(total.refused.most_common(1)), ("none was drawn", 0))
+        msg = (
+            f"count: no image was made of {len(self.recipes)}: most were refused as {reason!r} ({times} times; "
+            f"{self.data.output_dir / CARD}): correct --jsw, --changes or --gate and give another --output_dir"
+        )
+        raise InputError(msg)
+
+    def _total(self) -> DataCount:
+        total = DataCount(self.recipes)
+        for number in range(len(self)):
+            total.add(self._summary(number))
+        return total
+
+    def _test_joints(self) -> dict[str, int]:
+        """How many of the sources each test list holds back; a data set should have none."""
+        lists = [self.joints[source.name].get("test_list", "") for source in self.recipes.sources]
+        return dict(Counter(filter(None, lists)))
+
+    def write_card(self) -> None:
+        """Write ``dataset.json`` from the summaries of all shards."""
+        total = self._total()
+        sources = [
+            {"name": source.name, "digest": source.digest, "images": total.images_of(source.name)}
+            for source in self.recipes.sources
+        ]
+        card = {
+            "settings": private_setting("", self.data.settings),
+            "version": self.data.version,
+            "separator": self.recipes.sources[0].separator,
+            "command": command_line(),
+            "shards": len(self),
+            "jsw_definition": VERTICAL,
+            **total.describe(),
+            "test_joints": self._test_joints(),
+            "refused_sources": self.refused,
+            "sources": sources,
+        }
+        write_bytes(self.data.output_dir / CARD, json.dumps(card, indent=1).encode())

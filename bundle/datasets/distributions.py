@@ -1,0 +1,209 @@
+"""What a data set is asked to hold: target distributions of the joint space width (JSW), of shifts, of turns, of noise.
+
+A distribution gives the value at each share of its values (its quantile function), so that evenly spread shares give a
+data set that follows it closely however small it is.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from bundle.base import parse_json
+from bundle.errors import InputError
+
+Array = NDArray[np.float64]
+
+
+class Distribution(ABC):
+    """Values that are asked for."""
+
+    @abstractmethod
+    def quantile(self, share: ArrayLike) -> Array:
+        """The values below which lie these shares, in [0, 1), of all."""
+
+    def of_sources(self, values: ArrayLike) -> Distribution:
+        """The distribution given the same quantity of the sources (N,); most do not depend on it."""
+        return self
+
+    def describe(self) -> dict[str, Any]:
+        """Its name and parameters, for a data set's card."""
+        return {"distribution": type(self).__name__, **asdict(self)}  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True)
+class Uniform(Distribution):
+    """All values from ``lowest`` to ``highest`` alike; equal ends are one value."""
+
+    lowest: float
+    highest: float
+
+    def __post_init__(self) -> None:
+        _expect_range(self.lowest, self.highest)
+
+    def quantile(self, share: ArrayLike) -> Array:
+        """See :meth:`Distribution.quantile`."""
+        return self.lowest + (self.highest - self.lowest) * np.asarray(share, np.float64)
+
+
+@dataclass(frozen=True)
+class Normal(Distribution):
+    """A normal distribution, cut at ``lowest`` and ``highest``."""
+
+    mean: float
+    deviation: float
+    lowest: float
+    highest: float
+
+    def __post_init__(self) -> None:
+        _expect_range(self.lowest, self.highest)
+        if not (self.deviation > 0 and self.lowest < self.highest and np.isfinite(self.mean)):
+            msg = f"expected a finite mean, a deviation above 0 and a range that is not empty, got {self}"
+            raise InputError(msg)
+
+    def quantile(self, share: ArrayLike) -> Array:
+        """See :meth:`Distribution.quantile`."""
+        ends = ((end - self.mean) / self.deviation for end in (self.lowest, self.highest))
+        return np.asarray(stats.truncnorm.ppf(share, *ends, loc=self.mean, scale=self.deviation))
+
+
+@dataclass(frozen=True)
+class Histogram(Distribution):
+    """Bins with ``counts`` (N,) between ascending ``edges`` (N + 1,), alike inside a bin."""
+
+    edges: Sequence[float]
+    counts: Sequence[float]
+
+    def __post_init__(self) -> None:
+        edges, counts = np.asarray(self.edges, np.float64), np.asarray(self.counts, np.float64)
+        shaped = edges.ndim == counts.ndim == 1 and len(edges) == len(counts) + 1 >= 2
+        finite = shaped and np.isfinite(edges).all() and np.isfinite(counts).all()
+        if not (finite and (np.diff(edges) > 0).all() and (counts >= 0).all() and counts.sum() > 0):
+            msg = (
+                "expected a histogram of N counts of at least 0, not all 0, between N + 1 ascending edges, got edges "
+                f"{self.edges} and counts {self.counts}"
+            )
+            raise InputError(msg)
+
+    def quantile(self, share: ArrayLike) -> Array:
+        """See :meth:`Distribution.quantile`."""
+        return np.asarray(self._distribution.ppf(share))
+
+    @cached_property
+    def _distribution(self) -> stats.rv_histogram:
+        return stats.rv_histogram((np.asarray(self.counts), np.asarray(self.edges)), density=False)
+
+
+def read_histogram(path: str | Path) -> Histogram:
+    """Read a histogram: JSON with ``edges`` and ``counts``, as a data set's card has them under ``jsw_mm`` ``made``.
+
+    Raises:
+        InputError: the file cannot be read or is none.
+    """
+    try:
+        found = parse_json(Path(path).read_bytes())
+        return Histogram(list(found["edges"]), list(found["counts"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        msg = f'expected a histogram as {{"edges": [0, 1, 2], "counts": [3, 4]}}, got {path} ({error}): mend the file'
+        raise InputError(msg) from error
+
+
+@dataclass(frozen=True)
+class Mirror(Distribution):
+    """The sources' own distribution upside down: what is rare among them is frequent.
+
+    As many images as fill up the sources' fullest bin everywhere, together with the sources, spread evenly.
+
+    Attributes:
+        bins: of the histogram of the sources, over their range.
+        lowest: end of the range; None for the lowest source.
+        highest: end of the range; None for the highest source.
+    """
+
+    bins: int = 20
+    lowest: float | None = None
+    highest: float | None = None
+
+    def quantile(self, share: ArrayLike) -> Array:
+        """Not known before the sources are (:meth:`of_sources`)."""
+        msg = "expected the mirror of sources, got none: call of_sources first"
+        raise ValueError(msg)
+
+    def of_sources(self, values: ArrayLike) -> Histogram:
+        """The histogram upside down.
+
+        Raises:
+            InputError: the sources leave nothing to fill up, as one alone or values that are all alike.
+        """
+        known = np.asarray(values, np.float64)
+        lowest = float(known.min()) if self.lowest is None else self.lowest
+        highest = float(known.max()) if self.highest is None else self.highest
+        if self.bins < 1 or not lowest < highest:
+            msg = f"expected at least one bin and sources that differ, got {self.bins} from {lowest} to {highest}"
+            raise InputError(msg)
+        counts, edges = np.histogram(known, self.bins, (lowest, highest))
+        if (counts == counts[0]).all():
+            return Histogram(edges.tolist(), [1.0] * self.bins)
+        return Histogram(edges.tolist(), (counts.max() - counts).astype(float).tolist())
+
+
+@dataclass(frozen=True)
+class Own(Distribution):
+    """The sources' own distribution, as it is.
+
+    Attributes:
+        bins: of the histogram of the sources, over their range.
+    """
+
+    bins: int = 40
+
+    def quantile(self, share: ArrayLike) -> Array:
+        """Not known before the sources are (:meth:`of_sources`)."""
+        msg = "expected the distribution of sources, got none: call of_sources first"
+        raise ValueError(msg)
+
+    def of_sources(self, values: ArrayLike) -> Distribution:
+        """The histogram; of sources that are all alike their one value.
+
+        Raises:
+            InputError: less than one bin.
+        """
+        known = np.asarray(values, np.float64)
+        if self.bins < 1:
+            msg = f"expected at least one bin, got {self.bins}"
+            raise InputError(msg)
+        if (known == known[0]).all():
+            return Uniform(float(known[0]), float(known[0]))
+        counts, edges = np.histogram(known, self.bins)
+        return Histogram(edges.tolist(), counts.astype(float).tolist())
+
+
+@dataclass(frozen=True)
+class Sweep(Distribution):
+    """Each of some fixed values, equally often."""
+
+    values: Sequence[float]
+
+    def __post_init__(self) -> None:
+        if not len(self.values) or not np.isfinite(np.asarray(self.values, np.float64)).all():
+            msg = f"expected a list of values, got {self.values}"
+            raise InputError(msg)
+
+    def quantile(self, share: ArrayLike) -> Array:
+        """See :meth:`Distribution.quantile`."""
+        places = np.floor(np.asarray(share, np.float64) * len(self.values)).astype(int)
+        return np.asarray(self.values, np.float64)[places]
+
+
+def _expect_range(lowest: float, highest: float) -> None:
+    if not (np.isfinite([lowest, highest]).all() and lowest <= highest):
+        msg = f"expected a range from lowest to highest, got {lowest} to {highest}"
+        raise InputError(msg)

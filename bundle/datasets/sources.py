@@ -1,0 +1,158 @@
+"""Separated joints kept on disk: separated once, moved as often as a data set of synthetic radiographs needs it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bundle.base import parse_json
+from bundle.errors import InputError
+from bundle.io import are_whole, replacing, sums_of, write_bytes
+from bundle.networks import load_failure
+from bundle.physics import ContinuedBones, SeparatedBones, TissueGrain
+
+CACHED = 64
+"""So many separated joints are kept in memory, about 3 MB each."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A separated joint, as the list of sources has it.
+
+    Attributes:
+        name, joint, finger, side: whose it is.
+        spacing_mm: size of a pixel.
+        jsw_mm: joint space width on its masks; None where they have no column in common.
+        edges_mm: middle (x, y) of the edge of each bone that faces the joint, from the frame's centre.
+        masks: "given" or "drawn".
+        digest: of its files.
+        separator: what separated it.
+        flagged: whether it should not be trusted; None where it was not judged.
+        expected_overlap_rmse: how far the bones are expected to be off where they overlap; None where it is not known.
+        reasons: why it is flagged.
+    """
+
+    name: str
+    joint: str
+    finger: str
+    side: str
+    spacing_mm: float
+    jsw_mm: float | None
+    edges_mm: Sequence[Sequence[float]]
+    masks: str
+    digest: str
+    separator: str
+    flagged: bool | None = None
+    expected_overlap_rmse: float | None = None
+    reasons: Sequence[str] = field(default_factory=list)
+
+    @property
+    def width(self) -> float:
+        """Joint space width in mm; NaN where there is none."""
+        return math.nan if self.jsw_mm is None else self.jsw_mm
+
+
+_PARTS = ("image", "soft", "covered", "bones", "maps", "boxes", "missing", "deviation", "amplitude")
+"""What the file of a joint holds."""
+
+
+class SourceStore:
+    """A folder of separated joints: ``<name>.pt`` and, written after it, ``<name>.json`` with its checksum.
+
+    Args:
+        folder: that is there.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._kept = lru_cache(CACHED)(self._read)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SourceStore, (self.folder,)  # another process reads for itself
+
+    def write(self, source: Source, bones: SeparatedBones, image: Tensor) -> None:
+        """Keep a separated joint, a batch of one, with its radiograph (1, H, W)."""
+        tensors = {
+            "image": image,
+            "soft": bones.soft[0],
+            "covered": bones.covered[0].half(),
+            "bones": bones.bones.bones[0],
+            "maps": bones.bones.maps[0].half(),
+            "boxes": bones.bones.boxes[0],
+            "missing": bones.grain.missing[0],
+            "deviation": bones.grain.deviation[0],
+            "amplitude": bones.grain.amplitude[0],
+        }
+        path = self.folder / f"{source.name}.pt"
+        with replacing(path) as file:
+            torch.save({name: part.detach().cpu().clone() for name, part in tensors.items()}, file)
+        known = {**asdict(source), "files": sums_of(self.folder, [path])}
+        write_bytes(self.folder / f"{source.name}.json", json.dumps(known, indent=1).encode())
+
+    def find(self, name: str) -> Source | None:
+        """What the list says of a joint; None where it was not kept, or its tensors are missing or damaged."""
+        try:
+            known = dict(parse_json((self.folder / f"{name}.json").read_bytes()))
+            sums = known.pop("files", None)
+            found = Source(**known)
+        except (OSError, ValueError, TypeError):
+            return None
+        return found if are_whole(self.folder, sums) else None
+
+    def load(self, names: Sequence[str]) -> SeparatedBones:
+        """Separated joints (B), each read once while the last ones are kept in memory.
+
+        Raises:
+            InputError: a file is missing or damaged.
+        """
+        parts = [self._kept(name) for name in names]
+        stacked = {key: torch.stack([part[key] for part in parts]) for key in parts[0] if key != "image"}
+        bones = ContinuedBones(stacked["bones"], stacked["maps"], stacked["boxes"])
+        grain = TissueGrain(*(stacked[name] for name in ("missing", "deviation", "amplitude")))
+        return SeparatedBones(stacked["soft"], stacked["covered"], bones, grain)
+
+    def image(self, name: str) -> Tensor:
+        """The radiograph (1, H, W) of a joint."""
+        return self._kept(name)["image"]
+
+    def _read(self, name: str) -> Mapping[str, Any]:
+        path = self.folder / f"{name}.pt"
+        try:
+            found: dict[str, Tensor] = torch.load(path, weights_only=True)
+            return {name: found[name].float() for name in _PARTS}
+        except Exception as error:  # what torch raises for a damaged file is of many kinds
+            msg = (
+                f"expected a separated joint, got a file that cannot be read ({load_failure(error)}): {path}: delete it"
+            )
+            raise InputError(msg) from error
+
+
+class KeptSources(Sequence[Source]):
+    """What a store knows of joints, in their order, without those that it has not kept; looked up when it is needed.
+
+    Args:
+        store: that keeps them.
+        names: of the joints.
+    """
+
+    def __init__(self, store: SourceStore, names: Sequence[str]) -> None:
+        self.store, self.names = store, list(names)
+
+    @cached_property
+    def found(self) -> list[Source]:
+        """The sources."""
+        return [source for source in map(self.store.find, self.names) if source is not None]
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def __getitem__(self, row: Any) -> Any:
+        return self.found[row]

@@ -1,0 +1,132 @@
+"""What trust and uncertainty are judged by, made from data: ranges of trusted joints and what errors to expect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from bundle.evaluation.evaluation import JointSet, PushedJoints, as_a_file_holds
+from bundle.io import command_line, name_result, private_setting, storing
+from bundle.quality import (
+    PROPERTIES,
+    SIGNS,
+    Calibration,
+    FlipInferer,
+    TrustReference,
+    held_out_figures,
+    measure,
+    overlap_signs,
+)
+from bundle.separation import LayerRMSE, OverlapRange
+
+
+def properties_of(joints: JointSet) -> pd.DataFrame:
+    """A row for each joint of a set with all of :data:`bundle.quality.PROPERTIES`."""
+    items = tqdm(joints.items, desc="measuring joints", unit="joint", mininterval=0.5)
+    rows = [measure(joints.load(item)["image"], float(item["spacing"])) for item in items]
+    return pd.DataFrame(rows, columns=list(PROPERTIES))
+
+
+def write_trust_reference(
+    path: str | Path, sets: Mapping[str, JointSet], false_alarms: float, settings: Mapping[str, Any]
+) -> TrustReference:
+    """Fit the ranges of trusted images and write them.
+
+    Args:
+        path: of the JSON file.
+        sets: kinds of trusted images by name. The first gives the medians; the ranges hold each kind's own.
+        false_alarms: part of each kind's images that its own ranges leave out.
+        settings: data and seed, which are written too.
+    """
+    _make_room(path)
+    values = {name: properties_of(joints) for name, joints in sets.items()}
+    made = {
+        **private_setting("", settings),
+        "false_alarms": false_alarms,
+        "images": {name: len(part) for name, part in values.items()},
+    }
+    fitted = [TrustReference.fit(part, false_alarms, {**made, "command": command_line()}) for part in values.values()]
+    reference = fitted[0]
+    for other in fitted[1:]:
+        reference = reference.widened(other)
+    reference.write(path)
+    name_result(path)
+    return reference
+
+
+def _make_room(path: str | Path) -> None:
+    """Create the folder of a file before anything is computed; raises InputError where that is refused."""
+    path = Path(path)
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def pushed_repeatedly(joints: JointSet, overlap: OverlapRange, pushes: int, seed: int) -> list[PushedJoints]:
+    """The joints of a set that do not overlap, pushed into each other several times, by seeds from ``seed`` on."""
+    return [PushedJoints(joints, {"pushed": overlap}, seed + number) for number in range(pushes)]
+
+
+def write_calibration(
+    path: str | Path,
+    pushed: Sequence[JointSet],
+    count: int,
+    network: Callable[[torch.Tensor], torch.Tensor],
+    weights: Any,
+    device: Any,
+    settings: Mapping[str, Any],
+) -> Calibration:
+    """Calibrate the error of a network on joints whose layers are known, and write it.
+
+    Args:
+        path: of the JSON file.
+        pushed: the same joints with true layers, in one or more ways (:func:`pushed_repeatedly`).
+        count: of joints that are used, evenly spread over the set; all where there are fewer.
+        network: the separator.
+        weights: its :class:`bundle.workflow.GeneratorWeights`.
+        device: that the network is on.
+        settings: data and seed, which are written too.
+    """
+    _make_room(path)
+    weights(None)
+    found = pd.concat([signs_and_error(joints, count, network, device) for joints in pushed]).dropna()
+    samples = {name: found[name].to_numpy() for name in SIGNS}, found["error"].to_numpy(), found["joint"].to_numpy()
+    figures = {name: round(value, 3) for name, value in held_out_figures(*samples).items()}
+    sizes = {"samples": len(found), "joints": found["joint"].nunique()}
+    made = {**private_setting("", settings), **sizes, "joints_left_out": figures, "command": command_line()}
+    calibration = Calibration.fit(*samples, weights.source, made)
+    calibration.write(path)
+    name_result(path)
+    return calibration
+
+
+@torch.no_grad()
+def signs_and_error(
+    pushed: JointSet, count: int, network: Callable[[torch.Tensor], torch.Tensor], device: Any
+) -> pd.DataFrame:
+    """Signs of an error in the overlap and the true error of the mean answer there (E2), a row for each joint.
+
+    The network sees the joints as a file holds them.
+    """
+    inferer, error, rows = FlipInferer(), LayerRMSE("overlap"), []
+    if isinstance(network, torch.nn.Module):
+        network.eval()
+    chosen = np.unique(np.linspace(0, len(pushed.items) - 1, min(count, len(pushed.items))).astype(int))
+    for index in tqdm(chosen, desc="calibrating", unit="joint", mininterval=0.5):
+        item = pushed.items[index]
+        joint = pushed.load(item)
+        image, truth = as_a_file_holds(joint["image"])[None], joint["label"][None]
+        layers = inferer(image.to(device), network).cpu()
+        if inferer.deviation is None:
+            msg = "expected the answers to mirror images, got none"
+            raise RuntimeError(msg)
+        signs = overlap_signs(layers, inferer.deviation.cpu(), image[:, 1:], float(item["spacing"]))
+        true_error = torch.as_tensor(error(layers, torch.cat([truth, image], dim=1)))
+        names = {key: item[key] for key in ("name", "joint", "finger")}
+        rows.append({**names, **{name: float(sign) for name, sign in signs.items()}, "error": float(true_error)})
+    return pd.DataFrame(rows)

@@ -1,0 +1,37 @@
+"""The measures E1 to E6 of a separation."""
+
+from __future__ import annotations
+
+from bundle.evaluation.measures.control import (
+    JointSpaceControl,
+)
+from bundle.evaluation.measures.detectability import (
+    ShadowDetectability,
+)
+from bundle.evaluation.measures.joint_space import (
+    JointSpaceMeasurement,
+)
+from bundle.evaluation.measures.layer_truth import (
+    LayerTruth,
+)
+from bundle.evaluation.measures.mask_agreement import (
+    MaskAgreement,
+)
+from bundle.evaluation.measures.plausibility import (
+    TrustFlag,
+)
+from bundle.evaluation.measures.realism import (
+    Realism,
+    Trial,
+)
+
+__all__ = [
+    "JointSpaceControl",
+    "JointSpaceMeasurement",
+    "LayerTruth",
+    "MaskAgreement",
+    "Realism",
+    "ShadowDetectability",
+    "Trial",
+    "TrustFlag",
+]

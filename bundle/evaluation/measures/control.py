@@ -1,0 +1,246 @@
+"""E6, control: the change of the joint space width (JSW) that was asked for against the one that the image shows.
+
+Every joint is synthesised with asked changes; :class:`bundle.registration.BoneRegistration` then finds each bone of the
+radiograph in the synthetic one. It sees the radiograph, its annotated masks and the synthetic radiograph, and neither
+the layers nor the moved masks nor the motion; the change measured is how much farther down than the upper bone the
+lower one has gone. A shadow that stays where a bone was, or a smeared edge, pulls it towards no change.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from bundle.measurement import joint_space_width
+from bundle.phantoms import FINGERS
+from bundle.physics import RigidMotion, SyntheticJoints, synthesize
+from bundle.registration import BoneRegistration, BoneShift, facing_centers
+from bundle.registration.gauss_newton import LOWER, UPPER
+from bundle.statistics import Measured, SeparatedJoints, bootstrap_interval
+
+LIMITS = 1.96
+"""95 % limits of agreement lie so many standard deviations to either side of the bias."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointSpaceControl:
+    """E6: bias, 95 % limits of agreement and mean absolute error (MAE) of the change of JSW, in mm.
+
+    Each joint is synthesised with every one of ``changes_mm`` and with ``random_changes`` changes drawn uniformly from
+    ``+-largest_mm``; the part of it that the upper bone makes is drawn from 0 to 1. The synthetic radiographs are
+    rounded to ``levels`` steps, as they are in a file.
+
+    Errors are measured - asked. A trial in which a bone was not found is counted under ``failures`` and stays out of
+    bias, limits and ``mae``; ``mae_with_failures`` counts it as if nothing had moved. The mask figures check the
+    motion and measure no image: the change of :func:`bundle.measurement.joint_space_width` from the annotated to the
+    moved masks against the asked one.
+
+    Attributes:
+        seed: of changes, shares, nuisance motion, grain and intervals. Changes depend on the number of joints and not
+            on their layers, so separators are compared on the same motions.
+        changes_mm: changes that every joint gets, in mm.
+        random_changes: random changes of each joint.
+        largest_mm: largest random change.
+        sideways_mm: as nuisance, each bone also moves by up to so much to either side ...
+        rotation_degrees: ... and turns by up to so much about the middle of its edge that faces the joint.
+        mode: interpolation of :func:`bundle.physics.synthesize`.
+        levels: grey levels of a synthetic file.
+        samples: of the bootstrap over joints.
+        worst_count: how many images are named to be looked at.
+        registration: the method that measures.
+    """
+
+    seed: int = 0
+    changes_mm: Sequence[float] = (0.02, -0.05)
+    random_changes: int = 2
+    largest_mm: float = 1.0
+    sideways_mm: float = 0.0
+    rotation_degrees: float = 0.0
+    mode: str = "bicubic"
+    levels: int = 256
+    samples: int = 1000
+    worst_count: int = 10
+    registration: BoneRegistration = field(default_factory=BoneRegistration)
+
+    def __call__(self, test: SeparatedJoints) -> Measured:
+        """Measure.
+
+        Raises:
+            ValueError: if there is no joint or no change to measure.
+        """
+        trials = len(self.changes_mm) + self.random_changes
+        if not len(test) or not trials:
+            msg = f"expected at least one joint and one change, got {len(test)} and {trials}"
+            raise ValueError(msg)
+        table = pd.DataFrame(
+            [row for index, draws in enumerate(self._draw(len(test))) for row in self._rows(test, index, draws)]
+        )
+        figures = {**self._figures(table), "settings": {**asdict(self), "changes_mm": list(self.changes_mm)}}
+        return Measured(figures, table, {"bland_altman": plot_changes(table)}, self._worst(table))
+
+    def _draw(self, joints: int) -> list[list[_Draw]]:
+        """The trials of each joint."""
+        random = np.random.RandomState(self.seed)
+        drawn = random.uniform(-self.largest_mm, self.largest_mm, size=(joints, self.random_changes))
+        asked = np.concatenate([np.tile(np.asarray(self.changes_mm, float), (joints, 1)), drawn], axis=1)
+        share = random.uniform(size=asked.shape)
+        nuisance = random.uniform(-1.0, 1.0, size=(*asked.shape, 2, 2)) * [self.sideways_mm, self.rotation_degrees]
+        grain = random.randint(2**31 - 1, size=asked.shape)
+        fixed = len(self.changes_mm)
+        return [
+            [
+                _Draw(
+                    "fixed" if trial < fixed else "random",
+                    asked[j, trial],
+                    share[j, trial],
+                    nuisance[j, trial],
+                    int(grain[j, trial]),
+                )
+                for trial in range(asked.shape[1])
+            ]
+            for j in range(joints)
+        ]
+
+    def _rows(self, test: SeparatedJoints, index: int, draws: Sequence[_Draw]) -> list[dict[str, Any]]:
+        item, image = test.items[index], test.images[index : index + 1]
+        known = {name: str(item[name]) for name in ("name", "joint", "finger")}
+        spacing = float(item["spacing"])
+        layers = test.layers[index : index + 1]
+        return [{**known, **self._trial(image, layers, spacing, draw)} for draw in draws]
+
+    def _trial(self, image: Tensor, layers: Tensor, spacing: float, draw: _Draw) -> dict[str, Any]:
+        masks = image[:, 1:]
+        motion = draw.motion(masks[0], spacing)
+        synthetic = synthesize(layers, masks, motion, spacing, [draw.grain], self.mode)
+        steps = self.levels - 1
+        after = (synthetic.image[0] * steps).round() / steps
+        lower, upper = self.registration(image[0, :1], masks[0], after, spacing)
+        return {**draw.row(), **_found(lower, upper, motion), **_checked(masks, synthetic, spacing)}
+
+    def _figures(self, table: pd.DataFrame) -> dict[str, Any]:
+        order = [*reversed(FINGERS), *sorted(set(table["finger"]) - set(FINGERS))]
+        groups = table.groupby("finger")
+        steps = table[table["kind"] == "fixed"].groupby("asked", sort=True)
+        return {
+            **_agreement(table),
+            **self._intervals(table),
+            "by_finger": {name: _agreement(groups.get_group(name)) for name in order if name in groups.groups},
+            "by_change": {f"{change:g}": _agreement(rows) for change, rows in steps},
+            "random": _agreement(table[table["kind"] == "random"]),
+            "masks": _agreement(table.assign(measured=table["mask_change"], failed=table["mask_change"].isna())),
+        }
+
+    def _intervals(self, table: pd.DataFrame) -> dict[str, list[float]]:
+        error = (table["measured"] - table["asked"]).to_numpy()
+        statistics = {
+            "bias_interval": lambda rows: _mean(error[rows]),
+            "mae_interval": lambda rows: _mean(np.abs(error[rows])),
+        }
+        joints = list(table["joint"])
+        return {
+            name: list(bootstrap_interval(statistic, joints, samples=self.samples, seed=self.seed))
+            for name, statistic in statistics.items()
+        }
+
+    def _worst(self, table: pd.DataFrame) -> list[str]:
+        error = (table["measured"] - table["asked"]).abs().fillna(math.inf)
+        return list(error.groupby(table["name"]).max().nlargest(self.worst_count).index)
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """One trial: mm, share of the upper bone, (lower, upper) by (mm sideways, degrees), seed of the grain."""
+
+    kind: str
+    asked: float
+    upper_share: float
+    nuisance: np.ndarray
+    grain: int
+
+    def motion(self, masks: Tensor, spacing: float) -> RigidMotion:
+        """The motion of one joint with masks (2, H, W)."""
+        motion = RigidMotion.widening(torch.tensor([self.asked], dtype=torch.float64), self.upper_share)
+        motion.translation[0, :, 0] = torch.from_numpy(self.nuisance[:, 0])
+        motion.rotation[0] = torch.from_numpy(self.nuisance[:, 1])
+        bones = masks.numpy() > 0.5
+        if all(bone.any() for bone in bones):
+            motion.center[0] = torch.from_numpy(facing_centers(bones, spacing))
+        return motion
+
+    def row(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "asked": float(self.asked),
+            "upper_share": float(self.upper_share),
+            "grain": self.grain,
+        }
+
+
+def _found(lower: BoneShift, upper: BoneShift, motion: RigidMotion) -> dict[str, Any]:
+    asked = motion.translation[0, :, 1].tolist()
+    return {
+        "measured": lower.y - upper.y,
+        "lower_error": lower.y - asked[LOWER],
+        "upper_error": upper.y - asked[UPPER],
+        "correlation": min(lower.correlation, upper.correlation),
+        "failed": not (lower.found and upper.found),
+    }
+
+
+def _checked(masks: Tensor, synthetic: SyntheticJoints, spacing: float) -> dict[str, float]:
+    before, after = joint_space_width(masks, spacing), joint_space_width(synthetic.masks, spacing)
+    return {"mask_change": float(after - before)}
+
+
+def _agreement(table: pd.DataFrame) -> dict[str, Any]:
+    """Figures of agreement of the columns ``asked``, ``measured`` and ``failed``."""
+    found = table[~table["failed"]]
+    error = (found["measured"] - found["asked"]).to_numpy()
+    bias, deviation = _mean(error), float(np.std(error, ddof=1)) if len(error) > 1 else math.nan
+    unmoved = table["asked"][table["failed"]].to_numpy()
+    return {
+        "bias": bias,
+        "limits": [bias - LIMITS * deviation, bias + LIMITS * deviation],
+        "mae": _mean(np.abs(error)),
+        "mae_with_failures": _mean(np.abs(np.concatenate([error, unmoved]))),
+        "largest": float(np.abs(error).max()) if len(error) else math.nan,
+        "trials": len(table),
+        "failures": int(table["failed"].sum()),
+    }
+
+
+def _mean(values: np.ndarray) -> float:
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else math.nan
+
+
+def plot_changes(table: pd.DataFrame) -> Figure:
+    """Bland-Altman plot: error against the mean of asked and measured change, with bias and 95 % limits, in mm.
+
+    Args:
+        table: with the columns ``finger, asked, measured, failed``.
+    """
+    figure = Figure(figsize=(7.0, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for finger, rows in table[~table["failed"]].groupby("finger"):
+        axes.plot(
+            (rows["asked"] + rows["measured"]) / 2, rows["measured"] - rows["asked"], ".", label=finger, alpha=0.6
+        )
+    agreement = _agreement(table)
+    axes.axhline(agreement["bias"], color="black", linewidth=1.0)
+    for limit in agreement["limits"]:
+        axes.axhline(limit, color="black", linewidth=1.0, linestyle="--")
+    axes.set_xlabel("mean of asked and measured change of JSW (mm)")
+    axes.set_ylabel("measured - asked (mm)")
+    axes.set_title(f"{agreement['trials']} changes, in {agreement['failures']} a bone was not found")
+    if agreement["failures"] < agreement["trials"]:
+        axes.legend(title="finger", fontsize="small")
+    return figure

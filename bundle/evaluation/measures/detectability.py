@@ -1,0 +1,223 @@
+"""E4: can a network find the bones in the soft-tissue layer, which should not show them?"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from monai.networks.layers import GaussianFilter
+from monai.networks.nets import BasicUNet
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bundle.physics import signed_distance, union, visible_region
+from bundle.statistics import (
+    Measured,
+    Recipe,
+    SeparatedJoints,
+    area_under_curve,
+    bootstrap_interval,
+    fit_seeds,
+    flip_some,
+    plot_roc,
+    predict,
+    roc_curve,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShadowDetectability:
+    """E4: a fresh segmenter learns to find the bones in soft-tissue layers and is tested on other joints.
+
+    What is bone: the union of the annotated masks. Their outlines run inside the penumbra of the bones, so pixels up to
+    ``penumbra`` mm outside of them are neither bone nor tissue and do not count. What counts is the band around the
+    outline: bone up to ``band`` mm deep, and visible tissue up to ``band`` mm beyond the penumbra. The segmenter is
+    trained on exactly these pixels.
+
+    The figure is the area under the ROC within the band of ONE image, averaged over images. Pooled over the pixels of
+    all images, it would also reward knowing which frame is bright or shows much bone, and let large joints count more;
+    it is given beside the other as ``pooled``. The same is asked of three predictors:
+
+    - ``soft``: the segmenter, given the soft-tissue layer;
+    - ``shape``: it knows only where bones usually are, the mean of the training masks at each pixel;
+    - ``outline``: the segmenter, given only the visible region. The finger's outline tells where the bones are as
+      well, with no shadow needed, so this much of the first is no fault of the layer.
+
+    ``above_shape`` is the mean of the images' differences, soft less shape; 0 = no shadow is left. It also sees tissue
+    that is too smooth below the bones. ``blur`` takes out the grain before, to ask for the shadow alone.
+
+    A segmenter depends on its seed, so each is fitted ``fits`` times; areas are means over the fits.
+
+    Args:
+        seed: of the fits and of the bootstrap.
+        size: layers are resampled, antialiased, to so many pixels a side (never up).
+        band: in mm on either side.
+        penumbra: in mm.
+        blur: sigma in mm of a Gaussian over the soft-tissue layers; 0 for none.
+        outline: whether the third predictor is trained.
+        fits: of each segmenter.
+        recipe: of a fit.
+        features: of the segmenter, MONAI's ``BasicUNet``.
+        device: that the segmenter is trained on.
+    """
+
+    seed: int = 0
+    size: int = 128
+    band: float = 1.0
+    penumbra: float = 0.4
+    blur: float = 0.0
+    outline: bool = True
+    fits: int = 3
+    recipe: Recipe = field(default_factory=lambda: Recipe(epochs=8, batch_size=8))
+    features: Sequence[int] = (8, 16, 16, 32, 32, 8)
+    device: str = "cpu"
+
+    def __call__(self, training: SeparatedJoints, test: SeparatedJoints) -> Measured:
+        """Measure.
+
+        Args:
+            training: joints to train on.
+            test: other joints, of the same size.
+
+        Returns:
+            ``figures``: ``auc_<predictor>`` with ``..._interval`` (95 %, over joints) and ``pooled_auc_<predictor>``,
+            ``above_shape`` and ``above_outline`` with their paired intervals, ``auc_<predictor>_std``, the standard
+            deviation over fits, and the settings. ``per_image``: the area of each predictor; NaN for an image without
+            bone or tissue in the band. ``plots``: the ROC, mean of the images' curves. ``worst``: images whose bones
+            are found best.
+        """
+        learned, asked = self._questions(training), self._questions(test)
+        scores = {
+            "soft": self._segment(learned.soft, learned, asked.soft),
+            "shape": [learned.bone.mean(dim=0, keepdim=True).expand_as(asked.bone)],
+        }
+        if self.outline:
+            scores["outline"] = self._segment(learned.visible, learned, asked.visible)
+        by_fit = {name: _by_fit(area_under_curve, fits, asked) for name, fits in scores.items()}
+        areas = {name: np.mean(fits, axis=0) for name, fits in by_fit.items()}
+        identity = pd.DataFrame([{key: item[key] for key in ("name", "joint", "finger")} for item in test.items])
+        per_image = identity.assign(**{f"auc_{name}": area for name, area in areas.items()})
+        spread = {f"auc_{name}_std": _spread(fits) for name, fits in by_fit.items() if len(fits) > 1}
+        pooled = {f"pooled_auc_{name}": _pooled(fits, asked) for name, fits in scores.items()}
+        curves = {name: list(itertools.chain(*_by_fit(roc_curve, fits, asked))) for name, fits in scores.items()}
+        plot = plot_roc(curves, "bone in the soft-tissue layer, band at the outline")
+        worst = per_image.dropna().sort_values("auc_soft", ascending=False)["name"]
+        return Measured(
+            {**self._settings(training, test), **_figures(areas, test.joints, self.seed), **spread, **pooled},
+            per_image,
+            {"detectability_roc": plot},
+            list(worst),
+        )
+
+    def _settings(self, training: SeparatedJoints, test: SeparatedJoints) -> dict[str, Any]:
+        settings = {name: getattr(self, name) for name in ("seed", "size", "band", "penumbra", "blur", "fits")}
+        return {**settings, "training_joints": len(training), "test_joints": len(test)}
+
+    def _questions(self, joints: SeparatedJoints) -> _Questions:
+        """Resample the joints and say which pixels count."""
+        size = min(self.size, *joints.images.shape[-2:])
+        pixel = joints.spacing * joints.images.shape[-1] / size
+        soft, images = (_resampled(stack, size) for stack in (joints.layers[:, :1], joints.images))
+        soft = torch.cat([self._blurred(*one) for one in zip(soft.split(1), pixel, strict=True)])
+        mask = union(images[:, 1:])
+        reach = math.ceil((self.band + self.penumbra) / float(pixel.min()))
+        depth = signed_distance(mask, reach + 1) * pixel[:, None, None, None]
+        visible = visible_region(images[:, :1], images[:, 1:])
+        bone = (depth > 0).float()
+        tissue = ((depth < -self.penumbra) & (depth > -self.penumbra - self.band)).float() * visible
+        return _Questions(soft, visible, bone, torch.maximum(bone * (depth < self.band), tissue) > 0)
+
+    def _blurred(self, soft: Tensor, pixel: Tensor) -> Tensor:
+        if self.blur == 0.0:
+            return soft
+        sigma = self.blur / float(pixel)
+        reach = math.ceil(4.0 * sigma)
+        smooth: Tensor = GaussianFilter(2, sigma)(F.pad(soft, [reach] * 4, mode="replicate"))
+        return smooth[..., reach:-reach, reach:-reach]
+
+    def _segment(self, inputs: Tensor, learned: _Questions, test_inputs: Tensor) -> list[Tensor]:
+        """Fit segmenters on the band and give their logits for the test's inputs, (N, 1, H, W) a fit."""
+        seeds = fit_seeds(self.seed, self.fits)
+        return [predict(self._fit(inputs, learned, seed), test_inputs) for seed in seeds]
+
+    def _fit(self, inputs: Tensor, learned: _Questions, seed: int) -> nn.Module:
+        known = torch.cat([inputs, learned.bone, learned.counts.float()], dim=1).to(self.device)
+
+        def loss(network: nn.Module, joints: Tensor, random: torch.Generator) -> Tensor:
+            given, bone, counts = flip_some(known[joints], random).split(1, dim=1)
+            errors = F.binary_cross_entropy_with_logits(network(given), bone, reduction="none")
+            return (errors * counts).sum() / counts.sum().clamp(min=1.0)
+
+        return self.recipe.train(partial(_segmenter, self.features, self.device), loss, len(known), seed)
+
+
+@dataclass(frozen=True)
+class _Questions:
+    """What a predictor may see, and where bone is; all (N, 1, H, W).
+
+    Attributes:
+        soft: soft-tissue layers.
+        visible: the visible region.
+        bone: 1 where bone is.
+        counts: whether a pixel counts.
+    """
+
+    soft: Tensor
+    visible: Tensor
+    bone: Tensor
+    counts: Tensor
+
+
+def _resampled(stack: Tensor, size: int) -> Tensor:
+    return F.interpolate(stack, (size, size), mode="bilinear", antialias=True, align_corners=False)
+
+
+def _segmenter(features: Sequence[int], device: str) -> nn.Module:
+    return BasicUNet(2, 1, 1, features=features, upsample="nontrainable", norm=("batch", {})).to(device)
+
+
+def _by_fit(measure: Any, scores: Sequence[Tensor], asked: _Questions) -> list[list[Any]]:
+    """For each fit an area or a curve of the counting pixels of each image."""
+    return [[measure(*one) for one in _counting(fit, asked)] for fit in scores]
+
+
+def _counting(scores: Tensor, asked: _Questions) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """Scores and truth of each image's counting pixels."""
+    return [
+        (score[counts].numpy(), bone[counts].numpy())
+        for score, bone, counts in zip(scores, asked.bone, asked.counts, strict=True)
+    ]
+
+
+def _pooled(scores: Sequence[Tensor], asked: _Questions) -> float:
+    bone = asked.bone[asked.counts].numpy()
+    return float(np.mean([area_under_curve(fit[asked.counts].numpy(), bone) for fit in scores]))
+
+
+def _spread(fits: Sequence[Sequence[float]]) -> float:
+    """Standard deviation over fits of the images' mean area."""
+    return float(np.nanmean(fits, axis=1).std(ddof=1))
+
+
+def _figures(areas: Mapping[str, NDArray[np.float64]], joints: Sequence[str], seed: int) -> dict[str, Any]:
+    """Means over images of the areas and of their differences, with intervals over joints."""
+    values = {f"auc_{name}": area for name, area in areas.items()}
+    above = {f"above_{name}": values["auc_soft"] - values[f"auc_{name}"] for name in areas if name != "soft"}
+    figures: dict[str, Any] = {}
+    for name, value in {**values, **above}.items():
+        mean = partial(_mean, value)
+        figures[name] = mean(np.arange(len(value)))
+        figures[f"{name}_interval"] = list(bootstrap_interval(mean, joints, seed=seed))
+    return figures
+
+
+def _mean(values: NDArray[np.float64], images: NDArray[np.int64]) -> float:
+    return float(np.nanmean(values[images]))

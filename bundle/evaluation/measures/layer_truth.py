@@ -1,0 +1,88 @@
+"""E2 and E3 as a measure: how far are the layers from the true ones?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from bundle.measurement import joint_space_width
+from bundle.physics import overlap, separate
+from bundle.separation import BATCH, LayerRMSE, identity, means, values_of
+from bundle.statistics import Measured, SeparatedJoints
+
+REGIONS = LayerRMSE.regions
+REFERENCE = "weight_free_"
+"""Begins the names of the weight-free separator's figures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerTruth:
+    """E2 and E3: root mean squared error of the layers in the overlap, in the whole bones and of the soft tissue.
+
+    Figures are means over the images with bootstrap intervals over joints, named ``<region>_rmse``; those of the
+    weight-free separator on the same images, ``weight_free_<region>_rmse``, are the reference.
+
+    Attributes:
+        group_by: key of the items; each of its values has figures of its own, named ``<value>_<region>_rmse``. Empty
+            for one group.
+        samples: bootstrap draws.
+        level: of the intervals.
+        seed: of the draws.
+
+    Raises:
+        ValueError: on call, if the true layers are not known.
+    """
+
+    group_by: str = ""
+    samples: int = 1000
+    level: float = 0.95
+    seed: int = 0
+
+    def __call__(self, joints: SeparatedJoints) -> Measured:
+        """Measure joints whose true layers are known; the worst are those with the largest error in the overlap."""
+        rows = self._rows(joints)
+        groups = [(f"{name}_", part) for name, part in rows.groupby(self.group_by)] if self.group_by else [("", rows)]
+        figures = {f"{prefix}{key}": value for prefix, part in groups for key, value in self._figures(part).items()}
+        plots = {"error_against_overlap": self._plot(rows)}
+        ranked = rows.sort_values("overlap_rmse", ascending=False, na_position="last", kind="stable")
+        return Measured(figures, rows, plots, ranked["name"].tolist())
+
+    def _rows(self, joints: SeparatedJoints) -> pd.DataFrame:
+        if joints.truth is None:
+            msg = "expected joints with true layers, got some whose layers are not known"
+            raise ValueError(msg)
+        reference = torch.cat([joints.truth, joints.images], dim=1)
+        weight_free = torch.cat([separate(part[:, :1], part[:, 1:]) for part in joints.images.split(BATCH)])
+        metrics = {f"{region}_rmse": LayerRMSE(region) for region in REGIONS}
+        own, theirs = (values_of(metrics, layers, reference) for layers in (joints.layers, weight_free))
+        grouped = {self.group_by: [item[self.group_by] for item in joints.items]} if self.group_by else {}
+        masks = joints.images[:, 1:]
+        size = {
+            "overlap_px": overlap((masks > 0.5).float()).sum(dim=(1, 2, 3)).int().numpy(),
+            "jsw_mm": joint_space_width(masks, joints.spacing).numpy(),
+        }
+        compared = {f"{REFERENCE}{name}": values for name, values in theirs.items()}
+        return identity(joints).assign(**grouped, **size, **own, **compared)
+
+    def _figures(self, rows: pd.DataFrame) -> dict[str, Any]:
+        names = [f"{begin}{region}_rmse" for begin in ("", REFERENCE) for region in REGIONS]
+        figures = means(rows, names, self.samples, self.level, self.seed)
+        medians = {f"{name}_median": float(rows[name].median()) for name in ("overlap_px", "jsw_mm")}
+        counts = {"images": len(rows), "overlap_images": int(rows["overlap_rmse"].notna().sum())}
+        return {**counts, **figures, **medians}
+
+    def _plot(self, rows: pd.DataFrame) -> Figure:
+        figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+        axes = figure.add_subplot(
+            xlabel="overlap (pixels)", ylabel="RMSE of the bone layers in the overlap (intensity)", xscale="log"
+        )
+        shown = rows[rows["overlap_px"] > 0]
+        for name, label, colour in ((REFERENCE, "weight-free", "0.6"), ("", "this separator", "tab:blue")):
+            axes.scatter(shown["overlap_px"], shown[f"{name}overlap_rmse"], s=9, color=colour, label=label)
+        axes.set_ylim(bottom=0.0)
+        axes.legend()
+        return figure

@@ -1,0 +1,395 @@
+"""E5: can a network tell synthetic radiographs from real ones?"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from monai.networks.blocks import Convolution
+from monai.networks.layers import GaussianFilter
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import update_bn
+
+from bundle.io import is_overlapping
+from bundle.phantoms import NATIVE
+from bundle.physics import MotionRange, RigidMotion, move, synthesize
+from bundle.statistics import (
+    Curve,
+    Measured,
+    Recipe,
+    SeparatedJoints,
+    area_under_curve,
+    bootstrap_interval,
+    fit_seeds,
+    flip_some,
+    plot_roc,
+    predict,
+    roc_curve,
+)
+
+BORDER = 8 * NATIVE
+"""Height in mm of the strips at top and bottom that are not looked at: there the bones are continued past the frame."""
+
+DETAIL = 2.0
+"""Sigma in pixels of the Gaussian that parts the detail of a frame from its shading."""
+
+BATCH = 8
+"""Joints whose bones are moved at once."""
+
+_TRAINING, _TEST = range(2)
+"""Independent random streams of one seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One question that the classifier is asked.
+
+    Attributes:
+        motion_mm: each bone is moved by up to so much, across and along, either way.
+        native: whether both sides are resampled, antialiased, to the detector's 0.15 mm per pixel. In the frames' own
+            pixels the classifier also reads the 8 x 8 grid of the files' JPEG, broken where a bone moved.
+        together: whether both bones move alike, and the real radiograph is cut out as far off its middle. Frames are
+            cut out around the joint, and bones lie to each other as they do in life: one that has moved by itself is
+            told by its place (the floors ``moved`` and ``outlines``), not by what its layer is like.
+    """
+
+    motion_mm: float = 0.5
+    native: bool = True
+    together: bool = False
+
+    @property
+    def name(self) -> str:
+        """As it stands in figures and plots."""
+        return f"{self.motion_mm:g}mm" + ("" if self.native else "_full_size") + ("_together" if self.together else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Realism:
+    """E5: a fresh classifier learns real against synthetic on some joints and is tested on others.
+
+    Every joint gives one real and one synthetic radiograph (its bones moved at random, its uncovered tissue with
+    grain), so the classes are equal and of the same joints, and who cannot tell is right half of the time. Both are on
+    the same side of the split and in the same steps of training. The classifier has five strided convolution blocks
+    with batch normalisation (its statistics those of all training joints) and a mean over the image; it sees flipped
+    and slightly shifted frames and, beside them, their detail.
+
+    A fit on some hundred joints depends on its seed, so each trial is fitted ``fits`` times; accuracy (at a probability
+    of 0.5) and area under the curve are means over the fits, their intervals 95 % bootstraps of these over joints.
+
+    Four floors say what the protocol itself gives: ``real``, one random half of the real images against the other;
+    ``still``, real against synthetic without motion, which layers that compose to the radiograph cannot fail;
+    ``moved``, real against real where the whole radiograph has moved as a bone does in the first trial; and
+    ``outlines``, the bones' masks alone, in place or moved as in the first trial: what their places tell, whatever the
+    layers are like.
+
+    Args:
+        seed: of motions, grain, halves and fits.
+        trials: what is asked; the first is the one that counts.
+        floors: whether the four floors are measured.
+        fits: of each trial.
+        recipe: of a fit.
+        channels: of the classifier's blocks.
+        shift: frames are shifted by up to so many pixels in training.
+        device: that the classifier is trained on.
+    """
+
+    seed: int = 0
+    trials: Sequence[Trial] = (
+        Trial(),
+        Trial(motion_mm=1.0),
+        Trial(native=False),
+        Trial(together=True),
+        Trial(motion_mm=1.0, together=True),
+    )
+    floors: bool = True
+    fits: int = 3
+    recipe: Recipe = field(default_factory=lambda: Recipe(batch_size=8))
+    channels: Sequence[int] = (16, 32, 32, 64, 64)
+    shift: int = 4
+    device: str = "cpu"
+
+    def __call__(self, training: SeparatedJoints, test: SeparatedJoints) -> Measured:
+        """Measure.
+
+        Args:
+            training: joints to train on.
+            test: other joints, of the same size.
+
+        Returns:
+            ``figures``: for each trial and floor ``accuracy_<name>`` and ``auc_<name>`` with ``..._interval``, and
+            ``accuracy_std_<name>``, the standard deviation over fits; for the trials also the accuracy on joints with
+            and without overlap. ``per_image``: a row for each test joint and trial; scores are the probability of
+            being synthetic. ``plots``: the ROC. ``worst``: joints whose synthetic image is told most surely in the
+            first trial.
+        """
+        answers = {
+            trial.name: self._ask(self._pairs(training, trial, _TRAINING), self._pairs(test, trial, _TEST))
+            for trial in self.trials
+        }
+        tables = {name: _table(answer, test) for name, answer in answers.items()}
+        if self.floors:
+            answers["real"] = self._ask(self._halves(training, _TRAINING), self._halves(test, _TEST))
+            still = Trial(motion_mm=0.0)
+            answers["still"] = self._ask(self._pairs(training, still, _TRAINING), self._pairs(test, still, _TEST))
+            answers["moved"] = self._ask(self._moved(training, _TRAINING), self._moved(test, _TEST))
+            answers["outlines"] = self._ask(self._outlines(training, _TRAINING), self._outlines(test, _TEST))
+        figures: dict[str, Any] = {"seed": self.seed, "training_joints": len(training), "test_joints": len(test)}
+        for name, answer in answers.items():
+            figures |= _figures(answer, name, self.seed)
+        overlapping = np.tile([is_overlapping(image) for image in test.images], 2)
+        for trial in self.trials:
+            groups = {"overlapping": overlapping, "separate": ~overlapping}
+            for group, members in groups.items():
+                figures |= _accuracy(answers[trial.name].of(members), f"{trial.name}_{group}", self.seed)
+        per_image = pd.concat([table.assign(trial=name) for name, table in tables.items()], ignore_index=True)
+        plot = plot_roc({name: answer.curves() for name, answer in answers.items()}, "synthetic against real")
+        worst = next(iter(tables.values())).sort_values("synthetic_score", ascending=False)["name"]
+        return Measured(figures, per_image, {"realism_roc": plot}, list(worst))
+
+    def _pairs(self, joints: SeparatedJoints, trial: Trial, stream: int) -> _Sides:
+        """Real radiographs and synthetic ones of the same joints."""
+        random = np.random.RandomState([self.seed, stream])
+        sides = [joints.images[:, :1], synthetic(joints, trial.motion_mm, random, together=trial.together)]
+        if trial.together:
+            places = _shifts(len(joints), trial.motion_mm, random).translation[:, 0]
+            sides = _cut_both(sides, places, trial.motion_mm, joints.spacing)
+        return self._sides(sides, joints, trial.native)
+
+    def _moved(self, joints: SeparatedJoints, stream: int) -> _Sides:
+        """Real radiographs, and the same moved as a whole."""
+        far, real = self.trials[0].motion_mm, joints.images[:, :1]
+        places = _shifts(len(joints), far, np.random.RandomState([self.seed, stream])).translation[:, 0]
+        return self._sides(_cut_both([real, real], places, far, joints.spacing)[::-1], joints, native=True)
+
+    def _outlines(self, joints: SeparatedJoints, stream: int) -> _Sides:
+        """The bones' masks in place, and moved as in the first trial by whole pixels, which leave no trace."""
+        drawn = _shifts(len(joints), self.trials[0].motion_mm, np.random.RandomState([self.seed, stream]))
+        pixel = joints.spacing[:, None, None]
+        whole = RigidMotion((drawn.translation / pixel).round() * pixel, drawn.rotation, drawn.center)
+        masks = joints.images[:, 1:]
+        parts = torch.arange(len(joints)).split(BATCH)
+        moved = [move(joints.layers[part], masks[part], whole.at(part), joints.spacing[part])[1] for part in parts]
+        shown = [0.3 + 0.3 * bones.sum(dim=1, keepdim=True) for bones in (masks, torch.cat(moved))]
+        return self._sides(shown, joints, native=True)
+
+    def _sides(self, sides: Sequence[Tensor], joints: SeparatedJoints, native: bool) -> _Sides:
+        real, other = (with_detail(as_seen(side, joints.spacing, native)) for side in sides)
+        return _Sides(real, other, joints.joints * 2)
+
+    def _halves(self, joints: SeparatedJoints, stream: int) -> _Sides:
+        """One half of the real radiographs and the other."""
+        half = len(joints) // 2
+        order = np.random.RandomState([self.seed, stream]).permutation(len(joints))[: 2 * half]
+        seen = with_detail(as_seen(joints.images[order, :1], joints.spacing, native=True))
+        return _Sides(seen[:half], seen[half:], [joints.joints[index] for index in order])
+
+    def _ask(self, training: _Sides, test: _Sides) -> _Answer:
+        """Fit and test ``fits`` classifiers."""
+        inputs = self._windows(torch.cat([test.real, test.other]))
+        labels = np.repeat([0, 1], len(test.real))
+        fits = [self._fit(training, seed) for seed in fit_seeds(self.seed, self.fits)]
+        scores = np.stack([predict(network, inputs).sigmoid().numpy()[:, 0] for network in fits])
+        return _Answer(scores, labels, test.joints)
+
+    def _fit(self, training: _Sides, seed: int) -> nn.Module:
+        pairs = torch.cat([training.real, training.other], dim=1).to(self.device)
+
+        def loss(network: nn.Module, joints: Tensor, random: torch.Generator) -> Tensor:
+            batch = shifted(flip_some(pairs[joints], random), self.shift, random)
+            logits = network(torch.cat(batch.chunk(2, dim=1)))
+            return F.binary_cross_entropy_with_logits(logits, _labels(len(batch)).to(logits))
+
+        network = self.recipe.train(partial(_classifier, self.channels, self.device), loss, len(pairs), seed)
+        update_bn(self._windows(torch.cat(pairs.chunk(2, dim=1))).split(32), network)
+        return network
+
+    def _windows(self, frames: Tensor) -> Tensor:
+        """The middle of the frames, of the size seen in training: the padding's share moves faint answers."""
+        cut = slice(self.shift, -self.shift or None)
+        return frames[..., cut, cut]
+
+
+def synthetic(
+    joints: SeparatedJoints,
+    motion_mm: float,
+    random: np.random.RandomState,
+    batch: int = BATCH,
+    together: bool = False,
+) -> Tensor:
+    """Radiographs (N, 1, H, W) of the joints with each bone moved by up to ``motion_mm`` across and along.
+
+    Args:
+        joints: with N images.
+        motion_mm: in mm, uniform.
+        random: source of motions and of the grain's seeds.
+        batch: joints that are made at a time.
+        together: whether the upper bone moves as the lower one.
+    """
+    drawn = _shifts(len(joints), motion_mm, random)
+    if together:
+        drawn.translation[:, 1] = drawn.translation[:, 0]
+    seeds = [int(seed) for seed in random.randint(2**31, size=len(joints))]
+    made = []
+    for part in torch.arange(len(joints)).split(batch):
+        masks, grain = joints.images[part, 1:], [seeds[index] for index in part]
+        made.append(synthesize(joints.layers[part], masks, drawn.at(part), joints.spacing[part], grain).image)
+    return torch.cat(made)
+
+
+def _shifts(count: int, motion_mm: float, random: np.random.RandomState) -> RigidMotion:
+    return MotionRange(x=motion_mm, y=motion_mm, rotation=0.0).draw(count, random)
+
+
+def cut_out(radiographs: Tensor, places: Tensor, margin: int) -> Tensor:
+    """Windows that are ``margin`` pixels smaller on each side, at places of their own.
+
+    Args:
+        radiographs: (N, C, H, W).
+        places: pixels that each radiograph moves to the right and down in its window, up to ``margin``: (N, 2).
+        margin: in pixels.
+    """
+    height, width = (side - 2 * margin for side in radiographs.shape[-2:])
+    corners = [(margin - round(y), margin - round(x)) for x, y in places.tolist()]
+    windows = [one[:, y : y + height, x : x + width] for one, (y, x) in zip(radiographs, corners, strict=True)]
+    return torch.stack(windows)
+
+
+def _cut_both(sides: Sequence[Tensor], places_mm: Tensor, far_mm: float, spacing: Tensor) -> list[Tensor]:
+    """The first side cut out with a motion as a whole, (N, 2) in mm up to ``far_mm``, the second around its middle."""
+    pixel = float(spacing.median())
+    places, margin = places_mm / pixel, math.ceil(far_mm / pixel)
+    return [cut_out(sides[0], places, margin), cut_out(sides[1], torch.zeros_like(places), margin)]
+
+
+def as_seen(radiographs: Tensor, spacing: Tensor, native: bool) -> Tensor:
+    """Radiographs (N, 1, H, W) as the classifier sees them: on the detector's grid or their own, without the border.
+
+    Args:
+        radiographs: in [0, 1].
+        spacing: mm per pixel, (N,); images of one stack have one grid, made by the median.
+        native: whether to resample, antialiased, to 0.15 mm per pixel (coarser frames stay as they are).
+    """
+    pixel = float(spacing.median())
+    height, width = radiographs.shape[-2:]
+    if native and pixel < NATIVE:
+        size = [round(side * pixel / NATIVE) for side in (height, width)]
+        radiographs = F.interpolate(radiographs, size, mode="bilinear", antialias=True, align_corners=False)
+        pixel = NATIVE
+    border = min(round(BORDER / pixel), (radiographs.shape[-2] - 1) // 2)
+    return radiographs[..., border : radiographs.shape[-2] - border, :].contiguous()
+
+
+def with_detail(frames: Tensor) -> Tensor:
+    """Beside frames (N, 1, H, W) what a Gaussian of :data:`DETAIL` removes from them, in units of 0.02: (N, 2, H, W).
+
+    The traces of a synthesis are a few thousandths of the intensity; offered so, they are learned in few epochs.
+    """
+    smooth = torch.cat([_smooth(part) for part in frames.split(32)])
+    return torch.cat([frames - 0.5, (frames - smooth) / 0.02], dim=1)
+
+
+def _smooth(frames: Tensor) -> Tensor:
+    reach = math.ceil(4.0 * DETAIL)
+    blur = GaussianFilter(2, DETAIL)
+    smooth: Tensor = blur(F.pad(frames, [reach] * 4, mode="replicate"))[..., reach:-reach, reach:-reach]
+    return smooth
+
+
+def shifted(batch: Tensor, reach: int, random: torch.Generator) -> Tensor:
+    """Cut (B, C, H, W) to ``reach`` pixels less on each side, at a place drawn within them (one for the batch)."""
+    if reach == 0:
+        return batch
+    y, x = torch.randint(2 * reach + 1, (2,), generator=random).tolist()
+    height, width = (side - 2 * reach for side in batch.shape[-2:])
+    return batch[..., y : y + height, x : x + width]
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """Two stacks (n, 2, H, W) that are to be told apart, and the joints of the first and then the second."""
+
+    real: Tensor
+    other: Tensor
+    joints: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """Probabilities (fits, N) of N examples to be of the second kind, their labels (N,) and joints."""
+
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    joints: Sequence[str]
+
+    def of(self, members: NDArray[np.bool_]) -> _Answer:
+        """Of some of the examples."""
+        return _Answer(self.scores[:, members], self.labels[members], list(itertools.compress(self.joints, members)))
+
+    def correct(self) -> NDArray[np.float64]:
+        """How far each answer is right, (fits, N): 1 or 0, half at a probability of exactly 0.5."""
+        side = np.sign(self.scores - 0.5) * np.where(self.labels == 1, 1.0, -1.0)
+        return 0.5 + 0.5 * side
+
+    def area(self, examples: NDArray[np.int64]) -> float:
+        """Mean over the fits of the area under the curve of some examples."""
+        return float(np.mean([area_under_curve(fit[examples], self.labels[examples]) for fit in self.scores]))
+
+    def curves(self) -> list[Curve]:
+        """The ROC of each fit."""
+        return [roc_curve(fit, self.labels) for fit in self.scores]
+
+
+def _figures(answer: _Answer, name: str, seed: int) -> dict[str, Any]:
+    everything = np.arange(len(answer.labels))
+    return {
+        **_accuracy(answer, name, seed),
+        f"accuracy_std_{name}": float(answer.correct().mean(axis=1).std(ddof=1)) if len(answer.scores) > 1 else None,
+        f"auc_{name}": answer.area(everything),
+        f"auc_{name}_interval": list(bootstrap_interval(answer.area, answer.joints, samples=200, seed=seed)),
+    }
+
+
+def _accuracy(answer: _Answer, name: str, seed: int) -> dict[str, Any]:
+    correct = answer.correct().mean(axis=0)
+    interval = bootstrap_interval(lambda examples: float(correct[examples].mean()), answer.joints, seed=seed)
+    return {
+        f"accuracy_{name}": float(correct.mean()) if len(correct) else None,
+        f"accuracy_{name}_interval": list(interval),
+    }
+
+
+def _table(answer: _Answer, test: SeparatedJoints) -> pd.DataFrame:
+    """A row for each joint, means over the fits."""
+    real, made = answer.scores.mean(axis=0).reshape(2, -1)
+    correct = answer.correct().mean(axis=0).reshape(2, -1)
+    identity = [{key: item[key] for key in ("name", "joint", "finger")} for item in test.items]
+    return pd.DataFrame(identity).assign(
+        overlapping=[is_overlapping(image) for image in test.images],
+        real_score=real,
+        synthetic_score=made,
+        accuracy=correct.mean(axis=0),
+    )
+
+
+def _labels(count: int) -> Tensor:
+    """(2 count, 1): real, then synthetic."""
+    return torch.arange(2).repeat_interleave(count)[:, None]
+
+
+def _classifier(channels: Sequence[int], device: str) -> nn.Module:
+    blocks = [
+        Convolution(2, before, after, strides=2, act="RELU", norm="BATCH", bias=False)
+        for before, after in itertools.pairwise([2, *channels])
+    ]
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels[-1], 1)]
+    network = nn.Sequential(*blocks, *head).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.to(device)

@@ -1,0 +1,175 @@
+"""What pre-training on synthetic radiographs gives a task: figures over seeds, errors that are gone, curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy import stats
+
+from bundle.statistics import bootstrap_interval
+
+
+@dataclass(frozen=True)
+class ErrorColumn:
+    """A column of the rows of an evaluation, of signed errors, that arms are compared by.
+
+    Attributes:
+        column: its name.
+        label: what tables call it.
+        power: 1 for the mean absolute error, 2 for the root mean square.
+    """
+
+    column: str
+    label: str = "error"
+    power: int = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An evaluation of one training.
+
+    Attributes:
+        arm: what is compared.
+        part: of the annotated joints that it was trained on.
+        seed: of the training.
+        figures: what was measured.
+        errors: rows with ``name``, ``joint`` and columns of signed errors, NaN where a row has none.
+    """
+
+    arm: str
+    part: float
+    seed: int
+    figures: Mapping[str, Any]
+    errors: pd.DataFrame
+
+
+def over_seeds(outcomes: Iterable[Outcome], names: Sequence[str], level: float = 0.95) -> pd.DataFrame:
+    """Means of figures over seeds.
+
+    Returns:
+        A row for each arm, part and figure: ``arm, part, figure, mean, deviation, lower, upper, seeds``, with the
+        sample standard deviation and the confidence interval of the mean by Student's t, which says how another seed
+        would do on the same test joints; NaN of fewer than two seeds.
+    """
+    rows = [(out.arm, out.part, name, float(out.figures[name])) for out in outcomes for name in names]
+    table = pd.DataFrame(rows, columns=["arm", "part", "figure", "value"])
+    grouped = table.groupby(["arm", "part", "figure"], sort=False)["value"]
+    found = grouped.agg(mean="mean", deviation="std", seeds="count").reset_index()
+    freedom = (found["seeds"] - 1).clip(lower=1)
+    reach = stats.t.ppf((1.0 + level) / 2.0, freedom) * found["deviation"] / np.sqrt(found["seeds"])
+    return found.assign(lower=found["mean"] - reach, upper=found["mean"] + reach)
+
+
+def change(
+    outcomes: Iterable[Outcome], name: str, base: str, arm: str, part: float, level: float = 0.95
+) -> dict[str, Any]:
+    """How a figure of one arm differs from that of another, on the same part of the joints with the same seeds.
+
+    Args:
+        outcomes: of an experiment.
+        name: of the figure, above 0 in both.
+        base: the arm that is compared with.
+        arm: the other one.
+        part: of the annotated joints.
+        level: of the interval.
+
+    Returns:
+        ``change``, -0.25 where the figure is a quarter less in the geometric mean over the seeds of both, and its
+        ``change_interval`` by Student's t of the logarithms, which says how another seed would do on the same test
+        joints. NaN where a figure is 0 or less or no seed is in both; the interval of one seed is NaN.
+    """
+    values = {(out.arm, out.seed): float(out.figures[name]) for out in outcomes if out.part == part}
+    pairs = [(values[arm, seed], value) for (of, seed), value in values.items() if of == base and (arm, seed) in values]
+    logs = [math.log(one / other) if min(one, other) > 0 else math.nan for one, other in pairs]
+    mean = float(np.mean(logs)) if logs else math.nan
+    reach = float(stats.t.ppf((1.0 + level) / 2.0, len(logs) - 1) * stats.sem(logs)) if len(logs) > 1 else math.nan
+    return {"change": math.expm1(mean), "change_interval": [math.expm1(mean - reach), math.expm1(mean + reach)]}
+
+
+def reduction(
+    outcomes: Iterable[Outcome],
+    error: ErrorColumn,
+    base: str,
+    arm: str,
+    part: float,
+    base_part: float | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """How much less the error of one arm is than that of another, of the errors of the test joints over all seeds.
+
+    Args:
+        outcomes: of an experiment.
+        error: that is compared.
+        base: the arm that is compared with.
+        arm: the other one.
+        part: of the annotated joints.
+        base_part: of those that the base was trained on; by default the same.
+        options: of :func:`bundle.statistics.bootstrap_interval`.
+
+    Returns:
+        ``reduction``, 0.25 where a quarter of the error is gone, and its ``reduction_interval`` over joints. Where it
+        holds 0 there is no difference. ``common``, the part of the base's mean absolute error that both make: of an
+        image that both err of to the same side, the smaller one of their mean errors. What lies in the radiograph or in
+        its annotation is in it. ``images`` that both have an error of: a registration may find nothing.
+
+    Raises:
+        ValueError: there is no such outcome, or no image that both have an error of.
+    """
+    found, base_part = list(outcomes), part if base_part is None else base_part
+    before, after = _errors(found, error, base, base_part).align(_errors(found, error, arm, part), join="inner", axis=0)
+    if not len(before):
+        msg = f"expected {base} and {arm} evaluated on the same images, got none"
+        raise ValueError(msg)
+    joints = before.index.get_level_values("joint").tolist()
+    old, new, size = before["raised"].to_numpy(), after["raised"].to_numpy(), before["absolute"].mean()
+
+    def gone(drawn: Any) -> float:
+        return (
+            float(1.0 - (new[drawn].mean() / old[drawn].mean()) ** (1.0 / error.power))
+            if old[drawn].any()
+            else math.nan
+        )
+
+    return {
+        "reduction": gone(np.arange(len(old))),
+        "reduction_interval": list(bootstrap_interval(gone, joints, **options)),
+        "common": float(_common(before["mean"], after["mean"]).mean() / size) if size else math.nan,
+        "images": len(old),
+    }
+
+
+def _errors(outcomes: Sequence[Outcome], error: ErrorColumn, arm: str, part: float) -> pd.DataFrame:
+    """Of each image over rows and seeds the ``mean`` error, and the mean of its ``absolute`` and ``raised`` size."""
+    rows = [out.errors for out in outcomes if (out.arm, out.part) == (arm, part)]
+    if not rows:
+        msg = f"expected outcomes of {arm} at the part {part}, got none"
+        raise ValueError(msg)
+    table = pd.concat(rows).dropna(subset=[error.column])
+    size = table[error.column].abs()
+    sizes = table[["joint", "name"]].assign(mean=table[error.column], absolute=size, raised=size**error.power)
+    return sizes.groupby(["joint", "name"])[["mean", "absolute", "raised"]].mean()
+
+
+def _common(one: pd.Series, other: pd.Series) -> NDArray[np.float64]:
+    """What two errors of each image have in common: the smaller one, where both have the same sign."""
+    return np.where(one * other > 0, np.minimum(one.abs(), other.abs()), 0.0)
+
+
+def plot_curves(table: pd.DataFrame, figure: str, labels: Mapping[str, str], unit: str) -> Figure:
+    """A figure against the part of the annotated joints, a curve an arm, with the intervals of :func:`over_seeds`."""
+    drawn = Figure(figsize=(6.0, 4.0), layout="constrained")
+    axes = drawn.add_subplot()
+    for arm, rows in table[table["figure"] == figure].groupby("arm", sort=False):
+        ordered = rows.sort_values("part")
+        (line,) = axes.plot(100 * ordered["part"], ordered["mean"], marker="o", label=labels.get(str(arm), str(arm)))
+        axes.fill_between(100 * ordered["part"], ordered["lower"], ordered["upper"], alpha=0.2, color=line.get_color())
+    axes.set(xlabel="annotated joints (%)", ylabel=unit, xlim=(0, 105))
+    axes.legend()
+    return drawn

@@ -1,0 +1,113 @@
+"""What inference says of each joint besides its layers: how sure the split is, and whether to trust it."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from bundle.physics import union
+from bundle.quality import SIGNS, Calibration, FlipInferer, TrustReference, bone_disagreement, measure, overlap_signs
+from bundle.registration import PairReading, judge_registration
+from bundle.workflow import GeneratorWeights
+
+_log = logging.getLogger("bundle.inference")
+
+
+class JointQuality:
+    """Judges the joints that an inferer has just separated.
+
+    Args:
+        trust: file of the ranges of trusted images (:class:`bundle.quality.TrustReference`).
+        uncertainty: file of the calibration (:class:`bundle.quality.Calibration`).
+        inferer: whose last answers are judged; without those to mirror images nothing is said of uncertainty.
+        weights: of the generator; for others than those calibrated no expected error is given.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+
+    def __init__(self, trust: str, uncertainty: str, inferer: FlipInferer, weights: GeneratorWeights) -> None:
+        self.reference = TrustReference.read(trust)
+        self.inferer = inferer
+        calibration = Calibration.read(uncertainty)
+        known = calibration.separator == weights.source
+        self.calibration = calibration if known else None
+        if inferer.flips and not known:
+            _log.warning(
+                f"Expected errors are known for {calibration.separator}, not for {weights.source}: only its "
+                "disagreement is given; calibrate it by configs/calibrate.yaml"
+            )
+
+    def __call__(self, joint: Mapping[str, Any], row: int) -> dict[str, Any]:
+        """What there is to say of a joint, for ``quality.jsonl``.
+
+        Args:
+            joint: with ``image`` (3, H, W), ``name``, ``joint`` and ``spacing``.
+            row: its place in the batch that the inferer saw last.
+
+        Returns:
+            ``name, joint, trust_score`` (at most 1 is as in other joints), ``flagged``, ``reasons``, and in intensity,
+            null where they are not known: ``expected_overlap_rmse`` of the bones where they overlap,
+            ``overlap_rmse_upper``, which 9 of 10 joints do not exceed, ``bone_disagreement``, the standard deviation of
+            the two answers, and what the error is expected from (:func:`bundle.quality.overlap_signs`):
+            ``overlap_disagreement``, ``overlap_bone_intensity`` and ``overlap_area_mm2``.
+        """
+        verdict = self.reference.judge(measure(joint["image"].cpu(), float(joint["spacing"])))
+        if verdict.flagged:
+            _log.warning(f"{joint['name']} should not be trusted: {'; '.join(verdict.reasons)}")
+        identity = {"name": str(joint["name"]), "joint": str(joint["joint"])}
+        return {**identity, **verdict.described(), **self._uncertainty(joint, row)}
+
+    def _uncertainty(self, joint: Mapping[str, Any], row: int) -> dict[str, float | None]:
+        errors = dict.fromkeys(("expected_overlap_rmse", "overlap_rmse_upper"), math.nan)
+        if self.inferer.deviation is None or self.inferer.answer is None:
+            return dict.fromkeys((*errors, "bone_disagreement", *SIGNS))
+        layers, deviation = (of[row : row + 1].detach().cpu() for of in (self.inferer.answer, self.inferer.deviation))
+        masks = joint["image"][None, 1:].cpu()
+        found = overlap_signs(layers, deviation, masks, float(joint["spacing"]))
+        signs = {name: float(value) for name, value in found.items()}
+        if self.calibration is not None:
+            expected, upper = self.calibration.expected(signs), self.calibration.upper(signs)
+            errors = {"expected_overlap_rmse": float(expected), "overlap_rmse_upper": float(upper)}
+        values = {**errors, "bone_disagreement": float(bone_disagreement(deviation, union(masks))), **signs}
+        return {name: round(value, 5) if math.isfinite(value) else None for name, value in values.items()}
+
+
+class PairQuality:
+    """Judges pairs of radiographs and what a method has found of them.
+
+    Args:
+        trust: file of the ranges of trusted images (:class:`bundle.quality.TrustReference`).
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+
+    def __init__(self, trust: str) -> None:
+        self.reference = TrustReference.read(trust)
+
+    def __call__(self, pair: Mapping[str, Any], reading: PairReading) -> dict[str, Any]:
+        """What there is to say of a pair (:class:`bundle.registration.RadiographPairs`) and its reading.
+
+        Returns:
+            ``plausible``: whether nothing of it is flagged, and ``trust``: of the ``fixed`` and the ``moving``
+            radiograph and of the ``registration`` the ``trust_score``, ``flagged`` and ``reasons``.
+        """
+        spacing = float(pair["spacing"])
+        radiographs = {"fixed": pair["image"], "moving": pair["moving"]}
+        verdicts = {name: self.reference.judge(measure(image.cpu(), spacing)) for name, image in radiographs.items()}
+        verdicts["registration"] = judge_registration(reading, float(pair["masks_jsn"]))
+        trust = {name: verdict.described() for name, verdict in verdicts.items()}
+        return {"plausible": not any(verdict.flagged for verdict in verdicts.values()), "trust": trust}
+
+
+def quality_label(line: Mapping[str, Any]) -> str:
+    """A joint's name with what :class:`JointQuality` says of it, if anything, in a line for its montage."""
+    if "flagged" not in line:
+        return str(line["name"])
+    expected = line["expected_overlap_rmse"]
+    error = "" if expected is None else f", expected error in the overlap {expected:.3f}"
+    flag = f", NOT TRUSTED: {'; '.join(line['reasons'])}" if line["flagged"] else ""
+    return f"{line['name']}{error}{flag}"

@@ -1,0 +1,220 @@
+"""Output folders: which run's results they hold, and what becomes of a claim when its run ends."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bundle.base import parse_json
+from bundle.errors import InputError
+from bundle.io import locking
+from bundle.io.identity import private_setting
+from bundle.io.writing import PART, storing, write_bytes
+
+MARKER = "run.json"
+"""File that says which run's results a folder holds."""
+
+_CHECKSUM = "checksum with all folders"
+"""Setting of a fingerprint that tells data sets of one name apart."""
+_NO_RESULTS = re.compile(rf"{re.escape(MARKER)}|{re.escape(locking.LOCK)}|.*{re.escape(PART)}")
+_TRACKING = re.compile(r"config_\d{8}_\d{6}\.json|mlruns(\.db.*)?")
+"""What MONAI's experiment tracking writes into the output folder, before anything else does."""
+
+
+@dataclass
+class _Claim:
+    """What a run has claimed, or a result that it has written elsewhere."""
+
+    named: Path
+    made: list[Path] = field(default_factory=list)
+    path: Path = field(init=False)
+    process: int = field(default_factory=os.getpid)
+
+    def __post_init__(self) -> None:
+        self.path = self.named.absolute()
+
+    def end(self) -> None:
+        """Give the folder back, and take it away where nothing came out."""
+        locking.release(self.path)
+        if locking.is_first() and self.path.is_dir() and not holds_results(self.path):
+            with suppress(OSError):
+                (self.path / MARKER).unlink(missing_ok=True)
+            for folder in self.made:
+                with suppress(OSError):
+                    folder.rmdir()
+
+
+_runs: list[list[_Claim]] = [[]]
+"""Claims of the runs of this process that go on, each inside the one before."""
+
+
+def fingerprint(settings: Mapping[str, Any]) -> str:
+    """The settings of a run as text: equal for equal settings, whatever their order; readable in the marker file.
+
+    Of paths and lists it has what may be written (:func:`bundle.io.private_setting`), and a checksum of all.
+    """
+    whole = json.dumps(settings, sort_keys=True, default=str)
+    shown = json.dumps(private_setting("", settings), sort_keys=True, default=str)
+    if shown == whole:
+        return whole
+    return json.dumps({**json.loads(shown), _CHECKSUM: f"{zlib.crc32(whole.encode()):08x}"}, sort_keys=True)
+
+
+def claim_output(folder: str | Path, run: str) -> Path:
+    """Make ``folder`` the output of ``run`` until the run ends, or refuse before anything is computed.
+
+    A folder that is new, without results or already this run's is accepted, so that a run can be continued or repeated.
+    The marker file ``run.json`` says whose it is; writing it also proves the right to write. ``run.lock`` keeps other
+    runs out. When the run ends the lock goes, and so does a claim of which nothing came.
+
+    Args:
+        folder: created with its parents where it does not exist.
+        run: fingerprint of the run (:func:`fingerprint`).
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: the folder holds something else, is a file, cannot be created or written to, or another run is
+            writing to it.
+    """
+    folder = Path(folder)
+    marker = folder / MARKER
+    with storing(marker):
+        _check(marker, run)
+        new = _lock(folder)
+    try:
+        with storing(marker):
+            _check(marker, run)
+        write_bytes(marker, json.dumps({"run": run}, indent=1).encode())
+    except InputError:
+        for claim in new:
+            claim.end()
+        raise
+    _runs[-1].extend(new)
+    return folder
+
+
+def is_output(folder: str | Path) -> bool:
+    """Whether a folder bears the mark of a run (:func:`claim_output`), so that what it holds are results."""
+    try:
+        return isinstance(parse_json((Path(folder) / MARKER).read_bytes())["run"], str)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _lock(folder: Path) -> list[_Claim]:
+    """Create and lock a folder; the claim of it, or none where this process has claimed it before."""
+    if folder.absolute() in claimed() and folder.is_dir():
+        return []
+    claim = _Claim(folder, _make(folder))
+    locking.acquire(folder)
+    return [claim]
+
+
+def name_result(path: str | Path) -> None:
+    """Remember a file that a run has written outside of a claimed folder, to name it at the end."""
+    _runs[-1].append(_Claim(Path(path)))
+
+
+def end_claims() -> list[Path]:
+    """End the claims of the run that ends.
+
+    Returns:
+        The folders and files that hold its results; none inside another one.
+    """
+    claims = [claim for claim in _runs[-1] if claim.process == os.getpid()]
+    _runs[-1].clear()
+    for claim in reversed(claims):
+        claim.end()
+    folders = {claim.path for claim in claims}
+    outer = [claim for claim in claims if not folders & set(claim.path.parents)]
+    return [claim.named for claim in outer if claim.path.is_file() or holds_results(claim.path)]
+
+
+@contextmanager
+def inner_run() -> Iterator[None]:
+    """A run inside another one, whose claims end with it."""
+    _runs.append([])
+    try:
+        yield
+    finally:
+        end_claims()
+        _runs.pop()
+
+
+def claimed() -> list[Path]:
+    """The folders that this process has claimed, those of the outermost run first."""
+    return [claim.path for claims in _runs for claim in claims]
+
+
+@atexit.register
+def _end_all() -> None:
+    while len(_runs) > 1:
+        end_claims()
+        _runs.pop()
+    end_claims()
+
+
+def holds_results(folder: Path) -> bool:
+    """Whether there is a file in a folder, or below it, besides those that claim it."""
+    return any(
+        not _NO_RESULTS.fullmatch(name)
+        for place, folders, names in os.walk(folder)
+        for name in [*names, *(part for part in folders if os.path.islink(os.path.join(place, part)))]
+    )
+
+
+def _make(folder: Path) -> list[Path]:
+    """Create a folder; those that were created, the innermost first."""
+    missing = [place for place in (folder.absolute(), *folder.absolute().parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _check(marker: Path, run: str) -> None:
+    """Refuse a folder that holds something else."""
+    if not marker.parent.exists():
+        return
+    names = [name for name in os.listdir(marker.parent) if not _TRACKING.fullmatch(name)]
+    if any(_is_result(marker.parent / name) for name in names):
+        _check_marker(marker, run)
+
+
+def _is_result(path: Path) -> bool:
+    if path.is_dir() and not path.is_symlink():
+        return holds_results(path)
+    return not _NO_RESULTS.fullmatch(path.name)
+
+
+def _check_marker(marker: Path, run: str) -> None:
+    try:
+        found = parse_json(marker.read_bytes())["run"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise _not_ours(marker, f"one with other files and no readable {MARKER}") from None
+    if found != run:
+        raise _not_ours(marker, f"the results of another run{_changed_settings(found, run)}")
+
+
+def _not_ours(marker: Path, got: str) -> InputError:
+    remedy = "choose another output folder or delete this one"
+    return InputError(f"expected a new or empty output folder, got {got}: {marker.parent.absolute()}: {remedy}")
+
+
+def _changed_settings(found: str, run: str) -> str:
+    """Which settings differ, for the message; empty where the fingerprints are not settings."""
+    try:
+        old, new = parse_json(found), parse_json(run)
+        keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+        keys = [key for key in keys if key != _CHECKSUM] or keys
+    except (ValueError, TypeError, AttributeError):
+        return ""
+    return f" ({', '.join(f'{key} was {old.get(key)!r}, is {new.get(key)!r}' for key in keys)})"

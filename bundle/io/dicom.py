@@ -1,0 +1,390 @@
+"""DICOM radiographs (CR, DX, secondary capture) as the project has them: linear in the absorbed fraction, bone bright.
+
+Stored values pass the standard's pipeline (PS3.4 N.2): modality LUT or rescale, VOI LUT or window, presentation LUT,
+polarity; then the scale of the detector is undone. What the file does not say is not guessed: a spacing that is not
+there is None, and a file that is no single grey projection is refused.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.config import disable_value_validation
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit
+from skimage.draw import disk, polygon2mask
+
+from bundle.errors import InputError
+from bundle.io.files import stored
+from bundle.io.jpeg import check_jpeg
+
+try:
+    from pydicom.encaps import generate_frames
+    from pydicom.pixels.processing import apply_modality_lut, apply_windowing
+
+    _frames: Any = partial(generate_frames, number_of_frames=1)
+except ImportError:  # pydicom before 3
+    from pydicom.encaps import generate_pixel_data_frame
+    from pydicom.pixel_data_handlers.util import apply_modality_lut, apply_windowing  # type: ignore[no-redef]
+
+    _frames = partial(generate_pixel_data_frame, nr_frames=1)
+
+RADIOGRAPHS = {
+    "1.2.840.10008.5.1.4.1.1.1": "CR",
+    "1.2.840.10008.5.1.4.1.1.1.1": "DX for presentation",
+    "1.2.840.10008.5.1.4.1.1.1.1.1": "DX for processing",
+    "1.2.840.10008.5.1.4.1.1.7": "secondary capture",
+    "1.2.840.10008.5.1.4.1.1.7.2": "multi-frame grey secondary capture, 8 bit",
+    "1.2.840.10008.5.1.4.1.1.7.3": "multi-frame grey secondary capture, 16 bit",
+}
+"""Kinds of files that are read, by their SOP Class UID."""
+
+MODALITIES = ("CR", "DX", "RG", "OT", "SC", "")
+"""Modalities of a secondary capture that may be a radiograph."""
+
+LOG_SPAN = 3.0
+"""Attenuation between black and white of a radiograph whose detector is logarithmic; its window hides the true one."""
+
+_HUFFMAN_JPEG = (JPEGBaseline8Bit, JPEGExtended12Bit)
+_EDGES = ("LeftVerticalEdge", "RightVerticalEdge", "UpperHorizontalEdge", "LowerHorizontalEdge")
+
+
+@dataclass(frozen=True)
+class DicomRadiograph:
+    """A radiograph out of a DICOM file.
+
+    Attributes:
+        intensity: float32 (H, W) in [0, 1], linear in the absorbed fraction, bone bright; 0 where it is not valid.
+        valid: bool (H, W): neither padding nor beyond the shutter or the collimator.
+        spacing: of the pixels along rows' and columns' direction (height, width of a pixel), in mm; None if not known.
+        laterality: "L", "R" or "".
+        modality: "CR", "DX", ... as in the file.
+        ratio: height of a pixel divided by its width, by the Pixel Aspect Ratio; 1 where there is none.
+    """
+
+    intensity: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    spacing: tuple[float, float] | None
+    laterality: str
+    modality: str
+    ratio: float = 1.0
+
+
+def is_dicom(path: str | Path) -> bool:
+    """Whether a file says that it is DICOM, by its name or by the prefix after its preamble."""
+    if str(path).lower().endswith((".dcm", ".dicom", ".ima")):
+        return True
+    try:
+        return stored(path).head(132)[128:] == b"DICM"
+    except (OSError, InputError):  # missing or damaged: said where it is read
+        return False
+
+
+def read_header(path: str | Path) -> Dataset:
+    """What a DICOM file says besides its pixels; values that break a rule of DICOM stay as they are, without a warning.
+
+    Raises:
+        Exception: about any, for a broken header.
+    """
+    with disable_value_validation(), stored(path).open() as file:
+        return pydicom.dcmread(file, stop_before_pixels=True)
+
+
+def read_dicom(path: str | Path) -> DicomRadiograph:
+    """Read a radiograph.
+
+    Raises:
+        InputError: the file is missing, no DICOM, truncated, no CR, DX or secondary capture, has several frames,
+            colour, no pixels, pixels that cannot be decoded, or attributes that contradict each other.
+    """
+    with disable_value_validation():  # its warnings would quote the values
+        dataset = _read(path)
+        try:
+            return _radiograph(dataset, path)
+        except InputError:
+            raise
+        except Exception as error:  # damaged attributes raise about anything in pydicom, NumPy and scikit-image
+            msg = (
+                "expected attributes as in the standard, got a look-up table, window, padding, shutter, collimator or "
+                f"spacing that cannot be used ({_reason(error)}): {path}: export it again"
+            )
+            raise InputError(msg) from error
+
+
+def _radiograph(dataset: Dataset, path: str | Path) -> DicomRadiograph:
+    _check_kind(dataset, path)
+    stored = _pixels(dataset, path)
+    valid = _not_padding(dataset, stored)
+    for what in ("Shutter", "Collimator"):
+        valid &= _within(dataset, stored.shape, what)
+    if not valid.any():
+        msg = (
+            f"expected a radiograph, got one that is all padding, shutter or collimator: {path}: check these attributes"
+        )
+        raise InputError(msg)
+    shown = _presented(dataset, stored, valid)
+    intensity = np.where(valid, _by_detector(dataset, shown), 0.0).astype(np.float32)
+    described = pixel_spacing(dataset, path), _laterality(dataset), str(dataset.get("Modality", ""))
+    return DicomRadiograph(intensity, valid, *described, _aspect(dataset, path))
+
+
+def pixel_spacing(dataset: Dataset, path: str | Path) -> tuple[float, float] | None:
+    """Height and width of a pixel in mm in the plane of the object, as far as the file says it.
+
+    A calibrated Pixel Spacing counts; one that only repeats the Imager Pixel Spacing does not say more than that. The
+    Imager Pixel Spacing, at the detector, is divided by the magnification factor where that is given.
+
+    Raises:
+        InputError: an attribute has a value that is no spacing.
+    """
+    imager = _lengths(dataset, "ImagerPixelSpacing", path)
+    calibrated = _lengths(dataset, "PixelSpacing", path)
+    if calibrated and (calibrated != imager or dataset.get("PixelSpacingCalibrationType")):
+        return calibrated
+    found = imager or _lengths(dataset, "NominalScannedPixelSpacing", path)
+    magnification = _number(dataset, "EstimatedRadiographicMagnificationFactor", path) or 1.0
+    return (found[0] / magnification, found[1] / magnification) if found else None
+
+
+# ---- the file ------------------------------------------------------------------------------------------------------
+
+
+def _read(path: str | Path) -> Dataset:
+    try:
+        with stored(path).open() as file:
+            return pydicom.dcmread(file)
+    except InputError:
+        raise
+    except InvalidDicomError as error:
+        msg = f"expected a DICOM file, got one without its header: {path}: export it again"
+        raise InputError(msg) from error
+    except FileNotFoundError as error:
+        msg = f"expected a file, found none: {path}"
+        raise InputError(msg) from error
+    except Exception as error:  # a broken file raises about anything: EOF, struct, value, OS errors
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str | Path, error: Exception) -> InputError:
+    return InputError(
+        f"expected a readable DICOM file, got one that cannot be read ({_reason(error)}): {path}: export it again"
+    )
+
+
+def _reason(error: Exception) -> str:
+    """What a library says, in a line, without values that it quotes."""
+    return re.sub(r"'[^']*'|\"[^\"]*\"", "text", (str(error) or type(error).__name__).splitlines()[0])
+
+
+def _check_kind(dataset: Dataset, path: str | Path) -> None:
+    """Refuse what is no single grey projection, by the attribute that says so."""
+    kind, modality = str(dataset.get("SOPClassUID", "")), str(dataset.get("Modality", "") or "")
+    frames, samples = str(dataset.get("NumberOfFrames") or 1), str(dataset.get("SamplesPerPixel") or 1)
+    colours = str(dataset.get("PhotometricInterpretation", ""))
+    name = pydicom.uid.UID(kind).name if kind else "none"
+    checks = [
+        (kind in RADIOGRAPHS, "SOP Class UID", "a radiograph (CR, DX or secondary capture)", name),
+        (modality in MODALITIES, "Modality", "a radiograph (CR or DX)", modality),
+        (frames == "1", "Number of Frames", "one image", frames),
+        (samples == "1", "Samples per Pixel", "a grey image", f"{samples} ({colours})"),
+        (colours in ("MONOCHROME1", "MONOCHROME2"), "Photometric Interpretation", "a grey image", colours or "none"),
+        ("PixelData" in dataset, "Pixel Data", "pixels", "none"),
+    ]
+    polarity = {"MONOCHROME1": "INVERSE", "MONOCHROME2": "IDENTITY"}.get(colours, "")
+    shape, bits = str(dataset.get("PresentationLUTShape") or polarity), str(dataset.get("BitsAllocated"))
+    checks += [
+        (shape == polarity, "Presentation LUT Shape", f"{polarity} with Photometric Interpretation {colours}", shape),
+        (bits in ("8", "16", "32"), "Bits Allocated", "pixels of 8, 16 or 32 bits", bits),
+    ]
+    for good, attribute, expected, got in checks:
+        if not good:
+            msg = f"expected {expected}, got {attribute} {got}: {path}: export a single grey radiograph"
+            raise InputError(msg)
+
+
+def _pixels(dataset: Dataset, path: str | Path) -> NDArray[Any]:
+    """Stored values (H, W)."""
+    syntax = dataset.file_meta.TransferSyntaxUID if "TransferSyntaxUID" in dataset.file_meta else None
+    if syntax is None:
+        msg = f"expected pixels of a known encoding, got no Transfer Syntax UID: {path}: export it again"
+        raise InputError(msg)
+    try:
+        if syntax in _HUFFMAN_JPEG:
+            check_jpeg(next(_frames(dataset.PixelData)))
+        return np.asarray(dataset.pixel_array)
+    except NotImplementedError as error:
+        msg = f"expected pixels that can be decoded, got Transfer Syntax UID {syntax.name}: {path}: export uncompressed"
+        raise InputError(msg) from error
+    except Exception as error:  # decoders raise what they like
+        raise _broken_pixels(path, syntax.name, error) from error
+
+
+def _broken_pixels(path: str | Path, syntax: str, error: Exception) -> InputError:
+    return InputError(
+        f"expected Pixel Data that decodes ({syntax}), got data that does not ({_reason(error)}): {path}: export it "
+        "again, uncompressed if it is whole"
+    )
+
+
+# ---- what of it is image -------------------------------------------------------------------------------------------
+
+
+def _not_padding(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_]:
+    if dataset.get("PixelPaddingValue") is None:
+        return np.ones(stored.shape, bool)
+    ends = [int(dataset.PixelPaddingValue), int(dataset.get("PixelPaddingRangeLimit", dataset.PixelPaddingValue))]
+    return (stored < min(ends)) | (stored > max(ends))
+
+
+def _within(dataset: Dataset, shape: tuple[int, ...], what: str) -> NDArray[np.bool_]:
+    """Pixels within the shutter or the collimator (PS3.3 C.7.6.11, C.8.7.3); edges count from 1 and belong to it."""
+    shapes = dataset.get(f"{what}Shape") or []
+    inside = np.ones(shape, bool)
+    for kind in [shapes] if isinstance(shapes, str) else shapes:
+        if kind in _SHAPES:
+            inside &= _SHAPES[kind](dataset, shape, what)
+    return inside
+
+
+def _rectangle(dataset: Dataset, shape: tuple[int, ...], what: str) -> NDArray[np.bool_]:
+    left, right, upper, lower = (int(dataset.get(f"{what}{edge}")) for edge in _EDGES)
+    inside = np.zeros(shape, bool)
+    inside[max(upper - 1, 0) : lower, max(left - 1, 0) : right] = True
+    return inside
+
+
+def _circle(dataset: Dataset, shape: tuple[int, ...], what: str) -> NDArray[np.bool_]:
+    row, column = (int(value) - 1 for value in dataset.get(f"CenterOfCircular{what}"))
+    inside = np.zeros(shape, bool)
+    inside[disk((row, column), int(dataset.get(f"RadiusOfCircular{what}")) + 0.5, shape=shape)] = True
+    return inside
+
+
+def _polygon(dataset: Dataset, shape: tuple[int, ...], what: str) -> NDArray[np.bool_]:
+    corners = np.array(dataset.get(f"VerticesOfThePolygonal{what}"), float).reshape(-1, 2) - 1.0
+    inside: NDArray[np.bool_] = polygon2mask(shape, corners)
+    return inside
+
+
+_SHAPES = {"RECTANGULAR": _rectangle, "CIRCULAR": _circle, "POLYGONAL": _polygon}
+
+
+# ---- from stored values to intensity -------------------------------------------------------------------------------
+
+
+def _presented(dataset: Dataset, stored: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Values in [0, 1] as they are meant to be seen, bone bright, (H, W)."""
+    values = _rescaled(dataset, stored)
+    shown = _presentation_lut(dataset, _windowed(dataset, values, valid))
+    return shown if _bone_is_bright(dataset) else 1.0 - shown
+
+
+def _table(dataset: Dataset, item: Dataset) -> tuple[NDArray[np.int64], int]:
+    """The entries of a look-up table, which are of 8 or 16 bits in the file, and how many of the bits they use."""
+    count, _, bits = (int(value) for value in item.LUTDescriptor)
+    data, count = item["LUTData"].value, count or 2**16
+    if isinstance(data, bytes):
+        order = ">" if dataset.original_encoding[1] is False else "<"
+        data = np.frombuffer(data, "u1" if len(data) == count + count % 2 else f"{order}u2")
+        data = data[:count] if data.itemsize == 1 else data
+    entries = np.asarray(data, np.int64)
+    if not 8 <= bits <= 16 or len(entries) != count or entries.min() < 0 or entries.max() >= 2**bits:
+        msg = f"a look-up table of {count} entries of {bits} bits has {len(entries)}, up to {entries.max(initial=0)}"
+        raise ValueError(msg)
+    return entries, bits
+
+
+def _looked_up(values: NDArray[Any], entries: NDArray[np.int64], item: Dataset) -> NDArray[np.float64]:
+    """Values by a table, whose descriptor names the value of its first entry; the ends hold beyond it."""
+    place = np.rint(values).astype(np.int64) - int(item.LUTDescriptor[1])
+    return entries[place.clip(0, len(entries) - 1)].astype(float)
+
+
+def _rescaled(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.float64]:
+    """Values after the modality LUT or the rescale."""
+    if dataset.get("ModalityLUTSequence"):
+        item = dataset.ModalityLUTSequence[0]
+        return _looked_up(stored, _table(dataset, item)[0], item)
+    return np.asarray(apply_modality_lut(stored, dataset), float)
+
+
+def _windowed(dataset: Dataset, values: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Values in [0, 1] after the first VOI LUT or window; without one, from the least to the greatest valid value."""
+    if dataset.get("VOILUTSequence"):
+        item = dataset.VOILUTSequence[0]
+        entries, bits = _table(dataset, item)
+        return _looked_up(values, entries, item) / (2.0**bits - 1.0)
+    if dataset.get("WindowWidth") is not None and dataset.get("WindowCenter") is not None:
+        with np.errstate(over="ignore"):
+            low, high = apply_windowing(np.array([-1e12, 1e12]), dataset)
+            return np.clip((apply_windowing(values, dataset) - low) / (high - low), 0.0, 1.0)
+    low, high = float(values[valid].min()), float(values[valid].max())
+    return np.clip((values - low) / max(high - low, 1e-12), 0.0, 1.0)
+
+
+def _presentation_lut(dataset: Dataset, shown: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values in [0, 1] after the Presentation LUT Sequence; its shape only repeats the polarity."""
+    if not dataset.get("PresentationLUTSequence"):
+        return shown
+    entries, bits = _table(dataset, dataset.PresentationLUTSequence[0])
+    table = entries / (2.0**bits - 1.0)
+    return table[np.round(shown * (len(table) - 1)).astype(int)]
+
+
+def _bone_is_bright(dataset: Dataset) -> bool:
+    """Whether high values after the rescale are bone, as the detector says by its sign, or are to be shown bright."""
+    sign = dataset.get("PixelIntensityRelationshipSign")
+    if sign is not None:
+        return (int(sign) == -1) == (float(dataset.get("RescaleSlope") or 1.0) > 0.0)
+    return bool(dataset.PhotometricInterpretation == "MONOCHROME2")
+
+
+def _by_detector(dataset: Dataset, shown: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Absorbed fraction: what is linear in the beam is linear in it; what is logarithmic is an attenuation."""
+    if str(dataset.get("PixelIntensityRelationship") or "").upper().startswith("LOG"):
+        return -np.expm1(-LOG_SPAN * shown)
+    return shown
+
+
+# ---- attributes ----------------------------------------------------------------------------------------------------
+
+
+def _laterality(dataset: Dataset) -> str:
+    found = str(dataset.get("ImageLaterality") or dataset.get("Laterality") or "").upper()
+    return found if found in ("L", "R") else ""
+
+
+def _lengths(dataset: Dataset, attribute: str, path: str | Path) -> tuple[float, float] | None:
+    value = dataset.get(attribute)
+    if value is None or value == "":
+        return None
+    lengths = tuple(float(length) for length in value)
+    if len(lengths) != 2 or not all(math.isfinite(length) and length > 0 for length in lengths):
+        msg = f"expected two lengths above 0, got {attribute} {value}: {path}: correct it or give the spacing"
+        raise InputError(msg)
+    return lengths[0], lengths[1]
+
+
+def _aspect(dataset: Dataset, path: str | Path) -> float:
+    """Height of a pixel divided by its width, by the Pixel Aspect Ratio."""
+    vertical, horizontal = _lengths(dataset, "PixelAspectRatio", path) or (1.0, 1.0)
+    return vertical / horizontal
+
+
+def _number(dataset: Dataset, attribute: str, path: str | Path) -> float | None:
+    value = dataset.get(attribute)
+    if value is None or value == "":
+        return None
+    if not math.isfinite(float(value)) or float(value) <= 0:
+        msg = f"expected a number above 0, got {attribute} {value}: {path}: correct it or give the spacing"
+        raise InputError(msg)
+    return float(value)

@@ -1,0 +1,297 @@
+"""Writing of packs: the joints of lists in one file (:mod:`bundle.io.packed`), bit for bit as they are loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from bundle.base import bare_values, tells
+from bundle.errors import InputError
+from bundle.io.files import data_set_root, stored
+from bundle.io.identity import private_list, told_by
+from bundle.io.joints import FOLDER, audited, check_overlap, find_list, read_datalist
+from bundle.io.loading import BONES, Item, open_radiograph, read_given
+from bundle.io.packed import FORMAT, LARGEST_MEMBER, MANIFEST, MOST_MEMBERS, PICTURES, VERSION, is_unsafe
+from bundle.io.reading import decode_radiograph
+from bundle.io.stripping import picture_only
+from bundle.io.writing import layers_bytes, replacing
+
+FOLDER_LIST = "all.json"
+"""Name in a pack of the list of all radiographs of a folder, :data:`bundle.io.FOLDER`."""
+FRAMES = "frames"
+"""Folder in a pack of the frames that are no file of the data set: cut out, resampled, or of another format."""
+
+_MOMENT = (1980, 1, 1, 0, 0, 0)
+_RIGHTS = 0o100644 << 16
+
+
+@dataclass
+class Packed:
+    """What a pack holds.
+
+    Attributes:
+        joints: how many each list has, by its name.
+        files: how many members there are.
+        size: bytes of the pack.
+        rejected: list, name and reason of every joint that was left out.
+    """
+
+    joints: dict[str, int] = field(default_factory=dict)
+    files: int = 0
+    size: int = 0
+    rejected: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Blob:
+    """Content that waits in a temporary file."""
+
+    place: int
+    length: int
+    digest: str
+
+
+class _Contents:
+    """Contents in the order in which they are found, and the names of the members that they become.
+
+    Args:
+        file: temporary, to keep them in.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.members: dict[str, _Blob] = {}
+
+    def keep(self, data: bytes, source: str | Path) -> _Blob:
+        """Keep a content; ``source`` is the path that it comes from, for the message."""
+        if len(data) > LARGEST_MEMBER:
+            msg = f"{source} takes {len(data)} bytes in a pack, more than {LARGEST_MEMBER}. Crop it."
+            raise InputError(msg)
+        blob = _Blob(self._file.seek(0, os.SEEK_END), len(data), hashlib.sha256(data).hexdigest())
+        self._file.write(data)
+        return blob
+
+    def name(self, wished: str, blob: _Blob) -> str:
+        """Name a content: as wished, with a number where another content has that name."""
+        path, name, number = Path(wished), wished, 2
+        while name == MANIFEST or (name in self.members and self.members[name].digest != blob.digest):
+            name, number = path.with_name(f"{path.stem}_{number}{path.suffix}").as_posix(), number + 1
+        self.members[name] = blob
+        return name
+
+    def read(self, blob: _Blob) -> bytes:
+        """A content."""
+        self._file.seek(blob.place)
+        return self._file.read(blob.length)
+
+
+def pack_joints(
+    dataset_dir: str | Path,
+    datalists: Sequence[str],
+    output: str | Path,
+    *,
+    spacing: float = 0.0,
+    size: int | None = 256,
+    strict: bool = False,
+) -> Packed:
+    """Write the joints of some lists as one file, which the loaders read as they read the data set.
+
+    Joints that cannot be used are left out. Masks that have no file stay without one. JPEG and 8-bit PNG radiographs
+    keep their compressed pixels and lose everything else (:mod:`bundle.io.stripping`); other radiographs become the
+    frame that is loaded, as float32 NIfTI. Masks become PNG of 1 bit. The same input gives the same bytes.
+
+    Args:
+        dataset_dir: root of the data set.
+        datalists: names of the lists, each only once; ``"*"`` for all radiographs, as the list :data:`FOLDER_LIST`.
+        output: path of the pack.
+        spacing: mm per pixel of entries that do not state it; 0 for what their files say.
+        size: height and width of frames in pixels; None accepts any.
+        strict: refuse a list of which one joint cannot be used.
+
+    Raises:
+        InputError: a list cannot be used, two have the same name, there are too many files, or the pack cannot be
+            written.
+    """
+    root = data_set_root(dataset_dir)
+    named = _named(root, datalists, Path(output))
+    with _temporary_file() as file:
+        packing = _Packing(_Contents(file), root, size, strict)
+        for name, datalist in named.items():
+            packing.add(name, read_datalist(dataset_dir, datalist, spacing=spacing))
+        return packing.write(Path(output))
+
+
+@contextmanager
+def _temporary_file() -> Iterator[BinaryIO]:
+    """A temporary file; what the operating system refuses is reported as an error of the user's."""
+    try:
+        with tempfile.TemporaryFile() as file:
+            yield file
+    except OSError as error:
+        msg = f"{tempfile.gettempdir()} cannot hold the temporary file ({error}). Free space there or set TMPDIR."
+        raise InputError(msg) from error
+
+
+def _named(root: Path, datalists: Sequence[str], output: Path) -> dict[str, str]:
+    """The lists by their names in the pack."""
+    named: dict[str, str] = {}
+    for datalist in datalists:
+        name = _list_name(root, datalist)
+        if name in named or name == MANIFEST:
+            msg = f"{output} cannot hold two files of the name {name}. Name each list once, and none {MANIFEST}."
+            raise InputError(msg)
+        named[name] = datalist
+    return named
+
+
+def _list_name(root: Path, datalist: str) -> str:
+    """Name of a list in the pack: as it is below the root, else that of its file."""
+    if datalist == FOLDER:
+        return FOLDER_LIST
+    found = Path(os.path.normpath(find_list(root, datalist)))
+    name = found.relative_to(root).as_posix() if found.is_relative_to(root) else found.name
+    return found.name if is_unsafe(name) else name
+
+
+class _Packing:
+    """A pack that is being filled."""
+
+    def __init__(self, contents: _Contents, root: Path, size: int | None, strict: bool) -> None:
+        self.contents, self.root, self.size, self.strict = contents, root, size, strict
+        self.lists: dict[str, list[dict[str, Any]]] = {}
+        self.rejected: list[tuple[str, str, str]] = []
+
+    def add(self, name: str, items: Sequence[Item]) -> None:
+        """Add a list and keep the contents of its files."""
+        known = [{**item, "stated": item["spacing"] > 0.0} for item in items]
+        check = partial(_kept, size=self.size, contents=self.contents)
+        found = audited(known, check, strict=self.strict, size=self.size)
+        self.rejected += [(name, *rejected) for rejected in found.rejected]
+        told = bare_values(told_by(item["image"] for item in items))
+        shown = private_list(name) if tells(name, told) else name
+        self.lists[shown] = [_entry(item, self.contents, self.root, told) for item in found.accepted]
+
+    def write(self, path: Path) -> Packed:
+        """Write the file."""
+        _write(path, self.contents, {name: _json(entries) for name, entries in self.lists.items()})
+        joints = {name: len(entries) for name, entries in self.lists.items()}
+        files = len(self.contents.members) + len(self.lists) + 1
+        return Packed(joints, files, path.stat().st_size, self.rejected)
+
+
+def _kept(item: Item, size: int | None, contents: _Contents) -> Item:
+    """The item of a joint that can be used, with the contents of its files."""
+    image, masks = read_given(item, size)
+    known = _known_spacing(item)
+    suffix, picture = _picture(item, image, known)
+    found = {"suffix": suffix, "known": known, "image": contents.keep(picture, item["image"])}
+    given = {bone: mask for bone, mask in zip(BONES, masks, strict=True) if mask is not None}
+    if len(given) == len(BONES):
+        check_overlap(torch.cat([image, *(mask[None] for mask in given.values())]), item, keep_gross=True)
+    return {**item, **dict.fromkeys(BONES, ""), "packed": found | _kept_masks(given, contents)}
+
+
+def _kept_masks(masks: dict[str, Tensor], contents: _Contents) -> dict[str, _Blob]:
+    return {bone: contents.keep(_mask_bytes(mask), bone) for bone, mask in masks.items()}
+
+
+def _known_spacing(item: Item) -> float:
+    """The spacing of a joint's pixels where the list or a file states it; 0 where the public one is only supposed.
+
+    A JPEG or PNG states none.
+    """
+    stated = item["frame"] or item["stated"] or open_radiograph(item["image"]).spacing
+    return float(item["spacing"]) if stated else 0.0
+
+
+def _picture(item: Item, image: Tensor, known: float) -> tuple[str, bytes]:
+    """The ending and the content of a radiograph (1, H, W) in a pack."""
+    if not item["frame"]:
+        plain = picture_only(stored(item["image"]).read_bytes())
+        if plain and _shows(plain[1], image):
+            return plain
+    return ".nii", layers_bytes(image, known or None)
+
+
+def _shows(data: bytes, image: Tensor) -> bool:
+    """Whether a picture's bytes decode to a radiograph (1, H, W), bit for bit."""
+    try:
+        return np.array_equal(decode_radiograph(data, "stripped"), image[0].numpy())
+    except InputError:
+        return False
+
+
+def _mask_bytes(mask: Tensor) -> bytes:
+    """A mask (H, W) as PNG of 1 bit."""
+    content = io.BytesIO()
+    Image.fromarray(mask.numpy() > 0.5).save(content, format="PNG", optimize=True)
+    return content.getvalue()
+
+
+def _entry(item: Item, contents: _Contents, root: Path, told: Collection[str]) -> dict[str, Any]:
+    """The entry of a joint in its list; names its files."""
+    packed = item["packed"]
+    wished = _place(item, packed["suffix"], root, told)
+    paths = {"image": contents.name(wished.as_posix(), packed["image"])}
+    for bone in [bone for bone in BONES if bone in packed]:
+        beside = wished.with_name(f"{wished.stem}_mask_{bone}.png")
+        paths[bone] = contents.name(beside.as_posix(), packed[bone])
+    identity = {"item": item["name"], **{key: item[key] for key in ("joint", "finger", "side")}}
+    return {**paths, **identity, **({"spacing": packed["known"]} if packed["known"] else {})}
+
+
+def _place(item: Item, suffix: str, root: Path, told: Collection[str]) -> Path:
+    """Where the radiograph of a joint lies in a pack: where it lay, if it is that file and its path tells no one."""
+    path = Path(item["image"])
+    place = path.relative_to(root) if path.is_relative_to(root) else path
+    if suffix != ".nii" and not is_unsafe(place.as_posix()) and not tells(str(place), told):
+        same = path.suffix.lower() == suffix or {path.suffix.lower(), suffix} == {".jpg", ".jpeg"}
+        return place if same else place.with_suffix(suffix)
+    return Path(FRAMES, f"{item['name']}{suffix}")
+
+
+# ---- the file ------------------------------------------------------------------------------------------------------
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=1, sort_keys=True).encode()
+
+
+def _write(path: Path, contents: _Contents, lists: dict[str, bytes]) -> None:
+    """Write the archive, whole or not at all."""
+    taken = sorted({*lists} & {*contents.members})
+    if taken or len(contents.members) + len(lists) >= MOST_MEMBERS:
+        fault = f"two files of the name {taken[0]}" if taken else f"more than {MOST_MEMBERS} files"
+        msg = f"{path} cannot hold {fault}. Rename a list or pack fewer lists."
+        raise InputError(msg)
+    sums = {name: blob.digest for name, blob in contents.members.items()}
+    sums |= {name: hashlib.sha256(content).hexdigest() for name, content in lists.items()}
+    described = {"format": FORMAT, "version": VERSION, "lists": sorted(lists), "sha256": sums}
+    texts = {**lists, MANIFEST: _json(described)}
+    with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
+        for name in sorted({*texts, *contents.members}):
+            content = texts[name] if name in texts else contents.read(contents.members[name])
+            _write_member(archive, name, content)
+
+
+def _write_member(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    """Write a member with nothing of its moment or its machine; what is compressed stays as it is."""
+    member = zipfile.ZipInfo(name, _MOMENT)
+    member.create_system, member.external_attr = 3, _RIGHTS
+    as_it_is = name.lower().endswith(tuple(ending for ending in PICTURES if ending != ".nii"))
+    archive.writestr(member, content, zipfile.ZIP_STORED if as_it_is else zipfile.ZIP_DEFLATED, compresslevel=9)

@@ -1,0 +1,81 @@
+"""Where a figure comes from: the command that made it and the machine it was made on."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import monai
+import torch
+
+from bundle.base import REDACTION, parse_json
+from bundle.errors import InputError
+from bundle.io.identity import private_setting
+
+
+def command_line() -> str | None:
+    """The command of this process as it would be typed; None where it was not started by ``monai.bundle``.
+
+    Absolute paths are cut to their last part: where a machine keeps its files is its own matter. Data sets and lists
+    are named as :func:`bundle.io.private_setting` names them.
+    """
+    program = Path(sys.argv[0])
+    if (program.parent.name, program.name) != ("bundle", "__main__.py"):
+        return None
+    return " ".join(["python -m monai.bundle", *(_quoted(part) for part in _private_arguments(sys.argv[1:]))])
+
+
+def _private_arguments(arguments: Sequence[str]) -> list[str]:
+    """Arguments of a command line, the values of options as they may be told."""
+    found, option = [], ""
+    for argument in arguments:
+        name, equals, value = argument.partition("=") if argument.startswith("--") else (option, "", argument)
+        told = REDACTION.in_record(private_setting(name.lstrip("-"), value)) if value else ""
+        found.append(f"{name}{equals}{told}" if argument.startswith("--") else told)
+        option = name if argument.startswith("--") and not equals else ""
+    return found
+
+
+def _quoted(argument: str) -> str:
+    """An argument for a shell; lists of names, which hold single quotes, in double ones."""
+    return f'"{argument}"' if "'" in argument and not set(argument) & set('"$`\\!') else shlex.quote(argument)
+
+
+def bundle_version(metadata: str | Path) -> str:
+    """The bundle's version, from the file of its metadata.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        return str(parse_json(Path(metadata).read_bytes())["version"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        msg = f"expected the bundle's metadata with its version, got {metadata} ({error}): restore the file"
+        raise InputError(msg) from error
+
+
+def processor() -> str:
+    """Name of the CPU."""
+    information = Path("/proc/cpuinfo")
+    text = information.read_text() if information.is_file() else ""
+    names = re.findall(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def machine(device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Platform, CPU, device, threads and versions, for the results."""
+    on_gpu = torch.device(device).type == "cuda"
+    return {
+        "platform": platform.platform(),
+        "cpu": processor(),
+        "device": torch.cuda.get_device_name(device) if on_gpu else "cpu",
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "monai": monai.__version__,
+    }

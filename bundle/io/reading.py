@@ -1,0 +1,428 @@
+"""Radiographs and bone masks from DICOM, PNG, JPEG, BMP, TIFF and 2D NIfTI files, checked before they are used.
+
+A radiograph is intensity in [0, 1], linear in the absorbed fraction, bone bright. Grey files of 8 or 16 bits are
+divided by their full scale; a NIfTI or float TIFF file holds the intensity itself. Values of 10 to 15 bits in a 16-bit
+file are refused, for their full scale is not known; a DICOM file says it (:mod:`bundle.io.dicom`). NIfTI arrays are
+in (x, y) order, as MONAI and nibabel have them, and are transposed to rows and columns.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from bundle.errors import InputError
+from bundle.io.dicom import is_dicom, read_dicom
+from bundle.io.files import stored
+from bundle.io.jpeg import check_jpeg, check_seams
+
+FULL_FRAME = 0.95
+"""Share of the frame from which on a mask counts as covering it."""
+GREY_TOLERANCE = 2
+"""Largest difference between the colour channels, of 255, of an image that counts as grey."""
+
+SQUARE = 0.01
+"""Largest deviation from 1 of the ratio of height to width of pixels that count as square."""
+
+PICTURE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+"""Formats that Pillow may open; its other decoders start programs or were never tried on radiographs."""
+
+LAYER_NAMES = ("soft", "lower", "upper")
+"""The layers in their order, as in the names of their files."""
+
+
+@dataclass(frozen=True)
+class StatedRadiograph:
+    """A radiograph with what its file says of it, and nothing of the patient.
+
+    Attributes:
+        intensity: float32 (H, W) in [0, 1].
+        spacing: height and width of a pixel in mm; None where the file does not say it.
+        laterality: "L", "R" or "".
+        modality: of a DICOM file, as "CR".
+        ratio: height of a pixel divided by its width, as the file states it; 1 where it states none.
+        unstated: why the usual spacing cannot be assumed where ``spacing`` is None; empty where it can.
+    """
+
+    intensity: NDArray[np.float32]
+    spacing: tuple[float, float] | None = None
+    laterality: str = ""
+    modality: str = ""
+    ratio: float = 1.0
+    unstated: str = ""
+
+    def pixel(self, width: float = 0.0) -> tuple[float, float] | None:
+        """Height and width of a pixel in mm; a given width replaces that of the file, whose ratio is kept.
+
+        Args:
+            width: in mm; 0 for what the file states.
+        """
+        if not width:
+            return self.spacing
+        return (width if is_square(self.ratio) else width * self.ratio), width
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells its pixels from others."""
+        return hashlib.sha256(self.intensity.tobytes()).hexdigest()
+
+
+_CONVERT = "convert it to 8-bit grey, or to float NIfTI in [0, 1], linear in the absorbed fraction and bone bright"
+_BITS_PER_SAMPLE = 258  # TIFF tag
+_ORIENTATION = 274  # EXIF and TIFF tag
+_TURNED = (5, 6, 7, 8)  # orientations that exchange rows and columns
+
+NO_SPACING = b"a picture without a pixel spacing"
+"""Description in the header of a NIfTI file that was made from a picture that states no spacing."""
+NIFTI_UNITS = {"mm": 1.0, "meter": 1000.0, "micron": 0.001}
+"""Millimetres of the units of length that a NIfTI header may state."""
+
+
+def is_square(ratio: float) -> bool:
+    """Whether pixels of a ratio of height to width count as square."""
+    return abs(ratio - 1.0) <= SQUARE
+
+
+def read_radiograph(path: str | Path) -> NDArray[np.float32]:
+    """Read the intensity of one radiograph.
+
+    Returns:
+        float32 array (H, W) in [0, 1].
+
+    Raises:
+        InputError: the file is unreadable, truncated, coloured, not two-dimensional, its full scale is not known, or
+            its values are not finite or not in [0, 1].
+    """
+    return read_stated(path).intensity
+
+
+def read_stated(path: str | Path) -> StatedRadiograph:
+    """Read a radiograph with what its file says of it; raises as :func:`read_radiograph`."""
+    if is_dicom(path):
+        found = read_dicom(path)
+        return _stated(found.intensity, found.spacing, found.ratio, found.laterality, found.modality)
+    if is_nifti(path):
+        image = _open_nifti(path)
+        return _stated_nifti(_in_unit_range(_nifti_values(image, path), path), image)
+    pixels, scale, ratio = _decoded(_bytes(path), path)
+    return _stated(_intensity(pixels, scale, path), None, ratio)
+
+
+def _stated(
+    intensity: NDArray[np.float32],
+    spacing: tuple[float, float] | None,
+    ratio: float,
+    laterality: str = "",
+    modality: str = "",
+) -> StatedRadiograph:
+    """A radiograph; its ratio is that of its spacing where the file states one."""
+    ratio = spacing[0] / spacing[1] if spacing else ratio
+    unstated = "" if is_square(ratio) else f"its pixels are not square (height / width {ratio:.3f})"
+    return StatedRadiograph(intensity, spacing, laterality, modality, ratio, unstated)
+
+
+def decode_radiograph(data: bytes, path: str | Path) -> NDArray[np.float32]:
+    """Decode the intensity of a PNG, JPEG, BMP or TIFF file from its bytes.
+
+    Args:
+        data: of the file.
+        path: of the file, for messages.
+
+    Raises:
+        InputError: as :func:`read_radiograph`.
+    """
+    pixels, scale, _ = _decoded(data, path)
+    return _intensity(pixels, scale, path)
+
+
+def _intensity(pixels: NDArray[np.float32], scale: float, path: str | Path) -> NDArray[np.float32]:
+    """Grey values of a picture as intensity."""
+    top = float(pixels.max())
+    if scale > 255 and top <= scale / 2:
+        msg = (
+            f"expected a 16-bit radiograph that uses its range, got values up to {top:g}, which may be of fewer bits: "
+            f"{path}: spread them to 0 to 65535, or {_CONVERT}"
+        )
+        raise InputError(msg)
+    return _in_unit_range(pixels / np.float32(scale), path)
+
+
+def read_mask(path: str | Path) -> NDArray[np.bool_]:
+    """Read one bone mask: pixels above half of the full scale (1, 255 or 65535) are bone.
+
+    A mask that went through JPEG, and so is no longer two-valued, is mended by the threshold.
+
+    Returns:
+        bool array (H, W), neither empty nor covering the frame.
+
+    Raises:
+        InputError: the file is unreadable, truncated or coloured, or the mask is empty, covers the frame, or has
+            values that are neither 0 and 1 nor 0 and full scale.
+    """
+    values, scale = (
+        (_nifti_values(_open_nifti(path), path), 1.0)
+        if is_nifti(path)
+        else _decoded(_bytes(path), path, seams=False)[:2]
+    )
+    scale = max(scale, 255.0)
+    if not np.isfinite(values).all():
+        msg = f"expected finite values in a mask, got NaN or infinity: {path}: write the mask again as 0 and 1"
+        raise InputError(msg)
+    top = float(values.max())
+    full = 1.0 if top <= 1.0 else scale
+    if full / 2 >= top > 1.0:
+        msg = (
+            f"expected a mask of 0 and 1 or of 0 and {scale:g}, got values up to {top:g}: {path}: "
+            "write each bone's mask to its own file"
+        )
+        raise InputError(msg)
+    mask = values > full / 2
+    check_area(mask, path)
+    return mask
+
+
+def layer_files(folder: str | Path, name: str) -> list[Path]:
+    """The files of a joint's layers: ``<name>_layers.nii.gz``, or where that is absent a PNG for each layer.
+
+    Raises:
+        InputError: neither is there.
+    """
+    whole = Path(folder) / f"{name}_layers.nii.gz"
+    single = [Path(folder) / f"{name}_{layer}.png" for layer in LAYER_NAMES]
+    if whole.is_file():
+        return [whole]
+    absent = [path.name for path in single if not path.is_file()]
+    if absent:
+        msg = (
+            f"expected the layers of {name} in {whole.name} or as three PNGs, found neither that nor "
+            f"{', '.join(absent)} in {folder}: separate every joint of the exported list (run id exporting)"
+        )
+        raise InputError(msg)
+    return single
+
+
+def read_layers(folder: str | Path, name: str, shape: tuple[int, int]) -> Tensor:
+    """Read layers as :func:`bundle.io.write_layers` or ``write_layer_images`` wrote them.
+
+    Args:
+        folder: of the files (:func:`layer_files`).
+        name: of the joint.
+        shape: height and width that they must have.
+
+    Returns:
+        float32 (3, H, W) in [0, 1]: soft tissue, lower bone, upper bone.
+
+    Raises:
+        InputError: a file is missing or unreadable, or its shape or values are wrong.
+    """
+    paths = layer_files(folder, name)
+    values = _layers_of(paths[0]) if len(paths) == 1 else [read_radiograph(path) for path in paths]
+    for layer, path in zip(values, paths * (len(values) // len(paths)), strict=True):
+        if layer.shape != shape:
+            msg = f"expected layers of {shape[1]} x {shape[0]} pixels, got {shape_of(layer)}: {path}: write them again"
+            raise InputError(msg)
+    return torch.from_numpy(np.stack([_in_unit_range(layer, paths[0]) for layer in values]))
+
+
+def _layers_of(path: Path) -> list[NDArray[np.float32]]:
+    """The layers (H, W) of a NIfTI file of shape (W, H, 1, 3) or (W, H, 3)."""
+    image = _open_nifti(path)
+    try:
+        values = np.asarray(image.dataobj, dtype=np.float32)
+    except Exception as error:  # as in _nifti_values
+        raise _unreadable(path, error) from error
+    if values.ndim == 4 and values.shape[2] == 1:
+        values = values[:, :, 0]
+    if values.ndim != 3 or values.shape[2] != len(LAYER_NAMES):
+        msg = f"expected three layers, (W, H, 1, 3), got an array of shape {values.shape}: {path}: write them so"
+        raise InputError(msg)
+    return list(np.ascontiguousarray(values.transpose(2, 1, 0)))
+
+
+def shape_of(array: NDArray[Any]) -> str:
+    """Width and height of an image (H, W), for a message."""
+    return f"{array.shape[1]} x {array.shape[0]}"
+
+
+def check_area(mask: NDArray[np.bool_], path: str | Path) -> None:
+    """Refuse a mask (H, W) that is empty or covers the frame."""
+    if not mask.any():
+        msg = f"expected the outline of a bone, got an empty mask: {path}: draw it or leave the entry out"
+        raise InputError(msg)
+    share = float(mask.mean())
+    if share >= FULL_FRAME:
+        msg = f"expected the outline of a bone, got a mask that covers {share:.0%} of the frame: {path}: draw it again"
+        raise InputError(msg)
+
+
+def _in_unit_range(values: NDArray[np.float32], path: str | Path) -> NDArray[np.float32]:
+    if not np.isfinite(values).all():
+        count = int((~np.isfinite(values)).sum())
+        msg = f"expected finite intensities, got {count} NaN or infinite pixels: {path}: fill or crop them"
+        raise InputError(msg)
+    low, high = float(values.min()), float(values.max())
+    if low < -1e-6 or high > 1.0 + 1e-6:
+        msg = f"expected intensities in [0, 1], got {low:g} to {high:g}: {path}: {_CONVERT}"
+        raise InputError(msg)
+    return values.clip(0.0, 1.0)
+
+
+def is_nifti(path: str | Path) -> bool:
+    """Whether a file is NIfTI by its name."""
+    return str(path).lower().endswith((".nii", ".nii.gz"))
+
+
+def _unreadable(path: str | Path, error: BaseException) -> InputError:
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"expected a file, found none: {path}")
+    reason = str(error) or type(error).__name__
+    if isinstance(error, UnidentifiedImageError):
+        reason = "neither PNG, JPEG, BMP, TIFF nor NIfTI"
+    return InputError(f"expected a readable image file, got one that cannot be read ({reason}): {path}: copy it again")
+
+
+def _bytes(path: str | Path) -> bytes:
+    try:
+        return stored(path).read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _open_nifti(path: str | Path) -> Any:
+    """The image of a NIfTI file, version 1 or 2."""
+    data = _bytes(path)
+    try:
+        content = gzip.decompress(data) if str(path).lower().endswith(".gz") else data
+        length = int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big")
+        kind = nib.Nifti2Image if nib.Nifti2Header.sizeof_hdr in length else nib.Nifti1Image
+        return kind.from_bytes(content)
+    except Exception as error:  # as in _nifti_values
+        raise _unreadable(path, error) from error
+
+
+def _nifti_values(image: Any, path: str | Path) -> NDArray[np.float32]:
+    """Values of a 2D NIfTI file (trailing axes of length 1 are dropped), float32 (H, W)."""
+    try:
+        values = np.asarray(image.dataobj, dtype=np.float32)
+    except Exception as error:  # a broken file raises about anything: zlib, header, value, OS errors
+        raise _unreadable(path, error) from error
+    shape = values.shape
+    if values.size == 0 or len(shape) < 2 or any(length != 1 for length in shape[2:]):
+        msg = f"expected one 2D image, got an array of shape {shape}: {path}: write one file per radiograph or mask"
+        raise InputError(msg)
+    return np.ascontiguousarray(values.reshape(shape[:2]).T)
+
+
+def _stated_nifti(intensity: NDArray[np.float32], image: Any) -> StatedRadiograph:
+    """A NIfTI radiograph with the spacing of its header, in mm.
+
+    A packed frame says that it stands for a picture without a spacing (:data:`NO_SPACING`).
+    """
+    unit, zooms = image.header.get_xyzt_units()[0], [float(length) for length in image.header.get_zooms()[:2]]
+    if not all(math.isfinite(length) and length > 0.0 for length in zooms):
+        return StatedRadiograph(intensity, unstated=f"its NIfTI header has pixel sizes {zooms}")
+    ratio = zooms[1] / zooms[0]
+    if unit in NIFTI_UNITS:
+        height, width = zooms[1] * NIFTI_UNITS[unit], zooms[0] * NIFTI_UNITS[unit]
+        return _stated(intensity, (height, width), ratio)
+    known = image.header["descrip"].tobytes().rstrip(b"\0") == NO_SPACING
+    unstated = "" if known else "its NIfTI header states no unit of length"
+    return StatedRadiograph(intensity, ratio=ratio, unstated=unstated)
+
+
+def _decoded(data: bytes, path: str | Path, seams: bool = True) -> tuple[NDArray[np.float32], float, float]:
+    """Grey values of a PNG, JPEG, BMP or TIFF file, float32 (H, W), full scale, and the ratio of its pixels.
+
+    The pixels of a radiograph out of a JPEG must have no ``seams``; masks have edges along blocks.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as picture:
+            frames, bits, format_ = getattr(picture, "n_frames", 1), _bits(picture, data), picture.format
+            upright, ratio = _upright(picture)
+            if format_ == "JPEG":
+                _check_jpeg(picture, data, seams)
+    except Exception as error:  # a broken file raises about anything: syntax, struct and decompression errors
+        raise _unreadable(path, error) from error
+    if frames != 1:
+        msg = f"expected one image in the file, got {frames}: {path}: write one file per radiograph or mask"
+        raise InputError(msg)
+    return (*_grey(upright, bits, path), ratio)
+
+
+def _check_jpeg(picture: Image.Image, data: bytes, seams: bool) -> None:
+    """Raise an error for a JPEG that is damaged, as far as its data, or with ``seams`` its pixels, show it."""
+    unit = check_jpeg(data)
+    if seams:
+        check_seams(np.asarray(picture.convert("L"), np.float32), unit)
+
+
+def _upright(picture: Image.Image) -> tuple[Image.Image, float]:
+    """A picture as its EXIF orientation shows it, and the ratio of its pixels then; Pillow turns TIFF files itself."""
+    turned = picture.getexif().get(_ORIENTATION) in _TURNED
+    picture.load()
+    ratio = _ratio(picture.info)
+    return ImageOps.exif_transpose(picture), 1.0 / ratio if turned else ratio
+
+
+def _ratio(info: Mapping[Any, Any]) -> float:
+    """Height of a pixel divided by its width, by the resolutions in x and y of a picture; 1 where it states none.
+
+    PNG, JFIF and TIFF state them without a unit, too.
+    """
+    stated = next((info[key] for key in ("aspect", "jfif_density", "dpi", "resolution") if key in info), (1.0, 1.0))
+    x, y = (float(value) for value in stated)
+    usable = math.isfinite(x) and math.isfinite(y) and x > 0.0 and y > 0.0
+    return x / y if usable else 1.0
+
+
+def _bits(picture: Image.Image, data: bytes) -> int:
+    """Bits per sample in the file: Pillow shortens 16-bit colour to 8 bit without a word."""
+    if picture.format == "PNG":
+        return data[24]
+    if picture.format == "TIFF":
+        return max(picture.tag_v2.get(_BITS_PER_SAMPLE, (1,)))  # type: ignore[attr-defined]
+    return 8
+
+
+def _grey(picture: Image.Image, bits: int, path: str | Path) -> tuple[NDArray[np.float32], float]:
+    """Grey values and full scale of a decoded picture; refuses colour, transparency and unknown modes."""
+    if picture.mode == "F":
+        return np.asarray(picture, dtype=np.float32), 1.0
+    if picture.mode.startswith("I"):
+        return np.asarray(picture, dtype=np.float32), 65535.0
+    if picture.mode in ("1", "L") and bits <= 8:
+        return np.asarray(picture.convert("L"), dtype=np.float32), 255.0
+    if picture.mode not in ("P", "PA", "LA", "RGB", "RGBA") or bits > 8:
+        msg = f"expected an 8-bit grey image, got {bits}-bit samples in mode {picture.mode}: {path}: {_CONVERT}"
+        raise InputError(msg)
+    return _equal_channels(np.asarray(picture.convert("RGBA")), path), 255.0
+
+
+def _equal_channels(pixels: NDArray[np.uint8], path: str | Path) -> NDArray[np.float32]:
+    red, green, blue = (np.ascontiguousarray(pixels[..., channel], dtype=np.int16) for channel in range(3))
+    alpha = pixels[..., 3]
+    difference = max(int(np.abs(one - other).max()) for one, other in ((red, green), (green, blue), (blue, red)))
+    if difference > GREY_TOLERANCE:
+        msg = (
+            f"expected a grey image, got a colour image (channels differ by up to {difference} of 255): "
+            f"{path}: {_CONVERT}"
+        )
+        raise InputError(msg)
+    if int(alpha.min()) < 255:
+        msg = f"expected an opaque image, got one with transparent pixels: {path}: remove its alpha channel"
+        raise InputError(msg)
+    return (red + green + blue).astype(np.float32) / np.float32(3.0)

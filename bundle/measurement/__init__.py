@@ -1,0 +1,35 @@
+"""The joint space of a radiograph and its grade."""
+
+from __future__ import annotations
+
+from bundle.measurement.grading import (
+    GRADES,
+    GradeCoding,
+    NominalGrades,
+    OrdinalGrades,
+)
+from bundle.measurement.joint_space import (
+    ALIGNED,
+    ALONG_AXIS,
+    VERTICAL,
+    JointSpace,
+    joint_space_by_alignment,
+    joint_space_width,
+    measure_joint_space,
+    narrowing_grade,
+)
+
+__all__ = [
+    "ALIGNED",
+    "ALONG_AXIS",
+    "GRADES",
+    "VERTICAL",
+    "GradeCoding",
+    "JointSpace",
+    "NominalGrades",
+    "OrdinalGrades",
+    "joint_space_by_alignment",
+    "joint_space_width",
+    "measure_joint_space",
+    "narrowing_grade",
+]

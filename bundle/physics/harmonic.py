@@ -1,0 +1,101 @@
+"""The weight-free separator: soft tissue continued below the bones by the Laplace equation, in attenuation.
+
+Tissue is smooth in attenuation, and layers add there. So the tissue around the bones is continued harmonically below
+their support (the masks grown past the annotated outline, which runs inside the penumbra of the bone), never above the
+measured attenuation; what is left is bone. Everything runs batched in torch and compiles with ``torch.jit.script``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bundle.physics.laplace import solve_laplace
+from bundle.physics.masks import grow, grown, signed_distance
+from bundle.physics.radiograph import attenuation, partition
+
+GROWTH = 5
+"""The support of a bone reaches so many pixels past its outline."""
+
+CLAIMED = GROWTH + 3
+"""How far signed distances must be known for the claims of the bones, and no farther, in pixels."""
+
+
+def support(masks: Tensor, growth: int = GROWTH) -> Tensor:
+    """Where a bone may have attenuation: its mask grown by ``growth`` pixels, (B, 2, H, W) of 0 and 1."""
+    return grow(masks, growth)
+
+
+def separate(image: Tensor, masks: Tensor) -> Tensor:
+    """Separate radiographs without weights; :func:`bundle.physics.reconstruct` of the result is the image.
+
+    Args:
+        image: radiographs in [0, 1], (B, 1, H, W).
+        masks: bone masks, (B, 2, H, W).
+
+    Returns:
+        Layers soft tissue, lower bone, upper bone: (B, 3, H, W) in [0, 1].
+    """
+    return partition(image, separation_shares(image, masks))
+
+
+def separation_shares(
+    image: Tensor, masks: Tensor, growth: int = GROWTH, ramp: float = 6.0, fade: float = 3.0
+) -> Tensor:
+    """Shares of the attenuation that the weight-free separator gives to each layer.
+
+    Args:
+        image: radiographs in [0, 1], (B, 1, H, W).
+        masks: bone masks, (B, 2, H, W); soft masks are thresholded at 0.5.
+        growth: the support of a bone reaches so many pixels past its outline.
+        ramp: width in pixels of the passage from one bone to the other where both supports claim a pixel.
+        fade: a bone fades to nothing over so many pixels at the rim of its support.
+
+    Returns:
+        (B, 3, H, W), at least 0, summing to 1; a bone's share is 0 outside its support.
+    """
+    return shares_by_distance(image, signed_distance(masks, growth + 3), growth, ramp, fade)
+
+
+def shares_by_distance(
+    image: Tensor, distance: Tensor, growth: int = GROWTH, ramp: float = 6.0, fade: float = 3.0
+) -> Tensor:
+    """:func:`separation_shares` of masks whose signed distance (B, 2, H, W) is known.
+
+    Distances are taken up to ``growth + 3`` pixels, that is to :data:`CLAIMED`.
+    """
+    total = attenuation(image.detach())
+    claims = bone_claims(distance.clamp(-float(growth + 3), float(growth + 3)), growth, ramp, fade)
+    tissue = 1.0 - grown(distance, growth).amax(dim=1, keepdim=True).to(total.dtype)
+    fill = torch.minimum(laplace_fill(total, tissue).clamp(min=0.0), total)
+    bone = (total - fill) / total.clamp(min=1e-12)
+    bones = bone * claims
+    return torch.cat([(1.0 - bones.sum(dim=1, keepdim=True)).clamp(min=0.0), bones], dim=1)
+
+
+def bone_claims(distance: Tensor, growth: int = GROWTH, ramp: float = 6.0, fade: float = 3.0) -> Tensor:
+    """Fraction of the bone attenuation at a pixel that belongs to each bone, (B, 2, H, W), summing to at most 1.
+
+    Pixels that both supports claim pass from one bone to the other by the difference of their signed distances; there
+    the bones fade only as far as they do together, or a bright line of bone would stay in a narrow gap's tissue.
+    Arguments as in :func:`shares_by_distance`.
+    """
+    faded = ((distance + float(growth) + 0.5) / fade).clamp(0.0, 1.0) * grown(distance, growth)
+    lead = (distance[:, :1] - distance[:, 1:]) / (2.0 * ramp)
+    preferred = torch.cat([0.5 + lead, 0.5 - lead], dim=1).clamp(0.0, 1.0) * faded
+    claimed = faded.sum(dim=1, keepdim=True).clamp(max=1.0)
+    return claimed * preferred / preferred.sum(dim=1, keepdim=True).clamp(min=1e-6)
+
+
+def laplace_fill(values: Tensor, known: Tensor, cycles: int = 3) -> Tensor:
+    """Continue ``values`` harmonically into the pixels that are not known, with a free boundary at the image border.
+
+    Args:
+        values: (B, 1, H, W), read only where known.
+        known: (B, 1, H, W) of 0 and 1. An image without a known pixel is filled with 0.
+        cycles: of multigrid; each one more divides the error by about 4 (:mod:`bundle.physics.laplace`).
+
+    Returns:
+        (B, 1, H, W), equal to ``values`` where known.
+    """
+    return torch.where(known > 0.5, values, solve_laplace(values, known, cycles))

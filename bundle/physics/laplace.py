@@ -1,0 +1,248 @@
+"""Multigrid for the Laplace equation on the unknown pixels of an image, batched, in a handful of sweeps.
+
+A pixel that is not known is joined to its unknown neighbours by conductances, and pinned to the values of its known
+ones. Halving the resolution merges 2 x 2 pixels into one of the same kind, so one description serves every level:
+conductances across a coarse edge add up and halve, for the way is twice as long; what pins the four pixels pins their
+sum. The V-cycle over these levels is the preconditioner of conjugate gradients, which makes any mask converge.
+
+A level is kept as rows of pixels in reading order, (B, N): neighbours are then plain shifts, by 1 and by the width.
+"""
+
+# Annotations stay objects here: torch.jit.script does not resolve those of a NamedTuple from text.
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bundle.physics.exporting import exporting
+
+DAMPING = 0.8
+"""Of Jacobi sweeps."""
+
+SOFTENING = 0.04
+"""How much a coarse pixel is pinned less, its centre being farther from the known pixels; the fastest on radiographs
+of 0 to 0.1. It changes the speed of convergence, not the solution."""
+
+
+class Grid(NamedTuple):
+    """One level: ``A u = diagonal u - sum of conductance times neighbour``, zero at the pixels that are not unknown.
+
+    Attributes:
+        right: conductance between a pixel and the next one, (B, N - 1), 0 at the end of a row.
+        down: conductance between a pixel and the one below, (B, N - width).
+        diagonal: sum of a pixel's conductances, those to known pixels included, (B, N); 0 where known.
+        inverse: of the diagonal; 0 where known.
+        height: in pixels.
+        width: in pixels.
+    """
+
+    right: Tensor
+    down: Tensor
+    diagonal: Tensor
+    inverse: Tensor
+    height: int
+    width: int
+
+
+def solve_laplace(values: Tensor, known: Tensor, cycles: int) -> Tensor:
+    """Values of zero five-point Laplacian at the unknown pixels, with no flux through the image border.
+
+    Args:
+        values: (B, 1, H, W), read only where known.
+        known: (B, 1, H, W) of 0 and 1.
+        cycles: steps of conjugate gradients, each with one V-cycle.
+
+    Returns:
+        (B, 1, H, W), 0 at the known pixels.
+    """
+    grids, sources = _levels(values, known)
+    coarsest = _inverse(grids[-1])
+    solution = _cascade(grids, sources, coarsest)
+    return _conjugate_gradients(grids, coarsest, solution, sources[0], cycles).reshape(values.shape)
+
+
+def _levels(values: Tensor, known: Tensor) -> tuple[list[Grid], list[Tensor]]:
+    """The levels from fine to coarse, and what the known values send into each pixel, (B, N)."""
+    unknown = 1.0 - known
+    right = F.pad(unknown[..., 1:] * unknown[..., :-1], [0, 1])
+    down = F.pad(unknown[..., 1:, :] * unknown[..., :-1, :], [0, 0, 0, 1])
+    pinned = unknown * _neighbours(known)
+    source = unknown * _neighbours(values * known)
+    grids = [_grid(right, down, pinned)]
+    sources = [source.flatten(1)]
+    while pinned.shape[-2] * pinned.shape[-1] > 64:
+        right, down, pinned, source = _coarsen(right, down, pinned, source)
+        grids.append(_grid(right, down, pinned))
+        sources.append(source.flatten(1))
+    return grids, sources
+
+
+def _neighbours(field: Tensor) -> Tensor:
+    """Sum of the four neighbours, those past the border being 0."""
+    padded = F.pad(field, [1, 1, 1, 1])
+    across = padded[..., 1:-1, 2:] + padded[..., 1:-1, :-2]
+    return across.add_(padded[..., 2:, 1:-1]).add_(padded[..., :-2, 1:-1])
+
+
+def _coarsen(
+    right: Tensor, down: Tensor, pinned: Tensor, source: Tensor, softening: float = SOFTENING
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Halve the resolution of conductances and sources, all (B, 1, H, W)."""
+    margin = [0, pinned.shape[-1] % 2, 0, pinned.shape[-2] % 2]
+    if sum(margin) > 0:
+        right, down, pinned, source = [F.pad(each, margin) for each in (right, down, pinned, source)]
+    across, along = right[..., 1::2], down[..., 1::2, :]
+    right = 0.5 * (across[..., ::2, :] + across[..., 1::2, :])
+    down = 0.5 * (along[..., ::2] + along[..., 1::2])
+    pinned, source = F.avg_pool2d(pinned, 2) * 4.0, F.avg_pool2d(source, 2) * 4.0
+    softened = 1.0 / (1.0 + softening * pinned)
+    return right, down, pinned * softened, source * softened
+
+
+def _grid(right: Tensor, down: Tensor, pinned: Tensor) -> Grid:
+    height, width = int(pinned.shape[-2]), int(pinned.shape[-1])
+    right, down = right.flatten(1), down.flatten(1)
+    right, down = right[:, : right.shape[1] - 1], down[:, : down.shape[1] - width]
+    diagonal = pinned.flatten(1) + F.pad(right, [0, 1]) + F.pad(right, [1, 0])
+    diagonal = diagonal + F.pad(down, [0, width]) + F.pad(down, [width, 0])
+    inverse = diagonal.reciprocal().masked_fill_(diagonal == 0, 0.0)
+    return Grid(right, down, diagonal, inverse, height, width)
+
+
+def _residual(grid: Grid, solution: Tensor, source: Tensor) -> Tensor:
+    """``source - A solution``."""
+    residual = torch.addcmul(source, grid.diagonal, solution, value=-1.0)
+    for conductance, step in ((grid.right, 1), (grid.down, grid.width)):
+        left = conductance.shape[1]
+        if exporting():
+            residual = residual + F.pad(conductance * solution[:, step:], [0, step])
+            residual = residual + F.pad(conductance * solution[:, :left], [step, 0])
+        else:
+            residual[:, :left].addcmul_(conductance, solution[:, step:])
+            residual[:, step:].addcmul_(conductance, solution[:, :left])
+    return residual
+
+
+def _smooth(grid: Grid, solution: Tensor, source: Tensor, damping: float = DAMPING) -> Tensor:
+    """One damped Jacobi sweep."""
+    return torch.addcmul(solution, _residual(grid, solution, source), grid.inverse, value=damping)
+
+
+def _restrict(grid: Grid, residual: Tensor) -> Tensor:
+    """Sum of 2 x 2 pixels."""
+    field = residual.reshape(-1, 1, grid.height, grid.width)
+    if exporting():  # whose average pooling knows no other divisor
+        whole = F.pad(field, [0, grid.width % 2, 0, grid.height % 2])
+        return F.avg_pool2d(whole, 2).flatten(1) * 4.0
+    return F.avg_pool2d(field, 2, ceil_mode=True, divisor_override=1).flatten(1)
+
+
+def _interpolate(coarse: Grid, fine: Grid, field: Tensor) -> Tensor:
+    """Bilinear interpolation to the finer level."""
+    size = [2 * coarse.height, 2 * coarse.width]
+    image = field.reshape(-1, 1, coarse.height, coarse.width)
+    finer = F.interpolate(image, size=size, mode="bilinear", align_corners=False)
+    return finer[..., : fine.height, : fine.width].flatten(1)
+
+
+def _prolong(coarse: Grid, fine: Grid, correction: Tensor) -> Tensor:
+    """Interpolate a correction, which is 0 at the known pixels."""
+    return _interpolate(coarse, fine, correction) * (fine.diagonal > 0)
+
+
+def _continue(coarse: Grid, fine: Grid, solution: Tensor) -> Tensor:
+    """Interpolate a solution, which is there at the unknown pixels only."""
+    weight = _interpolate(coarse, fine, (coarse.diagonal > 0).to(solution.dtype))
+    return _prolong(coarse, fine, solution) / weight.clamp(min=0.01)
+
+
+def _inverse(grid: Grid) -> Tensor:
+    """Inverse of ``A`` on the coarsest level, (B, N, N); finite even where no pixel is known."""
+    diagonal = 1.000001 * grid.diagonal + (grid.diagonal == 0).to(grid.diagonal.dtype)
+    matrix = _off_diagonal(diagonal, 0)
+    for conductance, offset in ((grid.right, 1), (grid.down, grid.width)):
+        if conductance.shape[1] > 0:
+            upper = _off_diagonal(conductance, offset)
+            matrix = matrix - (upper + upper.transpose(1, 2))
+    if exporting():
+        return _iterated_inverse(matrix, diagonal)
+    return torch.linalg.inv_ex(matrix)[0]
+
+
+def _off_diagonal(values: Tensor, offset: int) -> Tensor:
+    """Square matrices with ``values`` (B, N - offset) right of their diagonals by ``offset``, (B, N, N)."""
+    if exporting():
+        size = values.shape[1] + offset
+        ones = F.pad(torch.eye(size, dtype=values.dtype, device=values.device), [offset, 0])[:, :size]
+        return F.pad(values, [0, offset])[:, :, None] * ones
+    return torch.diag_embed(values, offset)
+
+
+def _iterated_inverse(matrix: Tensor, diagonal: Tensor, steps: int = 16) -> Tensor:
+    """Inverse of symmetric, diagonally dominant matrices (B, N, N) by Newton-Schulz steps, of products alone.
+
+    Scaled to a diagonal of ones their eigenvalues are in (0, 2]; along v the error is ``(1 - v / 2)^(2^steps)``.
+    """
+    scale = diagonal.rsqrt()
+    scaled = scale[:, :, None] * matrix * scale[:, None]
+    identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+    inverse = 0.5 * identity.expand_as(matrix)
+    for _ in range(steps):
+        inverse = torch.matmul(inverse, 2.0 * identity - torch.matmul(scaled, inverse))
+    return scale[:, :, None] * inverse * scale[:, None]
+
+
+def _apply(matrix: Tensor, source: Tensor) -> Tensor:
+    """Matrix times vector, in full precision under automatic mixed precision too."""
+    return (matrix * source[:, None]).sum(dim=-1)
+
+
+def _cascade(grids: list[Grid], sources: list[Tensor], coarsest: Tensor) -> Tensor:
+    """A first solution: that of the coarsest level, interpolated and smoothed level by level."""
+    solution = _apply(coarsest, sources[-1])
+    for level in range(len(grids) - 2, -1, -1):
+        solution = _continue(grids[level + 1], grids[level], solution)
+        for _ in range(2):
+            solution = _smooth(grids[level], solution, sources[level])
+    return solution
+
+
+def _v_cycle(grids: list[Grid], coarsest: Tensor, residual: Tensor, damping: float = DAMPING) -> Tensor:
+    """An approximate solution of ``A correction = residual``: one sweep on the way down, one on the way up."""
+    residuals = [residual]
+    corrections = [residual]
+    for level in range(len(grids) - 1):
+        grid = grids[level]
+        corrections.append(damping * grid.inverse * residuals[-1])
+        residuals.append(_restrict(grid, _residual(grid, corrections[-1], residuals[-1])))
+    correction = _apply(coarsest, residuals[-1])
+    for level in range(len(grids) - 2, -1, -1):
+        grid = grids[level]
+        correction = corrections[level + 1] + _prolong(grids[level + 1], grid, correction)
+        correction = _smooth(grid, correction, residuals[level])
+    return correction
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum(dim=1, keepdim=True)
+
+
+def _conjugate_gradients(grids: list[Grid], coarsest: Tensor, solution: Tensor, source: Tensor, cycles: int) -> Tensor:
+    """Flexible conjugate gradients, for the V-cycle is not symmetric."""
+    nothing = torch.zeros_like(solution)
+    residual = _residual(grids[0], solution, source)
+    direction = _v_cycle(grids, coarsest, residual)
+    energy = _dot(direction, residual)
+    for cycle in range(cycles):
+        response = _residual(grids[0], direction, nothing)
+        step = energy / (-_dot(direction, response)).clamp(min=1e-20)
+        solution = torch.addcmul(solution, step, direction)
+        if cycle + 1 < cycles:
+            change = step * response
+            residual = residual + change
+            correction = _v_cycle(grids, coarsest, residual)
+            renewed = _dot(correction, residual)
+            direction = torch.addcmul(correction, _dot(correction, change) / energy.clamp(min=1e-20), direction)
+            energy = renewed
+    return solution

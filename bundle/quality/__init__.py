@@ -1,0 +1,41 @@
+"""Whether a radiograph, its masks and its layers may be trusted."""
+
+from __future__ import annotations
+
+from bundle.quality.corruption import (
+    CORRUPTIONS,
+    corrupt,
+)
+from bundle.quality.plausibility import (
+    PROPERTIES,
+    Property,
+    Range,
+    TrustReference,
+    Verdict,
+    measure,
+)
+from bundle.quality.uncertainty import (
+    SIGNS,
+    Calibration,
+    FlipInferer,
+    bone_disagreement,
+    held_out_figures,
+    overlap_signs,
+)
+
+__all__ = [
+    "CORRUPTIONS",
+    "PROPERTIES",
+    "SIGNS",
+    "Calibration",
+    "FlipInferer",
+    "Property",
+    "Range",
+    "TrustReference",
+    "Verdict",
+    "bone_disagreement",
+    "corrupt",
+    "held_out_figures",
+    "measure",
+    "overlap_signs",
+]

@@ -1,0 +1,155 @@
+"""Ways in which a radiograph or its masks are wrong, made on purpose to test whether they are noticed.
+
+A corruption takes radiograph and masks (3, H, W), their spacing in mm per pixel and a random state, and returns what
+became of them. It changes one thing and is the same for the same random state.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+import torch
+from monai.networks.layers import GaussianFilter
+from torch import Tensor
+from torch.nn import functional as F
+
+from bundle.physics import grow
+
+Corrupted = tuple[Tensor, float]
+Corruption = Callable[[Tensor, float, np.random.RandomState], Corrupted]
+
+LOWER, UPPER = 1, 2
+"""Channels of the masks."""
+
+
+def inverted(image: Tensor, spacing: float, random: np.random.RandomState) -> Corrupted:
+    """Wrong polarity: bone dark, as MONOCHROME1 pixels taken for MONOCHROME2."""
+    return torch.cat([1.0 - image[:1], image[1:]]), spacing
+
+
+def blank(image: Tensor, spacing: float, random: np.random.RandomState) -> Corrupted:
+    """An even grey with a detector's noise."""
+    grey = random.uniform(0.2, 0.8) + random.normal(0.0, 0.003, size=tuple(image[:1].shape))
+    return torch.cat([torch.from_numpy(grey).to(image).clamp(0.0, 1.0), image[1:]]), spacing
+
+
+def noisy(image: Tensor, spacing: float, random: np.random.RandomState, *, deviation: float) -> Corrupted:
+    """White noise of a standard deviation in intensity."""
+    noise = torch.from_numpy(random.normal(0.0, deviation, size=tuple(image[:1].shape))).to(image)
+    return torch.cat([(image[:1] + noise).clamp(0.0, 1.0), image[1:]]), spacing
+
+
+def blurred(image: Tensor, spacing: float, random: np.random.RandomState, *, deviation: float) -> Corrupted:
+    """Gaussian blur of the radiograph by a standard deviation in mm."""
+    reach = math.ceil(4.0 * deviation / spacing)
+    padded = F.pad(image[None, :1], [min(reach, side - 1) for side in image.shape[-1:-3:-1] for _ in "ab"], "reflect")
+    smooth = GaussianFilter(2, deviation / spacing)(padded)[0]
+    top, left = ((large - small) // 2 for large, small in zip(smooth.shape[-2:], image.shape[-2:], strict=True))
+    cut = smooth[:, top : top + image.shape[-2], left : left + image.shape[-1]]
+    return torch.cat([cut.clamp(0.0, 1.0), image[1:]]), spacing
+
+
+def exposed(image: Tensor, spacing: float, random: np.random.RandomState, *, gain: float) -> Corrupted:
+    """Intensities multiplied by a gain, and saturated where they pass 1."""
+    return torch.cat([(gain * image[:1]).clamp(0.0, 1.0), image[1:]]), spacing
+
+
+def rescaled(image: Tensor, spacing: float, random: np.random.RandomState, *, factor: float) -> Corrupted:
+    """A wrong pixel spacing, by a factor, on an unchanged image."""
+    return image, factor * spacing
+
+
+def swapped(image: Tensor, spacing: float, random: np.random.RandomState) -> Corrupted:
+    """The lower bone's mask given as the upper one's, and the other way round."""
+    return image[[0, UPPER, LOWER]], spacing
+
+
+def upside_down(image: Tensor, spacing: float, random: np.random.RandomState) -> Corrupted:
+    """Radiograph and masks upside down, each mask named after its place in the frame: the lower one is a phalanx."""
+    return image[[0, UPPER, LOWER]].flip(-2), spacing
+
+
+def turned(image: Tensor, spacing: float, random: np.random.RandomState) -> Corrupted:
+    """Radiograph and masks turned by 90 degrees, to either side."""
+    return torch.rot90(image, int(random.choice([-1, 1])), (-2, -1)), spacing
+
+
+def image_upside_down(image: Tensor, spacing: float, random: np.random.RandomState) -> Corrupted:
+    """The radiograph upside down under masks that are not."""
+    return torch.cat([image[:1].flip(-2), image[1:]]), spacing
+
+
+def shifted_masks(
+    image: Tensor, spacing: float, random: np.random.RandomState, *, distance: float, bones: tuple[int, ...]
+) -> Corrupted:
+    """Masks moved together in a random direction, by mm to the nearest pixel; shafts are continued at the border.
+
+    Args:
+        image: radiograph and masks.
+        spacing: mm per pixel.
+        random: of the direction.
+        distance: in mm.
+        bones: channels of the masks that move.
+    """
+    angle = random.uniform(0.0, 2.0 * math.pi)
+    right, down = (round(distance / spacing * part) for part in (math.cos(angle), math.sin(angle)))
+    rows = (torch.arange(image.shape[-2]) - down).clamp(0, image.shape[-2] - 1)
+    columns = (torch.arange(image.shape[-1]) - right).clamp(0, image.shape[-1] - 1)
+    moved = image.clone()
+    for bone in bones:
+        moved[bone] = image[bone][rows][:, columns]
+    return moved, spacing
+
+
+def grown_masks(image: Tensor, spacing: float, random: np.random.RandomState, *, distance: float) -> Corrupted:
+    """Masks drawn too wide by mm, or too narrow where it is negative."""
+    radius = round(abs(distance) / spacing)
+    masks = image[None, 1:]
+    drawn = grow(masks, radius) if distance > 0.0 else 1.0 - grow(1.0 - masks, radius)
+    return torch.cat([image[:1], drawn[0]]), spacing
+
+
+def merged_masks(image: Tensor, spacing: float, random: np.random.RandomState) -> Corrupted:
+    """Both bones in one of the masks, as when a segmentation runs over the joint."""
+    bone = int(random.choice([LOWER, UPPER]))
+    merged = image.clone()
+    merged[bone] = image[1:].amax(dim=0)
+    return merged, spacing
+
+
+BOTH = (LOWER, UPPER)
+CORRUPTIONS: Mapping[str, Corruption] = {
+    "inverted": inverted,
+    "blank": blank,
+    "noise_0.05": partial(noisy, deviation=0.05),
+    "noise_0.1": partial(noisy, deviation=0.1),
+    "blur_0.3mm": partial(blurred, deviation=0.3),
+    "blur_0.6mm": partial(blurred, deviation=0.6),
+    "overexposed": partial(exposed, gain=2.0),
+    "underexposed": partial(exposed, gain=0.3),
+    "spacing_x0.5": partial(rescaled, factor=0.5),
+    "spacing_x0.7": partial(rescaled, factor=0.7),
+    "spacing_x1.4": partial(rescaled, factor=1.4),
+    "spacing_x2": partial(rescaled, factor=2.0),
+    "swapped": swapped,
+    "upside_down": upside_down,
+    "turned": turned,
+    "image_upside_down": image_upside_down,
+    "masks_shifted_1mm": partial(shifted_masks, distance=1.0, bones=BOTH),
+    "masks_shifted_2mm": partial(shifted_masks, distance=2.0, bones=BOTH),
+    "masks_shifted_4mm": partial(shifted_masks, distance=4.0, bones=BOTH),
+    "lower_mask_shifted_2mm": partial(shifted_masks, distance=2.0, bones=(LOWER,)),
+    "upper_mask_shifted_2mm": partial(shifted_masks, distance=2.0, bones=(UPPER,)),
+    "masks_1mm_too_wide": partial(grown_masks, distance=1.0),
+    "masks_1mm_too_narrow": partial(grown_masks, distance=-1.0),
+    "masks_merged": merged_masks,
+}
+"""The corruptions that the flag is measured on, by name."""
+
+
+def corrupt(name: str, image: Tensor, spacing: float, seed: int) -> Corrupted:
+    """Corrupt one image by name; the same seed gives the same image."""
+    return CORRUPTIONS[name](image, spacing, np.random.RandomState(seed))

@@ -1,0 +1,301 @@
+"""How sure a separator is of its split: it separates each joint and its mirror image, and the two answers are compared.
+
+A joint mirrored left to right is a joint, so a separator has no reason to answer otherwise; where it does, it does not
+know. The mean of the answers is test-time augmentation. It is taken in attenuation, where layers add: if each answer
+composes to the radiograph, so does the mean. (The mean of intensities does not; this is why MONAI's
+``TestTimeAugmentation``, which also draws its transforms at random and takes one joint at a time, is not used.)
+
+Both answers may be wrong alike. So the size and the brightness of an overlap tell of the error, too: a
+:class:`Calibration` weighs all :data:`SIGNS` together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.inferers import Inferer
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import nnls
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from bundle.base import parse_json, side_by_side
+from bundle.errors import InputError, flag
+from bundle.io import write_bytes
+from bundle.physics import attenuation, intensity, overlap
+
+COVERED = 0.9
+"""Part of the joints whose error is below :meth:`Calibration.upper`."""
+
+SIGNS = ("overlap_disagreement", "overlap_bone_intensity", "overlap_area_mm2")
+"""What an error in the overlap is expected from (:func:`overlap_signs`)."""
+
+FEWEST = 4
+"""Joints that a calibration needs."""
+
+Floats = NDArray[np.float64]
+
+
+class FlipInferer(Inferer):
+    """Separates images and their mirror images, and gives the mean.
+
+    The layers of an image are the same to the last bit whatever else is in its batch. On the CPU each image is
+    separated by one thread, several side by side, whatever the number of threads (:mod:`bundle.base.threads`); this
+    takes no longer than a batch. Other devices get batches of always the same size, which are filled up.
+
+    Args:
+        flips: false leaves the mirror images out; true or false as text is understood.
+        amp: whether the network runs in mixed precision, bfloat16: faster where the hardware computes in it. Heads that
+            partition the radiograph still do it in the precision of the image.
+        batch_size: images that another device than the CPU separates at once; 0 for as many as are given.
+
+    Attributes:
+        answer: the layers that were given last, (B, 3, H, W), before any postprocessing; None before the first.
+        deviation: standard deviation of the two answers to the last images, (B, 3, H, W); None without mirror images.
+    """
+
+    def __init__(self, flips: bool | str = True, amp: bool | str = False, batch_size: int = 0) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.flips = flag(flips)
+        self.amp = flag(amp)
+        self.answer: Tensor | None = None
+        self.deviation: Tensor | None = None
+
+    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        """Layers (B, 3, H, W) of images (B, 3, H, W)."""
+
+        def answer(images: Tensor) -> Tensor:
+            with torch.autocast(images.device.type, torch.bfloat16, enabled=self.amp):
+                return network(images, *args, **kwargs)
+
+        views = [inputs, inputs.flip(-1)] if self.flips else [inputs]
+        self.answer = self._answers(answer, torch.cat(views))
+        if self.flips:
+            straight, mirrored = self.answer.chunk(2)
+            self.answer, self.deviation = combine(torch.stack([straight, mirrored.flip(-1)], dim=1))
+        return self.answer
+
+    def _answers(self, answer: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        """The answers to images (B, 3, H, W), none of which depends on the others."""
+        if images.device.type == "cpu":
+            return torch.cat(side_by_side(answer, images.split(1)))
+        size = self.batch_size or len(images)
+        return torch.cat([_filled(answer, part, size) for part in images.split(size)])
+
+
+def _filled(answer: Callable[[Tensor], Tensor], images: Tensor, size: int) -> Tensor:
+    """The answers to images, at most ``size`` of them, in a batch of that size."""
+    rows = torch.arange(size, device=images.device).clamp(max=len(images) - 1)
+    return answer(images[rows])[: len(images)]
+
+
+def combine(answers: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and disagreement of several answers of a separator, (..., N, 3, H, W), to the same image.
+
+    Args:
+        answers: layers in [0, 1].
+
+    Returns:
+        The layers of mean attenuation, (..., 3, H, W), which compose exactly if every answer does, and the standard
+        deviation of the answers in intensity, (..., 3, H, W).
+    """
+    mean = intensity(attenuation(answers).mean(dim=-4))
+    return mean, answers.std(dim=-4, correction=0)
+
+
+def bone_disagreement(deviation: Tensor, weights: Tensor) -> Tensor:
+    """Root mean square of the bones' standard deviations over a region; NaN for one smaller than a pixel.
+
+    Args:
+        deviation: of the three layers, (B, 3, H, W), from :func:`combine`.
+        weights: the region, (B, 1, H, W) for both bones.
+
+    Returns:
+        (B,), in intensity.
+    """
+    return _mean_of_bones(deviation.square(), weights).sqrt()
+
+
+def overlap_signs(layers: Tensor, deviation: Tensor, masks: Tensor, spacing: float | Tensor) -> dict[str, Tensor]:
+    """The :data:`SIGNS` of an error where both bones lie.
+
+    Args:
+        layers: generated, (B, 3, H, W) in [0, 1].
+        deviation: of the answers, (B, 3, H, W), from :func:`combine`.
+        masks: of the bones, (B, 2, H, W).
+        spacing: mm per pixel, one number or (B,).
+
+    Returns:
+        (B,) each: the disagreement (:func:`bone_disagreement`) and the mean of both bone layers, in intensity and NaN
+        for an overlap smaller than a pixel, and the area of the overlap in mm^2.
+    """
+    both = overlap(masks)
+    area = both.sum(dim=(-3, -2, -1)) * torch.as_tensor(spacing).to(both) ** 2
+    return dict(zip(SIGNS, (bone_disagreement(deviation, both), _mean_of_bones(layers, both), area), strict=True))
+
+
+def _mean_of_bones(layers: Tensor, weights: Tensor) -> Tensor:
+    """Mean of the bone layers of (B, 3, H, W) over a region (B, 1, H, W); NaN for one smaller than a pixel."""
+    pixels = weights.sum(dim=(-3, -2, -1))
+    total = (layers[:, 1:] * weights).sum(dim=(-3, -2, -1)) / 2.0
+    return (total / pixels.clamp(min=1.0)).masked_fill(pixels < 1.0, torch.nan)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The error to be expected from signs s_k: ``exp(intercept) * prod_k s_k ** c_k``.
+
+    Attributes:
+        coefficients: c_k by the name of their sign, at least 0, so that more of a sign never means less error.
+        intercept: logarithm of the error where all signs are 1.
+        excess: factor by which the error of :data:`COVERED` of the joints at most exceeds the expected one.
+        separator: that was calibrated (:attr:`bundle.workflow.GeneratorWeights.source`).
+        made: data, number of joints and seed, and how well joints are ranked and bounded that were left out.
+
+    Raises:
+        ValueError: a sign is not known, or there is none.
+    """
+
+    coefficients: dict[str, float]
+    intercept: float
+    excess: float
+    separator: str
+    made: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if not self.coefficients or not set(dict(self.coefficients)) <= set(SIGNS):
+            msg = f"expected coefficients of some of the signs {SIGNS}, got {self.coefficients}"
+            raise ValueError(msg)
+
+    @classmethod
+    def fit(
+        cls,
+        signs: Mapping[str, ArrayLike],
+        error: ArrayLike,
+        joints: ArrayLike,
+        separator: str,
+        made: dict[str, Any],
+    ) -> Calibration:
+        """Least squares between the logarithms, over samples of joints whose error is known.
+
+        The excess is that over a fit to the other joints, so that the bound holds for joints that were never seen.
+
+        Args:
+            signs: (N,) each, by name (:func:`overlap_signs`); samples where one is NaN or 0 are left out.
+            error: (N,), root mean squared error of the bones in the overlap (E2).
+            joints: (N,), whose sample it is. All joints count the same in the excess.
+            separator: that was measured.
+            made: what to state with the map.
+
+        Raises:
+            InputError: if fewer than :data:`FEWEST` joints have all of these.
+        """
+        coefficients, intercept, excess = _fit(*_logarithms(signs, error, joints))
+        named = dict(zip(signs, coefficients.tolist(), strict=True))
+        return cls(named, intercept, float(np.exp(excess)), separator, made)
+
+    def expected(self, signs: Mapping[str, ArrayLike]) -> Floats:
+        """Error to be expected, of the shape of each sign; NaN where a sign is not above 0."""
+        values = np.stack([np.asarray(signs[name], dtype=np.float64) for name in self.coefficients])
+        logs = np.log(np.where(values > 0.0, values, np.nan))
+        return np.exp(self.intercept + np.tensordot(list(self.coefficients.values()), logs, axes=1))
+
+    def upper(self, signs: Mapping[str, ArrayLike]) -> Floats:
+        """Error below which :data:`COVERED` of the joints with these signs lie."""
+        return self.excess * self.expected(signs)
+
+    def write(self, path: str | Path) -> None:
+        """Write as JSON; raises :class:`InputError` where that is refused."""
+        write_bytes(path, (json.dumps(asdict(self), indent=1) + "\n").encode())
+
+    @classmethod
+    def read(cls, path: str | Path) -> Calibration:
+        """Read what :meth:`write` wrote.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        try:
+            return cls(**parse_json(Path(path).read_bytes()))
+        except (OSError, ValueError, TypeError) as error:
+            msg = f"expected a calibration, got {path} ({error}): restore it, or make it by configs/calibrate.yaml"
+            raise InputError(msg) from error
+
+
+def held_out_figures(signs: Mapping[str, ArrayLike], error: ArrayLike, joints: ArrayLike) -> dict[str, float]:
+    """How well :meth:`Calibration.fit` does on joints that it is not fitted to, each left out in turn.
+
+    Arguments and errors as there.
+
+    Returns:
+        ``spearman``, the rank correlation of expected and true error; ``coverage``, the part of the samples below
+        :meth:`Calibration.upper`; ``factor``, by which expected and true error differ in the mean (of logarithms).
+    """
+    x, y, names = _logarithms(signs, error, joints)
+    expected, excess = np.empty_like(y), np.empty_like(y)
+    for out in _each(names):
+        coefficients, intercept, excess[out] = _fit(x[~out], y[~out], names[~out])
+        expected[out] = x[out] @ coefficients + intercept
+    return {
+        "spearman": float(spearmanr(expected, y).statistic),
+        "coverage": float(np.mean(y <= expected + excess)),
+        "factor": float(np.exp(np.abs(y - expected).mean())),
+    }
+
+
+def _logarithms(
+    signs: Mapping[str, ArrayLike], error: ArrayLike, joints: ArrayLike
+) -> tuple[Floats, Floats, NDArray[Any]]:
+    """Logarithms of signs (N, K) and errors (N,), and the joints (N,), of samples that have all of them."""
+    columns = [np.asarray(values, dtype=np.float64) for values in (*signs.values(), error)]
+    known = np.all([values > 0.0 for values in columns], axis=0)
+    names = np.asarray(joints)[known]
+    if len(np.unique(names)) < FEWEST:
+        msg = (
+            f"expected at least {FEWEST} joints with an overlap and a known error to calibrate on, got "
+            f"{len(np.unique(names))}: add joints that do not overlap, or take more of the list"
+        )
+        raise InputError(msg)
+    *x, y = (np.log(values[known]) for values in columns)
+    return np.stack(x, axis=1), y, names
+
+
+def _fit(x: Floats, y: Floats, joints: NDArray[Any]) -> tuple[Floats, float, float]:
+    """Coefficients (K,), intercept and logarithm of the excess.
+
+    The excess is the quantile of hierarchical conformal prediction, ``COVERED (1 + 1 / J)`` for J joints that count the
+    same, of what the errors exceed a fit to the other joints.
+    """
+    exceeded, shares = np.empty_like(y), np.empty_like(y)
+    for out in _each(joints):
+        coefficients, intercept = _log_linear(x[~out], y[~out])
+        exceeded[out], shares[out] = y[out] - x[out] @ coefficients - intercept, 1.0 / out.sum()
+    level = min(COVERED * (1.0 + 1.0 / len(np.unique(joints))), 1.0)
+    return *_log_linear(x, y), _weighted_quantile(exceeded, shares, level)
+
+
+def _weighted_quantile(values: Floats, weights: Floats, level: float) -> float:
+    """Smallest of the values (N,) up to which lies at least ``level`` of the weights (N,), for NumPy before 2 too."""
+    order = np.argsort(values)
+    part = np.cumsum(weights[order])
+    place = np.searchsorted(part / part[-1], level)
+    return float(values[order][min(int(place), len(values) - 1)])
+
+
+def _log_linear(x: Floats, y: Floats) -> tuple[Floats, float]:
+    """Least squares of y (N,) on x (N, K) with coefficients (K,) of at least 0, and the intercept."""
+    varied = np.where(np.ptp(x, axis=0) > 0.0, x - x.mean(axis=0), 0.0)
+    coefficients, _ = nnls(varied, y - y.mean())
+    return coefficients, float(y.mean() - x.mean(axis=0) @ coefficients)
+
+
+def _each(joints: NDArray[Any]) -> list[NDArray[np.bool_]]:
+    """Where the samples of each joint are."""
+    return [joints == joint for joint in np.unique(joints)]

@@ -1,0 +1,63 @@
+"""Two radiographs of a joint to the narrowing between them."""
+
+from __future__ import annotations
+
+from bundle.registration.alignment import (
+    FrameMotion,
+)
+from bundle.registration.gauss_newton import (
+    BoneRegistration,
+    BoneShift,
+    facing_centers,
+)
+from bundle.registration.losses import (
+    MixedRegistration,
+    SeenRegistration,
+    TrueRegistration,
+)
+from bundle.registration.narrowing import (
+    PairReading,
+    make_registration,
+)
+from bundle.registration.network import (
+    Registrar,
+)
+from bundle.registration.pair_lists import (
+    RadiographPairs,
+    pairs_of_joint,
+)
+from bundle.registration.pairs import (
+    RandPairs,
+    prepare_pairs,
+)
+from bundle.registration.plausibility import (
+    judge_registration,
+)
+from bundle.registration.report import (
+    NarrowingReport,
+    NarrowingWriter,
+)
+from bundle.registration.synthetic_pairs import (
+    SyntheticPairs,
+)
+
+__all__ = [
+    "BoneRegistration",
+    "BoneShift",
+    "FrameMotion",
+    "MixedRegistration",
+    "NarrowingReport",
+    "NarrowingWriter",
+    "PairReading",
+    "RadiographPairs",
+    "RandPairs",
+    "Registrar",
+    "SeenRegistration",
+    "SyntheticPairs",
+    "TrueRegistration",
+    "facing_centers",
+    "judge_registration",
+    "make_registration",
+    "pairs_of_joint",
+    "prepare_pairs",
+]

@@ -1,0 +1,309 @@
+"""How the two bones of a joint lie in a second radiograph, and how much narrower the joint space is there.
+
+Between a fixed and a moving radiograph each bone is moved by a similarity of its own (scale, rotation, translation), as
+in Wang et al. 2023 (arXiv 2304.13938). Places are in mm from the frame's centre, x to the right and y downwards, and a
+positive rotation turns x towards y, as in :mod:`bundle.physics.motion`. The progression of joint space narrowing (JSN)
+is positive where the moving radiograph shows the narrower joint space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bundle.physics import SPACING, RigidMotion
+from bundle.registration.gauss_newton import LOWER, UPPER, BoneShift, facing_centers
+
+FIELD = 256 * SPACING
+"""Height and width of the frames that networks register, in mm: those of the public frames."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Where places of a fixed radiograph lie in the moving one: ``T(x) = center + translation + scale R (x - center)``.
+
+    Any shape (...) of them; those of bones have (B, 2), lower and upper, those of whole frames (B,).
+
+    Attributes:
+        scale: (...), 1 for none.
+        rotation: (...) in degrees.
+        translation: (..., 2) in mm, of the centre.
+        center: (..., 2) in mm from the frame's centre.
+
+    Raises:
+        ValueError: the shapes do not agree.
+    """
+
+    scale: Tensor
+    rotation: Tensor
+    translation: Tensor
+    center: Tensor
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.scale.shape)
+        shapes = [tuple(getattr(self, field.name).shape) for field in fields(self)]
+        if shapes != [shape, shape, (*shape, 2), (*shape, 2)]:
+            msg = f"expected scale and rotation (...), translation and center (..., 2), got {shapes}"
+            raise ValueError(msg)
+
+    @classmethod
+    def still(cls, center: Tensor) -> Alignment:
+        """No motion, stated about centres (..., 2)."""
+        none = torch.zeros_like(center[..., 0])
+        return cls(none + 1.0, none, torch.zeros_like(center), center)
+
+    @classmethod
+    def of(cls, motion: RigidMotion) -> Alignment:
+        """Of bones before a rigid motion to those after it."""
+        return cls(torch.ones_like(motion.rotation), motion.rotation, motion.translation, motion.center)
+
+    def __call__(self, places: Tensor) -> Tensor:
+        """Where places (..., N, 2) of the fixed radiograph lie in the moving one."""
+        away = _turned(places - self.center[..., None, :], self.rotation[..., None])
+        return self.scale[..., None, None] * away + (self.center + self.translation)[..., None, :]
+
+    def about(self, center: Tensor) -> Alignment:
+        """The same alignment, stated about other centres (..., 2)."""
+        moved = self(center[..., None, :])[..., 0, :]
+        return Alignment(self.scale, self.rotation, moved - center, center)
+
+    def then(self, other: Alignment) -> Alignment:
+        """This alignment, and after it another one: ``other(self(x))``, about this one's centres."""
+        scale, rotation = self.scale * other.scale, self.rotation + other.rotation
+        moved = other((self.center + self.translation)[..., None, :])[..., 0, :]
+        return Alignment(scale, rotation, moved - self.center, self.center)
+
+    def inverse(self) -> Alignment:
+        """The alignment from the moving to the fixed radiograph."""
+        return Alignment(1.0 / self.scale, -self.rotation, -self.translation, self.center + self.translation)
+
+    def halved(self) -> Alignment:
+        """The alignment that gives this one when it is applied twice.
+
+        With ``T(z) = a z + b`` in the complex plane it is ``sqrt(a) z + b / (1 + sqrt(a))``, for rotations below 180
+        degrees.
+        """
+        factor, offset = self._complex()
+        root = factor.sqrt()
+        return Alignment._of_complex(root, offset / (1.0 + root), self.center)
+
+    def balanced(self, back: Alignment) -> Alignment:
+        """Geometric mean of this alignment and the inverse of ``back``, the alignment of the exchanged pair.
+
+        ``T (B T)^(-1/2)`` with ``T`` this alignment and ``B`` the other. Exchanging the two inverts it, and of an
+        alignment and itself it is no motion.
+
+        Args:
+            back: from the moving to the fixed radiograph, about any centres.
+        """
+        balanced = self.then(back).halved().inverse().about(self.center).then(self)
+        return balanced.about(self.center)
+
+    def _complex(self) -> tuple[Tensor, Tensor]:
+        """``a`` and ``b`` of ``T(x + i y) = a (x + i y) + b``."""
+        factor = torch.polar(self.scale, torch.deg2rad(self.rotation))
+        center, translation = (
+            torch.complex(part[..., 0].contiguous(), part[..., 1].contiguous())
+            for part in (self.center, self.translation)
+        )
+        return factor, center + translation - factor * center
+
+    @classmethod
+    def _of_complex(cls, factor: Tensor, offset: Tensor, center: Tensor) -> Alignment:
+        middle = torch.complex(center[..., 0].contiguous(), center[..., 1].contiguous())
+        translation = torch.view_as_real(factor * middle + offset - middle)
+        return cls(factor.abs(), torch.rad2deg(factor.angle()), translation, center)
+
+    def of_rows(self, rows: Tensor) -> Alignment:
+        """Those whose first index is in ``rows``: indices, or true and false."""
+        return Alignment(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def to(self, like: Tensor) -> Alignment:
+        """The same on the device and in the dtype of a tensor."""
+        return Alignment(*(getattr(self, field.name).to(like) for field in fields(self)))
+
+    def of_bone(self, bone: int) -> Alignment:
+        """Those (B,) of the lower or the upper one of bones (B, 2)."""
+        return Alignment(*(getattr(self, field.name)[:, bone] for field in fields(self)))
+
+    def of_both(self) -> Alignment:
+        """A whole frame's alignment (B,), as that of both bones (B, 2)."""
+        parts = (getattr(self, field.name) for field in fields(self))
+        return Alignment(*(torch.stack([part, part], dim=1) for part in parts))
+
+    def parameters(self) -> Tensor:
+        """Scale, rotation and translation, (..., 4)."""
+        return torch.cat([self.scale[..., None], self.rotation[..., None], self.translation], dim=-1)
+
+    @classmethod
+    def from_parameters(cls, parameters: Tensor, center: Tensor) -> Alignment:
+        """From what :meth:`parameters` gives, (..., 4), about centres (..., 2)."""
+        return cls(parameters[..., 0], parameters[..., 1], parameters[..., 2:], center)
+
+
+def _turned(vectors: Tensor, degrees: Tensor) -> Tensor:
+    """Vectors (..., 2) turned by degrees (...) or what broadcasts to it."""
+    angle = torch.deg2rad(degrees)
+    cosine, sine = angle.cos(), angle.sin()
+    x, y = vectors.unbind(-1)
+    return torch.stack([cosine * x - sine * y, sine * x + cosine * y], dim=-1)
+
+
+def between(fixed: RigidMotion, moving: RigidMotion) -> Alignment:
+    """True alignment (B, 2) of two synthetic radiographs of the same sources, from the motions that made them."""
+    return Alignment.of(fixed).inverse().then(Alignment.of(moving))
+
+
+def narrowing(bones: Alignment, axis: Tensor | None = None) -> Tensor:
+    """JSN from the fixed to the moving radiograph, (B,) in mm of the fixed one; positive is narrower there.
+
+    It is how much closer the centres of the bones have come along the joint's axis, in a view of the moving radiograph
+    that is turned and scaled back by the mean of both bones: a hand that is placed otherwise does not change it.
+
+    Args:
+        bones: (B, 2), about the middles of the edges that face the joint.
+        axis: of the fixed radiograph, (B,) in degrees from the vertical, positive turning x towards y; by default the
+            vertical, along which :func:`bundle.measurement.joint_space_width` measures.
+    """
+    moved = bones.center + bones.translation
+    before, after = (places[:, UPPER] - places[:, LOWER] for places in (bones.center, moved))
+    back = _turned(after, -bones.rotation.mean(dim=1)) / bones.scale.prod(dim=1).sqrt()[:, None]
+    closer = back - before
+    return (closer if axis is None else _turned(closer, -axis))[:, 1]
+
+
+def of_shifts(shifts: Sequence[BoneShift], center: Tensor) -> Alignment:
+    """What a registration found of the lower and the upper bone, as an alignment (1, 2) about ``center`` (2, 2); NaN
+    where a bone was not found.
+    """
+    found = [[shift.scale, shift.rotation, shift.x, shift.y] for shift in shifts]
+    return Alignment.from_parameters(center.new_tensor([found]), center[None])
+
+
+def bone_centers(masks: Tensor, spacing: float) -> Tensor:
+    """Centres of an alignment: :func:`bundle.registration.facing_centers` of masks (2, H, W), as a tensor (2, 2)."""
+    return torch.from_numpy(np.asarray(facing_centers(masks.cpu().numpy() > 0.5, spacing))).float()
+
+
+def warp(image: Tensor, alignment: Alignment, spacing: float | Tensor, mode: str = "bilinear") -> Tensor:
+    """Bring moving radiographs onto the fixed ones by one alignment of each frame; differentiable.
+
+    Args:
+        image: (B, C, H, W); past the frame its outermost pixels repeat.
+        alignment: (B,).
+        spacing: mm per pixel, one for all, (B,) or (B, 1).
+        mode: of :func:`torch.nn.functional.grid_sample`.
+
+    Returns:
+        (B, C, H, W).
+    """
+    places = alignment(_pixel_places(image.shape[-2:], spacing, alignment.translation))
+    shape = (len(image), *image.shape[-2:], 2)
+    return sampled(image, places.reshape(shape), spacing, mode)
+
+
+def sampled(
+    image: Tensor, places: Tensor, spacing: float | Tensor, mode: str = "bilinear", padding: str = "border"
+) -> Tensor:
+    """Radiographs (B, C, H, W) at places (B, h, w, 2) in mm from the frame's centre: (B, C, h, w); differentiable.
+
+    ``mode`` and ``padding`` are those of :func:`torch.nn.functional.grid_sample`.
+    """
+    half = places.new_tensor([side / 2 for side in image.shape[:-3:-1]])
+    grid = places / (half * _pixel(spacing, places)[..., None])
+    return F.grid_sample(image, grid.to(image), mode=mode, padding_mode=padding, align_corners=False)
+
+
+def warp_bones(moving: Tensor, bones: Alignment, spacing: float | Tensor, mode: str = "bilinear") -> Tensor:
+    """Bring the lower and the upper bone of moving radiographs onto the fixed ones; differentiable.
+
+    Args:
+        moving: (B, 1, H, W).
+        bones: (B, 2).
+        spacing: as in :func:`warp`.
+        mode: as in :func:`warp`.
+
+    Returns:
+        The moving radiograph warped by the lower and by the upper bone's alignment, (B, 2, H, W).
+    """
+    return torch.cat([warp(moving, bones.of_bone(bone), spacing, mode) for bone in (LOWER, UPPER)], dim=1)
+
+
+def seen_places(bones: Alignment, like: Tensor, spacing: float | Tensor) -> Tensor:
+    """Which pixels of fixed frames each bone's alignment (B, 2) brings from inside the moving frame, as ``like``.
+
+    Returns:
+        (B, 2, H, W) of 0 and 1, without gradient.
+    """
+    inside = []
+    with torch.no_grad():
+        for bone in (LOWER, UPPER):
+            places = bones.of_bone(bone)(_pixel_places(like.shape[-2:], spacing, bones.translation))
+            half = places.new_tensor([side / 2 for side in like.shape[:-3:-1]]) * _pixel(spacing, places)
+            inside.append((places.abs() <= half).all(dim=-1).reshape(len(like), *like.shape[-2:]))
+    return torch.stack(inside, dim=1).to(like)
+
+
+def _pixel_places(shape: Sequence[int], spacing: float | Tensor, like: Tensor) -> Tensor:
+    """Places of the pixels of frames (H, W), in mm from their centre, row by row: (B, H * W, 2)."""
+    device, dtype = like.device, like.dtype
+    y, x = (torch.arange(side, device=device, dtype=dtype) - (side - 1) / 2 for side in shape)
+    places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(1, -1, 2)
+    return (places * _pixel(spacing, like)).expand(len(like), -1, 2)
+
+
+def _pixel(spacing: float | Tensor, like: Tensor) -> Tensor:
+    """Mm per pixel, (B, 1, 1) or (1, 1, 1)."""
+    return torch.as_tensor(spacing, dtype=like.dtype, device=like.device).reshape(-1, 1, 1)
+
+
+def reduced(images: Tensor, spacing: Tensor, size: int, field: float = FIELD) -> Tensor:
+    """Frames in which a network registers: always as many pixels of the same size, about the same middle.
+
+    Args:
+        images: (B, C, H, W); past the frame its outermost pixels repeat.
+        spacing: mm per pixel, (B,) or (B, 1).
+        size: height and width of the frames in pixels.
+        field: height and width of the frames in mm.
+
+    Returns:
+        (B, C, size, size), of ``field / size`` mm per pixel.
+    """
+    pixel = spacing.reshape(-1)
+    pixels = pixel.tolist()  # the only time that the host waits
+    factor = max(int(field / size / min(pixels) + 1e-3), 1)
+    shape = [-(-side // factor) for side in images.shape[-2:]]
+    smaller = F.interpolate(images, shape, mode="area") if factor > 1 else images
+    extent = pixel[:, None] * pixel.new_tensor([images.shape[-1], images.shape[-2]])
+    apart = (abs(each * side / field - 1.0) for each in pixels for side in images.shape[-2:])
+    if shape == [size, size] and max(apart) < 1e-3:
+        return smaller
+    places = _pixel_places((size, size), field / size, extent).reshape(-1, size, size, 2)
+    grid = places * (2.0 / extent)[:, None, None]
+    return F.grid_sample(smaller, grid.to(images), padding_mode="border", align_corners=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameMotion:
+    """Ranges of random motions of whole frames: the same hand, placed and magnified a little otherwise.
+
+    Attributes:
+        translation: largest shift to either side, up and down, in mm.
+        rotation: largest turn either way, in degrees.
+        scale: largest change of scale, as a part of 1.
+    """
+
+    translation: float = 0.5
+    rotation: float = 2.0
+    scale: float = 0.0
+
+    def draw(self, count: int, random: np.random.RandomState) -> Alignment:
+        """Motions (count,) about the frame's centre."""
+        largest = np.array([self.scale, self.rotation, self.translation, self.translation])
+        drawn = torch.from_numpy(random.uniform(-largest, largest, size=(count, 4))).float()
+        return Alignment.from_parameters(drawn + drawn.new_tensor([1.0, 0.0, 0.0, 0.0]), torch.zeros(count, 2))

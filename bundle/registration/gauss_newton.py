@@ -1,0 +1,339 @@
+"""Sub-pixel registration of the two bones of a joint between two radiographs, by what the images show alone.
+
+Attenuations add, so soft tissue that stays and a bone that moves are a sum of two pictures of which only one moves. A
+band-pass in the attenuation domain leaves the bone's outline and trabeculae and little of the tissue, which is smooth.
+Each bone is searched for by masked correlation and then fitted by Gauss-Newton; the region grows in the second fit to
+the edge that faces the joint, as far as the other bone covers it in neither picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.registration import phase_cross_correlation
+from torch import Tensor
+
+from bundle.physics import attenuation
+
+Array = NDArray[np.floating[Any]]
+Region = NDArray[np.bool_]
+
+LOWER, UPPER = 0, 1
+_BORDER = 3
+"""Pixels at the frame's border that are not compared: filters and splines see less than they need there."""
+
+_BEYOND = 64
+"""Bones are continued by so many pixels past the frame, so that no outline runs along its border."""
+
+
+@dataclass(frozen=True)
+class BoneShift:
+    """How a bone has moved between two radiographs.
+
+    Attributes:
+        x: mm to the right, of the middle of the edge that faces the joint.
+        y: mm downwards, likewise.
+        rotation: degrees, positive from x to y, about that middle.
+        correlation: of the two band-passed pictures of the bone, moved onto each other; NaN if they were not compared.
+        found: whether the fit converged, within reach, on pictures that correlate. If not, x, y and rotation are NaN.
+        scale: size in the second radiograph, of that in the first; 1 where it is not looked for.
+        refined: whether a fit at the full resolution has refined a network's result.
+    """
+
+    x: float = math.nan
+    y: float = math.nan
+    rotation: float = math.nan
+    correlation: float = math.nan
+    found: bool = False
+    scale: float = 1.0
+    refined: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoneRegistration:
+    """Find the motion of each bone from one radiograph, with its masks, to another; lengths in mm.
+
+    The masks say only where to look: their outlines are never compared, and the second radiograph comes without.
+
+    Attributes:
+        fine: sigma of the Gaussian against grain.
+        coarse: sigma of the Gaussian whose result, the tissue, is taken away.
+        reach: largest motion, of a bone and of the bones against each other, that can be found.
+        depth: a bone is compared up to so far, vertically, beyond the middles of the edges of both bones that face the
+            joint: of bones that overlap far, it shows alone only beyond that of the other one.
+        rim: the region of the first fit begins so far inside the annotated outline.
+        penumbra: that of the second ends so far outside it.
+        clearance: distance to the other bone's outline that the region of the second fit keeps, in both radiographs.
+        iterations: most steps of a fit.
+        tolerance: a fit has converged when its step moves no place of the bone by more, or when the step is below
+            ``certainty`` standard errors of the fitted motion.
+        certainty: fraction of the standard error at which a fit stops. A fit that ends by ``iterations`` has converged
+            if its last step is below one standard error.
+        least_correlation: below, the bone counts as not found.
+        least_pixels: so many pixels must be left to compare.
+    """
+
+    fine: float = 0.08
+    coarse: float = 0.33
+    reach: float = 1.6
+    depth: float = 6.0
+    rim: float = 0.33
+    penumbra: float = 0.16
+    clearance: float = 0.65
+    iterations: int = 40
+    tolerance: float = 1e-5
+    certainty: float = 0.1
+    least_correlation: float = 0.5
+    least_pixels: int = 300
+
+    def __call__(
+        self,
+        before: Tensor,
+        masks: Tensor,
+        after: Tensor,
+        spacing: float,
+        start: Sequence[BoneShift] | None = None,
+    ) -> tuple[BoneShift, BoneShift]:
+        """Find the motion of the lower and of the upper bone.
+
+        Args:
+            before: radiograph (1, H, W) in [0, 1].
+            masks: its bone masks, lower and upper, (2, H, W).
+            after: the other radiograph, like ``before``.
+            spacing: mm per pixel of both.
+            start: the motion of both as it is known before; the search by correlation is left out.
+
+        Raises:
+            ValueError: if the shapes do not agree.
+        """
+        check_pair(before, masks, after)
+        bones = masks.numpy() > 0.5
+        if not (bool(after.isfinite().all()) and all(bone.any() for bone in bones)):
+            return BoneShift(), BoneShift()
+        known = [
+            _Fit(place, *_in_pixels(shift, spacing))
+            for place, shift in zip(facing_edges(bones), start or (), strict=False)
+        ]
+        fits = self._fit_both(self._details(before, spacing), self._details(after, spacing), bones, spacing, known)
+        return self._judged(fits[LOWER], spacing), self._judged(fits[UPPER], spacing)
+
+    def _details(self, image: Tensor, spacing: float) -> Array:
+        """Band-passed attenuation (H, W)."""
+        values = attenuation(image[0].double()).numpy()
+        smooth = [
+            ndimage.gaussian_filter(values, sigma / spacing, mode="nearest") for sigma in (self.fine, self.coarse)
+        ]
+        return smooth[0] - smooth[1]
+
+    def _fit_both(
+        self, before: Array, after: Array, bones: Region, spacing: float, known: Sequence[_Fit] = ()
+    ) -> list[_Fit]:
+        distance = np.stack([_signed_distance(bone) for bone in bones]) * spacing
+        places = facing_edges(bones)
+        heights = [float(place[1]) for place in places]
+        first_row, last_row = min(heights) - self.depth / spacing, max(heights) + self.depth / spacing
+        rows = np.arange(before.shape[0])[:, None]
+        near = (rows > first_row) & (rows < last_row)
+        apart = self.reach + self.rim
+        first = []
+        for bone, place in enumerate(places):
+            region = near & (distance[bone] > self.rim) & (distance[1 - bone] < -apart)
+            found = self._fit(before, after, region, known[bone], spacing) if known else None
+            first.append(found or self._search(before, after, region, place, spacing))
+        if not all(fit.converged for fit in first):
+            return first
+        return [
+            self._fit(before, after, near & self._free(distance, first, bone, spacing), first[bone], spacing)
+            for bone in (LOWER, UPPER)
+        ]
+
+    def _free(self, distance: Array, fits: list[_Fit], bone: int, spacing: float) -> Region:
+        """Where a bone shows with its penumbra and the other one in neither radiograph, by the first fits."""
+        other = distance[1 - bone]
+        relative = fits[1 - bone].shift - fits[bone].shift
+        moved = ndimage.shift(other, relative[::-1], order=1, mode="nearest")
+        return (distance[bone] > -self.penumbra) & (np.maximum(other, moved) < -self.clearance)
+
+    def _search(self, before: Array, after: Array, region: Region, place: Array, spacing: float) -> _Fit:
+        """Places ``2 fine`` apart by masked correlation, the rest by the fit."""
+        start = _Fit(place)
+        seen = _inner(region)
+        if seen.sum() < self.least_pixels:
+            return start
+        step = max(round(2.0 * self.fine / spacing), 1)
+        few = (slice(None, None, step), slice(None, None, step))
+        everywhere = np.ones_like(seen)[few]
+        shift = phase_cross_correlation(
+            before[few], after[few], reference_mask=seen[few], moving_mask=everywhere, overlap_ratio=0.5
+        )[0]
+        return self._fit(before, after, region, _Fit(place, -float(step) * np.array([shift[1], shift[0]])), spacing)
+
+    def _fit(self, before: Array, after: Array, region: Region, start: _Fit, spacing: float) -> _Fit:
+        seen = _inner(region)
+        if seen.sum() < self.least_pixels:
+            return _Fit(start.place)
+        pair = _Pair(before, after, seen, start.place)
+        texture = max(4.0 * math.pi * (self.fine / spacing) ** 2, 1.0)
+        return pair.fit(start, _Limits(self.iterations, self.tolerance / spacing, self.certainty, texture))
+
+    def _judged(self, fit: _Fit, spacing: float) -> BoneShift:
+        shift = fit.shift * spacing
+        found = fit.converged and np.hypot(*shift) <= self.reach and fit.correlation >= self.least_correlation
+        if not found:
+            return BoneShift(correlation=fit.correlation)
+        return BoneShift(float(shift[0]), float(shift[1]), math.degrees(fit.angle), fit.correlation, True)
+
+
+def check_pair(before: Tensor, masks: Tensor, after: Tensor) -> None:
+    """Refuse what is not two radiographs (1, H, W) and the masks of the first, (2, H, W)."""
+    if before.dim() != 3 or len(before) != 1 or before.shape != after.shape or masks.shape != (2, *before.shape[1:]):
+        shapes = [tuple(given.shape) for given in (before, masks, after)]
+        msg = f"expected radiographs (1, H, W) and masks (2, H, W), got {shapes}"
+        raise ValueError(msg)
+
+
+def _in_pixels(shift: BoneShift, spacing: float) -> tuple[Array, float]:
+    """Shift in pixels and angle in radians."""
+    return np.array([shift.x, shift.y]) / spacing, math.radians(shift.rotation)
+
+
+def facing_edges(bones: Region) -> list[Array]:
+    """Middle (x, y), in pixels, of the edge of each bone that faces the other, over its central third of columns.
+
+    Args:
+        bones: lower and upper bone, (2, H, W), neither empty.
+    """
+    places = []
+    for bone, rows in ((bones[LOWER], slice(None)), (bones[UPPER], slice(None, None, -1))):
+        columns = np.flatnonzero(bone.any(axis=0))
+        third = len(columns) // 3
+        central = columns[third : len(columns) - third]
+        depth = bone[rows].argmax(axis=0)[central].mean()
+        places.append(np.array([central.mean(), depth if rows.step is None else bone.shape[0] - 1 - depth]))
+    return places
+
+
+def facing_centers(bones: Region, spacing: float) -> Array:
+    """:func:`facing_edges` in mm from the frame's centre, (2, 2), as :class:`bundle.physics.RigidMotion` has
+    centers.
+    """
+    middle = (np.array(bones.shape[:0:-1]) - 1) / 2
+    return (np.stack(facing_edges(bones)) - middle) * spacing
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """A rigid motion about ``place``, in pixels (x, y) and radians; not converged as it stands."""
+
+    place: Array
+    shift: Array = field(default_factory=lambda: np.zeros(2))
+    angle: float = 0.0
+    correlation: float = math.nan
+    converged: bool = False
+
+    def warped(self, points: Array) -> Array:
+        """Where points (N, 2) have moved to."""
+        cosine, sine = math.cos(self.angle), math.sin(self.angle)
+        return (points - self.place) @ np.array([[cosine, sine], [-sine, cosine]]) + self.place + self.shift
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """When a fit stops: steps, pixels, standard errors, and the area in pixels over which noise is correlated."""
+
+    iterations: int
+    tolerance: float
+    certainty: float
+    texture: float
+
+
+class _Pair:
+    """Two pictures, of which the first is compared at some pixels with the second where these have moved to."""
+
+    def __init__(self, before: Array, after: Array, seen: Region, place: Array) -> None:
+        rows, columns = np.nonzero(seen)
+        self._points = np.stack([columns, rows], axis=1).astype(float)
+        self._values = before[rows, columns]
+        self._slopes = _slopes(before)[:, rows, columns]
+        self._after = [ndimage.spline_filter(picture, order=3, mode="mirror") for picture in (after, *_slopes(after))]
+        self._size = np.array(after.shape[::-1])
+        self._radius = float(np.abs(self._points - place).max())
+
+    def fit(self, fit: _Fit, limits: _Limits) -> _Fit:
+        """Least squares by Gauss-Newton with the mean of both pictures' slopes, from a start."""
+        for remaining in reversed(range(limits.iterations)):
+            targets = fit.warped(self._points)
+            inside = ((targets >= _BORDER) & (targets <= self._size - 1 - _BORDER)).all(axis=1)
+            if inside.sum() <= 3:
+                return _Fit(fit.place)
+            sampled, slopes = self._sample(targets)
+            arm = targets - fit.place - fit.shift
+            system = np.column_stack([slopes.T, slopes[1] * arm[:, 0] - slopes[0] * arm[:, 1]])[inside]
+            difference = (self._values - sampled)[inside]
+            step = np.linalg.lstsq(system, difference, rcond=None)[0]
+            correlation = float(np.corrcoef(sampled[inside], self._values[inside])[0, 1])
+            certain = _standard_errors(system, difference, step, limits.texture)
+            small = self._is_small(step, limits.tolerance)
+            converged = small or certain < (limits.certainty if remaining else float(limits.certainty > 0))
+            fit = _Fit(fit.place, fit.shift + step[:2], fit.angle + float(step[2]), correlation, converged)
+            if converged:
+                break
+        return fit
+
+    def _is_small(self, step: Array, tolerance: float) -> bool:
+        """Whether a step moves no place by more than ``tolerance`` pixels."""
+        return bool(max(np.hypot(*step[:2]), abs(step[2]) * self._radius) < tolerance)
+
+    def _sample(self, targets: Array) -> tuple[Array, Array]:
+        """The second picture at targets (N, 2), and the mean of both pictures' slopes there, (2, N)."""
+        places = targets[:, ::-1].T
+        values, *slopes = (
+            ndimage.map_coordinates(picture, places, order=3, mode="mirror", prefilter=False) for picture in self._after
+        )
+        return values, 0.5 * (self._slopes + np.stack(slopes))
+
+
+def _slopes(picture: Array) -> Array:
+    """Slopes along x and y, (2, H, W), of the cubic spline through the pixels of a picture (H, W).
+
+    Differences of the pixels themselves are too small for details of few pixels, ``sin(w) / w`` of the slope of a wave
+    of ``w`` per pixel: steps of the fit become too long, up to fits that never end. Differences of the coefficients of
+    the spline are its slopes.
+    """
+    return np.stack(
+        [np.gradient(ndimage.spline_filter1d(picture, 3, axis, mode="mirror"), axis=axis) for axis in (1, 0)]
+    )
+
+
+def _standard_errors(system: Array, difference: Array, step: Array, texture: float) -> float:
+    """Length of a Gauss-Newton step ``d`` in standard errors of the parameters, ``sqrt(d' C^-1 d / 3)``.
+
+    ``C = s^2 A (J' J)^-1`` is the covariance of the parameters: ``J`` the system, ``s^2`` the variance of the residual
+    that the step leaves, and ``A`` the area over which noise is correlated: white noise after a Gaussian of sigma
+    ``g`` has the autocorrelation ``exp(-r^2 / (4 g^2))``, of area ``4 pi g^2``.
+    """
+    change = system @ step
+    variance = float(np.square(difference - change).sum()) / (len(system) - len(step))
+    explained = float(change @ change)
+    return math.sqrt(explained / (len(step) * texture * variance)) if variance > 0.0 else math.inf
+
+
+def _signed_distance(bone: Region) -> Array:
+    """Distance in pixels to the outline, positive inside."""
+    margin = _BEYOND
+    around = np.pad(bone, margin, mode="edge")
+    distance = ndimage.distance_transform_edt(around) - ndimage.distance_transform_edt(~around)
+    return distance[margin:-margin, margin:-margin]
+
+
+def _inner(region: Region) -> Region:
+    inner = np.zeros_like(region)
+    frame = (slice(_BORDER, -_BORDER), slice(_BORDER, -_BORDER))
+    inner[frame] = region[frame]
+    return inner

@@ -1,0 +1,119 @@
+"""A network that registers the bones of a joint between two radiographs, after Wang et al. 2023 (arXiv 2304.13938)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bundle.errors import flag
+from bundle.registration.alignment import FIELD, Alignment, reduced, sampled
+from bundle.scoring import make_reader
+
+_MIDDLE, _SPREAD = 0.4, 0.2
+"""Intensities are given to the network less the first, divided by the second."""
+
+_UPRIGHT = ((1.0, 1.0, 1.0, 1.0), (1.0, -1.0, 1.0, -1.0))
+"""Signs of scale, rotation and translation of the lower and of the upper bone, which is shown upside down."""
+
+
+class Registrar(nn.Module):
+    """A residual network that finds scale, rotation and translation of each bone, in a few rounds.
+
+    In each round it looks at each bone in a view of its own, in which the edge that faces the joint lies at the same
+    place, the upper bone upside down: at the fixed radiograph, at the moving one as the alignment found so far brings
+    it onto the fixed one, at the masks of this and of the other bone, and at the coordinates of the view. What it finds
+    is left of the alignment. It begins with none, and as the last layer begins with zeros, so does the training. The
+    masks only say where the bones are: no outline is compared, and the moving radiograph needs no masks.
+
+    Args:
+        name: of the network (:data:`bundle.scoring.READERS`).
+        options: of the network.
+        rounds: how often the moving radiograph is warped and looked at.
+        size: height and width, in pixels, of the frames in which it looks
+            (:func:`bundle.registration.alignment.reduced`).
+        field: height and width of these frames in mm.
+        view: height and width of a bone's view in pixels of these frames.
+        before: part of the view that lies before the edge that faces the joint.
+        translation: no round finds more, in mm.
+        rotation: likewise, in degrees.
+        scale: likewise, of the logarithm.
+        amp: run the network in bfloat16 while it is trained.
+    """
+
+    def __init__(
+        self,
+        name: str = "ResNet10",
+        options: Mapping[str, Any] | None = None,
+        rounds: int = 3,
+        size: int = 128,
+        field: float = FIELD,
+        view: int = 64,
+        before: float = 0.2,
+        translation: float = 3.0,
+        rotation: float = 15.0,
+        scale: float = 0.1,
+        amp: bool | str = False,
+    ) -> None:
+        super().__init__()
+        self.network = make_reader(name, 4, options, channels=6)
+        last = self.network.get_submodule("fc")
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
+        self.rounds, self.size, self.field, self.amp = rounds, size, field, flag(amp)
+        self.register_buffer("bounds", torch.tensor([scale, rotation, translation, translation]), persistent=False)
+        self.register_buffer("signs", torch.tensor(_UPRIGHT), persistent=False)
+        steps = (torch.arange(view) + 0.5) / view
+        x, y = torch.meshgrid(steps - 0.5, steps - before, indexing="xy")
+        self.register_buffer("places", torch.stack([x, y], dim=-1) * (view * field / size), persistent=False)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the residual network alone, by :func:`torch.compile`."""
+        self.network.compile(*args, **kwargs)
+
+    def forward(self, fixed: Tensor, masks: Tensor, moving: Tensor, spacing: Tensor, center: Tensor) -> list[Alignment]:
+        """Find how the bones lie in the moving radiograph.
+
+        Args:
+            fixed: (B, 1, H, W) in [0, 1].
+            masks: its bones, lower and upper, (B, 2, H, W).
+            moving: (B, 1, H, W).
+            spacing: mm per pixel, (B,) or (B, 1).
+            center: middles of the edges that face the joint, (B, 2, 2) in mm, about which the alignments are stated.
+
+        Returns:
+            The alignment (B, 2) after each round. From one round to the next no gradient is passed.
+        """
+        frames = reduced(torch.cat([fixed, masks, moving], dim=1), spacing, self.size, self.field)
+        frames = frames.repeat_interleave(2, dim=0)
+        places = self._places(center)
+        still = sampled(frames[:, :3], places, self.field / self.size, padding="zeros")
+        still[1::2, 1:] = still[1::2, 1:].flip(1)
+        still = torch.cat([(still[:, :1] - _MIDDLE) / _SPREAD, still[:, 1:], self._coordinates(len(frames))], dim=1)
+        found = [Alignment.still(center)]
+        for _ in range(self.rounds):
+            before = Alignment(*(part.detach() for part in vars(found[-1]).values()))
+            moved = before(places.reshape(*center.shape[:2], -1, 2)).reshape(places.shape)
+            seen = sampled(frames[:, 3:], moved, self.field / self.size, padding="zeros")
+            found.append(self._step(torch.cat([still, (seen - _MIDDLE) / _SPREAD], dim=1), center).then(before))
+        return found[1:]
+
+    def _places(self, center: Tensor) -> Tensor:
+        """Places of the views' pixels in the fixed frame, (2 B, h, w, 2) in mm."""
+        upright = self.get_buffer("signs")[:, 2:]
+        views = self.get_buffer("places") * upright[:, None, None]
+        return (views + center[:, :, None, None]).flatten(0, 1)
+
+    def _coordinates(self, count: int) -> Tensor:
+        places = self.get_buffer("places")
+        return (places / places.abs().amax()).permute(2, 0, 1).expand(count, -1, -1, -1)
+
+    def _step(self, views: Tensor, center: Tensor) -> Alignment:
+        """What a round adds, by the views of all bones (2 B, 6, h, w)."""
+        views = views.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(views.device.type, torch.bfloat16, enabled=self.amp and self.training):
+            raw = self.network(views).float()
+        parts = self.get_buffer("bounds") * torch.tanh(raw.reshape(-1, 2, 4)) * self.get_buffer("signs")
+        return Alignment.from_parameters(torch.cat([parts[..., :1].exp(), parts[..., 1:]], dim=-1), center)

@@ -1,0 +1,118 @@
+"""Pairs of radiographs of one joint."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from bundle.errors import InputError
+from bundle.io import Item
+from bundle.measurement import joint_space_width
+from bundle.registration.alignment import bone_centers
+
+Rows = tuple[int, int]
+"""Rows of a list, which show one joint."""
+
+
+def pairs_of_joint(items: Sequence[Item], limit: int = 0, seed: int = 0) -> list[Rows]:
+    """Rows of two different radiographs of one joint, in the order of the list.
+
+    Two hands in one folder, or of one ``joint`` in the list, show the same joint where their sides are the same and
+    their marks have the same label (``series``, :func:`bundle.io.joints_of`).
+
+    Args:
+        items: each with ``joint``, and its ``series`` where that is another.
+        limit: at most so many pairs of each joint, drawn; 0 for all.
+        seed: of the drawing, together with the joint's name.
+    """
+    joints: dict[str, list[int]] = {}
+    for row, item in enumerate(items):
+        joints.setdefault(_series(item), []).append(row)
+    found: list[Rows] = []
+    for joint, rows in joints.items():
+        pairs = list(itertools.combinations(rows, 2))
+        if limit and len(pairs) > limit:
+            pairs = sorted(random.Random(zlib.crc32(f"{seed} {joint}".encode())).sample(pairs, limit))
+        found.extend(pairs)
+    return found
+
+
+class RadiographPairs(Dataset[dict[str, Any]]):
+    """All pairs of radiographs of one joint.
+
+    A pair is a dictionary with ``name``, ``joint``, ``finger``, ``side``; ``fixed_name`` and ``moving_name``; the fixed
+    and the moving radiograph with their bone masks, ``image`` and ``moving`` (3, H, W); ``spacing`` (1,) in mm per
+    pixel; the middles of the edges that face the joint, ``center`` and ``moving_center`` (2, 2) in mm from the frame's
+    centre; ``masks_jsn`` (1,), the narrowing by the masks' joint space widths in mm, positive where the moving
+    radiograph is narrower; ``alignment`` (2, 4) and ``jsn`` (1,), which nobody knows: NaN.
+
+    Args:
+        samples: loaded joints, as :class:`bundle.separation.transforms.LoadJointd` gives them; each is loaded once.
+        limit: as in :func:`pairs_of_joint`.
+        seed: as there.
+
+    Raises:
+        InputError: there is no pair, or two radiographs of a joint differ in size or spacing.
+    """
+
+    def __init__(self, samples: Iterable[Item], limit: int = 0, seed: int = 0) -> None:
+        self.samples = [_known(sample) for sample in tqdm(samples, desc="loading joints", mininterval=0.5)]
+        self.rows = pairs_of_joint(self.samples, limit, seed)
+        if not self.rows:
+            msg = (
+                "expected two radiographs of a joint, got none: keep those of a joint in one folder or name it by "
+                '"joint" in the list; mark a joint by the same label in all hands of a patient'
+            )
+            raise InputError(msg)
+        for first, second in self.rows:
+            _check_alike(self.samples[first], self.samples[second])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        fixed, moving = (self.samples[row] for row in self.rows[index])
+        return {
+            "name": f"{fixed['name']}_{moving['name']}",
+            **{name: fixed[name] for name in ("joint", "finger", "side", "spacing", "image", "center")},
+            "fixed_name": fixed["name"],
+            "moving_name": moving["name"],
+            "moving": moving["image"],
+            "moving_center": moving["center"],
+            "masks_jsn": fixed["jsw"] - moving["jsw"],
+            "alignment": torch.full((2, 4), torch.nan),
+            "jsn": torch.full((1,), torch.nan),
+        }
+
+
+def _series(item: Item) -> str:
+    """The same for all radiographs of one joint."""
+    return str(item.get("series") or item["joint"])
+
+
+def _known(sample: Item) -> Item:
+    """A loaded joint with what its masks say."""
+    image: Tensor = sample["image"]
+    spacing = float(sample["spacing"])
+    width = joint_space_width(image[None, 1:], spacing).float()
+    return {
+        **{name: sample[name] for name in ("name", "finger", "side", "spacing", "image")},
+        "joint": _series(sample),
+        "center": bone_centers(image[1:], spacing),
+        "jsw": width,
+    }
+
+
+def _check_alike(one: Item, other: Item) -> None:
+    if one["image"].shape != other["image"].shape or not torch.isclose(one["spacing"], other["spacing"], rtol=1e-4):
+        shown = [f"{tuple(s['image'].shape[1:])} of {float(s['spacing']):.4f} mm ({s['name']})" for s in (one, other)]
+        msg = f"expected radiographs of a joint in frames of one size and spacing, got {shown}: resample one of them"
+        raise InputError(msg)

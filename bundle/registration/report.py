@@ -1,0 +1,205 @@
+"""What methods that measure joint space narrowing leave on disk: their measurements, and how good they are."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from bundle.inference import METRICS, PairQuality, write_figures, write_measured
+from bundle.io import append_line, claim_output, command_line, fingerprint, machine, write_bytes
+from bundle.measurement import VERTICAL
+from bundle.registration.agreement import narrowing_of_real_pairs, narrowing_of_synthetic_pairs
+from bundle.registration.alignment import FrameMotion, warp
+from bundle.registration.narrowing import NetworkRegistration, PairReading, Registration, read_pair
+from bundle.statistics import Measured
+from bundle.workflow import NetworkWeights
+
+NARROWING = "narrowing.jsonl"
+"""A line for each pair that was measured."""
+
+_NAMES = ("name", "joint", "finger", "side")
+Row = dict[str, Any]
+_log = logging.getLogger("bundle.registration")
+
+
+class NarrowingWriter:
+    """Writes the narrowing of each pair of radiographs as a line of ``narrowing.jsonl``.
+
+    A line has the names, ``jsn_mm`` (positive where the moving radiograph is narrower; null where a bone was not
+    found), ``lower`` and ``upper``: scale, rotation in degrees and translation in mm of each bone, about the middle of
+    its edge that faces the joint, ``registration_mse`` of the raw intensities, ``method``, ``refined``: whether a fit
+    at the full resolution has refined the network's result, and ``plausible`` with ``trust``: what is odd about the
+    two radiographs and the registration (:class:`bundle.inference.PairQuality`).
+
+    Args:
+        output_dir: refused when it holds another run's results.
+        settings: of the run.
+        registration: the method.
+        weights: of its network; not looked at where it has none.
+        quality: judges the pairs.
+    """
+
+    def __init__(
+        self,
+        output_dir: str,
+        settings: Mapping[str, Any],
+        registration: Registration,
+        weights: NetworkWeights,
+        quality: PairQuality,
+    ) -> None:
+        if isinstance(registration, NetworkRegistration):
+            weights.load()
+            settings = {**settings, "weights": weights.source}
+        self.output_dir, self.settings = Path(output_dir), dict(settings)
+        self.registration, self.quality = registration, quality
+
+    def claim(self) -> None:
+        """Claim the folder, once the run starts."""
+        claim_output(self.output_dir, fingerprint({"results": type(self).__name__, **self.settings}))
+
+    def write(self, pairs: Dataset[dict[str, Any]]) -> None:
+        """Measure and write all pairs."""
+        self.claim()
+        write_bytes(self.output_dir / NARROWING, b"")
+        for pair in _each(pairs, "measuring pairs"):
+            reading = read_pair(self.registration, pair["image"], pair["moving"], float(pair["spacing"]))
+            quality = self.quality(pair, reading)
+            if not quality["plausible"]:
+                _log.warning(f"{pair['name']} should not be trusted: {_said(quality['trust'])}")
+            names = (*_NAMES, "fixed_name", "moving_name")
+            line = {**{name: str(pair[name]) for name in names}, **_described(reading), **quality}
+            append_line(self.output_dir / NARROWING, json.dumps(line))
+
+
+def _said(trust: Mapping[str, Mapping[str, Any]]) -> str:
+    """The reasons of a pair in a line."""
+    return "; ".join(f"{part}: {reason}" for part, verdict in trust.items() for reason in verdict["reasons"])
+
+
+def _each(pairs: Dataset[dict[str, Any]], what: str) -> Iterable[dict[str, Any]]:
+    count = len(pairs)  # type: ignore[arg-type]
+    return (pairs[row] for row in tqdm(range(count), desc=what, unit="pair", mininterval=0.5))
+
+
+def _described(reading: PairReading) -> Row:
+    """A reading for JSON."""
+    how = _how(reading)
+    if not reading.found:
+        return {"jsn_mm": None, "lower": None, "upper": None, "registration_mse": None, **how}
+    bones = dict(zip(("lower", "upper"), reading.bones.parameters()[0].tolist(), strict=True))
+    moved = {
+        bone: {"scale": scale, "rotation_degrees": degrees, "x_mm": x, "y_mm": y}
+        for bone, (scale, degrees, x, y) in bones.items()
+    }
+    return {"jsn_mm": reading.jsn_mm, **moved, "registration_mse": reading.mse, **how}
+
+
+def _how(reading: PairReading) -> Row:
+    return {"method": reading.method, "refined": reading.refined}
+
+
+class NarrowingReport(NarrowingWriter):
+    """Writes how good the measurements of a method are: ``metrics.json``, ``per_pair.csv`` and Bland-Altman plots.
+
+    Args:
+        output_dir: as in :class:`NarrowingWriter`.
+        settings: as there.
+        registration: as there.
+        weights: as there.
+        quality: as there.
+        repeats: of each real pair, both radiographs placed a little otherwise.
+        frame: how far otherwise.
+        placed: how the moving frames of synthetic pairs are placed: neither bone stays where it was.
+        seed: of all motions and of the intervals.
+        samples: bootstrap draws of the intervals.
+    """
+
+    def __init__(
+        self,
+        output_dir: str,
+        settings: Mapping[str, Any],
+        registration: Registration,
+        weights: NetworkWeights,
+        quality: PairQuality,
+        repeats: int = 6,
+        frame: FrameMotion | None = None,
+        placed: FrameMotion | None = None,
+        seed: int = 0,
+        samples: int = 1000,
+    ) -> None:
+        self.frame, self.placed = frame or FrameMotion(), placed or FrameMotion(translation=1.0, rotation=3.0)
+        motions = {"frame": vars(self.frame), "placed": vars(self.placed), "repeats": repeats, "frame_seed": seed}
+        super().__init__(output_dir, {**settings, **motions}, registration, weights, quality)
+        self.repeats, self.seed, self.samples = repeats, seed, samples
+
+    def measure(self, real: Dataset[dict[str, Any]], synthetic: Dataset[dict[str, Any]]) -> None:
+        """Measure the pairs and write the figures."""
+        self.claim()
+        found = {
+            "real": narrowing_of_real_pairs(self._real(real), samples=self.samples, seed=self.seed),
+            "synthetic": narrowing_of_synthetic_pairs(self._synthetic(synthetic), samples=self.samples, seed=self.seed),
+        }
+        tables = [measured.per_image.assign(pairs=kind) for kind, measured in found.items()]
+        plots = {name: figure for measured in found.values() for name, figure in measured.plots.items()}
+        write_measured(self.output_dir, "per_pair.csv", pd.concat(tables), plots)
+        write_figures(self.output_dir / METRICS, self._whole(found))
+
+    def _whole(self, found: Mapping[str, Measured]) -> Row:
+        figures = {kind: {**measured.figures, "worst": measured.worst[:10]} for kind, measured in found.items()}
+        widths = {"masks_jsn_mm": f"difference of the {VERTICAL}"}
+        return {
+            "settings": self.settings,
+            "definitions": widths,
+            "figures": figures,
+            "command": command_line(),
+            "machine": machine("cpu"),
+        }
+
+    def _real(self, pairs: Dataset[dict[str, Any]]) -> pd.DataFrame:
+        random = np.random.RandomState(self.seed)
+        rows: list[Row] = []
+        for pair in _each(pairs, "measuring real pairs"):
+            known = {"masks_jsn_mm": float(pair["masks_jsn"])}
+            names = {name: str(pair[name]) for name in ("fixed_name", "moving_name")}
+            frames = [pair, *(_placed(pair, self.frame, random) for _ in range(self.repeats))]
+            rows += [{**self._row(placed), **names, **known, "repeat": row} for row, placed in enumerate(frames)]
+        return pd.DataFrame(rows)
+
+    def _synthetic(self, pairs: Dataset[dict[str, Any]]) -> pd.DataFrame:
+        random = np.random.RandomState(self.seed)
+        rows = []
+        for pair in _each(pairs, "measuring synthetic pairs"):
+            placed = {**pair, "moving": _moved(pair["moving"], pair["spacing"], self.placed, random)}
+            rows.append({**self._row(placed), "true_jsn_mm": float(pair["jsn"])})
+        return pd.DataFrame(rows)
+
+    def _row(self, pair: Mapping[str, Any]) -> Row:
+        reading = read_pair(self.registration, pair["image"], pair["moving"], float(pair["spacing"]))
+        names = {name: str(pair[name]) for name in _NAMES}
+        plausible = self.quality(pair, reading)["plausible"]
+        return {**names, "jsn_mm": reading.jsn_mm, "mse": reading.mse, **_how(reading), "plausible": plausible}
+
+
+def _placed(pair: Mapping[str, Any], frame: FrameMotion, random: np.random.RandomState) -> Row:
+    """A pair whose two radiographs are each placed otherwise."""
+    return {**pair, **{key: _moved(pair[key], pair["spacing"], frame, random) for key in ("image", "moving")}}
+
+
+def _moved(image: Tensor, spacing: Tensor, frame: FrameMotion, random: np.random.RandomState) -> Tensor:
+    """A radiograph with its masks, (3, H, W), in a frame that is moved."""
+    motion = frame.draw(1, random).inverse()
+    shown, masks = (
+        warp(image[None, part], motion, spacing, mode)[0]
+        for part, mode in ((slice(0, 1), "bicubic"), (slice(1, None), "bilinear"))
+    )
+    return torch.cat([shown.clamp(0.0, 1.0), masks])

@@ -1,0 +1,124 @@
+"""Pairs of synthetic radiographs of one joint with their true alignment, made when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from bundle.datasets import (
+    DataPlan,
+    Distribution,
+    QualityGate,
+    RadiographFactory,
+    Recipe,
+    Recipes,
+    Sample,
+    Source,
+    SourceStore,
+    first_passed,
+)
+from bundle.errors import InputError
+from bundle.registration.alignment import between, bone_centers, narrowing
+
+
+class PairRecipes(Recipes):
+    """Recipes of pairs whose narrowing does not depend on the joint space width of the first image.
+
+    Were both widths drawn by themselves, a narrow joint space would tell that the other one is probably wider, and a
+    network that is not sure of what it sees would say so of real pairs, too.
+
+    Args:
+        plan: of the first images, and of everything but the width of the second ones.
+        sources: joints.
+        changes: how much wider the second image is, in mm.
+    """
+
+    def __init__(self, plan: DataPlan, sources: Sequence[Source], changes: Distribution) -> None:
+        super().__init__(plan, sources)
+        self.changes = changes
+
+    def draw(self, indices: Sequence[int], attempt: int = 0) -> list[Recipe]:
+        """See :meth:`bundle.datasets.Recipes.draw`."""
+        return [self._second(recipe) if recipe.index % 2 else recipe for recipe in super().draw(indices, attempt)]
+
+    def _second(self, recipe: Recipe) -> Recipe:
+        first = super().draw([recipe.index - 1], recipe.attempt)[0]
+        share = np.random.default_rng([self.plan.seed, recipe.index, recipe.attempt, 2]).random()
+        return replace(recipe, jsw_mm=first.jsw_mm + float(self.changes.quantile(share)))
+
+
+class SyntheticPairs(Dataset[dict[str, Any]]):
+    """Pairs of a plan (:attr:`bundle.datasets.DataPlan.pairs`), each made anew when it is asked for.
+
+    A pair is a dictionary as :class:`bundle.registration.RadiographPairs` gives it, with the true ``alignment`` and
+    ``jsn`` besides. One that never passes the gate is replaced by the next one that does.
+
+    Args:
+        store: separated joints.
+        sources: what is known of them.
+        plan: what is asked for, in pairs.
+        gate: refuses images and sources.
+        changes: how much wider the second image is than the first, in mm; without it both widths are the plan's.
+
+    Raises:
+        InputError: the plan is not one of pairs; on use, no source or no pair passes the gate.
+    """
+
+    def __init__(
+        self,
+        store: SourceStore,
+        sources: Sequence[Source],
+        plan: DataPlan,
+        gate: QualityGate,
+        changes: Distribution | None = None,
+    ) -> None:
+        if not plan.pairs:
+            msg = "expected a plan of pairs, got one of single images: set its pairs to true"
+            raise InputError(msg)
+        self.sources, self.plan, self.changes = sources, plan, changes
+        self.factory = RadiographFactory(store, gate)
+
+    @cached_property
+    def recipes(self) -> Recipes:
+        """Of the images; the sources may be kept only after the data set is built."""
+        left = self.factory.gate.usable(self.sources)
+        return self.plan.of(left) if self.changes is None else PairRecipes(self.plan, left, self.changes)
+
+    def __len__(self) -> int:
+        return self.plan.count // 2
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        places = ((index + row) % len(self) for row in range(len(self)))
+        groups = ([2 * place, 2 * place + 1] for place in places)
+        return self._pair(*first_passed(self.recipes, self.factory, groups))
+
+    def _pair(self, fixed: Sample, moving: Sample) -> dict[str, Any]:
+        source = fixed.recipe.source
+        centers = [bone_centers(sample.masks, source.spacing_mm) for sample in (fixed, moving)]
+        bones = between(fixed.motion, moving.motion).about(centers[0][None].double())
+        return {
+            "name": f"{fixed.recipe.key}_{moving.recipe.key}",
+            **{name: getattr(source, name) for name in ("joint", "finger", "side")},
+            "fixed_name": fixed.recipe.key,
+            "moving_name": moving.recipe.key,
+            "image": _shown(fixed),
+            "moving": _shown(moving),
+            "spacing": torch.tensor([source.spacing_mm]),
+            "center": centers[0],
+            "moving_center": centers[1],
+            "alignment": bones.parameters()[0].float(),
+            "jsn": narrowing(bones).float(),
+            "masks_jsn": torch.tensor([fixed.jsw_mm - moving.jsw_mm]),
+        }
+
+
+def _shown(sample: Sample) -> Tensor:
+    """Radiograph and masks, (3, H, W)."""
+    return torch.cat([sample.image, sample.masks]).float()

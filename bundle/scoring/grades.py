@@ -1,0 +1,136 @@
+"""How well does a network grade the narrowing of joint spaces?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from monai.metrics import compute_confusion_matrix_metric
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bundle.measurement import GRADES, GradeCoding
+from bundle.statistics import Measured, bootstrap_interval
+
+Counts = NDArray[np.int64]
+"""Confusion matrix (5, 5): true grades in rows, read ones in columns."""
+
+
+class GradeReading:
+    """What a network that grades narrowing reads of a joint (a :class:`bundle.scoring.agreement.Reading`).
+
+    Args:
+        coding: of its numbers.
+    """
+
+    def __init__(self, coding: GradeCoding) -> None:
+        self.coding = coding
+
+    def read(self, output: Tensor) -> dict[str, Any]:
+        """``narrowing_grade`` and ``probabilities`` of the five grades, of a network's numbers (outputs,)."""
+        numbers = output.detach().float().cpu()[None]
+        shares = self.coding.probabilities(numbers)[0]
+        return {"narrowing_grade": int(self.coding.grades(numbers)), "probabilities": shares.tolist()}
+
+    def truth(self, joint: Mapping[str, Any]) -> dict[str, Any] | None:
+        """``true_grade``; None where the joint has no width."""
+        grade = int(joint["grade"])
+        return None if grade < 0 else {"true_grade": grade}
+
+    def measure(self, rows: pd.DataFrame, seed: int) -> Measured:
+        """See :func:`grading_of_joints`."""
+        return grading_of_joints(rows, seed=seed)
+
+
+def grading_of_joints(rows: pd.DataFrame, *, samples: int = 1000, level: float = 0.95, seed: int = 0) -> Measured:
+    """Agreement of read grades with the true ones.
+
+    Figures are accuracy; sensitivity, specificity and precision, each the mean over the grades that truly occur (macro;
+    the precision of a grade that is never read is 0), with the single values by grade; Cohen's kappa with linear and
+    with quadratic weights; mean absolute error in grades; the confusion matrix. Accuracy, sensitivity and quadratic
+    kappa have bootstrap intervals over joints.
+
+    Args:
+        rows: an image a row, with ``name, joint, finger``, the grades ``true_grade`` and ``narrowing_grade``.
+        samples: bootstrap draws.
+        level: of the intervals.
+        seed: of the draws.
+    """
+    true, read = (rows[name].to_numpy(np.int64) for name in ("true_grade", "narrowing_grade"))
+    joints = rows["joint"].tolist()
+    intervals = {
+        f"{name}_interval": list(
+            bootstrap_interval(
+                lambda drawn, name=name: graded(true[drawn], read[drawn])[name],  # type: ignore[misc]
+                joints,
+                samples=samples,
+                level=level,
+                seed=seed,
+            )
+        )
+        for name in ("accuracy", "sensitivity", "kappa_quadratic")
+    }
+    counts = confusion(true, read)
+    figures = {"images": len(rows), "joints": rows["joint"].nunique(), **graded(true, read), **intervals}
+    off = rows.assign(error_grades=(read - true).astype(float))
+    worst = off.loc[off["error_grades"].abs().sort_values(ascending=False, kind="stable").index, "name"]
+    by_grade = {name: list(values) for name, values in _by_grade(counts).items()}
+    plots = {"confusion": plot_confusion(counts)}
+    return Measured({**figures, "by_grade": by_grade, "confusion": counts.tolist()}, off, plots, worst.tolist())
+
+
+def graded(true: Counts, read: Counts) -> dict[str, float]:
+    """The figures of :func:`grading_of_joints` that are numbers, of grades (N,)."""
+    counts = confusion(true, read)
+    occurs = counts.sum(axis=1) > 0
+    means = {name: float(np.mean(np.asarray(values)[occurs])) for name, values in _by_grade(counts).items()}
+    kappas = {f"kappa_{name}": weighted_kappa(counts, power) for name, power in (("linear", 1), ("quadratic", 2))}
+    return {
+        "accuracy": float(np.mean(true == read)),
+        **means,
+        **kappas,
+        "mae_grades": float(np.abs(true - read).mean()),
+    }
+
+
+def confusion(true: Counts, read: Counts) -> Counts:
+    """Confusion matrix of grades (N,)."""
+    counts = np.zeros((GRADES, GRADES), np.int64)
+    np.add.at(counts, (true, read), 1)
+    return counts
+
+
+def weighted_kappa(counts: Counts, power: int) -> float:
+    """Cohen's kappa with weights ``|i - j| ** power`` (Psychological Bulletin 1968); NaN where chance never errs."""
+    grades = np.arange(len(counts))
+    weights = np.abs(grades[:, None] - grades) ** power
+    chance = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
+    expected = (weights * chance).sum()
+    return float(1.0 - (weights * counts).sum() / expected) if expected else float("nan")
+
+
+def _by_grade(counts: Counts) -> dict[str, list[float]]:
+    """Sensitivity, specificity and precision of each grade; 0 where nothing of it was read, NaN where none is true."""
+    hit, called, total = counts.diagonal(), counts.sum(axis=0), counts.sum()
+    missed, false = counts.sum(axis=1) - hit, called - hit
+    # MONAI's columns: true positive, false positive, true negative, false negative
+    table = torch.from_numpy(np.stack([hit, false, total - hit - missed - false, missed], axis=1)).double()
+    found = {name: compute_confusion_matrix_metric(name, table) for name in ("sensitivity", "specificity", "precision")}
+    absent = torch.from_numpy((called == 0) & (hit + missed > 0))
+    found["precision"] = torch.where(absent, 0.0, found["precision"])
+    return {name: values.tolist() for name, values in found.items()}
+
+
+def plot_confusion(counts: Counts) -> Figure:
+    """Confusion matrix with its counts, shaded by the share of each true grade."""
+    figure = Figure(figsize=(5.0, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(counts / counts.sum(axis=1, keepdims=True).clip(1), cmap="Blues", vmin=0.0, vmax=1.0)
+    for (row, column), count in np.ndenumerate(counts):
+        axes.text(column, row, str(count), ha="center", va="center")
+    axes.set(xlabel="read grade", ylabel="true grade", xticks=range(GRADES), yticks=range(GRADES))
+    return figure

@@ -1,0 +1,104 @@
+"""What networks that read radiographs leave on disk: their readings, and how good they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from ignite.engine import Engine, Events
+from torch import Tensor
+
+from bundle.errors import InputError
+from bundle.inference import METRICS, write_figures, write_measured
+from bundle.io import append_line, claim_output, command_line, fingerprint, machine, write_bytes
+from bundle.scoring.agreement import Reading
+from bundle.separation import IDENTITY
+
+READINGS = "readings.jsonl"
+"""A line for each joint that was read."""
+
+
+class ReadingWriter:
+    """Writes what was read of each joint as a line of ``readings.jsonl``.
+
+    Args:
+        output_dir: refused when it holds another run's results.
+        settings: of the run.
+        reading: how the reader's numbers are understood.
+    """
+
+    def __init__(self, output_dir: str, settings: Mapping[str, Any], reading: Reading) -> None:
+        self.output_dir, self.settings, self.reading = Path(output_dir), dict(settings), reading
+        self.lines: list[dict[str, Any]] = []
+
+    def claim(self) -> None:
+        """Claim the folder, once the run starts."""
+        claim_output(self.output_dir, fingerprint({"results": type(self).__name__, **self.settings}))
+
+    def attach(self, engine: Engine) -> None:
+        """Read and write with the evaluator."""
+        engine.add_event_handler(Events.STARTED, self._begin)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def _begin(self, engine: Engine) -> None:
+        self.claim()
+        self.lines.clear()
+        write_bytes(self.output_dir / READINGS, b"")
+
+    def __call__(self, engine: Any) -> None:
+        """Write the joints of a batch."""
+        for joint, output in zip(engine.state.batch, engine.state.output, strict=True):
+            line = self._line(joint, output["pred"])
+            self.lines.append(line)
+            append_line(self.output_dir / READINGS, json.dumps(line))
+
+    def _line(self, joint: Mapping[str, Any], output: Tensor) -> dict[str, Any]:
+        return {**{key: str(joint[key]) for key in (*IDENTITY, "side")}, **self.reading.read(output)}
+
+
+class ReadingReport(ReadingWriter):
+    """Writes also how good the readings are: ``metrics.json``, ``per_image.csv`` and plots.
+
+    Joints of which the truth is not known are counted and left out.
+
+    Args:
+        output_dir: as in :class:`ReadingWriter`.
+        settings: of the run.
+        reading: how the reader's numbers are understood and measured.
+        seed: of the intervals.
+    """
+
+    def __init__(self, output_dir: str, settings: Mapping[str, Any], reading: Reading, seed: int = 0) -> None:
+        super().__init__(output_dir, settings, reading)
+        self.seed = seed
+        self.known: list[dict[str, Any]] = []
+
+    def attach(self, engine: Engine) -> None:
+        """See :meth:`ReadingWriter.attach`."""
+        super().attach(engine)
+        engine.add_event_handler(Events.COMPLETED, self._report)
+
+    def _begin(self, engine: Engine) -> None:
+        super()._begin(engine)
+        self.known.clear()
+
+    def _line(self, joint: Mapping[str, Any], output: Tensor) -> dict[str, Any]:
+        line, truth = super()._line(joint, output), self.reading.truth(joint)
+        if truth is None:
+            return line
+        self.known.append({**line, **truth})
+        return self.known[-1]
+
+    def _report(self, engine: Any) -> None:
+        if len(self.known) < 2:
+            msg = f"expected at least two joints with a joint space width, got {len(self.known)}: name another datalist"
+            raise InputError(msg)
+        found = self.reading.measure(pd.DataFrame(self.known), self.seed)
+        write_measured(self.output_dir, "per_image.csv", found.per_image, found.plots)
+        made = {"command": command_line(), "machine": machine(engine.state.device)}
+        without = {"without_truth": len(self.lines) - len(self.known)}
+        whole = {"settings": self.settings, "figures": found.figures, **without, "worst": found.worst[:10], **made}
+        write_figures(self.output_dir / METRICS, whole)

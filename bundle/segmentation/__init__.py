@@ -1,0 +1,17 @@
+"""Bone masks predicted from a radiograph."""
+
+from __future__ import annotations
+
+from bundle.segmentation.segmenter import (
+    BoneMaskLoss,
+    BoneMasksd,
+    BoneSegmenter,
+    with_drawn_masks,
+)
+
+__all__ = [
+    "BoneMaskLoss",
+    "BoneMasksd",
+    "BoneSegmenter",
+    "with_drawn_masks",
+]

@@ -1,0 +1,107 @@
+"""Radiograph to layers: networks, losses, training (Eq. 1 to 3 and 7 to 12, Algorithm 1)."""
+
+from __future__ import annotations
+
+from bundle.separation.baselines import (
+    HalfSplit,
+)
+from bundle.separation.generator import (
+    Generator,
+)
+from bundle.separation.heads import (
+    PartitionHead,
+    SigmoidHead,
+)
+from bundle.separation.losses import (
+    Discrimination,
+    DiscriminatorLoss,
+    EarlyPseudoGeneratorLoss,
+    GeneratorLoss,
+    HingeDiscrimination,
+    HingeDiscriminatorLoss,
+    LayerDistance,
+    LayerFidelity,
+    PseudoGeneratorLoss,
+)
+from bundle.separation.metrics import (
+    LayerRMSE,
+    ReconstructionMSE,
+    ReconstructionPSNR,
+    ReconstructionSSIM,
+    truth_from_engine,
+)
+from bundle.separation.montage_handler import (
+    LayerMontageHandler,
+    TensorBoardWriter,
+    losses_from_engine,
+    separation_row,
+)
+from bundle.separation.pseudo_overlap import (
+    OverlapRange,
+    compose_layers,
+    compose_layers_on_device,
+    compose_published,
+)
+from bundle.separation.reconstruction import (
+    BATCH,
+    IDENTITY,
+    ReconstructionQuality,
+    identity,
+    means,
+    values_of,
+)
+from bundle.separation.resident import (
+    ResidentJoints,
+    ResidentLoader,
+)
+from bundle.separation.resident_images import (
+    ResidentImageLoader,
+    gaussian,
+)
+from bundle.separation.trainer import (
+    LayerSeparationTrainer,
+    Player,
+    seed_epoch,
+)
+
+__all__ = [
+    "BATCH",
+    "IDENTITY",
+    "Discrimination",
+    "DiscriminatorLoss",
+    "EarlyPseudoGeneratorLoss",
+    "Generator",
+    "GeneratorLoss",
+    "HalfSplit",
+    "HingeDiscrimination",
+    "HingeDiscriminatorLoss",
+    "LayerDistance",
+    "LayerFidelity",
+    "LayerMontageHandler",
+    "LayerRMSE",
+    "LayerSeparationTrainer",
+    "OverlapRange",
+    "PartitionHead",
+    "Player",
+    "PseudoGeneratorLoss",
+    "ReconstructionMSE",
+    "ReconstructionPSNR",
+    "ReconstructionQuality",
+    "ReconstructionSSIM",
+    "ResidentImageLoader",
+    "ResidentJoints",
+    "ResidentLoader",
+    "SigmoidHead",
+    "TensorBoardWriter",
+    "compose_layers",
+    "compose_layers_on_device",
+    "compose_published",
+    "gaussian",
+    "identity",
+    "losses_from_engine",
+    "means",
+    "seed_epoch",
+    "separation_row",
+    "truth_from_engine",
+    "values_of",
+]

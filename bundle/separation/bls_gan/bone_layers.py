@@ -1,0 +1,101 @@
+"""The generator of BLS-GAN (arXiv 2409.07304): two bone layers, each with its soft tissue, and the correction k."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from bundle.networks import ReducedResolution
+from bundle.physics import attenuation, intensity, laplace_fill, overlap, support, union
+
+
+class Correction(nn.Module):
+    """A small network that reads k, the intensity of the soft tissue in the overlap, off a radiograph.
+
+    The published one is a VGG11 with a head for images of 256 x 256 (42 M parameters). This has its convolutions,
+    ``width`` channels wide at first, and pools over the frame, so that it takes any size.
+
+    Args:
+        width: channels of the first convolution; it doubles up to eight times as many. Published: 64.
+    """
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        widths = [width, 2 * width, 4 * width, 8 * width, 8 * width]
+        layers: list[nn.Module] = []
+        for depth, (before, after) in enumerate(zip([1, *widths], widths, strict=False)):
+            layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
+            if depth >= 2:
+                layers += [nn.Conv2d(after, after, 3, padding=1), nn.ReLU()]
+            layers.append(nn.MaxPool2d(2, ceil_mode=True))
+        self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.k = nn.Sequential(nn.Linear(widths[-1], 2 * width), nn.ReLU(), nn.Linear(2 * width, 1), nn.Sigmoid())
+
+    def forward(self, image: Tensor) -> Tensor:
+        """The k in (0, 1) of radiographs (B, 1, H, W): (B, 1, 1, 1)."""
+        return self.k(self.features(image))[..., None, None]
+
+
+class BoneLayerGenerator(nn.Module):
+    """``B = N_G(J, M) * M``: each bone with its soft tissue; and k of the reconstruction (:func:`reconstruct_bones`).
+
+    BLS-GAN knows no soft-tissue layer. Where all layers are asked for, it is the radiograph itself outside the masks,
+    and inside them what the Laplace equation continues from the tissue beyond their grown support; the layer of a bone
+    is its excess over it, ``L_i = 1 - (1 - B_i) / (1 - L_0)``, or none where B is darker than that tissue.
+
+    Args:
+        backbone: network from (B, 3, H, W) to (B, 2, H, W).
+        correction: network from (B, 1, H, W) to k (B, 1, 1, 1).
+        reduction: the backbone works at this fraction of the resolution.
+    """
+
+    def __init__(self, backbone: nn.Module, correction: nn.Module, reduction: int = 1) -> None:
+        super().__init__()
+        self.backbone = ReducedResolution(backbone, reduction)
+        self.correction = correction
+
+    def forward(self, image: Tensor, separated: bool = True) -> Tensor:
+        """Separate images (B, 3, H, W) = [J, M_lower, M_upper], of which only the bones are seen.
+
+        Args:
+            image: float, values in [0, 1].
+            separated: False gives what is trained: k on every pixel, and the two bones B with their soft tissue.
+
+        Returns:
+            Layers soft tissue, lower bone, upper bone, (B, 3, H, W) in [0, 1]; or [k, B_lower, B_upper].
+        """
+        masks = image[:, 1:]
+        shown = image[:, :1] * union(masks)
+        logits = self.backbone(torch.cat([shown, masks], dim=1))
+        bones = torch.sigmoid(logits.to(image.dtype)) * masks
+        if separated:
+            return self._layers(image[:, :1], masks, bones)
+        return torch.cat([self.correction(shown).to(image.dtype).expand_as(shown), bones], dim=1)
+
+    def _layers(self, radiograph: Tensor, masks: Tensor, bones: Tensor) -> Tensor:
+        soft = filled_tissue(radiograph, masks)
+        excess = 1.0 - (1.0 - bones) / (1.0 - soft).clamp(min=1e-3)
+        return torch.cat([soft, excess.clamp(0.0, 1.0) * masks], dim=1)
+
+
+def filled_tissue(radiograph: Tensor, masks: Tensor) -> Tensor:
+    """Soft tissue (B, 1, H, W): J outside the masks, the weight-free fill, never above J, inside them."""
+    total = attenuation(radiograph)
+    tissue = (support(masks).amax(dim=1, keepdim=True) < 0.5).to(total.dtype)
+    fill = torch.minimum(laplace_fill(total, tissue).clamp(min=0.0), total)
+    return torch.where(union(masks) > 0.5, intensity(fill), radiograph)
+
+
+def reconstruct_bones(bones: Tensor, k: Tensor, masks: Tensor) -> Tensor:
+    """``R = 1 - (1 - B_1) (1 - B_2) / (1 - k M_cap)``: the soft tissue that both bones carry counts once.
+
+    Args:
+        bones: (B, 2, H, W), each with its soft tissue, 0 outside its mask.
+        k: intensity of the soft tissue in the overlap, (B, 1, H, W) or (B, 1, 1, 1).
+        masks: (B, 2, H, W).
+
+    Returns:
+        The radiograph of the bones, (B, 1, H, W).
+    """
+    through = (1.0 - bones).prod(dim=1, keepdim=True)
+    return 1.0 - through / (1.0 - k * overlap(masks)).clamp(min=1e-3)

@@ -1,0 +1,55 @@
+"""The generator N_G: any backbone, and a head that turns its logits into layers."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from bundle.networks import ReducedResolution
+from bundle.separation.heads import Head
+
+
+class Generator(nn.Module):
+    """``L = N_G(J, M)`` (Eq. 1): radiograph and bone masks in, three layers out, at any height and width.
+
+    When the head asks for it (``zero_start``), a convolution that starts at zero follows the backbone, so that the
+    untrained generator is the weight-free separator.
+
+    Args:
+        backbone: network from (B, head.in_channels, H, W) to (B, head.out_channels, H, W).
+        head: a module of :mod:`bundle.separation.heads`.
+        reduction: the backbone works at this fraction of the resolution, 1 or more; its logits are interpolated.
+
+    Raises:
+        InputError: if ``reduction`` is below 1.
+    """
+
+    def __init__(self, backbone: nn.Module, head: Head, reduction: int = 1) -> None:
+        super().__init__()
+        self.backbone = ReducedResolution(backbone, reduction)
+        self.head = head
+        self.start = _zero_convolution(head.out_channels) if head.zero_start else nn.Identity()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Layers soft tissue, lower bone, upper bone of images (B, 3, H, W) = [J, M_lower, M_upper].
+
+        Args:
+            image: float, values in [0, 1], bright = more absorbing.
+
+        Returns:
+            Layers in [0, 1], (B, 3, H, W).
+
+        Raises:
+            ValueError: if the image has another shape.
+        """
+        if image.dim() != 4 or image.shape[1] != 3:
+            msg = f"expected an image of shape (B, 3, H, W) = [radiograph, lower mask, upper mask], got {image.shape}"
+            raise ValueError(msg)
+        features = self.head.prepare(image)
+        return self.head(self.start(self.backbone(features)), features)
+
+
+def _zero_convolution(channels: int) -> nn.Module:
+    convolution = nn.Conv2d(channels, channels, 1)
+    for parameter in convolution.parameters():
+        nn.init.zeros_(parameter)
+    return convolution

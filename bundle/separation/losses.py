@@ -1,0 +1,466 @@
+"""Losses of Layer Separation Networks (LSN, arXiv 2502.01972): Eq. 7, 8, 9, 11 and 12.
+
+The paper's names: J radiograph, R = f_r(L) reconstruction, M bone masks, L layers, B radiograph of one bone; a prime is
+what a random motion f_s made of it. The networks N_S and N_D are evaluated by the caller; the losses take their logits.
+
+Every loss is taken inside the visible region, sample by sample, and then averaged over the batch. Several motions of
+one step are averaged by concatenating them along the batch. Half precision is promoted to float32.
+
+Beyond the paper there are other forms of L2 (:class:`NonSaturatingDiscrimination`, :class:`HingeDiscrimination`) and of
+L3 (:class:`LayerDistance`), to be named in the configuration in place of the paper's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import ignite.distributed as idist
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bundle.physics import bone_radiographs, exclusive, overlap, union
+
+
+@dataclass(frozen=True)
+class Separation:
+    """Separated joints of a batch, still or moved.
+
+    Attributes:
+        layers: generated layers L, (B, 3, H, W).
+        masks: M, (B, 2, H, W).
+        visible: visible region, (B, 1, H, W).
+        truth: true layers where they are known, (B, 3, H, W), or None: nobody asks for them.
+    """
+
+    layers: Tensor
+    masks: Tensor
+    visible: Tensor
+    truth: Tensor | None = None
+
+    @property
+    def compared(self) -> tuple[Tensor, Tensor]:
+        """Generated and true layers.
+
+        Raises:
+            ValueError: if there are no true layers.
+        """
+        if self.truth is None:
+            msg = "expected separated joints with their true layers, got them without"
+            raise ValueError(msg)
+        return self.layers, self.truth
+
+
+def rmse(a: Tensor, b: Tensor, region: Tensor, *, eps: float = 1e-12) -> Tensor:
+    """Root mean squared error over a region, ``sqrt(MSE + eps) - sqrt(eps)``, one value a sample.
+
+    ``eps`` keeps the gradient finite where ``a == b``. Equal images and an empty region give exactly 0, with zero
+    gradient; elsewhere the value is at most ``sqrt(eps)`` below the RMSE.
+
+    Args:
+        a: (B, C, H, W).
+        b: of the shape of ``a``.
+        region: weights in [0, 1], (B, 1, H, W) for all channels or (B, C, H, W).
+        eps: squared intensity below which errors stop mattering.
+
+    Returns:
+        (B,), in the unit of ``a``.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    a, b = _same_shape(a, b)
+    mse = _region_mean((a - b) ** 2, region)
+    return torch.sqrt(mse + eps) - eps**0.5
+
+
+def masked_bce(logits: Tensor, target: Tensor, region: Tensor) -> Tensor:
+    """Binary cross entropy over the pixels of a region and all channels, one value a sample.
+
+    Args:
+        logits: (B, C, H, W), before the sigmoid.
+        target: probabilities in [0, 1] of the same shape (the masks of a moved bone are soft).
+        region: weights in [0, 1], (B, 1, H, W) for all channels or (B, C, H, W); an empty region gives 0.
+
+    Returns:
+        (B,), in nats: 0 is perfect, log 2 is a coin.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    logits, target = _same_shape(logits, target)
+    return _region_mean(F.binary_cross_entropy_with_logits(logits, target, reduction="none"), region)
+
+
+def mean_of_known(errors: Tensor, known: Tensor) -> Tensor:
+    """Mean of the errors (B,) whose ``known`` is 1, 0 without any.
+
+    Of several processes each returns its part: the mean of what they return is the mean over all their samples.
+    """
+    known = known.to(errors)
+    processes = idist.get_world_size()
+    count = torch.as_tensor(idist.all_reduce(known.sum())) / processes
+    return (errors * known).sum() / count.clamp(min=1.0 / processes)
+
+
+class Reconstruction(nn.Module):
+    """``L0 = RMSE(R, J) + RMSE(R, J on M_cap)``, the first line of Eq. 7.
+
+    Args:
+        whole: weight of the error over the visible region.
+        both: weight of the error in the overlap of the bones; samples without overlap add 0 to it.
+    """
+
+    def __init__(self, *, whole: float = 1.0, both: float = 1.0) -> None:
+        super().__init__()
+        self.whole = whole
+        self.both = both
+
+    def forward(self, R: Tensor, J: Tensor, M: Tensor, visible: Tensor) -> Tensor:
+        """Mean over the batch, for R and J (B, 1, H, W), M (B, 2, H, W) and the visible region (B, 1, H, W)."""
+        return (self.whole * rmse(R, J, visible) + self.both * rmse(R, J, overlap(M))).mean()
+
+
+class Supervision(nn.Module):
+    """``L1 = BCE(N_S(R'), M')``, the second line of Eq. 7: the moved bones must be found where they were moved to."""
+
+    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:
+        """Mean over the batch.
+
+        Args:
+            found: logits N_S(R') of the three exclusive maps, (B, 3, H, W).
+            M: the moved bone masks M', (B, 2, H, W), soft or binary.
+            visible: visible region, (B, 1, H, W); what of a bone has left it does not count.
+        """
+        return masked_bce(found, exclusive(M, visible), visible).mean()
+
+
+class Discrimination(nn.Module):
+    """``L2 = 1 - min(BCE(N_D(L_0), M_cup), bound)``, the third line of Eq. 7: no bone shadow left in the soft tissue.
+
+    The paper's ``1 - BCE`` has no lower bound and ends up as the only term that matters; here a sample on which N_D is
+    wrong by ``bound`` or more is done with and has no gradient.
+
+    Args:
+        bound: cross entropy in nats up to which N_D is to be fooled (a coin has 0.69).
+    """
+
+    def __init__(self, *, bound: float = 1.0) -> None:
+        super().__init__()
+        self.bound = bound
+
+    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:
+        """Mean over the batch, in [1 - bound, 1], for the logits N_D(L_0) (B, 1, H, W)."""
+        return 1.0 - masked_bce(found, union(M), visible).clamp(max=self.bound).mean()
+
+
+class NonSaturatingDiscrimination(nn.Module):
+    """``L2 = -log(1 - N_D(L_0))`` on the pixels of the bones: N_D is to say "no bone" there.
+
+    Where the paper's L2 rewards any error of N_D, this asks for the one error that matters, with a gradient that is
+    largest where N_D is surest of a shadow. It is never negative; where N_D is at chance it is log 2.
+    """
+
+    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:
+        """Mean over the batch, for the logits N_D(L_0) (B, 1, H, W); samples without bone add 0."""
+        found = found.to(torch.promote_types(found.dtype, torch.float32))
+        return _region_mean(F.softplus(found), union(M) * visible).mean()
+
+
+class HingeDiscrimination(nn.Module):
+    """``L2 = max(0, z + margin)`` on the pixels of the bones, z the logit of N_D: where it errs, a pixel is done with.
+
+    Args:
+        margin: 0 leaves a pixel alone as soon as N_D is at chance there; 1, the hinge of GANs, wants N_D to be wrong
+            by that much.
+    """
+
+    def __init__(self, *, margin: float = 1.0) -> None:
+        super().__init__()
+        self.margin = margin
+
+    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:
+        """Mean over the batch, for the logits N_D(L_0) (B, 1, H, W); samples without bone add 0."""
+        found = found.to(torch.promote_types(found.dtype, torch.float32))
+        return _region_mean(F.relu(found + self.margin), union(M) * visible).mean()
+
+
+class LayerFidelity(nn.Module):
+    """``L3 = 0.5 RMSE(R_b, B) + 0.5 RMSE(R'_b, B')`` of Eq. 11: each bone with its soft tissue, before and after f_s.
+
+    Both bones are pooled in one RMSE.
+
+    Args:
+        still: weight of the layers as they are.
+        moved: weight of the layers after the motion.
+        region: ``visible`` for layers that are known everywhere: on the other bone's pixels B is the bare soft tissue,
+            which teaches where soft tissue ends and bone begins. ``bones``, as published, for pseudo-images of which
+            only the bones are known; a generator that reconstructs exactly learns nothing from it outside the overlap.
+
+    Raises:
+        ValueError: if ``region`` is another.
+    """
+
+    def __init__(self, *, still: float = 0.5, moved: float = 0.5, region: str = "visible") -> None:
+        super().__init__()
+        if region not in ("visible", "bones"):
+            msg = f"expected the region visible or bones, got {region}"
+            raise ValueError(msg)
+        self.still = still
+        self.moved = moved
+        self.region = region
+
+    def forward(self, still: Separation, moved: Separation, known: Tensor) -> Tensor:
+        """Mean over the samples that have true layers, 0 if none has.
+
+        Args:
+            still: layers of B samples.
+            moved: of T motions of the batch, one after the other: T B samples. Not looked at where its weight is 0.
+            known: 1 for a sample whose true layers are known, else 0; (B,) or (B, 1).
+        """
+        return _still_and_moved(self, still, moved, known)
+
+    def error(self, joints: Separation) -> Tensor:
+        """RMSE of each sample, (B,)."""
+        region = joints.visible if self.region == "visible" else joints.masks
+        layers, truth = joints.compared
+        return rmse(bone_radiographs(layers), bone_radiographs(truth), region)
+
+
+class LayerDistance(nn.Module):
+    """Distance of all three layers from the true ones: what the error measures of a separation measure.
+
+    ``L3 = whole d(L, T | visible) + both d(L_b, T_b | M_cap) + gradient d(grad L_b, grad T_b | visible)`` with the bone
+    layers ``L_b``, pooled over channels. The gradient is that of finite differences to the right and downwards.
+
+    Args:
+        kind: the distance d, ``rmse`` or ``l1`` (mean absolute error).
+        whole: weight of all three layers in the visible region.
+        both: weight of the bone layers in the overlap of the bones; samples without overlap add 0 to it.
+        gradient: weight of the gradient of the bone layers.
+        still: weight of the layers as they are.
+        moved: weight of the layers after the motion. What has moved rigidly is not further from its truth, so that 0
+            loses little and saves the motion of the true layers.
+
+    Raises:
+        ValueError: if ``kind`` is another.
+    """
+
+    def __init__(
+        self,
+        *,
+        kind: str = "rmse",
+        whole: float = 1.0,
+        both: float = 1.0,
+        gradient: float = 0.0,
+        still: float = 1.0,
+        moved: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if kind not in ("rmse", "l1"):
+            msg = f"expected the distance rmse or l1, got {kind}"
+            raise ValueError(msg)
+        self.distance = rmse if kind == "rmse" else _mean_absolute_error
+        self.whole = whole
+        self.both = both
+        self.gradient = gradient
+        self.still = still
+        self.moved = moved
+
+    def forward(self, still: Separation, moved: Separation, known: Tensor) -> Tensor:
+        """As :meth:`LayerFidelity.forward`."""
+        return _still_and_moved(self, still, moved, known)
+
+    def error(self, joints: Separation) -> Tensor:
+        """Distance of each sample, (B,)."""
+        layers, truth = joints.compared
+        bones, true_bones = layers[:, 1:], truth[:, 1:]
+        error = self.whole * self.distance(layers, truth, joints.visible)
+        if self.both:
+            error = error + self.both * self.distance(bones, true_bones, overlap(joints.masks))
+        if self.gradient:
+            slopes = _slopes(bones), _slopes(true_bones)
+            error = error + self.gradient * self.distance(*slopes, joints.visible[..., :-1, :-1])
+        return error
+
+
+class GeneratorLoss(nn.Module):
+    """Eq. 7: ``0.6 L0 + 0.3 L1 + 0.1 L2``, the loss of the generator on real images (stage 2).
+
+    A part with weight 0 is not needed: ask :meth:`uses` before computing it.
+
+    >>> loss = GeneratorLoss(discrimination=0.0)
+    >>> loss.uses("discrimination")
+    False
+    >>> loss({"reconstruction": torch.tensor(0.5), "supervision": torch.tensor(1.0)})
+    tensor(0.6000)
+
+    Args:
+        reconstruction: weight of L0, :class:`Reconstruction`.
+        supervision: weight of L1, :class:`Supervision`; 0 is the ablation without N_S.
+        discrimination: weight of L2, :class:`Discrimination`; 0 is the ablation without N_D.
+        layers: weight of L3, :class:`LayerFidelity`.
+
+    Raises:
+        ValueError: if a weight is negative or not finite.
+    """
+
+    def __init__(
+        self,
+        *,
+        reconstruction: float = 0.6,
+        supervision: float = 0.3,
+        discrimination: float = 0.1,
+        layers: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.weights = {
+            "reconstruction": reconstruction,
+            "supervision": supervision,
+            "discrimination": discrimination,
+            "layers": layers,
+        }
+        for part, weight in self.weights.items():
+            if not 0.0 <= weight < float("inf"):
+                msg = f"expected the weight of {part} to be finite and at least 0, got {weight}"
+                raise ValueError(msg)
+
+    def uses(self, part: str) -> bool:
+        """Whether a part (by the name of its weight) has any weight."""
+        return self.weights[part] > 0.0
+
+    def forward(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """Weighted sum of the parts; those with weight 0 are ignored, present or not.
+
+        Raises:
+            ValueError: if a part with weight is missing, or if no part has any.
+        """
+        used = [part for part in self.weights if self.uses(part)]
+        missing = [part for part in used if part not in parts]
+        if missing or not used:
+            msg = f"expected the parts {used} (at least one), got {sorted(parts)}"
+            raise ValueError(msg)
+        return torch.stack([self.weights[part] * parts[part] for part in used]).sum()
+
+
+class PseudoGeneratorLoss(GeneratorLoss):
+    """Eq. 11 after epoch m: ``0.5 L0 + 0.2 L1 + 0.2 L2 + 0.1 L3``, on pseudo-images (stage 1)."""
+
+    def __init__(
+        self,
+        *,
+        reconstruction: float = 0.5,
+        supervision: float = 0.2,
+        discrimination: float = 0.2,
+        layers: float = 0.1,
+    ) -> None:
+        super().__init__(
+            reconstruction=reconstruction, supervision=supervision, discrimination=discrimination, layers=layers
+        )
+
+
+class EarlyPseudoGeneratorLoss(GeneratorLoss):
+    """Eq. 11 up to epoch m: ``L0 + 0.4 L1 + 0.4 L3``, on pseudo-images (stage 1). N_D is neither used nor trained."""
+
+    def __init__(
+        self,
+        *,
+        reconstruction: float = 1.0,
+        supervision: float = 0.4,
+        discrimination: float = 0.0,
+        layers: float = 0.4,
+    ) -> None:
+        super().__init__(
+            reconstruction=reconstruction, supervision=supervision, discrimination=discrimination, layers=layers
+        )
+
+
+class SupervisorLoss(nn.Module):
+    """``BCE(N_S(J), M)`` with the exclusive maps of M (Eq. 8), or half on a pseudo-image, half on its source (Eq. 12).
+
+    Eq. 8 is Eq. 12 of an image that is its own source, so a batch may mix real and pseudo-images.
+
+    Args:
+        pseudo: weight of the pseudo-image in Eq. 12.
+        source: weight of its non-overlapping source in Eq. 12.
+    """
+
+    def __init__(self, *, pseudo: float = 0.5, source: float = 0.5) -> None:
+        super().__init__()
+        self.pseudo = pseudo
+        self.source = source
+        self.find = Supervision()
+
+    def forward(
+        self, found: Tensor, M: Tensor, visible: Tensor, source: tuple[Tensor, Tensor, Tensor] | None = None
+    ) -> Tensor:
+        """Mean over the batch.
+
+        Args:
+            found: logits N_S(J), (B, 3, H, W).
+            M: bone masks of J, (B, 2, H, W).
+            visible: visible region of J, (B, 1, H, W).
+            source: the same three of the pseudo-image's source (Eq. 12); without them Eq. 8.
+        """
+        loss = self.find(found, M, visible)
+        if source is None:
+            return loss
+        return self.pseudo * loss + self.source * self.find(*source)
+
+
+class DiscriminatorLoss(nn.Module):
+    """``BCE(N_D(L_0), M_cup)`` (Eq. 9). L_0 must be detached before N_D sees it: the generator is not to learn here."""
+
+    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:
+        """Mean over the batch, for the logits N_D(L_0) (B, 1, H, W), M (B, 2, H, W), visible region (B, 1, H, W)."""
+        return masked_bce(found, union(M), visible).mean()
+
+
+class HingeDiscriminatorLoss(nn.Module):
+    """``max(0, 1 - z)`` on bone and ``max(0, 1 + z)`` elsewhere in place of Eq. 9: N_D stops where it is sure."""
+
+    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:
+        """As :meth:`DiscriminatorLoss.forward`."""
+        found = found.to(torch.promote_types(found.dtype, torch.float32))
+        bone = union(M)
+        return _region_mean(bone * F.relu(1.0 - found) + (1.0 - bone) * F.relu(1.0 + found), visible).mean()
+
+
+def _still_and_moved(
+    loss: LayerFidelity | LayerDistance, still: Separation, moved: Separation, known: Tensor
+) -> Tensor:
+    """The weighted errors before and after the motion, each over the samples whose layers are known."""
+    known = known.reshape(-1)
+    total = still.layers.new_zeros(())
+    for joints, weight in ((still, loss.still), (moved, loss.moved)):
+        if weight:
+            times = joints.layers.shape[0] // known.shape[0]
+            total = total + weight * mean_of_known(loss.error(joints), known.repeat(times))
+    return total
+
+
+def _mean_absolute_error(a: Tensor, b: Tensor, region: Tensor) -> Tensor:
+    """Mean absolute error over a region, (B,); arguments as in :func:`rmse`."""
+    a, b = _same_shape(a, b)
+    return _region_mean((a - b).abs(), region)
+
+
+def _slopes(layers: Tensor) -> Tensor:
+    """Differences to the right and downwards, (B, C, H, W) to (B, 2 C, H - 1, W - 1)."""
+    here = layers[..., :-1, :-1]
+    return torch.cat([layers[..., :-1, 1:] - here, layers[..., 1:, :-1] - here], dim=1)
+
+
+def _same_shape(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in float32 or better; a shape that would broadcast is an error."""
+    if a.shape != b.shape:
+        msg = f"expected two tensors of one shape (B, C, H, W), got {tuple(a.shape)} and {tuple(b.shape)}"
+        raise ValueError(msg)
+    return a.to(torch.promote_types(a.dtype, torch.float32)), b.to(torch.promote_types(b.dtype, torch.float32))
+
+
+def _region_mean(values: Tensor, region: Tensor) -> Tensor:
+    """Weighted mean of each sample, (B, C, H, W) to (B,); a region smaller than a pixel counts as one pixel."""
+    weights = region.to(values.dtype).expand_as(values).flatten(1)
+    return (values.flatten(1) * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)

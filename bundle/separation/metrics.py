@@ -1,0 +1,288 @@
+"""Measures of a separation: reconstruction of the radiograph (E1) and distance from known layers (E2, E3).
+
+The metrics are MONAI's ``CumulativeIterationMetric``s, for ``monai.handlers.IgniteMetricHandler`` or for a loop of
+one's own. ``get_buffer()`` holds one value an image, of shape (N, 1), in the order in which the images came;
+:func:`bundle.statistics.summarize` turns such values into the per-finger tables. An image on which a metric is not
+defined (no overlap, no true layers ...) is NaN and left out of means. A prediction that is not finite is the worst
+possible value instead: a network that has diverged must not pass for one that was not measured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from monai.handlers import from_engine
+from monai.metrics.regression import RegressionMetric, compute_ssim_and_cs
+from monai.metrics.utils import do_metric_reduction
+from monai.utils import MetricReduction, convert_to_tensor
+from torch import Tensor
+
+from bundle.physics import overlap, reconstruct, support, visible_region
+
+
+def truth_from_engine(pred: str = "pred", label: str = "label", image: str = "image") -> Callable[[Any], Any]:
+    """``output_transform`` of an ``IgniteMetricHandler`` around :class:`LayerRMSE`.
+
+    MONAI's handler passes a prediction and ONE reference to its metric, so the true layers and the image are joined.
+
+    Args:
+        pred: key of the generated layers in ``engine.state.output``, decollated or not.
+        label: key of the true layers.
+        image: key of radiograph and masks.
+
+    Returns:
+        A function from the engine's output to ``(y_pred, y)``.
+    """
+    select = from_engine([pred, label, image])
+
+    def transform(output: Any) -> tuple[Any, Any]:
+        layers, truth, images = select(output)
+        if isinstance(truth, Tensor):
+            return layers, torch.cat([truth, images], dim=1)
+        return layers, [torch.cat(pair) for pair in zip(truth, images, strict=True)]
+
+    return transform
+
+
+class SeparationMetric(RegressionMetric):
+    """One value an image from generated layers ``y_pred`` (B, 3, H, W) and a reference ``y``; the base of this module.
+
+    Derived classes say which regions they know, how many channels the reference has, and the score of a batch.
+
+    Args:
+        region: where the image is compared, one of ``regions``; the first of them by default.
+        reduction: of the images' values by ``aggregate()``, as in MONAI; NaN if it is defined on no image.
+        get_not_nans: whether ``aggregate()`` also returns the number of images that have a value.
+
+    Raises:
+        ValueError: for an unknown region; on call, if the shapes do not fit.
+    """
+
+    regions: ClassVar[tuple[str, ...]]
+    worst: ClassVar[float] = math.inf
+
+    def __init__(
+        self,
+        region: str | None = None,
+        reduction: MetricReduction | str = MetricReduction.MEAN,
+        get_not_nans: bool = False,
+    ) -> None:
+        super().__init__(reduction=reduction, get_not_nans=get_not_nans)
+        self.region = self.regions[0] if region is None else region
+        if self.region not in self.regions:
+            msg = f"expected region to be one of {self.regions}, got {region!r}"
+            raise ValueError(msg)
+
+    def aggregate(self, reduction: MetricReduction | str | None = None) -> Any:
+        """The reduced value of all images so far, as in MONAI, but NaN (not 0, a perfect error) where no image has one.
+
+        Raises:
+            ValueError: if no image has been seen.
+        """
+        values = self.get_buffer()
+        if values is None:
+            msg = f"expected {type(self).__name__} to have seen an image before aggregate(), got none"
+            raise ValueError(msg)
+        result, not_nans = do_metric_reduction(values, reduction or self.reduction)
+        result = torch.where(not_nans > 0, result, math.nan)
+        return (result, not_nans) if self.get_not_nans else result
+
+    def _channels(self, layers: int) -> int:
+        """Channels of the reference: radiograph and one mask a bone."""
+        return layers
+
+    def _check_shape(self, y_pred: Tensor, y: Tensor) -> None:
+        shape = tuple(y_pred.shape)
+        expected = (shape[0], self._channels(shape[1]), *shape[2:])
+        if len(shape) != 4 or tuple(y.shape) != expected:
+            msg = f"expected layers (B, C, H, W) and for these a reference {expected}, got {shape} and {tuple(y.shape)}"
+            raise ValueError(msg)
+
+    def _compute_metric(self, y_pred: Tensor, y: Tensor) -> Tensor:
+        layers = convert_to_tensor(y_pred, track_meta=False).float()
+        broken = ~layers.isfinite().flatten(1).all(dim=1)
+        usable = layers.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+        score = self._score(usable, convert_to_tensor(y, track_meta=False).float())
+        return score.masked_fill(broken & ~score.isnan(), self.worst)[:, None]
+
+    def _score(self, layers: Tensor, reference: Tensor) -> Tensor:
+        """(B,) from finite layers (B, C, H, W) and the reference, both float32."""
+        raise NotImplementedError
+
+
+class ReconstructionMSE(SeparationMetric):
+    """E1: mean squared error of R = f_r(L) against the radiograph J.
+
+    ``y`` is the network's input [J, M_lower, M_upper], (B, 3, H, W).
+
+    Args:
+        region: "visible" (the finger; NaN for a frame of nothing but air; the default) or "frame".
+        reduction: see :class:`SeparationMetric`.
+        get_not_nans: see :class:`SeparationMetric`.
+    """
+
+    regions = ("visible", "frame")
+
+    def _score(self, layers: Tensor, reference: Tensor) -> Tensor:
+        J = reference[:, :1]
+        return self._compare(reconstruct(layers), J, self._weights(J, reference[:, 1:]))
+
+    def _weights(self, J: Tensor, M: Tensor) -> Tensor:
+        return visible_region(J, M) if self.region == "visible" else torch.ones_like(J)
+
+    def _compare(self, R: Tensor, J: Tensor, weights: Tensor) -> Tensor:
+        return _weighted_mean((R - J) ** 2, weights)
+
+
+class ReconstructionPSNR(ReconstructionMSE):
+    """E1: peak signal-to-noise ratio ``-10 log10(MSE)`` in dB, of intensities in [0, 1].
+
+    An error below ``floor`` counts as ``floor``, so that images equal to float precision have the finite value 120 dB
+    (and not one that depends on the last bit, or infinity, which would swallow every mean).
+
+    Args:
+        region: as in :class:`ReconstructionMSE`.
+        floor: smallest mean squared error that is told from zero.
+        reduction: see :class:`SeparationMetric`.
+        get_not_nans: see :class:`SeparationMetric`.
+    """
+
+    worst = -math.inf
+
+    def __init__(
+        self,
+        region: str | None = None,
+        floor: float = 1e-12,
+        reduction: MetricReduction | str = MetricReduction.MEAN,
+        get_not_nans: bool = False,
+    ) -> None:
+        super().__init__(region, reduction, get_not_nans)
+        self.floor = floor
+
+    def _compare(self, R: Tensor, J: Tensor, weights: Tensor) -> Tensor:
+        return -10.0 * super()._compare(R, J, weights).clamp(min=self.floor).log10()
+
+
+class ReconstructionSSIM(ReconstructionMSE):
+    """E1: structural similarity, MONAI's map averaged over the pixels of the region; 1 for equal images.
+
+    Windows lie inside the frame, so its outermost ``win_size // 2`` pixels are centres of none and do not count.
+
+    Args:
+        region: as in :class:`ReconstructionMSE`; a pixel counts with the whole window around it.
+        win_size: side of the window in pixels.
+        kernel_sigma: standard deviation of the Gaussian window in pixels.
+        reduction: see :class:`SeparationMetric`.
+        get_not_nans: see :class:`SeparationMetric`.
+    """
+
+    worst = -1.0
+
+    def __init__(
+        self,
+        region: str | None = None,
+        win_size: int = 11,
+        kernel_sigma: float = 1.5,
+        reduction: MetricReduction | str = MetricReduction.MEAN,
+        get_not_nans: bool = False,
+    ) -> None:
+        super().__init__(region, reduction, get_not_nans)
+        self.win_size = win_size
+        self.kernel_sigma = kernel_sigma
+
+    def _compare(self, R: Tensor, J: Tensor, weights: Tensor) -> Tensor:
+        window, sigma = (self.win_size,) * 2, (self.kernel_sigma,) * 2
+        similarity, _ = compute_ssim_and_cs(R, J, spatial_dims=2, kernel_size=window, kernel_sigma=sigma)
+        height, width = similarity.shape[-2:]
+        first = (self.win_size - 1) // 2
+        return _weighted_mean(similarity, weights[..., first : first + height, first : first + width])
+
+
+class PixelRowFrechetDistance(ReconstructionMSE):
+    """E1, for comparison only: :func:`pixel_row_frechet_distance` of R and J, both black outside the region.
+
+    Args:
+        region: "frame", as the authors and by default, or "visible".
+        reduction: see :class:`SeparationMetric`.
+        get_not_nans: see :class:`SeparationMetric`.
+    """
+
+    regions = ("frame", "visible")
+
+    def _compare(self, R: Tensor, J: Tensor, weights: Tensor) -> Tensor:
+        return pixel_row_frechet_distance(R * weights, J * weights)
+
+
+class LayerRMSE(SeparationMetric):
+    """E2 and E3: root mean squared error of the layers against true layers.
+
+    ``y`` is (B, 6, H, W): the true layers and the network's input [J, M_lower, M_upper], see :func:`truth_from_engine`.
+    NaN for an image whose true layers are all zero (they are not known), or whose region is smaller than a pixel.
+
+    Args:
+        region: "overlap" (the default) compares the bone layers where both bones lie; "bones" each bone layer where
+            that bone may be (its grown support, the same for every separator); "soft" the soft-tissue layer in the
+            visible region. The bones are pooled in one value.
+        reduction: see :class:`SeparationMetric`.
+        get_not_nans: see :class:`SeparationMetric`.
+    """
+
+    regions = ("overlap", "bones", "soft")
+
+    def _channels(self, layers: int) -> int:
+        return 2 * layers
+
+    def _score(self, layers: Tensor, reference: Tensor) -> Tensor:
+        count = layers.shape[1]
+        truth, J, M = reference[:, :count], reference[:, count : count + 1], reference[:, count + 1 :]
+        channels = slice(0, 1) if self.region == "soft" else slice(1, None)
+        error = _weighted_mean((layers - truth)[:, channels] ** 2, self._weights(J, M)).sqrt()
+        unknown = (truth == 0.0).flatten(1).all(dim=1)
+        return error.masked_fill(unknown, math.nan)
+
+    def _weights(self, J: Tensor, M: Tensor) -> Tensor:
+        if self.region == "soft":
+            return visible_region(J, M)
+        return overlap(M) if self.region == "overlap" else support(M)
+
+
+def pixel_row_frechet_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Frechet distance of two Gaussians fitted to the rows of pixels of two images.
+
+    What the LSN authors' code reports as "FID": each row of ONE image is taken for a sample of its columns. It knows no
+    Inception network and is no FID; it is here for comparison with their tables only.
+
+    ``|m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2))``, with the covariances' root taken as the nuclear norm of
+    ``A B^T / (H - 1)`` for the centred rows A and B: exact also for their singular covariances.
+
+    Args:
+        a: (B, 1, H, W), H >= 2.
+        b: of the shape of ``a``.
+
+    Returns:
+        (B,), at least 0, in squared intensity summed over the columns.
+
+    Raises:
+        ValueError: if the shapes do not fit.
+    """
+    if a.shape != b.shape or a.ndim != 4 or a.shape[1] != 1 or a.shape[2] < 2:
+        msg = f"expected two images of one shape (B, 1, H >= 2, W), got {tuple(a.shape)} and {tuple(b.shape)}"
+        raise ValueError(msg)
+    a, b = a[:, 0].double(), b[:, 0].double()
+    mean_a, mean_b = a.mean(dim=1, keepdim=True), b.mean(dim=1, keepdim=True)
+    a, b = a - mean_a, b - mean_b
+    root = torch.linalg.svdvals(a @ b.mT).sum(dim=-1)
+    scatter = (a**2).sum(dim=(1, 2)) + (b**2).sum(dim=(1, 2)) - 2.0 * root
+    distance = ((mean_a - mean_b) ** 2).sum(dim=(1, 2)) + scatter / (a.shape[1] - 1)
+    return distance.clamp(min=0.0).float()
+
+
+def _weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Mean of each sample, (B, C, H, W) to (B,), NaN for a region smaller than a pixel."""
+    weights = weights.expand_as(values).flatten(1)
+    area = weights.sum(dim=1)
+    mean = (values.flatten(1) * weights).sum(dim=1) / area.clamp(min=1.0)
+    return mean.masked_fill(area < 1.0, math.nan)

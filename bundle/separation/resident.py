@@ -1,0 +1,169 @@
+"""Joints that stay on the device, and batches that are made there: training that never waits for the host.
+
+A resident batch is what a :class:`monai.data.DataLoader` would collate, as tensors on the device, together with what
+the host knows of its joints: lists ``overlapping``, ``known`` (the truth) and ``width`` (their JSW in mm, on the CPU).
+The random transforms of the data set make it: each has a method ``batched`` that draws for one joint after the other as
+its ``__call__`` would, and then works on all of them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from monai.data import DataLoader, Dataset
+from monai.transforms import SelectItemsd
+from torch import Tensor
+from tqdm import tqdm
+
+from bundle.errors import InputError, flag
+from bundle.measurement import joint_space_width
+from bundle.physics import separate
+
+SEPARATED_AT_ONCE = 32
+"""Joints that are separated without weights in one batch."""
+
+STEP_KEYS = ("image", "label", "truth", "source", "spacing")
+"""What a training step takes (:class:`bundle.separation.LayerSeparationTrainer`)."""
+
+
+def to_device(values: Sequence[Any], like: Tensor) -> Tensor:
+    """Numbers of the host on the device of a tensor and in its dtype; the host does not wait for the copy."""
+    return torch.tensor(values).to(like, non_blocking=True)
+
+
+class ResidentJoints(Sequence[dict[str, Any]]):
+    """Joints that are loaded once and stay on the device, with their weight-free separation.
+
+    As a sequence it holds what the host knows of each joint: ``row``, ``name``, ``overlapping``, ``truth`` and
+    ``width``. Nothing is loaded before that is asked for.
+
+    Args:
+        samples: loaded joints (:class:`bundle.separation.transforms.LoadJointd`); those without true layers are
+            separated.
+        device: where they stay.
+    """
+
+    def __init__(self, samples: Iterable[Mapping[str, Any]], device: torch.device | str = "cpu") -> None:
+        self.samples = samples
+        self.device = torch.device(device)
+
+    def __len__(self) -> int:
+        return len(self.facts)
+
+    def __getitem__(self, row: Any) -> Any:
+        return self.facts[row]
+
+    @cached_property
+    def loaded(self) -> dict[str, Any]:
+        """The joints: ``image``, ``label`` (N, 3, H, W) and ``spacing`` (N, 1) on the device, and their ``facts``."""
+        images, labels, spacings, facts = [], [], [], []
+        for sample in tqdm(self.samples, desc="loading joints", unit="joint", mininterval=0.5):
+            images.append(torch.as_tensor(sample["image"]))
+            labels.append(torch.as_tensor(sample["label"]))
+            spacings.append(torch.as_tensor(sample["spacing"]).reshape(1))
+            facts.append({"truth": float(sample["truth"]), **{key: sample[key] for key in ("name", "overlapping")}})
+        if not facts:
+            msg = "expected joints to train on, got none: name another datalist"
+            raise InputError(msg)
+        image, label, spacing = (torch.stack(each).to(self.device) for each in (images, labels, spacings))
+        return {"image": image, "label": _separated(image, label, facts), "spacing": spacing, "facts": facts}
+
+    @cached_property
+    def facts(self) -> list[dict[str, Any]]:
+        """What the host knows of each joint."""
+        image, spacing = self.loaded["image"], self.loaded["spacing"]
+        widths = torch.nan_to_num(joint_space_width(image[:, 1:], spacing)).cpu()
+        return [
+            {"row": row, "width": width, **fact}
+            for row, (width, fact) in enumerate(zip(widths, self.loaded["facts"], strict=True))
+        ]
+
+    def batch(self, joints: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """A resident batch of some of the joints, before any random transform."""
+        rows = torch.tensor([joint["row"] for joint in joints]).to(self.device, non_blocking=True)
+        tensors = {key: self.loaded[key].index_select(0, rows) for key in ("image", "label", "spacing")}
+        known = [joint["truth"] for joint in joints]
+        return {
+            **tensors,
+            "source": tensors["image"],
+            "truth": to_device(known, tensors["image"])[:, None],
+            "known": known,
+            "overlapping": [bool(joint["overlapping"]) for joint in joints],
+            "width": [joint["width"] for joint in joints],
+        }
+
+
+def _separated(image: Tensor, label: Tensor, facts: Sequence[Mapping[str, Any]]) -> Tensor:
+    """The true layers, and the weight-free ones where they are not known."""
+    unknown = [row for row, fact in enumerate(facts) if not fact["truth"]]
+    for start in range(0, len(unknown), SEPARATED_AT_ONCE):
+        rows = unknown[start : start + SEPARATED_AT_ONCE]
+        label[rows] = separate(image[rows, :1], image[rows, 1:])
+    return label
+
+
+class DeviceLoader:
+    """Base of the loaders whose batches are made on the device, in the order of a DataLoader of the data set.
+
+    Args:
+        dataset: a random transform of it makes the batches; its length is that of an epoch.
+        batch_size: of a batch; the last one of an epoch may be smaller.
+        shuffle: whether each epoch has another order, drawn from torch's generator of the CPU.
+    """
+
+    def __init__(self, dataset: Dataset, batch_size: int, shuffle: bool | str = True) -> None:
+        self.dataset = dataset
+        rows: Any = range(len(dataset))
+        self.order = DataLoader(rows, batch_size=batch_size, shuffle=flag(shuffle), num_workers=0, collate_fn=list)
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        return map(self.made, iter(self.order))
+
+    def made(self, chosen: Sequence[int]) -> dict[str, Tensor]:
+        """The batch of some rows of the data set."""
+        raise NotImplementedError
+
+
+class ResidentLoader(DeviceLoader):
+    """Batches of resident joints, the same ones that a DataLoader of the data set gives for the same seed.
+
+    Args:
+        dataset: whose data are joints of :class:`ResidentJoints`, and whose transforms have ``batched``.
+        joints: the resident joints.
+        batch_size: joints of a batch; the last one of an epoch may be smaller.
+        shuffle: whether each epoch has another order, drawn from torch's generator of the CPU.
+
+    Raises:
+        InputError: a transform cannot work on a batch.
+    """
+
+    def __init__(self, dataset: Dataset, joints: ResidentJoints, batch_size: int, shuffle: bool | str = True) -> None:
+        super().__init__(dataset, batch_size, shuffle)
+        self.joints = joints
+        self.steps = [_batched(transform) for transform in dataset.transform.transforms]
+
+    def made(self, chosen: Sequence[int]) -> dict[str, Tensor]:
+        """The batch of some joints, after every random transform."""
+        batch = self.joints.batch([self.dataset.data[index] for index in chosen])
+        for step in self.steps:
+            batch = step(batch)
+        return {key: batch[key] for key in STEP_KEYS}
+
+
+def _batched(transform: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """How a transform works on a resident batch."""
+    if isinstance(transform, SelectItemsd):
+        return dict
+    if not hasattr(transform, "batched"):
+        msg = f"{type(transform).__name__} works on single joints only: train without configs/resident.yaml"
+        raise InputError(msg)
+    if hasattr(transform, "check_batched"):
+        transform.check_batched()
+    made: Callable[[dict[str, Any]], dict[str, Any]] = transform.batched
+    return made

@@ -1,0 +1,85 @@
+"""How a run goes: options, checkpoints, weights, time limits, records and jobs."""
+
+from __future__ import annotations
+
+from bundle.workflow.averaging import (
+    AverageUpdater,
+    WeightAverage,
+)
+from bundle.workflow.checkpoints import (
+    BestWeightsSaver,
+    EpochSeed,
+    FinalWeightsSaver,
+    GeneratorWeights,
+    NetworkWeights,
+    StartingWeights,
+    TrainingCheckpointLoader,
+    TrainingCheckpointSaver,
+    claim_training,
+)
+from bundle.workflow.costs import (
+    TrainingCost,
+)
+from bundle.workflow.ending import (
+    end_run,
+    running,
+)
+from bundle.workflow.jobs import (
+    BundleRun,
+    JobReport,
+    claim_job,
+    scaled_schedule,
+    scaled_task,
+    workers,
+)
+from bundle.workflow.last_validation import (
+    LastValidation,
+)
+from bundle.workflow.options import (
+    check_options,
+)
+from bundle.workflow.run_settings import (
+    RunSettings,
+)
+from bundle.workflow.task_costs import (
+    Stage,
+    TaskCost,
+)
+from bundle.workflow.time_limit import (
+    TimeLimit,
+)
+from bundle.workflow.training_record import (
+    EpochRecord,
+    TrainingRecord,
+)
+
+__all__ = [
+    "AverageUpdater",
+    "BestWeightsSaver",
+    "BundleRun",
+    "EpochRecord",
+    "EpochSeed",
+    "FinalWeightsSaver",
+    "GeneratorWeights",
+    "JobReport",
+    "LastValidation",
+    "NetworkWeights",
+    "RunSettings",
+    "Stage",
+    "StartingWeights",
+    "TaskCost",
+    "TimeLimit",
+    "TrainingCheckpointLoader",
+    "TrainingCheckpointSaver",
+    "TrainingCost",
+    "TrainingRecord",
+    "WeightAverage",
+    "check_options",
+    "claim_job",
+    "claim_training",
+    "end_run",
+    "running",
+    "scaled_schedule",
+    "scaled_task",
+    "workers",
+]

@@ -1,0 +1,244 @@
+"""Jobs: a published schedule with its evaluation by one command, in as many invocations as it takes.
+
+A job is a file of arguments of MONAI's command line in ``configs/jobs``: it names a training's configurations and lays
+one of ``configs/parts`` over them, which adds the evaluation.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import create_workflow
+
+from bundle.base import parse_json
+from bundle.errors import InputError
+from bundle.io import claim_output, fingerprint, inner_run, write_bytes
+from bundle.workflow.run_settings import discreet_value, running_settings
+from bundle.workflow.time_limit import TimeLimit
+
+REPORT = "metrics.json"
+"""What a job found: the figures of its evaluation, how it was trained, and what that took."""
+
+LEAST_IMAGES = 8
+"""Synthetic images of the shortest pre-training."""
+
+_log = logging.getLogger("bundle.workflow.jobs")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The epochs of a two-phase training.
+
+    Attributes:
+        stage1: epochs on pseudo-images.
+        stage2: epochs on real and pseudo-images.
+        early: m, the first epochs of stage 1, in which N_D is neither used nor trained.
+        halve_every: epochs after which learning rates are halved.
+    """
+
+    stage1: int
+    stage2: int
+    early: int = 0
+    halve_every: int = 100
+
+    @property
+    def epochs(self) -> int:
+        """Of both stages."""
+        return self.stage1 + self.stage2
+
+
+def scaled_schedule(stage1: int, stage2: int, early: int = 0, halve_every: int = 100, epochs: int = 0) -> Schedule:
+    """A schedule in its own proportions with another number of epochs in all; a stage that has any keeps one.
+
+    >>> scaled_schedule(300, 100, 200, epochs=40)
+    Schedule(stage1=30, stage2=10, early=20, halve_every=10)
+
+    Args:
+        stage1: epochs of stage 1 as published.
+        stage2: epochs of stage 2 as published.
+        early: m as published.
+        halve_every: epochs after which learning rates are halved as published.
+        epochs: of both stages; 0 for those published.
+
+    Raises:
+        InputError: a number that is negative or not whole, or fewer epochs than stages.
+    """
+    whole = Schedule(stage1, stage2, early, halve_every)
+    stages = (stage1 > 0) + (stage2 > 0)
+    if not isinstance(epochs, int) or (epochs != 0 and epochs < stages):
+        msg = f"epochs: expected 0 for the published schedule or a whole number of at least {stages}, got {epochs}"
+        raise InputError(msg)
+    if not epochs:
+        return whole
+    part = epochs / whole.epochs
+    first = min(max(round(stage1 * part), int(stage1 > 0)), epochs - int(stage2 > 0))
+    return Schedule(first, epochs - first, min(round(early * part), first), max(round(halve_every * part), 1))
+
+
+@dataclass(frozen=True)
+class TaskSchedule:
+    """The trainings of a downstream task.
+
+    Attributes:
+        pretraining: epochs on synthetic images.
+        training: epochs on annotated ones after that.
+        longer: epochs on annotated images alone, which see as many images.
+        images: synthetic ones: of the pre-training, or of an epoch of it.
+    """
+
+    pretraining: int
+    training: int
+    longer: int
+    images: int
+
+
+def scaled_task(pretraining: int, training: int, longer: int, images: int, epochs: int = 0) -> TaskSchedule:
+    """A task's schedule in its own proportions, for another number of epochs of pre-training and training together.
+
+    Fewer epochs also see fewer synthetic images, at least :data:`LEAST_IMAGES`: making them takes as long as training.
+
+    >>> scaled_task(10, 20, 94, 8000, epochs=3)
+    TaskSchedule(pretraining=1, training=2, longer=9, images=800)
+
+    Args:
+        pretraining: epochs of it as published.
+        training: epochs of it as published.
+        longer: epochs without pre-training as published.
+        images: synthetic ones as published.
+        epochs: of pre-training and training; 0 for those published.
+
+    Raises:
+        InputError: a number that is negative or not whole, or a single epoch.
+    """
+    if not isinstance(epochs, int) or epochs < 0 or epochs == 1:
+        msg = f"epochs: expected 0 for the published schedule or a whole number of at least 2, got {epochs}"
+        raise InputError(msg)
+    part = epochs / (pretraining + training) if epochs else 1.0
+    first = min(max(round(pretraining * part), 1), epochs - 1) if epochs else pretraining
+    count = max(min(round(images * part), images), min(LEAST_IMAGES, images))
+    return TaskSchedule(first, epochs - first if epochs else training, max(round(longer * part), 1), count)
+
+
+def workers(most: int = 12) -> int:
+    """Processes that load and synthesise for a GPU: one per core but one; 0, none, where there is no GPU.
+
+    Args:
+        most: of them.
+    """
+    return max(min((os.cpu_count() or 1) - 1, most), 0) if torch.cuda.is_available() else 0
+
+
+def claim_job(output_dir: str, settings: Mapping[str, Any], runs: Sequence[str] = ()) -> None:
+    """Make a folder the output of a job, or refuse before anything is computed.
+
+    Args:
+        output_dir: the folder.
+        settings: of the job: a job with others needs another folder.
+        runs: ids of its runs in the configuration: all that they depend on counts, too
+            (:func:`bundle.workflow.run_settings.running_settings`).
+
+    Raises:
+        InputError: the folder holds something else, or cannot be written to.
+    """
+    known = {
+        name: vars(value) if is_dataclass(value) else discreet_value(name, value) for name, value in settings.items()
+    }
+    claim_output(output_dir, fingerprint({"results": "job", **running_settings(runs), **known}))
+
+
+class BundleRun:
+    """A run of this bundle's configurations in this process, with ``--<option> <value>``.
+
+    Args:
+        config_file: configurations, relative to the root of the bundle; lists of them are joined.
+        options: overrides, by the id that they replace; of several mappings the later ones count.
+        run_id: what is run.
+        bundle_root: root of the bundle.
+        result: file in the run's ``output_dir`` that is there when it is complete; then it is not run again. Empty for
+            a run that finds out by itself what is left to do.
+        limit: that the run shares with this invocation; None for none.
+    """
+
+    def __init__(
+        self,
+        config_file: Sequence[str | Sequence[str]],
+        options: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        run_id: str = "run",
+        bundle_root: str = ".",
+        result: str = "",
+        limit: TimeLimit | None = None,
+    ) -> None:
+        files = [file for part in config_file for file in ([part] if isinstance(part, str) else part)]
+        self.files = [str(Path(bundle_root) / file) for file in files]
+        self.options: dict[str, Any] = {} if limit is None else {"limit": limit}
+        for given in [options] if isinstance(options, Mapping) else options:
+            self.options |= given
+        self.options["bundle_root"] = bundle_root
+        self.run_id, self.result = run_id, result
+
+    @property
+    def done(self) -> bool:
+        """Whether its result is there."""
+        return bool(self.result) and (Path(self.options["output_dir"]) / self.result).is_file()
+
+    def run(self) -> None:
+        """Run it to its end, unless it is done."""
+        if self.done:
+            _log.info(f"{self.run_id}: {self.result} is in {self.options['output_dir']}: done before")
+            return
+        _log.info(f"{self.run_id}: {', '.join(self.files)}")
+        with inner_run():
+            workflow = create_workflow(config_file=self.files, run_id=self.run_id, logging_file=False, **self.options)
+            workflow.run()
+            workflow.finalize()
+
+
+class JobReport:
+    """Joins what a job's evaluations found, how it was trained and what that took into one ``metrics.json``.
+
+    Args:
+        output_dir: of the job.
+        name: of the job, as that of its file.
+        label: of its row in a table.
+        table: that its row stands in: ``methods``, ``ablations`` or ``tasks``.
+        evaluations: folders of its evaluations in ``output_dir``, each with a ``metrics.json``; or these by the names
+            that they have in the report.
+        cost: what the training takes (:class:`bundle.workflow.costs.Cost`), if that is known.
+    """
+
+    def __init__(
+        self,
+        output_dir: str,
+        name: str,
+        label: str,
+        table: str = "methods",
+        evaluations: Sequence[str] | Mapping[str, str] = ("evaluation",),
+        cost: Any = None,
+    ) -> None:
+        self.output_dir, self.name, self.label, self.table, self.cost = Path(output_dir), name, label, table, cost
+        named = evaluations if isinstance(evaluations, Mapping) else {folder: folder for folder in evaluations}
+        self.evaluations = dict(named)
+
+    def run(self) -> None:
+        """Write it."""
+        found = {name: _read(self.output_dir / folder / REPORT) for name, folder in self.evaluations.items()}
+        job = {"name": self.name, "label": self.label, "table": self.table}
+        if self.cost is not None:
+            job |= self.cost.spent(self.output_dir)
+        whole = next(iter(found.values())) if len(found) == 1 else found
+        write_bytes(self.output_dir / REPORT, f"{json.dumps({**whole, 'job': job}, indent=1)}\n".encode())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(parse_json(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        msg = f"{path}: no figures of an evaluation ({error}): delete the folder and run the job again"
+        raise InputError(msg) from error

@@ -1,0 +1,290 @@
+"""The entrance of every run: its options are checked before anything is computed or written."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from pydoc import locate
+from typing import Any
+
+from monai.bundle import ComponentLocator, ConfigParser, ConfigWorkflow, ReferenceResolver
+from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS, merge_kv
+
+from bundle.base import REDACTION
+from bundle.errors import InputError, report_plainly
+from bundle.io import DATA_SETS, LISTS, private_folder, private_list
+from bundle.workflow.ending import keep_run_open, remedy_of, running_workflow, stop_plainly
+from bundle.workflow.option_kinds import NO_WEIGHTS, check_epochs, check_values, is_of_weights, leaves, read_switches
+
+RUN_ARGUMENTS = {
+    *("args_file", "config_file", "final_id", "init_id", "logging_file", "meta_file", "properties_path", "run_id"),
+    *("tracking", "workflow_name", "workflow_type"),
+}
+"""Arguments of MONAI's own command line."""
+
+CHECKED = "bundle.workflow.check_options"
+"""Target of this module's item in configurations."""
+
+_MLFLOW: Any = DEFAULT_EXP_MGMT_SETTINGS["mlflow"]
+TRACKING_ARGUMENTS = {*_MLFLOW["configs"], "output_dir"}
+"""Keys that MONAI's experiment tracking adds."""
+
+_COMPONENT_KEYS = {"_target_", "_disabled_", "_requires_", "_desc_", "_mode_"}
+_TRAININGS = ("training", "pretraining", "fine_tuning")
+
+
+def check_options() -> None:
+    """Check the options of the run that is starting.
+
+    The first item of ``initialize``, where the bundle can be imported already, and of each list that is run.
+
+    Errors are reported in one line from now on (:func:`bundle.errors.report_plainly`). Names are checked where the run
+    was started by MONAI's command line; values also in a run from Python, which may add keys of its own.
+
+    Raises:
+        InputError: an option is misspelt, or its value makes no sense.
+    """
+    report_plainly()
+    workflow = running_workflow()
+    if _is_command_line(sys.argv):
+        _check_names_once(tuple(sys.argv[2:]))
+    if workflow is None:
+        return
+    content = {key: value for key, value in workflow.parser.get().items() if key != workflow.parser.meta_key}
+    if _is_command_line(sys.argv):
+        stop_plainly(remedy_of(content))
+    if read_switches(content) | keep_run_open(content):
+        whole: Any = workflow.parser.config
+        whole.update(content)
+        workflow.parser.parse(reset=True)
+    _hide_data_sets(workflow, content)
+    _check_run_id(workflow.run_id, content)
+    check_values(content)
+    check_weights_used(workflow.run_id, content)
+    if workflow.run_id in _TRAININGS or (workflow.run_id == "run" and "train" in content):
+        check_epochs(content)
+
+
+def _hide_data_sets(workflow: ConfigWorkflow, content: Mapping[str, Any]) -> None:
+    """From now on logs do not say where data sets lie and what lists are called, nor does MONAI's copy of the options.
+
+    MONAI writes that copy, for experiment tracking, before anything of the bundle runs.
+    """
+    for path, value, _ in leaves(content):
+        if path[-1] in DATA_SETS and _is_given(value):
+            REDACTION.hide_folder(value, private_folder(value))
+        elif path[-1] in LISTS and _is_given(value):
+            REDACTION.hide_list(value.removesuffix(".json"), private_list(value))
+    if isinstance(content.get("save_execute_config"), str):
+        copy = Path(workflow.parser.get_parsed_content("save_execute_config"))
+        if copy.is_file():
+            copy.write_text(REDACTION.in_record(copy.read_text()))
+
+
+def _is_given(value: Any) -> bool:
+    return isinstance(value, str) and value != "" and value[0] not in "@$%*"
+
+
+def depended_on(
+    content: Mapping[str, Any], parts: Sequence[str], skip: Callable[[tuple[str, ...]], bool] = lambda path: False
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Path and value of each plain value that parts of a configuration depend on, found by following references.
+
+    Args:
+        content: of the configuration.
+        parts: their ids; ids that are not there have no values.
+        skip: of a path, whether its value does not count.
+    """
+    waiting, seen = list(parts), set[str]()
+    while waiting:
+        part = waiting.pop()
+        if part in seen:
+            continue
+        seen.add(part)
+        for path, value in _leaves_at(content, part):
+            if skip(path):
+                continue
+            yield path, value
+            if isinstance(value, str):
+                waiting += ReferenceResolver.match_refs_pattern(value)
+
+
+def _leaves_at(content: Any, part: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Path and value of each plain value of a part of a configuration; none of a part that is not there."""
+    path = tuple(ReferenceResolver.split_id(part))
+    try:
+        for key in path:
+            content = content[int(key) if isinstance(content, list) else key]
+    except (KeyError, IndexError, TypeError, ValueError):
+        return
+    if not isinstance(content, dict | list):
+        yield path, content
+        return
+    for below, value, _ in leaves(content, path):
+        yield below, value
+
+
+def check_weights_used(run_id: str, content: Mapping[str, Any]) -> None:
+    """Refuse weights that a run would not use.
+
+    Args:
+        run_id: of the list that is run.
+        content: of the configuration.
+
+    Raises:
+        InputError: an option names weights that nothing in the run refers to.
+    """
+    chosen = {name: value for name, value in content.items() if is_of_weights(name) and isinstance(value, str)}
+    given = [name for name, value in chosen.items() if value not in ("", NO_WEIGHTS)]
+    used = {path[0] for path, _ in depended_on(content, ["initialize", run_id, "finalize"])} if given else set()
+    for name in given:
+        if name not in used:
+            others = [key for key in content if is_of_weights(key) and key in used]
+            remedy = f"this run takes weights by --{', --'.join(others)}" if others else "this run takes no weights"
+            msg = f"{name}: {content[name]} would not be used: {remedy}; leave --{name} out"
+            raise InputError(msg)
+
+
+@cache
+def _check_names_once(arguments: tuple[str, ...]) -> None:
+    check_names(arguments)
+
+
+def _check_run_id(run_id: str, content: Mapping[str, Any]) -> None:
+    if run_id in content:
+        return
+    lists = sorted(
+        name
+        for name, value in content.items()
+        if isinstance(value, list) and CHECKED in str(value) and name != "initialize"
+    )
+    near = difflib.get_close_matches(run_id, lists, 1)
+    remedy = f"did you mean {near[0]}?" if near else f"take one of {', '.join(lists)}"
+    msg = f"run_id: there is no {run_id!r} in this configuration: {remedy}"
+    raise InputError(msg)
+
+
+def _is_command_line(argv: Sequence[str]) -> bool:
+    program = Path(argv[0]) if argv else Path()
+    is_bundle = program.name == "__main__.py" and program.parts[-3:-1] == ("monai", "bundle")
+    return is_bundle and argv[1:2] in (["run"], ["run_workflow"])
+
+
+def given_options(arguments: Sequence[str]) -> dict[str, str]:
+    """Options of a command line as Fire reads it, ``--key value`` and ``--key=value``, without their meaning.
+
+    >>> given_options(["training", "--config_file", "a.yaml", "--noise#lowest=-1", "--strict"])
+    {'config_file': 'a.yaml', 'noise#lowest': '-1', 'strict': 'True'}
+
+    Args:
+        arguments: after ``run``.
+    """
+    found: dict[str, str] = {}
+    rest = list(arguments[: arguments.index("--")] if "--" in arguments else arguments)
+    while rest:
+        argument = rest.pop(0)
+        if not _is_option(argument):
+            continue
+        name, equals, value = argument.lstrip("-").partition("=")
+        if not equals:
+            value = rest.pop(0) if rest and not _is_option(rest[0]) else "True"
+        found[name.replace("-", "_")] = value
+    return found
+
+
+def _is_option(argument: str) -> bool:
+    return re.match(r"--|-[a-zA-Z]", argument) is not None
+
+
+def check_names(arguments: Sequence[str]) -> None:
+    """Refuse options that no configuration of a command line has.
+
+    Args:
+        arguments: after ``run``.
+
+    Raises:
+        InputError: an option names no key, with the nearest one that there is.
+    """
+    given = given_options(arguments)
+    content = _configured(given)
+    faults = [fault for name in given if (fault := _fault(name, content))]
+    if faults:
+        raise InputError("; ".join(faults))
+
+
+def _configured(given: Mapping[str, str]) -> dict[str, Any]:
+    """Content of the configurations that a command line names, with the keys of its file of arguments."""
+    args: dict[str, Any] = {}
+    for file in _files(given.get("args_file")):
+        args |= ConfigParser.load_config_file(file)
+    files = _files(given["config_file"]) if "config_file" in given else _files(args.get("config_file"))
+    parser = ConfigParser(config=ConfigParser.load_config_files(files))
+    for key, value in args.items():
+        merge_kv(parser, key, value)
+    return dict(parser.get())
+
+
+def _files(text: Any) -> list[str]:
+    """Paths as MONAI's command line takes them: one, several with commas, or a list."""
+    if not isinstance(text, str):
+        return list(text or [])
+    return [part.strip(" '\"") for part in text.strip().strip("[]()").split(",") if part.strip(" '\"")]
+
+
+def _fault(name: str, content: dict[str, Any]) -> str:
+    """What is wrong with the name of an option; "" where there is such a key."""
+    keys = ReferenceResolver.split_id(name.removeprefix("+"))
+    if (len(keys) == 1 and keys[0] in RUN_ARGUMENTS | TRACKING_ARGUMENTS) or keys[0] == "_meta_":
+        return ""
+    here: Any = content
+    for depth, key in enumerate(keys):
+        known = {*content} if depth == 0 else _known(here)
+        if known is not None and key not in known:
+            return _unknown(name, keys[:depth], key, known | (RUN_ARGUMENTS if depth == 0 else set()))
+        here = _below(here, key)
+    return ""
+
+
+def _unknown(name: str, parents: Sequence[str], key: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(key, sorted(known), 1)
+    meant = "#".join([*parents, *near])
+    remedy = f"did you mean --{meant}?" if near else "see the keys of the configurations"
+    return f"{name}: there is no such option in this run: {remedy}"
+
+
+def _below(here: Any, key: str) -> Any:
+    """Value at a key; None where it is new or refers to what is elsewhere."""
+    if isinstance(here, list):
+        return here[int(key)]
+    return here.get(key) if isinstance(here, dict) else None
+
+
+def _known(here: Any) -> set[str] | None:
+    """Keys that a value of a configuration can have; None for any."""
+    if isinstance(here, list):
+        return {str(index) for index in range(len(here))}
+    if not isinstance(here, dict):
+        return None
+    if "_target_" in here:
+        taken = _arguments(str(here["_target_"]))
+        return None if taken is None else {*here, *taken, *_COMPONENT_KEYS}
+    return {*here} if any(isinstance(value, dict) and "_target_" in value for value in here.values()) else None
+
+
+def _arguments(target: str) -> set[str] | None:
+    """Names of the arguments of a component; None where it takes any, or is not found."""
+    modules = [] if "." in target else ComponentLocator().get_component_module_name(target) or []
+    module = modules[0] if isinstance(modules, list) and modules else modules
+    found: Any = locate(f"{module}.{target}" if module else target)
+    try:
+        parameters = inspect.signature(found).parameters
+    except (TypeError, ValueError):
+        return None
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return None
+    return set(parameters)

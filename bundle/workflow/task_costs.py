@@ -1,0 +1,137 @@
+"""What the training of a downstream task takes, counted before it is run (:mod:`bundle.workflow.costs`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence, Sized
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from bundle.workflow.costs import FLOAT, Cost, Passes, checked_rate, forward_flop
+from bundle.workflow.training_record import RECORD, read_record
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A training on its own number of images.
+
+    Attributes:
+        epochs: of it.
+        images: of an epoch, or what holds them.
+        record: folder of its record in that of the job.
+        added: images of an epoch besides these.
+    """
+
+    epochs: int
+    images: int | Sized
+    record: str
+    added: int = 0
+
+    @property
+    def count(self) -> int:
+        """Images of an epoch."""
+        return (self.images if isinstance(self.images, int) else len(self.images)) + self.added
+
+
+class TaskCost(Cost):
+    """What the trainings of a task take, of a network that learns from every image it sees.
+
+    The synthetic radiographs, which are made before, and the validations are left out.
+
+    Args:
+        name: of the network.
+        network: that learns.
+        shape: of one image, (C, H, W).
+        stages: the trainings, by name.
+        batch_size: images of a step.
+        views: how often a step sends each of them through the network.
+        kept: floats that stay on the device for each image of the largest stage; 0 where none do.
+        tflops: of the device at its peak, in the precision used; 0 if it is not known.
+
+    Raises:
+        InputError: a peak that is negative or not finite.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        shape: Sequence[int],
+        stages: Mapping[str, Stage],
+        batch_size: int,
+        views: Sequence[int] = (1,),
+        kept: int = 0,
+        tflops: float = 0.0,
+    ) -> None:
+        self.tflops = checked_rate(tflops)
+        self.players, self.passes = {name: network}, {name: Passes(learning=float(math.prod(views)))}
+        self.name, self.shape, self.stages, self.kept = name, tuple(shape), dict(stages), kept
+        self.batch_size = batch_size
+
+    @property
+    def epochs(self) -> int:
+        """Of all stages."""
+        return sum(stage.epochs for stage in self.stages.values())
+
+    @cached_property
+    def flop_of_image(self) -> float:
+        """Operations of a step for one image of its batch."""
+        return self.passes[self.name].forwards * forward_flop(self.players[self.name], *self.shape)
+
+    def flop(self) -> dict[str, float]:
+        """Operations of an epoch, by stage."""
+        each = self.flop_of_image
+        return {name: stage.count * each for name, stage in self.stages.items()}
+
+    def total_flop(self) -> float:
+        """Operations of all stages."""
+        return sum(self.stages[name].epochs * flop for name, flop in self.flop().items())
+
+    def steps(self) -> dict[str, int]:
+        """Steps of an epoch, by stage."""
+        return {name: math.ceil(stage.count / self.batch_size) for name, stage in self.stages.items()}
+
+    def summary(self) -> str:
+        """All of it in words."""
+        steps, flop = self.steps(), self.flop()
+        whole = sum(stage.epochs * steps[name] for name, stage in self.stages.items())
+        counts = ", ".join(f"{stage.count} in {name}" for name, stage in self.stages.items())
+        plan = " + ".join(str(stage.epochs) for stage in self.stages.values())
+        of_epochs = ", ".join(f"of {name} {flop[name] / 1e12:.1f}" for name in self.stages)
+        held = max(stage.count for stage in self.stages.values()) * self.kept * FLOAT
+        lines = [
+            self.described_parameters(),
+            f"images: {counts}",
+            f"schedule: {plan} epochs; {whole} steps of {self.batch_size} images",
+            f"operations of a step: {self.batch_size * self.flop_of_image / 1e12:.3f} TFLOP; of an epoch "
+            f"{of_epochs} TFLOP; of all {self.total_flop() / 1e15:.2f} PFLOP",
+            f"memory: images {held / 1e9:.2f} GB, weights with gradients and optimisers "
+            f"{self.size_of_training() / 1e9:.2f} GB, activations besides; a checkpoint "
+            f"{self.bytes_of_checkpoint() / 1e9:.2f} GB",
+            self.described_time(),
+        ]
+        return "\n".join(lines)
+
+    def seconds_of(self, output_dir: Path) -> dict[str, float]:
+        """Seconds of each stage that is done, by its record (:class:`bundle.workflow.EpochRecord`)."""
+        return {
+            name: float(read_record(output_dir / stage.record / RECORD)["epochs"][-1]["seconds"])
+            for name, stage in self.stages.items()
+        }
+
+    def seconds_in(self, output_dir: Path) -> float:
+        """Seconds of all stages."""
+        return sum(self.seconds_of(output_dir).values())
+
+    def spent(self, output_dir: Path) -> dict[str, Any]:
+        """See :meth:`bundle.workflow.costs.Cost.spent`; the same of each stage besides."""
+        flop, seconds = self.flop(), self.seconds_of(output_dir)
+        stages = {
+            name: {"epochs": stage.epochs, **self.pace(seconds[name], stage.epochs, stage.epochs * flop[name])}
+            for name, stage in self.stages.items()
+        }
+        return {**super().spent(output_dir), "stages": stages}

@@ -1,0 +1,138 @@
+"""How weights came about: the command and the machine of a training, what its validations found and its epochs took."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+
+from bundle.base import parse_json
+from bundle.errors import InputError
+from bundle.io import command_line, machine, storing, write_bytes
+from bundle.networks import file_label
+
+RECORD = "training.json"
+"""Name of the record, beside the weights."""
+
+
+class TrainingRecord:
+    """Writes ``training.json`` after every validation; attach it to the evaluator after what saves the weights.
+
+    It holds the commands and the machine of the training, what it started from, the SHA-256 of the best weights so far
+    and, for each validation, ``epoch``, ``seconds`` of training until then and the metrics. A resumed training goes on
+    with it.
+
+    Args:
+        output_dir: of the training.
+        weights: name of the file of the best weights in it.
+        device: that is trained on.
+        started_from: file of weights that the training started from; empty, or "none", for chance.
+
+    Raises:
+        InputError: on running, if there is a record that cannot be read.
+    """
+
+    entries = "validations"
+
+    def __init__(self, output_dir: str, weights: str = "model.pt", device: Any = "cpu", started_from: str = "") -> None:
+        self.path = Path(output_dir) / RECORD
+        self.weights = self.path.parent / weights
+        self.device = device
+        self.started_from = file_label(Path(started_from)) if started_from not in ("", "none") else "chance"
+        self.before: float | None = None
+        self.started = 0.0
+
+    def attach(self, engine: Engine) -> None:
+        """Write when a validation is complete."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self.start)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def start(self, engine: Engine) -> None:
+        """The clock of a training that starts, or goes on, starts with its first validation."""
+        if self.before is None:
+            earlier = [entry for entry in self._read()[self.entries] if entry["epoch"] <= self._done(engine)]
+            self.before = float(earlier[-1]["seconds"]) if earlier else 0.0
+            self.started = time.perf_counter()
+
+    def __call__(self, engine: Engine) -> None:
+        """Add a validation; those of a later epoch, of a training that was stopped before its checkpoint, go."""
+        record, epoch = self._read(), engine.state.epoch
+        seconds = round((self.before or 0.0) + time.perf_counter() - self.started, 1)
+        metrics = {name: float(value) for name, value in sorted(engine.state.metrics.items())}
+        earlier = [entry for entry in record[self.entries] if entry["epoch"] < epoch]
+        record[self.entries] = [*earlier, {"epoch": epoch, "seconds": seconds, **metrics}]
+        record["commands"] = list(dict.fromkeys([*record["commands"], command_line() or "not started by a command"]))
+        record |= {"started_from": self.started_from, "machine": machine(self.device)}
+        record["weights_sha256"] = sha256(self.weights)
+        with storing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(self.path, json.dumps(record, indent=1).encode())
+
+    def _done(self, engine: Engine) -> int:
+        """Epochs whose time has been recorded when the engine starts: a validation comes after its epoch."""
+        return int(engine.state.epoch)
+
+    def _read(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"commands": [], self.entries: []}
+        if self.path.is_file():
+            found |= read_record(self.path)
+        try:
+            found["commands"] = [str(command) for command in found["commands"]]
+            found[self.entries] = [{**entry, "seconds": float(entry["seconds"])} for entry in found[self.entries]]
+            found[self.entries].sort(key=lambda entry: int(entry["epoch"]))
+        except (ValueError, LookupError, TypeError) as error:
+            raise _damaged(self.path, error) from error
+        return found
+
+
+class EpochRecord(TrainingRecord):
+    """Writes ``training.json`` after every epoch of a trainer; attach it after what validates.
+
+    Its ``epochs`` are as the ``validations`` of a :class:`TrainingRecord`. The time of an epoch includes its
+    validation; what an invocation does before its first epoch and the checkpoints are not counted.
+
+    Args:
+        output_dir: as in :class:`TrainingRecord`.
+        weights: as there.
+        device: as there.
+        started_from: as there.
+    """
+
+    entries = "epochs"
+
+    def _done(self, engine: Engine) -> int:
+        return int(engine.state.epoch) - 1
+
+
+def sha256(path: Path) -> str | None:
+    """Checksum of a file; None where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What a training recorded.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        return dict(parse_json(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"expected the record of a training, got a file that is damaged ({error}): {path}: delete it")
+
+
+def training_of(weights: Path) -> dict[str, Any] | None:
+    """The record that lies beside weights, if it is of these."""
+    path = weights.parent / RECORD
+    if not path.is_file():
+        return None
+    record = read_record(path)
+    return record if record.get("weights_sha256") == sha256(weights) else None

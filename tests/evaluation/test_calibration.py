@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bundle.evaluation.calibration import (
+    properties_of,
+    pushed_repeatedly,
+    signs_and_error,
+    write_calibration,
+    write_trust_reference,
+)
+from bundle.evaluation.evaluation import JointSet, PushedJoints, as_a_file_holds
+from bundle.io.joints import phantom_items
+from bundle.physics.harmonic import separate
+from bundle.quality.plausibility import PROPERTIES, TrustReference, measure
+from bundle.quality.uncertainty import SIGNS, Calibration, held_out_figures, overlap_signs
+from bundle.separation.metrics import LayerRMSE
+from bundle.separation.pseudo_overlap import OverlapRange
+from bundle.workflow.checkpoints import GeneratorWeights
+
+SIZE = 64
+
+
+class Unsure(nn.Module):
+    """The weight-free separation, wrong by as much as the joint is wide of the frame's middle on one side."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        layers = separate(image[:, :1], image[:, 1:])
+        layers[:, 1, :, : SIZE // 2] *= 0.3
+        return layers
+
+
+def joint_set(count: int, seed: int = 0) -> JointSet:
+    return JointSet(lambda: phantom_items(count, seed, SIZE), SIZE)
+
+
+@pytest.fixture(scope="module")
+def pushed() -> list[PushedJoints]:
+    return pushed_repeatedly(joint_set(14), OverlapRange(jsw=(-1.2, -0.3)), 2, seed=3)
+
+
+def test_properties_are_those_of_the_images_as_loaded() -> None:
+    joints = joint_set(2)
+    found = properties_of(joints)
+    assert list(found) == list(PROPERTIES)
+    for row, item in enumerate(joints.items):
+        assert dict(found.iloc[row]) == pytest.approx(measure(joints.load(item)["image"], 21 / SIZE), nan_ok=True)
+
+
+def test_the_reference_holds_every_kind_of_joint_and_says_what_it_is_made_of(tmp_path: Path) -> None:
+    first, second = joint_set(10), joint_set(6, seed=1)
+    write_trust_reference(tmp_path / "trust.json", {"a": first, "b": second}, 0.1, {"seed": 7})
+    found = TrustReference.read(tmp_path / "trust.json")
+    assert found.made["seed"] == 7
+    assert found.made["false_alarms"] == 0.1
+    assert found.made["images"] == {"a": 10, "b": 6}
+    for joints in (first, second):
+        flagged = [found.judge(dict(row)).flagged for _, row in properties_of(joints).iterrows()]
+        assert np.mean(flagged) <= 0.1
+
+
+def test_each_push_of_a_joint_is_another_one_and_repeats(pushed: list[PushedJoints]) -> None:
+    first, second = (joints.load(joints.items[0])["image"] for joints in pushed)
+    assert len(pushed) == 2
+    assert pushed[0].items == pushed[1].items
+    assert (first - second).abs().max() > 0.01
+    again = pushed_repeatedly(joint_set(14), OverlapRange(jsw=(-1.2, -0.3)), 1, seed=4)[0]
+    assert torch.equal(again.load(again.items[0])["image"], second)
+
+
+def test_signs_and_error_are_of_the_pushed_joints_as_a_file_holds_them(pushed: list[PushedJoints]) -> None:
+    joints = pushed[0]
+    found = signs_and_error(joints, 3, Unsure(), "cpu")
+    rows = np.linspace(0, len(joints.items) - 1, 3).astype(int)
+    assert found["name"].tolist() == [joints.items[row]["name"] for row in rows]
+    joint = joints.load(joints.items[0])
+    image, truth = as_a_file_holds(joint["image"])[None], joint["label"][None]
+    answers = torch.stack([Unsure()(image), Unsure()(image.flip(-1)).flip(-1)])
+    mean = -torch.expm1(torch.log1p(-answers.clamp(max=1 - 2**-15)).mean(dim=0))
+    error = LayerRMSE("overlap")(mean, torch.cat([truth, image], dim=1))
+    assert found["error"][0] == pytest.approx(float(error), rel=1e-3)
+    signs = overlap_signs(mean, answers.std(dim=0, correction=0), image[:, 1:], 21 / SIZE)
+    assert {name: found[name][0] for name in SIGNS} == pytest.approx(
+        {name: float(sign) for name, sign in signs.items()}, rel=1e-3
+    )
+
+
+def test_a_calibration_is_written_for_its_separator(tmp_path: Path, pushed: list[PushedJoints]) -> None:
+    weights: Any = GeneratorWeights("absent.pt", _weight_free())
+    path = tmp_path / "uncertainty.json"
+    made = write_calibration(path, pushed, 99, Unsure(), weights, "cpu", {"seed": 3})
+    assert Calibration.read(path) == made
+    assert made.separator == weights.source
+    assert made.made["seed"] == 3
+    found = pd.concat([signs_and_error(joints, 99, Unsure(), "cpu") for joints in pushed])
+    assert made.made["samples"] == len(found) == 2 * len(pushed[0].items)
+    assert made.made["joints"] == len(pushed[0].items)
+    samples = {name: found[name] for name in SIGNS}, found["error"], found["joint"]
+    assert made == Calibration.fit(*samples, made.separator, made.made)
+    assert made.made["joints_left_out"] == pytest.approx(held_out_figures(*samples), abs=5e-4)
+
+
+def _weight_free() -> nn.Module:
+    network = nn.Module()
+    network.head = nn.Module()
+    network.head.zero_start = True  # type: ignore[assignment]
+    return network

@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from ignite.engine import Engine
+from matplotlib.figure import Figure
+from monai.data import DataLoader, Dataset, decollate_batch
+from monai.engines import SupervisedEvaluator
+from PIL import Image
+from torch import Tensor, nn
+
+from bundle.errors import InputError
+from bundle.inference.results import EvaluationReport, LayerWriter, Results, flat_figures, run_remaining, shown_figure
+from bundle.io.checksums import sums_of
+from bundle.io.claiming import end_claims
+from bundle.io.joints import Joints, phantom_items
+from bundle.physics.harmonic import separate
+from bundle.quality.uncertainty import FlipInferer
+from bundle.separation.transforms.dictionary import LoadJointd
+from bundle.statistics.measured import Measured, SeparatedJoints
+from bundle.workflow.checkpoints import GeneratorWeights
+
+SIZE = 64
+COUNT = 3
+
+
+class WeightFree(nn.Module):
+    """A separator with the signature of the generator."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return separate(image[:, :1], image[:, 1:])
+
+
+@pytest.fixture(scope="module")
+def joints() -> Dataset:
+    loaded = [LoadJointd(SIZE)(item) for item in phantom_items(COUNT, 0, SIZE)]
+    return Dataset(loaded)
+
+
+def weights(folder: Path) -> GeneratorWeights:
+    return GeneratorWeights(str(folder / "no.pt"), nn.Conv2d(1, 1, 1))
+
+
+def evaluate(handler: Any, joints: Dataset) -> None:
+    """Run an evaluator over the joints with the handler attached, as the configurations do."""
+    loader = DataLoader(joints, batch_size=2, num_workers=0)
+    SupervisedEvaluator("cpu", loader, WeightFree(), inferer=FlipInferer(False), val_handlers=[handler]).run()
+    end_claims()
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        assert picture.mode == "L"
+        return np.asarray(picture)
+
+
+def test_layers_are_written_as_nifti_pictures_and_montage(tmp_path: Path, joints: Dataset) -> None:
+    evaluate(LayerWriter(str(tmp_path / "out"), {"seed": 0}, weights(tmp_path)), joints)
+    for joint in joints:
+        layers = separate(joint["image"][None, :1], joint["image"][None, 1:])[0].numpy()
+        image = nib.load(tmp_path / "out" / f"{joint['name']}_layers.nii.gz")
+        assert image.get_data_dtype() == np.float32
+        assert np.allclose(image.header.get_zooms()[:2], float(joint["spacing"]))
+        assert np.array_equal(image.get_fdata(dtype=np.float32)[:, :, 0].transpose(2, 1, 0), layers)
+        for layer, name in zip(layers, ("soft", "lower", "upper"), strict=True):
+            written = pixels(tmp_path / "out" / f"{joint['name']}_{name}.png")
+            assert np.abs(written - layer * 255.0).max() <= 0.5001
+        assert (tmp_path / "out" / f"{joint['name']}_montage.png").is_file()
+    assert len(list((tmp_path / "out").iterdir())) == 5 * COUNT + 2
+
+
+def test_another_runs_results_are_refused_before_anything_is_computed(tmp_path: Path) -> None:
+    LayerWriter(str(tmp_path), {"seed": 0}, weights(tmp_path)).claim()
+    LayerWriter(str(tmp_path), {"seed": 0}, weights(tmp_path)).claim()
+    (tmp_path / "quality.jsonl").touch()
+    with pytest.raises(InputError, match=r"the results of another run \(seed was 0, is 1\)"):
+        LayerWriter(str(tmp_path), {"seed": 1}, weights(tmp_path)).claim()
+    with pytest.raises(InputError, match="results was 'LayerWriter', is 'Results'"):
+        Results(str(tmp_path), {"seed": 0}, weights(tmp_path)).claim()
+
+
+def test_other_weights_make_another_run(tmp_path: Path) -> None:
+    torch.save({}, tmp_path / "no.pt")
+    LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path)).claim()
+    (tmp_path / "out" / "quality.jsonl").touch()
+    torch.save({"w": torch.ones(1)}, tmp_path / "no.pt")
+    with pytest.raises(InputError, match=r"separator was 'no\.pt"):
+        LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path)).claim()
+
+
+def test_a_joint_whose_files_have_changed_is_done_again(tmp_path: Path, joints: Dataset) -> None:
+    first, second = ({**joints[row], "digest": "1"} for row in range(2))
+    evaluate(LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path)), Dataset([first, second]))
+    again = LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path))
+    left = again.remaining([{**first, "digest": "2"}, second])
+    assert [(joint["name"], joint["digest"]) for joint in left] == [(first["name"], "2")]
+    evaluate(again, Dataset(left))
+    lines = [json.loads(line) for line in (tmp_path / "out" / "quality.jsonl").read_text().splitlines()]
+    assert [(line["name"], line["digest"]) for line in lines] == [(second["name"], "1"), (first["name"], "2")]
+
+
+@pytest.mark.parametrize("ending", ["_layers.nii.gz", "_soft.png", "_montage.png"])
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])])
+def test_a_joint_of_which_a_file_is_missing_or_damaged_is_done_again(
+    tmp_path: Path, joints: Dataset, ending: str, harm: Any
+) -> None:
+    evaluate(LayerWriter(str(tmp_path), {}, weights(tmp_path)), joints)
+    whole = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name.startswith("phantom")}
+    harm(tmp_path / f"{joints[1]['name']}{ending}")
+    again = LayerWriter(str(tmp_path), {}, weights(tmp_path))
+    left = again.remaining(list(joints))
+    assert [joint["name"] for joint in left] == [joints[1]["name"]]
+    evaluate(again, Dataset(left))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name.startswith("phantom")} == whole
+    assert again.remaining(list(joints)) == []
+    assert len((tmp_path / "quality.jsonl").read_text().splitlines()) == COUNT
+
+
+def test_rejected_joints_are_listed_with_the_reasons_and_no_longer_when_mended(tmp_path: Path) -> None:
+    writer = LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path))
+    assert writer.remaining(Joints([], [("hand", "no spacing")])) == []
+    assert not (tmp_path / "out").exists()
+    writer.begin()
+    listed = tmp_path / "out" / "rejected.jsonl"
+    assert json.loads(listed.read_text()) == {"name": "hand", "reason": "no spacing"}
+    writer.remaining(Joints([]))
+    writer.begin()
+    assert not listed.exists()
+
+
+def test_nothing_is_run_where_nothing_is_left(tmp_path: Path) -> None:
+    loader = DataLoader(Dataset([]), batch_size=2, num_workers=0)
+    evaluator = SupervisedEvaluator("cpu", loader, WeightFree())
+    run_remaining(evaluator, LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path)))
+    assert evaluator.state.iteration == 0
+
+
+@pytest.fixture(scope="module")
+def separated(joints: Dataset) -> SeparatedJoints:
+    images = torch.stack([joint["image"] for joint in joints])
+    return SeparatedJoints(phantom_items(COUNT, 0, SIZE), images, separate(images[:, :1], images[:, 1:]))
+
+
+def measured(joints: SeparatedJoints, **more: Any) -> Measured:
+    """A measure's result: a value an image, an interval, a plot, and the last image as the worst."""
+    rows = pd.DataFrame([{key: item[key] for key in ("name", "joint", "finger")} for item in joints.items])
+    figures = {"mean": 1.0, "interval": (0.5, 1.5), "undefined": math.nan, "count": np.int64(3), "lost": math.inf}
+    return Measured(
+        {**figures, **more}, rows.assign(value=[0.0, 1.0, 2.0]), {"curve": Figure()}, rows["name"].tolist()[::-1]
+    )
+
+
+def opened(folder: Path, **settings: Any) -> EvaluationReport:
+    report = EvaluationReport(str(folder), {"seed": 0, **settings}, worst=2)
+    report.open("half split")
+    return report
+
+
+def test_an_evaluation_is_reported_per_measure_per_image_and_per_finger(
+    tmp_path: Path, separated: SeparatedJoints
+) -> None:
+    opened(tmp_path).add("E9", measured(separated), {"epochs": 3}, {"test": separated}, 1.23)
+    report = json.loads((tmp_path / "metrics.json").read_text())
+    assert report["settings"] == {"results": "EvaluationReport", "seed": 0, "separator": "half split"}
+    found = report["measures"]["E9"]
+    figures = {"mean": 1.0, "interval": [0.5, 1.5], "undefined": None, "count": 3, "lost": "inf"}
+    assert found["figures"] == figures
+    assert found["settings"] == {"epochs": 3}
+    assert found["data"] == {"test": {"images": 3, "joints": 3}}
+    assert found["machine"]["threads"] == torch.get_num_threads()
+    assert {row["finger"] for row in found["fingers"]} == {"overall", *(item["finger"] for item in separated.items)}
+    images = pd.read_csv(tmp_path / "E9" / "per_image.csv")
+    assert images["value"].tolist() == [0.0, 1.0, 2.0]
+    lines = (tmp_path / "metrics.md").read_text().splitlines()
+    assert "| interval | 0.5 to 1.5 |" in lines
+    assert "| undefined | not defined |" in lines
+    assert lines[-1] == "| overall | 3 | 1 ± 1 |"
+
+
+def test_kinds_of_an_image_have_means_of_their_own(tmp_path: Path, separated: SeparatedJoints) -> None:
+    result = measured(separated)
+    rows = pd.concat([result.per_image.assign(depth="deep"), result.per_image.assign(depth="real", value=5.0)])
+    opened(tmp_path).add("E9", Measured({}, rows), {}, {"test": separated}, 1.0)
+    table = pd.DataFrame(json.loads((tmp_path / "metrics.json").read_text())["measures"]["E9"]["fingers"])
+    overall = table[table["finger"] == "overall"].set_index("metric")["mean"]
+    assert overall.to_dict() == {"deep value": 1.0, "real value": 5.0}
+
+
+def test_plots_and_the_worst_joints_in_their_order_are_shown(tmp_path: Path, separated: SeparatedJoints) -> None:
+    opened(tmp_path).add("E9", measured(separated), {}, {"test": separated}, 1.0)
+    with Image.open(tmp_path / "E9" / "curve.png") as picture:
+        assert picture.format == "PNG"
+    names = [item["name"] for item in separated.items]
+    shown = sorted(path.name for path in (tmp_path / "worst" / "E9").iterdir())
+    assert shown == [f"01_{names[2]}.png", f"02_{names[1]}.png"]
+
+
+def test_joints_are_shown_in_a_folder_of_their_own(tmp_path: Path, separated: SeparatedJoints) -> None:
+    opened(tmp_path).show("random", separated)
+    assert {path.stem for path in (tmp_path / "random").iterdir()} == {item["name"] for item in separated.items}
+
+
+def test_what_was_measured_with_the_same_settings_is_known_again(tmp_path: Path, separated: SeparatedJoints) -> None:
+    report = opened(tmp_path)
+    assert not report.holds("E9", {"motions": (1.0, 2.0)})
+    report.add("E9", measured(separated), {"motions": (1.0, 2.0)}, {"test": separated}, 1.0)
+    again = opened(tmp_path)
+    assert again.holds("E9", {"motions": (1.0, 2.0)})
+    assert not again.holds("E9", {"motions": (1.0, 3.0)})
+    assert not again.holds("E8", {"motions": (1.0, 2.0)})
+    (tmp_path / "E9" / "curve.png").unlink()
+    assert not again.holds("E9", {"motions": (1.0, 2.0)})
+    again.add("E8", measured(separated), {}, {"test": separated}, 1.0)
+    assert list(json.loads((tmp_path / "metrics.json").read_text())["measures"]) == ["E8", "E9"]
+
+
+def test_the_folder_of_another_evaluation_is_refused(tmp_path: Path) -> None:
+    opened(tmp_path)
+    (tmp_path / "metrics.json").write_text("{")
+    with pytest.raises(InputError, match=r"the results of another run \(seed was 0, is 1\)"):
+        opened(tmp_path, seed=1)
+    with pytest.raises(InputError, match="expected the figures of an evaluation, got a file that is damaged"):
+        opened(tmp_path)
+
+
+def test_groups_of_figures_are_flat_in_the_table_and_settings_are_left_out() -> None:
+    given = {"mae": 0.1, "by_finger": {"thumb": {"mae": 0.2}}, "settings": {"seed": 0}}
+    assert flat_figures(given) == {"mae": 0.1, "by_finger thumb mae": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0.123456, "0.1235"), ([0.5, None], "0.5 to not defined"), (3, "3"), ("inf", "inf"), (None, "not defined")],
+)
+def test_a_figure_is_shown_shortly(value: Any, expected: str) -> None:
+    assert shown_figure(value) == expected
+
+
+def test_results_of_a_batch_and_its_predictions_must_agree(tmp_path: Path, joints: Dataset) -> None:
+    handler = LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path))
+    engine = Engine(lambda engine, batch: None)
+    engine.state.batch = decollate_batch([joints[0]])
+    engine.state.output = []
+    with pytest.raises(ValueError, match="zip"):
+        handler(engine)
+
+
+def test_lines_of_quality_that_are_damaged_are_joints_to_be_done(tmp_path: Path) -> None:
+    writer = LayerWriter(str(tmp_path / "out"), {"seed": 0}, weights(tmp_path))
+    damaged = [b"\x80\xff\x00", b"3", b"null", b'{"name": ', b"[" * 100_000, b"{}"]
+    writer.claim()
+    files = sums_of(tmp_path / "out", [tmp_path / "out" / "run.json"])
+    whole = [json.dumps({"name": name, "files": files}).encode() for name in "ab"]
+    (tmp_path / "out" / "quality.jsonl").write_bytes(b"\n".join([whole[0], *damaged, whole[1]]))
+    left = writer.remaining([{"name": name} for name in "abc"])
+    writer.begin()
+    assert [joint["name"] for joint in left] == ["c"]
+    lines = (tmp_path / "out" / "quality.jsonl").read_text().splitlines()
+    assert [json.loads(line)["name"] for line in lines] == ["a", "b"]
+
+
+class NoDicomOf:
+    """Results as DICOM that one joint does not allow."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def check(self, joint: dict[str, Any]) -> None:
+        if joint["name"] == self.name:
+            msg = f"{self.name}: text in the pixels"
+            raise InputError(msg)
+
+
+def test_a_joint_whose_results_cannot_be_written_is_listed_and_left_out(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"dicom": NoDicomOf("b")}
+    writer = LayerWriter(str(tmp_path / "out"), {"seed": 0}, weights(tmp_path), **options)
+    items = [{"name": name} for name in "abc"]
+    assert [joint["name"] for joint in writer.remaining(Joints(items, [("d", "no file")]))] == ["a", "c"]
+    writer.begin()
+    lines = [json.loads(line) for line in (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()]
+    assert lines == [{"name": "d", "reason": "no file"}, {"name": "b", "reason": "b: text in the pixels"}]
+    with pytest.raises(InputError, match="can be written:\nb: text in the pixels"):
+        writer.remaining(Joints(items, strict=True))
+    with pytest.raises(InputError, match="can be written:\nb: text in the pixels"):
+        writer.remaining(Joints(items[1:2]))

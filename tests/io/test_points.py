@@ -1,0 +1,108 @@
+"""Places of joints from the files in which people mark them; all say the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bundle.errors import InputError
+from bundle.io.frames import JointPlace
+from bundle.io.points import read_places
+
+SPACING = (0.2, 0.1)
+EXPECTED = [JointPlace("index", (100.0, 200.0), (10.0, -40.0)), JointPlace("ring", (300.0, 150.0), (-5.0, -30.0))]
+MM = [(10.0, 40.0), (11.0, 32.0), (30.0, 30.0), (29.5, 24.0)]
+"""Centre and tip of both in mm, x and y."""
+NAMES = ["index", "index tip", "ring", "ring tip"]
+
+
+def slicer(system: str, sign: float, lines: bool) -> str:
+    points = [{"label": name, "position": [sign * x, sign * y, 0.0]} for name, (x, y) in zip(NAMES, MM, strict=True)]
+    groups = [points[:2], points[2:]] if lines else [points]
+    return json.dumps({"markups": [{"coordinateSystem": system, "controlPoints": group} for group in groups]})
+
+
+def old_slicer(system: str, sign: float) -> str:
+    head = f"# Markups fiducial file version = 4.11\n# CoordinateSystem = {system}\n# columns = id,x,y,z,...\n"
+    rows = [f"{i},{sign * x},{sign * y},0,0,0,0,1,1,1,0,{NAMES[i]},,vtk\n" for i, (x, y) in enumerate(MM)]
+    return head + "".join(rows)
+
+
+FILES = {
+    "direction.json": json.dumps([{"name": p.name, "center": p.center, "direction": p.direction} for p in EXPECTED]),
+    "tip.json": json.dumps(
+        [
+            {"name": "index", "center": [100, 200], "tip": [110, 160]},
+            {"name": "ring", "center": [300, 150], "tip": [295, 120]},
+        ]
+    ),
+    "direction.csv": "name, x, y, direction_x, direction_y\nindex, 100, 200, 10, -40\nring, 300, 150, -5, -30\n",
+    "tip.CSV": "\ufeffname,x,y,tip_x,tip_y\nindex,100,200,110,160\nring,300,150,295,120\n",
+    "lines.mrk.json": slicer("LPS", 1.0, True),
+    "list.mrk.json": slicer("RAS", -1.0, False),
+    "lps.fcsv": old_slicer("LPS", 1.0),
+    "ras.fcsv": old_slicer("0", -1.0),
+}
+
+
+@pytest.mark.parametrize("name", list(FILES))
+def test_every_kind_of_file_says_the_same(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(FILES[name], encoding="utf-8")
+    found = read_places(tmp_path / name, SPACING)
+    assert [place.name for place in found] == [place.name for place in EXPECTED]
+    for place, expected in zip(found, EXPECTED, strict=True):
+        assert place.center == pytest.approx(expected.center)
+        assert place.direction == pytest.approx(expected.direction)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.json", "[", "cannot be read"),
+        ("a.json", "[]", "got none"),
+        ("a.json", '[{"center": [1, 2], "tip": [3, 4]}]', "no 'name'"),
+        ("a.json", '[{"name": "a", "center": [1, 2]}]', "neither"),
+        ("a.json", '[{"name": "a", "center": [1, 2], "tip": [1, 2]}]', "direction not 0"),
+        (
+            "a.json",
+            '[{"name": "a", "center": [1], "tip": [3, 4]}]',
+            "centre of joint a as two numbers, x and y in pixels, got [1]",
+        ),
+        ("a.csv", "name,x,y,tip_x,tip_y\na,1,2,3,4\na,1,2,3,4\n", "a more than once"),
+        (
+            "a.csv",
+            "name,x,y,tip_x,tip_y\na,one,2,3,4\n",
+            "centre of joint a as two numbers, x and y in pixels, got ('text', '2')",
+        ),
+        ("a.csv", "name,x,y,tip_x,tip_y\na,1\n", "centre of joint a as two numbers"),
+        ("a.csv", "name,x,y,tip_x,tip_y\n,1,2,3,4\n", "a name each, got none"),
+        ("a.csv", "name,x,y\na,1,2\n", "neither"),
+        ("a.mrk.json", '{"markups": [{"controlPoints": [{"label": "a", "position": [1, 2, 0]}]}]}', "in pairs"),
+        ("a.fcsv", "0,1,2\n", "14 or 16 cells in each row, got 3 in row 1"),
+        ("a.fcsv", "0,1,2,0,0,0,0,1,1,1,0,index,left,,vtk\n", "got 15 in row 1"),
+        ("a.csv", "name,x,y,tip_x,tip_y\na,1,2,3,4\nb,1,2,3,4,5\n", "at most 5 cells in each row, got 6 in row 2"),
+        ("a.csv", "name,x,y,tip_x,tip_y\na,1,5,2,5,3,4\n", "got 7 in row 1"),
+        ("a.csv", "name,x,x,y,tip_x,tip_y\na,1,2,3,4,5\n", "each column once"),
+        ("a.csv", "name,x,y,tip_x,tip_y\na,1e30,2,3,4\n", "none above 1e+06"),
+        ("a.csv", "name,x,y,direction_x,direction_y\na,1,2,1e-200,0\n", "none above 1e+06"),
+        ("a.json", "[" * 100000, "cannot be read"),
+        ("a.json", '[{"name": "a", "center": ' + "[" * 900 + "]" * 900 + ', "tip": [3, 4]}]', "as two numbers"),
+        ("a.json", f'[{{"name": "a", "center": [{"9" * 400}, 1], "tip": [3, 4]}}]', "as two numbers"),
+        ("a.json", f'[{{"name": "a", "center": [{"9" * 5000}, 1], "tip": [3, 4]}}]', "cannot be read"),
+        ("a.json", '[{"name": "a", "center": [NaN, 1], "tip": [3, 4]}]', "finite numbers"),
+        ("a.mrk.json", "[" * 100000, "cannot be read"),
+        ("a.txt", "1 2", "another kind of file"),
+    ],
+)
+def test_what_are_no_points_is_refused_with_the_file(tmp_path: Path, name: str, content: str, said: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError) as refused:
+        read_places(tmp_path / name, SPACING)
+    assert said in str(refused.value) and str(tmp_path / name) in str(refused.value)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"absent\.json"):
+        read_places(tmp_path / "absent.json", SPACING)

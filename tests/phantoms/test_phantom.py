@@ -1,0 +1,363 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, label, maximum_filter
+
+from bundle.errors import InputError
+from bundle.measurement.joint_space import joint_space_width
+from bundle.phantoms.phantom import (
+    BLUR_REACH,
+    FINGERS,
+    JSW_RANGE,
+    Phantom,
+    PhantomParameters,
+    Posture,
+    draw_parameters,
+    render,
+    retake,
+)
+from bundle.physics.motion import SPACING, RigidMotion, move
+from bundle.physics.radiograph import reconstruct
+
+SMALL = {"size": 128, "spacing": 21 / 128}
+
+
+@lru_cache(maxsize=32)
+def phantom(seed: int, jsw_mm: float | None = None, **options: Any) -> Phantom:
+    return render(draw_parameters(seed, jsw_mm=jsw_mm, **options))
+
+
+def measured(made: Phantom) -> float:
+    return float(joint_space_width(made.masks[None], made.parameters.spacing))
+
+
+def naive_jsw(masks: np.ndarray, spacing: float) -> float:
+    """JSW of binary masks, column by column, straight from its definition."""
+    lower, upper = masks
+    common = [x for x in range(masks.shape[-1]) if lower[:, x].any() and upper[:, x].any()]
+    first, width = common[0], common[-1] + 1 - common[0]
+    central = [x for x in common if width / 3 <= x + 0.5 - first <= 2 * width / 3]
+    gaps = [np.flatnonzero(lower[:, x])[0] - (np.flatnonzero(upper[:, x])[-1] + 1) for x in central]
+    return float(np.mean(gaps)) * spacing
+
+
+def same(one: Phantom, other: Phantom) -> bool:
+    pairs = [(one.image, other.image), (one.layers, other.layers), (one.masks, other.masks)]
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_seed_gives_the_same_bits_again() -> None:
+    assert draw_parameters(3) == draw_parameters(3)
+    assert same(render(draw_parameters(3)), render(draw_parameters(3)))
+
+
+def test_seeds_differ_in_anatomy_texture_and_noise() -> None:
+    assert len({draw_parameters(seed).upper for seed in range(50)}) == 50
+    other_grain = render(replace(phantom(3).parameters, seed=4))
+    assert torch.equal(other_grain.masks, phantom(3).masks)
+    assert not torch.equal(other_grain.image, phantom(3).image)
+
+
+@pytest.mark.parametrize("seed", [0, 11])
+def test_parameters_read_from_json_replay_the_phantom(seed: int) -> None:
+    made = phantom(seed)
+    read = PhantomParameters.from_json(made.parameters.to_json())
+    assert read == made.parameters
+    assert json.loads(made.parameters.to_json()) == asdict(made.parameters)
+    assert same(render(read), made)
+
+
+@pytest.mark.parametrize("line", ["", "{", "[1]", '{"seed": 1}', '{"seed": 1, "colour": 2}'])
+def test_json_that_holds_no_parameters_is_refused_with_the_line(line: str) -> None:
+    with pytest.raises(InputError, match=r"written by PhantomParameters\.to_json"):
+        PhantomParameters.from_json(line)
+
+
+@given(seed=st.integers(0, 2**64 - 1))
+def test_the_first_take_has_the_noise_of_phantoms_without_re_takes(seed: int) -> None:
+    """A stream of noise that is seeded by a trailing 0 is the stream without it."""
+    assert np.random.default_rng([seed, 2, 0]).random() == np.random.default_rng([seed, 2]).random()
+    assert draw_parameters(seed).retake == 0
+
+
+def test_json_written_before_there_were_re_takes_is_read() -> None:
+    values = json.loads(phantom(3).parameters.to_json())
+    del values["retake"]
+    assert PhantomParameters.from_json(json.dumps(values)) == phantom(3).parameters
+
+
+@given(seed=st.integers(0, 10_000), number=st.integers(1, 50), shift=st.floats(0.0, 1.0), tilt=st.floats(0.0, 5.0))
+def test_a_re_take_shows_the_same_joint_in_a_slightly_other_pose(
+    seed: int, number: int, shift: float, tilt: float
+) -> None:
+    first = draw_parameters(seed)
+    again = retake(first, number, shift=shift, tilt=tilt)
+    assert replace(again, posture=first.posture, retake=0) == first
+    assert again.retake == number
+    assert abs(again.posture.x - first.posture.x) <= shift + 1e-9
+    assert abs(again.posture.y - first.posture.y) <= shift + 1e-9
+    assert abs(again.posture.tilt - first.posture.tilt) <= tilt + 1e-9
+    assert (again.posture.bend, again.posture.shift) == (first.posture.bend, first.posture.shift)
+    assert retake(first, number, shift=shift, tilt=tilt) == again
+
+
+def test_re_takes_differ_and_the_first_take_is_the_phantom() -> None:
+    first = draw_parameters(5)
+    assert retake(first, 0) == first
+    assert len({retake(first, number).posture for number in range(20)}) == 20
+    assert PhantomParameters.from_json(retake(first, 3).to_json()) == retake(first, 3)
+
+
+def test_a_re_take_in_the_same_pose_differs_by_its_noise_alone() -> None:
+    first = phantom(3, 1.0)
+    again = render(retake(first.parameters, 1, shift=0.0, tilt=0.0))
+    assert torch.equal(again.masks, first.masks)
+    difference = again.image - first.image
+    assert 0.002 < float(difference.std()) < 0.02
+    assert abs(float(difference.mean())) < 5e-4
+
+
+def test_a_re_take_has_the_same_joint_space_width() -> None:
+    first = draw_parameters(12, jsw_mm=0.7)
+    for number in range(3):
+        assert measured(render(retake(first, number))) == pytest.approx(0.7, abs=0.015)
+
+
+@pytest.mark.parametrize("options", [{"number": -1}, {"number": 1, "shift": -0.1}, {"number": 1, "tilt": -1.0}])
+def test_a_re_take_out_of_its_range_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="phantom: expected"):
+        retake(draw_parameters(0), **options)
+
+
+def test_shapes_and_types_are_those_of_the_library() -> None:
+    made = phantom(0)
+    shapes = [tuple(part.shape) for part in (made.image, made.layers, made.masks)]
+    assert shapes == [(1, 256, 256), (3, 256, 256), (2, 256, 256)]
+    assert {part.dtype for part in (made.image, made.layers, made.masks)} == {torch.float32}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_layers_compose_to_the_image_to_float_precision(seed: int) -> None:
+    made = phantom(seed)
+    assert (reconstruct(made.layers) - made.image).abs().max() <= 1e-6
+
+
+def test_the_image_is_quantised_to_its_grey_levels() -> None:
+    grey = phantom(0).image * 255
+    assert torch.allclose(grey, grey.round(), atol=1e-4)
+    assert grey.round().unique().numel() > 100
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_bone_layer_is_zero_beyond_the_reach_of_the_blur_and_bright_inside(seed: int) -> None:
+    made = phantom(seed)
+    sigma = made.parameters.detector.blur / SPACING
+    reach = math.floor(BLUR_REACH * sigma + 0.5) + 1
+    for layer, mask in zip(made.layers[1:].numpy(), made.masks.numpy() > 0.5, strict=True):
+        near = maximum_filter(mask, size=2 * reach + 1)
+        assert (layer[~near] == 0.0).all()
+        assert (layer[binary_erosion(mask, iterations=4, border_value=1)] > 0.01).mean() > 0.99
+
+
+@pytest.mark.parametrize("jsw_mm", [*JSW_RANGE, -0.5, 0.0, 0.03, 1.0, 1.75])
+def test_the_joint_space_width_is_exact_over_its_range(jsw_mm: float) -> None:
+    errors = [measured(phantom(seed, jsw_mm)) - jsw_mm for seed in range(6)]
+    assert np.abs(errors).mean() <= 0.005
+    assert np.abs(errors).max() <= 0.015
+
+
+@pytest.mark.parametrize("jsw_mm", [-0.8, 1.2])
+def test_outlines_drawn_four_times_finer_have_the_width_by_its_definition(jsw_mm: float) -> None:
+    fine = phantom(7, jsw_mm, size=1024, spacing=21 / 1024)
+    assert naive_jsw(fine.masks.numpy() > 0.5, 21 / 1024) == pytest.approx(jsw_mm, abs=0.005)
+
+
+def test_thresholded_masks_are_within_a_fraction_of_a_pixel_of_the_width() -> None:
+    errors = [naive_jsw(made.masks.numpy() > 0.5, SPACING) - made.parameters.jsw_mm for made in map(phantom, range(12))]
+    assert np.abs(errors).mean() <= 0.02
+
+
+def test_a_twentieth_of_a_millimetre_shows_in_the_width() -> None:
+    base = phantom(5, 0.4)
+    wider = render(replace(base.parameters, jsw_mm=0.45))
+    assert measured(wider) - measured(base) == pytest.approx(0.05, abs=0.005)
+
+
+def test_a_mask_is_one_piece_without_holes() -> None:
+    for made in map(phantom, range(12)):
+        for mask in made.masks.numpy() > 0.5:
+            assert label(mask)[1] == 1
+            assert (binary_fill_holes(mask) == mask).all()
+            depth = binary_erosion(mask, iterations=3, border_value=1)
+            assert (made.masks.numpy()[:, depth].max(axis=0) == 1.0).all()
+
+
+def test_bones_overlap_when_the_width_is_negative_and_part_when_it_is_wide() -> None:
+    for seed in range(4):
+        assert ((phantom(seed, -1.0).masks > 0.5).all(dim=0)).sum() > 500
+        assert ((phantom(seed, 2.5).masks > 0.5).all(dim=0)).sum() == 0
+
+
+@pytest.mark.parametrize("change", [-0.35, 0.07, 0.6])
+def test_moving_the_bones_changes_the_width_by_the_motion(change: float) -> None:
+    made = phantom(2, 0.8)
+    motion = RigidMotion.widening(torch.tensor([change]))
+    _, moved = move(made.layers[None], made.masks[None], motion, SPACING)
+    width = float(joint_space_width(moved, SPACING))
+    assert width - measured(made) == pytest.approx(change, abs=0.02)
+
+
+def test_a_left_joint_is_the_mirror_image_of_a_right_one() -> None:
+    right = draw_parameters(9, side="right")
+    left = replace(right, side="left")
+    assert asdict(draw_parameters(9, side="left")) == asdict(left)
+    assert torch.equal(render(left).masks, render(right).masks.flip(-1))
+    difference = render(left).image - render(right).image.flip(-1)
+    assert difference.abs().mean() < 0.02
+
+
+def test_coarser_frames_show_the_same_joint() -> None:
+    fine, coarse = phantom(6), phantom(6, **SMALL)
+    assert tuple(coarse.image.shape) == (1, 128, 128)
+    halved = torch.nn.functional.avg_pool2d(fine.masks, 2)
+    assert (halved - coarse.masks).abs().max() < 0.25
+    assert (torch.nn.functional.avg_pool2d(fine.image, 2) - coarse.image).abs().mean() < 0.01
+    assert measured(coarse) == pytest.approx(coarse.parameters.jsw_mm, abs=0.015)
+
+
+def test_what_is_given_leaves_the_other_draws_as_they_are() -> None:
+    drawn = draw_parameters(21)
+    assert draw_parameters(21, jsw_mm=0.5) == replace(drawn, jsw_mm=0.5)
+    assert draw_parameters(21, **SMALL) == replace(drawn, **SMALL)
+    assert draw_parameters(21, finger=drawn.finger, side=drawn.side) == drawn
+
+
+def test_numpy_seeds_give_the_phantoms_of_plain_ones() -> None:
+    parameters = draw_parameters(np.int64(8))  # type: ignore[arg-type]
+    assert parameters == draw_parameters(8)
+    assert json.loads(parameters.to_json())["seed"] == 8
+
+
+def test_every_finger_and_side_is_drawn_and_the_widths_fill_their_range() -> None:
+    drawn = [draw_parameters(seed) for seed in range(200)]
+    assert {(p.finger, p.side) for p in drawn} == {(f, s) for f in FINGERS for s in ("left", "right")}
+    widths = np.array([p.jsw_mm for p in drawn])
+    assert np.histogram(widths, bins=5, range=JSW_RANGE)[0].min() >= 20
+
+
+def test_fingers_differ_in_size_density_and_what_lies_beside_them() -> None:
+    drawn = {finger: [draw_parameters(seed, finger=finger) for seed in range(40)] for finger in FINGERS}
+    width = {finger: np.mean([p.upper.width for p in drawn[finger]]) for finger in FINGERS}
+    density = {finger: np.mean([p.lower.head for p in drawn[finger]]) for finger in FINGERS}
+    sesamoids = {finger: np.mean([p.soft.sesamoid > 0 for p in drawn[finger]]) for finger in FINGERS}
+    assert width["small"] < width["ring"] < width["thumb"] < width["middle"]
+    assert density["small"] < density["middle"] < density["thumb"]
+    assert sesamoids["thumb"] > 0.7 > sesamoids["index"]
+    assert sesamoids["middle"] == 0.0
+
+
+def test_an_unmasked_bone_is_part_of_the_soft_tissue() -> None:
+    parameters = replace(draw_parameters(1, finger="middle"), seed=1)
+    shown = replace(parameters, soft=replace(parameters.soft, sesamoid=0.3, neighbour=0.0))
+    hidden = replace(parameters, soft=replace(parameters.soft, sesamoid=0.0, neighbour=0.0))
+    with_bone, without = render(shown), render(hidden)
+    brighter = (with_bone.layers[0] - without.layers[0]) > 0.1
+    assert 400 < int(brighter.sum()) < 3000
+    assert torch.equal(with_bone.masks, without.masks)
+
+
+def test_grey_levels_are_those_of_joint_radiographs() -> None:
+    for finger in FINGERS:
+        frames = [phantom(seed, finger=finger) for seed in range(3)]
+        image = np.concatenate([made.image.numpy() for made in frames])
+        masks = np.concatenate([made.masks.numpy()[None] for made in frames]) > 0.5
+        inside = np.stack([binary_erosion(bones, iterations=15) for bones in masks.reshape(-1, 256, 256)])
+        lower, upper = inside.reshape(masks.shape).transpose(1, 0, 2, 3)
+        tissue = np.stack([~binary_dilation(bones.any(0), iterations=8) for bones in masks]) & (image > 0.05)
+        levels = [float(np.median(image[where])) for where in (tissue, upper, lower)]
+        assert 0.2 < levels[0] < 0.4
+        assert levels[0] + 0.06 < levels[1] < levels[2] - 0.03
+        assert 0.6 < np.percentile(image, 99.9) < 0.98
+
+
+def fine_grey(photons: float, electronic: float) -> Phantom:
+    parameters = draw_parameters(4, jsw_mm=1.0)
+    detector = replace(parameters.detector, photons=photons, electronic=electronic, levels=2.0**20)
+    return render(replace(parameters, detector=detector))
+
+
+def test_noise_follows_the_photons_and_the_electronics() -> None:
+    clean = fine_grey(1e12, 0.0).image
+    faint, strong, electronic = (
+        float((fine_grey(*case).image - clean)[0, 60:200, 60:200].std())
+        for case in ((2500.0, 0.0), (10000.0, 0.0), (1e12, 0.01))
+    )
+    assert faint / strong == pytest.approx(2.0, rel=0.05)
+    assert 0.005 < electronic < 0.011
+    assert strong > 0.002
+
+
+def test_blur_softens_the_image_and_leaves_the_masks() -> None:
+    parameters = fine_grey(1e12, 0.0).parameters
+    soft = render(replace(parameters, detector=replace(parameters.detector, blur=0.3)))
+    sharp = render(parameters)
+    assert torch.equal(soft.masks, sharp.masks)
+    assert soft.image.diff(dim=-1).abs().mean() < 0.7 * sharp.image.diff(dim=-1).abs().mean()
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(min_value=0, max_value=2**63 - 1))
+def test_any_seed_gives_a_joint(seed: int) -> None:
+    made = render(draw_parameters(seed, **SMALL))
+    for part in (made.image, made.layers, made.masks):
+        assert torch.isfinite(part).all()
+        assert part.min() >= 0.0
+        assert part.max() <= 1.0
+    assert (reconstruct(made.layers) - made.image).abs().max() <= 1e-6
+    assert (made.masks[1, 0] > 0.5).any()
+    assert (made.masks[0, -1] > 0.5).any()
+    assert not (made.masks[0, 0] > 0.5).any()
+    assert not (made.masks[1, -1] > 0.5).any()
+    assert measured(made) == pytest.approx(made.parameters.jsw_mm, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": -1}, "seed to be a whole number"),
+        ({"seed": 1.5}, "seed to be a whole number"),
+        ({"jsw_mm": 2.6}, r"jsw_mm to be a width from -1\.0 to 2\.5 mm, got 2\.6"),
+        ({"jsw_mm": float("nan")}, "jsw_mm to be a width"),
+        ({"jsw_mm": "wide"}, "jsw_mm to be a width"),
+        ({"size": 16, "spacing": 21 / 16}, "size to be at least 32"),
+        ({"size": 128.0, "spacing": 21 / 128}, "size to be at least 32"),
+        ({"size": 64}, r"size \* spacing to be 16\.0 to 26\.0 mm \(spacing=21/64\)"),
+        ({"spacing": 0.0}, r"size \* spacing"),
+        ({"spacing": "fine"}, r"size \* spacing"),
+        ({"finger": "toe"}, "finger to be one of small, ring"),
+        ({"side": "up"}, "side to be one of left, right"),
+    ],
+)
+def test_arguments_out_of_range_are_named_with_what_was_expected(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        draw_parameters(**{"seed": 0, **options})
+
+
+@pytest.mark.parametrize(
+    ("posture", "message"),
+    [(Posture(x=40.0), "shows both bones"), (Posture(x=-9.0, shift=18.0), "one above the other")],
+)
+def test_a_posture_that_leaves_no_joint_is_refused(posture: Posture, message: str) -> None:
+    parameters = replace(draw_parameters(0), posture=posture)
+    with pytest.raises(InputError, match=message):
+        render(parameters)

@@ -1,0 +1,93 @@
+"""Synthetic pairs show what their alignment says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from bundle.datasets.distributions import Uniform
+from bundle.datasets.factory import QualityGate
+from bundle.datasets.sources import Source, SourceStore
+from bundle.datasets.specifications import DataPlan
+from bundle.errors import InputError
+from bundle.measurement.joint_space import joint_space_width
+from bundle.phantoms.phantom import draw_parameters, render
+from bundle.physics.harmonic import separate
+from bundle.physics.motion import SPACING
+from bundle.physics.synthesis import SeparatedBones
+from bundle.registration.alignment import Alignment, narrowing
+from bundle.registration.gauss_newton import BoneRegistration, facing_centers
+from bundle.registration.synthetic_pairs import PairRecipes, SyntheticPairs
+
+PLAN = DataPlan(
+    count=12,
+    seed=1,
+    jsw=Uniform(0.8, 1.8),
+    sideways=Uniform(-0.3, 0.3),
+    rotation=Uniform(-2.0, 2.0),
+    pairs=True,
+)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[SourceStore, list[Source]]:
+    store, sources = SourceStore(tmp_path_factory.mktemp("sources")), []
+    for seed in range(2):
+        phantom = render(draw_parameters(seed, jsw_mm=1.3))
+        image, masks = phantom.image[None], (phantom.masks[None] > 0.5).float()
+        edges = facing_centers(masks[0].numpy() > 0.5, SPACING).tolist()
+        width = float(joint_space_width(masks, SPACING))
+        found = Source(f"p{seed}", f"p{seed}", "ring", "left", SPACING, width, edges, "given", "", "none", False, 0.02)
+        store.write(found, SeparatedBones.of(separate(image, masks), masks), image[0])
+        sources.append(found)
+    return store, sources
+
+
+def test_registration_finds_the_alignment_that_a_pair_states(kept: tuple[SourceStore, list[Source]]) -> None:
+    pairs = SyntheticPairs(*kept, PLAN, QualityGate())
+    assert len(pairs) == 6
+    checked = 0
+    for pair in (pairs[0], pairs[3]):
+        shifts = BoneRegistration(reach=3.0)(pair["image"][:1], pair["image"][1:], pair["moving"][:1], SPACING)
+        for shift, true in zip(shifts, pair["alignment"].tolist(), strict=True):
+            if shift.found:
+                assert [shift.rotation, shift.x, shift.y] == pytest.approx(true[1:], abs=0.05)
+                checked += 1
+    assert checked >= 2
+
+
+def test_narrowing_is_that_of_the_alignment_and_nearly_that_of_the_masks(
+    kept: tuple[SourceStore, list[Source]],
+) -> None:
+    pairs = SyntheticPairs(*kept, PLAN, QualityGate())
+    for pair in (pairs[row] for row in range(3)):
+        bones = Alignment.from_parameters(pair["alignment"][None], pair["center"][None])
+        assert float(narrowing(bones)) == pytest.approx(float(pair["jsn"]), abs=1e-4)
+        assert float(pair["jsn"]) == pytest.approx(float(pair["masks_jsn"]), abs=0.1)
+        assert pair["image"].shape == pair["moving"].shape == (3, 256, 256)
+    assert torch.equal(pairs[1]["moving"], pairs[1]["moving"])
+
+
+def test_the_narrowing_does_not_depend_on_the_first_width(kept: tuple[SourceStore, list[Source]]) -> None:
+    plan = replace(PLAN, count=4000, jsw=Uniform(-0.5, 2.0))
+    recipes = PairRecipes(plan, kept[1], Uniform(-1.0, 1.0))
+    drawn = np.array([recipe.jsw_mm for recipe in recipes.draw(range(4000))])
+    first, change = drawn[::2], drawn[1::2] - drawn[::2]
+    assert np.abs(change).max() <= 1.0 and abs(np.corrcoef(first, change)[0, 1]) < 0.06
+    alone = np.array([recipe.jsw_mm for recipe in recipes.draw([7, 2])])
+    assert alone.tolist() == [drawn[7], drawn[2]]
+    assert recipes.draw([7], 1)[0].jsw_mm != drawn[7]
+
+
+def test_a_plan_of_single_images_is_refused(kept: tuple[SourceStore, list[Source]]) -> None:
+    with pytest.raises(InputError, match="expected a plan of pairs"):
+        SyntheticPairs(*kept, replace(PLAN, pairs=False), QualityGate())
+
+
+def test_pairs_that_never_pass_the_gate_are_refused(kept: tuple[SourceStore, list[Source]]) -> None:
+    pairs = SyntheticPairs(*kept, replace(PLAN, attempts=1, count=2), QualityGate(least_visible=9.0))
+    with pytest.raises(InputError, match="expected images that pass the gate"):
+        pairs[0]

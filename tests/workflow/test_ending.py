@@ -1,0 +1,61 @@
+"""A run that is stopped says so in a line, keeps what is whole and gives its folder back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bundle.workflow.ending import remedy_of
+
+STOPPED = """
+import sys, time, multiprocessing
+from pathlib import Path
+from bundle.io.claiming import claim_output
+from bundle.io.writing import replacing
+from bundle.workflow.ending import running, stop_plainly
+
+def work():
+    while True:
+        time.sleep(0.01)
+
+stop_plainly("run the command again to finish it")
+folder = claim_output(Path(sys.argv[1]), "run")
+if sys.argv[2] == "some":
+    (folder / "result").touch()
+worker = multiprocessing.get_context("fork").Process(target=work)
+worker.start()
+with replacing(folder / "half"):
+    with running([sys.executable, "-c", "import time; time.sleep(60)"]):
+        print(worker.pid, flush=True)
+        time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("result", ["some", "none"])
+def test_a_run_that_is_stopped_ends_in_a_line_with_what_it_works_with(
+    tmp_path: Path, number: signal.Signals, result: str
+) -> None:
+    command = [sys.executable, "-c", STOPPED, str(tmp_path / "out"), result]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    worker = int(process.stdout.readline())
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    kept = f"what was done stays in {tmp_path / 'out'}; " if result == "some" else ""
+    assert said == f"\nstopped: {kept}run the command again to finish it\n"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == (["out", "result", "run.json"] if kept else [])
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+
+
+def test_the_remedy_names_resume_where_a_run_has_it() -> None:
+    assert remedy_of({"resume": False}) == "run the command again with --resume true to go on"
+    assert remedy_of({"resume": "true"}) == "run the command again to go on"
+    assert remedy_of({}) == "run the command again to finish it"

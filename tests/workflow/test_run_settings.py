@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from monai.bundle import ConfigParser
+
+from bundle.errors import InputError
+from bundle.workflow.run_settings import MAY_CHANGE, RunSettings, settings_of
+
+CONFIG: dict[str, Any] = {
+    "lr": 0.1,
+    "unused": 3,
+    "epochs": 4,
+    "batch_size": "$@lr * 20",
+    "dataset_dir": "/home/someone/Data",
+    "note": "/home/someone/19690401_scans",
+    "pretrained": "",
+    "net": {"_target_": "torch.nn.Linear", "in_features": "@width", "out_features": 1},
+    "width": 2,
+    "state": {"net": "@net"},
+    "train": {
+        "trainer": {"network": "@net", "lr": "@lr", "batch": "@batch_size", "data": "@dataset_dir", "note": "@note"},
+        "handlers": [{"interval": 1}],
+    },
+}
+
+
+def settings(**changed: Any) -> dict[str, Any]:
+    parser = ConfigParser({**CONFIG, **changed})
+    parser.parse()
+    return settings_of(parser, ["train#trainer", "state", "pretrained", "absent#part"])
+
+
+def test_settings_are_those_that_the_parts_refer_to_at_any_depth() -> None:
+    found = settings()
+    assert {"lr", "width", "net#in_features", "net#out_features", "train#trainer#lr"} <= found.keys()
+    assert not found.keys() & {"unused", "epochs", "dataset_dir", "train#handlers#0#interval"}
+    assert settings(unused=4, epochs=9, dataset_dir="/elsewhere") == found
+    assert settings(lr=0.2) != found and settings(width=3) != found
+
+
+def test_an_option_that_is_an_expression_counts_by_its_value() -> None:
+    assert settings()["batch_size"] == 2.0
+
+
+def test_settings_tell_no_folders_and_no_dates() -> None:
+    assert "someone" not in str(settings()) and "19690401" not in str(settings())
+
+
+def test_weights_count_by_what_they_hold(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(b"one")
+    first = settings(pretrained=str(path))
+    path.write_bytes(b"two")
+    assert first["pretrained"].startswith("model.pt (sha256 ")
+    assert settings(pretrained=str(path)) != first
+
+
+def of(**values: Any) -> RunSettings:
+    made = RunSettings([])
+    made.values = values
+    return made
+
+
+def test_changed_settings_are_named_with_both_values_the_shortest_names_first() -> None:
+    with pytest.raises(InputError, match=r"^lr was 0\.1 and is 0\.2; more was None and is 1; a#b was 1 and is None$"):
+        of(lr=0.2, more=1, same="x").load_state_dict({"lr": 0.1, "a#b": 1, "same": "x"})
+
+
+def test_without_a_configuration_nothing_is_compared() -> None:
+    RunSettings([]).load_state_dict({"lr": 0.1})
+    of(lr=0.2).load_state_dict({})
+    assert RunSettings([]).state_dict() == {}
+
+
+def test_what_may_change_are_options_of_the_configurations() -> None:
+    configs = Path(__file__).resolve().parents[2] / "configs"
+    keys = {line.split(":")[0].strip() for path in configs.rglob("*.yaml") for line in path.read_text().splitlines()}
+    assert keys >= MAY_CHANGE - {"bundle_root", "workers"}
