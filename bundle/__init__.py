@@ -1,1 +1,20 @@
 """Finger-joint layer separation: soft tissue, lower bone and upper bone of a joint radiograph, and any joint space."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bundle.face import Hand, Joint, Layers, SyntheticJoint, joint_space, narrowing, separate, synthesize
+
+__all__ = ["Hand", "Joint", "Layers", "SyntheticJoint", "joint_space", "narrowing", "separate", "synthesize"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the face when it is asked for: whoever needs one room alone does not wait for the others."""
+    if name not in __all__:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    from bundle import face
+
+    return getattr(face, name)

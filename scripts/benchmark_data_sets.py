@@ -48,10 +48,9 @@ from bundle.datasets import (
 )
 from bundle.errors import report_plainly
 from bundle.io import deep_pixels, mask_pixels, processor, write_bytes
-from bundle.measurement import joint_space_width
+from bundle.measurement import facing_centers, joint_space_width
 from bundle.phantoms import draw_parameters, render
 from bundle.physics import CONTINUED, SPACING, SeparatedBones, reconstruct, separate
-from bundle.registration import facing_centers
 
 TOGETHER, SIDE = 4, 256
 PLAN = DataPlan(

@@ -12,8 +12,7 @@ import pandas as pd
 
 from bundle.errors import InputError
 from bundle.experiments import EXPERIMENT, plot_curves
-from bundle.inference import file_stem, shown_figure, write_plot
-from bundle.io import write_bytes
+from bundle.io import file_stem, shown_figure, write_bytes, write_plot
 
 TEXT = (
     "Each task is trained on parts of the annotated joints, from chance or from networks that were pre-trained on "

@@ -26,8 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bundle.errors import InputError, report_plainly
-from bundle.inference import file_stem, flat_figures, shown_figure
-from bundle.io import without_folders, write_bytes
+from bundle.io import file_stem, flat_figures, shown_figure, without_folders, write_bytes
 from scripts.downstream import ExperimentReport, downstream_section, read_experiment
 
 OUTPUT = ROOT / "docs" / "results.md"

@@ -15,7 +15,8 @@ from torch import nn
 from bundle.datasets.distributions import read_histogram
 from bundle.datasets.sources import SourceStore
 from bundle.errors import InputError
-from bundle.inference.results import EvaluationReport, LayerWriter
+from bundle.evaluation.report import EvaluationReport
+from bundle.inference.results import LayerWriter
 from bundle.io.claiming import claim_output
 from bundle.io.joints import read_datalist
 from bundle.io.loading import open_radiograph

@@ -15,7 +15,8 @@ from PIL import Image
 from bundle.io.dicom import read_dicom
 from bundle.io.dicom_writing import DicomStudy, write_dicom
 from bundle.io.reading import read_radiograph
-from bundle.phantoms.phantom import Phantom, draw_parameters, render
+from bundle.phantoms.rendering import Phantom, render
+from bundle.phantoms.sampling import draw_parameters
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)

@@ -31,7 +31,6 @@ from bundle.datasets.factory import (
 )
 from bundle.datasets.shards import (
     TarShards,
-    decode_radiograph,
     png,
 )
 from bundle.datasets.sources import (
@@ -67,7 +66,6 @@ __all__ = [
     "SyntheticRadiographs",
     "TarShards",
     "Uniform",
-    "decode_radiograph",
     "examine",
     "first_passed",
     "join_processes",

@@ -40,9 +40,8 @@ from bundle.io import (
     sums_of,
     write_bytes,
 )
-from bundle.measurement import VERTICAL, joint_space_width
+from bundle.measurement import VERTICAL, facing_centers, joint_space_width
 from bundle.physics import SeparatedBones
-from bundle.registration import facing_centers
 from bundle.workflow import GeneratorWeights
 
 if TYPE_CHECKING:
@@ -305,8 +304,15 @@ class Shards:
         if hand is not None:
             files |= shown(deep_pixels(hand), "hand.")
         if self.data.dicom is not None:
-            files |= self.data.dicom.synthetic({**joint, "file": joint.get("image", "")}, sample, hand)
+            files |= self._dicom(sample, {**joint, "file": joint.get("image", "")}, hand)
         return {**files, "json": json.dumps(truth).encode()}
+
+    def _dicom(self, sample: Sample, joint: Item, hand: Tensor | None) -> Files:
+        if self.data.dicom is None:
+            return {}
+        made = f"{sample.motion.to_json()}, grain seed {sample.recipe.seed}"
+        number = sample.recipe.index + 1
+        return self.data.dicom.synthetic(joint, sample.image, sample.masks, made, number, hand)
 
     def _hand(self, sample: Sample, joint: Item) -> Tensor | None:
         """The hand (1, H, W) with the changed joint; None of a joint that is no part of a hand."""

@@ -8,18 +8,28 @@ from bundle.evaluation.calibration import (
     write_trust_reference,
 )
 from bundle.evaluation.evaluation import (
-    DeliveredJoints,
     Evaluation,
+    Task,
+)
+from bundle.evaluation.export import (
+    export_joints,
+)
+from bundle.evaluation.report import (
+    EvaluationReport,
+)
+from bundle.evaluation.separators import (
+    choose_separator,
+)
+from bundle.evaluation.sets import (
+    DeliveredJoints,
     JointSet,
     PushedJoints,
-    Task,
-    choose_separator,
-    export_joints,
 )
 
 __all__ = [
     "DeliveredJoints",
     "Evaluation",
+    "EvaluationReport",
     "JointSet",
     "PushedJoints",
     "Task",

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from bundle.evaluation.evaluation import JointSet, PushedJoints, as_a_file_holds
+from bundle.evaluation.sets import JointSet, PushedJoints, as_a_file_holds
 from bundle.io import command_line, name_result, private_setting, storing
 from bundle.quality import (
     PROPERTIES,

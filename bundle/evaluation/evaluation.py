@@ -6,45 +6,21 @@ Every separator sees a joint as a file holds it (masks of 0 and 1, continued to 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-from torch import Tensor, nn
-from tqdm import tqdm
-
-from bundle.errors import InputError, flag
+from bundle.errors import InputError
+from bundle.evaluation.separators import Separator
+from bundle.evaluation.sets import JointSet
 from bundle.io import (
     Item,
-    MaskMaker,
-    claim_output,
-    fingerprint,
-    layer_files,
-    read_layers,
     split_by_joint,
-    write_bytes,
-    write_layers,
-    write_masks,
 )
-from bundle.physics import continue_to_border
-from bundle.segmentation import with_drawn_masks
-from bundle.separation import OverlapRange
-from bundle.separation.transforms import LoadJointd, PseudoOverlapd, SeparateLayersd
 from bundle.statistics import Measured, SeparatedJoints
-
-EXPORTED = "evaluation.json"
-"""Name of the list of exported joints."""
-
-BATCH = 8
-"""Joints that are separated at once."""
 
 _log = logging.getLogger("bundle.evaluation.evaluation")
 
@@ -52,317 +28,7 @@ _log = logging.getLogger("bundle.evaluation.evaluation")
 # ---- sets of joints ------------------------------------------------------------------------------------------------
 
 
-class JointSet:
-    """Joints by their list; nothing is read before it is needed, and the list only once.
-
-    Args:
-        list_items: gives the items (:data:`bundle.io.Item`); audits their files.
-        size: height and width in pixels.
-        segment: draws masks that are not named.
-    """
-
-    delivered = False
-    """Whether the layers are postprocessed, as inference writes them."""
-
-    def __init__(
-        self, list_items: Callable[[], Sequence[Item]], size: int | None = 256, segment: MaskMaker | None = None
-    ) -> None:
-        self.list_items = list_items
-        self.loading: Callable[[Any], dict[Any, Any]] = LoadJointd(size, segment)
-
-    @property
-    def read_from(self) -> JointSet:
-        """The set of these radiographs."""
-        return self
-
-    @cached_property
-    def items(self) -> Sequence[Item]:
-        """The joints of the set."""
-        return self.list_items()
-
-    def load(self, item: Item) -> dict[Any, Any]:
-        """Load a joint: ``image`` (3, H, W), ``label`` its layers (3, H, W), and ``truth`` (1,), 1 if they are true."""
-        return self.loading(item)
-
-    def separate(self, separator: Separator, items: Sequence[Item] | None = None) -> SeparatedJoints:
-        """Load joints of the set, all by default, and separate them."""
-        chosen = self.items if items is None else items
-        loaded, layers = [], []
-        for start in tqdm(range(0, len(chosen), BATCH), desc="separating", unit="batch", mininterval=0.5):
-            batch = [self.load(item) for item in chosen[start : start + BATCH]]
-            images = torch.stack([as_a_file_holds(joint["image"]) for joint in batch])
-            names = [str(item["name"]) for item in chosen[start : start + BATCH]]
-            layers.append(separator(names, images, self.delivered))
-            known = [joint["label"] if float(joint["truth"]) else None for joint in batch]
-            loaded += list(zip((_continued(joint["image"]) for joint in batch), known, strict=True))
-        truths = [truth for _, truth in loaded if truth is not None]
-        truth = torch.stack(truths) if len(truths) == len(loaded) else None
-        return SeparatedJoints(chosen, torch.stack([image for image, _ in loaded]), torch.cat(layers), truth)
-
-
-class DeliveredJoints(JointSet):
-    """The joints of a set with their layers as inference writes them: with grain in the tissue below the bones (E4).
-
-    Layers that are compared with true ones, or whose bones are moved, are measured without.
-
-    Args:
-        joints: the set.
-    """
-
-    delivered = True
-
-    def __init__(self, joints: JointSet) -> None:
-        self.joints = joints
-
-    @property
-    def read_from(self) -> JointSet:
-        """The set of these radiographs."""
-        return self.joints
-
-    @property
-    def items(self) -> Sequence[Item]:
-        """The joints of the set."""
-        return self.joints.items
-
-    def load(self, item: Item) -> dict[Any, Any]:
-        """Load a joint."""
-        return self.joints.load(item)
-
-
-class PushedJoints(JointSet):
-    """The joints of a set that do not overlap, pushed into each other: their true layers are known (E2).
-
-    A joint is pushed as :class:`bundle.separation.transforms.PseudoOverlapd` does it in the validation of a training;
-    its true layers are those of the weight-free separator before the push, or a phantom's own.
-
-    Args:
-        joints: the set.
-        depths: ranges of the closing motion by name; every joint is pushed once in each. An item says its ``depth``.
-        seed: of the pushes, together with the joint's name.
-    """
-
-    def __init__(self, joints: JointSet, depths: Mapping[str, OverlapRange], seed: int = 0) -> None:
-        self.joints = joints
-        self.separate_without_weights = SeparateLayersd()
-        self.pushes = {depth: PseudoOverlapd(seed=seed, overlap=overlap) for depth, overlap in depths.items()}
-
-    @cached_property
-    def items(self) -> Sequence[Item]:
-        """The joints of the set, once for each depth."""
-        apart = [item for item in self.joints.items if not item["overlapping"]]
-        named = [{"source": item["name"], "depth": depth} for depth in self.pushes for item in apart]
-        return [
-            {**item, **name, "name": f"{item['name']}_{name['depth']}"}
-            for item, name in zip(apart * len(self.pushes), named, strict=True)
-        ]
-
-    def load(self, item: Item) -> dict[Any, Any]:
-        """Load a joint and push it."""
-        joint = self.separate_without_weights(self.joints.load({**item, "name": item["source"]}))
-        return self.pushes[item["depth"]](joint)
-
-
-def as_a_file_holds(image: Tensor) -> Tensor:
-    """Radiograph and masks (3, H, W) as they come back when they are written to a file and read again."""
-    return _continued(torch.cat([image[:1].clamp(0.0, 1.0), (image[1:] > 0.5).to(image.dtype)]))
-
-
-def _continued(image: Tensor) -> Tensor:
-    """Radiograph and masks, the masks continued to the border as on loading a file, and as soft as they were."""
-    return torch.cat([image[:1], continue_to_border(image[1:])])
-
-
-def export_joints(
-    output_dir: str,
-    sets: Mapping[str, JointSet],
-    tasks: Mapping[str, Task],
-    measures: Sequence[str] | str,
-    settings: Mapping[str, Any],
-) -> Path:
-    """Write the joints that measures need, for other programs to separate: 32-bit NIfTI, masks as PNG, and a list.
-
-    The entries of the list ``evaluation.json`` also give the ``name`` under which :class:`LayersFolder` looks for the
-    layers, which is the name that inference gives them.
-
-    Args:
-        output_dir: refused when it holds something else.
-        sets: by name; a folder each.
-        tasks: all measures by name.
-        measures: names of those to export for, a list or a single one.
-        settings: of the run; they tell runs apart.
-
-    Returns:
-        The list.
-
-    Raises:
-        InputError: a list cannot be used, a measure is not known, two joints have one name, or the folder is refused.
-    """
-    files = {id(sets[name].read_from) for name in needed_sets(tasks, measures)}
-    needed = {name: joints for name, joints in sets.items() if id(joints) in files}
-    _check_unique([item["name"] for joints in needed.values() for item in joints.items])
-    folder = claim_output(output_dir, fingerprint({"results": "exported joints", "sets": list(needed), **settings}))
-    entries = [
-        _export(folder, name, item, joints.load(item)["image"])
-        for name, joints in needed.items()
-        for item in tqdm(joints.items, desc=f"exporting {name}", unit="joint", mininterval=0.5)
-    ]
-    write_bytes(folder / EXPORTED, json.dumps(entries, indent=1).encode())
-    return folder / EXPORTED
-
-
-def _check_unique(names: Sequence[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        msg = f"expected joints with different names, got {', '.join(twice[:5])} more than once: rename their folders"
-        raise InputError(msg)
-
-
-def _export(folder: Path, group: str, item: Item, image: Tensor) -> dict[str, Any]:
-    """Write a joint so that the name it is read with is its own: ``<joint>_<file's stem>``."""
-    name, joint = str(item["name"]), str(item["joint"])
-    stem = name.removeprefix(f"{joint}_")
-    if stem == name:
-        joint, _, stem = name.rpartition("_")
-    place = folder / group / joint
-    place.mkdir(parents=True, exist_ok=True)
-    held = as_a_file_holds(image)
-    write_layers(place / f"{stem}.nii.gz", held[:1], float(item["spacing"]))
-    write_masks(place, stem, held[1:])
-    files = {"image": f"{stem}.nii.gz", "lower": f"{stem}_mask_lower.png", "upper": f"{stem}_mask_upper.png"}
-    paths = {key: f"{group}/{joint}/{file}" for key, file in files.items()}
-    return {"name": name, **paths, "joint": joint, "spacing": float(item["spacing"])}
-
-
 # ---- separators ----------------------------------------------------------------------------------------------------
-
-
-class Separator(Protocol):
-    """What gives layers to joints."""
-
-    @property
-    def source(self) -> str:
-        """What it is, with what tells it from others."""
-
-    @property
-    def training(self) -> dict[str, Any] | None:
-        """How it was trained, where that is known."""
-
-    def prepare(self, names: Iterable[str]) -> None:
-        """Get ready for joints of these names, or refuse before anything is measured."""
-
-    def __call__(self, names: Sequence[str], images: Tensor, delivered: bool = False) -> Tensor:
-        """Layers (B, 3, H, W) of radiographs with masks (B, 3, H, W), on the CPU; if delivered, as inference writes."""
-
-
-class NetworkSeparator:
-    """Separates by a network, with weights or without.
-
-    Args:
-        network: from images (B, 3, H, W) to layers.
-        weights: of the network, :class:`bundle.workflow.GeneratorWeights`.
-        inferer: MONAI's, how the network is used.
-        postprocessing: MONAI's, of ``image`` and ``pred`` of a joint: what inference writes.
-        device: where.
-        segment: draws the masks that the network sees in place of those given.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        weights: Any,
-        inferer: Callable[..., Tensor],
-        postprocessing: Callable[[Any], Any],
-        device: Any = "cpu",
-        segment: MaskMaker | None = None,
-    ) -> None:
-        self.segment = segment
-        self.network, self.weights, self.inferer, self.device = network, weights, inferer, device
-        self.postprocessing = postprocessing
-
-    @property
-    def source(self) -> str:
-        """The file of the weights with its checksum, or the separator without weights; and what draws masks."""
-        return f"{self.weights.source}{f', masks drawn by {self.segment}' if self.segment else ''}"
-
-    @property
-    def training(self) -> dict[str, Any] | None:
-        """The record beside the weights."""
-        record: dict[str, Any] | None = self.weights.training
-        return record
-
-    def prepare(self, names: Iterable[str]) -> None:
-        """Load the weights."""
-        self.weights(None)
-        self.network.eval()
-
-    @torch.no_grad()
-    def __call__(self, names: Sequence[str], images: Tensor, delivered: bool = False) -> Tensor:
-        """Separate a batch."""
-        if self.segment is not None:
-            images = torch.stack([with_drawn_masks(image, self.segment) for image in images])
-        layers = self.inferer(images.to(self.device), self.network).detach().float().cpu()
-        if not delivered:
-            return layers
-        joints = [{"image": image, "pred": pred} for image, pred in zip(images, layers, strict=True)]
-        return torch.stack([self.postprocessing(joint)["pred"] for joint in joints])
-
-
-class LayersFolder:
-    """The layers that another program wrote: ``<name>_layers.nii.gz``, or three 8-bit PNGs, as inference writes them.
-
-    Args:
-        folder: of the files (:func:`bundle.io.read_layers`).
-
-    Raises:
-        InputError: there is no such folder; on use, if a file is missing, cannot be read or has the wrong shape.
-    """
-
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        if not self.folder.is_dir():
-            msg = f"expected a folder of layers, found none: {self.folder}: correct layers_dir"
-            raise InputError(msg)
-        self.digest = ""
-
-    @property
-    def source(self) -> str:
-        """The folder's name with the checksum of the files that are used."""
-        return f"layers in {self.folder.absolute().name} (sha256 {self.digest[:12]})"
-
-    @property
-    def training(self) -> None:
-        """Not known."""
-        return None
-
-    def prepare(self, names: Iterable[str]) -> None:
-        """Find the files of all joints."""
-        checksum = hashlib.sha256()
-        for name in sorted(names):
-            for path in layer_files(self.folder, name):
-                checksum.update(path.name.encode() + path.read_bytes())
-        self.digest = checksum.hexdigest()
-
-    def __call__(self, names: Sequence[str], images: Tensor, delivered: bool = False) -> Tensor:
-        """Read the layers of a batch."""
-        height, width = images.shape[-2:]
-        return torch.stack([read_layers(self.folder, name, (height, width)) for name in names])
-
-
-def choose_separator(
-    layers_dir: str,
-    network: nn.Module,
-    weights: Any,
-    inferer: Any,
-    postprocessing: Any,
-    device: Any,
-    segmenter: MaskMaker | None = None,
-    drawn_masks: bool | str = False,
-) -> Separator:
-    """The layers in ``layers_dir``, or where that is empty the network, which sees drawn masks if that is asked for."""
-    if layers_dir:
-        return LayersFolder(layers_dir)
-    segment = segmenter if flag(drawn_masks) else None
-    return NetworkSeparator(network, weights, inferer, postprocessing, device, segment)
 
 
 # ---- the measures --------------------------------------------------------------------------------------------------
@@ -389,7 +55,7 @@ class Task:
 
 
 class Report(Protocol):
-    """Where results go, :class:`bundle.inference.EvaluationReport`."""
+    """Where results go, :class:`bundle.evaluation.EvaluationReport`."""
 
     def open(self, separator: str, training: Mapping[str, Any] | None) -> None:
         """Claim the output folder."""

@@ -14,8 +14,16 @@ from bundle.base import parse_json
 from bundle.errors import InputError
 from bundle.experiments.agreement import ErrorColumn, Outcome, change, over_seeds, plot_curves, reduction
 from bundle.experiments.experiments import Downstream, Runner
-from bundle.inference import file_stem, flat_figures, write_figures, write_plot
-from bundle.io import claim_output, command_line, fingerprint, machine
+from bundle.io import (
+    claim_output,
+    command_line,
+    file_stem,
+    fingerprint,
+    flat_figures,
+    machine,
+    write_figures,
+    write_plot,
+)
 
 EXPERIMENT = "experiment.json"
 """What an experiment found."""
@@ -30,7 +38,7 @@ class Experiment:
         question: that it answers.
         task: its runs.
         runner: that carries them out.
-        figures: of an evaluation that are told (:func:`bundle.inference.flat_figures`), and their labels.
+        figures: of an evaluation that are told (:func:`bundle.io.flat_figures`), and their labels.
         errors: that arms are compared by, the first one above all.
         base: arm that the others are compared with.
         compared: figures whose change by an arm is told (:func:`bundle.experiments.agreement.change`).

@@ -14,7 +14,6 @@ from typing import Any
 from pydicom.dataset import Dataset
 from torch import Tensor
 
-from bundle.datasets import Sample
 from bundle.errors import InputError, flag
 from bundle.io import DRAWN, LAYER_NAMES, SIDES, JointFrame, bundle_version, is_dicom, open_radiograph, read_header
 from bundle.io.dicom_writing import MODEL, DicomStudy, dicom_bytes, write_dicom
@@ -71,21 +70,24 @@ class DicomResults:
             made = study.image(layer.clip(0.0, 1.0), spacing, described, synthetic=True, series=2, number=number)
             write_dicom(folder / f"{name}_{kind}.dcm", made)
 
-    def synthetic(self, joint: Mapping[str, Any], sample: Sample, hand: Tensor | None) -> dict[str, bytes]:
+    def synthetic(
+        self, joint: Mapping[str, Any], radiograph: Tensor, masks: Tensor, made: str, number: int, hand: Tensor | None
+    ) -> dict[str, bytes]:
         """The files of a synthetic radiograph by their endings: ``dcm``, ``masks.dcm`` and of a hand ``hand.dcm``.
 
         Args:
             joint: the item that its source was loaded from.
-            sample: the image.
+            radiograph: the synthetic one, (1, H, W).
+            masks: its bones, (2, H, W).
+            made: how, for the derivation description.
+            number: of the instance in its series, from 1.
             hand: the hand (1, H, W) with the changed joint; None of a joint that is no part of one.
         """
         study, spacing = self._study(joint), (float(joint["spacing"]),) * 2
-        motion = sample.motion.to_json()
-        described = _derived(joint, f"bones moved by {self.method}: {motion}, grain seed {sample.recipe.seed}")
-        number = sample.recipe.index + 1
-        image = study.image(sample.image[0].numpy().clip(0.0, 1.0), spacing, described, True, series=3, number=number)
-        masks = study.masks(sample.masks.numpy() > 0.5, image, _is_drawn(joint))
-        files = {"dcm": dicom_bytes(image), "masks.dcm": dicom_bytes(masks)}
+        described = _derived(joint, f"bones moved by {self.method}: {made}")
+        image = study.image(radiograph[0].numpy().clip(0.0, 1.0), spacing, described, True, series=3, number=number)
+        masked = study.masks(masks.numpy() > 0.5, image, _is_drawn(joint))
+        files = {"dcm": dicom_bytes(image), "masks.dcm": dicom_bytes(masked)}
         if hand is None:
             return files
         spacing = JointFrame.from_json(joint["frame"]).spacing

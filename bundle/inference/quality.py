@@ -9,7 +9,6 @@ from typing import Any
 
 from bundle.physics import union
 from bundle.quality import SIGNS, Calibration, FlipInferer, TrustReference, bone_disagreement, measure, overlap_signs
-from bundle.registration import PairReading, judge_registration
 from bundle.workflow import GeneratorWeights
 
 _log = logging.getLogger("bundle.inference")
@@ -73,34 +72,6 @@ class JointQuality:
             errors = {"expected_overlap_rmse": float(expected), "overlap_rmse_upper": float(upper)}
         values = {**errors, "bone_disagreement": float(bone_disagreement(deviation, union(masks))), **signs}
         return {name: round(value, 5) if math.isfinite(value) else None for name, value in values.items()}
-
-
-class PairQuality:
-    """Judges pairs of radiographs and what a method has found of them.
-
-    Args:
-        trust: file of the ranges of trusted images (:class:`bundle.quality.TrustReference`).
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-
-    def __init__(self, trust: str) -> None:
-        self.reference = TrustReference.read(trust)
-
-    def __call__(self, pair: Mapping[str, Any], reading: PairReading) -> dict[str, Any]:
-        """What there is to say of a pair (:class:`bundle.registration.RadiographPairs`) and its reading.
-
-        Returns:
-            ``plausible``: whether nothing of it is flagged, and ``trust``: of the ``fixed`` and the ``moving``
-            radiograph and of the ``registration`` the ``trust_score``, ``flagged`` and ``reasons``.
-        """
-        spacing = float(pair["spacing"])
-        radiographs = {"fixed": pair["image"], "moving": pair["moving"]}
-        verdicts = {name: self.reference.judge(measure(image.cpu(), spacing)) for name, image in radiographs.items()}
-        verdicts["registration"] = judge_registration(reading, float(pair["masks_jsn"]))
-        trust = {name: verdict.described() for name, verdict in verdicts.items()}
-        return {"plausible": not any(verdict.flagged for verdict in verdicts.values()), "trust": trust}
 
 
 def quality_label(line: Mapping[str, Any]) -> str:

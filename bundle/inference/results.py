@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
-import math
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
 from ignite.engine import Engine, Events
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from bundle.base import parse_json
@@ -30,11 +24,8 @@ from bundle.io import (
     append_line,
     are_whole,
     claim_output,
-    command_line,
     fingerprint,
-    machine,
     montage,
-    private_setting,
     resampling,
     sums_of,
     write_bytes,
@@ -42,8 +33,7 @@ from bundle.io import (
     write_layers,
     write_masks,
 )
-from bundle.separation import IDENTITY, separation_row
-from bundle.statistics import Measured, SeparatedJoints, summarize, to_markdown
+from bundle.separation import separation_row
 from bundle.workflow import GeneratorWeights
 
 if TYPE_CHECKING:
@@ -54,8 +44,6 @@ REJECTED = "rejected.jsonl"
 QUALITY = "quality.jsonl"
 """What inference says of each joint besides its layers (:class:`bundle.inference.JointQuality`)."""
 
-METRICS = "metrics.json"
-"""The figures of an evaluation."""
 
 _log = logging.getLogger("bundle.inference")
 
@@ -257,194 +245,3 @@ def run_remaining(evaluator: Any, writer: Results) -> None:
         evaluator.run()
     else:
         _log.info("nothing is left to do")
-
-
-class EvaluationReport:
-    """Evaluation: what the measures found, each written as soon as it is done.
-
-    ``metrics.json`` holds the settings and of each measure its hyper-parameters, the number of joints, the figures, the
-    means per finger, the command and the machine; ``metrics.md`` the same figures as tables. A folder for each measure
-    has ``per_image.csv`` and the plots; ``worst/<measure>/`` has montages of the worst joints.
-
-    Args:
-        output_dir: refused when it holds another run's results.
-        settings: of the run; they tell runs apart.
-        worst: number of joints shown for each measure.
-        device: that the separator runs on, for the results.
-    """
-
-    def __init__(self, output_dir: str, settings: Mapping[str, Any], worst: int = 10, device: Any = "cpu") -> None:
-        self.output_dir = Path(output_dir)
-        self.worst = worst
-        self.device = device
-        self.found: dict[str, Any] = {"settings": {"results": type(self).__name__, **settings}, "measures": {}}
-
-    @property
-    def path(self) -> Path:
-        """The file of the figures."""
-        return self.output_dir / METRICS
-
-    def open(self, separator: str, training: Mapping[str, Any] | None = None) -> None:
-        """Claim the output folder and read what was measured there before.
-
-        Args:
-            separator: what is measured.
-            training: how it was trained (:class:`bundle.workflow.TrainingRecord`), for the results.
-
-        Raises:
-            InputError: the folder is another run's, or its ``metrics.json`` cannot be read.
-        """
-        self.found["settings"]["separator"] = separator
-        claim_output(self.output_dir, fingerprint(self.found["settings"]))
-        self.found["training"] = training
-        if not self.path.is_file():
-            return
-        try:
-            self.found["measures"] = dict(parse_json(self.path.read_bytes())["measures"])
-            for entry in self.found["measures"].values():
-                _tables("", entry)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            msg = f"expected the figures of an evaluation, got a file that is damaged ({error}): {self.path}: delete it"
-            raise InputError(msg) from error
-
-    def holds(self, name: str, settings: Mapping[str, Any]) -> bool:
-        """Whether a measure with these hyper-parameters is in ``metrics.json``, and its files are as it states."""
-        known = self.found["measures"].get(name, {})
-        whole = "files" not in known or are_whole(self.output_dir, known["files"])
-        return known.get("settings") == plain(settings) and whole
-
-    def add(
-        self,
-        name: str,
-        measured: Measured,
-        settings: Mapping[str, Any],
-        joints: Mapping[str, SeparatedJoints],
-        seconds: float,
-    ) -> None:
-        """Write the results of a measure, its figures last.
-
-        Args:
-            name: of the measure.
-            measured: what it found.
-            settings: its hyper-parameters.
-            joints: that it was called with, by the name of their set.
-            seconds: that it took.
-        """
-        folder = self.output_dir / name
-        folder.mkdir(exist_ok=True)
-        written = write_measured(folder, "per_image.csv", measured.per_image, measured.plots)
-        shown = self._show_worst(name, measured.worst, joints)
-        sizes = {key: {"images": len(part), "joints": len(set(part.joints))} for key, part in joints.items()}
-        made = {"seconds": round(seconds, 1), "command": command_line(), "machine": machine(self.device)}
-        figures = {"figures": measured.figures, "fingers": _fingers(measured.per_image).to_dict("records")}
-        files = sums_of(self.output_dir, [*written, *shown])
-        self.found["measures"][name] = plain({"settings": settings, "data": sizes, **figures, **made, "files": files})
-        self._write_tables()
-
-    def show(self, folder: str, joints: SeparatedJoints) -> None:
-        """Write a montage of each joint into a folder of the output."""
-        for row, item in enumerate(joints.items):
-            self._write_montage(f"{folder}/{item['name']}.png", joints, row, str(item["name"]))
-
-    def _show_worst(self, name: str, worst: Sequence[str], joints: Mapping[str, SeparatedJoints]) -> list[Path]:
-        places = {str(item["name"]): (part, row) for part in joints.values() for row, item in enumerate(part.items)}
-        shown = []
-        for rank, joint in enumerate(list(dict.fromkeys(worst))[: self.worst], start=1):
-            part, row = places[joint]
-            file = f"worst/{name}/{rank:02d}_{joint}.png"
-            shown.append(self._write_montage(file, part, row, f"{joint}: {rank}. of {name}"))
-        return shown
-
-    def _write_montage(self, file: str, joints: SeparatedJoints, row: int, label: str) -> Path:
-        path = self.output_dir / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        panels = separation_row(joints.images[row], joints.layers[row], float(joints.spacing[row]))
-        montage([panels], TITLES, path, [label])
-        return path
-
-    def _write_tables(self) -> None:
-        self.found["measures"] = dict(sorted(self.found["measures"].items()))
-        write_figures(self.path, self.found)
-        parts = [_tables(name, entry) for name, entry in self.found["measures"].items()]
-        write_bytes(self.output_dir / "metrics.md", "\n".join(parts).encode())
-
-
-def _fingers(images: pd.DataFrame) -> pd.DataFrame:
-    """Means of all measured (float) columns per finger and overall (:func:`bundle.statistics.summarize`).
-
-    Where a column of text besides the joint's identity tells kinds of rows apart (a depth, a trial), each kind has its
-    own metrics.
-    """
-    kinds = [column for column in images.select_dtypes("object") if column not in IDENTITY]
-    numbers = list(images.select_dtypes("floating"))
-    wide = images.groupby([*IDENTITY, *kinds], sort=False)[numbers].mean().unstack(kinds)
-    named = {" ".join(map(str, [*key[1:], key[0]] if kinds else [key])): wide[key].to_numpy() for key in wide}
-    return summarize(named, wide.index.get_level_values("finger").tolist())
-
-
-def _tables(name: str, entry: Mapping[str, Any]) -> str:
-    """A measure's part of ``metrics.md``."""
-    sizes = [f"{key}: {size['images']} images of {size['joints']} joints" for key, size in entry["data"].items()]
-    rows = "".join(f"| {key} | {shown_figure(value)} |\n" for key, value in flat_figures(entry["figures"]).items())
-    fingers = pd.DataFrame(entry["fingers"]).astype({"mean": float, "std": float})
-    table = f"\n{to_markdown(fingers)}" if len(fingers) else ""
-    return f"## {name}\n\n{', '.join(sizes)}\n\n| figure | value |\n| --- | ---: |\n{rows}{table}"
-
-
-def flat_figures(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Figures by name; those in groups by ``<group> <name>``. Settings among them are left out."""
-    flat: dict[str, Any] = {}
-    for name, value in figures.items():
-        if isinstance(value, Mapping):
-            flat |= {f"{name} {key}": part for key, part in flat_figures(value).items() if name != "settings"}
-        else:
-            flat[name] = value
-    return flat
-
-
-def shown_figure(value: Any, digits: int = 4) -> str:
-    """A figure of ``metrics.json`` for a table: a number, an interval, or what else a measure says."""
-    if isinstance(value, list):
-        return " to ".join(shown_figure(part, digits) for part in value)
-    if isinstance(value, float):
-        return f"{value:.{digits}g}"
-    return "not defined" if value is None else str(value)
-
-
-def file_stem(label: str) -> str:
-    """A label as the stem of a file's name: small letters, digits and underscores."""
-    return re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
-
-
-def write_measured(folder: Path, table: str, rows: pd.DataFrame, plots: Mapping[str, Figure]) -> list[Path]:
-    """Write the rows of a measure as a CSV file of that name, and its plots as PNG files; gives their paths."""
-    write_bytes(folder / table, rows.to_csv(index=False).encode())
-    drawn = {folder / f"{name}.png": figure for name, figure in plots.items()}
-    for path, figure in drawn.items():
-        write_plot(path, figure)
-    return [folder / table, *drawn]
-
-
-def write_figures(path: Path, found: Mapping[str, Any]) -> None:
-    """Write what an evaluation or an experiment found as JSON, settings as they may be told."""
-    write_bytes(path, json.dumps(private_setting("", plain(found)), indent=1, allow_nan=False).encode())
-
-
-def write_plot(path: Path, figure: Figure) -> None:
-    """Write a figure as a PNG."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
-    write_bytes(path, buffer.getvalue())
-
-
-def plain(value: Any) -> Any:
-    """The same for JSON: plain numbers, lists and dictionaries; null for NaN, text for infinity."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(part) for part in value]
-    if isinstance(value, (np.generic, Tensor)):
-        return plain(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else str(value)
-    return value if isinstance(value, (bool, int, float, str)) or value is None else str(value)

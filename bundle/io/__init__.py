@@ -18,7 +18,6 @@ from bundle.io.claiming import (
 )
 from bundle.io.dicom import (
     is_dicom,
-    read_dicom,
     read_header,
 )
 from bundle.io.folders import (
@@ -86,6 +85,9 @@ from bundle.io.montages import (
 from bundle.io.packing import (
     pack_joints,
 )
+from bundle.io.points import (
+    read_places,
+)
 from bundle.io.provenance import (
     bundle_version,
     command_line,
@@ -99,6 +101,16 @@ from bundle.io.reading import (
     layer_files,
     read_layers,
     shape_of,
+)
+from bundle.io.reports import (
+    METRICS,
+    file_stem,
+    flat_figures,
+    plain,
+    shown_figure,
+    write_figures,
+    write_measured,
+    write_plot,
 )
 from bundle.io.sharing import (
     SharedSampler,
@@ -127,6 +139,7 @@ __all__ = [
     "FOLDER",
     "LAYER_NAMES",
     "LISTS",
+    "METRICS",
     "PART",
     "RESULT_ENDINGS",
     "SEEDS_PER_RUN",
@@ -154,8 +167,10 @@ __all__ = [
     "difference_panel",
     "discard_unfinished",
     "end_claims",
+    "file_stem",
     "files_below",
     "fingerprint",
+    "flat_figures",
     "frame_in_middle",
     "holds_results",
     "inner_run",
@@ -180,21 +195,23 @@ __all__ = [
     "pack_joints",
     "part_of_joints",
     "phantom_items",
+    "plain",
     "png_bytes",
     "private_folder",
     "private_list",
     "private_name",
     "private_setting",
     "processor",
-    "read_dicom",
     "read_header",
     "read_joint",
     "read_layers",
+    "read_places",
     "repeated",
     "replacing",
     "resampling",
     "safe_name",
     "shape_of",
+    "shown_figure",
     "split_by_joint",
     "storing",
     "sums_of",
@@ -202,8 +219,11 @@ __all__ = [
     "with_widths",
     "without_folders",
     "write_bytes",
+    "write_figures",
     "write_layer_images",
     "write_layers",
     "write_masks",
+    "write_measured",
+    "write_plot",
     "write_png",
 ]

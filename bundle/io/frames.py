@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
-from monai.networks.layers import GaussianFilter
 from torch import Tensor
-from torch.nn import functional as F
 
 from bundle.errors import InputError
+from bundle.physics import REACH, blur, sample
 
 FARTHEST = 1e6
 """Coordinates of a joint are at most this number of pixels, and its direction is no shorter than one part of it."""
@@ -124,10 +123,10 @@ class JointFrame:
         sigma = [BLUR * max(self.pixel / length - 1.0, 0.0) for length in self.spacing]
         places = _places(self.matrix, _whole((self.size, self.size)))
         if hand.shape[-2] * hand.shape[-1] > LARGE:
-            rows, columns = self._box(hand.shape[-2:], _reach(max(sigma)) + 2)
+            rows, columns = self._box(hand.shape[-2:], math.ceil(REACH * max(sigma)) + 2)
             hand = _part(hand, (rows, columns))
             places = places - torch.tensor([columns.start, rows.start], dtype=places.dtype)
-        return _sampled(_blurred(hand, sigma), places)
+        return _sampled(blur(hand[None], sigma)[0], places)
 
     def covers(self, shape: tuple[int, int]) -> Tensor:
         """How far each pixel of a hand (H, W) is given by the frame: 1 inside, falling to 0 at its border, (H, W)."""
@@ -219,21 +218,4 @@ def _sampled(image: Tensor, places: Tensor) -> Tensor:
     """Bilinear values of an image (C, H, W) at places (H', W', 2), continued past its border."""
     length = torch.tensor([image.shape[-1], image.shape[-2]], dtype=torch.float64)
     grid = (2.0 * places + 1.0) / length - 1.0
-    return F.grid_sample(image[None], grid[None].to(image), padding_mode="border", align_corners=False)[0]
-
-
-def _reach(sigma: float) -> int:
-    """How many pixels a Gaussian reaches."""
-    return math.ceil(4.0 * sigma)
-
-
-def _blurred(image: Tensor, sigma: list[float]) -> Tensor:
-    """Gaussian of sigma (rows, columns) in pixels, without a dark border."""
-    if max(sigma) == 0.0:
-        return image
-    reach = [_reach(width) for width in sigma]
-    padded = F.pad(image[None], [reach[1], reach[1], reach[0], reach[0]], mode="replicate")
-    smooth = GaussianFilter(2, [max(width, 1e-3) for width in sigma])(padded)
-    height, width_ = image.shape[-2:]
-    result: Tensor = smooth[0, :, reach[0] : reach[0] + height, reach[1] : reach[1] + width_]
-    return result
+    return sample(image[None], grid[None])[0]

@@ -25,7 +25,7 @@ from pydicom.dataset import Dataset
 
 from bundle.base import bare_values, holds, is_pseudonym, pseudonym, tells, without_pseudonyms
 from bundle.io.dicom import is_dicom, read_header
-from bundle.phantoms import FINGERS
+from bundle.joint import FINGERS
 
 _IDENTITY = (
     "AccessionNumber",

@@ -19,7 +19,8 @@ from bundle.io.frames import JointFrame, JointPlace
 from bundle.io.identity import private_name
 from bundle.io.points import read_places
 from bundle.io.reading import StatedRadiograph, check_area, is_square, read_mask, read_stated, shape_of
-from bundle.phantoms import EXTENT_RANGE, FINGERS
+from bundle.joint import FINGERS
+from bundle.phantoms import EXTENT_RANGE
 from bundle.physics import SPACING
 
 Item = dict[str, Any]

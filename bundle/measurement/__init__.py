@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from bundle.measurement.facing import (
+    Region,
+    facing_centers,
+    facing_edges,
+)
 from bundle.measurement.grading import (
     GRADES,
     GradeCoding,
@@ -28,6 +33,9 @@ __all__ = [
     "JointSpace",
     "NominalGrades",
     "OrdinalGrades",
+    "Region",
+    "facing_centers",
+    "facing_edges",
     "joint_space_by_alignment",
     "joint_space_width",
     "measure_joint_space",

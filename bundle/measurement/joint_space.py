@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bundle.physics import RigidMotion, attenuation, move
+from bundle.measurement.facing import central_columns, facing_rows
+from bundle.physics import RigidMotion, attenuation, move, sample
 
 NORMAL_JSW = 1.75
 """Normal joint space width of a metacarpophalangeal joint in mm."""
@@ -90,8 +91,8 @@ def joint_space_width(masks: Tensor, spacing: float | Tensor, window: float = 1 
     Returns:
         (B,) in mm; NaN where the bones have no column in common.
     """
-    edges, common = _facing_edges(masks)
-    weight = _central(common, window).to(masks.dtype)
+    edges, common = facing_rows(masks)
+    weight = central_columns(common, window).to(masks.dtype)
     gap = edges[:, 0] - edges[:, 1]
     return (gap * weight).sum(-1) / weight.sum(-1) * _pixel(spacing, gap)[:, 0]
 
@@ -116,10 +117,10 @@ def measure_joint_space(
     """
     axis = joint_axis(masks) if axis is None else axis
     view = turned(masks, axis)
-    edges, common = _facing_edges(view)
+    edges, common = facing_rows(view)
     pixel = _pixel(spacing, view)
     gap = (edges[:, 0] - edges[:, 1]) * pixel
-    central = _central(common, window)
+    central = central_columns(common, window)
     even = _smooth(gap[:, None], central, _OUTLINE / pixel)[:, 0]
     return _joint_space(gap, even, central & _in_order(view, axis), axis)
 
@@ -188,11 +189,11 @@ def joint_axis(masks: Tensor, window: float = AXIS_WINDOW, rounds: int = 4) -> T
         lie, or the axis is farther from the vertical than :data:`LARGEST_TURN`.
     """
     coarse = F.avg_pool2d(masks, 2) if min(masks.shape[-2:]) >= 128 else masks
-    together = _facing_edges(coarse)[1].any(-1)
+    together = facing_rows(coarse)[1].any(-1)
     axis = torch.where(together, _axis_of_centres(coarse), math.nan)
     for _ in range(rounds):
-        edges, common = _facing_edges(turned(coarse, axis))
-        axis = axis + _slope(edges.mean(dim=1), _central(common, window).to(masks.dtype))
+        edges, common = facing_rows(turned(coarse, axis))
+        axis = axis + _slope(edges.mean(dim=1), central_columns(common, window).to(masks.dtype))
     return torch.where(axis.abs() <= LARGEST_TURN, axis, math.nan)
 
 
@@ -216,39 +217,7 @@ def _sampled(maps: Tensor, x: Tensor, y: Tensor, axis: Tensor) -> Tensor:
     across = (cosine * x - sine * y) / width
     down = ((sine * x + cosine * y) / height).clamp(1 / height - 1, 1 - 1 / height)
     grid = torch.stack([across, down], dim=-1)
-    return F.grid_sample(maps, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-
-
-def _facing_edges(masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows of the facing edges of lower and upper bone (B, 2, W), and the columns that show both (B, W)."""
-    of_lower, lower = _edge(masks[:, 0].flip(-2))
-    of_upper, upper = _edge(masks[:, 1])
-    return torch.stack([masks.shape[-2] - of_lower, of_upper], dim=1), lower & upper
-
-
-def _edge(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Lower edge of a bone that hangs from the top, in pixels per column (B, W), and whether the column shows it.
-
-    The edge is the middle row of the bone's extent plus the area of the mask below that row.
-    """
-    height = mask.shape[-2]
-    inside = mask > 0.5
-    rows = torch.arange(height, dtype=torch.int32, device=mask.device).reshape(1, height, 1)
-    deepest = torch.where(inside, rows, torch.full_like(rows, -1)).amax(dim=-2)
-    first = torch.where(inside, rows, torch.full_like(rows, height)).amin(dim=-2)
-    middle = ((first + deepest) // 2).unsqueeze(-2)
-    below = torch.where(rows > middle, mask, torch.zeros_like(mask)).sum(dim=-2)
-    return middle.squeeze(-2) + 1.0 + below, deepest >= 0
-
-
-def _central(columns: Tensor, window: float) -> Tensor:
-    """Of the columns that are set, those in the central ``window`` of their range: (B, W) of bool."""
-    width = columns.shape[-1]
-    index = torch.arange(width, device=columns.device).expand_as(columns)
-    left = torch.where(columns, index, torch.full_like(index, width)).amin(dim=-1, keepdim=True)
-    right = torch.where(columns, index, torch.full_like(index, -1)).amax(dim=-1, keepdim=True)
-    margin = (right + 1 - left) * (1.0 - window) / 2
-    return columns & (index + 0.5 >= left + margin) & (index + 0.5 <= right + 1 - margin)
+    return sample(maps, grid, padding="zeros")
 
 
 def _closing(displacement: Tensor, axis: Tensor) -> RigidMotion:
@@ -261,8 +230,8 @@ def _closing(displacement: Tensor, axis: Tensor) -> RigidMotion:
 def _contact(layers: Tensor, masks: Tensor, spacing: float | Tensor, window: float, axis: Tensor) -> JointSpace:
     """What gap and overlap is left between the surfaces of the bones."""
     view = turned(masks, axis)
-    edges, common = _facing_edges(view)
-    central = _central(common, window) & _in_order(view, axis)
+    edges, common = facing_rows(view)
+    central = central_columns(common, window) & _in_order(view, axis)
     pixel = _pixel(spacing, layers)
     lower, upper = _surfaces(layers, edges, central, pixel, axis).unbind(1)
     gap = (lower - upper) * pixel

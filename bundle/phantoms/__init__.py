@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from bundle.phantoms.phantom import (
+from bundle.phantoms.parameters import (
     EXTENT_RANGE,
-    FINGERS,
     NATIVE,
+)
+from bundle.phantoms.rendering import (
     Phantom,
-    draw_parameters,
     render,
+)
+from bundle.phantoms.sampling import (
+    draw_parameters,
     retake,
 )
 
 __all__ = [
     "EXTENT_RANGE",
-    "FINGERS",
     "NATIVE",
     "Phantom",
     "draw_parameters",

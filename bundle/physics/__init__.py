@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bundle.physics.continuation import (
+    CONTINUED,
+)
 from bundle.physics.harmonic import (
     CLAIMED,
     GROWTH,
@@ -22,7 +25,6 @@ from bundle.physics.masks import (
     visible_region,
 )
 from bundle.physics.motion import (
-    CONTINUED,
     SPACING,
     ContinuedBones,
     MotionRange,
@@ -42,6 +44,11 @@ from bundle.physics.radiograph import (
     partition,
     reconstruct,
 )
+from bundle.physics.sampling import (
+    REACH,
+    blur,
+    sample,
+)
 from bundle.physics.synthesis import (
     SeparatedBones,
     SyntheticJoints,
@@ -52,6 +59,7 @@ __all__ = [
     "CLAIMED",
     "CONTINUED",
     "GROWTH",
+    "REACH",
     "SPACING",
     "ContinuedBones",
     "MotionRange",
@@ -61,6 +69,7 @@ __all__ = [
     "TissueGrain",
     "attenuation",
     "attenuation_shares",
+    "blur",
     "bone_radiographs",
     "continue_to_border",
     "drawn_on_device",
@@ -73,6 +82,7 @@ __all__ = [
     "overlap",
     "partition",
     "reconstruct",
+    "sample",
     "separate",
     "separation_shares",
     "share_grain",

@@ -14,18 +14,17 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from monai.networks.layers import gaussian_1d
 from torch import Tensor
 from torch.nn import functional as F
+
+from bundle.physics.continuation import CONTINUED, continue_texture
+from bundle.physics.sampling import sample
 
 SPACING = 21.0 / 256.0
 """Pixel spacing of the public frames in mm: 140 pixels of 0.15 mm resampled to 256."""
 
 _KERNEL = 3
 """Interpolation looks so many pixels around, at most."""
-
-CONTINUED = 64
-"""Bones are continued with texture so many pixels past the border; farther out their last pixels repeat."""
 
 
 @dataclass(frozen=True)
@@ -267,44 +266,9 @@ def _placed(motion: RigidMotion, bone: int, spacing: float | Tensor) -> tuple[Te
     return torch.deg2rad(motion.rotation[:, bone, None]), center, center + motion.translation[:, bone] / pixel
 
 
-def continue_texture(bones: Tensor, margin: int, detail: float = 3.0) -> Tensor:
-    """Continue bone layers past the border: what is smooth straight on, its texture mirrored.
-
-    Repeating the outermost pixels alone shows as streaks, mirroring everything bends the shaft.
-
-    Args:
-        bones: (B, C, H, W) in [0, 1].
-        margin: pixels to add on each side, at most H - 1 and W - 1; more is cut to that.
-        detail: texture is what a Gaussian of this sigma in pixels removes.
-
-    Returns:
-        (B, C, H + 2 margin, W + 2 margin), unchanged inside the frame and 0 beside the bones.
-    """
-    height, width = bones.shape[-2:]
-    margin = min(margin, height - 1, width - 1)
-    frame = (..., slice(margin, margin + height), slice(margin, margin + width))
-    straight = F.pad(bones, [margin] * 4, mode="replicate")
-    down, right = (_smoothing(side, margin, detail, bones) for side in (height, width))
-    smooth = down @ bones @ right.T
-    texture = F.pad(bones - smooth[frame], [margin] * 4, mode="reflect")
-    continued = (smooth + texture).clamp(0.0, 1.0) * (straight > 0)
-    inside = torch.zeros_like(continued, dtype=torch.bool)
-    inside[frame] = True
-    return torch.where(inside, straight, continued)
-
-
-def _smoothing(side: int, margin: int, detail: float, like: Tensor) -> Tensor:
-    """Matrix (side + 2 margin, side) that repeats the outermost pixels of a line and smooths it by a Gaussian."""
-    kernel = gaussian_1d(torch.tensor(detail), truncated=4.0).to(like, non_blocking=True)
-    past = margin + len(kernel) // 2
-    places = torch.arange(-past, side + past, device=like.device).clamp(0, side - 1)
-    repeated = F.one_hot(places, side).to(like)
-    return F.conv1d(repeated.T[:, None], kernel[None, None])[:, 0].T
-
-
 def _sample(maps: Tensor, grid: Tensor, mode: str) -> Tensor:
     """Sample maps (B, K, H', W') of a continued bone by the frames' grids (B, h, w, 2)."""
-    moved = F.grid_sample(maps.to(grid.dtype), grid, mode=mode, padding_mode="border", align_corners=False)
+    moved = sample(maps.to(grid.dtype), grid, mode)
     return moved.clamp_(0.0, 1.0).to(maps.dtype)
 
 

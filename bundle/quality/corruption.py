@@ -12,17 +12,16 @@ from functools import partial
 
 import numpy as np
 import torch
-from monai.networks.layers import GaussianFilter
 from torch import Tensor
-from torch.nn import functional as F
 
-from bundle.physics import grow
+from bundle.joint import LOWER, UPPER
+from bundle.physics import blur, grow
 
 Corrupted = tuple[Tensor, float]
 Corruption = Callable[[Tensor, float, np.random.RandomState], Corrupted]
 
-LOWER, UPPER = 1, 2
-"""Channels of the masks."""
+LOWER_MASK, UPPER_MASK = 1 + LOWER, 1 + UPPER
+"""Channels of the masks in radiograph and masks (3, H, W)."""
 
 
 def inverted(image: Tensor, spacing: float, random: np.random.RandomState) -> Corrupted:
@@ -44,12 +43,8 @@ def noisy(image: Tensor, spacing: float, random: np.random.RandomState, *, devia
 
 def blurred(image: Tensor, spacing: float, random: np.random.RandomState, *, deviation: float) -> Corrupted:
     """Gaussian blur of the radiograph by a standard deviation in mm."""
-    reach = math.ceil(4.0 * deviation / spacing)
-    padded = F.pad(image[None, :1], [min(reach, side - 1) for side in image.shape[-1:-3:-1] for _ in "ab"], "reflect")
-    smooth = GaussianFilter(2, deviation / spacing)(padded)[0]
-    top, left = ((large - small) // 2 for large, small in zip(smooth.shape[-2:], image.shape[-2:], strict=True))
-    cut = smooth[:, top : top + image.shape[-2], left : left + image.shape[-1]]
-    return torch.cat([cut.clamp(0.0, 1.0), image[1:]]), spacing
+    smooth = blur(image[None, :1], deviation / spacing, "reflect")[0]
+    return torch.cat([smooth.clamp(0.0, 1.0), image[1:]]), spacing
 
 
 def exposed(image: Tensor, spacing: float, random: np.random.RandomState, *, gain: float) -> Corrupted:
@@ -64,12 +59,12 @@ def rescaled(image: Tensor, spacing: float, random: np.random.RandomState, *, fa
 
 def swapped(image: Tensor, spacing: float, random: np.random.RandomState) -> Corrupted:
     """The lower bone's mask given as the upper one's, and the other way round."""
-    return image[[0, UPPER, LOWER]], spacing
+    return image[[0, UPPER_MASK, LOWER_MASK]], spacing
 
 
 def upside_down(image: Tensor, spacing: float, random: np.random.RandomState) -> Corrupted:
     """Radiograph and masks upside down, each mask named after its place in the frame: the lower one is a phalanx."""
-    return image[[0, UPPER, LOWER]].flip(-2), spacing
+    return image[[0, UPPER_MASK, LOWER_MASK]].flip(-2), spacing
 
 
 def turned(image: Tensor, spacing: float, random: np.random.RandomState) -> Corrupted:
@@ -114,13 +109,13 @@ def grown_masks(image: Tensor, spacing: float, random: np.random.RandomState, *,
 
 def merged_masks(image: Tensor, spacing: float, random: np.random.RandomState) -> Corrupted:
     """Both bones in one of the masks, as when a segmentation runs over the joint."""
-    bone = int(random.choice([LOWER, UPPER]))
+    bone = int(random.choice([LOWER_MASK, UPPER_MASK]))
     merged = image.clone()
     merged[bone] = image[1:].amax(dim=0)
     return merged, spacing
 
 
-BOTH = (LOWER, UPPER)
+BOTH = (LOWER_MASK, UPPER_MASK)
 CORRUPTIONS: Mapping[str, Corruption] = {
     "inverted": inverted,
     "blank": blank,
@@ -141,8 +136,8 @@ CORRUPTIONS: Mapping[str, Corruption] = {
     "masks_shifted_1mm": partial(shifted_masks, distance=1.0, bones=BOTH),
     "masks_shifted_2mm": partial(shifted_masks, distance=2.0, bones=BOTH),
     "masks_shifted_4mm": partial(shifted_masks, distance=4.0, bones=BOTH),
-    "lower_mask_shifted_2mm": partial(shifted_masks, distance=2.0, bones=(LOWER,)),
-    "upper_mask_shifted_2mm": partial(shifted_masks, distance=2.0, bones=(UPPER,)),
+    "lower_mask_shifted_2mm": partial(shifted_masks, distance=2.0, bones=(LOWER_MASK,)),
+    "upper_mask_shifted_2mm": partial(shifted_masks, distance=2.0, bones=(UPPER_MASK,)),
     "masks_1mm_too_wide": partial(grown_masks, distance=1.0),
     "masks_1mm_too_narrow": partial(grown_masks, distance=-1.0),
     "masks_merged": merged_masks,

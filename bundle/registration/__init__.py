@@ -8,7 +8,6 @@ from bundle.registration.alignment import (
 from bundle.registration.gauss_newton import (
     BoneRegistration,
     BoneShift,
-    facing_centers,
 )
 from bundle.registration.losses import (
     MixedRegistration,
@@ -18,6 +17,7 @@ from bundle.registration.losses import (
 from bundle.registration.narrowing import (
     PairReading,
     make_registration,
+    read_pair,
 )
 from bundle.registration.network import (
     Registrar,
@@ -30,12 +30,10 @@ from bundle.registration.pairs import (
     RandPairs,
     prepare_pairs,
 )
-from bundle.registration.plausibility import (
-    judge_registration,
-)
 from bundle.registration.report import (
     NarrowingReport,
     NarrowingWriter,
+    PairQuality,
 )
 from bundle.registration.synthetic_pairs import (
     SyntheticPairs,
@@ -48,6 +46,7 @@ __all__ = [
     "MixedRegistration",
     "NarrowingReport",
     "NarrowingWriter",
+    "PairQuality",
     "PairReading",
     "RadiographPairs",
     "RandPairs",
@@ -55,9 +54,8 @@ __all__ = [
     "SeenRegistration",
     "SyntheticPairs",
     "TrueRegistration",
-    "facing_centers",
-    "judge_registration",
     "make_registration",
     "pairs_of_joint",
     "prepare_pairs",
+    "read_pair",
 ]

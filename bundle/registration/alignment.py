@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bundle.physics import SPACING, RigidMotion
-from bundle.registration.gauss_newton import LOWER, UPPER, BoneShift, facing_centers
+from bundle.joint import LOWER, UPPER
+from bundle.measurement import facing_centers
+from bundle.physics import SPACING, RigidMotion, sample
+from bundle.registration.gauss_newton import BoneShift
 
 FIELD = 256 * SPACING
 """Height and width of the frames that networks register, in mm: those of the public frames."""
@@ -186,7 +188,7 @@ def of_shifts(shifts: Sequence[BoneShift], center: Tensor) -> Alignment:
 
 
 def bone_centers(masks: Tensor, spacing: float) -> Tensor:
-    """Centres of an alignment: :func:`bundle.registration.facing_centers` of masks (2, H, W), as a tensor (2, 2)."""
+    """Centres of an alignment: :func:`bundle.measurement.facing_centers` of masks (2, H, W), as a tensor (2, 2)."""
     return torch.from_numpy(np.asarray(facing_centers(masks.cpu().numpy() > 0.5, spacing))).float()
 
 
@@ -197,7 +199,7 @@ def warp(image: Tensor, alignment: Alignment, spacing: float | Tensor, mode: str
         image: (B, C, H, W); past the frame its outermost pixels repeat.
         alignment: (B,).
         spacing: mm per pixel, one for all, (B,) or (B, 1).
-        mode: of :func:`torch.nn.functional.grid_sample`.
+        mode: of :func:`bundle.physics.sample`.
 
     Returns:
         (B, C, H, W).
@@ -212,11 +214,11 @@ def sampled(
 ) -> Tensor:
     """Radiographs (B, C, H, W) at places (B, h, w, 2) in mm from the frame's centre: (B, C, h, w); differentiable.
 
-    ``mode`` and ``padding`` are those of :func:`torch.nn.functional.grid_sample`.
+    ``mode`` and ``padding`` are those of :func:`bundle.physics.sample`.
     """
     half = places.new_tensor([side / 2 for side in image.shape[:-3:-1]])
     grid = places / (half * _pixel(spacing, places)[..., None])
-    return F.grid_sample(image, grid.to(image), mode=mode, padding_mode=padding, align_corners=False)
+    return sample(image, grid, mode, padding)
 
 
 def warp_bones(moving: Tensor, bones: Alignment, spacing: float | Tensor, mode: str = "bilinear") -> Tensor:
@@ -285,7 +287,7 @@ def reduced(images: Tensor, spacing: Tensor, size: int, field: float = FIELD) ->
         return smaller
     places = _pixel_places((size, size), field / size, extent).reshape(-1, size, size, 2)
     grid = places * (2.0 / extent)[:, None, None]
-    return F.grid_sample(smaller, grid.to(images), padding_mode="border", align_corners=False)
+    return sample(smaller, grid)
 
 
 @dataclass(frozen=True, kw_only=True)

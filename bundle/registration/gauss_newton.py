@@ -19,12 +19,12 @@ from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 from torch import Tensor
 
+from bundle.joint import LOWER, UPPER
+from bundle.measurement import Region, facing_edges
 from bundle.physics import attenuation
 
 Array = NDArray[np.floating[Any]]
-Region = NDArray[np.bool_]
 
-LOWER, UPPER = 0, 1
 _BORDER = 3
 """Pixels at the frame's border that are not compared: filters and splines see less than they need there."""
 
@@ -201,30 +201,6 @@ def check_pair(before: Tensor, masks: Tensor, after: Tensor) -> None:
 def _in_pixels(shift: BoneShift, spacing: float) -> tuple[Array, float]:
     """Shift in pixels and angle in radians."""
     return np.array([shift.x, shift.y]) / spacing, math.radians(shift.rotation)
-
-
-def facing_edges(bones: Region) -> list[Array]:
-    """Middle (x, y), in pixels, of the edge of each bone that faces the other, over its central third of columns.
-
-    Args:
-        bones: lower and upper bone, (2, H, W), neither empty.
-    """
-    places = []
-    for bone, rows in ((bones[LOWER], slice(None)), (bones[UPPER], slice(None, None, -1))):
-        columns = np.flatnonzero(bone.any(axis=0))
-        third = len(columns) // 3
-        central = columns[third : len(columns) - third]
-        depth = bone[rows].argmax(axis=0)[central].mean()
-        places.append(np.array([central.mean(), depth if rows.step is None else bone.shape[0] - 1 - depth]))
-    return places
-
-
-def facing_centers(bones: Region, spacing: float) -> Array:
-    """:func:`facing_edges` in mm from the frame's centre, (2, 2), as :class:`bundle.physics.RigidMotion` has
-    centers.
-    """
-    middle = (np.array(bones.shape[:0:-1]) - 1) / 2
-    return (np.stack(facing_edges(bones)) - middle) * spacing
 
 
 @dataclass(frozen=True)

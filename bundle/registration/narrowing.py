@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from bundle.errors import InputError, flag
+from bundle.joint import LOWER, UPPER
 from bundle.registration.alignment import Alignment, bone_centers, narrowing, of_shifts, seen_places, warp, warp_bones
-from bundle.registration.gauss_newton import LOWER, UPPER, BoneRegistration, BoneShift
+from bundle.registration.gauss_newton import BoneRegistration, BoneShift
 from bundle.registration.losses import exclusive_regions, registration_mse
 from bundle.registration.network import Registrar
 from bundle.registration.phase_correlation import PhaseCorrelation

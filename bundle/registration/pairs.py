@@ -12,8 +12,8 @@ import torch
 from monai.transforms import Randomizable
 from torch import Tensor
 
+from bundle.joint import LOWER, UPPER
 from bundle.registration.alignment import FIELD, Alignment, FrameMotion, reduced, warp
-from bundle.registration.gauss_newton import LOWER, UPPER
 from bundle.separation import gaussian
 
 Prepared = tuple[Tensor, "JointPairs", tuple[Tensor, ...], dict[str, Any]]

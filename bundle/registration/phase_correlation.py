@@ -25,9 +25,10 @@ from skimage.transform import warp_polar
 from torch import Tensor
 from torch.nn import functional as F
 
+from bundle.joint import LOWER, UPPER
 from bundle.physics import attenuation
 from bundle.registration.alignment import Alignment, bone_centers, warp
-from bundle.registration.gauss_newton import LOWER, UPPER, BoneShift, check_pair
+from bundle.registration.gauss_newton import BoneShift, check_pair
 
 Array = NDArray[np.floating[Any]]
 Block = tuple[slice, slice]

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import math
 
+from bundle.joint import LOWER, UPPER
 from bundle.quality import Property, Range, TrustReference, Verdict
-from bundle.registration.gauss_newton import LOWER, UPPER
 from bundle.registration.narrowing import PairReading
 
 PROPERTIES: dict[str, Property] = {

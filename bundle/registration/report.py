@@ -15,12 +15,23 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from bundle.inference import METRICS, PairQuality, write_figures, write_measured
-from bundle.io import append_line, claim_output, command_line, fingerprint, machine, write_bytes
+from bundle.io import (
+    METRICS,
+    append_line,
+    claim_output,
+    command_line,
+    fingerprint,
+    machine,
+    write_bytes,
+    write_figures,
+    write_measured,
+)
 from bundle.measurement import VERTICAL
+from bundle.quality import TrustReference, measure
 from bundle.registration.agreement import narrowing_of_real_pairs, narrowing_of_synthetic_pairs
 from bundle.registration.alignment import FrameMotion, warp
 from bundle.registration.narrowing import NetworkRegistration, PairReading, Registration, read_pair
+from bundle.registration.plausibility import judge_registration
 from bundle.statistics import Measured
 from bundle.workflow import NetworkWeights
 
@@ -39,7 +50,7 @@ class NarrowingWriter:
     found), ``lower`` and ``upper``: scale, rotation in degrees and translation in mm of each bone, about the middle of
     its edge that faces the joint, ``registration_mse`` of the raw intensities, ``method``, ``refined``: whether a fit
     at the full resolution has refined the network's result, and ``plausible`` with ``trust``: what is odd about the
-    two radiographs and the registration (:class:`bundle.inference.PairQuality`).
+    two radiographs and the registration (:class:`bundle.registration.PairQuality`).
 
     Args:
         output_dir: refused when it holds another run's results.
@@ -203,3 +214,31 @@ def _moved(image: Tensor, spacing: Tensor, frame: FrameMotion, random: np.random
         for part, mode in ((slice(0, 1), "bicubic"), (slice(1, None), "bilinear"))
     )
     return torch.cat([shown.clamp(0.0, 1.0), masks])
+
+
+class PairQuality:
+    """Judges pairs of radiographs and what a method has found of them.
+
+    Args:
+        trust: file of the ranges of trusted images (:class:`bundle.quality.TrustReference`).
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+
+    def __init__(self, trust: str) -> None:
+        self.reference = TrustReference.read(trust)
+
+    def __call__(self, pair: Mapping[str, Any], reading: PairReading) -> dict[str, Any]:
+        """What there is to say of a pair (:class:`bundle.registration.RadiographPairs`) and its reading.
+
+        Returns:
+            ``plausible``: whether nothing of it is flagged, and ``trust``: of the ``fixed`` and the ``moving``
+            radiograph and of the ``registration`` the ``trust_score``, ``flagged`` and ``reasons``.
+        """
+        spacing = float(pair["spacing"])
+        radiographs = {"fixed": pair["image"], "moving": pair["moving"]}
+        verdicts = {name: self.reference.judge(measure(image.cpu(), spacing)) for name, image in radiographs.items()}
+        verdicts["registration"] = judge_registration(reading, float(pair["masks_jsn"]))
+        trust = {name: verdict.described() for name, verdict in verdicts.items()}
+        return {"plausible": not any(verdict.flagged for verdict in verdicts.values()), "trust": trust}

@@ -12,8 +12,17 @@ from ignite.engine import Engine, Events
 from torch import Tensor
 
 from bundle.errors import InputError
-from bundle.inference import METRICS, write_figures, write_measured
-from bundle.io import append_line, claim_output, command_line, fingerprint, machine, write_bytes
+from bundle.io import (
+    METRICS,
+    append_line,
+    claim_output,
+    command_line,
+    fingerprint,
+    machine,
+    write_bytes,
+    write_figures,
+    write_measured,
+)
 from bundle.scoring.agreement import Reading
 from bundle.separation import IDENTITY
 

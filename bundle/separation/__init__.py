@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from bundle.separation.adversarial import (
+    Discrimination,
+    DiscriminatorLoss,
+    HingeDiscrimination,
+    HingeDiscriminatorLoss,
+)
 from bundle.separation.baselines import (
     HalfSplit,
 )
@@ -13,12 +19,8 @@ from bundle.separation.heads import (
     SigmoidHead,
 )
 from bundle.separation.losses import (
-    Discrimination,
-    DiscriminatorLoss,
     EarlyPseudoGeneratorLoss,
     GeneratorLoss,
-    HingeDiscrimination,
-    HingeDiscriminatorLoss,
     LayerDistance,
     LayerFidelity,
     PseudoGeneratorLoss,
@@ -61,7 +63,6 @@ from bundle.separation.resident_images import (
 from bundle.separation.trainer import (
     LayerSeparationTrainer,
     Player,
-    seed_epoch,
 )
 
 __all__ = [
@@ -100,7 +101,6 @@ __all__ = [
     "identity",
     "losses_from_engine",
     "means",
-    "seed_epoch",
     "separation_row",
     "truth_from_engine",
     "values_of",

@@ -15,12 +15,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import ignite.distributed as idist
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from bundle.physics import bone_radiographs, exclusive, overlap, union
+from bundle.physics import bone_radiographs, exclusive, overlap
+from bundle.separation.regional import masked_bce, mean_absolute_error, mean_of_known, rmse
 
 
 @dataclass(frozen=True)
@@ -50,58 +49,6 @@ class Separation:
             msg = "expected separated joints with their true layers, got them without"
             raise ValueError(msg)
         return self.layers, self.truth
-
-
-def rmse(a: Tensor, b: Tensor, region: Tensor, *, eps: float = 1e-12) -> Tensor:
-    """Root mean squared error over a region, ``sqrt(MSE + eps) - sqrt(eps)``, one value a sample.
-
-    ``eps`` keeps the gradient finite where ``a == b``. Equal images and an empty region give exactly 0, with zero
-    gradient; elsewhere the value is at most ``sqrt(eps)`` below the RMSE.
-
-    Args:
-        a: (B, C, H, W).
-        b: of the shape of ``a``.
-        region: weights in [0, 1], (B, 1, H, W) for all channels or (B, C, H, W).
-        eps: squared intensity below which errors stop mattering.
-
-    Returns:
-        (B,), in the unit of ``a``.
-
-    Raises:
-        ValueError: if the shapes differ.
-    """
-    a, b = _same_shape(a, b)
-    mse = _region_mean((a - b) ** 2, region)
-    return torch.sqrt(mse + eps) - eps**0.5
-
-
-def masked_bce(logits: Tensor, target: Tensor, region: Tensor) -> Tensor:
-    """Binary cross entropy over the pixels of a region and all channels, one value a sample.
-
-    Args:
-        logits: (B, C, H, W), before the sigmoid.
-        target: probabilities in [0, 1] of the same shape (the masks of a moved bone are soft).
-        region: weights in [0, 1], (B, 1, H, W) for all channels or (B, C, H, W); an empty region gives 0.
-
-    Returns:
-        (B,), in nats: 0 is perfect, log 2 is a coin.
-
-    Raises:
-        ValueError: if the shapes differ.
-    """
-    logits, target = _same_shape(logits, target)
-    return _region_mean(F.binary_cross_entropy_with_logits(logits, target, reduction="none"), region)
-
-
-def mean_of_known(errors: Tensor, known: Tensor) -> Tensor:
-    """Mean of the errors (B,) whose ``known`` is 1, 0 without any.
-
-    Of several processes each returns its part: the mean of what they return is the mean over all their samples.
-    """
-    known = known.to(errors)
-    processes = idist.get_world_size()
-    count = torch.as_tensor(idist.all_reduce(known.sum())) / processes
-    return (errors * known).sum() / count.clamp(min=1.0 / processes)
 
 
 class Reconstruction(nn.Module):
@@ -134,56 +81,6 @@ class Supervision(nn.Module):
             visible: visible region, (B, 1, H, W); what of a bone has left it does not count.
         """
         return masked_bce(found, exclusive(M, visible), visible).mean()
-
-
-class Discrimination(nn.Module):
-    """``L2 = 1 - min(BCE(N_D(L_0), M_cup), bound)``, the third line of Eq. 7: no bone shadow left in the soft tissue.
-
-    The paper's ``1 - BCE`` has no lower bound and ends up as the only term that matters; here a sample on which N_D is
-    wrong by ``bound`` or more is done with and has no gradient.
-
-    Args:
-        bound: cross entropy in nats up to which N_D is to be fooled (a coin has 0.69).
-    """
-
-    def __init__(self, *, bound: float = 1.0) -> None:
-        super().__init__()
-        self.bound = bound
-
-    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:
-        """Mean over the batch, in [1 - bound, 1], for the logits N_D(L_0) (B, 1, H, W)."""
-        return 1.0 - masked_bce(found, union(M), visible).clamp(max=self.bound).mean()
-
-
-class NonSaturatingDiscrimination(nn.Module):
-    """``L2 = -log(1 - N_D(L_0))`` on the pixels of the bones: N_D is to say "no bone" there.
-
-    Where the paper's L2 rewards any error of N_D, this asks for the one error that matters, with a gradient that is
-    largest where N_D is surest of a shadow. It is never negative; where N_D is at chance it is log 2.
-    """
-
-    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:
-        """Mean over the batch, for the logits N_D(L_0) (B, 1, H, W); samples without bone add 0."""
-        found = found.to(torch.promote_types(found.dtype, torch.float32))
-        return _region_mean(F.softplus(found), union(M) * visible).mean()
-
-
-class HingeDiscrimination(nn.Module):
-    """``L2 = max(0, z + margin)`` on the pixels of the bones, z the logit of N_D: where it errs, a pixel is done with.
-
-    Args:
-        margin: 0 leaves a pixel alone as soon as N_D is at chance there; 1, the hinge of GANs, wants N_D to be wrong
-            by that much.
-    """
-
-    def __init__(self, *, margin: float = 1.0) -> None:
-        super().__init__()
-        self.margin = margin
-
-    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:
-        """Mean over the batch, for the logits N_D(L_0) (B, 1, H, W); samples without bone add 0."""
-        found = found.to(torch.promote_types(found.dtype, torch.float32))
-        return _region_mean(F.relu(found + self.margin), union(M) * visible).mean()
 
 
 class LayerFidelity(nn.Module):
@@ -261,7 +158,7 @@ class LayerDistance(nn.Module):
         if kind not in ("rmse", "l1"):
             msg = f"expected the distance rmse or l1, got {kind}"
             raise ValueError(msg)
-        self.distance = rmse if kind == "rmse" else _mean_absolute_error
+        self.distance = rmse if kind == "rmse" else mean_absolute_error
         self.whole = whole
         self.both = both
         self.gradient = gradient
@@ -409,24 +306,6 @@ class SupervisorLoss(nn.Module):
         return self.pseudo * loss + self.source * self.find(*source)
 
 
-class DiscriminatorLoss(nn.Module):
-    """``BCE(N_D(L_0), M_cup)`` (Eq. 9). L_0 must be detached before N_D sees it: the generator is not to learn here."""
-
-    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:
-        """Mean over the batch, for the logits N_D(L_0) (B, 1, H, W), M (B, 2, H, W), visible region (B, 1, H, W)."""
-        return masked_bce(found, union(M), visible).mean()
-
-
-class HingeDiscriminatorLoss(nn.Module):
-    """``max(0, 1 - z)`` on bone and ``max(0, 1 + z)`` elsewhere in place of Eq. 9: N_D stops where it is sure."""
-
-    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:
-        """As :meth:`DiscriminatorLoss.forward`."""
-        found = found.to(torch.promote_types(found.dtype, torch.float32))
-        bone = union(M)
-        return _region_mean(bone * F.relu(1.0 - found) + (1.0 - bone) * F.relu(1.0 + found), visible).mean()
-
-
 def _still_and_moved(
     loss: LayerFidelity | LayerDistance, still: Separation, moved: Separation, known: Tensor
 ) -> Tensor:
@@ -440,27 +319,7 @@ def _still_and_moved(
     return total
 
 
-def _mean_absolute_error(a: Tensor, b: Tensor, region: Tensor) -> Tensor:
-    """Mean absolute error over a region, (B,); arguments as in :func:`rmse`."""
-    a, b = _same_shape(a, b)
-    return _region_mean((a - b).abs(), region)
-
-
 def _slopes(layers: Tensor) -> Tensor:
     """Differences to the right and downwards, (B, C, H, W) to (B, 2 C, H - 1, W - 1)."""
     here = layers[..., :-1, :-1]
     return torch.cat([layers[..., :-1, 1:] - here, layers[..., 1:, :-1] - here], dim=1)
-
-
-def _same_shape(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in float32 or better; a shape that would broadcast is an error."""
-    if a.shape != b.shape:
-        msg = f"expected two tensors of one shape (B, C, H, W), got {tuple(a.shape)} and {tuple(b.shape)}"
-        raise ValueError(msg)
-    return a.to(torch.promote_types(a.dtype, torch.float32)), b.to(torch.promote_types(b.dtype, torch.float32))
-
-
-def _region_mean(values: Tensor, region: Tensor) -> Tensor:
-    """Weighted mean of each sample, (B, C, H, W) to (B,); a region smaller than a pixel counts as one pixel."""
-    weights = region.to(values.dtype).expand_as(values).flatten(1)
-    return (values.flatten(1) * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)

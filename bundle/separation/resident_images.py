@@ -16,10 +16,9 @@ import torch
 from monai.data import Dataset
 from monai.transforms import NormalizeIntensityd, RandAdjustContrastd, RandAffined, RandFlipd, RandGaussianNoised
 from torch import Tensor
-from torch.nn import functional as F
 
 from bundle.errors import InputError
-from bundle.physics import drawn_on_device
+from bundle.physics import drawn_on_device, sample
 from bundle.separation.resident import DeviceLoader, to_device
 
 Step = Callable[[Tensor], Tensor]
@@ -126,7 +125,7 @@ def _moved(transform: RandAffined, images: Tensor) -> Tensor:
     down, across = torch.einsum("bij,hwj->bhwi", matrices, places).unbind(-1)
     grid = torch.stack([across * (2.0 / width), down * (2.0 / height)], dim=-1)
     mode, padding = transform.mode[0], transform.padding_mode[0]
-    made = F.grid_sample(images, grid, mode=mode, padding_mode=padding, align_corners=False)
+    made = sample(images, grid, mode, padding)
     return torch.where(_chosen([matrix is not None for matrix in drawn], images), made, images)
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import random
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import ignite.distributed as idist
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
-from monai.data import set_rnd
 from monai.engines import Trainer
 from monai.engines.utils import IterationEvents
 from torch import Tensor, nn
@@ -22,9 +19,8 @@ from torch.optim import Optimizer
 
 from bundle.errors import flag
 from bundle.physics import MotionRange, move, reconstruct, visible_region
+from bundle.separation.adversarial import Discrimination, DiscriminatorLoss
 from bundle.separation.losses import (
-    Discrimination,
-    DiscriminatorLoss,
     GeneratorLoss,
     LayerDistance,
     LayerFidelity,
@@ -33,6 +29,7 @@ from bundle.separation.losses import (
     Supervision,
     SupervisorLoss,
 )
+from bundle.workflow import seed_epoch
 
 
 @dataclass(frozen=True)
@@ -268,26 +265,6 @@ class LayerSeparationTrainer(Trainer):
             truth, _ = move(still.truth.repeat(self.motions, 1, 1, 1), masks, motion, spacing, exact=False)
         visible = visible_region(reconstruct(moved.detach()), moved_masks)
         return Separation(moved, moved_masks, visible, truth)
-
-
-def seed_epoch(seed: int, epoch: int, dataset: Any) -> int:
-    """Seed everything random of an epoch, so that a resumed training goes on as an uninterrupted one would.
-
-    Args:
-        seed: of the training.
-        epoch: its number.
-        dataset: whose random transforms are seeded, or None.
-
-    Returns:
-        The seed of this epoch and, of several processes, of this one.
-    """
-    own = int(np.random.SeedSequence([seed, epoch, idist.get_rank()]).generate_state(1)[0])
-    torch.manual_seed(own)
-    np.random.seed(own)
-    random.seed(own)
-    if dataset is not None:
-        set_rnd(dataset, own % 2**31)
-    return own
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from bundle.phantoms import FINGERS
+from bundle.joint import FINGERS
 
 
 def bootstrap_interval(

@@ -8,7 +8,6 @@ from bundle.workflow.averaging import (
 )
 from bundle.workflow.checkpoints import (
     BestWeightsSaver,
-    EpochSeed,
     FinalWeightsSaver,
     GeneratorWeights,
     NetworkWeights,
@@ -40,6 +39,10 @@ from bundle.workflow.options import (
 )
 from bundle.workflow.run_settings import (
     RunSettings,
+)
+from bundle.workflow.seeding import (
+    EpochSeed,
+    seed_epoch,
 )
 from bundle.workflow.task_costs import (
     Stage,
@@ -81,5 +84,6 @@ __all__ = [
     "running",
     "scaled_schedule",
     "scaled_task",
+    "seed_epoch",
     "workers",
 ]

@@ -18,7 +18,6 @@ from torch import nn
 from bundle.errors import InputError, flag
 from bundle.io import claim_output, replacing, storing
 from bundle.networks import file_label, load_failure, load_weights, put_state, read_state, stated_sha256
-from bundle.separation import seed_epoch
 from bundle.workflow.averaging import WeightAverage
 from bundle.workflow.option_kinds import NO_WEIGHTS
 from bundle.workflow.run_settings import RunSettings
@@ -224,26 +223,6 @@ def newest_whole_checkpoint(folder: str | Path) -> tuple[int, Path] | None:
     if not faults:
         return None
     raise InputError(f"{'; '.join(faults)}: delete these checkpoints to train from the beginning")
-
-
-class EpochSeed:
-    """Seeds everything random at the start of each epoch of a trainer (:func:`bundle.separation.seed_epoch`).
-
-    Args:
-        seed: of the training.
-        dataset: whose random transforms are seeded.
-    """
-
-    def __init__(self, seed: int, dataset: Any) -> None:
-        self.seed, self.dataset = seed, dataset
-
-    def attach(self, engine: Engine) -> None:
-        """Seed with the trainer."""
-        engine.add_event_handler(Events.EPOCH_STARTED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        """Seed the epoch that starts."""
-        seed_epoch(self.seed, engine.state.epoch, self.dataset)
 
 
 def claim_training(output_dir: str, ckpt_dir: str = "", resume: bool = False, run: str = RUN) -> None:

@@ -13,8 +13,9 @@ from monai.bundle import ConfigParser
 from bundle.errors import InputError
 from bundle.io import private_name, private_setting
 from bundle.networks import file_label
+from bundle.workflow.ending import running_workflow
 from bundle.workflow.option_kinds import DEVICE, PATH, kind_of
-from bundle.workflow.options import depended_on, running_workflow
+from bundle.workflow.options import depended_on
 
 MAY_CHANGE = frozenset(
     (

@@ -18,7 +18,9 @@ from monai.data import set_track_meta
 from monai.utils import set_determinism
 from PIL import Image
 
-from bundle.phantoms.phantom import FINGERS, draw_parameters, render
+from bundle.joint import FINGERS
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.motion import SPACING
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -63,6 +63,7 @@ def test_the_measures_that_train_and_register_are_configured_as_they_are_by_defa
         assert json.loads(json.dumps(configured)) == json.loads(json.dumps(expected)), name
 
 
+@pytest.mark.slow
 def test_real_files_are_measured_per_finger_with_the_worst_shown(bundle: Any, data: Path, tmp_path: Path) -> None:
     bundle.run("evaluating", *CONFIGS, **options(tmp_path, dataset_dir=str(data)))
     out = tmp_path / "out"
@@ -90,6 +91,7 @@ def test_without_a_data_set_phantoms_are_measured_that_no_training_has_seen(bund
         assert found[f"{region}_rmse"] == pytest.approx(found[f"weight_free_{region}_rmse"], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_joint_space_width_is_measured_on_re_takes_of_phantoms_and_on_test_joints(
     bundle: Any, data: Path, tmp_path: Path
 ) -> None:
@@ -102,6 +104,7 @@ def test_the_joint_space_width_is_measured_on_re_takes_of_phantoms_and_on_test_j
     assert (tmp_path / "out" / "JSW_phantoms" / "alignment_bland_altman.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_measure_is_run_by_its_name_from_the_command_line(commands: Any, data: Path, tmp_path: Path) -> None:
     settings = options(tmp_path, dataset_dir=str(data), measures="E1")
     result = commands.command("evaluating", *CONFIGS, **settings)

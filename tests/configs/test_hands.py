@@ -22,7 +22,8 @@ from bundle.io.frames import JointFrame, JointPlace
 from bundle.io.joints import FOLDER, joint_items
 from bundle.io.reading import read_layers, read_mask
 from bundle.io.writing import write_image, write_masks
-from bundle.phantoms.phantom import Phantom, draw_parameters, render
+from bundle.phantoms.rendering import Phantom, render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.masks import continue_to_border
 from bundle.registration.pair_lists import pairs_of_joint
 

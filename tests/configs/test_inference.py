@@ -15,7 +15,7 @@ from bundle.io.loading import read_joint
 from bundle.physics.harmonic import separate
 from bundle.physics.masks import continue_to_border
 from bundle.physics.radiograph import reconstruct
-from bundle.separation.transforms.dictionary import LoadJointd
+from bundle.separation.transforms.loading import LoadJointd
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 

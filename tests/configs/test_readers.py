@@ -81,6 +81,7 @@ def test_pretraining_comes_first_on_images_of_training_joints_alone(bundle: Any,
     assert any(not torch.equal(first[name], last[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_a_pretraining_alone_leaves_weights_to_start_from(bundle: Any, tmp_path: Path) -> None:
     more = {"pretraining_epochs": 1, "pretraining_images": 8, "weights": "none", **GATE}
     workflow = bundle.run("pretraining", *PRETRAIN, **options(tmp_path / "first", **more))
@@ -93,6 +94,7 @@ def test_a_pretraining_alone_leaves_weights_to_start_from(bundle: Any, tmp_path:
 
 
 @pytest.mark.parametrize("run_id", ["training", "pretraining"])
+@pytest.mark.slow
 def test_a_resumed_training_ends_in_the_weights_of_one_that_was_not_stopped(
     bundle: Any, tmp_path: Path, run_id: str
 ) -> None:
@@ -119,6 +121,7 @@ def test_a_resumed_training_ends_in_the_weights_of_one_that_was_not_stopped(
 
 
 @pytest.mark.parametrize("overlays", [(), ("pretrain_reader.yaml", "resident_reader.yaml")])
+@pytest.mark.slow
 def test_a_training_ended_by_its_minutes_every_epoch_ends_in_the_same_weights(
     bundle: Any, tmp_path: Path, overlays: tuple[str, ...]
 ) -> None:
@@ -163,6 +166,7 @@ def test_a_folder_with_checkpoints_is_not_trained_into_unless_resumed(bundle: An
 
 
 @pytest.mark.parametrize("coding", ["OrdinalGrades", "NominalGrades"])
+@pytest.mark.slow
 def test_grades_are_learned_measured_and_predicted(bundle: Any, tmp_path: Path, coding: str) -> None:
     more = {"grades": {"_target_": f"bundle.measurement.grading.{coding}"}}
     bundle.run("training", *GRADES, **options(tmp_path / "train", epochs=1, **more))
@@ -193,6 +197,7 @@ def test_an_evaluation_says_how_good_the_readings_are(bundle: Any, tmp_path: Pat
 @pytest.mark.parametrize(
     ("configs", "label", "figure"), [(TRAIN, "jsw", "pearson"), (GRADES, "grade", "kappa_quadratic")]
 )
+@pytest.mark.slow
 def test_the_shipped_readers_read_phantoms(
     bundle: Any, tmp_path: Path, configs: tuple[str, ...], label: str, figure: str
 ) -> None:

@@ -76,6 +76,7 @@ def test_training_leaves_the_network_that_registers_best_and_goes_on(bundle: Any
 
 
 @pytest.mark.parametrize("run_id", ["training", "pretraining"])
+@pytest.mark.slow
 def test_a_training_ended_by_its_minutes_every_epoch_ends_in_the_same_weights(
     bundle: Any, tmp_path: Path, run_id: str
 ) -> None:
@@ -114,6 +115,7 @@ def test_pretraining_is_on_pairs_of_training_joints_alone_and_can_be_started_fro
     assert first.keys() == last.keys() and any(not torch.equal(first[name], last[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_pretraining_and_training_run_one_after_the_other(bundle: Any, tmp_path: Path) -> None:
     bundle.run("training", *PRETRAIN, **options(tmp_path, epochs=1, **PRETRAINING))
     assert (tmp_path / "pretrained.pt").is_file() and (tmp_path / "registrar.pt").is_file()
@@ -125,6 +127,7 @@ def test_pairs_of_few_joints_come_several_times_in_an_epoch(bundle: Any, tmp_pat
     assert len(names) >= 7 and {names.count(name) for name in names} == {len(names) // len(set(names))}
 
 
+@pytest.mark.slow
 def test_fine_tuning_is_on_real_and_synthetic_pairs(bundle: Any, tmp_path: Path, weights: str) -> None:
     more = {**PRETRAINING, "mixed_pairs": 3, "pretrained": weights, "epochs": 1}
     workflow = bundle.run("fine_tuning", *PRETRAIN, **options(tmp_path, **more))
@@ -136,6 +139,7 @@ def test_fine_tuning_is_on_real_and_synthetic_pairs(bundle: Any, tmp_path: Path,
 
 
 @pytest.mark.parametrize("method", ["network", "gauss_newton"])
+@pytest.mark.slow
 def test_an_evaluation_says_how_good_a_method_is(bundle: Any, tmp_path: Path, weights: str, method: str) -> None:
     more = {"method": method, "registrar_weights": weights if method == "network" else "none", **EVALUATION}
     bundle.run("evaluating", *EVALUATE, **options(tmp_path / "out", **more))
@@ -153,6 +157,7 @@ def test_an_evaluation_says_how_good_a_method_is(bundle: Any, tmp_path: Path, we
         assert synthetic["mae_mm"] == pytest.approx(error.mean())
 
 
+@pytest.mark.slow
 def test_the_shipped_network_registers_phantoms(bundle: Any, tmp_path: Path) -> None:
     more = {"phantoms": 6, "weights": "none", "flips": False, "synthetic_pairs": 8, "repeats": 1}
     bundle.run("evaluating", *EVALUATE, **more, output_dir=str(tmp_path / "out"))

@@ -170,6 +170,7 @@ def limit_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
 
 
+@pytest.mark.slow
 def test_a_training_killed_in_both_stages_and_stopped_by_a_full_disk_ends_with_the_same_weights(
     whole: Path, commands: Any, tmp_path: Path
 ) -> None:
@@ -189,6 +190,7 @@ def test_a_training_killed_in_both_stages_and_stopped_by_a_full_disk_ends_with_t
     assert len(list((folder / "checkpoints").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_one_seed_gives_one_training_and_another_another(whole: Path, bundle: Any, tmp_path: Path) -> None:
     train(bundle, tmp_path / "same")
     assert scalars(tmp_path / "same") == scalars(whole)
@@ -197,6 +199,7 @@ def test_one_seed_gives_one_training_and_another_another(whole: Path, bundle: An
     assert not equal(newest(whole)[1]["generator"], newest(tmp_path / "other")[1]["generator"])
 
 
+@pytest.mark.slow
 def test_trainings_with_workers_are_reproducible(bundle: Any, tmp_path: Path) -> None:
     states = []
     for name in ("one", "two"):
@@ -205,6 +208,7 @@ def test_trainings_with_workers_are_reproducible(bundle: Any, tmp_path: Path) ->
     assert equal(*states)
 
 
+@pytest.mark.slow
 def test_an_averaged_generator_is_kept_in_the_networks_place_and_resumed_to_the_bit(
     bundle: Any, tmp_path: Path
 ) -> None:
@@ -259,6 +263,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_folder_with_a_training_is_refused_by_the_command_line_and_left_as_it_is(whole: Path, commands: Any) -> None:
     before = contents(whole)
     result = command(commands, whole)
@@ -330,6 +335,7 @@ def test_head_and_backbone_are_switched_by_options(bundle: Any, tmp_path: Path, 
     ],
     ids=["no supervisor", "no discriminator", "no motion"],
 )
+@pytest.mark.slow
 def test_an_ablation_leaves_its_network_as_built(
     bundle: Any, tmp_path: Path, switch: dict[str, str], trained: set[str]
 ) -> None:

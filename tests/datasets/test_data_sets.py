@@ -33,7 +33,7 @@ from bundle.physics.harmonic import separate
 from bundle.physics.motion import RigidMotion
 from bundle.physics.synthesis import synthesize
 from bundle.quality.uncertainty import FlipInferer
-from bundle.separation.transforms.dictionary import LoadJointd
+from bundle.separation.transforms.loading import LoadJointd
 from bundle.workflow.checkpoints import GeneratorWeights
 
 SIZE = 64

@@ -11,7 +11,8 @@ import torch
 
 from bundle.datasets.sources import KeptSources, Source, SourceStore
 from bundle.errors import InputError
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.motion import RigidMotion
 from bundle.physics.synthesis import SeparatedBones

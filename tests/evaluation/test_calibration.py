@@ -16,7 +16,7 @@ from bundle.evaluation.calibration import (
     write_calibration,
     write_trust_reference,
 )
-from bundle.evaluation.evaluation import JointSet, PushedJoints, as_a_file_holds
+from bundle.evaluation.sets import JointSet, PushedJoints, as_a_file_holds
 from bundle.io.joints import phantom_items
 from bundle.physics.harmonic import separate
 from bundle.quality.plausibility import PROPERTIES, TrustReference, measure

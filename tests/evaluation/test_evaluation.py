@@ -15,25 +15,18 @@ from monai.inferers import SimpleInferer
 from torch import Tensor, nn
 
 from bundle.errors import InputError
-from bundle.evaluation.evaluation import (
-    DeliveredJoints,
-    Evaluation,
-    JointSet,
-    LayersFolder,
-    NetworkSeparator,
-    PushedJoints,
-    Task,
-    as_a_file_holds,
-    choose_separator,
-    chosen_measures,
-    export_joints,
-)
-from bundle.inference.results import EvaluationReport
+from bundle.evaluation.evaluation import Evaluation, Task, chosen_measures
+from bundle.evaluation.export import export_joints
+from bundle.evaluation.report import EvaluationReport
+from bundle.evaluation.separators import LayersFolder, NetworkSeparator, choose_separator
+from bundle.evaluation.sets import DeliveredJoints, JointSet, PushedJoints, as_a_file_holds
 from bundle.io.joints import phantom_items, read_datalist
 from bundle.io.writing import write_layer_images, write_layers
 from bundle.physics.harmonic import separate
 from bundle.separation.pseudo_overlap import OverlapRange
-from bundle.separation.transforms.dictionary import LoadJointd, PseudoOverlapd, SeparateLayersd
+from bundle.separation.transforms.dictionary import PseudoOverlapd
+from bundle.separation.transforms.layers import SeparateLayersd
+from bundle.separation.transforms.loading import LoadJointd
 from bundle.statistics.measured import Measured, SeparatedJoints
 from bundle.workflow.checkpoints import GeneratorWeights
 

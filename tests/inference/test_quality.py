@@ -16,11 +16,12 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from bundle.errors import InputError
-from bundle.inference.quality import JointQuality, PairQuality
+from bundle.inference.quality import JointQuality
 from bundle.inference.results import LayerWriter
 from bundle.io.frames import JointFrame, JointPlace
 from bundle.io.joints import phantom_items
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.masks import overlap, union
 from bundle.physics.motion import SPACING
@@ -28,7 +29,8 @@ from bundle.quality.corruption import corrupt
 from bundle.quality.plausibility import TrustReference, measure
 from bundle.quality.uncertainty import SIGNS, Calibration, FlipInferer, combine
 from bundle.registration.narrowing import make_registration, read_pair
-from bundle.separation.transforms.dictionary import LoadJointd
+from bundle.registration.report import PairQuality
+from bundle.separation.transforms.loading import LoadJointd
 from bundle.workflow.checkpoints import GeneratorWeights
 
 SIZE = 64

@@ -35,7 +35,7 @@ from bundle.io.joints import (
 )
 from bundle.io.loading import Item, checked_spacing
 from bundle.io.writing import LONGEST_NAME, PART, RESULT_ENDINGS
-from bundle.phantoms.phantom import draw_parameters
+from bundle.phantoms.sampling import draw_parameters
 
 SIZE = 32
 HALVES = torch.arange(SIZE)[None, :, None].expand(2, -1, SIZE) >= SIZE // 2
@@ -547,6 +547,7 @@ def test_grossly_wrong_masks_are_kept_with_a_warning_where_nothing_is_learned_fr
     assert "grossly wrong masks" in caplog.text and "00086_R_11_new" in caplog.text
 
 
+@pytest.mark.slow
 def test_exactly_five_public_joints_are_refused_and_all_for_their_masks(joint_data: Path) -> None:
     audits = [audit(read_datalist(joint_data, f"LS_K1_all_{role}")) for role in ("train", "test")]
     reasons = [reason for found in audits for _, reason in found.rejected]

@@ -15,7 +15,8 @@ from PIL import Image
 from bundle.errors import InputError
 from bundle.io.jpeg import DamagedJpegError, check_jpeg
 from bundle.io.reading import decode_radiograph, read_mask
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 
 
 def radiograph(height: int = 128, width: int = 128, noise: float = 2.0) -> NDArray[np.uint8]:

@@ -21,7 +21,8 @@ from bundle.io.montages import (
     montage_image,
     outlined_panel,
 )
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.radiograph import reconstruct
 
 

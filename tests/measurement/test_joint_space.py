@@ -23,7 +23,8 @@ from bundle.measurement.joint_space import (
     narrowing_grade,
     turned,
 )
-from bundle.phantoms.phantom import Phantom, draw_parameters, render
+from bundle.phantoms.rendering import Phantom, render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.masks import continue_to_border, grow
 from bundle.physics.motion import SPACING, RigidMotion, move

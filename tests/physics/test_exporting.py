@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics import exporting
 from bundle.physics import laplace as multigrid
 from bundle.physics.exporting import expm1

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from bundle.io.joints import read_datalist
 from bundle.io.reading import read_mask, read_radiograph
-from bundle.phantoms.phantom import Phantom, draw_parameters, render
+from bundle.phantoms.rendering import Phantom, render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import CLAIMED, bone_claims, laplace_fill, separate, separation_shares, support
 from bundle.physics.masks import grow, signed_distance
 from bundle.physics.radiograph import attenuation, reconstruct
@@ -263,6 +264,7 @@ def test_gpu_and_cpu_agree() -> None:
     assert float(psnr(reconstruct(on_gpu).cpu(), image).min()) > 90.0
 
 
+@pytest.mark.slow
 def test_every_real_test_image_is_reconstructed_above_90_db(joint_data: Path) -> None:
     """All images of the list, those with grossly wrong masks too."""
     items = read_datalist(joint_data, "LS_K1_all_test")

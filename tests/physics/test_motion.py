@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from bundle.physics.motion import CONTINUED, SPACING, ContinuedBones, MotionRange, RigidMotion, continue_texture, move
+from bundle.physics.continuation import CONTINUED, continue_texture
+from bundle.physics.motion import SPACING, ContinuedBones, MotionRange, RigidMotion, move
 
 MODES = ["bilinear", "bicubic"]
 LOWER, UPPER = 1, 2

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bundle.measurement.joint_space import joint_space_width
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import GROWTH, separate, support
 from bundle.physics.masks import visible_region
 from bundle.physics.motion import SPACING, MotionRange, RigidMotion, move

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.quality.corruption import CORRUPTIONS, corrupt
 
 SIZE = 96

@@ -13,7 +13,8 @@ from scipy import ndimage
 from torch import Tensor
 
 from bundle.errors import InputError
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.quality.corruption import corrupt
 from bundle.quality.plausibility import PROPERTIES, Range, TrustReference, measure
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from bundle.errors import InputError
 from bundle.networks.backbones import make_backbone
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.radiograph import partition, reconstruct
 from bundle.quality.uncertainty import (
@@ -206,6 +207,7 @@ def test_more_of_a_sign_never_means_less_error() -> None:
     assert same.expected({SIGNS[0]: 0.7}) == pytest.approx(np.exp(np.log(error).mean()))
 
 
+@pytest.mark.slow
 def test_the_bound_holds_for_joints_never_seen() -> None:
     """40 joints, whose pushes are alike: in the mean over calibrations it covers a little over 90 % of other joints."""
     signs, error, _ = joints_with_signs((0.5, 0.0, 0.2), seed=99, joints=4000, own=0.5)

@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.measurement.facing import facing_centers
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.motion import SPACING, RigidMotion
 from bundle.registration.alignment import (
     Alignment,
@@ -21,7 +23,7 @@ from bundle.registration.alignment import (
     warp,
     warp_bones,
 )
-from bundle.registration.gauss_newton import BoneShift, facing_centers
+from bundle.registration.gauss_newton import BoneShift
 
 SIZE = 48
 

@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from bundle.phantoms.phantom import Phantom, draw_parameters, render
+from bundle.measurement.facing import facing_centers, facing_edges
+from bundle.phantoms.rendering import Phantom, render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.motion import SPACING
 from bundle.physics.radiograph import intensity
-from bundle.registration.gauss_newton import BoneRegistration, BoneShift, facing_centers, facing_edges
+from bundle.registration.gauss_newton import BoneRegistration, BoneShift
 
 SIZE = 192
 Places = tuple[tuple[float, float], tuple[float, float]]

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from bundle.errors import InputError
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.motion import SPACING
 from bundle.registration.alignment import bone_centers, narrowing
 from bundle.registration.gauss_newton import BoneRegistration

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.motion import SPACING
 from bundle.registration.alignment import FIELD, Alignment, narrowing
 from bundle.registration.losses import AlignmentLoss

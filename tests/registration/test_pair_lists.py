@@ -10,7 +10,8 @@ import torch
 
 from bundle.errors import InputError
 from bundle.measurement.joint_space import joint_space_width
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.registration.pair_lists import RadiographPairs, pairs_of_joint
 
 COUNTS = {"a": 4, "b": 1, "c": 3}

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.motion import SPACING
 from bundle.registration.alignment import Alignment, bone_centers, of_shifts, warp
 from bundle.registration.gauss_newton import BoneShift

@@ -90,6 +90,7 @@ def all_but(*names: str) -> list[str]:
     return ["--skip", *(name for name in skippable if name not in (benchmark.REFERENCE, *names))]
 
 
+@pytest.mark.slow
 def test_every_subject_has_a_row_with_positive_finite_figures(full: tuple[str, str]) -> None:
     table = rows(full[1])
     assert len(table) == len(benchmark.SUBJECTS) == 9
@@ -129,6 +130,7 @@ def test_what_is_skipped_is_not_promised(tiny: list[str]) -> None:
     assert promised(run([*tiny, "--repeats", "1", "--seconds", "0", *all_but("inference")])) == {}
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_a_fresh_process_with_the_libraries(tiny: list[str]) -> None:
     """It holds torch, hence more than 100 MB, and nothing of what this process holds."""
     ballast = torch.ones(500_000_000 // 4)
@@ -311,6 +313,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_measured
         benchmark.main(["--output", str(tmp_path)])
 
 
+@pytest.mark.slow
 def test_run_from_anywhere_bad_input_ends_plainly_with_code_1_and_keeps_the_old_report(tmp_path: Path) -> None:
     output = tmp_path / "speed.md"
     output.write_text("old")

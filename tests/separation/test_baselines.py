@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.radiograph import attenuation, reconstruct
 from bundle.separation.baselines import HalfSplit

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from bundle.errors import InputError
 from bundle.networks.backbones import make_backbone
-from bundle.phantoms.phantom import Phantom, draw_parameters, render
+from bundle.phantoms.rendering import Phantom, render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.masks import overlap
 from bundle.physics.radiograph import reconstruct

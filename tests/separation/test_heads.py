@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate, separation_shares, support
 from bundle.physics.masks import visible_region
 from bundle.physics.radiograph import attenuation, reconstruct

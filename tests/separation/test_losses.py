@@ -11,24 +11,25 @@ import torch
 from torch import Tensor
 
 from bundle.physics.masks import overlap
-from bundle.separation.losses import (
+from bundle.separation.adversarial import (
     Discrimination,
     DiscriminatorLoss,
-    EarlyPseudoGeneratorLoss,
-    GeneratorLoss,
     HingeDiscrimination,
     HingeDiscriminatorLoss,
+    NonSaturatingDiscrimination,
+)
+from bundle.separation.losses import (
+    EarlyPseudoGeneratorLoss,
+    GeneratorLoss,
     LayerDistance,
     LayerFidelity,
-    NonSaturatingDiscrimination,
     PseudoGeneratorLoss,
     Reconstruction,
     Separation,
     Supervision,
     SupervisorLoss,
-    masked_bce,
-    rmse,
 )
+from bundle.separation.regional import masked_bce, rmse
 
 B, H, W = 3, 5, 4
 TIGHT = 2e-6

@@ -12,7 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from bundle.io.montages import TITLES
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.separation.montage_handler import LayerMontageHandler, TensorBoardWriter, losses_from_engine, separation_row
 
 SIZE = 64

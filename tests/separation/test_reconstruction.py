@@ -11,7 +11,7 @@ from bundle.io.joints import phantom_items
 from bundle.physics.harmonic import separate
 from bundle.physics.radiograph import reconstruct
 from bundle.separation.reconstruction import ReconstructionQuality, means
-from bundle.separation.transforms.dictionary import LoadJointd
+from bundle.separation.transforms.loading import LoadJointd
 from bundle.statistics.measured import SeparatedJoints
 
 SIZE = 64

@@ -24,7 +24,9 @@ from bundle.separation.pseudo_overlap import compose_layers, compose_published
 from bundle.separation.resident import STEP_KEYS, ResidentJoints, ResidentLoader
 from bundle.separation.trainer import LayerSeparationTrainer, Player
 from bundle.separation.transforms.augmentation import RandAugmentLayersd, RandCropJointd, RandDrawnMasksd
-from bundle.separation.transforms.dictionary import LoadJointd, RandPseudoOverlapd, SeparateLayersd
+from bundle.separation.transforms.dictionary import RandPseudoOverlapd
+from bundle.separation.transforms.layers import SeparateLayersd
+from bundle.separation.transforms.loading import LoadJointd
 
 SIZE, JOINTS, BATCH = 48, 7, 3
 
@@ -164,6 +166,7 @@ def meta_trainer(maker: Any) -> tuple[ResidentLoader, LayerSeparationTrainer]:
 
 
 @pytest.mark.parametrize("maker", [compose_layers, compose_published])
+@pytest.mark.slow
 def test_no_step_waits_for_the_device(maker: Any) -> None:
     """On the meta device a number that the host asks for is an error, as is a choice that depends on one."""
     loader, trainer = meta_trainer(maker)

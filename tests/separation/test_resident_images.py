@@ -21,7 +21,7 @@ from monai.transforms import (
 
 from bundle.errors import InputError
 from bundle.separation.resident_images import ResidentImageLoader, batched, gaussian
-from bundle.separation.trainer import seed_epoch
+from bundle.workflow.seeding import seed_epoch
 
 TRANSFORMS = {
     "flip": lambda: RandFlipd("image", prob=0.5, spatial_axis=1),

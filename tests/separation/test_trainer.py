@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from bundle.physics.masks import visible_region
 from bundle.physics.motion import MotionRange, move
 from bundle.physics.radiograph import reconstruct
+from bundle.separation.adversarial import Discrimination, DiscriminatorLoss
 from bundle.separation.losses import (
-    Discrimination,
-    DiscriminatorLoss,
     EarlyPseudoGeneratorLoss,
     GeneratorLoss,
     LayerFidelity,
@@ -376,6 +375,7 @@ def pushed(seed: int, epochs: int = 2, epochs_before: int = 0, **options: Any) -
     return trainer(data_loader=loader, seed=seed, max_epochs=epochs, epochs_before=epochs_before, **options)
 
 
+@pytest.mark.slow
 def test_one_seed_gives_one_training_and_another_another() -> None:
     runs = [pushed(3), pushed(3), pushed(4)]
     for index, engine in enumerate(runs):

@@ -19,11 +19,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from bundle.measurement import joint_space_width
-from bundle.phantoms import FINGERS
+from bundle.joint import FINGERS, LOWER, UPPER
+from bundle.measurement import facing_centers, joint_space_width
 from bundle.physics import RigidMotion, SyntheticJoints, synthesize
-from bundle.registration import BoneRegistration, BoneShift, facing_centers
-from bundle.registration.gauss_newton import LOWER, UPPER
+from bundle.registration import BoneRegistration, BoneShift
 from bundle.statistics import Measured, SeparatedJoints, bootstrap_interval
 
 LIMITS = 1.96

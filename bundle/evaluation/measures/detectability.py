@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from monai.networks.layers import GaussianFilter
 from monai.networks.nets import BasicUNet
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bundle.physics import signed_distance, union, visible_region
+from bundle.physics import blur, signed_distance, union, visible_region
 from bundle.statistics import (
     Measured,
     Recipe,
@@ -136,12 +135,7 @@ class ShadowDetectability:
         return _Questions(soft, visible, bone, torch.maximum(bone * (depth < self.band), tissue) > 0)
 
     def _blurred(self, soft: Tensor, pixel: Tensor) -> Tensor:
-        if self.blur == 0.0:
-            return soft
-        sigma = self.blur / float(pixel)
-        reach = math.ceil(4.0 * sigma)
-        smooth: Tensor = GaussianFilter(2, sigma)(F.pad(soft, [reach] * 4, mode="replicate"))
-        return smooth[..., reach:-reach, reach:-reach]
+        return blur(soft, self.blur / float(pixel))
 
     def _segment(self, inputs: Tensor, learned: _Questions, test_inputs: Tensor) -> list[Tensor]:
         """Fit segmenters on the band and give their logits for the test's inputs, (N, 1, H, W) a fit."""

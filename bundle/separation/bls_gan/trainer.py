@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from bundle.physics import bone_radiographs, overlap, union
 from bundle.separation.bls_gan.bone_layers import reconstruct_bones
-from bundle.separation.losses import mean_of_known, rmse
+from bundle.separation.regional import mean_of_known, rmse
 from bundle.separation.trainer import LayerSeparationTrainer
 
 

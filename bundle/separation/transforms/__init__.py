@@ -8,14 +8,18 @@ from bundle.separation.transforms.augmentation import (
     RandDrawnMasksd,
 )
 from bundle.separation.transforms.dictionary import (
+    PseudoOverlapd,
+    RandPseudoOverlapd,
+)
+from bundle.separation.transforms.layers import (
+    SeparateLayersd,
+    ShareGraind,
+)
+from bundle.separation.transforms.loading import (
     JointReadingd,
     LoadJointd,
     MasksAsLabeld,
-    PseudoOverlapd,
-    RandPseudoOverlapd,
     ReadingFramed,
-    SeparateLayersd,
-    ShareGraind,
 )
 
 __all__ = [

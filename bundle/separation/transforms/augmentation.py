@@ -13,14 +13,13 @@ from typing import Any
 
 import torch
 from monai.config import KeysCollection
-from monai.networks.layers import GaussianFilter
 from monai.transforms import MapTransform, RandomizableTransform, SpatialCrop, ThreadUnsafe
 from monai.utils.enums import TransformBackends
 from torch import Tensor
 
 from bundle.errors import InputError
 from bundle.io import MaskMaker
-from bundle.physics import attenuation, attenuation_shares, intensity, partition, reconstruct
+from bundle.physics import attenuation, attenuation_shares, blur, intensity, partition, reconstruct
 from bundle.segmentation import with_drawn_masks
 from bundle.separation.resident import to_device
 
@@ -55,7 +54,7 @@ class Augmentation:
         factors = factors if len(layers) == 3 else factors.mean(dim=0, keepdim=True)
         parts = attenuation(layers) * factors[:, None, None]
         if self.blur:
-            parts = _blurred(parts, self.blur)
+            parts = blur(parts[None], self.blur)[0]
         return self._noisy(intensity(parts))
 
     def _noisy(self, layers: Tensor) -> Tensor:
@@ -100,13 +99,6 @@ class BatchAugmentation:
 
     def _turned(self, values: Tensor) -> Tensor:
         return torch.where(self.mirrored, values.flip(-1), values)
-
-
-def _blurred(parts: Tensor, sigma: float) -> Tensor:
-    """Each channel (C, H, W) blurred, with the border continued."""
-    reach = int(4.0 * sigma + 0.5) + 1
-    padded = torch.nn.functional.pad(parts[None], [reach] * 4, mode="replicate")
-    return GaussianFilter(2, sigma).to(parts)(padded)[0, :, reach:-reach, reach:-reach]
 
 
 class RandAugmentLayersd(RandomizableTransform, ThreadUnsafe, MapTransform):

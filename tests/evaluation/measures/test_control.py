@@ -16,11 +16,12 @@ from torch import Tensor
 
 from bundle.evaluation.measures.control import JointSpaceControl, plot_changes
 from bundle.io.joints import read_datalist
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.motion import SPACING
 from bundle.physics.radiograph import partition
-from bundle.separation.transforms.dictionary import LoadJointd
+from bundle.separation.transforms.loading import LoadJointd
 from bundle.statistics.measured import Measured, SeparatedJoints
 
 WIDTHS = (1.6, 0.4, -0.4)
@@ -124,6 +125,7 @@ def test_trials_are_grouped_by_finger_and_by_change() -> None:
     json.dumps(figures)
 
 
+@pytest.mark.slow
 def test_the_seed_makes_the_measure() -> None:
     one = replace(QUICK, changes_mm=())
     tables = [replace(one, seed=seed)(phantoms()).per_image for seed in (0, 0, 1)]

@@ -13,7 +13,8 @@ from scipy.ndimage import distance_transform_edt
 
 from bundle.evaluation.measures.detectability import ShadowDetectability
 from bundle.io.joints import phantom_items
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.statistics.adversary import Recipe
 from bundle.statistics.measured import SeparatedJoints
 

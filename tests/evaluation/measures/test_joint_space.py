@@ -13,7 +13,7 @@ from torch import Tensor
 from bundle.evaluation.measures.joint_space import JointSpaceMeasurement
 from bundle.io.joints import phantom_items
 from bundle.measurement.joint_space import VERTICAL
-from bundle.separation.transforms.dictionary import LoadJointd
+from bundle.separation.transforms.loading import LoadJointd
 from bundle.statistics.measured import SeparatedJoints
 
 SIZE = 128

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from bundle.evaluation.measures.layer_truth import LayerTruth
-from bundle.io.joints import Item
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.io.loading import Item
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate
 from bundle.statistics.measured import SeparatedJoints
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from bundle.evaluation.measures.plausibility import TrustFlag
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate
 from bundle.quality.corruption import CORRUPTIONS
 from bundle.quality.plausibility import TrustReference, measure

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.evaluation.measures.realism import Realism, Trial, as_seen, cut_out, shifted, synthetic
+from bundle.evaluation.measures.crops import as_seen, cut_out, shifted
+from bundle.evaluation.measures.realism import Realism, Trial, synthetic
 from bundle.io.joints import phantom_items
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.motion import SPACING
 from bundle.statistics.adversary import Recipe
 from bundle.statistics.measured import SeparatedJoints

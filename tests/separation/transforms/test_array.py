@@ -17,7 +17,8 @@ from monai.utils.enums import TransformBackends
 from torch import Tensor
 
 from bundle.measurement.joint_space import joint_space_width
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.motion import SPACING, RigidMotion, move
 from bundle.physics.radiograph import reconstruct

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.masks import continue_to_border
 from bundle.physics.radiograph import attenuation, attenuation_shares, reconstruct
 from bundle.separation.transforms.augmentation import (

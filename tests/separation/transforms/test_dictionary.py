@@ -18,7 +18,8 @@ from torch import Tensor
 from bundle.errors import InputError
 from bundle.io.joints import phantom_items
 from bundle.measurement.joint_space import joint_space_width, narrowing_grade
-from bundle.phantoms.phantom import draw_parameters, render
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.motion import RigidMotion, move
 from bundle.physics.radiograph import reconstruct
@@ -32,18 +33,15 @@ from bundle.separation.transforms.array import (
     SynthesizeJointSpace,
 )
 from bundle.separation.transforms.dictionary import (
-    JointReadingd,
-    LoadJointd,
     PseudoOverlapd,
     RandPseudoOverlapd,
     RandShiftBonesd,
     RandSynthesizeJointSpaced,
-    ReadingFramed,
-    Reconstructd,
-    SeparateLayersd,
     ShiftBonesd,
     SynthesizeJointSpaced,
 )
+from bundle.separation.transforms.layers import Reconstructd, SeparateLayersd
+from bundle.separation.transforms.loading import JointReadingd, LoadJointd, ReadingFramed
 
 SIZE = 64
 PIXEL = 21 / SIZE

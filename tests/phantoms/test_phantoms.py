@@ -14,18 +14,11 @@ from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, label, maximum_filter
 
 from bundle.errors import InputError
+from bundle.joint import FINGERS
 from bundle.measurement.joint_space import joint_space_width
-from bundle.phantoms.phantom import (
-    BLUR_REACH,
-    FINGERS,
-    JSW_RANGE,
-    Phantom,
-    PhantomParameters,
-    Posture,
-    draw_parameters,
-    render,
-    retake,
-)
+from bundle.phantoms.parameters import JSW_RANGE, PhantomParameters, Posture
+from bundle.phantoms.rendering import BLUR_REACH, Phantom, render
+from bundle.phantoms.sampling import draw_parameters, retake
 from bundle.physics.motion import SPACING, RigidMotion, move
 from bundle.physics.radiograph import reconstruct
 

@@ -1,0 +1,87 @@
+"""Radiographs of a set written for other separators."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from tqdm import tqdm
+
+from bundle.errors import InputError
+from bundle.evaluation.evaluation import Task, needed_sets
+from bundle.evaluation.sets import JointSet, as_a_file_holds
+from bundle.io import (
+    Item,
+    claim_output,
+    fingerprint,
+    write_bytes,
+    write_layers,
+    write_masks,
+)
+
+EXPORTED = "evaluation.json"
+"""Name of the list of exported joints."""
+
+
+def export_joints(
+    output_dir: str,
+    sets: Mapping[str, JointSet],
+    tasks: Mapping[str, Task],
+    measures: Sequence[str] | str,
+    settings: Mapping[str, Any],
+) -> Path:
+    """Write the joints that measures need, for other programs to separate: 32-bit NIfTI, masks as PNG, and a list.
+
+    The entries of the list ``evaluation.json`` also give the ``name`` under which :class:`LayersFolder` looks for the
+    layers, which is the name that inference gives them.
+
+    Args:
+        output_dir: refused when it holds something else.
+        sets: by name; a folder each.
+        tasks: all measures by name.
+        measures: names of those to export for, a list or a single one.
+        settings: of the run; they tell runs apart.
+
+    Returns:
+        The list.
+
+    Raises:
+        InputError: a list cannot be used, a measure is not known, two joints have one name, or the folder is refused.
+    """
+    files = {id(sets[name].read_from) for name in needed_sets(tasks, measures)}
+    needed = {name: joints for name, joints in sets.items() if id(joints) in files}
+    _check_unique([item["name"] for joints in needed.values() for item in joints.items])
+    folder = claim_output(output_dir, fingerprint({"results": "exported joints", "sets": list(needed), **settings}))
+    entries = [
+        _export(folder, name, item, joints.load(item)["image"])
+        for name, joints in needed.items()
+        for item in tqdm(joints.items, desc=f"exporting {name}", unit="joint", mininterval=0.5)
+    ]
+    write_bytes(folder / EXPORTED, json.dumps(entries, indent=1).encode())
+    return folder / EXPORTED
+
+
+def _check_unique(names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        msg = f"expected joints with different names, got {', '.join(twice[:5])} more than once: rename their folders"
+        raise InputError(msg)
+
+
+def _export(folder: Path, group: str, item: Item, image: Tensor) -> dict[str, Any]:
+    """Write a joint so that the name it is read with is its own: ``<joint>_<file's stem>``."""
+    name, joint = str(item["name"]), str(item["joint"])
+    stem = name.removeprefix(f"{joint}_")
+    if stem == name:
+        joint, _, stem = name.rpartition("_")
+    place = folder / group / joint
+    place.mkdir(parents=True, exist_ok=True)
+    held = as_a_file_holds(image)
+    write_layers(place / f"{stem}.nii.gz", held[:1], float(item["spacing"]))
+    write_masks(place, stem, held[1:])
+    files = {"image": f"{stem}.nii.gz", "lower": f"{stem}_mask_lower.png", "upper": f"{stem}_mask_upper.png"}
+    paths = {key: f"{group}/{joint}/{file}" for key, file in files.items()}
+    return {"name": name, **paths, "joint": joint, "spacing": float(item["spacing"])}

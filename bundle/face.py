@@ -1,0 +1,329 @@
+"""The face of the bundle: a radiograph of a joint is read, separated, and given another joint space.
+
+>>> from bundle import Joint, separate, synthesize
+>>> layers = separate(Joint.phantom(seed=0), weights=None)
+>>> wider = synthesize(layers, change_mm=0.5)
+>>> round(float(wider.joint_space.mean - layers.joint_space.mean), 1)
+0.5
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser
+from torch import Tensor
+
+import bundle.joint
+from bundle.errors import InputError
+from bundle.io import (
+    JointFrame,
+    bundle_version,
+    deep_pixels,
+    joints_of,
+    open_radiograph,
+    read_joint,
+    write_layer_images,
+    write_layers,
+    write_masks,
+    write_png,
+)
+from bundle.measurement import JointSpace, measure_joint_space
+from bundle.phantoms import draw_parameters, render
+from bundle.physics import RigidMotion
+from bundle.physics import synthesize as compose
+from bundle.registration import PairReading, make_registration, read_pair
+
+SHIPPED = "shipped"
+"""The weights that come with the bundle."""
+
+
+class Joint(bundle.joint.Joint):
+    """A radiograph of one joint with the masks of its bones; see :class:`bundle.joint.Joint` for its attributes.
+
+    >>> joint = Joint.phantom(seed=3, joint_space_mm=1.2)
+    >>> joint.radiograph.shape, joint.masks.shape
+    (torch.Size([1, 256, 256]), torch.Size([2, 256, 256]))
+    """
+
+    @classmethod
+    def read(
+        cls, path: str | Path, *, lower: str | Path = "", upper: str | Path = "", spacing_mm: float = 0.0
+    ) -> Joint:
+        """Read a radiograph of one joint from a DICOM, PNG, JPEG, TIFF or NIfTI file.
+
+        Args:
+            path: of the radiograph, 16 to 26 mm high and wide; of a whole hand see :class:`Hand`.
+            lower: file of the lower bone's mask; predicted by the shipped network where there is none.
+            upper: likewise.
+            spacing_mm: width of a pixel where the file does not state it. Without either, the frame counts as 21 mm.
+
+        Raises:
+            InputError: a file cannot be used; the message says why and what to do.
+        """
+        return _read(_item(path, lower=str(lower), upper=str(upper), spacing=spacing_mm))[0]
+
+    @classmethod
+    def phantom(cls, seed: int = 0, joint_space_mm: float | None = None) -> Joint:
+        """Make a procedural radiograph whose bones and joint space are known.
+
+        Args:
+            seed: of everything random in it.
+            joint_space_mm: -1.0 to 2.5, negative where the bones overlap; sampled where none is given.
+        """
+        drawn = draw_parameters(seed, jsw_mm=joint_space_mm)
+        made = render(drawn)
+        return cls(made.image, (made.masks > 0.5).float(), drawn.spacing, f"phantom_{seed}", drawn.finger, drawn.side)
+
+    @property
+    def joint_space(self) -> JointSpace:
+        """Gap between the outlines of the bones, in mm (:func:`joint_space`)."""
+        return joint_space(self)
+
+    def write(self, path: str | Path) -> None:
+        """Write the radiograph as a 16-bit PNG or a DICOM file, by the ending of the path."""
+        _write(path, self.radiograph, self, "the radiograph", synthetic=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Hand:
+    """A radiograph of a hand and the joints that are marked in it.
+
+    Attributes:
+        radiograph: (1, H, W) in [0, 1].
+        spacing_mm: height and width of a pixel.
+        joints: one for each mark.
+        file: of the radiograph.
+    """
+
+    radiograph: Tensor
+    spacing_mm: tuple[float, float]
+    joints: tuple[Joint, ...]
+    file: str = ""
+
+    @classmethod
+    def read(cls, path: str | Path, points: str | Path, *, spacing_mm: float = 0.0) -> Hand:
+        """Read a radiograph of a hand and cut out its joints.
+
+        Args:
+            path: of the radiograph.
+            points: centre of each joint and direction of its finger, as CSV, JSON or a file of 3D Slicer
+                (:func:`bundle.io.read_places`).
+            spacing_mm: width of a pixel where the file does not state it.
+
+        Raises:
+            InputError: a file cannot be used, or a frame leaves the radiograph.
+        """
+        joints = tuple(_read(_item(path, points=str(points), spacing=spacing_mm)))
+        radiograph = torch.from_numpy(open_radiograph(path).intensity)[None]
+        return cls(radiograph, JointFrame.from_json(joints[0].frame).spacing, joints, str(path))
+
+    def with_joint(self, joint: Joint) -> Hand:
+        """The hand with a changed joint put back; every pixel outside its frame stays as it was.
+
+        Args:
+            joint: one of :attr:`joints`, or a joint that was synthesized from one.
+        """
+        before = next((one for one in self.joints if one.frame == joint.frame), None)
+        if before is None:
+            msg = f"{joint.name} is no joint of this hand: synthesize one of its joints"
+            raise InputError(msg)
+        changed = JointFrame.from_json(joint.frame).paste(self.radiograph, before.radiograph, joint.radiograph)
+        return replace(self, radiograph=changed)
+
+    def write(self, path: str | Path) -> None:
+        """Write the radiograph as a 16-bit PNG or a DICOM file, by the ending of the path."""
+        _write(path, self.radiograph, self.joints[0], "a hand with changed joints", True, self.spacing_mm)
+
+
+@dataclass(frozen=True, eq=False)
+class Layers:
+    """A joint taken apart.
+
+    Attributes:
+        joint: that was separated.
+        layers: soft tissue, lower bone and upper bone, (3, H, W) in [0, 1]; they compose the radiograph again.
+        separator: what separated it, with the checksum of its weights.
+    """
+
+    joint: Joint
+    layers: Tensor
+    separator: str
+
+    @property
+    def joint_space(self) -> JointSpace:
+        """That of the joint."""
+        return self.joint.joint_space
+
+    def write(self, folder: str | Path) -> None:
+        """Write ``<name>_layers.nii.gz``, a PNG of each layer and the masks into a folder."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_layers(folder / f"{self.joint.name}_layers.nii.gz", self.layers, self.joint.spacing_mm)
+        write_layer_images(folder, self.joint.name, self.layers)
+        write_masks(folder, self.joint.name, self.joint.masks)
+
+
+class SyntheticJoint(Joint):
+    """A joint that was given another joint space: a :class:`Joint` whose layers and motion are known.
+
+    Attributes:
+        layers: it is composed of, (3, H, W).
+        motion: of its bones.
+        seed: of its noise texture.
+    """
+
+    layers: Tensor
+    motion: RigidMotion
+    seed: int
+
+    @classmethod
+    def of(
+        cls, joint: Joint, layers: Tensor, masks: Tensor, motion: RigidMotion, seed: int, image: Tensor
+    ) -> SyntheticJoint:
+        """Of a joint and what became of it."""
+        made = cls(image, masks, joint.spacing_mm, joint.name, joint.finger, joint.side, joint.frame, joint.file)
+        for name, value in {"layers": layers, "motion": motion, "seed": seed}.items():
+            object.__setattr__(made, name, value)
+        return made
+
+    def write(self, path: str | Path) -> None:
+        """Write the radiograph as a 16-bit PNG or a DICOM file, by the ending of the path."""
+        described = f"bones moved: {self.motion.to_json()}, noise seed {self.seed}"
+        _write(path, self.radiograph, self, described, synthetic=True)
+
+
+@torch.no_grad()
+def separate(joint: Joint, weights: str | Path | None = SHIPPED) -> Layers:
+    """Separate a radiograph into soft tissue, lower bone and upper bone.
+
+    Args:
+        joint: to be separated.
+        weights: file of the generator's weights; by default the shipped ones, None for the weight-free separator.
+
+    Raises:
+        InputError: the weights are missing, damaged or another network's.
+    """
+    parts = _parts("" if weights == SHIPPED else "none" if weights is None else str(weights))
+    image = torch.cat([joint.radiograph, joint.masks])
+    pred = parts["inferer"](image[None], parts["network"])[0]
+    layers = parts["postprocessing"]({"image": image, "pred": pred})["pred"]
+    return Layers(joint, layers, parts["generator_weights"].source)
+
+
+def synthesize(
+    layers: Layers, change_mm: float = 0.0, *, sideways_mm: float = 0.0, rotation_deg: float = 0.0, seed: int = 0
+) -> SyntheticJoint:
+    """Compose a radiograph of the joint with another joint space (Eq. 13).
+
+    Args:
+        layers: of a joint.
+        change_mm: of the joint space; positive widens it. Both bones move by half of it.
+        sideways_mm: motion of the upper bone to the right.
+        rotation_deg: turn of the upper bone about the middle of the frame, clockwise.
+        seed: of the noise texture where tissue is uncovered.
+    """
+    motion = RigidMotion.widening(torch.tensor([float(change_mm)]))
+    motion.translation[:, 1, 0] += sideways_mm
+    motion.rotation[:, 1] += rotation_deg
+    joint = layers.joint
+    made = compose(layers.layers[None], joint.masks[None], motion, joint.spacing_mm, [seed])
+    return SyntheticJoint.of(joint, made.layers[0], made.masks[0], motion, seed, made.image[0])
+
+
+def joint_space(joint: Joint) -> JointSpace:
+    """Measure the gap between the outlines of the bones, along the joint's axis, in mm.
+
+    >>> round(float(joint_space(Joint.phantom(seed=0, joint_space_mm=1.0)).mean), 1)
+    1.0
+    """
+    found = measure_joint_space(joint.masks[None], joint.spacing_mm)
+    return JointSpace(found.mean[0], found.minimum[0], found.axis[0])
+
+
+def narrowing(before: Joint, after: Joint, method: str = "gauss_newton") -> PairReading:
+    """Register two radiographs of a joint and measure by how much its space has become narrower.
+
+    Args:
+        before: the earlier radiograph.
+        after: the later one, of the same spacing.
+        method: ``gauss_newton`` or ``phase_correlation``.
+
+    Raises:
+        InputError: the radiographs have other spacings or sizes, or there is no such method.
+    """
+    if before.spacing_mm != after.spacing_mm or before.radiograph.shape != after.radiograph.shape:
+        msg = f"{after.name}: another spacing or size than {before.name}: read both with the same spacing_mm"
+        raise InputError(msg)
+    fixed, moving = (torch.cat([joint.radiograph, joint.masks]) for joint in (before, after))
+    return read_pair(make_registration(method), fixed, moving, before.spacing_mm)
+
+
+def _root() -> Path:
+    """The folder of configurations and weights: of the checkout, or inside of an installed package."""
+    here = Path(__file__).parent
+    return here if (here / "configs").is_dir() else here.parent
+
+
+@lru_cache(maxsize=4)
+def _parts(weights: str) -> Mapping[str, Any]:
+    """The parts of inference by their names in its configuration, the network with its weights."""
+    config = ConfigParser()
+    config.read_config(str(_root() / "configs" / "inference.json"))
+    config.update({"bundle_root": str(_root()), "weights": weights, "device": "cpu"})
+    names = ("segmenter", "network", "generator_weights", "inferer", "postprocessing")
+    parts = {name: config.get_parsed_content(name) for name in names}
+    parts["generator_weights"](None)
+    parts["network"].eval()
+    return parts
+
+
+def _item(path: str | Path, **more: Any) -> dict[str, Any]:
+    name = Path(path).name.split(".")[0]
+    known = {
+        "name": name,
+        "joint": name,
+        "finger": "unknown",
+        "side": "unknown",
+        "lower": "",
+        "upper": "",
+        "spacing": 0.0,
+    }
+    return {**known, "image": str(path), **more}
+
+
+def _read(item: Mapping[str, Any]) -> list[Joint]:
+    """The joints of an item."""
+    read = []
+    for one in joints_of(dict(item)):
+        image = read_joint(one, segment=_parts("none")["segmenter"])
+        known = (str(one[key]) for key in ("name", "finger", "side", "frame", "image"))
+        read.append(Joint(image[:1], image[1:], float(one["spacing"]), *known))
+    return read
+
+
+def _write(
+    path: str | Path,
+    radiograph: Tensor,
+    joint: bundle.joint.Joint,
+    described: str,
+    synthetic: bool,
+    spacing_mm: tuple[float, float] | None = None,
+) -> None:
+    ending = Path(path).suffix.lower()
+    if ending == ".png":
+        write_png(path, deep_pixels(radiograph))
+    elif ending == ".dcm":
+        from bundle.io.dicom_writing import DicomStudy, write_dicom
+
+        study = DicomStudy(bundle_version(_root() / "configs" / "metadata.json"), joint.name)
+        spacing = spacing_mm or (joint.spacing_mm,) * 2
+        write_dicom(Path(path), study.image(radiograph[0].numpy(), spacing, f"{joint.name}: {described}", synthetic))
+    else:
+        msg = f"{path}: radiographs are written as .png or .dcm: choose one of these endings"
+        raise InputError(msg)

@@ -1,0 +1,69 @@
+"""The edges with which the bones of a joint face each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bundle.joint import LOWER, UPPER
+
+Array = NDArray[np.floating[Any]]
+Region = NDArray[np.bool_]
+
+
+def facing_edges(bones: Region) -> list[Array]:
+    """Middle (x, y), in pixels, of the edge of each bone that faces the other, over its central third of columns.
+
+    Args:
+        bones: lower and upper bone, (2, H, W), neither empty.
+    """
+    places = []
+    for bone, rows in ((bones[LOWER], slice(None)), (bones[UPPER], slice(None, None, -1))):
+        columns = np.flatnonzero(bone.any(axis=0))
+        third = len(columns) // 3
+        central = columns[third : len(columns) - third]
+        depth = bone[rows].argmax(axis=0)[central].mean()
+        places.append(np.array([central.mean(), depth if rows.step is None else bone.shape[0] - 1 - depth]))
+    return places
+
+
+def facing_centers(bones: Region, spacing: float) -> Array:
+    """:func:`facing_edges` in mm from the frame's centre, (2, 2): centers of a :class:`bundle.physics.RigidMotion`."""
+    middle = (np.array(bones.shape[:0:-1]) - 1) / 2
+    return (np.stack(facing_edges(bones)) - middle) * spacing
+
+
+def facing_rows(masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of the facing edges of lower and upper bone (B, 2, W), and the columns that show both (B, W)."""
+    of_lower, lower = _edge(masks[:, 0].flip(-2))
+    of_upper, upper = _edge(masks[:, 1])
+    return torch.stack([masks.shape[-2] - of_lower, of_upper], dim=1), lower & upper
+
+
+def _edge(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Lower edge of a bone that hangs from the top, in pixels per column (B, W), and whether the column shows it.
+
+    The edge is the middle row of the bone's extent plus the area of the mask below that row.
+    """
+    height = mask.shape[-2]
+    inside = mask > 0.5
+    rows = torch.arange(height, dtype=torch.int32, device=mask.device).reshape(1, height, 1)
+    deepest = torch.where(inside, rows, torch.full_like(rows, -1)).amax(dim=-2)
+    first = torch.where(inside, rows, torch.full_like(rows, height)).amin(dim=-2)
+    middle = ((first + deepest) // 2).unsqueeze(-2)
+    below = torch.where(rows > middle, mask, torch.zeros_like(mask)).sum(dim=-2)
+    return middle.squeeze(-2) + 1.0 + below, deepest >= 0
+
+
+def central_columns(columns: Tensor, window: float) -> Tensor:
+    """Of the columns that are set, those in the central ``window`` of their range: (B, W) of bool."""
+    width = columns.shape[-1]
+    index = torch.arange(width, device=columns.device).expand_as(columns)
+    left = torch.where(columns, index, torch.full_like(index, width)).amin(dim=-1, keepdim=True)
+    right = torch.where(columns, index, torch.full_like(index, -1)).amax(dim=-1, keepdim=True)
+    margin = (right + 1 - left) * (1.0 - window) / 2
+    return columns & (index + 0.5 >= left + margin) & (index + 0.5 <= right + 1 - margin)
