@@ -163,7 +163,7 @@ def test_every_overlay_checks_its_data_first(bundle: Any, data: Path, tmp_path: 
     truncated(data, joint)
     run_id = "synthesizing" if overlay == "synthesize.yaml" else "evaluating"
     out = tmp_path / "out"
-    settings = {"dataset_dir": str(data), "image_size": 64, "output_dir": str(out)}
+    settings = {"dataset_dir": str(data), "datalist": "LS_K1_all_test", "image_size": 64, "output_dir": str(out)}
     message = bundle.refusal(run_id, "inference.json", overlay, **settings)
     check(message, "image file is truncated", data, joint)
     assert "5 joints checked, 4 usable, 1 rejected" in message

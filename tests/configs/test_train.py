@@ -99,7 +99,7 @@ def test_a_training_keeps_its_two_newest_checkpoints_with_all_that_it_needs(whol
     assert len(list((whole / "checkpoints").iterdir())) == 2
     _, state = newest(whole)
     kinds = {f"{name}{kind}" for name in NETWORKS for kind in ("", "_optimizer", "_schedule")}
-    assert set(state) == kinds | {"average", "best", "trainer"}
+    assert set(state) == kinds | {"average", "best", "settings", "trainer"}
     assert state["trainer"]["epochs_before"] == 2
 
 
