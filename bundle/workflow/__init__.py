@@ -7,11 +7,6 @@ from bundle.workflow.averaging import (
     WeightAverage,
 )
 from bundle.workflow.checkpoints import (
-    BestWeightsSaver,
-    FinalWeightsSaver,
-    GeneratorWeights,
-    NetworkWeights,
-    StartingWeights,
     TrainingCheckpointLoader,
     TrainingCheckpointSaver,
     claim_training,
@@ -54,6 +49,13 @@ from bundle.workflow.time_limit import (
 from bundle.workflow.training_record import (
     EpochRecord,
     TrainingRecord,
+)
+from bundle.workflow.weights import (
+    BestWeightsSaver,
+    FinalWeightsSaver,
+    GeneratorWeights,
+    NetworkWeights,
+    StartingWeights,
 )
 
 __all__ = [
