@@ -23,6 +23,9 @@ from bundle.workflow.ending import (
     end_run,
     running,
 )
+from bundle.workflow.extending import (
+    extend_config,
+)
 from bundle.workflow.jobs import (
     BundleRun,
     JobReport,
@@ -81,6 +84,7 @@ __all__ = [
     "claim_job",
     "claim_training",
     "end_run",
+    "extend_config",
     "running",
     "scaled_schedule",
     "scaled_task",

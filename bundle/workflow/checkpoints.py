@@ -62,6 +62,13 @@ class _WholeFileSaver(DiskSaver):
         """Remove nothing: an old file stays until the new one is whole."""
 
 
+class _NoFileSaver(_WholeFileSaver):
+    """Writes nothing."""
+
+    def _save_func(self, checkpoint: Mapping[str, Any], path: Path, func: Callable[..., None]) -> None:
+        """See above."""
+
+
 class _SealedFileSaver(_WholeFileSaver):
     """Gives files a checksum (:mod:`bundle.workflow.sealed`)."""
 
@@ -263,10 +270,16 @@ class BestWeightsSaver(CheckpointSaver):
         network: whose weights are kept.
         filename: name of the file.
         lowest: whether the lowest key metric is the best, or the highest.
+        follower: whether the process writes nothing; the best score it remembers all the same.
     """
 
     def __init__(
-        self, save_dir: str, network: nn.Module, filename: str = "model.pt", lowest: bool | str = True
+        self,
+        save_dir: str,
+        network: nn.Module,
+        filename: str = "model.pt",
+        lowest: bool | str = True,
+        follower: bool | str = False,
     ) -> None:
         super().__init__(
             save_dir=os.curdir,
@@ -277,7 +290,8 @@ class BestWeightsSaver(CheckpointSaver):
         )
         self.save_dir = save_dir  # MONAI would make it now
         if self._key_metric_checkpoint is not None:
-            self._key_metric_checkpoint.save_handler = _WholeFileSaver(save_dir, filename)
+            saver = _NoFileSaver if flag(follower) else _WholeFileSaver
+            self._key_metric_checkpoint.save_handler = saver(save_dir, filename)
 
     def metrics_completed(self, engine: Any) -> None:
         """Save the network if it is the best so far."""
