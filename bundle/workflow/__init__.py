@@ -40,6 +40,10 @@ from bundle.workflow.last_validation import (
 from bundle.workflow.options import (
     check_options,
 )
+from bundle.workflow.own_weights import (
+    OwnWeights,
+    used_weights,
+)
 from bundle.workflow.run_settings import (
     RunSettings,
 )
@@ -70,6 +74,7 @@ __all__ = [
     "JobReport",
     "LastValidation",
     "NetworkWeights",
+    "OwnWeights",
     "RunSettings",
     "Stage",
     "StartingWeights",
@@ -89,5 +94,6 @@ __all__ = [
     "scaled_schedule",
     "scaled_task",
     "seed_epoch",
+    "used_weights",
     "workers",
 ]

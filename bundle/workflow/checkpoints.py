@@ -20,6 +20,7 @@ from bundle.io import claim_output, replacing, storing
 from bundle.networks import file_label, load_failure, load_weights, put_state, read_state, stated_sha256
 from bundle.workflow.averaging import WeightAverage
 from bundle.workflow.option_kinds import NO_WEIGHTS
+from bundle.workflow.own_weights import brings_weights, network_label
 from bundle.workflow.run_settings import RunSettings
 from bundle.workflow.sealed import damage, load_sealed, seal
 from bundle.workflow.time_limit import TimeLimit
@@ -330,7 +331,8 @@ class FinalWeightsSaver:
 class GeneratorWeights:
     """Loads the generator's weights when the engine starts; without a file it stays as built, and says so.
 
-    Built with the partition head, a generator without weights is the weight-free separator.
+    Built with the partition head, a generator without weights is the weight-free separator. A TorchScript network keeps
+    the weights that it brings along, unless a file is chosen.
 
     Args:
         load_path: flat state dict of the generator, where there is one.
@@ -352,7 +354,7 @@ class GeneratorWeights:
         if chosen not in ("", NO_WEIGHTS) and not Path(chosen).is_file():
             msg = f"expected a file of weights or {NO_WEIGHTS}, got {chosen}: there is no such file"
             raise InputError(msg)
-        self.load_path = Path(chosen or load_path)
+        self.load_path, self.chosen = Path(chosen or load_path), chosen
         self.network = network
         self.map_location = map_location
         self.sha256 = stated_sha256(metadata, self.load_path.name) if metadata and not chosen else None
@@ -361,7 +363,7 @@ class GeneratorWeights:
     def source(self) -> str:
         """What separates: the file's name and what tells it from others, or what separates without weights."""
         if not self._takes_weights():
-            return f"{type(self.network).__name__} (no weights)"
+            return network_label(self.network)
         if not self.load_path.is_file():
             return "weight-free separator"
         return file_label(self.load_path)
@@ -376,7 +378,7 @@ class GeneratorWeights:
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Load the weights, or say that there are none; a network without parameters needs none."""
+        """Load the weights, or say that there are none; what takes none stays as it is."""
         if not self._takes_weights():
             return
         if not self.load_path.is_file():
@@ -388,7 +390,8 @@ class GeneratorWeights:
         _log.info(f"Weights of the generator: {self.load_path}")
 
     def _takes_weights(self) -> bool:
-        return any(True for _ in self.network.parameters())
+        keeps_its_own = brings_weights(self.network) and self.chosen in ("", NO_WEIGHTS)
+        return not keeps_its_own and any(True for _ in self.network.parameters())
 
     def _check_weight_free(self) -> None:
         head = getattr(self.network, "head", None)
