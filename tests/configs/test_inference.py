@@ -225,7 +225,8 @@ def test_a_torchscript_network_separates_by_its_own_weights(
     )
     paths = [tmp_path / "one.ts", tmp_path / "two.ts"]
     for path in paths:
-        torch.nn.init.normal_(next(iter(network.parameters())))
+        for values in network.parameters():
+            torch.nn.init.normal_(values, std=0.1)
         torch.jit.script(network.eval()).save(path)
     settings = {**OPTIONS, "phantoms": 1, "grain": "false", "output_dir": str(tmp_path / "out"), **loader}
     workflow = bundle.run("evaluating", "inference.json", network_def=f"$torch.jit.load({str(paths[1])!r})", **settings)
