@@ -303,10 +303,10 @@ def config_files(root: Path) -> list[Path]:
 
 
 def named_config(root: Path, name: str) -> Path:
-    """The config of that name, JSON or YAML."""
-    for path in config_files(root):
-        if path.stem == name:
-            return path
+    """The config of that name, YAML or JSON, which may only refer to the YAML file."""
+    found = [path for path in config_files(root) if path.stem == name]
+    if found:
+        return found[-1]
     msg = f"expected configs/{name}.json or .yaml, got neither"
     raise Defect(msg)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
-from monai.engines import Trainer
+from monai.engines import SupervisedTrainer, Trainer
 from monai.engines.utils import IterationEvents
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -45,7 +45,7 @@ class Player:
         return self.network.module if isinstance(self.network, DistributedDataParallel) else self.network
 
 
-class LayerSeparationTrainer(Trainer):
+class LayerSeparationTrainer(SupervisedTrainer):
     """Trains the generator with its supervisor and discriminator: a stage of Algorithm 1.
 
     A batch holds ``image``, ``label``, ``truth``, ``source`` and ``spacing``
@@ -82,7 +82,9 @@ class LayerSeparationTrainer(Trainer):
         seed: of everything random.
         epochs_before: epochs of the stage before this one.
         amp: mixed precision; bfloat16 on a CPU. Gradients are scaled in float16 alone.
-        kwargs: further arguments of :class:`monai.engines.Trainer`, as ``amp_kwargs`` of :class:`torch.autocast`.
+        handlers: of the engine's events.
+        kwargs: further arguments of :class:`monai.engines.SupervisedTrainer`, as ``amp_kwargs`` of
+            :class:`torch.autocast`.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class LayerSeparationTrainer(Trainer):
         seed: int = 0,
         epochs_before: int = 0,
         amp: bool = False,
+        handlers: Sequence[Any] | None = None,
         **kwargs: Any,
     ) -> None:
         self.generator, self.supervisor, self.discriminator = generator, supervisor, discriminator
@@ -128,7 +131,15 @@ class LayerSeparationTrainer(Trainer):
         self.fidelity = fidelity or LayerFidelity()
         self.supervisor_loss = supervisor_loss or SupervisorLoss()
         self.discriminator_loss = discriminator_loss or DiscriminatorLoss()
-        super().__init__(device, max_epochs, data_loader, amp=flag(amp), **kwargs)
+        super().__init__(
+            device,
+            max_epochs,
+            data_loader,
+            *(generator.network, generator.optimizer, generator_loss),
+            train_handlers=handlers,
+            amp=flag(amp),
+            **kwargs,
+        )
         self.state.epoch = self.state.epochs_before = epochs_before
         self.state.iteration = epochs_before * (self.state.epoch_length or 0)
         half = self.state.device.type == "cuda" and self.amp_kwargs.get("dtype", torch.float16) == torch.float16

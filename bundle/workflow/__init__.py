@@ -18,6 +18,9 @@ from bundle.workflow.ending import (
     end_run,
     running,
 )
+from bundle.workflow.extending import (
+    extend_config,
+)
 from bundle.workflow.jobs import (
     BundleRun,
     JobReport,
@@ -31,6 +34,9 @@ from bundle.workflow.last_validation import (
 )
 from bundle.workflow.options import (
     check_options,
+)
+from bundle.workflow.own_weights import (
+    used_weights,
 )
 from bundle.workflow.run_settings import (
     RunSettings,
@@ -83,9 +89,11 @@ __all__ = [
     "claim_job",
     "claim_training",
     "end_run",
+    "extend_config",
     "running",
     "scaled_schedule",
     "scaled_task",
     "seed_epoch",
+    "used_weights",
     "workers",
 ]

@@ -163,8 +163,11 @@ def _check_run_id(run_id: str, content: Mapping[str, Any]) -> None:
         for name, value in content.items()
         if isinstance(value, list) and CHECKED in str(value) and name != "initialize"
     )
+    if not lists and not _is_command_line(sys.argv):
+        return  # only looked into and run part by part, by MONAI's Python tools
     near = difflib.get_close_matches(run_id, lists, 1)
-    remedy = f"did you mean {near[0]}?" if near else f"take one of {', '.join(lists)}"
+    those = f"take one of {', '.join(lists)}" if lists else "it is not for the command line; name another one"
+    remedy = f"did you mean {near[0]}?" if near else those
     msg = f"run_id: there is no {run_id!r} in this configuration: {remedy}"
     raise InputError(msg)
 

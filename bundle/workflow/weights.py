@@ -16,8 +16,9 @@ from torch import nn
 from bundle.errors import InputError, flag
 from bundle.networks import file_label, load_weights, put_state, read_state, stated_sha256
 from bundle.workflow.averaging import WeightAverage
-from bundle.workflow.checkpoints import WholeFileSaver
+from bundle.workflow.checkpoints import NoFileSaver, WholeFileSaver
 from bundle.workflow.option_kinds import NO_WEIGHTS
+from bundle.workflow.own_weights import brings_weights, network_label
 from bundle.workflow.training_record import training_of
 
 _log = logging.getLogger("bundle.workflow")
@@ -34,10 +35,16 @@ class BestWeightsSaver(CheckpointSaver):
         network: whose weights are kept.
         filename: name of the file.
         lowest: whether the lowest key metric is the best, or the highest.
+        follower: whether the process writes nothing; the best score it remembers all the same.
     """
 
     def __init__(
-        self, save_dir: str, network: nn.Module, filename: str = "model.pt", lowest: bool | str = True
+        self,
+        save_dir: str,
+        network: nn.Module,
+        filename: str = "model.pt",
+        lowest: bool | str = True,
+        follower: bool | str = False,
     ) -> None:
         super().__init__(
             save_dir=os.curdir,
@@ -48,7 +55,8 @@ class BestWeightsSaver(CheckpointSaver):
         )
         self.save_dir = save_dir  # MONAI would make it now
         if self._key_metric_checkpoint is not None:
-            self._key_metric_checkpoint.save_handler = WholeFileSaver(save_dir, filename)
+            saver = NoFileSaver if flag(follower) else WholeFileSaver
+            self._key_metric_checkpoint.save_handler = saver(save_dir, filename)
 
     def metrics_completed(self, engine: Any) -> None:
         """Save the network if it is the best so far."""
@@ -87,7 +95,8 @@ class FinalWeightsSaver:
 class GeneratorWeights:
     """Loads the generator's weights when the engine starts; without a file it stays as built, and says so.
 
-    Built with the partition head, a generator without weights is the weight-free separator.
+    Built with the partition head, a generator without weights is the weight-free separator. A TorchScript network keeps
+    the weights that it brings along, unless a file is chosen.
 
     Args:
         load_path: flat state dict of the generator, where there is one.
@@ -109,7 +118,7 @@ class GeneratorWeights:
         if chosen not in ("", NO_WEIGHTS) and not Path(chosen).is_file():
             msg = f"expected a file of weights or {NO_WEIGHTS}, got {chosen}: there is no such file"
             raise InputError(msg)
-        self.load_path = Path(chosen or load_path)
+        self.load_path, self.chosen = Path(chosen or load_path), chosen
         self.network = network
         self.map_location = map_location
         self.sha256 = stated_sha256(metadata, self.load_path.name) if metadata and not chosen else None
@@ -118,7 +127,7 @@ class GeneratorWeights:
     def source(self) -> str:
         """What separates: the file's name and what tells it from others, or what separates without weights."""
         if not self._takes_weights():
-            return f"{type(self.network).__name__} (no weights)"
+            return network_label(self.network)
         if not self.load_path.is_file():
             return "weight-free separator"
         return file_label(self.load_path)
@@ -133,7 +142,7 @@ class GeneratorWeights:
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Load the weights, or say that there are none; a network without parameters needs none."""
+        """Load the weights, or say that there are none; what takes none stays as it is."""
         if not self._takes_weights():
             return
         if not self.load_path.is_file():
@@ -145,7 +154,8 @@ class GeneratorWeights:
         _log.info(f"Weights of the generator: {self.load_path}")
 
     def _takes_weights(self) -> bool:
-        return any(True for _ in self.network.parameters())
+        keeps_its_own = brings_weights(self.network) and self.chosen in ("", NO_WEIGHTS)
+        return not keeps_its_own and any(True for _ in self.network.parameters())
 
     def _check_weight_free(self) -> None:
         head = getattr(self.network, "head", None)

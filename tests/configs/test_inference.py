@@ -12,9 +12,12 @@ import torch
 from PIL import Image
 
 from bundle.io.loading import read_joint
+from bundle.networks.backbones import make_backbone
 from bundle.physics.harmonic import separate
 from bundle.physics.masks import continue_to_border
 from bundle.physics.radiograph import reconstruct
+from bundle.separation.generator import Generator
+from bundle.separation.heads import PartitionHead
 from bundle.separation.transforms.loading import LoadJointd
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
@@ -210,3 +213,30 @@ def test_damaged_default_weights_are_refused_in_a_line(bundle: Any, tmp_path: Pa
     message = bundle.refusal("run", "inference.json", **settings)
     assert "expected the shipped weights (sha256 " in message
     assert "fetch it again" in message
+
+
+@pytest.mark.parametrize("loader", [{"generator_weights#_disabled_": True}, {}])
+def test_a_torchscript_network_separates_by_its_own_weights(
+    bundle: Any, tmp_path: Path, loader: dict[str, Any]
+) -> None:
+    head = PartitionHead(mixture=1.0, reach=8)
+    network = Generator(
+        make_backbone("SubpixelUNet", head.in_channels, head.out_channels, {"features": [8] * 6, "width": 4}), head
+    )
+    paths = [tmp_path / "one.ts", tmp_path / "two.ts"]
+    for path in paths:
+        for values in network.parameters():
+            torch.nn.init.normal_(values, std=0.1)
+        torch.jit.script(network.eval()).save(path)
+    settings = {**OPTIONS, "phantoms": 1, "grain": "false", "output_dir": str(tmp_path / "out"), **loader}
+    workflow = bundle.run("evaluating", "inference.json", network_def=f"$torch.jit.load({str(paths[1])!r})", **settings)
+    ((name, image),) = joints_of(workflow).items()
+    inferer = workflow.parser.get_parsed_content("inferer")
+    expected = inferer(image[None], network)[0].detach()
+    torch.testing.assert_close(layers_of(tmp_path / "out" / f"{name}_layers.nii.gz"), expected, atol=1e-5, rtol=0)
+    line = json.loads((tmp_path / "out" / "quality.jsonl").read_text())
+    assert line["expected_overlap_rmse"] is None
+    assert line["bone_disagreement"] > 0.0
+    with pytest.raises(RuntimeError) as raised:  # a network with other weights does not go on in that folder
+        bundle.run("evaluating", "inference.json", network_def=f"$torch.jit.load({str(paths[0])!r})", **settings)
+    assert "separator was 'Generator with weights of its own" in str(raised.value.__cause__ or raised.value)
