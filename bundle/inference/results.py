@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -107,7 +108,7 @@ class Results:
 def _lines(path: Path) -> list[dict[str, Any]]:
     """The lines of a file that are whole, each of a joint; none of a file that is not there."""
     found = []
-    for line in path.read_bytes().splitlines() if path.is_file() else []:
+    for line in path.read_bytes().splitlines() if os.path.isfile(path) else []:
         with suppress(ValueError):
             found.append(parse_json(line))
     return [line for line in found if isinstance(line, dict) and "name" in line]
