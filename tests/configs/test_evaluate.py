@@ -165,6 +165,7 @@ def test_a_checkpoint_with_the_paper_s_head_is_measured(bundle: Any, tmp_path: P
 
 
 @pytest.mark.parametrize("real", [True, False], ids=["real files", "phantoms"])
+@pytest.mark.slow
 def test_exported_joints_that_another_program_separates_measure_the_same(
     bundle: Any, data: Path, tmp_path: Path, real: bool
 ) -> None:

@@ -53,6 +53,7 @@ def test_every_run_is_of_configurations_that_are_there(bundle: Any, tmp_path: Pa
     assert {*experiment.curves, *experiment.compared} <= set(experiment.figures)
 
 
+@pytest.mark.slow
 def test_an_experiment_runs_to_its_figures_and_is_not_run_twice(bundle: Any, tmp_path: Path) -> None:
     bundle.run("experimenting", *BASE, output_dir=str(tmp_path), **SMALL)
     found = json.loads((tmp_path / "experiment.json").read_text())
@@ -65,6 +66,7 @@ def test_an_experiment_runs_to_its_figures_and_is_not_run_twice(bundle: Any, tmp
     assert {path: path.stat().st_mtime_ns for path in logs} == logs
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_told_in_a_line(bundle: Any, tmp_path: Path) -> None:
     wrong = {**SMALL, "task#options#reader_name": "ResNet11", "arms": {"none": "@bare"}}
     bare = {"_target_": "bundle.experiments.Arm", "label": "without"}

@@ -151,6 +151,7 @@ def content(path: Path) -> bytes:
     return (gzip.decompress(data) if path.name.endswith(".gz") else data).lower()
 
 
+@pytest.mark.slow
 def test_nothing_of_the_patient_is_in_results_names_or_logs(commands: Any, tmp_path: Path, hand: torch.Tensor) -> None:
     folder = tmp_path / "Data" / "Plantedname Plantedgiven"
     write_hand(folder / "1.2.3.4.5.6789.2.dcm", hand, **PLANTED)
@@ -226,6 +227,7 @@ def wait_for(what: Callable[[], bool], process: Any) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_stopped_folder_goes_on_and_broken_hands_are_listed(
     commands: Any, tmp_path: Path, hand: torch.Tensor
 ) -> None:

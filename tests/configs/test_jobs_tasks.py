@@ -74,6 +74,7 @@ def written(folder: Path) -> dict[str, int]:
     ("name", "figure"),
     [("resnet50_jsw", "mae_mm"), ("resnet50_grade", "accuracy"), ("resnet50_registration", "synthetic")],
 )
+@pytest.mark.slow
 def test_a_rehearsal_measures_both_arms_and_is_done_once(bundle: Any, tmp_path: Path, name: str, figure: str) -> None:
     start(bundle, name, tmp_path)
     found = json.loads((tmp_path / "metrics.json").read_text())
@@ -88,6 +89,7 @@ def test_a_rehearsal_measures_both_arms_and_is_done_once(bundle: Any, tmp_path: 
     assert written(tmp_path) == before and json.loads((tmp_path / "metrics.json").read_text()) == found
 
 
+@pytest.mark.slow
 def test_a_job_ended_by_its_minutes_every_epoch_finds_the_same(bundle: Any, tmp_path: Path) -> None:
     more = {"schedule#longer": 30}
     start(bundle, "resnet50_jsw", tmp_path / "whole", **more)

@@ -139,6 +139,7 @@ def test_a_training_ended_by_its_minutes_every_epoch_ends_in_the_same_weights(
     assert [entry["epoch"] for entry in epochs] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_a_pretraining_that_is_ended_leaves_no_weights_and_nothing_after_it_runs(bundle: Any, tmp_path: Path) -> None:
     more = {"epochs": 1, "pretraining_epochs": 2, "pretraining_images": 8, "weights": "none", **GATE}
     more |= {"minutes": 1e-9, "resume": "true"}
@@ -149,6 +150,7 @@ def test_a_pretraining_that_is_ended_leaves_no_weights_and_nothing_after_it_runs
     assert (tmp_path / "pretrained.pt").is_file() and not (tmp_path / "last.pt").exists()
 
 
+@pytest.mark.slow
 def test_images_on_the_device_give_the_same_losses(bundle: Any, tmp_path: Path) -> None:
     for name in ("alone", "resident"):
         configs = (*TRAIN, "pretrain_reader.yaml", *(["resident_reader.yaml"] if name == "resident" else []))
@@ -160,6 +162,7 @@ def test_images_on_the_device_give_the_same_losses(bundle: Any, tmp_path: Path) 
     assert resident[:3] == pytest.approx(alone[:3], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_folder_with_checkpoints_is_not_trained_into_unless_resumed(bundle: Any, tmp_path: Path) -> None:
     bundle.run("training", *TRAIN, **options(tmp_path, epochs=1))
     assert "go on with --resume true" in bundle.refusal("training", *TRAIN, **options(tmp_path, epochs=2))
@@ -207,6 +210,7 @@ def test_the_shipped_readers_read_phantoms(
     assert found["figures"][figure] > 0.8
 
 
+@pytest.mark.slow
 def test_a_reading_does_not_depend_on_the_joints_beside_it(bundle: Any, tmp_path: Path, reader: Path) -> None:
     read = []
     for batch_size in (1, 12):

@@ -125,6 +125,7 @@ def torchrun(processes: int, root: Path, settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("processes", [2, 4])
+@pytest.mark.slow
 def test_processes_share_the_work_and_make_what_one_makes(bundle: Any, tmp_path: Path, processes: int) -> None:
     more = {"count": 22, "shard_size": 4, "sideways#highest": 0.3}
     bundle.run("synthesizing", *SYNTHESIZE, **options(tmp_path / "one", **more))

@@ -287,6 +287,7 @@ CHANGED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("options", "reason"), CHANGED.values(), ids=list(CHANGED))
+@pytest.mark.slow
 def test_resuming_with_other_settings_is_refused_by_their_names(
     whole: Path, bundle: Any, tmp_path: Path, options: dict[str, Any], reason: str
 ) -> None:
@@ -302,6 +303,7 @@ def test_resuming_with_other_settings_is_refused_by_their_names(
     assert contents(folder / "checkpoints") == before
 
 
+@pytest.mark.slow
 def test_a_finished_training_can_be_made_longer(whole: Path, bundle: Any, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "out")
     train(bundle, tmp_path / "out", resume="true", stage2_epochs=3, num_workers=1, log_interval=3, minutes=9)
@@ -487,6 +489,7 @@ SHORT = {"stage1_epochs": 1, "stage2_epochs": 0, "phantoms": 6}
 
 
 @pytest.mark.parametrize(("file", "players"), [("model.pt", 1), ("checkpoints/checkpoint_epoch=4.pt", 3)])
+@pytest.mark.slow
 def test_a_training_starts_from_the_weights_that_it_is_given_and_says_so(
     whole: Path, bundle: Any, tmp_path: Path, file: str, players: int
 ) -> None:

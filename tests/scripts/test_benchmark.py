@@ -101,6 +101,7 @@ def test_every_subject_has_a_row_with_positive_finite_figures(full: tuple[str, s
     assert [row["unit"] for row in table] == ["images/s"] * 7 + ["s/step"] * 2
 
 
+@pytest.mark.slow
 def test_ratios_are_those_of_images_a_second_to_the_separator(full: tuple[str, str]) -> None:
     table = rows(full[1])
     assert table[0]["measured"] == "weight-free separator"

@@ -502,6 +502,7 @@ def run_script(root: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_line_for_each_check_and_its_exit_code_says_whether_all_passed(root: Path) -> None:
     result = run_script(root)
     assert result.returncode == 0, result.stdout + result.stderr
