@@ -42,6 +42,8 @@ from bundle.registration import PairReading, make_registration, read_pair
 SHIPPED = "shipped"
 """The weights that come with the bundle."""
 
+_LATERALITY = {"left": "L", "right": "R"}
+
 
 class Joint(bundle.joint.Joint):
     """A radiograph of one joint with the masks of its bones; see :class:`bundle.joint.Joint` for its attributes.
@@ -321,7 +323,8 @@ def _write(
     elif ending == ".dcm":
         from bundle.io.dicom_writing import DicomStudy, write_dicom
 
-        study = DicomStudy(bundle_version(_root() / "configs" / "metadata.json"), joint.name)
+        laterality = _LATERALITY.get(joint.side, "")
+        study = DicomStudy(bundle_version(_root() / "configs" / "metadata.json"), joint.name, laterality)
         spacing = spacing_mm or (joint.spacing_mm,) * 2
         write_dicom(Path(path), study.image(radiograph[0].numpy(), spacing, f"{joint.name}: {described}", synthetic))
     else:

@@ -392,7 +392,7 @@ def check_parts(root: Path) -> str:
 
 def check_commands(root: Path) -> str:
     """The commands in documents and configs name configs, a run and options that exist."""
-    texts = [path for path in (root / "README.md", root / model_card(root)) if path.is_file()]
+    texts = [path for path in (root / "README.md", *sorted((root / "docs").glob("*.md"))) if path.is_file()]
     stated = [(path, command) for path in [*texts, *config_files(root)] for command in commands(path)]
     refuse(
         [f"{path.relative_to(root)}: {defect}" for path, command in stated for defect in command_defects(root, command)]

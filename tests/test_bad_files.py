@@ -18,7 +18,7 @@ from bundle.errors import InputError
 from bundle.evaluation.report import EvaluationReport
 from bundle.inference.results import LayerWriter
 from bundle.io.claiming import claim_output
-from bundle.io.joints import read_datalist
+from bundle.io.lists import read_datalist
 from bundle.io.loading import open_radiograph
 from bundle.io.packed import Pack
 from bundle.io.points import POINTS, read_places
@@ -27,10 +27,11 @@ from bundle.io.reading import read_mask
 from bundle.networks.weights import load_weights, stated_sha256
 from bundle.quality.plausibility import TrustReference
 from bundle.quality.uncertainty import Calibration
-from bundle.workflow.checkpoints import GeneratorWeights, newest_whole_checkpoint
+from bundle.workflow.checkpoints import newest_whole_checkpoint
 from bundle.workflow.jobs import JobReport
 from bundle.workflow.sealed import load_sealed
 from bundle.workflow.training_record import TrainingRecord
+from bundle.workflow.weights import GeneratorWeights
 
 
 def noise(seed: int, length: int) -> bytes:

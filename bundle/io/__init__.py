@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from bundle.io.audit import (
+    DRAWN,
+    Joints,
+    is_overlapping,
+)
 from bundle.io.checksums import (
     Sums,
     are_whole,
@@ -39,21 +44,14 @@ from bundle.io.identity import (
     without_folders,
 )
 from bundle.io.joints import (
-    DRAWN,
-    FOLDER,
     SEEDS_PER_RUN,
-    Joints,
     MadeOnce,
-    is_overlapping,
     joint_items,
-    loaded,
-    non_overlapping,
-    part_of_joints,
     phantom_items,
-    repeated,
-    split_by_joint,
     training_joints,
-    with_widths,
+)
+from bundle.io.lists import (
+    FOLDER,
 )
 from bundle.io.loading import (
     BONES,
@@ -82,6 +80,9 @@ from bundle.io.montages import (
     montage_image,
     outlined_panel,
 )
+from bundle.io.nifti import (
+    is_nifti,
+)
 from bundle.io.packing import (
     pack_joints,
 )
@@ -97,7 +98,6 @@ from bundle.io.provenance import (
 from bundle.io.reading import (
     LAYER_NAMES,
     check_area,
-    is_nifti,
     layer_files,
     read_layers,
     shape_of,
@@ -114,6 +114,14 @@ from bundle.io.reports import (
 )
 from bundle.io.sharing import (
     SharedSampler,
+)
+from bundle.io.splits import (
+    loaded,
+    non_overlapping,
+    part_of_joints,
+    repeated,
+    split_by_joint,
+    with_widths,
 )
 from bundle.io.writing import (
     PART,

@@ -21,20 +21,18 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit
-from skimage.draw import disk, polygon2mask
 
 from bundle.errors import InputError
+from bundle.io.dicom_pixels import by_detector, not_padding, presented, within
 from bundle.io.files import stored
 from bundle.io.jpeg import check_jpeg
 
 try:
     from pydicom.encaps import generate_frames
-    from pydicom.pixels.processing import apply_modality_lut, apply_windowing
 
     _frames: Any = partial(generate_frames, number_of_frames=1)
 except ImportError:  # pydicom before 3
     from pydicom.encaps import generate_pixel_data_frame
-    from pydicom.pixel_data_handlers.util import apply_modality_lut, apply_windowing  # type: ignore[no-redef]
 
     _frames = partial(generate_pixel_data_frame, nr_frames=1)
 
@@ -51,11 +49,7 @@ RADIOGRAPHS = {
 MODALITIES = ("CR", "DX", "RG", "OT", "SC", "")
 """Modalities of a secondary capture that may be a radiograph."""
 
-LOG_SPAN = 3.0
-"""Attenuation between black and white of a radiograph whose detector is logarithmic; its window hides the true one."""
-
 _HUFFMAN_JPEG = (JPEGBaseline8Bit, JPEGExtended12Bit)
-_EDGES = ("LeftVerticalEdge", "RightVerticalEdge", "UpperHorizontalEdge", "LowerHorizontalEdge")
 
 
 @dataclass(frozen=True)
@@ -123,16 +117,16 @@ def read_dicom(path: str | Path) -> DicomRadiograph:
 def _radiograph(dataset: Dataset, path: str | Path) -> DicomRadiograph:
     _check_kind(dataset, path)
     stored = _pixels(dataset, path)
-    valid = _not_padding(dataset, stored)
+    valid = not_padding(dataset, stored)
     for what in ("Shutter", "Collimator"):
-        valid &= _within(dataset, stored.shape, what)
+        valid &= within(dataset, stored.shape, what)
     if not valid.any():
         msg = (
             f"expected a radiograph, got one that is all padding, shutter or collimator: {path}: check these attributes"
         )
         raise InputError(msg)
-    shown = _presented(dataset, stored, valid)
-    intensity = np.where(valid, _by_detector(dataset, shown), 0.0).astype(np.float32)
+    shown = presented(dataset, stored, valid)
+    intensity = np.where(valid, by_detector(dataset, shown), 0.0).astype(np.float32)
     described = pixel_spacing(dataset, path), _laterality(dataset), str(dataset.get("Modality", ""))
     return DicomRadiograph(intensity, valid, *described, _aspect(dataset, path))
 
@@ -238,121 +232,7 @@ def _broken_pixels(path: str | Path, syntax: str, error: Exception) -> InputErro
 # ---- what of it is image -------------------------------------------------------------------------------------------
 
 
-def _not_padding(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_]:
-    if dataset.get("PixelPaddingValue") is None:
-        return np.ones(stored.shape, bool)
-    ends = [int(dataset.PixelPaddingValue), int(dataset.get("PixelPaddingRangeLimit", dataset.PixelPaddingValue))]
-    return (stored < min(ends)) | (stored > max(ends))
-
-
-def _within(dataset: Dataset, shape: tuple[int, ...], what: str) -> NDArray[np.bool_]:
-    """Pixels within the shutter or the collimator (PS3.3 C.7.6.11, C.8.7.3); edges count from 1 and belong to it."""
-    shapes = dataset.get(f"{what}Shape") or []
-    inside = np.ones(shape, bool)
-    for kind in [shapes] if isinstance(shapes, str) else shapes:
-        if kind in _SHAPES:
-            inside &= _SHAPES[kind](dataset, shape, what)
-    return inside
-
-
-def _rectangle(dataset: Dataset, shape: tuple[int, ...], what: str) -> NDArray[np.bool_]:
-    left, right, upper, lower = (int(dataset.get(f"{what}{edge}")) for edge in _EDGES)
-    inside = np.zeros(shape, bool)
-    inside[max(upper - 1, 0) : lower, max(left - 1, 0) : right] = True
-    return inside
-
-
-def _circle(dataset: Dataset, shape: tuple[int, ...], what: str) -> NDArray[np.bool_]:
-    row, column = (int(value) - 1 for value in dataset.get(f"CenterOfCircular{what}"))
-    inside = np.zeros(shape, bool)
-    inside[disk((row, column), int(dataset.get(f"RadiusOfCircular{what}")) + 0.5, shape=shape)] = True
-    return inside
-
-
-def _polygon(dataset: Dataset, shape: tuple[int, ...], what: str) -> NDArray[np.bool_]:
-    corners = np.array(dataset.get(f"VerticesOfThePolygonal{what}"), float).reshape(-1, 2) - 1.0
-    inside: NDArray[np.bool_] = polygon2mask(shape, corners)
-    return inside
-
-
-_SHAPES = {"RECTANGULAR": _rectangle, "CIRCULAR": _circle, "POLYGONAL": _polygon}
-
-
 # ---- from stored values to intensity -------------------------------------------------------------------------------
-
-
-def _presented(dataset: Dataset, stored: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Values in [0, 1] as they are meant to be seen, bone bright, (H, W)."""
-    values = _rescaled(dataset, stored)
-    shown = _presentation_lut(dataset, _windowed(dataset, values, valid))
-    return shown if _bone_is_bright(dataset) else 1.0 - shown
-
-
-def _table(dataset: Dataset, item: Dataset) -> tuple[NDArray[np.int64], int]:
-    """The entries of a look-up table, which are of 8 or 16 bits in the file, and how many of the bits they use."""
-    count, _, bits = (int(value) for value in item.LUTDescriptor)
-    data, count = item["LUTData"].value, count or 2**16
-    if isinstance(data, bytes):
-        order = ">" if dataset.original_encoding[1] is False else "<"
-        data = np.frombuffer(data, "u1" if len(data) == count + count % 2 else f"{order}u2")
-        data = data[:count] if data.itemsize == 1 else data
-    entries = np.asarray(data, np.int64)
-    if not 8 <= bits <= 16 or len(entries) != count or entries.min() < 0 or entries.max() >= 2**bits:
-        msg = f"a look-up table of {count} entries of {bits} bits has {len(entries)}, up to {entries.max(initial=0)}"
-        raise ValueError(msg)
-    return entries, bits
-
-
-def _looked_up(values: NDArray[Any], entries: NDArray[np.int64], item: Dataset) -> NDArray[np.float64]:
-    """Values by a table, whose descriptor names the value of its first entry; the ends hold beyond it."""
-    place = np.rint(values).astype(np.int64) - int(item.LUTDescriptor[1])
-    return entries[place.clip(0, len(entries) - 1)].astype(float)
-
-
-def _rescaled(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.float64]:
-    """Values after the modality LUT or the rescale."""
-    if dataset.get("ModalityLUTSequence"):
-        item = dataset.ModalityLUTSequence[0]
-        return _looked_up(stored, _table(dataset, item)[0], item)
-    return np.asarray(apply_modality_lut(stored, dataset), float)
-
-
-def _windowed(dataset: Dataset, values: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Values in [0, 1] after the first VOI LUT or window; without one, from the least to the greatest valid value."""
-    if dataset.get("VOILUTSequence"):
-        item = dataset.VOILUTSequence[0]
-        entries, bits = _table(dataset, item)
-        return _looked_up(values, entries, item) / (2.0**bits - 1.0)
-    if dataset.get("WindowWidth") is not None and dataset.get("WindowCenter") is not None:
-        with np.errstate(over="ignore"):
-            low, high = apply_windowing(np.array([-1e12, 1e12]), dataset)
-            return np.clip((apply_windowing(values, dataset) - low) / (high - low), 0.0, 1.0)
-    low, high = float(values[valid].min()), float(values[valid].max())
-    return np.clip((values - low) / max(high - low, 1e-12), 0.0, 1.0)
-
-
-def _presentation_lut(dataset: Dataset, shown: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values in [0, 1] after the Presentation LUT Sequence; its shape only repeats the polarity."""
-    if not dataset.get("PresentationLUTSequence"):
-        return shown
-    entries, bits = _table(dataset, dataset.PresentationLUTSequence[0])
-    table = entries / (2.0**bits - 1.0)
-    return table[np.round(shown * (len(table) - 1)).astype(int)]
-
-
-def _bone_is_bright(dataset: Dataset) -> bool:
-    """Whether high values after the rescale are bone, as the detector says by its sign, or are to be shown bright."""
-    sign = dataset.get("PixelIntensityRelationshipSign")
-    if sign is not None:
-        return (int(sign) == -1) == (float(dataset.get("RescaleSlope") or 1.0) > 0.0)
-    return bool(dataset.PhotometricInterpretation == "MONOCHROME2")
-
-
-def _by_detector(dataset: Dataset, shown: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Absorbed fraction: what is linear in the beam is linear in it; what is logarithmic is an attenuation."""
-    if str(dataset.get("PixelIntensityRelationship") or "").upper().startswith("LOG"):
-        return -np.expm1(-LOG_SPAN * shown)
-    return shown
 
 
 # ---- attributes ----------------------------------------------------------------------------------------------------

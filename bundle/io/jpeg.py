@@ -32,19 +32,6 @@ _KNOWN: OrderedDict[bytes, Unit] = OrderedDict()
 _MOST_KNOWN = 2**16
 
 
-SHIFT = 3.5
-"""Step in grey levels of 255 along the border of decoded blocks from which on it is no part of the picture. Public
-radiographs have at most 2.5."""
-SPOILT = 3.5
-"""Step around a block, in those around the others, from which on it is no part of the picture."""
-
-
-FEWEST = 8
-"""MCUs along each side of a picture whose seams are looked for; edges of bones look like them in smaller ones."""
-LONGEST_CHANCE = 3
-"""MCUs of either part of a seam at least."""
-
-
 class DamagedJpegError(ValueError):
     """A JPEG file that a decoder would fill up or misread."""
 
@@ -101,19 +88,19 @@ def check_jpeg(data: bytes) -> Unit:
 
 def _check(data: bytes) -> Unit:
     """The segments in order, and the size of the MCUs; what follows the end marker does not matter."""
-    _demand(data[:2] == b"\xff\xd8", "it has no start marker")
+    demand(data[:2] == b"\xff\xd8", "it has no start marker")
     state, place, scans = _State(), 2, 0
     while (marker := _marker(data, place)) != _EOI:
         place = _after_fill(data, place) + 2
         length = int.from_bytes(data[place : place + 2], "big")
         content, end = data[place + 2 : place + length], place + length
-        _demand(length >= 2 and end <= len(data), "it is truncated in a segment")
+        demand(length >= 2 and end <= len(data), "it is truncated in a segment")
         if marker == _SOS:
             end, scans = _scan(data, end, content, state), scans + 1
         else:
             _segment(marker, content, state)
         place = end
-    _demand(scans > 0, "it has no scan")
+    demand(scans > 0, "it has no scan")
     return _unit(state) if state.kind in _SEQUENTIAL and scans == 1 else (0, 0)
 
 
@@ -124,7 +111,12 @@ def _unit(state: _State) -> Unit:
     return 8 * max(component.down for component in components), 8 * max(component.across for component in components)
 
 
-def _demand(holds: bool, fault: str) -> None:
+def demand(holds: bool, fault: str) -> None:
+    """Refuse a picture that has a fault.
+
+    Raises:
+        DamagedJpegError: it does not hold.
+    """
     if not holds:
         raise DamagedJpegError(fault)
 
@@ -136,15 +128,15 @@ def _after_fill(data: bytes, place: int) -> int:
 
 
 def _marker(data: bytes, place: int) -> int:
-    _demand(place < len(data), "it is truncated: it has no end marker")
+    demand(place < len(data), "it is truncated: it has no end marker")
     place = _after_fill(data, place)
-    _demand(data[place] == 0xFF and data[place + 1] >= 0xC0, "it has bytes between its segments")
+    demand(data[place] == 0xFF and data[place + 1] >= 0xC0, "it has bytes between its segments")
     return data[place + 1]
 
 
 def _segment(marker: int, content: bytes, state: _State) -> None:
     """Read what a segment states."""
-    _demand(marker != _SOI and marker not in _RESTARTS, "it has a marker in a wrong place")
+    demand(marker != _SOI and marker not in _RESTARTS, "it has a marker in a wrong place")
     if marker in _FRAMES:
         _read_frame(marker, content, state)
     elif marker == _DQT:
@@ -152,19 +144,19 @@ def _segment(marker: int, content: bytes, state: _State) -> None:
     elif marker == _DHT:
         _read_codes(content, state)
     elif marker == _DRI:
-        _demand(len(content) == 2, "its restart interval is damaged")
+        demand(len(content) == 2, "its restart interval is damaged")
         state.interval = int.from_bytes(content, "big")
 
 
 def _read_frame(marker: int, content: bytes, state: _State) -> None:
-    _demand(len(content) >= 6 and len(content) == 6 + 3 * content[5], "its frame header is damaged")
-    _demand(not state.components, "it has two frame headers")
+    demand(len(content) >= 6 and len(content) == 6 + 3 * content[5], "its frame header is damaged")
+    demand(not state.components, "it has two frame headers")
     state.kind, state.precision = marker, content[0]
     state.height, state.width = int.from_bytes(content[1:3], "big"), int.from_bytes(content[3:5], "big")
     for name, sampling, table in zip(*(content[6 + shift :: 3] for shift in range(3)), strict=True):
-        _demand(1 <= sampling >> 4 <= 4 and 1 <= sampling & 15 <= 4, "its sampling factors are damaged")
+        demand(1 <= sampling >> 4 <= 4 and 1 <= sampling & 15 <= 4, "its sampling factors are damaged")
         state.components[name] = _Component(sampling >> 4, sampling & 15, table)
-    _demand(state.height > 0 < state.width and len(state.components) == content[5], "its frame header is damaged")
+    demand(state.height > 0 < state.width and len(state.components) == content[5], "its frame header is damaged")
 
 
 def _read_steps(content: bytes, state: _State) -> None:
@@ -172,9 +164,9 @@ def _read_steps(content: bytes, state: _State) -> None:
     while place < len(content):
         size, name = 1 + (content[place] >> 4), content[place] & 15
         values = content[place + 1 : place + 1 + 64 * size]
-        _demand(size <= 2 and name < 4 and len(values) == 64 * size, "its quantisation table is damaged")
+        demand(size <= 2 and name < 4 and len(values) == 64 * size, "its quantisation table is damaged")
         state.steps[name] = tuple(np.frombuffer(values, ">u1" if size == 1 else ">u2").tolist())
-        _demand(min(state.steps[name]) > 0, "its quantisation table is damaged")
+        demand(min(state.steps[name]) > 0, "its quantisation table is damaged")
         place += 1 + 64 * size
 
 
@@ -183,9 +175,9 @@ def _read_codes(content: bytes, state: _State) -> None:
     while place < len(content):
         name, counts = content[place], content[place + 1 : place + 17]
         values = content[place + 17 : place + 17 + sum(counts)]
-        _demand(len(counts) == 16 and len(values) == sum(counts), "its Huffman table is damaged")
+        demand(len(counts) == 16 and len(values) == sum(counts), "its Huffman table is damaged")
         taken = sum(count << (16 - length) for length, count in enumerate(counts, start=1))
-        _demand(name & 0xEF < 4 and taken < 2**16 and len(set(values)) == len(values), "its Huffman table is damaged")
+        demand(name & 0xEF < 4 and taken < 2**16 and len(set(values)) == len(values), "its Huffman table is damaged")
         state.codes[name] = counts, values
         place += 17 + sum(counts)
 
@@ -195,15 +187,15 @@ def _read_codes(content: bytes, state: _State) -> None:
 
 def _scan(data: bytes, place: int, header: bytes, state: _State) -> int:
     """Check a scan, whose data begin at ``place``, and return where they end."""
-    _demand(len(header) >= 4 and len(header) == 4 + 2 * header[0], "its scan header is damaged")
-    _demand(bool(state.components), "it has no frame header before its scan")
+    demand(len(header) >= 4 and len(header) == 4 + 2 * header[0], "its scan header is damaged")
+    demand(bool(state.components), "it has no frame header before its scan")
     parts, end = _parts(data, place)
     if state.kind not in _SEQUENTIAL:
         return end
-    _demand(header[-3:] == b"\x00\x3f\x00", "its scan header is damaged")
+    demand(header[-3:] == b"\x00\x3f\x00", "its scan header is damaged")
     named = [(state.components[name], tables) for name, tables in zip(header[1:-3:2], header[2:-3:2], strict=True)]
     total = _units(state, [component for component, _ in named])
-    _demand(len(parts) == (-(-total // state.interval) if state.interval else 1), "restart markers are missing")
+    demand(len(parts) == (-(-total // state.interval) if state.interval else 1), "restart markers are missing")
     blocks = _blocks(state, named)
     for number, part in enumerate(parts):
         count = min(state.interval, total - number * state.interval) if state.interval else total
@@ -216,7 +208,7 @@ def _parts(data: bytes, place: int) -> tuple[list[bytes], int]:
     parts, begin = [], place
     while True:
         place = data.find(b"\xff", place)
-        _demand(0 <= place < len(data) - 1, "it is truncated: it has no end marker")
+        demand(0 <= place < len(data) - 1, "it is truncated: it has no end marker")
         code = data[place + 1]
         if code == 0:
             place += 2
@@ -227,7 +219,7 @@ def _parts(data: bytes, place: int) -> tuple[list[bytes], int]:
         parts.append(data[begin:place].rstrip(b"\xff").replace(b"\xff\x00", b"\xff"))
         if code not in _RESTARTS:
             return parts, place
-        _demand(code == 0xD0 + (len(parts) - 1) % 8, "its restart markers are out of order")
+        demand(code == 0xD0 + (len(parts) - 1) % 8, "its restart markers are out of order")
         begin = place = place + 2
 
 
@@ -319,12 +311,10 @@ def _walk(part: bytes, blocks: Sequence[_Block], count: int) -> None:
         for block in blocks:
             place, change = _first(windows, place, block)
             before[block.component] += change
-            _demand(
-                abs(before[block.component]) <= block.highest, "a block is brighter than white or darker than black"
-            )
+            demand(abs(before[block.component]) <= block.highest, "a block is brighter than white or darker than black")
             place = _others(windows, place, block)
-            _demand(place <= last, "its data end before its picture does")
-    _demand(last - place < 8, "it has more data than its picture has blocks")
+            demand(place <= last, "its data end before its picture does")
+    demand(last - place < 8, "it has more data than its picture has blocks")
 
 
 def _first(windows: Sequence[int], place: int, block: _Block) -> tuple[int, int]:
@@ -332,7 +322,7 @@ def _first(windows: Sequence[int], place: int, block: _Block) -> tuple[int, int]
     lengths, sizes = block.first
     window = windows[place]
     size = sizes[window]
-    _demand(size != _BAD, "it has a code that is in no table")
+    demand(size != _BAD, "it has a code that is in no table")
     place += lengths[window]
     if not size:
         return place, 0
@@ -350,56 +340,9 @@ def _others(windows: Sequence[int], place: int, block: _Block) -> int:
         done += passed[window]
         if sizes[window] > limits[done - 1]:
             break
-    _demand(done < _BAD, "it has a code that is in no table")
-    _demand(done == 64 or done > _END_OF_BLOCK, "a block has more or larger coefficients than there can be")
+    demand(done < _BAD, "it has a code that is in no table")
+    demand(done == 64 or done > _END_OF_BLOCK, "a block has more or larger coefficients than there can be")
     return place
 
 
 # ---- the pixels ----------------------------------------------------------------------------------------------------
-
-
-def check_seams(pixels: NDArray[np.float32], unit: Unit) -> None:
-    """Check that no step runs along the blocks of a decoded radiograph, as a damaged byte makes it.
-
-    Args:
-        pixels: grey values of 255, (H, W), as they are stored.
-        unit: height and width of its MCUs (:func:`check_jpeg`).
-
-    Raises:
-        DamagedJpegError: there is one.
-    """
-    if not all(unit) or any(length < FEWEST * size for length, size in zip(pixels.shape, unit, strict=True)):
-        return
-    rows = _steps(pixels, *unit)
-    shift = _staircase(rows) / max(float(np.median(np.abs(rows))), 1.0)
-    _demand(shift <= SHIFT, f"its grey level changes by {shift:.0f} of 255 between two blocks and stays so")
-    _demand(_spoilt(pixels) <= SPOILT, "one of its blocks does not fit those around it")
-
-
-def _steps(pixels: NDArray[np.float32], height: int, width: int, absolute: bool = False) -> NDArray[np.float32]:
-    """Steps across the lower border of each block but those of the last row, beyond the slope on either side."""
-    whole = pixels[: len(pixels) // height * height, : pixels.shape[1] // width * width]
-    below = np.arange(height, len(whole), height)
-    one, two, three, four = (whole[below + shift] for shift in (-2, -1, 0, 1))
-    found = (three - two) - 0.5 * ((two - one) + (four - three))
-    blocks = (np.abs(found) if absolute else found).reshape(len(below), -1, width)
-    mean: NDArray[np.float32] = blocks.mean(axis=-1)
-    return mean
-
-
-def _staircase(steps: NDArray[np.float32]) -> float:
-    """The largest step that is above all blocks from one on, and below all blocks before it in the same row."""
-    most = 0.0
-    for column in range(LONGEST_CHANCE, steps.shape[1] - LONGEST_CHANCE + 1):
-        above = np.median(steps[:-1, column:], axis=1)
-        below = np.median(steps[1:, :column], axis=1)
-        both = np.where(above * below > 0.0, np.minimum(np.abs(above), np.abs(below)), 0.0)
-        most = max(most, float(both.max()))
-    return most
-
-
-def _spoilt(pixels: NDArray[np.float32]) -> float:
-    """The largest step all around a block of 8 x 8 pixels, in multiples of the usual one, at least of a grey level."""
-    rows, columns = _steps(pixels, 8, 8, absolute=True), _steps(pixels.T, 8, 8, absolute=True).T
-    around = np.minimum(np.minimum(rows[:-1, 1:-1], rows[1:, 1:-1]), np.minimum(columns[1:-1, :-1], columns[1:-1, 1:]))
-    return float(around.max()) / (float(np.median(rows)) + 1.0)

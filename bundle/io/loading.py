@@ -18,7 +18,8 @@ from bundle.io.files import stored
 from bundle.io.frames import JointFrame, JointPlace
 from bundle.io.identity import private_name
 from bundle.io.points import read_places
-from bundle.io.reading import StatedRadiograph, check_area, is_square, read_mask, read_stated, shape_of
+from bundle.io.reading import check_area, read_mask, read_stated, shape_of
+from bundle.io.stated import StatedRadiograph, is_square
 from bundle.joint import FINGERS
 from bundle.phantoms import EXTENT_RANGE
 from bundle.physics import SPACING
@@ -70,7 +71,7 @@ def joints_of(item: Item, size: int | None = 256) -> list[Item]:
     of an item is the width of a pixel; their height follows from the ratio that the file states.
 
     Args:
-        item: as :func:`bundle.io.joints.read_datalist` gives it; a ``spacing`` of 0 is not known from the list.
+        item: as :func:`bundle.io.lists.read_datalist` gives it; a ``spacing`` of 0 is not known from the list.
         size: height and width of frames in pixels; None leaves radiographs of one joint as they are.
 
     Returns:

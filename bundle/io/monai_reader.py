@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from bundle.errors import InputError
 from bundle.io.dicom import is_dicom
-from bundle.io.reading import StatedRadiograph, read_stated
+from bundle.io.reading import read_stated
+from bundle.io.stated import StatedRadiograph
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".nii", ".nii.gz")
 """Names of files that are read; DICOM files are known by what is in them, too."""

@@ -22,9 +22,10 @@ from torch import Tensor
 
 from bundle.base import bare_values, tells
 from bundle.errors import InputError
+from bundle.io.audit import audited, check_overlap
 from bundle.io.files import data_set_root, stored
 from bundle.io.identity import private_list, told_by
-from bundle.io.joints import FOLDER, audited, check_overlap, find_list, read_datalist
+from bundle.io.lists import FOLDER, find_list, read_datalist
 from bundle.io.loading import BONES, Item, open_radiograph, read_given
 from bundle.io.packed import FORMAT, LARGEST_MEMBER, MANIFEST, MOST_MEMBERS, PICTURES, VERSION, is_unsafe
 from bundle.io.reading import decode_radiograph

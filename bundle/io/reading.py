@@ -8,35 +8,30 @@ in (x, y) order, as MONAI and nibabel have them, and are transposed to rows and 
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import io
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from bundle.errors import InputError
 from bundle.io.dicom import is_dicom, read_dicom
-from bundle.io.files import stored
-from bundle.io.jpeg import check_jpeg, check_seams
+from bundle.io.jpeg import check_jpeg
+from bundle.io.jpeg_seams import check_seams
+from bundle.io.nifti import is_nifti, nifti_values, open_nifti, stated_nifti
+from bundle.io.stated import StatedRadiograph, bytes_of, stated, unreadable
 
 FULL_FRAME = 0.95
 """Share of the frame from which on a mask counts as covering it."""
 GREY_TOLERANCE = 2
 """Largest difference between the colour channels, of 255, of an image that counts as grey."""
 
-SQUARE = 0.01
-"""Largest deviation from 1 of the ratio of height to width of pixels that count as square."""
 
 PICTURE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 """Formats that Pillow may open; its other decoders start programs or were never tried on radiographs."""
@@ -45,56 +40,10 @@ LAYER_NAMES = ("soft", "lower", "upper")
 """The layers in their order, as in the names of their files."""
 
 
-@dataclass(frozen=True)
-class StatedRadiograph:
-    """A radiograph with what its file says of it, and nothing of the patient.
-
-    Attributes:
-        intensity: float32 (H, W) in [0, 1].
-        spacing: height and width of a pixel in mm; None where the file does not say it.
-        laterality: "L", "R" or "".
-        modality: of a DICOM file, as "CR".
-        ratio: height of a pixel divided by its width, as the file states it; 1 where it states none.
-        unstated: why the usual spacing cannot be assumed where ``spacing`` is None; empty where it can.
-    """
-
-    intensity: NDArray[np.float32]
-    spacing: tuple[float, float] | None = None
-    laterality: str = ""
-    modality: str = ""
-    ratio: float = 1.0
-    unstated: str = ""
-
-    def pixel(self, width: float = 0.0) -> tuple[float, float] | None:
-        """Height and width of a pixel in mm; a given width replaces that of the file, whose ratio is kept.
-
-        Args:
-            width: in mm; 0 for what the file states.
-        """
-        if not width:
-            return self.spacing
-        return (width if is_square(self.ratio) else width * self.ratio), width
-
-    @cached_property
-    def digest(self) -> str:
-        """What tells its pixels from others."""
-        return hashlib.sha256(self.intensity.tobytes()).hexdigest()
-
-
 _CONVERT = "convert it to 8-bit grey, or to float NIfTI in [0, 1], linear in the absorbed fraction and bone bright"
 _BITS_PER_SAMPLE = 258  # TIFF tag
 _ORIENTATION = 274  # EXIF and TIFF tag
 _TURNED = (5, 6, 7, 8)  # orientations that exchange rows and columns
-
-NO_SPACING = b"a picture without a pixel spacing"
-"""Description in the header of a NIfTI file that was made from a picture that states no spacing."""
-NIFTI_UNITS = {"mm": 1.0, "meter": 1000.0, "micron": 0.001}
-"""Millimetres of the units of length that a NIfTI header may state."""
-
-
-def is_square(ratio: float) -> bool:
-    """Whether pixels of a ratio of height to width count as square."""
-    return abs(ratio - 1.0) <= SQUARE
 
 
 def read_radiograph(path: str | Path) -> NDArray[np.float32]:
@@ -114,25 +63,12 @@ def read_stated(path: str | Path) -> StatedRadiograph:
     """Read a radiograph with what its file says of it; raises as :func:`read_radiograph`."""
     if is_dicom(path):
         found = read_dicom(path)
-        return _stated(found.intensity, found.spacing, found.ratio, found.laterality, found.modality)
+        return stated(found.intensity, found.spacing, found.ratio, found.laterality, found.modality)
     if is_nifti(path):
-        image = _open_nifti(path)
-        return _stated_nifti(_in_unit_range(_nifti_values(image, path), path), image)
-    pixels, scale, ratio = _decoded(_bytes(path), path)
-    return _stated(_intensity(pixels, scale, path), None, ratio)
-
-
-def _stated(
-    intensity: NDArray[np.float32],
-    spacing: tuple[float, float] | None,
-    ratio: float,
-    laterality: str = "",
-    modality: str = "",
-) -> StatedRadiograph:
-    """A radiograph; its ratio is that of its spacing where the file states one."""
-    ratio = spacing[0] / spacing[1] if spacing else ratio
-    unstated = "" if is_square(ratio) else f"its pixels are not square (height / width {ratio:.3f})"
-    return StatedRadiograph(intensity, spacing, laterality, modality, ratio, unstated)
+        image = open_nifti(path)
+        return stated_nifti(_in_unit_range(nifti_values(image, path), path), image)
+    pixels, scale, ratio = _decoded(bytes_of(path), path)
+    return stated(_intensity(pixels, scale, path), None, ratio)
 
 
 def decode_radiograph(data: bytes, path: str | Path) -> NDArray[np.float32]:
@@ -174,9 +110,9 @@ def read_mask(path: str | Path) -> NDArray[np.bool_]:
             values that are neither 0 and 1 nor 0 and full scale.
     """
     values, scale = (
-        (_nifti_values(_open_nifti(path), path), 1.0)
+        (nifti_values(open_nifti(path), path), 1.0)
         if is_nifti(path)
-        else _decoded(_bytes(path), path, seams=False)[:2]
+        else _decoded(bytes_of(path), path, seams=False)[:2]
     )
     scale = max(scale, 255.0)
     if not np.isfinite(values).all():
@@ -240,11 +176,11 @@ def read_layers(folder: str | Path, name: str, shape: tuple[int, int]) -> Tensor
 
 def _layers_of(path: Path) -> list[NDArray[np.float32]]:
     """The layers (H, W) of a NIfTI file of shape (W, H, 1, 3) or (W, H, 3)."""
-    image = _open_nifti(path)
+    image = open_nifti(path)
     try:
         values = np.asarray(image.dataobj, dtype=np.float32)
-    except Exception as error:  # as in _nifti_values
-        raise _unreadable(path, error) from error
+    except Exception as error:  # as in nifti_values
+        raise unreadable(path, error) from error
     if values.ndim == 4 and values.shape[2] == 1:
         values = values[:, :, 0]
     if values.ndim != 3 or values.shape[2] != len(LAYER_NAMES):
@@ -281,69 +217,6 @@ def _in_unit_range(values: NDArray[np.float32], path: str | Path) -> NDArray[np.
     return values.clip(0.0, 1.0)
 
 
-def is_nifti(path: str | Path) -> bool:
-    """Whether a file is NIfTI by its name."""
-    return str(path).lower().endswith((".nii", ".nii.gz"))
-
-
-def _unreadable(path: str | Path, error: BaseException) -> InputError:
-    if isinstance(error, FileNotFoundError):
-        return InputError(f"expected a file, found none: {path}")
-    reason = str(error) or type(error).__name__
-    if isinstance(error, UnidentifiedImageError):
-        reason = "neither PNG, JPEG, BMP, TIFF nor NIfTI"
-    return InputError(f"expected a readable image file, got one that cannot be read ({reason}): {path}: copy it again")
-
-
-def _bytes(path: str | Path) -> bytes:
-    try:
-        return stored(path).read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _open_nifti(path: str | Path) -> Any:
-    """The image of a NIfTI file, version 1 or 2."""
-    data = _bytes(path)
-    try:
-        content = gzip.decompress(data) if str(path).lower().endswith(".gz") else data
-        length = int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big")
-        kind = nib.Nifti2Image if nib.Nifti2Header.sizeof_hdr in length else nib.Nifti1Image
-        return kind.from_bytes(content)
-    except Exception as error:  # as in _nifti_values
-        raise _unreadable(path, error) from error
-
-
-def _nifti_values(image: Any, path: str | Path) -> NDArray[np.float32]:
-    """Values of a 2D NIfTI file (trailing axes of length 1 are dropped), float32 (H, W)."""
-    try:
-        values = np.asarray(image.dataobj, dtype=np.float32)
-    except Exception as error:  # a broken file raises about anything: zlib, header, value, OS errors
-        raise _unreadable(path, error) from error
-    shape = values.shape
-    if values.size == 0 or len(shape) < 2 or any(length != 1 for length in shape[2:]):
-        msg = f"expected one 2D image, got an array of shape {shape}: {path}: write one file per radiograph or mask"
-        raise InputError(msg)
-    return np.ascontiguousarray(values.reshape(shape[:2]).T)
-
-
-def _stated_nifti(intensity: NDArray[np.float32], image: Any) -> StatedRadiograph:
-    """A NIfTI radiograph with the spacing of its header, in mm.
-
-    A packed frame says that it stands for a picture without a spacing (:data:`NO_SPACING`).
-    """
-    unit, zooms = image.header.get_xyzt_units()[0], [float(length) for length in image.header.get_zooms()[:2]]
-    if not all(math.isfinite(length) and length > 0.0 for length in zooms):
-        return StatedRadiograph(intensity, unstated=f"its NIfTI header has pixel sizes {zooms}")
-    ratio = zooms[1] / zooms[0]
-    if unit in NIFTI_UNITS:
-        height, width = zooms[1] * NIFTI_UNITS[unit], zooms[0] * NIFTI_UNITS[unit]
-        return _stated(intensity, (height, width), ratio)
-    known = image.header["descrip"].tobytes().rstrip(b"\0") == NO_SPACING
-    unstated = "" if known else "its NIfTI header states no unit of length"
-    return StatedRadiograph(intensity, ratio=ratio, unstated=unstated)
-
-
 def _decoded(data: bytes, path: str | Path, seams: bool = True) -> tuple[NDArray[np.float32], float, float]:
     """Grey values of a PNG, JPEG, BMP or TIFF file, float32 (H, W), full scale, and the ratio of its pixels.
 
@@ -356,7 +229,7 @@ def _decoded(data: bytes, path: str | Path, seams: bool = True) -> tuple[NDArray
             if format_ == "JPEG":
                 _check_jpeg(picture, data, seams)
     except Exception as error:  # a broken file raises about anything: syntax, struct and decompression errors
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     if frames != 1:
         msg = f"expected one image in the file, got {frames}: {path}: write one file per radiograph or mask"
         raise InputError(msg)

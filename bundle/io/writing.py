@@ -18,7 +18,8 @@ from PIL import Image
 from torch import Tensor
 
 from bundle.errors import InputError, chain
-from bundle.io.reading import LAYER_NAMES, NO_SPACING
+from bundle.io.reading import LAYER_NAMES
+from bundle.io.stated import NO_SPACING
 
 RESULT_ENDINGS = (
     ".nii.gz",

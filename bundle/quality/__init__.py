@@ -7,11 +7,13 @@ from bundle.quality.corruption import (
     corrupt,
 )
 from bundle.quality.plausibility import (
-    PROPERTIES,
-    Property,
     Range,
     TrustReference,
     Verdict,
+)
+from bundle.quality.properties import (
+    PROPERTIES,
+    Property,
     measure,
 )
 from bundle.quality.uncertainty import (

@@ -7,11 +7,6 @@ from bundle.workflow.averaging import (
     WeightAverage,
 )
 from bundle.workflow.checkpoints import (
-    BestWeightsSaver,
-    FinalWeightsSaver,
-    GeneratorWeights,
-    NetworkWeights,
-    StartingWeights,
     TrainingCheckpointLoader,
     TrainingCheckpointSaver,
     claim_training,
@@ -41,7 +36,6 @@ from bundle.workflow.options import (
     check_options,
 )
 from bundle.workflow.own_weights import (
-    OwnWeights,
     used_weights,
 )
 from bundle.workflow.run_settings import (
@@ -62,6 +56,13 @@ from bundle.workflow.training_record import (
     EpochRecord,
     TrainingRecord,
 )
+from bundle.workflow.weights import (
+    BestWeightsSaver,
+    FinalWeightsSaver,
+    GeneratorWeights,
+    NetworkWeights,
+    StartingWeights,
+)
 
 __all__ = [
     "AverageUpdater",
@@ -74,7 +75,6 @@ __all__ = [
     "JobReport",
     "LastValidation",
     "NetworkWeights",
-    "OwnWeights",
     "RunSettings",
     "Stage",
     "StartingWeights",

@@ -10,7 +10,7 @@ import pytest
 
 from bundle.base.redaction import Redaction, bare_values, holds, pseudonym
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

@@ -61,10 +61,14 @@ def workflow(files: list[str], folder: Path, **options: Any) -> ConfigWorkflow:
     return ConfigWorkflow(files, logging_file=False, workflow_type=kind, **{**small, **places, **options})
 
 
-def build(made: ConfigWorkflow) -> None:
+UNUSED = {"calibrate.yaml": ("quality", "writer", "handlers", "evaluator", "dataset", "dataloader", "joints")}
+"""Parts of inference that a calibration does not use: they would read what it has not made yet."""
+
+
+def build(made: ConfigWorkflow, of: str = "") -> None:
     """Build every part; lists are those of what is run, or parts of others."""
     for name, value in dict(made.parser.get()).items():
-        if not isinstance(value, list) and name not in ("run", made.parser.meta_key):
+        if not isinstance(value, list) and name not in ("run", made.parser.meta_key, *UNUSED.get(of, ())):
             made.parser.get_parsed_content(name)
 
 
@@ -96,7 +100,7 @@ def test_building_every_part_of_a_configuration_writes_nothing(names: tuple[str,
     made = workflow([str(CONFIGS / name) for name in names], alone)
     made.initialize()
     try:
-        build(made)
+        build(made, names[-1])
         assert not made.check_properties()
     finally:
         made.finalize()

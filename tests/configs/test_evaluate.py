@@ -14,7 +14,7 @@ from monai.bundle import ConfigParser
 from bundle.evaluation.measures.control import JointSpaceControl
 from bundle.evaluation.measures.detectability import ShadowDetectability
 from bundle.evaluation.measures.realism import Realism
-from bundle.io.joints import read_datalist
+from bundle.io.lists import read_datalist
 from bundle.separation.baselines import HalfSplit
 from bundle.separation.heads import SigmoidHead
 

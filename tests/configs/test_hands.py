@@ -19,7 +19,8 @@ from PIL import Image
 from bundle.io.dicom import read_dicom
 from bundle.io.dicom_writing import DicomStudy, write_dicom
 from bundle.io.frames import JointFrame, JointPlace
-from bundle.io.joints import FOLDER, joint_items
+from bundle.io.joints import joint_items
+from bundle.io.lists import FOLDER
 from bundle.io.reading import read_layers, read_mask
 from bundle.io.writing import write_image, write_masks
 from bundle.phantoms.rendering import Phantom, render

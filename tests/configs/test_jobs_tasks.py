@@ -110,6 +110,7 @@ def test_a_plan_says_what_the_published_job_takes(bundle: Any, tmp_path: Path, c
 
 def test_another_width_needs_another_folder(bundle: Any, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"run": "{\\"job\\": {\\"width\\": 64}}"}')
+    (tmp_path / "metrics.json").write_text("{}")
     with pytest.raises(RuntimeError) as refused:
         start(bundle, "resnet50_jsw", tmp_path)
     assert "another run" in str(input_message(refused.value)) and not (tmp_path / "pretraining").exists()
@@ -129,7 +130,7 @@ def test_a_job_is_not_resumed_with_other_settings(
     bundle: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: dict[str, Any], change: str
 ) -> None:
     monkeypatch.setattr(BundleRun, "run", lambda run: None)
-    monkeypatch.setattr(JobReport, "run", lambda report: None)
+    monkeypatch.setattr(JobReport, "run", lambda report: (tmp_path / "metrics.json").write_text("{}"))
     start(bundle, "resnet50_jsw", tmp_path)
     if not change:
         start(bundle, "resnet50_jsw", tmp_path, **more)

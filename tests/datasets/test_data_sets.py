@@ -26,15 +26,16 @@ from bundle.datasets.sources import SourceStore
 from bundle.datasets.specifications import DataPlan
 from bundle.errors import InputError
 from bundle.inference.results import run_remaining
+from bundle.io.audit import Joints
 from bundle.io.claiming import end_claims
-from bundle.io.joints import Joints, phantom_items
+from bundle.io.joints import phantom_items
 from bundle.measurement.joint_space import VERTICAL, joint_space_width
 from bundle.physics.harmonic import separate
 from bundle.physics.motion import RigidMotion
 from bundle.physics.synthesis import synthesize
 from bundle.quality.uncertainty import FlipInferer
 from bundle.separation.transforms.loading import LoadJointd
-from bundle.workflow.checkpoints import GeneratorWeights
+from bundle.workflow.weights import GeneratorWeights
 
 SIZE = 64
 COUNT = 3

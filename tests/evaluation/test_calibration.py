@@ -19,11 +19,12 @@ from bundle.evaluation.calibration import (
 from bundle.evaluation.sets import JointSet, PushedJoints, as_a_file_holds
 from bundle.io.joints import phantom_items
 from bundle.physics.harmonic import separate
-from bundle.quality.plausibility import PROPERTIES, TrustReference, measure
+from bundle.quality.plausibility import TrustReference
+from bundle.quality.properties import PROPERTIES, measure
 from bundle.quality.uncertainty import SIGNS, Calibration, held_out_figures, overlap_signs
 from bundle.separation.metrics import LayerRMSE
 from bundle.separation.pseudo_overlap import OverlapRange
-from bundle.workflow.checkpoints import GeneratorWeights
+from bundle.workflow.weights import GeneratorWeights
 
 SIZE = 64
 

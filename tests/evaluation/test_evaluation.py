@@ -20,7 +20,8 @@ from bundle.evaluation.export import export_joints
 from bundle.evaluation.report import EvaluationReport
 from bundle.evaluation.separators import LayersFolder, NetworkSeparator, choose_separator
 from bundle.evaluation.sets import DeliveredJoints, JointSet, PushedJoints, as_a_file_holds
-from bundle.io.joints import phantom_items, read_datalist
+from bundle.io.joints import phantom_items
+from bundle.io.lists import read_datalist
 from bundle.io.writing import write_layer_images, write_layers
 from bundle.physics.harmonic import separate
 from bundle.separation.pseudo_overlap import OverlapRange
@@ -28,7 +29,7 @@ from bundle.separation.transforms.dictionary import PseudoOverlapd
 from bundle.separation.transforms.layers import SeparateLayersd
 from bundle.separation.transforms.loading import LoadJointd
 from bundle.statistics.measured import Measured, SeparatedJoints
-from bundle.workflow.checkpoints import GeneratorWeights
+from bundle.workflow.weights import GeneratorWeights
 
 SIZE = 64
 

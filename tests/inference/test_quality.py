@@ -26,12 +26,13 @@ from bundle.physics.harmonic import separate
 from bundle.physics.masks import overlap, union
 from bundle.physics.motion import SPACING
 from bundle.quality.corruption import corrupt
-from bundle.quality.plausibility import TrustReference, measure
+from bundle.quality.plausibility import TrustReference
+from bundle.quality.properties import measure
 from bundle.quality.uncertainty import SIGNS, Calibration, FlipInferer, combine
 from bundle.registration.narrowing import make_registration, read_pair
 from bundle.registration.report import PairQuality
 from bundle.separation.transforms.loading import LoadJointd
-from bundle.workflow.checkpoints import GeneratorWeights
+from bundle.workflow.weights import GeneratorWeights
 
 SIZE = 64
 SOURCE = GeneratorWeights("absent.pt", nn.Identity()).source

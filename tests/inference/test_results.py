@@ -20,15 +20,16 @@ from torch import Tensor, nn
 from bundle.errors import InputError
 from bundle.evaluation.report import EvaluationReport
 from bundle.inference.results import LayerWriter, Results, run_remaining
+from bundle.io.audit import Joints
 from bundle.io.checksums import sums_of
 from bundle.io.claiming import end_claims
-from bundle.io.joints import Joints, phantom_items
+from bundle.io.joints import phantom_items
 from bundle.io.reports import flat_figures, shown_figure
 from bundle.physics.harmonic import separate
 from bundle.quality.uncertainty import FlipInferer
 from bundle.separation.transforms.loading import LoadJointd
 from bundle.statistics.measured import Measured, SeparatedJoints
-from bundle.workflow.checkpoints import GeneratorWeights
+from bundle.workflow.weights import GeneratorWeights
 
 SIZE = 64
 COUNT = 3

@@ -26,7 +26,8 @@ from pydicom.uid import (
 )
 
 from bundle.errors import InputError
-from bundle.io.dicom import LOG_SPAN, is_dicom, read_dicom
+from bundle.io.dicom import is_dicom, read_dicom
+from bundle.io.dicom_pixels import LOG_SPAN
 from bundle.io.identity import private_name
 from bundle.io.reading import read_radiograph
 

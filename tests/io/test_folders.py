@@ -11,7 +11,7 @@ import pytest
 from bundle.errors import InputError
 from bundle.io.claiming import MARKER, claim_output
 from bundle.io.folders import entries_below, files_below
-from bundle.io.joints import FOLDER, read_datalist
+from bundle.io.lists import FOLDER, read_datalist
 from bundle.io.writing import write_png
 
 

@@ -15,7 +15,7 @@ from pydicom.tag import Tag
 
 from bundle.base.redaction import pseudonym
 from bundle.io.identity import private_folder, private_label, private_list, private_name, private_setting, safe_name
-from bundle.io.joints import read_datalist
+from bundle.io.lists import read_datalist
 
 PIXELS = np.full((8, 8), 5)
 

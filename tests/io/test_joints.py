@@ -18,22 +18,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bundle.errors import InputError
-from bundle.io.joints import (
-    FOLDER,
-    SEEDS_PER_RUN,
-    audit,
-    audited,
-    joint_items,
-    part_of_joints,
-    phantom_items,
-    read_datalist,
-    repeated,
-    split_by_joint,
-    training_and_validation,
-    training_joints,
-    with_widths,
-)
+from bundle.io.audit import audit, audited
+from bundle.io.joints import SEEDS_PER_RUN, joint_items, phantom_items, training_and_validation, training_joints
+from bundle.io.lists import FOLDER, read_datalist
 from bundle.io.loading import Item, checked_spacing
+from bundle.io.splits import part_of_joints, repeated, split_by_joint, with_widths
 from bundle.io.writing import LONGEST_NAME, PART, RESULT_ENDINGS
 from bundle.phantoms.sampling import draw_parameters
 

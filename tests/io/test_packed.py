@@ -22,11 +22,13 @@ from bundle.errors import InputError
 from bundle.io import packed
 from bundle.io.dicom import is_dicom
 from bundle.io.files import stored
-from bundle.io.joints import joint_items, read_datalist, split_by_joint, training_and_validation, training_joints
+from bundle.io.joints import joint_items, training_and_validation, training_joints
+from bundle.io.lists import read_datalist
 from bundle.io.loading import Item, read_joint
 from bundle.io.packed import MANIFEST, Pack, find_member
 from bundle.io.packing import FOLDER_LIST, Packed, pack_joints
 from bundle.io.reading import read_radiograph
+from bundle.io.splits import split_by_joint
 from bundle.io.stripping import picture_only
 from bundle.io.writing import layers_bytes, write_layers
 from bundle.physics.motion import SPACING

@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import spsolve
 from torch import Tensor
 
-from bundle.io.joints import read_datalist
+from bundle.io.lists import read_datalist
 from bundle.io.reading import read_mask, read_radiograph
 from bundle.phantoms.rendering import Phantom, render
 from bundle.phantoms.sampling import draw_parameters

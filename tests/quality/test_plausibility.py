@@ -16,7 +16,8 @@ from bundle.errors import InputError
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.quality.corruption import corrupt
-from bundle.quality.plausibility import PROPERTIES, Range, TrustReference, measure
+from bundle.quality.plausibility import Range, TrustReference
+from bundle.quality.properties import PROPERTIES, measure
 
 SPACING = 21 / 256
 COUNT = 24

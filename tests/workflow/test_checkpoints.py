@@ -20,10 +20,6 @@ from bundle.separation.generator import Generator
 from bundle.separation.heads import PartitionHead, SigmoidHead
 from bundle.workflow.checkpoints import (
     RUN,
-    BestWeightsSaver,
-    FinalWeightsSaver,
-    GeneratorWeights,
-    NetworkWeights,
     TrainingCheckpointLoader,
     TrainingCheckpointSaver,
     checkpoints,
@@ -31,6 +27,7 @@ from bundle.workflow.checkpoints import (
     newest_checkpoint,
 )
 from bundle.workflow.run_settings import RunSettings
+from bundle.workflow.weights import BestWeightsSaver, FinalWeightsSaver, GeneratorWeights, NetworkWeights
 
 STEPS = 3
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from bundle.errors import InputError
-from bundle.workflow.checkpoints import GeneratorWeights
 from bundle.workflow.own_weights import OwnWeights, network_label
+from bundle.workflow.weights import GeneratorWeights
 
 
 def test_networks_are_told_apart_by_their_weights() -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bundle.evaluation.measures.control import JointSpaceControl, plot_changes
-from bundle.io.joints import read_datalist
+from bundle.io.lists import read_datalist
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate

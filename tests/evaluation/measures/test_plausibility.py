@@ -9,7 +9,8 @@ from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate
 from bundle.quality.corruption import CORRUPTIONS
-from bundle.quality.plausibility import TrustReference, measure
+from bundle.quality.plausibility import TrustReference
+from bundle.quality.properties import measure
 from bundle.statistics.measured import Measured, SeparatedJoints
 
 SIZE = 128

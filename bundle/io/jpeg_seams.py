@@ -1,0 +1,69 @@
+"""Seams between the blocks of a JPEG picture, which a damaged scan leaves."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.io.jpeg import Unit, demand
+
+FEWEST = 8
+"""MCUs along each side of a picture whose seams are looked for; edges of bones look like them in smaller ones."""
+
+LONGEST_CHANCE = 3
+"""MCUs of either part of a seam at least."""
+
+SHIFT = 3.5
+"""Step in grey levels of 255 along the border of decoded blocks from which on it is no part of the picture. Public
+radiographs have at most 2.5."""
+
+
+SPOILT = 3.5
+"""Step around a block, in those around the others, from which on it is no part of the picture."""
+
+
+def check_seams(pixels: NDArray[np.float32], unit: Unit) -> None:
+    """Check that no step runs along the blocks of a decoded radiograph, as a damaged byte makes it.
+
+    Args:
+        pixels: grey values of 255, (H, W), as they are stored.
+        unit: height and width of its MCUs (:func:`check_jpeg`).
+
+    Raises:
+        DamagedJpegError: there is one.
+    """
+    if not all(unit) or any(length < FEWEST * size for length, size in zip(pixels.shape, unit, strict=True)):
+        return
+    rows = _steps(pixels, *unit)
+    shift = _staircase(rows) / max(float(np.median(np.abs(rows))), 1.0)
+    demand(shift <= SHIFT, f"its grey level changes by {shift:.0f} of 255 between two blocks and stays so")
+    demand(_spoilt(pixels) <= SPOILT, "one of its blocks does not fit those around it")
+
+
+def _steps(pixels: NDArray[np.float32], height: int, width: int, absolute: bool = False) -> NDArray[np.float32]:
+    """Steps across the lower border of each block but those of the last row, beyond the slope on either side."""
+    whole = pixels[: len(pixels) // height * height, : pixels.shape[1] // width * width]
+    below = np.arange(height, len(whole), height)
+    one, two, three, four = (whole[below + shift] for shift in (-2, -1, 0, 1))
+    found = (three - two) - 0.5 * ((two - one) + (four - three))
+    blocks = (np.abs(found) if absolute else found).reshape(len(below), -1, width)
+    mean: NDArray[np.float32] = blocks.mean(axis=-1)
+    return mean
+
+
+def _staircase(steps: NDArray[np.float32]) -> float:
+    """The largest step that is above all blocks from one on, and below all blocks before it in the same row."""
+    most = 0.0
+    for column in range(LONGEST_CHANCE, steps.shape[1] - LONGEST_CHANCE + 1):
+        above = np.median(steps[:-1, column:], axis=1)
+        below = np.median(steps[1:, :column], axis=1)
+        both = np.where(above * below > 0.0, np.minimum(np.abs(above), np.abs(below)), 0.0)
+        most = max(most, float(both.max()))
+    return most
+
+
+def _spoilt(pixels: NDArray[np.float32]) -> float:
+    """The largest step all around a block of 8 x 8 pixels, in multiples of the usual one, at least of a grey level."""
+    rows, columns = _steps(pixels, 8, 8, absolute=True), _steps(pixels.T, 8, 8, absolute=True).T
+    around = np.minimum(np.minimum(rows[:-1, 1:-1], rows[1:, 1:-1]), np.minimum(columns[1:-1, :-1], columns[1:-1, 1:]))
+    return float(around.max()) / (float(np.median(rows)) + 1.0)

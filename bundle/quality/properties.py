@@ -1,0 +1,238 @@
+"""Properties of a radiograph and its masks by which it is judged."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional as F
+
+from bundle.measurement import joint_space_width
+from bundle.physics import attenuation
+
+Array = NDArray[np.float64]
+
+
+INSIDE, OUTSIDE = 5.0, 9.0
+"""Pixels inside and outside an outline over which its edge is looked for, at :data:`ROWS` rows."""
+
+FLOOR = 1e-4
+"""Noise and detail below this intensity are not told apart."""
+
+ROWS = 128
+"""Images are measured at so many rows: a pixel of the public frames is then 0.16 mm, near the detector's 0.15 mm."""
+
+
+PENUMBRA = 2.0
+"""The edge of a bone lies so many pixels outside its outline, which is drawn inside the penumbra, and is so soft."""
+
+
+SHOULDER = 0.35
+"""The sides of a bone begin so deep below its end, in mean widths of the bone."""
+
+
+INSETS = np.arange(-3.0, 9.01, 0.5)
+"""Pixels by which an outline is looked for inside its edge, at :data:`ROWS` rows."""
+
+
+SATURATED = 0.995
+"""Intensity from which on a pixel counts as saturated."""
+
+
+TAIL = 0.005
+"""Part of the images that lies beyond one spread of a property, on either side."""
+
+
+class Property(NamedTuple):
+    """Something measured of an image.
+
+    Attributes:
+        unit: of the value, as it is shown.
+        low: what it means when the value is too low; None where it cannot be.
+        high: what it means when it is too high; None where it cannot be.
+        spread: no range is narrower than this on either side of the median.
+    """
+
+    unit: str
+    low: str | None
+    high: str | None
+    spread: float
+
+
+_OFF = "the {bone} mask does not lie on a bone: its {side} edge follows no edge in the image"
+
+
+_SIDES = ("left", "right", "joint")
+
+
+def _bone_properties(bone: str) -> dict[str, Property]:
+    edges = {f"{bone}_{side}_edge": Property("", _OFF.format(bone=bone, side=side), None, 0.05) for side in _SIDES}
+    name = f"the {bone} bone"
+    return {
+        **edges,
+        f"{bone}_width": Property(" mm", f"{name} is too narrow", f"{name} is too wide", 0.5),
+        f"{bone}_height": Property(" mm", f"{name} is too short", f"{name} is too long", 0.5),
+        f"{bone}_end": Property(" mm", f"{name} has the wrong shape", f"{name} has the wrong shape", 0.3),
+        f"{bone}_inset": Property(
+            " mm", f"the {bone} mask is larger than its bone", f"the {bone} mask is smaller than its bone", 0.1
+        ),
+        f"{bone}_stray": Property("", None, f"the {bone} mask is not one whole bone", 0.005),
+    }
+
+
+PROPERTIES: dict[str, Property] = {
+    **_bone_properties("lower"),
+    **_bone_properties("upper"),
+    "order": Property(" mm", "the upper bone is not above the lower bone", "the bones are too far apart", 0.5),
+    "sideways": Property(" mm", "the bones are not in line", "the bones are not in line", 0.5),
+    "gap": Property(" mm", "the masks overlap too far", "the joint space is too wide", 0.3),
+    "overlap": Property("", None, "the masks share too much", 0.05),
+    "brightness": Property("", "the image is too dark", "the image is too bright", 0.03),
+    "contrast": Property("", "the image has too little contrast", "the image has too much contrast", 0.05),
+    "saturation": Property("", None, "too many pixels are saturated", 0.01),
+    "noise": Property(" (log10)", "the image is blurred", "the image is too noisy", 0.1),
+    "detail": Property(" (log10)", "the image shows too little detail", "the image shows too much detail", 0.1),
+}
+
+
+def measure(image: Tensor, spacing: float) -> dict[str, float]:
+    """Measure the properties of one image.
+
+    Args:
+        image: radiograph and masks (lower, upper), (3, H, W).
+        spacing: mm per pixel.
+
+    Returns:
+        A value for each of :data:`PROPERTIES`; NaN where it is not defined. An empty mask has the width 0.
+    """
+    factor = image.shape[-2] / ROWS
+    size = (ROWS, max(round(image.shape[-1] / factor), 1))
+    small = F.interpolate(image[None].float().nan_to_num(), size=size, mode="area")[0]
+    pitch = spacing * factor
+    radiograph = small[0].double().numpy()
+    lower, upper = (small[1:] > 0.5).numpy()
+    absorbed = attenuation(small[0]).double().numpy()
+    distance = {"lower": _signed_distance(lower), "upper": _signed_distance(upper)}
+    return {
+        **_edges("lower", absorbed, distance["lower"], distance["upper"]),
+        **_edges("upper", absorbed[::-1], distance["upper"][::-1], distance["lower"][::-1]),
+        **_extent("lower", lower, pitch),
+        **_extent("upper", upper[::-1], pitch),
+        "lower_inset": _inset(absorbed, distance["lower"], distance["upper"]) * pitch,
+        "upper_inset": _inset(absorbed, distance["upper"], distance["lower"]) * pitch,
+        "lower_stray": _stray(lower),
+        "upper_stray": _stray(upper),
+        **_arrangement(small[1:], pitch),
+        **_exposure(radiograph, lower | upper),
+    }
+
+
+def _signed_distance(mask: NDArray[np.bool_]) -> Array:
+    """Pixels to the outline, positive inside; a mask without outline is everywhere infinitely far."""
+    if not mask.any() or mask.all():
+        return np.full(mask.shape, np.inf if mask.any() else -np.inf)
+    return np.where(mask, ndimage.distance_transform_edt(mask) - 0.5, 0.5 - ndimage.distance_transform_edt(~mask))
+
+
+def _edges(bone: str, absorbed: Array, distance: Array, other: Array) -> dict[str, float]:
+    """How well each side of an outline follows an edge: correlation of attenuation with depth inside the bone.
+
+    The joint is at the top of a bone (the upper one is given upside down). Pixels near the other bone do not count.
+    """
+    band = (distance > -OUTSIDE) & (distance < INSIDE) & (other < -1.0)
+    inside = distance > 0.0
+    rows = np.flatnonzero(inside.any(axis=1))
+    if not len(rows):
+        return {f"{bone}_{side}_edge": math.nan for side in _SIDES}
+    beside, widths = _beside(inside, rows)
+    below = (np.arange(len(inside)) >= rows[0] + SHOULDER * widths.mean())[:, None]
+    end = ~below & (np.abs(beside) < 0.25 * widths.max())
+    regions = {"left": band & below & (beside < 0), "right": band & below & (beside > 0), "joint": band & end}
+    depth = np.tanh((distance + PENUMBRA) / PENUMBRA)
+    return {f"{bone}_{side}_edge": _correlation(absorbed, depth, region) for side, region in regions.items()}
+
+
+def _beside(inside: NDArray[np.bool_], rows: NDArray[np.int64]) -> tuple[Array, Array]:
+    """Pixels right of the mask's middle in its rows (elsewhere of its mean), and the mask's width in these rows."""
+    columns, widths = np.arange(inside.shape[1]), inside[rows].sum(axis=1)
+    middle = np.full(len(inside), math.nan)
+    middle[rows] = (inside[rows] * columns).sum(axis=1) / widths
+    filled = np.where(np.isnan(middle), np.nanmean(middle), middle)
+    return columns[None, :] - filled[:, None], widths
+
+
+def _correlation(a: Array, b: Array, region: NDArray[np.bool_]) -> float:
+    if region.sum() < 10:
+        return math.nan
+    x, y = a[region] - a[region].mean(), b[region] - b[region].mean()
+    scale = math.sqrt(float((x**2).sum() * (y**2).sum()))
+    return float((x * y).sum()) / scale if scale > 1e-9 else 0.0
+
+
+def _inset(absorbed: Array, distance: Array, other: Array) -> float:
+    """Pixels by which an outline lies inside the edge that it follows best; negative outside, NaN without outline."""
+    band = (distance > -OUTSIDE) & (distance < INSIDE) & (other < -1.0)
+    places, values = distance[band], absorbed[band]
+    whole = np.ones(places.shape, bool)
+    found = [_correlation(values, np.tanh((places + inset) / PENUMBRA), whole) for inset in INSETS]
+    return math.nan if np.isnan(found).any() else float(INSETS[int(np.argmax(found))])
+
+
+def _stray(mask: NDArray[np.bool_]) -> float:
+    """Pixels outside the largest connected part of a mask, and holes in it, by the pixels of the mask."""
+    parts, count = ndimage.label(mask, np.ones((3, 3)))
+    if not count:
+        return math.nan
+    largest = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
+    whole = ndimage.binary_fill_holes(largest)
+    return float((whole != mask).sum() / mask.sum())
+
+
+def _extent(bone: str, mask: NDArray[np.bool_], pitch: float) -> dict[str, float]:
+    """Greatest width, height and the roundness of the end (how far its corners lie below its middle), in mm."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return {f"{bone}_width": 0.0, f"{bone}_height": 0.0, f"{bone}_end": math.nan}
+    top = np.argmax(mask[:, columns], axis=0)
+    count = len(columns)
+    corners = np.r_[top[count // 8 : count // 4 + 1], top[-(count // 4) - 1 : count - count // 8]]
+    middle = top[3 * count // 8 : count - 3 * count // 8]
+    return {
+        f"{bone}_width": float(mask.sum(axis=1).max()) * pitch,
+        f"{bone}_height": len(rows) * pitch,
+        f"{bone}_end": float(np.mean(corners) - np.mean(middle)) * pitch,
+    }
+
+
+def _arrangement(masks: Tensor, pitch: float) -> dict[str, float]:
+    """Where the bones are with regard to each other, in mm, and the share of the smaller mask that both have."""
+    lower, upper = (masks > 0.5).numpy()
+    smaller = min(lower.sum(), upper.sum())
+    if not smaller:
+        return dict.fromkeys(("order", "sideways", "gap", "overlap"), math.nan)
+    (y_lower, x_lower), (y_upper, x_upper) = ndimage.center_of_mass(lower), ndimage.center_of_mass(upper)
+    return {
+        "order": (y_lower - y_upper) * pitch,
+        "sideways": (x_lower - x_upper) * pitch,
+        "gap": float(joint_space_width(masks[None], pitch)[0]),
+        "overlap": float((lower & upper).sum() / smaller),
+    }
+
+
+def _exposure(radiograph: Array, bones: NDArray[np.bool_]) -> dict[str, float]:
+    """Grey levels, noise and detail of the radiograph; noise by Immerkaer (1996), detail from 0.3 to 1 mm."""
+    low, high = np.quantile(radiograph, [0.05, 0.95])
+    ripple = ndimage.convolve(radiograph, np.outer([1.0, -2.0, 1.0], [1.0, -2.0, 1.0]))
+    noise = 1.4826 * float(np.median(np.abs(ripple))) / 6.0
+    detail = ndimage.gaussian_filter(radiograph, 1.0) - ndimage.gaussian_filter(radiograph, 3.0)
+    return {
+        "brightness": float(radiograph.mean()),
+        "contrast": float(high - low),
+        "saturation": float((radiograph >= SATURATED).mean()),
+        "noise": math.log10(max(noise, FLOOR)),
+        "detail": math.log10(max(float(detail[bones].std()), FLOOR)) if bones.any() else math.nan,
+    }
