@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -240,3 +241,16 @@ def test_a_torchscript_network_separates_by_its_own_weights(
     with pytest.raises(RuntimeError) as raised:  # a network with other weights does not go on in that folder
         bundle.run("evaluating", "inference.json", network_def=f"$torch.jit.load({str(paths[0])!r})", **settings)
     assert "separator was 'Generator with weights of its own" in str(raised.value.__cause__ or raised.value)
+
+
+@pytest.mark.slow
+def test_of_two_runs_at_once_in_a_folder_one_is_refused_by_host_and_process(commands: Any, tmp_path: Path) -> None:
+    runs = [commands.start("evaluating", "inference.json", **options(tmp_path, phantoms=40)) for _ in range(2)]
+    said = {run: run.communicate()[1] for run in runs}
+    completed, refused = sorted(runs, key=lambda run: run.returncode)
+    assert (completed.returncode, refused.returncode) == (0, 1), said
+    folder = tmp_path / "out"
+    assert f"error: {folder}: process {completed.pid} on {socket.gethostname()} is writing" in said[refused]
+    assert "Traceback" not in said[refused]
+    assert len((folder / "quality.jsonl").read_text().splitlines()) == 40
+    assert not (folder / "run.lock").exists()

@@ -165,6 +165,25 @@ def kill_after(bundle: Any, folder: Path, epoch: int, **options: Any) -> None:
     assert newest(folder)[0] < EPOCHS
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 0), (signal.SIGTERM, 2)])
+def test_a_training_that_is_stopped_ends_in_a_line_and_goes_on(
+    commands: Any, tmp_path: Path, number: signal.Signals, workers: int
+) -> None:
+    folder = tmp_path / "out"
+    process = commands.start("training", "train.yaml", output_dir=str(folder), **TINY, num_workers=workers)
+    until(process, folder / "checkpoints" / "checkpoint_epoch=1.pt")
+    process.send_signal(number)
+    _, stderr = process.communicate()
+    assert process.returncode == 128 + number
+    assert stderr.count("stopped: ") == 1
+    assert stderr.endswith(f"what was done stays in {folder}; run the command again with --resume true to go on\n")
+    assert "Traceback" not in stderr
+    assert not [path for path in folder.rglob("*") if path.suffix in (".part", ".lock")]
+    assert command(commands, folder, resume="true", num_workers=workers).returncode == 0
+    assert newest(folder)[0] == EPOCHS
+
+
 def limit_files() -> None:
     """No file above 400 kB: a checkpoint is larger, the other files of a training are smaller."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))

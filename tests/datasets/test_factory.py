@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -210,6 +211,13 @@ def test_images_to_train_on_are_those_of_the_plan_in_their_order(joints: Joints)
     assert sample["jsw"].tolist() == pytest.approx([good.jsw_mm])
     assert sample["grade"].tolist() == narrowing_grade(sample["jsw"]).tolist()
     assert [image["name"] for image in data] == [data[index]["name"] for index in range(len(data))]
+
+
+def test_what_makes_images_is_sent_to_another_process_also_when_it_has_made_some(joints: Joints) -> None:
+    data = SyntheticRadiographs(joints.store, joints.sources, plan(), QualityGate(tolerance_mm=0.1))
+    sample = data[3]
+    sent = pickle.loads(pickle.dumps(data))
+    assert torch.equal(sent[3]["image"], sample["image"])
 
 
 def test_images_made_together_are_those_made_one_by_one_and_are_transformed(joints: Joints) -> None:
