@@ -65,7 +65,13 @@ def test_it_is_the_training_of_the_yaml_file_with_what_federated_learning_change
     yaml = ConfigParser(config=ConfigParser.load_config_file(bundle.root / "configs" / "train.yaml"))
     yaml.parse()
     own = {"_desc_", "_meta_", "average_momentum", "finalize", "follower", "initialize", "output_dir"}
-    assert differences(workflow.parser.get(), yaml.get()) == own | {"phantoms", "run", "stage1_epochs", "training"}
+    assert differences(workflow.parser.get(), yaml.get()) == own | {
+        "phantoms",
+        "run",
+        "stage1_epochs",
+        "train#trainer#max_epochs",
+        "training",
+    }
     assert workflow.check_properties() == []
 
 
