@@ -68,7 +68,7 @@ class _PlainRecord(logging.LogRecord):
         elif self.exc_info:
             self.exc_text = REDACTION.in_record("".join(tracebacks.format_exception(*self.exc_info)).rstrip())
 
-    def getMessage(self) -> str:
+    def getMessage(self) -> str:  # noqa: N802
         """The message as a log may hold it."""
         return REDACTION.in_record(super().getMessage())
 

@@ -15,11 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
-from monai.bundle import ConfigParser
-from torch import Tensor
-
 import bundle.joint
+import torch
 from bundle.errors import InputError
 from bundle.io import (
     JointFrame,
@@ -38,6 +35,8 @@ from bundle.phantoms import draw_parameters, render
 from bundle.physics import RigidMotion
 from bundle.physics import synthesize as compose
 from bundle.registration import PairReading, make_registration, read_pair
+from monai.bundle import ConfigParser
+from torch import Tensor
 
 SHIPPED = "shipped"
 """The weights that come with the bundle."""

@@ -53,12 +53,7 @@ from bundle.phantoms import draw_parameters, render
 from bundle.physics import CONTINUED, SPACING, SeparatedBones, reconstruct, separate
 
 TOGETHER, SIDE = 4, 256
-PLAN = DataPlan(
-    jsw=Uniform(0.0, 2.0),
-    sideways=Uniform(-0.3, 0.3),
-    rotation=Uniform(-2.0, 2.0),
-    count=10**9,
-)
+PLAN = DataPlan(jsw=Uniform(0.0, 2.0), sideways=Uniform(-0.3, 0.3), rotation=Uniform(-2.0, 2.0), count=10**9)
 ROOT = Path(__file__).resolve().parents[1]
 INFERENCE = ROOT / "configs" / "inference.json"
 ALL_KEPT = "loop with PIL, layers, continued bones and grain kept"

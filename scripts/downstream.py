@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-
 from bundle.errors import InputError
 from bundle.experiments import EXPERIMENT, plot_curves
 from bundle.io import file_stem, shown_figure, write_bytes, write_plot

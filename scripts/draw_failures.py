@@ -25,14 +25,7 @@ from bundle.statistics import SeparatedJoints
 
 LIMIT = 0.2
 """Error in intensity at which the colours are saturated."""
-TITLES = (
-    "radiograph, masks",
-    "soft tissue",
-    "lower bone",
-    "its error",
-    "upper bone",
-    f"its error (+-{LIMIT:g})",
-)
+TITLES = ("radiograph, masks", "soft tissue", "lower bone", "its error", "upper bone", f"its error (+-{LIMIT:g})")
 CORRUPTION = "lower_mask_shifted_2mm"
 
 

@@ -233,11 +233,7 @@ DETAILS: Mapping[str, tuple[str, tuple[Column, ...]]] = {
         (
             *(
                 Column("masks", f"{prefix}{bone}_{figure}", f"{bone} bone{where}, {shown}", goal)
-                for prefix, where in (
-                    ("", ""),
-                    ("overlapping_", ", overlapping joints"),
-                    ("apart_", ", other joints"),
-                )
+                for prefix, where in (("", ""), ("overlapping_", ", overlapping joints"), ("apart_", ", other joints"))
                 for bone in ("lower", "upper")
                 for figure, shown, goal in (("dice", "Dice", ">= 0.97"), ("hd95_mm", "HD95 (mm)", "<= 0.8"))
             ),

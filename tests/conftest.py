@@ -14,9 +14,8 @@ from pathlib import Path
 import matplotlib
 import pytest
 import torch
-from hypothesis import settings
-
 from bundle.io.claiming import end_claims
+from hypothesis import settings
 
 matplotlib.use("Agg")
 torch.set_num_threads(1)

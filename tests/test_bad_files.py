@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
-
 from bundle.datasets.distributions import read_histogram
 from bundle.datasets.sources import SourceStore
 from bundle.errors import InputError
@@ -32,6 +30,7 @@ from bundle.workflow.jobs import JobReport
 from bundle.workflow.sealed import load_sealed
 from bundle.workflow.training_record import TrainingRecord
 from bundle.workflow.weights import GeneratorWeights
+from torch import nn
 
 
 def noise(seed: int, length: int) -> bytes:

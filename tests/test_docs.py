@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from PIL import Image
-
 from bundle.io.dicom import read_dicom
 from bundle.io.dicom_writing import DicomStudy, write_dicom
 from bundle.io.reading import read_radiograph
 from bundle.phantoms.rendering import Phantom, render
 from bundle.phantoms.sampling import draw_parameters
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)

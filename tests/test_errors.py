@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from bundle.errors import InputError, flag, input_message
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -3,16 +3,15 @@ from __future__ import annotations
 import doctest
 from pathlib import Path
 
+import bundle
+import bundle.face
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-
-import bundle
-import bundle.face
 from bundle import Hand, Joint, joint_space, narrowing, separate, synthesize
 from bundle.errors import InputError
 from bundle.io.dicom import read_dicom
+from PIL import Image
 
 
 def test_the_examples_of_the_docstrings_hold() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from bundle.base.parsing import (
-    parse_json,
-)
+from bundle.base.parsing import parse_json
 from bundle.base.redaction import (
     REDACTION,
     bare_values,
@@ -15,10 +13,7 @@ from bundle.base.redaction import (
     without_pseudonyms,
     without_told,
 )
-from bundle.base.threads import (
-    one_thread,
-    side_by_side,
-)
+from bundle.base.threads import one_thread, side_by_side
 
 __all__ = [
     "REDACTION",

@@ -2,22 +2,8 @@
 
 from __future__ import annotations
 
-from bundle.datasets.data_sets import (
-    DataSet,
-    SourceWriter,
-    join_processes,
-    make,
-)
-from bundle.datasets.distributions import (
-    Distribution,
-    Histogram,
-    Mirror,
-    Normal,
-    Own,
-    Sweep,
-    Uniform,
-    read_histogram,
-)
+from bundle.datasets.data_sets import DataSet, SourceWriter, join_processes, make
+from bundle.datasets.distributions import Distribution, Histogram, Mirror, Normal, Own, Sweep, Uniform, read_histogram
 from bundle.datasets.factory import (
     TOGETHER,
     NextImages,
@@ -29,20 +15,9 @@ from bundle.datasets.factory import (
     first_passed,
     passed,
 )
-from bundle.datasets.shards import (
-    TarShards,
-    png,
-)
-from bundle.datasets.sources import (
-    Source,
-    SourceStore,
-)
-from bundle.datasets.specifications import (
-    DataPlan,
-    Recipe,
-    Recipes,
-    motion_of,
-)
+from bundle.datasets.shards import TarShards, png
+from bundle.datasets.sources import Source, SourceStore
+from bundle.datasets.specifications import DataPlan, Recipe, Recipes, motion_of
 
 __all__ = [
     "TOGETHER",

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-
 from bundle.datasets.factory import Sample
 from bundle.datasets.specifications import Recipe, Recipes
 
@@ -45,12 +44,7 @@ class DataCount:
             return
         self._fill(self._made, made.recipe, made.jsw_mm)
         source = made.recipe.source
-        named = {
-            "images": "all",
-            "fingers": source.finger,
-            "narrowing_grades": str(made.grade),
-            "sources": source.name,
-        }
+        named = {"images": "all", "fingers": source.finger, "narrowing_grades": str(made.grade), "sources": source.name}
         for name, value in named.items():
             self._counts[name][value] += 1
 

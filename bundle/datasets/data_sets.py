@@ -14,10 +14,6 @@ from typing import TYPE_CHECKING, Any
 import ignite.distributed as idist
 import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
-
 from bundle.base import one_thread, parse_json
 from bundle.datasets.card import DataCount
 from bundle.datasets.factory import TOGETHER, QualityGate, RadiographFactory, Sample, passed, truth_of
@@ -43,6 +39,9 @@ from bundle.io import (
 from bundle.measurement import VERTICAL, facing_centers, joint_space_width
 from bundle.physics import SeparatedBones
 from bundle.workflow import GeneratorWeights
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
 
 if TYPE_CHECKING:
     from bundle.inference.dicom_results import DicomResults

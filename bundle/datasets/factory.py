@@ -10,14 +10,13 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils.data import Dataset, Sampler
-
 from bundle.datasets.sources import Source, SourceStore
 from bundle.datasets.specifications import DataPlan, Recipe, Recipes, motion_of
 from bundle.errors import InputError, flag
 from bundle.measurement import VERTICAL, joint_space_width, narrowing_grade
 from bundle.physics import RigidMotion, overlap
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
 
 TOGETHER = 4
 """Images that are made in one batch, at most, an even number: more of them leave the processor's cache."""

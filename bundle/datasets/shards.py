@@ -17,13 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from bundle.errors import InputError
+from bundle.io import PART, png_bytes, replacing, storing
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from webdataset import TarWriter
-
-from bundle.errors import InputError
-from bundle.io import PART, png_bytes, replacing, storing
 
 Files = Mapping[str, bytes]
 """The files of one image by their endings."""

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-
 from bundle.base import parse_json
 from bundle.errors import InputError
 from bundle.io import are_whole, replacing, sums_of, write_bytes
 from bundle.networks import load_failure
 from bundle.physics import ContinuedBones, SeparatedBones, TissueGrain
+from torch import Tensor
 
 CACHED = 64
 """So many separated joints are kept in memory, about 3 MB each."""

@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import qmc
-
 from bundle.datasets.distributions import Distribution, Sweep, Uniform
 from bundle.datasets.sources import Source
 from bundle.errors import InputError, flag
 from bundle.physics import RigidMotion
+from scipy.stats import qmc
 
 NONE = Uniform(0.0, 0.0)
 _DRAWN = ("jsw", "sideways", "rotation", "noise")

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-from bundle.evaluation.calibration import (
-    pushed_repeatedly,
-    write_calibration,
-    write_trust_reference,
-)
-from bundle.evaluation.evaluation import (
-    Evaluation,
-    Task,
-)
-from bundle.evaluation.export import (
-    export_joints,
-)
-from bundle.evaluation.report import (
-    EvaluationReport,
-)
-from bundle.evaluation.separators import (
-    choose_separator,
-)
-from bundle.evaluation.sets import (
-    DeliveredJoints,
-    JointSet,
-    PushedJoints,
-)
+from bundle.evaluation.calibration import pushed_repeatedly, write_calibration, write_trust_reference
+from bundle.evaluation.evaluation import Evaluation, Task
+from bundle.evaluation.export import export_joints
+from bundle.evaluation.report import EvaluationReport
+from bundle.evaluation.separators import choose_separator
+from bundle.evaluation.sets import DeliveredJoints, JointSet, PushedJoints
 
 __all__ = [
     "DeliveredJoints",

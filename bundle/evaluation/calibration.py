@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from tqdm import tqdm
-
 from bundle.evaluation.sets import JointSet, PushedJoints, as_a_file_holds
 from bundle.io import command_line, name_result, private_setting, storing
 from bundle.quality import (
@@ -24,6 +22,7 @@ from bundle.quality import (
     overlap_signs,
 )
 from bundle.separation import LayerRMSE, OverlapRange
+from tqdm import tqdm
 
 
 def properties_of(joints: JointSet) -> pd.DataFrame:

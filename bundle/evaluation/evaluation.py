@@ -16,10 +16,7 @@ from typing import Any, Protocol
 from bundle.errors import InputError
 from bundle.evaluation.separators import Separator
 from bundle.evaluation.sets import JointSet
-from bundle.io import (
-    Item,
-    split_by_joint,
-)
+from bundle.io import Item, split_by_joint
 from bundle.statistics import Measured, SeparatedJoints
 
 _log = logging.getLogger("bundle.evaluation.evaluation")

@@ -7,20 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-from tqdm import tqdm
-
 from bundle.errors import InputError
 from bundle.evaluation.evaluation import Task, needed_sets
 from bundle.evaluation.sets import JointSet, as_a_file_holds
-from bundle.io import (
-    Item,
-    claim_output,
-    fingerprint,
-    write_bytes,
-    write_layers,
-    write_masks,
-)
+from bundle.io import Item, claim_output, fingerprint, write_bytes, write_layers, write_masks
+from torch import Tensor
+from tqdm import tqdm
 
 EXPORTED = "evaluation.json"
 """Name of the list of exported joints."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-
 from bundle.base import parse_json
 from bundle.errors import InputError
 from bundle.io import (

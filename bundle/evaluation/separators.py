@@ -8,15 +8,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
-
 from bundle.errors import InputError, flag
-from bundle.io import (
-    MaskMaker,
-    layer_files,
-    read_layers,
-)
+from bundle.io import MaskMaker, layer_files, read_layers
 from bundle.segmentation import with_drawn_masks
+from torch import Tensor, nn
 
 
 class Separator(Protocol):

@@ -7,18 +7,14 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
-from tqdm import tqdm
-
 from bundle.evaluation.separators import Separator
-from bundle.io import (
-    Item,
-    MaskMaker,
-)
+from bundle.io import Item, MaskMaker
 from bundle.physics import continue_to_border
 from bundle.separation import OverlapRange
 from bundle.separation.transforms import LoadJointd, PseudoOverlapd, SeparateLayersd
 from bundle.statistics import SeparatedJoints
+from torch import Tensor
+from tqdm import tqdm
 
 BATCH = 8
 """Joints that are separated at once."""

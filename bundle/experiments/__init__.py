@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-from bundle.experiments.agreement import (
-    ErrorColumn,
-    over_seeds,
-    plot_curves,
-)
-from bundle.experiments.experiments import (
-    Arm,
-    Downstream,
-    Runner,
-    Separator,
-)
-from bundle.experiments.report import (
-    EXPERIMENT,
-    Experiment,
-)
+from bundle.experiments.agreement import ErrorColumn, over_seeds, plot_curves
+from bundle.experiments.experiments import Arm, Downstream, Runner, Separator
+from bundle.experiments.report import EXPERIMENT, Experiment
 
 __all__ = [
     "EXPERIMENT",

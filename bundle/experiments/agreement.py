@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from bundle.statistics import bootstrap_interval
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import stats
-
-from bundle.statistics import bootstrap_interval
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-
 from bundle.base import parse_json
 from bundle.errors import InputError
 from bundle.experiments.agreement import ErrorColumn, Outcome, change, over_seeds, plot_curves, reduction

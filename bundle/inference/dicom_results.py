@@ -11,12 +11,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from pydicom.dataset import Dataset
-from torch import Tensor
-
 from bundle.errors import InputError, flag
 from bundle.io import DRAWN, LAYER_NAMES, SIDES, JointFrame, bundle_version, is_dicom, open_radiograph, read_header
 from bundle.io.dicom_writing import MODEL, DicomStudy, dicom_bytes, write_dicom
+from pydicom.dataset import Dataset
+from torch import Tensor
 
 _LATERALITY = {side: letter for letter, side in SIDES.items()}
 

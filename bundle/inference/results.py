@@ -10,9 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ignite.engine import Engine, Events
-from torch import Tensor
-
 from bundle.base import parse_json
 from bundle.errors import InputError
 from bundle.inference.quality import JointQuality, quality_label
@@ -36,6 +33,8 @@ from bundle.io import (
 )
 from bundle.separation import separation_row
 from bundle.workflow import GeneratorWeights
+from ignite.engine import Engine, Events
+from torch import Tensor
 
 if TYPE_CHECKING:
     from bundle.inference.dicom_results import DicomResults

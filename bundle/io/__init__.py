@@ -2,37 +2,12 @@
 
 from __future__ import annotations
 
-from bundle.io.audit import (
-    DRAWN,
-    Joints,
-    is_overlapping,
-)
-from bundle.io.checksums import (
-    Sums,
-    are_whole,
-    sums_of,
-)
-from bundle.io.claiming import (
-    claim_output,
-    claimed,
-    end_claims,
-    fingerprint,
-    holds_results,
-    inner_run,
-    name_result,
-)
-from bundle.io.dicom import (
-    is_dicom,
-    read_header,
-)
-from bundle.io.folders import (
-    files_below,
-)
-from bundle.io.frames import (
-    SIDE,
-    JointFrame,
-    JointPlace,
-)
+from bundle.io.audit import DRAWN, Joints, is_overlapping
+from bundle.io.checksums import Sums, are_whole, sums_of
+from bundle.io.claiming import claim_output, claimed, end_claims, fingerprint, holds_results, inner_run, name_result
+from bundle.io.dicom import is_dicom, read_header
+from bundle.io.folders import files_below
+from bundle.io.frames import SIDE, JointFrame, JointPlace
 from bundle.io.identity import (
     DATA_SETS,
     LISTS,
@@ -43,16 +18,8 @@ from bundle.io.identity import (
     safe_name,
     without_folders,
 )
-from bundle.io.joints import (
-    SEEDS_PER_RUN,
-    MadeOnce,
-    joint_items,
-    phantom_items,
-    training_joints,
-)
-from bundle.io.lists import (
-    FOLDER,
-)
+from bundle.io.joints import SEEDS_PER_RUN, MadeOnce, joint_items, phantom_items, training_joints
+from bundle.io.lists import FOLDER
 from bundle.io.loading import (
     BONES,
     SIDES,
@@ -64,44 +31,14 @@ from bundle.io.loading import (
     read_joint,
     resampling,
 )
-from bundle.io.locking import (
-    is_first,
-)
-from bundle.io.monai_reader import (
-    SUFFIXES,
-    is_radiograph,
-)
-from bundle.io.montages import (
-    TITLES,
-    Picture,
-    difference_panel,
-    joint_row,
-    montage,
-    montage_image,
-    outlined_panel,
-)
-from bundle.io.nifti import (
-    is_nifti,
-)
-from bundle.io.packing import (
-    pack_joints,
-)
-from bundle.io.points import (
-    read_places,
-)
-from bundle.io.provenance import (
-    bundle_version,
-    command_line,
-    machine,
-    processor,
-)
-from bundle.io.reading import (
-    LAYER_NAMES,
-    check_area,
-    layer_files,
-    read_layers,
-    shape_of,
-)
+from bundle.io.locking import is_first
+from bundle.io.monai_reader import SUFFIXES, is_radiograph
+from bundle.io.montages import TITLES, Picture, difference_panel, joint_row, montage, montage_image, outlined_panel
+from bundle.io.nifti import is_nifti
+from bundle.io.packing import pack_joints
+from bundle.io.points import read_places
+from bundle.io.provenance import bundle_version, command_line, machine, processor
+from bundle.io.reading import LAYER_NAMES, check_area, layer_files, read_layers, shape_of
 from bundle.io.reports import (
     METRICS,
     file_stem,
@@ -112,17 +49,8 @@ from bundle.io.reports import (
     write_measured,
     write_plot,
 )
-from bundle.io.sharing import (
-    SharedSampler,
-)
-from bundle.io.splits import (
-    loaded,
-    non_overlapping,
-    part_of_joints,
-    repeated,
-    split_by_joint,
-    with_widths,
-)
+from bundle.io.sharing import SharedSampler
+from bundle.io.splits import loaded, non_overlapping, part_of_joints, repeated, split_by_joint, with_widths
 from bundle.io.writing import (
     PART,
     RESULT_ENDINGS,

@@ -8,21 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from torch import Tensor
-from tqdm import tqdm
-
 from bundle.base import REDACTION
 from bundle.errors import InputError
 from bundle.io.identity import discreet, private_name
 from bundle.io.lists import JOINT_FILES, unique_names
-from bundle.io.loading import (
-    BONES,
-    Item,
-    MaskMaker,
-    joints_of,
-    read_joint,
-)
+from bundle.io.loading import BONES, Item, MaskMaker, joints_of, read_joint
 from bundle.io.writing import LONGEST_NAME
+from torch import Tensor
+from tqdm import tqdm
 
 _log = logging.getLogger("bundle.io")
 

@@ -16,16 +16,15 @@ from typing import Any
 
 import numpy as np
 import pydicom
+from bundle.errors import InputError
+from bundle.io.dicom_pixels import by_detector, not_padding, presented, within
+from bundle.io.files import stored
+from bundle.io.jpeg import check_jpeg
 from numpy.typing import NDArray
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit
-
-from bundle.errors import InputError
-from bundle.io.dicom_pixels import by_detector, not_padding, presented, within
-from bundle.io.files import stored
-from bundle.io.jpeg import check_jpeg
 
 try:
     from pydicom.encaps import generate_frames

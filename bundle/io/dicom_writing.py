@@ -16,15 +16,14 @@ from typing import Any
 
 import highdicom as hd
 import numpy as np
+from bundle.errors import InputError
+from bundle.io.writing import write_bytes
 from numpy.typing import NDArray
 from pydicom.config import RAISE
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, generate_uid
 from pydicom.valuerep import validate_value
-
-from bundle.errors import InputError
-from bundle.io.writing import write_bytes
 
 logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells the UIDs of what it reads
 

@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
-from torch import Tensor
-
 from bundle.errors import InputError
 from bundle.physics import REACH, blur, sample
+from torch import Tensor
 
 FARTHEST = 1e6
 """Coordinates of a joint are at most this number of pixels, and its direction is no shorter than one part of it."""

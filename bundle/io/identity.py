@@ -19,13 +19,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pydicom.config import disable_value_validation
-from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset
-
 from bundle.base import bare_values, holds, is_pseudonym, pseudonym, tells, without_pseudonyms
 from bundle.io.dicom import is_dicom, read_header
 from bundle.joint import FINGERS
+from pydicom.config import disable_value_validation
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
 
 _IDENTITY = (
     "AccessionNumber",
@@ -60,21 +59,19 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_ANATOMY = _words(
-    """
+_ANATOMY_WORDS = """
     thumb index middle ring small little pinky fore finger fingers digit digits hand hands wrist carpus carpal carpals
     mcp mcpj pip pipj dip dipj ip ipj cmc mtp joint joints phalanx phalanges metacarpal metacarpals bone bones proximal
     distal medial lateral ulnar radial dorsal palmar left right upper lower base head tip center centre of the and other
     d f l m p r markups fiducial point points line mark marks first second third fourth fifth i ii iii iv v
-    """
-)
-_PLACES = _ANATOMY | _words(
-    """
+"""
+_ANATOMY = _words(_ANATOMY_WORDS)
+_PLACE_WORDS = """
     data dataset datasets set sets image images radiograph radiographs xray xrays x ray rays dicom dcm png pack packed
     list lists k ls dr all train training test testing val validation evaluation overlap nonoverlap non case cases
     phantom phantoms study studies patient patients anonymization anonymized public blsgan fold split part a b c
-    """
-)
+"""
+_PLACES = _ANATOMY | _words(_PLACE_WORDS)
 DATA_SETS = ("dataset_dir", "packed")
 """Settings that are the folder, or the pack, of a data set."""
 LISTS = ("datalist", "test_datalist", "training_datalist")

@@ -31,22 +31,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
-
 from bundle.errors import InputError, flag
 from bundle.io.audit import Joints, audit
 from bundle.io.files import data_set_root
 from bundle.io.held_back import HeldBack
 from bundle.io.lists import FOLDER, entries_of, list_path, lists_in, partner_of, read_datalist
-from bundle.io.loading import (
-    Item,
-    MaskMaker,
-    checked_spacing,
-)
+from bundle.io.loading import Item, MaskMaker, checked_spacing
 from bundle.io.splits import split_by_joint
 from bundle.phantoms import draw_parameters
 from bundle.physics import SPACING
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
 
 SEEDS_PER_RUN = 1_000_000
 """Phantoms of one run's seed, so that different seeds never share a phantom."""
@@ -223,7 +218,7 @@ def joint_items(
     """
     spacing = checked_spacing(spacing)
     if role not in ("training", "validation", "untested", "all"):
-        msg = f'expected the role "training", "validation", "untested" or "all", got "{role}"'
+        msg = f'expected the role "training", "validation", "untested" or "all", got "{role}"'  # noqa: B907
         raise InputError(msg)
     if not dataset_dir:
         items = phantom_items(phantoms, seed, size, takes)

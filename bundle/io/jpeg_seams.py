@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
-
 from bundle.io.jpeg import Unit, demand
+from numpy.typing import NDArray
 
 FEWEST = 8
 """MCUs along each side of a picture whose seams are looked for; edges of bones look like them in smaller ones."""

@@ -175,12 +175,12 @@ def _fault(entry: Any) -> str | None:
         return f"{type(entry).__name__} instead of an object"
     for key in JOINT_FILES:
         if not isinstance(entry.get(key, ""), str) or (key == "image" and not entry.get(key)):
-            return f'{_shown(entry.get(key))} as "{key}"'
+            return f'{_shown(entry.get(key))} as "{key}"'  # noqa: B907
     if entry.get("points") and any(entry.get(bone) for bone in BONES):
         return "points of a hand together with masks, which are those of a frame,"
     for key in ("joint", "item"):
         if not isinstance(entry.get(key, "given"), str) or not entry.get(key, "given").strip():
-            return f'{_shown(entry[key])} as "{key}", which is a name'
+            return f'{_shown(entry[key])} as "{key}", which is a name'  # noqa: B907
     spacing = entry.get("spacing", SPACING)
     if isinstance(spacing, bool) or not isinstance(spacing, (int, float)) or not 0.0 < spacing < LARGEST_SPACING:
         return f'{_shown(spacing)} as "spacing", which is in mm per pixel'

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-
 from bundle.errors import InputError
 from bundle.io.files import stored
 from bundle.io.frames import JointFrame, JointPlace
@@ -23,6 +21,7 @@ from bundle.io.stated import StatedRadiograph, is_square
 from bundle.joint import FINGERS
 from bundle.phantoms import EXTENT_RANGE
 from bundle.physics import SPACING
+from torch import Tensor
 
 Item = dict[str, Any]
 """One joint: ``name, joint, finger, side, spacing``, and the paths ``image, lower, upper`` or a phantom's ``seed``."""

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monai.data import ImageReader
-from monai.utils.enums import MetaKeys
-from numpy.typing import NDArray
-
 from bundle.errors import InputError
 from bundle.io.dicom import is_dicom
 from bundle.io.reading import read_stated
 from bundle.io.stated import StatedRadiograph
+from monai.data import ImageReader
+from monai.utils.enums import MetaKeys
+from numpy.typing import NDArray
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".nii", ".nii.gz")
 """Names of files that are read; DICOM files are known by what is in them, too."""

@@ -9,13 +9,12 @@ from typing import Any
 import matplotlib
 import numpy as np
 import torch
+from bundle.io.writing import write_png
+from bundle.physics import reconstruct
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 from torch import Tensor
-
-from bundle.io.writing import write_png
-from bundle.physics import reconstruct
 
 Picture = Tensor | NDArray[Any]
 

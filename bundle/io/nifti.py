@@ -9,10 +9,9 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from numpy.typing import NDArray
-
 from bundle.errors import InputError
 from bundle.io.stated import NO_SPACING, StatedRadiograph, bytes_of, stated, unreadable
+from numpy.typing import NDArray
 
 NIFTI_UNITS = {"mm": 1.0, "meter": 1000.0, "micron": 0.001}
 """Millimetres of the units of length that a NIfTI header may state."""

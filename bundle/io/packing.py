@@ -17,9 +17,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
-
 from bundle.base import bare_values, tells
 from bundle.errors import InputError
 from bundle.io.audit import audited, check_overlap
@@ -31,6 +28,8 @@ from bundle.io.packed import FORMAT, LARGEST_MEMBER, MANIFEST, MOST_MEMBERS, PIC
 from bundle.io.reading import decode_radiograph
 from bundle.io.stripping import picture_only
 from bundle.io.writing import layers_bytes, replacing
+from PIL import Image
+from torch import Tensor
 
 FOLDER_LIST = "all.json"
 """Name in a pack of the list of all radiographs of a folder, :data:`bundle.io.FOLDER`."""

@@ -12,7 +12,6 @@ from typing import Any
 
 import monai
 import torch
-
 from bundle.base import REDACTION, parse_json
 from bundle.errors import InputError
 from bundle.io.identity import private_setting
@@ -43,7 +42,9 @@ def _private_arguments(arguments: Sequence[str]) -> list[str]:
 
 def _quoted(argument: str) -> str:
     """An argument for a shell; lists of names, which hold single quotes, in double ones."""
-    return f'"{argument}"' if "'" in argument and not set(argument) & set('"$`\\!') else shlex.quote(argument)
+    if "'" in argument and not set(argument) & set('"$`\\!'):
+        return f'"{argument}"'  # noqa: B907
+    return shlex.quote(argument)
 
 
 def bundle_version(metadata: str | Path) -> str:

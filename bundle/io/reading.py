@@ -16,16 +16,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
-from torch import Tensor
-
 from bundle.errors import InputError
 from bundle.io.dicom import is_dicom, read_dicom
 from bundle.io.jpeg import check_jpeg
 from bundle.io.jpeg_seams import check_seams
 from bundle.io.nifti import is_nifti, nifti_values, open_nifti, stated_nifti
 from bundle.io.stated import StatedRadiograph, bytes_of, stated, unreadable
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
 
 FULL_FRAME = 0.95
 """Share of the frame from which on a mask counts as covering it."""

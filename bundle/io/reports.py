@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
-from torch import Tensor
-
 from bundle.io.identity import private_setting
 from bundle.io.writing import write_bytes
+from matplotlib.figure import Figure
+from torch import Tensor
 
 if TYPE_CHECKING:
     pass

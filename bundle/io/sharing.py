@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from monai.data import DistributedSampler
-
 from bundle.errors import InputError
+from monai.data import DistributedSampler
 
 
 class SharedSampler(DistributedSampler):

@@ -8,13 +8,10 @@ import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from bundle.errors import InputError
 from bundle.io.lists import JOINT_NAME
-from bundle.io.loading import (
-    Item,
-)
+from bundle.io.loading import Item
+from tqdm import tqdm
 
 _log = logging.getLogger("bundle.io")
 

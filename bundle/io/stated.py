@@ -8,11 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import UnidentifiedImageError
-
 from bundle.errors import InputError
 from bundle.io.files import stored
+from numpy.typing import NDArray
+from PIL import UnidentifiedImageError
 
 SQUARE = 0.01
 """Largest deviation from 1 of the ratio of height to width of pixels that count as square."""

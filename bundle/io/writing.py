@@ -13,13 +13,12 @@ from typing import Any, BinaryIO
 
 import nibabel as nib
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-from torch import Tensor
-
 from bundle.errors import InputError, chain
 from bundle.io.reading import LAYER_NAMES
 from bundle.io.stated import NO_SPACING
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
 
 RESULT_ENDINGS = (
     ".nii.gz",

@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from bundle.measurement.facing import (
-    Region,
-    facing_centers,
-    facing_edges,
-)
-from bundle.measurement.grading import (
-    GRADES,
-    GradeCoding,
-    NominalGrades,
-    OrdinalGrades,
-)
+from bundle.measurement.facing import Region, facing_centers, facing_edges
+from bundle.measurement.grading import GRADES, GradeCoding, NominalGrades, OrdinalGrades
 from bundle.measurement.joint_space import (
     ALIGNED,
     ALONG_AXIS,

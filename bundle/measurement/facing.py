@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from bundle.joint import LOWER, UPPER
 from numpy.typing import NDArray
 from torch import Tensor
-
-from bundle.joint import LOWER, UPPER
 
 Array = NDArray[np.floating[Any]]
 Region = NDArray[np.bool_]

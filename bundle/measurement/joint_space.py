@@ -16,11 +16,10 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
-
 from bundle.measurement.facing import central_columns, facing_rows
 from bundle.physics import RigidMotion, attenuation, move, sample
+from torch import Tensor
+from torch.nn import functional as F
 
 NORMAL_JSW = 1.75
 """Normal joint space width of a metacarpophalangeal joint in mm."""

@@ -9,12 +9,11 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from monai.networks import nets
-from torch import nn
-
 from bundle.errors import InputError
 from bundle.networks.subpixel import SubpixelUNet
 from bundle.networks.transunet import TransUNet
+from monai.networks import nets
+from torch import nn
 
 _FIVE_LEVELS = {"channels": (32, 64, 128, 256, 512), "strides": (2, 2, 2, 2)}
 

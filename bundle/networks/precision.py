@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from bundle.errors import flag
 from monai.inferers import SimpleInferer
 from torch import Tensor, nn
-
-from bundle.errors import flag
 
 
 class Bfloat16Inferer(SimpleInferer):

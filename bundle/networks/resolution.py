@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from bundle.errors import InputError
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from bundle.errors import InputError
 
 MULTIPLE = 32
 """The network sees heights and widths that are multiples of this."""

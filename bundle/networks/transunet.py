@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from bundle.errors import InputError
 from monai.networks.blocks import Convolution, TransformerBlock, UpSample
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from bundle.errors import InputError
 
 STRIDE = 16
 """Height and width of the input are multiples of this: stem and three stages halve the resolution."""

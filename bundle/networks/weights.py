@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-
 from bundle.base import parse_json
 from bundle.errors import InputError
+from torch import nn
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
 """What a file begins with that Git LFS has not yet replaced by its content."""

@@ -8,15 +8,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from bundle.phantoms.parameters import Array, LowerBone, PhantomParameters, UpperBone, expect
 from scipy.interpolate import PchipInterpolator
-
-from bundle.phantoms.parameters import (
-    Array,
-    LowerBone,
-    PhantomParameters,
-    UpperBone,
-    expect,
-)
 
 Shape = Callable[[Array, Array], Array]
 

@@ -10,10 +10,9 @@ from numbers import Integral, Real
 from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
-from numpy.typing import NDArray
-
 from bundle.errors import InputError
 from bundle.joint import FINGERS, SIDES
+from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
 

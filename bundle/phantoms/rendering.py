@@ -14,14 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
-from torch import Tensor
-from torch.nn import functional as F
-
 from bundle.phantoms.anatomy import Pose, lower_depth, place, upper_depth
 from bundle.phantoms.attenuation import Texture, lower_attenuation, soft_attenuation, upper_attenuation
 from bundle.phantoms.parameters import DETECTOR, NATIVE, TEXTURE, Array, PhantomParameters
 from bundle.physics import attenuation_shares, partition
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
+from torch.nn import functional as F
 
 BLUR_REACH = 4.0
 """The blur of the image ends at so many standard deviations: beyond, a bone layer is exactly zero outside its bone."""

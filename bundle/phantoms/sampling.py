@@ -8,7 +8,6 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-
 from bundle.joint import FINGERS, SIDES
 from bundle.phantoms.parameters import (
     JSW_RANGE,

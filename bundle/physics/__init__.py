@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from bundle.physics.continuation import (
-    CONTINUED,
-)
+from bundle.physics.continuation import CONTINUED
 from bundle.physics.harmonic import (
     CLAIMED,
     GROWTH,
@@ -24,18 +22,8 @@ from bundle.physics.masks import (
     union,
     visible_region,
 )
-from bundle.physics.motion import (
-    SPACING,
-    ContinuedBones,
-    MotionRange,
-    RigidMotion,
-    move,
-)
-from bundle.physics.noise_texture import (
-    TissueGrain,
-    drawn_on_device,
-    share_grain,
-)
+from bundle.physics.motion import SPACING, ContinuedBones, MotionRange, RigidMotion, move
+from bundle.physics.noise_texture import TissueGrain, drawn_on_device, share_grain
 from bundle.physics.radiograph import (
     attenuation,
     attenuation_shares,
@@ -44,16 +32,8 @@ from bundle.physics.radiograph import (
     partition,
     reconstruct,
 )
-from bundle.physics.sampling import (
-    REACH,
-    blur,
-    sample,
-)
-from bundle.physics.synthesis import (
-    SeparatedBones,
-    SyntheticJoints,
-    synthesize,
-)
+from bundle.physics.sampling import REACH, blur, sample
+from bundle.physics.synthesis import SeparatedBones, SyntheticJoints, synthesize
 
 __all__ = [
     "CLAIMED",

@@ -8,11 +8,10 @@ measured attenuation; what is left is bone. Everything runs batched in torch and
 from __future__ import annotations
 
 import torch
-from torch import Tensor
-
 from bundle.physics.laplace import solve_laplace
 from bundle.physics.masks import grow, grown, signed_distance
 from bundle.physics.radiograph import attenuation, partition
+from torch import Tensor
 
 GROWTH = 5
 """The support of a bone reaches so many pixels past its outline."""

@@ -12,10 +12,9 @@ A level is kept as rows of pixels in reading order, (B, N): neighbours are then 
 from typing import NamedTuple
 
 import torch
+from bundle.physics.exporting import exporting
 from torch import Tensor
 from torch.nn import functional as F
-
-from bundle.physics.exporting import exporting
 
 DAMPING = 0.8
 """Of Jacobi sweeps."""

@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 
 import torch
+from bundle.physics.exporting import exporting
 from torch import Tensor
 from torch.nn import functional as F
-
-from bundle.physics.exporting import exporting
 
 AIR = 0.02
 """Intensity at and below which a pixel outside the bones counts as air, not as visible tissue."""

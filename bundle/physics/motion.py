@@ -14,11 +14,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
-
 from bundle.physics.continuation import CONTINUED, continue_texture
 from bundle.physics.sampling import sample
+from torch import Tensor
+from torch.nn import functional as F
 
 SPACING = 21.0 / 256.0
 """Pixel spacing of the public frames in mm: 140 pixels of 0.15 mm resampled to 256."""

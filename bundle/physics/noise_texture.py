@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from monai.networks.layers import gaussian_1d, separable_filtering
-from torch import Tensor
-
 from bundle.physics.harmonic import support
 from bundle.physics.masks import visible_region
 from bundle.physics.radiograph import attenuation, intensity, reconstruct
+from monai.networks.layers import gaussian_1d, separable_filtering
+from torch import Tensor
 
 DETAIL = 2.0
 """Grain is what a Gaussian of this sigma in pixels removes."""

@@ -7,9 +7,8 @@ transmission and therefore add in attenuation ``a = -log(1 - J)`` (Beer-Lambert)
 from __future__ import annotations
 
 import torch
-from torch import Tensor
-
 from bundle.physics.exporting import expm1
+from torch import Tensor
 
 OPAQUE = 2.0**-15
 """Smallest transmitted fraction: intensities above ``1 - OPAQUE`` are clipped to it, so attenuation stays below 10.4.

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-
 from bundle.physics.harmonic import support
 from bundle.physics.motion import ContinuedBones, RigidMotion
 from bundle.physics.noise_texture import TissueGrain, WhiteNoise, visible_tissue
 from bundle.physics.radiograph import attenuation, intensity, reconstruct
+from torch import Tensor
 
 
 @dataclass(frozen=True)

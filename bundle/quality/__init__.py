@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from bundle.quality.corruption import (
-    CORRUPTIONS,
-    corrupt,
-)
-from bundle.quality.plausibility import (
-    Range,
-    TrustReference,
-    Verdict,
-)
-from bundle.quality.properties import (
-    PROPERTIES,
-    Property,
-    measure,
-)
+from bundle.quality.corruption import CORRUPTIONS, corrupt
+from bundle.quality.plausibility import Range, TrustReference, Verdict
+from bundle.quality.properties import PROPERTIES, Property, measure
 from bundle.quality.uncertainty import (
     SIGNS,
     Calibration,

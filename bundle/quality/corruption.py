@@ -12,10 +12,9 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
-
 from bundle.joint import LOWER, UPPER
 from bundle.physics import blur, grow
+from torch import Tensor
 
 Corrupted = tuple[Tensor, float]
 Corruption = Callable[[Tensor, float, np.random.RandomState], Corrupted]

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-
 from bundle.base import parse_json
 from bundle.errors import InputError
 from bundle.io import write_bytes

@@ -6,13 +6,12 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from bundle.measurement import joint_space_width
+from bundle.physics import attenuation
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
-
-from bundle.measurement import joint_space_width
-from bundle.physics import attenuation
 
 Array = NDArray[np.float64]
 

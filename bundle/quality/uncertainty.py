@@ -19,16 +19,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from bundle.base import parse_json, side_by_side
+from bundle.errors import InputError, flag
+from bundle.io import write_bytes
+from bundle.physics import attenuation, intensity, overlap
 from monai.inferers import Inferer
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import nnls
 from scipy.stats import spearmanr
 from torch import Tensor
-
-from bundle.base import parse_json, side_by_side
-from bundle.errors import InputError, flag
-from bundle.io import write_bytes
-from bundle.physics import attenuation, intensity, overlap
 
 COVERED = 0.9
 """Part of the joints whose error is below :meth:`Calibration.upper`."""
@@ -176,12 +175,7 @@ class Calibration:
 
     @classmethod
     def fit(
-        cls,
-        signs: Mapping[str, ArrayLike],
-        error: ArrayLike,
-        joints: ArrayLike,
-        separator: str,
-        made: dict[str, Any],
+        cls, signs: Mapping[str, ArrayLike], error: ArrayLike, joints: ArrayLike, separator: str, made: dict[str, Any]
     ) -> Calibration:
         """Least squares between the logarithms, over samples of joints whose error is known.
 

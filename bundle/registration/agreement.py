@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from bundle.statistics import Measured, bland_altman, bootstrap_interval, plot_bland_altman
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-
-from bundle.statistics import Measured, bland_altman, bootstrap_interval, plot_bland_altman
 
 MISMATCH = 0.5
 """A measurement is a mismatch if it lies farther than this from the median of its repeats, in mm, or found nothing."""

@@ -13,13 +13,12 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
-
 from bundle.joint import LOWER, UPPER
 from bundle.measurement import facing_centers
 from bundle.physics import SPACING, RigidMotion, sample
 from bundle.registration.gauss_newton import BoneShift
+from torch import Tensor
+from torch.nn import functional as F
 
 FIELD = 256 * SPACING
 """Height and width of the frames that networks register, in mm: those of the public frames."""

@@ -14,14 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from bundle.joint import LOWER, UPPER
+from bundle.measurement import Region, facing_edges
+from bundle.physics import attenuation
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 from torch import Tensor
-
-from bundle.joint import LOWER, UPPER
-from bundle.measurement import Region, facing_edges
-from bundle.physics import attenuation
 
 Array = NDArray[np.floating[Any]]
 
@@ -93,12 +92,7 @@ class BoneRegistration:
     least_pixels: int = 300
 
     def __call__(
-        self,
-        before: Tensor,
-        masks: Tensor,
-        after: Tensor,
-        spacing: float,
-        start: Sequence[BoneShift] | None = None,
+        self, before: Tensor, masks: Tensor, after: Tensor, spacing: float, start: Sequence[BoneShift] | None = None
     ) -> tuple[BoneShift, BoneShift]:
         """Find the motion of the lower and of the upper bone.
 

@@ -6,12 +6,11 @@ import math
 from collections.abc import Sequence
 
 import torch
+from bundle.registration.alignment import FIELD, Alignment, narrowing, reduced, seen_places, warp_bones
+from bundle.registration.pairs import JointPairs
 from monai.networks.layers import GaussianFilter
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from bundle.registration.alignment import FIELD, Alignment, narrowing, reduced, seen_places, warp_bones
-from bundle.registration.pairs import JointPairs
 
 REACH = (3.0, 6.0)
 """True alignments are compared up to so many mm to either side of a bone's centre, and so many into the bone."""

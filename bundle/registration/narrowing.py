@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
-
 from bundle.errors import InputError, flag
 from bundle.joint import LOWER, UPPER
 from bundle.registration.alignment import Alignment, bone_centers, narrowing, of_shifts, seen_places, warp, warp_bones
@@ -17,6 +15,7 @@ from bundle.registration.gauss_newton import BoneRegistration, BoneShift
 from bundle.registration.losses import exclusive_regions, registration_mse
 from bundle.registration.network import Registrar
 from bundle.registration.phase_correlation import PhaseCorrelation
+from torch import Tensor
 
 METHODS = ("network", "phase_correlation", "gauss_newton")
 """The network of Wang et al. 2023, phase-only correlation as Ou et al. 2023, and the fit of measure E6."""

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-
 from bundle.errors import flag
 from bundle.registration.alignment import FIELD, Alignment, reduced, sampled
 from bundle.scoring import make_reader
+from torch import Tensor, nn
 
 _MIDDLE, _SPREAD = 0.4, 0.2
 """Intensities are given to the network less the first, divided by the second."""

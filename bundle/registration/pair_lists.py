@@ -9,14 +9,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils.data import Dataset
-from tqdm import tqdm
-
 from bundle.errors import InputError
 from bundle.io import Item
 from bundle.measurement import joint_space_width
 from bundle.registration.alignment import bone_centers
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
 
 Rows = tuple[int, int]
 """Rows of a list, which show one joint."""

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.transforms import Randomizable
-from torch import Tensor
-
 from bundle.joint import LOWER, UPPER
 from bundle.registration.alignment import FIELD, Alignment, FrameMotion, reduced, warp
 from bundle.separation import gaussian
+from monai.transforms import Randomizable
+from torch import Tensor
 
 Prepared = tuple[Tensor, "JointPairs", tuple[Tensor, ...], dict[str, Any]]
 """A batch for an engine of MONAI: the network's first input, the target, and its other inputs."""

@@ -15,6 +15,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from bundle.joint import LOWER, UPPER
+from bundle.physics import attenuation
+from bundle.registration.alignment import Alignment, bone_centers, warp
+from bundle.registration.gauss_newton import BoneShift, check_pair
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.optimize import least_squares
@@ -24,11 +28,6 @@ from skimage.registration import phase_cross_correlation
 from skimage.transform import warp_polar
 from torch import Tensor
 from torch.nn import functional as F
-
-from bundle.joint import LOWER, UPPER
-from bundle.physics import attenuation
-from bundle.registration.alignment import Alignment, bone_centers, warp
-from bundle.registration.gauss_newton import BoneShift, check_pair
 
 Array = NDArray[np.floating[Any]]
 Block = tuple[slice, slice]

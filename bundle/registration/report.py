@@ -11,10 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
-from torch.utils.data import Dataset
-from tqdm import tqdm
-
 from bundle.io import (
     METRICS,
     append_line,
@@ -34,6 +30,9 @@ from bundle.registration.narrowing import NetworkRegistration, PairReading, Regi
 from bundle.registration.plausibility import judge_registration
 from bundle.statistics import Measured
 from bundle.workflow import NetworkWeights
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
 
 NARROWING = "narrowing.jsonl"
 """A line for each pair that was measured."""

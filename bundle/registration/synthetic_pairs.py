@@ -9,9 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.data import Dataset
-
 from bundle.datasets import (
     DataPlan,
     Distribution,
@@ -26,6 +23,8 @@ from bundle.datasets import (
 )
 from bundle.errors import InputError
 from bundle.registration.alignment import between, bone_centers, narrowing
+from torch import Tensor
+from torch.utils.data import Dataset
 
 
 class PairRecipes(Recipes):

@@ -7,10 +7,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy import stats
-from torch import Tensor
-
 from bundle.measurement import VERTICAL, narrowing_grade
 from bundle.statistics import (
     Measured,
@@ -20,6 +16,9 @@ from bundle.statistics import (
     consistency,
     plot_bland_altman,
 )
+from numpy.typing import NDArray
+from scipy import stats
+from torch import Tensor
 
 Array = NDArray[np.float64]
 

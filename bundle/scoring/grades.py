@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from bundle.measurement import GRADES, GradeCoding
+from bundle.statistics import Measured, bootstrap_interval
 from matplotlib.figure import Figure
 from monai.metrics import compute_confusion_matrix_metric
 from numpy.typing import NDArray
 from torch import Tensor
-
-from bundle.measurement import GRADES, GradeCoding
-from bundle.statistics import Measured, bootstrap_interval
 
 Counts = NDArray[np.int64]
 """Confusion matrix (5, 5): true grades in rows, read ones in columns."""

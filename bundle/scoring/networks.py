@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from bundle.errors import InputError
 from monai.networks import nets
 from torch import nn
-
-from bundle.errors import InputError
 
 _RESNET = {"conv1_t_stride": 2}
 

@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from ignite.engine import Engine, Events
-from torch import Tensor
-
 from bundle.errors import InputError
 from bundle.io import (
     METRICS,
@@ -25,6 +22,8 @@ from bundle.io import (
 )
 from bundle.scoring.agreement import Reading
 from bundle.separation import IDENTITY
+from ignite.engine import Engine, Events
+from torch import Tensor
 
 READINGS = "readings.jsonl"
 """A line for each joint that was read."""

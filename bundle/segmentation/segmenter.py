@@ -10,16 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from bundle.base import side_by_side
+from bundle.networks import ReducedResolution, file_label, load_weights, stated_sha256
+from bundle.physics import continue_to_border, overlap
 from monai.config import KeysCollection
 from monai.losses import DiceLoss
 from monai.transforms import FillHoles, KeepLargestConnectedComponent, MapTransform, Transform
 from monai.utils import convert_to_tensor
 from monai.utils.enums import TransformBackends
 from torch import Tensor, nn
-
-from bundle.base import side_by_side
-from bundle.networks import ReducedResolution, file_label, load_weights, stated_sha256
-from bundle.physics import continue_to_border, overlap
 
 KEPT = 4096
 """Pairs of masks that a segmenter keeps; 64 MB of frames of 256 x 256 pixels."""

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from bundle.separation.adversarial import (
-    Discrimination,
-    DiscriminatorLoss,
-    HingeDiscrimination,
-    HingeDiscriminatorLoss,
-)
-from bundle.separation.baselines import (
-    HalfSplit,
-)
-from bundle.separation.generator import (
-    Generator,
-)
-from bundle.separation.heads import (
-    PartitionHead,
-    SigmoidHead,
-)
+from bundle.separation.adversarial import Discrimination, DiscriminatorLoss, HingeDiscrimination, HingeDiscriminatorLoss
+from bundle.separation.baselines import HalfSplit
+from bundle.separation.generator import Generator
+from bundle.separation.heads import PartitionHead, SigmoidHead
 from bundle.separation.losses import (
     EarlyPseudoGeneratorLoss,
     GeneratorLoss,
@@ -32,38 +20,12 @@ from bundle.separation.metrics import (
     ReconstructionSSIM,
     truth_from_engine,
 )
-from bundle.separation.montage_handler import (
-    LayerMontageHandler,
-    TensorBoardWriter,
-    losses_from_engine,
-    separation_row,
-)
-from bundle.separation.pseudo_overlap import (
-    OverlapRange,
-    compose_layers,
-    compose_layers_on_device,
-    compose_published,
-)
-from bundle.separation.reconstruction import (
-    BATCH,
-    IDENTITY,
-    ReconstructionQuality,
-    identity,
-    means,
-    values_of,
-)
-from bundle.separation.resident import (
-    ResidentJoints,
-    ResidentLoader,
-)
-from bundle.separation.resident_images import (
-    ResidentImageLoader,
-    gaussian,
-)
-from bundle.separation.trainer import (
-    LayerSeparationTrainer,
-    Player,
-)
+from bundle.separation.montage_handler import LayerMontageHandler, TensorBoardWriter, losses_from_engine, separation_row
+from bundle.separation.pseudo_overlap import OverlapRange, compose_layers, compose_layers_on_device, compose_published
+from bundle.separation.reconstruction import BATCH, IDENTITY, ReconstructionQuality, identity, means, values_of
+from bundle.separation.resident import ResidentJoints, ResidentLoader
+from bundle.separation.resident_images import ResidentImageLoader, gaussian
+from bundle.separation.trainer import LayerSeparationTrainer, Player
 
 __all__ = [
     "BATCH",

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from bundle.physics import union
 from bundle.separation.regional import masked_bce, region_mean
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class Discrimination(nn.Module):
@@ -24,7 +23,7 @@ class Discrimination(nn.Module):
         super().__init__()
         self.bound = bound
 
-    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:
+    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:  # noqa: N803
         """Mean over the batch, in [1 - bound, 1], for the logits N_D(L_0) (B, 1, H, W)."""
         return 1.0 - masked_bce(found, union(M), visible).clamp(max=self.bound).mean()
 
@@ -36,7 +35,7 @@ class NonSaturatingDiscrimination(nn.Module):
     largest where N_D is surest of a shadow. It is never negative; where N_D is at chance it is log 2.
     """
 
-    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:
+    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:  # noqa: N803
         """Mean over the batch, for the logits N_D(L_0) (B, 1, H, W); samples without bone add 0."""
         found = found.to(torch.promote_types(found.dtype, torch.float32))
         return region_mean(F.softplus(found), union(M) * visible).mean()
@@ -54,7 +53,7 @@ class HingeDiscrimination(nn.Module):
         super().__init__()
         self.margin = margin
 
-    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:
+    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:  # noqa: N803
         """Mean over the batch, for the logits N_D(L_0) (B, 1, H, W); samples without bone add 0."""
         found = found.to(torch.promote_types(found.dtype, torch.float32))
         return region_mean(F.relu(found + self.margin), union(M) * visible).mean()
@@ -63,7 +62,7 @@ class HingeDiscrimination(nn.Module):
 class DiscriminatorLoss(nn.Module):
     """``BCE(N_D(L_0), M_cup)`` (Eq. 9). L_0 must be detached before N_D sees it: the generator is not to learn here."""
 
-    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:
+    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:  # noqa: N803
         """Mean over the batch, for the logits N_D(L_0) (B, 1, H, W), M (B, 2, H, W), visible region (B, 1, H, W)."""
         return masked_bce(found, union(M), visible).mean()
 
@@ -71,7 +70,7 @@ class DiscriminatorLoss(nn.Module):
 class HingeDiscriminatorLoss(nn.Module):
     """``max(0, 1 - z)`` on bone and ``max(0, 1 + z)`` elsewhere in place of Eq. 9: N_D stops where it is sure."""
 
-    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:
+    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:  # noqa: N803
         """As :meth:`DiscriminatorLoss.forward`."""
         found = found.to(torch.promote_types(found.dtype, torch.float32))
         bone = union(M)

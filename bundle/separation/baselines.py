@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
-
 from bundle.physics import overlap, partition, separation_shares
+from torch import Tensor, nn
 
 
 class HalfSplit(nn.Module):

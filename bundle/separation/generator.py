@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
-
 from bundle.networks import ReducedResolution
 from bundle.separation.heads import Head
+from torch import Tensor, nn
 
 
 class Generator(nn.Module):

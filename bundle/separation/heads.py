@@ -7,8 +7,6 @@ tissue, lower bone, upper bone. Images are (B, 3, H, W): radiograph, lower mask,
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
-
 from bundle.physics import (
     CLAIMED,
     GROWTH,
@@ -20,6 +18,7 @@ from bundle.physics import (
     support,
     visible_region,
 )
+from torch import Tensor, nn
 
 
 class Head(nn.Module):

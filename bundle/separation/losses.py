@@ -16,10 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-
 from bundle.physics import bone_radiographs, exclusive, overlap
 from bundle.separation.regional import masked_bce, mean_absolute_error, mean_of_known, rmse
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Reconstruction(nn.Module):
         self.whole = whole
         self.both = both
 
-    def forward(self, R: Tensor, J: Tensor, M: Tensor, visible: Tensor) -> Tensor:
+    def forward(self, R: Tensor, J: Tensor, M: Tensor, visible: Tensor) -> Tensor:  # noqa: N803
         """Mean over the batch, for R and J (B, 1, H, W), M (B, 2, H, W) and the visible region (B, 1, H, W)."""
         return (self.whole * rmse(R, J, visible) + self.both * rmse(R, J, overlap(M))).mean()
 
@@ -72,7 +71,7 @@ class Reconstruction(nn.Module):
 class Supervision(nn.Module):
     """``L1 = BCE(N_S(R'), M')``, the second line of Eq. 7: the moved bones must be found where they were moved to."""
 
-    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:
+    def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:  # noqa: N803
         """Mean over the batch.
 
         Args:
@@ -204,12 +203,7 @@ class GeneratorLoss(nn.Module):
     """
 
     def __init__(
-        self,
-        *,
-        reconstruction: float = 0.6,
-        supervision: float = 0.3,
-        discrimination: float = 0.1,
-        layers: float = 0.0,
+        self, *, reconstruction: float = 0.6, supervision: float = 0.3, discrimination: float = 0.1, layers: float = 0.0
     ) -> None:
         super().__init__()
         self.weights = {
@@ -245,12 +239,7 @@ class PseudoGeneratorLoss(GeneratorLoss):
     """Eq. 11 after epoch m: ``0.5 L0 + 0.2 L1 + 0.2 L2 + 0.1 L3``, on pseudo-images (stage 1)."""
 
     def __init__(
-        self,
-        *,
-        reconstruction: float = 0.5,
-        supervision: float = 0.2,
-        discrimination: float = 0.2,
-        layers: float = 0.1,
+        self, *, reconstruction: float = 0.5, supervision: float = 0.2, discrimination: float = 0.2, layers: float = 0.1
     ) -> None:
         super().__init__(
             reconstruction=reconstruction, supervision=supervision, discrimination=discrimination, layers=layers
@@ -261,12 +250,7 @@ class EarlyPseudoGeneratorLoss(GeneratorLoss):
     """Eq. 11 up to epoch m: ``L0 + 0.4 L1 + 0.4 L3``, on pseudo-images (stage 1). N_D is neither used nor trained."""
 
     def __init__(
-        self,
-        *,
-        reconstruction: float = 1.0,
-        supervision: float = 0.4,
-        discrimination: float = 0.0,
-        layers: float = 0.4,
+        self, *, reconstruction: float = 1.0, supervision: float = 0.4, discrimination: float = 0.0, layers: float = 0.4
     ) -> None:
         super().__init__(
             reconstruction=reconstruction, supervision=supervision, discrimination=discrimination, layers=layers
@@ -290,7 +274,11 @@ class SupervisorLoss(nn.Module):
         self.find = Supervision()
 
     def forward(
-        self, found: Tensor, M: Tensor, visible: Tensor, source: tuple[Tensor, Tensor, Tensor] | None = None
+        self,
+        found: Tensor,
+        M: Tensor,  # noqa: N803
+        visible: Tensor,
+        source: tuple[Tensor, Tensor, Tensor] | None = None,  # noqa: N803
     ) -> Tensor:
         """Mean over the batch.
 

@@ -14,13 +14,12 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
+from bundle.physics import overlap, reconstruct, support, visible_region
 from monai.handlers import from_engine
 from monai.metrics.regression import RegressionMetric, compute_ssim_and_cs
 from monai.metrics.utils import do_metric_reduction
 from monai.utils import MetricReduction, convert_to_tensor
 from torch import Tensor
-
-from bundle.physics import overlap, reconstruct, support, visible_region
 
 
 def truth_from_engine(pred: str = "pred", label: str = "label", image: str = "image") -> Callable[[Any], Any]:
@@ -127,13 +126,13 @@ class ReconstructionMSE(SeparationMetric):
     regions = ("visible", "frame")
 
     def _score(self, layers: Tensor, reference: Tensor) -> Tensor:
-        J = reference[:, :1]
+        J = reference[:, :1]  # noqa: N806
         return self._compare(reconstruct(layers), J, self._weights(J, reference[:, 1:]))
 
-    def _weights(self, J: Tensor, M: Tensor) -> Tensor:
+    def _weights(self, J: Tensor, M: Tensor) -> Tensor:  # noqa: N803
         return visible_region(J, M) if self.region == "visible" else torch.ones_like(J)
 
-    def _compare(self, R: Tensor, J: Tensor, weights: Tensor) -> Tensor:
+    def _compare(self, R: Tensor, J: Tensor, weights: Tensor) -> Tensor:  # noqa: N803
         return _weighted_mean((R - J) ** 2, weights)
 
 
@@ -162,7 +161,7 @@ class ReconstructionPSNR(ReconstructionMSE):
         super().__init__(region, reduction, get_not_nans)
         self.floor = floor
 
-    def _compare(self, R: Tensor, J: Tensor, weights: Tensor) -> Tensor:
+    def _compare(self, R: Tensor, J: Tensor, weights: Tensor) -> Tensor:  # noqa: N803
         return -10.0 * super()._compare(R, J, weights).clamp(min=self.floor).log10()
 
 
@@ -193,7 +192,7 @@ class ReconstructionSSIM(ReconstructionMSE):
         self.win_size = win_size
         self.kernel_sigma = kernel_sigma
 
-    def _compare(self, R: Tensor, J: Tensor, weights: Tensor) -> Tensor:
+    def _compare(self, R: Tensor, J: Tensor, weights: Tensor) -> Tensor:  # noqa: N803
         window, sigma = (self.win_size,) * 2, (self.kernel_sigma,) * 2
         similarity, _ = compute_ssim_and_cs(R, J, spatial_dims=2, kernel_size=window, kernel_sigma=sigma)
         height, width = similarity.shape[-2:]
@@ -212,7 +211,7 @@ class PixelRowFrechetDistance(ReconstructionMSE):
 
     regions = ("frame", "visible")
 
-    def _compare(self, R: Tensor, J: Tensor, weights: Tensor) -> Tensor:
+    def _compare(self, R: Tensor, J: Tensor, weights: Tensor) -> Tensor:  # noqa: N803
         return pixel_row_frechet_distance(R * weights, J * weights)
 
 
@@ -237,13 +236,13 @@ class LayerRMSE(SeparationMetric):
 
     def _score(self, layers: Tensor, reference: Tensor) -> Tensor:
         count = layers.shape[1]
-        truth, J, M = reference[:, :count], reference[:, count : count + 1], reference[:, count + 1 :]
+        truth, J, M = reference[:, :count], reference[:, count : count + 1], reference[:, count + 1 :]  # noqa: N806
         channels = slice(0, 1) if self.region == "soft" else slice(1, None)
         error = _weighted_mean((layers - truth)[:, channels] ** 2, self._weights(J, M)).sqrt()
         unknown = (truth == 0.0).flatten(1).all(dim=1)
         return error.masked_fill(unknown, math.nan)
 
-    def _weights(self, J: Tensor, M: Tensor) -> Tensor:
+    def _weights(self, J: Tensor, M: Tensor) -> Tensor:  # noqa: N803
         if self.region == "soft":
             return visible_region(J, M)
         return overlap(M) if self.region == "overlap" else support(M)

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from ignite.engine import Engine, Events
-from torch import Tensor
-
 from bundle.io import TITLES, joint_row, montage_image, write_png
 from bundle.physics import RigidMotion, synthesize
+from ignite.engine import Engine, Events
+from torch import Tensor
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -12,10 +12,9 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
-
 from bundle.measurement import joint_space_width
 from bundle.physics import RigidMotion, SyntheticJoints, bone_radiographs, drawn_on_device, move, overlap, synthesize
+from torch import Tensor
 
 
 class OverlapMaker(Protocol):

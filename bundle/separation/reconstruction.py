@@ -11,9 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
 from bundle.separation.metrics import (
     PixelRowFrechetDistance,
     ReconstructionMSE,
@@ -22,6 +19,8 @@ from bundle.separation.metrics import (
     SeparationMetric,
 )
 from bundle.statistics import Measured, SeparatedJoints, bootstrap_interval
+from numpy.typing import NDArray
+from torch import Tensor
 
 IDENTITY = ("name", "joint", "finger")
 """What the rows of every table of images begin with."""

@@ -13,14 +13,13 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from bundle.errors import InputError, flag
+from bundle.measurement import joint_space_width
+from bundle.physics import separate
 from monai.data import DataLoader, Dataset
 from monai.transforms import SelectItemsd
 from torch import Tensor
 from tqdm import tqdm
-
-from bundle.errors import InputError, flag
-from bundle.measurement import joint_space_width
-from bundle.physics import separate
 
 SEPARATED_AT_ONCE = 32
 """Joints that are separated without weights in one batch."""

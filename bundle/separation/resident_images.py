@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import Dataset
-from monai.transforms import NormalizeIntensityd, RandAdjustContrastd, RandAffined, RandFlipd, RandGaussianNoised
-from torch import Tensor
-
 from bundle.errors import InputError
 from bundle.physics import drawn_on_device, sample
 from bundle.separation.resident import DeviceLoader, to_device
+from monai.data import Dataset
+from monai.transforms import NormalizeIntensityd, RandAdjustContrastd, RandAffined, RandFlipd, RandGaussianNoised
+from torch import Tensor
 
 Step = Callable[[Tensor], Tensor]
 """What a transform does to a batch of images (B, C, H, W)."""

@@ -10,13 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from ignite.engine import Engine, Events
-from monai.engines import SupervisedTrainer, Trainer
-from monai.engines.utils import IterationEvents
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
-from torch.optim import Optimizer
-
 from bundle.errors import flag
 from bundle.physics import MotionRange, move, reconstruct, visible_region
 from bundle.separation.adversarial import Discrimination, DiscriminatorLoss
@@ -30,6 +23,12 @@ from bundle.separation.losses import (
     SupervisorLoss,
 )
 from bundle.workflow import seed_epoch
+from ignite.engine import Engine, Events
+from monai.engines import SupervisedTrainer, Trainer
+from monai.engines.utils import IterationEvents
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
 
 
 @dataclass(frozen=True)

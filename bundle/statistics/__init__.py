@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from bundle.statistics.adversary import (
-    Recipe,
-    fit_seeds,
-    flip_some,
-    predict,
-)
+from bundle.statistics.adversary import Recipe, fit_seeds, flip_some, predict
 from bundle.statistics.agreement import (
     absolute_agreement,
     bland_altman,
@@ -15,21 +10,9 @@ from bundle.statistics.agreement import (
     plot_bland_altman,
     smallest_detectable_difference,
 )
-from bundle.statistics.measured import (
-    Measured,
-    SeparatedJoints,
-)
-from bundle.statistics.roc import (
-    Curve,
-    area_under_curve,
-    plot_roc,
-    roc_curve,
-)
-from bundle.statistics.summary import (
-    bootstrap_interval,
-    summarize,
-    to_markdown,
-)
+from bundle.statistics.measured import Measured, SeparatedJoints
+from bundle.statistics.roc import Curve, area_under_curve, plot_roc, roc_curve
+from bundle.statistics.summary import bootstrap_interval, summarize, to_markdown
 
 __all__ = [
     "Curve",

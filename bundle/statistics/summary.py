@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
-
 from bundle.joint import FINGERS
+from numpy.typing import NDArray
 
 
 def bootstrap_interval(

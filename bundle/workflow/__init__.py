@@ -2,60 +2,20 @@
 
 from __future__ import annotations
 
-from bundle.workflow.averaging import (
-    AverageUpdater,
-    WeightAverage,
-)
-from bundle.workflow.checkpoints import (
-    TrainingCheckpointLoader,
-    TrainingCheckpointSaver,
-    claim_training,
-)
-from bundle.workflow.costs import (
-    TrainingCost,
-)
-from bundle.workflow.ending import (
-    end_run,
-    running,
-)
-from bundle.workflow.extending import (
-    extend_config,
-)
-from bundle.workflow.jobs import (
-    BundleRun,
-    JobReport,
-    claim_job,
-    scaled_schedule,
-    scaled_task,
-    workers,
-)
-from bundle.workflow.last_validation import (
-    LastValidation,
-)
-from bundle.workflow.options import (
-    check_options,
-)
-from bundle.workflow.own_weights import (
-    used_weights,
-)
-from bundle.workflow.run_settings import (
-    RunSettings,
-)
-from bundle.workflow.seeding import (
-    EpochSeed,
-    seed_epoch,
-)
-from bundle.workflow.task_costs import (
-    Stage,
-    TaskCost,
-)
-from bundle.workflow.time_limit import (
-    TimeLimit,
-)
-from bundle.workflow.training_record import (
-    EpochRecord,
-    TrainingRecord,
-)
+from bundle.workflow.averaging import AverageUpdater, WeightAverage
+from bundle.workflow.checkpoints import TrainingCheckpointLoader, TrainingCheckpointSaver, claim_training
+from bundle.workflow.costs import TrainingCost
+from bundle.workflow.ending import end_run, running
+from bundle.workflow.extending import extend_config
+from bundle.workflow.jobs import BundleRun, JobReport, claim_job, scaled_schedule, scaled_task, workers
+from bundle.workflow.last_validation import LastValidation
+from bundle.workflow.options import check_options
+from bundle.workflow.own_weights import used_weights
+from bundle.workflow.run_settings import RunSettings
+from bundle.workflow.seeding import EpochSeed, seed_epoch
+from bundle.workflow.task_costs import Stage, TaskCost
+from bundle.workflow.time_limit import TimeLimit
+from bundle.workflow.training_record import EpochRecord, TrainingRecord
 from bundle.workflow.weights import (
     BestWeightsSaver,
     FinalWeightsSaver,

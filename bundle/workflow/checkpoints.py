@@ -9,16 +9,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ignite.engine import Engine, Events
-from ignite.handlers import Checkpoint, DiskSaver
-from monai.handlers import CheckpointSaver
-
 from bundle.errors import InputError, flag
 from bundle.io import claim_output, replacing, storing
 from bundle.networks import load_failure
 from bundle.workflow.run_settings import RunSettings
 from bundle.workflow.sealed import damage, load_sealed, seal
 from bundle.workflow.time_limit import TimeLimit
+from ignite.engine import Engine, Events
+from ignite.handlers import Checkpoint, DiskSaver
+from monai.handlers import CheckpointSaver
 
 RUN = "layer separation training"
 """Fingerprint of a training's output folder."""

@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
-
 from bundle.errors import InputError, flag
 from bundle.workflow.jobs import Schedule
 from bundle.workflow.training_record import RECORD, read_record
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 OPTIMISER_STATES = 3
 """Of AdamW with amsgrad: two moments and the largest second one."""

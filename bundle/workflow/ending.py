@@ -16,9 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from monai.bundle import ConfigWorkflow
-
 from bundle.io import claimed, discard_unfinished, end_claims, holds_results, is_first
+from monai.bundle import ConfigWorkflow
 
 _TRACKER = "MLFlowHandler"
 """MONAI's handler of experiment tracking."""

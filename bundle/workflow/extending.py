@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from monai.bundle import ConfigParser
-
 from bundle.workflow.ending import running_workflow
+from monai.bundle import ConfigParser
 
 INITIALIZE = "initialize"
 

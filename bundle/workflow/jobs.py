@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.bundle import create_workflow
-
 from bundle.base import parse_json
 from bundle.errors import InputError
 from bundle.io import claim_output, fingerprint, inner_run, write_bytes
 from bundle.workflow.run_settings import discreet_value, running_settings
 from bundle.workflow.time_limit import TimeLimit
+from monai.bundle import create_workflow
 
 REPORT = "metrics.json"
 """What a job found: the figures of its evaluation, how it was trained, and what that took."""

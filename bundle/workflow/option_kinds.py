@@ -9,7 +9,6 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
-
 from bundle.errors import InputError
 
 LARGEST_RATE = 10.0

@@ -12,14 +12,13 @@ from pathlib import Path
 from pydoc import locate
 from typing import Any
 
-from monai.bundle import ComponentLocator, ConfigParser, ConfigWorkflow, ReferenceResolver
-from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS, merge_kv
-
 from bundle.base import REDACTION
 from bundle.errors import InputError, report_plainly
 from bundle.io import DATA_SETS, LISTS, private_folder, private_list
 from bundle.workflow.ending import keep_run_open, remedy_of, running_workflow, stop_plainly
 from bundle.workflow.option_kinds import NO_WEIGHTS, check_epochs, check_values, is_of_weights, leaves, read_switches
+from monai.bundle import ComponentLocator, ConfigParser, ConfigWorkflow, ReferenceResolver
+from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS, merge_kv
 
 RUN_ARGUMENTS = {
     *("args_file", "config_file", "final_id", "init_id", "logging_file", "meta_file", "properties_path", "run_id"),

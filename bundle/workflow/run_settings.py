@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
-from monai.bundle import ConfigParser
-
 from bundle.errors import InputError
 from bundle.io import private_name, private_setting
 from bundle.networks import file_label
 from bundle.workflow.ending import running_workflow
 from bundle.workflow.option_kinds import DEVICE, PATH, kind_of
 from bundle.workflow.options import depended_on
+from monai.bundle import ConfigParser
 
 MAY_CHANGE = frozenset(
     (

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-
 from bundle.errors import InputError
 from bundle.networks import load_failure
 

@@ -9,10 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from bundle.workflow.costs import FLOAT, Cost, Passes, checked_rate, forward_flop
 from bundle.workflow.training_record import RECORD, read_record
+from torch import nn
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ignite.engine import Engine, Events
-
 from bundle.errors import InputError
+from ignite.engine import Engine, Events
 
 RESERVE = 1.1
 """An epoch may take so many times as long as the longest one so far."""

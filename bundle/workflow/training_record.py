@@ -8,12 +8,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ignite.engine import Engine, Events
-
 from bundle.base import parse_json
 from bundle.errors import InputError
 from bundle.io import command_line, machine, storing, write_bytes
 from bundle.networks import file_label
+from ignite.engine import Engine, Events
 
 RECORD = "training.json"
 """Name of the record, beside the weights."""

@@ -9,10 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ignite.engine import Engine, Events
-from monai.handlers import CheckpointSaver
-from torch import nn
-
 from bundle.errors import InputError, flag
 from bundle.networks import file_label, load_weights, put_state, read_state, stated_sha256
 from bundle.workflow.averaging import WeightAverage
@@ -20,6 +16,9 @@ from bundle.workflow.checkpoints import NoFileSaver, WholeFileSaver
 from bundle.workflow.option_kinds import NO_WEIGHTS
 from bundle.workflow.own_weights import brings_weights, network_label
 from bundle.workflow.training_record import training_of
+from ignite.engine import Engine, Events
+from monai.handlers import CheckpointSaver
+from torch import nn
 
 _log = logging.getLogger("bundle.workflow")
 

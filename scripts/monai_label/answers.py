@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fastapi import HTTPException
-
 from bundle.errors import input_message
+from fastapi import HTTPException
 
 BAD_REQUEST, NOT_FOUND = 400, 404
 

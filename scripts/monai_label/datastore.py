@@ -10,19 +10,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fastapi import HTTPException
-from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
-from monailabel.interfaces.datastore import DefaultLabelTag
-from torch import Tensor
-
 from bundle.errors import InputError
 from bundle.io import BONES, SUFFIXES, files_below, is_radiograph, private_name, safe_name
 from bundle.quality import TrustReference
+from fastapi import HTTPException
+from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
+from monailabel.interfaces.datastore import DefaultLabelTag
 from scripts.monai_label.answers import NOT_FOUND, answering
 from scripts.monai_label.label_check import check_label
 from scripts.monai_label.label_map import read_label_map
 from scripts.monai_label.options import IMAGE, TAG, checked
 from scripts.monai_label.view import CLICKS, JointView, radiograph_shape, view_of
+from torch import Tensor
 
 EXTENSIONS = tuple(f"*{suffix}" for suffix in (*SUFFIXES, ".dcm", ".dicom", ".ima", ".nrrd", ".seg.nrrd"))
 """Names of radiographs and labels. DICOM files are known by what is in them, too."""

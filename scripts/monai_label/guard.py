@@ -8,15 +8,14 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from bundle.errors import InputError
 from monailabel.config import settings
+from scripts.monai_label.options import OPTIONS, TRAINED, Route, checked, parsed, route_of
+from scripts.monai_label.uploads import request_folder
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-
-from bundle.errors import InputError
-from scripts.monai_label.options import OPTIONS, TRAINED, Route, checked, parsed, route_of
-from scripts.monai_label.uploads import request_folder
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

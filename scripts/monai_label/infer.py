@@ -8,18 +8,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fastapi import HTTPException
-from monailabel.interfaces.datastore import DefaultLabelTag
-from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
-from torch import Tensor
-
 from bundle.errors import InputError
 from bundle.io import LAYER_NAMES, write_layers
 from bundle.measurement import VERTICAL, joint_space_width
+from fastapi import HTTPException
+from monailabel.interfaces.datastore import DefaultLabelTag
+from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from scripts.monai_label.datastore import FIND, JointDatastore
 from scripts.monai_label.label_map import LABELS, read_label_map, write_label_map
 from scripts.monai_label.models import BoneDrawer, LayerSeparator
 from scripts.monai_label.view import CLICKS, JointView, view_of
+from torch import Tensor
 
 
 class BoneMasks(InferTask):

@@ -6,13 +6,12 @@ import math
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
-
 from bundle.errors import InputError
 from bundle.io import BONES, check_area
 from bundle.physics import continue_to_border
 from bundle.quality import PROPERTIES, TrustReference, measure
 from scripts.monai_label.view import JointView
+from torch import Tensor
 
 _SHAPE = ("width", "height", "end", "gap", "overlap", "sideways")
 _OF_IMAGE = ("brightness", "contrast", "saturation", "noise", "detail")

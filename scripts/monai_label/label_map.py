@@ -16,13 +16,12 @@ import nibabel as nib
 import nrrd
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
-from torch import Tensor
-
 from bundle.errors import InputError
 from bundle.io import is_nifti, shape_of, write_bytes
+from numpy.typing import NDArray
+from PIL import Image
 from scripts.monai_label.geometry import itk_affine
+from torch import Tensor
 
 LABELS = {"lower bone": 1, "upper bone": 2, "both bones": 3}
 """The labels; their bits are the bones."""

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from monai.bundle import ConfigParser
-from torch import Tensor
-
 from bundle.errors import InputError
 from bundle.io import BONES, check_area, write_bytes
 from bundle.networks import file_label
 from bundle.physics import continue_to_border, union
 from bundle.quality import TrustReference, bone_disagreement
 from bundle.segmentation import BoneSegmenter
+from monai.bundle import ConfigParser
+from torch import Tensor
 
 BONE_MASKS = "bone_masks.pt"
 """Weights of the segmentation, shipped in models/ of the bundle or trained here."""

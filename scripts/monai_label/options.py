@@ -174,11 +174,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "multi_gpu": SWITCH,
         "gpus": word("all"),
     },
-    "activelearning": {
-        "client_id": NAME,
-        "strategy": word(*STRATEGIES),
-        "at_once": whole(1, 10_000),
-    },
+    "activelearning": {"client_id": NAME, "strategy": word(*STRATEGIES), "at_once": whole(1, 10_000)},
     # "unusual": bones of an unusual size or shape are allowed in the label.
     "save_image": {"client_id": NAME, "user": NAME},
     "save_label": {"client_id": NAME, "user": NAME, "label_info": SEGMENTS, "unusual": SWITCH, **CLICKED},

@@ -7,9 +7,8 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from monailabel.interfaces.tasks.strategy import Strategy
-
 from bundle.errors import InputError
+from monailabel.interfaces.tasks.strategy import Strategy
 from scripts.monai_label.answers import without_path
 from scripts.monai_label.datastore import JointDatastore
 from scripts.monai_label.models import BoneDrawer, LayerSeparator

@@ -14,14 +14,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from bundle.errors import InputError
+from bundle.io import BONES, write_bytes, write_layers, write_masks
+from bundle.networks import load_weights
 from monai.bundle import ConfigWorkflow, create_workflow
 from monailabel.interfaces.tasks.train import TrainTask
 from numpy.typing import NDArray
 from scipy.stats import wilcoxon
-
-from bundle.errors import InputError
-from bundle.io import BONES, write_bytes, write_layers, write_masks
-from bundle.networks import load_weights
 from scripts.monai_label.answers import without_path
 from scripts.monai_label.datastore import FINAL, JointDatastore
 from scripts.monai_label.models import BoneDrawer

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-
 from bundle.errors import InputError
 from bundle.io import SIDE, JointFrame, JointPlace, frame_in_middle, open_radiograph
+from torch import Tensor
 
 SIZE = 256
 """Height and width of a frame in pixels."""

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from bundle.base.redaction import Redaction, bare_values, holds, pseudonym
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-
 from bundle.base.threads import one_thread, side_by_side
 
 

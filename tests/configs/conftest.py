@@ -13,15 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from monai.bundle import ConfigWorkflow, create_workflow
-from monai.data import set_track_meta
-from monai.utils import set_determinism
-from PIL import Image
-
 from bundle.joint import FINGERS
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.motion import SPACING
+from monai.bundle import ConfigWorkflow, create_workflow
+from monai.data import set_track_meta
+from monai.utils import set_determinism
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 64

@@ -10,6 +10,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import torch
+from bundle.io.frames import JointFrame, JointPlace
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
+from bundle.physics.motion import SPACING
 from nibabel.nifti1 import Nifti1Extension
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
@@ -17,11 +21,6 @@ from PIL.PngImagePlugin import PngInfo
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
-
-from bundle.io.frames import JointFrame, JointPlace
-from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
-from bundle.physics.motion import SPACING
 from tests.configs.traces import Plants
 
 SIZE = 64

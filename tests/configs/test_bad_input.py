@@ -11,9 +11,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from PIL import Image
-
 from bundle.workflow.checkpoints import checkpoints
+from PIL import Image
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
@@ -299,11 +298,7 @@ def test_an_output_folder_without_the_right_to_write_is_refused(
         ("train.yaml", {"reduction": 0}, "reduction: expected a whole number of at least 1, got 0"),
         ("train.yaml", {"use_motion": "perhaps"}, "expected true or false, got 'perhaps'"),
         ("train.yaml", {"resume": "perhaps"}, "expected true or false, got 'perhaps'"),
-        (
-            "train.yaml",
-            {"validation_fraction": 1.5},
-            "a number of at least 0 and at most 1, got 1.5",
-        ),
+        ("train.yaml", {"validation_fraction": 1.5}, "a number of at least 0 and at most 1, got 1.5"),
         ("train.yaml", {"phantoms": 0}, "phantoms and a seed of at least 0, got 0 and 0"),
         ("inference.json", {"phantoms": -1}, "phantoms: expected a whole number of at least 0, got -1"),
         ("inference.json", {"strict": "perhaps", "dataset_dir": "Data"}, "expected true or false, got 'perhaps'"),

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from monai.bundle import ConfigParser, ConfigWorkflow
-
 from bundle.io.locking import LOCK
+from monai.bundle import ConfigParser, ConfigWorkflow
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from bundle.io.joints import training_and_validation
 from bundle.quality.uncertainty import SIGNS, Calibration
 

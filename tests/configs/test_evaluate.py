@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from monai.bundle import ConfigParser
-
 from bundle.evaluation.measures.control import JointSpaceControl
 from bundle.evaluation.measures.detectability import ShadowDetectability
 from bundle.evaluation.measures.realism import Realism
 from bundle.io.lists import read_datalist
 from bundle.separation.baselines import HalfSplit
 from bundle.separation.heads import SigmoidHead
+from monai.bundle import ConfigParser
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 

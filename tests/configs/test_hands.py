@@ -13,9 +13,6 @@ import numpy as np
 import pydicom
 import pytest
 import torch
-from monai.metrics import compute_dice
-from PIL import Image
-
 from bundle.io.dicom import read_dicom
 from bundle.io.dicom_writing import DicomStudy, write_dicom
 from bundle.io.frames import JointFrame, JointPlace
@@ -27,6 +24,8 @@ from bundle.phantoms.rendering import Phantom, render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.masks import continue_to_border
 from bundle.registration.pair_lists import pairs_of_joint
+from monai.metrics import compute_dice
+from PIL import Image
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 

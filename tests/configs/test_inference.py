@@ -10,8 +10,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-
 from bundle.io.loading import read_joint
 from bundle.networks.backbones import make_backbone
 from bundle.physics.harmonic import separate
@@ -20,6 +18,7 @@ from bundle.physics.radiograph import reconstruct
 from bundle.separation.generator import Generator
 from bundle.separation.heads import PartitionHead
 from bundle.separation.transforms.loading import LoadJointd
+from PIL import Image
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 

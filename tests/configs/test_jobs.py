@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from monai.bundle import ConfigWorkflow, create_workflow
-
 from bundle.io.packing import pack_joints
+from monai.bundle import ConfigWorkflow, create_workflow
 from tests.configs.conftest import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from monai.bundle import ConfigWorkflow, create_workflow
-
 from bundle.errors import input_message
 from bundle.workflow.jobs import BundleRun, JobReport
+from monai.bundle import ConfigWorkflow, create_workflow
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 

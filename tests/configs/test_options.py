@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from monai.bundle import ConfigParser
-
 from bundle.errors import InputError
 from bundle.workflow.option_kinds import (
     KINDS,
@@ -24,6 +22,7 @@ from bundle.workflow.option_kinds import (
     read_switches,
 )
 from bundle.workflow.options import check_names, check_weights_used, given_options
+from monai.bundle import ConfigParser
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from bundle.io.packing import pack_joints
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")

@@ -19,25 +19,21 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from monai.bundle import create_workflow
-from PIL import Image, ImageDraw
-from PIL.PngImagePlugin import PngInfo
-from torch.utils.tensorboard import SummaryWriter
-
 from bundle.base.redaction import REDACTION
 from bundle.experiments import experiments
 from bundle.io.identity import private_list
 from bundle.io.packing import pack_joints
 from bundle.registration.network import Registrar
 from bundle.scoring.networks import make_reader
+from monai.bundle import create_workflow
+from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 from tests.configs.conftest import ROOT
 from tests.configs.planted import HAND_SPACING, SIZE, frames, hands
 from tests.configs.traces import MARK, Plants
+from torch.utils.tensorboard import SummaryWriter
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:parsing config_file"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:parsing config_file")]
 
 TINY = {"widen_factor": 0.125}
 NARROW = {"features": [8] * 6}

@@ -8,10 +8,9 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from ignite.engine import Engine, Events
-
 from bundle.measurement.joint_space import narrowing_grade
 from bundle.scoring.networks import make_reader
+from ignite.engine import Engine, Events
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 

@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-
 from bundle.registration.network import Registrar
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-
 from bundle.separation.trainer import LayerSeparationTrainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-
 from bundle.measurement.joint_space import joint_space_width
 from bundle.physics.harmonic import separate
 from bundle.physics.motion import RigidMotion
 from bundle.physics.synthesis import synthesize
+from PIL import Image
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 

@@ -12,17 +12,16 @@ from typing import Any
 
 import pytest
 import torch
-from monai.bundle import ConfigParser, create_workflow
-from PIL import Image
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch import Tensor
-
 from bundle.networks.transunet import TransUNet
 from bundle.physics.motion import SPACING
 from bundle.physics.radiograph import reconstruct
 from bundle.separation.heads import SigmoidHead
 from bundle.separation.pseudo_overlap import compose_published
 from bundle.workflow.checkpoints import checkpoints
+from monai.bundle import ConfigParser, create_workflow
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from bundle.networks import ReducedResolution
+from bundle.workflow.extending import laid_over
 from monai.bundle import ConfigParser, create_workflow, load
 from monai.fl.client import MonaiAlgo
 from monai.fl.utils.constants import ExtraItems, ModelType
 from monai.fl.utils.exchange_object import ExchangeObject
-
-from bundle.networks import ReducedResolution
-from bundle.workflow.extending import laid_over
 
 TINY: dict[str, Any] = {
     "phantoms": 8,

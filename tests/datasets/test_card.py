@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import torch
-
 from bundle.datasets.card import BINS, DataCount
 from bundle.datasets.distributions import Sweep, Uniform
 from bundle.datasets.factory import Sample

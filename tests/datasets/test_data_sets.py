@@ -13,11 +13,6 @@ import numpy as np
 import pytest
 import torch
 import webdataset
-from monai.data import DataLoader, Dataset
-from monai.engines import SupervisedEvaluator
-from PIL import Image
-from torch import Tensor, nn
-
 from bundle.datasets.data_sets import DataSet, SourceWriter, make
 from bundle.datasets.distributions import Distribution, Uniform, read_histogram
 from bundle.datasets.factory import QualityGate, RadiographFactory
@@ -36,6 +31,10 @@ from bundle.physics.synthesis import synthesize
 from bundle.quality.uncertainty import FlipInferer
 from bundle.separation.transforms.loading import LoadJointd
 from bundle.workflow.weights import GeneratorWeights
+from monai.data import DataLoader, Dataset
+from monai.engines import SupervisedEvaluator
+from PIL import Image
+from torch import Tensor, nn
 
 SIZE = 64
 COUNT = 3

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bundle.datasets.distributions import Distribution, Histogram, Mirror, Normal, Own, Sweep, Uniform, read_histogram
+from bundle.errors import InputError
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-
-from bundle.datasets.distributions import Distribution, Histogram, Mirror, Normal, Own, Sweep, Uniform, read_histogram
-from bundle.errors import InputError
 
 SHARES = (np.arange(4000) + 0.5) / 4000
 EXAMPLES = [

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-
 from bundle.datasets.distributions import Uniform
 from bundle.datasets.factory import (
     NextImages,

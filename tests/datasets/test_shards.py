@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import torch
 import webdataset
-from PIL import Image
-
 from bundle.datasets.shards import FolderShards, ShardFormat, TarShards, decode_radiograph, png, shard_format
 from bundle.errors import InputError
+from PIL import Image
 
 IMAGES = [(f"{index:09d}", {"png": bytes([index]), "lower.png": b"low", "json": b'{"jsw": 1}'}) for index in range(3)]
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from bundle.datasets.sources import KeptSources, Source, SourceStore
 from bundle.errors import InputError
 from bundle.phantoms.rendering import render

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.stats import qmc
-
 from bundle.datasets.distributions import Mirror, Normal, Sweep, Uniform
 from bundle.datasets.sources import Source
 from bundle.datasets.specifications import DataPlan, Recipes, motion_of
 from bundle.errors import InputError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import qmc
 
 FINGERS = ("small", "ring", "middle")
 WIDTHS = Uniform(-0.5, 2.5)

@@ -7,8 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import Tensor, nn
-
 from bundle.evaluation.calibration import (
     properties_of,
     pushed_repeatedly,
@@ -25,6 +23,7 @@ from bundle.quality.uncertainty import SIGNS, Calibration, held_out_figures, ove
 from bundle.separation.metrics import LayerRMSE
 from bundle.separation.pseudo_overlap import OverlapRange
 from bundle.workflow.weights import GeneratorWeights
+from torch import Tensor, nn
 
 SIZE = 64
 

@@ -11,9 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from monai.inferers import SimpleInferer
-from torch import Tensor, nn
-
 from bundle.errors import InputError
 from bundle.evaluation.evaluation import Evaluation, Task, chosen_measures
 from bundle.evaluation.export import export_joints
@@ -30,6 +27,8 @@ from bundle.separation.transforms.layers import SeparateLayersd
 from bundle.separation.transforms.loading import LoadJointd
 from bundle.statistics.measured import Measured, SeparatedJoints
 from bundle.workflow.weights import GeneratorWeights
+from monai.inferers import SimpleInferer
+from torch import Tensor, nn
 
 SIZE = 64
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
-
 from bundle.experiments.agreement import ErrorColumn, Outcome, change, over_seeds, plot_curves, reduction
+from scipy import stats
 
 ERROR = ErrorColumn("error")
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from bundle.errors import InputError
 from bundle.experiments.experiments import Arm, Downstream, Run, Runner, Separator
 

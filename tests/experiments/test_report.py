@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-
 from bundle.errors import InputError
 from bundle.experiments.agreement import ErrorColumn
 from bundle.experiments.experiments import Arm, Downstream, Run, Runner

@@ -9,12 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from monai.data import DataLoader, Dataset
-from monai.engines import SupervisedEvaluator
-from PIL import Image
-from scipy import ndimage
-from torch import Tensor, nn
-
 from bundle.errors import InputError
 from bundle.inference.quality import JointQuality
 from bundle.inference.results import LayerWriter
@@ -33,6 +27,11 @@ from bundle.registration.narrowing import make_registration, read_pair
 from bundle.registration.report import PairQuality
 from bundle.separation.transforms.loading import LoadJointd
 from bundle.workflow.weights import GeneratorWeights
+from monai.data import DataLoader, Dataset
+from monai.engines import SupervisedEvaluator
+from PIL import Image
+from scipy import ndimage
+from torch import Tensor, nn
 
 SIZE = 64
 SOURCE = GeneratorWeights("absent.pt", nn.Identity()).source

@@ -10,13 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from ignite.engine import Engine
-from matplotlib.figure import Figure
-from monai.data import DataLoader, Dataset, decollate_batch
-from monai.engines import SupervisedEvaluator
-from PIL import Image
-from torch import Tensor, nn
-
 from bundle.errors import InputError
 from bundle.evaluation.report import EvaluationReport
 from bundle.inference.results import LayerWriter, Results, run_remaining
@@ -30,6 +23,12 @@ from bundle.quality.uncertainty import FlipInferer
 from bundle.separation.transforms.loading import LoadJointd
 from bundle.statistics.measured import Measured, SeparatedJoints
 from bundle.workflow.weights import GeneratorWeights
+from ignite.engine import Engine
+from matplotlib.figure import Figure
+from monai.data import DataLoader, Dataset, decollate_batch
+from monai.engines import SupervisedEvaluator
+from PIL import Image
+from torch import Tensor, nn
 
 SIZE = 64
 COUNT = 3

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from bundle.errors import InputError
 from bundle.io import locking
 from bundle.io.claiming import (

@@ -10,6 +10,11 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from bundle.errors import InputError
+from bundle.io.dicom import is_dicom, read_dicom
+from bundle.io.dicom_pixels import LOG_SPAN
+from bundle.io.identity import private_name
+from bundle.io.reading import read_radiograph
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
@@ -24,12 +29,6 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
-
-from bundle.errors import InputError
-from bundle.io.dicom import is_dicom, read_dicom
-from bundle.io.dicom_pixels import LOG_SPAN
-from bundle.io.identity import private_name
-from bundle.io.reading import read_radiograph
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 SECONDARY = "1.2.840.10008.5.1.4.1.1.7"

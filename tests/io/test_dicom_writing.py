@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from pydicom.config import disable_value_validation
-from pydicom.dataset import Dataset
-
 from bundle.errors import InputError
 from bundle.io.dicom import read_dicom
 from bundle.io.dicom_writing import IDENTITY, DicomStudy, dicom_bytes, write_dicom
+from pydicom.config import disable_value_validation
+from pydicom.dataset import Dataset
 
 Make = Callable[..., Path]
 RANDOM = np.random.RandomState(0)

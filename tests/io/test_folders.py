@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from bundle.errors import InputError
 from bundle.io.claiming import MARKER, claim_output
 from bundle.io.folders import entries_below, files_below

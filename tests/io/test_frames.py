@@ -7,13 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import Tensor
-
 from bundle.errors import InputError
 from bundle.io import frames
 from bundle.io.frames import SIDE, JointFrame, JointPlace
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
 
 SIZE = 64
 

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from pydicom.dataelem import RawDataElement
-from pydicom.dataset import Dataset
-from pydicom.tag import Tag
-
 from bundle.base.redaction import pseudonym
 from bundle.io.identity import private_folder, private_label, private_list, private_name, private_setting, safe_name
 from bundle.io.lists import read_datalist
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 PIXELS = np.full((8, 8), 5)
 

@@ -13,10 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from PIL import Image
-
 from bundle.errors import InputError
 from bundle.io.audit import audit, audited
 from bundle.io.joints import SEEDS_PER_RUN, joint_items, phantom_items, training_and_validation, training_joints
@@ -25,6 +21,9 @@ from bundle.io.loading import Item, checked_spacing
 from bundle.io.splits import part_of_joints, repeated, split_by_joint, with_widths
 from bundle.io.writing import LONGEST_NAME, PART, RESULT_ENDINGS
 from bundle.phantoms.sampling import draw_parameters
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
 SIZE = 32
 HALVES = torch.arange(SIZE)[None, :, None].expand(2, -1, SIZE) >= SIZE // 2

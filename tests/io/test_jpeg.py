@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from PIL import Image
-
 from bundle.errors import InputError
 from bundle.io.jpeg import DamagedJpegError, check_jpeg
 from bundle.io.reading import decode_radiograph, read_mask
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
+from numpy.typing import NDArray
+from PIL import Image
 
 
 def radiograph(height: int = 128, width: int = 128, noise: float = 2.0) -> NDArray[np.uint8]:

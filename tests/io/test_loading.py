@@ -11,15 +11,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from PIL import Image
-from torch import Tensor
-
 from bundle.errors import InputError
 from bundle.io import loading
 from bundle.io.frames import JointFrame
 from bundle.io.loading import joints_of, open_radiograph, read_joint, resampling
 from bundle.physics.motion import SPACING
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
 
 SIZE = 64
 

@@ -9,11 +9,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from monai.transforms import LoadImage, LoadImaged
-from PIL import Image
-
 from bundle.errors import InputError, input_message
 from bundle.io.monai_reader import RadiographReader
+from monai.transforms import LoadImage, LoadImaged
+from PIL import Image
 
 Make = Callable[..., Path]
 GREY = (np.arange(40 * 30).reshape(40, 30) % 251).astype(np.uint8)

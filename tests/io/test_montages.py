@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-
 from bundle.errors import InputError
 from bundle.io.montages import (
     DIFFERENCE_LIMIT,
@@ -24,6 +22,7 @@ from bundle.io.montages import (
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.radiograph import reconstruct
+from PIL import Image
 
 
 def places(picture: np.ndarray, panel: np.ndarray) -> list[tuple[int, int]]:

@@ -15,9 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image, PngImagePlugin
-from torch import Tensor
-
 from bundle.errors import InputError
 from bundle.io import packed
 from bundle.io.dicom import is_dicom
@@ -32,6 +29,8 @@ from bundle.io.splits import split_by_joint
 from bundle.io.stripping import picture_only
 from bundle.io.writing import layers_bytes, write_layers
 from bundle.physics.motion import SPACING
+from PIL import Image, PngImagePlugin
+from torch import Tensor
 
 SIZE = 64
 KEYS = ("name", "joint", "finger", "side", "spacing")

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from bundle.errors import InputError
 from bundle.io.frames import JointPlace
 from bundle.io.points import read_places

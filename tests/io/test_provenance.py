@@ -5,7 +5,6 @@ import sys
 
 import pytest
 import torch
-
 from bundle.io.provenance import command_line, machine, processor
 
 

@@ -11,14 +11,13 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from bundle.errors import InputError
+from bundle.io.points import read_places
+from bundle.io.reading import read_mask, read_radiograph, read_stated
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
-
-from bundle.errors import InputError
-from bundle.io.points import read_places
-from bundle.io.reading import read_mask, read_radiograph, read_stated
 
 SIZE = 64
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-
 from bundle.errors import InputError
 from bundle.io.sharing import SharedSampler
 

@@ -15,9 +15,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.transforms import Compose, EnsureChannelFirst, LoadImage
-from PIL import Image
-
 from bundle.errors import InputError
 from bundle.io.claiming import claim_output
 from bundle.io.loading import read_joint
@@ -32,6 +29,8 @@ from bundle.io.writing import (
     write_layers,
     write_masks,
 )
+from monai.transforms import Compose, EnsureChannelFirst, LoadImage
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 HEIGHT, WIDTH = 20, 30

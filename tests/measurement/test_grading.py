@@ -6,11 +6,10 @@ import math
 
 import pytest
 import torch
+from bundle.measurement.grading import GRADES, GradeCoding, NominalGrades, OrdinalGrades
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
-
-from bundle.measurement.grading import GRADES, GradeCoding, NominalGrades, OrdinalGrades
 
 CODINGS = [NominalGrades(), OrdinalGrades()]
 

@@ -8,10 +8,6 @@ from functools import lru_cache
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from torch import Tensor
-
 from bundle.measurement.joint_space import (
     LARGEST_TURN,
     NORMAL_JSW,
@@ -28,6 +24,9 @@ from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.masks import continue_to_border, grow
 from bundle.physics.motion import SPACING, RigidMotion, move
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
 
 
 @lru_cache

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
-
 from bundle.errors import InputError
 from bundle.networks.backbones import BACKBONES, make_backbone
+from torch import nn
 
 SIZES = {"UNETR": 256}
 

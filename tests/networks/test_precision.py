@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
-
 from bundle.networks.backbones import make_backbone, scaled_options
 from bundle.networks.precision import Bfloat16Inferer, placed
 from bundle.separation.generator import Generator
 from bundle.separation.heads import SigmoidHead
+from torch import nn
 
 
 def test_numbers_come_in_float32_and_near_those_of_full_precision() -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from bundle.errors import InputError
 from bundle.networks.resolution import ReducedResolution
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class Recorder(nn.Module):

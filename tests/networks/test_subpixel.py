@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
-
 from bundle.networks.subpixel import SubpixelUNet
+from torch import nn
 
 SMALL = (4, 4, 4, 4, 4, 4)
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
-
 from bundle.errors import InputError
 from bundle.networks.transunet import Bottleneck, Transformer, TransUNet, UpStep
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 TINY: dict[str, Any] = {
     "img_size": 64,

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
-
 from bundle.errors import InputError
 from bundle.networks.weights import LFS_POINTER, file_digest, load_weights, stated_sha256
+from torch import nn
 
 
 @pytest.fixture

@@ -9,10 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, label, maximum_filter
-
 from bundle.errors import InputError
 from bundle.joint import FINGERS
 from bundle.measurement.joint_space import joint_space_width
@@ -21,6 +17,9 @@ from bundle.phantoms.rendering import BLUR_REACH, Phantom, render
 from bundle.phantoms.sampling import draw_parameters, retake
 from bundle.physics.motion import SPACING, RigidMotion, move
 from bundle.physics.radiograph import reconstruct
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, label, maximum_filter
 
 SMALL = {"size": 128, "spacing": 21 / 128}
 

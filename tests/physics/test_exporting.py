@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
-
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics import exporting
 from bundle.physics import laplace as multigrid
 from bundle.physics.exporting import expm1
 from bundle.physics.harmonic import separate
+from torch import Tensor, nn
 
 
 class WeightFree(nn.Module):

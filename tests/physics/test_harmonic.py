@@ -8,13 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.ndimage import gaussian_filter
-from scipy.sparse import csr_matrix
-from scipy.sparse.linalg import spsolve
-from torch import Tensor
-
 from bundle.io.lists import read_datalist
 from bundle.io.reading import read_mask, read_radiograph
 from bundle.phantoms.rendering import Phantom, render
@@ -22,6 +15,12 @@ from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import CLAIMED, bone_claims, laplace_fill, separate, separation_shares, support
 from bundle.physics.masks import grow, signed_distance
 from bundle.physics.radiograph import attenuation, reconstruct
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import spsolve
+from torch import Tensor
 
 
 @lru_cache

@@ -6,14 +6,13 @@ from itertools import pairwise
 
 import pytest
 import torch
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import draw_parameters
+from bundle.physics.laplace import solve_laplace
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
-
-from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
-from bundle.physics.laplace import solve_laplace
 
 
 def problem(seed: int, height: int, width: int, density: float) -> tuple[Tensor, Tensor]:

@@ -5,12 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.ndimage import binary_dilation, distance_transform_edt
-from skimage.morphology import disk
-from torch import Tensor
-
 from bundle.physics.masks import (
     continue_to_border,
     exclusive,
@@ -21,6 +15,11 @@ from bundle.physics.masks import (
     union,
     visible_region,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.ndimage import binary_dilation, distance_transform_edt
+from skimage.morphology import disk
+from torch import Tensor
 
 SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 24), st.integers(1, 24))
 

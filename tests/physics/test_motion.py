@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bundle.physics.continuation import CONTINUED, continue_texture
+from bundle.physics.motion import SPACING, ContinuedBones, MotionRange, RigidMotion, move
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
-
-from bundle.physics.continuation import CONTINUED, continue_texture
-from bundle.physics.motion import SPACING, ContinuedBones, MotionRange, RigidMotion, move
 
 MODES = ["bilinear", "bicubic"]
 LOWER, UPPER = 1, 2
@@ -368,12 +367,7 @@ def test_widening_moves_the_bones_apart_by_the_change() -> None:
         assert float(asked.translation[..., 0].abs().max()) == float(asked.rotation.abs().max()) == 0.0
 
 
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    x=st.floats(0.0, 5.0),
-    y=st.floats(0.0, 5.0),
-    rotation=st.floats(0.0, 90.0),
-)
+@given(seed=st.integers(0, 2**32 - 1), x=st.floats(0.0, 5.0), y=st.floats(0.0, 5.0), rotation=st.floats(0.0, 90.0))
 def test_draws_stay_in_their_ranges_and_follow_the_seed(seed: int, x: float, y: float, rotation: float) -> None:
     made = drawn(8, seed, x=x, y=y, rotation=rotation)
     slack = 1 + 1e-6

@@ -5,11 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.ndimage import gaussian_filter
-from torch import Tensor
-
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate, support
@@ -22,6 +17,10 @@ from bundle.physics.noise_texture import (
     share_grain,
 )
 from bundle.physics.radiograph import attenuation, intensity, reconstruct
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
 
 
 def add_grain(soft: Tensor, tissue: Tensor, uncovered: Tensor, seeds: list[int]) -> Tensor:

@@ -6,10 +6,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from torch import Tensor
-
 from bundle.physics.radiograph import (
     OPAQUE,
     attenuation,
@@ -19,6 +15,9 @@ from bundle.physics.radiograph import (
     partition,
     reconstruct,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
 
 DTYPES = [torch.float32, torch.float64]
 TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-14}

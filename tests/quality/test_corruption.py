@@ -3,11 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
-
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.quality.corruption import CORRUPTIONS, corrupt
+from torch import Tensor
 
 SIZE = 96
 SPACING = 21 / SIZE

@@ -9,15 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy import ndimage
-from torch import Tensor
-
 from bundle.errors import InputError
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.quality.corruption import corrupt
 from bundle.quality.plausibility import Range, TrustReference
 from bundle.quality.properties import PROPERTIES, measure
+from scipy import ndimage
+from torch import Tensor
 
 SPACING = 21 / 256
 COUNT = 24

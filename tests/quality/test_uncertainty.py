@@ -6,10 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from scipy.stats import spearmanr
-from torch import Tensor
-
 from bundle.errors import InputError
 from bundle.networks.backbones import make_backbone
 from bundle.phantoms.rendering import render
@@ -28,6 +24,9 @@ from bundle.quality.uncertainty import (
 )
 from bundle.separation.generator import Generator
 from bundle.separation.heads import PartitionHead
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+from torch import Tensor
 
 SIZE = 48
 FloatArray = NDArray[np.float64]

@@ -8,7 +8,6 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-
 from bundle.registration.agreement import narrowing_of_real_pairs, narrowing_of_synthetic_pairs, repeats_of, triples_of
 
 SIGMA = 0.05

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
-
 from bundle.measurement.facing import facing_centers
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
@@ -24,6 +22,7 @@ from bundle.registration.alignment import (
     warp_bones,
 )
 from bundle.registration.gauss_newton import BoneShift
+from torch import Tensor
 
 SIZE = 48
 

@@ -7,14 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
-
 from bundle.measurement.facing import facing_centers, facing_edges
 from bundle.phantoms.rendering import Phantom, render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.motion import SPACING
 from bundle.physics.radiograph import intensity
 from bundle.registration.gauss_newton import BoneRegistration, BoneShift
+from torch import Tensor
 
 SIZE = 192
 Places = tuple[tuple[float, float], tuple[float, float]]

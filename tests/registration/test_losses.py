@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
-
 from bundle.registration.alignment import Alignment, narrowing
 from bundle.registration.losses import (
     AlignmentLoss,
@@ -18,6 +16,7 @@ from bundle.registration.losses import (
     registration_mse,
 )
 from bundle.registration.pairs import JointPairs
+from torch import Tensor
 
 
 def given(seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-
 from bundle.errors import InputError
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters

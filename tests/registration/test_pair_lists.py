@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-
 from bundle.errors import InputError
 from bundle.measurement.joint_space import joint_space_width
 from bundle.phantoms.rendering import render

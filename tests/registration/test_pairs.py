@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
-
 from bundle.registration.alignment import FIELD, Alignment, FrameMotion, narrowing, warp_bones
 from bundle.registration.pairs import JointPairs, RandPairs, prepare_pairs
+from torch import Tensor
 
 SIZE = 64
 PIXEL = FIELD / SIZE

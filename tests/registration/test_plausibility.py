@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-
 from bundle.registration.alignment import Alignment
 from bundle.registration.narrowing import PairReading
 from bundle.registration.plausibility import PROPERTIES, REFERENCE, judge_registration, measure_registration

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-
 from bundle.datasets.distributions import Uniform
 from bundle.datasets.factory import QualityGate
 from bundle.datasets.sources import Source, SourceStore
@@ -25,12 +24,7 @@ from bundle.registration.gauss_newton import BoneRegistration
 from bundle.registration.synthetic_pairs import PairRecipes, SyntheticPairs
 
 PLAN = DataPlan(
-    count=12,
-    seed=1,
-    jsw=Uniform(0.8, 1.8),
-    sideways=Uniform(-0.3, 0.3),
-    rotation=Uniform(-2.0, 2.0),
-    pairs=True,
+    count=12, seed=1, jsw=Uniform(0.8, 1.8), sideways=Uniform(-0.3, 0.3), rotation=Uniform(-2.0, 2.0), pairs=True
 )
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from bundle.scoring.agreement import explained_variance, r2, reading_of_widths
 from hypothesis import given
 from hypothesis import strategies as st
-
-from bundle.scoring.agreement import explained_variance, r2, reading_of_widths
 
 
 def rows(true: np.ndarray, read: np.ndarray, spacing: float = 0.1) -> pd.DataFrame:

@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-
 from bundle.measurement.grading import NominalGrades
 from bundle.scoring.grades import GradeReading, confusion, graded, grading_of_joints, weighted_kappa
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 def rows(true: list[int], read: list[int]) -> pd.DataFrame:

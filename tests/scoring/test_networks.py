@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from monai.networks import eval_mode
-
 from bundle.errors import InputError
 from bundle.scoring.networks import READERS, make_reader, scaled_reader_options
+from monai.networks import eval_mode
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from monai.utils import set_determinism
-from torch import nn
-
 from bundle.errors import InputError, input_message
 from bundle.physics.radiograph import reconstruct
 from bundle.physics.synthesis import SyntheticJoints
+from monai.utils import set_determinism
 from scripts import benchmark
+from torch import nn
 
 FEATURES = [4, 4, 4, 4, 4, 4]
 SMALL = {"backbone": "BasicUNet", "backbone_options": {"features": FEATURES}}

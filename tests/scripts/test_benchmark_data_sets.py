@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from scripts.benchmark_data_sets import Joints, PilLoop, difference, loops, steps
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from bundle.errors import InputError
 from scripts import write_results
 from scripts.downstream import read_experiment

@@ -30,15 +30,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser
-from PIL import Image
-
 from bundle.io.dicom_writing import DicomStudy, write_dicom
 from bundle.io.writing import write_image, write_layers
 from bundle.phantoms.rendering import Phantom, render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.motion import SPACING
 from bundle.physics.radiograph import reconstruct
+from monai.bundle import ConfigParser
+from PIL import Image
 from scripts.monai_label.options import OPTIONS, ROUTES, Route
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -523,9 +522,8 @@ def test_the_next_sample_is_the_unlabelled_one_with_the_highest_score(server: Se
     scores = {name: found["score"] for name, found in open_.items() if "score" in found}
     assert sample["id"] == max(scores, key=scores.__getitem__)
     assert sample["score"] == scores[sample["id"]]
-    assert set(open_) - set(scores) - {"hand_31"} == {"broken_26", "hand_25", "unscaled_30"}, (
-        "what cannot be read as a joint"
-    )
+    unreadable = {"broken_26", "hand_25", "unscaled_30"}
+    assert set(open_) - set(scores) - {"hand_31"} == unreadable
     assert "Not scored: expected a readable image file" in server.log
     assert len(set(scores.values())) > 3
     assert server.json("POST", "/activelearning/random", {})["id"] in open_

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from bundle.errors import InputError
 from scripts.monai_label.options import OPTIONS, ROUTES, Option, checked, parsed, route_of
 

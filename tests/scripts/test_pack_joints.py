@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-
 from bundle.errors import InputError
 from bundle.io.joints import joint_items
+from PIL import Image
 from scripts.pack_joints import main
 
 SIZE = 32

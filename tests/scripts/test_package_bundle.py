@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from bundle.errors import InputError
 from scripts import package_bundle, verify_bundle
 

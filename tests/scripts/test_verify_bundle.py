@@ -14,7 +14,6 @@ import pytest
 import torch
 import yaml
 from monai.networks.nets import BasicUNet
-
 from scripts import verify_bundle
 
 ROOT = Path(__file__).parents[2]
@@ -311,11 +310,7 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
         "train.yaml",
         "train::dataloader::dataset refers to @train::data_set",
     ),
-    "reference to nothing in an overlay": (
-        overlay("doubled: $2 * @rate"),
-        OVERLAY,
-        "doubled refers to @rate",
-    ),
+    "reference to nothing in an overlay": (overlay("doubled: $2 * @rate"), OVERLAY, "doubled refers to @rate"),
     "target that does not exist": (
         configure("train.yaml", lambda config: config["network_def"].update(_target_="bundle.nowhere.Network")),
         "train.yaml",
@@ -332,11 +327,7 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
         "missing a required argument: 'dataset'",
     ),
     "expression that is no Python": (overlay("doubled: $2 *"), OVERLAY, "'2 *'"),
-    "expression with an unknown name": (
-        overlay("here: $os.getcwd()"),
-        OVERLAY,
-        "unknown name os in 'os.getcwd()'",
-    ),
+    "expression with an unknown name": (overlay("here: $os.getcwd()"), OVERLAY, "unknown name os in 'os.getcwd()'"),
     "import of the bundle in a config": (
         overlay("imports: [$import bundle.physics.masks]"),
         OVERLAY,
@@ -427,8 +418,7 @@ class TwoFaced(torch.nn.Module):
 def test_a_network_that_scripts_to_something_else_is_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify_bundle.nn, "TwoFaced", TwoFaced, raising=False)
     edit(
-        root / "configs" / "inference.json",
-        lambda config: config.update(network_def={"_target_": "torch.nn.TwoFaced"}),
+        root / "configs" / "inference.json", lambda config: config.update(network_def={"_target_": "torch.nn.TwoFaced"})
     )
     torch.save(TwoFaced().state_dict(), root / "models" / "model.pt")
     assert "got 0.001 apart" in failures(root)["TorchScript export"]

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from bundle.errors import InputError
 from scripts import write_results
 from scripts.write_results import Column, Method, kept_report, table

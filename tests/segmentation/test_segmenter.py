@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
-
 from bundle.errors import InputError
 from bundle.segmentation import segmenter as segmentation
 from bundle.segmentation.segmenter import BoneMaskLoss, BoneMasks, BoneMasksd, BoneSegmenter
+from torch import Tensor, nn
 
 
 def logits() -> Tensor:

@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
-
 from bundle.errors import InputError
 from bundle.networks.backbones import make_backbone
 from bundle.phantoms.rendering import Phantom, render
@@ -17,6 +15,7 @@ from bundle.physics.masks import overlap
 from bundle.physics.radiograph import reconstruct
 from bundle.separation.generator import Generator
 from bundle.separation.heads import Head, PartitionHead, SigmoidHead
+from torch import Tensor, nn
 
 SIZE = 64
 SMALL: dict[str, dict[str, Any]] = {

@@ -6,14 +6,13 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
-
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate, separation_shares, support
 from bundle.physics.masks import visible_region
 from bundle.physics.radiograph import attenuation, reconstruct
 from bundle.separation.heads import EstimateHead, PartitionHead, SigmoidHead
+from torch import Tensor
 
 SIZE = 64
 

@@ -8,8 +8,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
-
 from bundle.physics.masks import overlap
 from bundle.separation.adversarial import (
     Discrimination,
@@ -30,6 +28,7 @@ from bundle.separation.losses import (
     SupervisorLoss,
 )
 from bundle.separation.regional import masked_bce, rmse
+from torch import Tensor
 
 B, H, W = 3, 5, 4
 TIGHT = 2e-6
@@ -169,9 +168,7 @@ def test_rmse_refuses_shapes_that_would_broadcast() -> None:
 def test_bce_is_the_loop_over_the_region() -> None:
     target = draw(B, 3, H, W, seed=3)
     same_value_and_gradient(
-        lambda z: masked_bce(z, target, visible()).mean(),
-        lambda z: mean(naive_bce(z, target, visible())),
-        logits(3),
+        lambda z: masked_bce(z, target, visible()).mean(), lambda z: mean(naive_bce(z, target, visible())), logits(3)
     )
 
 
@@ -484,8 +481,7 @@ def test_generator_losses_have_the_weights_of_eq_7_and_11(loss: GeneratorLoss, t
 
 
 @pytest.mark.parametrize(
-    ("loss", "unused"),
-    [(GeneratorLoss(), "layers"), (EarlyPseudoGeneratorLoss(), "discrimination")],
+    ("loss", "unused"), [(GeneratorLoss(), "layers"), (EarlyPseudoGeneratorLoss(), "discrimination")]
 )
 def test_a_part_without_weight_is_not_needed(loss: GeneratorLoss, unused: str) -> None:
     assert not loss.uses(unused)

@@ -9,13 +9,6 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
-from monai.engines import SupervisedEvaluator
-from monai.handlers import IgniteMetricHandler, from_engine
-from monai.metrics import MSEMetric, PSNRMetric, SSIMMetric
-from monai.metrics.fid import get_fid_score
-from torch import Tensor
-
 from bundle.physics.harmonic import separate, support
 from bundle.physics.masks import overlap, visible_region
 from bundle.physics.radiograph import partition, reconstruct
@@ -30,6 +23,12 @@ from bundle.separation.metrics import (
     truth_from_engine,
 )
 from bundle.statistics.summary import summarize, to_markdown
+from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
+from monai.engines import SupervisedEvaluator
+from monai.handlers import IgniteMetricHandler, from_engine
+from monai.metrics import MSEMetric, PSNRMetric, SSIMMetric
+from monai.metrics.fid import get_fid_score
+from torch import Tensor
 
 B, H, W = 3, 20, 17
 RECONSTRUCTION = [ReconstructionMSE, ReconstructionPSNR, ReconstructionSSIM, PixelRowFrechetDistance]

@@ -6,15 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from ignite.engine import Engine, Events
-from PIL import Image
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch import Tensor
-
 from bundle.io.montages import TITLES
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.separation.montage_handler import LayerMontageHandler, TensorBoardWriter, losses_from_engine, separation_row
+from ignite.engine import Engine, Events
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
 
 SIZE = 64
 SPACING = 21 / SIZE

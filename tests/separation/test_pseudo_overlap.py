@@ -9,10 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import Tensor
-
 from bundle.measurement.joint_space import joint_space_width
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
@@ -22,6 +18,9 @@ from bundle.physics.motion import RigidMotion, move
 from bundle.physics.radiograph import reconstruct
 from bundle.physics.synthesis import synthesize
 from bundle.separation.pseudo_overlap import OverlapMaker, OverlapRange, compose_layers, compose_published
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
 
 SMALL = 21 / 64
 MAKERS = [compose_layers, compose_published]

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-
 from bundle.io.joints import phantom_items
 from bundle.physics.harmonic import separate
 from bundle.physics.radiograph import reconstruct

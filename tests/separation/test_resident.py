@@ -6,11 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from monai.data import DataLoader, Dataset, set_rnd
-from monai.transforms import Compose, Flipd, SelectItemsd
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-
 from bundle.errors import InputError
 from bundle.io.joints import phantom_items
 from bundle.measurement.joint_space import joint_space_width
@@ -27,6 +22,10 @@ from bundle.separation.transforms.augmentation import RandAugmentLayersd, RandCr
 from bundle.separation.transforms.dictionary import RandPseudoOverlapd
 from bundle.separation.transforms.layers import SeparateLayersd
 from bundle.separation.transforms.loading import LoadJointd
+from monai.data import DataLoader, Dataset, set_rnd
+from monai.transforms import Compose, Flipd, SelectItemsd
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 SIZE, JOINTS, BATCH = 48, 7, 3
 

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bundle.errors import InputError
+from bundle.separation.resident_images import ResidentImageLoader, batched, gaussian
+from bundle.workflow.seeding import seed_epoch
 from monai.data import DataLoader, Dataset, set_track_meta
 from monai.transforms import (
     Compose,
@@ -18,10 +21,6 @@ from monai.transforms import (
     RandGaussianNoised,
     RandZoomd,
 )
-
-from bundle.errors import InputError
-from bundle.separation.resident_images import ResidentImageLoader, batched, gaussian
-from bundle.workflow.seeding import seed_epoch
 
 TRANSFORMS = {
     "flip": lambda: RandFlipd("image", prob=0.5, spatial_axis=1),

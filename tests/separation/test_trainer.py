@@ -6,12 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from ignite.engine import Events
-from monai.data import DataLoader, Dataset
-from monai.engines.utils import IterationEvents
-from monai.transforms import Compose, Lambdad
-from torch import Tensor, nn
-
 from bundle.physics.masks import visible_region
 from bundle.physics.motion import MotionRange, move
 from bundle.physics.radiograph import reconstruct
@@ -28,6 +22,11 @@ from bundle.separation.losses import (
 )
 from bundle.separation.trainer import LayerSeparationTrainer, Player
 from bundle.separation.transforms.dictionary import RandPseudoOverlapd
+from ignite.engine import Events
+from monai.data import DataLoader, Dataset
+from monai.engines.utils import IterationEvents
+from monai.transforms import Compose, Lambdad
+from torch import Tensor, nn
 
 SIZE, JOINTS, SPACING = 24, 6, 21 / 24
 PLAYERS = ("generator", "supervisor", "discriminator")

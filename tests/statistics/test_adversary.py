@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
+from bundle.statistics.adversary import Recipe, flip_some, predict
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from bundle.statistics.adversary import Recipe, flip_some, predict
 
 INPUTS = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
 SLOPE = torch.tensor([[1.0], [-2.0], [0.5]])

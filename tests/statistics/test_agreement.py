@@ -6,9 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from bundle.statistics.agreement import (
     absolute_agreement,
     bland_altman,
@@ -17,6 +14,8 @@ from bundle.statistics.agreement import (
     smallest_detectable_change,
     smallest_detectable_difference,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 WRIGHT = [494, 395, 516, 434, 476, 557, 413, 442, 650, 433, 417, 656, 267, 478, 178, 423, 427]
 MINI = [512, 430, 520, 428, 500, 600, 364, 380, 658, 445, 432, 626, 260, 477, 259, 350, 451]

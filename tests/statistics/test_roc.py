@@ -7,9 +7,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from monai.metrics import compute_roc_auc
-
 from bundle.statistics.roc import FALSE_POSITIVES, area_under_curve, plot_roc, roc_curve
+from monai.metrics import compute_roc_auc
 
 
 def drawn(seed: int, ties: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from bundle.workflow.averaging import WeightAverage
 from ignite.engine import Engine
 from torch import Tensor, nn
-
-from bundle.workflow.averaging import WeightAverage
 
 STEPS = 7
 

@@ -11,10 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from ignite.engine import Engine, Events
-from monai.data import DataLoader
-from torch import nn
-
 from bundle.errors import InputError
 from bundle.separation.generator import Generator
 from bundle.separation.heads import PartitionHead, SigmoidHead
@@ -28,6 +24,9 @@ from bundle.workflow.checkpoints import (
 )
 from bundle.workflow.run_settings import RunSettings
 from bundle.workflow.weights import BestWeightsSaver, FinalWeightsSaver, GeneratorWeights, NetworkWeights
+from ignite.engine import Engine, Events
+from monai.data import DataLoader
+from torch import nn
 
 STEPS = 3
 

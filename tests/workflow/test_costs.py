@@ -6,16 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-from monai.data import DataLoader, Dataset
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
-
 from bundle.errors import InputError
 from bundle.networks.transunet import TransUNet
 from bundle.separation.losses import GeneratorLoss
 from bundle.separation.trainer import LayerSeparationTrainer, Player
 from bundle.workflow.costs import Passes, TrainingCost, forward_flop, parameters_of
 from bundle.workflow.jobs import Schedule
+from monai.data import DataLoader, Dataset
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 SIZE, BATCH = 32, 2
 

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from bundle.workflow.ending import remedy_of
 
 STOPPED = """

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from bundle.errors import InputError
 from bundle.workflow import jobs
 from bundle.workflow.jobs import BundleRun, JobReport, Schedule, TaskSchedule, claim_job, scaled_schedule, scaled_task

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from ignite.engine import Engine, Events
-
 from bundle.workflow.last_validation import LastValidation
+from ignite.engine import Engine, Events
 
 
 class Validator:

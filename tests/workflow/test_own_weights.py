@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
-
 from bundle.errors import InputError
 from bundle.workflow.own_weights import OwnWeights, network_label
 from bundle.workflow.weights import GeneratorWeights
+from torch import nn
 
 
 def test_networks_are_told_apart_by_their_weights() -> None:

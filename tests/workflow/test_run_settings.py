@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from monai.bundle import ConfigParser
-
 from bundle.errors import InputError
 from bundle.workflow.run_settings import MAY_CHANGE, RunSettings, settings_of
+from monai.bundle import ConfigParser
 
 CONFIG: dict[str, Any] = {
     "lr": 0.1,

@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from torch import nn
-
 from bundle.errors import InputError
 from bundle.workflow.task_costs import Stage, TaskCost
 from bundle.workflow.training_record import RECORD
+from torch import nn
 
 CONVOLUTION = nn.Conv2d(2, 5, 3, padding=1, bias=False)
 FORWARDS = 2 * (2 * 9) * 5 * 16 * 16

@@ -3,7 +3,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from bundle.errors import InputError
 from bundle.workflow.time_limit import TimeLimit
 

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ignite.engine import Engine, Events
-
 from bundle.errors import InputError
 from bundle.workflow.training_record import RECORD, EpochRecord, TrainingRecord, training_of
+from ignite.engine import Engine, Events
 
 
 def validate(folder: Path, errors: dict[int, float], record: TrainingRecord | None = None) -> dict[str, Any]:

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from bundle.evaluation.measures.control import (
-    JointSpaceControl,
-)
-from bundle.evaluation.measures.detectability import (
-    ShadowDetectability,
-)
-from bundle.evaluation.measures.joint_space import (
-    JointSpaceMeasurement,
-)
-from bundle.evaluation.measures.layer_truth import (
-    LayerTruth,
-)
-from bundle.evaluation.measures.mask_agreement import (
-    MaskAgreement,
-)
-from bundle.evaluation.measures.plausibility import (
-    TrustFlag,
-)
-from bundle.evaluation.measures.realism import (
-    Realism,
-    Trial,
-)
+from bundle.evaluation.measures.control import JointSpaceControl
+from bundle.evaluation.measures.detectability import ShadowDetectability
+from bundle.evaluation.measures.joint_space import JointSpaceMeasurement
+from bundle.evaluation.measures.layer_truth import LayerTruth
+from bundle.evaluation.measures.mask_agreement import MaskAgreement
+from bundle.evaluation.measures.plausibility import TrustFlag
+from bundle.evaluation.measures.realism import Realism, Trial
 
 __all__ = [
     "JointSpaceControl",

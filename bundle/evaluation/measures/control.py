@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
-from torch import Tensor
-
 from bundle.joint import FINGERS, LOWER, UPPER
 from bundle.measurement import facing_centers, joint_space_width
 from bundle.physics import RigidMotion, SyntheticJoints, synthesize
 from bundle.registration import BoneRegistration, BoneShift
 from bundle.statistics import Measured, SeparatedJoints, bootstrap_interval
+from matplotlib.figure import Figure
+from torch import Tensor
 
 LIMITS = 1.96
 """95 % limits of agreement lie so many standard deviations to either side of the bias."""

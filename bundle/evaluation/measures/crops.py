@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
-
 from bundle.phantoms import NATIVE
 from bundle.physics import blur
+from torch import Tensor
+from torch.nn import functional as F
 
 BORDER = 8 * NATIVE
 """Height in mm of the strips at top and bottom that are not looked at: there the bones are continued past the frame."""

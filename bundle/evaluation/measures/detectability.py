@@ -12,11 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from monai.networks.nets import BasicUNet
-from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from bundle.physics import blur, signed_distance, union, visible_region
 from bundle.statistics import (
     Measured,
@@ -30,6 +25,10 @@ from bundle.statistics import (
     predict,
     roc_curve,
 )
+from monai.networks.nets import BasicUNet
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
-from tqdm import tqdm
-
 from bundle.measurement import ALIGNED, ALONG_AXIS, JointSpace, joint_space_by_alignment, measure_joint_space
 from bundle.physics import continue_to_border
 from bundle.separation import identity
@@ -25,6 +22,8 @@ from bundle.statistics import (
     plot_bland_altman,
     smallest_detectable_difference,
 )
+from torch import Tensor
+from tqdm import tqdm
 
 DEFINITIONS = {"masks": ALONG_AXIS, "drawn": f"{ALONG_AXIS}, drawn by a network", "alignment": ALIGNED}
 """How each method defines the width; truth files state another one, :data:`bundle.measurement.VERTICAL`."""

@@ -7,12 +7,11 @@ from typing import Any
 
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
-
 from bundle.measurement import joint_space_width
 from bundle.physics import overlap, separate
 from bundle.separation import BATCH, LayerRMSE, identity, means, values_of
 from bundle.statistics import Measured, SeparatedJoints
+from matplotlib.figure import Figure
 
 REGIONS = LayerRMSE.regions
 REFERENCE = "weight_free_"

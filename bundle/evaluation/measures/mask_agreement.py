@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
-from monai.metrics import compute_dice, compute_hausdorff_distance
-from torch import Tensor
-from tqdm import tqdm
-
 from bundle.io import BONES
 from bundle.physics import continue_to_border, overlap
 from bundle.separation import identity, means
 from bundle.statistics import Measured, SeparatedJoints
+from matplotlib.figure import Figure
+from monai.metrics import compute_dice, compute_hausdorff_distance
+from torch import Tensor
+from tqdm import tqdm
 
 
 @dataclass(frozen=True, kw_only=True)

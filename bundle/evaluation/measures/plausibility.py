@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
 from bundle.quality import CORRUPTIONS, TrustReference, corrupt, measure
 from bundle.statistics import Measured, SeparatedJoints, area_under_curve, bootstrap_interval, plot_roc, roc_curve
+from numpy.typing import NDArray
+from torch import Tensor
 
 CLEAN = "clean"
 NO_BONES, ANOTHER_JOINT = "no_bones", "masks_of_another_joint"

@@ -12,12 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from monai.networks.blocks import Convolution
-from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.optim.swa_utils import update_bn
-
 from bundle.evaluation.measures.crops import as_seen, cut_out, shifted, with_detail
 from bundle.io import is_overlapping
 from bundle.physics import MotionRange, RigidMotion, move, synthesize
@@ -34,6 +28,11 @@ from bundle.statistics import (
     predict,
     roc_curve,
 )
+from monai.networks.blocks import Convolution
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import update_bn
 
 BATCH = 8
 """Joints whose bones are moved at once."""
@@ -212,11 +211,7 @@ class Realism:
 
 
 def synthetic(
-    joints: SeparatedJoints,
-    motion_mm: float,
-    random: np.random.RandomState,
-    batch: int = BATCH,
-    together: bool = False,
+    joints: SeparatedJoints, motion_mm: float, random: np.random.RandomState, batch: int = BATCH, together: bool = False
 ) -> Tensor:
     """Radiographs (N, 1, H, W) of the joints with each bone moved by up to ``motion_mm`` across and along.
 

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from bundle.separation.bls_gan.bone_layers import (
-    BoneLayerGenerator,
-    Correction,
-)
-from bundle.separation.bls_gan.trainer import (
-    BoneLayerTrainer,
-)
+from bundle.separation.bls_gan.bone_layers import BoneLayerGenerator, Correction
+from bundle.separation.bls_gan.trainer import BoneLayerTrainer
 
-__all__ = [
-    "BoneLayerGenerator",
-    "BoneLayerTrainer",
-    "Correction",
-]
+__all__ = ["BoneLayerGenerator", "BoneLayerTrainer", "Correction"]

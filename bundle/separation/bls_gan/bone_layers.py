@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
-
 from bundle.networks import ReducedResolution
 from bundle.physics import attenuation, intensity, laplace_fill, overlap, support, union
+from torch import Tensor, nn
 
 
 class Correction(nn.Module):

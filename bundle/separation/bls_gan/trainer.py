@@ -10,14 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from monai.losses import DiceLoss
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from bundle.physics import bone_radiographs, overlap, union
 from bundle.separation.bls_gan.bone_layers import reconstruct_bones
 from bundle.separation.regional import mean_of_known, rmse
 from bundle.separation.trainer import LayerSeparationTrainer
+from monai.losses import DiceLoss
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class BoneSupervision(nn.Module):
@@ -30,7 +29,7 @@ class BoneSupervision(nn.Module):
         super().__init__()
         self.dice = DiceLoss(smooth_nr=1.0, smooth_dr=1.0, batch=False, reduction="none")
 
-    def forward(self, found: Tensor, M: Tensor) -> Tensor:
+    def forward(self, found: Tensor, M: Tensor) -> Tensor:  # noqa: N803
         """Mean over the batch.
 
         Args:
@@ -55,7 +54,7 @@ class BoneSupervisorLoss(nn.Module):
     copies of the masks. Of generated layers: the first copy alone.
     """
 
-    def forward(self, cut: Tensor, generated: Tensor, true: Tensor, known: Tensor, M: Tensor) -> Tensor:
+    def forward(self, cut: Tensor, generated: Tensor, true: Tensor, known: Tensor, M: Tensor) -> Tensor:  # noqa: N803
         """Mean over the batch, for logits (B, 4, H, W), ``known`` (B,) or (B, 1) and masks (B, 2, H, W)."""
         alone, none = M * (1.0 - overlap(M)), torch.zeros_like(M)
         real = _inside(cut, torch.cat([alone, alone], dim=1), M)
@@ -65,7 +64,7 @@ class BoneSupervisorLoss(nn.Module):
         return ((real + fake + known * layers) / (2.0 + known)).mean()
 
 
-def _inside(found: Tensor, target: Tensor, M: Tensor) -> Tensor:
+def _inside(found: Tensor, target: Tensor, M: Tensor) -> Tensor:  # noqa: N803
     """BCE inside the masks, as a mean over the frame: (B,)."""
     region = torch.cat([M, M], dim=1)
     found = found.to(torch.promote_types(found.dtype, torch.float32))
@@ -100,14 +99,14 @@ class BoneLayerTrainer(LayerSeparationTrainer):
         self._step_generator(engine, lambda: self._bone_parts(raw, batch), output)
 
     def _supervise(self, bones: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-        J, M = batch["image"][:, :1], batch["image"][:, 1:]
+        J, M = batch["image"][:, :1], batch["image"][:, 1:]  # noqa: N806
         true = bone_radiographs(batch["label"]) * M
         with self._autocast():
             found = self.supervisor.network(torch.cat([J * M, bones, true])).chunk(3)
         return self.bone_supervisor_loss(*found, batch["truth"], M)
 
     def _bone_parts(self, raw: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        J, M = batch["image"][:, :1], batch["image"][:, 1:]
+        J, M = batch["image"][:, :1], batch["image"][:, 1:]  # noqa: N806
         k, bones = raw[:, :1], raw[:, 1:]
         if self.generator_alone:
             k = k.detach()

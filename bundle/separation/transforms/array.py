@@ -12,10 +12,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from monai.transforms import RandomizableTransform, ThreadUnsafe, Transform
-from monai.utils.enums import TransformBackends
-from torch import Tensor
-
 from bundle.errors import flag
 from bundle.physics import (
     SPACING,
@@ -29,6 +25,9 @@ from bundle.physics import (
     synthesize,
 )
 from bundle.separation.pseudo_overlap import OverlapMaker, OverlapRange, compose_layers
+from monai.transforms import RandomizableTransform, ThreadUnsafe, Transform
+from monai.utils.enums import TransformBackends
+from torch import Tensor
 
 MAX_SEED = 2**31 - 1
 

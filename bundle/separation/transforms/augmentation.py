@@ -12,16 +12,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from monai.config import KeysCollection
-from monai.transforms import MapTransform, RandomizableTransform, SpatialCrop, ThreadUnsafe
-from monai.utils.enums import TransformBackends
-from torch import Tensor
-
 from bundle.errors import InputError
 from bundle.io import MaskMaker
 from bundle.physics import attenuation, attenuation_shares, blur, intensity, partition, reconstruct
 from bundle.segmentation import with_drawn_masks
 from bundle.separation.resident import to_device
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, RandomizableTransform, SpatialCrop, ThreadUnsafe
+from monai.utils.enums import TransformBackends
+from torch import Tensor
 
 MAX_SEED = 2**31 - 1
 

@@ -13,9 +13,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
-from monai.config import KeysCollection
-from torch import Tensor
-
 from bundle.physics import MotionRange, RigidMotion, SyntheticJoints, reconstruct
 from bundle.separation.pseudo_overlap import OverlapMaker, OverlapRange, compose_layers
 from bundle.separation.resident import to_device
@@ -28,6 +25,8 @@ from bundle.separation.transforms.array import (
 )
 from bundle.separation.transforms.joint_maps import JointMapd, RandJointMapd
 from bundle.separation.transforms.loading import Sample
+from monai.config import KeysCollection
+from torch import Tensor
 
 
 class ShiftBonesd(JointMapd):

@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from bundle.separation.transforms.loading import Sample
 from monai.config import KeysCollection
-from monai.transforms import (
-    MapTransform,
-    RandomizableTransform,
-    ThreadUnsafe,
-)
+from monai.transforms import MapTransform, RandomizableTransform, ThreadUnsafe
 from monai.utils import ensure_tuple_rep
 from monai.utils.enums import TransformBackends
 from torch import Tensor
-
-from bundle.separation.transforms.loading import Sample
 
 
 class JointMapd(ThreadUnsafe, MapTransform):
@@ -61,11 +56,7 @@ class RandJointMapd(RandomizableTransform, JointMapd):
     """
 
     def __init__(
-        self,
-        keys: KeysCollection,
-        label_key: KeysCollection,
-        drawing: RandomizableTransform,
-        allow_missing_keys: bool,
+        self, keys: KeysCollection, label_key: KeysCollection, drawing: RandomizableTransform, allow_missing_keys: bool
     ) -> None:
         JointMapd.__init__(self, keys, label_key, allow_missing_keys)
         RandomizableTransform.__init__(self, drawing.prob)

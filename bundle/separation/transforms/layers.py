@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-from monai.config import KeysCollection
-from monai.transforms import (
-    MapTransform,
-)
-
-from bundle.separation.transforms.array import (
-    Reconstruct,
-    SeparateLayers,
-    ShareGrain,
-)
+from bundle.separation.transforms.array import Reconstruct, SeparateLayers, ShareGrain
 from bundle.separation.transforms.loading import Sample
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
 
 
 class SeparateLayersd(MapTransform):

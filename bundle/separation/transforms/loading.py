@@ -6,21 +6,14 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
-from monai.config import KeysCollection
-from monai.transforms import (
-    CenterSpatialCrop,
-    Compose,
-    MapTransform,
-    SpatialPad,
-    Transform,
-)
-from monai.utils.enums import TransformBackends
-from torch import Tensor
-
 from bundle.io import MaskMaker, read_joint
 from bundle.measurement import joint_space_width, narrowing_grade
 from bundle.phantoms import draw_parameters, render, retake
 from bundle.physics import SPACING, continue_to_border
+from monai.config import KeysCollection
+from monai.transforms import CenterSpatialCrop, Compose, MapTransform, SpatialPad, Transform
+from monai.utils.enums import TransformBackends
+from torch import Tensor
 
 Sample = dict[Hashable, Any]
 

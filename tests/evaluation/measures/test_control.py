@@ -12,8 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import Tensor
-
 from bundle.evaluation.measures.control import JointSpaceControl, plot_changes
 from bundle.io.lists import read_datalist
 from bundle.phantoms.rendering import render
@@ -23,6 +21,7 @@ from bundle.physics.motion import SPACING
 from bundle.physics.radiograph import partition
 from bundle.separation.transforms.loading import LoadJointd
 from bundle.statistics.measured import Measured, SeparatedJoints
+from torch import Tensor
 
 WIDTHS = (1.6, 0.4, -0.4)
 QUICK = JointSpaceControl(changes_mm=(0.02, -0.05), random_changes=2, samples=50)

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import distance_transform_edt
-
 from bundle.evaluation.measures.detectability import ShadowDetectability
 from bundle.io.joints import phantom_items
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.statistics.adversary import Recipe
 from bundle.statistics.measured import SeparatedJoints
+from scipy.ndimage import distance_transform_edt
 
 SIZE = 64
 QUICK: dict[str, Any] = {"recipe": Recipe(epochs=12, batch_size=4, learning_rate=1e-2), "features": (8,) * 6, "fits": 1}

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
-
 from bundle.evaluation.measures.joint_space import JointSpaceMeasurement
 from bundle.io.joints import phantom_items
 from bundle.measurement.joint_space import VERTICAL
 from bundle.separation.transforms.loading import LoadJointd
 from bundle.statistics.measured import SeparatedJoints
+from torch import Tensor
 
 SIZE = 128
 

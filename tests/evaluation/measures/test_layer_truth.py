@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 import torch
-
 from bundle.evaluation.measures.layer_truth import LayerTruth
 from bundle.io.loading import Item
 from bundle.phantoms.rendering import render

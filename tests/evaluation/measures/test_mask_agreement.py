@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
-
 from bundle.evaluation.measures.mask_agreement import MaskAgreement
 from bundle.statistics.measured import SeparatedJoints
+from torch import Tensor
 
 SIZE = 48
 SPACING = 0.5

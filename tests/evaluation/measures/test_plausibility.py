@@ -3,7 +3,6 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 import torch
-
 from bundle.evaluation.measures.plausibility import TrustFlag
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-
 from bundle.evaluation.measures.crops import as_seen, cut_out, shifted
 from bundle.evaluation.measures.realism import Realism, Trial, synthetic
 from bundle.io.joints import phantom_items

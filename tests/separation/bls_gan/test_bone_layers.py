@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
-
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.masks import union
 from bundle.physics.radiograph import bone_radiographs, reconstruct
 from bundle.separation.bls_gan.bone_layers import BoneLayerGenerator, Correction, filled_tissue, reconstruct_bones
+from torch import Tensor, nn
 
 SIZE = 64
 

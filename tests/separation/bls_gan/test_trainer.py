@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from monai.data import DataLoader, Dataset
-from torch import Tensor, nn
-
 from bundle.physics.radiograph import bone_radiographs, reconstruct
 from bundle.separation.bls_gan.bone_layers import BoneLayerGenerator, Correction, reconstruct_bones
 from bundle.separation.bls_gan.trainer import BoneLayerTrainer, BoneSupervision, BoneSupervisorLoss
 from bundle.separation.losses import GeneratorLoss
 from bundle.separation.trainer import Player
+from monai.data import DataLoader, Dataset
+from torch import Tensor, nn
 
 B, H, W = 2, 5, 4
 

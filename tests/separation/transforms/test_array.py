@@ -10,12 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from monai.transforms import Compose, Randomizable, Transform
-from monai.utils.enums import TransformBackends
-from torch import Tensor
-
 from bundle.measurement.joint_space import joint_space_width
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
@@ -34,6 +28,11 @@ from bundle.separation.transforms.array import (
     ShiftBones,
     SynthesizeJointSpace,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monai.transforms import Compose, Randomizable, Transform
+from monai.utils.enums import TransformBackends
+from torch import Tensor
 
 SIZE = 64
 PIXEL = 21 / SIZE

@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
-
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.masks import continue_to_border
@@ -18,6 +16,7 @@ from bundle.separation.transforms.augmentation import (
     RandDrawnMasksd,
     joint_space_centre,
 )
+from torch import Tensor
 
 SIZE = 64
 ALL: dict[str, float] = {"mirror": 0.5, "contrast": 0.3, "blur": 1.5, "noise": 0.05}

@@ -10,11 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from monai.data import CacheDataset, DataLoader, Dataset
-from monai.transforms import Compose, MapTransform, Randomizable
-from PIL import Image
-from torch import Tensor
-
 from bundle.errors import InputError
 from bundle.io.joints import phantom_items
 from bundle.measurement.joint_space import joint_space_width, narrowing_grade
@@ -42,6 +37,10 @@ from bundle.separation.transforms.dictionary import (
 )
 from bundle.separation.transforms.layers import Reconstructd, SeparateLayersd
 from bundle.separation.transforms.loading import JointReadingd, LoadJointd, ReadingFramed
+from monai.data import CacheDataset, DataLoader, Dataset
+from monai.transforms import Compose, MapTransform, Randomizable
+from PIL import Image
+from torch import Tensor
 
 SIZE = 64
 PIXEL = 21 / SIZE
