@@ -19,6 +19,7 @@ import bundle.joint
 import torch
 from bundle.errors import InputError
 from bundle.io import (
+    SIDES,
     JointFrame,
     bundle_version,
     deep_pixels,
@@ -41,7 +42,7 @@ from torch import Tensor
 SHIPPED = "shipped"
 """The weights that come with the bundle."""
 
-_LATERALITY = {"left": "L", "right": "R"}
+_LATERALITY = {side: letter for letter, side in SIDES.items()}
 
 
 class Joint(bundle.joint.Joint):
@@ -170,6 +171,7 @@ class Layers:
         write_masks(folder, self.joint.name, self.joint.masks)
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SyntheticJoint(Joint):
     """A joint that was given another joint space: a :class:`Joint` whose layers and motion are known.
 
@@ -182,16 +184,6 @@ class SyntheticJoint(Joint):
     layers: Tensor
     motion: RigidMotion
     seed: int
-
-    @classmethod
-    def of(
-        cls, joint: Joint, layers: Tensor, masks: Tensor, motion: RigidMotion, seed: int, image: Tensor
-    ) -> SyntheticJoint:
-        """Of a joint and what became of it."""
-        made = cls(image, masks, joint.spacing_mm, joint.name, joint.finger, joint.side, joint.frame, joint.file)
-        for name, value in {"layers": layers, "motion": motion, "seed": seed}.items():
-            object.__setattr__(made, name, value)
-        return made
 
     def write(self, path: str | Path) -> None:
         """Write the radiograph as a 16-bit PNG or a DICOM file, by the ending of the path."""
@@ -234,7 +226,8 @@ def synthesize(
     motion.rotation[:, 1] += rotation_deg
     joint = layers.joint
     made = compose(layers.layers[None], joint.masks[None], motion, joint.spacing_mm, [seed])
-    return SyntheticJoint.of(joint, made.layers[0], made.masks[0], motion, seed, made.image[0])
+    known = {**vars(joint), "radiograph": made.image[0], "masks": made.masks[0]}
+    return SyntheticJoint(**{**known, "layers": made.layers[0], "motion": motion, "seed": seed})
 
 
 def joint_space(joint: Joint) -> JointSpace:
