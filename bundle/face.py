@@ -19,7 +19,7 @@ import bundle.joint
 import torch
 from bundle.errors import InputError
 from bundle.io import (
-    SIDES,
+    LATERALITY,
     JointFrame,
     bundle_version,
     deep_pixels,
@@ -41,8 +41,6 @@ from torch import Tensor
 
 SHIPPED = "shipped"
 """The weights that come with the bundle."""
-
-_LATERALITY = {side: letter for letter, side in SIDES.items()}
 
 
 class Joint(bundle.joint.Joint):
@@ -315,7 +313,7 @@ def _write(
     elif ending == ".dcm":
         from bundle.io.dicom_writing import DicomStudy, write_dicom
 
-        laterality = _LATERALITY.get(joint.side, "")
+        laterality = LATERALITY.get(joint.side, "")
         study = DicomStudy(bundle_version(_root() / "configs" / "metadata.json"), joint.name, laterality)
         spacing = spacing_mm or (joint.spacing_mm,) * 2
         write_dicom(Path(path), study.image(radiograph[0].numpy(), spacing, f"{joint.name}: {described}", synthetic))

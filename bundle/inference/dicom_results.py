@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from bundle.errors import InputError, flag
-from bundle.io import DRAWN, LAYER_NAMES, SIDES, JointFrame, bundle_version, is_dicom, open_radiograph, read_header
+from bundle.io import DRAWN, LATERALITY, LAYER_NAMES, JointFrame, bundle_version, is_dicom, open_radiograph, read_header
 from bundle.io.dicom_writing import MODEL, DicomStudy, dicom_bytes, write_dicom
 from pydicom.dataset import Dataset
 from torch import Tensor
-
-_LATERALITY = {side: letter for letter, side in SIDES.items()}
 
 
 class DicomResults:
@@ -97,7 +95,7 @@ class DicomResults:
         """The study of a joint's radiograph; that of one that lies in no file is its name's."""
         file = str(joint.get("file", ""))
         key = open_radiograph(file).digest if file else str(joint["name"])
-        laterality = _LATERALITY.get(str(joint["side"]), "")
+        laterality = LATERALITY.get(str(joint["side"]), "")
         return DicomStudy(self.version, key, laterality, _header(file), self.keep_identity, self.moment)
 
 

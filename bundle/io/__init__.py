@@ -22,7 +22,7 @@ from bundle.io.joints import SEEDS_PER_RUN, MadeOnce, joint_items, phantom_items
 from bundle.io.lists import FOLDER
 from bundle.io.loading import (
     BONES,
-    SIDES,
+    LATERALITY,
     Item,
     MaskMaker,
     frame_in_middle,
@@ -73,6 +73,7 @@ __all__ = [
     "DATA_SETS",
     "DRAWN",
     "FOLDER",
+    "LATERALITY",
     "LAYER_NAMES",
     "LISTS",
     "METRICS",
@@ -80,7 +81,6 @@ __all__ = [
     "RESULT_ENDINGS",
     "SEEDS_PER_RUN",
     "SIDE",
-    "SIDES",
     "SUFFIXES",
     "TITLES",
     "Item",

@@ -31,6 +31,9 @@ MaskMaker = Callable[[Tensor], Tensor]
 
 BONES = ("lower", "upper")
 SIDES = {"L": "left", "R": "right"}
+
+LATERALITY = {side: letter for letter, side in SIDES.items()}
+"""Letters of the sides, as DICOM has them."""
 UNKNOWN = "unknown"
 
 LARGEST_SPACING = 100.0

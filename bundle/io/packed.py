@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
-import json
 import os
 import zipfile
 import zlib
@@ -22,6 +21,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from bundle.base import parse_json
 from bundle.errors import InputError
 
 FORMAT = "packed finger joints"
@@ -146,9 +146,9 @@ class Pack:
             raise self._foreign(f"has no member {MANIFEST}")
         data = self._bytes(MANIFEST, self.size(MANIFEST) + 1)
         try:
-            found = json.loads(data)
+            found = parse_json(data)
             form, version = found["format"], int(found["version"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise self._foreign(f"has a {MANIFEST} that does not describe a pack") from error
         if form != FORMAT:
             raise self._foreign(f"is of the format {form!r}")
