@@ -6,6 +6,7 @@ import itertools
 import logging
 import math
 import re
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ class JointDatastore(LocalDatastore):
         self, studies: str, reference: TrustReference, auto_reload: bool = False, read_only: bool = False
     ) -> None:
         self._reference = reference
+        self._refreshing = threading.RLock()
         super().__init__(studies, extensions=EXTENSIONS, auto_reload=auto_reload, read_only=read_only)
 
     def view(self, image_id: str, clicks: Mapping[str, Any] | None = None, tag: str = FINAL) -> JointView:
@@ -157,6 +159,21 @@ class JointDatastore(LocalDatastore):
             radiograph_shape(image_filename)
         added: str = super().add_image(image_id, image_filename, image_info)
         return added
+
+    def remove_image(self, image_id: str) -> None:
+        """Delete an image and its labels; no longer listed when this returns, as the watch of the folder may be late."""
+        super().remove_image(image_id)
+        self.refresh()
+
+    def remove_label(self, label_id: str, label_tag: str) -> None:
+        """Delete a label; no longer listed when this returns."""
+        super().remove_label(label_id, label_tag)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """List the files that are there, in one thread at a time: the watch of the folder calls this, too."""
+        with self._refreshing:
+            super().refresh()
 
     def _is_free(self, image_id: str, image_filename: str) -> bool:
         """Whether an image of this id would replace no file and is listed."""

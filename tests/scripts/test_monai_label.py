@@ -904,6 +904,7 @@ def test_a_second_joint_of_a_hand_does_not_replace_the_first(server: Server) -> 
         said = server.said("layer_separation", "two_50", **clicks)
         assert (said["masks"], said["jsw_mm"]) == ("saved", pytest.approx(width, abs=0.5))
     server.ask("DELETE", "/datastore/image", id="two_50")
+    assert "two_50" not in server.objects()
 
 
 def write_placed(folder: Path) -> None:
