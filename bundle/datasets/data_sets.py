@@ -31,8 +31,8 @@ from bundle.io import (
     deep_pixels,
     fingerprint,
     mask_pixels,
-    open_radiograph,
     private_setting,
+    read_stated,
     sums_of,
     write_bytes,
 )
@@ -96,16 +96,12 @@ class SourceWriter(Results):
         found = self.store.find(str(joint["name"]))
         return found is not None and found.digest == joint.get("digest", "")
 
-    def __call__(self, engine: Any) -> None:
-        """Judge and keep the joints of a batch."""
-        for row, (joint, output) in enumerate(zip(engine.state.batch, engine.state.output, strict=True)):
-            with one_thread():
-                self._keep(joint, output["pred"].detach().cpu(), row)
-
-    def _keep(self, joint: Mapping[str, Any], layers: Tensor, row: int) -> None:
-        image, judged = joint["image"].detach().cpu(), self.quality(joint, row)
-        bones = SeparatedBones.of(layers[None], image[None, 1:])
-        self.store.write(self._source(joint, image[1:], judged), bones, image[:1])
+    def add(self, joint: Mapping[str, Any], output: Mapping[str, Any]) -> None:
+        """Judge and keep a joint; see :meth:`bundle.inference.Results.add`."""
+        with one_thread():
+            image, judged = joint["image"].detach().cpu(), self.quality(joint, output)
+            bones = SeparatedBones.of(output["pred"].detach().cpu()[None], image[None, 1:])
+            self.store.write(self._source(joint, image[1:], judged), bones, image[:1])
 
     def _source(self, joint: Mapping[str, Any], masks: Tensor, judged: Mapping[str, Any]) -> Source:
         spacing = float(joint["spacing"])
@@ -188,7 +184,7 @@ class DataSet:
         """
         self.claim()
         idist.barrier()
-        usable, rejected = writable(joints, self.dicom)
+        usable, rejected = writable(joints, [self.dicom] if self.dicom else [])
         if idist.get_rank() == 0:
             writer.write_lines(REJECTED, rejected)
         shards = Shards(self, writer.kept(usable), writer.store, usable)
@@ -317,7 +313,8 @@ class Shards:
         """The hand (1, H, W) with the changed joint; None of a joint that is no part of a hand."""
         if not joint.get("frame"):
             return None
-        hand = torch.from_numpy(open_radiograph(joint["image"]).intensity)[None]
+        kept = joint.get("whole")
+        hand = torch.from_numpy(read_stated(joint["image"]).intensity if kept is None else kept.read())[None]
         before = self.factory.store.image(sample.recipe.source.name)
         return JointFrame.from_json(joint["frame"]).paste(hand, before, sample.image)
 

@@ -49,7 +49,7 @@ class WeightFree(nn.Module):
         return separate(image[:, :1], image[:, 1:])
 
 
-def unjudged(joint: Any, row: int) -> dict[str, Any]:
+def unjudged(joint: Any, output: Any) -> dict[str, Any]:
     flagged = joint["name"] == "untrusted"
     return {"flagged": flagged, "expected_overlap_rmse": None, "reasons": ["too dark"] if flagged else []}
 
@@ -68,7 +68,7 @@ def separated(folder: Path, items: list[dict[str, Any]], weights: Path, batch_si
     kept = GeneratorWeights(str(weights / "no.pt"), nn.Conv2d(1, 1, 1))
     writer = SourceWriter(str(folder), {"seed": 0}, kept, unjudged)  # type: ignore[arg-type]
     loader = DataLoader(Dataset(writer.remaining(items), LoadJointd(SIZE)), batch_size=batch_size, num_workers=0)
-    evaluator = SupervisedEvaluator("cpu", loader, WeightFree(), inferer=FlipInferer(), val_handlers=[writer])
+    evaluator = SupervisedEvaluator("cpu", loader, WeightFree(), inferer=FlipInferer())
     run_remaining(evaluator, writer)
     return writer
 
