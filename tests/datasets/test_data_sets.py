@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import torch
 import webdataset
-from bundle.datasets.data_sets import DataSet, SourceWriter, make
+from bundle.datasets.data_sets import DataSet, make
 from bundle.datasets.distributions import Distribution, Uniform, read_histogram
-from bundle.datasets.factory import QualityGate, RadiographFactory
-from bundle.datasets.shards import decode_radiograph
+from bundle.datasets.factory import RadiographFactory
+from bundle.datasets.gate import QualityGate
+from bundle.datasets.shards import decode_shard
+from bundle.datasets.source_writer import SourceWriter
 from bundle.datasets.sources import SourceStore
 from bundle.datasets.specifications import DataPlan
 from bundle.errors import InputError
@@ -129,7 +131,7 @@ def test_webdataset_reads_the_same_data_set(whole: Path, tmp_path: Path, items: 
     for index, sample in enumerate(read):
         folder = whole / f"radiographs-{index // 8:06d}"
         with Image.open(folder / f"{sample['__key__']}.png") as picture:
-            kept = decode_radiograph("npy.gz", sample["npy.gz"])
+            kept = decode_shard("npy.gz", sample["npy.gz"])
             assert kept is not None and np.array_equal(kept[0] * 65535.0, np.asarray(picture, np.float32))
         with Image.open(io.BytesIO(sample["upper.png"])) as picture:
             assert set(np.unique(np.asarray(picture))) == {0, 255}
