@@ -17,7 +17,7 @@ from bundle.datasets.data_sets import DataSet, make
 from bundle.datasets.distributions import Distribution, Uniform, read_histogram
 from bundle.datasets.factory import RadiographFactory
 from bundle.datasets.gate import QualityGate
-from bundle.datasets.shards import decode_shard
+from bundle.datasets.shards import FolderShards, decode_shard
 from bundle.datasets.source_writer import SourceWriter
 from bundle.datasets.sources import SourceStore
 from bundle.datasets.specifications import DataPlan
@@ -121,6 +121,22 @@ def test_every_image_has_its_masks_and_its_truth(whole: Path, items: list[dict[s
         assert json.loads(Path(f"{begin}.json").read_text()) == line
         assert line["jsw_before_mm"] == pytest.approx(float(joint_space_width(masks, 21 / SIZE)), abs=1e-5)
         assert line["jsw_definition"] == card(whole)["jsw_definition"] == VERTICAL
+
+
+class Flat(FolderShards):
+    """Shards whose files lie in a folder of another name."""
+
+    def path(self, folder: Path, name: str) -> Path:
+        return folder / f"flat-{name}"
+
+
+def test_a_format_of_one_s_own_is_an_object_and_its_name_is_in_the_settings(
+    whole: Path, tmp_path: Path, items: list[dict[str, Any]]
+) -> None:
+    out = made(tmp_path, items, format=Flat())
+    assert card(out)["settings"]["format"] == "Flat"
+    written = {path.name: path.read_bytes() for path in out.glob("flat-radiographs-*/*")}
+    assert written == {path.name: path.read_bytes() for path in whole.glob("radiographs-*/*")}
 
 
 def test_webdataset_reads_the_same_data_set(whole: Path, tmp_path: Path, items: list[dict[str, Any]]) -> None:
