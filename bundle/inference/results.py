@@ -19,7 +19,7 @@ from bundle.inference.quality import JointQuality, quality_label
 from bundle.inference.writers import SeparatedJoint, Writer
 from bundle.io import Item, Sums, append_line, are_whole, claim_output, fingerprint, resampling, sums_of, write_bytes
 from bundle.workflow import GeneratorWeights
-from ignite.engine import Engine, Events
+from ignite.engine import Events
 
 REJECTED = "rejected.jsonl"
 """Names of joints and hands that could not be used, with the reasons."""
@@ -223,7 +223,7 @@ def run_remaining(evaluator: Any, writer: Results) -> None:
         evaluator.run()
 
 
-def _hand_over(engine: Engine, writer: Results) -> None:
+def _hand_over(engine: Any, writer: Results) -> None:
     """Give the joints of a batch to what writes them."""
-    for joint, output in zip(engine.state.batch, engine.state.output, strict=True):  # type: ignore[arg-type]
+    for joint, output in zip(engine.state.batch, engine.state.output, strict=True):
         writer.add(joint, output)

@@ -31,4 +31,4 @@ def separate_batch(engine: Any, batch: Any) -> dict[str, Any]:
     engine.state.output = {**output, "answer": answer.layers, **known}
     engine.fire_event(IterationEvents.FORWARD_COMPLETED)
     engine.fire_event(IterationEvents.MODEL_COMPLETED)
-    return engine.state.output  # type: ignore[no-any-return]
+    return engine.state.output

@@ -40,7 +40,8 @@ class SeparatedJoint:
     @property
     def image(self) -> Tensor:
         """Radiograph and masks, (3, H, W), on the CPU."""
-        return self.joint["image"].cpu()  # type: ignore[no-any-return]
+        image: Tensor = self.joint["image"].cpu()
+        return image
 
 
 class Writer(Protocol):
@@ -55,6 +56,7 @@ class Writer(Protocol):
         Raises:
             InputError: they cannot be written.
         """
+        return
 
     def write(self, folder: Path, result: SeparatedJoint) -> Sequence[Path]:
         """Write the files of a joint, whose names begin with its own, into a folder; which they are."""

@@ -36,7 +36,7 @@ class Kept:
     @cached_property
     def _file(self) -> BinaryIO:
         self.limit = min(self.limit, shutil.disk_usage(tempfile.gettempdir()).free // 4)
-        return tempfile.TemporaryFile(buffering=0)  # type: ignore[return-value]
+        return tempfile.TemporaryFile(buffering=0)
 
     def keep(self, array: NDArray[Any]) -> KeptArray | None:
         """Keep an array; None where there is no room for it."""
