@@ -26,8 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bundle.errors import InputError, report_plainly
+from bundle.experiments import ExperimentReport, downstream_section, read_experiment
 from bundle.io import file_stem, flat_figures, shown_figure, without_folders, write_bytes
-from scripts.downstream import ExperimentReport, downstream_section, read_experiment
 
 OUTPUT = ROOT / "docs" / "results.md"
 JOBS_OUTPUT = ROOT / "outputs" / "jobs"

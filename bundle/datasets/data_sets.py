@@ -26,6 +26,7 @@ from bundle.io import (
     Item,
     JointFrame,
     are_whole,
+    check_output,
     claim_output,
     command_line,
     deep_pixels,
@@ -77,6 +78,13 @@ class SourceWriter(Results):
         super().__init__(output_dir, settings, weights)
         self.store = SourceStore(output_dir)
         self.quality = quality
+
+    def begin(self) -> None:
+        """See :meth:`bundle.inference.Results.begin`; several runs may read joints that are all kept."""
+        if self.joints and not self.rejected and not self.left(self.joints):
+            check_output(self.output_dir, fingerprint(self.settings))
+        else:
+            super().begin()
 
     def left(self, joints: Sequence[Item]) -> list[Item]:
         """This process's part of the joints that are not kept yet, or whose files have changed since."""
