@@ -13,7 +13,7 @@ from bundle.experiments.agreement import ErrorColumn, Outcome, change, over_seed
 from bundle.experiments.figures import Cell, KnownResult, data_settings, keep_figures, read_figures
 from bundle.experiments.markdown import EXPERIMENT, ExperimentReport
 from bundle.experiments.runs import Downstream, Run
-from bundle.io import file_stem, machine, write_bytes, write_figures
+from bundle.io import file_stem, machine, plain, write_bytes, write_figures
 
 SECTION = "experiment.md"
 """The same as a section of a document."""
@@ -98,7 +98,7 @@ class Experiment:
         Raises:
             InputError: figures are damaged, or of other settings.
         """
-        report = ExperimentReport(self.found(command))
+        report = ExperimentReport(plain(self.found(command)))
         folder = Path(self.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         write_figures(folder / EXPERIMENT, report.found)

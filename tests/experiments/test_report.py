@@ -98,10 +98,12 @@ def test_rows_without_any_error_are_left_out_and_a_missing_one_is_kept(tmp_path:
 
 
 def test_fewer_runs_than_all_are_collected(tmp_path: Path) -> None:
-    made = experiment(tmp_path)
+    made = experiment(tmp_path, compared=["mae"])
     evaluated(made, "none/part100_seed0", [0.1, 0.2])
+    evaluated(made, "ours/part100_seed0", [0.1, 0.1])
     found = result(made)
-    assert [row["lower"] for row in found["over_seeds"]] == [None] and found["reductions"] == []
+    assert [row["lower"] for row in found["over_seeds"]] == [None, None] and len(found["reductions"]) == 1
+    assert "nan" not in (Path(made.output_dir) / SECTION).read_text()
 
 
 def test_a_fraction_can_be_added(made: Experiment) -> None:

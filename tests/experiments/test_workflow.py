@@ -21,6 +21,21 @@ ROOT = Path(__file__).resolve().parents[2]
 WORKFLOW = ROOT / "scripts" / "experiments"
 DATA = {"DATASET_DIR": "/Jane Doe/Data", "DATALIST": "Doe_train", "TEST_DATALIST": "Doe_test"}
 FEW = {"fractions": [1.0, 0.5], "seeds": [0]}
+SMALL = {
+    "seeds": [0],
+    "fractions": [1.0],
+    "epochs": 1,
+    "pretraining_epochs": 1,
+    "amp": False,
+    "pretraining_images": 8,
+    "task#options#image_size": 32,
+    "task#options#reading_size": 32,
+    "task#options#phantoms": 12,
+    "task#options#reader_options": "{'widen_factor': 0.125}",
+    "task#pretraining#tolerance_mm": 1.0,
+    "task#pretraining#trusted": False,
+    "task#pretraining#weights": "none",
+}
 RUNS = ["sources_seed0", "pretraining_seed0", "part050_seed0", "part100_seed0"]
 """Of the arm that is pre-trained; each training has an evaluation in its folder besides."""
 
@@ -144,3 +159,18 @@ def test_the_figures_that_are_committed_are_those_of_the_definitions(monkeypatch
     for name in experiment_names(ROOT):
         experiment = read_definition(ROOT, name, "outputs", str(ROOT / "docs" / "results" / "experiments"))
         assert len(experiment.outcomes()) == len(experiment.cells)
+
+
+@pytest.mark.slow
+def test_an_experiment_runs_to_its_figures(workflow: Workflow) -> None:
+    places = {name: str(workflow.folder / name) for name in ("output_dir", "figures_dir")}
+    config = {**places, "launcher": f"{sys.executable} -m monai.bundle run", "options": SMALL}
+    workflow.folder = ROOT
+    ended = workflow.run(config=config, DATASET_DIR="")
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads((Path(places["output_dir"]) / "read_jsw" / "experiment.json").read_text())
+    assert [(cell["arm"], cell["fraction"]) for cell in found["cells"]] == [("none", 1.0), ("ours", 1.0)]
+    assert all(cell["figures"]["mae_mm"] > 0.0 for cell in found["cells"])
+    assert [row["arm"] for row in found["reductions"]] == ["ours"]
+    for name in ("none/part100_seed0", "ours/part100_seed0"):
+        assert (Path(places["figures_dir"]) / "read_jsw" / f"{name}.json").stat().st_size < 10000
