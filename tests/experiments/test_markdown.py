@@ -38,7 +38,7 @@ def experiment(tmp_path: Path) -> Path:
         ],
         "changes": [],
         "cells": [],
-        "command": "python -m monai.bundle run experimenting --dataset_dir /disk/me/Data",
+        "command": "snakemake --snakefile /disk/me/Data/Snakefile",
         "machine": {},
     }
     (folder / "experiment.json").write_text(json.dumps(found))

@@ -19,7 +19,7 @@ pytest.importorskip("snakemake")
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOW = ROOT / "scripts" / "experiments"
-DATA = {"DATASET_DIR": "/Jane Doe/Data", "DATALIST": "Doe_train", "TEST_DATALIST": "Doe_test"}
+DATA = {"DATASET_DIR": "/Mustermann/Data", "DATALIST": "Mustermann_train", "TEST_DATALIST": "Mustermann_test"}
 FEW = {"fractions": [1.0, 0.5], "seeds": [0]}
 SMALL = {
     "seeds": [0],
@@ -113,7 +113,7 @@ def test_a_failure_stops_only_what_needs_it_and_is_named_and_what_is_done_is_not
     whole = workflow.run(**DATA)
     assert whole.returncode == 0, whole.stderr
     files = [path.read_bytes() for path in workflow.folder.rglob("*") if path.is_file()]
-    assert len(files) > 40 and not any(b"Doe" in content for content in [*files, whole.stderr.encode()])
+    assert len(files) > 40 and not any(b"Mustermann" in content for content in [*files, whole.stderr.encode()])
     again = [line.split()[0] for line in workflow.order]
     evaluations = [f"ours/{name}/evaluation" for name in RUNS[2:]]
     assert sorted(again) == sorted([*(f"ours/{name}" for name in RUNS[1:]), *evaluations])
