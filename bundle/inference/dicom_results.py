@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from bundle.errors import InputError, flag
-from bundle.io import DRAWN, LATERALITY, LAYER_NAMES, JointFrame, bundle_version, is_dicom, open_radiograph, read_header
+from bundle.io import DRAWN, LATERALITY, JointFrame, bundle_version, is_dicom, open_radiograph, read_header
 from bundle.io.dicom_writing import MODEL, DicomStudy, dicom_bytes, write_dicom
+from bundle.joint import LAYER_NAMES
 from pydicom.dataset import Dataset
 from torch import Tensor
 

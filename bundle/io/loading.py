@@ -18,9 +18,7 @@ from bundle.io.identity import private_name
 from bundle.io.points import read_places
 from bundle.io.reading import check_area, read_mask, read_stated, shape_of
 from bundle.io.stated import StatedRadiograph, is_square
-from bundle.joint import FINGERS
-from bundle.phantoms import EXTENT_RANGE
-from bundle.physics import SPACING
+from bundle.joint import BONES, FINGERS, MCP, JointType
 from torch import Tensor
 
 Item = dict[str, Any]
@@ -29,7 +27,6 @@ Item = dict[str, Any]
 MaskMaker = Callable[[Tensor], Tensor]
 """Draws the masks (2, H, W) of a radiograph (1, H, W): :class:`bundle.segmentation.BoneSegmenter`."""
 
-BONES = ("lower", "upper")
 SIDES = {"L": "left", "R": "right"}
 
 LATERALITY = {side: letter for letter, side in SIDES.items()}
@@ -62,7 +59,7 @@ def checked_spacing(value: Any, option: str = "spacing") -> float:
     return length
 
 
-def joints_of(item: Item, size: int | None = 256) -> list[Item]:
+def joints_of(item: Item, size: int | None = MCP.pixels, joint_type: JointType = MCP) -> list[Item]:
     """The joints that an entry of a list is: itself, or those that its points mark in a hand.
 
     What only the files say is added: ``spacing`` of a frame in mm, ``side``, and a ``digest`` of the files; and the
@@ -75,6 +72,7 @@ def joints_of(item: Item, size: int | None = 256) -> list[Item]:
     Args:
         item: as :func:`bundle.io.lists.read_datalist` gives it; a ``spacing`` of 0 is not known from the list.
         size: height and width of frames in pixels; None leaves radiographs of one joint as they are.
+        joint_type: what kind of joints they are.
 
     Returns:
         Items; one that is cut out of its radiograph has a ``frame`` (:meth:`bundle.io.JointFrame.to_json`), others
@@ -87,23 +85,24 @@ def joints_of(item: Item, size: int | None = 256) -> list[Item]:
     side = SIDES.get(found.laterality, UNKNOWN) if item["side"] == UNKNOWN else item["side"]
     names = {key: private_name(item[key], item["image"]) for key in ("name", "joint")}
     known = {**item, **names, "side": side, "series": names["joint"]}
-    joints = _joints(item, known, found, size)
+    joints = _joints(item, known, found, size, joint_type)
     if note := resampling(joints[0]) if joints else "":
         _log.warning("%s: %s", known["name"], note)
     return joints
 
 
-def _joints(item: Item, known: Item, found: StatedRadiograph, size: int | None) -> list[Item]:
+def _joints(item: Item, known: Item, found: StatedRadiograph, size: int | None, joint_type: JointType) -> list[Item]:
     """The joints of an item whose identity is ``known``."""
     spacing = found.pixel(item["spacing"])
     if spacing is None and found.unstated:
         msg = f"{item['image']} has no pixel spacing, and {found.unstated}. Pass --spacing MM, the width of a pixel."
         raise InputError(msg)
     if item.get("points"):
-        return [_marked(known, frame) for frame in _frames_in_hand(item, spacing, size)]
+        return [_marked(known, frame) for frame in _frames_in_hand(item, spacing, size, joint_type)]
     if spacing is None or _is_frame(found, spacing, size):
-        return [{**known, "frame": "", "spacing": (spacing or (SPACING,))[0], "digest": _digest(item)}]
-    return [_cut_out(known, frame_in_middle(found.intensity.shape, spacing, item["image"], size or 256))]
+        return [{**known, "frame": "", "spacing": (spacing or (joint_type.spacing_mm,))[0], "digest": _digest(item)}]
+    frame = frame_in_middle(found.intensity.shape, spacing, item["image"], size or joint_type.pixels, joint_type)
+    return [_cut_out(known, frame)]
 
 
 def resampling(item: Mapping[str, Any]) -> str:
@@ -121,7 +120,9 @@ def resampling(item: Mapping[str, Any]) -> str:
     return f"pixels {height:.4g} mm high and {width:.4g} mm wide were resampled to square ones of {frame.pixel:.4g} mm"
 
 
-def frame_in_middle(shape: tuple[int, ...], spacing: tuple[float, float], path: str | Path, size: int) -> JointFrame:
+def frame_in_middle(
+    shape: tuple[int, ...], spacing: tuple[float, float], path: str | Path, size: int, joint_type: JointType = MCP
+) -> JointFrame:
     """The frame that a radiograph of one joint is: the largest square in its middle.
 
     Args:
@@ -129,12 +130,13 @@ def frame_in_middle(shape: tuple[int, ...], spacing: tuple[float, float], path: 
         spacing: height and width of its pixels in mm.
         path: of its file.
         size: height and width of the frame in pixels.
+        joint_type: what kind of joint it shows.
 
     Raises:
         InputError: it is too large or too small to show one joint.
     """
     height, width = (count * length for count, length in zip(shape, spacing, strict=True))
-    low, high = EXTENT_RANGE
+    low, high = joint_type.extent_mm
     if not low <= min(height, width) <= max(height, width) <= high:
         msg = (
             f"expected a radiograph of one joint, {low:g} to {high:g} mm high and wide, got {width:.1f} x {height:.1f} "
@@ -145,7 +147,7 @@ def frame_in_middle(shape: tuple[int, ...], spacing: tuple[float, float], path: 
     return JointFrame(middle, spacing, size, min(height, width))
 
 
-def read_joint(item: Item, size: int | None = 256, segment: MaskMaker | None = None) -> Tensor:
+def read_joint(item: Item, size: int | None = MCP.pixels, segment: MaskMaker | None = None) -> Tensor:
     """Read a joint: the radiograph and its two bone masks. A mask that the item names counts before a drawn one.
 
     Args:
@@ -168,7 +170,7 @@ def read_joint(item: Item, size: int | None = 256, segment: MaskMaker | None = N
     return torch.cat([image, torch.stack([mask for mask in masks if mask is not None])])
 
 
-def read_given(item: Item, size: int | None = 256) -> tuple[Tensor, list[Tensor | None]]:
+def read_given(item: Item, size: int | None = MCP.pixels) -> tuple[Tensor, list[Tensor | None]]:
     """Read the radiograph of a joint and those of its masks that have a file; arguments as in :func:`read_joint`.
 
     Returns:
@@ -246,12 +248,15 @@ def _is_frame(found: StatedRadiograph, spacing: tuple[float, float], size: int |
     return is_square(spacing[0] / spacing[1]) and (size is None or found.intensity.shape == (size, size))
 
 
-def _frames_in_hand(item: Item, spacing: tuple[float, float] | None, size: int | None) -> list[JointFrame]:
+def _frames_in_hand(
+    item: Item, spacing: tuple[float, float] | None, size: int | None, joint_type: JointType
+) -> list[JointFrame]:
     """The frames around the joints that the points of a hand mark."""
     if spacing is None:
         msg = f"{item['image']} has no pixel spacing. Pass --spacing MM."
         raise InputError(msg)
-    return [JointFrame(place, spacing, size or 256) for place in read_places(item["points"], spacing)]
+    places = read_places(item["points"], spacing)
+    return [JointFrame(place, spacing, size or joint_type.pixels, joint_type.frame_mm) for place in places]
 
 
 def _marked(hand: Item, frame: JointFrame) -> Item:

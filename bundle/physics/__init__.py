@@ -22,7 +22,7 @@ from bundle.physics.masks import (
     union,
     visible_region,
 )
-from bundle.physics.motion import SPACING, ContinuedBones, MotionRange, RigidMotion, move
+from bundle.physics.motion import ContinuedBones, MotionRange, RigidMotion, move
 from bundle.physics.noise_texture import TissueGrain, drawn_on_device, share_grain
 from bundle.physics.radiograph import (
     attenuation,
@@ -40,7 +40,6 @@ __all__ = [
     "CONTINUED",
     "GROWTH",
     "REACH",
-    "SPACING",
     "ContinuedBones",
     "MotionRange",
     "RigidMotion",

@@ -14,13 +14,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
+from bundle.joint import MCP
 from bundle.physics.continuation import CONTINUED, continue_texture
 from bundle.physics.sampling import sample
 from torch import Tensor
 from torch.nn import functional as F
-
-SPACING = 21.0 / 256.0
-"""Pixel spacing of the public frames in mm: 140 pixels of 0.15 mm resampled to 256."""
 
 _KERNEL = 3
 """Interpolation looks so many pixels around, at most."""
@@ -110,8 +108,8 @@ class MotionRange:
         ValueError: if a range is negative.
     """
 
-    x: float = 20 * SPACING
-    y: float = 30 * SPACING
+    x: float = 20 * MCP.spacing_mm
+    y: float = 30 * MCP.spacing_mm
     rotation: float = 10.0
 
     def __post_init__(self) -> None:
@@ -130,7 +128,7 @@ def move(
     layers: Tensor,
     masks: Tensor,
     motion: RigidMotion,
-    spacing: float | Tensor = SPACING,
+    spacing: float | Tensor = MCP.spacing_mm,
     mode: str = "bilinear",
     exact: bool = True,
 ) -> tuple[Tensor, Tensor]:

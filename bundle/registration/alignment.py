@@ -13,15 +13,12 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from bundle.joint import LOWER, UPPER
+from bundle.joint import LOWER, MCP, UPPER
 from bundle.measurement import facing_centers
-from bundle.physics import SPACING, RigidMotion, sample
+from bundle.physics import RigidMotion, sample
 from bundle.registration.gauss_newton import BoneShift
 from torch import Tensor
 from torch.nn import functional as F
-
-FIELD = 256 * SPACING
-"""Height and width of the frames that networks register, in mm: those of the public frames."""
 
 
 @dataclass(frozen=True)
@@ -263,7 +260,7 @@ def _pixel(spacing: float | Tensor, like: Tensor) -> Tensor:
     return torch.as_tensor(spacing, dtype=like.dtype, device=like.device).reshape(-1, 1, 1)
 
 
-def reduced(images: Tensor, spacing: Tensor, size: int, field: float = FIELD) -> Tensor:
+def reduced(images: Tensor, spacing: Tensor, size: int, field: float = MCP.frame_mm) -> Tensor:
     """Frames in which a network registers: always as many pixels of the same size, about the same middle.
 
     Args:

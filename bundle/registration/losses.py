@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 import torch
-from bundle.registration.alignment import FIELD, Alignment, narrowing, reduced, seen_places, warp_bones
+from bundle.joint import MCP
+from bundle.registration.alignment import Alignment, narrowing, reduced, seen_places, warp_bones
 from bundle.registration.pairs import JointPairs
 from monai.networks.layers import GaussianFilter
 from torch import Tensor, nn
@@ -138,7 +139,7 @@ class SeenRegistration(nn.Module):
         gain: as in :class:`MaskedRegistrationLoss`.
     """
 
-    def __init__(self, *, size: int = 128, field: float = FIELD, coarse: float = 0.6, gain: bool = True) -> None:
+    def __init__(self, *, size: int = 128, field: float = MCP.frame_mm, coarse: float = 0.6, gain: bool = True) -> None:
         super().__init__()
         self.size, self.field, self.loss = size, field, MaskedRegistrationLoss(gain=gain)
         self.sigma = coarse * size / field

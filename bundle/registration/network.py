@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from bundle.errors import flag
-from bundle.registration.alignment import FIELD, Alignment, reduced, sampled
+from bundle.joint import MCP
+from bundle.registration.alignment import Alignment, reduced, sampled
 from bundle.scoring import make_reader
 from torch import Tensor, nn
 
@@ -48,7 +49,7 @@ class Registrar(nn.Module):
         options: Mapping[str, Any] | None = None,
         rounds: int = 3,
         size: int = 128,
-        field: float = FIELD,
+        field: float = MCP.frame_mm,
         view: int = 64,
         before: float = 0.2,
         translation: float = 3.0,

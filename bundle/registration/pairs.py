@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from bundle.joint import LOWER, UPPER
-from bundle.registration.alignment import FIELD, Alignment, FrameMotion, reduced, warp
+from bundle.joint import LOWER, MCP, UPPER
+from bundle.registration.alignment import Alignment, FrameMotion, reduced, warp
 from bundle.separation import gaussian
 from monai.transforms import Randomizable
 from torch import Tensor
@@ -107,7 +107,7 @@ class JointPairs:
     def reduced(self, size: int) -> JointPairs:
         """The same in fewer pixels (:func:`bundle.registration.alignment.reduced`)."""
         fixed, moving = (reduced(images, self.spacing, size) for images in (self.fixed, self.moving))
-        return replace(self, fixed=fixed, moving=moving, spacing=torch.full_like(self.spacing, FIELD / size))
+        return replace(self, fixed=fixed, moving=moving, spacing=torch.full_like(self.spacing, MCP.spacing_at(size)))
 
     def where(self, chosen: Tensor, other: JointPairs) -> JointPairs:
         """These pairs where ``chosen`` (B,) is true, those of ``other`` elsewhere."""

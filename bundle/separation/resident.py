@@ -16,6 +16,7 @@ import torch
 from bundle.errors import InputError, flag
 from bundle.measurement import joint_space_width
 from bundle.physics import separate
+from bundle.separation.trainer import STEP_KEYS
 from monai.data import DataLoader, Dataset
 from monai.transforms import SelectItemsd
 from torch import Tensor
@@ -23,9 +24,6 @@ from tqdm import tqdm
 
 SEPARATED_AT_ONCE = 32
 """Joints that are separated without weights in one batch."""
-
-STEP_KEYS = ("image", "label", "truth", "source", "spacing")
-"""What a training step takes (:class:`bundle.separation.LayerSeparationTrainer`)."""
 
 
 def to_device(values: Sequence[Any], like: Tensor) -> Tensor:

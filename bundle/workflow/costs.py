@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from bundle.errors import InputError, flag
+from bundle.joint import MCP
 from bundle.workflow.jobs import Schedule
 from bundle.workflow.training_record import RECORD, read_record
 from torch import nn
@@ -181,7 +182,7 @@ class TrainingCost(Cost):
         motions: int = 2,
         use_supervisor: bool | str = True,
         use_discriminator: bool | str = True,
-        image_size: int = 256,
+        image_size: int = MCP.pixels,
         tflops: float = 0.0,
         channels: Mapping[str, int] | None = None,
         supervised: Sequence[float] = (),

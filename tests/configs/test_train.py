@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import torch
+from bundle.joint import MCP
 from bundle.networks.transunet import TransUNet
-from bundle.physics.motion import SPACING
 from bundle.physics.radiograph import reconstruct
 from bundle.separation.heads import SigmoidHead
 from bundle.separation.pseudo_overlap import compose_published
@@ -22,6 +22,8 @@ from monai.bundle import ConfigParser, create_workflow
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
+
+SPACING = MCP.spacing_mm
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 

@@ -24,13 +24,16 @@ from bundle.datasets.factory import (
 from bundle.datasets.sources import Source, SourceStore
 from bundle.datasets.specifications import DataPlan, Recipe, motion_of
 from bundle.errors import InputError
+from bundle.joint import MCP
 from bundle.measurement.facing import facing_centers
 from bundle.measurement.joint_space import joint_space_width, narrowing_grade
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate
-from bundle.physics.motion import SPACING, RigidMotion, move
+from bundle.physics.motion import RigidMotion, move
 from bundle.physics.synthesis import SeparatedBones, synthesize
+
+SPACING = MCP.spacing_mm
 
 COUNT = 3
 OPEN = QualityGate(largest_change_mm=9.0, least_visible=0.0, largest_overlap=1.0, tolerance_mm=9.0)

@@ -15,10 +15,12 @@ from bundle.errors import InputError
 from bundle.io import loading
 from bundle.io.frames import JointFrame
 from bundle.io.loading import joints_of, open_radiograph, read_joint, resampling
-from bundle.physics.motion import SPACING
+from bundle.joint import MCP
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+
+SPACING = MCP.spacing_mm
 
 SIZE = 64
 

@@ -10,16 +10,19 @@ import numpy as np
 import pytest
 import torch
 from bundle.errors import InputError
-from bundle.joint import FINGERS
+from bundle.joint import FINGERS, MCP
 from bundle.measurement.joint_space import joint_space_width
-from bundle.phantoms.parameters import JSW_RANGE, PhantomParameters, Posture
+from bundle.phantoms.parameters import PhantomParameters, Posture
 from bundle.phantoms.rendering import BLUR_REACH, Phantom, render
 from bundle.phantoms.sampling import draw_parameters, retake
-from bundle.physics.motion import SPACING, RigidMotion, move
+from bundle.physics.motion import RigidMotion, move
 from bundle.physics.radiograph import reconstruct
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, label, maximum_filter
+
+JSW_RANGE = MCP.joint_space_mm
+SPACING = MCP.spacing_mm
 
 SMALL = {"size": 128, "spacing": 21 / 128}
 
@@ -333,7 +336,7 @@ def test_any_seed_gives_a_joint(seed: int) -> None:
         ({"jsw_mm": "wide"}, "jsw_mm to be a width"),
         ({"size": 16, "spacing": 21 / 16}, "size to be at least 32"),
         ({"size": 128.0, "spacing": 21 / 128}, "size to be at least 32"),
-        ({"size": 64}, r"size \* spacing to be 16\.0 to 26\.0 mm \(spacing=21/64\)"),
+        ({"size": 64, "spacing": 21 / 256}, r"size \* spacing to be 16\.0 to 26\.0 mm \(spacing=21/64\)"),
         ({"spacing": 0.0}, r"size \* spacing"),
         ({"spacing": "fine"}, r"size \* spacing"),
         ({"finger": "toe"}, "finger to be one of small, ring"),

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bundle.joint import MCP
 from bundle.physics.continuation import CONTINUED, continue_texture
-from bundle.physics.motion import SPACING, ContinuedBones, MotionRange, RigidMotion, move
+from bundle.physics.motion import ContinuedBones, MotionRange, RigidMotion, move
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
+
+SPACING = MCP.spacing_mm
 
 MODES = ["bilinear", "bicubic"]
 LOWER, UPPER = 1, 2

@@ -7,18 +7,21 @@ from functools import lru_cache
 import numpy as np
 import pytest
 import torch
+from bundle.joint import MCP
 from bundle.measurement.joint_space import joint_space_width
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import GROWTH, separate, support
 from bundle.physics.masks import visible_region
-from bundle.physics.motion import SPACING, MotionRange, RigidMotion, move
+from bundle.physics.motion import MotionRange, RigidMotion, move
 from bundle.physics.noise_texture import DETAIL, local_mean
 from bundle.physics.radiograph import attenuation, reconstruct
 from bundle.physics.synthesis import SyntheticJoints, synthesize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+
+SPACING = MCP.spacing_mm
 
 MODES = ["bilinear", "bicubic"]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from bundle.joint import MCP
 from bundle.measurement.facing import facing_centers
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
-from bundle.physics.motion import SPACING, RigidMotion
+from bundle.physics.motion import RigidMotion
 from bundle.registration.alignment import (
     Alignment,
     FrameMotion,
@@ -23,6 +24,8 @@ from bundle.registration.alignment import (
 )
 from bundle.registration.gauss_newton import BoneShift
 from torch import Tensor
+
+SPACING = MCP.spacing_mm
 
 SIZE = 48
 

@@ -7,13 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from bundle.joint import MCP
 from bundle.measurement.facing import facing_centers, facing_edges
 from bundle.phantoms.rendering import Phantom, render
 from bundle.phantoms.sampling import draw_parameters
-from bundle.physics.motion import SPACING
 from bundle.physics.radiograph import intensity
 from bundle.registration.gauss_newton import BoneRegistration, BoneShift
 from torch import Tensor
+
+SPACING = MCP.spacing_mm
 
 SIZE = 192
 Places = tuple[tuple[float, float], tuple[float, float]]

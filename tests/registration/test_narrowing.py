@@ -7,14 +7,16 @@ import math
 import pytest
 import torch
 from bundle.errors import InputError
+from bundle.joint import MCP
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
-from bundle.physics.motion import SPACING
 from bundle.registration.alignment import bone_centers, narrowing
 from bundle.registration.gauss_newton import BoneRegistration
 from bundle.registration.narrowing import METHODS, NetworkRegistration, make_registration, read_pair
 from bundle.registration.network import Registrar
 from bundle.registration.phase_correlation import PhaseCorrelation
+
+SPACING = MCP.spacing_mm
 
 WIDTHS = (1.4, 1.05)
 FIXED, MOVING = (

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from bundle.joint import MCP
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
-from bundle.physics.motion import SPACING
 from bundle.registration.alignment import FIELD, Alignment, narrowing
 from bundle.registration.losses import AlignmentLoss
 from bundle.registration.network import Registrar
+
+SPACING = MCP.spacing_mm
 
 OPTIONS = {"widen_factor": 0.125}
 CENTER = torch.tensor([[[0.1, 0.9], [0.0, -0.7]]])

@@ -12,16 +12,18 @@ from bundle.datasets.factory import QualityGate
 from bundle.datasets.sources import Source, SourceStore
 from bundle.datasets.specifications import DataPlan
 from bundle.errors import InputError
+from bundle.joint import MCP
 from bundle.measurement.facing import facing_centers
 from bundle.measurement.joint_space import joint_space_width
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate
-from bundle.physics.motion import SPACING
 from bundle.physics.synthesis import SeparatedBones
 from bundle.registration.alignment import Alignment, narrowing
 from bundle.registration.gauss_newton import BoneRegistration
 from bundle.registration.synthetic_pairs import PairRecipes, SyntheticPairs
+
+SPACING = MCP.spacing_mm
 
 PLAN = DataPlan(
     count=12, seed=1, jsw=Uniform(0.8, 1.8), sideways=Uniform(-0.3, 0.3), rotation=Uniform(-2.0, 2.0), pairs=True

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from bundle.io import BONES
+from bundle.joint import BONES
 from bundle.physics import continue_to_border, overlap
 from bundle.separation import identity, means
 from bundle.statistics import Measured, SeparatedJoints

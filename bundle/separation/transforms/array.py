@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 from bundle.errors import flag
+from bundle.joint import MCP
 from bundle.physics import (
-    SPACING,
     MotionRange,
     RigidMotion,
     SyntheticJoints,
@@ -100,7 +100,7 @@ class ShiftBones(Transform):
         translation: Sequence[Sequence[float]] = ((0.0, 0.0), (0.0, 0.0)),
         rotation: Sequence[float] = (0.0, 0.0),
         center: Sequence[Sequence[float]] = ((0.0, 0.0), (0.0, 0.0)),
-        spacing: float = SPACING,
+        spacing: float = MCP.spacing_mm,
         mode: str = "bicubic",
     ) -> None:
         given = (translation, rotation, center)
@@ -134,7 +134,7 @@ class RandShiftBones(RandomizableTransform):
         x: float = MotionRange.x,
         y: float = MotionRange.y,
         rotation: float = MotionRange.rotation,
-        spacing: float = SPACING,
+        spacing: float = MCP.spacing_mm,
         mode: str = "bicubic",
     ) -> None:
         super().__init__(prob)
@@ -168,7 +168,7 @@ class SynthesizeJointSpace(Transform):
 
     backend = [TransformBackends.TORCH]
 
-    def __init__(self, change: float, upper_share: float = 0.5, seed: int = 0, spacing: float = SPACING) -> None:
+    def __init__(self, change: float, upper_share: float = 0.5, seed: int = 0, spacing: float = MCP.spacing_mm) -> None:
         self.motion = RigidMotion.widening(torch.tensor([change], dtype=torch.float64), upper_share)
         self.seed = seed
         self.spacing = spacing
@@ -195,7 +195,7 @@ class RandSynthesizeJointSpace(RandomizableTransform):
         change: tuple[float, float] = (-1.0, 1.0),
         prob: float = 1.0,
         upper_share: float = 0.5,
-        spacing: float = SPACING,
+        spacing: float = MCP.spacing_mm,
     ) -> None:
         super().__init__(prob)
         self.change = change
@@ -235,7 +235,7 @@ class RandPseudoOverlap(RandomizableTransform):
         prob: float = 1.0,
         overlap: OverlapRange | None = None,
         maker: OverlapMaker = compose_layers,
-        spacing: float = SPACING,
+        spacing: float = MCP.spacing_mm,
     ) -> None:
         super().__init__(prob)
         self.overlap = OverlapRange() if overlap is None else overlap
@@ -284,7 +284,7 @@ class PseudoOverlap(Transform, ThreadUnsafe):
         seed: int = 0,
         overlap: OverlapRange | None = None,
         maker: OverlapMaker = compose_layers,
-        spacing: float = SPACING,
+        spacing: float = MCP.spacing_mm,
     ) -> None:
         self.seed = seed
         self._push = RandPseudoOverlap(1.0, overlap, maker, spacing)

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from bundle.io import MaskMaker, read_joint
+from bundle.joint import MCP
 from bundle.measurement import joint_space_width, narrowing_grade
 from bundle.phantoms import draw_parameters, render, retake
-from bundle.physics import SPACING, continue_to_border
+from bundle.physics import continue_to_border
 from monai.config import KeysCollection
 from monai.transforms import CenterSpatialCrop, Compose, MapTransform, SpatialPad, Transform
 from monai.utils.enums import TransformBackends
@@ -34,7 +35,7 @@ class LoadJointd(Transform):
 
     backend = [TransformBackends.TORCH]
 
-    def __init__(self, size: int | None = 256, segment: MaskMaker | None = None) -> None:
+    def __init__(self, size: int | None = MCP.pixels, segment: MaskMaker | None = None) -> None:
         self.size = size
         self.segment = segment
 
@@ -46,7 +47,7 @@ class LoadJointd(Transform):
         return {**sample, "file": str(sample.get("image", "")), **loaded, "spacing": spacing}
 
     def _render(self, item: Sample) -> Sample:
-        parameters = draw_parameters(item["seed"], size=self.size or 256, spacing=item["spacing"])
+        parameters = draw_parameters(item["seed"], size=self.size or MCP.pixels, spacing=item["spacing"])
         phantom = render(retake(parameters, item.get("retake", 0)))
         image = torch.cat([phantom.image, phantom.masks])
         return {"image": image, "label": phantom.layers, "truth": torch.ones(1)}
@@ -103,7 +104,7 @@ class ReadingFramed(MapTransform):
     backend = [TransformBackends.TORCH]
 
     def __init__(
-        self, keys: KeysCollection, size: int = 128, field: float = 256 * SPACING, spacing_key: str = "spacing"
+        self, keys: KeysCollection, size: int = 128, field: float = MCP.frame_mm, spacing_key: str = "spacing"
     ) -> None:
         super().__init__(keys)
         self.size, self.pixel, self.spacing_key = size, field / size, spacing_key

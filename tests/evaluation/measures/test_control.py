@@ -14,14 +14,16 @@ import pytest
 import torch
 from bundle.evaluation.measures.control import JointSpaceControl, plot_changes
 from bundle.io.lists import read_datalist
+from bundle.joint import MCP
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate
-from bundle.physics.motion import SPACING
 from bundle.physics.radiograph import partition
 from bundle.separation.transforms.loading import LoadJointd
 from bundle.statistics.measured import Measured, SeparatedJoints
 from torch import Tensor
+
+SPACING = MCP.spacing_mm
 
 WIDTHS = (1.6, 0.4, -0.4)
 QUICK = JointSpaceControl(changes_mm=(0.02, -0.05), random_changes=2, samples=50)

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bundle.joint import MCP
 from bundle.measurement.joint_space import joint_space_width
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate
-from bundle.physics.motion import SPACING, RigidMotion, move
+from bundle.physics.motion import RigidMotion, move
 from bundle.physics.radiograph import reconstruct
 from bundle.physics.synthesis import synthesize
 from bundle.separation.pseudo_overlap import OverlapRange, compose_published
@@ -33,6 +34,8 @@ from hypothesis import strategies as st
 from monai.transforms import Compose, Randomizable, Transform
 from monai.utils.enums import TransformBackends
 from torch import Tensor
+
+SPACING = MCP.spacing_mm
 
 SIZE = 64
 PIXEL = 21 / SIZE
