@@ -195,10 +195,9 @@ class LayerSeparationTrainer(SupervisedTrainer):
         """The parts L0 to L3 that have a weight in this epoch; L0 always."""
         layered = self.epoch_loss().uses("layers")
         compared = layered and self.objective.fidelity.moved > 0
-        moving = self.supervised or compared
-        moved = (
-            self._moved(joints, batch[Keys.SPACING], compared) if moving else joints
-        )  # L', M' = f_s(L, t), f_s(M, t)
+        moved = joints
+        if self.supervised or compared:
+            moved = self._moved(joints, batch[Keys.SPACING], compared)  # L' = f_s(L, t) and M' = f_s(M, t)
         parts = {"reconstruction": self._reconstruction(joints, batch)}
         if self.supervised:
             parts["supervision"] = self._supervision(moved)

@@ -83,10 +83,8 @@ def trainer(samples: list[dict[str, Any]] | None = None, rate: float = 0.01, **o
     groups = {"players": Players, "objective": Objective, "motion": RandomMotions, "schedule": StageSchedule}
     made: dict[str, Any] = {}
     for name, group in groups.items():
-        own = {part.name for part in fields(group)} - (
-            {"supervisor", "discriminator"} if name == "objective" else set()
-        )
-        made[name] = group(**{key: settings.pop(key) for key in own & settings.keys()})
+        own = {part.name for part in fields(group)} & settings.keys()
+        made[name] = group(**{key: settings.pop(key) for key in own})
     loader = DataLoader(Dataset(samples), batch_size=2, shuffle=True, num_workers=0)
     base = {"device": "cpu", "max_epochs": 1, "data_loader": loader, "decollate": False}
     return LayerSeparationTrainer(**{**base, **made, **settings})
