@@ -214,10 +214,12 @@ def separate(joint: Joint, weights: str | Path | None = SHIPPED) -> Layers:
     Raises:
         InputError: the weights are missing, damaged or another network's.
     """
-    parts = _parts("" if weights == SHIPPED else "none" if weights is None else str(weights))
+    chosen = "" if weights == SHIPPED else "none" if weights is None else str(weights)
+    parts = _parts(chosen, joint.spacing_mm if weights is None else MCP.spacing_mm)
     image = torch.cat([joint.radiograph, joint.masks])
     pred = parts["inferer"](image[None], parts["network"])[0]
-    layers = parts["postprocessing"]({Keys.IMAGE: image, Keys.PRED: pred})[Keys.PRED]
+    given = {Keys.IMAGE: image, Keys.PRED: pred, Keys.SPACING: joint.spacing_mm}
+    layers = parts["postprocessing"](given)[Keys.PRED]
     return Layers(joint, layers, parts["generator_weights"].source)
 
 
@@ -277,11 +279,11 @@ def _root() -> Path:
 
 
 @lru_cache(maxsize=4)
-def _parts(weights: str) -> Mapping[str, Any]:
-    """The parts of inference by their names in its configuration, the network with its weights."""
+def _parts(weights: str, pixel_mm: float = MCP.spacing_mm) -> Mapping[str, Any]:
+    """The parts of inference by their names in its configuration, the network with its weights, for one pixel size."""
     config = ConfigParser()
     config.read_config(str(_root() / "configs" / "inference.json"))
-    config.update({"bundle_root": str(_root()), "weights": weights, "device": "cpu"})
+    config.update({"bundle_root": str(_root()), "weights": weights, "device": "cpu", "pixel_mm": pixel_mm})
     names = ("segmenter", "network", "generator_weights", "inferer", "postprocessing")
     parts = {name: config.get_parsed_content(name) for name in names}
     parts["generator_weights"](None)

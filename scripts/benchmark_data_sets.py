@@ -51,7 +51,7 @@ from bundle.io import deep_pixels, mask_pixels, processor, write_bytes
 from bundle.joint import MCP
 from bundle.measurement import facing_centers, joint_space_width
 from bundle.phantoms import draw_parameters, render
-from bundle.physics import CONTINUED, SeparatedBones, reconstruct, separate
+from bundle.physics import CONTINUED_MM, SeparatedBones, reconstruct, separate
 
 TOGETHER, SIDE = 4, 256
 PLAN = DataPlan(jsw=Uniform(0.0, 2.0), sideways=Uniform(-0.3, 0.3), rotation=Uniform(-2.0, 2.0), count=10**9)
@@ -92,7 +92,10 @@ class PilLoop:
         supports = joint.bones.maps[0, :, 1].numpy()
         return {
             "bones": [Image.fromarray(bone) for bone in joint.bones.bones[0].numpy()],
-            "maps": [Image.fromarray(np.pad(part, CONTINUED, "edge")) for part in (*self.masks[name], *supports)],
+            "maps": [
+                Image.fromarray(np.pad(part, round(CONTINUED_MM / MCP.spacing_mm), "edge"))
+                for part in (*self.masks[name], *supports)
+            ],
             "covered": supports.max(axis=0),
             "missing": joint.grain.missing[0, 0].numpy(),
             "amplitude": joint.grain.amplitude[0, 0].numpy(),

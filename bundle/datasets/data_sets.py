@@ -104,7 +104,7 @@ class SourceWriter(Results):
 
     def _keep(self, joint: Mapping[str, Any], layers: Tensor, row: int) -> None:
         image, judged = joint["image"].detach().cpu(), self.quality(joint, row)
-        bones = SeparatedBones.of(layers[None], image[None, 1:])
+        bones = SeparatedBones.of(layers[None], image[None, 1:], float(joint["spacing"]))
         self.store.write(self._source(joint, image[1:], judged), bones, image[:1])
 
     def _source(self, joint: Mapping[str, Any], masks: Tensor, judged: Mapping[str, Any]) -> Source:

@@ -138,4 +138,4 @@ def as_a_file_holds(image: Tensor) -> Tensor:
 
 def _continued(image: Tensor) -> Tensor:
     """Radiograph and masks, the masks continued to the border as on loading a file, and as soft as they were."""
-    return torch.cat([image[:1], continue_to_border(image[1:])])
+    return torch.cat([image[:1], continue_to_border(image[1:], MCP.spacing_at(image.shape[-1]))])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bundle.physics.continuation import CONTINUED
+from bundle.physics.continuation import CONTINUED_MM
 from bundle.physics.harmonic import (
-    CLAIMED,
-    GROWTH,
+    CLAIMED_MM,
+    GROWTH_MM,
     laplace_fill,
     separate,
     separation_shares,
@@ -32,13 +32,13 @@ from bundle.physics.radiograph import (
     partition,
     reconstruct,
 )
-from bundle.physics.sampling import REACH, blur, sample
+from bundle.physics.sampling import REACH, blur, by_pixel_size, sample
 from bundle.physics.synthesis import SeparatedBones, SyntheticJoints, synthesize
 
 __all__ = [
-    "CLAIMED",
-    "CONTINUED",
-    "GROWTH",
+    "CLAIMED_MM",
+    "CONTINUED_MM",
+    "GROWTH_MM",
     "REACH",
     "ContinuedBones",
     "MotionRange",
@@ -50,6 +50,7 @@ __all__ = [
     "attenuation_shares",
     "blur",
     "bone_radiographs",
+    "by_pixel_size",
     "continue_to_border",
     "drawn_on_device",
     "exclusive",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from bundle.joint import LOWER, UPPER
+from bundle.joint import LOWER, MCP, UPPER
 from bundle.measurement import Region, facing_edges
 from bundle.physics import attenuation
 from numpy.typing import NDArray
@@ -27,8 +27,8 @@ Array = NDArray[np.floating[Any]]
 _BORDER = 3
 """Pixels at the frame's border that are not compared: filters and splines see less than they need there."""
 
-_BEYOND = 64
-"""Bones are continued by so many pixels past the frame, so that no outline runs along its border."""
+_BEYOND_MM = 64 * MCP.spacing_mm
+"""Bones are continued so far past the frame, so that no outline runs along its border: 5.25 mm."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class BoneRegistration:
         certainty: fraction of the standard error at which a fit stops. A fit that ends by ``iterations`` has converged
             if its last step is below one standard error.
         least_correlation: below, the bone counts as not found.
-        least_pixels: so many pixels must be left to compare.
+        least_area: so much must be left to compare, in mm^2; 300 pixels of the public frames.
     """
 
     fine: float = 0.08
@@ -89,7 +89,7 @@ class BoneRegistration:
     tolerance: float = 1e-5
     certainty: float = 0.1
     least_correlation: float = 0.5
-    least_pixels: int = 300
+    least_area: float = 300 * MCP.spacing_mm**2
 
     def __call__(
         self, before: Tensor, masks: Tensor, after: Tensor, spacing: float, start: Sequence[BoneShift] | None = None
@@ -128,7 +128,7 @@ class BoneRegistration:
     def _fit_both(
         self, before: Array, after: Array, bones: Region, spacing: float, known: Sequence[_Fit] = ()
     ) -> list[_Fit]:
-        distance = np.stack([_signed_distance(bone) for bone in bones]) * spacing
+        distance = np.stack([_signed_distance(bone, spacing) for bone in bones])
         places = facing_edges(bones)
         heights = [float(place[1]) for place in places]
         first_row, last_row = min(heights) - self.depth / spacing, max(heights) + self.depth / spacing
@@ -158,7 +158,7 @@ class BoneRegistration:
         """Places ``2 fine`` apart by masked correlation, the rest by the fit."""
         start = _Fit(place)
         seen = _inner(region)
-        if seen.sum() < self.least_pixels:
+        if seen.sum() * spacing**2 < self.least_area:
             return start
         step = max(round(2.0 * self.fine / spacing), 1)
         few = (slice(None, None, step), slice(None, None, step))
@@ -170,7 +170,7 @@ class BoneRegistration:
 
     def _fit(self, before: Array, after: Array, region: Region, start: _Fit, spacing: float) -> _Fit:
         seen = _inner(region)
-        if seen.sum() < self.least_pixels:
+        if seen.sum() * spacing**2 < self.least_area:
             return _Fit(start.place)
         pair = _Pair(before, after, seen, start.place)
         texture = max(4.0 * math.pi * (self.fine / spacing) ** 2, 1.0)
@@ -294,12 +294,12 @@ def _standard_errors(system: Array, difference: Array, step: Array, texture: flo
     return math.sqrt(explained / (len(step) * texture * variance)) if variance > 0.0 else math.inf
 
 
-def _signed_distance(bone: Region) -> Array:
-    """Distance in pixels to the outline, positive inside."""
-    margin = _BEYOND
+def _signed_distance(bone: Region, spacing: float) -> Array:
+    """Distance in mm to the outline, positive inside."""
+    margin = round(_BEYOND_MM / spacing)
     around = np.pad(bone, margin, mode="edge")
     distance = ndimage.distance_transform_edt(around) - ndimage.distance_transform_edt(~around)
-    return distance[margin:-margin, margin:-margin]
+    return distance[margin:-margin, margin:-margin] * spacing
 
 
 def _inner(region: Region) -> Region:

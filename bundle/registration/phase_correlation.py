@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from bundle.joint import LOWER, UPPER
+from bundle.joint import LOWER, MCP, UPPER
 from bundle.physics import attenuation
 from bundle.registration.alignment import Alignment, bone_centers, warp
 from bundle.registration.gauss_newton import BoneShift, check_pair
@@ -160,7 +160,7 @@ class PhaseCorrelation:
         scales: find scales, too.
         largest_turn: in degrees.
         least_peak: least height of the fitted peak; below, the bone counts as not found.
-        least_pixels: fewest pixels of a partial image.
+        least_area: smallest partial image, in mm^2; 200 pixels of the public frames.
     """
 
     pixel: float = 0.08
@@ -175,7 +175,7 @@ class PhaseCorrelation:
     scales: bool = False
     largest_turn: float = 10.0
     least_peak: float = 0.25
-    least_pixels: int = 200
+    least_area: float = 200 * MCP.spacing_mm**2
 
     def __call__(self, before: Tensor, masks: Tensor, after: Tensor, spacing: float) -> tuple[BoneShift, BoneShift]:
         """Find the motion of both bones, called like :class:`bundle.registration.BoneRegistration`."""
@@ -211,7 +211,7 @@ class PhaseCorrelation:
 
     def _find(self, fixed: Array, moving: Array, region: Array, center: Tensor, pixel: float) -> BoneShift:
         blocks = _blocks(region, 2 * max(round(0.5 * self.block / pixel), 4))
-        if (region > 0.5).sum() < self.least_pixels or not blocks:
+        if (region > 0.5).sum() * pixel**2 < self.least_area or not blocks:
             return BoneShift()
         found, part, peak = Alignment.still(center[None]), _partial(fixed, region), Peak()
         for turning in (self.turns or self.scales, False) * self.rounds:

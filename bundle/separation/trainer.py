@@ -116,7 +116,8 @@ class LayerSeparationTrainer(SupervisedTrainer):
         return self.players.use_discriminator and self.epoch_loss().uses("discrimination")
 
     def _iteration(self, engine: Any, batchdata: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        batch = {key: self._to_device(batchdata[key]) for key in STEP_KEYS}
+        batch = {key: self._to_device(batchdata[key]) for key in STEP_KEYS if key != Keys.SPACING}
+        batch[Keys.SPACING] = torch.as_tensor(batchdata[Keys.SPACING])  # stays on the host, which reads it
         batch[Keys.SEEN] = self._to_device(batchdata[Keys.SEEN]) if Keys.SEEN in batchdata else batch[Keys.IMAGE]
         output = {Keys.IMAGE: batch[Keys.IMAGE], Keys.LABEL: batch[Keys.LABEL]}
         engine.state.output = output

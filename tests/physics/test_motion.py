@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from bundle.joint import MCP
-from bundle.physics.continuation import CONTINUED, continue_texture
+from bundle.physics.continuation import CONTINUED_MM, continue_texture
 from bundle.physics.motion import ContinuedBones, MotionRange, RigidMotion, move
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -339,7 +339,7 @@ def test_uncovered_bone_has_the_texture_of_the_bone_without_streaks(
 def test_continuing_leaves_the_frame_and_keeps_air_dark(margin: int) -> None:
     bones = torch.rand(2, 2, 24, 20)
     bones[..., :6] = 0.0
-    continued = continue_texture(bones, margin)
+    continued = continue_texture(bones, margin, 3.0)
     assert tuple(continued.shape) == (2, 2, 24 + 2 * margin, 20 + 2 * margin)
     frame = continued[..., margin : margin + 24, margin : margin + 20]
     assert torch.equal(frame, bones)
@@ -350,11 +350,11 @@ def test_continuing_leaves_the_frame_and_keeps_air_dark(margin: int) -> None:
 
 def test_a_margin_wider_than_the_frame_is_cut_to_what_can_be_mirrored() -> None:
     bones = torch.rand(1, 2, 9, 12)
-    assert torch.equal(continue_texture(bones, 64), continue_texture(bones, 8))
+    assert torch.equal(continue_texture(bones, 64, 3.0), continue_texture(bones, 8, 3.0))
 
 
 def test_far_past_the_continued_texture_the_bone_still_does_not_end() -> None:
-    size = 2 * CONTINUED + 40
+    size = 2 * round(CONTINUED_MM / SPACING) + 40
     layers = smooth(1, size, size)
     moved, _ = move(layers, torch.ones(1, 2, size, size).double(), motion((0.0, 12.0, 0.0), (0.0, 12.0, 0.0)))
     assert float(moved[0, LOWER, : 12 * 8].min()) > 0.1

@@ -11,10 +11,10 @@ from bundle.joint import MCP
 from bundle.measurement.joint_space import joint_space_width
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
-from bundle.physics.harmonic import GROWTH, separate, support
+from bundle.physics.harmonic import GROWTH_MM, separate, support
 from bundle.physics.masks import visible_region
 from bundle.physics.motion import MotionRange, RigidMotion, move
-from bundle.physics.noise_texture import DETAIL, local_mean
+from bundle.physics.noise_texture import DETAIL_MM, local_mean
 from bundle.physics.radiograph import attenuation, reconstruct
 from bundle.physics.synthesis import SyntheticJoints, synthesize
 from hypothesis import given, settings
@@ -42,7 +42,7 @@ def widened(change: float, *seeds: int, jsw_mm: float | None = None, grain: int 
 
 def uncovered_by(made: SyntheticJoints, masks: Tensor) -> Tensor:
     """Where a bone has gone; moved supports are resampled, so that their rim may be off by a pixel."""
-    before, after = support(masks), support(made.masks, GROWTH - 1)
+    before, after = support(masks), support(made.masks, SPACING, GROWTH_MM - SPACING)
     return (before.amax(dim=1, keepdim=True) > 0) & ~(after.amax(dim=1, keepdim=True) > 0)
 
 
@@ -101,7 +101,7 @@ def test_uncovered_tissue_has_the_brightness_and_grain_of_tissue(jsw_mm: float) 
     image, masks, _ = separated(4, 5, jsw_mm=jsw_mm)
     made = widened(1.4, 4, 5, jsw_mm=jsw_mm)
     soft = attenuation(made.layers[:, :1])
-    grain = soft - local_mean(soft, torch.ones_like(soft), DETAIL)
+    grain = soft - local_mean(soft, torch.ones_like(soft), DETAIL_MM / SPACING)
     tissue = (visible_region(image, masks) > 0) & (support(masks).amax(dim=1, keepdim=True) == 0)
     for sample in range(2):
         seen, new = tissue[sample], uncovered_by(made, masks)[sample]

@@ -44,9 +44,9 @@ class SeparateLayers(Transform):
 
     backend = [TransformBackends.TORCH]
 
-    def __call__(self, image: Tensor) -> Tensor:
-        """Separate one joint."""
-        return separate(image[None, :1], image[None, 1:])[0]
+    def __call__(self, image: Tensor, spacing_mm: float = MCP.spacing_mm) -> Tensor:
+        """Separate one joint, whose pixels are ``spacing_mm`` wide."""
+        return separate(image[None, :1], image[None, 1:], spacing_mm)[0]
 
 
 class ShareGrain(Transform):
@@ -63,13 +63,13 @@ class ShareGrain(Transform):
         self.seed = seed
         self.grain = flag(grain)
 
-    def __call__(self, image: Tensor, layers: Tensor) -> Tensor:
-        """New layers (3, H, W) of an image (3, H, W)."""
+    def __call__(self, image: Tensor, layers: Tensor, spacing_mm: float = MCP.spacing_mm) -> Tensor:
+        """New layers (3, H, W) of an image (3, H, W), whose pixels are ``spacing_mm`` wide."""
         if not self.grain:
             return layers
         grey = (image[0] * 255.0).round().to(torch.uint8).cpu().numpy()
         seed = zlib.crc32(grey.tobytes(), self.seed)
-        return share_grain(layers[None], image[None, 1:].to(layers), [seed])[0]
+        return share_grain(layers[None], image[None, 1:].to(layers), [seed], spacing_mm)[0]
 
 
 class Reconstruct(Transform):

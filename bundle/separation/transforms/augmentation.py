@@ -17,6 +17,7 @@ from bundle.io import MaskMaker
 from bundle.physics import attenuation, attenuation_shares, blur, intensity, partition, reconstruct
 from bundle.segmentation import with_drawn_masks
 from bundle.separation.resident import to_device
+from bundle.separation.transforms.loading import spacing_of
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandomizableTransform, SpatialCrop, ThreadUnsafe
 from monai.utils.enums import TransformBackends
@@ -248,8 +249,11 @@ class RandDrawnMasksd(RandomizableTransform, ThreadUnsafe, MapTransform):
         sample = dict(data)
         self.randomize(None)
         for key in self.key_iterator(sample) if self.prob else ():
-            sample[self.seen_key] = with_drawn_masks(sample[key], self.segment) if self._do_transform else sample[key]
+            sample[self.seen_key] = self._drawn(sample, key) if self._do_transform else sample[key]
         return sample
+
+    def _drawn(self, sample: Mapping[Hashable, Any], key: Hashable) -> Tensor:
+        return with_drawn_masks(sample[key], self.segment, spacing_of(sample, sample[key]))
 
 
 def joint_space_centre(masks: Tensor) -> tuple[int, int]:

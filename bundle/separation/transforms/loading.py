@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from bundle.io import MaskMaker, read_joint
-from bundle.joint import MCP
+from bundle.joint import MCP, Keys
 from bundle.measurement import joint_space_width, narrowing_grade
 from bundle.phantoms import draw_parameters, render, retake
 from bundle.physics import continue_to_border
@@ -17,6 +17,11 @@ from monai.utils.enums import TransformBackends
 from torch import Tensor
 
 Sample = dict[Hashable, Any]
+
+
+def spacing_of(sample: Mapping[Hashable, Any], image: Tensor) -> float:
+    """Width of a pixel of a sample's image (C, H, W) in mm; where it is not told, that of the frame of an MCP joint."""
+    return float(sample[Keys.SPACING]) if Keys.SPACING in sample else MCP.spacing_at(image.shape[-1])
 
 
 class LoadJointd(Transform):
@@ -42,20 +47,20 @@ class LoadJointd(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
         """Load one item."""
         sample = dict(data)
-        loaded = self._render(sample) if "seed" in sample else self._read(sample)
-        spacing = torch.tensor([float(sample["spacing"])])
-        return {**sample, "file": str(sample.get("image", "")), **loaded, "spacing": spacing}
+        loaded = self._render(sample) if Keys.SEED in sample else self._read(sample)
+        spacing = torch.tensor([float(sample[Keys.SPACING])])
+        return {**sample, "file": str(sample.get(Keys.IMAGE, "")), **loaded, Keys.SPACING: spacing}
 
     def _render(self, item: Sample) -> Sample:
-        parameters = draw_parameters(item["seed"], size=self.size or MCP.pixels, spacing=item["spacing"])
+        parameters = draw_parameters(item[Keys.SEED], size=self.size or MCP.pixels, spacing=item[Keys.SPACING])
         phantom = render(retake(parameters, item.get("retake", 0)))
         image = torch.cat([phantom.image, phantom.masks])
-        return {"image": image, "label": phantom.layers, "truth": torch.ones(1)}
+        return {Keys.IMAGE: image, Keys.LABEL: phantom.layers, Keys.TRUTH: torch.ones(1)}
 
     def _read(self, item: Sample) -> Sample:
         joint = read_joint({str(key): value for key, value in item.items()}, self.size, self.segment)
-        image = torch.cat([joint[:1], continue_to_border(joint[1:])])
-        return {"image": image, "label": torch.zeros_like(image), "truth": torch.zeros(1)}
+        image = torch.cat([joint[:1], continue_to_border(joint[1:], float(item[Keys.SPACING]))])
+        return {Keys.IMAGE: image, Keys.LABEL: torch.zeros_like(image), Keys.TRUTH: torch.zeros(1)}
 
 
 class MasksAsLabeld(Transform):
