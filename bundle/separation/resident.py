@@ -57,7 +57,7 @@ class ResidentJoints(Sequence[dict[str, Any]]):
 
     @cached_property
     def loaded(self) -> dict[str, Any]:
-        """The joints: ``image``, ``label`` (N, 3, H, W) on the device, ``spacing`` (N, 1) on the host, and ``facts``."""
+        """The joints: ``image``, ``label`` (N, 3, H, W) on the device, ``spacing`` (N, 1) on the host, ``facts``."""
         images, labels, spacings, facts = [], [], [], []
         for sample in tqdm(self.samples, desc="loading joints", unit="joint", mininterval=0.5):
             images.append(torch.as_tensor(sample[Keys.IMAGE]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from bundle.io.lists import read_datalist
 from bundle.io.reading import read_mask, read_radiograph
 from bundle.joint import MCP
+from bundle.phantoms.parameters import Detector
 from bundle.phantoms.rendering import Phantom, render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import (
@@ -32,6 +34,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import spsolve
 from torch import Tensor
+from torch.nn import functional as F
 
 CLAIMED = round(CLAIMED_MM / MCP.spacing_mm)
 WIDTHS = [length / MCP.spacing_mm for length in (GROWTH_MM, RAMP_MM, FADE_MM)]
@@ -184,10 +187,37 @@ def test_any_image_is_reconstructed_above_90_db(seed: int, height: int, width: i
     torch.testing.assert_close(layers[:, :1][tissue], image.clamp(max=1 - 2.0**-15)[tissue], atol=1e-6, rtol=0)
 
 
-def test_the_support_is_the_mask_grown_by_five_pixels() -> None:
+def test_the_support_is_the_mask_grown_by_five_pixels_of_the_public_frames() -> None:
     masks = random_joints(3, 40, 50)[1]
     assert torch.equal(support(masks), grow(masks, 5))
-    assert torch.equal(support(masks, 2), grow(masks, 2))
+    assert torch.equal(support(masks, 2.5 * MCP.spacing_mm), grow(masks, 2))
+    assert torch.equal(support(masks, 0.1, 0.31), grow(masks, 3))
+
+
+def test_a_joint_in_twice_as_many_pixels_is_separated_alike() -> None:
+    """RMS difference in intensity, without noise; with the lengths in pixels it would be 3 times as much."""
+    for seed, jsw_mm in ((0, -0.4), (3, 0.1)):
+        coarse, fine = (noiseless(seed, jsw_mm, size) for size in (256, 512))
+        wrong = F.avg_pool2d(separate(fine.image[None], bones(fine), MCP.spacing_mm), 2)
+        found = F.avg_pool2d(separate(fine.image[None], bones(fine), MCP.frame_mm / 512), 2)
+        layers = separate(coarse.image[None], bones(coarse))
+        difference, if_in_pixels = ((other - layers).square().mean().sqrt() for other in (found, wrong))
+        assert float(difference) < 0.0025
+        assert float(if_in_pixels) > 3.0 * float(difference)
+    areas = [
+        float(support(bones(made), spacing).sum()) * spacing**2
+        for made, spacing in ((coarse, MCP.spacing_at(256)), (fine, MCP.spacing_at(512)))
+    ]
+    assert areas[0] == pytest.approx(areas[1], rel=0.01)
+
+
+def noiseless(seed: int, jsw_mm: float, size: int) -> Phantom:
+    drawn = draw_parameters(seed, jsw_mm=jsw_mm, size=size)
+    return render(replace(drawn, detector=Detector(drawn.detector.blur, 1e9, 0.0, 65535.0)))
+
+
+def bones(made: Phantom) -> Tensor:
+    return (made.masks > 0.5).float()[None]
 
 
 def test_phantoms_are_separated_into_their_layers() -> None:

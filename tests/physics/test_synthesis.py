@@ -40,9 +40,9 @@ def widened(change: float, *seeds: int, jsw_mm: float | None = None, grain: int 
     return synthesize(layers, masks, motion, SPACING, [grain + index for index in range(len(seeds))])
 
 
-def uncovered_by(made: SyntheticJoints, masks: Tensor) -> Tensor:
+def uncovered_by(made: SyntheticJoints, masks: Tensor, spacing: float = SPACING) -> Tensor:
     """Where a bone has gone; moved supports are resampled, so that their rim may be off by a pixel."""
-    before, after = support(masks), support(made.masks, SPACING, GROWTH_MM - SPACING)
+    before, after = support(masks, spacing), support(made.masks, spacing, GROWTH_MM - spacing)
     return (before.amax(dim=1, keepdim=True) > 0) & ~(after.amax(dim=1, keepdim=True) > 0)
 
 
@@ -75,7 +75,7 @@ def test_any_motion_gives_layers_that_compose_to_the_image(seed: int, mode: str)
     moved, moved_masks = move(layers, masks, motion, 21 / 64, mode)
     assert torch.equal(made.layers[:, 1:], moved[:, 1:])
     assert torch.equal(made.masks, moved_masks)
-    kept = ~uncovered_by(made, masks)
+    kept = ~uncovered_by(made, masks, 21 / 64)
     assert torch.equal(made.layers[:, :1][kept], layers[:, :1][kept])
 
 

@@ -230,7 +230,7 @@ def test_distances_change_no_layer_by_themselves(joints: Tensor) -> None:
 
 
 def test_a_negative_reach_is_refused() -> None:
-    with pytest.raises(ValueError, match="reach of at least 0"):
+    with pytest.raises(ValueError, match="reach_mm of at least 0"):
         PartitionHead(reach_mm=-1.0)
 
 
