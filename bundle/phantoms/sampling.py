@@ -71,7 +71,9 @@ def _groups(joints: Population, finger: str, rng: np.random.Generator) -> dict[s
     return {name: _draw(kind, means.get(name, {}), rng) for name, kind in kinds.items()}
 
 
-def retake(parameters: PhantomParameters, number: int, *, shift: float = 0.3, tilt: float = 2.0) -> PhantomParameters:
+def retake(
+    parameters: PhantomParameters, number: int, *, shift_mm: float = 0.3, tilt_deg: float = 2.0
+) -> PhantomParameters:
     """Parameters of another radiograph of the same joint: other noise, and the joint lies a little differently.
 
     Anatomy and JSW stay. A crop that is off by a pixel or two is a shift, too: 2 pixels of a public frame are 0.16 mm.
@@ -81,19 +83,19 @@ def retake(parameters: PhantomParameters, number: int, *, shift: float = 0.3, ti
     Args:
         parameters: of the phantom.
         number: of the re-take, at least 0; 0 is the phantom itself. It is the seed, together with the phantom's.
-        shift: largest shift of the joint along x and along y, in mm.
-        tilt: largest turn, in degrees.
+        shift_mm: largest shift of the joint along x and along y, in mm.
+        tilt_deg: largest turn, in degrees.
 
     Raises:
         InputError: if the number or a range is negative.
     """
     expect_retake(number)
-    expect(min(shift, tilt) >= 0.0, "shift and tilt of a re-take", "at least 0", (shift, tilt))
+    expect(min(shift_mm, tilt_deg) >= 0.0, "shift and tilt of a re-take", "at least 0", (shift_mm, tilt_deg))
     if number == 0:
         return replace(parameters, retake=0)
     x, y, turn = np.random.default_rng([parameters.seed, RETAKE, number]).uniform(-1.0, 1.0, size=3)
     lain = parameters.posture
-    posture = replace(lain, x=lain.x + shift * x, y=lain.y + shift * y, tilt=lain.tilt + tilt * turn)
+    posture = replace(lain, x=lain.x + shift_mm * x, y=lain.y + shift_mm * y, tilt=lain.tilt + tilt_deg * turn)
     return replace(parameters, posture=posture, retake=int(number))
 
 

@@ -100,26 +100,26 @@ class MotionRange:
     """Uniform ranges of a random motion, drawn for every sample and bone by itself.
 
     Attributes:
-        x: largest shift to either side, in mm (published: 20 px).
-        y: largest shift up or down, in mm (published: 30 px).
-        rotation: largest rotation either way, in degrees.
+        x_mm: largest shift to either side, in mm (published: 20 px).
+        y_mm: largest shift up or down, in mm (published: 30 px).
+        rotation_deg: largest rotation either way, in degrees.
 
     Raises:
         ValueError: if a range is negative.
     """
 
-    x: float = 20 * MCP.spacing_mm
-    y: float = 30 * MCP.spacing_mm
-    rotation: float = 10.0
+    x_mm: float = 20 * MCP.spacing_mm
+    y_mm: float = 30 * MCP.spacing_mm
+    rotation_deg: float = 10.0
 
     def __post_init__(self) -> None:
-        if min(self.x, self.y, self.rotation) < 0:
+        if min(self.x_mm, self.y_mm, self.rotation_deg) < 0:
             msg = f"expected ranges of motion of at least 0, got {self}"
             raise ValueError(msg)
 
     def draw(self, count: int, random: np.random.RandomState) -> RigidMotion:
         """Draw the motions of ``count`` samples; each bone turns about the frame's centre."""
-        largest = np.array([self.x, self.y, self.rotation])
+        largest = np.array([self.x_mm, self.y_mm, self.rotation_deg])
         drawn = torch.from_numpy(random.uniform(-largest, largest, size=(count, 2, 3))).float()
         return RigidMotion(drawn[..., :2], drawn[..., 2], torch.zeros(count, 2, 2))
 

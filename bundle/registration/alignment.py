@@ -291,17 +291,17 @@ class FrameMotion:
     """Ranges of random motions of whole frames: the same hand, placed and magnified a little otherwise.
 
     Attributes:
-        translation: largest shift to either side, up and down, in mm.
-        rotation: largest turn either way, in degrees.
+        translation_mm: largest shift to either side, up and down, in mm.
+        rotation_deg: largest turn either way, in degrees.
         scale: largest change of scale, as a part of 1.
     """
 
-    translation: float = 0.5
-    rotation: float = 2.0
+    translation_mm: float = 0.5
+    rotation_deg: float = 2.0
     scale: float = 0.0
 
     def draw(self, count: int, random: np.random.RandomState) -> Alignment:
         """Motions (count,) about the frame's centre."""
-        largest = np.array([self.scale, self.rotation, self.translation, self.translation])
+        largest = np.array([self.scale, self.rotation_deg, self.translation_mm, self.translation_mm])
         drawn = torch.from_numpy(random.uniform(-largest, largest, size=(count, 4))).float()
         return Alignment.from_parameters(drawn + drawn.new_tensor([1.0, 0.0, 0.0, 0.0]), torch.zeros(count, 2))

@@ -143,7 +143,7 @@ class RandPairs(Randomizable):
     variations: int = 4
     reversing: float = 0.5
     size: int = 128
-    frame: FrameMotion = field(default_factory=lambda: FrameMotion(translation=1.5, rotation=4.0, scale=0.02))
+    frame: FrameMotion = field(default_factory=lambda: FrameMotion(translation_mm=1.5, rotation_deg=4.0, scale=0.02))
     outline: float = 0.3
     gamma: tuple[float, float] = (0.7, 1.4)
     noise: float = 0.04

@@ -96,14 +96,14 @@ def test_a_re_take_shows_the_same_joint_in_a_slightly_other_pose(
     seed: int, number: int, shift: float, tilt: float
 ) -> None:
     first = draw_parameters(seed)
-    again = retake(first, number, shift=shift, tilt=tilt)
+    again = retake(first, number, shift_mm=shift, tilt_deg=tilt)
     assert replace(again, posture=first.posture, retake=0) == first
     assert again.retake == number
     assert abs(again.posture.x - first.posture.x) <= shift + 1e-9
     assert abs(again.posture.y - first.posture.y) <= shift + 1e-9
     assert abs(again.posture.tilt - first.posture.tilt) <= tilt + 1e-9
     assert (again.posture.bend, again.posture.shift) == (first.posture.bend, first.posture.shift)
-    assert retake(first, number, shift=shift, tilt=tilt) == again
+    assert retake(first, number, shift_mm=shift, tilt_deg=tilt) == again
 
 
 def test_re_takes_differ_and_the_first_take_is_the_phantom() -> None:
@@ -115,7 +115,7 @@ def test_re_takes_differ_and_the_first_take_is_the_phantom() -> None:
 
 def test_a_re_take_in_the_same_pose_differs_by_its_noise_alone() -> None:
     first = phantom(3, 1.0)
-    again = render(retake(first.parameters, 1, shift=0.0, tilt=0.0))
+    again = render(retake(first.parameters, 1, shift_mm=0.0, tilt_deg=0.0))
     assert torch.equal(again.masks, first.masks)
     difference = again.image - first.image
     assert 0.002 < float(difference.std()) < 0.02

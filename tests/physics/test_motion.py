@@ -465,7 +465,11 @@ def test_sampling_only_where_a_bone_comes_to_lie_loses_nothing(seed: int, size: 
         top, left = (random.randint(0, side - 2) for side in size)
         bottom, right = (random.randint(first + 1, side + 1) for first, side in zip((top, left), size, strict=True))
         bone[top:bottom, left:right] = torch.from_numpy(random.rand(bottom - top, right - left)).float()
-    ranges = MotionRange(x=3.0, y=8.0, rotation=180.0) if wide else MotionRange(x=0.5, y=0.5, rotation=4.0)
+    ranges = (
+        MotionRange(x_mm=3.0, y_mm=8.0, rotation_deg=180.0)
+        if wide
+        else MotionRange(x_mm=0.5, y_mm=0.5, rotation_deg=4.0)
+    )
     motion = ranges.draw(2, random)
     continued = ContinuedBones.of(bones, (bones > 0.5).float()[:, :, None])
     everywhere = torch.tensor([-math.inf, -math.inf, math.inf, math.inf]).expand(2, 2, 4)

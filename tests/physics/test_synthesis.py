@@ -123,7 +123,7 @@ def test_seeds_are_recorded_and_change_the_grain_alone() -> None:
 
 def test_a_batch_is_made_of_its_joints_alone() -> None:
     _, masks, layers = separated(0, 1, jsw_mm=0.5)
-    motion = MotionRange(x=0.5, y=0.8, rotation=4.0).draw(2, np.random.RandomState(3))
+    motion = MotionRange(x_mm=0.5, y_mm=0.8, rotation_deg=4.0).draw(2, np.random.RandomState(3))
     spacing = torch.tensor([SPACING, 0.9 * SPACING])
     together = synthesize(layers, masks, motion, spacing, [11, 12])
     for sample in range(2):

@@ -89,7 +89,7 @@ def test_a_widening_of_the_joint_is_a_negative_narrowing(upper_share: float) -> 
 
 def test_another_place_turn_and_size_of_the_whole_hand_do_not_change_the_narrowing() -> None:
     given = bones(0)
-    frame = FrameMotion(translation=2.0, rotation=8.0).draw(3, np.random.RandomState(0)).to(given.scale)
+    frame = FrameMotion(translation_mm=2.0, rotation_deg=8.0).draw(3, np.random.RandomState(0)).to(given.scale)
     assert torch.allclose(narrowing(given.then(frame.of_both())), narrowing(given), atol=1e-9)
     larger = Alignment(frame.scale * 1.1, frame.rotation, frame.translation, frame.center)
     assert torch.allclose(narrowing(given.then(larger.of_both())), narrowing(given), atol=1e-9)

@@ -178,7 +178,7 @@ def test_a_fit_to_noisy_pixels_stops_within_its_standard_error() -> None:
     before, after = (
         (given.image + 0.02 * torch.randn(given.image.shape, generator=random)).clamp(0.0, 1.0) for given in images
     )
-    endless = BoneRegistration(tolerance=0.0)
+    endless = BoneRegistration(tolerance_mm=0.0)
     lower, upper = endless(before, images[0].masks, after, SPACING)
     assert lower.found and upper.found
     assert lower.y - upper.y == pytest.approx(-0.5, abs=0.01)

@@ -49,7 +49,7 @@ def test_registration_finds_the_alignment_that_a_pair_states(kept: tuple[SourceS
     assert len(pairs) == 6
     checked = 0
     for pair in (pairs[0], pairs[3]):
-        shifts = BoneRegistration(reach=3.0)(pair["image"][:1], pair["image"][1:], pair["moving"][:1], SPACING)
+        shifts = BoneRegistration(reach_mm=3.0)(pair["image"][:1], pair["image"][1:], pair["moving"][:1], SPACING)
         for shift, true in zip(shifts, pair["alignment"].tolist(), strict=True):
             if shift.found:
                 assert [shift.rotation, shift.x, shift.y] == pytest.approx(true[1:], abs=0.05)

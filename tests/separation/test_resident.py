@@ -118,7 +118,7 @@ def test_no_joints_are_refused() -> None:
     [
         (RandCropJointd(size=16), "crop_size"),
         (RandAugmentLayersd(noise=0.1), "augmentation"),
-        (RandAugmentLayersd(blur=0.1), "augmentation"),
+        (RandAugmentLayersd(blur_mm=0.1), "augmentation"),
         (RandDrawnMasksd(BoneSegmenter(torch.nn.Identity(), ""), prob=0.5), "drawn_masks"),
         (Flipd("image", 1), "Flipd"),
     ],

@@ -77,7 +77,7 @@ def trainer(samples: list[dict[str, Any]] | None = None, rate: float = 0.01, **o
         "supervisor": player(nn.Conv2d(1, 3, 3, padding=1), rate),
         "discriminator": player(nn.Conv2d(1, 1, 3, padding=1), rate),
         "late": PseudoGeneratorLoss(),
-        "ranges": MotionRange(x=2.0, y=2.0, rotation=5.0),
+        "ranges": MotionRange(x_mm=2.0, y_mm=2.0, rotation_deg=5.0),
         **options,
     }
     groups = {"players": Players, "objective": Objective, "motion": RandomMotions, "schedule": StageSchedule}

@@ -40,21 +40,21 @@ class ShiftBonesd(JointMapd):
         self,
         keys: KeysCollection = Keys.IMAGE,
         label_key: KeysCollection = Keys.LABEL,
-        translation: Sequence[Sequence[float]] = ((0.0, 0.0), (0.0, 0.0)),
-        rotation: Sequence[float] = (0.0, 0.0),
-        center: Sequence[Sequence[float]] = ((0.0, 0.0), (0.0, 0.0)),
+        translation_mm: Sequence[Sequence[float]] = ((0.0, 0.0), (0.0, 0.0)),
+        rotation_deg: Sequence[float] = (0.0, 0.0),
+        center_mm: Sequence[Sequence[float]] = ((0.0, 0.0), (0.0, 0.0)),
         mode: str = "bicubic",
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, label_key, allow_missing_keys)
-        self.shift = ShiftBones(translation, rotation, center, mode=mode)
+        self.shift = ShiftBones(translation_mm, rotation_deg, center_mm, mode=mode)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
         """Move the bones of one sample."""
         sample = dict(data)
         if self.first_key(sample) == ():
             return sample
-        self.shift.spacing = self._spacing(sample)
+        self.shift.spacing_mm = self._spacing(sample)
         sample = self._remake(sample, lambda image, layers: composed(*self.shift(layers, image[1:])))
         return {**sample, Keys.MOTION: self.shift.motion.to_json()}
 
@@ -70,13 +70,13 @@ class RandShiftBonesd(RandJointMapd):
         keys: KeysCollection = Keys.IMAGE,
         label_key: KeysCollection = Keys.LABEL,
         prob: float = 1.0,
-        x: float = MotionRange.x,
-        y: float = MotionRange.y,
-        rotation: float = MotionRange.rotation,
+        x_mm: float = MotionRange.x_mm,
+        y_mm: float = MotionRange.y_mm,
+        rotation_deg: float = MotionRange.rotation_deg,
         mode: str = "bicubic",
         allow_missing_keys: bool = False,
     ) -> None:
-        self.shift = RandShiftBones(prob, x, y, rotation, mode=mode)
+        self.shift = RandShiftBones(prob, x_mm, y_mm, rotation_deg, mode=mode)
         super().__init__(keys, label_key, self.shift, allow_missing_keys)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
@@ -84,7 +84,7 @@ class RandShiftBonesd(RandJointMapd):
         sample = dict(data)
         if self.first_key(sample) == ():
             return sample
-        self.shift.spacing = self._spacing(sample)
+        self.shift.spacing_mm = self._spacing(sample)
         self.shift.randomize()
         sample = self._remake(sample, lambda image, layers: composed(*self.shift(layers, image[1:], randomize=False)))
         return {**sample, Keys.MOTION: self.shift.motion.to_json()}
@@ -105,20 +105,20 @@ class SynthesizeJointSpaced(JointMapd):
         self,
         keys: KeysCollection = Keys.IMAGE,
         label_key: KeysCollection = Keys.LABEL,
-        change: float = 0.0,
+        change_mm: float = 0.0,
         upper_share: float = 0.5,
         seed: int = 0,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, label_key, allow_missing_keys)
-        self.synthesize = SynthesizeJointSpace(change, upper_share, seed)
+        self.synthesize = SynthesizeJointSpace(change_mm, upper_share, seed)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
         """Change the JSW of one sample."""
         sample = dict(data)
         if self.first_key(sample) == ():
             return sample
-        self.synthesize.spacing = self._spacing(sample)
+        self.synthesize.spacing_mm = self._spacing(sample)
         sample = self._remake(sample, self.synthesize)
         return {**sample, Keys.MOTION: self.synthesize.motion.to_json(), "grain_seed": self.synthesize.seed}
 
@@ -133,12 +133,12 @@ class RandSynthesizeJointSpaced(RandJointMapd):
         self,
         keys: KeysCollection = Keys.IMAGE,
         label_key: KeysCollection = Keys.LABEL,
-        change: tuple[float, float] = (-1.0, 1.0),
+        change_mm: tuple[float, float] = (-1.0, 1.0),
         prob: float = 1.0,
         upper_share: float = 0.5,
         allow_missing_keys: bool = False,
     ) -> None:
-        self.synthesize = RandSynthesizeJointSpace(change, prob, upper_share)
+        self.synthesize = RandSynthesizeJointSpace(change_mm, prob, upper_share)
         super().__init__(keys, label_key, self.synthesize, allow_missing_keys)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
@@ -146,7 +146,7 @@ class RandSynthesizeJointSpaced(RandJointMapd):
         sample = dict(data)
         if self.first_key(sample) == ():
             return sample
-        self.synthesize.spacing = self._spacing(sample)
+        self.synthesize.spacing_mm = self._spacing(sample)
         self.synthesize.randomize()
         sample = self._remake(sample, lambda image, layers: self.synthesize(image, layers, randomize=False))
         return {**sample, Keys.MOTION: self.synthesize.motion.to_json(), "grain_seed": self.synthesize.seed}
@@ -187,7 +187,7 @@ class RandPseudoOverlapd(RandJointMapd):
             return sample
         sample[Keys.SOURCE] = sample[first]
         sample.setdefault(Keys.TRUTH, torch.zeros(1))
-        self.push.spacing = self._spacing(sample)
+        self.push.spacing_mm = self._spacing(sample)
         self.push.randomize(sample[first])
         pushed = self.push.pushes and not sample.get("overlapping", False)
         if pushed:

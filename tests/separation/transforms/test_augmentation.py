@@ -71,12 +71,12 @@ def test_noise_has_its_deviation_and_leaves_the_shares(phantom: dict[str, Any]) 
 
 
 def test_blur_keeps_the_attenuation_of_a_layer_and_smooths_it(phantom: dict[str, Any]) -> None:
-    made = Augmentation(blur=1.5).apply(phantom["label"])
+    made = Augmentation(blur_mm=1.5).apply(phantom["label"])
     before, after = attenuation(phantom["label"])[0], attenuation(made)[0]
     assert float(after.mean()) == pytest.approx(float(before.mean()), rel=0.01)
     assert after.diff(dim=-1).abs().mean() < 0.8 * before.diff(dim=-1).abs().mean()
     even = torch.full((3, SIZE, SIZE), 0.3)
-    torch.testing.assert_close(Augmentation(blur=1.5).apply(even), even, atol=1e-4, rtol=0)
+    torch.testing.assert_close(Augmentation(blur_mm=1.5).apply(even), even, atol=1e-4, rtol=0)
 
 
 def test_a_mirror_turns_everything_and_twice_is_nothing(phantom: dict[str, Any]) -> None:
