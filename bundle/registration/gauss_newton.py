@@ -64,8 +64,8 @@ class BoneRegistration:
         fine_mm: sigma of the Gaussian against grain.
         coarse_mm: sigma of the Gaussian whose result, the tissue, is taken away.
         reach_mm: largest motion, of a bone and of the bones against each other, that can be found.
-        depth_mm: a bone is compared up to so far, vertically, beyond the middles of the edges of both bones that face the
-            joint: of bones that overlap far, it shows alone only beyond that of the other one.
+        depth_mm: a bone is compared up to so far, vertically, beyond the middles of the edges of both bones that face
+            the joint: of bones that overlap far, it shows alone only beyond that of the other one.
         rim_mm: the region of the first fit begins so far inside the annotated outline.
         penumbra_mm: that of the second ends so far outside it.
         clearance_mm: distance to the other bone's outline that the region of the second fit keeps, in both radiographs.

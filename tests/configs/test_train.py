@@ -434,7 +434,7 @@ def test_the_papers_overlay_holds_the_papers_settings(bundle: Any) -> None:
     assert weights["stage1_loss"] == dict(zip(parts, (0.5, 0.2, 0.2, 0.1), strict=True))
     assert weights["stage2_loss"] == dict(zip(parts, (0.6, 0.3, 0.1, 0.0), strict=True))
     motion = parser.get_parsed_content("motion")
-    assert (motion.x, motion.y, motion.rotation) == pytest.approx((20 * SPACING, 30 * SPACING, 10.0))
+    assert (motion.x_mm, motion.y_mm, motion.rotation_deg) == pytest.approx((20 * SPACING, 30 * SPACING, 10.0))
     for name in NETWORKS:
         optimizer = parser[f"{name}#optimizer"]
         assert optimizer["_target_"] == "torch.optim.AdamW"

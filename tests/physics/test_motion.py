@@ -98,7 +98,7 @@ def test_no_motion_about_a_centre_is_the_identity_in_large_frames(size: int) -> 
 @pytest.mark.parametrize(("mode", "error"), [("bilinear", 0.01), ("bicubic", 0.002)])
 def test_a_motion_and_its_inverse_return_a_smooth_layer(mode: str, error: float) -> None:
     layers, masks = smooth(2, 96, 80, sigma=6.0), joint_masks(2, 96, 80)
-    there = drawn(2, x=0.4, y=0.4, rotation=8.0)
+    there = drawn(2, x_mm=0.4, y_mm=0.4, rotation_deg=8.0)
     there = RigidMotion(there.translation, there.rotation, torch.full((2, 2, 2), 0.6))
     moved, moved_masks = move(layers, masks, there, SPACING, mode)
     back, _ = move(moved, moved_masks, there.inverse(), SPACING, mode)
@@ -219,7 +219,7 @@ def test_only_bones_move_and_values_stay_in_range(mode: str) -> None:
 def test_a_mask_moves_with_its_layer() -> None:
     masks = joint_masks(2, 60, 50)
     layers = torch.cat([masks[:, :1], masks], dim=1)
-    moved, moved_masks = move(layers, masks, drawn(2, x=0.3, y=0.4, rotation=3.0))
+    moved, moved_masks = move(layers, masks, drawn(2, x_mm=0.3, y_mm=0.4, rotation_deg=3.0))
     inside = (..., slice(8, -8), slice(8, -8))
     torch.testing.assert_close(moved[:, 1:][inside], moved_masks[inside], atol=1e-12, rtol=0)
 
@@ -251,7 +251,7 @@ def test_every_sample_has_its_own_motion_and_spacing(mode: str, shape: tuple[int
 @pytest.mark.parametrize("mode", MODES)
 def test_a_motion_has_true_gradients(mode: str) -> None:
     layers, masks = smooth(2, 7, 6, sigma=1.0), joint_masks(2, 7, 6)
-    asked = drawn(2, x=0.15, y=0.15, rotation=20.0)
+    asked = drawn(2, x_mm=0.15, y_mm=0.15, rotation_deg=20.0)
     assert torch.autograd.gradcheck(
         lambda layers, masks: move(layers, 0.1 + 0.8 * masks, asked, SPACING, mode),
         (layers.requires_grad_(), masks.requires_grad_()),
@@ -372,15 +372,15 @@ def test_widening_moves_the_bones_apart_by_the_change() -> None:
 
 @given(seed=st.integers(0, 2**32 - 1), x=st.floats(0.0, 5.0), y=st.floats(0.0, 5.0), rotation=st.floats(0.0, 90.0))
 def test_draws_stay_in_their_ranges_and_follow_the_seed(seed: int, x: float, y: float, rotation: float) -> None:
-    made = drawn(8, seed, x=x, y=y, rotation=rotation)
+    made = drawn(8, seed, x_mm=x, y_mm=y, rotation_deg=rotation)
     slack = 1 + 1e-6
     assert bool((made.translation.abs() <= torch.tensor([x, y]) * slack).all())
     assert bool((made.rotation.abs() <= rotation * slack).all())
-    assert same_motion(made, drawn(8, seed, x=x, y=y, rotation=rotation))
+    assert same_motion(made, drawn(8, seed, x_mm=x, y_mm=y, rotation_deg=rotation))
 
 
 def test_draws_fill_their_ranges_with_a_motion_of_its_own_for_each_sample_and_bone() -> None:
-    made = drawn(500, x=1.0, y=2.0, rotation=5.0)
+    made = drawn(500, x_mm=1.0, y_mm=2.0, rotation_deg=5.0)
     assert made.translation[..., 0].unique().numel() > 990
     for values, largest in ((made.translation[..., 0], 1.0), (made.translation[..., 1], 2.0), (made.rotation, 5.0)):
         assert float(values.max()) > 0.97 * largest
@@ -388,15 +388,17 @@ def test_draws_fill_their_ranges_with_a_motion_of_its_own_for_each_sample_and_bo
         assert abs(float(values.mean())) < 0.1 * largest
     together = torch.cat([made.translation, made.rotation[..., None]], dim=-1).reshape(500, 6)
     assert float((torch.corrcoef(together.T) - torch.eye(6)).abs().max()) < 0.2
-    assert not same_motion(made, drawn(500, 1, x=1.0, y=2.0, rotation=5.0))
+    assert not same_motion(made, drawn(500, 1, x_mm=1.0, y_mm=2.0, rotation_deg=5.0))
 
 
 def test_the_default_ranges_are_the_published_ones() -> None:
     published = MotionRange()
-    assert (published.x / SPACING, published.y / SPACING, published.rotation) == pytest.approx((20.0, 30.0, 10.0))
+    assert (published.x_mm / SPACING, published.y_mm / SPACING, published.rotation_deg) == pytest.approx(
+        (20.0, 30.0, 10.0)
+    )
 
 
-@pytest.mark.parametrize("largest", [{"x": -0.1}, {"y": -1.0}, {"rotation": -5.0}])
+@pytest.mark.parametrize("largest", [{"x_mm": -0.1}, {"y_mm": -1.0}, {"rotation_deg": -5.0}])
 def test_a_negative_range_is_refused(largest: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"ranges of motion of at least 0, got MotionRange\(x="):
         MotionRange(**largest)

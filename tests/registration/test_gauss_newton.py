@@ -95,14 +95,16 @@ def test_an_image_has_not_moved_against_itself() -> None:
 
 
 def test_lengths_follow_the_spacing() -> None:
-    finer = replace(BoneRegistration(), **{name: 0.5 * getattr(BoneRegistration(), name) for name in LENGTHS})
+    whole = BoneRegistration()
+    half = {name: 0.5 * getattr(whole, name) for name in LENGTHS}
+    finer = replace(whole, **half, least_area_mm2=0.25 * whole.least_area_mm2)
     after = joint((0.0, 3.0, 0.0), (0.0, -2.0, 0.0))
     coarse = found(after)
     fine = finer(joint((0, 0, 0), (0, 0, 0)), masks(), after, SPACING / 2)
     assert [shift.y for shift in fine] == pytest.approx([shift.y / 2 for shift in coarse], abs=1e-6)
 
 
-LENGTHS = ("fine", "coarse", "reach", "depth", "rim", "penumbra", "clearance", "tolerance")
+LENGTHS = ("fine_mm", "coarse_mm", "reach_mm", "depth_mm", "rim_mm", "penumbra_mm", "clearance_mm", "tolerance_mm")
 
 
 def test_a_shadow_that_stays_pulls_the_motion_towards_none() -> None:

@@ -11,7 +11,7 @@ from bundle.networks.transunet import TransUNet
 from bundle.separation.losses import GeneratorLoss
 from bundle.separation.stage import Objective, Player, Players
 from bundle.separation.trainer import LayerSeparationTrainer
-from bundle.workflow.costs import Passes, TrainingCost, forward_flop, parameters_of
+from bundle.workflow.costs import Passes, TrainingCost, TrainingStep, forward_flop, parameters_of
 from bundle.workflow.jobs import Schedule
 from monai.data import DataLoader, Dataset
 from torch import nn
@@ -34,8 +34,8 @@ def networks() -> dict[str, nn.Module]:
 
 def cost(**options: Any) -> TrainingCost:
     joints = [{"overlapping": index < 4} for index in range(10)]
-    settings: dict[str, Any] = {"batch_size": BATCH, "image_size": SIZE, **options}
-    return TrainingCost(networks(), joints, Schedule(6, 3, 2), **settings)
+    tflops = options.pop("tflops", 0.0)
+    return TrainingCost(networks(), joints, Schedule(6, 3, 2), BATCH, TrainingStep(**options), SIZE, tflops)
 
 
 def test_operations_of_a_convolution_are_two_a_product() -> None:

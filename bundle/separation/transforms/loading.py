@@ -101,7 +101,7 @@ class ReadingFramed(MapTransform):
     Args:
         keys: radiographs (C, H, W).
         size: height and width of the frame in pixels.
-        field: height and width of the frame in mm.
+        field_mm: height and width of the frame.
         spacing_key: where the radiograph's mm per pixel stand, (1,). It becomes that of the frame, and the radiograph's
             goes to ``radiograph_spacing``.
     """
@@ -109,10 +109,10 @@ class ReadingFramed(MapTransform):
     backend = [TransformBackends.TORCH]
 
     def __init__(
-        self, keys: KeysCollection, size: int = 128, field: float = MCP.frame_mm, spacing_key: str = "spacing"
+        self, keys: KeysCollection, size: int = 128, field_mm: float = MCP.frame_mm, spacing_key: str = Keys.SPACING
     ) -> None:
         super().__init__(keys)
-        self.size, self.pixel, self.spacing_key = size, field / size, spacing_key
+        self.size, self.pixel, self.spacing_key = size, field_mm / size, spacing_key
         self.cut = Compose([SpatialPad((size, size), mode="edge"), CenterSpatialCrop((size, size))])
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:

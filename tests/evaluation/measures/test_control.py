@@ -98,7 +98,7 @@ def test_a_diverged_separator_fails_every_trial() -> None:
 
 
 def test_sideways_motion_and_rotation_do_not_disturb_the_measurement() -> None:
-    control = replace(QUICK, changes_mm=(0.1,), random_changes=1, sideways_mm=0.3, rotation_degrees=2.0)
+    control = replace(QUICK, changes_mm=(0.1,), random_changes=1, sideways_mm=0.3, rotation_deg=2.0)
     figures = control(phantoms()).figures
     assert figures["failures"] == 0
     assert figures["mae"] <= 0.02

@@ -98,9 +98,9 @@ def test_separating_and_composing_are_the_rooms_functions() -> None:
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
 def test_a_shift_is_the_motion_it_was_given(mode: str) -> None:
     given_motion: dict[str, Any] = {
-        "translation": ((0.4, -0.3), (-0.2, 0.9)),
-        "rotation": (3.0, -5.0),
-        "center": ((1.0, 2.0), (0.5, -0.5)),
+        "translation_mm": ((0.4, -0.3), (-0.2, 0.9)),
+        "rotation_deg": (3.0, -5.0),
+        "center_mm": ((1.0, 2.0), (0.5, -0.5)),
     }
     image, layers = joint()
     motion = RigidMotion(*(torch.tensor([value], dtype=torch.float64) for value in given_motion.values()))
@@ -114,7 +114,7 @@ def test_a_shift_by_default_moves_nothing_and_measures_at_the_public_spacing() -
     moved, masks = shift(ShiftBones())
     torch.testing.assert_close(moved, layers, atol=1e-6, rtol=0)
     torch.testing.assert_close(masks, image[1:], atol=1e-6, rtol=0)
-    assert ShiftBones().spacing == SPACING == 21 / 256
+    assert ShiftBones().spacing_mm == SPACING == 21 / 256
 
 
 def test_a_shift_needs_the_motion_of_both_bones() -> None:

@@ -45,7 +45,7 @@ from torch import Tensor
 SIZE = 64
 PIXEL = 21 / SIZE
 Sample = dict[Any, Any]
-SHIFT: dict[str, Any] = {"translation": ((0.3, 0.4), (-0.2, -0.6)), "rotation": (2.0, -3.0)}
+SHIFT: dict[str, Any] = {"translation_mm": ((0.3, 0.4), (-0.2, -0.6)), "rotation_deg": (2.0, -3.0)}
 
 MAKERS: dict[str, Callable[..., Any]] = {
     "ShiftBonesd": lambda **options: ShiftBonesd(**SHIFT, **options),
