@@ -71,9 +71,9 @@ def continue_to_border(masks: Tensor, spacing_mm: float = MCP.spacing_mm, reach_
     Args:
         masks: (B, 2, H, W) or (2, H, W).
         spacing_mm: width of a pixel.
-        reach_mm: taken to the nearest whole number of pixels.
+        reach_mm: taken up to a whole number of pixels.
     """
-    reach = round(reach_mm / spacing_mm)
+    reach = math.ceil(reach_mm / spacing_mm - 1e-6)
     lower = _continue_to_top(masks.select(-3, 0).flip(-2), reach).flip(-2)
     upper = _continue_to_top(masks.select(-3, 1), reach)
     return torch.stack([lower, upper], dim=-3)

@@ -133,7 +133,7 @@ class RandPairs(Randomizable):
             are made so that their narrowing does not depend on what the fixed radiograph shows; reversed, it would.
         size: height and width, in pixels, that the radiographs are reduced to.
         frame: motion of the whole moving frame.
-        outline: largest shift of the bone masks across and along, in mm: a network that sees both radiographs and the
+        outline_mm: largest shift of the bone masks across and along: a network that sees both radiographs and the
             masks of one is not to trust their outlines, which differ by so much when they are drawn again.
         gamma: of each radiograph's contrast, lowest and highest.
         noise: largest standard deviation of the noise of each radiograph, in intensity.
@@ -144,7 +144,7 @@ class RandPairs(Randomizable):
     reversing: float = 0.5
     size: int = 128
     frame: FrameMotion = field(default_factory=lambda: FrameMotion(translation_mm=1.5, rotation_deg=4.0, scale=0.02))
-    outline: float = 0.3
+    outline_mm: float = 0.3
     gamma: tuple[float, float] = (0.7, 1.4)
     noise: float = 0.04
     seed: int = 0
@@ -159,7 +159,7 @@ class RandPairs(Randomizable):
         pairs = pairs.where(self._coin(pairs, 0.5), pairs.mirrored())
         pairs = replace(pairs, moving=pairs.moving[:, :1])
         pairs = pairs.placed(self.frame.draw(len(pairs), self.R).to(pairs.fixed)).reduced(self.size)
-        shift = self.R.uniform(-self.outline, self.outline, size=(len(pairs), 2, 2))
+        shift = self.R.uniform(-self.outline_mm, self.outline_mm, size=(len(pairs), 2, 2))
         pairs = pairs.outlined(torch.from_numpy(shift).to(pairs.fixed, non_blocking=True))
         varied = replace(pairs, fixed=self._exposed(pairs.fixed), moving=self._exposed(pairs.moving))
         return _prepared(varied)

@@ -128,7 +128,7 @@ def test_a_re_take_has_the_same_joint_space_width() -> None:
         assert measured(render(retake(first, number))) == pytest.approx(0.7, abs=0.015)
 
 
-@pytest.mark.parametrize("options", [{"number": -1}, {"number": 1, "shift": -0.1}, {"number": 1, "tilt": -1.0}])
+@pytest.mark.parametrize("options", [{"number": -1}, {"number": 1, "shift_mm": -0.1}, {"number": 1, "tilt_deg": -1.0}])
 def test_a_re_take_out_of_its_range_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="phantom: expected"):
         retake(draw_parameters(0), **options)

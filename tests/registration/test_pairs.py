@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bundle.registration.alignment import FIELD, Alignment, FrameMotion, narrowing, warp_bones
+from bundle.joint import MCP
+from bundle.registration.alignment import Alignment, FrameMotion, narrowing, warp_bones
 from bundle.registration.pairs import JointPairs, RandPairs, prepare_pairs
 from torch import Tensor
 
 SIZE = 64
-PIXEL = FIELD / SIZE
+PIXEL = MCP.frame_mm / SIZE
 
 
 def picture(lower: Alignment, upper: Alignment) -> Tensor:
@@ -72,7 +73,7 @@ def test_reversed_mirrored_placed_and_reduced_pairs_are_aligned_as_they_say(seed
         assert mismatch(varied) < 0.015
     finer = given.placed(frame).reduced(48)
     assert finer.fixed.shape[-1] == 48
-    assert float(finer.spacing) == pytest.approx(FIELD / 48)
+    assert float(finer.spacing) == pytest.approx(MCP.frame_mm / 48)
 
 
 def test_masks_drawn_otherwise_move_the_centres_and_nothing_else() -> None:
@@ -124,7 +125,7 @@ def test_random_variations_are_true_in_range_and_repeat_by_their_seed() -> None:
 
 def test_only_pairs_whose_alignment_nobody_knows_are_reversed() -> None:
     vary = RandPairs(
-        variations=1, size=SIZE, reversing=1.0, frame=FrameMotion(translation_mm=0.0, rotation_deg=0.0), outline=0.0
+        variations=1, size=SIZE, reversing=1.0, frame=FrameMotion(translation_mm=0.0, rotation_deg=0.0), outline_mm=0.0
     )
     given = batch()
     known = vary(given)[1]

@@ -87,7 +87,7 @@ def test_joints_of_files_are_separated_without_weights_and_phantoms_keep_their_l
         label = ResidentJoints(loaded).loaded["label"]
         for row, one in enumerate(loaded):
             image = one["image"][None]
-            expected = one["label"] if truth else separate(image[:, :1], image[:, 1:])[0]
+            expected = one["label"] if truth else separate(image[:, :1], image[:, 1:], float(one["spacing"]))[0]
             torch.testing.assert_close(label[row], expected, atol=1e-6, rtol=0)
 
 

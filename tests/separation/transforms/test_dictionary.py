@@ -62,7 +62,7 @@ random_ones = pytest.mark.parametrize("name", [name for name in MAKERS if name.s
 @lru_cache
 def rendered(seed: int, jsw_mm: float) -> tuple[Tensor, Tensor]:
     made = render(draw_parameters(seed, jsw_mm=jsw_mm, size=SIZE, spacing=PIXEL))
-    return torch.cat([made.image, made.masks]), separate(made.image[None], made.masks[None])[0]
+    return torch.cat([made.image, made.masks]), separate(made.image[None], made.masks[None], PIXEL)[0]
 
 
 def sample(seed: int = 0, jsw_mm: float = 1.3, **more: Any) -> Sample:
