@@ -24,9 +24,10 @@ from bundle.io.loading import (
     LATERALITY,
     Item,
     MaskMaker,
+    OpenFiles,
     frame_in_middle,
-    joints_of,
-    open_radiograph,
+    load_joint,
+    open_joints,
     read_joint,
     resampling,
 )
@@ -37,7 +38,7 @@ from bundle.io.nifti import is_nifti
 from bundle.io.packing import pack_joints
 from bundle.io.points import read_places
 from bundle.io.provenance import bundle_version, command_line, machine, processor
-from bundle.io.reading import check_area, layer_files, read_layers, shape_of
+from bundle.io.reading import check_area, layer_files, read_layers, read_stated, shape_of
 from bundle.io.reports import (
     METRICS,
     file_stem,
@@ -88,6 +89,7 @@ __all__ = [
     "Joints",
     "MadeOnce",
     "MaskMaker",
+    "OpenFiles",
     "Picture",
     "SharedSampler",
     "Sums",
@@ -116,8 +118,8 @@ __all__ = [
     "is_radiograph",
     "joint_items",
     "joint_row",
-    "joints_of",
     "layer_files",
+    "load_joint",
     "loaded",
     "machine",
     "mask_pixels",
@@ -125,7 +127,7 @@ __all__ = [
     "montage_image",
     "name_result",
     "non_overlapping",
-    "open_radiograph",
+    "open_joints",
     "outlined_panel",
     "pack_joints",
     "part_of_joints",
@@ -141,6 +143,7 @@ __all__ = [
     "read_joint",
     "read_layers",
     "read_places",
+    "read_stated",
     "repeated",
     "replacing",
     "resampling",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -163,6 +163,9 @@ class PhaseCorrelation:
         least_area_mm2: smallest partial image, in mm^2; 200 pixels of the public frames.
     """
 
+    name: ClassVar[str] = "phase_correlation"
+    antisymmetric: ClassVar[bool] = False
+
     pixel_mm: float = 0.08
     coarse_mm: float = 0.5
     depth_mm: float = 6.0
@@ -177,7 +180,9 @@ class PhaseCorrelation:
     least_peak: float = 0.25
     least_area_mm2: float = 200 * MCP.spacing_mm**2
 
-    def __call__(self, before: Tensor, masks: Tensor, after: Tensor, spacing: float) -> tuple[BoneShift, BoneShift]:
+    def __call__(
+        self, before: Tensor, masks: Tensor, after: Tensor, spacing: float, *, after_masks: Tensor | None = None
+    ) -> tuple[BoneShift, BoneShift]:
         """Find the motion of both bones, called like :class:`bundle.registration.BoneRegistration`."""
         check_pair(before, masks, after)
         bones = masks > 0.5

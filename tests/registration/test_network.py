@@ -9,7 +9,7 @@ from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.registration.alignment import Alignment, narrowing
 from bundle.registration.losses import AlignmentLoss
-from bundle.registration.network import Registrar
+from bundle.registration.network import Registrar, RoundBounds
 
 SPACING = MCP.spacing_mm
 
