@@ -38,8 +38,8 @@ from bundle.io.held_back import HeldBack
 from bundle.io.lists import FOLDER, entries_of, list_path, lists_in, partner_of, read_datalist
 from bundle.io.loading import Item, MaskMaker, checked_spacing
 from bundle.io.splits import split_by_joint
+from bundle.joint import MCP
 from bundle.phantoms import draw_parameters
-from bundle.physics import SPACING
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
@@ -125,7 +125,7 @@ def training_joints(
     *,
     seed: int = 0,
     phantom_seed: int = 0,
-    size: int | None = 256,
+    size: int | None = MCP.pixels,
     spacing: float = 0.0,
     segment: MaskMaker | None = None,
 ) -> list[Item]:
@@ -157,7 +157,7 @@ def training_joints(
     return audit([items[index] for index in drawn], size=size, segment=segment).accepted
 
 
-def phantom_items(count: int, seed: int, size: int | None = 256, takes: int = 1) -> list[Item]:
+def phantom_items(count: int, seed: int, size: int | None = MCP.pixels, takes: int = 1) -> list[Item]:
     """Items of ``count`` phantoms with the seeds from ``seed * SEEDS_PER_RUN`` on; each is a joint of its own.
 
     Besides ``name, joint, finger, side, spacing`` an item holds the phantom's ``seed`` and ``jsw_mm``, and is
@@ -174,7 +174,7 @@ def phantom_items(count: int, seed: int, size: int | None = 256, takes: int = 1)
     if takes < 1:
         msg = f"expected at least one take of each phantom, got {takes}"
         raise InputError(msg)
-    items = [_phantom_item(seed * SEEDS_PER_RUN + index, size or 256) for index in range(count)]
+    items = [_phantom_item(seed * SEEDS_PER_RUN + index, size or MCP.pixels) for index in range(count)]
     return items if takes == 1 else [_take(item, number) for item in items for number in range(takes)]
 
 
@@ -189,7 +189,7 @@ def joint_items(
     validation_fraction: float = 0.2,
     seed: int = 0,
     strict: bool | str = False,
-    size: int | None = 256,
+    size: int | None = MCP.pixels,
     spacing: float = 0.0,
     keep_gross: bool = False,
     keep_whole: bool = False,
@@ -257,7 +257,7 @@ def _folders(items: Sequence[Item]) -> set[tuple[str, str]]:
 
 
 def _phantom_item(seed: int, size: int) -> Item:
-    parameters = draw_parameters(seed, size=size, spacing=256 * SPACING / size)
+    parameters = draw_parameters(seed, size=size, spacing=MCP.spacing_at(size))
     name = f"phantom_{seed}"
     return {
         "name": name,

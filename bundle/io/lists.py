@@ -14,12 +14,9 @@ from bundle.errors import InputError
 from bundle.io.files import data_set_root, files_at, packed_lists, stored
 from bundle.io.folders import entries_below, stem
 from bundle.io.identity import private_folder, private_name, safe_name, told_by
-from bundle.io.loading import BONES, LARGEST_SPACING, SIDES, UNKNOWN, Item, checked_spacing
+from bundle.io.loading import LARGEST_SPACING, SIDES, UNKNOWN, Item, checked_spacing
 from bundle.io.writing import RESULT_ENDINGS
-from bundle.physics import SPACING
-
-FINGER_CODES = {"2": "small", "5": "ring", "8": "middle", "11": "index", "13": "thumb"}
-
+from bundle.joint import BONES, MCP
 
 JOINT_FILES = ("image", *BONES, "points")
 
@@ -28,7 +25,7 @@ FOLDER = "*"
 """The name of a list that is not written: all radiographs below the folder."""
 
 
-_KNOWN = {"finger": [*FINGER_CODES.values(), UNKNOWN], "side": [*SIDES.values(), UNKNOWN]}
+_KNOWN = {"finger": [*MCP.codes.values(), UNKNOWN], "side": [*SIDES.values(), UNKNOWN]}
 
 
 JOINT_NAME = re.compile(r".+_(?P<side>[LR])_(?P<finger>\d+)")
@@ -181,7 +178,7 @@ def _fault(entry: Any) -> str | None:
     for key in ("joint", "item"):
         if not isinstance(entry.get(key, "given"), str) or not entry.get(key, "given").strip():
             return f'{_shown(entry[key])} as "{key}", which is a name'  # noqa: B907
-    spacing = entry.get("spacing", SPACING)
+    spacing = entry.get("spacing", MCP.spacing_mm)
     if isinstance(spacing, bool) or not isinstance(spacing, (int, float)) or not 0.0 < spacing < LARGEST_SPACING:
         return f'{_shown(spacing)} as "spacing", which is in mm per pixel'
     return None
@@ -223,7 +220,7 @@ def _identity(joint: str, entry: dict[str, Any]) -> dict[str, str]:
     """Joint, finger and side of an entry: as it states them, else as the joint's name does."""
     match = JOINT_NAME.fullmatch(joint)
     finger, side = (match["finger"], match["side"]) if match else ("", "")
-    named = {"finger": FINGER_CODES.get(finger, UNKNOWN), "side": SIDES.get(side, UNKNOWN)}
+    named = {"finger": MCP.codes.get(finger, UNKNOWN), "side": SIDES.get(side, UNKNOWN)}
     return {"joint": joint, **named, **{key: entry[key] for key in named if entry.get(key) in _KNOWN[key]}}
 
 

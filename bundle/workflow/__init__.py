@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bundle.workflow.averaging import AverageUpdater, WeightAverage
 from bundle.workflow.checkpoints import TrainingCheckpointLoader, TrainingCheckpointSaver, claim_training
-from bundle.workflow.costs import TrainingCost
+from bundle.workflow.costs import TrainingCost, TrainingStep
 from bundle.workflow.ending import end_run, running
 from bundle.workflow.extending import extend_config
 from bundle.workflow.jobs import BundleRun, JobReport, claim_job, scaled_schedule, scaled_task, workers
@@ -44,6 +44,7 @@ __all__ = [
     "TrainingCheckpointSaver",
     "TrainingCost",
     "TrainingRecord",
+    "TrainingStep",
     "WeightAverage",
     "check_options",
     "claim_job",

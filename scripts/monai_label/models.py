@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import torch
 from bundle.errors import InputError
-from bundle.io import BONES, check_area, write_bytes
+from bundle.io import check_area, write_bytes
+from bundle.joint import BONES
 from bundle.networks import file_label
 from bundle.physics import continue_to_border, union
 from bundle.quality import TrustReference, bone_disagreement

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 from bundle.errors import InputError
-from bundle.io import BONES, write_bytes, write_layers, write_masks
+from bundle.io import write_bytes, write_layers, write_masks
+from bundle.joint import BONES
 from bundle.networks import load_weights
 from monai.bundle import ConfigWorkflow, create_workflow
 from monailabel.interfaces.tasks.train import TrainTask

@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bundle.joint import FINGERS
+from bundle.joint import FINGERS, MCP
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
-from bundle.physics.motion import SPACING
 from monai.bundle import ConfigWorkflow, create_workflow
 from monai.data import set_track_meta
 from monai.utils import set_determinism
 from PIL import Image
+
+SPACING = MCP.spacing_mm
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 64

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from bundle.io.loading import read_joint
+from bundle.joint import MCP
 from bundle.networks.backbones import make_backbone
 from bundle.physics.harmonic import separate
 from bundle.physics.masks import continue_to_border
@@ -219,7 +220,7 @@ def test_damaged_default_weights_are_refused_in_a_line(bundle: Any, tmp_path: Pa
 def test_a_torchscript_network_separates_by_its_own_weights(
     bundle: Any, tmp_path: Path, loader: dict[str, Any]
 ) -> None:
-    head = PartitionHead(mixture=1.0, reach=8)
+    head = PartitionHead(mixture=1.0, reach_mm=8 * MCP.spacing_mm)
     network = Generator(
         make_backbone("SubpixelUNet", head.in_channels, head.out_channels, {"features": [8] * 6, "width": 4}), head
     )

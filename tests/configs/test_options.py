@@ -182,7 +182,7 @@ def line(text: str, config: str = TRAIN) -> list[str]:
         (TRAIN, "-resum true", "--resume"),
         (TRAIN, "--train#dataloder 1", "--train#dataloader"),
         (TRAIN, "--head#mixtur 1.0", "--head#mixture"),
-        (TRAIN, "--motion::rotatio 1", "--motion#rotation"),
+        (TRAIN, "--motion::rotation_de 1", "--motion#rotation_deg"),
         (TRAIN, "--confg_file x", "--config_file"),
         ("configs/inference.json", "--weigths none", "--weights"),
         (SYNTHESIZE, "--cuont 5", "--count"),
@@ -206,10 +206,11 @@ def test_an_option_like_no_other_is_refused_and_all_faults_are_named() -> None:
         "--stage1_epochs 3 --motions=1 --strict",
         "--tracking mlflow --tracking_uri x --experiment_name y --run_name z --save_execute_config false",
         "--run_id training --init_id initialize --logging_file a --meta_file b",
-        "--backbone_options#width 8 --amp_kwargs#dtype x --head#reach 4 --early_loss#layers 2 --overlap#jsw#0 1",
+        "--backbone_options#width 8 --amp_kwargs#dtype x --head#reach_mm 0.3 --early_loss#layers 2",
+        "--overlap#joint_space_mm#0 1",
         "--generator_schedule#T_max 9 --train#handlers#2#tag_name x --pretrain#trainer#decollate false",
         "--motion#_disabled_ true --+backbone_options x -- --help",
-        "--generator#optimizer#maximize true --augmentation#blur 0.5",
+        "--generator#optimizer#maximize true --augmentation#blur_mm 0.5",
     ],
 )
 def test_options_that_a_run_has_pass(text: str) -> None:

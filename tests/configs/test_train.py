@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import torch
+from bundle.joint import MCP
 from bundle.networks.transunet import TransUNet
-from bundle.physics.motion import SPACING
 from bundle.physics.radiograph import reconstruct
 from bundle.separation.heads import SigmoidHead
 from bundle.separation.pseudo_overlap import compose_published
@@ -22,6 +22,8 @@ from monai.bundle import ConfigParser, create_workflow
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
+
+SPACING = MCP.spacing_mm
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
@@ -432,7 +434,7 @@ def test_the_papers_overlay_holds_the_papers_settings(bundle: Any) -> None:
     assert weights["stage1_loss"] == dict(zip(parts, (0.5, 0.2, 0.2, 0.1), strict=True))
     assert weights["stage2_loss"] == dict(zip(parts, (0.6, 0.3, 0.1, 0.0), strict=True))
     motion = parser.get_parsed_content("motion")
-    assert (motion.x, motion.y, motion.rotation) == pytest.approx((20 * SPACING, 30 * SPACING, 10.0))
+    assert (motion.x_mm, motion.y_mm, motion.rotation_deg) == pytest.approx((20 * SPACING, 30 * SPACING, 10.0))
     for name in NETWORKS:
         optimizer = parser[f"{name}#optimizer"]
         assert optimizer["_target_"] == "torch.optim.AdamW"

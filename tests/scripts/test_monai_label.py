@@ -32,13 +32,15 @@ import pytest
 import torch
 from bundle.io.dicom_writing import DicomStudy, write_dicom
 from bundle.io.writing import write_image, write_layers
+from bundle.joint import MCP
 from bundle.phantoms.rendering import Phantom, render
 from bundle.phantoms.sampling import draw_parameters
-from bundle.physics.motion import SPACING
 from bundle.physics.radiograph import reconstruct
 from monai.bundle import ConfigParser
 from PIL import Image
 from scripts.monai_label.options import OPTIONS, ROUTES, Route
+
+SPACING = MCP.spacing_mm
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs" / "monai_label.md").read_text()
