@@ -72,7 +72,7 @@ REFERENCES = ReferenceResolver._vars
 TOLERANCE = 1e-5
 ONNX_TOLERANCE = 5e-5
 BLOB = 16
-ONNX_ARGUMENTS = "configs/export_onnx.yaml"
+ONNX_ARGUMENTS = "configs/jobs/export_onnx.yaml"
 RUN = "monai.bundle run"
 RUN_OPTIONS = ("args_file", "config_file", "meta_file", "logging_file")
 
@@ -226,7 +226,7 @@ def calibration_defects(root: Path, found: dict[str, str]) -> list[str]:
         return []
     separator = json.loads(path.read_text(encoding="utf-8")).get("separator", "")
     expected = [f"{name} (sha256 {sha256[:12]})" for name, sha256 in found.items()]
-    remedy = "calibrate anew by configs/calibrate.yaml"
+    remedy = "calibrate anew by configs/jobs/calibrate.yaml"
     return [] if separator in expected else [f"models/uncertainty.json is of {separator}, not of {expected}: {remedy}"]
 
 
@@ -376,7 +376,8 @@ def whole_config(root: Path, files: list[Path]) -> ConfigParser:
     if len(files) != 1 or not is_arguments(root, files[0]):
         return ConfigParser(config=read_config(files))
     values = dict(ConfigParser.load_config_file(str(files[0])))
-    parser = ConfigParser(config=read_config([root / name for name in values.pop("config_file", [])]))
+    named = values.pop("config_file", [])
+    parser = ConfigParser(config=read_config([root / name for name in ([named] if isinstance(named, str) else named)]))
     parser.update(values)
     return parser
 

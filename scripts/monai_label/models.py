@@ -46,7 +46,7 @@ class BoneDrawer:
         self.trained = model_dir / BONE_MASKS
         self._shipped = bundle_root / "models" / BONE_MASKS
         self._metadata = bundle_root / "configs" / "metadata.json"
-        self._network = _read_config(bundle_root, "segment_bones.yaml").get_parsed_content("network_def")
+        self._network = _read_config(bundle_root, "tasks/segment_bones.yaml").get_parsed_content("network_def")
         self._segmenter: BoneSegmenter | None = None
         self._state: tuple[Any, ...] = ()
 

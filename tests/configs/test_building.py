@@ -13,24 +13,24 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-READER = ("inference.json", "read_jsw.yaml")
-REGISTRAR = ("inference.json", "register_joints.yaml")
+READER = ("inference.json", "tasks/read_jsw.yaml")
+REGISTRAR = ("inference.json", "tasks/register_joints.yaml")
 COMBINATIONS = [
     ("train.yaml",),
-    ("train.yaml", "lsn_paper.yaml", "resident.yaml"),
-    ("train.yaml", "bls_gan_network.yaml", "bls_gan.yaml"),
-    ("train.yaml", "multi_gpu_train.yaml"),
-    ("segment_bones.yaml",),
-    ("inference.json", "dicom.yaml"),
-    ("inference.json", "lsn_network.yaml", "evaluate.yaml"),
-    ("inference.json", "calibrate.yaml"),
-    ("inference.json", "synthesize.yaml", "dicom.yaml"),
-    ("read_jsw.yaml", "grade_narrowing.yaml", "evaluate_reader.yaml"),
-    (*READER, "predict_reader.yaml"),
-    (*READER, "pretrain_reader.yaml", "resident_reader.yaml"),
-    (*REGISTRAR, "evaluate_registration.yaml"),
-    (*REGISTRAR, "predict_registration.yaml"),
-    (*REGISTRAR, "pretrain_registration.yaml", "resident_registration.yaml"),
+    ("train.yaml", "variants/lsn_paper.yaml", "variants/resident.yaml"),
+    ("train.yaml", "variants/bls_gan_network.yaml", "variants/bls_gan.yaml"),
+    ("train.yaml", "variants/multi_gpu.yaml"),
+    ("tasks/segment_bones.yaml",),
+    ("inference.json", "variants/dicom.yaml"),
+    ("inference.json", "variants/lsn_network.yaml", "evaluate.yaml"),
+    ("inference.json", "tasks/calibrate.yaml"),
+    ("inference.json", "tasks/synthesize.yaml", "variants/dicom.yaml"),
+    ("tasks/read_jsw.yaml", "tasks/grade_narrowing.yaml", "tasks/evaluate_reader.yaml"),
+    (*READER, "tasks/predict_reader.yaml"),
+    (*READER, "tasks/pretrain_reader.yaml", "variants/resident_reader.yaml"),
+    (*REGISTRAR, "tasks/evaluate_registration.yaml"),
+    (*REGISTRAR, "tasks/predict_registration.yaml"),
+    (*REGISTRAR, "tasks/pretrain_registration.yaml", "variants/resident_registration.yaml"),
     ("experiment.yaml", "experiments/grade_narrowing.yaml"),
     *(
         ("experiment.yaml", "experiments/read_jsw.yaml", f"experiments/{name}.yaml")
@@ -51,7 +51,7 @@ SMALL: dict[str, Any] = {
 }
 
 
-USED = {"calibrate.yaml": ConfigParser.load_config_file(str(CONFIGS / "calibrate.yaml"))}
+USED = {"tasks/calibrate.yaml": ConfigParser.load_config_file(str(CONFIGS / "tasks" / "calibrate.yaml"))}
 """Parts that alone are built: the others of inference would read what a calibration has not made yet."""
 
 
@@ -87,7 +87,7 @@ def everything(*folders: Path) -> dict[Path, int]:
 
 
 def test_every_configuration_is_in_a_combination() -> None:
-    known = {name for files in COMBINATIONS for name in files} | {"metadata.json", "export_onnx.yaml"}
+    known = {name for files in COMBINATIONS for name in files} | {"metadata.json"}
     known |= {"train.json", "evaluate.json"}  # of train.yaml and evaluate.yaml, for tools that look for these names
     files = {str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*") if path.suffix in (".json", ".yaml")}
     assert {name for name in files - known if not name.startswith(("parts/", "jobs/"))} == set()
@@ -118,7 +118,7 @@ def test_what_runs_before_the_bundle_can_be_imported_needs_none_of_it(path: Path
 @pytest.mark.usefixtures("bundle")
 def test_a_part_that_writes_when_it_is_built_is_found(alone: Path) -> None:
     planted = {"_target_": "torch.utils.tensorboard.SummaryWriter", "log_dir": "$@output_dir + '/log'"}
-    made = workflow([str(CONFIGS / "segment_bones.yaml")], alone, tensorboard=planted)
+    made = workflow([str(CONFIGS / "tasks/segment_bones.yaml")], alone, tensorboard=planted)
     made.initialize()
     build(made)
     assert everything(alone) != {}

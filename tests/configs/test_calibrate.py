@@ -9,7 +9,7 @@ from bundle.quality.uncertainty import SIGNS, Calibration
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
-CONFIGS = ("inference.json", "calibrate.yaml")
+CONFIGS = ("inference.json", "tasks/calibrate.yaml")
 
 
 def options(folder: Path, **more: Any) -> dict[str, Any]:

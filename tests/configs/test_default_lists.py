@@ -12,14 +12,14 @@ from monai.bundle import ConfigParser
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 LEARNING = {
     "training": ["train.yaml"],
-    "paper": ["train.yaml", "lsn_paper.yaml"],
-    "published": ["train.yaml", "bls_gan.yaml"],
-    "segmentation": ["segment_bones.yaml"],
-    "widths": ["inference.json", "read_jsw.yaml", "pretrain_reader.yaml"],
-    "grades": ["inference.json", "read_jsw.yaml", "grade_narrowing.yaml", "pretrain_reader.yaml"],
-    "registration": ["inference.json", "register_joints.yaml", "pretrain_registration.yaml"],
-    "data set": ["inference.json", "synthesize.yaml"],
-    "calibration": ["inference.json", "calibrate.yaml"],
+    "paper": ["train.yaml", "variants/lsn_paper.yaml"],
+    "published": ["train.yaml", "variants/bls_gan.yaml"],
+    "segmentation": ["tasks/segment_bones.yaml"],
+    "widths": ["inference.json", "tasks/read_jsw.yaml", "tasks/pretrain_reader.yaml"],
+    "grades": ["inference.json", "tasks/read_jsw.yaml", "tasks/grade_narrowing.yaml", "tasks/pretrain_reader.yaml"],
+    "registration": ["inference.json", "tasks/register_joints.yaml", "tasks/pretrain_registration.yaml"],
+    "data set": ["inference.json", "tasks/synthesize.yaml"],
+    "calibration": ["inference.json", "tasks/calibrate.yaml"],
     "experiment": ["experiment.yaml"],
 }
 KEPT_APART = ("training", "validation", "untested", "$@calibrated_role if @dataset_dir else 'all'")

@@ -31,8 +31,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
 SPACING = (0.12, 0.12)
 INFERENCE = ("inference.json",)
-DICOM = ("inference.json", "dicom.yaml")
-SYNTHESIS = ("inference.json", "synthesize.yaml", "dicom.yaml")
+DICOM = ("inference.json", "variants/dicom.yaml")
+SYNTHESIS = ("inference.json", "tasks/synthesize.yaml", "variants/dicom.yaml")
 SPOTS = {"index": ((210.0, 220.0), (0.3, -1.0)), "ring": ((480.0, 230.0), (-0.2, -1.0))}
 PLANTED = {
     "PatientName": "Plantedname^Plantedgiven",

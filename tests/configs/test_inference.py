@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
 OPTIONS: dict[str, Any] = {"image_size": 64, "batch_size": 2, "phantoms": 3}
 EVALUATE = ("inference.json", "evaluate.yaml")
-SYNTHESIZE = ("inference.json", "synthesize.yaml")
+SYNTHESIZE = ("inference.json", "tasks/synthesize.yaml")
 
 
 def options(folder: Path, **more: Any) -> dict[str, Any]:

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.*") if path.suffix in (".yaml", ".json"))
 CONFIGS = [path for path in CONFIGS if path.stem not in ("metadata", "export_onnx")]
-TRAIN, SYNTHESIZE = "configs/train.yaml", "['configs/inference.json', 'configs/synthesize.yaml']"
+TRAIN, SYNTHESIZE = "configs/train.yaml", "['configs/inference.json', 'configs/tasks/synthesize.yaml']"
 
 
 @pytest.fixture(autouse=True)
@@ -217,9 +217,12 @@ def test_options_that_a_run_has_pass(text: str) -> None:
 
 
 def test_lists_of_configurations_and_files_of_arguments_are_read() -> None:
-    for files in ("configs/train.yaml,configs/bls_gan.yaml", "[configs/train.yaml,configs/bls_gan.yaml]"):
+    for files in (
+        "configs/train.yaml,configs/variants/bls_gan.yaml",
+        "[configs/train.yaml,configs/variants/bls_gan.yaml]",
+    ):
         check_names(["training", f"--config_file={files}", "--main_trains_generator_alone", "false"])
-    for job in sorted((ROOT / "configs" / "jobs").iterdir()):
+    for job in sorted((ROOT / "configs" / "jobs").glob("*_*published.yaml")):
         check_names(
             ["--args_file", str(job), "--packed", "x", "--name", "y", "--minutes", "9", "--schedule#epochs", "4"]
         )
@@ -277,8 +280,14 @@ def test_the_command_line_refuses_before_anything_is_written(commands: Any, tmp_
 @pytest.mark.parametrize(
     ("run_id", "config", "options", "key", "meaning"),
     [
-        ("training", "segment_bones.yaml", {"amp": "false"}, "train#trainer#amp", False),
-        ("training", "segment_bones.yaml", {"train#dataloader#shuffle": "FALSE"}, "train#dataloader#shuffle", False),
+        ("training", "tasks/segment_bones.yaml", {"amp": "false"}, "train#trainer#amp", False),
+        (
+            "training",
+            "tasks/segment_bones.yaml",
+            {"train#dataloader#shuffle": "FALSE"},
+            "train#dataloader#shuffle",
+            False,
+        ),
     ],
 )
 def test_a_run_from_python_has_its_switches_read_before_anything_is_built(

@@ -120,11 +120,16 @@ SMALL_TASK |= {"reading_size": 32, "least_images": 8, "batch_size": 8, "validati
 
 INFERENCE = ("inference.json",)
 RUNS = [
-    Run("evaluating", (*INFERENCE, "dicom.yaml"), "hands", {"weights": "none"}),
-    Run("synthesizing", (*INFERENCE, "synthesize.yaml", "dicom.yaml"), "hands", {"changes": [0.5], "weights": "none"}),
+    Run("evaluating", (*INFERENCE, "variants/dicom.yaml"), "hands", {"weights": "none"}),
     Run(
         "synthesizing",
-        (*INFERENCE, "synthesize.yaml"),
+        (*INFERENCE, "tasks/synthesize.yaml", "variants/dicom.yaml"),
+        "hands",
+        {"changes": [0.5], "weights": "none"},
+    ),
+    Run(
+        "synthesizing",
+        (*INFERENCE, "tasks/synthesize.yaml"),
         options={"format": "webdataset", "changes": [0.4], "weights": "none", "gate#trusted": False},
     ),
     Run(
@@ -135,31 +140,33 @@ RUNS = [
     ),
     Run("exporting", (*INFERENCE, "evaluate.yaml"), "test", {"measures": ["E1"], "weights": "none"}),
     Run("training", ("train.yaml",), options={**TRAINING, "backbone_options": NARROW, "adversary_options": NARROW}),
-    Run("training", ("segment_bones.yaml",), options={"epochs": 1, "batch_size": 2, "validation_fraction": 0.4}),
-    Run("training", ("read_jsw.yaml",), options={**READER, "epochs": 1, "validation_fraction": 0.4}),
-    Run("evaluating", ("read_jsw.yaml", "evaluate_reader.yaml"), "test", READ),
-    Run("predicting", (*INFERENCE, "read_jsw.yaml", "predict_reader.yaml"), "test", READ),
-    Run("pretraining", (*INFERENCE, "read_jsw.yaml", "pretrain_reader.yaml"), options=PRETRAINED),
+    Run("training", ("tasks/segment_bones.yaml",), options={"epochs": 1, "batch_size": 2, "validation_fraction": 0.4}),
+    Run("training", ("tasks/read_jsw.yaml",), options={**READER, "epochs": 1, "validation_fraction": 0.4}),
+    Run("evaluating", ("tasks/read_jsw.yaml", "tasks/evaluate_reader.yaml"), "test", READ),
+    Run("predicting", (*INFERENCE, "tasks/read_jsw.yaml", "tasks/predict_reader.yaml"), "test", READ),
+    Run("pretraining", (*INFERENCE, "tasks/read_jsw.yaml", "tasks/pretrain_reader.yaml"), options=PRETRAINED),
     Run(
         "fine_tuning",
-        (*INFERENCE, "read_jsw.yaml", "pretrain_reader.yaml"),
+        (*INFERENCE, "tasks/read_jsw.yaml", "tasks/pretrain_reader.yaml"),
         options={**PRETRAINED, "pretrained": "WEIGHTS/reader.pt", "epochs": 1},
     ),
-    Run("training", ("register_joints.yaml",), options={**REGISTER, "epochs": 1}),
+    Run("training", ("tasks/register_joints.yaml",), options={**REGISTER, "epochs": 1}),
     Run(
         "evaluating",
-        (*INFERENCE, "register_joints.yaml", "evaluate_registration.yaml"),
+        (*INFERENCE, "tasks/register_joints.yaml", "tasks/evaluate_registration.yaml"),
         "test",
         {**REGISTERED, **TEST_PAIRS, "repeats": 1, "synthetic_pairs": 2, "test#report#samples": 5},
     ),
-    Run("predicting", (*INFERENCE, "register_joints.yaml", "predict_registration.yaml"), "test", REGISTERED),
+    Run(
+        "predicting", (*INFERENCE, "tasks/register_joints.yaml", "tasks/predict_registration.yaml"), "test", REGISTERED
+    ),
     Run(
         "pretraining",
-        (*INFERENCE, "register_joints.yaml", "pretrain_registration.yaml"),
+        (*INFERENCE, "tasks/register_joints.yaml", "tasks/pretrain_registration.yaml"),
         options={**REGISTER, **PAIRS, "weights": "none", "pretraining_epochs": 1, "pretraining_pairs": 4},
     ),
-    Run("trusting", (*INFERENCE, "calibrate.yaml"), options={**CALIBRATED, "phantoms": 3}),
-    Run("weighing", (*INFERENCE, "calibrate.yaml"), options={**CALIBRATED, "push#jsw": [-1.2, -0.4]}),
+    Run("trusting", (*INFERENCE, "tasks/calibrate.yaml"), options={**CALIBRATED, "phantoms": 3}),
+    Run("weighing", (*INFERENCE, "tasks/calibrate.yaml"), options={**CALIBRATED, "push#jsw": [-1.2, -0.4]}),
     Run("planning", ("jobs/ours_2x.yaml",), "pack", JOB),
     Run("working", ("jobs/resnet50_jsw.yaml",), "pack", SMALL_TASK),
 ]

@@ -14,10 +14,10 @@ from bundle.registration.network import Registrar
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
-TRAIN = ("register_joints.yaml",)
-PRETRAIN = ("inference.json", "register_joints.yaml", "pretrain_registration.yaml")
-EVALUATE = ("inference.json", "register_joints.yaml", "evaluate_registration.yaml")
-PREDICT = ("inference.json", "register_joints.yaml", "predict_registration.yaml")
+TRAIN = ("tasks/register_joints.yaml",)
+PRETRAIN = ("inference.json", "tasks/register_joints.yaml", "tasks/pretrain_registration.yaml")
+EVALUATE = ("inference.json", "tasks/register_joints.yaml", "tasks/evaluate_registration.yaml")
+PREDICT = ("inference.json", "tasks/register_joints.yaml", "tasks/predict_registration.yaml")
 OPTIONS = {"widen_factor": 0.125}
 SMALL = {
     "image_size": 64,
@@ -88,7 +88,7 @@ def test_a_training_ended_by_its_minutes_every_epoch_ends_in_the_same_weights(
             "pretrained.pt",
         ),
     }[run_id]
-    configs = (*configs, "resident_registration.yaml")
+    configs = (*configs, "variants/resident_registration.yaml")
     bundle.run(run_id, *configs, **options(tmp_path / "whole", **epochs))
     for epoch in (1, 2):
         assert not (tmp_path / "parts" / made).exists()

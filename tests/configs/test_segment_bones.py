@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-CONFIG = "segment_bones.yaml"
+CONFIG = "tasks/segment_bones.yaml"
 SMALL = {"backbone_options": {"features": [16] * 6, "width": 2}, "batch_size": 4, "translation": 4}
 
 

@@ -15,12 +15,15 @@ ROOT = Path(__file__).resolve().parents[2]
 LOADERS = {
     ("inference.json",): ["dataloader"],
     ("train.yaml",): ["pretrain#dataloader", "train#dataloader", "validate#dataloader"],
-    ("train.yaml", "bls_gan_network.yaml", "bls_gan.yaml"): ["train#dataloader", "validate#dataloader"],
-    ("segment_bones.yaml",): ["train#dataloader", "validate#dataloader"],
-    ("read_jsw.yaml",): ["train#dataloader", "validate#dataloader"],
-    ("register_joints.yaml",): ["train#dataloader", "validate#dataloader"],
-    ("inference.json", "read_jsw.yaml", "pretrain_reader.yaml"): ["pretrain#dataloader"],
-    ("inference.json", "register_joints.yaml", "pretrain_registration.yaml"): ["pretrain#dataloader"],
+    ("train.yaml", "variants/bls_gan_network.yaml", "variants/bls_gan.yaml"): [
+        "train#dataloader",
+        "validate#dataloader",
+    ],
+    ("tasks/segment_bones.yaml",): ["train#dataloader", "validate#dataloader"],
+    ("tasks/read_jsw.yaml",): ["train#dataloader", "validate#dataloader"],
+    ("tasks/register_joints.yaml",): ["train#dataloader", "validate#dataloader"],
+    ("inference.json", "tasks/read_jsw.yaml", "tasks/pretrain_reader.yaml"): ["pretrain#dataloader"],
+    ("inference.json", "tasks/register_joints.yaml", "tasks/pretrain_registration.yaml"): ["pretrain#dataloader"],
 }
 
 

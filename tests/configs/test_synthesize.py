@@ -20,7 +20,7 @@ from PIL import Image
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
-SYNTHESIZE = ("inference.json", "synthesize.yaml")
+SYNTHESIZE = ("inference.json", "tasks/synthesize.yaml")
 SMALL = {"image_size": 64, "batch_size": 2, "weights": "none", "gate#tolerance_mm": 0.2, "gate#trusted": False}
 
 
