@@ -18,7 +18,7 @@ from bundle.io.identity import (
     safe_name,
     without_folders,
 )
-from bundle.io.joints import SEEDS_PER_RUN, MadeOnce, joint_items, phantom_items, training_joints
+from bundle.io.joints import SEEDS_PER_RUN, MadeOnce, disjoint_seed, joint_items, phantom_items, training_joints
 from bundle.io.lists import FOLDER
 from bundle.io.loading import (
     BONES,
@@ -102,6 +102,7 @@ __all__ = [
     "deep_pixels",
     "difference_panel",
     "discard_unfinished",
+    "disjoint_seed",
     "end_claims",
     "file_stem",
     "files_below",

@@ -157,6 +157,29 @@ def training_joints(
     return audit([items[index] for index in drawn], size=size, segment=segment).accepted
 
 
+SEED_STEPS = {"testing": 1, "detectors": 2, "retakes": 3}
+"""What phantoms are used for besides training, and how far their seed is from that of the run."""
+
+
+def disjoint_seed(seed: int, of: str) -> int:
+    """Seed of phantoms that share none with those of the run's own seed, nor with those for another use.
+
+    >>> disjoint_seed(1000, "testing")
+    1001
+
+    Args:
+        seed: of the run.
+        of: what they are used for, one of :data:`SEED_STEPS`.
+
+    Raises:
+        InputError: an unknown use.
+    """
+    if of not in SEED_STEPS:
+        msg = f"of: expected one of {', '.join(SEED_STEPS)}, got {of!r}"
+        raise InputError(msg)
+    return seed + SEED_STEPS[of]
+
+
 def phantom_items(count: int, seed: int, size: int | None = 256, takes: int = 1) -> list[Item]:
     """Items of ``count`` phantoms with the seeds from ``seed * SEEDS_PER_RUN`` on; each is a joint of its own.
 

@@ -17,6 +17,7 @@ import torch
 from bundle.errors import InputError
 from bundle.io import BONES, write_bytes, write_layers, write_masks
 from bundle.networks import load_weights
+from bundle.workflow import job_configs
 from monai.bundle import ConfigWorkflow, create_workflow
 from monailabel.interfaces.tasks.train import TrainTask
 from numpy.typing import NDArray
@@ -115,9 +116,9 @@ class BoneMaskTraining(TrainTask):
         asked = {own: request.get(name, DEFAULTS[name]) for name, own in SETTINGS.items()}
         asked["validation_fraction"] = max(asked["validation_fraction"], min(HELD_OUT / used, 0.5))
         places = {"bundle_root": str(self.bundle_root), "dataset_dir": str(folder), "output_dir": str(folder / "out")}
-        config = str(self.bundle_root / "configs" / "tasks" / "segment_bones.yaml")
+        files = job_configs("segment_bones", self.bundle_root)
         made: ConfigWorkflow = create_workflow(
-            config_file=config, logging_file=False, run_id="training", datalist=_LIST, **places, **asked
+            config_file=files, logging_file=False, run_id="training", datalist=_LIST, **places, **asked
         )
         return made
 

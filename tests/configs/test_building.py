@@ -9,28 +9,18 @@ from typing import Any
 import pytest
 from bundle.io.locking import LOCK
 from monai.bundle import ConfigParser, ConfigWorkflow
+from tests.configs.conftest import of_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-READER = ("inference.json", "tasks/read_jsw.yaml")
-REGISTRAR = ("inference.json", "tasks/register_joints.yaml")
 COMBINATIONS = [
-    ("train.yaml",),
-    ("train.yaml", "variants/lsn_paper.yaml", "variants/resident.yaml"),
-    ("train.yaml", "variants/bls_gan_network.yaml", "variants/bls_gan.yaml"),
-    ("train.yaml", "variants/multi_gpu.yaml"),
-    ("tasks/segment_bones.yaml",),
-    ("inference.json", "variants/dicom.yaml"),
-    ("inference.json", "variants/lsn_network.yaml", "evaluate.yaml"),
-    ("inference.json", "tasks/calibrate.yaml"),
-    ("inference.json", "tasks/synthesize.yaml", "variants/dicom.yaml"),
-    ("tasks/read_jsw.yaml", "tasks/grade_narrowing.yaml", "tasks/evaluate_reader.yaml"),
-    (*READER, "tasks/predict_reader.yaml"),
-    (*READER, "tasks/pretrain_reader.yaml", "variants/resident_reader.yaml"),
-    (*REGISTRAR, "tasks/evaluate_registration.yaml"),
-    (*REGISTRAR, "tasks/predict_registration.yaml"),
-    (*REGISTRAR, "tasks/pretrain_registration.yaml", "variants/resident_registration.yaml"),
+    (*of_job("lsn_paper"), "variants/resident.yaml"),
+    *(of_job(name) for name in ("train", "bls_gan", "multi_gpu_train", "segment_bones", "infer_dicom", "evaluate_lsn")),
+    *(of_job(name) for name in ("calibrate", "synthesize_dicom", "evaluate_grader", "predict_reader")),
+    of_job("resident_reader"),
+    *(of_job(name) for name in ("evaluate_registration", "predict_registration")),
+    of_job("resident_registration"),
     ("experiment.yaml", "experiments/grade_narrowing.yaml"),
     *(
         ("experiment.yaml", "experiments/read_jsw.yaml", f"experiments/{name}.yaml")
@@ -111,14 +101,15 @@ def test_building_every_part_of_a_configuration_writes_nothing(names: tuple[str,
 @pytest.mark.parametrize("path", sorted(path for path in CONFIGS.rglob("*.*") if path.suffix in (".json", ".yaml")))
 def test_what_runs_before_the_bundle_can_be_imported_needs_none_of_it(path: Path) -> None:
     """A run from another folder: MONAI adds the bundle to the path only after ``initialize``."""
-    for item in ConfigParser.load_config_file(str(path)).get("initialize", []):
+    content = ConfigParser.load_config_file(str(path))
+    for item in [*content.get("initialize", []), *content.get("+initialize", [])]:
         assert not item["_target_"].startswith("bundle.") or "find_spec('bundle')" in item["_disabled_"]
 
 
 @pytest.mark.usefixtures("bundle")
 def test_a_part_that_writes_when_it_is_built_is_found(alone: Path) -> None:
     planted = {"_target_": "torch.utils.tensorboard.SummaryWriter", "log_dir": "$@output_dir + '/log'"}
-    made = workflow([str(CONFIGS / "tasks/segment_bones.yaml")], alone, tensorboard=planted)
+    made = workflow([str(CONFIGS / name) for name in of_job("segment_bones")], alone, tensorboard=planted)
     made.initialize()
     build(made)
     assert everything(alone) != {}

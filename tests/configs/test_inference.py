@@ -19,12 +19,13 @@ from bundle.separation.generator import Generator
 from bundle.separation.heads import PartitionHead
 from bundle.separation.transforms.loading import LoadJointd
 from PIL import Image
+from tests.configs.conftest import of_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
 OPTIONS: dict[str, Any] = {"image_size": 64, "batch_size": 2, "phantoms": 3}
 EVALUATE = ("inference.json", "evaluate.yaml")
-SYNTHESIZE = ("inference.json", "tasks/synthesize.yaml")
+SYNTHESIZE = of_job("synthesize")
 
 
 def options(folder: Path, **more: Any) -> dict[str, Any]:

@@ -119,3 +119,14 @@ def test_jobs_name_themselves_and_configurations_that_are_there() -> None:
         assert named["label"]
         assert [file for file in named["config_file"] if not (ROOT / file).is_file()] == []
         assert f"--args_file configs/jobs/{path.name} --packed joints.pack" in path.read_text()
+
+
+def test_every_job_is_in_the_document() -> None:
+    text = (ROOT / "docs" / "jobs.md").read_text()
+    assert [path.stem for path in JOBS.glob("*.yaml") if f"`{path.stem}`" not in text] == []
+
+
+def test_a_job_names_the_command_that_runs_it() -> None:
+    for path in JOBS.glob("*.yaml"):
+        comment = "".join(line for line in path.read_text().splitlines() if line.startswith("#"))
+        assert f"--args_file configs/jobs/{path.name}" in comment, path.name

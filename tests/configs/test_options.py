@@ -23,6 +23,7 @@ from bundle.workflow.option_kinds import (
 )
 from bundle.workflow.options import check_names, check_weights_used, given_options
 from monai.bundle import ConfigParser
+from tests.configs.conftest import of_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
@@ -222,10 +223,13 @@ def test_lists_of_configurations_and_files_of_arguments_are_read() -> None:
         "[configs/train.yaml,configs/variants/bls_gan.yaml]",
     ):
         check_names(["training", f"--config_file={files}", "--main_trains_generator_alone", "false"])
-    for job in sorted((ROOT / "configs" / "jobs").glob("*_*published.yaml")):
+    for job in sorted((ROOT / "configs" / "jobs").glob("*_published.yaml")):
         check_names(
             ["--args_file", str(job), "--packed", "x", "--name", "y", "--minutes", "9", "--schedule#epochs", "4"]
         )
+    check_names(["--args_file", "configs/jobs/synthesize.yaml", "--dataset_dir", "x", "--jsw#lowest", "0.0"])
+    with pytest.raises(InputError, match="did you mean --count"):
+        check_names(["--args_file", "configs/jobs/synthesize.yaml", "--cuont", "5"])
     with pytest.raises(InputError, match="main_trains_generator_alone"):
         check_names(line("--main_trains_generator_alone false"))
     experiment = "['configs/experiment.yaml', 'configs/experiments/read_jsw.yaml']"
@@ -278,24 +282,18 @@ def test_the_command_line_refuses_before_anything_is_written(commands: Any, tmp_
 
 
 @pytest.mark.parametrize(
-    ("run_id", "config", "options", "key", "meaning"),
+    ("run_id", "job", "options", "key", "meaning"),
     [
-        ("training", "tasks/segment_bones.yaml", {"amp": "false"}, "train#trainer#amp", False),
-        (
-            "training",
-            "tasks/segment_bones.yaml",
-            {"train#dataloader#shuffle": "FALSE"},
-            "train#dataloader#shuffle",
-            False,
-        ),
+        ("training", "segment_bones", {"amp": "false"}, "train#trainer#amp", False),
+        ("training", "segment_bones", {"train#dataloader#shuffle": "FALSE"}, "train#dataloader#shuffle", False),
     ],
 )
 def test_a_run_from_python_has_its_switches_read_before_anything_is_built(
-    bundle: Any, tmp_path: Path, run_id: str, config: str, options: dict[str, Any], key: str, meaning: bool
+    bundle: Any, tmp_path: Path, run_id: str, job: str, options: dict[str, Any], key: str, meaning: bool
 ) -> None:
     settings = {"phantoms": 4, "image_size": 64, "epochs": 1, "batch_size": 2, "output_dir": str(tmp_path / "out")}
     network = {"backbone_options": {"features": [8] * 6}}
-    parser = bundle.run(run_id, config, **settings, **network, **options).parser
+    parser = bundle.run(run_id, *of_job(job), **settings, **network, **options).parser
     assert parser[key] is meaning or parser[parser[key].removeprefix("@")] is meaning
 
 

@@ -11,14 +11,16 @@ import torch
 from bundle.measurement.joint_space import narrowing_grade
 from bundle.scoring.networks import make_reader
 from ignite.engine import Engine, Events
+from tests.configs.conftest import of_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
-TRAIN = ("tasks/read_jsw.yaml",)
-PRETRAIN = ("inference.json", "tasks/read_jsw.yaml", "tasks/pretrain_reader.yaml")
-EVALUATE = ("tasks/read_jsw.yaml", "tasks/evaluate_reader.yaml")
-PREDICT = ("inference.json", "tasks/read_jsw.yaml", "tasks/predict_reader.yaml")
-GRADES = ("tasks/read_jsw.yaml", "tasks/grade_narrowing.yaml")
+TRAIN = of_job("read_jsw")
+PRETRAIN = of_job("pretrain_reader")
+RESIDENT = (*PRETRAIN, "variants/resident_reader.yaml")
+EVALUATE = of_job("evaluate_reader")
+PREDICT = of_job("predict_reader")
+GRADES = of_job("grade_narrowing")
 SMALL = {"image_size": 64, "reading_size": 64, "batch_size": 4, "phantoms": 12, "save_interval": 1}
 TINY = {"widen_factor": 0.125}
 GATE = {"tolerance_mm": 0.3, "trusted": "false"}
@@ -119,12 +121,12 @@ def test_a_resumed_training_ends_in_the_weights_of_one_that_was_not_stopped(
     assert (tmp_path / "halves" / f"{made}.pt").is_file()
 
 
-@pytest.mark.parametrize("overlays", [(), ("tasks/pretrain_reader.yaml", "variants/resident_reader.yaml")])
+@pytest.mark.parametrize("is_resident", [False, True])
 @pytest.mark.slow
 def test_a_training_ended_by_its_minutes_every_epoch_ends_in_the_same_weights(
-    bundle: Any, tmp_path: Path, overlays: tuple[str, ...]
+    bundle: Any, tmp_path: Path, is_resident: bool
 ) -> None:
-    run_id, configs = ("fine_tuning" if overlays else "training"), (*TRAIN, *overlays)
+    run_id, configs = ("fine_tuning", RESIDENT) if is_resident else ("training", TRAIN)
     bundle.run(run_id, *configs, **options(tmp_path / "whole", epochs=3))
     for epoch in (1, 2, 3):
         assert not (tmp_path / "parts" / "last.pt").exists()
@@ -152,11 +154,7 @@ def test_a_pretraining_that_is_ended_leaves_no_weights_and_nothing_after_it_runs
 @pytest.mark.slow
 def test_images_on_the_device_give_the_same_losses(bundle: Any, tmp_path: Path) -> None:
     for name in ("alone", "resident"):
-        configs = (
-            *TRAIN,
-            "tasks/pretrain_reader.yaml",
-            *(["variants/resident_reader.yaml"] if name == "resident" else []),
-        )
+        configs = RESIDENT if name == "resident" else PRETRAIN
         more = {"epochs": 2, "batch_size": 2, "log_dir": str(tmp_path / "log"), "train#trainer#max_epochs": 2}
         step = {"_target_": "tests.configs.test_readers.Losses", "name": name}
         bundle.run("fine_tuning", *configs, **options(tmp_path / name, **more, **{"train#handlers#0": step}))
@@ -182,7 +180,7 @@ def test_grades_are_learned_measured_and_predicted(bundle: Any, tmp_path: Path, 
     assert sum(map(sum, found["confusion"])) == found["images"] == 12
     assert found["accuracy"] == sum(found["confusion"][grade][grade] for grade in range(5)) / 12
     assert (tmp_path / "evaluated" / "confusion.png").is_file()
-    configs = ("inference.json", *GRADES, "tasks/predict_reader.yaml")
+    configs = of_job("predict_grader")
     bundle.run("predicting", *configs, **options(tmp_path / "read", **more))
     lines = [json.loads(line) for line in (tmp_path / "read" / "readings.jsonl").read_text().splitlines()]
     assert len(lines) == 12

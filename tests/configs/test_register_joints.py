@@ -11,13 +11,14 @@ import pandas as pd
 import pytest
 import torch
 from bundle.registration.network import Registrar
+from tests.configs.conftest import of_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
-TRAIN = ("tasks/register_joints.yaml",)
-PRETRAIN = ("inference.json", "tasks/register_joints.yaml", "tasks/pretrain_registration.yaml")
-EVALUATE = ("inference.json", "tasks/register_joints.yaml", "tasks/evaluate_registration.yaml")
-PREDICT = ("inference.json", "tasks/register_joints.yaml", "tasks/predict_registration.yaml")
+TRAIN = of_job("register_joints")
+PRETRAIN = of_job("pretrain_registration")
+EVALUATE = of_job("evaluate_registration")
+PREDICT = of_job("predict_registration")
 OPTIONS = {"widen_factor": 0.125}
 SMALL = {
     "image_size": 64,

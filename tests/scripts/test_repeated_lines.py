@@ -104,3 +104,8 @@ def test_a_folder_without_configurations_is_refused(tmp_path: Path, monkeypatch:
     with pytest.raises(SystemExit) as ended:
         repeated_lines.main()
     assert ended.value.code == 2
+
+
+def test_the_configurations_of_this_bundle_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["repeated_lines.py", "--most", "5"])
+    assert repeated_lines.main() == 0

@@ -183,7 +183,7 @@ def add_job(root: Path, *parts: str, **values: Any) -> None:
     (root / "configs" / "parts").mkdir()
     write_yaml(root / "configs" / "parts" / "wide.yaml", {"width": 8, "doubled": "$2 * @width"})
     files = ["configs/train.yaml", *(f"configs/parts/{part}" for part in parts)]
-    write_yaml(root / "configs" / "jobs" / "long.yaml", {"run_id": "training", "config_file": files, **values})
+    write_yaml(root / "configs" / "jobs" / "long.yaml", {"run_id": "training", "config_file": files} | values)
 
 
 def test_a_job_is_checked_with_its_configs_and_its_own_values(root: Path) -> None:
@@ -200,6 +200,7 @@ def test_a_job_is_checked_with_its_configs_and_its_own_values(root: Path) -> Non
     [
         (("wide.yaml",), {"epochs": "@nothing"}, "jobs/long.yaml", "refers to @nothing"),
         (("wide.yaml", "gone.yaml"), {}, "jobs/long.yaml", "no config configs/gone.yaml"),
+        (("wide.yaml",), {"run_id": "trainning"}, "jobs/long.yaml", "no run 'trainning'"),
         ((), {}, "parts of configs", "no config lays configs/parts/wide.yaml over others"),
     ],
 )
