@@ -19,7 +19,7 @@ from bundle.io.identity import (
     without_folders,
 )
 from bundle.io.joints import SEEDS_PER_RUN, MadeOnce, disjoint_seed, joint_items, phantom_items, training_joints
-from bundle.io.lists import FOLDER
+from bundle.io.lists import FOLDER, OR_FOLDER, meant_list
 from bundle.io.loading import (
     BONES,
     LATERALITY,
@@ -77,6 +77,7 @@ __all__ = [
     "LAYER_NAMES",
     "LISTS",
     "METRICS",
+    "OR_FOLDER",
     "PART",
     "RESULT_ENDINGS",
     "SEEDS_PER_RUN",
@@ -123,6 +124,7 @@ __all__ = [
     "loaded",
     "machine",
     "mask_pixels",
+    "meant_list",
     "montage",
     "montage_image",
     "name_result",

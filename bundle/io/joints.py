@@ -35,7 +35,7 @@ from bundle.errors import InputError, flag
 from bundle.io.audit import Joints, audit
 from bundle.io.files import data_set_root
 from bundle.io.held_back import HeldBack
-from bundle.io.lists import FOLDER, entries_of, list_path, lists_in, partner_of, read_datalist
+from bundle.io.lists import FOLDER, entries_of, list_path, lists_in, meant_list, partner_of, read_datalist
 from bundle.io.loading import Item, MaskMaker, checked_spacing
 from bundle.io.splits import split_by_joint
 from bundle.phantoms import draw_parameters
@@ -211,7 +211,7 @@ def joint_items(
     added_phantoms: int = 0,
     validation_fraction: float = 0.2,
     seed: int = 0,
-    strict: bool | str = False,
+    strict: bool | str | None = False,
     size: int | None = 256,
     spacing: float = 0.0,
     keep_gross: bool = False,
@@ -221,7 +221,7 @@ def joint_items(
 
     Args:
         dataset_dir: root of the data set; empty for phantoms.
-        datalist: name of the list; without meaning for phantoms.
+        datalist: name of the list (:func:`bundle.io.lists.meant_list`); without meaning for phantoms.
         role: "training" or "validation" (:func:`training_and_validation`); "untested", to learn from all of the list,
             without the joints of test lists unless the list is named, and then each such item says its ``test_list``
             (:mod:`bundle.io.held_back`); or "all" of the list.
@@ -230,7 +230,8 @@ def joint_items(
         added_phantoms: how many phantoms are trained on beside the joints of a data set.
         validation_fraction: share of the joints for validation (:func:`split_by_joint`).
         seed: of the split and of the phantoms.
-        strict: whether one unusable item refuses the list (:func:`audit`); true or false as text is understood.
+        strict: whether one unusable item refuses the list (:func:`audit`); true or false as text is understood. None
+            refuses a list, but not the folder :data:`FOLDER`.
         size: expected height and width in pixels; None accepts any.
         spacing: mm per pixel of entries that do not state it; 0 for what their files say.
         keep_gross: whether joints with grossly wrong masks are kept (:func:`audit`).
@@ -248,6 +249,8 @@ def joint_items(
         whole = role in ("all", "untested")
         sides = (items, items) if whole else split_by_joint(items, validation_fraction, seed)
         return Joints(sides[role == "validation"])
+    datalist = meant_list(dataset_dir, datalist)
+    refuses = datalist != FOLDER if strict is None else flag(strict)
     if role == "all":
         items = read_datalist(dataset_dir, datalist, spacing=spacing)
     elif role == "untested":
@@ -257,9 +260,9 @@ def joint_items(
             dataset_dir, datalist, validation_fraction=validation_fraction, seed=seed, spacing=spacing
         )
         items = sides[role == "validation"]
-    found = audit(items, strict=flag(strict), size=size, keep_gross=keep_gross, segment=segment)
+    found = audit(items, strict=refuses, size=size, keep_gross=keep_gross, segment=segment)
     added = phantom_items(added_phantoms, seed, size) if role == "training" and added_phantoms else []
-    return Joints(found.accepted + added, found.rejected, flag(strict))
+    return Joints(found.accepted + added, found.rejected, refuses)
 
 
 def _held_back(dataset_dir: str | Path) -> HeldBack:
