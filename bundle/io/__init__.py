@@ -25,9 +25,10 @@ from bundle.io.loading import (
     LATERALITY,
     Item,
     MaskMaker,
+    OpenFiles,
     frame_in_middle,
-    joints_of,
-    open_radiograph,
+    load_joint,
+    open_joints,
     read_joint,
     resampling,
 )
@@ -38,7 +39,7 @@ from bundle.io.nifti import is_nifti
 from bundle.io.packing import pack_joints
 from bundle.io.points import read_places
 from bundle.io.provenance import bundle_version, command_line, machine, processor
-from bundle.io.reading import LAYER_NAMES, check_area, layer_files, read_layers, shape_of
+from bundle.io.reading import LAYER_NAMES, check_area, layer_files, read_layers, read_stated, shape_of
 from bundle.io.reports import (
     METRICS,
     file_stem,
@@ -90,6 +91,7 @@ __all__ = [
     "Joints",
     "MadeOnce",
     "MaskMaker",
+    "OpenFiles",
     "Picture",
     "SharedSampler",
     "Sums",
@@ -119,8 +121,8 @@ __all__ = [
     "is_radiograph",
     "joint_items",
     "joint_row",
-    "joints_of",
     "layer_files",
+    "load_joint",
     "loaded",
     "machine",
     "mask_pixels",
@@ -129,7 +131,7 @@ __all__ = [
     "montage_image",
     "name_result",
     "non_overlapping",
-    "open_radiograph",
+    "open_joints",
     "outlined_panel",
     "pack_joints",
     "part_of_joints",
@@ -145,6 +147,7 @@ __all__ = [
     "read_joint",
     "read_layers",
     "read_places",
+    "read_stated",
     "repeated",
     "replacing",
     "resampling",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from bundle.io import OR_FOLDER
 from bundle.workflow.options import depended_on
 from monai.bundle import ConfigParser
 from tests.configs.conftest import ROOT, of_job
@@ -48,7 +49,7 @@ def test_the_jobs_that_learn_are_known() -> None:
 @pytest.mark.parametrize("name", LEARNING)
 def test_what_learns_takes_the_training_list_without_test_joints(name: str) -> None:
     parser = read(*of_job(name))
-    assert str(parser.get("datalist")).endswith("_train")
+    assert str(parser.get("datalist")).removesuffix(OR_FOLDER).endswith("_train")
     found = list(lists_of_joints(parser, yaml.safe_load((ROOT / f"configs/jobs/{name}.yaml").read_text())["run_id"]))
     assert found
     for block in found:

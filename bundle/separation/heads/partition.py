@@ -1,52 +1,11 @@
-"""Heads: what a backbone sees, and how its logits become layers.
-
-``prepare(image)`` gives the features for the backbone, ``forward(logits, features)`` the layers (B, 3, H, W): soft
-tissue, lower bone, upper bone. Images are (B, 3, H, W): radiograph, lower mask, upper mask.
-"""
+"""The head that divides the attenuation of each pixel exactly."""
 
 from __future__ import annotations
 
 import torch
-from bundle.physics import (
-    CLAIMED,
-    GROWTH,
-    attenuation,
-    grown,
-    partition,
-    shares_by_distance,
-    signed_distance,
-    support,
-    visible_region,
-)
-from torch import Tensor, nn
-
-
-class Head(nn.Module):
-    """What all heads have.
-
-    Attributes:
-        in_channels: channels of the features, which the backbone takes.
-        out_channels: channels of the logits, which the backbone gives.
-        zero_start: whether the logits of an untrained generator are zero.
-    """
-
-    in_channels = 3
-    out_channels = 3
-    zero_start = False
-
-    def prepare(self, image: Tensor) -> Tensor:
-        """Features (B, in_channels, H, W) of images (B, 3, H, W); unless a head says otherwise, the image itself."""
-        return image
-
-
-class SigmoidHead(Head):
-    """The head of LSN (Eq. 1): ``L = N_G(J, M) * M``, bones by their masks, soft tissue by the visible region."""
-
-    def forward(self, logits: Tensor, features: Tensor) -> Tensor:
-        """Layers in [0, 1], zero outside the masks: (B, 3, H, W)."""
-        radiograph, masks = features[:, :1], features[:, 1:3]
-        regions = torch.cat([visible_region(radiograph, masks), masks], dim=1)
-        return torch.sigmoid(logits.to(features.dtype)) * regions
+from bundle.physics import CLAIMED, GROWTH, grown, partition, shares_by_distance, signed_distance, support
+from bundle.separation.heads.base import Head
+from torch import Tensor
 
 
 class PartitionHead(Head):
@@ -118,37 +77,3 @@ def mixed_shares(logits: Tensor, prior: Tensor, allowed: Tensor, mixture: float)
     scores = smooth * factor
     lowest = factor.masked_fill(forbidden, 1.0).amin(dim=1, keepdim=True)
     return ((scores + lowest * (prior - smooth)) / scores.sum(dim=1, keepdim=True)).clamp(min=0.0)
-
-
-class EstimateHead(PartitionHead):
-    """A partition head that also has estimates of the layers: each takes its estimate, and its share of the rest.
-
-    The backbone gives three logits, with the shares ``w`` of :class:`PartitionHead`, and three estimates ``m`` of
-    attenuation. Of the attenuation ``a`` of a pixel a layer gets what its conditional expectation would be, were the
-    layers independent Gaussians with means ``m`` and variances in proportion to ``w``::
-
-        a_i = m_i + w_i (a - sum m)
-
-    So a smooth estimate of the bones is enough where they overlap: their texture is divided without being known. A
-    layer that would be negative gets nothing, at the cost of the others. Zero logits and estimates are the weight-free
-    separation, and the layers compose to the radiograph for any.
-
-    Args:
-        mixture: as of :class:`PartitionHead`.
-        reach: as of :class:`PartitionHead`.
-        least: where the attenuation is less (air), estimates count as parts of this.
-    """
-
-    out_channels = 6
-
-    def __init__(self, mixture: float = 0.3, reach: int = 0, least: float = 0.05) -> None:
-        super().__init__(mixture, reach)
-        self.least = least
-
-    def shares(self, logits: Tensor, features: Tensor) -> Tensor:
-        """Shares of the attenuation, (B, 3, H, W): at least 0, summing to 1, of logits (B, 6, H, W)."""
-        allowed = self.allowed(features)
-        shares = mixed_shares(logits[:, :3], features[:, 3:6], allowed, self.mixture)
-        estimates = logits[:, 3:].to(features.dtype) * allowed / attenuation(features[:, :1]).clamp(min=self.least)
-        shares = (shares + estimates - shares * estimates.sum(dim=1, keepdim=True)).clamp(min=0.0)
-        return shares / shares.sum(dim=1, keepdim=True)
