@@ -57,7 +57,7 @@ REFERENCE = "separator"
 MEMORY = "memory"
 INFERENCE = (ROOT / "configs" / "inference.json",)
 TRAINING = (ROOT / "configs" / "train.yaml",)
-PAPER = (*TRAINING, ROOT / "configs" / "lsn_paper.yaml")
+PAPER = (*TRAINING, ROOT / "configs" / "variants" / "lsn_paper.yaml")
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from bundle.io.identity import (
     safe_name,
     without_folders,
 )
-from bundle.io.joints import SEEDS_PER_RUN, MadeOnce, joint_items, phantom_items, training_joints
-from bundle.io.lists import FOLDER
+from bundle.io.joints import SEEDS_PER_RUN, MadeOnce, disjoint_seed, joint_items, phantom_items, training_joints
+from bundle.io.lists import FOLDER, OR_FOLDER, meant_list
 from bundle.io.loading import (
     LATERALITY,
     Item,
@@ -87,6 +87,7 @@ __all__ = [
     "LAYER_NAMES",
     "LISTS",
     "METRICS",
+    "OR_FOLDER",
     "PART",
     "RESULT_ENDINGS",
     "SEEDS_PER_RUN",
@@ -113,6 +114,7 @@ __all__ = [
     "deep_pixels",
     "difference_panel",
     "discard_unfinished",
+    "disjoint_seed",
     "end_claims",
     "file_stem",
     "files_below",
@@ -133,6 +135,7 @@ __all__ = [
     "loaded",
     "machine",
     "mask_pixels",
+    "meant_list",
     "montage",
     "montage_image",
     "name_result",

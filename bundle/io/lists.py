@@ -25,6 +25,10 @@ FOLDER = "*"
 """The name of a list that is not written: all radiographs below the folder."""
 
 
+OR_FOLDER = f"|{FOLDER}"
+"""End of the name of a list that stands for :data:`FOLDER` where a folder holds no list."""
+
+
 _KNOWN = {"finger": [*MCP.codes.values(), UNKNOWN], "side": [*SIDES.values(), UNKNOWN]}
 
 
@@ -93,6 +97,25 @@ def _without_identity(items: Sequence[Item]) -> list[Item]:
     return found
 
 
+def meant_list(dataset_dir: str | Path, datalist: str) -> str:
+    """Name of the list that is meant: of ``NAME|*`` the folder itself where there is no list in it, else ``NAME``.
+
+    Args:
+        dataset_dir: root of the data set, or the file of its pack; empty for phantoms.
+        datalist: name of the list; one without ``|*`` is meant as it stands.
+
+    Raises:
+        InputError: the folder is missing, or the pack cannot be used.
+    """
+    if not datalist.endswith(OR_FOLDER):
+        return datalist
+    name = datalist.removesuffix(OR_FOLDER)
+    if not dataset_dir:
+        return name
+    root = data_set_root(dataset_dir)
+    return name if list_path(root, name) or lists_in(root) else FOLDER
+
+
 def list_path(root: Path, datalist: str) -> Path | None:
     """The file of a list in a data set, with or without its ending; None where there is none."""
     return next((path for path in (root / datalist, root / f"{datalist}.json") if stored(path).is_file()), None)
@@ -110,15 +133,19 @@ def find_list(root: Path, datalist: str) -> Path:
     """
     source = list_path(root, datalist)
     if source is None:
-        there = ", ".join(lists_in(root)) or "none"
-        msg = f"expected the list {datalist} in {root}, found none: set datalist to one that is there: {there}"
+        there = ", ".join(lists_in(root))
+        remedy = f"to one that is there: {there}" if there else f'to "{FOLDER}" for all radiographs below the folder'
+        msg = f"expected the list {datalist} in {root}, found none: set datalist {remedy}"
         raise InputError(msg)
     return source
 
 
 def lists_in(root: Path) -> list[str]:
-    """Names of the files at the root that look like a JSON list."""
-    return sorted(path.name for path in files_at(root) if path.suffix in ("", ".json") and _opens_a_list(path))
+    """Names of the files at the root that look like a JSON list, but for marks of the radiograph beside them."""
+    files = files_at(root)
+    beside = {stem(path) for path in files if path.suffix not in ("", ".json")}
+    candidates = [path for path in files if path.suffix == "" or (path.suffix == ".json" and path.stem not in beside)]
+    return sorted(path.name for path in candidates if _opens_a_list(path))
 
 
 def _opens_a_list(path: Path) -> bool:

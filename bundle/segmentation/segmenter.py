@@ -145,6 +145,6 @@ class BoneSegmenter:
         if self._loaded:
             return
         sha256 = stated_sha256(self.metadata, self.load_path.name) if self.metadata else None
-        remedy = "bring masks of your own, or train this network by configs/segment_bones.yaml"
+        remedy = "bring masks of your own, or train this network by configs/jobs/segment_bones.yaml"
         load_weights(self.network, self.load_path, "bone segmentation", remedy, "cpu", sha256)
         self._loaded = True

@@ -167,7 +167,7 @@ def _batched(transform: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
     if isinstance(transform, SelectItemsd):
         return dict
     if not hasattr(transform, "batched"):
-        msg = f"{type(transform).__name__} works on single joints only: train without configs/resident.yaml"
+        msg = f"{type(transform).__name__} works on single joints only: train without configs/variants/resident.yaml"
         raise InputError(msg)
     if hasattr(transform, "check_batched"):
         transform.check_batched()

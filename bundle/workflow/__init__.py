@@ -7,7 +7,7 @@ from bundle.workflow.checkpoints import TrainingCheckpointLoader, TrainingCheckp
 from bundle.workflow.costs import TrainingCost, TrainingStep
 from bundle.workflow.ending import end_run, running
 from bundle.workflow.extending import extend_config
-from bundle.workflow.jobs import BundleRun, JobReport, claim_job, scaled_schedule, scaled_task, workers
+from bundle.workflow.jobs import BundleRun, JobReport, claim_job, job_configs, scaled_schedule, scaled_task, workers
 from bundle.workflow.last_validation import LastValidation
 from bundle.workflow.options import check_options
 from bundle.workflow.own_weights import used_weights
@@ -51,6 +51,7 @@ __all__ = [
     "claim_training",
     "end_run",
     "extend_config",
+    "job_configs",
     "running",
     "scaled_schedule",
     "scaled_task",

@@ -16,6 +16,7 @@ import pytest
 from bundle.joint import FINGERS, MCP
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
+from bundle.workflow import job_configs
 from monai.bundle import ConfigWorkflow, create_workflow
 from monai.data import set_track_meta
 from monai.utils import set_determinism
@@ -26,6 +27,11 @@ SPACING = MCP.spacing_mm
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 64
 FINGER_CODES = {"small": "2", "ring": "5", "middle": "8", "index": "11", "thumb": "13"}
+
+
+def of_job(name: str) -> tuple[str, ...]:
+    """Names below ``configs`` of the configurations of a job."""
+    return tuple(Path(file).relative_to(ROOT / "configs").as_posix() for file in job_configs(name, ROOT))
 
 
 class Bundle:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from bundle.io.reading import read_layers
 from bundle.physics.radiograph import attenuation
+from tests.configs.conftest import of_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
@@ -142,7 +143,7 @@ def test_a_method_of_registration_is_a_target(bundle: Any, outside: Path) -> Non
     more = overlay(outside, "predict#registration: {_target_: OUTSIDE.UpperBoneMoves, down_mm: 0.25}\n")
     out = outside.parent / "out"
     settings = {"image_size": 64, "phantoms": 1, "takes": 2, "output_dir": str(out)}
-    configs = ("inference.json", "register_joints.yaml", "predict_registration.yaml", more)
+    configs = (*of_job("predict_registration"), more)
     bundle.run("predicting", *configs, **settings)
     (line,) = [json.loads(line) for line in (out / "narrowing.jsonl").read_text().splitlines()]
     assert line["method"] == "upper_bone_moves" and line["jsn_mm"] == pytest.approx(0.25, abs=1e-6)

@@ -395,7 +395,7 @@ PAPER_TINY = {
 
 
 def test_the_papers_overlay_trains_with_its_head_and_its_pseudo_images(bundle: Any, tmp_path: Path) -> None:
-    parser = train(bundle, tmp_path / "out", "lsn_paper.yaml", **PAPER_TINY).parser
+    parser = train(bundle, tmp_path / "out", "variants/lsn_paper.yaml", **PAPER_TINY).parser
     network = parser.get_parsed_content("generator#network")
     assert isinstance(network.head, SigmoidHead)
     assert isinstance(parser.get_parsed_content("network_def#backbone"), TransUNet)
@@ -410,7 +410,7 @@ def test_the_papers_overlay_trains_with_its_head_and_its_pseudo_images(bundle: A
 
 def test_the_papers_overlay_holds_the_papers_settings(bundle: Any) -> None:
     parser = ConfigParser()
-    parser.read_config([str(bundle.root / "configs" / name) for name in ("train.yaml", "lsn_paper.yaml")])
+    parser.read_config([str(bundle.root / "configs" / name) for name in ("train.yaml", "variants/lsn_paper.yaml")])
     expected = {
         "stage1_epochs": 300,
         "stage2_epochs": 100,
@@ -442,7 +442,7 @@ def test_the_papers_overlay_holds_the_papers_settings(bundle: Any) -> None:
         assert optimizer["amsgrad"] is True
 
 
-BLS_GAN = ("bls_gan_network.yaml", "bls_gan.yaml")
+BLS_GAN = ("variants/bls_gan_network.yaml", "variants/bls_gan.yaml")
 BLS_GAN_TINY = {
     "backbone": "BasicUNet",
     "backbone_options": TINY["backbone_options"],

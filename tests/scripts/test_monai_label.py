@@ -177,10 +177,10 @@ def write_planted_dicom(path: Path, seed: int) -> None:
 def write_untrained_weights(path: Path) -> None:
     """Weights that know nothing, in place of the shipped ones."""
     config = ConfigParser()
-    config.read_config(str(ROOT / "configs" / "segment_bones.yaml"))
+    config.read_config(str(ROOT / "configs" / "inference.json"))
     torch.manual_seed(0)
     path.parent.mkdir()
-    torch.save(config.get_parsed_content("network_def").state_dict(), path)
+    torch.save(config.get_parsed_content("segmenter#network").state_dict(), path)
 
 
 @pytest.fixture(scope="module")

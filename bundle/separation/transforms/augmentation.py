@@ -26,7 +26,7 @@ from torch import Tensor
 
 MAX_SEED = 2**31 - 1
 
-_BY_JOINT = "made joint by joint, not in batches on the device (set it to 0, or leave out configs/resident.yaml)"
+_BY_JOINT = "made joint by joint, not in batches on the device (set it to 0, or leave out variants/resident.yaml)"
 
 
 @dataclass(frozen=True)
