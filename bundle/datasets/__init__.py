@@ -15,7 +15,7 @@ from bundle.datasets.factory import (
     first_passed,
     passed,
 )
-from bundle.datasets.shards import TarShards, png
+from bundle.datasets.shards import TarShards, decode_radiograph, png
 from bundle.datasets.sources import Source, SourceStore
 from bundle.datasets.specifications import DataPlan, Recipe, Recipes, motion_of
 
@@ -41,6 +41,7 @@ __all__ = [
     "SyntheticRadiographs",
     "TarShards",
     "Uniform",
+    "decode_radiograph",
     "examine",
     "first_passed",
     "join_processes",

@@ -12,6 +12,7 @@ from bundle.separation.losses import (
     LayerDistance,
     LayerFidelity,
     PseudoGeneratorLoss,
+    WeightedLoss,
 )
 from bundle.separation.metrics import (
     LayerRMSE,
@@ -56,6 +57,7 @@ __all__ = [
     "ResidentLoader",
     "SigmoidHead",
     "TensorBoardWriter",
+    "WeightedLoss",
     "compose_layers",
     "compose_layers_on_device",
     "compose_published",

@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 LOSSES = ("loss", "reconstruction", "supervision", "discrimination", "layers", "supervisor", "discriminator")
+EXTRA = "extra_"
+"""How the names of ``extra_losses`` begin in the output of a training step."""
 
 
 def losses_from_engine(output: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> dict[str, float]:
     """The losses of an iteration by name, of those that were computed; for ``output_transform`` of MONAI's handlers."""
     first = output if isinstance(output, Mapping) else output[0]
-    return {name: float(torch.as_tensor(first[name]).detach()) for name in LOSSES if name in first}
+    names = [name for name in first if name in LOSSES or name.startswith(EXTRA)]
+    return {name: float(torch.as_tensor(first[name]).detach()) for name in names}
 
 
 def separation_row(image: Tensor, layers: Tensor, spacing: float, change: float = 0.8) -> list[Any]:

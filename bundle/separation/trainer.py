@@ -21,6 +21,7 @@ from bundle.separation.losses import (
     Separation,
     Supervision,
     SupervisorLoss,
+    WeightedLoss,
 )
 from bundle.workflow import seed_epoch
 from ignite.engine import Engine, Events
@@ -76,6 +77,7 @@ class LayerSeparationTrainer(SupervisedTrainer):
         fidelity: L3, by default :class:`bundle.separation.LayerFidelity`.
         supervisor_loss: by default :class:`bundle.separation.losses.SupervisorLoss`.
         discriminator_loss: by default :class:`bundle.separation.DiscriminatorLoss`.
+        extra_losses: further terms of the generator's loss by name; the output has them as ``extra_<name>``.
         motion: ranges of the random motions f_s.
         motions: random motions a step, averaged.
         seed: of everything random.
@@ -106,6 +108,7 @@ class LayerSeparationTrainer(SupervisedTrainer):
         fidelity: LayerFidelity | LayerDistance | None = None,
         supervisor_loss: nn.Module | None = None,
         discriminator_loss: nn.Module | None = None,
+        extra_losses: Mapping[str, WeightedLoss] | None = None,
         motion: MotionRange | None = None,
         motions: int = 2,
         seed: int = 0,
@@ -130,6 +133,7 @@ class LayerSeparationTrainer(SupervisedTrainer):
         self.fidelity = fidelity or LayerFidelity()
         self.supervisor_loss = supervisor_loss or SupervisorLoss()
         self.discriminator_loss = discriminator_loss or DiscriminatorLoss()
+        self.extra_losses = {f"extra_{name}": term.to(device) for name, term in (extra_losses or {}).items()}
         super().__init__(
             device,
             max_epochs,
@@ -183,7 +187,7 @@ class LayerSeparationTrainer(SupervisedTrainer):
         still = self._still(output["pred"], batch)
         if self.use_discriminator and self.epoch_loss().uses("discrimination"):
             output["discriminator"] = self._step(self.discriminator, self._discriminator_loss(still))
-        self._step_generator(engine, lambda: self._parts(still, batch), output)
+        self._step_generator(engine, lambda: self._parts(still, batch), batch, output)
 
     def _generate(self, engine: Any, image: Tensor, **options: Any) -> Tensor:
         """What the generator makes of the batch, in float32."""
@@ -221,11 +225,16 @@ class LayerSeparationTrainer(SupervisedTrainer):
         return self.discriminator_loss(found, still.masks, still.visible)
 
     def _step_generator(
-        self, engine: Any, parts: Callable[[], Mapping[str, Tensor]], output: dict[str, Tensor]
+        self,
+        engine: Any,
+        parts: Callable[[], Mapping[str, Tensor]],
+        batch: Mapping[str, Tensor],
+        output: dict[str, Tensor],
     ) -> None:
-        """Eq. 7 or 11, with the supervisor and the discriminator frozen."""
+        """Eq. 7 or 11 and the extra losses, with the supervisor and the discriminator frozen."""
         with _frozen(self.supervisor.network), _frozen(self.discriminator.network):
             output.update(parts())
+            output.update({name: term(output["pred"], batch) for name, term in self.extra_losses.items()})
             output["loss"] = self._weighted(output)
             engine.fire_event(IterationEvents.LOSS_COMPLETED)
             output["loss"] = self._step(self.generator, output["loss"])
@@ -233,10 +242,11 @@ class LayerSeparationTrainer(SupervisedTrainer):
         engine.fire_event(IterationEvents.BACKWARD_COMPLETED)
 
     def _weighted(self, parts: Mapping[str, Tensor]) -> Tensor:
-        """The weighted sum of the parts; those of a player that is switched off count nothing."""
+        """The weighted sum of the parts and extra losses; parts of a player that is switched off count nothing."""
         absent = {"supervision": not self.use_supervisor, "discrimination": not self.use_discriminator}
         nothing = {part: parts["pred"].new_zeros(()) for part, off in absent.items() if off}
-        return self.epoch_loss()({**parts, **nothing})
+        extra = [term.weight * parts[name] for name, term in self.extra_losses.items()]
+        return torch.stack([self.epoch_loss()({**parts, **nothing}), *extra]).sum()
 
     def _parts(self, still: Separation, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The parts L0 to L3 that have a weight in this epoch; L0 always."""

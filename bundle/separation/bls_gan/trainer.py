@@ -96,7 +96,7 @@ class BoneLayerTrainer(LayerSeparationTrainer):
         output["pred"] = torch.cat([batch["image"][:, :1], raw[:, 1:]], dim=1)
         if self.use_supervisor and not self.generator_alone:
             output["supervisor"] = self._step(self.supervisor, self._supervise(raw[:, 1:].detach(), batch))
-        self._step_generator(engine, lambda: self._bone_parts(raw, batch), output)
+        self._step_generator(engine, lambda: self._bone_parts(raw, batch), batch, output)
 
     def _supervise(self, bones: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         J, M = batch["image"][:, :1], batch["image"][:, 1:]  # noqa: N806
