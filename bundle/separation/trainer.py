@@ -249,7 +249,7 @@ class LayerSeparationTrainer(SupervisedTrainer):
         return torch.stack([self.epoch_loss()({**parts, **nothing}), *extra]).sum()
 
     def _parts(self, still: Separation, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The parts L0 to L3 that have a weight in this epoch; L0 always."""
+        """The parts L0 to L3 that have a weight in this epoch, L0 always, by what N_S and N_D find (Eq. 2 and 3)."""
         uses = self.epoch_loss().uses
         supervised = self.use_supervisor and uses("supervision")
         compared = uses("layers") and self.fidelity.moved > 0
