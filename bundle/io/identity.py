@@ -178,6 +178,24 @@ def discreet(message: str, paths: Iterable[str], path: str | Path, name: str) ->
 
 
 @lru_cache(maxsize=1 << 16)
+def patient_of(path: str) -> str:
+    """A pseudonym of the patient that a DICOM file states, the same in all files of the patient; empty where none is.
+
+    Args:
+        path: of a radiograph of any kind.
+    """
+    if not is_dicom(path):
+        return ""
+    try:
+        with disable_value_validation():
+            header = read_header(path)
+            stated = [str(header.get(keyword) or "").strip() for keyword in ("PatientID", "IssuerOfPatientID")]
+    except Exception:  # a broken header raises about anything, and is refused where it is read
+        return ""
+    return pseudonym("|".join(stated), "patient") if stated[0] else ""
+
+
+@lru_cache(maxsize=1 << 16)
 def _told(path: str) -> tuple[str, ...]:
     """What the header of a DICOM file says of its patient, study and institution; nothing of other files."""
     if not is_dicom(path):

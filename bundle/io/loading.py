@@ -14,7 +14,7 @@ import torch
 from bundle.errors import InputError
 from bundle.io.files import stored
 from bundle.io.frames import JointFrame, JointPlace
-from bundle.io.identity import private_name
+from bundle.io.identity import patient_of, private_name
 from bundle.io.points import read_places
 from bundle.io.reading import check_area, read_mask, read_stated, shape_of
 from bundle.io.stated import StatedRadiograph, is_square
@@ -67,10 +67,11 @@ def joints_of(item: Item, size: int | None = 256) -> list[Item]:
 
     What only the files say is added: ``spacing`` of a frame in mm, ``side``, and a ``digest`` of the files; and the
     ``series``, which is the same for all radiographs of one joint: its ``joint``, or in hands their ``joint`` (the
-    folder or what the list states) with the side and the label of the mark. Names that
-    tell whose radiograph it is are replaced (:func:`bundle.io.private_name`). A radiograph of one joint that
-    has another size than a frame, or pixels that are not square, is resampled where its spacing is known. The spacing
-    of an item is the width of a pixel; their height follows from the ratio that the file states.
+    folder or what the list states) with the side and the label of the mark; and the ``patient``, a pseudonym, where a
+    DICOM header states one. Names that tell whose radiograph it is are replaced (:func:`bundle.io.private_name`). A
+    radiograph of one joint that has another size than a frame, or pixels that are not square, is resampled where its
+    spacing is known. The spacing of an item is the width of a pixel; their height follows from the ratio that the file
+    states.
 
     Args:
         item: as :func:`bundle.io.lists.read_datalist` gives it; a ``spacing`` of 0 is not known from the list.
@@ -86,7 +87,7 @@ def joints_of(item: Item, size: int | None = 256) -> list[Item]:
     found = open_radiograph(item["image"])
     side = SIDES.get(found.laterality, UNKNOWN) if item["side"] == UNKNOWN else item["side"]
     names = {key: private_name(item[key], item["image"]) for key in ("name", "joint")}
-    known = {**item, **names, "side": side, "series": names["joint"]}
+    known = {**item, **names, "side": side, "series": names["joint"], "patient": patient_of(str(item["image"]))}
     joints = _joints(item, known, found, size)
     if note := resampling(joints[0]) if joints else "":
         _log.warning("%s: %s", known["name"], note)

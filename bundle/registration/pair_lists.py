@@ -25,18 +25,19 @@ def pairs_of_joint(items: Sequence[Item], limit: int = 0, seed: int = 0) -> list
     """Rows of two different radiographs of one joint, in the order of the list.
 
     Two hands in one folder, or of one ``joint`` in the list, show the same joint where their sides are the same and
-    their marks have the same label (``series``, :func:`bundle.io.joints_of`).
+    their marks have the same label (``series``, :func:`bundle.io.joints_of`). Radiographs whose DICOM headers state
+    different patients never make a pair.
 
     Args:
-        items: each with ``joint``, and its ``series`` where that is another.
+        items: each with ``joint``, and its ``series`` where that is another, and its ``patient`` where one is stated.
         limit: at most so many pairs of each joint, drawn; 0 for all.
         seed: of the drawing, together with the joint's name.
     """
-    joints: dict[str, list[int]] = {}
+    joints: dict[tuple[str, str], list[int]] = {}
     for row, item in enumerate(items):
-        joints.setdefault(_series(item), []).append(row)
+        joints.setdefault((_series(item), str(item.get("patient", ""))), []).append(row)
     found: list[Rows] = []
-    for joint, rows in joints.items():
+    for (joint, _), rows in joints.items():
         pairs = list(itertools.combinations(rows, 2))
         if limit and len(pairs) > limit:
             pairs = sorted(random.Random(zlib.crc32(f"{seed} {joint}".encode())).sample(pairs, limit))
@@ -68,7 +69,8 @@ class RadiographPairs(Dataset[dict[str, Any]]):
         if not self.rows:
             msg = (
                 "expected two radiographs of a joint, got none: keep those of a joint in one folder or name it by "
-                '"joint" in the list; mark a joint by the same label in all hands of a patient'
+                '"joint" in the list; mark a joint by the same label in all hands of a patient; DICOM files of a joint '
+                "state the same patient"
             )
             raise InputError(msg)
         for first, second in self.rows:
@@ -104,6 +106,7 @@ def _known(sample: Item) -> Item:
     width = joint_space_width(image[None, 1:], spacing).float()
     return {
         **{name: sample[name] for name in ("name", "finger", "side", "spacing", "image")},
+        "patient": sample.get("patient", ""),
         "joint": _series(sample),
         "center": bone_centers(image[1:], spacing),
         "jsw": width,

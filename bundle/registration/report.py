@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from bundle.errors import InputError
 from bundle.io import (
     METRICS,
     append_line,
@@ -78,17 +79,30 @@ class NarrowingWriter:
         claim_output(self.output_dir, fingerprint({"results": type(self).__name__, **self.settings}))
 
     def write(self, pairs: Dataset[dict[str, Any]]) -> None:
-        """Measure and write all pairs."""
+        """Measure and write all pairs.
+
+        Raises:
+            InputError: no pair could be measured; the file says why of each.
+        """
         self.claim()
         write_bytes(self.output_dir / NARROWING, b"")
-        for pair in _each(pairs, "measuring pairs"):
-            reading = read_pair(self.registration, pair["image"], pair["moving"], float(pair["spacing"]))
-            quality = self.quality(pair, reading)
-            if not quality["plausible"]:
-                _log.warning(f"{pair['name']} should not be trusted: {_said(quality['trust'])}")
-            names = (*_NAMES, "fixed_name", "moving_name")
-            line = {**{name: str(pair[name]) for name in names}, **_described(reading), **quality}
-            append_line(self.output_dir / NARROWING, json.dumps(line))
+        if not any([self._write(pair) for pair in _each(pairs, "measuring pairs")]):
+            msg = (
+                f"{self.output_dir / NARROWING}: the bones of no pair were found in both radiographs. Look at the "
+                "reasons there, and at the masks; --method gauss_newton or --method network may find them."
+            )
+            raise InputError(msg)
+
+    def _write(self, pair: Mapping[str, Any]) -> bool:
+        """Measure a pair and write its line; whether its bones were found."""
+        reading = read_pair(self.registration, pair["image"], pair["moving"], float(pair["spacing"]))
+        quality = self.quality(pair, reading)
+        if not quality["plausible"]:
+            _log.warning(f"{pair['name']} should not be trusted: {_said(quality['trust'])}")
+        names = (*_NAMES, "fixed_name", "moving_name")
+        line = {**{name: str(pair[name]) for name in names}, **_described(reading), **quality}
+        append_line(self.output_dir / NARROWING, json.dumps(line))
+        return reading.found
 
 
 def _said(trust: Mapping[str, Mapping[str, Any]]) -> str:

@@ -161,7 +161,7 @@ class JointDatastore(LocalDatastore):
         return added
 
     def remove_image(self, image_id: str) -> None:
-        """Delete an image and its labels; no longer listed when this returns, as the watch of the folder may be late."""
+        """Delete an image and its labels, which are no longer listed when this returns."""
         super().remove_image(image_id)
         self.refresh()
 

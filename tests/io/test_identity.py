@@ -10,7 +10,15 @@ import numpy as np
 import pydicom
 import pytest
 from bundle.base.redaction import pseudonym
-from bundle.io.identity import private_folder, private_label, private_list, private_name, private_setting, safe_name
+from bundle.io.identity import (
+    patient_of,
+    private_folder,
+    private_label,
+    private_list,
+    private_name,
+    private_setting,
+    safe_name,
+)
 from bundle.io.lists import read_datalist
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -46,6 +54,19 @@ def test_what_the_header_says_of_the_patient_is_replaced(make: Callable[..., Pat
 def test_a_broken_header_tells_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.dcm").write_bytes(b"no header")
     assert private_name("a", tmp_path / "a.dcm") == "a"
+
+
+def test_files_of_a_patient_are_known_to_belong_together_without_a_name(make: Callable[..., Path]) -> None:
+    one, again, other, nobody = (
+        patient_of(str(make(PIXELS, PatientID=identity))) for identity in ("P-4711", "P-4711", "P-4712", "")
+    )
+    assert one == again != other and nobody == "" and "4711" not in one
+
+
+def test_files_that_are_no_dicom_belong_to_no_patient(tmp_path: Path) -> None:
+    for name in ("a.dcm", "a.png"):
+        (tmp_path / name).write_bytes(b"no header")
+        assert patient_of(str(tmp_path / name)) == ""
 
 
 def test_a_safe_name_is_that_of_one_file() -> None:

@@ -41,6 +41,13 @@ def test_hands_are_paired_by_their_series() -> None:
     assert pairs_of_joint(hands) == [(0, 4), (1, 5)]
 
 
+def test_radiographs_of_two_patients_in_one_folder_never_make_a_pair() -> None:
+    hands = [{"joint": "flat", "patient": patient} for patient in ("patient_1", "patient_2", "patient_1", "")]
+    assert pairs_of_joint(hands) == [(0, 2)]
+    with pytest.raises(InputError, match="state the same patient"):
+        RadiographPairs([{**sample("a", f"{row}", 1.0), "patient": f"patient_{row}"} for row in range(2)])
+
+
 def sample(joint: str, name: str, jsw: float, size: int = 64) -> dict[str, Any]:
     phantom = render(draw_parameters(0, size=size, spacing=21 / size, jsw_mm=jsw))
     image = torch.cat([phantom.image, phantom.masks])
