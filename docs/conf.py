@@ -18,6 +18,7 @@ sys.path[:0] = [str(ROOT), str(DOCS)]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
 
+from code_links import CodeLinks  # noqa: E402
 from offline import refuse_pages_that_load_from_elsewhere  # noqa: E402
 from reference_pages import public_name, write_reference_pages  # noqa: E402
 
@@ -83,5 +84,6 @@ def setup(app: Any) -> None:
     """Write the pages that are made of the package, before Sphinx looks for pages."""
     import_module("torch")
     write_reference_pages(ROOT, DOCS / "_generated")
+    app.add_transform(CodeLinks)
     app.connect("missing-reference", resolve_to_public_name)
     app.connect("build-finished", refuse_pages_that_load_from_elsewhere)

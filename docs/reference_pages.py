@@ -132,17 +132,19 @@ def index_page(rooms: list[str]) -> str:
 
 @cache
 def _public() -> dict[str, str]:
-    """Public names by the names of the modules that define them; a name's own room counts first."""
+    """Documented names of classes and functions by the names of the modules that define them, and by themselves."""
     found: dict[str, str] = {}
     for room in public_rooms(ROOT):
         for name in names_of(room):
             value = getattr(import_module(room), name)
-            found.setdefault(f"{getattr(value, '__module__', room)}.{name}", f"{room}.{name}")
+            if _is_made(value):
+                found.setdefault(f"{value.__module__}.{name}", f"{room}.{name}")
+                found[f"{room}.{name}"] = f"{room}.{name}"
     return found
 
 
 def public_name(target: str) -> str:
-    """The documented name of a class or function that is named by its module, or of a member of it; else ""."""
+    """The documented name of a class, a function or a member that is named by its module or room; else ""."""
     owner, _, member = target.rpartition(".")
     known = _public()
     return known.get(target, "") or (f"{known[owner]}.{member}" if owner in known else "")
@@ -210,13 +212,12 @@ def _equation(equation: str, found: list[Mention]) -> str:
     title = f"## {equation}\n\n{EQUATIONS.get(equation, '')}"
     if not found:
         return f"{title}\n\nNot implemented."
-    rows = "\n".join(f"| {_link(mention)} | {mention.summary} |" for mention in found)
+    rows = "\n".join(f"| {_named(mention)} | {mention.summary} |" for mention in found)
     return f"{title}\n\n| where | what it does |\n|---|---|\n{rows}"
 
 
-def _link(mention: Mention) -> str:
+def _named(mention: Mention) -> str:
     full = f"{mention.module}.{mention.name}".rstrip(".")
     if full in public_rooms(ROOT):
-        return f"{{py:mod}}`{full}`"
-    public = public_name(full)
-    return f"{{py:obj}}`{public}`" if public else f"`{full}`"
+        return f"`{full}`"
+    return f"`{public_name(full) or full}`"

@@ -113,10 +113,11 @@ def test_the_programs_of_the_readme_run_as_they_stand(folder: Path) -> None:
 
 
 class Command(NamedTuple):
-    """A command of a document: configurations and options."""
+    """A command of a document: its configurations, its options, and what its file of arguments sets."""
 
     files: list[str]
     options: dict[str, str]
+    arguments: dict[str, Any]
 
 
 def blocks(page: Path) -> Iterator[dict[str, str]]:
@@ -135,12 +136,9 @@ def parsed(line: str) -> Command:
     options = {word[2:]: value for word, value in zip(words, [*words[1:], ""], strict=True) if word.startswith("--")}
     given = options.pop("config_file", "[]")
     files = list(ast.literal_eval(given)) if given.startswith("[") else [given]
-    if "args_file" in options:
-        job = ConfigParser.load_config_file(str(ROOT / options.pop("args_file")))
-        own = job.pop("config_file", [])
-        files += [own] if isinstance(own, str) else own
-        options |= {key: "" for key in job if key != "run_id"}
-    return Command(files, options)
+    job = ConfigParser.load_config_file(str(ROOT / options.pop("args_file"))) if "args_file" in options else {}
+    own = job.get("config_file", [])
+    return Command([*files, *([own] if isinstance(own, str) else own)], options, job)
 
 
 def faults(command: Command, root: Path = ROOT) -> list[str]:
@@ -148,7 +146,7 @@ def faults(command: Command, root: Path = ROOT) -> list[str]:
     missing = [name for name in command.files if not (root / name).is_file() and Path(name).parent.name == "configs"]
     if missing:
         return missing
-    config: dict[str, Any] = {}
+    config = dict(command.arguments)
     for name in command.files:
         if (root / name).is_file():
             config |= ConfigParser.load_config_file(str(root / name))

@@ -52,13 +52,14 @@ def test_every_equation_of_the_paper_is_implemented_and_leads_to_its_function() 
     assert set(EQUATIONS) == set(index)
     page = equations_page(index)
     assert "Not implemented" not in page
-    assert "{py:obj}`bundle.physics.reconstruct`" in page.split("## Eq. 4")[1].split("## Eq. 5")[0]
-    assert "{py:obj}`bundle.separation.GeneratorLoss`" in page.split("## Eq. 7")[1].split("## Eq. 8")[0]
+    assert "| `bundle.physics.reconstruct` |" in page.split("## Eq. 4")[1].split("## Eq. 5")[0]
+    assert "| `bundle.separation.GeneratorLoss` |" in page.split("## Eq. 7")[1].split("## Eq. 8")[0]
 
 
 def test_a_name_by_its_module_leads_to_its_room() -> None:
     assert public_name("bundle.physics.radiograph.reconstruct") == "bundle.physics.reconstruct"
     assert public_name("bundle.separation.losses.GeneratorLoss.uses") == "bundle.separation.GeneratorLoss.uses"
+    assert public_name("bundle.physics.reconstruct") == "bundle.physics.reconstruct"
     assert public_name("bundle.separation.losses.Separation") == ""
 
 
