@@ -21,10 +21,10 @@ from bundle.errors import InputError
 from bundle.io import (
     LATERALITY,
     JointFrame,
+    OpenFiles,
     bundle_version,
     deep_pixels,
-    joints_of,
-    open_radiograph,
+    open_joints,
     read_joint,
     write_layer_images,
     write_layers,
@@ -35,7 +35,7 @@ from bundle.measurement import JointSpace, measure_joint_space
 from bundle.phantoms import draw_parameters, render
 from bundle.physics import RigidMotion
 from bundle.physics import synthesize as compose
-from bundle.registration import PairReading, make_registration, read_pair
+from bundle.registration import PairReading, Registration, make_registration, read_pair
 from monai.bundle import ConfigParser
 from torch import Tensor
 
@@ -66,7 +66,7 @@ class Joint(bundle.joint.Joint):
         Raises:
             InputError: a file cannot be used; the message says why and what to do.
         """
-        return _read(_item(path, lower=str(lower), upper=str(upper), spacing=spacing_mm))[0]
+        return _read(_item(path, lower=str(lower), upper=str(upper), spacing=spacing_mm))[1][0]
 
     @classmethod
     def phantom(cls, seed: int = 0, joint_space_mm: float | None = None) -> Joint:
@@ -119,9 +119,9 @@ class Hand:
         Raises:
             InputError: a file cannot be used, or a frame leaves the radiograph.
         """
-        joints = tuple(_read(_item(path, points=str(points), spacing=spacing_mm)))
-        radiograph = torch.from_numpy(open_radiograph(path).intensity)[None]
-        return cls(radiograph, JointFrame.from_json(joints[0].frame).spacing, joints, str(path))
+        files, joints = _read(_item(path, points=str(points), spacing=spacing_mm))
+        radiograph = torch.from_numpy(files.radiograph.intensity)[None]
+        return cls(radiograph, JointFrame.from_json(joints[0].frame).spacing, tuple(joints), str(path))
 
     def with_joint(self, joint: Joint) -> Hand:
         """The hand with a changed joint put back; every pixel outside its frame stays as it was.
@@ -204,7 +204,7 @@ def separate(joint: Joint, weights: str | Path | None = SHIPPED) -> Layers:
     image = torch.cat([joint.radiograph, joint.masks])
     pred = parts["inferer"](image[None], parts["network"])[0]
     layers = parts["postprocessing"]({"image": image, "pred": pred})["pred"]
-    return Layers(joint, layers, parts["generator_weights"].source)
+    return Layers(joint, layers, parts["used_weights"].source)
 
 
 def synthesize(
@@ -238,13 +238,13 @@ def joint_space(joint: Joint) -> JointSpace:
     return JointSpace(found.mean[0], found.minimum[0], found.axis[0])
 
 
-def narrowing(before: Joint, after: Joint, method: str = "gauss_newton") -> PairReading:
+def narrowing(before: Joint, after: Joint, method: str | Registration = "gauss_newton") -> PairReading:
     """Register two radiographs of a joint and measure by how much its space has become narrower.
 
     Args:
         before: the earlier radiograph.
         after: the later one, of the same spacing.
-        method: ``gauss_newton`` or ``phase_correlation``.
+        method: ``gauss_newton``, ``phase_correlation``, or another method of registration.
 
     Raises:
         InputError: the radiographs have other spacings or sizes, or there is no such method.
@@ -253,7 +253,8 @@ def narrowing(before: Joint, after: Joint, method: str = "gauss_newton") -> Pair
         msg = f"{after.name}: another spacing or size than {before.name}: read both with the same spacing_mm"
         raise InputError(msg)
     fixed, moving = (torch.cat([joint.radiograph, joint.masks]) for joint in (before, after))
-    return read_pair(make_registration(method), fixed, moving, before.spacing_mm)
+    registration = make_registration(method) if isinstance(method, str) else method
+    return read_pair(registration, fixed, moving, before.spacing_mm)
 
 
 def _root() -> Path:
@@ -268,9 +269,9 @@ def _parts(weights: str) -> Mapping[str, Any]:
     config = ConfigParser()
     config.read_config(str(_root() / "configs" / "inference.json"))
     config.update({"bundle_root": str(_root()), "weights": weights, "device": "cpu"})
-    names = ("segmenter", "network", "generator_weights", "inferer", "postprocessing")
+    names = ("segmenter", "network", "used_weights", "inferer", "postprocessing")
     parts = {name: config.get_parsed_content(name) for name in names}
-    parts["generator_weights"](None)
+    parts["used_weights"](None)
     parts["network"].eval()
     return parts
 
@@ -289,14 +290,15 @@ def _item(path: str | Path, **more: Any) -> dict[str, Any]:
     return {**known, "image": str(path), **more}
 
 
-def _read(item: Mapping[str, Any]) -> list[Joint]:
-    """The joints of an item."""
+def _read(item: Mapping[str, Any]) -> tuple[OpenFiles, list[Joint]]:
+    """The files of an item, and its joints."""
     read = []
-    for one in joints_of(dict(item)):
-        image = read_joint(one, segment=_parts("none")["segmenter"])
+    files, joints = open_joints(dict(item))
+    for one in joints:
+        image = read_joint(one, segment=_parts("none")["segmenter"], files=files)
         known = (str(one[key]) for key in ("name", "finger", "side", "frame", "image"))
         read.append(Joint(image[:1], image[1:], float(one["spacing"]), *known))
-    return read
+    return files, read
 
 
 def _write(

@@ -137,7 +137,7 @@ def network_separator() -> Separator:
     parser = ConfigParser()
     parser.read_config(str(INFERENCE))
     parser["bundle_root"], parser["device"] = str(ROOT), torch.device("cpu")
-    parser.get_parsed_content("generator_weights")(None)
+    parser.get_parsed_content("used_weights")(None)
     network, inferer = parser.get_parsed_content("network").eval(), parser.get_parsed_content("inferer")
 
     @torch.inference_mode()

@@ -29,7 +29,7 @@ from bundle.io import write_bytes
 QUOTING = ("README.md", "docs/model_card.md")
 """Documents in which every figure is quoted."""
 
-SHIPPED = "cells[arm=ours,part=1.0,seed=0]/figures"
+SHIPPED = "cells[arm=ours,fraction=1.0,seed=0]/figures"
 """The networks of the experiments that are shipped: pre-trained, all training joints, seed 0."""
 
 REGISTRATION = f"experiments/narrowing_between_two_radiographs:{SHIPPED}"

@@ -18,7 +18,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bundle.errors import InputError, report_plainly
+from bundle.evaluation.measures import JointSpaceControl, LayerTruth, MaskAgreement, Realism, ShadowDetectability
+from bundle.experiments import ExperimentReport, downstream_section, read_experiment
 from bundle.io import file_stem, flat_figures, shown_figure, without_folders, write_bytes
-from scripts.downstream import ExperimentReport, downstream_section, read_experiment
+from bundle.separation import ReconstructionQuality
 
 OUTPUT = ROOT / "docs" / "results.md"
 JOBS_OUTPUT = ROOT / "outputs" / "jobs"
@@ -116,139 +118,75 @@ class Method:
         return f"{shown} ({shown_figure(interval, 3)})" if interval and shown != "not defined" else shown
 
 
-MAIN = (
-    Column("E1", "psnr_lowest", "E1 lowest PSNR (dB)", "> 90"),
-    Column("E2", "deep_overlap_rmse", "E2 bones in the overlap", "<= 0.030"),
-    Column("E2", "deep_soft_rmse", "E2 soft tissue", "<= 0.010"),
-    Column("E3", "bones_rmse", "E3 bones", "half of weight-free"),
-    Column("E3", "soft_rmse", "E3 soft tissue", "half of weight-free"),
-    Column("E4", "above_shape", "E4 AUC above shape", "<= 0.02"),
-    Column("E5", "accuracy_0.5mm", "E5 accuracy", "<= 0.60", "0.708 (five readers)"),
-    Column("E6", "mae", "E6 MAE (mm)", "<= 0.03"),
-    Column("E6_phantoms", "mae", "E6 MAE, phantoms (mm)", "<= 0.02"),
-)
-"""One figure or two of each measure; the goals are the project's."""
-
-DETAILS: Mapping[str, tuple[str, tuple[Column, ...]]] = {
+SAID = {
     "E1": (
         "Reconstruction of the radiograph by the layers, in the visible region. PSNR is capped at 120 dB. The authors' "
         'code calls "FID" what is here under its true name: the Frechet distance of two Gaussians fitted to the rows '
-        "of pixels of ONE image. It knows no Inception network and is no FID.",
-        (
-            Column("E1", "mse", "MSE", paper="2.19e-4"),
-            Column("E1", "ssim", "SSIM", paper="0.9502"),
-            Column("E1", "psnr", "PSNR (dB)", "> 90 for every image", "36.66"),
-            Column("E1", "psnr_lowest", "lowest PSNR (dB)", "> 90"),
-            Column("E1", "pixel_row_frechet_distance", "pixel-row Frechet distance (no FID)"),
-        ),
+        "of pixels of ONE image. It knows no Inception network and is no FID."
     ),
     "E2": (
         "RMSE of the layers on test joints without overlap, pushed into each other with a fixed seed; the truth is the "
         'weight-free separation before the push. "Deep": as in training; "real": as far as the joints of the test list '
-        "that overlap do.",
-        (
-            Column("E2", "deep_overlap_rmse", "bones in the overlap, deep", "<= 0.030"),
-            Column("E2", "deep_bones_rmse", "whole bones, deep"),
-            Column("E2", "deep_soft_rmse", "soft tissue, deep", "<= 0.010"),
-            Column("E2", "real_overlap_rmse", "bones in the overlap, real"),
-            Column("E2", "real_bones_rmse", "whole bones, real"),
-            Column("E2", "real_soft_rmse", "soft tissue, real"),
-        ),
+        "that overlap do."
     ),
-    "E3": (
-        "RMSE of the layers on phantoms, whose layers nobody's separator made.",
-        (
-            Column("E3", "overlap_rmse", "bones in the overlap"),
-            Column("E3", "bones_rmse", "whole bones", "half of weight-free"),
-            Column("E3", "soft_rmse", "soft tissue", "half of weight-free"),
-        ),
-    ),
-    "E3_pushed": (
-        "The same on phantoms that were pushed into each other as the joints of E2.",
-        (
-            Column("E3_pushed", "deep_overlap_rmse", "bones in the overlap, deep"),
-            Column("E3_pushed", "deep_bones_rmse", "whole bones, deep"),
-            Column("E3_pushed", "deep_soft_rmse", "soft tissue, deep"),
-            Column("E3_pushed", "real_overlap_rmse", "bones in the overlap, real"),
-            Column("E3_pushed", "real_bones_rmse", "whole bones, real"),
-            Column("E3_pushed", "real_soft_rmse", "soft tissue, real"),
-        ),
-    ),
+    "E3": ("RMSE of the layers on phantoms, whose layers nobody's separator made."),
+    "E3_pushed": ("The same on phantoms that were pushed into each other as the joints of E2."),
     "E4": (
         "A fresh segmenter looks for the bones in soft-tissue layers; area under the ROC in a band around their "
         "outline, beside predictors that know only where bones usually are (shape) or the finger's outline. Means over "
-        "the fits.",
-        (
-            Column("E4", "auc_soft", "AUC"),
-            Column("E4", "auc_shape", "AUC of shape alone"),
-            Column("E4", "above_shape", "above shape", "<= 0.02"),
-            Column("E4", "above_outline", "above outline"),
-        ),
+        "the fits."
     ),
     "E5": (
         "A fresh classifier tells real from synthetic radiographs of other joints; 0.5 = it cannot. The floors are "
         "real against real; real against synthetic without motion; real against real that has moved as a whole; and "
         "the bones' outlines alone, in place against moved. The last two are what the places of the bones tell, "
         'whatever the layers are like: frames are cut out around their joint. "Together": both bones move alike, and '
-        "the real joint is as far off the middle.",
-        (
-            Column("E5", "accuracy_0.5mm", "accuracy, bones moved by up to 0.5 mm", "<= 0.60", "0.708 (five readers)"),
-            Column("E5", "accuracy_0.5mm_separate", "joints without overlap"),
-            Column("E5", "accuracy_0.5mm_overlapping", "joints with overlap"),
-            Column("E5", "accuracy_1mm", "up to 1 mm"),
-            Column("E5", "accuracy_0.5mm_full_size", "0.5 mm, in the frames' own pixels"),
-            Column("E5", "accuracy_0.5mm_together", "0.5 mm, together"),
-            Column("E5", "accuracy_1mm_together", "1 mm, together"),
-            Column("E5", "accuracy_real", "floor: real"),
-            Column("E5", "accuracy_still", "floor: no motion"),
-            Column("E5", "accuracy_moved", "floor: whole frame moved"),
-            Column("E5", "accuracy_outlines", "floor: outlines alone"),
-        ),
+        "the real joint is as far off the middle."
     ),
     "E6": (
         "Asked change of JSW against the change that image registration finds in real joints, in mm. Eight trials in "
         "which a bone was not found are all four of two radiographs. Both masks of one lie on the same bone: rightly "
         "not found. The bones of the other overlap by 5 mm: the registration of version 0.9 finds it (errors up to "
-        "0.005 mm).",
-        (
-            Column("E6", "bias", "bias", "<= 0.01"),
-            Column("E6", "limits", "95 % limits of agreement"),
-            Column("E6", "mae", "MAE", "<= 0.03"),
-            Column("E6", "failures", "bone not found"),
-        ),
+        "0.005 mm)."
     ),
-    "E6_phantoms": (
-        "The same on phantoms.",
-        (
-            Column("E6_phantoms", "bias", "bias"),
-            Column("E6_phantoms", "limits", "95 % limits of agreement"),
-            Column("E6_phantoms", "mae", "MAE", "<= 0.02"),
-            Column("E6_phantoms", "failures", "bone not found"),
-        ),
-    ),
+    "E6_phantoms": ("The same on phantoms."),
     "masks": (
         "Masks that a network draws on the test joints against those of the list: whole bones, in all joints, in those "
         "that overlap and those that do not; what of a bone lies outside the overlap; and the overlap itself. HD95 is "
-        "the 95 % Hausdorff distance.",
-        (
-            *(
-                Column("masks", f"{prefix}{bone}_{figure}", f"{bone} bone{where}, {shown}", goal)
-                for prefix, where in (("", ""), ("overlapping_", ", overlapping joints"), ("apart_", ", other joints"))
-                for bone in ("lower", "upper")
-                for figure, shown, goal in (("dice", "Dice", ">= 0.97"), ("hd95_mm", "HD95 (mm)", "<= 0.8"))
-            ),
-            *(
-                Column("masks", f"{bone}_outside_{figure}", f"{bone} bone outside the overlap, {shown}")
-                for bone in ("lower", "upper")
-                for figure, shown in (("dice", "Dice"), ("hd95_mm", "HD95 (mm)"))
-            ),
-            Column("masks", "inside_dice", "overlap, Dice"),
-            Column("masks", "inside_hd95_mm", "overlap, HD95 (mm)"),
-            Column("masks", "missed", "bone not found"),
-        ),
+        "the 95 % Hausdorff distance."
     ),
 }
-"""Of each measure what it is, and its columns; the papers' figures are those of Table 1 of LSN, overall."""
+"""Of each measure what it is; the papers' figures are those of Table 1 of LSN, overall."""
+
+MEASURES = (ReconstructionQuality, LayerTruth, ShadowDetectability, Realism, JointSpaceControl, MaskAgreement)
+"""The measures with tables of their own, whose columns and goals they state."""
+
+COLUMNS = {
+    name: tuple(Column(name, of.figure, of.title, of.goal or ABSENT, of.paper or ABSENT) for of in columns)
+    for kind in MEASURES
+    for name, columns in kind.columns.items()
+}
+"""The columns of each measure."""
+
+
+def shown_as(title: str, measure: str, figure: str) -> Column:
+    """A column of a measure under another title."""
+    (found,) = (column for column in COLUMNS[measure] if column.figure == figure)
+    return replace(found, title=title)
+
+
+MAIN = (
+    shown_as("E1 lowest PSNR (dB)", "E1", "psnr_lowest"),
+    shown_as("E2 bones in the overlap", "E2", "deep_overlap_rmse"),
+    shown_as("E2 soft tissue", "E2", "deep_soft_rmse"),
+    shown_as("E3 bones", "E3", "bones_rmse"),
+    shown_as("E3 soft tissue", "E3", "soft_rmse"),
+    shown_as("E4 AUC above shape", "E4", "above_shape"),
+    shown_as("E5 accuracy", "E5", "accuracy_0.5mm"),
+    shown_as("E6 MAE (mm)", "E6", "mae"),
+    shown_as("E6 MAE, phantoms (mm)", "E6_phantoms", "mae"),
+)
+"""One figure or two of each measure; the goals are the project's."""
 
 ABLATIONS = (
     Column("E1", "psnr", "E1 PSNR (dB)"),
@@ -455,10 +393,8 @@ def document(
     command: str,
 ) -> str:
     """The whole document."""
-    measured = [name for name in DETAILS if any(name in method.report["measures"] for method in methods)]
-    details = [
-        f"## {name}\n\n{DETAILS[name][0]}\n\n{table(DETAILS[name][1], _with(name, methods))}" for name in measured
-    ]
+    measured = [name for name in COLUMNS if any(name in method.report["measures"] for method in methods)]
+    details = [f"## {name}\n\n{SAID[name]}\n\n{table(COLUMNS[name], _with(name, methods))}" for name in measured]
     parts = [
         "# Results",
         f"Written by `{command}`; not to be edited.",

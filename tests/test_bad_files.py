@@ -17,11 +17,10 @@ from bundle.evaluation.report import EvaluationReport
 from bundle.inference.results import LayerWriter
 from bundle.io.claiming import claim_output
 from bundle.io.lists import read_datalist
-from bundle.io.loading import open_radiograph
 from bundle.io.packed import Pack
 from bundle.io.points import POINTS, read_places
 from bundle.io.provenance import bundle_version
-from bundle.io.reading import read_mask
+from bundle.io.reading import read_mask, read_stated
 from bundle.networks.weights import load_weights, stated_sha256
 from bundle.quality.plausibility import TrustReference
 from bundle.quality.uncertainty import Calibration
@@ -121,7 +120,7 @@ READERS: dict[str, tuple[str, Reader]] = {
         for ending in POINTS
     },
     **{
-        f"radiograph {ending}": (f"a{ending}", lambda path: open_radiograph(path))
+        f"radiograph {ending}": (f"a{ending}", lambda path: read_stated(path))
         for ending in (".png", ".jpg", ".bmp", ".tif", ".nii", ".nii.gz", ".dcm")
     },
     "mask": ("a_mask_lower.png", lambda path: read_mask(path)),

@@ -14,14 +14,11 @@ import numpy as np
 import pydicom
 import pytest
 import torch
-from bundle.datasets import Recipe, Sample, Source
-from bundle.datasets.factory import truth_of
 from bundle.io.dicom import read_dicom
 from bundle.io.dicom_writing import DicomStudy, write_dicom
 from bundle.io.reading import read_radiograph
 from bundle.phantoms.rendering import Phantom, render
 from bundle.phantoms.sampling import draw_parameters
-from bundle.physics import RigidMotion
 from monai.bundle import ConfigParser
 from PIL import Image
 
@@ -206,15 +203,6 @@ def test_every_block_of_a_how_to_page_is_run_or_written_by_a_test(name: str) -> 
 
 
 # ---- tables that say what is elsewhere -----------------------------------------------------------------------------
-
-
-def test_the_truth_page_has_each_key_of_a_truth_and_no_other() -> None:
-    source = Source("a", "a", "index", "left", 0.08, 1.0, [[0.0, 0.0]] * 2, "given", "0", "none")
-    recipe = Recipe(0, "000000", source, 1.5, 0.0, 0.0, 0.5, 0.0, 0, 1, pair="000001")
-    sample = Sample(recipe, torch.zeros(1, 4, 4), torch.zeros(2, 4, 4), RigidMotion.still(1), 1.5, "")
-    rows = [line.split(" | ")[0] for line in (DOCS / "reference" / "truth.md").read_text().splitlines()]
-    keys = {key for row in rows if row.startswith("| `") for key in re.findall(r"`(\w+)`", row)}
-    assert keys == set(truth_of(sample, sample))
 
 
 @pytest.mark.parametrize(("row", "files"), [(0, ["train.yaml", "lsn_paper.yaml"]), (1, ["train.yaml"])])

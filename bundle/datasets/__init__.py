@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from bundle.datasets.data_sets import DataSet, SourceWriter, join_processes, make
+from bundle.datasets.data_sets import DataSet, join_processes, make
 from bundle.datasets.distributions import Distribution, Histogram, Mirror, Normal, Own, Sweep, Uniform, read_histogram
-from bundle.datasets.factory import (
-    TOGETHER,
-    NextImages,
-    QualityGate,
-    RadiographFactory,
-    Sample,
-    SyntheticRadiographs,
-    examine,
-    first_passed,
-    passed,
-)
-from bundle.datasets.shards import TarShards, decode_radiograph, png
+from bundle.datasets.factory import TOGETHER, RadiographFactory, Sample, first_passed, passed
+from bundle.datasets.gate import QualityGate, examine
+from bundle.datasets.shards import ShardFormat, TarShards, decode_shard, png
+from bundle.datasets.source_writer import SourceWriter
 from bundle.datasets.sources import Source, SourceStore
 from bundle.datasets.specifications import DataPlan, Recipe, Recipes, motion_of
+from bundle.datasets.streams import NextImages, SyntheticRadiographs
 
 __all__ = [
     "TOGETHER",
@@ -34,6 +27,7 @@ __all__ = [
     "Recipe",
     "Recipes",
     "Sample",
+    "ShardFormat",
     "Source",
     "SourceStore",
     "SourceWriter",
@@ -41,7 +35,7 @@ __all__ = [
     "SyntheticRadiographs",
     "TarShards",
     "Uniform",
-    "decode_radiograph",
+    "decode_shard",
     "examine",
     "first_passed",
     "join_processes",

@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ignite.distributed as idist
-import numpy as np
 import torch
 from bundle.base import one_thread, parse_json
 from bundle.datasets.card import DataCount
-from bundle.datasets.factory import TOGETHER, QualityGate, RadiographFactory, Sample, passed, truth_of
-from bundle.datasets.shards import Files, png, shard_format
-from bundle.datasets.sources import KeptSources, Source, SourceStore
+from bundle.datasets.factory import TOGETHER, RadiographFactory, Sample, passed, truth_of
+from bundle.datasets.gate import QualityGate
+from bundle.datasets.shards import Files, ShardFormat, png, shard_format
+from bundle.datasets.source_writer import SourceWriter
+from bundle.datasets.sources import Source, SourceStore
 from bundle.datasets.specifications import DataPlan, Recipes
 from bundle.errors import InputError
-from bundle.inference import REJECTED, JointQuality, Results, writable
+from bundle.inference import REJECTED, writable
 from bundle.io import (
     Item,
     JointFrame,
@@ -31,14 +32,12 @@ from bundle.io import (
     deep_pixels,
     fingerprint,
     mask_pixels,
-    open_radiograph,
     private_setting,
+    read_stated,
     sums_of,
     write_bytes,
 )
-from bundle.measurement import VERTICAL, facing_centers, joint_space_width
-from bundle.physics import SeparatedBones
-from bundle.workflow import GeneratorWeights
+from bundle.measurement import VERTICAL
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -59,71 +58,6 @@ def join_processes() -> None:
         idist.initialize("gloo", timeout=_PATIENCE)
 
 
-class SourceWriter(Results):
-    """Keeps separated joints for a data set (:class:`bundle.datasets.SourceStore`).
-
-    Several processes share the joints.
-
-    Args:
-        output_dir: folder of the sources.
-        settings: as in :class:`bundle.inference.Results`.
-        weights: of the generator.
-        quality: judges the joints.
-    """
-
-    def __init__(
-        self, output_dir: str, settings: Mapping[str, Any], weights: GeneratorWeights, quality: JointQuality
-    ) -> None:
-        super().__init__(output_dir, settings, weights)
-        self.store = SourceStore(output_dir)
-        self.quality = quality
-
-    def left(self, joints: Sequence[Item]) -> list[Item]:
-        """This process's part of the joints that are not kept yet, or whose files have changed since."""
-        rank, processes = idist.get_rank(), idist.get_world_size()
-        return [joint for joint in joints[rank::processes] if not self._is_kept(joint)]
-
-    def write_lines(self, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
-        """See :meth:`bundle.inference.Results.write_lines`; one of several processes does it."""
-        if idist.get_rank() == 0:
-            super().write_lines(name, lines)
-
-    def kept(self, joints: Sequence[Item]) -> KeptSources:
-        """What is known of the joints that are kept, in their order; looked up once it is needed."""
-        return KeptSources(self.store, [str(joint["name"]) for joint in joints])
-
-    def _is_kept(self, joint: Item) -> bool:
-        found = self.store.find(str(joint["name"]))
-        return found is not None and found.digest == joint.get("digest", "")
-
-    def __call__(self, engine: Any) -> None:
-        """Judge and keep the joints of a batch."""
-        for row, (joint, output) in enumerate(zip(engine.state.batch, engine.state.output, strict=True)):
-            with one_thread():
-                self._keep(joint, output["pred"].detach().cpu(), row)
-
-    def _keep(self, joint: Mapping[str, Any], layers: Tensor, row: int) -> None:
-        image, judged = joint["image"].detach().cpu(), self.quality(joint, row)
-        bones = SeparatedBones.of(layers[None], image[None, 1:])
-        self.store.write(self._source(joint, image[1:], judged), bones, image[:1])
-
-    def _source(self, joint: Mapping[str, Any], masks: Tensor, judged: Mapping[str, Any]) -> Source:
-        spacing = float(joint["spacing"])
-        width = float(joint_space_width(masks[None], spacing))
-        return Source(
-            **{key: str(joint[key]) for key in ("name", "joint", "finger", "side")},
-            spacing_mm=spacing,
-            jsw_mm=width if np.isfinite(width) else None,
-            edges_mm=facing_centers(masks.numpy() > 0.5, spacing).tolist(),
-            masks=str(joint.get("masks", "given")),
-            digest=str(joint.get("digest", "")),
-            separator=self.settings["separator"],
-            flagged=bool(judged["flagged"]),
-            expected_overlap_rmse=judged["expected_overlap_rmse"],
-            reasons=list(judged.get("reasons", [])),
-        )
-
-
 class DataSet:
     """A data set of synthetic radiographs in its folder.
 
@@ -140,7 +74,7 @@ class DataSet:
         plan: what is asked for.
         gate: refuses images.
         settings: of the run.
-        format: ``png`` or ``webdataset`` (:data:`bundle.datasets.shards.FORMATS`).
+        format: ``png`` or ``webdataset`` (:data:`bundle.datasets.shards.FORMATS`), or a format of one's own.
         shard_size: images a shard, an even number.
         workers: processes that make shards besides this one; 0 makes them here.
         dicom: writes images as DICOM, too.
@@ -156,7 +90,7 @@ class DataSet:
         plan: DataPlan,
         gate: QualityGate,
         settings: Mapping[str, Any],
-        format: str = "png",
+        format: str | ShardFormat = "png",
         shard_size: int = 1000,
         workers: int = 0,
         dicom: DicomResults | None = None,
@@ -167,7 +101,8 @@ class DataSet:
             raise InputError(msg)
         self.format, self.shard_size, self.workers, self.dicom = shard_format(format), shard_size, workers, dicom
         self.plan, self.gate, self.version = plan, gate, version
-        self.settings = {**settings, "plan": plan.describe(), "gate": vars(gate), "format": format, "shard": shard_size}
+        named = format if isinstance(format, str) else type(format).__name__
+        self.settings = {**settings, "plan": plan.describe(), "gate": vars(gate), "format": named, "shard": shard_size}
         self.output_dir = Path(output_dir)
 
     def claim(self) -> None:
@@ -188,7 +123,7 @@ class DataSet:
         """
         self.claim()
         idist.barrier()
-        usable, rejected = writable(joints, self.dicom)
+        usable, rejected = writable(joints, [self.dicom] if self.dicom else [])
         if idist.get_rank() == 0:
             writer.write_lines(REJECTED, rejected)
         shards = Shards(self, writer.kept(usable), writer.store, usable)
@@ -317,7 +252,8 @@ class Shards:
         """The hand (1, H, W) with the changed joint; None of a joint that is no part of a hand."""
         if not joint.get("frame"):
             return None
-        hand = torch.from_numpy(open_radiograph(joint["image"]).intensity)[None]
+        kept = joint.get("whole")
+        hand = torch.from_numpy(read_stated(joint["image"]).intensity if kept is None else kept.read())[None]
         before = self.factory.store.image(sample.recipe.source.name)
         return JointFrame.from_json(joint["frame"]).paste(hand, before, sample.image)
 

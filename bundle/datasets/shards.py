@@ -2,7 +2,7 @@
 
 WebDataset decodes every picture by way of 8 bits, whereby one of 16 bits comes out all white. So archives hold
 radiographs as compressed NumPy arrays, ``npy.gz``, which all its decoders give as 16-bit values, and
-:func:`decode_radiograph` as intensity.
+:func:`decode_shard` as intensity.
 """
 
 from __future__ import annotations
@@ -119,12 +119,14 @@ class TarShards(ShardFormat):
 FORMATS: dict[str, Callable[[], ShardFormat]] = {"png": FolderShards, "webdataset": TarShards}
 
 
-def shard_format(name: str) -> ShardFormat:
-    """The format of a name.
+def shard_format(name: str | ShardFormat) -> ShardFormat:
+    """The format of a name; one that is given as an object is taken as it is.
 
     Raises:
         InputError: there is none.
     """
+    if not isinstance(name, str):
+        return name
     if name not in FORMATS:
         msg = f"expected one of the formats {', '.join(FORMATS)}, got {name}"
         raise InputError(msg)
@@ -134,8 +136,8 @@ def shard_format(name: str) -> ShardFormat:
 _FULL = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
 
 
-def decode_radiograph(key: str, data: bytes) -> Tensor | None:
-    """Decode the pictures of a shard's images: a handler for ``webdataset.WebDataset(...).decode(decode_radiograph)``.
+def decode_shard(key: str, data: bytes) -> Tensor | None:
+    """Decode the pictures of a shard's images: a handler for ``webdataset.WebDataset(...).decode(decode_shard)``.
 
     Also those of archives made before radiographs were ``npy.gz``, whose radiographs are PNG of 16 bits.
 

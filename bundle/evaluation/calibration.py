@@ -120,11 +120,12 @@ def signs_and_error(
         item = pushed.items[index]
         joint = pushed.load(item)
         image, truth = as_a_file_holds(joint["image"])[None], joint["label"][None]
-        layers = inferer(image.to(device), network).cpu()
-        if inferer.deviation is None:
+        answer = inferer.answer(image.to(device), network)
+        if answer.deviation is None:
             msg = "expected the answers to mirror images, got none"
             raise RuntimeError(msg)
-        signs = overlap_signs(layers, inferer.deviation.cpu(), image[:, 1:], float(item["spacing"]))
+        layers = answer.layers.cpu()
+        signs = overlap_signs(layers, answer.deviation.cpu(), image[:, 1:], float(item["spacing"]))
         true_error = torch.as_tensor(error(layers, torch.cat([truth, image], dim=1)))
         names = {key: item[key] for key in ("name", "joint", "finger")}
         rows.append({**names, **{name: float(sign) for name, sign in signs.items()}, "error": float(true_error)})

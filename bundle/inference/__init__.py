@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+from bundle.inference.montage_writer import MontageWriter
+from bundle.inference.nifti_writer import NiftiWriter
+from bundle.inference.png_writer import PngWriter
 from bundle.inference.quality import JointQuality
 from bundle.inference.results import REJECTED, LayerWriter, Results, remaining, run_remaining, writable
+from bundle.inference.separating import separate_batch
+from bundle.inference.writers import SeparatedJoint, Writer
 
-__all__ = ["REJECTED", "JointQuality", "LayerWriter", "Results", "remaining", "run_remaining", "writable"]
+__all__ = [
+    "REJECTED",
+    "JointQuality",
+    "LayerWriter",
+    "MontageWriter",
+    "NiftiWriter",
+    "PngWriter",
+    "Results",
+    "SeparatedJoint",
+    "Writer",
+    "remaining",
+    "run_remaining",
+    "separate_batch",
+    "writable",
+]

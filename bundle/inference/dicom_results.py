@@ -6,19 +6,20 @@ Not imported by ``bundle.inference``: highdicom needs pydicom 3.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from bundle.errors import InputError, flag
-from bundle.io import DRAWN, LATERALITY, LAYER_NAMES, JointFrame, bundle_version, is_dicom, open_radiograph, read_header
+from bundle.inference.writers import SeparatedJoint, Writer
+from bundle.io import DRAWN, LATERALITY, LAYER_NAMES, JointFrame, bundle_version, is_dicom, read_header, read_stated
 from bundle.io.dicom_writing import MODEL, DicomStudy, dicom_bytes, write_dicom
 from pydicom.dataset import Dataset
 from torch import Tensor
 
 
-class DicomResults:
+class DicomResults(Writer):
     """Writes the results of joints as DICOM, a study for each radiograph that they come from.
 
     Files say when they were made; where ``SOURCE_DATE_EPOCH`` says it, the same results are the same bytes.
@@ -54,18 +55,20 @@ class DicomResults:
         except InputError as error:
             raise InputError(f"{joint['name']}: {error}") from error
 
-    def write_layers(self, folder: Path, joint: Mapping[str, Any], layers: Tensor, separator: str) -> None:
-        """Write ``<name>.dcm``, the radiograph, ``<name>_<layer>.dcm`` of layers (3, H, W) and ``<name>_masks.dcm``."""
-        study, name = self._study(joint), str(joint["name"])
-        spacing = (float(joint["spacing"]),) * 2
-        image = joint["image"].cpu()
+    def write(self, folder: Path, result: SeparatedJoint) -> Sequence[Path]:
+        """Write ``<name>.dcm``, the radiograph, ``<name>_<layer>.dcm`` and ``<name>_masks.dcm``."""
+        joint, study, image = result.joint, self._study(result.joint), result.image
+        spacing = (result.spacing_mm,) * 2
         frame = study.image(image[0].numpy(), spacing, _derived(joint, "the radiograph"), synthetic=False)
-        write_dicom(folder / f"{name}.dcm", frame)
-        write_dicom(folder / f"{name}_masks.dcm", study.masks(image[1:].numpy() > 0.5, frame, _is_drawn(joint)))
-        for number, (layer, kind) in enumerate(zip(layers.numpy(), LAYER_NAMES, strict=True), start=1):
-            described = _derived(joint, f"{kind} layer, separated by {self.method} with {separator}")
-            made = study.image(layer.clip(0.0, 1.0), spacing, described, synthetic=True, series=2, number=number)
-            write_dicom(folder / f"{name}_{kind}.dcm", made)
+        made = {"": frame, "_masks": study.masks(image[1:].numpy() > 0.5, frame, _is_drawn(joint))}
+        for number, (layer, kind) in enumerate(zip(result.layers.numpy(), LAYER_NAMES, strict=True), start=1):
+            described = _derived(joint, f"{kind} layer, separated by {self.method} with {result.separator}")
+            shown = layer.clip(0.0, 1.0)
+            made[f"_{kind}"] = study.image(shown, spacing, described, synthetic=True, series=2, number=number)
+        files = {folder / f"{result.name}{ending}.dcm": part for ending, part in made.items()}
+        for path, part in files.items():
+            write_dicom(path, part)
+        return list(files)
 
     def synthetic(
         self, joint: Mapping[str, Any], radiograph: Tensor, masks: Tensor, made: str, number: int, hand: Tensor | None
@@ -94,7 +97,7 @@ class DicomResults:
     def _study(self, joint: Mapping[str, Any]) -> DicomStudy:
         """The study of a joint's radiograph; that of one that lies in no file is its name's."""
         file = str(joint.get("file", ""))
-        key = open_radiograph(file).digest if file else str(joint["name"])
+        key = (joint.get("pixels") or read_stated(file).digest) if file else str(joint["name"])
         laterality = LATERALITY.get(str(joint["side"]), "")
         return DicomStudy(self.version, key, laterality, _header(file), self.keep_identity, self.moment)
 

@@ -15,12 +15,12 @@ _log = logging.getLogger("bundle.inference")
 
 
 class JointQuality:
-    """Judges the joints that an inferer has just separated.
+    """Judges joints that were separated.
 
     Args:
         trust: file of the ranges of trusted images (:class:`bundle.quality.TrustReference`).
         uncertainty: file of the calibration (:class:`bundle.quality.Calibration`).
-        inferer: whose last answers are judged; without those to mirror images nothing is said of uncertainty.
+        inferer: that separates them; without answers to mirror images nothing is said of uncertainty.
         weights: of the generator; for others than those calibrated no expected error is given.
 
     Raises:
@@ -29,7 +29,6 @@ class JointQuality:
 
     def __init__(self, trust: str, uncertainty: str, inferer: FlipInferer, weights: GeneratorWeights) -> None:
         self.reference = TrustReference.read(trust)
-        self.inferer = inferer
         calibration = Calibration.read(uncertainty)
         known = calibration.separator == weights.source
         self.calibration = calibration if known else None
@@ -39,12 +38,13 @@ class JointQuality:
                 "disagreement is given; calibrate it by configs/calibrate.yaml"
             )
 
-    def __call__(self, joint: Mapping[str, Any], row: int) -> dict[str, Any]:
+    def __call__(self, joint: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, Any]:
         """What there is to say of a joint, for ``quality.jsonl``.
 
         Args:
             joint: with ``image`` (3, H, W), ``name``, ``joint`` and ``spacing``.
-            row: its place in the batch that the inferer saw last.
+            output: with ``answer``, its layers (3, H, W) before any postprocessing, and where the mirror image was
+                separated, too, ``deviation`` (:func:`bundle.inference.separate_batch`).
 
         Returns:
             ``name, joint, trust_score`` (at most 1 is as in other joints), ``flagged``, ``reasons``, and in intensity,
@@ -57,13 +57,13 @@ class JointQuality:
         if verdict.flagged:
             _log.warning(f"{joint['name']} should not be trusted: {'; '.join(verdict.reasons)}")
         identity = {"name": str(joint["name"]), "joint": str(joint["joint"])}
-        return {**identity, **verdict.described(), **self._uncertainty(joint, row)}
+        return {**identity, **verdict.described(), **self._uncertainty(joint, output)}
 
-    def _uncertainty(self, joint: Mapping[str, Any], row: int) -> dict[str, float | None]:
+    def _uncertainty(self, joint: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, float | None]:
         errors = dict.fromkeys(("expected_overlap_rmse", "overlap_rmse_upper"), math.nan)
-        if self.inferer.deviation is None or self.inferer.answer is None:
+        if output.get("deviation") is None:
             return dict.fromkeys((*errors, "bone_disagreement", *SIGNS))
-        layers, deviation = (of[row : row + 1].detach().cpu() for of in (self.inferer.answer, self.inferer.deviation))
+        layers, deviation = (output[key][None].detach().cpu() for key in ("answer", "deviation"))
         masks = joint["image"][None, 1:].cpu()
         found = overlap_signs(layers, deviation, masks, float(joint["spacing"]))
         signs = {name: float(value) for name, value in found.items()}

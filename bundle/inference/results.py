@@ -8,36 +8,18 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bundle.base import parse_json
 from bundle.errors import InputError
+from bundle.inference.montage_writer import MontageWriter
+from bundle.inference.nifti_writer import NiftiWriter
+from bundle.inference.png_writer import PngWriter
 from bundle.inference.quality import JointQuality, quality_label
-from bundle.io import (
-    DRAWN,
-    RESULT_ENDINGS,
-    TITLES,
-    Item,
-    Sums,
-    append_line,
-    are_whole,
-    claim_output,
-    fingerprint,
-    montage,
-    resampling,
-    sums_of,
-    write_bytes,
-    write_layer_images,
-    write_layers,
-    write_masks,
-)
-from bundle.separation import separation_row
+from bundle.inference.writers import SeparatedJoint, Writer
+from bundle.io import Item, Sums, append_line, are_whole, claim_output, fingerprint, resampling, sums_of, write_bytes
 from bundle.workflow import GeneratorWeights
-from ignite.engine import Engine, Events
-from torch import Tensor
-
-if TYPE_CHECKING:
-    from bundle.inference.dicom_results import DicomResults
+from ignite.engine import Events
 
 REJECTED = "rejected.jsonl"
 """Names of joints and hands that could not be used, with the reasons."""
@@ -49,7 +31,9 @@ _log = logging.getLogger("bundle.inference")
 
 
 class Results:
-    """Base of the handlers that write what becomes of joints: claims its output folder when the run starts.
+    """What becomes of joints, on disk: which of them are left, and what is written of each that a run hands over.
+
+    :func:`run_remaining` calls :meth:`begin`, which claims the output folder, and :meth:`add` with each joint.
 
     Args:
         output_dir: refused when it holds another run's results.
@@ -94,13 +78,14 @@ class Results:
         else:
             path.unlink(missing_ok=True)
 
-    def attach(self, engine: Engine) -> None:
-        """Begin with the engine, and write each joint as it comes."""
-        engine.add_event_handler(Events.STARTED, lambda _: self.begin())
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+    def add(self, joint: Mapping[str, Any], output: Mapping[str, Any]) -> None:
+        """Write what becomes of a joint.
 
-    def __call__(self, engine: Any) -> None:
-        """Write the joints of a batch."""
+        Args:
+            joint: as it was loaded.
+            output: the evaluator's: ``pred``, the layers (3, H, W), and what :func:`bundle.inference.separate_batch`
+                gives besides.
+        """
         raise NotImplementedError
 
 
@@ -118,19 +103,22 @@ def _written(line: Mapping[str, Any]) -> tuple[str, str]:
     return str(line["name"]), str(line.get("digest", ""))
 
 
+_USUAL = (NiftiWriter, PngWriter, MontageWriter)
+
+
 class LayerWriter(Results):
-    """Inference: ``<name>_layers.nii.gz`` (float32, 3 channels), a PNG of each layer and ``<name>_montage.png``.
+    """Inference: the files that a list of writers makes of each joint.
 
     ``quality.jsonl`` has a line for each joint: how sure its split is and whether to trust it, and ``files``, its
-    files with their CRC-32: a joint of which one is missing or damaged is done again. Masks that were drawn are written
-    too, ``<name>_mask_lower.png`` and ``_upper``, and the frame of a joint in a hand, ``<name>.nii.gz``.
+    files with their CRC-32: a joint of which one is missing or damaged is done again.
 
     Args:
         output_dir: as in :class:`Results`.
         settings: as in :class:`Results`.
         weights: as in :class:`Results`.
         quality: judges the joints; without it ``quality.jsonl`` only says which are done.
-        dicom: writes results as DICOM, too.
+        writers: one a format; None for layers as NIfTI and PNG, and montages. Others tell runs apart.
+        dicom: one more, which writes results as DICOM.
     """
 
     def __init__(
@@ -139,15 +127,19 @@ class LayerWriter(Results):
         settings: Mapping[str, Any],
         weights: GeneratorWeights,
         quality: JointQuality | None = None,
-        dicom: DicomResults | None = None,
+        writers: Sequence[Writer] | None = None,
+        dicom: Writer | None = None,
     ) -> None:
         super().__init__(output_dir, settings, weights)
         self.quality = quality
-        self.dicom = dicom
+        chosen = [make() for make in _USUAL] if writers is None else [one for one in writers if one is not dicom]
+        names = [type(writer).__name__ for writer in chosen]
+        self.settings |= {} if names == [usual.__name__ for usual in _USUAL] else {"writers": names}
+        self.writers = chosen if dicom is None else [*chosen, dicom]
 
     def usable(self, joints: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Mapping[str, Any]]]:
         """See :meth:`Results.usable`."""
-        return writable(joints, self.dicom)
+        return writable(joints, self.writers)
 
     def left(self, joints: Sequence[Item]) -> list[Item]:
         """See :meth:`Results.left`."""
@@ -169,47 +161,27 @@ class LayerWriter(Results):
         lines = [line for line in _lines(self.output_dir / QUALITY) if _written(line) in wanted]
         return [line for line in lines if are_whole(self.output_dir, line.get("files"))]
 
-    def __call__(self, engine: Any) -> None:
-        """Judge and write the joints of a batch."""
-        for row, (joint, output) in enumerate(zip(engine.state.batch, engine.state.output, strict=True)):
-            line = {"name": str(joint["name"])} if self.quality is None else self.quality(joint, row)
-            self.write(joint, output["pred"].detach().cpu(), quality_label(line))
-            source = {"masks": joint.get("masks", "given"), "digest": joint.get("digest", "")}
-            source |= {"resampled": note} if (note := resampling(joint)) else {}
-            found = {**line, **source, "files": self._files_of(str(joint["name"]))}
-            append_line(self.output_dir / QUALITY, json.dumps(found))
+    def add(self, joint: Mapping[str, Any], output: Mapping[str, Any]) -> None:
+        """Judge and write a joint; see :meth:`Results.add`."""
+        line = {"name": str(joint["name"])} if self.quality is None else self.quality(joint, output)
+        layers, separator = output["pred"].detach().cpu(), self.settings["separator"]
+        files = self._write(SeparatedJoint(joint, layers, separator, quality_label(line)))
+        source = {"masks": joint.get("masks", "given"), "digest": joint.get("digest", "")}
+        source |= {"resampled": note} if (note := resampling(joint)) else {}
+        append_line(self.output_dir / QUALITY, json.dumps({**line, **source, "files": files}))
 
-    def _files_of(self, name: str) -> Sums:
-        """The sums of a joint's files."""
-        paths = [self.output_dir / f"{name}{ending}" for ending in RESULT_ENDINGS]
-        return sums_of(self.output_dir, [path for path in paths if path.is_file()])
-
-    def write(self, joint: Mapping[str, Any], layers: Tensor, label: str = "") -> None:
-        """Write one joint with its layers (3, H, W) and the label of its montage."""
-        name, spacing = str(joint["name"]), float(joint["spacing"])
-        write_layers(self.output_dir / f"{name}_layers.nii.gz", layers, spacing)
-        write_layer_images(self.output_dir, name, layers)
-        self._write_frame(joint, name, spacing)
-        if self.dicom is not None:
-            self.dicom.write_layers(self.output_dir, joint, layers, self.settings["separator"])
-        row = separation_row(joint["image"], layers, spacing)
-        montage([row], TITLES, self.output_dir / f"{name}_montage.png", [label or name])
-
-    def _write_frame(self, joint: Mapping[str, Any], name: str, spacing: float) -> None:
-        """Write what of a joint's frame lies in no file yet."""
-        image = joint["image"].cpu()
-        if joint.get("frame"):
-            write_layers(self.output_dir / f"{name}.nii.gz", image[:1], spacing)
-        if joint.get("masks") == DRAWN:
-            write_masks(self.output_dir, name, image[1:])
+    def _write(self, result: SeparatedJoint) -> Sums:
+        """Write a joint in every format; the sums of its files."""
+        written = [path for writer in self.writers for path in writer.write(self.output_dir, result)]
+        return sums_of(self.output_dir, written)
 
 
-def writable(joints: Sequence[Item], dicom: DicomResults | None) -> tuple[list[Item], list[dict[str, str]]]:
+def writable(joints: Sequence[Item], writers: Sequence[Writer]) -> tuple[list[Item], list[dict[str, str]]]:
     """The joints whose results can be written, and the lines of ``rejected.jsonl``, those of the audit among them.
 
     Args:
         joints: as :class:`bundle.io.Joints`.
-        dicom: writes results as DICOM, if they are written so.
+        writers: of the results.
 
     Raises:
         InputError: a strict run has a joint whose results cannot be written, or there is no other.
@@ -217,8 +189,8 @@ def writable(joints: Sequence[Item], dicom: DicomResults | None) -> tuple[list[I
     left, refused = [], dict[str, str]()
     for joint in joints:
         try:
-            if dicom is not None:
-                dicom.check(joint)
+            for writer in writers:
+                writer.check(joint)
             left.append(joint)
         except InputError as error:
             refused[str(joint["name"])] = str(error)
@@ -239,9 +211,19 @@ def remaining(joints: Sequence[Item], writer: Results) -> list[Item]:
 
 
 def run_remaining(evaluator: Any, writer: Results) -> None:
-    """Run an evaluator over the joints of which a writer has no results yet (:func:`remaining`), if any."""
+    """Run an evaluator over the joints of which there are no results yet (:func:`remaining`), if any.
+
+    Each joint is handed over with its output once its batch is complete.
+    """
     writer.begin()
-    if len(evaluator.data_loader):
-        evaluator.run()
-    else:
+    if not len(evaluator.data_loader):
         _log.info("nothing is left to do")
+        return
+    with evaluator.add_event_handler(Events.ITERATION_COMPLETED, _hand_over, writer):
+        evaluator.run()
+
+
+def _hand_over(engine: Any, writer: Results) -> None:
+    """Give the joints of a batch to what writes them."""
+    for joint, output in zip(engine.state.batch, engine.state.output, strict=True):
+        writer.add(joint, output)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from bundle.io.audit import DRAWN, Joints, is_overlapping
 from bundle.io.checksums import Sums, are_whole, sums_of
-from bundle.io.claiming import claim_output, claimed, end_claims, fingerprint, holds_results, inner_run, name_result
+from bundle.io.claiming import (
+    check_output,
+    claim_output,
+    claimed,
+    end_claims,
+    fingerprint,
+    holds_results,
+    inner_run,
+    name_result,
+)
 from bundle.io.dicom import is_dicom, read_header
 from bundle.io.folders import files_below
 from bundle.io.frames import SIDE, JointFrame, JointPlace
@@ -25,9 +34,10 @@ from bundle.io.loading import (
     LATERALITY,
     Item,
     MaskMaker,
+    OpenFiles,
     frame_in_middle,
-    joints_of,
-    open_radiograph,
+    load_joint,
+    open_joints,
     read_joint,
     resampling,
 )
@@ -38,7 +48,7 @@ from bundle.io.nifti import is_nifti
 from bundle.io.packing import pack_joints
 from bundle.io.points import read_places
 from bundle.io.provenance import bundle_version, command_line, machine, processor
-from bundle.io.reading import LAYER_NAMES, check_area, layer_files, read_layers, shape_of
+from bundle.io.reading import LAYER_NAMES, check_area, layer_files, read_layers, read_stated, shape_of
 from bundle.io.reports import (
     METRICS,
     file_stem,
@@ -97,6 +107,7 @@ __all__ = [
     "Joints",
     "MadeOnce",
     "MaskMaker",
+    "OpenFiles",
     "Picture",
     "SharedSampler",
     "Sums",
@@ -104,6 +115,7 @@ __all__ = [
     "are_whole",
     "bundle_version",
     "check_area",
+    "check_output",
     "claim_output",
     "claimed",
     "command_line",
@@ -125,8 +137,8 @@ __all__ = [
     "is_radiograph",
     "joint_items",
     "joint_row",
-    "joints_of",
     "layer_files",
+    "load_joint",
     "loaded",
     "machine",
     "mask_pixels",
@@ -135,7 +147,7 @@ __all__ = [
     "name_result",
     "named_by_joint",
     "non_overlapping",
-    "open_radiograph",
+    "open_joints",
     "outlined_panel",
     "pack_joints",
     "part_of_joints",
@@ -151,6 +163,7 @@ __all__ = [
     "read_joint",
     "read_layers",
     "read_places",
+    "read_stated",
     "repeated",
     "replacing",
     "resampling",

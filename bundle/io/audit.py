@@ -1,4 +1,9 @@
-"""The audit of joints: each is loaded once, and one that cannot be used is rejected with its reason."""
+"""The audit of joints: each is loaded once and kept, and one that cannot be used is rejected with its reason.
+
+Whether a joint can be used shows only when its pixels are decoded and its masks are there, and a strict list has to be
+refused before anything is written. So the audit comes first and loads everything; what it has loaded goes along with
+the items (:mod:`bundle.io.keeping`), and nothing is decoded again.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +11,13 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 
 from bundle.base import REDACTION
 from bundle.errors import InputError
 from bundle.io.identity import discreet, private_name
+from bundle.io.keeping import Kept, KeptArray, KeptJoint
 from bundle.io.lists import JOINT_FILES, unique_names
-from bundle.io.loading import BONES, Item, MaskMaker, joints_of, read_joint
+from bundle.io.loading import BONES, Item, MaskMaker, OpenFiles, open_joints, read_joint
 from bundle.io.writing import LONGEST_NAME
 from torch import Tensor
 from tqdm import tqdm
@@ -31,7 +36,7 @@ DRAWN = "drawn"
 """What an item says of its masks where a network drew at least one."""
 
 
-Check = Callable[[Item], Item]
+Check = Callable[[Item, OpenFiles], Item]
 """Checks a joint and returns its item, or raises :class:`InputError` (:func:`audited`)."""
 
 
@@ -40,7 +45,8 @@ class Audit:
     """What an audit found.
 
     Attributes:
-        accepted: the usable joints, each with ``overlapping`` (bool) and ``masks`` ("given" or "drawn") added.
+        accepted: the usable joints, each with ``overlapping`` (bool), ``masks`` ("given" or "drawn") and what was
+            ``loaded`` (:class:`JointCheck`) added.
         rejected: name and reason of the others; of a hand that cannot be used its own name.
     """
 
@@ -71,6 +77,7 @@ def audit(
     size: int | None = 256,
     keep_gross: bool = False,
     segment: MaskMaker | None = None,
+    keep_whole: bool = False,
 ) -> Audit:
     """Read every item once, keep the joints that can be used and log the others with the reason.
 
@@ -80,11 +87,12 @@ def audit(
         size: expected height and width in pixels; None accepts any.
         keep_gross: keep joints whose masks are grossly wrong, with a warning; they can be separated, not learned from.
         segment: draws masks that are not named; without it they are missed.
+        keep_whole: keep also the radiographs that joints are cut out of, for what is put back into them.
 
     Raises:
         InputError: no item can be used, or ``strict`` and not all can.
     """
-    check = partial(_checked, size=size, keep_gross=keep_gross, segment=segment)
+    check = JointCheck(size, keep_gross, segment, keep_whole)
     return audited(items, check, strict=strict, size=size)
 
 
@@ -93,7 +101,7 @@ def audited(items: Sequence[Item], check: Check, *, strict: bool = False, size: 
 
     Args:
         items: as in :func:`audit`.
-        check: of a joint (:func:`bundle.io.joints_of`).
+        check: of a joint (:func:`bundle.io.open_joints`).
         strict: as in :func:`audit`.
         size: as in :func:`audit`.
 
@@ -103,10 +111,11 @@ def audited(items: Sequence[Item], check: Check, *, strict: bool = False, size: 
     result = Audit()
     for item in tqdm(items, desc="checking joints", unit="file", mininterval=0.5):
         with _rejecting(item, result):
-            for joint in joints_of(item, size):
+            files, joints = open_joints(item, size)
+            for joint in joints:
                 with _rejecting(joint, result):
                     _check_name(joint["name"])
-                    result.accepted.append(check(joint))
+                    result.accepted.append(check(joint, files))
     names = unique_names(item["name"] for item in result.accepted)
     result.accepted = [{**item, "name": name} for item, name in zip(result.accepted, names, strict=True)]
     _report(result, strict)
@@ -136,12 +145,47 @@ def _discreet(message: str, item: Item) -> str:
     return discreet(message, [item[key] for key in JOINT_FILES], item["image"], name)
 
 
-def _checked(item: Item, size: int | None, keep_gross: bool, segment: MaskMaker | None) -> Item:
-    """An item that can be used, with ``overlapping`` and ``masks``."""
-    joint = read_joint(item, size, segment)
-    check_overlap(joint, item, keep_gross)
-    given = [bone for bone in BONES if item[bone]]
-    return {**item, "overlapping": is_overlapping(joint), "masks": "given" if len(given) == len(BONES) else DRAWN}
+@dataclass
+class JointCheck:
+    """Loads a joint, keeps it, and says ``overlapping`` and ``masks`` in its item.
+
+    The item gets ``loaded`` (:class:`bundle.io.keeping.KeptJoint`), and with ``keep_whole`` that of a joint which is
+    cut out of its radiograph gets the ``whole`` radiograph (:class:`bundle.io.keeping.KeptArray`); None where there is
+    no room.
+
+    Attributes:
+        size: as in :func:`audit`.
+        keep_gross: as in :func:`audit`.
+        segment: as in :func:`audit`.
+        keep_whole: as in :func:`audit`.
+        kept: where joints are kept.
+    """
+
+    size: int | None = 256
+    keep_gross: bool = False
+    segment: MaskMaker | None = None
+    keep_whole: bool = False
+    kept: Kept = field(default_factory=Kept)
+    _whole: tuple[OpenFiles, KeptArray | None] | None = field(default=None, init=False)
+
+    def __call__(self, item: Item, files: OpenFiles) -> Item:
+        """The item of a joint of a radiograph.
+
+        Raises:
+            InputError: the joint cannot be used.
+        """
+        joint = read_joint(item, self.size, self.segment, files)
+        check_overlap(joint, item, self.keep_gross)
+        masks = "given" if all(item[bone] for bone in BONES) else DRAWN
+        whole = {"whole": self._kept_whole(files)} if self.keep_whole and item["frame"] else {}
+        loaded = KeptJoint.of(joint, self.kept)
+        return {**item, "overlapping": is_overlapping(joint), "masks": masks, "loaded": loaded, **whole}
+
+    def _kept_whole(self, files: OpenFiles) -> KeptArray | None:
+        """A radiograph, kept once for all of its joints, which come one after another."""
+        if self._whole is None or self._whole[0] is not files:
+            self._whole = files, self.kept.keep(files.radiograph.intensity)
+        return self._whole[1]
 
 
 def check_overlap(joint: Tensor, item: Item, keep_gross: bool) -> None:

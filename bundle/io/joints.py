@@ -192,6 +192,7 @@ def joint_items(
     size: int | None = 256,
     spacing: float = 0.0,
     keep_gross: bool = False,
+    keep_whole: bool = False,
     segment: MaskMaker | None = None,
 ) -> Joints:
     """The audited joints of a configuration: of a data set, or phantoms where ``dataset_dir`` is empty.
@@ -211,6 +212,7 @@ def joint_items(
         size: expected height and width in pixels; None accepts any.
         spacing: mm per pixel of entries that do not state it; 0 for what their files say.
         keep_gross: whether joints with grossly wrong masks are kept (:func:`audit`).
+        keep_whole: whether the radiographs that joints are cut out of are kept, too (:func:`audit`).
         segment: draws masks that are not named (:func:`audit`).
 
     Raises:
@@ -234,7 +236,8 @@ def joint_items(
             dataset_dir, datalist, validation_fraction=validation_fraction, seed=seed, spacing=spacing
         )
         items = sides[role == "validation"]
-    found = audit(items, strict=flag(strict), size=size, keep_gross=keep_gross, segment=segment)
+    kept = {"keep_gross": keep_gross, "keep_whole": keep_whole}
+    found = audit(items, strict=flag(strict), size=size, segment=segment, **kept)
     added = phantom_items(added_phantoms, seed, size) if role == "training" and added_phantoms else []
     return Joints(found.accepted + added, found.rejected, flag(strict))
 

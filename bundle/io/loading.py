@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import zlib
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from bundle.errors import InputError
 from bundle.io.files import stored
@@ -21,6 +22,7 @@ from bundle.io.stated import StatedRadiograph, is_square
 from bundle.joint import FINGERS
 from bundle.phantoms import EXTENT_RANGE
 from bundle.physics import SPACING
+from numpy.typing import NDArray
 from torch import Tensor
 
 Item = dict[str, Any]
@@ -62,36 +64,71 @@ def checked_spacing(value: Any, option: str = "spacing") -> float:
     return length
 
 
-def joints_of(item: Item, size: int | None = 256) -> list[Item]:
-    """The joints that an entry of a list is: itself, or those that its points mark in a hand.
+class OpenFiles:
+    """The radiograph of an entry of a list and its masks, each decoded once for all its joints, when it is needed.
 
-    What only the files say is added: ``spacing`` of a frame in mm, ``side``, and a ``digest`` of the files; and the
-    ``series``, which is the same for all radiographs of one joint: its ``joint``, or in hands their ``joint`` (the
-    folder or what the list states) with the side and the label of the mark; and the ``patient``, a pseudonym, where a
-    DICOM header states one. Names that tell whose radiograph it is are replaced (:func:`bundle.io.private_name`). A
-    radiograph of one joint that has another size than a frame, or pixels that are not square, is resampled where its
-    spacing is known. The spacing of an item is the width of a pixel; their height follows from the ratio that the file
-    states.
+    Args:
+        item: holds the path ``image``, and ``lower`` and ``upper`` where there are masks.
+    """
+
+    def __init__(self, item: Mapping[str, Any]) -> None:
+        self.item = item
+        self._masks: dict[str, NDArray[np.bool_]] = {}
+
+    @cached_property
+    def radiograph(self) -> StatedRadiograph:
+        """The radiograph, whole."""
+        return read_stated(self.item["image"])
+
+    def mask(self, bone: str) -> NDArray[np.bool_]:
+        """A mask (H, W), whole, of the radiograph's size."""
+        if bone not in self._masks:
+            self._masks[bone] = self._read(self.item[bone])
+        return self._masks[bone]
+
+    def _read(self, path: str) -> NDArray[np.bool_]:
+        mask, image = read_mask(path), self.radiograph.intensity
+        if mask.shape != image.shape:
+            msg = (
+                f"expected a mask of {shape_of(image)} pixels like its radiograph {self.item['image']}, got "
+                f"{shape_of(mask)}: {path}: draw it on this radiograph"
+            )
+            raise InputError(msg)
+        return mask
+
+
+def open_joints(item: Item, size: int | None = 256) -> tuple[OpenFiles, list[Item]]:
+    """Read the radiograph of an entry of a list, and find its joints: itself, or those that its points mark in a hand.
+
+    What only the files say is added: ``spacing`` of a frame in mm, ``side``, a ``digest`` of the files and one of the
+    ``pixels`` of the radiograph; and the ``series``, which is the same for all radiographs of one joint: its ``joint``,
+    or in hands their ``joint`` (the folder or what the list states) with the side and the label of the mark; and the
+    ``patient``, a pseudonym, where a DICOM header states one. Names that tell whose radiograph it is are replaced
+    (:func:`bundle.io.private_name`). A radiograph of one joint that has another size than a frame, or pixels that are
+    not square, is resampled where its spacing is known. The spacing of an item is the width of a pixel; their height
+    follows from the ratio that the file states.
 
     Args:
         item: as :func:`bundle.io.lists.read_datalist` gives it; a ``spacing`` of 0 is not known from the list.
         size: height and width of frames in pixels; None leaves radiographs of one joint as they are.
 
     Returns:
-        Items; one that is cut out of its radiograph has a ``frame`` (:meth:`bundle.io.JointFrame.to_json`), others
-        an empty one.
+        The files, and the items; one that is cut out of it has a ``frame``
+        (:meth:`bundle.io.JointFrame.to_json`), others an empty one.
 
     Raises:
         InputError: a file cannot be read, its spacing is not known, or it shows more than a joint and none is marked.
     """
-    found = open_radiograph(item["image"])
+    files = OpenFiles(item)
+    found = files.radiograph
     side = SIDES.get(found.laterality, UNKNOWN) if item["side"] == UNKNOWN else item["side"]
     names = {key: private_name(item[key], item["image"]) for key in ("name", "joint")}
-    known = {**item, **names, "side": side, "series": names["joint"], "patient": patient_of(str(item["image"]))}
+    told = {"patient": patient_of(str(item["image"])), "pixels": found.digest}
+    known = {**item, **names, "side": side, "series": names["joint"], **told}
     joints = _joints(item, known, found, size)
     if note := resampling(joints[0]) if joints else "":
         _log.warning("%s: %s", known["name"], note)
-    return joints
+    return files, joints
 
 
 def _joints(item: Item, known: Item, found: StatedRadiograph, size: int | None) -> list[Item]:
@@ -101,17 +138,20 @@ def _joints(item: Item, known: Item, found: StatedRadiograph, size: int | None) 
         msg = f"{item['image']} has no pixel spacing, and {found.unstated}. Pass --spacing MM, the width of a pixel."
         raise InputError(msg)
     if item.get("points"):
-        return [_marked(known, frame) for frame in _frames_in_hand(item, spacing, size)]
+        frames, sums = _frames_in_hand(item, spacing, size), _checksums(item)
+        return [_marked(known, frame, sums) for frame in frames]
     if spacing is None or _is_frame(found, spacing, size):
-        return [{**known, "frame": "", "spacing": (spacing or (SPACING,))[0], "digest": _digest(item)}]
-    return [_cut_out(known, frame_in_middle(found.intensity.shape, spacing, item["image"], size or 256))]
+        digest = _digest(_checksums(item))
+        return [{**known, "frame": "", "spacing": (spacing or (SPACING,))[0], "digest": digest}]
+    frame = frame_in_middle(found.intensity.shape, spacing, item["image"], size or 256)
+    return [_cut_out(known, frame, _checksums(item))]
 
 
 def resampling(item: Mapping[str, Any]) -> str:
     """What was done to pixels that are not square, in a sentence; empty where they are.
 
     Args:
-        item: of a joint (:func:`joints_of`).
+        item: of a joint (:func:`open_joints`).
     """
     if not item.get("frame"):
         return ""
@@ -146,7 +186,20 @@ def frame_in_middle(shape: tuple[int, ...], spacing: tuple[float, float], path: 
     return JointFrame(middle, spacing, size, min(height, width))
 
 
-def read_joint(item: Item, size: int | None = 256, segment: MaskMaker | None = None) -> Tensor:
+def load_joint(item: Item, size: int | None = 256, segment: MaskMaker | None = None) -> Tensor:
+    """The joint of an audited item: as the audit has loaded it where it was kept, else read from its files.
+
+    Arguments, result and errors as of :func:`read_joint`.
+    """
+    kept = item.get("loaded")
+    if kept is not None and (size is None or kept.shape == (size, size)):
+        return kept.tensor()
+    return read_joint(item, size, segment)
+
+
+def read_joint(
+    item: Item, size: int | None = 256, segment: MaskMaker | None = None, files: OpenFiles | None = None
+) -> Tensor:
     """Read a joint: the radiograph and its two bone masks. A mask that the item names counts before a drawn one.
 
     Args:
@@ -154,6 +207,7 @@ def read_joint(item: Item, size: int | None = 256, segment: MaskMaker | None = N
             that is cut out, if it is one.
         size: expected height and width in pixels of a frame; None accepts any.
         segment: draws masks that the item does not name.
+        files: of the entry that the joint is of; without them they are read here.
 
     Returns:
         float32 tensor (3, H, W): intensity in [0, 1], mask of the lower bone, mask of the upper bone (0 or 1).
@@ -162,14 +216,16 @@ def read_joint(item: Item, size: int | None = 256, segment: MaskMaker | None = N
         InputError: a file cannot be used (:func:`bundle.io.reading.read_radiograph`, ``read_mask``), the sizes differ
             from each other or from ``size``, a mask is missing and not drawn, or a bone is not found.
     """
-    image, masks = read_given(item, size)
+    image, masks = read_given(item, size, files)
     if any(mask is None for mask in masks):
         drawn = _drawn(image, item, segment)
         masks = [given if given is not None else mask for given, mask in zip(masks, drawn, strict=True)]
     return torch.cat([image, torch.stack([mask for mask in masks if mask is not None])])
 
 
-def read_given(item: Item, size: int | None = 256) -> tuple[Tensor, list[Tensor | None]]:
+def read_given(
+    item: Item, size: int | None = 256, files: OpenFiles | None = None
+) -> tuple[Tensor, list[Tensor | None]]:
     """Read the radiograph of a joint and those of its masks that have a file; arguments as in :func:`read_joint`.
 
     Returns:
@@ -178,52 +234,32 @@ def read_given(item: Item, size: int | None = 256) -> tuple[Tensor, list[Tensor 
     Raises:
         InputError: a file cannot be used, or the sizes differ from each other or from ``size``.
     """
-    image = _frame(item, size)
-    return image, [_mask_of(item[bone], item) if item.get(bone) else None for bone in BONES]
+    files = files or OpenFiles(item)
+    image = _frame(item, files.radiograph.intensity, size)
+    return image, [_mask_of(bone, item, files) if item.get(bone) else None for bone in BONES]
 
 
-def open_radiograph(path: str | Path) -> StatedRadiograph:
-    """Read a radiograph with what its file says; the last ones are kept, so that a hand's joints read it once."""
-    try:
-        state = stored(path).state()
-    except OSError:
-        return read_stated(path)
-    return _kept(str(path), *state)
-
-
-@lru_cache(maxsize=4)
-def _kept(path: str, changed: int, length: int) -> StatedRadiograph:
-    return read_stated(path)
-
-
-def _frame(item: Item, size: int | None) -> Tensor:
+def _frame(item: Item, whole: NDArray[np.float32], size: int | None) -> Tensor:
     """The radiograph (1, H, W) of a joint, float32."""
-    image = torch.from_numpy(open_radiograph(item["image"]).intensity)[None]
+    image = torch.from_numpy(whole)[None]
     if item.get("frame"):
         return JointFrame.from_json(item["frame"]).cut(image).clamp(0.0, 1.0)
     if size is not None and image.shape[1:] != (size, size):
         msg = (
-            f"expected a radiograph of {size} x {size} pixels, got {shape_of(image[0].numpy())}: {item['image']}: "
+            f"expected a radiograph of {size} x {size} pixels, got {shape_of(whole)}: {item['image']}: "
             "say its spacing by --spacing and it is resampled, or mark the joints of a hand by points"
         )
         raise InputError(msg)
     return image
 
 
-def _mask_of(path: str, item: Item) -> Tensor:
-    """The mask (H, W) of a file, of 0 and 1, cut out as the radiograph that it was drawn on."""
-    mask, image = read_mask(path), open_radiograph(item["image"]).intensity
-    if mask.shape != image.shape:
-        msg = (
-            f"expected a mask of {shape_of(image)} pixels like its radiograph {item['image']}, got {shape_of(mask)}: "
-            f"{path}: draw it on this radiograph"
-        )
-        raise InputError(msg)
-    whole = torch.from_numpy(mask).float()
+def _mask_of(bone: str, item: Item, files: OpenFiles) -> Tensor:
+    """The mask (H, W) of a bone, of 0 and 1, cut out as the radiograph that it was drawn on."""
+    whole = torch.from_numpy(files.mask(bone)).float()
     if not item.get("frame"):
         return whole
     cut = (JointFrame.from_json(item["frame"]).cut(whole[None])[0] > 0.5).float()
-    check_area(cut.numpy() > 0.5, path)
+    check_area(cut.numpy() > 0.5, item[bone])
     return cut
 
 
@@ -255,28 +291,27 @@ def _frames_in_hand(item: Item, spacing: tuple[float, float] | None, size: int |
     return [JointFrame(place, spacing, size or 256) for place in read_places(item["points"], spacing)]
 
 
-def _marked(hand: Item, frame: JointFrame) -> Item:
+def _marked(hand: Item, frame: JointFrame, sums: Sequence[int]) -> Item:
     """The item of a joint that is marked in a hand."""
     marked = frame.place.name
     finger = next((name for name in FINGERS if name in marked.lower()), UNKNOWN)
     name = f"{hand['name']}_{marked}"
     series = f"{hand['joint']}_{hand['side']}_{marked}".casefold()
-    return _cut_out({**hand, "name": name, "joint": name, "finger": finger, "series": series}, frame)
+    return _cut_out({**hand, "name": name, "joint": name, "finger": finger, "series": series}, frame, sums)
 
 
-def _cut_out(item: Item, frame: JointFrame) -> Item:
+def _cut_out(item: Item, frame: JointFrame, sums: Sequence[int]) -> Item:
     """An item whose radiograph is that of a frame."""
     described = frame.to_json()
-    return {**item, "spacing": frame.pixel, "frame": described, "digest": _digest(item, described)}
+    return {**item, "spacing": frame.pixel, "frame": described, "digest": _digest(sums, described)}
 
 
-def _digest(item: Item, frame: str = "") -> str:
-    """What tells the content of an item's files from another, 8 digits; missing ones are refused on reading."""
-    files = [(item[key], stored(item[key])) for key in ("image", *BONES)]
-    sums = [_checksum(path, *file.state()) for path, file in files if file.is_file()]
-    return f"{zlib.crc32(f'{frame} {sums}'.encode()):08x}"
+def _digest(sums: Sequence[int], frame: str = "") -> str:
+    """What tells the content of an item's files from another, 8 digits."""
+    return f"{zlib.crc32(f'{frame} {list(sums)}'.encode()):08x}"
 
 
-@lru_cache(maxsize=16)
-def _checksum(path: str, changed: int, length: int) -> int:
-    return zlib.crc32(stored(path).read_bytes())
+def _checksums(item: Item) -> list[int]:
+    """Checksums of an item's files; missing ones are refused on reading."""
+    files = [stored(item[key]) for key in ("image", *BONES)]
+    return [zlib.crc32(file.read_bytes()) for file in files if file.is_file()]

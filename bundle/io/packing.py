@@ -23,9 +23,9 @@ from bundle.io.audit import audited, check_overlap
 from bundle.io.files import data_set_root, stored
 from bundle.io.identity import private_list, told_by
 from bundle.io.lists import FOLDER, find_list, read_datalist
-from bundle.io.loading import BONES, Item, open_radiograph, read_given
+from bundle.io.loading import BONES, Item, OpenFiles, read_given
 from bundle.io.packed import FORMAT, LARGEST_MEMBER, MANIFEST, MOST_MEMBERS, PICTURES, VERSION, is_unsafe
-from bundle.io.reading import decode_radiograph
+from bundle.io.reading import decode_picture
 from bundle.io.stripping import picture_only
 from bundle.io.writing import layers_bytes, replacing
 from PIL import Image
@@ -194,10 +194,10 @@ class _Packing:
         return Packed(joints, files, path.stat().st_size, self.rejected)
 
 
-def _kept(item: Item, size: int | None, contents: _Contents) -> Item:
+def _kept(item: Item, files: OpenFiles, size: int | None, contents: _Contents) -> Item:
     """The item of a joint that can be used, with the contents of its files."""
-    image, masks = read_given(item, size)
-    known = _known_spacing(item)
+    image, masks = read_given(item, size, files)
+    known = _known_spacing(item, files)
     suffix, picture = _picture(item, image, known)
     found = {"suffix": suffix, "known": known, "image": contents.keep(picture, item["image"])}
     given = {bone: mask for bone, mask in zip(BONES, masks, strict=True) if mask is not None}
@@ -210,12 +210,12 @@ def _kept_masks(masks: dict[str, Tensor], contents: _Contents) -> dict[str, _Blo
     return {bone: contents.keep(_mask_bytes(mask), bone) for bone, mask in masks.items()}
 
 
-def _known_spacing(item: Item) -> float:
+def _known_spacing(item: Item, files: OpenFiles) -> float:
     """The spacing of a joint's pixels where the list or a file states it; 0 where the public one is only supposed.
 
     A JPEG or PNG states none.
     """
-    stated = item["frame"] or item["stated"] or open_radiograph(item["image"]).spacing
+    stated = item["frame"] or item["stated"] or files.radiograph.spacing
     return float(item["spacing"]) if stated else 0.0
 
 
@@ -231,7 +231,7 @@ def _picture(item: Item, image: Tensor, known: float) -> tuple[str, bytes]:
 def _shows(data: bytes, image: Tensor) -> bool:
     """Whether a picture's bytes decode to a radiograph (1, H, W), bit for bit."""
     try:
-        return np.array_equal(decode_radiograph(data, "stripped"), image[0].numpy())
+        return np.array_equal(decode_picture(data, "stripped"), image[0].numpy())
     except InputError:
         return False
 

@@ -70,7 +70,7 @@ def read_stated(path: str | Path) -> StatedRadiograph:
     return stated(_intensity(pixels, scale, path), None, ratio)
 
 
-def decode_radiograph(data: bytes, path: str | Path) -> NDArray[np.float32]:
+def decode_picture(data: bytes, path: str | Path) -> NDArray[np.float32]:
     """Decode the intensity of a PNG, JPEG, BMP or TIFF file from its bytes.
 
     Args:

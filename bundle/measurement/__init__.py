@@ -14,11 +14,13 @@ from bundle.measurement.joint_space import (
     measure_joint_space,
     narrowing_grade,
 )
+from bundle.measurement.outline import ON_THE_BORDER, outline_distance
 
 __all__ = [
     "ALIGNED",
     "ALONG_AXIS",
     "GRADES",
+    "ON_THE_BORDER",
     "VERTICAL",
     "GradeCoding",
     "JointSpace",
@@ -31,4 +33,5 @@ __all__ = [
     "joint_space_width",
     "measure_joint_space",
     "narrowing_grade",
+    "outline_distance",
 ]

@@ -7,6 +7,7 @@ from bundle.quality.plausibility import Range, TrustReference, Verdict
 from bundle.quality.properties import PROPERTIES, Property, measure
 from bundle.quality.uncertainty import (
     SIGNS,
+    Answer,
     Calibration,
     FlipInferer,
     bone_disagreement,
@@ -18,6 +19,7 @@ __all__ = [
     "CORRUPTIONS",
     "PROPERTIES",
     "SIGNS",
+    "Answer",
     "Calibration",
     "FlipInferer",
     "Property",

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from bundle.measurement import joint_space_width
+from bundle.measurement import joint_space_width, outline_distance
 from bundle.physics import attenuation
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -115,7 +115,7 @@ def measure(image: Tensor, spacing: float) -> dict[str, float]:
     radiograph = small[0].double().numpy()
     lower, upper = (small[1:] > 0.5).numpy()
     absorbed = attenuation(small[0]).double().numpy()
-    distance = {"lower": _signed_distance(lower), "upper": _signed_distance(upper)}
+    distance = {"lower": outline_distance(lower), "upper": outline_distance(upper)}
     return {
         **_edges("lower", absorbed, distance["lower"], distance["upper"]),
         **_edges("upper", absorbed[::-1], distance["upper"][::-1], distance["lower"][::-1]),
@@ -128,13 +128,6 @@ def measure(image: Tensor, spacing: float) -> dict[str, float]:
         **_arrangement(small[1:], pitch),
         **_exposure(radiograph, lower | upper),
     }
-
-
-def _signed_distance(mask: NDArray[np.bool_]) -> Array:
-    """Pixels to the outline, positive inside; a mask without outline is everywhere infinitely far."""
-    if not mask.any() or mask.all():
-        return np.full(mask.shape, np.inf if mask.any() else -np.inf)
-    return np.where(mask, ndimage.distance_transform_edt(mask) - 0.5, 0.5 - ndimage.distance_transform_edt(~mask))
 
 
 def _edges(bone: str, absorbed: Array, distance: Array, other: Array) -> dict[str, float]:

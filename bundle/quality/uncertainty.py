@@ -41,6 +41,20 @@ FEWEST = 4
 Floats = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a separator says of images.
+
+    Attributes:
+        layers: (B, 3, H, W).
+        deviation: standard deviation of the answers to the images and to their mirror images, (B, 3, H, W); None
+            without mirror images.
+    """
+
+    layers: Tensor
+    deviation: Tensor | None = None
+
+
 class FlipInferer(Inferer):
     """Separates images and their mirror images, and gives the mean.
 
@@ -53,10 +67,6 @@ class FlipInferer(Inferer):
         amp: whether the network runs in mixed precision, bfloat16: faster where the hardware computes in it. Heads that
             partition the radiograph still do it in the precision of the image.
         batch_size: images that another device than the CPU separates at once; 0 for as many as are given.
-
-    Attributes:
-        answer: the layers that were given last, (B, 3, H, W), before any postprocessing; None before the first.
-        deviation: standard deviation of the two answers to the last images, (B, 3, H, W); None without mirror images.
     """
 
     def __init__(self, flips: bool | str = True, amp: bool | str = False, batch_size: int = 0) -> None:
@@ -64,22 +74,24 @@ class FlipInferer(Inferer):
         self.batch_size = batch_size
         self.flips = flag(flips)
         self.amp = flag(amp)
-        self.answer: Tensor | None = None
-        self.deviation: Tensor | None = None
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """Layers (B, 3, H, W) of images (B, 3, H, W)."""
+        return self.answer(inputs, network, *args, **kwargs).layers
 
-        def answer(images: Tensor) -> Tensor:
+    def answer(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Answer:
+        """Layers of images (B, 3, H, W), and how far the answers to their mirror images differ."""
+
+        def one(images: Tensor) -> Tensor:
             with torch.autocast(images.device.type, torch.bfloat16, enabled=self.amp):
                 return network(images, *args, **kwargs)
 
         views = [inputs, inputs.flip(-1)] if self.flips else [inputs]
-        self.answer = self._answers(answer, torch.cat(views))
-        if self.flips:
-            straight, mirrored = self.answer.chunk(2)
-            self.answer, self.deviation = combine(torch.stack([straight, mirrored.flip(-1)], dim=1))
-        return self.answer
+        answers = self._answers(one, torch.cat(views))
+        if not self.flips:
+            return Answer(answers)
+        straight, mirrored = answers.chunk(2)
+        return Answer(*combine(torch.stack([straight, mirrored.flip(-1)], dim=1)))
 
     def _answers(self, answer: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         """The answers to images (B, 3, H, W), none of which depends on the others."""

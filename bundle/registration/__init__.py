@@ -5,10 +5,13 @@ from __future__ import annotations
 from bundle.registration.alignment import FrameMotion
 from bundle.registration.gauss_newton import BoneRegistration, BoneShift
 from bundle.registration.losses import MixedRegistration, SeenRegistration, TrueRegistration
+from bundle.registration.method import Registration
 from bundle.registration.narrowing import PairReading, make_registration, read_pair
 from bundle.registration.network import Registrar
+from bundle.registration.network_method import NetworkRegistration
 from bundle.registration.pair_lists import RadiographPairs, pairs_of_joint
 from bundle.registration.pairs import RandPairs, prepare_pairs
+from bundle.registration.phase_correlation import PhaseCorrelation
 from bundle.registration.report import NarrowingReport, NarrowingWriter, PairQuality
 from bundle.registration.synthetic_pairs import SyntheticPairs
 
@@ -19,11 +22,14 @@ __all__ = [
     "MixedRegistration",
     "NarrowingReport",
     "NarrowingWriter",
+    "NetworkRegistration",
     "PairQuality",
     "PairReading",
+    "PhaseCorrelation",
     "RadiographPairs",
     "RandPairs",
     "Registrar",
+    "Registration",
     "SeenRegistration",
     "SyntheticPairs",
     "TrueRegistration",

@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from bundle.joint import LOWER, UPPER
-from bundle.measurement import Region, facing_edges
+from bundle.measurement import Region, facing_edges, outline_distance
 from bundle.physics import attenuation
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -78,6 +78,9 @@ class BoneRegistration:
         least_pixels: so many pixels must be left to compare.
     """
 
+    name: ClassVar[str] = "gauss_newton"
+    antisymmetric: ClassVar[bool] = False
+
     fine: float = 0.08
     coarse: float = 0.33
     reach: float = 1.6
@@ -92,7 +95,14 @@ class BoneRegistration:
     least_pixels: int = 300
 
     def __call__(
-        self, before: Tensor, masks: Tensor, after: Tensor, spacing: float, start: Sequence[BoneShift] | None = None
+        self,
+        before: Tensor,
+        masks: Tensor,
+        after: Tensor,
+        spacing: float,
+        *,
+        after_masks: Tensor | None = None,
+        start: Sequence[BoneShift] | None = None,
     ) -> tuple[BoneShift, BoneShift]:
         """Find the motion of the lower and of the upper bone.
 
@@ -101,6 +111,7 @@ class BoneRegistration:
             masks: its bone masks, lower and upper, (2, H, W).
             after: the other radiograph, like ``before``.
             spacing: mm per pixel of both.
+            after_masks: not looked at.
             start: the motion of both as it is known before; the search by correlation is left out.
 
         Raises:
@@ -128,7 +139,7 @@ class BoneRegistration:
     def _fit_both(
         self, before: Array, after: Array, bones: Region, spacing: float, known: Sequence[_Fit] = ()
     ) -> list[_Fit]:
-        distance = np.stack([_signed_distance(bone) for bone in bones]) * spacing
+        distance = np.stack([outline_distance(bone, offset=0.0, continued=_BEYOND) for bone in bones]) * spacing
         places = facing_edges(bones)
         heights = [float(place[1]) for place in places]
         first_row, last_row = min(heights) - self.depth / spacing, max(heights) + self.depth / spacing
@@ -292,14 +303,6 @@ def _standard_errors(system: Array, difference: Array, step: Array, texture: flo
     variance = float(np.square(difference - change).sum()) / (len(system) - len(step))
     explained = float(change @ change)
     return math.sqrt(explained / (len(step) * texture * variance)) if variance > 0.0 else math.inf
-
-
-def _signed_distance(bone: Region) -> Array:
-    """Distance in pixels to the outline, positive inside."""
-    margin = _BEYOND
-    around = np.pad(bone, margin, mode="edge")
-    distance = ndimage.distance_transform_edt(around) - ndimage.distance_transform_edt(~around)
-    return distance[margin:-margin, margin:-margin]
 
 
 def _inner(region: Region) -> Region:

@@ -25,7 +25,7 @@ def pairs_of_joint(items: Sequence[Item], limit: int = 0, seed: int = 0) -> list
     """Rows of two different radiographs of one joint, in the order of the list.
 
     Two hands in one folder, or of one ``joint`` in the list, show the same joint where their sides are the same and
-    their marks have the same label (``series``, :func:`bundle.io.joints_of`). Radiographs whose DICOM headers state
+    their marks have the same label (``series``, :func:`bundle.io.open_joints`). Radiographs whose DICOM headers state
     different patients never make a pair.
 
     Args:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -163,6 +163,9 @@ class PhaseCorrelation:
         least_pixels: fewest pixels of a partial image.
     """
 
+    name: ClassVar[str] = "phase_correlation"
+    antisymmetric: ClassVar[bool] = False
+
     pixel: float = 0.08
     coarse: float = 0.5
     depth: float = 6.0
@@ -177,7 +180,9 @@ class PhaseCorrelation:
     least_peak: float = 0.25
     least_pixels: int = 200
 
-    def __call__(self, before: Tensor, masks: Tensor, after: Tensor, spacing: float) -> tuple[BoneShift, BoneShift]:
+    def __call__(
+        self, before: Tensor, masks: Tensor, after: Tensor, spacing: float, *, after_masks: Tensor | None = None
+    ) -> tuple[BoneShift, BoneShift]:
         """Find the motion of both bones, called like :class:`bundle.registration.BoneRegistration`."""
         check_pair(before, masks, after)
         bones = masks > 0.5

@@ -27,7 +27,8 @@ from bundle.measurement import VERTICAL
 from bundle.quality import TrustReference, measure
 from bundle.registration.agreement import narrowing_of_real_pairs, narrowing_of_synthetic_pairs
 from bundle.registration.alignment import FrameMotion, warp
-from bundle.registration.narrowing import NetworkRegistration, PairReading, Registration, read_pair
+from bundle.registration.method import Registration
+from bundle.registration.narrowing import PairReading, read_pair
 from bundle.registration.plausibility import judge_registration
 from bundle.statistics import Measured
 from bundle.workflow import NetworkWeights
@@ -68,9 +69,10 @@ class NarrowingWriter:
         weights: NetworkWeights,
         quality: PairQuality,
     ) -> None:
-        if isinstance(registration, NetworkRegistration):
+        settings = {**settings, "method": registration.name}
+        if getattr(registration, "network", None) is not None:
             weights.load()
-            settings = {**settings, "weights": weights.source}
+            settings["weights"] = weights.source
         self.output_dir, self.settings = Path(output_dir), dict(settings)
         self.registration, self.quality = registration, quality
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,9 +17,6 @@ from monai.transforms import FillHoles, KeepLargestConnectedComponent, MapTransf
 from monai.utils import convert_to_tensor
 from monai.utils.enums import TransformBackends
 from torch import Tensor, nn
-
-KEPT = 4096
-"""Pairs of masks that a segmenter keeps; 64 MB of frames of 256 x 256 pixels."""
 
 
 def with_drawn_masks(image: Tensor, segment: Callable[[Tensor], Tensor]) -> Tensor:
@@ -110,8 +105,7 @@ class BoneSegmenter:
     """Draws the masks of the two bones on a radiograph of a joint, on the CPU.
 
     The network is asked of the radiograph and of its mirror image, and its mean logits count. Its weights are loaded
-    when they are first needed: who brings masks needs none. The last masks are kept, for a joint is drawn when its list
-    is checked and again when it is loaded.
+    when they are first needed: who brings masks needs none.
 
     Args:
         network: from radiographs (B, 1, H, W) to logits (B, 2, H, W); it is given multiples of 32.
@@ -126,7 +120,6 @@ class BoneSegmenter:
         self._padded = ReducedResolution(self.network, 1)
         self._masks = BoneMasks()
         self._loaded = False
-        self._kept: OrderedDict[bytes, bytes] = OrderedDict()
 
     @torch.no_grad()
     def __call__(self, image: Tensor) -> Tensor:
@@ -135,14 +128,7 @@ class BoneSegmenter:
         Raises:
             InputError: there are no weights, or not those of this network.
         """
-        key = hashlib.sha256(image.numpy().tobytes()).digest()
-        if key not in self._kept:
-            self._kept[key] = np.packbits(self._draw(image).numpy().astype(bool)).tobytes()
-        self._kept.move_to_end(key)
-        while len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
-        bits = np.unpackbits(np.frombuffer(self._kept[key], np.uint8), count=2 * image.numel())
-        return torch.from_numpy(bits.reshape(2, *image.shape[1:]).astype(np.float32))
+        return torch.from_numpy(self._draw(image).numpy().astype(bool).astype(np.float32))
 
     def _draw(self, image: Tensor) -> Tensor:
         self._load()

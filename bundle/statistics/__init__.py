@@ -10,11 +10,12 @@ from bundle.statistics.agreement import (
     plot_bland_altman,
     smallest_detectable_difference,
 )
-from bundle.statistics.measured import Measured, SeparatedJoints
+from bundle.statistics.measured import Column, Measured, SeparatedJoints
 from bundle.statistics.roc import Curve, area_under_curve, plot_roc, roc_curve
 from bundle.statistics.summary import bootstrap_interval, summarize, to_markdown
 
 __all__ = [
+    "Column",
     "Curve",
     "Measured",
     "Recipe",

@@ -53,6 +53,23 @@ class SeparatedJoints:
 
 
 @dataclass(frozen=True)
+class Column:
+    """A figure of a measure, as it stands in a table of results.
+
+    Attributes:
+        figure: its name, as in ``metrics.json``; names of groups come before, with a space.
+        title: of the column.
+        goal: what it should be, if anything.
+        paper: what LSN has published, if anything.
+    """
+
+    figure: str
+    title: str
+    goal: str = ""
+    paper: str = ""
+
+
+@dataclass(frozen=True)
 class Measured:
     """The result of one measure.
 

@@ -57,13 +57,6 @@ class WholeFileSaver(DiskSaver):
         """Remove nothing: an old file stays until the new one is whole."""
 
 
-class NoFileSaver(WholeFileSaver):
-    """Writes nothing."""
-
-    def _save_func(self, checkpoint: Mapping[str, Any], path: Path, func: Callable[..., None]) -> None:
-        """See above."""
-
-
 class _SealedFileSaver(WholeFileSaver):
     """Gives files a checksum (:mod:`bundle.workflow.sealed`)."""
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from bundle.errors import InputError, flag
 from bundle.networks import file_label, load_weights, put_state, read_state, stated_sha256
 from bundle.workflow.averaging import WeightAverage
-from bundle.workflow.checkpoints import NoFileSaver, WholeFileSaver
+from bundle.workflow.checkpoints import WholeFileSaver
 from bundle.workflow.option_kinds import NO_WEIGHTS
 from bundle.workflow.own_weights import brings_weights, network_label
 from bundle.workflow.training_record import training_of
@@ -21,6 +21,13 @@ from monai.handlers import CheckpointSaver
 from torch import nn
 
 _log = logging.getLogger("bundle.workflow")
+
+
+class _NoFileSaver(WholeFileSaver):
+    """Writes nothing."""
+
+    def _save_func(self, checkpoint: Mapping[str, Any], path: Path, func: Callable[..., None]) -> None:
+        """See above."""
 
 
 class BestWeightsSaver(CheckpointSaver):
@@ -54,7 +61,7 @@ class BestWeightsSaver(CheckpointSaver):
         )
         self.save_dir = save_dir  # MONAI would make it now
         if self._key_metric_checkpoint is not None:
-            saver = NoFileSaver if flag(follower) else WholeFileSaver
+            saver = _NoFileSaver if flag(follower) else WholeFileSaver
             self._key_metric_checkpoint.save_handler = saver(save_dir, filename)
 
     def metrics_completed(self, engine: Any) -> None:

@@ -30,12 +30,12 @@ subprocess.run(command, cwd=root, check=True, capture_output=True)
 print(sorted(path.name for path in Path(output).glob("*.*")))
 
 # %%
-# Archives hold radiograph, masks and truth of each image. ``decode_radiograph`` gives intensities in [0, 1].
+# Archives hold radiograph, masks and truth of each image. ``decode_shard`` gives intensities in [0, 1].
 
-from bundle.datasets import decode_radiograph
+from bundle.datasets import decode_shard
 
 archives = sorted(str(path) for path in Path(output).glob("*.tar"))
-images = WebDataset(archives, shardshuffle=False).decode(decode_radiograph)
+images = WebDataset(archives, shardshuffle=False).decode(decode_shard)
 images = images.to_tuple("npy.gz", "lower.png", "upper.png", "json")
 images = images.map(lambda sample: {"image": sample[0], "jsw_mm": sample[3]["jsw_after_mm"]})
 loader = DataLoader(images, batch_size=6)

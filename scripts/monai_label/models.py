@@ -107,7 +107,7 @@ class LayerSeparator:
         self._config = _read_config(bundle_root, "inference.json")
         self._config["flips"] = True
         self._quality = self._config.get_parsed_content("quality")
-        self._weights = self._config.get_parsed_content("generator_weights")
+        self._weights = self._config.get_parsed_content("used_weights")
         self._weights(None)
         self._lock = threading.Lock()
 
@@ -144,9 +144,11 @@ class LayerSeparator:
         network, inferer, device, finish = (
             self._config.get_parsed_content(key) for key in ("network", "inferer", "device", "postprocessing")
         )
-        layers = inferer(joint[None].to(device), network.eval())[0].cpu()
-        said = self._quality({"image": joint, "name": name, "joint": name, "spacing": spacing}, 0)
-        uncertainty = bone_disagreement(inferer.deviation.cpu(), union(joint[None, 1:]))
+        answer = inferer.answer(joint[None].to(device), network.eval())
+        layers, deviation = answer.layers[0].cpu(), answer.deviation.cpu()
+        output = {"answer": layers, "deviation": deviation[0]}
+        said = self._quality({"image": joint, "name": name, "joint": name, "spacing": spacing}, output)
+        uncertainty = bone_disagreement(deviation, union(joint[None, 1:]))
         return Separation(finish({"image": joint, "pred": layers})["pred"], said, float(uncertainty))
 
 

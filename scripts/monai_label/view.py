@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from bundle.errors import InputError
-from bundle.io import SIDE, JointFrame, JointPlace, frame_in_middle, open_radiograph
+from bundle.io import SIDE, JointFrame, JointPlace, frame_in_middle, read_stated
 from torch import Tensor
 
 SIZE = 256
@@ -66,7 +66,7 @@ def view_of(path: str | Path, clicks: Mapping[str, Any]) -> JointView:
     Raises:
         InputError: the file cannot be read, shows more than a joint and none is marked, or a value is unusable.
     """
-    found = open_radiograph(path)
+    found = read_stated(path)
     pixels = found.pixel(_length(clicks["spacing"]) if clicks.get("spacing") else 0.0)
     if pixels is None and found.unstated:
         msg = f"{path} has no pixel spacing, and {found.unstated}: {_REMEDY}"
@@ -80,7 +80,7 @@ def view_of(path: str | Path, clicks: Mapping[str, Any]) -> JointView:
 
 def radiograph_shape(path: str | Path) -> tuple[int, int]:
     """Height and width of a radiograph in pixels; raises :class:`InputError` where it cannot be read."""
-    height, width = open_radiograph(path).intensity.shape
+    height, width = read_stated(path).intensity.shape
     return height, width
 
 

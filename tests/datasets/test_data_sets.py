@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import torch
 import webdataset
-from bundle.datasets.data_sets import DataSet, SourceWriter, make
+from bundle.datasets.data_sets import DataSet, make
 from bundle.datasets.distributions import Distribution, Uniform, read_histogram
-from bundle.datasets.factory import QualityGate, RadiographFactory
-from bundle.datasets.shards import decode_radiograph
+from bundle.datasets.factory import RadiographFactory
+from bundle.datasets.gate import QualityGate
+from bundle.datasets.shards import FolderShards, decode_shard
+from bundle.datasets.source_writer import SourceWriter
 from bundle.datasets.sources import SourceStore
 from bundle.datasets.specifications import DataPlan
 from bundle.errors import InputError
@@ -24,6 +26,7 @@ from bundle.inference.results import run_remaining
 from bundle.io.audit import Joints
 from bundle.io.claiming import end_claims
 from bundle.io.joints import phantom_items
+from bundle.io.locking import LOCK
 from bundle.measurement.joint_space import VERTICAL, joint_space_width
 from bundle.physics.harmonic import separate
 from bundle.physics.motion import RigidMotion
@@ -49,7 +52,7 @@ class WeightFree(nn.Module):
         return separate(image[:, :1], image[:, 1:])
 
 
-def unjudged(joint: Any, row: int) -> dict[str, Any]:
+def unjudged(joint: Any, output: Any) -> dict[str, Any]:
     flagged = joint["name"] == "untrusted"
     return {"flagged": flagged, "expected_overlap_rmse": None, "reasons": ["too dark"] if flagged else []}
 
@@ -68,7 +71,7 @@ def separated(folder: Path, items: list[dict[str, Any]], weights: Path, batch_si
     kept = GeneratorWeights(str(weights / "no.pt"), nn.Conv2d(1, 1, 1))
     writer = SourceWriter(str(folder), {"seed": 0}, kept, unjudged)  # type: ignore[arg-type]
     loader = DataLoader(Dataset(writer.remaining(items), LoadJointd(SIZE)), batch_size=batch_size, num_workers=0)
-    evaluator = SupervisedEvaluator("cpu", loader, WeightFree(), inferer=FlipInferer(), val_handlers=[writer])
+    evaluator = SupervisedEvaluator("cpu", loader, WeightFree(), inferer=FlipInferer())
     run_remaining(evaluator, writer)
     return writer
 
@@ -101,6 +104,34 @@ def whole(tmp_path_factory: pytest.TempPathFactory, items: list[dict[str, Any]])
     return made(tmp_path_factory.mktemp("whole"), items)
 
 
+def test_several_runs_read_joints_that_are_all_kept_and_one_separates_others(
+    tmp_path: Path, items: list[dict[str, Any]]
+) -> None:
+    sources = tmp_path / "sources"
+    separated(sources, items[:2], tmp_path)
+    end_claims()
+    before = content(sources)
+    holder = {"host": "another", "process": 1, "started": "", "run": "another 1"}
+    (sources / LOCK).write_text(json.dumps(holder))
+    separated(sources, items[:2], tmp_path)
+    assert json.loads((sources / LOCK).read_text()) == holder and {**content(sources), LOCK: b""} == {
+        **before,
+        LOCK: b"",
+    }
+    with pytest.raises(InputError, match="process 1 on another is writing"):
+        separated(sources, items, tmp_path)
+
+
+def test_kept_joints_of_other_settings_are_not_read(tmp_path: Path, items: list[dict[str, Any]]) -> None:
+    separated(tmp_path / "sources", items, tmp_path)
+    end_claims()
+    kept = GeneratorWeights(str(tmp_path / "no.pt"), nn.Conv2d(1, 1, 1))
+    other = SourceWriter(str(tmp_path / "sources"), {"seed": 1}, kept, unjudged)  # type: ignore[arg-type]
+    other.remaining(items)
+    with pytest.raises(InputError, match="seed was 0, is 1"):
+        other.begin()
+
+
 def test_every_image_has_its_masks_and_its_truth(whole: Path, items: list[dict[str, Any]]) -> None:
     joints = {item["name"]: LoadJointd(SIZE)(item)["image"] for item in items}
     found = truths(whole)
@@ -121,6 +152,22 @@ def test_every_image_has_its_masks_and_its_truth(whole: Path, items: list[dict[s
         assert line["jsw_definition"] == card(whole)["jsw_definition"] == VERTICAL
 
 
+class Flat(FolderShards):
+    """Shards whose files lie in a folder of another name."""
+
+    def path(self, folder: Path, name: str) -> Path:
+        return folder / f"flat-{name}"
+
+
+def test_a_format_of_one_s_own_is_an_object_and_its_name_is_in_the_settings(
+    whole: Path, tmp_path: Path, items: list[dict[str, Any]]
+) -> None:
+    out = made(tmp_path, items, format=Flat())
+    assert card(out)["settings"]["format"] == "Flat"
+    written = {path.name: path.read_bytes() for path in out.glob("flat-radiographs-*/*")}
+    assert written == {path.name: path.read_bytes() for path in whole.glob("radiographs-*/*")}
+
+
 def test_webdataset_reads_the_same_data_set(whole: Path, tmp_path: Path, items: list[dict[str, Any]]) -> None:
     out = made(tmp_path, items, format="webdataset")
     shards = [str(path) for path in sorted(out.glob("*.tar"))]
@@ -129,7 +176,7 @@ def test_webdataset_reads_the_same_data_set(whole: Path, tmp_path: Path, items: 
     for index, sample in enumerate(read):
         folder = whole / f"radiographs-{index // 8:06d}"
         with Image.open(folder / f"{sample['__key__']}.png") as picture:
-            kept = decode_radiograph("npy.gz", sample["npy.gz"])
+            kept = decode_shard("npy.gz", sample["npy.gz"])
             assert kept is not None and np.array_equal(kept[0] * 65535.0, np.asarray(picture, np.float32))
         with Image.open(io.BytesIO(sample["upper.png"])) as picture:
             assert set(np.unique(np.asarray(picture))) == {0, 255}

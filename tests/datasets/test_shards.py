@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import webdataset
-from bundle.datasets.shards import FolderShards, ShardFormat, TarShards, decode_radiograph, png, shard_format
+from bundle.datasets.shards import FolderShards, ShardFormat, TarShards, decode_shard, png, shard_format
 from bundle.errors import InputError
 from PIL import Image
 
@@ -68,7 +68,7 @@ def test_every_decoder_of_webdataset_gives_the_radiograph_as_it_is(tmp_path: Pat
 
 
 def test_the_projects_decoder_gives_intensity_and_leaves_the_truth(tmp_path: Path) -> None:
-    read = webdataset.WebDataset(archive(tmp_path, ramp()), shardshuffle=False).decode(decode_radiograph)
+    read = webdataset.WebDataset(archive(tmp_path, ramp()), shardshuffle=False).decode(decode_shard)
     (sample,) = read
     expected = torch.from_numpy(ramp() / 65535.0).float()[None]
     for name, shown in (
@@ -87,7 +87,7 @@ def test_archives_of_16_bit_png_are_white_to_webdataset_and_right_to_the_project
     shards = str(tmp_path / "a.tar")
     (white,) = webdataset.WebDataset(shards, shardshuffle=False).decode("l8")
     assert np.mean(white["png"] == 255) > 0.9
-    (right,) = webdataset.WebDataset(shards, shardshuffle=False).decode(decode_radiograph)
+    (right,) = webdataset.WebDataset(shards, shardshuffle=False).decode(decode_shard)
     assert torch.equal(right["png"][0], torch.from_numpy(ramp() / 65535.0).float())
 
 
@@ -96,7 +96,7 @@ def test_pixels_of_another_kind_are_refused(pixels: np.ndarray) -> None:
     content = io.BytesIO()
     np.save(content, pixels)
     with pytest.raises(ValueError, match=r"grey pixels of 8 or 16 bits, got .*npy"):
-        decode_radiograph("npy", content.getvalue())
+        decode_shard("npy", content.getvalue())
 
 
 @pytest.mark.parametrize("name", ["png", "webdataset"])

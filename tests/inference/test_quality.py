@@ -11,7 +11,8 @@ import pytest
 import torch
 from bundle.errors import InputError
 from bundle.inference.quality import JointQuality
-from bundle.inference.results import LayerWriter
+from bundle.inference.results import LayerWriter, run_remaining
+from bundle.inference.separating import separate_batch
 from bundle.io.frames import JointFrame, JointPlace
 from bundle.io.joints import phantom_items
 from bundle.phantoms.rendering import render
@@ -67,11 +68,14 @@ def quality(judged_by: tuple[str, str], **options: Any) -> JointQuality:
     return JointQuality(*judged_by, inferer=FlipInferer(**options), weights=weights)
 
 
-def write(folder: Path, judge: JointQuality, joints: list[Any]) -> list[dict[str, Any]]:
+def write(folder: Path, judge: JointQuality, joints: list[Any], flips: bool = True) -> list[dict[str, Any]]:
     """Separate the joints in batches of two, as the configuration does; the lines of `quality.jsonl`."""
     writer = LayerWriter(str(folder), {}, GeneratorWeights("absent.pt", nn.Identity()), judge)
     loader = DataLoader(Dataset(joints), batch_size=2, num_workers=0)
-    SupervisedEvaluator("cpu", loader, OneSided(), inferer=judge.inferer, val_handlers=[writer]).run()
+    evaluator = SupervisedEvaluator(
+        "cpu", loader, OneSided(), iteration_update=separate_batch, inferer=FlipInferer(flips)
+    )
+    run_remaining(evaluator, writer)
     return [json.loads(line) for line in (folder / "quality.jsonl").read_text().splitlines()]
 
 
@@ -150,7 +154,7 @@ def test_errors_are_not_expected_for_weights_that_were_not_calibrated(
 def test_without_flips_nothing_is_said_of_uncertainty(
     tmp_path: Path, judged_by: tuple[str, str], joints: list[Any]
 ) -> None:
-    (line,) = write(tmp_path / "out", quality(judged_by, flips=False), joints[:1])
+    (line,) = write(tmp_path / "out", quality(judged_by, flips=False), joints[:1], flips=False)
     assert {line[name] for name in (*SIGNS, "bone_disagreement", "expected_overlap_rmse")} == {None}
     assert line["trust_score"] is not None
 

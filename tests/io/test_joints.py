@@ -690,9 +690,9 @@ def test_a_name_too_long_for_the_names_of_results_is_rejected_and_the_longest_is
         Image.fromarray(np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * 16).save(tmp_path / f"{name}.png")
     there = read_datalist(tmp_path, "*", spacing=0.1)
     items = [{**item, "name": name} for item, name in zip(there, (fits, long), strict=True)]
-    found = audited(items, dict, size=64)
+    found = audited(items, lambda item, _: item, size=64)
     assert [item["name"] for item in found.accepted] == [fits]
     assert [(name, "too long for the names of results" in reason) for name, reason in found.rejected] == [(long, True)]
     with pytest.raises(InputError, match="rename it"):
-        audited(items, dict, strict=True, size=64)
+        audited(items, lambda item, _: item, strict=True, size=64)
     assert max(len(f".{fits}{ending}.{2**22}{PART}".encode()) for ending in RESULT_ENDINGS) <= 255

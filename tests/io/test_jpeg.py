@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from bundle.errors import InputError
 from bundle.io.jpeg import DamagedJpegError, check_jpeg
-from bundle.io.reading import decode_radiograph, read_mask
+from bundle.io.reading import decode_picture, read_mask
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from numpy.typing import NDArray
@@ -47,7 +47,7 @@ def jpeg(pixels: NDArray[np.uint8], mode: str = "L", **options: Any) -> bytes:
     ],
 )
 def test_a_whole_file_is_read(options: dict[str, Any], shape: tuple[int, int], noise: float) -> None:
-    assert decode_radiograph(jpeg(radiograph(*shape, noise), **options), "a.jpg").shape == shape
+    assert decode_picture(jpeg(radiograph(*shape, noise), **options), "a.jpg").shape == shape
 
 
 def test_a_mask_with_edges_along_blocks_is_read(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def refusal(data: bytes) -> str:
     with pytest.raises(DamagedJpegError) as caught:
         check_jpeg(data)
     with pytest.raises(InputError, match=r"a\.jpg"):
-        decode_radiograph(data, "a.jpg")
+        decode_picture(data, "a.jpg")
     return str(caught.value)
 
 
@@ -88,12 +88,12 @@ def test_restart_markers_must_be_there_in_order() -> None:
 def test_one_changed_byte_is_seldom_visible_and_accepted(mode: str) -> None:
     """Of 200 changes at random at most 5 % may give a picture that is visibly another one."""
     whole, rng, wrong = jpeg(radiograph(256, 256), mode, quality=90), random.Random(0), 0
-    picture = decode_radiograph(whole, "a.jpg")
+    picture = decode_picture(whole, "a.jpg")
     for _ in range(200):
         place = rng.randrange(len(whole))
         changed = bytes([whole[place] ^ rng.randrange(1, 256)])
         try:
-            found = decode_radiograph(whole[:place] + changed + whole[place + 1 :], "a.jpg")
+            found = decode_picture(whole[:place] + changed + whole[place + 1 :], "a.jpg")
         except InputError:
             continue
         difference = np.abs(found - picture) if found.shape == picture.shape else np.ones(1)
@@ -108,4 +108,4 @@ def test_no_phantom_has_seams(mode: str, size: int) -> None:
         image = render(draw_parameters(seed, size=size, spacing=21 / size)).image
         pixels = (255.0 * image[0]).round().byte().numpy()
         for quality in (50, 75, 95):
-            decode_radiograph(jpeg(pixels, mode, quality=quality), f"{seed}.jpg")
+            decode_picture(jpeg(pixels, mode, quality=quality), f"{seed}.jpg")

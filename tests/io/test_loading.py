@@ -14,7 +14,8 @@ import torch
 from bundle.errors import InputError
 from bundle.io import loading
 from bundle.io.frames import JointFrame
-from bundle.io.loading import joints_of, open_radiograph, read_joint, resampling
+from bundle.io.loading import open_joints, read_joint, resampling
+from bundle.io.reading import read_stated
 from bundle.physics.motion import SPACING
 from numpy.typing import NDArray
 from PIL import Image
@@ -49,6 +50,10 @@ def joint(tmp_path: Path) -> dict[str, Any]:
         "upper": str(save(tmp_path / "a_mask_upper.png", square(0, 33))),
         "lower": str(save(tmp_path / "a_mask_lower.png", square(31, SIZE))),
     }
+
+
+def joints_of(given: dict[str, Any], size: int | None = 256) -> list[dict[str, Any]]:
+    return open_joints(given, size)[1]
 
 
 def refusal(read: Any, *arguments: Any) -> str:
@@ -152,13 +157,13 @@ def test_pixels_that_are_not_square_become_square(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("unit", "zoom"), [("mm", 0.09), ("micron", 90.0), ("meter", 9e-5)])
 def test_the_units_of_nifti_are_converted_to_mm(tmp_path: Path, unit: str, zoom: float) -> None:
-    found = open_radiograph(nifti(tmp_path / "a.nii", (zoom, 2.0 * zoom), unit)).spacing
+    found = read_stated(nifti(tmp_path / "a.nii", (zoom, 2.0 * zoom), unit)).spacing
     assert found == pytest.approx((0.18, 0.09))
 
 
 def test_a_nifti_without_a_unit_needs_a_spacing(tmp_path: Path) -> None:
     path = nifti(tmp_path / "a.nii", (0.09, 0.09), "unknown")
-    message = refusal(joints_of, item(path), SIZE)
+    message = refusal(open_joints, item(path), SIZE)
     assert message.startswith(str(path)) and "no unit" in message and "Pass --spacing MM" in message
     assert joints_of(item(path, spacing=0.2), SIZE)[0]["spacing"] == 0.2
 
@@ -193,7 +198,7 @@ def test_the_ratio_that_a_file_states_is_kept(tmp_path: Path, make: Callable[...
     path = unequal(tmp_path, make, kind)
     (found,) = joints_of(item(path, spacing=0.3), SIZE)
     assert JointFrame.from_json(found["frame"]).spacing == pytest.approx((0.225, 0.3), rel=1e-3)
-    message = refusal(joints_of, item(path), 80)
+    message = refusal(open_joints, item(path), 80)
     assert "Pass --spacing MM" in message and ("not square" in message or kind == "nii")
 
 
@@ -208,7 +213,7 @@ def test_equal_resolutions_change_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("spacing", [0.1, 1.0])
 def test_what_shows_more_or_less_than_a_joint_is_refused_where_none_is_marked(tmp_path: Path, spacing: float) -> None:
     path = save(tmp_path / "a.png", radiograph())
-    message = refusal(joints_of, item(path, spacing=spacing), 128)
+    message = refusal(open_joints, item(path, spacing=spacing), 128)
     assert f"{64 * spacing:.1f} x {64 * spacing:.1f} mm" in message and "by points" in message and "a.png" in message
 
 
@@ -241,14 +246,14 @@ def test_every_marked_joint_of_a_hand_is_a_joint_of_its_own(tmp_path: Path, make
 def test_a_joint_of_a_hand_is_cut_out_in_its_frame(tmp_path: Path, make: Callable[..., Path]) -> None:
     for joint in joints_of(hand(tmp_path, make), 128):
         result = read_joint(joint, 128, halves)
-        whole = torch.from_numpy(open_radiograph(joint["image"]).intensity)[None]
+        whole = torch.from_numpy(read_stated(joint["image"]).intensity)[None]
         assert torch.equal(result[:1], JointFrame.from_json(joint["frame"]).cut(whole))
         assert torch.equal(result[1:], halves(result[:1]))
 
 
 def test_a_hand_without_spacing_is_refused_unless_it_is_given(tmp_path: Path, make: Callable[..., Path]) -> None:
     given = hand(tmp_path, make, PixelSpacing=None)
-    assert "Pass --spacing MM" in refusal(joints_of, given)
+    assert "Pass --spacing MM" in refusal(open_joints, given)
     assert JointFrame.from_json(joints_of({**given, "spacing": 0.2})[0]["frame"]).spacing == (0.2, 0.2)
 
 
@@ -257,17 +262,18 @@ def test_the_joints_of_a_hand_read_it_once(
 ) -> None:
     read, real = [], loading.read_stated
     monkeypatch.setattr(loading, "read_stated", lambda path: read.append(path) or real(path))
-    for joint in joints_of(hand(tmp_path, make), 128):
-        read_joint(joint, 128, halves)
+    files, joints = open_joints(hand(tmp_path, make), 128)
+    for joint in joints:
+        read_joint(joint, 128, halves, files)
     assert len(read) == 1
 
 
 def test_a_file_that_changes_is_read_again_and_has_another_digest(tmp_path: Path) -> None:
     path = save(tmp_path / "a.png", radiograph())
-    before, first = open_radiograph(path).intensity, joints_of(item(path))[0]["digest"]
+    before, first = read_stated(path).intensity, joints_of(item(path))[0]["digest"]
     save(path, radiograph() // 2)
     assert joints_of(item(path))[0]["digest"] != first
-    np.testing.assert_allclose(open_radiograph(path).intensity, before / 2, atol=0.003)
+    np.testing.assert_allclose(read_stated(path).intensity, before / 2, atol=0.003)
 
 
 def test_a_name_that_tells_whose_radiograph_it_is_is_replaced(tmp_path: Path, make: Callable[..., Path]) -> None:

@@ -56,10 +56,10 @@ def test_an_answer_that_knows_no_side_is_not_changed_and_has_no_disagreement() -
     image = joint()
     inferer = FlipInferer()
     shares = torch.tensor([0.5, 0.25, 0.25]).reshape(1, 3, 1, 1).expand(1, 3, SIZE, SIZE)
-    layers = inferer(image, lambda given: partition(given[:, :1], shares))
-    assert torch.allclose(layers, partition(image[:, :1], shares), atol=1e-6)
-    assert inferer.deviation is not None
-    assert float(inferer.deviation.abs().max()) == 0.0
+    answer = inferer.answer(image, lambda given: partition(given[:, :1], shares))
+    assert torch.allclose(answer.layers, partition(image[:, :1], shares), atol=1e-6)
+    assert answer.deviation is not None
+    assert float(answer.deviation.abs().max()) == 0.0
 
 
 def test_the_mirrored_joint_gets_the_mirrored_answer() -> None:
@@ -109,10 +109,9 @@ def test_a_network_sees_batches_of_one_size_on_any_device() -> None:
 @pytest.mark.parametrize("flips", [False, "false"])
 def test_without_flips_there_is_one_answer_and_no_deviation(flips: bool | str) -> None:
     image, inferer = joint(), FlipInferer(flips)
-    assert torch.equal(
-        inferer(image, lambda given: separate(given[:, :1], given[:, 1:])), separate(image[:, :1], image[:, 1:])
-    )
-    assert inferer.deviation is None
+    answer = inferer.answer(image, lambda given: separate(given[:, :1], given[:, 1:]))
+    assert torch.equal(answer.layers, separate(image[:, :1], image[:, 1:]))
+    assert answer.deviation is None
 
 
 def test_mixed_precision_reaches_the_network_and_leaves_the_composition_exact() -> None:
@@ -132,11 +131,12 @@ def test_mixed_precision_reaches_the_network_and_leaves_the_composition_exact() 
         assert torch.allclose(reconstruct(answer), image[:, :1], atol=1e-6)
 
 
-def test_the_last_answer_is_kept() -> None:
+def test_an_inferer_gives_the_layers_of_its_answer_and_keeps_nothing() -> None:
     image = joint()
     for inferer in (FlipInferer(), FlipInferer(False)):
-        assert inferer.answer is None
-        assert inferer(image, one_sided) is inferer.answer
+        before = dict(vars(inferer))
+        assert torch.equal(inferer(image, one_sided), inferer.answer(image, one_sided).layers)
+        assert vars(inferer) == before
 
 
 def test_disagreement_is_that_of_the_bones_in_the_region_alone() -> None:

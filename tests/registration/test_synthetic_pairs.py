@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from bundle.datasets.distributions import Uniform
-from bundle.datasets.factory import QualityGate
+from bundle.datasets.gate import QualityGate
 from bundle.datasets.sources import Source, SourceStore
 from bundle.datasets.specifications import DataPlan
 from bundle.errors import InputError

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 from bundle.errors import InputError
-from bundle.segmentation import segmenter as segmentation
 from bundle.segmentation.segmenter import BoneMaskLoss, BoneMasks, BoneMasksd, BoneSegmenter
 from torch import Tensor, nn
 
@@ -88,18 +87,6 @@ def test_a_mirrored_radiograph_gets_mirrored_masks(weights: Path) -> None:
     image[0, 50:60, 5:20] = 0.72
     segment = BoneSegmenter(Darkness(), weights)
     assert torch.equal(segment(image.flip(-1)), segment(image).flip(-1))
-
-
-def test_a_radiograph_is_drawn_once_and_the_last_are_kept(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segmentation, "KEPT", 2)
-    network = Darkness()
-    segment = BoneSegmenter(network, weights)
-    pictures = [picture() * factor for factor in (1.0, 0.99, 0.98)]
-    first = segment(pictures[0])
-    assert torch.equal(segment(pictures[0].clone()), first) and len(network.shapes) == 2  # it, and its mirror image
-    segment(pictures[1])
-    segment(pictures[2])
-    assert torch.equal(segment(pictures[0]), first) and len(network.shapes) == 8
 
 
 def test_weights_are_loaded_when_they_are_first_needed(weights: Path) -> None:

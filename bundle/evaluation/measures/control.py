@@ -9,9 +9,9 @@ lower one has gone. A shadow that stays where a bone was, or a smeared edge, pul
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from bundle.joint import FINGERS, LOWER, UPPER
 from bundle.measurement import facing_centers, joint_space_width
 from bundle.physics import RigidMotion, SyntheticJoints, synthesize
 from bundle.registration import BoneRegistration, BoneShift
-from bundle.statistics import Measured, SeparatedJoints, bootstrap_interval
+from bundle.statistics import Column, Measured, SeparatedJoints, bootstrap_interval
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -55,6 +55,21 @@ class JointSpaceControl:
         worst_count: how many images are named to be looked at.
         registration: the method that measures.
     """
+
+    columns: ClassVar[Mapping[str, Sequence[Column]]] = {
+        "E6": (
+            Column("bias", "bias", "<= 0.01"),
+            Column("limits", "95 % limits of agreement"),
+            Column("mae", "MAE", "<= 0.03"),
+            Column("failures", "bone not found"),
+        ),
+        "E6_phantoms": (
+            Column("bias", "bias"),
+            Column("limits", "95 % limits of agreement"),
+            Column("mae", "MAE", "<= 0.02"),
+            Column("failures", "bone not found"),
+        ),
+    }
 
     seed: int = 0
     changes_mm: Sequence[float] = (0.02, -0.05)

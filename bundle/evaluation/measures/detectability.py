@@ -7,13 +7,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
 from bundle.physics import blur, signed_distance, union, visible_region
 from bundle.statistics import (
+    Column,
     Measured,
     Recipe,
     SeparatedJoints,
@@ -66,6 +67,15 @@ class ShadowDetectability:
         features: of the segmenter, MONAI's ``BasicUNet``.
         device: that the segmenter is trained on.
     """
+
+    columns: ClassVar[Mapping[str, Sequence[Column]]] = {
+        "E4": (
+            Column("auc_soft", "AUC"),
+            Column("auc_shape", "AUC of shape alone"),
+            Column("above_shape", "above shape", "<= 0.02"),
+            Column("above_outline", "above outline"),
+        )
+    }
 
     seed: int = 0
     size: int = 128

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import torch
 from bundle.measurement import joint_space_width
 from bundle.physics import overlap, separate
 from bundle.separation import BATCH, LayerRMSE, identity, means, values_of
-from bundle.statistics import Measured, SeparatedJoints
+from bundle.statistics import Column, Measured, SeparatedJoints
 from matplotlib.figure import Figure
 
 REGIONS = LayerRMSE.regions
@@ -35,6 +36,30 @@ class LayerTruth:
     Raises:
         ValueError: on call, if the true layers are not known.
     """
+
+    columns: ClassVar[Mapping[str, Sequence[Column]]] = {
+        "E2": (
+            Column("deep_overlap_rmse", "bones in the overlap, deep", "<= 0.030"),
+            Column("deep_bones_rmse", "whole bones, deep"),
+            Column("deep_soft_rmse", "soft tissue, deep", "<= 0.010"),
+            Column("real_overlap_rmse", "bones in the overlap, real"),
+            Column("real_bones_rmse", "whole bones, real"),
+            Column("real_soft_rmse", "soft tissue, real"),
+        ),
+        "E3": (
+            Column("overlap_rmse", "bones in the overlap"),
+            Column("bones_rmse", "whole bones", "half of weight-free"),
+            Column("soft_rmse", "soft tissue", "half of weight-free"),
+        ),
+        "E3_pushed": (
+            Column("deep_overlap_rmse", "bones in the overlap, deep"),
+            Column("deep_bones_rmse", "whole bones, deep"),
+            Column("deep_soft_rmse", "soft tissue, deep"),
+            Column("real_overlap_rmse", "bones in the overlap, real"),
+            Column("real_bones_rmse", "whole bones, real"),
+            Column("real_soft_rmse", "soft tissue, real"),
+        ),
+    }
 
     group_by: str = ""
     samples: int = 1000

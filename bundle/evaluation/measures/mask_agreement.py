@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ import torch
 from bundle.io import BONES
 from bundle.physics import continue_to_border, overlap
 from bundle.separation import identity, means
-from bundle.statistics import Measured, SeparatedJoints
+from bundle.statistics import Column, Measured, SeparatedJoints
 from matplotlib.figure import Figure
 from monai.metrics import compute_dice, compute_hausdorff_distance
 from torch import Tensor
@@ -36,6 +36,25 @@ class MaskAgreement:
         level: of the intervals.
         seed: of the draws.
     """
+
+    columns: ClassVar[Mapping[str, Sequence[Column]]] = {
+        "masks": (
+            *(
+                Column(f"{prefix}{bone}_{figure}", f"{bone} bone{where}, {shown}", goal)
+                for prefix, where in (("", ""), ("overlapping_", ", overlapping joints"), ("apart_", ", other joints"))
+                for bone in ("lower", "upper")
+                for figure, shown, goal in (("dice", "Dice", ">= 0.97"), ("hd95_mm", "HD95 (mm)", "<= 0.8"))
+            ),
+            *(
+                Column(f"{bone}_outside_{figure}", f"{bone} bone outside the overlap, {shown}")
+                for bone in ("lower", "upper")
+                for figure, shown in (("dice", "Dice"), ("hd95_mm", "HD95 (mm)"))
+            ),
+            Column("inside_dice", "overlap, Dice"),
+            Column("inside_hd95_mm", "overlap, HD95 (mm)"),
+            Column("missed", "bone not found"),
+        )
+    }
 
     segment: Callable[[Tensor], Tensor]
     least: int = 20

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from bundle.evaluation.measures.crops import as_seen, cut_out, shifted, with_det
 from bundle.io import is_overlapping
 from bundle.physics import MotionRange, RigidMotion, move, synthesize
 from bundle.statistics import (
+    Column,
     Curve,
     Measured,
     Recipe,
@@ -93,6 +94,22 @@ class Realism:
         shift: frames are shifted by up to so many pixels in training.
         device: that the classifier is trained on.
     """
+
+    columns: ClassVar[Mapping[str, Sequence[Column]]] = {
+        "E5": (
+            Column("accuracy_0.5mm", "accuracy, bones moved by up to 0.5 mm", "<= 0.60", "0.708 (five readers)"),
+            Column("accuracy_0.5mm_separate", "joints without overlap"),
+            Column("accuracy_0.5mm_overlapping", "joints with overlap"),
+            Column("accuracy_1mm", "up to 1 mm"),
+            Column("accuracy_0.5mm_full_size", "0.5 mm, in the frames' own pixels"),
+            Column("accuracy_0.5mm_together", "0.5 mm, together"),
+            Column("accuracy_1mm_together", "1 mm, together"),
+            Column("accuracy_real", "floor: real"),
+            Column("accuracy_still", "floor: no motion"),
+            Column("accuracy_moved", "floor: whole frame moved"),
+            Column("accuracy_outlines", "floor: outlines alone"),
+        )
+    }
 
     seed: int = 0
     trials: Sequence[Trial] = (

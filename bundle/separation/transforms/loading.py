@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
-from bundle.io import MaskMaker, read_joint
+from bundle.io import MaskMaker, load_joint
 from bundle.measurement import joint_space_width, narrowing_grade
 from bundle.phantoms import draw_parameters, render, retake
 from bundle.physics import SPACING, continue_to_border
@@ -17,9 +17,12 @@ from torch import Tensor
 
 Sample = dict[Hashable, Any]
 
+KEPT = ("loaded", "whole")
+"""Keys under which an item says where its pixels are kept (:class:`bundle.io.audit.JointCheck`)."""
+
 
 class LoadJointd(Transform):
-    """Load an item of a data list: read its files, or render the phantom of its seed.
+    """Load an item of a data list: as its audit has loaded it, from its files, or the phantom of its seed.
 
     Adds ``image``, ``label``, ``truth`` and ``spacing`` as described at the top, and the ``file`` of the image. The
     label of a file is all zero. Masks are continued to the border that their bone crosses.
@@ -43,6 +46,7 @@ class LoadJointd(Transform):
         sample = dict(data)
         loaded = self._render(sample) if "seed" in sample else self._read(sample)
         spacing = torch.tensor([float(sample["spacing"])])
+        sample = {key: value for key, value in sample.items() if key not in KEPT}
         return {**sample, "file": str(sample.get("image", "")), **loaded, "spacing": spacing}
 
     def _render(self, item: Sample) -> Sample:
@@ -52,7 +56,7 @@ class LoadJointd(Transform):
         return {"image": image, "label": phantom.layers, "truth": torch.ones(1)}
 
     def _read(self, item: Sample) -> Sample:
-        joint = read_joint({str(key): value for key, value in item.items()}, self.size, self.segment)
+        joint = load_joint({str(key): value for key, value in item.items()}, self.size, self.segment)
         image = torch.cat([joint[:1], continue_to_border(joint[1:])])
         return {"image": image, "label": torch.zeros_like(image), "truth": torch.zeros(1)}
 

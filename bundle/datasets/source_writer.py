@@ -1,0 +1,85 @@
+"""The joints that inference separates, kept as the sources of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ignite.distributed as idist
+import numpy as np
+from bundle.base import one_thread
+from bundle.datasets.sources import KeptSources, Source, SourceStore
+from bundle.inference import JointQuality, Results
+from bundle.io import Item, check_output, fingerprint
+from bundle.measurement import facing_centers, joint_space_width
+from bundle.physics import SeparatedBones
+from bundle.workflow import GeneratorWeights
+from torch import Tensor
+
+
+class SourceWriter(Results):
+    """Keeps separated joints for a data set (:class:`bundle.datasets.SourceStore`).
+
+    Several processes share the joints.
+
+    Args:
+        output_dir: folder of the sources.
+        settings: as in :class:`bundle.inference.Results`.
+        weights: of the generator.
+        quality: judges the joints.
+    """
+
+    def __init__(
+        self, output_dir: str, settings: Mapping[str, Any], weights: GeneratorWeights, quality: JointQuality
+    ) -> None:
+        super().__init__(output_dir, settings, weights)
+        self.store = SourceStore(output_dir)
+        self.quality = quality
+
+    def begin(self) -> None:
+        """See :meth:`bundle.inference.Results.begin`; several runs may read joints that are all kept."""
+        if self.joints and not self.rejected and not self.left(self.joints):
+            check_output(self.output_dir, fingerprint(self.settings))
+        else:
+            super().begin()
+
+    def left(self, joints: Sequence[Item]) -> list[Item]:
+        """This process's part of the joints that are not kept yet, or whose files have changed since."""
+        rank, processes = idist.get_rank(), idist.get_world_size()
+        return [joint for joint in joints[rank::processes] if not self._is_kept(joint)]
+
+    def write_lines(self, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
+        """See :meth:`bundle.inference.Results.write_lines`; one of several processes does it."""
+        if idist.get_rank() == 0:
+            super().write_lines(name, lines)
+
+    def kept(self, joints: Sequence[Item]) -> KeptSources:
+        """What is known of the joints that are kept, in their order; looked up once it is needed."""
+        return KeptSources(self.store, [str(joint["name"]) for joint in joints])
+
+    def _is_kept(self, joint: Item) -> bool:
+        found = self.store.find(str(joint["name"]))
+        return found is not None and found.digest == joint.get("digest", "")
+
+    def add(self, joint: Mapping[str, Any], output: Mapping[str, Any]) -> None:
+        """Judge and keep a joint; see :meth:`bundle.inference.Results.add`."""
+        with one_thread():
+            image, judged = joint["image"].detach().cpu(), self.quality(joint, output)
+            bones = SeparatedBones.of(output["pred"].detach().cpu()[None], image[None, 1:])
+            self.store.write(self._source(joint, image[1:], judged), bones, image[:1])
+
+    def _source(self, joint: Mapping[str, Any], masks: Tensor, judged: Mapping[str, Any]) -> Source:
+        spacing = float(joint["spacing"])
+        width = float(joint_space_width(masks[None], spacing))
+        return Source(
+            **{key: str(joint[key]) for key in ("name", "joint", "finger", "side")},
+            spacing_mm=spacing,
+            jsw_mm=width if np.isfinite(width) else None,
+            edges_mm=facing_centers(masks.numpy() > 0.5, spacing).tolist(),
+            masks=str(joint.get("masks", "given")),
+            digest=str(joint.get("digest", "")),
+            separator=self.settings["separator"],
+            flagged=bool(judged["flagged"]),
+            expected_overlap_rmse=judged["expected_overlap_rmse"],
+            reasons=list(judged.get("reasons", [])),
+        )

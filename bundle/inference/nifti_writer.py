@@ -1,0 +1,22 @@
+"""Results as NIfTI: the layers, and the frame of a joint in a hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bundle.inference.writers import SeparatedJoint, Writer
+from bundle.io import write_layers
+
+
+class NiftiWriter(Writer):
+    """Writes ``<name>_layers.nii.gz``, float32 with 3 channels, and ``<name>.nii.gz``, a frame that lies in no file."""
+
+    def write(self, folder: Path, result: SeparatedJoint) -> Sequence[Path]:
+        """See :meth:`bundle.inference.Writer.write`."""
+        written = {folder / f"{result.name}_layers.nii.gz": result.layers}
+        if result.joint.get("frame"):
+            written[folder / f"{result.name}.nii.gz"] = result.image[:1]
+        for path, channels in written.items():
+            write_layers(path, channels, result.spacing_mm)
+        return list(written)

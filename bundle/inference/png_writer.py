@@ -1,0 +1,22 @@
+"""Results as pictures of 8 bits: the layers, and masks that a network drew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bundle.inference.writers import SeparatedJoint, Writer
+from bundle.io import BONES, DRAWN, LAYER_NAMES, write_layer_images, write_masks
+
+
+class PngWriter(Writer):
+    """Writes ``<name>_soft.png``, ``_lower`` and ``_upper``, and ``<name>_mask_lower.png`` and ``_upper`` if drawn."""
+
+    def write(self, folder: Path, result: SeparatedJoint) -> Sequence[Path]:
+        """See :meth:`bundle.inference.Writer.write`."""
+        write_layer_images(folder, result.name, result.layers)
+        endings = [*LAYER_NAMES]
+        if result.joint.get("masks") == DRAWN:
+            write_masks(folder, result.name, result.image[1:])
+            endings += [f"mask_{bone}" for bone in BONES]
+        return [folder / f"{result.name}_{ending}.png" for ending in endings]

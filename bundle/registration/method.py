@@ -1,0 +1,51 @@
+"""What a method of registration is: one class that finds how the bones of one radiograph lie in another one."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+import torch
+from bundle.registration.gauss_newton import BoneShift
+from bundle.registration.losses import exclusive_regions
+from torch import Tensor
+
+
+class Registration(Protocol):
+    """Finds how the bones of one radiograph lie in another one.
+
+    Attributes:
+        name: of the method, as results state it.
+        antisymmetric: whether the narrowing is half the difference of that of the motion and of its inverse, so that of
+            the exchanged pair it is exactly the opposite.
+    """
+
+    name: ClassVar[str]
+    antisymmetric: ClassVar[bool] = False
+
+    def __call__(
+        self, before: Tensor, masks: Tensor, after: Tensor, spacing: float, *, after_masks: Tensor | None = None
+    ) -> tuple[BoneShift, BoneShift]:
+        """Find the motion of the lower and of the upper bone.
+
+        Args:
+            before: radiograph (1, H, W) in [0, 1].
+            masks: its bone masks, lower and upper, (2, H, W).
+            after: the other radiograph, like ``before``.
+            spacing: mm per pixel of both.
+            after_masks: bone masks of ``after``, which a method need not look at.
+        """
+        ...
+
+
+def has_bones(masks: Tensor) -> bool:
+    """Whether both masks (2, H, W) show a bone."""
+    return len(masks) == 2 and bool((masks > 0.5).flatten(1).any(dim=1).all())
+
+
+def correlations(fixed: Tensor, masks: Tensor, warped: Tensor) -> list[float]:
+    """Of the fixed radiograph (1, H, W) and the warped one (1, 2, H, W) inside each bone; NaN where nothing varies."""
+    regions = exclusive_regions(masks[None])[0] > 0.5
+    return [
+        float(torch.corrcoef(torch.stack([fixed[0][region], warped[0, bone][region]]))[0, 1])
+        for bone, region in enumerate(regions)
+    ]

@@ -1,0 +1,79 @@
+"""The head that divides the attenuation of each pixel exactly."""
+
+from __future__ import annotations
+
+import torch
+from bundle.physics import CLAIMED, GROWTH, grown, partition, shares_by_distance, signed_distance, support
+from bundle.separation.heads.base import Head
+from torch import Tensor
+
+
+class PartitionHead(Head):
+    """Exact reconstruction: the logits move the attenuation of a pixel between the layers that are allowed there.
+
+    Soft tissue is allowed everywhere, a bone inside its grown support. With the shares ``p`` of the weight-free
+    separator, ``s = (1 - e) p + e u`` is their mixture with the uniform share ``u`` of the allowed layers, so that no
+    allowed layer is out of reach, and ``q = softmax(log s + logits)``. ``q`` contains ``w s``, with
+    ``w = min_i q_i / s_i <= 1``; this part is put back to ``w p``::
+
+        shares = q + w (p - s)
+
+    They are at least 0 and sum to 1; logits of zero give exactly ``p``, a large logit gives its layer everything. The
+    composition of the layers is the radiograph (:func:`bundle.physics.partition`) for any logits. Computed in the
+    precision of the image, also under automatic mixed precision.
+
+    Args:
+        mixture: ``e`` in (0, 1]; a layer without a share in the weight-free solution answers to its logit in
+            proportion to it.
+        reach: the backbone also sees how far each bone's outline is, up to so many pixels; 0 for not.
+
+    Raises:
+        ValueError: if ``mixture`` is out of range or ``reach`` is negative.
+    """
+
+    zero_start = True
+
+    def __init__(self, mixture: float = 0.3, reach: int = 0) -> None:
+        super().__init__()
+        if not 0.0 < mixture <= 1.0 or reach < 0:
+            msg = f"expected a mixture in (0, 1] and a reach of at least 0, got {mixture} and {reach}"
+            raise ValueError(msg)
+        self.mixture = mixture
+        self.reach = reach
+        self.known = max(reach, CLAIMED)
+        self.growth = GROWTH
+        self.in_channels = 8 if reach else 6
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """The features: the image, the shares of the weight-free separator, signed distances as parts of ``reach``."""
+        with torch.no_grad():
+            distance = signed_distance(image[:, 1:3], self.known)
+            features = [image, shares_by_distance(image[:, :1], distance)]
+            if self.reach > 0:
+                features.append((distance / float(self.reach)).clamp(-1.0, 1.0))
+        return torch.cat(features, dim=1)
+
+    def forward(self, logits: Tensor, features: Tensor) -> Tensor:
+        """Layers in [0, 1] that compose to the radiograph exactly; a bone is zero outside its support."""
+        return partition(features[:, :1], self.shares(logits, features))
+
+    def shares(self, logits: Tensor, features: Tensor) -> Tensor:
+        """Shares of the attenuation, (B, 3, H, W): at least 0, summing to 1."""
+        return mixed_shares(logits, features[:, 3:6], self.allowed(features), self.mixture)
+
+    def allowed(self, features: Tensor) -> Tensor:
+        """Where a layer may have attenuation, (B, 3, H, W) of 0 and 1: tissue everywhere, a bone in its support."""
+        known = self.reach > self.growth
+        bones = grown(features[:, 6:8] * float(self.reach), self.growth) if known else support(features[:, 1:3])
+        return torch.cat([torch.ones_like(features[:, :1]), bones], dim=1)
+
+
+def mixed_shares(logits: Tensor, prior: Tensor, allowed: Tensor, mixture: float) -> Tensor:
+    """The shares of :class:`PartitionHead`; all are (B, 3, H, W)."""
+    smooth = (1.0 - mixture) * prior + mixture * allowed / allowed.sum(dim=1, keepdim=True)
+    forbidden = allowed < 0.5
+    logits = logits.to(prior.dtype).masked_fill(forbidden, float("-inf"))
+    factor = (logits - logits.detach().amax(dim=1, keepdim=True)).exp()
+    scores = smooth * factor
+    lowest = factor.masked_fill(forbidden, 1.0).amin(dim=1, keepdim=True)
+    return ((scores + lowest * (prior - smooth)) / scores.sum(dim=1, keepdim=True)).clamp(min=0.0)
