@@ -21,7 +21,6 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-
 EXTRA = "extra_"
 """How the names of extra losses begin in the output of a training step."""
 
