@@ -20,7 +20,6 @@ LEARNING = {
     "registration": ["inference.json", "register_joints.yaml", "pretrain_registration.yaml"],
     "data set": ["inference.json", "synthesize.yaml"],
     "calibration": ["inference.json", "calibrate.yaml"],
-    "experiment": ["experiment.yaml"],
 }
 KEPT_APART = ("training", "validation", "untested", "$@calibrated_role if @dataset_dir else 'all'")
 
@@ -48,7 +47,7 @@ def test_what_learns_takes_the_training_list_without_test_joints(name: str) -> N
     if name == "calibration":
         del content["joints"]  # those of inference, which a calibration does not take
     found = list(lists_of_joints(content))
-    assert name == "experiment" or found
+    assert found
     for block in found:
         assert block.get("role") in KEPT_APART, block
 
