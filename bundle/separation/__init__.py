@@ -12,7 +12,6 @@ from bundle.separation.losses import (
     LayerDistance,
     LayerFidelity,
     PseudoGeneratorLoss,
-    WeightedLoss,
 )
 from bundle.separation.metrics import (
     LayerRMSE,
@@ -28,6 +27,7 @@ from bundle.separation.resident import ResidentJoints, ResidentLoader
 from bundle.separation.resident_images import ResidentImageLoader, gaussian
 from bundle.separation.stage import Objective, Player, Players, RandomMotions, StageSchedule
 from bundle.separation.trainer import LayerSeparationTrainer
+from bundle.separation.weighted_loss import WeightedLoss
 
 __all__ = [
     "BATCH",

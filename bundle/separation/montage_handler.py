@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from bundle.io import TITLES, joint_row, montage_image, write_png
 from bundle.physics import RigidMotion, synthesize
-from bundle.separation.stage import EXTRA
+from bundle.separation.weighted_loss import EXTRA
 from ignite.engine import Engine, Events
 from torch import Tensor
 

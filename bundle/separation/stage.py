@@ -15,14 +15,11 @@ from bundle.separation.losses import (
     Reconstruction,
     Supervision,
     SupervisorLoss,
-    WeightedLoss,
 )
+from bundle.separation.weighted_loss import WeightedLoss
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
-
-EXTRA = "extra_"
-"""How the names of extra losses begin in the output of a training step."""
 
 
 @dataclass(frozen=True)

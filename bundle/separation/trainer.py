@@ -13,7 +13,8 @@ from bundle.errors import flag
 from bundle.joint import Keys
 from bundle.physics import move, reconstruct, visible_region
 from bundle.separation.losses import GeneratorLoss, Separation
-from bundle.separation.stage import EXTRA, Objective, Player, Players, RandomMotions, StageSchedule
+from bundle.separation.stage import Objective, Player, Players, RandomMotions, StageSchedule
+from bundle.separation.weighted_loss import EXTRA
 from bundle.workflow import seed_epoch
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedTrainer, Trainer

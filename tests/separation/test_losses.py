@@ -29,9 +29,9 @@ from bundle.separation.losses import (
     Separation,
     Supervision,
     SupervisorLoss,
-    WeightedLoss,
 )
 from bundle.separation.regional import masked_bce, rmse
+from bundle.separation.weighted_loss import WeightedLoss
 from monai.bundle import ConfigParser
 from torch import Tensor
 

@@ -20,11 +20,11 @@ from bundle.separation.losses import (
     Separation,
     Supervision,
     SupervisorLoss,
-    WeightedLoss,
 )
 from bundle.separation.stage import Objective, Player, Players, RandomMotions, StageSchedule
 from bundle.separation.trainer import LayerSeparationTrainer
 from bundle.separation.transforms.dictionary import RandPseudoOverlapd
+from bundle.separation.weighted_loss import WeightedLoss
 from ignite.engine import Events
 from monai.data import DataLoader, Dataset
 from monai.engines.utils import IterationEvents
