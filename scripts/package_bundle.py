@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 from bundle.errors import InputError, report_plainly
 from scripts.verify_bundle import bundle_files, metadata
+from scripts.write_documents import QUOTE
 
 NAME = "finger_joint_layer_separation"
 FOLDERS = ("bundle/", "configs/", "models/")
@@ -90,8 +91,8 @@ def is_large(path: Path) -> bool:
 
 
 def packaged_card(card: str, repository: str) -> str:
-    """The model card without what only the repository has, and without links to files beside it."""
-    shared = REPOSITORY_ALONE.sub("", card)
+    """The model card without what only the repository has: its parts, links to files beside it, sources of figures."""
+    shared = QUOTE.sub(lambda quote: quote["shown"], REPOSITORY_ALONE.sub("", card))
     return LINK.sub(lambda link: packaged_link(link[1], link[2], link[3], repository), shared)
 
 

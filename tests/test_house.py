@@ -19,7 +19,7 @@ MANY_PARAMETERS = {
     "datasets/specifications.py:DataPlan": "the options of a data set, given by name",
     "datasets/specifications.py:Recipe": RECORD,
     "evaluation/measures/control.py:JointSpaceControl": SETTINGS,
-    "experiments/experiments.py:Downstream": "the options of an experiment, given by name",
+    "experiments/runs.py:Downstream": "the options of an experiment, given by name",
     "experiments/report.py:Experiment": "the options of an experiment, given by name",
     "io/joints.py:joint_items": "the options of a list of joints, given by name",
     "networks/transunet.py:TransUNet.__init__": "the widths of a published network, each with a default",

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from bundle.evaluation.separators import Separator
-from bundle.io import Item, MaskMaker
+from bundle.io import Item, MaskMaker, named_by_joint
 from bundle.joint import MCP
 from bundle.physics import continue_to_border
 from bundle.separation import OverlapRange
@@ -46,8 +46,8 @@ class JointSet:
 
     @cached_property
     def items(self) -> Sequence[Item]:
-        """The joints of the set."""
-        return self.list_items()
+        """The joints of the set; where one folder holds all files, each counts as a joint of its own."""
+        return named_by_joint(self.list_items())
 
     def load(self, item: Item) -> dict[Any, Any]:
         """Load a joint: ``image`` (3, H, W), ``label`` its layers (3, H, W), and ``truth`` (1,), 1 if they are true."""

@@ -59,7 +59,15 @@ from bundle.io.reports import (
     write_plot,
 )
 from bundle.io.sharing import SharedSampler
-from bundle.io.splits import loaded, non_overlapping, part_of_joints, repeated, split_by_joint, with_widths
+from bundle.io.splits import (
+    loaded,
+    named_by_joint,
+    non_overlapping,
+    part_of_joints,
+    repeated,
+    split_by_joint,
+    with_widths,
+)
 from bundle.io.writing import (
     PART,
     RESULT_ENDINGS,
@@ -139,6 +147,7 @@ __all__ = [
     "montage",
     "montage_image",
     "name_result",
+    "named_by_joint",
     "non_overlapping",
     "open_joints",
     "outlined_panel",

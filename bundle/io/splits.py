@@ -112,6 +112,12 @@ def split_by_joint(items: Sequence[Item], validation_fraction: float, seed: int)
     return sides
 
 
+def named_by_joint(items: Sequence[Item]) -> list[Item]:
+    """Items whose ``joint`` is the one that they are divided by (:func:`joint_names`), without a folder's path."""
+    by_file = joint_names(items) != [str(item["joint"]) for item in items]
+    return [{**item, "joint": item["name"]} if by_file else item for item in items]
+
+
 def joint_names(items: Sequence[Item]) -> list[str]:
     """The joint of each item, to divide items by; that of a file of its own where one folder holds all of them.
 

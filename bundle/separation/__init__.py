@@ -12,6 +12,7 @@ from bundle.separation.losses import (
     LayerDistance,
     LayerFidelity,
     PseudoGeneratorLoss,
+    WeightedLoss,
 )
 from bundle.separation.metrics import (
     LayerRMSE,
@@ -61,6 +62,7 @@ __all__ = [
     "SigmoidHead",
     "StageSchedule",
     "TensorBoardWriter",
+    "WeightedLoss",
     "compose_layers",
     "compose_layers_on_device",
     "compose_published",

@@ -7,15 +7,17 @@ Every loss is taken inside the visible region, sample by sample, and then averag
 one step are averaged by concatenating them along the batch. Half precision is promoted to float32.
 
 Beyond the paper there are other forms of L2 (:class:`NonSaturatingDiscrimination`, :class:`HingeDiscrimination`) and of
-L3 (:class:`LayerDistance`), to be named in the configuration in place of the paper's.
+L3 (:class:`LayerDistance`), to be named in the configuration in place of the paper's, and further terms
+(:class:`WeightedLoss`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
+from bundle.errors import InputError
 from bundle.physics import bone_radiographs, exclusive, overlap
 from bundle.separation.regional import masked_bce, mean_absolute_error, mean_of_known, rmse
 from torch import Tensor, nn
@@ -255,6 +257,46 @@ class EarlyPseudoGeneratorLoss(GeneratorLoss):
         super().__init__(
             reconstruction=reconstruction, supervision=supervision, discrimination=discrimination, layers=layers
         )
+
+
+class WeightedLoss(nn.Module):
+    """A further term of the generator's loss, beside L0 to L3: an entry of ``extra_losses`` in configs/train.yaml.
+
+    >>> smooth = WeightedLoss(lambda layers, batch: layers.diff(dim=-1).abs().mean(), weight=0.1)
+    >>> smooth(torch.zeros(2, 3, 8, 8), {})
+    tensor(0.)
+
+    Args:
+        loss: takes the generated layers (B, 3, H, W) and the batch, and returns a scalar. The batch holds ``image``
+            (B, 3, H, W), radiograph and masks; ``label`` (B, 3, H, W), the true layers of samples whose ``truth`` (B,
+            1) is 1; ``spacing`` (B, 1), mm per pixel.
+        weight: of the term in every epoch of both stages.
+
+    Raises:
+        ValueError: if the weight is negative or not finite.
+    """
+
+    def __init__(self, loss: Callable[[Tensor, Mapping[str, Tensor]], Tensor], weight: float = 1.0) -> None:
+        super().__init__()
+        if not 0.0 <= weight < float("inf"):
+            msg = f"expected the weight of an extra loss to be finite and at least 0, got {weight}"
+            raise ValueError(msg)
+        self.loss = loss
+        self.weight = weight
+
+    def forward(self, layers: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """The term without its weight.
+
+        Raises:
+            InputError: if the loss returns no scalar.
+        """
+        value = self.loss(layers, batch)
+        if not isinstance(value, Tensor) or value.ndim:
+            got = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            name = getattr(self.loss, "__name__", type(self.loss).__name__)
+            msg = f"extra_losses: {name} returns {got}, no scalar: return the mean over the batch"
+            raise InputError(msg)
+        return value
 
 
 class SupervisorLoss(nn.Module):

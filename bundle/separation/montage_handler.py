@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from bundle.io import TITLES, joint_row, montage_image, write_png
 from bundle.physics import RigidMotion, synthesize
+from bundle.separation.stage import EXTRA
 from ignite.engine import Engine, Events
 from torch import Tensor
 
@@ -22,7 +23,8 @@ LOSSES = ("loss", "reconstruction", "supervision", "discrimination", "layers", "
 def losses_from_engine(output: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> dict[str, float]:
     """The losses of an iteration by name, of those that were computed; for ``output_transform`` of MONAI's handlers."""
     first = output if isinstance(output, Mapping) else output[0]
-    return {name: float(torch.as_tensor(first[name]).detach()) for name in LOSSES if name in first}
+    names = [name for name in first if name in LOSSES or name.startswith(EXTRA)]
+    return {name: float(torch.as_tensor(first[name]).detach()) for name in names}
 
 
 def separation_row(image: Tensor, layers: Tensor, spacing: float, change_mm: float = 0.8) -> list[Any]:

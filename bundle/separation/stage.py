@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from bundle.errors import flag
@@ -15,10 +15,14 @@ from bundle.separation.losses import (
     Reconstruction,
     Supervision,
     SupervisorLoss,
+    WeightedLoss,
 )
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
+
+EXTRA = "extra_"
+"""How the names of extra losses begin in the output of a training step."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class Objective:
         fidelity: L3.
         supervisor: Eq. 8 or 12.
         discriminator: Eq. 9.
+        extra: further terms of the generator's loss by name; the output of a step has them as ``extra_<name>``.
     """
 
     late: GeneratorLoss
@@ -83,6 +88,7 @@ class Objective:
     fidelity: LayerFidelity | LayerDistance = field(default_factory=LayerFidelity)
     supervisor: nn.Module = field(default_factory=SupervisorLoss)
     discriminator: nn.Module = field(default_factory=DiscriminatorLoss)
+    extra: Mapping[str, WeightedLoss] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

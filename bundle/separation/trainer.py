@@ -13,7 +13,7 @@ from bundle.errors import flag
 from bundle.joint import Keys
 from bundle.physics import move, reconstruct, visible_region
 from bundle.separation.losses import GeneratorLoss, Separation
-from bundle.separation.stage import Objective, Player, Players, RandomMotions, StageSchedule
+from bundle.separation.stage import EXTRA, Objective, Player, Players, RandomMotions, StageSchedule
 from bundle.workflow import seed_epoch
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedTrainer, Trainer
@@ -67,6 +67,7 @@ class LayerSeparationTrainer(SupervisedTrainer):
         **kwargs: Any,
     ) -> None:
         self.players, self.objective = players, objective
+        nn.ModuleList(objective.extra.values()).to(device)
         self.schedule = StageSchedule() if schedule is None else schedule
         self.motion = RandomMotions() if motion is None else motion
         self.seed = seed
@@ -136,7 +137,7 @@ class LayerSeparationTrainer(SupervisedTrainer):
         joints = self._joints(output[Keys.PRED], batch)
         if self.discriminated:
             output["discriminator"] = self._step(self.players.discriminator, self._discriminator_loss(joints))  # Eq. 9
-        self._step_generator(engine, lambda: self._generator_parts(joints, batch), output)  # Eq. 7, 11
+        self._step_generator(engine, lambda: self._generator_parts(joints, batch), batch, output)  # Eq. 7, 11
 
     def _generate(self, engine: Any, image: Tensor, **options: Any) -> Tensor:
         """What the generator makes of the batch, in float32."""
@@ -174,11 +175,16 @@ class LayerSeparationTrainer(SupervisedTrainer):
         return self.objective.discriminator(found, joints.masks, joints.visible)
 
     def _step_generator(
-        self, engine: Any, parts: Callable[[], Mapping[str, Tensor]], output: dict[str, Tensor]
+        self,
+        engine: Any,
+        parts: Callable[[], Mapping[str, Tensor]],
+        batch: Mapping[str, Tensor],
+        output: dict[str, Tensor],
     ) -> None:
-        """Eq. 7 or 11, with the supervisor and the discriminator frozen."""
+        """Eq. 7 or 11 and the extra losses, with the supervisor and the discriminator frozen."""
         with _frozen(self.players.supervisor.network), _frozen(self.players.discriminator.network):
             output.update(parts())
+            output.update({EXTRA + name: term(output[Keys.PRED], batch) for name, term in self.objective.extra.items()})
             output[Keys.LOSS] = self._weighted(output)
             engine.fire_event(IterationEvents.LOSS_COMPLETED)
             output[Keys.LOSS] = self._step(self.players.generator, output[Keys.LOSS])
@@ -186,11 +192,12 @@ class LayerSeparationTrainer(SupervisedTrainer):
         engine.fire_event(IterationEvents.BACKWARD_COMPLETED)
 
     def _weighted(self, parts: Mapping[str, Tensor]) -> Tensor:
-        """The weighted sum of the parts; those of a player that is switched off count nothing."""
+        """The weighted sum of the parts and extra losses; parts of a player that is switched off count nothing."""
         players = self.players
         absent = {"supervision": not players.use_supervisor, "discrimination": not players.use_discriminator}
         nothing = {part: parts[Keys.PRED].new_zeros(()) for part, off in absent.items() if off}
-        return self.epoch_loss()({**parts, **nothing})
+        extra = [term.weight * parts[EXTRA + name] for name, term in self.objective.extra.items()]
+        return torch.stack([self.epoch_loss()({**parts, **nothing}), *extra]).sum()
 
     def _generator_parts(self, joints: Separation, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The parts L0 to L3 that have a weight in this epoch; L0 always."""

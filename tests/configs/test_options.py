@@ -242,7 +242,8 @@ def test_options_are_read_as_the_command_line_is() -> None:
 
 def documented() -> Iterator[list[str]]:
     """Every command line of this bundle in its documents and configurations."""
-    files = [*CONFIGS, ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    pages = [page for page in (ROOT / "docs").rglob("*.md") if "_generated" not in page.parts]
+    files = [*CONFIGS, ROOT / "README.md", *pages]
     for file in files:
         text = re.sub(r"\\\n[#\s]*", " ", file.read_text())
         for command in re.findall(r"monai\.bundle run (.*--(?:config_file|args_file) .*)", text):
@@ -250,7 +251,8 @@ def documented() -> Iterator[list[str]]:
 
 
 def test_documented_command_lines_have_the_options_that_they_are_given() -> None:
-    commands = [command for command in documented() if not any("NAME" in part for part in command)]
+    not_here = ("NAME", "smooth.yaml")  # a reader's own
+    commands = [command for command in documented() if not any(name in part for name in not_here for part in command)]
     assert len(commands) > 20
     for command in commands:
         check_names(command)

@@ -275,7 +275,10 @@ def test_other_losses_are_named_in_the_configuration(bundle: Any, tmp_path: Path
     parser = train(bundle, tmp_path / "out", stage1_epochs=0, stage2_epochs=1, phantoms=4, **losses).parser
     trainer = parser.get_parsed_content("train#trainer")
     for name, loss in losses.items():
-        assert type(getattr(trainer, name)).__name__ == str(loss["_target_"]).rsplit(".", 1)[1]
+        assert (
+            type(getattr(trainer.objective, name.removesuffix("_loss"))).__name__
+            == str(loss["_target_"]).rsplit(".", 1)[1]
+        )
     assert newest(tmp_path / "out")[0] == 1
 
 

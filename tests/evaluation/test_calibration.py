@@ -112,3 +112,13 @@ def _weight_free() -> nn.Module:
     network.head = nn.Module()
     network.head.zero_start = True  # type: ignore[assignment]
     return network
+
+
+def test_files_of_one_folder_are_measured_as_joints_of_their_own() -> None:
+    flat = [{"name": f"DIR_{row}", "joint": "DIR", "image": f"/any/DIR/{row}.png"} for row in range(3)]
+    assert [item["joint"] for item in JointSet(lambda: flat).items] == ["DIR_0", "DIR_1", "DIR_2"]
+    named = [
+        {**item, "joint": joint, "image": f"/any/{joint}/{row}.png"}
+        for row, (item, joint) in enumerate(zip(flat, "aab", strict=True))
+    ]
+    assert JointSet(lambda: named).items == named

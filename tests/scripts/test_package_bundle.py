@@ -73,6 +73,7 @@ def test_a_link_of_the_card_leads_into_the_repository_or_is_plain_text() -> None
     card = "See [results](results.md#e1), ![a picture](failures.png), [code](../bundle/measurement/joint_space.py), [MONAI](https://monai.io).\n"
     card += "<!-- repository -->\nonly there\n<!-- /repository -->\nend"
     assert package_bundle.packaged_card(card, "") == ("See results, *a picture*, code, [MONAI](https://monai.io).\nend")
+    assert package_bundle.packaged_card("An error of <!--=ours:E2/a .3f-->0.042<!--/-->.", "") == "An error of 0.042."
     linked = package_bundle.packaged_card(card, "https://host/a/b")
     assert "[results](https://host/a/b/blob/main/docs/results.md#e1)" in linked
     assert "![a picture](https://host/a/b/raw/main/docs/failures.png)" in linked

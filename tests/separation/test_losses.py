@@ -5,9 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from bundle.errors import InputError
 from bundle.physics.masks import overlap
 from bundle.separation.adversarial import (
     Discrimination,
@@ -26,8 +29,10 @@ from bundle.separation.losses import (
     Separation,
     Supervision,
     SupervisorLoss,
+    WeightedLoss,
 )
 from bundle.separation.regional import masked_bce, rmse
+from monai.bundle import ConfigParser
 from torch import Tensor
 
 B, H, W = 3, 5, 4
@@ -576,3 +581,28 @@ def test_losses_agree_on_the_gpu() -> None:
     z = logits(3)
     on_gpu = Reconstruction()(R.cuda(), J.cuda(), m.cuda(), v.cuda()) + Supervision()(z.cuda(), m.cuda(), v.cuda())
     torch.testing.assert_close(on_gpu.cpu(), Reconstruction()(R, J, m, v) + Supervision()(z, m, v))
+
+
+def test_an_extra_loss_lies_in_any_module_that_python_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = "class Mean:\n    def __call__(self, layers, batch):\n        return layers.mean()\n"
+    (tmp_path / "own_module_of_losses.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    term = {"_target_": "bundle.separation.WeightedLoss", "loss": {"_target_": "own_module_of_losses.Mean"}}
+    made = ConfigParser({"extra_losses": {"mean": {**term, "weight": 0.5}}}).get_parsed_content("extra_losses")["mean"]
+    assert made.weight == 0.5
+    assert made(torch.full((2, 3, 4, 4), 0.25), {}) == 0.25
+
+
+@pytest.mark.parametrize("returned", [torch.zeros(2), 0.0])
+def test_an_extra_loss_that_is_no_scalar_is_refused_by_its_name(returned: Any) -> None:
+    def per_sample(layers: Tensor, batch: Any) -> Any:
+        return returned
+
+    with pytest.raises(InputError, match=r"extra_losses: per_sample returns .*: return the mean over the batch"):
+        WeightedLoss(per_sample)(torch.zeros(2, 3, 4, 4), {})
+
+
+@pytest.mark.parametrize("weight", [-0.1, math.inf, math.nan])
+def test_an_extra_loss_has_a_finite_weight(weight: float) -> None:
+    with pytest.raises(ValueError, match="weight of an extra loss"):
+        WeightedLoss(lambda layers, batch: layers.mean(), weight)

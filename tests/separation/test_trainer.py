@@ -20,6 +20,7 @@ from bundle.separation.losses import (
     Separation,
     Supervision,
     SupervisorLoss,
+    WeightedLoss,
 )
 from bundle.separation.stage import Objective, Player, Players, RandomMotions, StageSchedule
 from bundle.separation.trainer import LayerSeparationTrainer
@@ -432,3 +433,31 @@ def test_the_generator_sees_what_is_to_be_seen_and_the_losses_the_image() -> Non
     for shown, image in zip(seen, judged, strict=True):
         assert torch.equal(shown[:, :1], image[:, :1])
         assert torch.equal(shown[:, 1:], image[:, 1:].roll(3, dims=-2))
+
+
+class BrightTissue(nn.Module):
+    """A loss of one's own: the mean of the soft tissue."""
+
+    def forward(self, layers: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        assert set(batch) >= {"image", "label", "truth", "spacing"}
+        return layers[:, 0].mean()
+
+
+def test_extra_losses_are_added_with_their_weights_and_named_in_the_output() -> None:
+    loss = PseudoGeneratorLoss()
+    engine = trainer(late=loss, extra={"tissue": WeightedLoss(BrightTissue(), 3.0)})
+    outputs = after_each(engine, IterationEvents.LOSS_COMPLETED, lambda: dict(engine.state.output))
+    engine.run()
+    for output in outputs:
+        own = output["loss"] - loss({part: output[part] for part in PARTS})
+        torch.testing.assert_close(output["extra_tissue"], output["pred"][:, 0].mean())
+        torch.testing.assert_close(own, 3.0 * output["extra_tissue"])
+
+
+def test_an_extra_loss_changes_what_is_learned() -> None:
+    def brightness(weight: float) -> float:
+        engine = trainer(max_epochs=20, extra={"tissue": WeightedLoss(BrightTissue(), weight)})
+        engine.run()
+        return float(engine.state.output["pred"][:, 0].mean())
+
+    assert brightness(100.0) < brightness(0.0)

@@ -97,7 +97,7 @@ class BoneLayerTrainer(LayerSeparationTrainer):
         output[Keys.PRED] = torch.cat([batch[Keys.IMAGE][:, :1], raw[:, 1:]], dim=1)
         if self.players.use_supervisor and not self.generator_alone:
             output["supervisor"] = self._step(self.players.supervisor, self._supervise(raw[:, 1:].detach(), batch))
-        self._step_generator(engine, lambda: self._bone_parts(raw, batch), output)
+        self._step_generator(engine, lambda: self._bone_parts(raw, batch), batch, output)
 
     def _supervise(self, bones: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         J, M = batch[Keys.IMAGE][:, :1], batch[Keys.IMAGE][:, 1:]  # noqa: N806

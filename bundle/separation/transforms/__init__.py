@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from bundle.separation.transforms.array import (
+    RandShiftBones,
+    RandSynthesizeJointSpace,
+    Reconstruct,
+    ShiftBones,
+    SynthesizeJointSpace,
+)
 from bundle.separation.transforms.augmentation import RandAugmentLayersd, RandCropJointd, RandDrawnMasksd
-from bundle.separation.transforms.dictionary import PseudoOverlapd, RandPseudoOverlapd
-from bundle.separation.transforms.layers import SeparateLayersd, ShareGraind
+from bundle.separation.transforms.dictionary import (
+    PseudoOverlapd,
+    RandPseudoOverlapd,
+    RandShiftBonesd,
+    RandSynthesizeJointSpaced,
+    ShiftBonesd,
+    SynthesizeJointSpaced,
+)
+from bundle.separation.transforms.layers import Reconstructd, SeparateLayersd, ShareGraind
 from bundle.separation.transforms.loading import JointReadingd, LoadJointd, MasksAsLabeld, ReadingFramed
 
 __all__ = [
@@ -16,7 +30,17 @@ __all__ = [
     "RandCropJointd",
     "RandDrawnMasksd",
     "RandPseudoOverlapd",
+    "RandShiftBones",
+    "RandShiftBonesd",
+    "RandSynthesizeJointSpace",
+    "RandSynthesizeJointSpaced",
     "ReadingFramed",
+    "Reconstruct",
+    "Reconstructd",
     "SeparateLayersd",
     "ShareGraind",
+    "ShiftBones",
+    "ShiftBonesd",
+    "SynthesizeJointSpace",
+    "SynthesizeJointSpaced",
 ]

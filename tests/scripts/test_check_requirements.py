@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from bundle.errors import InputError
+from scripts import check_requirements
+from scripts.check_requirements import check, resolve, stated_pythons
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def requirements(tmp_path: Path) -> Path:
+    path = tmp_path / "requirements.txt"
+    path.write_text("# What runs: Python 3.10 to 3.12.\na==1\n")
+    return path
+
+
+def test_each_requirements_file_states_its_pythons() -> None:
+    stated = {path.name: stated_pythons(path) for path in ROOT.glob("requirements*.txt")}
+    assert stated.pop("requirements-monai-label.txt") == range(11, 12)
+    assert set(stated.values()) == {range(10, 13)}
+
+
+def test_a_file_that_states_no_python_is_refused(requirements: Path) -> None:
+    requirements.write_text("# What runs.\na==1\n\n# Python 3.10 to 3.12\n")
+    with pytest.raises(InputError, match=r"requirements.txt: its head states no Python: begin it"):
+        check(requirements)
+
+
+def test_a_file_for_another_python_is_skipped_with_the_reason(requirements: Path) -> None:
+    assert check(requirements, minor=9) == "requirements.txt: skipped: it is for Python 3.10 to 3.12, this is 3.9"
+
+
+def test_a_file_for_the_running_python_is_resolved(requirements: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Path] = []
+    monkeypatch.setattr(check_requirements, "resolve", asked.append)
+    assert check(requirements, minor=12) == "requirements.txt: resolves with Python 3.12"
+    assert asked == [requirements]
+
+
+def test_pins_that_pip_cannot_install_are_found(requirements: Path) -> None:
+    (requirements.parent / "empty").mkdir()
+    requirements.write_text(f"--no-index\n--find-links {requirements.parent / 'empty'}\nno-such-package-here==1\n")
+    with pytest.raises(
+        InputError, match=r"requirements.txt: pip cannot install it: change its pins:\n.*no-such-package"
+    ):
+        resolve(requirements)
