@@ -155,7 +155,7 @@ def test_a_format_of_data_sets_is_a_target(bundle: Any, outside: Path) -> None:
     settings = {"image_size": 64, "phantoms": 1, "weights": "none", "count": 2, "output_dir": str(out)}
     more = overlay(outside, "data_set#format: {_target_: OUTSIDE.Sizes}\n")
     limits = {"gate#trusted": False, "gate#tolerance_mm": 0.5}
-    bundle.run("synthesizing", "inference.json", "synthesize.yaml", more, **settings, **limits)
+    bundle.run("synthesizing", "inference.json", "tasks/synthesize.yaml", more, **settings, **limits)
     lines = (out / "radiographs-000000.txt").read_text().splitlines()
     assert [line for line in lines if ".raw" in line] == [f"{index:09d}.raw {2 * 64 * 64}" for index in range(2)]
     assert json.loads((out / "dataset.json").read_text())["settings"]["format"] == "Sizes"
