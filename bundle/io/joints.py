@@ -262,7 +262,7 @@ def joint_items(
 
 def _listed(
     dataset_dir: str, datalist: str, role: str, validation_fraction: float, seed: int, spacing: float
-) -> Sequence[Item]:
+) -> list[Item]:
     """Items of a list for a role of :func:`joint_items`, not audited."""
     if role == "all":
         return read_datalist(dataset_dir, datalist, spacing=spacing)
