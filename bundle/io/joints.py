@@ -253,19 +253,25 @@ def joint_items(
         return Joints(sides[role == "validation"])
     datalist = meant_list(dataset_dir, datalist)
     refuses = datalist != FOLDER if strict is None else flag(strict)
-    if role == "all":
-        items = read_datalist(dataset_dir, datalist, spacing=spacing)
-    elif role == "untested":
-        items = _held_back(dataset_dir).named(_untested(dataset_dir, datalist, spacing))
-    else:
-        sides = training_and_validation(
-            dataset_dir, datalist, validation_fraction=validation_fraction, seed=seed, spacing=spacing
-        )
-        items = sides[role == "validation"]
+    items = _listed(dataset_dir, datalist, role, validation_fraction, seed, spacing)
     kept = {"keep_gross": keep_gross, "keep_whole": keep_whole}
     found = audit(items, strict=refuses, size=size, segment=segment, **kept)
     added = phantom_items(added_phantoms, seed, size) if role == "training" and added_phantoms else []
     return Joints(found.accepted + added, found.rejected, refuses)
+
+
+def _listed(
+    dataset_dir: str, datalist: str, role: str, validation_fraction: float, seed: int, spacing: float
+) -> list[Item]:
+    """The items of a list that have a role, as it states them."""
+    if role == "all":
+        return read_datalist(dataset_dir, datalist, spacing=spacing)
+    if role == "untested":
+        return _held_back(dataset_dir).named(_untested(dataset_dir, datalist, spacing))
+    sides = training_and_validation(
+        dataset_dir, datalist, validation_fraction=validation_fraction, seed=seed, spacing=spacing
+    )
+    return sides[role == "validation"]
 
 
 def _held_back(dataset_dir: str | Path) -> HeldBack:
