@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import torch
 from bundle.physics import bone_radiographs, exclusive, overlap
-from bundle.separation.regional import masked_bce, mean_absolute_error, mean_of_known, rmse
+from bundle.separation.regional import masked_bce, mean_absolute_error, mean_of_known, rmse, slopes
 from torch import Tensor, nn
 
 
@@ -177,8 +177,8 @@ class LayerDistance(nn.Module):
         if self.both:
             error = error + self.both * self.distance(bones, true_bones, overlap(joints.masks))
         if self.gradient:
-            slopes = _slopes(bones), _slopes(true_bones)
-            error = error + self.gradient * self.distance(*slopes, joints.visible[..., :-1, :-1])
+            edges = slopes(bones), slopes(true_bones)
+            error = error + self.gradient * self.distance(*edges, joints.visible[..., :-1, :-1])
         return error
 
 
@@ -306,9 +306,3 @@ def _still_and_moved(
             times = joints.layers.shape[0] // known.shape[0]
             total = total + weight * mean_of_known(loss.error(joints), known.repeat(times))
     return total
-
-
-def _slopes(layers: Tensor) -> Tensor:
-    """Differences to the right and downwards, (B, C, H, W) to (B, 2 C, H - 1, W - 1)."""
-    here = layers[..., :-1, :-1]
-    return torch.cat([layers[..., :-1, 1:] - here, layers[..., 1:, :-1] - here], dim=1)

@@ -78,3 +78,9 @@ def region_mean(values: Tensor, region: Tensor) -> Tensor:
     """Weighted mean of each sample, (B, C, H, W) to (B,); a region smaller than a pixel counts as one pixel."""
     weights = region.to(values.dtype).expand_as(values).flatten(1)
     return (values.flatten(1) * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)
+
+
+def slopes(layers: Tensor) -> Tensor:
+    """Differences to the right and downwards, (B, C, H, W) to (B, 2 C, H - 1, W - 1)."""
+    here = layers[..., :-1, :-1]
+    return torch.cat([layers[..., :-1, 1:] - here, layers[..., 1:, :-1] - here], dim=1)
