@@ -27,9 +27,9 @@ sys.path.insert(0, str(ROOT))
 
 from bundle.errors import InputError, report_plainly
 from bundle.evaluation.measures import JointSpaceControl, LayerTruth, MaskAgreement, Realism, ShadowDetectability
+from bundle.experiments import ExperimentReport, downstream_section, read_experiment
 from bundle.io import file_stem, flat_figures, shown_figure, without_folders, write_bytes
 from bundle.separation import ReconstructionQuality
-from scripts.downstream import ExperimentReport, downstream_section, read_experiment
 
 OUTPUT = ROOT / "docs" / "results.md"
 JOBS_OUTPUT = ROOT / "outputs" / "jobs"

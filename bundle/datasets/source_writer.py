@@ -10,7 +10,7 @@ import numpy as np
 from bundle.base import one_thread
 from bundle.datasets.sources import KeptSources, Source, SourceStore
 from bundle.inference import JointQuality, Results
-from bundle.io import Item
+from bundle.io import Item, check_output, fingerprint
 from bundle.measurement import facing_centers, joint_space_width
 from bundle.physics import SeparatedBones
 from bundle.workflow import GeneratorWeights
@@ -35,6 +35,13 @@ class SourceWriter(Results):
         super().__init__(output_dir, settings, weights)
         self.store = SourceStore(output_dir)
         self.quality = quality
+
+    def begin(self) -> None:
+        """See :meth:`bundle.inference.Results.begin`; several runs may read joints that are all kept."""
+        if self.joints and not self.rejected and not self.left(self.joints):
+            check_output(self.output_dir, fingerprint(self.settings))
+        else:
+            super().begin()
 
     def left(self, joints: Sequence[Item]) -> list[Item]:
         """This process's part of the joints that are not kept yet, or whose files have changed since."""

@@ -1,10 +1,12 @@
-"""Pre-training experiments: what is compared, its statistics and its tables."""
+"""Pre-training experiments: what is compared, which runs that takes, its statistics and its tables."""
 
 from __future__ import annotations
 
-from bundle.experiments.agreement import ErrorColumn, over_seeds, plot_curves
-from bundle.experiments.experiments import Arm, Downstream, Runner, Separator
-from bundle.experiments.report import EXPERIMENT, Experiment
+from bundle.experiments.agreement import ErrorColumn
+from bundle.experiments.definitions import experiment_names, read_definition, typed
+from bundle.experiments.markdown import EXPERIMENT, ExperimentReport, downstream_section, read_experiment
+from bundle.experiments.report import Experiment
+from bundle.experiments.runs import Arm, Downstream, Run, Separator, complaint
 
 __all__ = [
     "EXPERIMENT",
@@ -12,8 +14,13 @@ __all__ = [
     "Downstream",
     "ErrorColumn",
     "Experiment",
-    "Runner",
+    "ExperimentReport",
+    "Run",
     "Separator",
-    "over_seeds",
-    "plot_curves",
+    "complaint",
+    "downstream_section",
+    "experiment_names",
+    "read_definition",
+    "read_experiment",
+    "typed",
 ]

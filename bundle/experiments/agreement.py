@@ -36,30 +36,31 @@ class Outcome:
 
     Attributes:
         arm: what is compared.
-        part: of the annotated joints that it was trained on.
+        fraction: of the annotated joints that it was trained on.
         seed: of the training.
         figures: what was measured.
-        errors: rows with ``name``, ``joint`` and columns of signed errors, NaN where a row has none.
+        errors: rows with ``name``, ``joint`` and columns of signed errors, NaN where a row has none;
+            None where they were not kept.
     """
 
     arm: str
-    part: float
+    fraction: float
     seed: int
     figures: Mapping[str, Any]
-    errors: pd.DataFrame
+    errors: pd.DataFrame | None
 
 
 def over_seeds(outcomes: Iterable[Outcome], names: Sequence[str], level: float = 0.95) -> pd.DataFrame:
     """Means of figures over seeds.
 
     Returns:
-        A row for each arm, part and figure: ``arm, part, figure, mean, deviation, lower, upper, seeds``, with the
-        sample standard deviation and the confidence interval of the mean by Student's t, which says how another seed
-        would do on the same test joints; NaN of fewer than two seeds.
+        A row for each arm, fraction and figure: ``arm, fraction, figure, mean, deviation, lower, upper, seeds``,
+        with the sample standard deviation and the confidence interval of the mean by Student's t, which says how
+        another seed would do on the same test joints; NaN of fewer than two seeds.
     """
-    rows = [(out.arm, out.part, name, float(out.figures[name])) for out in outcomes for name in names]
-    table = pd.DataFrame(rows, columns=["arm", "part", "figure", "value"])
-    grouped = table.groupby(["arm", "part", "figure"], sort=False)["value"]
+    rows = [(out.arm, out.fraction, name, float(out.figures[name])) for out in outcomes for name in names]
+    table = pd.DataFrame(rows, columns=["arm", "fraction", "figure", "value"])
+    grouped = table.groupby(["arm", "fraction", "figure"], sort=False)["value"]
     found = grouped.agg(mean="mean", deviation="std", seeds="count").reset_index()
     freedom = (found["seeds"] - 1).clip(lower=1)
     reach = stats.t.ppf((1.0 + level) / 2.0, freedom) * found["deviation"] / np.sqrt(found["seeds"])
@@ -67,16 +68,16 @@ def over_seeds(outcomes: Iterable[Outcome], names: Sequence[str], level: float =
 
 
 def change(
-    outcomes: Iterable[Outcome], name: str, base: str, arm: str, part: float, level: float = 0.95
+    outcomes: Iterable[Outcome], name: str, base: str, arm: str, fraction: float, level: float = 0.95
 ) -> dict[str, Any]:
-    """How a figure of one arm differs from that of another, on the same part of the joints with the same seeds.
+    """How a figure of one arm differs from that of another, on the same fraction of the joints with the same seeds.
 
     Args:
         outcomes: of an experiment.
         name: of the figure, above 0 in both.
         base: the arm that is compared with.
         arm: the other one.
-        part: of the annotated joints.
+        fraction: of the annotated joints.
         level: of the interval.
 
     Returns:
@@ -84,7 +85,7 @@ def change(
         ``change_interval`` by Student's t of the logarithms, which says how another seed would do on the same test
         joints. NaN where a figure is 0 or less or no seed is in both; the interval of one seed is NaN.
     """
-    values = {(out.arm, out.seed): float(out.figures[name]) for out in outcomes if out.part == part}
+    values = {(out.arm, out.seed): float(out.figures[name]) for out in outcomes if out.fraction == fraction}
     pairs = [(values[arm, seed], value) for (of, seed), value in values.items() if of == base and (arm, seed) in values]
     logs = [math.log(one / other) if min(one, other) > 0 else math.nan for one, other in pairs]
     mean = float(np.mean(logs)) if logs else math.nan
@@ -97,8 +98,8 @@ def reduction(
     error: ErrorColumn,
     base: str,
     arm: str,
-    part: float,
-    base_part: float | None = None,
+    fraction: float,
+    base_fraction: float | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """How much less the error of one arm is than that of another, of the errors of the test joints over all seeds.
@@ -108,21 +109,22 @@ def reduction(
         error: that is compared.
         base: the arm that is compared with.
         arm: the other one.
-        part: of the annotated joints.
-        base_part: of those that the base was trained on; by default the same.
+        fraction: of the annotated joints.
+        base_fraction: of those that the base was trained on; by default the same.
         options: of :func:`bundle.statistics.bootstrap_interval`.
 
     Returns:
         ``reduction``, 0.25 where a quarter of the error is gone, and its ``reduction_interval`` over joints. Where it
-        holds 0 there is no difference. ``common``, the part of the base's mean absolute error that both make: of an
+        holds 0 there is no difference. ``common``, the fraction of the base's mean absolute error that both make: of an
         image that both err of to the same side, the smaller one of their mean errors. What lies in the radiograph or in
         its annotation is in it. ``images`` that both have an error of: a registration may find nothing.
 
     Raises:
         ValueError: there is no such outcome, or no image that both have an error of.
     """
-    found, base_part = list(outcomes), part if base_part is None else base_part
-    before, after = _errors(found, error, base, base_part).align(_errors(found, error, arm, part), join="inner", axis=0)
+    found, base_fraction = list(outcomes), fraction if base_fraction is None else base_fraction
+    before, after = (_errors(found, error, *of) for of in ((base, base_fraction), (arm, fraction)))
+    before, after = before.align(after, join="inner", axis=0)
     if not len(before):
         msg = f"expected {base} and {arm} evaluated on the same images, got none"
         raise ValueError(msg)
@@ -144,11 +146,11 @@ def reduction(
     }
 
 
-def _errors(outcomes: Sequence[Outcome], error: ErrorColumn, arm: str, part: float) -> pd.DataFrame:
+def _errors(outcomes: Sequence[Outcome], error: ErrorColumn, arm: str, fraction: float) -> pd.DataFrame:
     """Of each image over rows and seeds the ``mean`` error, and the mean of its ``absolute`` and ``raised`` size."""
-    rows = [out.errors for out in outcomes if (out.arm, out.part) == (arm, part)]
+    rows = [out.errors for out in outcomes if (out.arm, out.fraction) == (arm, fraction) and out.errors is not None]
     if not rows:
-        msg = f"expected outcomes of {arm} at the part {part}, got none"
+        msg = f"expected outcomes of {arm} at the fraction {fraction}, got none"
         raise ValueError(msg)
     table = pd.concat(rows).dropna(subset=[error.column])
     size = table[error.column].abs()
@@ -162,13 +164,14 @@ def _common(one: pd.Series, other: pd.Series) -> NDArray[np.float64]:
 
 
 def plot_curves(table: pd.DataFrame, figure: str, labels: Mapping[str, str], unit: str) -> Figure:
-    """A figure against the part of the annotated joints, a curve an arm, with the intervals of :func:`over_seeds`."""
+    """A figure against the fraction of annotated joints, a curve an arm, with the intervals of :func:`over_seeds`."""
     drawn = Figure(figsize=(6.0, 4.0), layout="constrained")
     axes = drawn.add_subplot()
     for arm, rows in table[table["figure"] == figure].groupby("arm", sort=False):
-        ordered = rows.sort_values("part")
-        (line,) = axes.plot(100 * ordered["part"], ordered["mean"], marker="o", label=labels.get(str(arm), str(arm)))
-        axes.fill_between(100 * ordered["part"], ordered["lower"], ordered["upper"], alpha=0.2, color=line.get_color())
+        ordered = rows.sort_values("fraction")
+        percent = 100 * ordered["fraction"]
+        (line,) = axes.plot(percent, ordered["mean"], marker="o", label=labels.get(str(arm), str(arm)))
+        axes.fill_between(percent, ordered["lower"], ordered["upper"], alpha=0.2, color=line.get_color())
     axes.set(xlabel="annotated joints (%)", ylabel=unit, xlim=(0, 105))
     axes.legend()
     return drawn

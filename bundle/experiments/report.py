@@ -1,55 +1,50 @@
-"""The figures of an experiment: read from its runs, put together and written."""
+"""The figures of an experiment: read from those of its runs, put together and written."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-from bundle.base import parse_json
-from bundle.errors import InputError
-from bundle.experiments.agreement import ErrorColumn, Outcome, change, over_seeds, plot_curves, reduction
-from bundle.experiments.experiments import Downstream, Runner
-from bundle.io import (
-    claim_output,
-    command_line,
-    file_stem,
-    fingerprint,
-    flat_figures,
-    machine,
-    write_figures,
-    write_plot,
-)
+from bundle.experiments.agreement import ErrorColumn, Outcome, change, over_seeds, reduction
+from bundle.experiments.figures import Cell, KnownResult, data_settings, keep_figures, read_figures
+from bundle.experiments.markdown import EXPERIMENT, ExperimentReport
+from bundle.experiments.runs import Downstream, Run
+from bundle.io import file_stem, machine, plain, write_bytes, write_figures
 
-EXPERIMENT = "experiment.json"
-"""What an experiment found."""
+SECTION = "experiment.md"
+"""The same as a section of a document."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """Carries out the runs of a task and writes ``experiment.json`` and learning curves.
+    """What is compared, which runs that takes, and what they have found.
 
     Attributes:
+        name: of the experiment, that of its definition.
         title: of the experiment.
         question: that it answers.
         task: its runs.
-        runner: that carries them out.
-        figures: of an evaluation that are told (:func:`bundle.io.flat_figures`), and their labels.
+        output_dir: folder of the runs and of ``experiment.json``.
+        figures_dir: folder of the figures of the runs, which are kept (:mod:`bundle.experiments.figures`).
+        figures: of an evaluation that are reported (:func:`bundle.io.flat_figures`), and their labels.
         errors: that arms are compared by, the first one above all.
         base: arm that the others are compared with.
-        compared: figures whose change by an arm is told (:func:`bundle.experiments.agreement.change`).
-        curves: figures that are drawn against the part of the joints.
+        compared: figures whose change by an arm is reported (:func:`bundle.experiments.agreement.change`).
+        curves: figures that are plotted against the fraction of the joints.
         per_image: file of an evaluation with a row for each test image.
         seed: of the intervals.
     """
 
+    name: str
     title: str
     question: str
     task: Downstream
-    runner: Runner
+    output_dir: str
+    figures_dir: str
     figures: Mapping[str, str]
     errors: Sequence[ErrorColumn]
     base: str
@@ -58,100 +53,123 @@ class Experiment:
     per_image: str = "per_image.csv"
     seed: int = 0
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What tells experiments apart; parts and seeds can be added to one."""
-        options = {
-            name: dict(getattr(self.task, name)) for name in ("options", "pretraining", "training", "evaluation")
-        }
-        arms = {name: asdict(arm) for name, arm in self.task.arms.items()}
-        return {"configs": list(self.task.train), "arms": arms, **options}
+    @cached_property
+    def runs(self) -> dict[str, Run]:
+        """All runs by their names (:meth:`Downstream.runs`)."""
+        return {run.name: run for run in self.task.runs(self.output_dir)}
 
-    @property
-    def folder(self) -> Path:
-        """Of the results."""
-        return Path(self.runner.output_dir)
+    @cached_property
+    def cells(self) -> dict[str, Cell]:
+        """Arm, fraction and seed of each training, by its name."""
+        return {self.task.trained(*cell): cell for cell in self.task.cells()}
 
-    def run(self) -> None:
-        """Carry out what is left, and write what was found, also when a run has failed.
+    def kept(self, name: str) -> Path:
+        """File of the figures of a training."""
+        return Path(self.figures_dir) / f"{name}.json"
+
+    def keep(self, name: str) -> None:
+        """Write the figures of a training from its evaluation.
 
         Raises:
-            InputError: the folder is another experiment's, or a run has failed.
+            InputError: the evaluation is damaged.
         """
-        claim_output(self.folder, fingerprint({"results": type(self).__name__, "title": self.title, **self.settings}))
-        try:
-            self.runner(self.task.runs(self.folder))
-        finally:
-            self.write()
+        cell = self.cells[name]
+        folder = Path(self.output_dir) / self.task.evaluated(*cell)
+        columns = [error.column for error in self.errors]
+        measured = folder / self.task.metrics, folder / self.per_image
+        keep_figures(self.kept(name), measured, cell, self._settings(cell[0]), columns)
 
-    def write(self) -> None:
-        """Write what the evaluations that are done have found."""
+    def outcomes(self) -> list[Outcome]:
+        """What the trainings whose figures are kept have found.
+
+        Raises:
+            InputError: figures are damaged, or of other settings.
+        """
+        done = {name: cell for name, cell in self.cells.items() if self.kept(name).is_file()}
+        names = list(self.figures)
+        return [read_figures(self.kept(name), cell, self._settings(cell[0]), names) for name, cell in done.items()]
+
+    def collect(self, command: str = "") -> None:
+        """Write what was found: ``experiment.json``, curves, and the section of a document.
+
+        Args:
+            command: that has made the experiment.
+
+        Raises:
+            InputError: figures are damaged, or of other settings.
+        """
+        report = ExperimentReport(plain(self.found(command)))
+        folder = Path(self.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_figures(folder / EXPERIMENT, report.found)
+        report.plot(folder)
+        write_bytes(folder / SECTION, f"{report.section()}\n".encode())
+
+    def found(self, command: str = "") -> dict[str, Any]:
+        """The content of ``experiment.json``."""
         outcomes = self.outcomes()
-        if not outcomes:
-            return
-        table = over_seeds(outcomes, list(self.figures))
-        labels = {name: arm.label for name, arm in self.task.arms.items()}
-        for name in self.curves:
-            write_plot(self.folder / f"{file_stem(name)}.png", plot_curves(table, name, labels, self.figures[name]))
-        cells = [{"arm": out.arm, "part": out.part, "seed": out.seed, "figures": out.figures} for out in outcomes]
-        found = {
+        return {
             "title": self.title,
             "question": self.question,
             "base": self.base,
-            "settings": self.settings,
+            "settings": self._options | {"arms": {name: asdict(arm) for name, arm in self.task.arms.items()}},
             "figures": dict(self.figures),
             "curves": list(self.curves),
-            "over_seeds": table.to_dict("records"),
+            "over_seeds": over_seeds(outcomes, list(self.figures)).to_dict("records"),
             "errors": [error.label for error in self.errors],
             "reductions": self.reductions(outcomes),
             "changes": self.changes(outcomes),
-            "cells": cells,
-            "command": command_line(),
+            "cells": [
+                {"arm": out.arm, "fraction": out.fraction, "seed": out.seed, "figures": out.figures} for out in outcomes
+            ],
+            "command": command,
             "machine": machine(),
         }
-        write_figures(self.folder / EXPERIMENT, found)
 
-    def outcomes(self) -> list[Outcome]:
-        """What each evaluation that is done has found."""
-        return [self._outcome(*cell) for cell in self.task.cells() if self._evaluated(*cell)]
+    @property
+    def _options(self) -> dict[str, Any]:
+        """Settings of all arms."""
+        names = ("options", "pretraining", "training", "evaluation")
+        return {"configs": list(self.task.train), **{name: dict(getattr(self.task, name)) for name in names}}
+
+    def _settings(self, arm: str) -> dict[str, Any]:
+        """Settings of the runs of an arm, but for their fraction and seed."""
+        return {**data_settings(), **self._options, "arm": asdict(self.task.arms[arm])}
 
     def reductions(self, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-        """Of each error, arm and part what is gone of it against the base, of the same part and of the others."""
-        done = sorted({(out.arm, out.part) for out in outcomes})
+        """How much less each error of each arm and fraction is than the base's, of every fraction."""
+        done = sorted({(out.arm, out.fraction) for out in outcomes})
         bases, others = ([cell for cell in done if (cell[0] == self.base) == same] for same in (True, False))
         return [
             {
                 "error": error.label,
                 "arm": arm,
-                "part": part,
-                "base_part": base_part,
-                **reduction(outcomes, error, self.base, arm, part, base_part, seed=self.seed),
+                "fraction": fraction,
+                "base_fraction": base_fraction,
+                **self._reduction(outcomes, error, (arm, fraction), (self.base, base_fraction)),
             }
-            for error, (arm, part), (_, base_part) in product(self.errors, others, bases)
+            for error, (arm, fraction), (_, base_fraction) in product(self.errors, others, bases)
         ]
 
     def changes(self, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-        """Of each arm and part how the figures that are compared differ from those of the base on the same part."""
-        done = sorted({(out.arm, out.part) for out in outcomes})
-        cells = [(arm, part) for arm, part in done if arm != self.base and (self.base, part) in done]
+        """How the figures of each arm and fraction differ from those of the base on the same fraction."""
+        done = sorted({(out.arm, out.fraction) for out in outcomes})
+        cells = [(arm, fraction) for arm, fraction in done if arm != self.base and (self.base, fraction) in done]
         return [
-            {"arm": arm, "part": part, "figure": name, **change(outcomes, name, self.base, arm, part)}
-            for name, (arm, part) in product(self.compared, cells)
+            {"arm": arm, "fraction": fraction, "figure": name, **change(outcomes, name, self.base, arm, fraction)}
+            for name, (arm, fraction) in product(self.compared, cells)
         ]
 
-    def _evaluated(self, arm: str, part: float, seed: int) -> bool:
-        return (self._evaluation(arm, part, seed) / self.task.metrics).is_file()
+    def _reduction(
+        self, outcomes: Sequence[Outcome], error: ErrorColumn, arm: tuple[str, float], base: tuple[str, float]
+    ) -> Mapping[str, Any]:
+        """:func:`bundle.experiments.agreement.reduction`; the one found before where errors of images were not kept."""
+        compared = [out for out in outcomes if (out.arm, out.fraction) in (arm, base)]
+        if all(out.errors is not None for out in compared):
+            return reduction(compared, error, base[0], *arm, base[1], seed=self.seed)
+        return self._known.reduction(error.label, arm, base, compared)
 
-    def _evaluation(self, arm: str, part: float, seed: int) -> Path:
-        return self.folder / self.task.evaluated(arm, part, seed)
-
-    def _outcome(self, arm: str, part: float, seed: int) -> Outcome:
-        folder = self._evaluation(arm, part, seed)
-        try:
-            figures = flat_figures(parse_json((folder / self.task.metrics).read_bytes())["figures"])
-            rows = pd.read_csv(folder / self.per_image)
-            errors = rows[["name", "joint", *(error.column for error in self.errors)]]
-            return Outcome(arm, part, seed, {name: figures[name] for name in self.figures}, errors)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            msg = f"expected the figures of an evaluation, got {folder} ({error!r}): delete it and run it again"
-            raise InputError(msg) from error
+    @cached_property
+    def _known(self) -> KnownResult:
+        """The result that is kept beside the figures."""
+        return KnownResult(Path(self.figures_dir).parent / f"{file_stem(self.title)}.json")

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from bundle.io.audit import DRAWN, Joints, is_overlapping
 from bundle.io.checksums import Sums, are_whole, sums_of
-from bundle.io.claiming import claim_output, claimed, end_claims, fingerprint, holds_results, inner_run, name_result
+from bundle.io.claiming import (
+    check_output,
+    claim_output,
+    claimed,
+    end_claims,
+    fingerprint,
+    holds_results,
+    inner_run,
+    name_result,
+)
 from bundle.io.dicom import is_dicom, read_header
 from bundle.io.folders import files_below
 from bundle.io.frames import SIDE, JointFrame, JointPlace
@@ -99,6 +108,7 @@ __all__ = [
     "are_whole",
     "bundle_version",
     "check_area",
+    "check_output",
     "claim_output",
     "claimed",
     "command_line",

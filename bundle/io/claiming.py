@@ -103,6 +103,17 @@ def claim_output(folder: str | Path, run: str) -> Path:
     return folder
 
 
+def check_output(folder: str | Path, run: str) -> None:
+    """Refuse a folder that :func:`claim_output` would refuse, without claiming it: several runs may read it at a time.
+
+    Raises:
+        InputError: the folder holds something else, or cannot be read.
+    """
+    marker = Path(folder) / MARKER
+    with storing(marker):
+        _check(marker, run)
+
+
 def is_output(folder: str | Path) -> bool:
     """Whether a folder bears the mark of a run (:func:`claim_output`), so that what it holds are results."""
     try:

@@ -62,9 +62,5 @@ def test_joints_of_a_list_as_it_stands_are_found() -> None:
     assert "all" in [block.get("role") for block in lists_of_joints(parser, "training")]
 
 
-def test_experiments_take_the_training_list() -> None:
-    assert str(read("experiment.yaml").get("datalist")).endswith("_train")
-
-
 def test_the_calibration_takes_what_the_training_held_out() -> None:
     assert read(*of_job("calibrate")).get("calibrated_role") == "validation"

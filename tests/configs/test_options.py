@@ -232,26 +232,11 @@ def test_lists_of_configurations_and_files_of_arguments_are_read() -> None:
         check_names(["--args_file", "configs/jobs/synthesize.yaml", "--cuont", "5"])
     with pytest.raises(InputError, match="main_trains_generator_alone"):
         check_names(line("--main_trains_generator_alone false"))
-    experiment = "['configs/experiment.yaml', 'configs/experiments/read_jsw.yaml']"
-    check_names(line("--task#options#reading_size 64 --task#training#anything 1", experiment))
 
 
 def test_options_are_read_as_the_command_line_is() -> None:
     given = given_options(["training", "--a-b", "-1", "--c=d=e", "-f", "--g", "h", "i", "--", "--trace"])
     assert given == {"a_b": "-1", "c": "d=e", "f": "True", "g": "h"}
-
-
-@pytest.mark.parametrize("file", sorted((ROOT / "configs" / "experiments").iterdir()), ids=lambda path: path.stem)
-def test_the_runs_of_every_experiment_have_the_options_that_they_are_given(file: Path) -> None:
-    parser = ConfigParser()
-    below = {"longer_registration": "register_joints"}.get(file.stem, "read_jsw")
-    own_task = file.stem in ("read_jsw", "grade_narrowing", "register_joints")
-    files = [f"configs/experiments/{name}.yaml" for name in ([] if own_task else [below]) + [file.stem]]
-    parser.read_config(["configs/experiment.yaml", *files])
-    commands = {(run.configs[-1], run.run_id): run for run in parser.get_parsed_content("task").runs(Path("out"))}
-    for run in commands.values():
-        command = run.command(Path("out"))
-        check_names(command[command.index("run") + 1 :])
 
 
 def documented() -> Iterator[list[str]]:

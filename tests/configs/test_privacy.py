@@ -20,7 +20,6 @@ import pytest
 import torch
 import yaml
 from bundle.base.redaction import REDACTION
-from bundle.experiments import experiments
 from bundle.io.identity import private_list
 from bundle.io.packing import pack_joints
 from bundle.registration.network import Registrar
@@ -161,7 +160,7 @@ RUNS = [
     Run("planning", ("jobs/ours_2x.yaml",), "pack", JOB),
     Run("working", ("jobs/resnet50_jsw.yaml",), "pack", SMALL_TASK),
 ]
-NO_RUNS = {"auditing": "a part of pretraining", "experimenting": "runs of these, with a test of its own"}
+NO_RUNS = {"auditing": "a part of pretraining"}
 
 
 def start(run: Run, options: dict[str, Any]) -> None:
@@ -240,24 +239,6 @@ def test_no_run_leaves_an_identifier(
     assert found == []
     assert run.run_id == "planning" or any(out.iterdir())
     assert "> dataset_dir: 'folder_" in log.read_text() or "> packed: 'folder_" in log.read_text()
-
-
-def test_an_experiment_keeps_what_its_runs_say_without_identifiers(
-    bundle: Any, planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(experiments.Run, "command", lambda run, folder: [sys.executable, "-c", _ECHO, *_told(run)])
-    options = {"dataset_dir": str(planted.frames), "datalist": planted.train, "output_dir": str(tmp_path / "out")}
-    said = bundle.refusal("experimenting", "experiment.yaml", "experiments/read_jsw.yaml", seeds=[0], **options)
-    logs = [path.read_text() for path in (tmp_path / "out").rglob("*.log.txt")]
-    assert logs and all("folder_" in text for text in logs)
-    assert planted.plants.found_below(tmp_path) + planted.plants.found("stderr", said.encode()) == []
-
-
-_ECHO = "import sys; print(*sys.argv); sys.exit('a bug in ' + sys.argv[1])"
-
-
-def _told(run: experiments.Run) -> list[str]:
-    return [str(run.options["dataset_dir"]), *map(str, run.options.values())]
 
 
 def test_the_copy_of_the_configuration_that_monai_writes_tells_nothing(

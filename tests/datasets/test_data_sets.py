@@ -26,6 +26,7 @@ from bundle.inference.results import run_remaining
 from bundle.io.audit import Joints
 from bundle.io.claiming import end_claims
 from bundle.io.joints import phantom_items
+from bundle.io.locking import LOCK
 from bundle.measurement.joint_space import VERTICAL, joint_space_width
 from bundle.physics.harmonic import separate
 from bundle.physics.motion import RigidMotion
@@ -101,6 +102,34 @@ def card(folder: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, items: list[dict[str, Any]]) -> Path:
     return made(tmp_path_factory.mktemp("whole"), items)
+
+
+def test_several_runs_read_joints_that_are_all_kept_and_one_separates_others(
+    tmp_path: Path, items: list[dict[str, Any]]
+) -> None:
+    sources = tmp_path / "sources"
+    separated(sources, items[:2], tmp_path)
+    end_claims()
+    before = content(sources)
+    holder = {"host": "another", "process": 1, "started": "", "run": "another 1"}
+    (sources / LOCK).write_text(json.dumps(holder))
+    separated(sources, items[:2], tmp_path)
+    assert json.loads((sources / LOCK).read_text()) == holder and {**content(sources), LOCK: b""} == {
+        **before,
+        LOCK: b"",
+    }
+    with pytest.raises(InputError, match="process 1 on another is writing"):
+        separated(sources, items, tmp_path)
+
+
+def test_kept_joints_of_other_settings_are_not_read(tmp_path: Path, items: list[dict[str, Any]]) -> None:
+    separated(tmp_path / "sources", items, tmp_path)
+    end_claims()
+    kept = GeneratorWeights(str(tmp_path / "no.pt"), nn.Conv2d(1, 1, 1))
+    other = SourceWriter(str(tmp_path / "sources"), {"seed": 1}, kept, unjudged)  # type: ignore[arg-type]
+    other.remaining(items)
+    with pytest.raises(InputError, match="seed was 0, is 1"):
+        other.begin()
 
 
 def test_every_image_has_its_masks_and_its_truth(whole: Path, items: list[dict[str, Any]]) -> None:

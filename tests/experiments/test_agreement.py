@@ -11,10 +11,10 @@ from scipy import stats
 ERROR = ErrorColumn("error")
 
 
-def outcome(arm: str, part: float, seed: int, errors: list[float]) -> Outcome:
+def outcome(arm: str, fraction: float, seed: int, errors: list[float]) -> Outcome:
     names = [f"image{index}" for index in range(len(errors))]
     table = pd.DataFrame({"name": names, "joint": [name[-1] for name in names], "error": errors})
-    return Outcome(arm, part, seed, {"mae": sum(errors) / max(len(errors), 1)}, table)
+    return Outcome(arm, fraction, seed, {"mae": sum(errors) / max(len(errors), 1)}, table)
 
 
 def test_the_interval_over_seeds_is_students() -> None:
@@ -53,7 +53,7 @@ def test_arms_are_compared_on_the_images_of_both() -> None:
     assert (found["reduction"], found["images"]) == (0.5, 1)
     with pytest.raises(ValueError, match="same images, got none"):
         reduction([*outcomes[:1], outcome("ours", 1.0, 0, [])], ERROR, "none", "ours", 1.0)
-    with pytest.raises(ValueError, match=r"at the part 0\.5, got none"):
+    with pytest.raises(ValueError, match=r"at the fraction 0\.5, got none"):
         reduction(outcomes, ERROR, "none", "ours", 0.5)
 
 
@@ -98,7 +98,7 @@ def test_no_change_is_told_of_what_is_not_above_zero_or_not_there_and_no_interva
 
 
 def test_every_arm_has_its_curve() -> None:
-    outcomes = [outcome(arm, part, 0, [part]) for arm in ("none", "ours") for part in (0.5, 1.0)]
+    outcomes = [outcome(arm, fraction, 0, [fraction]) for arm in ("none", "ours") for fraction in (0.5, 1.0)]
     figure = plot_curves(over_seeds(outcomes, ["mae"]), "mae", {"none": "without", "ours": "with"}, "MAE")
     (axes,) = figure.axes
     assert [line.get_label() for line in axes.lines] == ["without", "with"]

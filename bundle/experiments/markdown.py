@@ -1,0 +1,198 @@
+"""Experiments with pre-training as sections of a document, from what they found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from bundle.errors import InputError
+from bundle.experiments.agreement import plot_curves
+from bundle.io import file_stem, shown_figure, write_bytes, write_plot
+
+EXPERIMENT = "experiment.json"
+"""What an experiment found."""
+
+TEXT = (
+    "Each task is trained on fractions of the annotated joints, from chance or from networks that were pre-trained on "
+    "synthetic radiographs. These are made of all training joints and their masks, also where a fraction of them is "
+    "trained on, unless a row says otherwise: they know something of annotations that the networks without "
+    "pre-training do not see. All trainings of a table have the same epochs and options, but for those that a row "
+    "calls longer, the learning rate of pre-trained networks and, in registration, the synthetic pairs that they go on "
+    "with among the real ones, in place of which the others see the pairs of few joints several times in an epoch; the "
+    "test joints are in none of them. Figures are means over the seeds, in brackets their 95 % confidence interval "
+    "(Student's t), which says how another seed would do. 'Error removed' is the fraction of the mean absolute error "
+    "(of sigma: of the root mean square of its deviations) that is gone against the first row of the same fraction, on "
+    "the same test joints, over all seeds, with a 95 % bootstrap interval over joints: where it holds 0 % there is no "
+    "difference. 'Common error' is the fraction of the first row's error that both make, of each image to the same "
+    "side: what lies in the annotation or in the radiograph itself is in it. 'Change' is that of a figure against the "
+    "first row of the same fraction and the same seeds, -25 % where it is a quarter less, in the geometric mean, with "
+    "its 95 % interval over seeds (Student's t). `docs/downstream.md` says how to run them."
+)
+
+
+@dataclass(frozen=True)
+class ExperimentReport:
+    """What an experiment found.
+
+    Attributes:
+        found: the content of its experiment.json.
+    """
+
+    found: Mapping[str, Any]
+
+    @property
+    def file(self) -> str:
+        """Its name among the files that are kept, without ending."""
+        return file_stem(str(self.found["title"]))
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What the arms are called."""
+        return {name: arm["label"] for name, arm in self.found["settings"]["arms"].items()}
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Figures over seeds (:func:`bundle.experiments.over_seeds`)."""
+        return pd.DataFrame(self.found["over_seeds"]).astype({"lower": float, "upper": float})
+
+    @property
+    def curves(self) -> list[str]:
+        """Figures that are drawn against the fraction of the joints; none of a single one."""
+        return list(self.found["curves"]) if self.table["fraction"].nunique() > 1 else []
+
+    def keep(self, folder: Path) -> None:
+        """Write it and its curves into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(folder / f"{self.file}.json", f"{json.dumps(self.found, indent=1)}\n".encode())
+        self.plot(folder, f"{self.file}_")
+
+    def plot(self, folder: Path, prefix: str = "") -> None:
+        """Write its curves into a folder."""
+        for name in self.curves:
+            figure = plot_curves(self.table, name, self.labels, self.found["figures"][name])
+            write_plot(folder / f"{prefix}{file_stem(name)}.png", figure)
+
+    def section(self) -> str:
+        """Its section of the document, with pictures relative to the folder above that of :meth:`keep`."""
+        curves = [
+            f"![{self.found['figures'][name]}](results/experiments/{self.file}_{file_stem(name)}.png)"
+            for name in self.curves
+        ]
+        made = f"To repeat it: `{self.found['command']}`." if self.found["command"] else ""
+        parts = [
+            f"### {self.found['title']}",
+            str(self.found["question"]),
+            self.rows(),
+            self.changes(),
+            self.fewer(),
+            *curves,
+            made,
+        ]
+        return "\n\n".join(part for part in parts if part)
+
+    def rows(self) -> str:
+        """The table: a row for each fraction and arm, the base first."""
+        figures = self.found["figures"]
+        gone = (f"{error} removed" for error in self.found["errors"])
+        head = ["annotated joints", "", "seeds", *figures.values(), *gone, f"common {self.found['errors'][0]}"]
+        lines = [head, ["---:", "---", *["---:"] * (len(head) - 2)]]
+        order = sorted(self.labels, key=lambda name: name != self.found["base"])
+        for fraction in sorted(set(self.table["fraction"])):
+            for arm in order:
+                cells = self.table[(self.table["fraction"] == fraction) & (self.table["arm"] == arm)].set_index(
+                    "figure"
+                )
+                if len(cells):
+                    shown = [_cell(cells.loc[name]) for name in figures]
+                    seeds = str(int(cells["seeds"].max()))
+                    lines.append(
+                        [f"{fraction:.0%}", self.labels[arm], seeds, *shown, *self._differences(arm, fraction)]
+                    )
+        return _markdown(lines)
+
+    def fewer(self) -> str:
+        """A line for each arm on its smallest fraction of the joints against the base on each larger one."""
+        base, smallest = self.labels[self.found["base"]], min(self.table["fraction"])
+        first = [row for row in self._compared if row["error"] == self.found["errors"][0]]
+        rows = (row for row in first if row["fraction"] == smallest < row["base_fraction"])
+        lines = [
+            f"- {self.labels[row['arm']]}, {smallest:.0%} of the joints, against {base}, {row['base_fraction']:.0%}: "
+            f"{_share(row, 'reduction')} of the {row['error']} removed"
+            for row in rows
+        ]
+        return "\n".join(lines)
+
+    def changes(self) -> str:
+        """The table of changes against the base on the same fraction; nothing where no figure is compared."""
+        rows = [row for row in self.found["changes"] if row["change"] is not None]
+        names = dict.fromkeys(row["figure"] for row in rows)
+        head = ["annotated joints", "", *(f"change of {self.found['figures'][name]}" for name in names)]
+        lines = [head, ["---:", "---", *["---:"] * len(names)]]
+        for fraction, arm in dict.fromkeys(
+            (row["fraction"], row["arm"]) for row in sorted(rows, key=lambda row: row["fraction"])
+        ):
+            shown = {
+                row["figure"]: _share(row, "change") for row in rows if (row["fraction"], row["arm"]) == (fraction, arm)
+            }
+            lines.append([f"{fraction:.0%}", self.labels[arm], *(shown.get(name, "-") for name in names)])
+        return _markdown(lines) if rows else ""
+
+    @property
+    def _compared(self) -> list[Mapping[str, Any]]:
+        """Arms against the base, but where that makes no error."""
+        return [row for row in self.found["reductions"] if row["reduction"] is not None]
+
+    def _differences(self, arm: str, fraction: float) -> list[str]:
+        """The fraction of each error that is removed, with its interval, and that of the first that both make."""
+        found = {row["error"]: row for row in self._compared if _cell_of(row) == (arm, fraction, fraction)}
+        first = found.get(self.found["errors"][0])
+        gone = (_share(found[error], "reduction") if error in found else "-" for error in self.found["errors"])
+        return [*gone, f"{first['common']:.0%}" if first else "-"]
+
+
+def _cell_of(row: Mapping[str, Any]) -> tuple[str, float, float]:
+    """What is compared."""
+    return row["arm"], row["fraction"], row["base_fraction"]
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A table: its head, its alignment and its rows."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _share(row: Mapping[str, Any], name: str) -> str:
+    """A share in percent, with its interval."""
+    low, high = (shown_figure(end) if end is None else f"{end:.0%}" for end in row[f"{name}_interval"])
+    return f"{row[name]:.0%} ({low} to {high})"
+
+
+def _cell(row: pd.Series) -> str:
+    """A mean with its interval."""
+    mean = shown_figure(float(row["mean"]), 3)
+    return mean if row[["lower", "upper"]].isna().any() else f"{mean} ({row['lower']:.3g} to {row['upper']:.3g})"
+
+
+def read_experiment(path: str) -> ExperimentReport:
+    """What an experiment found, from its output folder or a file that was kept.
+
+    Raises:
+        InputError: there is none.
+    """
+    source = Path(path) / EXPERIMENT if Path(path).is_dir() else Path(path)
+    try:
+        found = dict(json.loads(source.read_bytes()))
+        report = ExperimentReport(found)
+        report.rows()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        msg = f"expected the output folder of an experiment or its {EXPERIMENT}, got {path} ({error!r}): run one"
+        raise InputError(msg) from error
+    return report
+
+
+def downstream_section(reports: Sequence[ExperimentReport]) -> list[str]:
+    """The sections of the document; nothing without experiments."""
+    return [f"## Downstream tasks (E7)\n\n{TEXT}", *(report.section() for report in reports)] if reports else []
