@@ -75,6 +75,7 @@ BLOB = 16
 ONNX_ARGUMENTS = "configs/jobs/export_onnx.yaml"
 RUN = "monai.bundle run"
 LAID = ("parts", "tasks", "variants")
+EXPERIMENTS = ("experiment.yaml", "experiments")
 RUN_OPTIONS = ("args_file", "config_file", "meta_file", "logging_file")
 
 
@@ -631,8 +632,12 @@ def checks(root: Path) -> list[Check]:
 
 
 def config_checks(root: Path) -> list[Check]:
-    """One check for each config, with those it is laid over by its own command; others are checked with their jobs."""
-    chains = [config_chain(root, path) for path in config_files(root)]
+    """One check for each config, with those it is laid over by its own command; others are checked with their jobs.
+
+    Definitions of experiments are no runs: ``tests/experiments`` reads them.
+    """
+    runs = [path for path in config_files(root) if path.relative_to(root / "configs").parts[0] not in EXPERIMENTS]
+    chains = [config_chain(root, path) for path in runs]
     return [
         (" + ".join(config_name(root, path) for path in files), partial(check_config, root, files))
         for files in chains
