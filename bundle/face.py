@@ -31,6 +31,7 @@ from bundle.io import (
     write_masks,
     write_png,
 )
+from bundle.joint import MCP, JointType, Keys
 from bundle.measurement import JointSpace, measure_joint_space
 from bundle.phantoms import draw_parameters, render
 from bundle.physics import RigidMotion
@@ -53,32 +54,42 @@ class Joint(bundle.joint.Joint):
 
     @classmethod
     def read(
-        cls, path: str | Path, *, lower: str | Path = "", upper: str | Path = "", spacing_mm: float = 0.0
+        cls,
+        path: str | Path,
+        *,
+        lower: str | Path = "",
+        upper: str | Path = "",
+        spacing_mm: float = 0.0,
+        joint_type: JointType = MCP,
     ) -> Joint:
         """Read a radiograph of one joint from a DICOM, PNG, JPEG, TIFF or NIfTI file.
 
         Args:
-            path: of the radiograph, 16 to 26 mm high and wide; of a whole hand see :class:`Hand`.
+            path: of the radiograph, of an MCP joint 16 to 26 mm high and wide; of a whole hand see :class:`Hand`.
             lower: file of the lower bone's mask; predicted by the shipped network where there is none.
             upper: likewise.
-            spacing_mm: width of a pixel where the file does not state it. Without either, the frame counts as 21 mm.
+            spacing_mm: width of a pixel where the file does not state it. Without either, it is that of the joint
+                type, 21/256 mm.
+            joint_type: what kind of joint it is. The shipped networks were trained on MCP joints.
 
         Raises:
             InputError: a file cannot be used; the message says why and what to do.
         """
-        return _read(_item(path, lower=str(lower), upper=str(upper), spacing=spacing_mm))[1][0]
+        return _read(_item(path, lower=str(lower), upper=str(upper), spacing=spacing_mm), joint_type)[1][0]
 
     @classmethod
-    def phantom(cls, seed: int = 0, joint_space_mm: float | None = None) -> Joint:
+    def phantom(cls, seed: int = 0, joint_space_mm: float | None = None, joint_type: JointType = MCP) -> Joint:
         """Make a procedural radiograph whose bones and joint space are known.
 
         Args:
             seed: of everything random in it.
-            joint_space_mm: -1.0 to 2.5, negative where the bones overlap; sampled where none is given.
+            joint_space_mm: of an MCP joint -1.0 to 2.5, negative where the bones overlap; sampled where none is given.
+            joint_type: what kind of joint it is.
         """
-        drawn = draw_parameters(seed, jsw_mm=joint_space_mm)
+        drawn = draw_parameters(seed, jsw_mm=joint_space_mm, joint_type=joint_type)
         made = render(drawn)
-        return cls(made.image, (made.masks > 0.5).float(), drawn.spacing, f"phantom_{seed}", drawn.finger, drawn.side)
+        masks, name = (made.masks > 0.5).float(), f"phantom_{seed}"
+        return cls(made.image, masks, drawn.spacing, name, drawn.finger, drawn.side, joint_type=joint_type)
 
     @property
     def joint_space(self) -> JointSpace:
@@ -107,7 +118,9 @@ class Hand:
     file: str = ""
 
     @classmethod
-    def read(cls, path: str | Path, points: str | Path, *, spacing_mm: float = 0.0) -> Hand:
+    def read(
+        cls, path: str | Path, points: str | Path, *, spacing_mm: float = 0.0, joint_type: JointType = MCP
+    ) -> Hand:
         """Read a radiograph of a hand and cut out its joints.
 
         Args:
@@ -115,11 +128,12 @@ class Hand:
             points: centre of each joint and direction of its finger, as CSV, JSON or a file of 3D Slicer
                 (:func:`bundle.io.read_places`).
             spacing_mm: width of a pixel where the file does not state it.
+            joint_type: what kind of joints are marked.
 
         Raises:
             InputError: a file cannot be used, or a frame leaves the radiograph.
         """
-        files, joints = _read(_item(path, points=str(points), spacing=spacing_mm))
+        files, joints = _read(_item(path, points=str(points), spacing=spacing_mm), joint_type)
         radiograph = torch.from_numpy(files.radiograph.intensity)[None]
         return cls(radiograph, JointFrame.from_json(joints[0].frame).spacing, tuple(joints), str(path))
 
@@ -200,10 +214,12 @@ def separate(joint: Joint, weights: str | Path | None = SHIPPED) -> Layers:
     Raises:
         InputError: the weights are missing, damaged or another network's.
     """
-    parts = _parts("" if weights == SHIPPED else "none" if weights is None else str(weights))
+    chosen = "" if weights == SHIPPED else "none" if weights is None else str(weights)
+    parts = _parts(chosen, joint.spacing_mm if weights is None else MCP.spacing_mm)
     image = torch.cat([joint.radiograph, joint.masks])
     pred = parts["inferer"](image[None], parts["network"])[0]
-    layers = parts["postprocessing"]({"image": image, "pred": pred})["pred"]
+    given = {Keys.IMAGE: image, Keys.PRED: pred, Keys.SPACING: joint.spacing_mm}
+    layers = parts["postprocessing"](given)[Keys.PRED]
     return Layers(joint, layers, parts["used_weights"].source)
 
 
@@ -264,11 +280,11 @@ def _root() -> Path:
 
 
 @lru_cache(maxsize=4)
-def _parts(weights: str) -> Mapping[str, Any]:
-    """The parts of inference by their names in its configuration, the network with its weights."""
+def _parts(weights: str, pixel_mm: float = MCP.spacing_mm) -> Mapping[str, Any]:
+    """The parts of inference by their names in its configuration, the network with its weights, for one pixel size."""
     config = ConfigParser()
     config.read_config(str(_root() / "configs" / "inference.json"))
-    config.update({"bundle_root": str(_root()), "weights": weights, "device": "cpu"})
+    config.update({"bundle_root": str(_root()), "weights": weights, "device": "cpu", "pixel_mm": pixel_mm})
     names = ("segmenter", "network", "used_weights", "inferer", "postprocessing")
     parts = {name: config.get_parsed_content(name) for name in names}
     parts["used_weights"](None)
@@ -279,25 +295,27 @@ def _parts(weights: str) -> Mapping[str, Any]:
 def _item(path: str | Path, **more: Any) -> dict[str, Any]:
     name = Path(path).name.split(".")[0]
     known = {
-        "name": name,
-        "joint": name,
-        "finger": "unknown",
-        "side": "unknown",
-        "lower": "",
-        "upper": "",
-        "spacing": 0.0,
+        Keys.NAME: name,
+        Keys.JOINT: name,
+        Keys.FINGER: "unknown",
+        Keys.SIDE: "unknown",
+        Keys.LOWER: "",
+        Keys.UPPER: "",
+        Keys.SPACING: 0.0,
     }
-    return {**known, "image": str(path), **more}
+    return {**known, Keys.IMAGE: str(path), **more}
 
 
-def _read(item: Mapping[str, Any]) -> tuple[OpenFiles, list[Joint]]:
+def _read(item: Mapping[str, Any], joint_type: JointType) -> tuple[OpenFiles, list[Joint]]:
     """The files of an item, and its joints."""
     read = []
-    files, joints = open_joints(dict(item))
+    files, joints = open_joints(dict(item), joint_type.pixels, joint_type)
     for one in joints:
-        image = read_joint(one, segment=_parts("none")["segmenter"], files=files)
-        known = (str(one[key]) for key in ("name", "finger", "side", "frame", "image"))
-        read.append(Joint(image[:1], image[1:], float(one["spacing"]), *known))
+        image = read_joint(one, joint_type.pixels, _parts("none")["segmenter"], files)
+        name, finger, side, frame, file = (
+            str(one[key]) for key in (Keys.NAME, Keys.FINGER, Keys.SIDE, Keys.FRAME, Keys.IMAGE)
+        )
+        read.append(Joint(image[:1], image[1:], float(one[Keys.SPACING]), name, finger, side, frame, file, joint_type))
     return files, read
 
 

@@ -42,13 +42,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bundle.errors import InputError, report_plainly
 from bundle.io import SEEDS_PER_RUN, processor, write_bytes
+from bundle.joint import MCP
 from bundle.phantoms import Phantom, draw_parameters, render
-from bundle.physics import SPACING, RigidMotion, move, reconstruct, separate, synthesize
+from bundle.physics import RigidMotion, move, reconstruct, separate, synthesize
 from bundle.quality import FlipInferer
 from bundle.separation import LayerSeparationTrainer
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTENT = 256 * SPACING
+EXTENT = MCP.frame_mm
 """Width of a frame in mm, at any number of pixels."""
 LARGEST_CHANGE = 1.0
 """Synthesis changes the JSW by at most so many mm."""
@@ -56,7 +57,7 @@ REFERENCE = "separator"
 MEMORY = "memory"
 INFERENCE = (ROOT / "configs" / "inference.json",)
 TRAINING = (ROOT / "configs" / "train.yaml",)
-PAPER = (*TRAINING, ROOT / "configs" / "lsn_paper.yaml")
+PAPER = (*TRAINING, ROOT / "configs" / "variants" / "lsn_paper.yaml")
 
 
 @dataclass(frozen=True)
@@ -271,7 +272,9 @@ def training(files: Sequence[Path], settings: Settings) -> Figure:
     parser["stage2_epochs"] = 1
     trainer = built(parser, "train#trainer", files)
     times = step_times(trainer, settings)
-    return Figure(f"training step, {described(trainer.generator.network, parser, files)}", batch, times, unit="s/step")
+    return Figure(
+        f"training step, {described(trainer.players.generator.network, parser, files)}", batch, times, unit="s/step"
+    )
 
 
 def described(network: nn.Module, parser: ConfigParser, files: Sequence[Path]) -> str:

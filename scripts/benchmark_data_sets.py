@@ -48,9 +48,10 @@ from bundle.datasets import (
 )
 from bundle.errors import report_plainly
 from bundle.io import deep_pixels, mask_pixels, processor, write_bytes
+from bundle.joint import MCP
 from bundle.measurement import facing_centers, joint_space_width
 from bundle.phantoms import draw_parameters, render
-from bundle.physics import CONTINUED, SPACING, SeparatedBones, reconstruct, separate
+from bundle.physics import CONTINUED_MM, SeparatedBones, reconstruct, separate
 
 TOGETHER, SIDE = 4, 256
 PLAN = DataPlan(jsw=Uniform(0.0, 2.0), sideways=Uniform(-0.3, 0.3), rotation=Uniform(-2.0, 2.0), count=10**9)
@@ -91,7 +92,10 @@ class PilLoop:
         supports = joint.bones.maps[0, :, 1].numpy()
         return {
             "bones": [Image.fromarray(bone) for bone in joint.bones.bones[0].numpy()],
-            "maps": [Image.fromarray(np.pad(part, CONTINUED, "edge")) for part in (*self.masks[name], *supports)],
+            "maps": [
+                Image.fromarray(np.pad(part, round(CONTINUED_MM / MCP.spacing_mm), "edge"))
+                for part in (*self.masks[name], *supports)
+            ],
             "covered": supports.max(axis=0),
             "missing": joint.grain.missing[0, 0].numpy(),
             "amplitude": joint.grain.amplitude[0, 0].numpy(),
@@ -185,9 +189,9 @@ class Joints:
         phantom, name = render(draw_parameters(seed, jsw_mm=0.5 + 0.1 * seed)), f"phantom{seed}"
         image, masks = phantom.image[None], (phantom.masks[None] > 0.5).float()
         layers = separate(image, masks)
-        edges = facing_centers(masks[0].numpy() > 0.5, SPACING).tolist()
-        width = float(joint_space_width(masks, SPACING))
-        source = Source(name, name, "ring", "left", SPACING, width, edges, "given", "", "weight-free separator")
+        edges = facing_centers(masks[0].numpy() > 0.5, MCP.spacing_mm).tolist()
+        width = float(joint_space_width(masks, MCP.spacing_mm))
+        source = Source(name, name, "ring", "left", MCP.spacing_mm, width, edges, "given", "", "weight-free separator")
         store.write(source, SeparatedBones.of(layers, masks), image[0])
         self.layers[name], self.masks[name] = layers[0].numpy(), masks[0].numpy()
 
@@ -223,7 +227,7 @@ def steps(joints: Joints, folder: Path, seconds: float) -> dict[str, float]:
     recipes = joints.recipes.draw(range(TOGETHER))
     names = [recipe.source.name for recipe in recipes]
     kept, motion = joints.factory.store.load(names), motion_of(recipes)
-    spacing = torch.full((TOGETHER,), SPACING)
+    spacing = torch.full((TOGETHER,), MCP.spacing_mm)
     seeds = [recipe.seed for recipe in recipes]
     made = kept.synthesize(motion, spacing, seeds, exact=False)
     samples = joints.factory.make(recipes)

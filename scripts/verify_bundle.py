@@ -72,8 +72,9 @@ REFERENCES = ReferenceResolver._vars
 TOLERANCE = 1e-5
 ONNX_TOLERANCE = 5e-5
 BLOB = 16
-ONNX_ARGUMENTS = "configs/export_onnx.yaml"
+ONNX_ARGUMENTS = "configs/jobs/export_onnx.yaml"
 RUN = "monai.bundle run"
+LAID = ("parts", "tasks", "variants")
 RUN_OPTIONS = ("args_file", "config_file", "meta_file", "logging_file")
 
 
@@ -226,7 +227,7 @@ def calibration_defects(root: Path, found: dict[str, str]) -> list[str]:
         return []
     separator = json.loads(path.read_text(encoding="utf-8")).get("separator", "")
     expected = [f"{name} (sha256 {sha256[:12]})" for name, sha256 in found.items()]
-    remedy = "calibrate anew by configs/calibrate.yaml"
+    remedy = "calibrate anew by configs/jobs/calibrate.yaml"
     return [] if separator in expected else [f"models/uncertainty.json is of {separator}, not of {expected}: {remedy}"]
 
 
@@ -340,7 +341,7 @@ def parse_command(line: str) -> Command:
     """What follows ``monai.bundle run`` in a command line."""
     words = re.findall(r"\"[^\"]*\"|[^\s=]+", line)
     run_id = words[0] if words and not words[0].startswith("-") else "run"
-    values: dict[str, str] = dict(zip(words, [*words[1:], ""], strict=True))
+    values: dict[str, str] = dict(zip(words, [*words[1:], ""], strict=False))
     given = values.get("--args_file", values.get("--config_file", ""))
     files = re.findall(r"(?:configs/)?([\w./-]+\.(?:json|ya?ml))", given)
     return Command(
@@ -367,8 +368,8 @@ def is_arguments(root: Path, path: Path) -> bool:
 
 
 def is_part(root: Path, path: Path) -> bool:
-    """Whether a config is never run alone: a part, which jobs lay over others."""
-    return path.is_relative_to(root / "configs" / "parts")
+    """Whether a config is laid over others, by a job or by another config, and never run alone."""
+    return path.relative_to(root / "configs").parts[0] in LAID
 
 
 def whole_config(root: Path, files: list[Path]) -> ConfigParser:
@@ -376,18 +377,24 @@ def whole_config(root: Path, files: list[Path]) -> ConfigParser:
     if len(files) != 1 or not is_arguments(root, files[0]):
         return ConfigParser(config=read_config(files))
     values = dict(ConfigParser.load_config_file(str(files[0])))
-    parser = ConfigParser(config=read_config([root / name for name in values.pop("config_file", [])]))
+    named = values.pop("config_file", [])
+    parser = ConfigParser(config=read_config([root / name for name in ([named] if isinstance(named, str) else named)]))
     parser.update(values)
     return parser
 
 
 def check_parts(root: Path) -> str:
-    """Every part is laid over others by some job, in its run or in its evaluations."""
-    parts = [path for path in config_files(root) if is_part(root, path)]
-    texts = [path.read_text(encoding="utf-8") for path in config_files(root)]
-    unused = [path for path in parts if not any(f"- configs/{config_name(root, path)}" in text for text in texts)]
-    refuse([f"no config lays configs/{config_name(root, path)} over others" for path in unused])
+    """Every config that is laid over others is laid by some job, in its run or in its evaluations."""
+    parts = [config_name(root, path) for path in config_files(root) if is_part(root, path)]
+    named = {name for path in config_files(root) for name in configs_named_in(path)}
+    refuse([f"no config lays configs/{name} over others" for name in parts if name not in named])
     return f"{len(parts)} parts"
+
+
+def configs_named_in(path: Path) -> list[str]:
+    """Names below ``configs`` that a config names, but for its comments."""
+    lines = (line for line in path.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#"))
+    return [name for line in lines for name in re.findall(r"configs/([\w./-]+\.(?:json|ya?ml))", line)]
 
 
 def check_commands(root: Path) -> str:
@@ -416,6 +423,8 @@ def check_config(root: Path, files: list[Path]) -> str:
     parser = whole_config(root, files)
     parser.read_meta(str(root / "configs" / "metadata.json"))
     parser.parse()
+    run = parser.get("run_id")
+    refuse([] if run is None or run in parser else [f"no run {run!r}"])
     items = parser.ref_resolver.items
     known, names = set(items), {*dir(builtins), REFERENCES, *parser.globals, *imported_names(items.values())}
     refuse([defect for item in items.values() for defect in item_defects(item, known, names)])
@@ -622,10 +631,12 @@ def checks(root: Path) -> list[Check]:
 
 
 def config_checks(root: Path) -> list[Check]:
-    """One check for each config, with those it is laid over."""
-    chains = [config_chain(root, path) for path in config_files(root) if not is_part(root, path)]
+    """One check for each config, with those it is laid over by its own command; others are checked with their jobs."""
+    chains = [config_chain(root, path) for path in config_files(root)]
     return [
-        (" + ".join(config_name(root, path) for path in files), partial(check_config, root, files)) for files in chains
+        (" + ".join(config_name(root, path) for path in files), partial(check_config, root, files))
+        for files in chains
+        if len(files) > 1 or not is_part(root, files[0])
     ]
 
 

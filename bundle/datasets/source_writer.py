@@ -65,7 +65,7 @@ class SourceWriter(Results):
         """Judge and keep a joint; see :meth:`bundle.inference.Results.add`."""
         with one_thread():
             image, judged = joint["image"].detach().cpu(), self.quality(joint, output)
-            bones = SeparatedBones.of(output["pred"].detach().cpu()[None], image[None, 1:])
+            bones = SeparatedBones.of(output["pred"].detach().cpu()[None], image[None, 1:], float(joint["spacing"]))
             self.store.write(self._source(joint, image[1:], judged), bones, image[:1])
 
     def _source(self, joint: Mapping[str, Any], masks: Tensor, judged: Mapping[str, Any]) -> Source:

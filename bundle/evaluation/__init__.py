@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bundle.evaluation.calibration import pushed_repeatedly, write_calibration, write_trust_reference
+from bundle.evaluation.calibration import held_out, pushed_repeatedly, write_calibration, write_trust_reference
 from bundle.evaluation.evaluation import Evaluation, Task
 from bundle.evaluation.export import export_joints
 from bundle.evaluation.report import EvaluationReport
@@ -18,6 +18,7 @@ __all__ = [
     "Task",
     "choose_separator",
     "export_joints",
+    "held_out",
     "pushed_repeatedly",
     "write_calibration",
     "write_trust_reference",

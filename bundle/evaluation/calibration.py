@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from bundle.evaluation.sets import JointSet, PushedJoints, as_a_file_holds
-from bundle.io import command_line, name_result, private_setting, storing
+from bundle.io import command_line, disjoint_seed, name_result, private_setting, storing
 from bundle.quality import (
     PROPERTIES,
     SIGNS,
@@ -64,6 +65,36 @@ def _make_room(path: str | Path) -> None:
     path = Path(path)
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Joints that weights were not trained on.
+
+    Attributes:
+        datalist: name of their list; "phantoms" for those.
+        role: theirs in the list (:func:`bundle.io.joint_items`).
+        seed: of the split of the list, or of phantoms.
+    """
+
+    datalist: str
+    role: str
+    seed: int
+
+
+def held_out(dataset_dir: str, datalist: str, role: str, split_seed: int, phantom_seed: int) -> HeldOut:
+    """The joints that errors are calibrated on: a part of a list, or phantoms that no training makes.
+
+    Args:
+        dataset_dir: root of the data set; empty for phantoms.
+        datalist: name of the list.
+        role: of the joints in the list that the training held out.
+        split_seed: of the training, which split the list.
+        phantom_seed: of the phantoms of the run.
+    """
+    if dataset_dir:
+        return HeldOut(datalist, role, split_seed)
+    return HeldOut("phantoms", "all", disjoint_seed(phantom_seed, "testing"))
 
 
 def pushed_repeatedly(joints: JointSet, overlap: OverlapRange, pushes: int, seed: int) -> list[PushedJoints]:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from bundle.errors import InputError, flag
 from bundle.io import MaskMaker, layer_files, read_layers
+from bundle.joint import MCP
 from bundle.segmentation import with_drawn_masks
 from torch import Tensor, nn
 
@@ -77,7 +78,8 @@ class NetworkSeparator:
     def __call__(self, names: Sequence[str], images: Tensor, delivered: bool = False) -> Tensor:
         """Separate a batch."""
         if self.segment is not None:
-            images = torch.stack([with_drawn_masks(image, self.segment) for image in images])
+            pixel = MCP.spacing_at(images.shape[-1])
+            images = torch.stack([with_drawn_masks(image, self.segment, pixel) for image in images])
         layers = self.inferer(images.to(self.device), self.network).detach().float().cpu()
         if not delivered:
             return layers

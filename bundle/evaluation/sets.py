@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from bundle.evaluation.separators import Separator
 from bundle.io import Item, MaskMaker, named_by_joint
+from bundle.joint import MCP
 from bundle.physics import continue_to_border
 from bundle.separation import OverlapRange
 from bundle.separation.transforms import LoadJointd, PseudoOverlapd, SeparateLayersd
@@ -33,7 +34,7 @@ class JointSet:
     """Whether the layers are postprocessed, as inference writes them."""
 
     def __init__(
-        self, list_items: Callable[[], Sequence[Item]], size: int | None = 256, segment: MaskMaker | None = None
+        self, list_items: Callable[[], Sequence[Item]], size: int | None = MCP.pixels, segment: MaskMaker | None = None
     ) -> None:
         self.list_items = list_items
         self.loading: Callable[[Any], dict[Any, Any]] = LoadJointd(size, segment)
@@ -137,4 +138,4 @@ def as_a_file_holds(image: Tensor) -> Tensor:
 
 def _continued(image: Tensor) -> Tensor:
     """Radiograph and masks, the masks continued to the border as on loading a file, and as soft as they were."""
-    return torch.cat([image[:1], continue_to_border(image[1:])])
+    return torch.cat([image[:1], continue_to_border(image[1:], MCP.spacing_at(image.shape[-1]))])

@@ -13,8 +13,9 @@ from typing import Any
 
 from bundle.errors import InputError, flag
 from bundle.inference.writers import SeparatedJoint, Writer
-from bundle.io import DRAWN, LATERALITY, LAYER_NAMES, JointFrame, bundle_version, is_dicom, read_header, read_stated
+from bundle.io import DRAWN, LATERALITY, JointFrame, bundle_version, is_dicom, read_header, read_stated
 from bundle.io.dicom_writing import MODEL, DicomStudy, dicom_bytes, write_dicom
+from bundle.joint import LAYER_NAMES
 from pydicom.dataset import Dataset
 from torch import Tensor
 

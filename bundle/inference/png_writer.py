@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bundle.inference.writers import SeparatedJoint, Writer
-from bundle.io import BONES, DRAWN, LAYER_NAMES, write_layer_images, write_masks
+from bundle.io import DRAWN, write_layer_images, write_masks
+from bundle.joint import BONES, LAYER_NAMES
 
 
 class PngWriter(Writer):

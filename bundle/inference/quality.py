@@ -35,7 +35,7 @@ class JointQuality:
         if inferer.flips and not known:
             _log.warning(
                 f"Expected errors are known for {calibration.separator}, not for {weights.source}: only its "
-                "disagreement is given; calibrate it by configs/calibrate.yaml"
+                "disagreement is given; calibrate it by configs/jobs/calibrate.yaml"
             )
 
     def __call__(self, joint: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from bundle.io.claiming import (
 )
 from bundle.io.dicom import is_dicom, read_header
 from bundle.io.folders import files_below
-from bundle.io.frames import SIDE, JointFrame, JointPlace
+from bundle.io.frames import JointFrame, JointPlace
 from bundle.io.identity import (
     DATA_SETS,
     LISTS,
@@ -27,10 +27,9 @@ from bundle.io.identity import (
     safe_name,
     without_folders,
 )
-from bundle.io.joints import SEEDS_PER_RUN, MadeOnce, joint_items, phantom_items, training_joints
-from bundle.io.lists import FOLDER
+from bundle.io.joints import SEEDS_PER_RUN, MadeOnce, disjoint_seed, joint_items, phantom_items, training_joints
+from bundle.io.lists import FOLDER, OR_FOLDER, meant_list
 from bundle.io.loading import (
-    BONES,
     LATERALITY,
     Item,
     MaskMaker,
@@ -48,7 +47,7 @@ from bundle.io.nifti import is_nifti
 from bundle.io.packing import pack_joints
 from bundle.io.points import read_places
 from bundle.io.provenance import bundle_version, command_line, machine, processor
-from bundle.io.reading import LAYER_NAMES, check_area, layer_files, read_layers, read_stated, shape_of
+from bundle.io.reading import check_area, layer_files, read_layers, read_stated, shape_of
 from bundle.io.reports import (
     METRICS,
     file_stem,
@@ -85,6 +84,7 @@ from bundle.io.writing import (
     write_masks,
     write_png,
 )
+from bundle.joint import BONES, LAYER_NAMES
 
 __all__ = [
     "BONES",
@@ -95,10 +95,10 @@ __all__ = [
     "LAYER_NAMES",
     "LISTS",
     "METRICS",
+    "OR_FOLDER",
     "PART",
     "RESULT_ENDINGS",
     "SEEDS_PER_RUN",
-    "SIDE",
     "SUFFIXES",
     "TITLES",
     "Item",
@@ -122,6 +122,7 @@ __all__ = [
     "deep_pixels",
     "difference_panel",
     "discard_unfinished",
+    "disjoint_seed",
     "end_claims",
     "file_stem",
     "files_below",
@@ -142,6 +143,7 @@ __all__ = [
     "loaded",
     "machine",
     "mask_pixels",
+    "meant_list",
     "montage",
     "montage_image",
     "name_result",

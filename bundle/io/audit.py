@@ -17,8 +17,9 @@ from bundle.errors import InputError
 from bundle.io.identity import discreet, private_name
 from bundle.io.keeping import Kept, KeptArray, KeptJoint
 from bundle.io.lists import JOINT_FILES, unique_names
-from bundle.io.loading import BONES, Item, MaskMaker, OpenFiles, open_joints, read_joint
+from bundle.io.loading import Item, MaskMaker, OpenFiles, open_joints, read_joint
 from bundle.io.writing import LONGEST_NAME
+from bundle.joint import BONES, MCP
 from torch import Tensor
 from tqdm import tqdm
 
@@ -74,7 +75,7 @@ def audit(
     items: Sequence[Item],
     *,
     strict: bool = False,
-    size: int | None = 256,
+    size: int | None = MCP.pixels,
     keep_gross: bool = False,
     segment: MaskMaker | None = None,
     keep_whole: bool = False,
@@ -96,7 +97,7 @@ def audit(
     return audited(items, check, strict=strict, size=size)
 
 
-def audited(items: Sequence[Item], check: Check, *, strict: bool = False, size: int | None = 256) -> Audit:
+def audited(items: Sequence[Item], check: Check, *, strict: bool = False, size: int | None = MCP.pixels) -> Audit:
     """Audit items by any check, which returns the item of a joint that can be used and raises for another one.
 
     Args:
@@ -161,7 +162,7 @@ class JointCheck:
         kept: where joints are kept.
     """
 
-    size: int | None = 256
+    size: int | None = MCP.pixels
     keep_gross: bool = False
     segment: MaskMaker | None = None
     keep_whole: bool = False

@@ -13,9 +13,9 @@ from typing import Any
 
 from bundle.errors import InputError
 from bundle.io.claiming import is_output
-from bundle.io.loading import BONES
 from bundle.io.monai_reader import SUFFIXES, is_radiograph
 from bundle.io.points import POINTS
+from bundle.joint import BONES
 
 _MASKS = tuple(f"_mask_{bone}" for bone in BONES)
 

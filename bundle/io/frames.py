@@ -14,14 +14,12 @@ from dataclasses import asdict, dataclass
 
 import torch
 from bundle.errors import InputError
+from bundle.joint import MCP
 from bundle.physics import REACH, blur, sample
 from torch import Tensor
 
 FARTHEST = 1e6
 """Coordinates of a joint are at most this number of pixels, and its direction is no shorter than one part of it."""
-
-SIDE = 21.0
-"""Height and width of a frame in mm."""
 
 FEATHER = 1.0
 """A changed frame passes into the hand over so many mm inside its border."""
@@ -76,8 +74,8 @@ class JointFrame:
 
     place: JointPlace
     spacing: tuple[float, float]
-    size: int = 256
-    side: float = SIDE
+    size: int = MCP.pixels
+    side: float = MCP.frame_mm
 
     def to_json(self) -> str:
         """One line of JSON."""

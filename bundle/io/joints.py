@@ -35,11 +35,11 @@ from bundle.errors import InputError, flag
 from bundle.io.audit import Joints, audit
 from bundle.io.files import data_set_root
 from bundle.io.held_back import HeldBack
-from bundle.io.lists import FOLDER, entries_of, list_path, lists_in, partner_of, read_datalist
+from bundle.io.lists import FOLDER, entries_of, list_path, lists_in, meant_list, partner_of, read_datalist
 from bundle.io.loading import Item, MaskMaker, checked_spacing
 from bundle.io.splits import split_by_joint
+from bundle.joint import MCP
 from bundle.phantoms import draw_parameters
-from bundle.physics import SPACING
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
@@ -125,7 +125,7 @@ def training_joints(
     *,
     seed: int = 0,
     phantom_seed: int = 0,
-    size: int | None = 256,
+    size: int | None = MCP.pixels,
     spacing: float = 0.0,
     segment: MaskMaker | None = None,
 ) -> list[Item]:
@@ -157,7 +157,30 @@ def training_joints(
     return audit([items[index] for index in drawn], size=size, segment=segment).accepted
 
 
-def phantom_items(count: int, seed: int, size: int | None = 256, takes: int = 1) -> list[Item]:
+SEED_STEPS = {"testing": 1, "detectors": 2, "retakes": 3}
+"""What phantoms are used for besides training, and how far their seed is from that of the run."""
+
+
+def disjoint_seed(seed: int, of: str) -> int:
+    """Seed of phantoms that share none with those of the run's own seed, nor with those for another use.
+
+    >>> disjoint_seed(1000, "testing")
+    1001
+
+    Args:
+        seed: of the run.
+        of: what they are used for, one of :data:`SEED_STEPS`.
+
+    Raises:
+        InputError: an unknown use.
+    """
+    if of not in SEED_STEPS:
+        msg = f"of: expected one of {', '.join(SEED_STEPS)}, got {of!r}"
+        raise InputError(msg)
+    return seed + SEED_STEPS[of]
+
+
+def phantom_items(count: int, seed: int, size: int | None = MCP.pixels, takes: int = 1) -> list[Item]:
     """Items of ``count`` phantoms with the seeds from ``seed * SEEDS_PER_RUN`` on; each is a joint of its own.
 
     Besides ``name, joint, finger, side, spacing`` an item holds the phantom's ``seed`` and ``jsw_mm``, and is
@@ -174,7 +197,7 @@ def phantom_items(count: int, seed: int, size: int | None = 256, takes: int = 1)
     if takes < 1:
         msg = f"expected at least one take of each phantom, got {takes}"
         raise InputError(msg)
-    items = [_phantom_item(seed * SEEDS_PER_RUN + index, size or 256) for index in range(count)]
+    items = [_phantom_item(seed * SEEDS_PER_RUN + index, size or MCP.pixels) for index in range(count)]
     return items if takes == 1 else [_take(item, number) for item in items for number in range(takes)]
 
 
@@ -188,8 +211,8 @@ def joint_items(
     added_phantoms: int = 0,
     validation_fraction: float = 0.2,
     seed: int = 0,
-    strict: bool | str = False,
-    size: int | None = 256,
+    strict: bool | str | None = False,
+    size: int | None = MCP.pixels,
     spacing: float = 0.0,
     keep_gross: bool = False,
     keep_whole: bool = False,
@@ -199,7 +222,7 @@ def joint_items(
 
     Args:
         dataset_dir: root of the data set; empty for phantoms.
-        datalist: name of the list; without meaning for phantoms.
+        datalist: name of the list (:func:`bundle.io.lists.meant_list`); without meaning for phantoms.
         role: "training" or "validation" (:func:`training_and_validation`); "untested", to learn from all of the list,
             without the joints of test lists unless the list is named, and then each such item says its ``test_list``
             (:mod:`bundle.io.held_back`); or "all" of the list.
@@ -208,7 +231,8 @@ def joint_items(
         added_phantoms: how many phantoms are trained on beside the joints of a data set.
         validation_fraction: share of the joints for validation (:func:`split_by_joint`).
         seed: of the split and of the phantoms.
-        strict: whether one unusable item refuses the list (:func:`audit`); true or false as text is understood.
+        strict: whether one unusable item refuses the list (:func:`audit`); true or false as text is understood. None
+            refuses a list, but not the folder :data:`FOLDER`.
         size: expected height and width in pixels; None accepts any.
         spacing: mm per pixel of entries that do not state it; 0 for what their files say.
         keep_gross: whether joints with grossly wrong masks are kept (:func:`audit`).
@@ -227,6 +251,8 @@ def joint_items(
         whole = role in ("all", "untested")
         sides = (items, items) if whole else split_by_joint(items, validation_fraction, seed)
         return Joints(sides[role == "validation"])
+    datalist = meant_list(dataset_dir, datalist)
+    refuses = datalist != FOLDER if strict is None else flag(strict)
     if role == "all":
         items = read_datalist(dataset_dir, datalist, spacing=spacing)
     elif role == "untested":
@@ -237,9 +263,9 @@ def joint_items(
         )
         items = sides[role == "validation"]
     kept = {"keep_gross": keep_gross, "keep_whole": keep_whole}
-    found = audit(items, strict=flag(strict), size=size, segment=segment, **kept)
+    found = audit(items, strict=refuses, size=size, segment=segment, **kept)
     added = phantom_items(added_phantoms, seed, size) if role == "training" and added_phantoms else []
-    return Joints(found.accepted + added, found.rejected, flag(strict))
+    return Joints(found.accepted + added, found.rejected, refuses)
 
 
 def _held_back(dataset_dir: str | Path) -> HeldBack:
@@ -257,7 +283,7 @@ def _folders(items: Sequence[Item]) -> set[tuple[str, str]]:
 
 
 def _phantom_item(seed: int, size: int) -> Item:
-    parameters = draw_parameters(seed, size=size, spacing=256 * SPACING / size)
+    parameters = draw_parameters(seed, size=size, spacing=MCP.spacing_at(size))
     name = f"phantom_{seed}"
     return {
         "name": name,

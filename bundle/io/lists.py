@@ -14,12 +14,9 @@ from bundle.errors import InputError
 from bundle.io.files import data_set_root, files_at, packed_lists, stored
 from bundle.io.folders import entries_below, stem
 from bundle.io.identity import private_folder, private_name, safe_name, told_by
-from bundle.io.loading import BONES, LARGEST_SPACING, SIDES, UNKNOWN, Item, checked_spacing
+from bundle.io.loading import LARGEST_SPACING, SIDES, UNKNOWN, Item, checked_spacing
 from bundle.io.writing import RESULT_ENDINGS
-from bundle.physics import SPACING
-
-FINGER_CODES = {"2": "small", "5": "ring", "8": "middle", "11": "index", "13": "thumb"}
-
+from bundle.joint import BONES, MCP
 
 JOINT_FILES = ("image", *BONES, "points")
 
@@ -28,7 +25,11 @@ FOLDER = "*"
 """The name of a list that is not written: all radiographs below the folder."""
 
 
-_KNOWN = {"finger": [*FINGER_CODES.values(), UNKNOWN], "side": [*SIDES.values(), UNKNOWN]}
+OR_FOLDER = f"|{FOLDER}"
+"""End of the name of a list that stands for :data:`FOLDER` where a folder holds no list."""
+
+
+_KNOWN = {"finger": [*MCP.codes.values(), UNKNOWN], "side": [*SIDES.values(), UNKNOWN]}
 
 
 JOINT_NAME = re.compile(r".+_(?P<side>[LR])_(?P<finger>\d+)")
@@ -96,6 +97,25 @@ def _without_identity(items: Sequence[Item]) -> list[Item]:
     return found
 
 
+def meant_list(dataset_dir: str | Path, datalist: str) -> str:
+    """Name of the list that is meant: of ``NAME|*`` the folder itself where there is no list in it, else ``NAME``.
+
+    Args:
+        dataset_dir: root of the data set, or the file of its pack; empty for phantoms.
+        datalist: name of the list; one without ``|*`` is meant as it stands.
+
+    Raises:
+        InputError: the folder is missing, or the pack cannot be used.
+    """
+    if not datalist.endswith(OR_FOLDER):
+        return datalist
+    name = datalist.removesuffix(OR_FOLDER)
+    if not dataset_dir:
+        return name
+    root = data_set_root(dataset_dir)
+    return name if list_path(root, name) or lists_in(root) else FOLDER
+
+
 def list_path(root: Path, datalist: str) -> Path | None:
     """The file of a list in a data set, with or without its ending; None where there is none."""
     return next((path for path in (root / datalist, root / f"{datalist}.json") if stored(path).is_file()), None)
@@ -113,15 +133,19 @@ def find_list(root: Path, datalist: str) -> Path:
     """
     source = list_path(root, datalist)
     if source is None:
-        there = ", ".join(lists_in(root)) or "none"
-        msg = f"expected the list {datalist} in {root}, found none: set datalist to one that is there: {there}"
+        there = ", ".join(lists_in(root))
+        remedy = f"to one that is there: {there}" if there else f'to "{FOLDER}" for all radiographs below the folder'
+        msg = f"expected the list {datalist} in {root}, found none: set datalist {remedy}"
         raise InputError(msg)
     return source
 
 
 def lists_in(root: Path) -> list[str]:
-    """Names of the files at the root that look like a JSON list."""
-    return sorted(path.name for path in files_at(root) if path.suffix in ("", ".json") and _opens_a_list(path))
+    """Names of the files at the root that look like a JSON list, but for marks of the radiograph beside them."""
+    files = files_at(root)
+    beside = {stem(path) for path in files if path.suffix not in ("", ".json")}
+    candidates = [path for path in files if path.suffix == "" or (path.suffix == ".json" and path.stem not in beside)]
+    return sorted(path.name for path in candidates if _opens_a_list(path))
 
 
 def _opens_a_list(path: Path) -> bool:
@@ -181,7 +205,7 @@ def _fault(entry: Any) -> str | None:
     for key in ("joint", "item"):
         if not isinstance(entry.get(key, "given"), str) or not entry.get(key, "given").strip():
             return f'{_shown(entry[key])} as "{key}", which is a name'  # noqa: B907
-    spacing = entry.get("spacing", SPACING)
+    spacing = entry.get("spacing", MCP.spacing_mm)
     if isinstance(spacing, bool) or not isinstance(spacing, (int, float)) or not 0.0 < spacing < LARGEST_SPACING:
         return f'{_shown(spacing)} as "spacing", which is in mm per pixel'
     return None
@@ -223,7 +247,7 @@ def _identity(joint: str, entry: dict[str, Any]) -> dict[str, str]:
     """Joint, finger and side of an entry: as it states them, else as the joint's name does."""
     match = JOINT_NAME.fullmatch(joint)
     finger, side = (match["finger"], match["side"]) if match else ("", "")
-    named = {"finger": FINGER_CODES.get(finger, UNKNOWN), "side": SIDES.get(side, UNKNOWN)}
+    named = {"finger": MCP.codes.get(finger, UNKNOWN), "side": SIDES.get(side, UNKNOWN)}
     return {"joint": joint, **named, **{key: entry[key] for key in named if entry.get(key) in _KNOWN[key]}}
 
 

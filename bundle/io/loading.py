@@ -19,9 +19,7 @@ from bundle.io.identity import patient_of, private_name
 from bundle.io.points import read_places
 from bundle.io.reading import check_area, read_mask, read_stated, shape_of
 from bundle.io.stated import StatedRadiograph, is_square
-from bundle.joint import FINGERS
-from bundle.phantoms import EXTENT_RANGE
-from bundle.physics import SPACING
+from bundle.joint import BONES, FINGERS, MCP, JointType
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -31,7 +29,6 @@ Item = dict[str, Any]
 MaskMaker = Callable[[Tensor], Tensor]
 """Draws the masks (2, H, W) of a radiograph (1, H, W): :class:`bundle.segmentation.BoneSegmenter`."""
 
-BONES = ("lower", "upper")
 SIDES = {"L": "left", "R": "right"}
 
 LATERALITY = {side: letter for letter, side in SIDES.items()}
@@ -97,7 +94,7 @@ class OpenFiles:
         return mask
 
 
-def open_joints(item: Item, size: int | None = 256) -> tuple[OpenFiles, list[Item]]:
+def open_joints(item: Item, size: int | None = MCP.pixels, joint_type: JointType = MCP) -> tuple[OpenFiles, list[Item]]:
     """Read the radiograph of an entry of a list, and find its joints: itself, or those that its points mark in a hand.
 
     What only the files say is added: ``spacing`` of a frame in mm, ``side``, a ``digest`` of the files and one of the
@@ -111,6 +108,7 @@ def open_joints(item: Item, size: int | None = 256) -> tuple[OpenFiles, list[Ite
     Args:
         item: as :func:`bundle.io.lists.read_datalist` gives it; a ``spacing`` of 0 is not known from the list.
         size: height and width of frames in pixels; None leaves radiographs of one joint as they are.
+        joint_type: what kind of joints they are.
 
     Returns:
         The files, and the items; one that is cut out of it has a ``frame``
@@ -125,25 +123,25 @@ def open_joints(item: Item, size: int | None = 256) -> tuple[OpenFiles, list[Ite
     names = {key: private_name(item[key], item["image"]) for key in ("name", "joint")}
     told = {"patient": patient_of(str(item["image"])), "pixels": found.digest}
     known = {**item, **names, "side": side, "series": names["joint"], **told}
-    joints = _joints(item, known, found, size)
+    joints = _joints(item, known, found, size, joint_type)
     if note := resampling(joints[0]) if joints else "":
         _log.warning("%s: %s", known["name"], note)
     return files, joints
 
 
-def _joints(item: Item, known: Item, found: StatedRadiograph, size: int | None) -> list[Item]:
+def _joints(item: Item, known: Item, found: StatedRadiograph, size: int | None, joint_type: JointType) -> list[Item]:
     """The joints of an item whose identity is ``known``."""
     spacing = found.pixel(item["spacing"])
     if spacing is None and found.unstated:
         msg = f"{item['image']} has no pixel spacing, and {found.unstated}. Pass --spacing MM, the width of a pixel."
         raise InputError(msg)
     if item.get("points"):
-        frames, sums = _frames_in_hand(item, spacing, size), _checksums(item)
+        frames, sums = _frames_in_hand(item, spacing, size, joint_type), _checksums(item)
         return [_marked(known, frame, sums) for frame in frames]
     if spacing is None or _is_frame(found, spacing, size):
         digest = _digest(_checksums(item))
-        return [{**known, "frame": "", "spacing": (spacing or (SPACING,))[0], "digest": digest}]
-    frame = frame_in_middle(found.intensity.shape, spacing, item["image"], size or 256)
+        return [{**known, "frame": "", "spacing": (spacing or (joint_type.spacing_mm,))[0], "digest": digest}]
+    frame = frame_in_middle(found.intensity.shape, spacing, item["image"], size or joint_type.pixels, joint_type)
     return [_cut_out(known, frame, _checksums(item))]
 
 
@@ -162,7 +160,9 @@ def resampling(item: Mapping[str, Any]) -> str:
     return f"pixels {height:.4g} mm high and {width:.4g} mm wide were resampled to square ones of {frame.pixel:.4g} mm"
 
 
-def frame_in_middle(shape: tuple[int, ...], spacing: tuple[float, float], path: str | Path, size: int) -> JointFrame:
+def frame_in_middle(
+    shape: tuple[int, ...], spacing: tuple[float, float], path: str | Path, size: int, joint_type: JointType = MCP
+) -> JointFrame:
     """The frame that a radiograph of one joint is: the largest square in its middle.
 
     Args:
@@ -170,12 +170,13 @@ def frame_in_middle(shape: tuple[int, ...], spacing: tuple[float, float], path: 
         spacing: height and width of its pixels in mm.
         path: of its file.
         size: height and width of the frame in pixels.
+        joint_type: what kind of joint it shows.
 
     Raises:
         InputError: it is too large or too small to show one joint.
     """
     height, width = (count * length for count, length in zip(shape, spacing, strict=True))
-    low, high = EXTENT_RANGE
+    low, high = joint_type.extent_mm
     if not low <= min(height, width) <= max(height, width) <= high:
         msg = (
             f"expected a radiograph of one joint, {low:g} to {high:g} mm high and wide, got {width:.1f} x {height:.1f} "
@@ -186,7 +187,7 @@ def frame_in_middle(shape: tuple[int, ...], spacing: tuple[float, float], path: 
     return JointFrame(middle, spacing, size, min(height, width))
 
 
-def load_joint(item: Item, size: int | None = 256, segment: MaskMaker | None = None) -> Tensor:
+def load_joint(item: Item, size: int | None = MCP.pixels, segment: MaskMaker | None = None) -> Tensor:
     """The joint of an audited item: as the audit has loaded it where it was kept, else read from its files.
 
     Arguments, result and errors as of :func:`read_joint`.
@@ -198,7 +199,7 @@ def load_joint(item: Item, size: int | None = 256, segment: MaskMaker | None = N
 
 
 def read_joint(
-    item: Item, size: int | None = 256, segment: MaskMaker | None = None, files: OpenFiles | None = None
+    item: Item, size: int | None = MCP.pixels, segment: MaskMaker | None = None, files: OpenFiles | None = None
 ) -> Tensor:
     """Read a joint: the radiograph and its two bone masks. A mask that the item names counts before a drawn one.
 
@@ -224,7 +225,7 @@ def read_joint(
 
 
 def read_given(
-    item: Item, size: int | None = 256, files: OpenFiles | None = None
+    item: Item, size: int | None = MCP.pixels, files: OpenFiles | None = None
 ) -> tuple[Tensor, list[Tensor | None]]:
     """Read the radiograph of a joint and those of its masks that have a file; arguments as in :func:`read_joint`.
 
@@ -283,12 +284,15 @@ def _is_frame(found: StatedRadiograph, spacing: tuple[float, float], size: int |
     return is_square(spacing[0] / spacing[1]) and (size is None or found.intensity.shape == (size, size))
 
 
-def _frames_in_hand(item: Item, spacing: tuple[float, float] | None, size: int | None) -> list[JointFrame]:
+def _frames_in_hand(
+    item: Item, spacing: tuple[float, float] | None, size: int | None, joint_type: JointType
+) -> list[JointFrame]:
     """The frames around the joints that the points of a hand mark."""
     if spacing is None:
         msg = f"{item['image']} has no pixel spacing. Pass --spacing MM."
         raise InputError(msg)
-    return [JointFrame(place, spacing, size or 256) for place in read_places(item["points"], spacing)]
+    places = read_places(item["points"], spacing)
+    return [JointFrame(place, spacing, size or joint_type.pixels, joint_type.frame_mm) for place in places]
 
 
 def _marked(hand: Item, frame: JointFrame, sums: Sequence[int]) -> Item:

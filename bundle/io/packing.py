@@ -23,11 +23,12 @@ from bundle.io.audit import audited, check_overlap
 from bundle.io.files import data_set_root, stored
 from bundle.io.identity import private_list, told_by
 from bundle.io.lists import FOLDER, find_list, read_datalist
-from bundle.io.loading import BONES, Item, OpenFiles, read_given
+from bundle.io.loading import Item, OpenFiles, read_given
 from bundle.io.packed import FORMAT, LARGEST_MEMBER, MANIFEST, MOST_MEMBERS, PICTURES, VERSION, is_unsafe
 from bundle.io.reading import decode_picture
 from bundle.io.stripping import picture_only
 from bundle.io.writing import layers_bytes, replacing
+from bundle.joint import BONES, MCP
 from PIL import Image
 from torch import Tensor
 
@@ -106,7 +107,7 @@ def pack_joints(
     output: str | Path,
     *,
     spacing: float = 0.0,
-    size: int | None = 256,
+    size: int | None = MCP.pixels,
     strict: bool = False,
 ) -> Packed:
     """Write the joints of some lists as one file, which the loaders read as they read the data set.

@@ -22,6 +22,7 @@ from bundle.io.jpeg import check_jpeg
 from bundle.io.jpeg_seams import check_seams
 from bundle.io.nifti import is_nifti, nifti_values, open_nifti, stated_nifti
 from bundle.io.stated import StatedRadiograph, bytes_of, stated, unreadable
+from bundle.joint import LAYER_NAMES
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
@@ -34,10 +35,6 @@ GREY_TOLERANCE = 2
 
 PICTURE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 """Formats that Pillow may open; its other decoders start programs or were never tried on radiographs."""
-
-LAYER_NAMES = ("soft", "lower", "upper")
-"""The layers in their order, as in the names of their files."""
-
 
 _CONVERT = "convert it to 8-bit grey, or to float NIfTI in [0, 1], linear in the absorbed fraction and bone bright"
 _BITS_PER_SAMPLE = 258  # TIFF tag

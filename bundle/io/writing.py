@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 import nibabel as nib
 import numpy as np
 from bundle.errors import InputError, chain
-from bundle.io.reading import LAYER_NAMES
 from bundle.io.stated import NO_SPACING
+from bundle.joint import LAYER_NAMES
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor

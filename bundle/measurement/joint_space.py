@@ -16,13 +16,11 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
+from bundle.joint import MCP
 from bundle.measurement.facing import central_columns, facing_rows
 from bundle.physics import RigidMotion, attenuation, move, sample
 from torch import Tensor
 from torch.nn import functional as F
-
-NORMAL_JSW = 1.75
-"""Normal joint space width of a metacarpophalangeal joint in mm."""
 
 VERTICAL = "vertical gap of the masks (bundle.measurement.joint_space_width)"
 """How widths are defined that truth files and networks that read radiographs state."""
@@ -329,7 +327,7 @@ def _joint_space(gap: Tensor, even: Tensor, counted: Tensor, axis: Tensor) -> Jo
     return JointSpace(mean, least + unknown, axis.to(gap) + unknown)
 
 
-def narrowing_grade(width: Tensor, normal: float = NORMAL_JSW) -> Tensor:
+def narrowing_grade(width: Tensor, normal: float = MCP.normal_joint_space_mm) -> Tensor:
     """Grade of joint space narrowing, 0 (normal) to 4 (ankylosis or overlap), from JSW in mm.
 
     A grade like Sharp/van der Heijde's, made from the ratio to the normal width alone (LSN section 3.5): 0 from the

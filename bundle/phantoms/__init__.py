@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bundle.phantoms.parameters import EXTENT_RANGE, NATIVE
+from bundle.phantoms.parameters import NATIVE
 from bundle.phantoms.rendering import Phantom, render
 from bundle.phantoms.sampling import draw_parameters, retake
 
-__all__ = ["EXTENT_RANGE", "NATIVE", "Phantom", "draw_parameters", "render", "retake"]
+__all__ = ["NATIVE", "Phantom", "draw_parameters", "render", "retake"]

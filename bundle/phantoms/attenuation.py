@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from bundle.joint import MCP
 from bundle.phantoms.anatomy import lower_depth, phalanx_profile, upper_base, upper_sides
 from bundle.phantoms.parameters import Array, LowerBone, SoftTissue, UpperBone
 from scipy.ndimage import map_coordinates
 
-_LATTICE, _PITCH = 256, 21.0 / 256.0
+_LATTICE, _PITCH = MCP.pixels, MCP.spacing_mm
 """Random textures are drawn on a periodic lattice of so many points, so many mm apart, whatever the image's size."""
 
 

@@ -11,21 +11,13 @@ from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 from bundle.errors import InputError
-from bundle.joint import FINGERS, SIDES
+from bundle.joint import JOINT_TYPES, MCP, SIDES, JointType
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
 
 
 Group = TypeVar("Group")
-
-
-JSW_RANGE = (-1.0, 2.5)
-"""Joint space widths that phantoms can have, in mm; negative is overlap."""
-
-
-EXTENT_RANGE = (16.0, 26.0)
-"""Heights of the frame in mm that show a joint as it is seen in the public frames (21 mm)."""
 
 
 NATIVE = 0.15
@@ -43,7 +35,7 @@ def _drawn(mean: float, deviation: float) -> float:
 
 @dataclass(frozen=True)
 class UpperBone:
-    """Proximal phalanx: lengths in mm, attenuations of the full thickness, the rest without unit.
+    """Upper bone, by default a proximal phalanx: lengths in mm, attenuations of the full thickness, pure numbers.
 
     Left is the thumb's side of the joint, as seen in a right hand.
     """
@@ -77,7 +69,7 @@ class UpperBone:
 
 @dataclass(frozen=True)
 class LowerBone:
-    """Metacarpal head and neck, as :class:`UpperBone`."""
+    """Lower bone, by default a metacarpal's head and neck, as :class:`UpperBone`."""
 
     width: float = _drawn(14.0, 0.9)
     height: float = _drawn(8.0, 0.6)  # from the top of the head to its equator
@@ -160,16 +152,17 @@ class PhantomParameters:
 
     Attributes:
         seed: of the textures and the noise (and of the parameters, if drawn).
-        finger: one of ``FINGERS``.
+        finger: one of those of the joint type.
         side: hand, ``"left"`` or ``"right"``; a left joint is drawn as the mirror image of a right one.
         size: height and width of the frame in pixels, at least 32.
-        spacing: mm per pixel; ``size * spacing`` lies within ``EXTENT_RANGE``.
-        jsw_mm: exact joint space width in mm, within ``JSW_RANGE``: mean vertical gap from the upper bone's lower
-            outline to the lower bone's upper outline over the central third of the columns that show both bones.
+        spacing: mm per pixel; ``size * spacing`` lies within the extents of the joint type.
+        jsw_mm: exact joint space width in mm, within those of the joint type: mean vertical gap from the upper bone's
+            lower outline to the lower bone's upper outline over the central third of the columns that show both bones.
         upper, lower, soft, posture, detector: see the classes.
+        joint: name of the :class:`bundle.joint.JointType`.
 
     Raises:
-        InputError: if the seed, finger, side, size, spacing or JSW is none of these.
+        InputError: if the seed, joint, finger, side, size, spacing or JSW is none of these.
     """
 
     seed: int
@@ -184,17 +177,29 @@ class PhantomParameters:
     posture: Posture = Posture()
     detector: Detector = Detector()
     retake: int = 0
+    joint: str = MCP.name
+
+    @property
+    def joint_type(self) -> JointType:
+        """What kind of joint it is."""
+        return JOINT_TYPES[self.joint]
 
     def __post_init__(self) -> None:
         expect(isinstance(self.seed, Integral) and self.seed >= 0, "seed", "a whole number of at least 0", self.seed)
         expect_retake(self.retake)
-        expect(self.finger in FINGERS, "finger", f"one of {', '.join(FINGERS)}", self.finger)
+        expect(self.joint in JOINT_TYPES, "joint", f"one of {', '.join(JOINT_TYPES)}", self.joint)
+        fingers = self.joint_type.fingers
+        expect(self.finger in fingers, "finger", f"one of {', '.join(fingers)}", self.finger)
         expect(self.side in SIDES, "side", f"one of {', '.join(SIDES)}", self.side)
         expect(isinstance(self.size, Integral) and self.size >= 32, "size", "at least 32 pixels", self.size)
+        self._expect_lengths()
+
+    def _expect_lengths(self) -> None:
+        frame = self.joint_type.frame_mm
         extent = self.size * self.spacing if isinstance(self.spacing, Real) else math.nan
-        low, high = EXTENT_RANGE
-        expect(low <= extent <= high, "size * spacing", f"{low} to {high} mm (spacing=21/{self.size})", extent)
-        low, high = JSW_RANGE
+        low, high = self.joint_type.extent_mm
+        expect(low <= extent <= high, "size * spacing", f"{low} to {high} mm (spacing={frame:g}/{self.size})", extent)
+        low, high = self.joint_type.joint_space_mm
         jsw_holds = isinstance(self.jsw_mm, Real) and low <= self.jsw_mm <= high
         expect(jsw_holds, "jsw_mm", f"a width from {low} to {high} mm", self.jsw_mm)
 

@@ -1,6 +1,6 @@
 """Procedural radiographs of finger joints with known layers, masks and joint space width (JSW).
 
-A phantom is a metacarpophalangeal joint drawn in millimetres from a few dozen recorded parameters. The order of image
+A phantom is a finger joint drawn in millimetres from a few dozen recorded parameters. The order of image
 formation is that of an X-ray detector: attenuations of the layers add, blur, Poisson noise, electronic noise,
 quantisation. Sizes and grey levels follow the public frames (bundle/data), fingers differ and the sides are mirrored.
 

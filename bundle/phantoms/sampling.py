@@ -8,9 +8,8 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from bundle.joint import FINGERS, SIDES
+from bundle.joint import MCP, SIDES, JointType
 from bundle.phantoms.parameters import (
-    JSW_RANGE,
     PARAMETERS,
     RETAKE,
     Detector,
@@ -23,84 +22,58 @@ from bundle.phantoms.parameters import (
     expect,
     expect_retake,
 )
-from bundle.physics import SPACING
-
-_OF_FINGER: dict[str, dict[str, dict[str, float]]] = {
-    "small": {
-        "upper": {"width": 12.9, "shaft": 0.54, "spongy": 0.12, "cortex": 1.05, "band": 0.65},
-        "lower": {"width": 13.0, "height": 8.4, "neck": 0.86, "head": 0.34, "body": 0.06},
-        "soft": {"attenuation": 0.325, "right": 10.6, "right_slant": 0.18},
-    },
-    "ring": {
-        "upper": {"width": 13.6, "shaft": 0.6, "spongy": 0.16, "cortex": 1.15, "band": 0.62},
-        "lower": {"width": 13.0, "height": 7.4, "neck": 0.94, "head": 0.38, "body": 0.07},
-        "soft": {"attenuation": 0.34},
-    },
-    "middle": {
-        "upper": {"width": 14.7, "shaft": 0.635, "spongy": 0.16, "cortex": 1.9, "band": 0.92},
-        "lower": {"width": 15.3, "height": 8.6, "neck": 0.98, "head": 0.46},
-        "soft": {"attenuation": 0.36},
-    },
-    "index": {
-        "upper": {"width": 15.0, "shaft": 0.63, "spongy": 0.24, "cortex": 1.6, "band": 0.85},
-        "lower": {"width": 15.4, "height": 9.2, "neck": 0.98, "head": 0.54},
-        "soft": {"attenuation": 0.35},
-    },
-    "thumb": {
-        "upper": {"width": 14.0, "shaft": 0.63, "spongy": 0.22, "cortex": 1.6, "band": 1.1, "concavity": 0.6},
-        "lower": {"width": 14.5, "height": 7.0, "neck": 0.84, "head": 0.74, "body": 0.03},
-        "soft": {"attenuation": 0.37, "left": 10.4, "left_slant": 0.12, "right": 14.0},
-    },
-}
-"""Means by finger, from 823 annotated frames of the public data; what is not named here is alike in all fingers."""
-
-
-_SEEN: dict[str, dict[str, float]] = {
-    "small": {"neighbour": 0.5, "sesamoid": 0.1},
-    "ring": {"neighbour": 0.6, "sesamoid": 0.0},
-    "middle": {"neighbour": 0.2, "sesamoid": 0.0},
-    "index": {"neighbour": 0.1, "sesamoid": 0.1},
-    "thumb": {"neighbour": 0.0, "sesamoid": 0.9},
-}
-"""How often the frame shows a neighbouring bone and a sesamoid."""
+from bundle.phantoms.populations import Population, population
 
 
 def draw_parameters(
     seed: int,
     *,
     jsw_mm: float | None = None,
-    size: int = 256,
-    spacing: float = SPACING,
+    size: int | None = None,
+    spacing: float | None = None,
     finger: str | None = None,
     side: str | None = None,
+    joint_type: JointType = MCP,
 ) -> PhantomParameters:
     """Draw the parameters of a phantom; all randomness comes from the seed.
 
     Args:
         seed: at least 0. What is given below replaces what the seed draws and leaves the other draws as they are.
-        jsw_mm: joint space width in mm; drawn uniformly from ``JSW_RANGE`` if not given.
-        size: of the frame in pixels. The frame shows ``size * spacing`` mm, 21 mm in the public data.
-        spacing: mm per pixel.
-        finger: one of ``FINGERS``.
+        jsw_mm: joint space width in mm; drawn uniformly from those of the joint type if not given.
+        size: of the frame in pixels; by default that of the joint type.
+        spacing: mm per pixel; by default such that the frame of the joint type is shown, 21 mm of an MCP joint.
+        finger: one of those of the joint type.
         side: ``"left"`` or ``"right"``.
+        joint_type: what kind of joint it is.
 
     Raises:
         InputError: if an argument is out of its range.
     """
     expect(isinstance(seed, Integral) and seed >= 0, "seed", "a whole number of at least 0", seed)
     rng = np.random.default_rng([seed, PARAMETERS])
-    width, drawn_finger, drawn_side = rng.uniform(*JSW_RANGE), rng.choice(FINGERS), rng.choice(SIDES)
+    fingers = joint_type.fingers
+    width, drawn_finger, drawn_side = rng.uniform(*joint_type.joint_space_mm), rng.choice(fingers), rng.choice(SIDES)
     finger = str(drawn_finger) if finger is None else finger
     side = str(drawn_side) if side is None else side
     jsw_mm = float(width) if jsw_mm is None else jsw_mm
-    expect(finger in FINGERS, "finger", f"one of {', '.join(FINGERS)}", finger)
+    size = joint_type.pixels if size is None else size
+    spacing = joint_type.spacing_at(size) if spacing is None else spacing
+    expect(finger in fingers, "finger", f"one of {', '.join(fingers)}", finger)
+    groups = _groups(population(joint_type), finger, rng)
+    return PhantomParameters(int(seed), finger, side, size, spacing, jsw_mm, **groups, joint=joint_type.name)
+
+
+def _groups(joints: Population, finger: str, rng: np.random.Generator) -> dict[str, Any]:
+    """Draw the parameters of each part."""
+    means = joints.means(finger)
+    means["soft"] = {**means["soft"], **_unmasked_bones(joints.seen[finger], rng)}
     kinds = {"upper": UpperBone, "lower": LowerBone, "soft": SoftTissue, "posture": Posture, "detector": Detector}
-    means = {**_OF_FINGER[finger], "soft": {**_OF_FINGER[finger]["soft"], **_unmasked_bones(finger, rng)}}
-    groups: dict[str, Any] = {name: _draw(kind, means.get(name, {}), rng) for name, kind in kinds.items()}
-    return PhantomParameters(int(seed), finger, side, size, spacing, jsw_mm, **groups)
+    return {name: _draw(kind, means.get(name, {}), rng) for name, kind in kinds.items()}
 
 
-def retake(parameters: PhantomParameters, number: int, *, shift: float = 0.3, tilt: float = 2.0) -> PhantomParameters:
+def retake(
+    parameters: PhantomParameters, number: int, *, shift_mm: float = 0.3, tilt_deg: float = 2.0
+) -> PhantomParameters:
     """Parameters of another radiograph of the same joint: other noise, and the joint lies a little differently.
 
     Anatomy and JSW stay. A crop that is off by a pixel or two is a shift, too: 2 pixels of a public frame are 0.16 mm.
@@ -110,27 +83,27 @@ def retake(parameters: PhantomParameters, number: int, *, shift: float = 0.3, ti
     Args:
         parameters: of the phantom.
         number: of the re-take, at least 0; 0 is the phantom itself. It is the seed, together with the phantom's.
-        shift: largest shift of the joint along x and along y, in mm.
-        tilt: largest turn, in degrees.
+        shift_mm: largest shift of the joint along x and along y, in mm.
+        tilt_deg: largest turn, in degrees.
 
     Raises:
         InputError: if the number or a range is negative.
     """
     expect_retake(number)
-    expect(min(shift, tilt) >= 0.0, "shift and tilt of a re-take", "at least 0", (shift, tilt))
+    expect(min(shift_mm, tilt_deg) >= 0.0, "shift and tilt of a re-take", "at least 0", (shift_mm, tilt_deg))
     if number == 0:
         return replace(parameters, retake=0)
     x, y, turn = np.random.default_rng([parameters.seed, RETAKE, number]).uniform(-1.0, 1.0, size=3)
     lain = parameters.posture
-    posture = replace(lain, x=lain.x + shift * x, y=lain.y + shift * y, tilt=lain.tilt + tilt * turn)
+    posture = replace(lain, x=lain.x + shift_mm * x, y=lain.y + shift_mm * y, tilt=lain.tilt + tilt_deg * turn)
     return replace(parameters, posture=posture, retake=int(number))
 
 
-def _unmasked_bones(finger: str, rng: np.random.Generator) -> dict[str, float]:
+def _unmasked_bones(seen: Mapping[str, float], rng: np.random.Generator) -> dict[str, float]:
     """Attenuations of the neighbouring bone and the sesamoid, 0 where the frame shows none."""
     draws = rng.random(2)
-    neighbour = 0.45 if draws[0] < _SEEN[finger]["neighbour"] else 0.0
-    sesamoid = 0.3 if draws[1] < _SEEN[finger]["sesamoid"] else 0.0
+    neighbour = 0.45 if draws[0] < seen["neighbour"] else 0.0
+    sesamoid = 0.3 if draws[1] < seen["sesamoid"] else 0.0
     return {"neighbour": neighbour, "sesamoid": sesamoid}
 
 

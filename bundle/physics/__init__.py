@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bundle.physics.continuation import CONTINUED
+from bundle.physics.continuation import CONTINUED_MM
 from bundle.physics.harmonic import (
-    CLAIMED,
-    GROWTH,
+    CLAIMED_MM,
+    GROWTH_MM,
     laplace_fill,
     separate,
     separation_shares,
@@ -22,7 +22,7 @@ from bundle.physics.masks import (
     union,
     visible_region,
 )
-from bundle.physics.motion import SPACING, ContinuedBones, MotionRange, RigidMotion, move
+from bundle.physics.motion import ContinuedBones, MotionRange, RigidMotion, move
 from bundle.physics.noise_texture import TissueGrain, drawn_on_device, share_grain
 from bundle.physics.radiograph import (
     attenuation,
@@ -32,15 +32,14 @@ from bundle.physics.radiograph import (
     partition,
     reconstruct,
 )
-from bundle.physics.sampling import REACH, blur, sample
+from bundle.physics.sampling import REACH, blur, by_pixel_size, sample
 from bundle.physics.synthesis import SeparatedBones, SyntheticJoints, synthesize
 
 __all__ = [
-    "CLAIMED",
-    "CONTINUED",
-    "GROWTH",
+    "CLAIMED_MM",
+    "CONTINUED_MM",
+    "GROWTH_MM",
     "REACH",
-    "SPACING",
     "ContinuedBones",
     "MotionRange",
     "RigidMotion",
@@ -51,6 +50,7 @@ __all__ = [
     "attenuation_shares",
     "blur",
     "bone_radiographs",
+    "by_pixel_size",
     "continue_to_border",
     "drawn_on_device",
     "exclusive",

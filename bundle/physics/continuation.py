@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import torch
+from bundle.joint import MCP
 from monai.networks.layers import gaussian_1d
 from torch import Tensor
 from torch.nn import functional as F
 
-CONTINUED = 64
-"""Bones are continued with texture so many pixels past the border; farther out their last pixels repeat."""
+CONTINUED_MM = 64 * MCP.spacing_mm
+"""Bones are continued with texture so far past the border: 5.25 mm; farther out their last pixels repeat."""
+
+DETAIL_MM = 3 * MCP.spacing_mm
+"""The texture of a bone is what a Gaussian of this sigma removes: 0.25 mm."""
 
 
-def continue_texture(bones: Tensor, margin: int, detail: float = 3.0) -> Tensor:
+def continue_texture(bones: Tensor, margin: int, detail: float) -> Tensor:
     """Continue bone layers past the border: what is smooth straight on, its texture mirrored.
 
     Repeating the outermost pixels alone shows as streaks, mirroring everything bends the shaft.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
+from bundle.joint import MCP
 from bundle.physics.exporting import exporting
 from torch import Tensor
 from torch.nn import functional as F
@@ -57,16 +58,22 @@ def visible_region(image: Tensor, masks: Tensor, air: float = AIR) -> Tensor:
     return torch.maximum((image > air).to(image.dtype), (union(masks) > 0.5).to(image.dtype))
 
 
-def continue_to_border(masks: Tensor, reach: int = 3) -> Tensor:
+BORDER_MM = 3 * MCP.spacing_mm
+"""Annotated outlines end up to so far short of the border that the bone crosses: 3 pixels of the public frames."""
+
+
+def continue_to_border(masks: Tensor, spacing_mm: float = MCP.spacing_mm, reach_mm: float = BORDER_MM) -> Tensor:
     """Continue the shafts to the border: the lower bone to the bottom, the upper one to the top of the frame.
 
     Annotated outlines often end one or two pixels short of the border that the bone crosses; moved, such a mask leaves
-    a notch. A column that ends more than ``reach`` pixels short is left alone.
+    a notch. A column that ends farther short than ``reach_mm`` is left alone.
 
     Args:
         masks: (B, 2, H, W) or (2, H, W).
-        reach: in pixels.
+        spacing_mm: width of a pixel.
+        reach_mm: taken up to a whole number of pixels.
     """
+    reach = math.ceil(reach_mm / spacing_mm - 1e-6)
     lower = _continue_to_top(masks.select(-3, 0).flip(-2), reach).flip(-2)
     upper = _continue_to_top(masks.select(-3, 1), reach)
     return torch.stack([lower, upper], dim=-3)
@@ -79,18 +86,18 @@ def _continue_to_top(mask: Tensor, reach: int) -> Tensor:
     return torch.stack(rows, dim=-2)
 
 
-def grow(masks: Tensor, radius: int) -> Tensor:
+def grow(masks: Tensor, radius: float) -> Tensor:
     """Dilate binary masks by a disc of ``radius`` pixels (0 returns the masks thresholded at 0.5).
 
     Args:
         masks: (B, C, H, W); soft masks are thresholded at 0.5.
         radius: in pixels.
     """
-    squared = _squared_distance_to(masks > 0.5, max(radius, 1))
+    squared = _squared_distance_to(masks > 0.5, max(math.ceil(radius), 1))
     return (squared <= radius**2).to(masks.dtype)
 
 
-def grown(distance: Tensor, radius: int) -> Tensor:
+def grown(distance: Tensor, radius: float) -> Tensor:
     """:func:`grow` of the masks whose :func:`signed_distance` is known up to ``radius`` or farther."""
     return (distance > 0.5 - math.sqrt(radius**2 + 0.5)).to(distance.dtype)
 

@@ -14,13 +14,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from bundle.physics.continuation import CONTINUED, continue_texture
-from bundle.physics.sampling import sample
+from bundle.joint import MCP
+from bundle.physics.continuation import CONTINUED_MM, DETAIL_MM, continue_texture
+from bundle.physics.sampling import by_pixel_size, pixel_sizes, sample
 from torch import Tensor
 from torch.nn import functional as F
-
-SPACING = 21.0 / 256.0
-"""Pixel spacing of the public frames in mm: 140 pixels of 0.15 mm resampled to 256."""
 
 _KERNEL = 3
 """Interpolation looks so many pixels around, at most."""
@@ -102,26 +100,26 @@ class MotionRange:
     """Uniform ranges of a random motion, drawn for every sample and bone by itself.
 
     Attributes:
-        x: largest shift to either side, in mm (published: 20 px).
-        y: largest shift up or down, in mm (published: 30 px).
-        rotation: largest rotation either way, in degrees.
+        x_mm: largest shift to either side, in mm (published: 20 px).
+        y_mm: largest shift up or down, in mm (published: 30 px).
+        rotation_deg: largest rotation either way, in degrees.
 
     Raises:
         ValueError: if a range is negative.
     """
 
-    x: float = 20 * SPACING
-    y: float = 30 * SPACING
-    rotation: float = 10.0
+    x_mm: float = 20 * MCP.spacing_mm
+    y_mm: float = 30 * MCP.spacing_mm
+    rotation_deg: float = 10.0
 
     def __post_init__(self) -> None:
-        if min(self.x, self.y, self.rotation) < 0:
+        if min(self.x_mm, self.y_mm, self.rotation_deg) < 0:
             msg = f"expected ranges of motion of at least 0, got {self}"
             raise ValueError(msg)
 
     def draw(self, count: int, random: np.random.RandomState) -> RigidMotion:
         """Draw the motions of ``count`` samples; each bone turns about the frame's centre."""
-        largest = np.array([self.x, self.y, self.rotation])
+        largest = np.array([self.x_mm, self.y_mm, self.rotation_deg])
         drawn = torch.from_numpy(random.uniform(-largest, largest, size=(count, 2, 3))).float()
         return RigidMotion(drawn[..., :2], drawn[..., 2], torch.zeros(count, 2, 2))
 
@@ -130,7 +128,7 @@ def move(
     layers: Tensor,
     masks: Tensor,
     motion: RigidMotion,
-    spacing: float | Tensor = SPACING,
+    spacing: float | Tensor = MCP.spacing_mm,
     mode: str = "bilinear",
     exact: bool = True,
 ) -> tuple[Tensor, Tensor]:
@@ -157,7 +155,8 @@ def move(
     if layers.dim() != 4 or layers.shape[1] != 3 or masks.shape != (layers.shape[0], 2, *layers.shape[2:]):
         msg = f"expected layers (B, 3, H, W) and masks (B, 2, H, W), got {tuple(layers.shape)} and {tuple(masks.shape)}"
         raise ValueError(msg)
-    continued = ContinuedBones.of(layers[:, 1:], masks[:, :, None])
+    _check_spacing(len(layers), spacing)
+    continued = ContinuedBones.of(layers[:, 1:], masks[:, :, None], spacing)
     bones, maps = continued.moved(motion, spacing, mode, exact)
     return torch.cat([layers[:, :1], bones], dim=1), maps[:, :, 0]
 
@@ -167,8 +166,8 @@ class ContinuedBones:
     """Bones and maps that move with them, continued past the border of their frames: ready for any motion.
 
     Attributes:
-        bones: layers of the two bones, continued by their texture (:func:`continue_texture`) by :data:`CONTINUED`
-            pixels or, in small frames, fewer on each side: (B, 2, H', W').
+        bones: layers of the two bones, continued by their texture (:func:`continue_texture`) by :data:`CONTINUED_MM`
+            or, in small frames, less on each side: (B, 2, H', W').
         maps: K maps of each bone, such as its mask, (B, 2, K, H, W); past the border their outermost pixels repeat.
         boxes: what bone and maps occupy of the frame, (B, 2, 4): left, top, right and bottom in pixels from its centre,
             infinite where they leave it.
@@ -179,10 +178,12 @@ class ContinuedBones:
     boxes: Tensor
 
     @classmethod
-    def of(cls, bones: Tensor, maps: Tensor) -> ContinuedBones:
-        """Continue bone layers (B, 2, H, W) with maps (B, 2, K, H, W)."""
+    def of(cls, bones: Tensor, maps: Tensor, spacing: float | Tensor = MCP.spacing_mm) -> ContinuedBones:
+        """Continue bone layers (B, 2, H, W) with maps (B, 2, K, H, W); ``spacing`` in mm per pixel, one or (B,)."""
         _check_shapes(bones, maps)
-        return cls(continue_texture(bones, CONTINUED), maps, _boxes((bones > 0) | (maps > 0).any(dim=2)))
+        margin = round(CONTINUED_MM / min(pixel_sizes(spacing)))
+        parts = by_pixel_size(lambda pixel, part: continue_texture(part, margin, DETAIL_MM / pixel), spacing, bones)
+        return cls(torch.cat(parts), maps, _boxes((bones > 0) | (maps > 0).any(dim=2)))
 
     def moved(
         self, motion: RigidMotion, spacing: float | Tensor, mode: str = "bilinear", exact: bool = True
@@ -260,7 +261,7 @@ def _within(first: int, past: int, side: int) -> tuple[int, int]:
 def _placed(motion: RigidMotion, bone: int, spacing: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Angle (B, 1) in radians, centre before and after the motion (B, 2) in pixels, of one bone."""
     like = motion.translation
-    pixel = torch.as_tensor(spacing, dtype=like.dtype, device=like.device).reshape(-1, 1)
+    pixel = torch.as_tensor(spacing, dtype=like.dtype).to(like.device, non_blocking=True).reshape(-1, 1)
     center = motion.center[:, bone] / pixel
     return torch.deg2rad(motion.rotation[:, bone, None]), center, center + motion.translation[:, bone] / pixel
 
@@ -318,11 +319,15 @@ def _check_motion(batch: int, motion: RigidMotion, spacing: float | Tensor, mode
     if motion.rotation.shape[0] != batch:
         msg = f"expected the motion of {batch} samples, got {motion.rotation.shape[0]}"
         raise ValueError(msg)
+    _check_spacing(batch, spacing)
+    if mode not in ("bilinear", "bicubic"):
+        msg = f"expected the interpolation bilinear or bicubic, got {mode}"
+        raise ValueError(msg)
+
+
+def _check_spacing(batch: int, spacing: float | Tensor) -> None:
     given = torch.as_tensor(spacing)
     known = given.device.type == "cpu"  # the host does not wait for an accelerator
     if given.numel() not in (1, batch) or (known and not bool((given > 0).all())):
         msg = f"expected a spacing above 0 mm per pixel, one for all or for each of {batch} samples, got {spacing}"
-        raise ValueError(msg)
-    if mode not in ("bilinear", "bicubic"):
-        msg = f"expected the interpolation bilinear or bicubic, got {mode}"
         raise ValueError(msg)

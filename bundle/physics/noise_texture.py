@@ -10,21 +10,23 @@ noise of a pixel between tissue and bone.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 
 import torch
+from bundle.joint import MCP
 from bundle.physics.harmonic import support
 from bundle.physics.masks import visible_region
 from bundle.physics.radiograph import attenuation, intensity, reconstruct
+from bundle.physics.sampling import by_pixel_size
 from monai.networks.layers import gaussian_1d, separable_filtering
 from torch import Tensor
 
-DETAIL = 2.0
-"""Grain is what a Gaussian of this sigma in pixels removes."""
+DETAIL_MM = 2 * MCP.spacing_mm
+"""Grain is what a Gaussian of this sigma removes: 0.16 mm, 2 pixels of the public frames."""
 
-NEIGHBOURHOOD = 16.0
-"""Sigma in pixels of the neighbourhood in which the strength of the grain is measured."""
+NEIGHBOURHOOD_MM = 16 * MCP.spacing_mm
+"""Sigma of the neighbourhood in which the strength of the grain is measured: 1.3 mm."""
 
 WhiteNoise = Callable[[Tensor, int], Tensor]
 """Draws white noise like a tensor from a seed: :func:`drawn_on_host` or :func:`drawn_on_device`."""
@@ -32,8 +34,8 @@ WhiteNoise = Callable[[Tensor, int], Tensor]
 _OTHER = 0x5EED
 """Makes of the seed of the grain that of the noise."""
 
-MOTTLE = 9.0
-"""Tissue has texture up to this sigma in pixels, which :func:`share_grain` continues below the bones."""
+MOTTLE_MM = 9 * MCP.spacing_mm
+"""Tissue has texture up to this sigma, 0.74 mm, which :func:`share_grain` continues below the bones."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +53,23 @@ class TissueGrain:
     amplitude: Tensor
 
     @classmethod
-    def of(cls, soft: Tensor, tissue: Tensor, covered: Tensor) -> TissueGrain:
+    def of(cls, soft: Tensor, tissue: Tensor, covered: Tensor, spacing: float | Tensor = MCP.spacing_mm) -> TissueGrain:
         """Measure it.
 
         Args:
             soft: attenuation of the soft tissue, (B, 1, H, W), at least 0.
             tissue: where tissue is seen with no bone over it, (B, 1, H, W) of 0 and 1.
             covered: where bones may cover it, likewise.
+            spacing: mm per pixel, one for all or (B,).
         """
-        residual = _detail(soft, DETAIL)
-        there = local_mean(residual.square(), tissue, NEIGHBOURHOOD)
-        here = local_mean(residual.square(), covered, DETAIL)
+        parts = by_pixel_size(cls._of, spacing, soft, tissue, covered)
+        return cls(*(torch.cat([getattr(part, item.name) for part in parts]) for item in fields(cls)))
+
+    @classmethod
+    def _of(cls, pixel: float, soft: Tensor, tissue: Tensor, covered: Tensor) -> TissueGrain:
+        residual = _detail(soft, DETAIL_MM / pixel)
+        there = local_mean(residual.square(), tissue, NEIGHBOURHOOD_MM / pixel)
+        here = local_mean(residual.square(), covered, DETAIL_MM / pixel)
         total = tissue.sum(dim=(-3, -2, -1), keepdim=True).clamp(min=1.0)
         variance = (residual.square() * tissue).sum(dim=(-3, -2, -1), keepdim=True) / total
         return cls((there - here).clamp(min=0.0).sqrt(), variance.sqrt(), torch.fft.rfft2(residual * tissue).abs())
@@ -93,7 +101,7 @@ class TissueGrain:
         return intensity((attenuation(image) + noise).clamp(min=0.0))
 
 
-def share_grain(layers: Tensor, masks: Tensor, seeds: Sequence[int]) -> Tensor:
+def share_grain(layers: Tensor, masks: Tensor, seeds: Sequence[int], spacing_mm: float = MCP.spacing_mm) -> Tensor:
     """Divide the noise below the bones between soft tissue and bone; the layers compose to what they did.
 
     The detail n of the radiograph below a bone is the sum of the tissue's grain and of the bone's detail. With the
@@ -106,6 +114,7 @@ def share_grain(layers: Tensor, masks: Tensor, seeds: Sequence[int]) -> Tensor:
         layers: soft tissue and bones, (B, 3, H, W) in [0, 1].
         masks: bone masks, (B, 2, H, W).
         seeds: one for each of the B samples.
+        spacing_mm: width of a pixel.
 
     Returns:
         Layers (B, 3, H, W) in [0, 1]. No bone gives or takes more attenuation than it has.
@@ -113,27 +122,29 @@ def share_grain(layers: Tensor, masks: Tensor, seeds: Sequence[int]) -> Tensor:
     parts = attenuation(layers)
     soft, bones = parts[:, :1], parts[:, 1:]
     bone = bones.sum(dim=1, keepdim=True)
-    covered = support(masks).amax(dim=1, keepdim=True)
-    drawn = covered * _grain_below(soft, bone, visible_tissue(layers, masks), covered, seeds)
+    covered = support(masks, spacing_mm).amax(dim=1, keepdim=True)
+    tissue, mottle = visible_tissue(layers, masks, covered), MOTTLE_MM / spacing_mm
+    drawn = covered * _grain_below(soft, bone, tissue, covered, seeds, mottle)
     grain = torch.minimum(torch.maximum(drawn, -torch.minimum(soft, bone)), bone)
     bones = bones * (1.0 - grain / bone.clamp(min=1e-12))
     return intensity(torch.cat([soft + grain, bones], dim=1))
 
 
-def _grain_below(soft: Tensor, bone: Tensor, tissue: Tensor, covered: Tensor, seeds: Sequence[int]) -> Tensor:
-    """The tissue's grain given the detail of the radiograph, as attenuation (B, 1, H, W)."""
-    own, seen = _typical(_detail(soft, MOTTLE), tissue), _detail(soft + bone, MOTTLE)
-    there = local_mean(own.square(), tissue, 3.0 * MOTTLE)
-    missing = (there - local_mean(own.square(), covered, 2.0 * MOTTLE)).clamp(min=0.0)
-    variance = local_mean(seen.square(), covered, 2.0 * MOTTLE).clamp(min=1e-12)
+def _grain_below(
+    soft: Tensor, bone: Tensor, tissue: Tensor, covered: Tensor, seeds: Sequence[int], mottle: float
+) -> Tensor:
+    """The tissue's grain given the detail of the radiograph, as attenuation (B, 1, H, W); ``mottle`` in pixels."""
+    own, seen = _typical(_detail(soft, mottle), tissue), _detail(soft + bone, mottle)
+    there = local_mean(own.square(), tissue, 3.0 * mottle)
+    missing = (there - local_mean(own.square(), covered, 2.0 * mottle)).clamp(min=0.0)
+    variance = local_mean(seen.square(), covered, 2.0 * mottle).clamp(min=1e-12)
     part = (missing / variance).clamp(max=1.0)
     texture = random_phase_texture(own * tissue, seeds)
     return part * seen + (part * (1.0 - part) * variance).sqrt() * texture
 
 
-def visible_tissue(layers: Tensor, masks: Tensor) -> Tensor:
-    """Where tissue is seen with no bone over it, (B, 1, H, W) of 0 and 1."""
-    covered = support(masks).amax(dim=1, keepdim=True)
+def visible_tissue(layers: Tensor, masks: Tensor, covered: Tensor) -> Tensor:
+    """Where tissue is seen with no bone over it, (B, 1, H, W) of 0 and 1; ``covered`` where a bone may be, likewise."""
     return visible_region(reconstruct(layers), masks) * (1.0 - covered)
 
 

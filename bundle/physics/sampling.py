@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
+import torch
 from monai.networks.layers import GaussianFilter
 from torch import Tensor
 from torch.nn import functional as F
 
 REACH = 4.0
 """Gaussians are cut at so many standard deviations."""
+
+
+Made = TypeVar("Made")
+
+
+def pixel_sizes(spacing: float | Tensor) -> list[float]:
+    """Pixel sizes in mm, of which the host decides how far it looks; on an accelerator it waits for them."""
+    return torch.as_tensor(spacing, dtype=torch.float64).reshape(-1).tolist()
+
+
+def by_pixel_size(make: Callable[..., Made], spacing: float | Tensor, *parts: Tensor) -> list[Made]:
+    """What ``make(pixel, *parts)`` makes of frames of one pixel size, and of each frame by itself where sizes differ.
+
+    So a frame gets what it would get alone, whatever other frames stand in its batch.
+
+    Args:
+        make: takes a pixel size in mm, and parts of the batch.
+        spacing: mm per pixel, one for all or one for each of B frames.
+        parts: tensors (B, ...).
+    """
+    sizes = pixel_sizes(spacing)
+    if len(set(sizes)) == 1:
+        return [make(sizes[0], *parts)]
+    return [make(size, *(part[row : row + 1] for part in parts)) for row, size in enumerate(sizes)]
 
 
 def sample(images: Tensor, grid: Tensor, mode: str = "bilinear", padding: str = "border") -> Tensor:

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from bundle.joint import MCP
 from bundle.physics.harmonic import support
 from bundle.physics.motion import ContinuedBones, RigidMotion
 from bundle.physics.noise_texture import TissueGrain, WhiteNoise, visible_tissue
 from bundle.physics.radiograph import attenuation, intensity, reconstruct
+from bundle.physics.sampling import by_pixel_size
 from torch import Tensor
 
 
@@ -55,7 +57,7 @@ def synthesize(
     Raises:
         ValueError: if shapes do not agree, or the number of seeds is not B.
     """
-    return SeparatedBones.of(layers, masks).synthesize(motion, spacing, seeds, mode, white=white)
+    return SeparatedBones.of(layers, masks, spacing).synthesize(motion, spacing, seeds, mode, white=white)
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,13 @@ class SeparatedBones:
     grain: TissueGrain
 
     @classmethod
-    def of(cls, layers: Tensor, masks: Tensor) -> SeparatedBones:
-        """Of layers (B, 3, H, W) and bone masks (B, 2, H, W)."""
-        supports = support(masks)
+    def of(cls, layers: Tensor, masks: Tensor, spacing: float | Tensor = MCP.spacing_mm) -> SeparatedBones:
+        """Of layers (B, 3, H, W) and bone masks (B, 2, H, W); ``spacing`` in mm per pixel, one for all or (B,)."""
+        supports = torch.cat(by_pixel_size(lambda pixel, part: support(part, pixel), spacing, masks))
         covered = supports.amax(dim=1, keepdim=True)
-        grain = TissueGrain.of(attenuation(layers[:, :1]), visible_tissue(layers, masks), covered)
-        bones = ContinuedBones.of(layers[:, 1:], torch.stack([masks, supports.to(masks)], dim=2))
+        tissue = visible_tissue(layers, masks, covered)
+        grain = TissueGrain.of(attenuation(layers[:, :1]), tissue, covered, spacing)
+        bones = ContinuedBones.of(layers[:, 1:], torch.stack([masks, supports.to(masks)], dim=2), spacing)
         return cls(layers[:, :1], covered, bones, grain)
 
     @property

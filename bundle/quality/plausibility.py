@@ -153,7 +153,7 @@ class TrustReference:
         except (OSError, ValueError, KeyError, TypeError) as error:
             msg = (
                 f"expected the ranges of trusted images, got {path} ({type(error).__name__}: {error}): restore the "
-                "file, or make it anew by configs/calibrate.yaml"
+                "file, or make it anew by configs/jobs/calibrate.yaml"
             )
             raise InputError(msg) from error
         return cls(ranges, content.get("made", {}))

@@ -231,7 +231,7 @@ class Calibration:
         try:
             return cls(**parse_json(Path(path).read_bytes()))
         except (OSError, ValueError, TypeError) as error:
-            msg = f"expected a calibration, got {path} ({error}): restore it, or make it by configs/calibrate.yaml"
+            msg = f"expected a calibration, got {path} ({error}): restore it, or make it by configs/jobs/calibrate.yaml"
             raise InputError(msg) from error
 
 

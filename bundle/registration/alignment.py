@@ -13,15 +13,12 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from bundle.joint import LOWER, UPPER
+from bundle.joint import LOWER, MCP, UPPER
 from bundle.measurement import facing_centers
-from bundle.physics import SPACING, RigidMotion, sample
+from bundle.physics import RigidMotion, sample
 from bundle.registration.gauss_newton import BoneShift
 from torch import Tensor
 from torch.nn import functional as F
-
-FIELD = 256 * SPACING
-"""Height and width of the frames that networks register, in mm: those of the public frames."""
 
 
 @dataclass(frozen=True)
@@ -263,28 +260,28 @@ def _pixel(spacing: float | Tensor, like: Tensor) -> Tensor:
     return torch.as_tensor(spacing, dtype=like.dtype, device=like.device).reshape(-1, 1, 1)
 
 
-def reduced(images: Tensor, spacing: Tensor, size: int, field: float = FIELD) -> Tensor:
+def reduced(images: Tensor, spacing: Tensor, size: int, field_mm: float = MCP.frame_mm) -> Tensor:
     """Frames in which a network registers: always as many pixels of the same size, about the same middle.
 
     Args:
         images: (B, C, H, W); past the frame its outermost pixels repeat.
         spacing: mm per pixel, (B,) or (B, 1).
         size: height and width of the frames in pixels.
-        field: height and width of the frames in mm.
+        field_mm: height and width of the frames in mm.
 
     Returns:
-        (B, C, size, size), of ``field / size`` mm per pixel.
+        (B, C, size, size), of ``field_mm / size`` mm per pixel.
     """
     pixel = spacing.reshape(-1)
     pixels = pixel.tolist()  # the only time that the host waits
-    factor = max(int(field / size / min(pixels) + 1e-3), 1)
+    factor = max(int(field_mm / size / min(pixels) + 1e-3), 1)
     shape = [-(-side // factor) for side in images.shape[-2:]]
     smaller = F.interpolate(images, shape, mode="area") if factor > 1 else images
     extent = pixel[:, None] * pixel.new_tensor([images.shape[-1], images.shape[-2]])
-    apart = (abs(each * side / field - 1.0) for each in pixels for side in images.shape[-2:])
+    apart = (abs(each * side / field_mm - 1.0) for each in pixels for side in images.shape[-2:])
     if shape == [size, size] and max(apart) < 1e-3:
         return smaller
-    places = _pixel_places((size, size), field / size, extent).reshape(-1, size, size, 2)
+    places = _pixel_places((size, size), field_mm / size, extent).reshape(-1, size, size, 2)
     grid = places * (2.0 / extent)[:, None, None]
     return sample(smaller, grid)
 
@@ -294,17 +291,17 @@ class FrameMotion:
     """Ranges of random motions of whole frames: the same hand, placed and magnified a little otherwise.
 
     Attributes:
-        translation: largest shift to either side, up and down, in mm.
-        rotation: largest turn either way, in degrees.
+        translation_mm: largest shift to either side, up and down, in mm.
+        rotation_deg: largest turn either way, in degrees.
         scale: largest change of scale, as a part of 1.
     """
 
-    translation: float = 0.5
-    rotation: float = 2.0
+    translation_mm: float = 0.5
+    rotation_deg: float = 2.0
     scale: float = 0.0
 
     def draw(self, count: int, random: np.random.RandomState) -> Alignment:
         """Motions (count,) about the frame's centre."""
-        largest = np.array([self.scale, self.rotation, self.translation, self.translation])
+        largest = np.array([self.scale, self.rotation_deg, self.translation_mm, self.translation_mm])
         drawn = torch.from_numpy(random.uniform(-largest, largest, size=(count, 4))).float()
         return Alignment.from_parameters(drawn + drawn.new_tensor([1.0, 0.0, 0.0, 0.0]), torch.zeros(count, 2))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-from bundle.joint import LOWER, UPPER
+from bundle.joint import LOWER, MCP, UPPER
 from bundle.measurement import Region, facing_edges, outline_distance
 from bundle.physics import attenuation
 from numpy.typing import NDArray
@@ -27,8 +27,8 @@ Array = NDArray[np.floating[Any]]
 _BORDER = 3
 """Pixels at the frame's border that are not compared: filters and splines see less than they need there."""
 
-_BEYOND = 64
-"""Bones are continued by so many pixels past the frame, so that no outline runs along its border."""
+_BEYOND_MM = 64 * MCP.spacing_mm
+"""Bones are continued so far past the frame, so that no outline runs along its border: 5.25 mm."""
 
 
 @dataclass(frozen=True)
@@ -61,38 +61,38 @@ class BoneRegistration:
     The masks say only where to look: their outlines are never compared, and the second radiograph comes without.
 
     Attributes:
-        fine: sigma of the Gaussian against grain.
-        coarse: sigma of the Gaussian whose result, the tissue, is taken away.
-        reach: largest motion, of a bone and of the bones against each other, that can be found.
-        depth: a bone is compared up to so far, vertically, beyond the middles of the edges of both bones that face the
-            joint: of bones that overlap far, it shows alone only beyond that of the other one.
-        rim: the region of the first fit begins so far inside the annotated outline.
-        penumbra: that of the second ends so far outside it.
-        clearance: distance to the other bone's outline that the region of the second fit keeps, in both radiographs.
+        fine_mm: sigma of the Gaussian against grain.
+        coarse_mm: sigma of the Gaussian whose result, the tissue, is taken away.
+        reach_mm: largest motion, of a bone and of the bones against each other, that can be found.
+        depth_mm: a bone is compared up to so far, vertically, beyond the middles of the edges of both bones that face
+            the joint: of bones that overlap far, it shows alone only beyond that of the other one.
+        rim_mm: the region of the first fit begins so far inside the annotated outline.
+        penumbra_mm: that of the second ends so far outside it.
+        clearance_mm: distance to the other bone's outline that the region of the second fit keeps, in both radiographs.
         iterations: most steps of a fit.
-        tolerance: a fit has converged when its step moves no place of the bone by more, or when the step is below
+        tolerance_mm: a fit has converged when its step moves no place of the bone by more, or when the step is below
             ``certainty`` standard errors of the fitted motion.
         certainty: fraction of the standard error at which a fit stops. A fit that ends by ``iterations`` has converged
             if its last step is below one standard error.
         least_correlation: below, the bone counts as not found.
-        least_pixels: so many pixels must be left to compare.
+        least_area_mm2: so much must be left to compare, in mm^2; 300 pixels of the public frames.
     """
 
     name: ClassVar[str] = "gauss_newton"
     antisymmetric: ClassVar[bool] = False
 
-    fine: float = 0.08
-    coarse: float = 0.33
-    reach: float = 1.6
-    depth: float = 6.0
-    rim: float = 0.33
-    penumbra: float = 0.16
-    clearance: float = 0.65
+    fine_mm: float = 0.08
+    coarse_mm: float = 0.33
+    reach_mm: float = 1.6
+    depth_mm: float = 6.0
+    rim_mm: float = 0.33
+    penumbra_mm: float = 0.16
+    clearance_mm: float = 0.65
     iterations: int = 40
-    tolerance: float = 1e-5
+    tolerance_mm: float = 1e-5
     certainty: float = 0.1
     least_correlation: float = 0.5
-    least_pixels: int = 300
+    least_area_mm2: float = 300 * MCP.spacing_mm**2
 
     def __call__(
         self,
@@ -132,23 +132,24 @@ class BoneRegistration:
         """Band-passed attenuation (H, W)."""
         values = attenuation(image[0].double()).numpy()
         smooth = [
-            ndimage.gaussian_filter(values, sigma / spacing, mode="nearest") for sigma in (self.fine, self.coarse)
+            ndimage.gaussian_filter(values, sigma / spacing, mode="nearest") for sigma in (self.fine_mm, self.coarse_mm)
         ]
         return smooth[0] - smooth[1]
 
     def _fit_both(
         self, before: Array, after: Array, bones: Region, spacing: float, known: Sequence[_Fit] = ()
     ) -> list[_Fit]:
-        distance = np.stack([outline_distance(bone, offset=0.0, continued=_BEYOND) for bone in bones]) * spacing
+        beyond = round(_BEYOND_MM / spacing)
+        distance = np.stack([outline_distance(bone, offset=0.0, continued=beyond) for bone in bones]) * spacing
         places = facing_edges(bones)
         heights = [float(place[1]) for place in places]
-        first_row, last_row = min(heights) - self.depth / spacing, max(heights) + self.depth / spacing
+        first_row, last_row = min(heights) - self.depth_mm / spacing, max(heights) + self.depth_mm / spacing
         rows = np.arange(before.shape[0])[:, None]
         near = (rows > first_row) & (rows < last_row)
-        apart = self.reach + self.rim
+        apart = self.reach_mm + self.rim_mm
         first = []
         for bone, place in enumerate(places):
-            region = near & (distance[bone] > self.rim) & (distance[1 - bone] < -apart)
+            region = near & (distance[bone] > self.rim_mm) & (distance[1 - bone] < -apart)
             found = self._fit(before, after, region, known[bone], spacing) if known else None
             first.append(found or self._search(before, after, region, place, spacing))
         if not all(fit.converged for fit in first):
@@ -163,15 +164,15 @@ class BoneRegistration:
         other = distance[1 - bone]
         relative = fits[1 - bone].shift - fits[bone].shift
         moved = ndimage.shift(other, relative[::-1], order=1, mode="nearest")
-        return (distance[bone] > -self.penumbra) & (np.maximum(other, moved) < -self.clearance)
+        return (distance[bone] > -self.penumbra_mm) & (np.maximum(other, moved) < -self.clearance_mm)
 
     def _search(self, before: Array, after: Array, region: Region, place: Array, spacing: float) -> _Fit:
         """Places ``2 fine`` apart by masked correlation, the rest by the fit."""
         start = _Fit(place)
         seen = _inner(region)
-        if seen.sum() < self.least_pixels:
+        if seen.sum() * spacing**2 < self.least_area_mm2:
             return start
-        step = max(round(2.0 * self.fine / spacing), 1)
+        step = max(round(2.0 * self.fine_mm / spacing), 1)
         few = (slice(None, None, step), slice(None, None, step))
         everywhere = np.ones_like(seen)[few]
         shift = phase_cross_correlation(
@@ -181,15 +182,15 @@ class BoneRegistration:
 
     def _fit(self, before: Array, after: Array, region: Region, start: _Fit, spacing: float) -> _Fit:
         seen = _inner(region)
-        if seen.sum() < self.least_pixels:
+        if seen.sum() * spacing**2 < self.least_area_mm2:
             return _Fit(start.place)
         pair = _Pair(before, after, seen, start.place)
-        texture = max(4.0 * math.pi * (self.fine / spacing) ** 2, 1.0)
-        return pair.fit(start, _Limits(self.iterations, self.tolerance / spacing, self.certainty, texture))
+        texture = max(4.0 * math.pi * (self.fine_mm / spacing) ** 2, 1.0)
+        return pair.fit(start, _Limits(self.iterations, self.tolerance_mm / spacing, self.certainty, texture))
 
     def _judged(self, fit: _Fit, spacing: float) -> BoneShift:
         shift = fit.shift * spacing
-        found = fit.converged and np.hypot(*shift) <= self.reach and fit.correlation >= self.least_correlation
+        found = fit.converged and np.hypot(*shift) <= self.reach_mm and fit.correlation >= self.least_correlation
         if not found:
             return BoneShift(correlation=fit.correlation)
         return BoneShift(float(shift[0]), float(shift[1]), math.degrees(fit.angle), fit.correlation, True)

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 import torch
-from bundle.registration.alignment import FIELD, Alignment, narrowing, reduced, seen_places, warp_bones
+from bundle.joint import MCP
+from bundle.registration.alignment import Alignment, narrowing, reduced, seen_places, warp_bones
 from bundle.registration.pairs import JointPairs
 from monai.networks.layers import GaussianFilter
 from torch import Tensor, nn
@@ -133,21 +134,23 @@ class SeenRegistration(nn.Module):
 
     Args:
         size: height and width that the radiographs are reduced to, in pixels, as the network sees them.
-        field: likewise, in mm.
-        coarse: sigma in mm of the Gaussian whose result is the smooth part; 0 compares the radiographs themselves.
+        field_mm: likewise, in mm.
+        coarse_mm: sigma in mm of the Gaussian whose result is the smooth part; 0 compares the radiographs themselves.
         gain: as in :class:`MaskedRegistrationLoss`.
     """
 
-    def __init__(self, *, size: int = 128, field: float = FIELD, coarse: float = 0.6, gain: bool = True) -> None:
+    def __init__(
+        self, *, size: int = 128, field_mm: float = MCP.frame_mm, coarse_mm: float = 0.6, gain: bool = True
+    ) -> None:
         super().__init__()
-        self.size, self.field, self.loss = size, field, MaskedRegistrationLoss(gain=gain)
-        self.sigma = coarse * size / field
+        self.size, self.field_mm, self.loss = size, field_mm, MaskedRegistrationLoss(gain=gain)
+        self.sigma = coarse_mm * size / field_mm
         self.smooth = GaussianFilter(2, self.sigma)
 
     def forward(self, found: Sequence[Alignment], pairs: JointPairs) -> Tensor:
         """Mean over the rounds, in squared intensity."""
-        shown = reduced(torch.cat([pairs.fixed, pairs.moving[:, :1]], dim=1), pairs.spacing, self.size, self.field)
-        masks, pixel = shown[:, 1:3], self.field / self.size
+        shown = reduced(torch.cat([pairs.fixed, pairs.moving[:, :1]], dim=1), pairs.spacing, self.size, self.field_mm)
+        masks, pixel = shown[:, 1:3], self.field_mm / self.size
         fixed, moving = self._detail(shown[:, [0, 3]]).split(1, dim=1)
         errors = [
             self.loss(fixed, warp_bones(moving, bones, pixel), masks, seen_places(bones, masks, pixel))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from bundle.errors import flag
-from bundle.registration.alignment import FIELD, Alignment, reduced, sampled
+from bundle.joint import MCP
+from bundle.registration.alignment import Alignment, reduced, sampled
 from bundle.scoring import make_reader
 from torch import Tensor, nn
 
@@ -16,6 +18,26 @@ _MIDDLE, _SPREAD = 0.4, 0.2
 
 _UPRIGHT = ((1.0, 1.0, 1.0, 1.0), (1.0, -1.0, 1.0, -1.0))
 """Signs of scale, rotation and translation of the lower and of the upper bone, which is shown upside down."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundBounds:
+    """The most that a round of a :class:`Registrar` finds.
+
+    Attributes:
+        translation_mm: along x and along y.
+        rotation_deg: either way.
+        scale: of its logarithm.
+    """
+
+    translation_mm: float = 3.0
+    rotation_deg: float = 15.0
+    scale: float = 0.1
+
+    @property
+    def tensor(self) -> Tensor:
+        """Scale, rotation and translation, (4,)."""
+        return torch.tensor([self.scale, self.rotation_deg, self.translation_mm, self.translation_mm])
 
 
 class Registrar(nn.Module):
@@ -33,12 +55,10 @@ class Registrar(nn.Module):
         rounds: how often the moving radiograph is warped and looked at.
         size: height and width, in pixels, of the frames in which it looks
             (:func:`bundle.registration.alignment.reduced`).
-        field: height and width of these frames in mm.
+        field_mm: height and width of these frames.
         view: height and width of a bone's view in pixels of these frames.
         before: part of the view that lies before the edge that faces the joint.
-        translation: no round finds more, in mm.
-        rotation: likewise, in degrees.
-        scale: likewise, of the logarithm.
+        bounds: no round finds more.
         amp: run the network in bfloat16 while it is trained.
     """
 
@@ -48,12 +68,10 @@ class Registrar(nn.Module):
         options: Mapping[str, Any] | None = None,
         rounds: int = 3,
         size: int = 128,
-        field: float = FIELD,
+        field_mm: float = MCP.frame_mm,
         view: int = 64,
         before: float = 0.2,
-        translation: float = 3.0,
-        rotation: float = 15.0,
-        scale: float = 0.1,
+        bounds: RoundBounds | None = None,
         amp: bool | str = False,
     ) -> None:
         super().__init__()
@@ -61,12 +79,12 @@ class Registrar(nn.Module):
         last = self.network.get_submodule("fc")
         for parameter in last.parameters():
             nn.init.zeros_(parameter)
-        self.rounds, self.size, self.field, self.amp = rounds, size, field, flag(amp)
-        self.register_buffer("bounds", torch.tensor([scale, rotation, translation, translation]), persistent=False)
+        self.rounds, self.size, self.field_mm, self.amp = rounds, size, field_mm, flag(amp)
+        self.register_buffer("bounds", (bounds or RoundBounds()).tensor, persistent=False)
         self.register_buffer("signs", torch.tensor(_UPRIGHT), persistent=False)
         steps = (torch.arange(view) + 0.5) / view
         x, y = torch.meshgrid(steps - 0.5, steps - before, indexing="xy")
-        self.register_buffer("places", torch.stack([x, y], dim=-1) * (view * field / size), persistent=False)
+        self.register_buffer("places", torch.stack([x, y], dim=-1) * (view * field_mm / size), persistent=False)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the residual network alone, by :func:`torch.compile`."""
@@ -85,17 +103,17 @@ class Registrar(nn.Module):
         Returns:
             The alignment (B, 2) after each round. From one round to the next no gradient is passed.
         """
-        frames = reduced(torch.cat([fixed, masks, moving], dim=1), spacing, self.size, self.field)
+        frames = reduced(torch.cat([fixed, masks, moving], dim=1), spacing, self.size, self.field_mm)
         frames = frames.repeat_interleave(2, dim=0)
         places = self._places(center)
-        still = sampled(frames[:, :3], places, self.field / self.size, padding="zeros")
+        still = sampled(frames[:, :3], places, self.field_mm / self.size, padding="zeros")
         still[1::2, 1:] = still[1::2, 1:].flip(1)
         still = torch.cat([(still[:, :1] - _MIDDLE) / _SPREAD, still[:, 1:], self._coordinates(len(frames))], dim=1)
         found = [Alignment.still(center)]
         for _ in range(self.rounds):
             before = Alignment(*(part.detach() for part in vars(found[-1]).values()))
             moved = before(places.reshape(*center.shape[:2], -1, 2)).reshape(places.shape)
-            seen = sampled(frames[:, 3:], moved, self.field / self.size, padding="zeros")
+            seen = sampled(frames[:, 3:], moved, self.field_mm / self.size, padding="zeros")
             found.append(self._step(torch.cat([still, (seen - _MIDDLE) / _SPREAD], dim=1), center).then(before))
         return found[1:]
 

@@ -28,7 +28,7 @@ class NetworkRegistration(Registration):
         network: in evaluation mode while it is called.
         refinement: fit at the full resolution that starts from the network's result. Where the fit of a bone fails,
             both bones keep the network's result and ``refined`` is false.
-        reach: largest motion that counts as found, in mm.
+        reach_mm: largest motion that counts as found.
         least_correlation: of fixed and warped radiograph inside the bone; below, it counts as not found.
     """
 
@@ -37,7 +37,7 @@ class NetworkRegistration(Registration):
 
     network: Registrar
     refinement: BoneRegistration | None = None
-    reach: float = 4.0
+    reach_mm: float = 4.0
     least_correlation: float = 0.3
 
     def __call__(
@@ -83,7 +83,7 @@ class NetworkRegistration(Registration):
 
     def _judged(self, found: Alignment, bone: int, correlation: float) -> BoneShift:
         scale, degrees, x, y = (float(value) for value in found.parameters()[0, bone])
-        if not (math.hypot(x, y) <= self.reach and correlation >= self.least_correlation):
+        if not (math.hypot(x, y) <= self.reach_mm and correlation >= self.least_correlation):
             return BoneShift(correlation=correlation)
         return BoneShift(x, y, degrees, correlation, True, scale)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from bundle.joint import LOWER, UPPER
-from bundle.registration.alignment import FIELD, Alignment, FrameMotion, reduced, warp
+from bundle.joint import LOWER, MCP, UPPER
+from bundle.registration.alignment import Alignment, FrameMotion, reduced, warp
 from bundle.separation import gaussian
 from monai.transforms import Randomizable
 from torch import Tensor
@@ -107,7 +107,7 @@ class JointPairs:
     def reduced(self, size: int) -> JointPairs:
         """The same in fewer pixels (:func:`bundle.registration.alignment.reduced`)."""
         fixed, moving = (reduced(images, self.spacing, size) for images in (self.fixed, self.moving))
-        return replace(self, fixed=fixed, moving=moving, spacing=torch.full_like(self.spacing, FIELD / size))
+        return replace(self, fixed=fixed, moving=moving, spacing=torch.full_like(self.spacing, MCP.spacing_at(size)))
 
     def where(self, chosen: Tensor, other: JointPairs) -> JointPairs:
         """These pairs where ``chosen`` (B,) is true, those of ``other`` elsewhere."""
@@ -133,7 +133,7 @@ class RandPairs(Randomizable):
             are made so that their narrowing does not depend on what the fixed radiograph shows; reversed, it would.
         size: height and width, in pixels, that the radiographs are reduced to.
         frame: motion of the whole moving frame.
-        outline: largest shift of the bone masks across and along, in mm: a network that sees both radiographs and the
+        outline_mm: largest shift of the bone masks across and along: a network that sees both radiographs and the
             masks of one is not to trust their outlines, which differ by so much when they are drawn again.
         gamma: of each radiograph's contrast, lowest and highest.
         noise: largest standard deviation of the noise of each radiograph, in intensity.
@@ -143,8 +143,8 @@ class RandPairs(Randomizable):
     variations: int = 4
     reversing: float = 0.5
     size: int = 128
-    frame: FrameMotion = field(default_factory=lambda: FrameMotion(translation=1.5, rotation=4.0, scale=0.02))
-    outline: float = 0.3
+    frame: FrameMotion = field(default_factory=lambda: FrameMotion(translation_mm=1.5, rotation_deg=4.0, scale=0.02))
+    outline_mm: float = 0.3
     gamma: tuple[float, float] = (0.7, 1.4)
     noise: float = 0.04
     seed: int = 0
@@ -159,7 +159,7 @@ class RandPairs(Randomizable):
         pairs = pairs.where(self._coin(pairs, 0.5), pairs.mirrored())
         pairs = replace(pairs, moving=pairs.moving[:, :1])
         pairs = pairs.placed(self.frame.draw(len(pairs), self.R).to(pairs.fixed)).reduced(self.size)
-        shift = self.R.uniform(-self.outline, self.outline, size=(len(pairs), 2, 2))
+        shift = self.R.uniform(-self.outline_mm, self.outline_mm, size=(len(pairs), 2, 2))
         pairs = pairs.outlined(torch.from_numpy(shift).to(pairs.fixed, non_blocking=True))
         varied = replace(pairs, fixed=self._exposed(pairs.fixed), moving=self._exposed(pairs.moving))
         return _prepared(varied)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from bundle.joint import LOWER, UPPER
+from bundle.joint import LOWER, MCP, UPPER
 from bundle.physics import attenuation
 from bundle.registration.alignment import Alignment, bone_centers, warp
 from bundle.registration.gauss_newton import BoneShift, check_pair
@@ -148,37 +148,37 @@ class PhaseCorrelation:
     high-passed attenuation of one bone, faded out towards its outline and where the other bone lies.
 
     Attributes:
-        pixel: smallest pixel size that the frames are reduced to: a public frame of 256 pixels keeps its own.
-        coarse: sigma of the Gaussian whose result, the soft tissue, is subtracted.
-        depth: vertical extent of a partial image from the middle of the edge that faces the joint.
-        fade: sigma of the fading of a partial image towards its outline.
-        block: height and width of a block; blocks overlap by half.
-        finest: shortest kept wavelength.
-        reach: largest motion that counts as found.
+        pixel_mm: smallest pixel size that the frames are reduced to: a public frame of 256 pixels keeps its own.
+        coarse_mm: sigma of the Gaussian whose result, the soft tissue, is subtracted.
+        depth_mm: vertical extent of a partial image from the middle of the edge that faces the joint.
+        fade_mm: sigma of the fading of a partial image towards its outline.
+        block_mm: height and width of a block; blocks overlap by half.
+        finest_mm: shortest kept wavelength.
+        reach_mm: largest motion that counts as found.
         rounds: rounds of correction; each warps the moving radiograph by the motion found before.
-        turns: find rotations, up to ``largest_turn``.
+        turns: find rotations, up to ``largest_turn_deg``.
         scales: find scales, too.
-        largest_turn: in degrees.
+        largest_turn_deg: in degrees.
         least_peak: least height of the fitted peak; below, the bone counts as not found.
-        least_pixels: fewest pixels of a partial image.
+        least_area_mm2: smallest partial image, in mm^2; 200 pixels of the public frames.
     """
 
     name: ClassVar[str] = "phase_correlation"
     antisymmetric: ClassVar[bool] = False
 
-    pixel: float = 0.08
-    coarse: float = 0.5
-    depth: float = 6.0
-    fade: float = 0.3
-    block: float = 5.2
-    finest: float = 0.5
-    reach: float = 2.5
+    pixel_mm: float = 0.08
+    coarse_mm: float = 0.5
+    depth_mm: float = 6.0
+    fade_mm: float = 0.3
+    block_mm: float = 5.2
+    finest_mm: float = 0.5
+    reach_mm: float = 2.5
     rounds: int = 3
     turns: bool = True
     scales: bool = False
-    largest_turn: float = 10.0
+    largest_turn_deg: float = 10.0
     least_peak: float = 0.25
-    least_pixels: int = 200
+    least_area_mm2: float = 200 * MCP.spacing_mm**2
 
     def __call__(
         self, before: Tensor, masks: Tensor, after: Tensor, spacing: float, *, after_masks: Tensor | None = None
@@ -189,7 +189,7 @@ class PhaseCorrelation:
         if not (bool(after.isfinite().all()) and bool(bones.flatten(1).any(dim=1).all())):
             return BoneShift(), BoneShift()
         center = bone_centers(masks, spacing).double()
-        shape = [max(round(side * min(spacing / self.pixel, 1.0)), 1) for side in before.shape[-2:]]
+        shape = [max(round(side * min(spacing / self.pixel_mm, 1.0)), 1) for side in before.shape[-2:]]
         pixel = spacing * before.shape[-1] / shape[1]
         small = F.interpolate(torch.cat([before, after, masks])[None].double(), shape, mode="bilinear", antialias=True)[
             0
@@ -204,19 +204,19 @@ class PhaseCorrelation:
     def _details(self, picture: Tensor, pixel: float) -> Array:
         """Attenuation (H, W) less its smooth part."""
         values = attenuation(picture).numpy()
-        return values - ndimage.gaussian_filter(values, self.coarse / pixel, mode="nearest")
+        return values - ndimage.gaussian_filter(values, self.coarse_mm / pixel, mode="nearest")
 
     def _region(self, masks: Tensor, bone: int, center: Tensor, pixel: float) -> Array:
         """Weights (H, W) of a partial image, 0 to 1."""
         rows = (np.arange(masks.shape[-2]) - (masks.shape[-2] - 1) / 2) * pixel
-        near = np.abs(rows - float(center[1])) < self.depth
+        near = np.abs(rows - float(center[1])) < self.depth_mm
         alone = ((masks[bone] > 0.5) & (masks[1 - bone] < 0.5)).numpy() & near[:, None]
         inside = ndimage.distance_transform_edt(np.pad(alone, 1))[1:-1, 1:-1] * pixel
-        return 1.0 - np.exp(-0.5 * np.square(inside / self.fade))
+        return 1.0 - np.exp(-0.5 * np.square(inside / self.fade_mm))
 
     def _find(self, fixed: Array, moving: Array, region: Array, center: Tensor, pixel: float) -> BoneShift:
-        blocks = _blocks(region, 2 * max(round(0.5 * self.block / pixel), 4))
-        if (region > 0.5).sum() < self.least_pixels or not blocks:
+        blocks = _blocks(region, 2 * max(round(0.5 * self.block_mm / pixel), 4))
+        if (region > 0.5).sum() * pixel**2 < self.least_area_mm2 or not blocks:
             return BoneShift()
         found, part, peak = Alignment.still(center[None]), _partial(fixed, region), Peak()
         for turning in (self.turns or self.scales, False) * self.rounds:
@@ -233,10 +233,10 @@ class PhaseCorrelation:
     def _peak(self, fixed: Array, moving: Array, blocks: Sequence[Block], pixel: float) -> Peak:
         """Peak of the correlation of partial images, averaged over their blocks."""
         size = blocks[0][0].stop - blocks[0][0].start
-        highest = min(max(int(size * pixel / self.finest), 1), (size - 1) // 2)
+        highest = min(max(int(size * pixel / self.finest_mm), 1), (size - 1) // 2)
         fade = np.outer(*[window("hann", size)] * 2)
         cut = [np.stack([picture[block] for block in blocks]) * fade for picture in (fixed, moving)]
-        reach = min(self.reach / pixel, size // 2 - 1)
+        reach = min(self.reach_mm / pixel, size // 2 - 1)
         return fit_peak(phase_correlation(cut[0], cut[1], (highest, highest)), (highest, highest), reach)
 
     def _turn(self, fixed: Array, moving: Array) -> tuple[float, float]:
@@ -245,14 +245,14 @@ class PhaseCorrelation:
         spectra = [_polar_spectrum(picture, radius) for picture in (fixed, moving)]
         way = phase_cross_correlation(*spectra, upsample_factor=_POLAR_STEPS, normalization=None)[0]
         degrees, scale = -float(way[0]) * 360.0 / _ANGLES, math.exp(float(way[1]) * math.log(radius) / radius)
-        plausible = abs(degrees) <= self.largest_turn and abs(scale - 1.0) <= 0.1
+        plausible = abs(degrees) <= self.largest_turn_deg and abs(scale - 1.0) <= 0.1
         if not plausible:
             return 1.0, 0.0
         return (scale if self.scales else 1.0), (degrees if self.turns else 0.0)
 
     def _judged(self, found: Alignment, peak: Peak, correlation: float) -> BoneShift:
         scale, degrees, x, y = (float(value) for value in found.parameters()[0])
-        near = math.hypot(x, y) <= self.reach and abs(degrees) <= self.largest_turn
+        near = math.hypot(x, y) <= self.reach_mm and abs(degrees) <= self.largest_turn_deg
         if not (near and peak.height >= self.least_peak):
             return BoneShift(correlation=correlation)
         return BoneShift(x, y, degrees, correlation, True, scale)

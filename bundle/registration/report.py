@@ -163,7 +163,7 @@ class NarrowingReport(NarrowingWriter):
         seed: int = 0,
         samples: int = 1000,
     ) -> None:
-        self.frame, self.placed = frame or FrameMotion(), placed or FrameMotion(translation=1.0, rotation=3.0)
+        self.frame, self.placed = frame or FrameMotion(), placed or FrameMotion(translation_mm=1.0, rotation_deg=3.0)
         motions = {"frame": vars(self.frame), "placed": vars(self.placed), "repeats": repeats, "frame_seed": seed}
         super().__init__(output_dir, {**settings, **motions}, registration, weights, quality)
         self.repeats, self.seed, self.samples = repeats, seed, samples

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from bundle.base import side_by_side
+from bundle.joint import MCP
 from bundle.networks import ReducedResolution, file_label, load_weights, stated_sha256
 from bundle.physics import continue_to_border, overlap
 from monai.config import KeysCollection
@@ -19,16 +20,17 @@ from monai.utils.enums import TransformBackends
 from torch import Tensor, nn
 
 
-def with_drawn_masks(image: Tensor, segment: Callable[[Tensor], Tensor]) -> Tensor:
+def with_drawn_masks(image: Tensor, segment: Callable[[Tensor], Tensor], spacing_mm: float = MCP.spacing_mm) -> Tensor:
     """A joint with drawn masks, continued to the border, in place of its own; a bone that is not found keeps its own.
 
     Args:
         image: radiograph and masks, (3, H, W).
         segment: draws masks (2, H, W) of a radiograph (1, H, W).
+        spacing_mm: width of a pixel.
     """
     masks = segment(image[:1])
     found = masks.flatten(1).any(dim=1)[:, None, None]
-    return torch.cat([image[:1], continue_to_border(torch.where(found, masks, image[1:]))])
+    return torch.cat([image[:1], continue_to_border(torch.where(found, masks, image[1:]), spacing_mm)])
 
 
 class BoneMaskLoss(nn.Module):
@@ -143,6 +145,6 @@ class BoneSegmenter:
         if self._loaded:
             return
         sha256 = stated_sha256(self.metadata, self.load_path.name) if self.metadata else None
-        remedy = "bring masks of your own, or train this network by configs/segment_bones.yaml"
+        remedy = "bring masks of your own, or train this network by configs/jobs/segment_bones.yaml"
         load_weights(self.network, self.load_path, "bone segmentation", remedy, "cpu", sha256)
         self._loaded = True

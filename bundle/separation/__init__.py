@@ -26,7 +26,8 @@ from bundle.separation.pseudo_overlap import OverlapRange, compose_layers, compo
 from bundle.separation.reconstruction import BATCH, IDENTITY, ReconstructionQuality, identity, means, values_of
 from bundle.separation.resident import ResidentJoints, ResidentLoader
 from bundle.separation.resident_images import ResidentImageLoader, gaussian
-from bundle.separation.trainer import LayerSeparationTrainer, Player
+from bundle.separation.stage import Objective, Player, Players, RandomMotions, StageSchedule
+from bundle.separation.trainer import LayerSeparationTrainer
 
 __all__ = [
     "BATCH",
@@ -44,10 +45,13 @@ __all__ = [
     "LayerMontageHandler",
     "LayerRMSE",
     "LayerSeparationTrainer",
+    "Objective",
     "OverlapRange",
     "PartitionHead",
     "Player",
+    "Players",
     "PseudoGeneratorLoss",
+    "RandomMotions",
     "ReconstructionMSE",
     "ReconstructionPSNR",
     "ReconstructionQuality",
@@ -56,6 +60,7 @@ __all__ = [
     "ResidentJoints",
     "ResidentLoader",
     "SigmoidHead",
+    "StageSchedule",
     "TensorBoardWriter",
     "WeightedLoss",
     "compose_layers",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from bundle.joint import MCP
 from bundle.physics import overlap, partition, separation_shares
 from torch import Tensor, nn
 
@@ -13,12 +14,19 @@ class HalfSplit(nn.Module):
     To be used in place of a generator::
 
         --network_def "{'_target_': 'bundle.separation.HalfSplit'}"
+
+    Args:
+        spacing_mm: width of a pixel of the images.
     """
+
+    def __init__(self, spacing_mm: float = MCP.spacing_mm) -> None:
+        super().__init__()
+        self.spacing_mm = spacing_mm
 
     def forward(self, image: Tensor) -> Tensor:
         """Layers soft tissue, lower bone, upper bone (B, 3, H, W) of images (B, 3, H, W): radiograph and masks."""
         radiograph, masks = image[:, :1], image[:, 1:]
-        shares = separation_shares(radiograph, masks)
+        shares = separation_shares(radiograph, masks, self.spacing_mm)
         half = shares[:, 1:].mean(dim=1, keepdim=True).expand(-1, 2, -1, -1)
         both = overlap((masks > 0.5).to(masks.dtype)) > 0.5
         return partition(radiograph, torch.cat([shares[:, :1], torch.where(both, half, shares[:, 1:])], dim=1))

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
+from bundle.joint import MCP
 from bundle.physics import overlap, reconstruct, support, visible_region
 from monai.handlers import from_engine
 from monai.metrics.regression import RegressionMetric, compute_ssim_and_cs
@@ -245,7 +246,7 @@ class LayerRMSE(SeparationMetric):
     def _weights(self, J: Tensor, M: Tensor) -> Tensor:  # noqa: N803
         if self.region == "soft":
             return visible_region(J, M)
-        return overlap(M) if self.region == "overlap" else support(M)
+        return overlap(M) if self.region == "overlap" else support(M, MCP.spacing_at(M.shape[-1]))
 
 
 def pixel_row_frechet_distance(a: Tensor, b: Tensor) -> Tensor:

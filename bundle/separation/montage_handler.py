@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from bundle.io import TITLES, joint_row, montage_image, write_png
 from bundle.physics import RigidMotion, synthesize
+from bundle.separation.stage import EXTRA
 from ignite.engine import Engine, Events
 from torch import Tensor
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 LOSSES = ("loss", "reconstruction", "supervision", "discrimination", "layers", "supervisor", "discriminator")
-EXTRA = "extra_"
-"""How the names of ``extra_losses`` begin in the output of a training step."""
 
 
 def losses_from_engine(output: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> dict[str, float]:
@@ -28,16 +27,16 @@ def losses_from_engine(output: Sequence[Mapping[str, Any]] | Mapping[str, Any]) 
     return {name: float(torch.as_tensor(first[name]).detach()) for name in names}
 
 
-def separation_row(image: Tensor, layers: Tensor, spacing: float, change: float = 0.8) -> list[Any]:
+def separation_row(image: Tensor, layers: Tensor, spacing: float, change_mm: float = 0.8) -> list[Any]:
     """The standard montage row of a joint (:func:`bundle.io.joint_row`).
 
     Args:
         image: radiograph and masks, (3, H, W).
         layers: (3, H, W).
         spacing: mm per pixel.
-        change: mm by which the joint space of the wider and the narrower radiograph differ.
+        change_mm: mm by which the joint space of the wider and the narrower radiograph differ.
     """
-    changes = RigidMotion.widening(torch.tensor([change, -change], dtype=torch.float64))
+    changes = RigidMotion.widening(torch.tensor([change_mm, -change_mm], dtype=torch.float64))
     shown, masks = (values.detach().cpu().float().expand(2, -1, -1, -1) for values in (layers, image[1:]))
     made = synthesize(shown, masks, changes, spacing, [0, 0])
     return joint_row(image[0].cpu(), image[1:].cpu(), layers.detach().cpu(), made.image[0], made.image[1])

@@ -31,21 +31,21 @@ class OverlapRange:
     """Ranges of the random motion that closes a joint.
 
     Attributes:
-        jsw: lowest and highest joint space width after the motion, in mm; negative overlaps.
-        x: largest shift of a bone to either side, in mm.
-        rotation: largest rotation of a bone either way, in degrees.
+        joint_space_mm: lowest and highest joint space width after the motion, in mm; negative overlaps.
+        x_mm: largest shift of a bone to either side, in mm.
+        rotation_deg: largest rotation of a bone either way, in degrees.
 
     Raises:
-        ValueError: if ``jsw`` is not an ascending pair.
+        ValueError: if ``joint_space_mm`` is not an ascending pair.
     """
 
-    jsw: tuple[float, float] = (-1.6, 0.2)
-    x: float = 0.5
-    rotation: float = 3.0
+    joint_space_mm: tuple[float, float] = (-1.6, 0.2)
+    x_mm: float = 0.5
+    rotation_deg: float = 3.0
 
     def __post_init__(self) -> None:
-        if len(self.jsw) != 2 or not self.jsw[0] <= self.jsw[1]:
-            msg = f"expected jsw as (lowest, highest) in mm, got {self.jsw}"
+        if len(self.joint_space_mm) != 2 or not self.joint_space_mm[0] <= self.joint_space_mm[1]:
+            msg = f"expected joint_space_mm as (lowest, highest) in mm, got {self.joint_space_mm}"
             raise ValueError(msg)
 
     def draw(self, masks: Tensor, spacing: float | Tensor, random: np.random.RandomState) -> RigidMotion:
@@ -55,10 +55,10 @@ class OverlapRange:
     def closing(self, now: Tensor, random: np.random.RandomState) -> RigidMotion:
         """Draw motions that bring joints of these JSW (B,) in mm to one in the range, before rotation."""
         count = now.shape[0]
-        wanted = torch.from_numpy(random.uniform(*self.jsw, size=count)).to(now)
+        wanted = torch.from_numpy(random.uniform(*self.joint_space_mm, size=count)).to(now)
         share = torch.from_numpy(random.uniform(0.0, 1.0, size=count)).to(now)
-        side = torch.from_numpy(random.uniform(-self.x, self.x, size=(count, 2))).to(now)
-        turn = torch.from_numpy(random.uniform(-self.rotation, self.rotation, size=(count, 2))).to(now)
+        side = torch.from_numpy(random.uniform(-self.x_mm, self.x_mm, size=(count, 2))).to(now)
+        turn = torch.from_numpy(random.uniform(-self.rotation_deg, self.rotation_deg, size=(count, 2))).to(now)
         change = wanted - now
         down = torch.stack([change * (1.0 - share), -change * share], dim=1)
         return RigidMotion(torch.stack([side, down], dim=-1), turn, torch.zeros(count, 2, 2).to(now))

@@ -1,7 +1,8 @@
 """Joints that stay on the device, and batches that are made there: training that never waits for the host.
 
 A resident batch is what a :class:`monai.data.DataLoader` would collate, as tensors on the device, together with what
-the host knows of its joints: lists ``overlapping``, ``known`` (the truth) and ``width`` (their JSW in mm, on the CPU).
+the host knows of its joints: their ``spacing``, and lists ``overlapping``, ``known`` (the truth) and ``width`` (their
+JSW in mm, on the CPU).
 The random transforms of the data set make it: each has a method ``batched`` that draws for one joint after the other as
 its ``__call__`` would, and then works on all of them at once.
 """
@@ -14,8 +15,10 @@ from typing import Any
 
 import torch
 from bundle.errors import InputError, flag
+from bundle.joint import Keys
 from bundle.measurement import joint_space_width
-from bundle.physics import separate
+from bundle.physics import by_pixel_size, separate
+from bundle.separation.trainer import STEP_KEYS
 from monai.data import DataLoader, Dataset
 from monai.transforms import SelectItemsd
 from torch import Tensor
@@ -23,9 +26,6 @@ from tqdm import tqdm
 
 SEPARATED_AT_ONCE = 32
 """Joints that are separated without weights in one batch."""
-
-STEP_KEYS = ("image", "label", "truth", "source", "spacing")
-"""What a training step takes (:class:`bundle.separation.LayerSeparationTrainer`)."""
 
 
 def to_device(values: Sequence[Any], like: Tensor) -> Tensor:
@@ -57,23 +57,27 @@ class ResidentJoints(Sequence[dict[str, Any]]):
 
     @cached_property
     def loaded(self) -> dict[str, Any]:
-        """The joints: ``image``, ``label`` (N, 3, H, W) and ``spacing`` (N, 1) on the device, and their ``facts``."""
+        """The joints: ``image``, ``label`` (N, 3, H, W) on the device, ``spacing`` (N, 1) on the host, ``facts``."""
         images, labels, spacings, facts = [], [], [], []
         for sample in tqdm(self.samples, desc="loading joints", unit="joint", mininterval=0.5):
-            images.append(torch.as_tensor(sample["image"]))
-            labels.append(torch.as_tensor(sample["label"]))
-            spacings.append(torch.as_tensor(sample["spacing"]).reshape(1))
-            facts.append({"truth": float(sample["truth"]), **{key: sample[key] for key in ("name", "overlapping")}})
+            images.append(torch.as_tensor(sample[Keys.IMAGE]))
+            labels.append(torch.as_tensor(sample[Keys.LABEL]))
+            spacings.append(torch.as_tensor(sample[Keys.SPACING]).reshape(1))
+            facts.append(
+                {Keys.TRUTH: float(sample[Keys.TRUTH]), **{key: sample[key] for key in ("name", "overlapping")}}
+            )
         if not facts:
             msg = "expected joints to train on, got none: name another datalist"
             raise InputError(msg)
-        image, label, spacing = (torch.stack(each).to(self.device) for each in (images, labels, spacings))
-        return {"image": image, "label": _separated(image, label, facts), "spacing": spacing, "facts": facts}
+        image, label = (torch.stack(each).to(self.device) for each in (images, labels))
+        spacing = torch.stack(spacings)
+        label = _separated(image, label, spacing, facts)
+        return {Keys.IMAGE: image, Keys.LABEL: label, Keys.SPACING: spacing, "facts": facts}
 
     @cached_property
     def facts(self) -> list[dict[str, Any]]:
         """What the host knows of each joint."""
-        image, spacing = self.loaded["image"], self.loaded["spacing"]
+        image, spacing = self.loaded[Keys.IMAGE], self.loaded[Keys.SPACING]
         widths = torch.nan_to_num(joint_space_width(image[:, 1:], spacing)).cpu()
         return [
             {"row": row, "width": width, **fact}
@@ -82,25 +86,28 @@ class ResidentJoints(Sequence[dict[str, Any]]):
 
     def batch(self, joints: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """A resident batch of some of the joints, before any random transform."""
-        rows = torch.tensor([joint["row"] for joint in joints]).to(self.device, non_blocking=True)
-        tensors = {key: self.loaded[key].index_select(0, rows) for key in ("image", "label", "spacing")}
+        chosen = torch.tensor([joint["row"] for joint in joints])
+        rows = chosen.to(self.device, non_blocking=True)
+        tensors = {key: self.loaded[key].index_select(0, rows) for key in (Keys.IMAGE, Keys.LABEL)}
         known = [joint["truth"] for joint in joints]
         return {
             **tensors,
-            "source": tensors["image"],
-            "truth": to_device(known, tensors["image"])[:, None],
+            Keys.SPACING: self.loaded[Keys.SPACING][chosen],
+            Keys.SOURCE: tensors[Keys.IMAGE],
+            Keys.TRUTH: to_device(known, tensors[Keys.IMAGE])[:, None],
             "known": known,
             "overlapping": [bool(joint["overlapping"]) for joint in joints],
             "width": [joint["width"] for joint in joints],
         }
 
 
-def _separated(image: Tensor, label: Tensor, facts: Sequence[Mapping[str, Any]]) -> Tensor:
+def _separated(image: Tensor, label: Tensor, spacing: Tensor, facts: Sequence[Mapping[str, Any]]) -> Tensor:
     """The true layers, and the weight-free ones where they are not known."""
     unknown = [row for row, fact in enumerate(facts) if not fact["truth"]]
     for start in range(0, len(unknown), SEPARATED_AT_ONCE):
         rows = unknown[start : start + SEPARATED_AT_ONCE]
-        label[rows] = separate(image[rows, :1], image[rows, 1:])
+        parts = by_pixel_size(lambda pixel, part: separate(part[:, :1], part[:, 1:], pixel), spacing[rows], image[rows])
+        label[rows] = torch.cat(parts)
     return label
 
 
@@ -160,7 +167,7 @@ def _batched(transform: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
     if isinstance(transform, SelectItemsd):
         return dict
     if not hasattr(transform, "batched"):
-        msg = f"{type(transform).__name__} works on single joints only: train without configs/resident.yaml"
+        msg = f"{type(transform).__name__} works on single joints only: train without configs/variants/resident.yaml"
         raise InputError(msg)
     if hasattr(transform, "check_batched"):
         transform.check_batched()

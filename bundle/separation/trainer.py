@@ -5,44 +5,23 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from bundle.errors import flag
-from bundle.physics import MotionRange, move, reconstruct, visible_region
-from bundle.separation.adversarial import Discrimination, DiscriminatorLoss
-from bundle.separation.losses import (
-    GeneratorLoss,
-    LayerDistance,
-    LayerFidelity,
-    Reconstruction,
-    Separation,
-    Supervision,
-    SupervisorLoss,
-    WeightedLoss,
-)
+from bundle.joint import Keys
+from bundle.physics import move, reconstruct, visible_region
+from bundle.separation.losses import GeneratorLoss, Separation
+from bundle.separation.stage import EXTRA, Objective, Player, Players, RandomMotions, StageSchedule
 from bundle.workflow import seed_epoch
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedTrainer, Trainer
 from monai.engines.utils import IterationEvents
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
-from torch.optim import Optimizer
 
-
-@dataclass(frozen=True)
-class Player:
-    """A network with the optimizer that steps it; of several processes the network is DistributedDataParallel."""
-
-    network: nn.Module
-    optimizer: Optimizer
-
-    @property
-    def bare(self) -> nn.Module:
-        """The network as it is used in another player's step: no gradient is collected over the processes."""
-        return self.network.module if isinstance(self.network, DistributedDataParallel) else self.network
+STEP_KEYS = (Keys.IMAGE, Keys.LABEL, Keys.TRUTH, Keys.SOURCE, Keys.SPACING)
+"""What a step takes of a batch."""
 
 
 class LayerSeparationTrainer(SupervisedTrainer):
@@ -60,28 +39,13 @@ class LayerSeparationTrainer(SupervisedTrainer):
 
     Args:
         device: where to train.
-        max_epochs: number of this stage's last epoch; the stage is skipped if it has none.
+        max_epochs: number of this stage's last epoch, counted over both stages; it is skipped if it has none.
         data_loader: of the batches.
-        generator: N_G with its optimizer.
-        supervisor: N_S with its optimizer.
-        discriminator: N_D with its optimizer.
-        generator_loss: Eq. 7, or Eq. 11 of the epochs after ``early_epochs``.
-        early_loss: Eq. 11 of the first epochs.
-        early_epochs: m, the number of these epochs.
-        use_supervisor: False is the ablation without N_S. Epochs whose loss gives it no weight do not train it.
-        use_discriminator: False is the ablation without N_D; likewise.
-        use_motion: False is the ablation without f_s.
-        reconstruction: L0, by default :class:`bundle.separation.losses.Reconstruction`.
-        supervision: L1, by default :class:`bundle.separation.losses.Supervision`.
-        discrimination: L2, by default :class:`bundle.separation.Discrimination`.
-        fidelity: L3, by default :class:`bundle.separation.LayerFidelity`.
-        supervisor_loss: by default :class:`bundle.separation.losses.SupervisorLoss`.
-        discriminator_loss: by default :class:`bundle.separation.DiscriminatorLoss`.
-        extra_losses: further terms of the generator's loss by name; the output has them as ``extra_<name>``.
-        motion: ranges of the random motions f_s.
-        motions: random motions a step, averaged.
+        players: the three networks with their optimizers.
+        objective: their losses.
+        schedule: what of the epochs came before, and which are early.
+        motion: random motions f_s, by default the published ones.
         seed: of everything random.
-        epochs_before: epochs of the stage before this one.
         amp: mixed precision; bfloat16 on a CPU. Gradients are scaled in float16 alone.
         handlers: of the engine's events.
         kwargs: further arguments of :class:`monai.engines.SupervisedTrainer`, as ``amp_kwargs`` of
@@ -93,58 +57,32 @@ class LayerSeparationTrainer(SupervisedTrainer):
         device: torch.device | str,
         max_epochs: int,
         data_loader: Iterable[Any],
-        generator: Player,
-        supervisor: Player,
-        discriminator: Player,
-        generator_loss: GeneratorLoss,
-        early_loss: GeneratorLoss | None = None,
-        early_epochs: int = 0,
-        use_supervisor: bool = True,
-        use_discriminator: bool = True,
-        use_motion: bool = True,
-        reconstruction: nn.Module | None = None,
-        supervision: nn.Module | None = None,
-        discrimination: nn.Module | None = None,
-        fidelity: LayerFidelity | LayerDistance | None = None,
-        supervisor_loss: nn.Module | None = None,
-        discriminator_loss: nn.Module | None = None,
-        extra_losses: Mapping[str, WeightedLoss] | None = None,
-        motion: MotionRange | None = None,
-        motions: int = 2,
+        players: Players,
+        objective: Objective,
+        schedule: StageSchedule | None = None,
+        motion: RandomMotions | None = None,
         seed: int = 0,
-        epochs_before: int = 0,
         amp: bool = False,
         handlers: Sequence[Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        self.generator, self.supervisor, self.discriminator = generator, supervisor, discriminator
-        self.late_loss = generator_loss
-        self.early_loss = generator_loss if early_loss is None else early_loss
-        self.early_epochs = early_epochs
-        self.use_supervisor, self.use_discriminator = flag(use_supervisor), flag(use_discriminator)
-        self.use_motion = flag(use_motion)
-        self.motion = MotionRange() if motion is None else motion
-        self.motions = motions
+        self.players, self.objective = players, objective
+        nn.ModuleList(objective.extra.values()).to(device)
+        self.schedule = StageSchedule() if schedule is None else schedule
+        self.motion = RandomMotions() if motion is None else motion
         self.seed = seed
         self.random = np.random.RandomState(seed)
-        self.reconstruction = reconstruction or Reconstruction()
-        self.supervision = supervision or Supervision()
-        self.discrimination = discrimination or Discrimination()
-        self.fidelity = fidelity or LayerFidelity()
-        self.supervisor_loss = supervisor_loss or SupervisorLoss()
-        self.discriminator_loss = discriminator_loss or DiscriminatorLoss()
-        self.extra_losses = {f"extra_{name}": term.to(device) for name, term in (extra_losses or {}).items()}
         super().__init__(
             device,
             max_epochs,
             data_loader,
-            *(generator.network, generator.optimizer, generator_loss),
+            *(players.generator.network, players.generator.optimizer, objective.late),
             train_handlers=handlers,
             amp=flag(amp),
             **kwargs,
         )
-        self.state.epoch = self.state.epochs_before = epochs_before
-        self.state.iteration = epochs_before * (self.state.epoch_length or 0)
+        self.state.epoch = self.state.epochs_before = self.schedule.epochs_before
+        self.state.iteration = self.schedule.epochs_before * (self.state.epoch_length or 0)
         half = self.state.device.type == "cuda" and self.amp_kwargs.get("dtype", torch.float16) == torch.float16
         self.grad_scaler = torch.amp.GradScaler(self.state.device.type, enabled=self.amp and half)
         self.state_dict_user_keys.append("epochs_before")
@@ -165,14 +103,26 @@ class LayerSeparationTrainer(SupervisedTrainer):
 
     def epoch_loss(self) -> GeneratorLoss:
         """The generator's loss of the current epoch: the switch at epoch m."""
-        return self.early_loss if self.state.epoch <= self.early_epochs else self.late_loss
+        early = self.state.epoch <= self.schedule.early_epochs
+        return self.objective.early if early and self.objective.early is not None else self.objective.late
+
+    @property
+    def supervised(self) -> bool:
+        """Whether N_S plays in the current epoch."""
+        return self.players.use_supervisor and self.epoch_loss().uses("supervision")
+
+    @property
+    def discriminated(self) -> bool:
+        """Whether N_D plays in the current epoch: in stage 1 after epoch m."""
+        return self.players.use_discriminator and self.epoch_loss().uses("discrimination")
 
     def _iteration(self, engine: Any, batchdata: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        batch = {key: self._to_device(batchdata[key]) for key in ("image", "label", "truth", "source", "spacing")}
-        batch["seen"] = self._to_device(batchdata["seen"]) if "seen" in batchdata else batch["image"]
-        output = {"image": batch["image"], "label": batch["label"]}
+        batch = {key: self._to_device(batchdata[key]) for key in STEP_KEYS if key != Keys.SPACING}
+        batch[Keys.SPACING] = torch.as_tensor(batchdata[Keys.SPACING])  # stays on the host, which reads it
+        batch[Keys.SEEN] = self._to_device(batchdata[Keys.SEEN]) if Keys.SEEN in batchdata else batch[Keys.IMAGE]
+        output = {Keys.IMAGE: batch[Keys.IMAGE], Keys.LABEL: batch[Keys.LABEL]}
         engine.state.output = output
-        for player in (self.generator, self.supervisor, self.discriminator):
+        for player in self.players:
             player.network.train()
         self._play(engine, batch, output)
         self.grad_scaler.update()
@@ -180,19 +130,19 @@ class LayerSeparationTrainer(SupervisedTrainer):
         return engine.state.output
 
     def _play(self, engine: Any, batch: Mapping[str, Tensor], output: dict[str, Tensor]) -> None:
-        """Step each player once."""
-        if self.use_supervisor and self.epoch_loss().uses("supervision"):
-            output["supervisor"] = self._step(self.supervisor, self._supervisor_loss(batch))
-        output["pred"] = self._generate(engine, batch["seen"])
-        still = self._still(output["pred"], batch)
-        if self.use_discriminator and self.epoch_loss().uses("discrimination"):
-            output["discriminator"] = self._step(self.discriminator, self._discriminator_loss(still))
-        self._step_generator(engine, lambda: self._parts(still, batch), batch, output)
+        """A batch of Algorithm 1."""
+        if self.supervised:
+            output["supervisor"] = self._step(self.players.supervisor, self._supervisor_loss(batch))  # Eq. 8, 12
+        output[Keys.PRED] = self._generate(engine, batch[Keys.SEEN])  # L = N_G(J, M)
+        joints = self._joints(output[Keys.PRED], batch)
+        if self.discriminated:
+            output["discriminator"] = self._step(self.players.discriminator, self._discriminator_loss(joints))  # Eq. 9
+        self._step_generator(engine, lambda: self._generator_parts(joints, batch), batch, output)  # Eq. 7, 11
 
     def _generate(self, engine: Any, image: Tensor, **options: Any) -> Tensor:
         """What the generator makes of the batch, in float32."""
         with self._autocast():
-            made = self.generator.network(image, **options)
+            made = self.players.generator.network(image, **options)
         engine.fire_event(IterationEvents.FORWARD_COMPLETED)
         return made.float()
 
@@ -211,18 +161,18 @@ class LayerSeparationTrainer(SupervisedTrainer):
 
     def _supervisor_loss(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Eq. 12; of an image that is its own source Eq. 8."""
-        joints = [batch["image"], batch["source"]]
+        joints = [batch[Keys.IMAGE], batch[Keys.SOURCE]]
         with self._autocast():
-            found = self.supervisor.network(torch.cat(joints)[:, :1]).chunk(2)
+            found = self.players.supervisor.network(torch.cat(joints)[:, :1]).chunk(2)
         seen = [visible_region(joint[:, :1], joint[:, 1:]) for joint in joints]
         pseudo, source = zip(found, (joint[:, 1:] for joint in joints), seen, strict=True)
-        return self.supervisor_loss(*pseudo, source=source)
+        return self.objective.supervisor(*pseudo, source=source)
 
-    def _discriminator_loss(self, still: Separation) -> Tensor:
+    def _discriminator_loss(self, joints: Separation) -> Tensor:
         """Eq. 9."""
         with self._autocast():
-            found = self.discriminator.network(still.layers[:, :1].detach())
-        return self.discriminator_loss(found, still.masks, still.visible)
+            found = self.players.discriminator.network(joints.layers[:, :1].detach())
+        return self.objective.discriminator(found, joints.masks, joints.visible)
 
     def _step_generator(
         self,
@@ -232,57 +182,72 @@ class LayerSeparationTrainer(SupervisedTrainer):
         output: dict[str, Tensor],
     ) -> None:
         """Eq. 7 or 11 and the extra losses, with the supervisor and the discriminator frozen."""
-        with _frozen(self.supervisor.network), _frozen(self.discriminator.network):
+        with _frozen(self.players.supervisor.network), _frozen(self.players.discriminator.network):
             output.update(parts())
-            output.update({name: term(output["pred"], batch) for name, term in self.extra_losses.items()})
-            output["loss"] = self._weighted(output)
+            output.update({EXTRA + name: term(output[Keys.PRED], batch) for name, term in self.objective.extra.items()})
+            output[Keys.LOSS] = self._weighted(output)
             engine.fire_event(IterationEvents.LOSS_COMPLETED)
-            output["loss"] = self._step(self.generator, output["loss"])
+            output[Keys.LOSS] = self._step(self.players.generator, output[Keys.LOSS])
         output.update({key: value.detach() for key, value in output.items()})
         engine.fire_event(IterationEvents.BACKWARD_COMPLETED)
 
     def _weighted(self, parts: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum of the parts and extra losses; parts of a player that is switched off count nothing."""
-        absent = {"supervision": not self.use_supervisor, "discrimination": not self.use_discriminator}
-        nothing = {part: parts["pred"].new_zeros(()) for part, off in absent.items() if off}
-        extra = [term.weight * parts[name] for name, term in self.extra_losses.items()]
+        players = self.players
+        absent = {"supervision": not players.use_supervisor, "discrimination": not players.use_discriminator}
+        nothing = {part: parts[Keys.PRED].new_zeros(()) for part, off in absent.items() if off}
+        extra = [term.weight * parts[EXTRA + name] for name, term in self.objective.extra.items()]
         return torch.stack([self.epoch_loss()({**parts, **nothing}), *extra]).sum()
 
-    def _parts(self, still: Separation, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The parts L0 to L3 that have a weight in this epoch, L0 always, by what N_S and N_D find (Eq. 2 and 3)."""
-        uses = self.epoch_loss().uses
-        supervised = self.use_supervisor and uses("supervision")
-        compared = uses("layers") and self.fidelity.moved > 0
-        moved = self._moved(still, batch["spacing"], compared) if supervised or compared else still
-        radiograph = reconstruct(still.layers)
-        parts = {"reconstruction": self.reconstruction(radiograph, batch["image"][:, :1], still.masks, still.visible)}
-        if supervised:
-            with self._autocast():
-                found = self.supervisor.bare(reconstruct(moved.layers))
-            parts["supervision"] = self.supervision(found, moved.masks, moved.visible)
-        if self.use_discriminator and uses("discrimination"):
-            with self._autocast():
-                found = self.discriminator.bare(still.layers[:, :1])
-            parts["discrimination"] = self.discrimination(found, still.masks, still.visible)
-        if uses("layers"):
-            parts["layers"] = self.fidelity(still, moved, batch["truth"])
+    def _generator_parts(self, joints: Separation, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The parts L0 to L3 that have a weight in this epoch; L0 always."""
+        layered = self.epoch_loss().uses("layers")
+        compared = layered and self.objective.fidelity.moved > 0
+        moved = joints
+        if self.supervised or compared:
+            moved = self._moved(joints, batch[Keys.SPACING], compared)  # L' = f_s(L, t) and M' = f_s(M, t)
+        parts = {"reconstruction": self._reconstruction(joints, batch)}
+        if self.supervised:
+            parts["supervision"] = self._supervision(moved)
+        if self.discriminated:
+            parts["discrimination"] = self._discrimination(joints)
+        if layered:
+            parts["layers"] = self.objective.fidelity(joints, moved, batch[Keys.TRUTH])
         return parts
 
-    def _still(self, layers: Tensor, batch: Mapping[str, Tensor]) -> Separation:
-        image, masks = batch["image"][:, :1], batch["image"][:, 1:]
-        return Separation(layers, masks, visible_region(image, masks), batch["label"])
+    def _reconstruction(self, joints: Separation, batch: Mapping[str, Tensor]) -> Tensor:
+        """L0, of R = f_r(L)."""
+        radiograph = reconstruct(joints.layers)
+        return self.objective.reconstruction(radiograph, batch[Keys.IMAGE][:, :1], joints.masks, joints.visible)
+
+    def _supervision(self, moved: Separation) -> Tensor:
+        """L1, of N_S(R')."""
+        with self._autocast():
+            found = self.players.supervisor.bare(reconstruct(moved.layers))
+        return self.objective.supervision(found, moved.masks, moved.visible)
+
+    def _discrimination(self, joints: Separation) -> Tensor:
+        """L2, of N_D(L_0)."""
+        with self._autocast():
+            found = self.players.discriminator.bare(joints.layers[:, :1])
+        return self.objective.discrimination(found, joints.masks, joints.visible)
+
+    def _joints(self, layers: Tensor, batch: Mapping[str, Tensor]) -> Separation:
+        image, masks = batch[Keys.IMAGE][:, :1], batch[Keys.IMAGE][:, 1:]
+        return Separation(layers, masks, visible_region(image, masks), batch[Keys.LABEL])
 
     def _moved(self, still: Separation, spacing: Tensor, compared: bool) -> Separation:
         """Random motions f_s of the batch, one after the other along it; if ``compared``, the true layers move too."""
-        if not self.use_motion:
+        if not self.motion.used:
             return still
-        layers, masks = (value.repeat(self.motions, 1, 1, 1) for value in (still.layers, still.masks))
-        spacing = spacing.repeat(self.motions, 1)
-        motion = self.motion.draw(layers.shape[0], self.random)
+        times = self.motion.count
+        layers, masks = (value.repeat(times, 1, 1, 1) for value in (still.layers, still.masks))
+        spacing = spacing.repeat(times, 1)
+        motion = self.motion.ranges.draw(layers.shape[0], self.random)
         moved, moved_masks = move(layers, masks, motion, spacing, exact=False)
         truth = None
         if compared and still.truth is not None:
-            truth, _ = move(still.truth.repeat(self.motions, 1, 1, 1), masks, motion, spacing, exact=False)
+            truth, _ = move(still.truth.repeat(times, 1, 1, 1), masks, motion, spacing, exact=False)
         visible = visible_region(reconstruct(moved.detach()), moved_masks)
         return Separation(moved, moved_masks, visible, truth)
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from bundle.errors import InputError, flag
+from bundle.joint import MCP
 from bundle.workflow.jobs import Schedule
 from bundle.workflow.training_record import RECORD, read_record
 from torch import nn
@@ -150,6 +151,28 @@ class Cost:
         return f"time at {self.tflops:g} TFLOP/s: {seconds / 60:.1f} minutes of training, evaluation besides"
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingStep:
+    """What a step of a two-phase training does with its three networks.
+
+    Attributes:
+        motions: random motions.
+        use_supervisor: whether N_S is trained.
+        use_discriminator: whether N_D is trained, from epoch m on.
+        channels: of the images that the supervisor and the discriminator see, where it is not 1.
+        supervised: images that the supervisor sees, as a multiple of the batch, and those through which the generator
+            learns from it; by default the batch with its sources, and each motion of the batch.
+        generator_options: how the generator is called.
+    """
+
+    motions: int = 2
+    use_supervisor: bool | str = True
+    use_discriminator: bool | str = True
+    channels: Mapping[str, int] = field(default_factory=dict)
+    supervised: Sequence[float] = ()
+    generator_options: Mapping[str, Any] = field(default_factory=dict)
+
+
 class TrainingCost(Cost):
     """What a two-phase training takes (:class:`bundle.separation.LayerSeparationTrainer`).
 
@@ -158,15 +181,9 @@ class TrainingCost(Cost):
         joints: items of the training, each with ``overlapping``.
         schedule: its epochs.
         batch_size: of a step.
-        motions: random motions a step.
-        use_supervisor: whether N_S is trained.
-        use_discriminator: whether N_D is trained, from epoch m on.
+        step: what is done in a step.
         image_size: height and width in pixels.
         tflops: of the device at its peak, in the precision used; 0 if it is not known.
-        channels: of the images that the supervisor and the discriminator see.
-        supervised: images that a step of the supervisor sees, as a multiple of the batch, and those through which the
-            generator learns from it.
-        generator_options: how the generator is called in training.
 
     Raises:
         InputError: a peak that is negative or not finite.
@@ -178,25 +195,21 @@ class TrainingCost(Cost):
         joints: Sequence[Mapping[str, Any]],
         schedule: Schedule,
         batch_size: int,
-        motions: int = 2,
-        use_supervisor: bool | str = True,
-        use_discriminator: bool | str = True,
-        image_size: int = 256,
+        step: TrainingStep | None = None,
+        image_size: int = MCP.pixels,
         tflops: float = 0.0,
-        channels: Mapping[str, int] | None = None,
-        supervised: Sequence[float] = (),
-        generator_options: Mapping[str, Any] | None = None,
     ) -> None:
+        step = step or TrainingStep()
         self.tflops = checked_rate(tflops)
         self.players, self.schedule, self.batch_size, self.size = players, schedule, batch_size, image_size
-        self.channels = {"generator": 3, "supervisor": 1, "discriminator": 1, **(channels or {})}
+        self.channels = {"generator": 3, "supervisor": 1, "discriminator": 1, **step.channels}
         self.images = {"stage1": sum(not joint["overlapping"] for joint in joints), "stage2": len(joints)}
-        self.options = {"generator": dict(generator_options or {})}
-        learning, through = supervised or (2.0, float(motions))
+        self.options = {"generator": dict(step.generator_options)}
+        learning, through = step.supervised or (2.0, float(step.motions))
         self.passes = {
             "generator": Passes(learning=1.0),
-            "supervisor": Passes(learning, through) if flag(use_supervisor) else Passes(),
-            "discriminator": Passes(1.0, 1.0) if flag(use_discriminator) else Passes(),
+            "supervisor": Passes(learning, through) if flag(step.use_supervisor) else Passes(),
+            "discriminator": Passes(1.0, 1.0) if flag(step.use_discriminator) else Passes(),
         }
 
     @property

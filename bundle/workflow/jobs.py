@@ -1,7 +1,7 @@
 """Jobs: a published schedule with its evaluation by one command, in as many invocations as it takes.
 
-A job is a file of arguments of MONAI's command line in ``configs/jobs``: it names a training's configurations and lays
-one of ``configs/parts`` over them, which adds the evaluation.
+A job is a file of arguments of MONAI's command line in ``configs/jobs``, which names its configurations and a run.
+That of a schedule lays one of ``configs/parts`` over a training's, which adds the evaluation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bundle.errors import InputError
 from bundle.io import claim_output, fingerprint, inner_run, write_bytes
 from bundle.workflow.run_settings import discreet_value, running_settings
 from bundle.workflow.time_limit import TimeLimit
-from monai.bundle import create_workflow
+from monai.bundle import ConfigParser, create_workflow
 
 REPORT = "metrics.json"
 """What a job found: the figures of its evaluation, how it was trained, and what that took."""
@@ -150,6 +150,13 @@ def claim_job(output_dir: str, settings: Mapping[str, Any], runs: Sequence[str] 
         name: vars(value) if is_dataclass(value) else discreet_value(name, value) for name, value in settings.items()
     }
     claim_output(output_dir, fingerprint({"results": "job", **running_settings(runs), **known}))
+
+
+def job_configs(name: str, bundle_root: str | Path = ".") -> list[str]:
+    """Paths of the configurations of a job in ``configs/jobs``, which names them from the root of the bundle."""
+    root = Path(bundle_root)
+    arguments = ConfigParser.load_config_file(root / "configs" / "jobs" / f"{name}.yaml")
+    return [str(root / file) for file in arguments["config_file"]]
 
 
 class BundleRun:

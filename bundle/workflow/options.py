@@ -14,7 +14,7 @@ from typing import Any
 
 from bundle.base import REDACTION
 from bundle.errors import InputError, report_plainly
-from bundle.io import DATA_SETS, LISTS, private_folder, private_list
+from bundle.io import DATA_SETS, LISTS, OR_FOLDER, meant_list, private_folder, private_list
 from bundle.workflow.ending import keep_run_open, remedy_of, running_workflow, stop_plainly
 from bundle.workflow.option_kinds import NO_WEIGHTS, check_epochs, check_values, is_of_weights, leaves, read_switches
 from monai.bundle import ComponentLocator, ConfigParser, ConfigWorkflow, ReferenceResolver
@@ -57,7 +57,7 @@ def check_options() -> None:
     content = {key: value for key, value in workflow.parser.get().items() if key != workflow.parser.meta_key}
     if _is_command_line(sys.argv):
         stop_plainly(remedy_of(content))
-    if read_switches(content) | keep_run_open(content):
+    if read_switches(content) | keep_run_open(content) | _name_list(content):
         whole: Any = workflow.parser.config
         whole.update(content)
         workflow.parser.parse(reset=True)
@@ -67,6 +67,18 @@ def check_options() -> None:
     check_weights_used(workflow.run_id, content)
     if workflow.run_id in _TRAININGS or (workflow.run_id == "run" and "train" in content):
         check_epochs(content)
+
+
+def _name_list(content: dict[str, Any]) -> bool:
+    """Replace a list or folder by which of them is meant; whether anything was replaced."""
+    folder, name = content.get("dataset_dir"), content.get("datalist")
+    if not isinstance(name, str) or not name.endswith(OR_FOLDER) or (folder and not _is_given(folder)):
+        return False
+    try:
+        content["datalist"] = meant_list(folder or "", name)
+    except InputError:  # said where the list is read
+        return False
+    return True
 
 
 def _hide_data_sets(workflow: ConfigWorkflow, content: Mapping[str, Any]) -> None:

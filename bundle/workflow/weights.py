@@ -197,7 +197,7 @@ class NetworkWeights:
         load_path: str,
         map_location: Any = "cpu",
         what: str = "reader",
-        remedy: str = "train the reader by configs/read_jsw.yaml, or name its weights by --reader_weights",
+        remedy: str = "train the reader by configs/jobs/read_jsw.yaml, or name its weights by --reader_weights",
         chosen: str = "",
         metadata: str = "",
     ) -> None:

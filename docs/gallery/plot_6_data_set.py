@@ -21,8 +21,7 @@ output = tempfile.mkdtemp()
 # The command, here on two phantoms; ``--dataset_dir DIR`` takes the joints of a folder.
 
 command = [
-    *(sys.executable, "-m", "monai.bundle", "run", "synthesizing"),
-    *("--config_file", "['configs/inference.json', 'configs/synthesize.yaml']"),
+    *(sys.executable, "-m", "monai.bundle", "run", "--args_file", "configs/jobs/synthesize.yaml"),
     *("--count", "24", "--jsw#lowest", "0.0", "--jsw#highest", "2.5", "--format", "webdataset"),
     *("--phantoms", "2", "--flips", "false", "--gate#largest_error", "1.0", "--output_dir", output),
 ]

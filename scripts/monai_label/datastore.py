@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from bundle.errors import InputError
-from bundle.io import BONES, SUFFIXES, files_below, is_radiograph, private_name, safe_name
+from bundle.io import SUFFIXES, files_below, is_radiograph, private_name, safe_name
+from bundle.joint import BONES
 from bundle.quality import TrustReference
 from fastapi import HTTPException
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore

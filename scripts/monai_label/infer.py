@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bundle.errors import InputError
-from bundle.io import LAYER_NAMES, write_layers
+from bundle.io import write_layers
+from bundle.joint import LAYER_NAMES
 from bundle.measurement import VERTICAL, joint_space_width
 from fastapi import HTTPException
 from monailabel.interfaces.datastore import DefaultLabelTag

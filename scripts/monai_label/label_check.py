@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import torch
 from bundle.errors import InputError
-from bundle.io import BONES, check_area
+from bundle.io import check_area
+from bundle.joint import BONES
 from bundle.physics import continue_to_border
 from bundle.quality import PROPERTIES, TrustReference, measure
 from scripts.monai_label.view import JointView

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import torch
 from bundle.errors import InputError
-from bundle.io import BONES, check_area, write_bytes
+from bundle.io import check_area, write_bytes
+from bundle.joint import BONES
 from bundle.networks import file_label
 from bundle.physics import continue_to_border, union
 from bundle.quality import TrustReference, bone_disagreement
@@ -46,7 +47,7 @@ class BoneDrawer:
         self.trained = model_dir / BONE_MASKS
         self._shipped = bundle_root / "models" / BONE_MASKS
         self._metadata = bundle_root / "configs" / "metadata.json"
-        self._network = _read_config(bundle_root, "segment_bones.yaml").get_parsed_content("network_def")
+        self._network = _read_config(bundle_root).get_parsed_content("segmenter#network")
         self._segmenter: BoneSegmenter | None = None
         self._state: tuple[Any, ...] = ()
 
@@ -104,7 +105,7 @@ class LayerSeparator:
     """
 
     def __init__(self, bundle_root: Path) -> None:
-        self._config = _read_config(bundle_root, "inference.json")
+        self._config = _read_config(bundle_root)
         self._config["flips"] = True
         self._quality = self._config.get_parsed_content("quality")
         self._weights = self._config.get_parsed_content("used_weights")
@@ -152,9 +153,9 @@ class LayerSeparator:
         return Separation(finish({"image": joint, "pred": layers})["pred"], said, float(uncertainty))
 
 
-def _read_config(bundle_root: Path, name: str) -> ConfigParser:
-    """A configuration of the bundle, which need not be the working directory."""
+def _read_config(bundle_root: Path) -> ConfigParser:
+    """The inference of the bundle, which need not be the working directory."""
     config = ConfigParser()
-    config.read_config(str(bundle_root / "configs" / name))
+    config.read_config(str(bundle_root / "configs" / "inference.json"))
     config["bundle_root"] = str(bundle_root)
     return config

@@ -1,4 +1,4 @@
-"""Training of the segmentation on saved labels, by configs/segment_bones.yaml."""
+"""Training of the segmentation on saved labels, by configs/jobs/segment_bones.yaml."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 from bundle.errors import InputError
-from bundle.io import BONES, write_bytes, write_layers, write_masks
+from bundle.io import write_bytes, write_layers, write_masks
+from bundle.joint import BONES
 from bundle.networks import load_weights
+from bundle.workflow import job_configs
 from monai.bundle import ConfigWorkflow, create_workflow
 from monailabel.interfaces.tasks.train import TrainTask
 from numpy.typing import NDArray
@@ -33,7 +35,7 @@ SETTINGS = {
     "learning_rate": "learning_rate",
     "seed": "seed",
 }
-"""Hyper-parameters of configs/segment_bones.yaml by the names of MONAI Label."""
+"""Hyper-parameters of configs/tasks/segment_bones.yaml by the names of MONAI Label."""
 
 DEFAULTS = {"max_epochs": 20, "train_batch_size": 4, "val_split": 0.2, "learning_rate": 0.001, "seed": 0}
 """Gentler than from scratch: the shipped weights are trained on."""
@@ -111,13 +113,13 @@ class BoneMaskTraining(TrainTask):
         return before, after, content.getvalue()
 
     def _workflow(self, folder: Path, used: int, request: Mapping[str, Any]) -> ConfigWorkflow:
-        """The training of configs/segment_bones.yaml; its settings are the numbers of the request."""
+        """The training of configs/tasks/segment_bones.yaml; its settings are the numbers of the request."""
         asked = {own: request.get(name, DEFAULTS[name]) for name, own in SETTINGS.items()}
         asked["validation_fraction"] = max(asked["validation_fraction"], min(HELD_OUT / used, 0.5))
         places = {"bundle_root": str(self.bundle_root), "dataset_dir": str(folder), "output_dir": str(folder / "out")}
-        config = str(self.bundle_root / "configs" / "segment_bones.yaml")
+        files = job_configs("segment_bones", self.bundle_root)
         made: ConfigWorkflow = create_workflow(
-            config_file=config, logging_file=False, run_id="training", datalist=_LIST, **places, **asked
+            config_file=files, logging_file=False, run_id="training", datalist=_LIST, **places, **asked
         )
         return made
 

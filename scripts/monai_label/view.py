@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 from bundle.errors import InputError
-from bundle.io import SIDE, JointFrame, JointPlace, frame_in_middle, read_stated
+from bundle.io import JointFrame, JointPlace, frame_in_middle, read_stated
+from bundle.joint import MCP
 from torch import Tensor
 
-SIZE = 256
+SIZE = MCP.pixels
 """Height and width of a frame in pixels."""
 
 LARGEST = 1024
@@ -101,7 +102,7 @@ def _alone(shape: tuple[int, int], pixels: tuple[float, float] | None, path: str
             f"{shape[1]} x {shape[0]} pixels: {path}: {_REMEDY}"
         )
         raise InputError(msg)
-    return frame_in_middle(shape, pixels or (SIDE / min(shape),) * 2, path, SIZE)
+    return frame_in_middle(shape, pixels or (MCP.spacing_at(min(shape)),) * 2, path, SIZE)
 
 
 def _point(clicks: Mapping[str, Any], name: str) -> tuple[float, float]:

@@ -13,18 +13,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bundle.joint import FINGERS
+from bundle.joint import FINGERS, MCP
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
-from bundle.physics.motion import SPACING
+from bundle.workflow import job_configs
 from monai.bundle import ConfigWorkflow, create_workflow
 from monai.data import set_track_meta
 from monai.utils import set_determinism
 from PIL import Image
 
+SPACING = MCP.spacing_mm
+
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 64
 FINGER_CODES = {"small": "2", "ring": "5", "middle": "8", "index": "11", "thumb": "13"}
+
+
+def of_job(name: str) -> tuple[str, ...]:
+    """Names below ``configs`` of the configurations of a job."""
+    return tuple(Path(file).relative_to(ROOT / "configs").as_posix() for file in job_configs(name, ROOT))
 
 
 class Bundle:

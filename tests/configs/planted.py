@@ -11,9 +11,9 @@ import nibabel as nib
 import numpy as np
 import torch
 from bundle.io.frames import JointFrame, JointPlace
+from bundle.joint import MCP
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
-from bundle.physics.motion import SPACING
 from nibabel.nifti1 import Nifti1Extension
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
@@ -22,6 +22,8 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from tests.configs.traces import Plants
+
+SPACING = MCP.spacing_mm
 
 SIZE = 64
 FRAME_SPACING = 256 * SPACING / SIZE

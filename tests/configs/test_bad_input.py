@@ -156,11 +156,11 @@ def test_data_that_cannot_be_used_ends_an_inference_with_its_name_and_leaves_no_
     assert not out.exists()
 
 
-@pytest.mark.parametrize("overlay", ["evaluate.yaml", "synthesize.yaml"])
+@pytest.mark.parametrize("overlay", ["evaluate.yaml", "tasks/synthesize.yaml"])
 def test_every_overlay_checks_its_data_first(bundle: Any, data: Path, tmp_path: Path, overlay: str) -> None:
     joint = case(data, 3)
     truncated(data, joint)
-    run_id = "synthesizing" if overlay == "synthesize.yaml" else "evaluating"
+    run_id = "synthesizing" if overlay == "tasks/synthesize.yaml" else "evaluating"
     out = tmp_path / "out"
     settings = {"dataset_dir": str(data), "datalist": "LS_K1_all_test", "image_size": 64, "output_dir": str(out)}
     message = bundle.refusal(run_id, "inference.json", overlay, **settings)

@@ -9,28 +9,18 @@ from typing import Any
 import pytest
 from bundle.io.locking import LOCK
 from monai.bundle import ConfigParser, ConfigWorkflow
+from tests.configs.conftest import of_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-READER = ("inference.json", "read_jsw.yaml")
-REGISTRAR = ("inference.json", "register_joints.yaml")
 COMBINATIONS = [
-    ("train.yaml",),
-    ("train.yaml", "lsn_paper.yaml", "resident.yaml"),
-    ("train.yaml", "bls_gan_network.yaml", "bls_gan.yaml"),
-    ("train.yaml", "multi_gpu_train.yaml"),
-    ("segment_bones.yaml",),
-    ("inference.json", "dicom.yaml"),
-    ("inference.json", "lsn_network.yaml", "evaluate.yaml"),
-    ("inference.json", "calibrate.yaml"),
-    ("inference.json", "synthesize.yaml", "dicom.yaml"),
-    ("read_jsw.yaml", "grade_narrowing.yaml", "evaluate_reader.yaml"),
-    (*READER, "predict_reader.yaml"),
-    (*READER, "pretrain_reader.yaml", "resident_reader.yaml"),
-    (*REGISTRAR, "evaluate_registration.yaml"),
-    (*REGISTRAR, "predict_registration.yaml"),
-    (*REGISTRAR, "pretrain_registration.yaml", "resident_registration.yaml"),
+    (*of_job("lsn_paper"), "variants/resident.yaml"),
+    *(of_job(name) for name in ("train", "bls_gan", "multi_gpu_train", "segment_bones", "infer_dicom", "evaluate_lsn")),
+    *(of_job(name) for name in ("calibrate", "synthesize_dicom", "evaluate_grader", "predict_reader")),
+    of_job("resident_reader"),
+    *(of_job(name) for name in ("evaluate_registration", "predict_registration")),
+    of_job("resident_registration"),
 ]
 SMALL: dict[str, Any] = {
     "phantoms": 4,
@@ -45,7 +35,7 @@ SMALL: dict[str, Any] = {
 }
 
 
-USED = {"calibrate.yaml": ConfigParser.load_config_file(str(CONFIGS / "calibrate.yaml"))}
+USED = {"tasks/calibrate.yaml": ConfigParser.load_config_file(str(CONFIGS / "tasks" / "calibrate.yaml"))}
 """Parts that alone are built: the others of inference would read what a calibration has not made yet."""
 
 
@@ -81,7 +71,7 @@ def everything(*folders: Path) -> dict[Path, int]:
 
 
 def test_every_configuration_is_in_a_combination() -> None:
-    known = {name for files in COMBINATIONS for name in files} | {"metadata.json", "export_onnx.yaml"}
+    known = {name for files in COMBINATIONS for name in files} | {"metadata.json"}
     known |= {"train.json", "evaluate.json"}  # of train.yaml and evaluate.yaml, for tools that look for these names
     known |= {"experiment.yaml"}  # of the workflow in scripts/experiments, as those in experiments/
     files = {str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*") if path.suffix in (".json", ".yaml")}
@@ -106,14 +96,15 @@ def test_building_every_part_of_a_configuration_writes_nothing(names: tuple[str,
 @pytest.mark.parametrize("path", sorted(path for path in CONFIGS.rglob("*.*") if path.suffix in (".json", ".yaml")))
 def test_what_runs_before_the_bundle_can_be_imported_needs_none_of_it(path: Path) -> None:
     """A run from another folder: MONAI adds the bundle to the path only after ``initialize``."""
-    for item in ConfigParser.load_config_file(str(path)).get("initialize", []):
+    content = ConfigParser.load_config_file(str(path))
+    for item in [*content.get("initialize", []), *content.get("+initialize", [])]:
         assert not item["_target_"].startswith("bundle.") or "find_spec('bundle')" in item["_disabled_"]
 
 
 @pytest.mark.usefixtures("bundle")
 def test_a_part_that_writes_when_it_is_built_is_found(alone: Path) -> None:
     planted = {"_target_": "torch.utils.tensorboard.SummaryWriter", "log_dir": "$@output_dir + '/log'"}
-    made = workflow([str(CONFIGS / "segment_bones.yaml")], alone, tensorboard=planted)
+    made = workflow([str(CONFIGS / name) for name in of_job("segment_bones")], alone, tensorboard=planted)
     made.initialize()
     build(made)
     assert everything(alone) != {}

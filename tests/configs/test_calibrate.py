@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from bundle.io.joints import training_and_validation
 from bundle.quality.uncertainty import SIGNS, Calibration
+from tests.configs.conftest import of_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
-CONFIGS = ("inference.json", "calibrate.yaml")
+CONFIGS = of_job("calibrate")
 
 
 def options(folder: Path, **more: Any) -> dict[str, Any]:

@@ -10,12 +10,14 @@ import pytest
 import torch
 from bundle.io.reading import read_layers
 from bundle.physics.radiograph import attenuation
+from tests.configs.conftest import of_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
 OUTSIDE = """
 import pandas as pd
 import torch
+from bundle.datasets import ShardFormat
 from bundle.physics import partition
 from bundle.registration import BoneShift
 from bundle.separation.heads import Head
@@ -33,6 +35,21 @@ class MeanWriter:
         path = folder / f"{result.name}_means.txt"
         path.write_text(" ".join(f"{float(layer.mean()):.6f}" for layer in result.layers))
         return [path]
+
+
+class Sizes(ShardFormat):
+    def radiograph(self, pixels, what=""):
+        return {f"{what}raw": pixels.tobytes()}
+
+    def path(self, folder, name):
+        return folder / f"{name}.txt"
+
+    def files(self, folder, name):
+        return [self.path(folder, name)]
+
+    def write(self, folder, name, images):
+        lines = [f"{key}.{ending} {len(content)}" for key, files in images for ending, content in files.items()]
+        self.path(folder, name).write_text("\\n".join(lines))
 
 
 class ThirdsHead(Head):
@@ -126,8 +143,19 @@ def test_a_method_of_registration_is_a_target(bundle: Any, outside: Path) -> Non
     more = overlay(outside, "predict#registration: {_target_: OUTSIDE.UpperBoneMoves, down_mm: 0.25}\n")
     out = outside.parent / "out"
     settings = {"image_size": 64, "phantoms": 1, "takes": 2, "output_dir": str(out)}
-    configs = ("inference.json", "register_joints.yaml", "predict_registration.yaml", more)
+    configs = (*of_job("predict_registration"), more)
     bundle.run("predicting", *configs, **settings)
     (line,) = [json.loads(line) for line in (out / "narrowing.jsonl").read_text().splitlines()]
     assert line["method"] == "upper_bone_moves" and line["jsn_mm"] == pytest.approx(0.25, abs=1e-6)
     assert "weights" not in json.loads((out / "run.json").read_text())
+
+
+def test_a_format_of_data_sets_is_a_target(bundle: Any, outside: Path) -> None:
+    out = outside.parent / "out"
+    settings = {"image_size": 64, "phantoms": 1, "weights": "none", "count": 2, "output_dir": str(out)}
+    more = overlay(outside, "data_set#format: {_target_: OUTSIDE.Sizes}\n")
+    limits = {"gate#trusted": False, "gate#tolerance_mm": 0.5}
+    bundle.run("synthesizing", "inference.json", "synthesize.yaml", more, **settings, **limits)
+    lines = (out / "radiographs-000000.txt").read_text().splitlines()
+    assert [line for line in lines if ".raw" in line] == [f"{index:09d}.raw {2 * 64 * 64}" for index in range(2)]
+    assert json.loads((out / "dataset.json").read_text())["settings"]["format"] == "Sizes"

@@ -26,13 +26,14 @@ from bundle.physics.masks import continue_to_border
 from bundle.registration.pair_lists import pairs_of_joint
 from monai.metrics import compute_dice
 from PIL import Image
+from tests.configs.conftest import of_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
 SPACING = (0.12, 0.12)
 INFERENCE = ("inference.json",)
-DICOM = ("inference.json", "dicom.yaml")
-SYNTHESIS = ("inference.json", "synthesize.yaml", "dicom.yaml")
+DICOM = of_job("infer_dicom")
+SYNTHESIS = of_job("synthesize_dicom")
 SPOTS = {"index": ((210.0, 220.0), (0.3, -1.0)), "ring": ((480.0, 230.0), (-0.2, -1.0))}
 PLANTED = {
     "PatientName": "Plantedname^Plantedgiven",

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from bundle.io.loading import read_joint
+from bundle.joint import MCP
 from bundle.networks.backbones import make_backbone
 from bundle.physics.harmonic import separate
 from bundle.physics.masks import continue_to_border
@@ -19,12 +20,13 @@ from bundle.separation.generator import Generator
 from bundle.separation.heads import PartitionHead
 from bundle.separation.transforms.loading import LoadJointd
 from PIL import Image
+from tests.configs.conftest import of_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
 OPTIONS: dict[str, Any] = {"image_size": 64, "batch_size": 2, "phantoms": 3}
 EVALUATE = ("inference.json", "evaluate.yaml")
-SYNTHESIZE = ("inference.json", "synthesize.yaml")
+SYNTHESIZE = of_job("synthesize")
 
 
 def options(folder: Path, **more: Any) -> dict[str, Any]:
@@ -51,6 +53,22 @@ def joints_of(workflow: Any) -> dict[str, torch.Tensor]:
 
 def psnr(image: torch.Tensor, layers: torch.Tensor) -> float:
     return float(-10.0 * (reconstruct(layers) - image[:1]).square().mean().log10())
+
+
+def test_a_folder_without_a_list_is_separated_and_what_cannot_be_used_is_skipped(
+    bundle: Any, data: Path, tmp_path: Path
+) -> None:
+    (data / "LS_K1_all_test").unlink()
+    broken = sorted(data.rglob("1.jpg"))[0]
+    broken.write_bytes(broken.read_bytes()[:200])
+    workflow = bundle.run("evaluating", "inference.json", **options(tmp_path, dataset_dir=str(data)))
+    assert workflow.parser["datalist"] == "*"
+    assert len(list((tmp_path / "out").glob("*_layers.nii.gz"))) == 4
+    assert len((tmp_path / "out" / "rejected.jsonl").read_text().splitlines()) == 1
+    message = bundle.refusal(
+        "evaluating", "inference.json", **options(tmp_path / "strict", dataset_dir=str(data), strict="true")
+    )
+    assert "expected every joint to be usable" in message and not (tmp_path / "strict").exists()
 
 
 def test_grain_is_given_to_the_tissue_by_the_seed_and_nothing_is_lost(bundle: Any, tmp_path: Path) -> None:
@@ -219,7 +237,7 @@ def test_damaged_default_weights_are_refused_in_a_line(bundle: Any, tmp_path: Pa
 def test_a_torchscript_network_separates_by_its_own_weights(
     bundle: Any, tmp_path: Path, loader: dict[str, Any]
 ) -> None:
-    head = PartitionHead(mixture=1.0, reach=8)
+    head = PartitionHead(mixture=1.0, reach_mm=8 * MCP.spacing_mm)
     network = Generator(
         make_backbone("SubpixelUNet", head.in_channels, head.out_channels, {"features": [8] * 6, "width": 4}), head
     )

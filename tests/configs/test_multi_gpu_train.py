@@ -46,7 +46,7 @@ FIXED |= {f"{player}#optimizer": descent(player) for player in ("generator", "su
 
 
 def train_in_two(root: Path, folder: Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    configs = ["configs/train.yaml", "configs/multi_gpu_train.yaml"]
+    configs = ["configs/train.yaml", "configs/variants/multi_gpu.yaml"]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command += ["-m", "monai.bundle", "run", "training", "--config_file", str(configs), "--output_dir", str(folder)]
     for key, value in options.items():

@@ -14,12 +14,13 @@ from bundle.io.dicom_writing import DicomStudy, write_dicom
 from bundle.io.writing import deep_pixels, write_masks, write_png
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
+from tests.configs.conftest import of_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
 SIZE = 64
 SPACING = (21.0 / SIZE, 21.0 / SIZE)
-SYNTHESIZE = ("inference.json", "synthesize.yaml")
+SYNTHESIZE = of_job("synthesize")
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ FILES += ["hand_mask_lower.png", "hand_mask_upper.png"]
 
 
 def test_inference_decodes_every_file_once(bundle: Any, mixed: Path, decoded: Counter[str]) -> None:
-    bundle.run("evaluating", "inference.json", "dicom.yaml", **settings(mixed, batch_size=2))
+    bundle.run("evaluating", *of_job("infer_dicom"), **settings(mixed, batch_size=2))
     lines = [json.loads(line) for line in (mixed.parent / "out" / "quality.jsonl").read_text().splitlines()]
     assert [line["masks"] for line in lines] == ["given"] * 3
     assert (mixed.parent / "out" / "Data_hand_index.dcm").is_file()
@@ -83,7 +84,7 @@ def test_a_data_set_decodes_every_file_once_also_the_hands_of_its_images(
     bundle: Any, mixed: Path, decoded: Counter[str]
 ) -> None:
     more = {"changes": [-0.2, 0.2], "gate#trusted": False, "gate#tolerance_mm": 1.0, "gate#largest_overlap": 1.0}
-    bundle.run("synthesizing", *SYNTHESIZE, "dicom.yaml", **settings(mixed, **more))
+    bundle.run("synthesizing", *of_job("synthesize_dicom"), **settings(mixed, **more))
     images = mixed.parent / "out" / "radiographs-000000"
     assert len(list(images.glob("*.hand.png"))) == len(list(images.glob("*.hand.dcm"))) == 4
     assert decoded == dict.fromkeys(FILES, 1)

@@ -23,13 +23,14 @@ from bundle.workflow.option_kinds import (
 )
 from bundle.workflow.options import check_names, check_weights_used, given_options
 from monai.bundle import ConfigParser
+from tests.configs.conftest import of_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.*") if path.suffix in (".yaml", ".json"))
 CONFIGS = [path for path in CONFIGS if path.stem not in ("metadata", "export_onnx")]
-TRAIN, SYNTHESIZE = "configs/train.yaml", "['configs/inference.json', 'configs/synthesize.yaml']"
+TRAIN, SYNTHESIZE = "configs/train.yaml", "['configs/inference.json', 'configs/tasks/synthesize.yaml']"
 
 
 @pytest.fixture(autouse=True)
@@ -182,7 +183,7 @@ def line(text: str, config: str = TRAIN) -> list[str]:
         (TRAIN, "-resum true", "--resume"),
         (TRAIN, "--train#dataloder 1", "--train#dataloader"),
         (TRAIN, "--head#mixtur 1.0", "--head#mixture"),
-        (TRAIN, "--motion::rotatio 1", "--motion#rotation"),
+        (TRAIN, "--motion::rotation_de 1", "--motion#rotation_deg"),
         (TRAIN, "--confg_file x", "--config_file"),
         ("configs/inference.json", "--weigths none", "--weights"),
         (SYNTHESIZE, "--cuont 5", "--count"),
@@ -206,10 +207,11 @@ def test_an_option_like_no_other_is_refused_and_all_faults_are_named() -> None:
         "--stage1_epochs 3 --motions=1 --strict",
         "--tracking mlflow --tracking_uri x --experiment_name y --run_name z --save_execute_config false",
         "--run_id training --init_id initialize --logging_file a --meta_file b",
-        "--backbone_options#width 8 --amp_kwargs#dtype x --head#reach 4 --early_loss#layers 2 --overlap#jsw#0 1",
+        "--backbone_options#width 8 --amp_kwargs#dtype x --head#reach_mm 0.3 --early_loss#layers 2",
+        "--overlap#joint_space_mm#0 1",
         "--generator_schedule#T_max 9 --train#handlers#2#tag_name x --pretrain#trainer#decollate false",
         "--motion#_disabled_ true --+backbone_options x -- --help",
-        "--generator#optimizer#maximize true --augmentation#blur 0.5",
+        "--generator#optimizer#maximize true --augmentation#blur_mm 0.5",
     ],
 )
 def test_options_that_a_run_has_pass(text: str) -> None:
@@ -217,12 +219,18 @@ def test_options_that_a_run_has_pass(text: str) -> None:
 
 
 def test_lists_of_configurations_and_files_of_arguments_are_read() -> None:
-    for files in ("configs/train.yaml,configs/bls_gan.yaml", "[configs/train.yaml,configs/bls_gan.yaml]"):
+    for files in (
+        "configs/train.yaml,configs/variants/bls_gan.yaml",
+        "[configs/train.yaml,configs/variants/bls_gan.yaml]",
+    ):
         check_names(["training", f"--config_file={files}", "--main_trains_generator_alone", "false"])
-    for job in sorted((ROOT / "configs" / "jobs").iterdir()):
+    for job in sorted((ROOT / "configs" / "jobs").glob("*_published.yaml")):
         check_names(
             ["--args_file", str(job), "--packed", "x", "--name", "y", "--minutes", "9", "--schedule#epochs", "4"]
         )
+    check_names(["--args_file", "configs/jobs/synthesize.yaml", "--dataset_dir", "x", "--jsw#lowest", "0.0"])
+    with pytest.raises(InputError, match="did you mean --count"):
+        check_names(["--args_file", "configs/jobs/synthesize.yaml", "--cuont", "5"])
     with pytest.raises(InputError, match="main_trains_generator_alone"):
         check_names(line("--main_trains_generator_alone false"))
 
@@ -262,18 +270,18 @@ def test_the_command_line_refuses_before_anything_is_written(commands: Any, tmp_
 
 
 @pytest.mark.parametrize(
-    ("run_id", "config", "options", "key", "meaning"),
+    ("run_id", "job", "options", "key", "meaning"),
     [
-        ("training", "segment_bones.yaml", {"amp": "false"}, "train#trainer#amp", False),
-        ("training", "segment_bones.yaml", {"train#dataloader#shuffle": "FALSE"}, "train#dataloader#shuffle", False),
+        ("training", "segment_bones", {"amp": "false"}, "train#trainer#amp", False),
+        ("training", "segment_bones", {"train#dataloader#shuffle": "FALSE"}, "train#dataloader#shuffle", False),
     ],
 )
 def test_a_run_from_python_has_its_switches_read_before_anything_is_built(
-    bundle: Any, tmp_path: Path, run_id: str, config: str, options: dict[str, Any], key: str, meaning: bool
+    bundle: Any, tmp_path: Path, run_id: str, job: str, options: dict[str, Any], key: str, meaning: bool
 ) -> None:
     settings = {"phantoms": 4, "image_size": 64, "epochs": 1, "batch_size": 2, "output_dir": str(tmp_path / "out")}
     network = {"backbone_options": {"features": [8] * 6}}
-    parser = bundle.run(run_id, config, **settings, **network, **options).parser
+    parser = bundle.run(run_id, *of_job(job), **settings, **network, **options).parser
     assert parser[key] is meaning or parser[parser[key].removeprefix("@")] is meaning
 
 

@@ -27,7 +27,7 @@ from bundle.scoring.networks import make_reader
 from monai.bundle import create_workflow
 from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
-from tests.configs.conftest import ROOT
+from tests.configs.conftest import ROOT, of_job
 from tests.configs.planted import HAND_SPACING, SIZE, frames, hands
 from tests.configs.traces import MARK, Plants
 from torch.utils.tensorboard import SummaryWriter
@@ -119,11 +119,11 @@ SMALL_TASK |= {"reading_size": 32, "least_images": 8, "batch_size": 8, "validati
 
 INFERENCE = ("inference.json",)
 RUNS = [
-    Run("evaluating", (*INFERENCE, "dicom.yaml"), "hands", {"weights": "none"}),
-    Run("synthesizing", (*INFERENCE, "synthesize.yaml", "dicom.yaml"), "hands", {"changes": [0.5], "weights": "none"}),
+    Run("evaluating", of_job("infer_dicom"), "hands", {"weights": "none"}),
+    Run("synthesizing", of_job("synthesize_dicom"), "hands", {"changes": [0.5], "weights": "none"}),
     Run(
         "synthesizing",
-        (*INFERENCE, "synthesize.yaml"),
+        of_job("synthesize"),
         options={"format": "webdataset", "changes": [0.4], "weights": "none", "gate#trusted": False},
     ),
     Run(
@@ -134,31 +134,29 @@ RUNS = [
     ),
     Run("exporting", (*INFERENCE, "evaluate.yaml"), "test", {"measures": ["E1"], "weights": "none"}),
     Run("training", ("train.yaml",), options={**TRAINING, "backbone_options": NARROW, "adversary_options": NARROW}),
-    Run("training", ("segment_bones.yaml",), options={"epochs": 1, "batch_size": 2, "validation_fraction": 0.4}),
-    Run("training", ("read_jsw.yaml",), options={**READER, "epochs": 1, "validation_fraction": 0.4}),
-    Run("evaluating", ("read_jsw.yaml", "evaluate_reader.yaml"), "test", READ),
-    Run("predicting", (*INFERENCE, "read_jsw.yaml", "predict_reader.yaml"), "test", READ),
-    Run("pretraining", (*INFERENCE, "read_jsw.yaml", "pretrain_reader.yaml"), options=PRETRAINED),
+    Run("training", of_job("segment_bones"), options={"epochs": 1, "batch_size": 2, "validation_fraction": 0.4}),
+    Run("training", of_job("read_jsw"), options={**READER, "epochs": 1, "validation_fraction": 0.4}),
+    Run("evaluating", of_job("evaluate_reader"), "test", READ),
+    Run("predicting", of_job("predict_reader"), "test", READ),
+    Run("pretraining", of_job("pretrain_reader"), options=PRETRAINED),
     Run(
-        "fine_tuning",
-        (*INFERENCE, "read_jsw.yaml", "pretrain_reader.yaml"),
-        options={**PRETRAINED, "pretrained": "WEIGHTS/reader.pt", "epochs": 1},
+        "fine_tuning", of_job("pretrain_reader"), options={**PRETRAINED, "pretrained": "WEIGHTS/reader.pt", "epochs": 1}
     ),
-    Run("training", ("register_joints.yaml",), options={**REGISTER, "epochs": 1}),
+    Run("training", of_job("register_joints"), options={**REGISTER, "epochs": 1}),
     Run(
         "evaluating",
-        (*INFERENCE, "register_joints.yaml", "evaluate_registration.yaml"),
+        of_job("evaluate_registration"),
         "test",
         {**REGISTERED, **TEST_PAIRS, "repeats": 1, "synthetic_pairs": 2, "test#report#samples": 5},
     ),
-    Run("predicting", (*INFERENCE, "register_joints.yaml", "predict_registration.yaml"), "test", REGISTERED),
+    Run("predicting", of_job("predict_registration"), "test", REGISTERED),
     Run(
         "pretraining",
-        (*INFERENCE, "register_joints.yaml", "pretrain_registration.yaml"),
+        of_job("pretrain_registration"),
         options={**REGISTER, **PAIRS, "weights": "none", "pretraining_epochs": 1, "pretraining_pairs": 4},
     ),
-    Run("trusting", (*INFERENCE, "calibrate.yaml"), options={**CALIBRATED, "phantoms": 3}),
-    Run("weighing", (*INFERENCE, "calibrate.yaml"), options={**CALIBRATED, "push#jsw": [-1.2, -0.4]}),
+    Run("trusting", of_job("calibrate"), options={**CALIBRATED, "phantoms": 3}),
+    Run("weighing", of_job("calibrate"), options={**CALIBRATED, "push#jsw": [-1.2, -0.4]}),
     Run("planning", ("jobs/ours_2x.yaml",), "pack", JOB),
     Run("working", ("jobs/resnet50_jsw.yaml",), "pack", SMALL_TASK),
 ]

@@ -11,14 +11,16 @@ import torch
 from bundle.measurement.joint_space import narrowing_grade
 from bundle.scoring.networks import make_reader
 from ignite.engine import Engine, Events
+from tests.configs.conftest import of_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
-TRAIN = ("read_jsw.yaml",)
-PRETRAIN = ("inference.json", "read_jsw.yaml", "pretrain_reader.yaml")
-EVALUATE = ("read_jsw.yaml", "evaluate_reader.yaml")
-PREDICT = ("inference.json", "read_jsw.yaml", "predict_reader.yaml")
-GRADES = ("read_jsw.yaml", "grade_narrowing.yaml")
+TRAIN = of_job("read_jsw")
+PRETRAIN = of_job("pretrain_reader")
+RESIDENT = (*PRETRAIN, "variants/resident_reader.yaml")
+EVALUATE = of_job("evaluate_reader")
+PREDICT = of_job("predict_reader")
+GRADES = of_job("grade_narrowing")
 SMALL = {"image_size": 64, "reading_size": 64, "batch_size": 4, "phantoms": 12, "save_interval": 1}
 TINY = {"widen_factor": 0.125}
 GATE = {"tolerance_mm": 0.3, "trusted": "false"}
@@ -119,12 +121,12 @@ def test_a_resumed_training_ends_in_the_weights_of_one_that_was_not_stopped(
     assert (tmp_path / "halves" / f"{made}.pt").is_file()
 
 
-@pytest.mark.parametrize("overlays", [(), ("pretrain_reader.yaml", "resident_reader.yaml")])
+@pytest.mark.parametrize("is_resident", [False, True])
 @pytest.mark.slow
 def test_a_training_ended_by_its_minutes_every_epoch_ends_in_the_same_weights(
-    bundle: Any, tmp_path: Path, overlays: tuple[str, ...]
+    bundle: Any, tmp_path: Path, is_resident: bool
 ) -> None:
-    run_id, configs = ("fine_tuning" if overlays else "training"), (*TRAIN, *overlays)
+    run_id, configs = ("fine_tuning", RESIDENT) if is_resident else ("training", TRAIN)
     bundle.run(run_id, *configs, **options(tmp_path / "whole", epochs=3))
     for epoch in (1, 2, 3):
         assert not (tmp_path / "parts" / "last.pt").exists()
@@ -152,7 +154,7 @@ def test_a_pretraining_that_is_ended_leaves_no_weights_and_nothing_after_it_runs
 @pytest.mark.slow
 def test_images_on_the_device_give_the_same_losses(bundle: Any, tmp_path: Path) -> None:
     for name in ("alone", "resident"):
-        configs = (*TRAIN, "pretrain_reader.yaml", *(["resident_reader.yaml"] if name == "resident" else []))
+        configs = RESIDENT if name == "resident" else PRETRAIN
         more = {"epochs": 2, "batch_size": 2, "log_dir": str(tmp_path / "log"), "train#trainer#max_epochs": 2}
         step = {"_target_": "tests.configs.test_readers.Losses", "name": name}
         bundle.run("fine_tuning", *configs, **options(tmp_path / name, **more, **{"train#handlers#0": step}))
@@ -173,12 +175,12 @@ def test_grades_are_learned_measured_and_predicted(bundle: Any, tmp_path: Path, 
     more = {"grades": {"_target_": f"bundle.measurement.grading.{coding}"}}
     bundle.run("training", *GRADES, **options(tmp_path / "train", epochs=1, **more))
     more |= {"reader_weights": str(tmp_path / "train" / "reader.pt")}
-    bundle.run("evaluating", *GRADES, "evaluate_reader.yaml", **options(tmp_path / "evaluated", **more))
+    bundle.run("evaluating", *GRADES, "tasks/evaluate_reader.yaml", **options(tmp_path / "evaluated", **more))
     found = json.loads((tmp_path / "evaluated" / "metrics.json").read_text())["figures"]
     assert sum(map(sum, found["confusion"])) == found["images"] == 12
     assert found["accuracy"] == sum(found["confusion"][grade][grade] for grade in range(5)) / 12
     assert (tmp_path / "evaluated" / "confusion.png").is_file()
-    configs = ("inference.json", *GRADES, "predict_reader.yaml")
+    configs = of_job("predict_grader")
     bundle.run("predicting", *configs, **options(tmp_path / "read", **more))
     lines = [json.loads(line) for line in (tmp_path / "read" / "readings.jsonl").read_text().splitlines()]
     assert len(lines) == 12
@@ -203,7 +205,7 @@ def test_an_evaluation_says_how_good_the_readings_are(bundle: Any, tmp_path: Pat
 def test_the_shipped_readers_read_phantoms(
     bundle: Any, tmp_path: Path, configs: tuple[str, ...], label: str, figure: str
 ) -> None:
-    bundle.run("evaluating", *configs, "evaluate_reader.yaml", phantoms=32, output_dir=str(tmp_path))
+    bundle.run("evaluating", *configs, "tasks/evaluate_reader.yaml", phantoms=32, output_dir=str(tmp_path))
     found = json.loads((tmp_path / "metrics.json").read_text())
     assert found["settings"]["weights"].startswith(f"{label}_reader.pt (sha256 ")
     assert found["figures"][figure] > 0.8

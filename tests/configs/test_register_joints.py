@@ -11,13 +11,14 @@ import pandas as pd
 import pytest
 import torch
 from bundle.registration.network import Registrar
+from tests.configs.conftest import of_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
-TRAIN = ("register_joints.yaml",)
-PRETRAIN = ("inference.json", "register_joints.yaml", "pretrain_registration.yaml")
-EVALUATE = ("inference.json", "register_joints.yaml", "evaluate_registration.yaml")
-PREDICT = ("inference.json", "register_joints.yaml", "predict_registration.yaml")
+TRAIN = of_job("register_joints")
+PRETRAIN = of_job("pretrain_registration")
+EVALUATE = of_job("evaluate_registration")
+PREDICT = of_job("predict_registration")
 OPTIONS = {"widen_factor": 0.125}
 SMALL = {
     "image_size": 64,
@@ -88,7 +89,7 @@ def test_a_training_ended_by_its_minutes_every_epoch_ends_in_the_same_weights(
             "pretrained.pt",
         ),
     }[run_id]
-    configs = (*configs, "resident_registration.yaml")
+    configs = (*configs, "variants/resident_registration.yaml")
     bundle.run(run_id, *configs, **options(tmp_path / "whole", **epochs))
     for epoch in (1, 2):
         assert not (tmp_path / "parts" / made).exists()

@@ -1,4 +1,4 @@
-"""Training on resident joints (resident.yaml) beside the training that it stands for."""
+"""Training on resident joints (variants/resident.yaml) beside the training that it stands for."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ LSN: dict[str, Any] = {
 BLS_GAN: dict[str, Any] = {**LSN, "correction_width": 2}
 METHODS = {
     "ours": (("train.yaml",), OURS),
-    "lsn": (("train.yaml", "lsn_paper.yaml"), LSN),
-    "bls_gan": (("train.yaml", "bls_gan_network.yaml", "bls_gan.yaml"), BLS_GAN),
+    "lsn": (("train.yaml", "variants/lsn_paper.yaml"), LSN),
+    "bls_gan": (("train.yaml", "variants/bls_gan_network.yaml", "variants/bls_gan.yaml"), BLS_GAN),
 }
 
 
@@ -67,7 +67,7 @@ def test_the_losses_are_those_of_the_usual_training(
 ) -> None:
     configs, options = METHODS[method]
     usual = losses(bundle, monkeypatch, tmp_path / "usual", *configs, **options)
-    resident = losses(bundle, monkeypatch, tmp_path / "resident", *configs, "resident.yaml", **options)
+    resident = losses(bundle, monkeypatch, tmp_path / "resident", *configs, "variants/resident.yaml", **options)
     assert len(usual) == len(resident) >= 5
     for one, other in zip(usual, resident, strict=True):
         assert one.keys() == other.keys()
@@ -76,7 +76,7 @@ def test_the_losses_are_those_of_the_usual_training(
 
 def test_a_training_of_many_invocations_ends_with_the_weights_of_one(bundle: Any, tmp_path: Path) -> None:
     options: dict[str, Any] = {**TINY, **OURS, "stage1_epochs": 2, "resume": True}
-    configs = ("train.yaml", "resident.yaml")
+    configs = ("train.yaml", "variants/resident.yaml")
     bundle.run("training", *configs, output_dir=str(tmp_path / "whole"), **options)
     epochs = []
     for _ in range(3):  # an invocation has time for one epoch
@@ -94,7 +94,12 @@ def test_a_training_of_many_invocations_ends_with_the_weights_of_one(bundle: Any
 
 def test_crops_are_refused_before_anything_is_written(bundle: Any, tmp_path: Path) -> None:
     message = bundle.refusal(
-        "training", "train.yaml", "resident.yaml", output_dir=str(tmp_path / "out"), crop_size=32, **{**TINY, **OURS}
+        "training",
+        "train.yaml",
+        "variants/resident.yaml",
+        output_dir=str(tmp_path / "out"),
+        crop_size=32,
+        **{**TINY, **OURS},
     )
     assert "error: crop_size: crops are made joint by joint" in message
     assert "Traceback" not in message

@@ -9,18 +9,19 @@ from typing import Any
 import pytest
 import torch
 from monai.bundle import ConfigParser
+from tests.configs.conftest import of_job
 
 ROOT = Path(__file__).resolve().parents[2]
 
 LOADERS = {
     ("inference.json",): ["dataloader"],
     ("train.yaml",): ["pretrain#dataloader", "train#dataloader", "validate#dataloader"],
-    ("train.yaml", "bls_gan_network.yaml", "bls_gan.yaml"): ["train#dataloader", "validate#dataloader"],
-    ("segment_bones.yaml",): ["train#dataloader", "validate#dataloader"],
-    ("read_jsw.yaml",): ["train#dataloader", "validate#dataloader"],
-    ("register_joints.yaml",): ["train#dataloader", "validate#dataloader"],
-    ("inference.json", "read_jsw.yaml", "pretrain_reader.yaml"): ["pretrain#dataloader"],
-    ("inference.json", "register_joints.yaml", "pretrain_registration.yaml"): ["pretrain#dataloader"],
+    of_job("bls_gan"): ["train#dataloader", "validate#dataloader"],
+    of_job("segment_bones"): ["train#dataloader", "validate#dataloader"],
+    of_job("read_jsw"): ["train#dataloader", "validate#dataloader"],
+    of_job("register_joints"): ["train#dataloader", "validate#dataloader"],
+    of_job("pretrain_reader"): ["pretrain#dataloader"],
+    of_job("pretrain_registration"): ["pretrain#dataloader"],
 }
 
 

@@ -17,10 +17,11 @@ from bundle.physics.harmonic import separate
 from bundle.physics.motion import RigidMotion
 from bundle.physics.synthesis import synthesize
 from PIL import Image
+from tests.configs.conftest import of_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
-SYNTHESIZE = ("inference.json", "synthesize.yaml")
+SYNTHESIZE = of_job("synthesize")
 SMALL = {"image_size": 64, "batch_size": 2, "weights": "none", "gate#tolerance_mm": 0.2, "gate#trusted": False}
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import torch
+from bundle.joint import MCP
 from bundle.networks.transunet import TransUNet
-from bundle.physics.motion import SPACING
 from bundle.physics.radiograph import reconstruct
 from bundle.separation.heads import SigmoidHead
 from bundle.separation.pseudo_overlap import compose_published
@@ -22,6 +22,8 @@ from monai.bundle import ConfigParser, create_workflow
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
+
+SPACING = MCP.spacing_mm
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
@@ -273,7 +275,10 @@ def test_other_losses_are_named_in_the_configuration(bundle: Any, tmp_path: Path
     parser = train(bundle, tmp_path / "out", stage1_epochs=0, stage2_epochs=1, phantoms=4, **losses).parser
     trainer = parser.get_parsed_content("train#trainer")
     for name, loss in losses.items():
-        assert type(getattr(trainer, name)).__name__ == str(loss["_target_"]).rsplit(".", 1)[1]
+        assert (
+            type(getattr(trainer.objective, name.removesuffix("_loss"))).__name__
+            == str(loss["_target_"]).rsplit(".", 1)[1]
+        )
     assert newest(tmp_path / "out")[0] == 1
 
 
@@ -393,7 +398,7 @@ PAPER_TINY = {
 
 
 def test_the_papers_overlay_trains_with_its_head_and_its_pseudo_images(bundle: Any, tmp_path: Path) -> None:
-    parser = train(bundle, tmp_path / "out", "lsn_paper.yaml", **PAPER_TINY).parser
+    parser = train(bundle, tmp_path / "out", "variants/lsn_paper.yaml", **PAPER_TINY).parser
     network = parser.get_parsed_content("generator#network")
     assert isinstance(network.head, SigmoidHead)
     assert isinstance(parser.get_parsed_content("network_def#backbone"), TransUNet)
@@ -408,7 +413,7 @@ def test_the_papers_overlay_trains_with_its_head_and_its_pseudo_images(bundle: A
 
 def test_the_papers_overlay_holds_the_papers_settings(bundle: Any) -> None:
     parser = ConfigParser()
-    parser.read_config([str(bundle.root / "configs" / name) for name in ("train.yaml", "lsn_paper.yaml")])
+    parser.read_config([str(bundle.root / "configs" / name) for name in ("train.yaml", "variants/lsn_paper.yaml")])
     expected = {
         "stage1_epochs": 300,
         "stage2_epochs": 100,
@@ -432,7 +437,7 @@ def test_the_papers_overlay_holds_the_papers_settings(bundle: Any) -> None:
     assert weights["stage1_loss"] == dict(zip(parts, (0.5, 0.2, 0.2, 0.1), strict=True))
     assert weights["stage2_loss"] == dict(zip(parts, (0.6, 0.3, 0.1, 0.0), strict=True))
     motion = parser.get_parsed_content("motion")
-    assert (motion.x, motion.y, motion.rotation) == pytest.approx((20 * SPACING, 30 * SPACING, 10.0))
+    assert (motion.x_mm, motion.y_mm, motion.rotation_deg) == pytest.approx((20 * SPACING, 30 * SPACING, 10.0))
     for name in NETWORKS:
         optimizer = parser[f"{name}#optimizer"]
         assert optimizer["_target_"] == "torch.optim.AdamW"
@@ -440,7 +445,7 @@ def test_the_papers_overlay_holds_the_papers_settings(bundle: Any) -> None:
         assert optimizer["amsgrad"] is True
 
 
-BLS_GAN = ("bls_gan_network.yaml", "bls_gan.yaml")
+BLS_GAN = ("variants/bls_gan_network.yaml", "variants/bls_gan.yaml")
 BLS_GAN_TINY = {
     "backbone": "BasicUNet",
     "backbone_options": TINY["backbone_options"],

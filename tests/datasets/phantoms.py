@@ -10,12 +10,12 @@ from bundle.datasets.distributions import Uniform
 from bundle.datasets.gate import QualityGate
 from bundle.datasets.sources import Source, SourceStore
 from bundle.datasets.specifications import DataPlan
+from bundle.joint import MCP
 from bundle.measurement.facing import facing_centers
 from bundle.measurement.joint_space import joint_space_width
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate
-from bundle.physics.motion import SPACING
 from bundle.physics.synthesis import SeparatedBones
 
 COUNT = 3
@@ -34,9 +34,9 @@ class Joints:
             image, masks = phantom.image[None], (phantom.masks[None] > 0.5).float()
             name = f"phantom{seed}"
             self.layers[name], self.masks[name] = separate(image, masks), masks
-            edges = facing_centers(masks[0].numpy() > 0.5, SPACING).tolist()
-            width = float(joint_space_width(masks, SPACING))
-            found = Source(name, name, "ring", "left", SPACING, width, edges, "given", "", "none", False, 0.02)
+            edges = facing_centers(masks[0].numpy() > 0.5, MCP.spacing_mm).tolist()
+            width = float(joint_space_width(masks, MCP.spacing_mm))
+            found = Source(name, name, "ring", "left", MCP.spacing_mm, width, edges, "given", "", "none", False, 0.02)
             self.store.write(found, SeparatedBones.of(self.layers[name], masks), image[0])
             self.sources.append(found)
 

@@ -43,7 +43,7 @@ def joint_set(count: int, seed: int = 0) -> JointSet:
 
 @pytest.fixture(scope="module")
 def pushed() -> list[PushedJoints]:
-    return pushed_repeatedly(joint_set(14), OverlapRange(jsw=(-1.2, -0.3)), 2, seed=3)
+    return pushed_repeatedly(joint_set(14), OverlapRange(joint_space_mm=(-1.2, -0.3)), 2, seed=3)
 
 
 def test_properties_are_those_of_the_images_as_loaded() -> None:
@@ -71,7 +71,7 @@ def test_each_push_of_a_joint_is_another_one_and_repeats(pushed: list[PushedJoin
     assert len(pushed) == 2
     assert pushed[0].items == pushed[1].items
     assert (first - second).abs().max() > 0.01
-    again = pushed_repeatedly(joint_set(14), OverlapRange(jsw=(-1.2, -0.3)), 1, seed=4)[0]
+    again = pushed_repeatedly(joint_set(14), OverlapRange(joint_space_mm=(-1.2, -0.3)), 1, seed=4)[0]
     assert torch.equal(again.load(again.items[0])["image"], second)
 
 

@@ -15,11 +15,11 @@ from bundle.inference.results import LayerWriter, run_remaining
 from bundle.inference.separating import separate_batch
 from bundle.io.frames import JointFrame, JointPlace
 from bundle.io.joints import phantom_items
+from bundle.joint import MCP
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.masks import overlap, union
-from bundle.physics.motion import SPACING
 from bundle.quality.corruption import corrupt
 from bundle.quality.plausibility import TrustReference
 from bundle.quality.properties import measure
@@ -33,6 +33,8 @@ from monai.engines import SupervisedEvaluator
 from PIL import Image
 from scipy import ndimage
 from torch import Tensor, nn
+
+SPACING = MCP.spacing_mm
 
 SIZE = 64
 SOURCE = GeneratorWeights("absent.pt", nn.Identity()).source

@@ -9,7 +9,8 @@ import pytest
 import torch
 from bundle.errors import InputError
 from bundle.io import frames
-from bundle.io.frames import SIDE, JointFrame, JointPlace
+from bundle.io.frames import JointFrame, JointPlace
+from bundle.joint import MCP
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -50,7 +51,7 @@ def test_a_frame_sees_the_hand_upright_in_mm_at_any_spacing(
     angle: float, rows: float, columns: float, x: float, y: float
 ) -> None:
     cut = frame((rows, columns), (x, y), angle).cut(hand((rows, columns)))[0]
-    offset = (torch.arange(SIZE) - (SIZE - 1) / 2) * SIDE / SIZE
+    offset = (torch.arange(SIZE) - (SIZE - 1) / 2) * MCP.frame_mm / SIZE
     down, right = torch.meshgrid(offset, offset, indexing="ij")
     turn = math.radians(angle)
     expected = smooth(
@@ -61,7 +62,7 @@ def test_a_frame_sees_the_hand_upright_in_mm_at_any_spacing(
 
 def test_a_frame_of_the_hand_s_own_pixels_is_a_crop() -> None:
     pixels = torch.rand(2, 100, 100, generator=torch.Generator().manual_seed(0))
-    spacing = (SIDE / SIZE, SIDE / SIZE)
+    spacing = (MCP.frame_mm / SIZE, MCP.frame_mm / SIZE)
     cut = JointFrame(JointPlace("joint", (50.5, 40.5)), spacing, SIZE).cut(pixels)
     torch.testing.assert_close(cut, pixels[:, 9:73, 19:83], atol=2e-5, rtol=0)
 
@@ -91,7 +92,7 @@ def test_a_change_comes_back_where_it_was_and_nowhere_else(angle: float) -> None
     torch.testing.assert_close(again[:, 23:37, 19:41], after[:, 23:37, 19:41], atol=3e-3, rtol=0)
     torch.testing.assert_close(again[:, :17], before[:, :17], atol=1e-6, rtol=0)
     rows, columns = np.mgrid[: picture.shape[1], : picture.shape[2]]
-    far = np.hypot(rows * spacing[0] - 30.0, columns * spacing[1] - 30.0) > SIDE / 2
+    far = np.hypot(rows * spacing[0] - 30.0, columns * spacing[1] - 30.0) > MCP.frame_mm / 2
     assert torch.equal(pasted[0][far], picture[0][far])
     assert not torch.equal(pasted, picture)
 

@@ -16,10 +16,12 @@ from bundle.io import loading
 from bundle.io.frames import JointFrame
 from bundle.io.loading import open_joints, read_joint, resampling
 from bundle.io.reading import read_stated
-from bundle.physics.motion import SPACING
+from bundle.joint import MCP
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+
+SPACING = MCP.spacing_mm
 
 SIZE = 64
 

@@ -28,9 +28,11 @@ from bundle.io.reading import read_radiograph
 from bundle.io.splits import split_by_joint
 from bundle.io.stripping import picture_only
 from bundle.io.writing import layers_bytes, write_layers
-from bundle.physics.motion import SPACING
+from bundle.joint import MCP
 from PIL import Image, PngImagePlugin
 from torch import Tensor
+
+SPACING = MCP.spacing_mm
 
 SIZE = 64
 KEYS = ("name", "joint", "finger", "side", "spacing")

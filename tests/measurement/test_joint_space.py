@@ -8,9 +8,9 @@ from functools import lru_cache
 import numpy as np
 import pytest
 import torch
+from bundle.joint import MCP
 from bundle.measurement.joint_space import (
     LARGEST_TURN,
-    NORMAL_JSW,
     JointSpace,
     joint_axis,
     joint_space_by_alignment,
@@ -23,10 +23,13 @@ from bundle.phantoms.rendering import Phantom, render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.masks import continue_to_border, grow
-from bundle.physics.motion import SPACING, RigidMotion, move
+from bundle.physics.motion import RigidMotion, move
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+
+NORMAL_JSW = MCP.normal_joint_space_mm
+SPACING = MCP.spacing_mm
 
 
 @lru_cache

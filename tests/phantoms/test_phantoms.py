@@ -10,16 +10,19 @@ import numpy as np
 import pytest
 import torch
 from bundle.errors import InputError
-from bundle.joint import FINGERS
+from bundle.joint import FINGERS, MCP
 from bundle.measurement.joint_space import joint_space_width
-from bundle.phantoms.parameters import JSW_RANGE, PhantomParameters, Posture
+from bundle.phantoms.parameters import PhantomParameters, Posture
 from bundle.phantoms.rendering import BLUR_REACH, Phantom, render
 from bundle.phantoms.sampling import draw_parameters, retake
-from bundle.physics.motion import SPACING, RigidMotion, move
+from bundle.physics.motion import RigidMotion, move
 from bundle.physics.radiograph import reconstruct
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, label, maximum_filter
+
+JSW_RANGE = MCP.joint_space_mm
+SPACING = MCP.spacing_mm
 
 SMALL = {"size": 128, "spacing": 21 / 128}
 
@@ -93,14 +96,14 @@ def test_a_re_take_shows_the_same_joint_in_a_slightly_other_pose(
     seed: int, number: int, shift: float, tilt: float
 ) -> None:
     first = draw_parameters(seed)
-    again = retake(first, number, shift=shift, tilt=tilt)
+    again = retake(first, number, shift_mm=shift, tilt_deg=tilt)
     assert replace(again, posture=first.posture, retake=0) == first
     assert again.retake == number
     assert abs(again.posture.x - first.posture.x) <= shift + 1e-9
     assert abs(again.posture.y - first.posture.y) <= shift + 1e-9
     assert abs(again.posture.tilt - first.posture.tilt) <= tilt + 1e-9
     assert (again.posture.bend, again.posture.shift) == (first.posture.bend, first.posture.shift)
-    assert retake(first, number, shift=shift, tilt=tilt) == again
+    assert retake(first, number, shift_mm=shift, tilt_deg=tilt) == again
 
 
 def test_re_takes_differ_and_the_first_take_is_the_phantom() -> None:
@@ -112,7 +115,7 @@ def test_re_takes_differ_and_the_first_take_is_the_phantom() -> None:
 
 def test_a_re_take_in_the_same_pose_differs_by_its_noise_alone() -> None:
     first = phantom(3, 1.0)
-    again = render(retake(first.parameters, 1, shift=0.0, tilt=0.0))
+    again = render(retake(first.parameters, 1, shift_mm=0.0, tilt_deg=0.0))
     assert torch.equal(again.masks, first.masks)
     difference = again.image - first.image
     assert 0.002 < float(difference.std()) < 0.02
@@ -125,7 +128,7 @@ def test_a_re_take_has_the_same_joint_space_width() -> None:
         assert measured(render(retake(first, number))) == pytest.approx(0.7, abs=0.015)
 
 
-@pytest.mark.parametrize("options", [{"number": -1}, {"number": 1, "shift": -0.1}, {"number": 1, "tilt": -1.0}])
+@pytest.mark.parametrize("options", [{"number": -1}, {"number": 1, "shift_mm": -0.1}, {"number": 1, "tilt_deg": -1.0}])
 def test_a_re_take_out_of_its_range_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="phantom: expected"):
         retake(draw_parameters(0), **options)
@@ -333,7 +336,7 @@ def test_any_seed_gives_a_joint(seed: int) -> None:
         ({"jsw_mm": "wide"}, "jsw_mm to be a width"),
         ({"size": 16, "spacing": 21 / 16}, "size to be at least 32"),
         ({"size": 128.0, "spacing": 21 / 128}, "size to be at least 32"),
-        ({"size": 64}, r"size \* spacing to be 16\.0 to 26\.0 mm \(spacing=21/64\)"),
+        ({"size": 64, "spacing": 21 / 256}, r"size \* spacing to be 16\.0 to 26\.0 mm \(spacing=21/64\)"),
         ({"spacing": 0.0}, r"size \* spacing"),
         ({"spacing": "fine"}, r"size \* spacing"),
         ({"finger": "toe"}, "finger to be one of small, ring"),

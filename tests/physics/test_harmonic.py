@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,9 +11,21 @@ import pytest
 import torch
 from bundle.io.lists import read_datalist
 from bundle.io.reading import read_mask, read_radiograph
+from bundle.joint import MCP
+from bundle.phantoms.parameters import Detector
 from bundle.phantoms.rendering import Phantom, render
 from bundle.phantoms.sampling import draw_parameters
-from bundle.physics.harmonic import CLAIMED, bone_claims, laplace_fill, separate, separation_shares, support
+from bundle.physics.harmonic import (
+    CLAIMED_MM,
+    FADE_MM,
+    GROWTH_MM,
+    RAMP_MM,
+    bone_claims,
+    laplace_fill,
+    separate,
+    separation_shares,
+    support,
+)
 from bundle.physics.masks import grow, signed_distance
 from bundle.physics.radiograph import attenuation, reconstruct
 from hypothesis import given
@@ -21,6 +34,10 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import spsolve
 from torch import Tensor
+from torch.nn import functional as F
+
+CLAIMED = round(CLAIMED_MM / MCP.spacing_mm)
+WIDTHS = [length / MCP.spacing_mm for length in (GROWTH_MM, RAMP_MM, FADE_MM)]
 
 
 @lru_cache
@@ -154,7 +171,7 @@ def test_a_black_bone_in_black_tissue_with_white_specks_has_shares_in_range(seed
     image = torch.from_numpy(np.where((random.random(bone.shape) < 0.05) & ~bone, 1.0, 0.0)).float()
     masks = torch.zeros(1, 2, *bone.shape)
     masks[0, 0] = torch.from_numpy(bone)
-    shares = separation_shares(image[None, None], masks, growth=0)
+    shares = separation_shares(image[None, None], masks, growth_mm=0.0)
     assert float(shares.min()) >= 0.0
     assert float(shares.max()) <= 1.0
 
@@ -170,10 +187,37 @@ def test_any_image_is_reconstructed_above_90_db(seed: int, height: int, width: i
     torch.testing.assert_close(layers[:, :1][tissue], image.clamp(max=1 - 2.0**-15)[tissue], atol=1e-6, rtol=0)
 
 
-def test_the_support_is_the_mask_grown_by_five_pixels() -> None:
+def test_the_support_is_the_mask_grown_by_five_pixels_of_the_public_frames() -> None:
     masks = random_joints(3, 40, 50)[1]
     assert torch.equal(support(masks), grow(masks, 5))
-    assert torch.equal(support(masks, 2), grow(masks, 2))
+    assert torch.equal(support(masks, 2.5 * MCP.spacing_mm), grow(masks, 2))
+    assert torch.equal(support(masks, 0.1, 0.31), grow(masks, 3))
+
+
+def test_a_joint_in_twice_as_many_pixels_is_separated_alike() -> None:
+    """RMS difference in intensity, without noise; with the lengths in pixels it would be 3 times as much."""
+    for seed, jsw_mm in ((0, -0.4), (3, 0.1)):
+        coarse, fine = (noiseless(seed, jsw_mm, size) for size in (256, 512))
+        wrong = F.avg_pool2d(separate(fine.image[None], bones(fine), MCP.spacing_mm), 2)
+        found = F.avg_pool2d(separate(fine.image[None], bones(fine), MCP.frame_mm / 512), 2)
+        layers = separate(coarse.image[None], bones(coarse))
+        difference, if_in_pixels = ((other - layers).square().mean().sqrt() for other in (found, wrong))
+        assert float(difference) < 0.0025
+        assert float(if_in_pixels) > 3.0 * float(difference)
+    areas = [
+        float(support(bones(made), spacing).sum()) * spacing**2
+        for made, spacing in ((coarse, MCP.spacing_at(256)), (fine, MCP.spacing_at(512)))
+    ]
+    assert areas[0] == pytest.approx(areas[1], rel=0.01)
+
+
+def noiseless(seed: int, jsw_mm: float, size: int) -> Phantom:
+    drawn = draw_parameters(seed, jsw_mm=jsw_mm, size=size)
+    return render(replace(drawn, detector=Detector(drawn.detector.blur, 1e9, 0.0, 65535.0)))
+
+
+def bones(made: Phantom) -> Tensor:
+    return (made.masks > 0.5).float()[None]
 
 
 def test_phantoms_are_separated_into_their_layers() -> None:
@@ -195,7 +239,7 @@ def flat_joint(gap: int, size: int = 64) -> Tensor:
 
 @pytest.mark.parametrize("gap", [-8, -1, 0, 1, 2, 4, 7, 10, 14])
 def test_claims_pass_between_the_bones_of_a_narrow_joint_without_a_step(gap: int) -> None:
-    lower, upper = bone_claims(signed_distance(flat_joint(gap), CLAIMED))[0, :, :, 30]
+    lower, upper = bone_claims(signed_distance(flat_joint(gap), CLAIMED), *WIDTHS)[0, :, :, 30]
     assert float((lower + upper).max()) <= 1.0 + 1e-6
     assert float(torch.stack([lower, upper]).diff(dim=-1).abs().max()) < 0.4
     if gap % 2 == 0:
@@ -205,7 +249,7 @@ def test_claims_pass_between_the_bones_of_a_narrow_joint_without_a_step(gap: int
 def test_a_claim_is_whole_inside_a_lone_bone_and_fades_over_three_pixels_at_the_rim() -> None:
     masks = torch.zeros(1, 2, 60, 60)
     masks[:, 0, 40:] = 1.0
-    claims = bone_claims(signed_distance(masks, CLAIMED))[0, :, :, 30]
+    claims = bone_claims(signed_distance(masks, CLAIMED), *WIDTHS)[0, :, :, 30]
     lower = claims[0]
     torch.testing.assert_close(lower[34:39], torch.tensor([0.0, 1 / 3, 2 / 3, 1.0, 1.0]), atol=1e-6, rtol=0)
     assert torch.equal(lower[39:], torch.ones(21))
@@ -249,8 +293,8 @@ def test_shares_have_no_gradient_and_layers_keep_the_images() -> None:
 def test_scripted_and_eager_agree() -> None:
     image, masks, _ = phantoms(0, 1)
     torch.testing.assert_close(torch.jit.script(separate)(image, masks), separate(image, masks), atol=1e-5, rtol=0)
-    scripted = torch.jit.script(separation_shares)(image, masks, 3, 4.0, 2.0)
-    torch.testing.assert_close(scripted, separation_shares(image, masks, 3, 4.0, 2.0), atol=1e-5, rtol=0)
+    scripted = torch.jit.script(separation_shares)(image, masks, 0.1, 0.3, 0.4, 0.2)
+    torch.testing.assert_close(scripted, separation_shares(image, masks, 0.1, 0.3, 0.4, 0.2), atol=1e-5, rtol=0)
     small = (image[..., :37, :51], masks[..., :37, :51])
     torch.testing.assert_close(torch.jit.script(separate)(*small), separate(*small), atol=1e-5, rtol=0)
 

@@ -152,9 +152,9 @@ def naive_continued(masks: np.ndarray, reach: int) -> np.ndarray:
 def test_shafts_are_continued_column_by_column_within_reach(shape: tuple[int, int, int], reach: int, seed: int) -> None:
     masks = blobs(*shape, seed=seed)
     before = masks.clone()
-    continued = continue_to_border(masks, reach)
+    continued = continue_to_border(masks, 0.1, 0.1 * reach)
     np.testing.assert_array_equal(continued.numpy(), [naive_continued(one, reach) for one in masks.numpy()])
-    assert torch.equal(torch.stack([continue_to_border(one, reach) for one in masks]), continued)
+    assert torch.equal(torch.stack([continue_to_border(one, 0.1, 0.1 * reach) for one in masks]), continued)
     assert torch.equal(masks, before)
 
 
@@ -162,8 +162,8 @@ def test_a_bone_that_ends_in_the_frame_is_left_alone() -> None:
     masks = torch.zeros(2, 40, 20)
     masks[0, 22:36, 4:16] = 1.0
     masks[1, 4:18, 4:16] = 1.0
-    assert torch.equal(continue_to_border(masks, 3), masks)
-    assert float(continue_to_border(masks, 4)[:, [0, -1]].sum()) == 24.0
+    assert torch.equal(continue_to_border(masks, 0.1, 0.3), masks)
+    assert float(continue_to_border(masks, 0.1, 0.4)[:, [0, -1]].sum()) == 24.0
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is visible")

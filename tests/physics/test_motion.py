@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bundle.physics.continuation import CONTINUED, continue_texture
-from bundle.physics.motion import SPACING, ContinuedBones, MotionRange, RigidMotion, move
+from bundle.joint import MCP
+from bundle.physics.continuation import CONTINUED_MM, continue_texture
+from bundle.physics.motion import ContinuedBones, MotionRange, RigidMotion, move
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
+
+SPACING = MCP.spacing_mm
 
 MODES = ["bilinear", "bicubic"]
 LOWER, UPPER = 1, 2
@@ -95,7 +98,7 @@ def test_no_motion_about_a_centre_is_the_identity_in_large_frames(size: int) -> 
 @pytest.mark.parametrize(("mode", "error"), [("bilinear", 0.01), ("bicubic", 0.002)])
 def test_a_motion_and_its_inverse_return_a_smooth_layer(mode: str, error: float) -> None:
     layers, masks = smooth(2, 96, 80, sigma=6.0), joint_masks(2, 96, 80)
-    there = drawn(2, x=0.4, y=0.4, rotation=8.0)
+    there = drawn(2, x_mm=0.4, y_mm=0.4, rotation_deg=8.0)
     there = RigidMotion(there.translation, there.rotation, torch.full((2, 2, 2), 0.6))
     moved, moved_masks = move(layers, masks, there, SPACING, mode)
     back, _ = move(moved, moved_masks, there.inverse(), SPACING, mode)
@@ -216,7 +219,7 @@ def test_only_bones_move_and_values_stay_in_range(mode: str) -> None:
 def test_a_mask_moves_with_its_layer() -> None:
     masks = joint_masks(2, 60, 50)
     layers = torch.cat([masks[:, :1], masks], dim=1)
-    moved, moved_masks = move(layers, masks, drawn(2, x=0.3, y=0.4, rotation=3.0))
+    moved, moved_masks = move(layers, masks, drawn(2, x_mm=0.3, y_mm=0.4, rotation_deg=3.0))
     inside = (..., slice(8, -8), slice(8, -8))
     torch.testing.assert_close(moved[:, 1:][inside], moved_masks[inside], atol=1e-12, rtol=0)
 
@@ -248,7 +251,7 @@ def test_every_sample_has_its_own_motion_and_spacing(mode: str, shape: tuple[int
 @pytest.mark.parametrize("mode", MODES)
 def test_a_motion_has_true_gradients(mode: str) -> None:
     layers, masks = smooth(2, 7, 6, sigma=1.0), joint_masks(2, 7, 6)
-    asked = drawn(2, x=0.15, y=0.15, rotation=20.0)
+    asked = drawn(2, x_mm=0.15, y_mm=0.15, rotation_deg=20.0)
     assert torch.autograd.gradcheck(
         lambda layers, masks: move(layers, 0.1 + 0.8 * masks, asked, SPACING, mode),
         (layers.requires_grad_(), masks.requires_grad_()),
@@ -336,7 +339,7 @@ def test_uncovered_bone_has_the_texture_of_the_bone_without_streaks(
 def test_continuing_leaves_the_frame_and_keeps_air_dark(margin: int) -> None:
     bones = torch.rand(2, 2, 24, 20)
     bones[..., :6] = 0.0
-    continued = continue_texture(bones, margin)
+    continued = continue_texture(bones, margin, 3.0)
     assert tuple(continued.shape) == (2, 2, 24 + 2 * margin, 20 + 2 * margin)
     frame = continued[..., margin : margin + 24, margin : margin + 20]
     assert torch.equal(frame, bones)
@@ -347,11 +350,11 @@ def test_continuing_leaves_the_frame_and_keeps_air_dark(margin: int) -> None:
 
 def test_a_margin_wider_than_the_frame_is_cut_to_what_can_be_mirrored() -> None:
     bones = torch.rand(1, 2, 9, 12)
-    assert torch.equal(continue_texture(bones, 64), continue_texture(bones, 8))
+    assert torch.equal(continue_texture(bones, 64, 3.0), continue_texture(bones, 8, 3.0))
 
 
 def test_far_past_the_continued_texture_the_bone_still_does_not_end() -> None:
-    size = 2 * CONTINUED + 40
+    size = 2 * round(CONTINUED_MM / SPACING) + 40
     layers = smooth(1, size, size)
     moved, _ = move(layers, torch.ones(1, 2, size, size).double(), motion((0.0, 12.0, 0.0), (0.0, 12.0, 0.0)))
     assert float(moved[0, LOWER, : 12 * 8].min()) > 0.1
@@ -369,15 +372,15 @@ def test_widening_moves_the_bones_apart_by_the_change() -> None:
 
 @given(seed=st.integers(0, 2**32 - 1), x=st.floats(0.0, 5.0), y=st.floats(0.0, 5.0), rotation=st.floats(0.0, 90.0))
 def test_draws_stay_in_their_ranges_and_follow_the_seed(seed: int, x: float, y: float, rotation: float) -> None:
-    made = drawn(8, seed, x=x, y=y, rotation=rotation)
+    made = drawn(8, seed, x_mm=x, y_mm=y, rotation_deg=rotation)
     slack = 1 + 1e-6
     assert bool((made.translation.abs() <= torch.tensor([x, y]) * slack).all())
     assert bool((made.rotation.abs() <= rotation * slack).all())
-    assert same_motion(made, drawn(8, seed, x=x, y=y, rotation=rotation))
+    assert same_motion(made, drawn(8, seed, x_mm=x, y_mm=y, rotation_deg=rotation))
 
 
 def test_draws_fill_their_ranges_with_a_motion_of_its_own_for_each_sample_and_bone() -> None:
-    made = drawn(500, x=1.0, y=2.0, rotation=5.0)
+    made = drawn(500, x_mm=1.0, y_mm=2.0, rotation_deg=5.0)
     assert made.translation[..., 0].unique().numel() > 990
     for values, largest in ((made.translation[..., 0], 1.0), (made.translation[..., 1], 2.0), (made.rotation, 5.0)):
         assert float(values.max()) > 0.97 * largest
@@ -385,15 +388,17 @@ def test_draws_fill_their_ranges_with_a_motion_of_its_own_for_each_sample_and_bo
         assert abs(float(values.mean())) < 0.1 * largest
     together = torch.cat([made.translation, made.rotation[..., None]], dim=-1).reshape(500, 6)
     assert float((torch.corrcoef(together.T) - torch.eye(6)).abs().max()) < 0.2
-    assert not same_motion(made, drawn(500, 1, x=1.0, y=2.0, rotation=5.0))
+    assert not same_motion(made, drawn(500, 1, x_mm=1.0, y_mm=2.0, rotation_deg=5.0))
 
 
 def test_the_default_ranges_are_the_published_ones() -> None:
     published = MotionRange()
-    assert (published.x / SPACING, published.y / SPACING, published.rotation) == pytest.approx((20.0, 30.0, 10.0))
+    assert (published.x_mm / SPACING, published.y_mm / SPACING, published.rotation_deg) == pytest.approx(
+        (20.0, 30.0, 10.0)
+    )
 
 
-@pytest.mark.parametrize("largest", [{"x": -0.1}, {"y": -1.0}, {"rotation": -5.0}])
+@pytest.mark.parametrize("largest", [{"x_mm": -0.1}, {"y_mm": -1.0}, {"rotation_deg": -5.0}])
 def test_a_negative_range_is_refused(largest: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"ranges of motion of at least 0, got MotionRange\(x="):
         MotionRange(**largest)
@@ -462,7 +467,11 @@ def test_sampling_only_where_a_bone_comes_to_lie_loses_nothing(seed: int, size: 
         top, left = (random.randint(0, side - 2) for side in size)
         bottom, right = (random.randint(first + 1, side + 1) for first, side in zip((top, left), size, strict=True))
         bone[top:bottom, left:right] = torch.from_numpy(random.rand(bottom - top, right - left)).float()
-    ranges = MotionRange(x=3.0, y=8.0, rotation=180.0) if wide else MotionRange(x=0.5, y=0.5, rotation=4.0)
+    ranges = (
+        MotionRange(x_mm=3.0, y_mm=8.0, rotation_deg=180.0)
+        if wide
+        else MotionRange(x_mm=0.5, y_mm=0.5, rotation_deg=4.0)
+    )
     motion = ranges.draw(2, random)
     continued = ContinuedBones.of(bones, (bones > 0.5).float()[:, :, None])
     everywhere = torch.tensor([-math.inf, -math.inf, math.inf, math.inf]).expand(2, 2, 4)

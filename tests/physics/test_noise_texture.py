@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from bundle.joint import MCP
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate, support
 from bundle.physics.noise_texture import (
-    DETAIL,
-    NEIGHBOURHOOD,
+    DETAIL_MM,
+    NEIGHBOURHOOD_MM,
     TissueGrain,
     local_mean,
     random_phase_texture,
@@ -21,6 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
+
+DETAIL = DETAIL_MM / MCP.spacing_mm
 
 
 def add_grain(soft: Tensor, tissue: Tensor, uncovered: Tensor, seeds: list[int]) -> Tensor:
@@ -138,7 +141,7 @@ def test_grain_follows_the_strength_of_the_tissue_nearby() -> None:
 
 
 def test_a_hole_wider_than_the_neighbourhood_has_grain_in_its_middle() -> None:
-    size = 4 * int(4 * NEIGHBOURHOOD)
+    size = 4 * int(4 * NEIGHBOURHOOD_MM / MCP.spacing_mm)
     soft, tissue, uncovered = tissue_with_a_hole(0.02, size, hole=size - 80)
     filled = add_grain(soft, tissue, uncovered, [2])
     middle = torch.zeros_like(uncovered)

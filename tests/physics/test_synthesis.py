@@ -7,18 +7,21 @@ from functools import lru_cache
 import numpy as np
 import pytest
 import torch
+from bundle.joint import MCP
 from bundle.measurement.joint_space import joint_space_width
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
-from bundle.physics.harmonic import GROWTH, separate, support
+from bundle.physics.harmonic import GROWTH_MM, separate, support
 from bundle.physics.masks import visible_region
-from bundle.physics.motion import SPACING, MotionRange, RigidMotion, move
-from bundle.physics.noise_texture import DETAIL, local_mean
+from bundle.physics.motion import MotionRange, RigidMotion, move
+from bundle.physics.noise_texture import DETAIL_MM, local_mean
 from bundle.physics.radiograph import attenuation, reconstruct
 from bundle.physics.synthesis import SyntheticJoints, synthesize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+
+SPACING = MCP.spacing_mm
 
 MODES = ["bilinear", "bicubic"]
 
@@ -37,9 +40,9 @@ def widened(change: float, *seeds: int, jsw_mm: float | None = None, grain: int 
     return synthesize(layers, masks, motion, SPACING, [grain + index for index in range(len(seeds))])
 
 
-def uncovered_by(made: SyntheticJoints, masks: Tensor) -> Tensor:
+def uncovered_by(made: SyntheticJoints, masks: Tensor, spacing: float = SPACING) -> Tensor:
     """Where a bone has gone; moved supports are resampled, so that their rim may be off by a pixel."""
-    before, after = support(masks), support(made.masks, GROWTH - 1)
+    before, after = support(masks, spacing), support(made.masks, spacing, GROWTH_MM - spacing)
     return (before.amax(dim=1, keepdim=True) > 0) & ~(after.amax(dim=1, keepdim=True) > 0)
 
 
@@ -72,7 +75,7 @@ def test_any_motion_gives_layers_that_compose_to_the_image(seed: int, mode: str)
     moved, moved_masks = move(layers, masks, motion, 21 / 64, mode)
     assert torch.equal(made.layers[:, 1:], moved[:, 1:])
     assert torch.equal(made.masks, moved_masks)
-    kept = ~uncovered_by(made, masks)
+    kept = ~uncovered_by(made, masks, 21 / 64)
     assert torch.equal(made.layers[:, :1][kept], layers[:, :1][kept])
 
 
@@ -98,7 +101,7 @@ def test_uncovered_tissue_has_the_brightness_and_grain_of_tissue(jsw_mm: float) 
     image, masks, _ = separated(4, 5, jsw_mm=jsw_mm)
     made = widened(1.4, 4, 5, jsw_mm=jsw_mm)
     soft = attenuation(made.layers[:, :1])
-    grain = soft - local_mean(soft, torch.ones_like(soft), DETAIL)
+    grain = soft - local_mean(soft, torch.ones_like(soft), DETAIL_MM / SPACING)
     tissue = (visible_region(image, masks) > 0) & (support(masks).amax(dim=1, keepdim=True) == 0)
     for sample in range(2):
         seen, new = tissue[sample], uncovered_by(made, masks)[sample]
@@ -120,7 +123,7 @@ def test_seeds_are_recorded_and_change_the_grain_alone() -> None:
 
 def test_a_batch_is_made_of_its_joints_alone() -> None:
     _, masks, layers = separated(0, 1, jsw_mm=0.5)
-    motion = MotionRange(x=0.5, y=0.8, rotation=4.0).draw(2, np.random.RandomState(3))
+    motion = MotionRange(x_mm=0.5, y_mm=0.8, rotation_deg=4.0).draw(2, np.random.RandomState(3))
     spacing = torch.tensor([SPACING, 0.9 * SPACING])
     together = synthesize(layers, masks, motion, spacing, [11, 12])
     for sample in range(2):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from bundle.errors import InputError
+from bundle.joint import MCP
 from bundle.networks.backbones import make_backbone
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
@@ -72,7 +73,7 @@ def test_the_mirrored_joint_gets_the_mirrored_answer() -> None:
 def generator() -> Generator:
     """Of the shipped kind, narrower, with weights that are not zero."""
     torch.manual_seed(0)
-    head = PartitionHead(mixture=1.0, reach=8)
+    head = PartitionHead(mixture=1.0, reach_mm=8 * MCP.spacing_mm)
     options = {"features": [8, 8, 16, 16, 32, 8], "width": 4}
     found = Generator(make_backbone("SubpixelUNet", head.in_channels, head.out_channels, options), head).eval()
     torch.nn.init.normal_(found.start.weight)  # type: ignore[arg-type]

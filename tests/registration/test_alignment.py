@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from bundle.joint import MCP
 from bundle.measurement.facing import facing_centers
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
-from bundle.physics.motion import SPACING, RigidMotion
+from bundle.physics.motion import RigidMotion
 from bundle.registration.alignment import (
     Alignment,
     FrameMotion,
@@ -23,6 +24,8 @@ from bundle.registration.alignment import (
 )
 from bundle.registration.gauss_newton import BoneShift
 from torch import Tensor
+
+SPACING = MCP.spacing_mm
 
 SIZE = 48
 
@@ -86,7 +89,7 @@ def test_a_widening_of_the_joint_is_a_negative_narrowing(upper_share: float) -> 
 
 def test_another_place_turn_and_size_of_the_whole_hand_do_not_change_the_narrowing() -> None:
     given = bones(0)
-    frame = FrameMotion(translation=2.0, rotation=8.0).draw(3, np.random.RandomState(0)).to(given.scale)
+    frame = FrameMotion(translation_mm=2.0, rotation_deg=8.0).draw(3, np.random.RandomState(0)).to(given.scale)
     assert torch.allclose(narrowing(given.then(frame.of_both())), narrowing(given), atol=1e-9)
     larger = Alignment(frame.scale * 1.1, frame.rotation, frame.translation, frame.center)
     assert torch.allclose(narrowing(given.then(larger.of_both())), narrowing(given), atol=1e-9)

@@ -7,13 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from bundle.joint import MCP
 from bundle.measurement.facing import facing_centers, facing_edges
 from bundle.phantoms.rendering import Phantom, render
 from bundle.phantoms.sampling import draw_parameters
-from bundle.physics.motion import SPACING
 from bundle.physics.radiograph import intensity
 from bundle.registration.gauss_newton import BoneRegistration, BoneShift
 from torch import Tensor
+
+SPACING = MCP.spacing_mm
 
 SIZE = 192
 Places = tuple[tuple[float, float], tuple[float, float]]
@@ -93,14 +95,16 @@ def test_an_image_has_not_moved_against_itself() -> None:
 
 
 def test_lengths_follow_the_spacing() -> None:
-    finer = replace(BoneRegistration(), **{name: 0.5 * getattr(BoneRegistration(), name) for name in LENGTHS})
+    whole = BoneRegistration()
+    half = {name: 0.5 * getattr(whole, name) for name in LENGTHS}
+    finer = replace(whole, **half, least_area_mm2=0.25 * whole.least_area_mm2)
     after = joint((0.0, 3.0, 0.0), (0.0, -2.0, 0.0))
     coarse = found(after)
     fine = finer(joint((0, 0, 0), (0, 0, 0)), masks(), after, SPACING / 2)
     assert [shift.y for shift in fine] == pytest.approx([shift.y / 2 for shift in coarse], abs=1e-6)
 
 
-LENGTHS = ("fine", "coarse", "reach", "depth", "rim", "penumbra", "clearance", "tolerance")
+LENGTHS = ("fine_mm", "coarse_mm", "reach_mm", "depth_mm", "rim_mm", "penumbra_mm", "clearance_mm", "tolerance_mm")
 
 
 def test_a_shadow_that_stays_pulls_the_motion_towards_none() -> None:
@@ -176,7 +180,7 @@ def test_a_fit_to_noisy_pixels_stops_within_its_standard_error() -> None:
     before, after = (
         (given.image + 0.02 * torch.randn(given.image.shape, generator=random)).clamp(0.0, 1.0) for given in images
     )
-    endless = BoneRegistration(tolerance=0.0)
+    endless = BoneRegistration(tolerance_mm=0.0)
     lower, upper = endless(before, images[0].masks, after, SPACING)
     assert lower.found and upper.found
     assert lower.y - upper.y == pytest.approx(-0.5, abs=0.01)

@@ -167,7 +167,7 @@ def test_a_smooth_part_that_stays_does_not_pull_the_bones() -> None:
     shifted.translation[:, :, 1] = 0.2
     fixed, moving = ((tissue + part)[None, None] for part in (texture, moved))
     pairs = JointPairs(torch.cat([fixed, masks], dim=1), moving, torch.tensor([21 / 64]), center, still)
-    loss = SeenRegistration(size=64, coarse=0.6)
+    loss = SeenRegistration(size=64, coarse_mm=0.6)
     assert float(loss([shifted], pairs)) < 0.3 * float(loss([still], pairs))
     flat = JointPairs(torch.cat([tissue[None, None], masks], dim=1), tissue[None, None], pairs.spacing, center, still)
     assert float(loss([still], flat)) < 1e-6

@@ -7,14 +7,16 @@ import math
 import pytest
 import torch
 from bundle.errors import InputError
+from bundle.joint import MCP
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
-from bundle.physics.motion import SPACING
 from bundle.registration.alignment import bone_centers, narrowing
 from bundle.registration.gauss_newton import BoneRegistration
 from bundle.registration.narrowing import METHODS, NetworkRegistration, make_registration, read_pair
 from bundle.registration.network import Registrar
 from bundle.registration.phase_correlation import PhaseCorrelation
+
+SPACING = MCP.spacing_mm
 
 WIDTHS = (1.4, 1.05)
 FIXED, MOVING = (
@@ -105,7 +107,7 @@ def test_refinement_corrects_what_the_network_has_found() -> None:
 
 def test_methods_have_names_and_options() -> None:
     assert make_registration("phase_correlation", options={"rounds": 1}) == PhaseCorrelation(rounds=1)
-    assert make_registration("gauss_newton", options={"reach": 1.0}) == BoneRegistration(reach=1.0)
+    assert make_registration("gauss_newton", options={"reach_mm": 1.0}) == BoneRegistration(reach_mm=1.0)
     with pytest.raises(InputError, match="expected the method network, phase_correlation, gauss_newton"):
         make_registration("guess")
     with pytest.raises(InputError, match="expected options of the method phase_correlation"):

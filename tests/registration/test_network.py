@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from bundle.joint import MCP
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
-from bundle.physics.motion import SPACING
-from bundle.registration.alignment import FIELD, Alignment, narrowing
+from bundle.registration.alignment import Alignment, narrowing
 from bundle.registration.losses import AlignmentLoss
-from bundle.registration.network import Registrar
+from bundle.registration.network import Registrar, RoundBounds
+
+SPACING = MCP.spacing_mm
 
 OPTIONS = {"widen_factor": 0.125}
 CENTER = torch.tensor([[[0.1, 0.9], [0.0, -0.7]]])
@@ -36,7 +38,7 @@ def test_an_untrained_network_finds_no_motion() -> None:
 
 
 def test_what_a_round_finds_is_bounded() -> None:
-    network = registrar(1, translation=0.5, rotation=3.0, scale=0.01)
+    network = registrar(1, bounds=RoundBounds(translation_mm=0.5, rotation_deg=3.0, scale=0.01))
     torch.nn.init.normal_(network.network.fc.weight, std=1e4)
     found = network(*GIVEN, GIVEN[0], torch.tensor([SPACING]), CENTER)[0]
     assert float(found.translation.abs().max()) <= 0.5 + 1e-6 and float(found.rotation.abs().max()) <= 3.0
@@ -67,7 +69,7 @@ def test_frames_of_other_pixels_give_nearly_the_same() -> None:
     moving = render(draw_parameters(2, jsw_mm=1.0)).image[None]
     small = [torch.nn.functional.interpolate(part, (128, 128), mode="area") for part in (*GIVEN, moving)]
     found = [
-        network(*parts, torch.tensor([FIELD / parts[0].shape[-1]]), CENTER)[-1].parameters()
+        network(*parts, torch.tensor([MCP.frame_mm / parts[0].shape[-1]]), CENTER)[-1].parameters()
         for parts in ((*GIVEN, moving), small)
     ]
     assert torch.allclose(*found, atol=1e-5)

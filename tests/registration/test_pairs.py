@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bundle.registration.alignment import FIELD, Alignment, FrameMotion, narrowing, warp_bones
+from bundle.joint import MCP
+from bundle.registration.alignment import Alignment, FrameMotion, narrowing, warp_bones
 from bundle.registration.pairs import JointPairs, RandPairs, prepare_pairs
 from torch import Tensor
 
 SIZE = 64
-PIXEL = FIELD / SIZE
+PIXEL = MCP.frame_mm / SIZE
 
 
 def picture(lower: Alignment, upper: Alignment) -> Tensor:
@@ -67,12 +68,12 @@ def test_the_phantom_of_these_tests_is_aligned_as_it_says() -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_reversed_mirrored_placed_and_reduced_pairs_are_aligned_as_they_say(seed: int) -> None:
     given = pairs(seed)
-    frame = FrameMotion(translation=1.0, rotation=4.0, scale=0.02).draw(1, np.random.RandomState(seed))
+    frame = FrameMotion(translation_mm=1.0, rotation_deg=4.0, scale=0.02).draw(1, np.random.RandomState(seed))
     for varied in (given.reversed(), given.mirrored(), given.placed(frame, "bicubic"), given.reversed().placed(frame)):
         assert mismatch(varied) < 0.015
     finer = given.placed(frame).reduced(48)
     assert finer.fixed.shape[-1] == 48
-    assert float(finer.spacing) == pytest.approx(FIELD / 48)
+    assert float(finer.spacing) == pytest.approx(MCP.frame_mm / 48)
 
 
 def test_masks_drawn_otherwise_move_the_centres_and_nothing_else() -> None:
@@ -92,7 +93,7 @@ def test_masks_drawn_otherwise_move_the_centres_and_nothing_else() -> None:
 def test_a_variation_changes_the_narrowing_only_in_its_sign() -> None:
     given = pairs()
     true = float(narrowing(given.bones))
-    frame = FrameMotion(translation=1.0, rotation=4.0).draw(1, np.random.RandomState(0))
+    frame = FrameMotion(translation_mm=1.0, rotation_deg=4.0).draw(1, np.random.RandomState(0))
     assert float(narrowing(given.mirrored().bones)) == pytest.approx(true, abs=1e-5)
     assert float(narrowing(given.placed(frame).bones)) == pytest.approx(true, abs=1e-5)
     assert float(narrowing(given.reversed().bones)) == pytest.approx(-true, abs=0.02)
@@ -124,7 +125,7 @@ def test_random_variations_are_true_in_range_and_repeat_by_their_seed() -> None:
 
 def test_only_pairs_whose_alignment_nobody_knows_are_reversed() -> None:
     vary = RandPairs(
-        variations=1, size=SIZE, reversing=1.0, frame=FrameMotion(translation=0.0, rotation=0.0), outline=0.0
+        variations=1, size=SIZE, reversing=1.0, frame=FrameMotion(translation_mm=0.0, rotation_deg=0.0), outline_mm=0.0
     )
     given = batch()
     known = vary(given)[1]
@@ -138,10 +139,12 @@ def test_only_pairs_whose_alignment_nobody_knows_are_reversed() -> None:
 
 
 def test_exposure_and_noise_stay_in_range_and_leave_masks_alone() -> None:
-    vary = RandPairs(variations=1, size=SIZE, frame=FrameMotion(translation=0.0, rotation=0.0), noise=0.3)
+    vary = RandPairs(variations=1, size=SIZE, frame=FrameMotion(translation_mm=0.0, rotation_deg=0.0), noise=0.3)
     _, varied, _, _ = vary(batch())
     assert float(varied.fixed.min()) >= 0.0 and float(varied.fixed.max()) <= 1.0
-    plain = RandPairs(variations=1, size=SIZE, frame=FrameMotion(translation=0.0, rotation=0.0), gamma=(1, 1), noise=0)
+    plain = RandPairs(
+        variations=1, size=SIZE, frame=FrameMotion(translation_mm=0.0, rotation_deg=0.0), gamma=(1, 1), noise=0
+    )
     assert torch.equal(varied.fixed[:, 1:], plain(batch())[1].fixed[:, 1:])
 
 

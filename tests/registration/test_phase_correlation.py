@@ -7,12 +7,14 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from bundle.joint import MCP
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
-from bundle.physics.motion import SPACING
 from bundle.registration.alignment import Alignment, bone_centers, of_shifts, warp
 from bundle.registration.gauss_newton import BoneShift
 from bundle.registration.phase_correlation import PhaseCorrelation, fit_peak, peak_model, phase_correlation
+
+SPACING = MCP.spacing_mm
 
 PHANTOM = render(draw_parameters(5, jsw_mm=1.4))
 MASKS = (PHANTOM.masks > 0.5).float()

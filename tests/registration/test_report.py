@@ -12,6 +12,7 @@ from bundle.errors import InputError
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.registration.gauss_newton import BoneShift
+from bundle.registration.method import Registration
 from bundle.registration.pair_lists import RadiographPairs
 from bundle.registration.report import NARROWING, NarrowingWriter, PairQuality
 from bundle.workflow.weights import NetworkWeights
@@ -21,13 +22,17 @@ ROOT = Path(__file__).resolve().parents[2]
 SPACING = 21 / 64
 
 
-class Registers:
+class Registers(Registration):
     """A method that finds the bones of every second pair, or of none."""
+
+    name = "registers"
 
     def __init__(self, finds: bool) -> None:
         self.finds, self.asked = finds, 0
 
-    def __call__(self, before: Tensor, masks: Tensor, after: Tensor, spacing: float) -> tuple[BoneShift, BoneShift]:
+    def __call__(
+        self, before: Tensor, masks: Tensor, after: Tensor, spacing: float, *, after_masks: Tensor | None = None
+    ) -> tuple[BoneShift, BoneShift]:
         self.asked += 1
         shift = BoneShift(0.0, 0.1, 0.0, 1.0, self.finds and self.asked % 2 == 1)
         return shift, shift

@@ -12,16 +12,18 @@ from bundle.datasets.gate import QualityGate
 from bundle.datasets.sources import Source, SourceStore
 from bundle.datasets.specifications import DataPlan
 from bundle.errors import InputError
+from bundle.joint import MCP
 from bundle.measurement.facing import facing_centers
 from bundle.measurement.joint_space import joint_space_width
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate
-from bundle.physics.motion import SPACING
 from bundle.physics.synthesis import SeparatedBones
 from bundle.registration.alignment import Alignment, narrowing
 from bundle.registration.gauss_newton import BoneRegistration
 from bundle.registration.synthetic_pairs import PairRecipes, SyntheticPairs
+
+SPACING = MCP.spacing_mm
 
 PLAN = DataPlan(
     count=12, seed=1, jsw=Uniform(0.8, 1.8), sideways=Uniform(-0.3, 0.3), rotation=Uniform(-2.0, 2.0), pairs=True
@@ -47,7 +49,7 @@ def test_registration_finds_the_alignment_that_a_pair_states(kept: tuple[SourceS
     assert len(pairs) == 6
     checked = 0
     for pair in (pairs[0], pairs[3]):
-        shifts = BoneRegistration(reach=3.0)(pair["image"][:1], pair["image"][1:], pair["moving"][:1], SPACING)
+        shifts = BoneRegistration(reach_mm=3.0)(pair["image"][:1], pair["image"][1:], pair["moving"][:1], SPACING)
         for shift, true in zip(shifts, pair["alignment"].tolist(), strict=True):
             if shift.found:
                 assert [shift.rotation, shift.x, shift.y] == pytest.approx(true[1:], abs=0.05)

@@ -204,7 +204,7 @@ def test_a_training_step_trains_all_three_networks(name: str, tiny: list[str], m
     changed = []
 
     def watched(trainer: Any, given: benchmark.Settings) -> list[float]:
-        networks = [player.network for player in (trainer.generator, trainer.supervisor, trainer.discriminator)]
+        networks = [player.network for player in trainer.players]
         before = [weights(network) for network in networks]
         times = measured(trainer, given)
         changed.extend(not torch.equal(old, weights(network)) for old, network in zip(before, networks, strict=True))

@@ -32,13 +32,15 @@ import pytest
 import torch
 from bundle.io.dicom_writing import DicomStudy, write_dicom
 from bundle.io.writing import write_image, write_layers
+from bundle.joint import MCP
 from bundle.phantoms.rendering import Phantom, render
 from bundle.phantoms.sampling import draw_parameters
-from bundle.physics.motion import SPACING
 from bundle.physics.radiograph import reconstruct
 from monai.bundle import ConfigParser
 from PIL import Image
 from scripts.monai_label.options import OPTIONS, ROUTES, Route
+
+SPACING = MCP.spacing_mm
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs" / "monai_label.md").read_text()
@@ -175,10 +177,10 @@ def write_planted_dicom(path: Path, seed: int) -> None:
 def write_untrained_weights(path: Path) -> None:
     """Weights that know nothing, in place of the shipped ones."""
     config = ConfigParser()
-    config.read_config(str(ROOT / "configs" / "segment_bones.yaml"))
+    config.read_config(str(ROOT / "configs" / "inference.json"))
     torch.manual_seed(0)
     path.parent.mkdir()
-    torch.save(config.get_parsed_content("network_def").state_dict(), path)
+    torch.save(config.get_parsed_content("segmenter#network").state_dict(), path)
 
 
 @pytest.fixture(scope="module")

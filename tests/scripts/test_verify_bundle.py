@@ -112,8 +112,8 @@ def edit(path: Path, change: Callable[[Any], Any]) -> None:
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete bundle around a network of a few thousand weights, that breaks no rule."""
     root = tmp_path_factory.mktemp("template")
-    for folder in ("bundle", "configs", "docs", "models"):
-        (root / folder).mkdir()
+    for folder in ("bundle", "configs/jobs", "docs", "models"):
+        (root / folder).mkdir(parents=True)
     (root / "bundle" / "shapes.py").write_text("import math\n\nimport torch\nfrom scipy import ndimage\n")
     shutil.copy(ROOT / "LICENSE", root)
     for name in ("requirements.txt", "docs/data_license.txt", *CONFIGS):
@@ -180,11 +180,10 @@ def test_a_config_in_a_folder_is_checked_with_those_of_its_command(root: Path) -
 
 def add_job(root: Path, *parts: str, **values: Any) -> None:
     """Add a job of the training with the parts that it names, and one part that there is."""
-    for folder in ("jobs", "parts"):
-        (root / "configs" / folder).mkdir()
+    (root / "configs" / "parts").mkdir()
     write_yaml(root / "configs" / "parts" / "wide.yaml", {"width": 8, "doubled": "$2 * @width"})
     files = ["configs/train.yaml", *(f"configs/parts/{part}" for part in parts)]
-    write_yaml(root / "configs" / "jobs" / "long.yaml", {"run_id": "training", "config_file": files, **values})
+    write_yaml(root / "configs" / "jobs" / "long.yaml", {"run_id": "training", "config_file": files} | values)
 
 
 def test_a_job_is_checked_with_its_configs_and_its_own_values(root: Path) -> None:
@@ -201,6 +200,7 @@ def test_a_job_is_checked_with_its_configs_and_its_own_values(root: Path) -> Non
     [
         (("wide.yaml",), {"epochs": "@nothing"}, "jobs/long.yaml", "refers to @nothing"),
         (("wide.yaml", "gone.yaml"), {}, "jobs/long.yaml", "no config configs/gone.yaml"),
+        (("wide.yaml",), {"run_id": "trainning"}, "jobs/long.yaml", "no run 'trainning'"),
         ((), {}, "parts of configs", "no config lays configs/parts/wide.yaml over others"),
     ],
 )
@@ -298,7 +298,7 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "expected errors of other weights": (
         put("models/uncertainty.json", '{"separator": "model.pt (sha256 0123456789ab)"}'),
         WEIGHTS,
-        "calibrate anew by configs/calibrate.yaml",
+        "calibrate anew by configs/jobs/calibrate.yaml",
     ),
     "version without a change": (describe(version="9.9.9"), VERSION, "9.9.9"),
     "metadata pins another version": (describe(numpy_version="1.26.4"), PINS, "numpy: 1.26.4 in metadata.json, 2.2.6"),

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from bundle.joint import MCP
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate, separation_shares, support
@@ -213,7 +214,7 @@ def test_a_mixture_out_of_range_is_refused(mixture: float) -> None:
 
 @pytest.mark.parametrize("reach", [1, 8])
 def test_distances_to_the_outlines_are_features_on_request(joints: Tensor, reach: int) -> None:
-    head = PartitionHead(reach=reach)
+    head = PartitionHead(reach_mm=reach * MCP.spacing_mm)
     features = head.prepare(joints)
     assert features.shape[1] == head.in_channels == PartitionHead().in_channels + 2
     assert torch.equal(features[:, :6], PartitionHead().prepare(joints))
@@ -224,17 +225,17 @@ def test_distances_to_the_outlines_are_features_on_request(joints: Tensor, reach
 
 def test_distances_change_no_layer_by_themselves(joints: Tensor) -> None:
     logits = draw_logits(1.0, joints)
-    plain, told = PartitionHead(), PartitionHead(reach=8)
+    plain, told = PartitionHead(), PartitionHead(reach_mm=8 * MCP.spacing_mm)
     assert torch.equal(plain(logits, plain.prepare(joints)), told(logits, told.prepare(joints)))
 
 
 def test_a_negative_reach_is_refused() -> None:
-    with pytest.raises(ValueError, match="reach of at least 0"):
-        PartitionHead(reach=-1)
+    with pytest.raises(ValueError, match="reach_mm of at least 0"):
+        PartitionHead(reach_mm=-1.0)
 
 
 def test_a_head_with_distances_compiles_to_torchscript(joints: Tensor) -> None:
-    head = PartitionHead(reach=8)
+    head = PartitionHead(reach_mm=8 * MCP.spacing_mm)
     features = head.prepare(joints)
     logits = draw_logits(1.0, joints)
     torch.testing.assert_close(torch.jit.script(head)(logits, features), head(logits, features))
@@ -322,7 +323,7 @@ def test_gradients_are_finite_for_any_estimates(joints: Tensor, image: str) -> N
 
 
 def test_a_head_with_estimates_compiles_to_torchscript(joints: Tensor) -> None:
-    head = EstimateHead(reach=8)
+    head = EstimateHead(reach_mm=8 * MCP.spacing_mm)
     features = head.prepare(joints)
     outputs = six(1.0, joints)
     torch.testing.assert_close(torch.jit.script(head)(outputs, features), head(outputs, features))

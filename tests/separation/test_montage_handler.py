@@ -34,7 +34,7 @@ def test_losses_are_numbers_by_name_of_what_was_computed() -> None:
 
 def test_a_row_shows_the_joint_wider_and_narrower() -> None:
     sample, layers = joint(3)
-    row = separation_row(sample["image"], layers.requires_grad_(), SPACING, change=3.0)
+    row = separation_row(sample["image"], layers.requires_grad_(), SPACING, change_mm=3.0)
     assert len(row) == len(TITLES)
     space = (sample["image"][1:].sum(dim=0) == 0).numpy()
     space[:, : SIZE // 2 - 4] = space[:, SIZE // 2 + 4 :] = False

@@ -46,7 +46,7 @@ def moved_width(masks: Tensor, motion: RigidMotion, spacing: float | Tensor) -> 
 @given(seed=st.integers(0, 10_000), low=st.floats(-1.6, 1.0), extent=st.floats(0.0, 1.5))
 def test_draws_bring_every_joint_into_the_wanted_range(seed: int, low: float, extent: float) -> None:
     _, masks = joints(0, 1, 2, 3, size=128)
-    wanted = OverlapRange(jsw=(low, low + extent), x=0.0, rotation=0.0)
+    wanted = OverlapRange(joint_space_mm=(low, low + extent), x_mm=0.0, rotation_deg=0.0)
     motion = wanted.draw(masks, 21 / 128, np.random.RandomState(seed))
     widths = moved_width(masks, motion, 21 / 128)
     assert bool((widths > low - 0.02).all())
@@ -55,7 +55,7 @@ def test_draws_bring_every_joint_into_the_wanted_range(seed: int, low: float, ex
 
 def test_shifts_and_rotations_leave_the_widths_near_the_range() -> None:
     _, masks = joints(*range(6), size=128)
-    motion = OverlapRange(jsw=(-1.0, -0.6)).draw(masks, 21 / 128, np.random.RandomState(0))
+    motion = OverlapRange(joint_space_mm=(-1.0, -0.6)).draw(masks, 21 / 128, np.random.RandomState(0))
     widths = moved_width(masks, motion, 21 / 128)
     assert float(widths.mean()) == pytest.approx(-0.8, abs=0.2)
     assert bool(((widths > -1.5) & (widths < -0.1)).all())
@@ -65,7 +65,9 @@ def test_draws_fill_the_ranges_and_share_the_change_between_the_bones() -> None:
     _, masks = joints(0)
     masks = masks.expand(400, -1, -1, -1)
     now = float(joint_space_width(masks[:1], SMALL))
-    motion = OverlapRange(jsw=(-1.5, 0.1), x=0.4, rotation=3.0).draw(masks, SMALL, np.random.RandomState(0))
+    motion = OverlapRange(joint_space_mm=(-1.5, 0.1), x_mm=0.4, rotation_deg=3.0).draw(
+        masks, SMALL, np.random.RandomState(0)
+    )
     down = motion.translation[..., 1]
     change = down[:, 0] - down[:, 1]
     cases = [(change + now, -1.5, 0.1), (down[:, 0] / change, 0.0, 1.0)]
@@ -90,7 +92,7 @@ def test_draws_follow_the_random_state() -> None:
 def test_every_joint_is_closed_with_its_own_spacing(shape: tuple[int, ...]) -> None:
     _, masks = joints(0, 1)
     spacing = torch.tensor([SMALL, SMALL / 2])
-    closed = OverlapRange(jsw=(-0.5, -0.5), x=0.0, rotation=0.0)
+    closed = OverlapRange(joint_space_mm=(-0.5, -0.5), x_mm=0.0, rotation_deg=0.0)
     motion = closed.draw(masks, spacing.reshape(shape), np.random.RandomState(0))
     torch.testing.assert_close(moved_width(masks, motion, spacing), torch.full((2,), -0.5), atol=0.03, rtol=0)
 
@@ -98,15 +100,15 @@ def test_every_joint_is_closed_with_its_own_spacing(shape: tuple[int, ...]) -> N
 def test_bones_without_a_common_column_get_a_finite_motion() -> None:
     masks = joints(0)[1].clone()
     masks[:, 0, :, :40] = masks[:, 1, :, 30:] = 0.0
-    motion = OverlapRange(jsw=(-1.0, 0.0)).draw(masks, SMALL, np.random.RandomState(0))
+    motion = OverlapRange(joint_space_mm=(-1.0, 0.0)).draw(masks, SMALL, np.random.RandomState(0))
     assert torch.isfinite(motion.translation).all()
     assert float(motion.translation[..., 1].abs().max()) <= 1.0
 
 
 @pytest.mark.parametrize("jsw", [(0.5, -0.5), (0.1,), (0.0, 1.0, 2.0), (float("nan"), 0.0)])
 def test_a_range_that_does_not_ascend_is_refused(jsw: Any) -> None:
-    with pytest.raises(ValueError, match=r"jsw as \(lowest, highest\) in mm, got \("):
-        OverlapRange(jsw=jsw)
+    with pytest.raises(ValueError, match=r"joint_space_mm as \(lowest, highest\) in mm, got \("):
+        OverlapRange(joint_space_mm=jsw)
 
 
 def test_composed_layers_are_the_truth_of_their_image() -> None:
@@ -143,7 +145,7 @@ def naive_published(layers: Tensor, masks: Tensor, motion: RigidMotion, spacing:
 @pytest.mark.parametrize("seed", range(3))
 def test_the_published_image_is_eq_10_pixel_by_pixel(seed: int) -> None:
     layers, masks = joints(seed)
-    motion = OverlapRange(jsw=(-1.2, -0.8)).draw(masks, SMALL, np.random.RandomState(seed))
+    motion = OverlapRange(joint_space_mm=(-1.2, -0.8)).draw(masks, SMALL, np.random.RandomState(seed))
     made = compose_published(layers, masks, motion, SMALL, [0])
     assert float(overlap(made.masks).sum()) > 20
     expected = naive_published(layers, masks, motion, SMALL)
@@ -168,7 +170,7 @@ def test_k_takes_constant_tissue_out_of_the_overlap_exactly_once() -> None:
 
 def test_published_layers_compose_nearly_to_their_image() -> None:
     layers, masks = joints(0, 1, 2, size=128)
-    motion = OverlapRange(jsw=(-1.2, -0.4)).draw(masks, 21 / 128, np.random.RandomState(1))
+    motion = OverlapRange(joint_space_mm=(-1.2, -0.4)).draw(masks, 21 / 128, np.random.RandomState(1))
     made = compose_published(layers, masks, motion, 21 / 128, [0, 1, 2])
     error = (reconstruct(made.layers) - made.image).abs()
     assert float(error.mean()) < 0.01
@@ -196,7 +198,7 @@ def test_every_joint_is_made_alone_and_the_same_again(maker: OverlapMaker) -> No
 def test_shafts_at_the_border_are_as_bright_as_before(maker: OverlapMaker, jsw_mm: float) -> None:
     """No black band where the pushed bones uncover the border."""
     layers, masks = joints(0, 1, 2, 3, size=128)
-    motion = OverlapRange(jsw=(jsw_mm, jsw_mm)).draw(masks, 21 / 128, np.random.RandomState(2))
+    motion = OverlapRange(joint_space_mm=(jsw_mm, jsw_mm)).draw(masks, 21 / 128, np.random.RandomState(2))
     made = maker(layers, masks, motion, 21 / 128, [0, 1, 2, 3])
     before = reconstruct(layers)
     for bone, rows in ((0, slice(-10, None)), (1, slice(0, 10))):
@@ -209,7 +211,9 @@ def test_shafts_at_the_border_are_as_bright_as_before(maker: OverlapMaker, jsw_m
 @pytest.mark.parametrize("maker", MAKERS)
 def test_overlap_is_brighter_than_either_bone(maker: OverlapMaker) -> None:
     layers, masks = joints(0, 1, size=128)
-    motion = OverlapRange(jsw=(-1.4, -1.4), x=0.0, rotation=0.0).draw(masks, 21 / 128, np.random.RandomState(0))
+    motion = OverlapRange(joint_space_mm=(-1.4, -1.4), x_mm=0.0, rotation_deg=0.0).draw(
+        masks, 21 / 128, np.random.RandomState(0)
+    )
     made = maker(layers, masks, motion, 21 / 128, [0, 1])
     both = overlap(made.masks)[:, 0] > 0.5
     moved, _ = move(layers, masks, motion, 21 / 128)

@@ -17,7 +17,8 @@ from bundle.separation.heads import PartitionHead
 from bundle.separation.losses import GeneratorLoss
 from bundle.separation.pseudo_overlap import compose_layers, compose_published
 from bundle.separation.resident import STEP_KEYS, ResidentJoints, ResidentLoader
-from bundle.separation.trainer import LayerSeparationTrainer, Player
+from bundle.separation.stage import Objective, Player, Players, RandomMotions
+from bundle.separation.trainer import LayerSeparationTrainer
 from bundle.separation.transforms.augmentation import RandAugmentLayersd, RandCropJointd, RandDrawnMasksd
 from bundle.separation.transforms.dictionary import RandPseudoOverlapd
 from bundle.separation.transforms.layers import SeparateLayersd
@@ -86,7 +87,7 @@ def test_joints_of_files_are_separated_without_weights_and_phantoms_keep_their_l
         label = ResidentJoints(loaded).loaded["label"]
         for row, one in enumerate(loaded):
             image = one["image"][None]
-            expected = one["label"] if truth else separate(image[:, :1], image[:, 1:])[0]
+            expected = one["label"] if truth else separate(image[:, :1], image[:, 1:], float(one["spacing"]))[0]
             torch.testing.assert_close(label[row], expected, atol=1e-6, rtol=0)
 
 
@@ -117,7 +118,7 @@ def test_no_joints_are_refused() -> None:
     [
         (RandCropJointd(size=16), "crop_size"),
         (RandAugmentLayersd(noise=0.1), "augmentation"),
-        (RandAugmentLayersd(blur=0.1), "augmentation"),
+        (RandAugmentLayersd(blur_mm=0.1), "augmentation"),
         (RandDrawnMasksd(BoneSegmenter(torch.nn.Identity(), ""), prob=0.5), "drawn_masks"),
         (Flipd("image", 1), "Flipd"),
     ],
@@ -159,7 +160,10 @@ def meta_trainer(maker: Any) -> tuple[ResidentLoader, LayerSeparationTrainer]:
     ):
         network.to("meta")
         players.append(Player(network, torch.optim.AdamW(network.parameters(), amsgrad=True)))
-    trainer = LayerSeparationTrainer("meta", 1, loader, *players, GeneratorLoss(layers=1.0), decollate=False, motions=2)
+    objective = Objective(late=GeneratorLoss(layers=1.0))
+    trainer = LayerSeparationTrainer(
+        "meta", 1, loader, Players(*players), objective, motion=RandomMotions(count=2), decollate=False
+    )
     trainer._autocast = contextlib.nullcontext  # type: ignore[method-assign,assignment]
     return loader, trainer
 

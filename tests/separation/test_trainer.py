@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -21,7 +22,8 @@ from bundle.separation.losses import (
     SupervisorLoss,
     WeightedLoss,
 )
-from bundle.separation.trainer import LayerSeparationTrainer, Player
+from bundle.separation.stage import Objective, Player, Players, RandomMotions, StageSchedule
+from bundle.separation.trainer import LayerSeparationTrainer
 from bundle.separation.transforms.dictionary import RandPseudoOverlapd
 from ignite.engine import Events
 from monai.data import DataLoader, Dataset
@@ -68,21 +70,25 @@ def player(network: nn.Module, rate: float) -> Player:
 
 
 def trainer(samples: list[dict[str, Any]] | None = None, rate: float = 0.01, **options: Any) -> LayerSeparationTrainer:
+    """A trainer of small networks; options of its groups count by their names."""
     torch.manual_seed(0)
     samples = [joint(index) for index in range(JOINTS)] if samples is None else samples
     settings: dict[str, Any] = {
-        "device": "cpu",
-        "max_epochs": 1,
-        "data_loader": DataLoader(Dataset(samples), batch_size=2, shuffle=True, num_workers=0),
         "generator": player(Layers(), rate),
         "supervisor": player(nn.Conv2d(1, 3, 3, padding=1), rate),
         "discriminator": player(nn.Conv2d(1, 1, 3, padding=1), rate),
-        "generator_loss": PseudoGeneratorLoss(),
-        "motion": MotionRange(x=2.0, y=2.0, rotation=5.0),
-        "decollate": False,
+        "late": PseudoGeneratorLoss(),
+        "ranges": MotionRange(x_mm=2.0, y_mm=2.0, rotation_deg=5.0),
         **options,
     }
-    return LayerSeparationTrainer(**settings)
+    groups = {"players": Players, "objective": Objective, "motion": RandomMotions, "schedule": StageSchedule}
+    made: dict[str, Any] = {}
+    for name, group in groups.items():
+        own = {part.name for part in fields(group)} & settings.keys()
+        made[name] = group(**{key: settings.pop(key) for key in own})
+    loader = DataLoader(Dataset(samples), batch_size=2, shuffle=True, num_workers=0)
+    base = {"device": "cpu", "max_epochs": 1, "data_loader": loader, "decollate": False}
+    return LayerSeparationTrainer(**{**base, **made, **settings})
 
 
 def weights(network: nn.Module) -> dict[str, Tensor]:
@@ -90,7 +96,11 @@ def weights(network: nn.Module) -> dict[str, Tensor]:
 
 
 def everything(engine: LayerSeparationTrainer) -> dict[str, Tensor]:
-    return {f"{name}.{key}": value for name in PLAYERS for key, value in weights(getattr(engine, name).network).items()}
+    return {
+        f"{name}.{key}": value
+        for name in PLAYERS
+        for key, value in weights(getattr(engine.players, name).network).items()
+    }
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -123,7 +133,7 @@ def test_each_step_changes_its_own_network_and_no_other() -> None:
         return hook
 
     for name in PLAYERS:
-        getattr(engine, name).optimizer.register_step_post_hook(note(name))
+        getattr(engine.players, name).optimizer.register_step_post_hook(note(name))
     engine.run()
     expected = [(name, {name}) for name in ("supervisor", "discriminator", "generator")]
     assert steps == expected * 3
@@ -137,12 +147,12 @@ def test_the_generators_step_leaves_no_gradient_in_the_frozen_networks() -> None
         seen["frozen"] = [
             parameter.requires_grad
             for name in ("supervisor", "discriminator")
-            for parameter in getattr(engine, name).network.parameters()
+            for parameter in getattr(engine.players, name).network.parameters()
         ]
         seen["own"] = gradients()
 
     def gradients() -> list[Tensor]:
-        players = (engine.supervisor, engine.discriminator)
+        players = (engine.players.supervisor, engine.players.discriminator)
         return [parameter.grad.clone() for player_ in players for parameter in player_.network.parameters()]
 
     engine.add_event_handler(IterationEvents.LOSS_COMPLETED, frozen)
@@ -151,16 +161,16 @@ def test_the_generators_step_leaves_no_gradient_in_the_frozen_networks() -> None
     for own, now in zip(seen["own"], gradients(), strict=True):
         assert torch.equal(own, now)
     for name in PLAYERS:
-        assert all(parameter.requires_grad for parameter in getattr(engine, name).network.parameters())
+        assert all(parameter.requires_grad for parameter in getattr(engine.players, name).network.parameters())
 
 
 def test_a_failed_step_leaves_no_network_frozen() -> None:
-    engine = trainer(generator_loss=GeneratorLoss(layers=1.0))
-    engine.fidelity.forward = None  # type: ignore[assignment]
+    engine = trainer(late=GeneratorLoss(layers=1.0))
+    engine.objective.fidelity.forward = None  # type: ignore[assignment]
     with pytest.raises(TypeError):
         engine.run()
     for name in PLAYERS:
-        assert all(parameter.requires_grad for parameter in getattr(engine, name).network.parameters())
+        assert all(parameter.requires_grad for parameter in getattr(engine.players, name).network.parameters())
 
 
 def test_the_output_holds_images_labels_predictions_losses_and_named_parts() -> None:
@@ -179,7 +189,7 @@ def test_the_output_holds_images_labels_predictions_losses_and_named_parts() -> 
 
 def test_the_parts_equal_the_losses_on_the_same_inputs() -> None:
     """Without a learning rate no step changes a network, so every part can be computed anew from the outputs."""
-    engine = trainer(rate=0.0, motions=3, max_epochs=2)
+    engine = trainer(rate=0.0, count=3, max_epochs=2)
     draws = after_each(engine, IterationEvents.FORWARD_COMPLETED, lambda: engine.random.get_state())
     pairs = after_each(engine, Events.ITERATION_COMPLETED, lambda: (engine.state.batch, engine.state.output))
     engine.run()
@@ -193,11 +203,11 @@ def test_the_parts_equal_the_losses_on_the_same_inputs() -> None:
 def expected_losses(engine: Any, batch: dict[str, Tensor], layers: Tensor, draw: Any) -> dict[str, Tensor]:
     """Eq. 7, 9, 11 and 12 of a batch, motion by motion and joint by joint."""
     engine.random.set_state(draw)
-    find, suspect = engine.supervisor.network, engine.discriminator.network
+    find, suspect = engine.players.supervisor.network, engine.players.discriminator.network
     J, M, truth = batch["image"][:, :1], batch["image"][:, 1:], batch["label"]
     visible = visible_region(J, M)
-    motions, joints = engine.motions, len(J)
-    motion = engine.motion.draw(motions * joints, engine.random)
+    motions, joints = engine.motion.count, len(J)
+    motion = engine.motion.ranges.draw(motions * joints, engine.random)
     supervision, moved_layers = [], []
     for row in range(motions * joints):
         index = slice(row % joints, row % joints + 1)
@@ -225,13 +235,13 @@ def expected_losses(engine: Any, batch: dict[str, Tensor], layers: Tensor, draw:
 
 def test_the_discriminator_is_untouched_up_to_epoch_m_and_trained_after() -> None:
     early = EarlyPseudoGeneratorLoss()
-    engine = trainer(max_epochs=3, early_loss=early, early_epochs=2)
+    engine = trainer(max_epochs=3, early=early, early_epochs=2)
     seen = after_each(
         engine,
         Events.EPOCH_COMPLETED,
-        lambda: (engine.epoch_loss(), weights(engine.discriminator.network), set(engine.state.output)),
+        lambda: (engine.epoch_loss(), weights(engine.players.discriminator.network), set(engine.state.output)),
     )
-    before = weights(engine.discriminator.network)
+    before = weights(engine.players.discriminator.network)
     engine.run()
     assert [loss is early for loss, _, _ in seen] == [True, True, False]
     assert [same(before, now) for _, now, _ in seen] == [True, True, False]
@@ -239,14 +249,14 @@ def test_the_discriminator_is_untouched_up_to_epoch_m_and_trained_after() -> Non
 
 
 def test_the_switch_at_epoch_m_counts_epochs_of_both_stages() -> None:
-    engine = trainer(max_epochs=4, epochs_before=2, early_loss=EarlyPseudoGeneratorLoss(), early_epochs=3)
+    engine = trainer(max_epochs=4, epochs_before=2, early=EarlyPseudoGeneratorLoss(), early_epochs=3)
     seen = after_each(engine, Events.EPOCH_COMPLETED, lambda: (engine.state.epoch, engine.epoch_loss()))
     engine.run()
-    assert [(epoch, loss is engine.early_loss) for epoch, loss in seen] == [(3, True), (4, False)]
+    assert [(epoch, loss is engine.objective.early) for epoch, loss in seen] == [(3, True), (4, False)]
 
 
 def test_a_discriminator_without_weight_is_not_trained() -> None:
-    engine = trainer(generator_loss=GeneratorLoss(discrimination=0.0))
+    engine = trainer(late=GeneratorLoss(discrimination=0.0))
     before = everything(engine)
     engine.run()
     assert changed(engine, before) == {"generator", "supervisor"}
@@ -273,13 +283,13 @@ def test_an_ablated_player_is_neither_trained_nor_counted(ablation: str, trained
 
 
 def test_without_motion_the_layers_are_compared_where_they_are() -> None:
-    engine = trainer(rate=0.0, use_motion=False)
+    engine = trainer(rate=0.0, used=False)
     engine.run()
     output, batch = engine.state.output, engine.state.batch
     visible = visible_region(batch["image"][:, :1], batch["image"][:, 1:])
     still = Separation(output["pred"], batch["image"][:, 1:], visible, batch["label"])
     torch.testing.assert_close(output["layers"], LayerFidelity()(still, still, batch["truth"]).detach())
-    found = engine.supervisor.network(reconstruct(output["pred"]))
+    found = engine.players.supervisor.network(reconstruct(output["pred"]))
     expected = Supervision()(found, batch["image"][:, 1:], visible).detach()
     torch.testing.assert_close(output["supervision"], expected)
 
@@ -299,7 +309,7 @@ class Recorder(nn.Conv2d):
 def test_equal_joints_of_a_batch_move_differently() -> None:
     """One motion for a whole batch is a fault of the published code."""
     network = Recorder()
-    engine = trainer([joint(1)] * 2, supervisor=player(network, 0.0), rate=0.0, motions=3)
+    engine = trainer([joint(1)] * 2, supervisor=player(network, 0.0), rate=0.0, count=3)
     engine.run()
     moved = network.shown[-1]
     assert len(moved) == 6
@@ -314,7 +324,7 @@ def test_sources_without_a_push_make_the_supervisors_loss_that_of_real_images() 
     engine = trainer(own, rate=0.0)
     engine.run()
     J, M = engine.state.batch["image"][:, :1], engine.state.batch["image"][:, 1:]
-    expected = SupervisorLoss()(engine.supervisor.network(J), M, visible_region(J, M)).detach()
+    expected = SupervisorLoss()(engine.players.supervisor.network(J), M, visible_region(J, M)).detach()
     torch.testing.assert_close(engine.state.output["supervisor"], expected)
 
 
@@ -345,7 +355,7 @@ def test_mixed_precision_on_the_cpu_computes_in_bfloat16_and_learns_in_float32()
     seen: set[tuple[str, torch.dtype]] = set()
     for name in PLAYERS:
         convolution = next(
-            module for module in getattr(engine, name).network.modules() if isinstance(module, nn.Conv2d)
+            module for module in getattr(engine.players, name).network.modules() if isinstance(module, nn.Conv2d)
         )
         convolution.register_forward_hook(lambda module, _, logits, name=name: seen.add((name, logits.dtype)))
     before = everything(engine)
@@ -392,8 +402,10 @@ def test_an_epoch_depends_on_the_seed_and_its_number_alone() -> None:
     part.run()
     rest = pushed(3, epochs_before=1)
     for name in PLAYERS:
-        getattr(rest, name).network.load_state_dict(getattr(part, name).network.state_dict())
-        getattr(rest, name).optimizer.load_state_dict(copy.deepcopy(getattr(part, name).optimizer.state_dict()))
+        getattr(rest.players, name).network.load_state_dict(getattr(part.players, name).network.state_dict())
+        getattr(rest.players, name).optimizer.load_state_dict(
+            copy.deepcopy(getattr(part.players, name).optimizer.state_dict())
+        )
     torch.rand(7)
     rest.run()
     whole.run()
@@ -415,7 +427,7 @@ def test_the_generator_sees_what_is_to_be_seen_and_the_losses_the_image() -> Non
     given = [{**sample, "seen": image} for sample, image in zip(samples, shifted, strict=True)]
     seen, judged = [], []
     engine = trainer(given)
-    engine.generator.network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].clone()))
+    engine.players.generator.network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].clone()))
     engine.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: judged.append(engine.state.output["image"]))
     engine.run()
     for shown, image in zip(seen, judged, strict=True):
@@ -433,7 +445,7 @@ class BrightTissue(nn.Module):
 
 def test_extra_losses_are_added_with_their_weights_and_named_in_the_output() -> None:
     loss = PseudoGeneratorLoss()
-    engine = trainer(generator_loss=loss, extra_losses={"tissue": WeightedLoss(BrightTissue(), 3.0)})
+    engine = trainer(late=loss, extra={"tissue": WeightedLoss(BrightTissue(), 3.0)})
     outputs = after_each(engine, IterationEvents.LOSS_COMPLETED, lambda: dict(engine.state.output))
     engine.run()
     for output in outputs:
@@ -444,7 +456,7 @@ def test_extra_losses_are_added_with_their_weights_and_named_in_the_output() -> 
 
 def test_an_extra_loss_changes_what_is_learned() -> None:
     def brightness(weight: float) -> float:
-        engine = trainer(max_epochs=20, extra_losses={"tissue": WeightedLoss(BrightTissue(), weight)})
+        engine = trainer(max_epochs=20, extra={"tissue": WeightedLoss(BrightTissue(), weight)})
         engine.run()
         return float(engine.state.output["pred"][:, 0].mean())
 

@@ -9,8 +9,9 @@ import torch
 from bundle.errors import InputError
 from bundle.networks.transunet import TransUNet
 from bundle.separation.losses import GeneratorLoss
-from bundle.separation.trainer import LayerSeparationTrainer, Player
-from bundle.workflow.costs import Passes, TrainingCost, forward_flop, parameters_of
+from bundle.separation.stage import Objective, Player, Players
+from bundle.separation.trainer import LayerSeparationTrainer
+from bundle.workflow.costs import Passes, TrainingCost, TrainingStep, forward_flop, parameters_of
 from bundle.workflow.jobs import Schedule
 from monai.data import DataLoader, Dataset
 from torch import nn
@@ -33,8 +34,8 @@ def networks() -> dict[str, nn.Module]:
 
 def cost(**options: Any) -> TrainingCost:
     joints = [{"overlapping": index < 4} for index in range(10)]
-    settings: dict[str, Any] = {"batch_size": BATCH, "image_size": SIZE, **options}
-    return TrainingCost(networks(), joints, Schedule(6, 3, 2), **settings)
+    tflops = options.pop("tflops", 0.0)
+    return TrainingCost(networks(), joints, Schedule(6, 3, 2), BATCH, TrainingStep(**options), SIZE, tflops)
 
 
 def test_operations_of_a_convolution_are_two_a_product() -> None:
@@ -54,7 +55,7 @@ def test_counted_operations_are_those_of_a_real_step() -> None:
     image = torch.rand(3, SIZE, SIZE)
     sample = {"image": image, "label": image, "truth": torch.ones(1), "source": image, "spacing": torch.ones(1)}
     loader = DataLoader(Dataset([sample] * BATCH), batch_size=BATCH, num_workers=0)
-    trainer = LayerSeparationTrainer("cpu", 1, loader, **made, generator_loss=GeneratorLoss(), motions=2)
+    trainer = LayerSeparationTrainer("cpu", 1, loader, Players(**made), Objective(late=GeneratorLoss()))
     batch = next(iter(loader))
     with FlopCounterMode(display=False) as counter:
         trainer._iteration(trainer, batch)

@@ -48,7 +48,7 @@ class JointSpaceControl:
         random_changes: random changes of each joint.
         largest_mm: largest random change.
         sideways_mm: as nuisance, each bone also moves by up to so much to either side ...
-        rotation_degrees: ... and turns by up to so much about the middle of its edge that faces the joint.
+        rotation_deg: ... and turns by up to so much about the middle of its edge that faces the joint.
         mode: interpolation of :func:`bundle.physics.synthesize`.
         levels: grey levels of a synthetic file.
         samples: of the bootstrap over joints.
@@ -76,7 +76,7 @@ class JointSpaceControl:
     random_changes: int = 2
     largest_mm: float = 1.0
     sideways_mm: float = 0.0
-    rotation_degrees: float = 0.0
+    rotation_deg: float = 0.0
     mode: str = "bicubic"
     levels: int = 256
     samples: int = 1000
@@ -105,7 +105,7 @@ class JointSpaceControl:
         drawn = random.uniform(-self.largest_mm, self.largest_mm, size=(joints, self.random_changes))
         asked = np.concatenate([np.tile(np.asarray(self.changes_mm, float), (joints, 1)), drawn], axis=1)
         share = random.uniform(size=asked.shape)
-        nuisance = random.uniform(-1.0, 1.0, size=(*asked.shape, 2, 2)) * [self.sideways_mm, self.rotation_degrees]
+        nuisance = random.uniform(-1.0, 1.0, size=(*asked.shape, 2, 2)) * [self.sideways_mm, self.rotation_deg]
         grain = random.randint(2**31 - 1, size=asked.shape)
         fixed = len(self.changes_mm)
         return [

@@ -58,9 +58,9 @@ class ShadowDetectability:
     Args:
         seed: of the fits and of the bootstrap.
         size: layers are resampled, antialiased, to so many pixels a side (never up).
-        band: in mm on either side.
-        penumbra: in mm.
-        blur: sigma in mm of a Gaussian over the soft-tissue layers; 0 for none.
+        band_mm: in mm on either side.
+        penumbra_mm: in mm.
+        blur_mm: sigma in mm of a Gaussian over the soft-tissue layers; 0 for none.
         outline: whether the third predictor is trained.
         fits: of each segmenter.
         recipe: of a fit.
@@ -79,9 +79,9 @@ class ShadowDetectability:
 
     seed: int = 0
     size: int = 128
-    band: float = 1.0
-    penumbra: float = 0.4
-    blur: float = 0.0
+    band_mm: float = 1.0
+    penumbra_mm: float = 0.4
+    blur_mm: float = 0.0
     outline: bool = True
     fits: int = 3
     recipe: Recipe = field(default_factory=lambda: Recipe(epochs=8, batch_size=8))
@@ -136,15 +136,15 @@ class ShadowDetectability:
         soft, images = (_resampled(stack, size) for stack in (joints.layers[:, :1], joints.images))
         soft = torch.cat([self._blurred(*one) for one in zip(soft.split(1), pixel, strict=True)])
         mask = union(images[:, 1:])
-        reach = math.ceil((self.band + self.penumbra) / float(pixel.min()))
+        reach = math.ceil((self.band_mm + self.penumbra_mm) / float(pixel.min()))
         depth = signed_distance(mask, reach + 1) * pixel[:, None, None, None]
         visible = visible_region(images[:, :1], images[:, 1:])
         bone = (depth > 0).float()
-        tissue = ((depth < -self.penumbra) & (depth > -self.penumbra - self.band)).float() * visible
-        return _Questions(soft, visible, bone, torch.maximum(bone * (depth < self.band), tissue) > 0)
+        tissue = ((depth < -self.penumbra_mm) & (depth > -self.penumbra_mm - self.band_mm)).float() * visible
+        return _Questions(soft, visible, bone, torch.maximum(bone * (depth < self.band_mm), tissue) > 0)
 
     def _blurred(self, soft: Tensor, pixel: Tensor) -> Tensor:
-        return blur(soft, self.blur / float(pixel))
+        return blur(soft, self.blur_mm / float(pixel))
 
     def _segment(self, inputs: Tensor, learned: _Questions, test_inputs: Tensor) -> list[Tensor]:
         """Fit segmenters on the band and give their logits for the test's inputs, (N, 1, H, W) a fit."""

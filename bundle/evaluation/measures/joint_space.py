@@ -104,7 +104,7 @@ class JointSpaceMeasurement:
             "alignment": joint_space_by_alignment(test.layers[index : index + 1], masks, spacing),
         }
         if self.segment is not None:
-            spaces["drawn"] = measure_joint_space(continue_to_border(self.segment(image[:1]))[None], spacing)
+            spaces["drawn"] = measure_joint_space(continue_to_border(self.segment(image[:1]), spacing)[None], spacing)
         return {name: value for method, space in spaces.items() for name, value in _named(method, space)}
 
     def _of_method(self, rows: pd.DataFrame, method: str) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 import pandas as pd
 import torch
 from bundle.measurement import joint_space_width
-from bundle.physics import overlap, separate
+from bundle.physics import by_pixel_size, overlap, separate
 from bundle.separation import BATCH, LayerRMSE, identity, means, values_of
 from bundle.statistics import Column, Measured, SeparatedJoints
 from matplotlib.figure import Figure
+from torch import Tensor
 
 REGIONS = LayerRMSE.regions
 REFERENCE = "weight_free_"
@@ -80,7 +81,7 @@ class LayerTruth:
             msg = "expected joints with true layers, got some whose layers are not known"
             raise ValueError(msg)
         reference = torch.cat([joints.truth, joints.images], dim=1)
-        weight_free = torch.cat([separate(part[:, :1], part[:, 1:]) for part in joints.images.split(BATCH)])
+        weight_free = _weight_free(joints)
         metrics = {f"{region}_rmse": LayerRMSE(region) for region in REGIONS}
         own, theirs = (values_of(metrics, layers, reference) for layers in (joints.layers, weight_free))
         grouped = {self.group_by: [item[self.group_by] for item in joints.items]} if self.group_by else {}
@@ -110,3 +111,13 @@ class LayerTruth:
         axes.set_ylim(bottom=0.0)
         axes.legend()
         return figure
+
+
+def _weight_free(joints: SeparatedJoints) -> Tensor:
+    """Layers (N, 3, H, W) without weights."""
+    batches = zip(joints.images.split(BATCH), joints.spacing.split(BATCH), strict=True)
+    made = [
+        by_pixel_size(lambda pixel, part: separate(part[:, :1], part[:, 1:], pixel), spacing, images)
+        for images, spacing in batches
+    ]
+    return torch.cat([part for parts in made for part in parts])

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import torch
-from bundle.io import BONES
+from bundle.joint import BONES
 from bundle.physics import continue_to_border, overlap
 from bundle.separation import identity, means
 from bundle.statistics import Column, Measured, SeparatedJoints
@@ -91,7 +91,7 @@ class MaskAgreement:
 
     def _compare(self, image: Tensor, spacing: float) -> dict[str, float]:
         """All figures of one joint (3, H, W)."""
-        drawn, given = continue_to_border(self.segment(image[:1])), (image[1:] > 0.5).float()
+        drawn, given = continue_to_border(self.segment(image[:1]), spacing), (image[1:] > 0.5).float()
         both = overlap(given)
         inside = float(both.sum()) >= self.least
         pairs = {bone: (drawn[row], given[row]) for row, bone in enumerate(BONES)}

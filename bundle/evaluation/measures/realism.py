@@ -251,7 +251,7 @@ def synthetic(
 
 
 def _shifts(count: int, motion_mm: float, random: np.random.RandomState) -> RigidMotion:
-    return MotionRange(x=motion_mm, y=motion_mm, rotation=0.0).draw(count, random)
+    return MotionRange(x_mm=motion_mm, y_mm=motion_mm, rotation_deg=0.0).draw(count, random)
 
 
 def _cut_both(sides: Sequence[Tensor], places_mm: Tensor, far_mm: float, spacing: Tensor) -> list[Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from bundle.joint import MCP
 from bundle.networks import ReducedResolution
 from bundle.physics import attenuation, intensity, laplace_fill, overlap, support, union
 from torch import Tensor, nn
@@ -46,10 +47,14 @@ class BoneLayerGenerator(nn.Module):
         backbone: network from (B, 3, H, W) to (B, 2, H, W).
         correction: network from (B, 1, H, W) to k (B, 1, 1, 1).
         reduction: the backbone works at this fraction of the resolution.
+        spacing_mm: width of a pixel of the images that the network is made for.
     """
 
-    def __init__(self, backbone: nn.Module, correction: nn.Module, reduction: int = 1) -> None:
+    def __init__(
+        self, backbone: nn.Module, correction: nn.Module, reduction: int = 1, spacing_mm: float = MCP.spacing_mm
+    ) -> None:
         super().__init__()
+        self.spacing_mm = spacing_mm
         self.backbone = ReducedResolution(backbone, reduction)
         self.correction = correction
 
@@ -72,15 +77,15 @@ class BoneLayerGenerator(nn.Module):
         return torch.cat([self.correction(shown).to(image.dtype).expand_as(shown), bones], dim=1)
 
     def _layers(self, radiograph: Tensor, masks: Tensor, bones: Tensor) -> Tensor:
-        soft = filled_tissue(radiograph, masks)
+        soft = filled_tissue(radiograph, masks, self.spacing_mm)
         excess = 1.0 - (1.0 - bones) / (1.0 - soft).clamp(min=1e-3)
         return torch.cat([soft, excess.clamp(0.0, 1.0) * masks], dim=1)
 
 
-def filled_tissue(radiograph: Tensor, masks: Tensor) -> Tensor:
+def filled_tissue(radiograph: Tensor, masks: Tensor, spacing_mm: float = MCP.spacing_mm) -> Tensor:
     """Soft tissue (B, 1, H, W): J outside the masks, the weight-free fill, never above J, inside them."""
     total = attenuation(radiograph)
-    tissue = (support(masks).amax(dim=1, keepdim=True) < 0.5).to(total.dtype)
+    tissue = (support(masks, spacing_mm).amax(dim=1, keepdim=True) < 0.5).to(total.dtype)
     fill = torch.minimum(laplace_fill(total, tissue).clamp(min=0.0), total)
     return torch.where(union(masks) > 0.5, intensity(fill), radiograph)
 

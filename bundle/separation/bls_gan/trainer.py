@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from bundle.joint import Keys
 from bundle.physics import bone_radiographs, overlap, union
 from bundle.separation.bls_gan.bone_layers import reconstruct_bones
 from bundle.separation.regional import mean_of_known, rmse
@@ -92,30 +93,30 @@ class BoneLayerTrainer(LayerSeparationTrainer):
 
     def _play(self, engine: Any, batch: Mapping[str, Tensor], output: dict[str, Tensor]) -> None:
         """Step the supervisor, then the generator with its correction."""
-        raw = self._generate(engine, batch["seen"], separated=False)
-        output["pred"] = torch.cat([batch["image"][:, :1], raw[:, 1:]], dim=1)
-        if self.use_supervisor and not self.generator_alone:
-            output["supervisor"] = self._step(self.supervisor, self._supervise(raw[:, 1:].detach(), batch))
+        raw = self._generate(engine, batch[Keys.SEEN], separated=False)
+        output[Keys.PRED] = torch.cat([batch[Keys.IMAGE][:, :1], raw[:, 1:]], dim=1)
+        if self.players.use_supervisor and not self.generator_alone:
+            output["supervisor"] = self._step(self.players.supervisor, self._supervise(raw[:, 1:].detach(), batch))
         self._step_generator(engine, lambda: self._bone_parts(raw, batch), batch, output)
 
     def _supervise(self, bones: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-        J, M = batch["image"][:, :1], batch["image"][:, 1:]  # noqa: N806
-        true = bone_radiographs(batch["label"]) * M
+        J, M = batch[Keys.IMAGE][:, :1], batch[Keys.IMAGE][:, 1:]  # noqa: N806
+        true = bone_radiographs(batch[Keys.LABEL]) * M
         with self._autocast():
-            found = self.supervisor.network(torch.cat([J * M, bones, true])).chunk(3)
-        return self.bone_supervisor_loss(*found, batch["truth"], M)
+            found = self.players.supervisor.network(torch.cat([J * M, bones, true])).chunk(3)
+        return self.bone_supervisor_loss(*found, batch[Keys.TRUTH], M)
 
     def _bone_parts(self, raw: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        J, M = batch["image"][:, :1], batch["image"][:, 1:]  # noqa: N806
+        J, M = batch[Keys.IMAGE][:, :1], batch[Keys.IMAGE][:, 1:]  # noqa: N806
         k, bones = raw[:, :1], raw[:, 1:]
         if self.generator_alone:
             k = k.detach()
         parts = {"reconstruction": rmse(reconstruct_bones(bones, k, M), J, union(M)).mean()}
-        if self.use_supervisor and self.epoch_loss().uses("supervision"):
+        if self.supervised:
             with self._autocast():
-                found = self.supervisor.bare(bones)
+                found = self.players.supervisor.bare(bones)
             parts["supervision"] = self.bone_supervision(found, M)
         if self.epoch_loss().uses("layers"):
-            errors = rmse(bones, bone_radiographs(batch["label"]) * M, torch.ones_like(J))
-            parts["layers"] = mean_of_known(errors, batch["truth"].reshape(-1))
+            errors = rmse(bones, bone_radiographs(batch[Keys.LABEL]) * M, torch.ones_like(J))
+            parts["layers"] = mean_of_known(errors, batch[Keys.TRUTH].reshape(-1))
         return parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bundle.joint import MCP
 from bundle.physics import attenuation
 from bundle.separation.heads.partition import PartitionHead, mixed_shares
 from torch import Tensor
@@ -22,14 +23,17 @@ class EstimateHead(PartitionHead):
 
     Args:
         mixture: as of :class:`PartitionHead`.
-        reach: as of :class:`PartitionHead`.
+        reach_mm: as of :class:`PartitionHead`.
+        spacing_mm: as of :class:`PartitionHead`.
         least: where the attenuation is less (air), estimates count as parts of this.
     """
 
     out_channels = 6
 
-    def __init__(self, mixture: float = 0.3, reach: int = 0, least: float = 0.05) -> None:
-        super().__init__(mixture, reach)
+    def __init__(
+        self, mixture: float = 0.3, reach_mm: float = 0.0, spacing_mm: float = MCP.spacing_mm, least: float = 0.05
+    ) -> None:
+        super().__init__(mixture, reach_mm, spacing_mm)
         self.least = least
 
     def shares(self, logits: Tensor, features: Tensor) -> Tensor:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
-from bundle.physics import CLAIMED, GROWTH, grown, partition, shares_by_distance, signed_distance, support
+from bundle.joint import MCP
+from bundle.physics import CLAIMED_MM, GROWTH_MM, grown, partition, shares_by_distance, signed_distance, support
 from bundle.separation.heads.base import Head
 from torch import Tensor
 
@@ -25,32 +28,37 @@ class PartitionHead(Head):
     Args:
         mixture: ``e`` in (0, 1]; a layer without a share in the weight-free solution answers to its logit in
             proportion to it.
-        reach: the backbone also sees how far each bone's outline is, up to so many pixels; 0 for not.
+        reach_mm: the backbone also sees how far each bone's outline is, up to so far; 0 for not.
+        spacing_mm: width of a pixel of the images that the network is made for.
 
     Raises:
-        ValueError: if ``mixture`` is out of range or ``reach`` is negative.
+        ValueError: if ``mixture`` or the spacing is out of range, or ``reach_mm`` is negative.
     """
 
     zero_start = True
 
-    def __init__(self, mixture: float = 0.3, reach: int = 0) -> None:
+    def __init__(self, mixture: float = 0.3, reach_mm: float = 0.0, spacing_mm: float = MCP.spacing_mm) -> None:
         super().__init__()
-        if not 0.0 < mixture <= 1.0 or reach < 0:
-            msg = f"expected a mixture in (0, 1] and a reach of at least 0, got {mixture} and {reach}"
+        if not 0.0 < mixture <= 1.0 or reach_mm < 0 or not spacing_mm > 0:
+            msg = (
+                f"expected a mixture in (0, 1], reach_mm of at least 0 and spacing_mm above 0, got {mixture}, "
+                f"{reach_mm} and {spacing_mm}"
+            )
             raise ValueError(msg)
         self.mixture = mixture
-        self.reach = reach
-        self.known = max(reach, CLAIMED)
-        self.growth = GROWTH
-        self.in_channels = 8 if reach else 6
+        self.spacing_mm = spacing_mm
+        self.reach = reach_mm / spacing_mm
+        self.growth = GROWTH_MM / spacing_mm
+        self.known = math.ceil(max(self.reach, CLAIMED_MM / spacing_mm))
+        self.in_channels = 8 if reach_mm else 6
 
     def prepare(self, image: Tensor) -> Tensor:
-        """The features: the image, the shares of the weight-free separator, signed distances as parts of ``reach``."""
+        """The features: the image, the shares of the weight-free separator, signed distances as parts of the reach."""
         with torch.no_grad():
             distance = signed_distance(image[:, 1:3], self.known)
-            features = [image, shares_by_distance(image[:, :1], distance)]
+            features = [image, shares_by_distance(image[:, :1], distance, self.spacing_mm)]
             if self.reach > 0:
-                features.append((distance / float(self.reach)).clamp(-1.0, 1.0))
+                features.append((distance / self.reach).clamp(-1.0, 1.0))
         return torch.cat(features, dim=1)
 
     def forward(self, logits: Tensor, features: Tensor) -> Tensor:
@@ -64,7 +72,10 @@ class PartitionHead(Head):
     def allowed(self, features: Tensor) -> Tensor:
         """Where a layer may have attenuation, (B, 3, H, W) of 0 and 1: tissue everywhere, a bone in its support."""
         known = self.reach > self.growth
-        bones = grown(features[:, 6:8] * float(self.reach), self.growth) if known else support(features[:, 1:3])
+        if known:
+            bones = grown(features[:, 6:8] * self.reach, self.growth)
+        else:
+            bones = support(features[:, 1:3], self.spacing_mm)
         return torch.cat([torch.ones_like(features[:, :1]), bones], dim=1)
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 from bundle.errors import flag
+from bundle.joint import MCP
 from bundle.physics import (
-    SPACING,
     MotionRange,
     RigidMotion,
     SyntheticJoints,
@@ -44,9 +44,9 @@ class SeparateLayers(Transform):
 
     backend = [TransformBackends.TORCH]
 
-    def __call__(self, image: Tensor) -> Tensor:
-        """Separate one joint."""
-        return separate(image[None, :1], image[None, 1:])[0]
+    def __call__(self, image: Tensor, spacing_mm: float = MCP.spacing_mm) -> Tensor:
+        """Separate one joint, whose pixels are ``spacing_mm`` wide."""
+        return separate(image[None, :1], image[None, 1:], spacing_mm)[0]
 
 
 class ShareGrain(Transform):
@@ -63,13 +63,13 @@ class ShareGrain(Transform):
         self.seed = seed
         self.grain = flag(grain)
 
-    def __call__(self, image: Tensor, layers: Tensor) -> Tensor:
-        """New layers (3, H, W) of an image (3, H, W)."""
+    def __call__(self, image: Tensor, layers: Tensor, spacing_mm: float = MCP.spacing_mm) -> Tensor:
+        """New layers (3, H, W) of an image (3, H, W), whose pixels are ``spacing_mm`` wide."""
         if not self.grain:
             return layers
         grey = (image[0] * 255.0).round().to(torch.uint8).cpu().numpy()
         seed = zlib.crc32(grey.tobytes(), self.seed)
-        return share_grain(layers[None], image[None, 1:].to(layers), [seed])[0]
+        return share_grain(layers[None], image[None, 1:].to(layers), [seed], spacing_mm)[0]
 
 
 class Reconstruct(Transform):
@@ -86,10 +86,10 @@ class ShiftBones(Transform):
     """Move bone layers and masks by one given motion, Eq. 5-6.
 
     Args:
-        translation: mm, ((x, y) of the lower bone, (x, y) of the upper bone); x right, y down.
-        rotation: degrees, (lower, upper), clockwise.
-        center: mm from the frame's centre, as ``translation``.
-        spacing: mm per pixel.
+        translation_mm: mm, ((x, y) of the lower bone, (x, y) of the upper bone); x right, y down.
+        rotation_deg: degrees, (lower, upper), clockwise.
+        center_mm: mm from the frame's centre, as ``translation_mm``.
+        spacing_mm: mm per pixel.
         mode: ``bilinear`` or ``bicubic``.
     """
 
@@ -97,20 +97,20 @@ class ShiftBones(Transform):
 
     def __init__(
         self,
-        translation: Sequence[Sequence[float]] = ((0.0, 0.0), (0.0, 0.0)),
-        rotation: Sequence[float] = (0.0, 0.0),
-        center: Sequence[Sequence[float]] = ((0.0, 0.0), (0.0, 0.0)),
-        spacing: float = SPACING,
+        translation_mm: Sequence[Sequence[float]] = ((0.0, 0.0), (0.0, 0.0)),
+        rotation_deg: Sequence[float] = (0.0, 0.0),
+        center_mm: Sequence[Sequence[float]] = ((0.0, 0.0), (0.0, 0.0)),
+        spacing_mm: float = MCP.spacing_mm,
         mode: str = "bicubic",
     ) -> None:
-        given = (translation, rotation, center)
+        given = (translation_mm, rotation_deg, center_mm)
         self.motion = RigidMotion(*(torch.tensor([value], dtype=torch.float64) for value in given))
-        self.spacing = spacing
+        self.spacing_mm = spacing_mm
         self.mode = mode
 
     def __call__(self, layers: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """Move layers (3, H, W) and masks (2, H, W)."""
-        moved, moved_masks = move(layers[None], masks[None], self.motion, self.spacing, self.mode)
+        moved, moved_masks = move(layers[None], masks[None], self.motion, self.spacing_mm, self.mode)
         return moved[0], moved_masks[0]
 
 
@@ -119,10 +119,10 @@ class RandShiftBones(RandomizableTransform):
 
     Args:
         prob: of moving at all.
-        x: largest shift to either side in mm.
-        y: largest shift up or down in mm.
-        rotation: largest rotation either way in degrees.
-        spacing: mm per pixel.
+        x_mm: largest shift to either side in mm.
+        y_mm: largest shift up or down in mm.
+        rotation_deg: largest rotation either way in degrees.
+        spacing_mm: mm per pixel.
         mode: ``bilinear`` or ``bicubic``.
     """
 
@@ -131,15 +131,15 @@ class RandShiftBones(RandomizableTransform):
     def __init__(
         self,
         prob: float = 1.0,
-        x: float = MotionRange.x,
-        y: float = MotionRange.y,
-        rotation: float = MotionRange.rotation,
-        spacing: float = SPACING,
+        x_mm: float = MotionRange.x_mm,
+        y_mm: float = MotionRange.y_mm,
+        rotation_deg: float = MotionRange.rotation_deg,
+        spacing_mm: float = MCP.spacing_mm,
         mode: str = "bicubic",
     ) -> None:
         super().__init__(prob)
-        self.range = MotionRange(x=x, y=y, rotation=rotation)
-        self.spacing = spacing
+        self.range = MotionRange(x_mm=x_mm, y_mm=y_mm, rotation_deg=rotation_deg)
+        self.spacing_mm = spacing_mm
         self.mode = mode
         self.motion = RigidMotion.still(1)
 
@@ -152,7 +152,7 @@ class RandShiftBones(RandomizableTransform):
         """Move layers (3, H, W) and masks (2, H, W); without ``randomize`` the last motion is replayed."""
         if randomize:
             self.randomize()
-        moved, moved_masks = move(layers[None], masks[None], self.motion, self.spacing, self.mode)
+        moved, moved_masks = move(layers[None], masks[None], self.motion, self.spacing_mm, self.mode)
         return moved[0], moved_masks[0]
 
 
@@ -160,54 +160,56 @@ class SynthesizeJointSpace(Transform):
     """A radiograph of the same joint with its JSW changed by a given width, Eq. 13.
 
     Args:
-        change: mm, positive widens.
+        change_mm: mm, positive widens.
         upper_share: part of the change that the upper bone makes, in [0, 1].
         seed: of the grain in uncovered tissue.
-        spacing: mm per pixel.
+        spacing_mm: mm per pixel.
     """
 
     backend = [TransformBackends.TORCH]
 
-    def __init__(self, change: float, upper_share: float = 0.5, seed: int = 0, spacing: float = SPACING) -> None:
-        self.motion = RigidMotion.widening(torch.tensor([change], dtype=torch.float64), upper_share)
+    def __init__(
+        self, change_mm: float, upper_share: float = 0.5, seed: int = 0, spacing_mm: float = MCP.spacing_mm
+    ) -> None:
+        self.motion = RigidMotion.widening(torch.tensor([change_mm], dtype=torch.float64), upper_share)
         self.seed = seed
-        self.spacing = spacing
+        self.spacing_mm = spacing_mm
 
     def __call__(self, image: Tensor, layers: Tensor) -> Joint:
         """Move the bones of one joint; returns the new image and its layers."""
-        return _joint(synthesize(layers[None], image[None, 1:], self.motion, self.spacing, [self.seed]))
+        return _joint(synthesize(layers[None], image[None, 1:], self.motion, self.spacing_mm, [self.seed]))
 
 
 class RandSynthesizeJointSpace(RandomizableTransform):
     """A radiograph of the same joint with its JSW changed at random.
 
     Args:
-        change: lowest and highest change in mm.
+        change_mm: lowest and highest change in mm.
         prob: of changing at all.
         upper_share: part of the change that the upper bone makes, in [0, 1].
-        spacing: mm per pixel.
+        spacing_mm: mm per pixel.
     """
 
     backend = [TransformBackends.TORCH]
 
     def __init__(
         self,
-        change: tuple[float, float] = (-1.0, 1.0),
+        change_mm: tuple[float, float] = (-1.0, 1.0),
         prob: float = 1.0,
         upper_share: float = 0.5,
-        spacing: float = SPACING,
+        spacing_mm: float = MCP.spacing_mm,
     ) -> None:
         super().__init__(prob)
-        self.change = change
+        self.change_mm = change_mm
         self.upper_share = upper_share
-        self.spacing = spacing
+        self.spacing_mm = spacing_mm
         self.motion = RigidMotion.still(1)
         self.seed = 0
 
     def randomize(self, data: Any | None = None) -> None:
         """Draw the motion and the seed of the grain of the next call."""
         super().randomize(None)
-        change = self.R.uniform(*self.change) * self._do_transform
+        change = self.R.uniform(*self.change_mm) * self._do_transform
         self.motion = RigidMotion.widening(torch.tensor([change], dtype=torch.float64), self.upper_share)
         self.seed = int(self.R.randint(MAX_SEED))
 
@@ -215,7 +217,7 @@ class RandSynthesizeJointSpace(RandomizableTransform):
         """Move the bones of one joint; without ``randomize`` the last draw is replayed."""
         if randomize:
             self.randomize()
-        return _joint(synthesize(layers[None], image[None, 1:], self.motion, self.spacing, [self.seed]))
+        return _joint(synthesize(layers[None], image[None, 1:], self.motion, self.spacing_mm, [self.seed]))
 
 
 class RandPseudoOverlap(RandomizableTransform):
@@ -225,7 +227,7 @@ class RandPseudoOverlap(RandomizableTransform):
         prob: of pushing at all.
         overlap: ranges of the closing motion.
         maker: :func:`bundle.separation.compose_layers` or :func:`bundle.separation.compose_published` (Eq. 10).
-        spacing: mm per pixel.
+        spacing_mm: mm per pixel.
     """
 
     backend = [TransformBackends.TORCH]
@@ -235,12 +237,12 @@ class RandPseudoOverlap(RandomizableTransform):
         prob: float = 1.0,
         overlap: OverlapRange | None = None,
         maker: OverlapMaker = compose_layers,
-        spacing: float = SPACING,
+        spacing_mm: float = MCP.spacing_mm,
     ) -> None:
         super().__init__(prob)
         self.overlap = OverlapRange() if overlap is None else overlap
         self.maker = maker
-        self.spacing = spacing
+        self.spacing_mm = spacing_mm
         self.motion = RigidMotion.still(1)
         self.seed = 0
 
@@ -255,7 +257,7 @@ class RandPseudoOverlap(RandomizableTransform):
         if data.dim() == 1:
             self.motion = self.overlap.closing(data, self.R)
         else:
-            self.motion = self.overlap.draw(data[None, 1:], self.spacing, self.R)
+            self.motion = self.overlap.draw(data[None, 1:], self.spacing_mm, self.R)
         self.seed = int(self.R.randint(MAX_SEED))
 
     def __call__(self, image: Tensor, layers: Tensor, randomize: bool = True) -> Joint:
@@ -264,7 +266,7 @@ class RandPseudoOverlap(RandomizableTransform):
             self.randomize(image)
         if not self.pushes:
             return image, layers
-        return _joint(self.maker(layers[None], image[None, 1:], self.motion, self.spacing, [self.seed]))
+        return _joint(self.maker(layers[None], image[None, 1:], self.motion, self.spacing_mm, [self.seed]))
 
 
 class PseudoOverlap(Transform, ThreadUnsafe):
@@ -274,7 +276,7 @@ class PseudoOverlap(Transform, ThreadUnsafe):
         seed: of the motion and the grain.
         overlap: ranges of the closing motion.
         maker: as in :class:`RandPseudoOverlap`.
-        spacing: mm per pixel.
+        spacing_mm: mm per pixel.
     """
 
     backend = [TransformBackends.TORCH]
@@ -284,10 +286,10 @@ class PseudoOverlap(Transform, ThreadUnsafe):
         seed: int = 0,
         overlap: OverlapRange | None = None,
         maker: OverlapMaker = compose_layers,
-        spacing: float = SPACING,
+        spacing_mm: float = MCP.spacing_mm,
     ) -> None:
         self.seed = seed
-        self._push = RandPseudoOverlap(1.0, overlap, maker, spacing)
+        self._push = RandPseudoOverlap(1.0, overlap, maker, spacing_mm)
 
     def __call__(self, image: Tensor, layers: Tensor) -> Joint:
         """Push one joint; returns the pseudo-image with its masks, and its layers."""

@@ -14,9 +14,11 @@ from typing import Any
 import torch
 from bundle.errors import InputError
 from bundle.io import MaskMaker
+from bundle.joint import MCP
 from bundle.physics import attenuation, attenuation_shares, blur, intensity, partition, reconstruct
 from bundle.segmentation import with_drawn_masks
 from bundle.separation.resident import to_device
+from bundle.separation.transforms.loading import spacing_of
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandomizableTransform, SpatialCrop, ThreadUnsafe
 from monai.utils.enums import TransformBackends
@@ -24,7 +26,7 @@ from torch import Tensor
 
 MAX_SEED = 2**31 - 1
 
-_BY_JOINT = "made joint by joint, not in batches on the device (set it to 0, or leave out configs/resident.yaml)"
+_BY_JOINT = "made joint by joint, not in batches on the device (set it to 0, or leave out variants/resident.yaml)"
 
 
 @dataclass(frozen=True)
@@ -34,26 +36,26 @@ class Augmentation:
     Attributes:
         mirrored: whether left and right were exchanged.
         contrast: factor of the attenuation of soft tissue, lower and upper bone.
-        blur: sigma of a Gaussian in pixels.
+        blur_mm: sigma of a Gaussian.
         noise: standard deviation of the noise of the radiograph, in intensity.
         seed: of the noise.
     """
 
     mirrored: bool = False
     contrast: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    blur: float = 0.0
+    blur_mm: float = 0.0
     noise: float = 0.0
     seed: int = 0
 
-    def apply(self, layers: Tensor) -> Tensor:
+    def apply(self, layers: Tensor, spacing_mm: float = MCP.spacing_mm) -> Tensor:
         """The new layers (3, H, W) of layers, or the new radiograph (1, H, W) of one, by the mean contrast."""
         if self.mirrored:
             layers = layers.flip(-1)
         factors = layers.new_tensor(self.contrast)
         factors = factors if len(layers) == 3 else factors.mean(dim=0, keepdim=True)
         parts = attenuation(layers) * factors[:, None, None]
-        if self.blur:
-            parts = blur(parts[None], self.blur)[0]
+        if self.blur_mm:
+            parts = blur(parts[None], self.blur_mm / spacing_mm)[0]
         return self._noisy(intensity(parts))
 
     def _noisy(self, layers: Tensor) -> Tensor:
@@ -113,7 +115,7 @@ class RandAugmentLayersd(RandomizableTransform, ThreadUnsafe, MapTransform):
         label_key: layers (3, H, W) of the first key.
         mirror: probability of exchanging left and right.
         contrast: largest change of the attenuation of each layer by itself, as a fraction in [0, 1).
-        blur: largest sigma of the blur in pixels; drawn from 0 up.
+        blur_mm: largest sigma of the blur; drawn from 0 up.
         noise: largest standard deviation of the noise in intensity; drawn from 0 up.
         prob: of contrast, blur and noise together.
         allow_missing_keys: do not raise when a key is missing.
@@ -130,18 +132,18 @@ class RandAugmentLayersd(RandomizableTransform, ThreadUnsafe, MapTransform):
         label_key: str = "label",
         mirror: float = 0.0,
         contrast: float = 0.0,
-        blur: float = 0.0,
+        blur_mm: float = 0.0,
         noise: float = 0.0,
         prob: float = 1.0,
         allow_missing_keys: bool = False,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
         RandomizableTransform.__init__(self, prob)
-        if min(mirror, contrast, blur, noise) < 0 or contrast >= 1:
-            msg = f"expected ranges of at least 0, contrast below 1, got {mirror=}, {contrast=}, {blur=}, {noise=}"
+        if min(mirror, contrast, blur_mm, noise) < 0 or contrast >= 1:
+            msg = f"expected ranges of at least 0, contrast below 1, got {mirror=}, {contrast=}, {blur_mm=}, {noise=}"
             raise ValueError(msg)
         self.label_key = label_key
-        self.mirror, self.contrast, self.blur, self.noise = mirror, contrast, blur, noise
+        self.mirror, self.contrast, self.blur_mm, self.noise = mirror, contrast, blur_mm, noise
         self.drawn = Augmentation()
 
     def randomize(self, data: Any | None = None) -> None:
@@ -149,7 +151,7 @@ class RandAugmentLayersd(RandomizableTransform, ThreadUnsafe, MapTransform):
         super().randomize(None)
         mirrored = bool(self.R.uniform() < self.mirror)
         soft, lower, upper = (float(value) for value in 1.0 + self.R.uniform(-self.contrast, self.contrast, 3))
-        blur, noise = float(self.R.uniform(0.0, self.blur)), float(self.R.uniform(0.0, self.noise))
+        blur, noise = float(self.R.uniform(0.0, self.blur_mm)), float(self.R.uniform(0.0, self.noise))
         seed = int(self.R.randint(MAX_SEED))
         full = Augmentation(mirrored, (soft, lower, upper), blur, noise, seed)
         self.drawn = full if self._do_transform else Augmentation(mirrored)
@@ -163,9 +165,10 @@ class RandAugmentLayersd(RandomizableTransform, ThreadUnsafe, MapTransform):
         first = self.first_key(sample)
         for key in self.key_iterator(sample):
             known = key == first and float(sample.get("truth", 0.0)) == 1.0
+            pixel = spacing_of(sample, sample[key])
             if known:
-                sample[self.label_key] = self.drawn.apply(sample[self.label_key])
-            sample[key] = self._image(sample[key], reconstruct(sample[self.label_key]) if known else None)
+                sample[self.label_key] = self.drawn.apply(sample[self.label_key], pixel)
+            sample[key] = self._image(sample[key], pixel, reconstruct(sample[self.label_key]) if known else None)
         return {**sample, "augmentation": json.dumps(asdict(self.drawn))}
 
     def check_batched(self) -> None:
@@ -174,7 +177,7 @@ class RandAugmentLayersd(RandomizableTransform, ThreadUnsafe, MapTransform):
         Raises:
             InputError: images are blurred, or noise is added.
         """
-        if self.blur or self.noise:
+        if self.blur_mm or self.noise:
             msg = f"augmentation: blur and noise are {_BY_JOINT}"
             raise InputError(msg)
 
@@ -195,9 +198,9 @@ class RandAugmentLayersd(RandomizableTransform, ThreadUnsafe, MapTransform):
         images[first] = torch.where(known & changed.active, composed, images[first])
         return {**batch, **images, self.label_key: torch.where(known, label, batch[self.label_key])}
 
-    def _image(self, image: Tensor, composed: Tensor | None) -> Tensor:
+    def _image(self, image: Tensor, pixel: float, composed: Tensor | None) -> Tensor:
         masks = image[1:].flip(-1) if self.drawn.mirrored else image[1:]
-        return torch.cat([self.drawn.apply(image[:1]) if composed is None else composed, masks])
+        return torch.cat([self.drawn.apply(image[:1], pixel) if composed is None else composed, masks])
 
 
 class RandDrawnMasksd(RandomizableTransform, ThreadUnsafe, MapTransform):
@@ -248,8 +251,11 @@ class RandDrawnMasksd(RandomizableTransform, ThreadUnsafe, MapTransform):
         sample = dict(data)
         self.randomize(None)
         for key in self.key_iterator(sample) if self.prob else ():
-            sample[self.seen_key] = with_drawn_masks(sample[key], self.segment) if self._do_transform else sample[key]
+            sample[self.seen_key] = self._drawn(sample, key) if self._do_transform else sample[key]
         return sample
+
+    def _drawn(self, sample: Mapping[Hashable, Any], key: Hashable) -> Tensor:
+        return with_drawn_masks(sample[key], self.segment, spacing_of(sample, sample[key]))
 
 
 def joint_space_centre(masks: Tensor) -> tuple[int, int]:

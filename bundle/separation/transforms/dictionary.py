@@ -13,6 +13,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
+from bundle.joint import Keys
 from bundle.physics import MotionRange, RigidMotion, SyntheticJoints, reconstruct
 from bundle.separation.pseudo_overlap import OverlapMaker, OverlapRange, compose_layers
 from bundle.separation.resident import to_device
@@ -37,25 +38,25 @@ class ShiftBonesd(JointMapd):
 
     def __init__(
         self,
-        keys: KeysCollection = "image",
-        label_key: KeysCollection = "label",
-        translation: Sequence[Sequence[float]] = ((0.0, 0.0), (0.0, 0.0)),
-        rotation: Sequence[float] = (0.0, 0.0),
-        center: Sequence[Sequence[float]] = ((0.0, 0.0), (0.0, 0.0)),
+        keys: KeysCollection = Keys.IMAGE,
+        label_key: KeysCollection = Keys.LABEL,
+        translation_mm: Sequence[Sequence[float]] = ((0.0, 0.0), (0.0, 0.0)),
+        rotation_deg: Sequence[float] = (0.0, 0.0),
+        center_mm: Sequence[Sequence[float]] = ((0.0, 0.0), (0.0, 0.0)),
         mode: str = "bicubic",
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, label_key, allow_missing_keys)
-        self.shift = ShiftBones(translation, rotation, center, mode=mode)
+        self.shift = ShiftBones(translation_mm, rotation_deg, center_mm, mode=mode)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
         """Move the bones of one sample."""
         sample = dict(data)
         if self.first_key(sample) == ():
             return sample
-        self.shift.spacing = self._spacing(sample)
+        self.shift.spacing_mm = self._spacing(sample)
         sample = self._remake(sample, lambda image, layers: composed(*self.shift(layers, image[1:])))
-        return {**sample, "motion": self.shift.motion.to_json()}
+        return {**sample, Keys.MOTION: self.shift.motion.to_json()}
 
 
 class RandShiftBonesd(RandJointMapd):
@@ -66,16 +67,16 @@ class RandShiftBonesd(RandJointMapd):
 
     def __init__(
         self,
-        keys: KeysCollection = "image",
-        label_key: KeysCollection = "label",
+        keys: KeysCollection = Keys.IMAGE,
+        label_key: KeysCollection = Keys.LABEL,
         prob: float = 1.0,
-        x: float = MotionRange.x,
-        y: float = MotionRange.y,
-        rotation: float = MotionRange.rotation,
+        x_mm: float = MotionRange.x_mm,
+        y_mm: float = MotionRange.y_mm,
+        rotation_deg: float = MotionRange.rotation_deg,
         mode: str = "bicubic",
         allow_missing_keys: bool = False,
     ) -> None:
-        self.shift = RandShiftBones(prob, x, y, rotation, mode=mode)
+        self.shift = RandShiftBones(prob, x_mm, y_mm, rotation_deg, mode=mode)
         super().__init__(keys, label_key, self.shift, allow_missing_keys)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
@@ -83,10 +84,10 @@ class RandShiftBonesd(RandJointMapd):
         sample = dict(data)
         if self.first_key(sample) == ():
             return sample
-        self.shift.spacing = self._spacing(sample)
+        self.shift.spacing_mm = self._spacing(sample)
         self.shift.randomize()
         sample = self._remake(sample, lambda image, layers: composed(*self.shift(layers, image[1:], randomize=False)))
-        return {**sample, "motion": self.shift.motion.to_json()}
+        return {**sample, Keys.MOTION: self.shift.motion.to_json()}
 
 
 def composed(layers: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,24 +103,24 @@ class SynthesizeJointSpaced(JointMapd):
 
     def __init__(
         self,
-        keys: KeysCollection = "image",
-        label_key: KeysCollection = "label",
-        change: float = 0.0,
+        keys: KeysCollection = Keys.IMAGE,
+        label_key: KeysCollection = Keys.LABEL,
+        change_mm: float = 0.0,
         upper_share: float = 0.5,
         seed: int = 0,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, label_key, allow_missing_keys)
-        self.synthesize = SynthesizeJointSpace(change, upper_share, seed)
+        self.synthesize = SynthesizeJointSpace(change_mm, upper_share, seed)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
         """Change the JSW of one sample."""
         sample = dict(data)
         if self.first_key(sample) == ():
             return sample
-        self.synthesize.spacing = self._spacing(sample)
+        self.synthesize.spacing_mm = self._spacing(sample)
         sample = self._remake(sample, self.synthesize)
-        return {**sample, "motion": self.synthesize.motion.to_json(), "grain_seed": self.synthesize.seed}
+        return {**sample, Keys.MOTION: self.synthesize.motion.to_json(), "grain_seed": self.synthesize.seed}
 
 
 class RandSynthesizeJointSpaced(RandJointMapd):
@@ -130,14 +131,14 @@ class RandSynthesizeJointSpaced(RandJointMapd):
 
     def __init__(
         self,
-        keys: KeysCollection = "image",
-        label_key: KeysCollection = "label",
-        change: tuple[float, float] = (-1.0, 1.0),
+        keys: KeysCollection = Keys.IMAGE,
+        label_key: KeysCollection = Keys.LABEL,
+        change_mm: tuple[float, float] = (-1.0, 1.0),
         prob: float = 1.0,
         upper_share: float = 0.5,
         allow_missing_keys: bool = False,
     ) -> None:
-        self.synthesize = RandSynthesizeJointSpace(change, prob, upper_share)
+        self.synthesize = RandSynthesizeJointSpace(change_mm, prob, upper_share)
         super().__init__(keys, label_key, self.synthesize, allow_missing_keys)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
@@ -145,10 +146,10 @@ class RandSynthesizeJointSpaced(RandJointMapd):
         sample = dict(data)
         if self.first_key(sample) == ():
             return sample
-        self.synthesize.spacing = self._spacing(sample)
+        self.synthesize.spacing_mm = self._spacing(sample)
         self.synthesize.randomize()
         sample = self._remake(sample, lambda image, layers: self.synthesize(image, layers, randomize=False))
-        return {**sample, "motion": self.synthesize.motion.to_json(), "grain_seed": self.synthesize.seed}
+        return {**sample, Keys.MOTION: self.synthesize.motion.to_json(), "grain_seed": self.synthesize.seed}
 
 
 class RandPseudoOverlapd(RandJointMapd):
@@ -168,8 +169,8 @@ class RandPseudoOverlapd(RandJointMapd):
 
     def __init__(
         self,
-        keys: KeysCollection = "image",
-        label_key: KeysCollection = "label",
+        keys: KeysCollection = Keys.IMAGE,
+        label_key: KeysCollection = Keys.LABEL,
         prob: float = 1.0,
         overlap: OverlapRange | None = None,
         maker: OverlapMaker = compose_layers,
@@ -184,32 +185,39 @@ class RandPseudoOverlapd(RandJointMapd):
         first = self.first_key(sample)
         if first == ():
             return sample
-        sample["source"] = sample[first]
-        sample.setdefault("truth", torch.zeros(1))
-        self.push.spacing = self._spacing(sample)
+        sample[Keys.SOURCE] = sample[first]
+        sample.setdefault(Keys.TRUTH, torch.zeros(1))
+        self.push.spacing_mm = self._spacing(sample)
         self.push.randomize(sample[first])
         pushed = self.push.pushes and not sample.get("overlapping", False)
         if pushed:
             sample = self._remake(sample, lambda image, layers: self.push(image, layers, randomize=False))
-            sample["truth"] = torch.ones(1)
-        elif float(sample.get("truth", 0.0)) == 0.0:
+            sample[Keys.TRUTH] = torch.ones(1)
+        elif float(sample.get(Keys.TRUTH, 0.0)) == 0.0:
             sample = self._remake(sample, lambda image, layers: (image, torch.zeros_like(layers)))
         motion = self.push.motion if pushed else RigidMotion.still(1)
-        return {**sample, "motion": motion.to_json(), "grain_seed": self.push.seed}
+        return {**sample, Keys.MOTION: motion.to_json(), "grain_seed": self.push.seed}
 
     def batched(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Push the joints of a resident batch, with the draws that they would get one by one."""
         drawn = [self._drawn(*joint) for joint in zip(batch["overlapping"], batch["width"], strict=True)]
         rows = [row for row, push in enumerate(drawn) if push is not None]
         known = [float(push is not None) or true for push, true in zip(drawn, batch["known"], strict=True)]
-        image, truth = batch["image"], to_device(known, batch["image"])[:, None]
-        label = batch["label"] * truth[..., None, None]
+        image, truth = batch[Keys.IMAGE], to_device(known, batch[Keys.IMAGE])[:, None]
+        label = batch[Keys.LABEL] * truth[..., None, None]
         if rows:
             index = torch.tensor(rows).to(image.device, non_blocking=True)
-            made = self._made(batch, index, [push for push in drawn if push is not None])
+            made = self._made(batch, index, batch[Keys.SPACING][rows], [push for push in drawn if push is not None])
             image = image.index_copy(0, index, torch.cat([made.image, made.masks], dim=1))
             label = label.index_copy(0, index, made.layers)
-        return {**batch, "image": image, "label": label, "source": batch["image"], "truth": truth, "known": known}
+        return {
+            **batch,
+            Keys.IMAGE: image,
+            Keys.LABEL: label,
+            Keys.SOURCE: batch[Keys.IMAGE],
+            Keys.TRUTH: truth,
+            "known": known,
+        }
 
     def _drawn(self, overlapping: bool, width: Tensor) -> tuple[RigidMotion, int] | None:
         """The motion of a joint and the seed of its grain; None where it is left alone."""
@@ -217,10 +225,10 @@ class RandPseudoOverlapd(RandJointMapd):
         return (self.push.motion, self.push.seed) if self.push.pushes and not overlapping else None
 
     def _made(
-        self, batch: Mapping[str, Any], index: Tensor, drawn: Sequence[tuple[RigidMotion, int]]
+        self, batch: Mapping[str, Any], index: Tensor, spacing: Tensor, drawn: Sequence[tuple[RigidMotion, int]]
     ) -> SyntheticJoints:
         motions, seeds = zip(*drawn, strict=True)
-        image, label, spacing = (batch[key].index_select(0, index) for key in ("image", "label", "spacing"))
+        image, label = (batch[key].index_select(0, index) for key in (Keys.IMAGE, Keys.LABEL))
         return self.push.maker(label, image[:, 1:], RigidMotion.joined(motions), spacing, seeds)
 
 
@@ -238,8 +246,8 @@ class PseudoOverlapd(JointMapd):
 
     def __init__(
         self,
-        keys: KeysCollection = "image",
-        label_key: KeysCollection = "label",
+        keys: KeysCollection = Keys.IMAGE,
+        label_key: KeysCollection = Keys.LABEL,
         seed: int = 0,
         overlap: OverlapRange | None = None,
         maker: OverlapMaker = compose_layers,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+from bundle.joint import Keys
 from bundle.separation.transforms.array import Reconstruct, SeparateLayers, ShareGrain
-from bundle.separation.transforms.loading import Sample
+from bundle.separation.transforms.loading import Sample, spacing_of
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
@@ -25,9 +26,9 @@ class SeparateLayersd(MapTransform):
 
     def __init__(
         self,
-        keys: KeysCollection = "image",
-        label_key: str = "label",
-        truth_key: str = "truth",
+        keys: KeysCollection = Keys.IMAGE,
+        label_key: str = Keys.LABEL,
+        truth_key: str = Keys.TRUTH,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
@@ -40,7 +41,7 @@ class SeparateLayersd(MapTransform):
         sample = dict(data)
         for key in self.key_iterator(sample):
             if float(sample.get(self.truth_key, 0.0)) == 0.0:
-                sample[self.label_key] = self.separate(sample[key])
+                sample[self.label_key] = self.separate(sample[key], spacing_of(sample, sample[key]))
         return sample
 
 
@@ -59,8 +60,8 @@ class ShareGraind(MapTransform):
 
     def __init__(
         self,
-        keys: KeysCollection = "pred",
-        image_key: str = "image",
+        keys: KeysCollection = Keys.PRED,
+        image_key: str = Keys.IMAGE,
         seed: int = 0,
         grain: bool | str = True,
         allow_missing_keys: bool = False,
@@ -73,7 +74,7 @@ class ShareGraind(MapTransform):
         """Give one sample grain."""
         sample = dict(data)
         for key in self.key_iterator(sample):
-            sample[key] = self.share(sample[self.image_key], sample[key])
+            sample[key] = self.share(sample[self.image_key], sample[key], spacing_of(sample, sample[key]))
         return sample
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from bundle.io import MaskMaker, load_joint
+from bundle.joint import MCP, Keys
 from bundle.measurement import joint_space_width, narrowing_grade
 from bundle.phantoms import draw_parameters, render, retake
-from bundle.physics import SPACING, continue_to_border
+from bundle.physics import continue_to_border
 from monai.config import KeysCollection
 from monai.transforms import CenterSpatialCrop, Compose, MapTransform, SpatialPad, Transform
 from monai.utils.enums import TransformBackends
@@ -19,6 +20,11 @@ Sample = dict[Hashable, Any]
 
 KEPT = ("loaded", "whole")
 """Keys under which an item says where its pixels are kept (:class:`bundle.io.audit.JointCheck`)."""
+
+
+def spacing_of(sample: Mapping[Hashable, Any], image: Tensor) -> float:
+    """Width of a pixel of a sample's image (C, H, W) in mm; where it is not told, that of the frame of an MCP joint."""
+    return float(sample[Keys.SPACING]) if Keys.SPACING in sample else MCP.spacing_at(image.shape[-1])
 
 
 class LoadJointd(Transform):
@@ -37,28 +43,28 @@ class LoadJointd(Transform):
 
     backend = [TransformBackends.TORCH]
 
-    def __init__(self, size: int | None = 256, segment: MaskMaker | None = None) -> None:
+    def __init__(self, size: int | None = MCP.pixels, segment: MaskMaker | None = None) -> None:
         self.size = size
         self.segment = segment
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
         """Load one item."""
         sample = dict(data)
-        loaded = self._render(sample) if "seed" in sample else self._read(sample)
-        spacing = torch.tensor([float(sample["spacing"])])
+        loaded = self._render(sample) if Keys.SEED in sample else self._read(sample)
+        spacing = torch.tensor([float(sample[Keys.SPACING])])
         sample = {key: value for key, value in sample.items() if key not in KEPT}
-        return {**sample, "file": str(sample.get("image", "")), **loaded, "spacing": spacing}
+        return {**sample, "file": str(sample.get(Keys.IMAGE, "")), **loaded, Keys.SPACING: spacing}
 
     def _render(self, item: Sample) -> Sample:
-        parameters = draw_parameters(item["seed"], size=self.size or 256, spacing=item["spacing"])
+        parameters = draw_parameters(item[Keys.SEED], size=self.size or MCP.pixels, spacing=item[Keys.SPACING])
         phantom = render(retake(parameters, item.get("retake", 0)))
         image = torch.cat([phantom.image, phantom.masks])
-        return {"image": image, "label": phantom.layers, "truth": torch.ones(1)}
+        return {Keys.IMAGE: image, Keys.LABEL: phantom.layers, Keys.TRUTH: torch.ones(1)}
 
     def _read(self, item: Sample) -> Sample:
         joint = load_joint({str(key): value for key, value in item.items()}, self.size, self.segment)
-        image = torch.cat([joint[:1], continue_to_border(joint[1:])])
-        return {"image": image, "label": torch.zeros_like(image), "truth": torch.zeros(1)}
+        image = torch.cat([joint[:1], continue_to_border(joint[1:], float(item[Keys.SPACING]))])
+        return {Keys.IMAGE: image, Keys.LABEL: torch.zeros_like(image), Keys.TRUTH: torch.zeros(1)}
 
 
 class MasksAsLabeld(Transform):
@@ -99,7 +105,7 @@ class ReadingFramed(MapTransform):
     Args:
         keys: radiographs (C, H, W).
         size: height and width of the frame in pixels.
-        field: height and width of the frame in mm.
+        field_mm: height and width of the frame.
         spacing_key: where the radiograph's mm per pixel stand, (1,). It becomes that of the frame, and the radiograph's
             goes to ``radiograph_spacing``.
     """
@@ -107,10 +113,10 @@ class ReadingFramed(MapTransform):
     backend = [TransformBackends.TORCH]
 
     def __init__(
-        self, keys: KeysCollection, size: int = 128, field: float = 256 * SPACING, spacing_key: str = "spacing"
+        self, keys: KeysCollection, size: int = 128, field_mm: float = MCP.frame_mm, spacing_key: str = Keys.SPACING
     ) -> None:
         super().__init__(keys)
-        self.size, self.pixel, self.spacing_key = size, field / size, spacing_key
+        self.size, self.pixel, self.spacing_key = size, field_mm / size, spacing_key
         self.cut = Compose([SpatialPad((size, size), mode="edge"), CenterSpatialCrop((size, size))])
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:

@@ -14,14 +14,16 @@ import pytest
 import torch
 from bundle.evaluation.measures.control import JointSpaceControl, plot_changes
 from bundle.io.lists import read_datalist
+from bundle.joint import MCP
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate
-from bundle.physics.motion import SPACING
 from bundle.physics.radiograph import partition
 from bundle.separation.transforms.loading import LoadJointd
 from bundle.statistics.measured import Measured, SeparatedJoints
 from torch import Tensor
+
+SPACING = MCP.spacing_mm
 
 WIDTHS = (1.6, 0.4, -0.4)
 QUICK = JointSpaceControl(changes_mm=(0.02, -0.05), random_changes=2, samples=50)
@@ -96,7 +98,7 @@ def test_a_diverged_separator_fails_every_trial() -> None:
 
 
 def test_sideways_motion_and_rotation_do_not_disturb_the_measurement() -> None:
-    control = replace(QUICK, changes_mm=(0.1,), random_changes=1, sideways_mm=0.3, rotation_degrees=2.0)
+    control = replace(QUICK, changes_mm=(0.1,), random_changes=1, sideways_mm=0.3, rotation_deg=2.0)
     figures = control(phantoms()).figures
     assert figures["failures"] == 0
     assert figures["mae"] <= 0.02

@@ -94,7 +94,7 @@ def test_the_band_is_bone_and_tissue_near_the_outline_without_penumbra_and_air()
     image[0, 0] = torch.from_numpy(np.where(x > -14, 0.3, 0.0))  # air on the left
     image[0, 1] = torch.from_numpy(disc.astype(float))
     joint = SeparatedJoints([{"name": "disc", "joint": "disc", "finger": "ring", "spacing": spacing}], image, image)
-    asked = ShadowDetectability(size=size, band=1.0, penumbra=0.5)._questions(joint)
+    asked = ShadowDetectability(size=size, band_mm=1.0, penumbra_mm=0.5)._questions(joint)
     inside, outside = distance_transform_edt(disc) - 0.5, distance_transform_edt(~disc) - 0.5
     tissue = ~disc & (outside * spacing > 0.5) & (outside * spacing < 1.5) & (x > -14)
     expected = (disc & (inside * spacing < 1.0)) | tissue
@@ -115,6 +115,6 @@ def test_an_image_without_tissue_in_the_band_is_not_defined_and_left_out(
 
 
 def test_blurring_takes_out_the_grain_and_keeps_the_level(test_joints: SeparatedJoints) -> None:
-    sharp, blurred = (ShadowDetectability(blur=blur)._questions(test_joints).soft for blur in (0.0, 1.0))
+    sharp, blurred = (ShadowDetectability(blur_mm=blur)._questions(test_joints).soft for blur in (0.0, 1.0))
     assert torch.allclose(sharp.mean(dim=(-2, -1)), blurred.mean(dim=(-2, -1)), rtol=0.05)
     assert (blurred.diff(dim=-1).abs().mean() < 0.7 * sharp.diff(dim=-1).abs().mean()).item()

@@ -10,11 +10,13 @@ import torch
 from bundle.evaluation.measures.crops import as_seen, cut_out, shifted
 from bundle.evaluation.measures.realism import Realism, Trial, synthetic
 from bundle.io.joints import phantom_items
+from bundle.joint import MCP
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
-from bundle.physics.motion import SPACING
 from bundle.statistics.adversary import Recipe
 from bundle.statistics.measured import SeparatedJoints
+
+SPACING = MCP.spacing_mm
 
 SIZE = 64
 QUICK = {"fits": 1, "recipe": Recipe(epochs=30, batch_size=8, learning_rate=1e-2), "channels": (8, 8, 16), "shift": 1}

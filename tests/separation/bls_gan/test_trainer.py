@@ -11,7 +11,7 @@ from bundle.physics.radiograph import bone_radiographs, reconstruct
 from bundle.separation.bls_gan.bone_layers import BoneLayerGenerator, Correction, reconstruct_bones
 from bundle.separation.bls_gan.trainer import BoneLayerTrainer, BoneSupervision, BoneSupervisorLoss
 from bundle.separation.losses import GeneratorLoss
-from bundle.separation.trainer import Player
+from bundle.separation.stage import Objective, Player, Players, RandomMotions
 from monai.data import DataLoader, Dataset
 from torch import Tensor, nn
 
@@ -111,18 +111,16 @@ def trainer(**options: Any) -> BoneLayerTrainer:
         nn.Conv2d(2, 4, 3, padding=1),
         nn.Conv2d(1, 1, 3, padding=1),
     )
-    names = ("generator", "supervisor", "discriminator")
     players = [Player(network, torch.optim.Adam(network.parameters(), lr=0.01)) for network in networks]
     loss = GeneratorLoss(reconstruction=0.3, supervision=0.3, discrimination=0.0, layers=0.4)
     settings = {
         "device": "cpu",
         "max_epochs": 1,
         "data_loader": DataLoader(Dataset([joint(index) for index in range(4)]), batch_size=2),
-        "generator_loss": loss,
-        "use_discriminator": False,
-        "use_motion": False,
+        "players": Players(*players, use_discriminator=False),
+        "objective": Objective(late=loss),
+        "motion": RandomMotions(used=False),
         "decollate": False,
-        **dict(zip(names, players, strict=True)),
         **options,
     }
     return BoneLayerTrainer(**settings)
@@ -134,7 +132,7 @@ def changed(engine: BoneLayerTrainer, before: dict[str, Tensor]) -> set[str]:
 
 
 def weights(engine: BoneLayerTrainer) -> dict[str, Tensor]:
-    players = {"generator": engine.generator, "supervisor": engine.supervisor, "discriminator": engine.discriminator}
+    players = dict(zip(("generator", "supervisor", "discriminator"), engine.players, strict=True))
     return {f"{n}.{key}": value.clone() for n, p in players.items() for key, value in p.network.state_dict().items()}
 
 
@@ -156,12 +154,12 @@ def test_main_training_as_published_steps_the_generator_alone() -> None:
 
 def test_the_parts_are_those_of_the_batch() -> None:
     engine = trainer()
-    for player in (engine.generator, engine.supervisor):
+    for player in (engine.players.generator, engine.players.supervisor):
         player.optimizer.param_groups[0]["lr"] = 0.0
     engine.run()
     output, batch = engine.state.output, engine.state.batch
     J, M = batch["image"][:, :1], batch["image"][:, 1:]
-    raw = engine.generator.network(batch["image"], separated=False)
+    raw = engine.players.generator.network(batch["image"], separated=False)
     k, bones = raw[:, :1], raw[:, 1:]
     either = (M.sum(dim=1, keepdim=True) > 0).float()
     error = ((reconstruct_bones(bones, k, M) - J) ** 2 * either).sum((1, 2, 3)) / either.sum((1, 2, 3))
@@ -170,7 +168,7 @@ def test_the_parts_are_those_of_the_batch() -> None:
     known = batch["truth"][:, 0] == 1
     distance = ((bones - true) ** 2).mean((1, 2, 3)).sqrt()[known].mean()
     torch.testing.assert_close(output["layers"], distance.detach(), atol=2e-6, rtol=1e-5)
-    found = engine.supervisor.network(bones)
+    found = engine.players.supervisor.network(bones)
     torch.testing.assert_close(output["supervision"], BoneSupervision()(found, M).detach())
     total = 0.3 * output["reconstruction"] + 0.3 * output["supervision"] + 0.4 * output["layers"]
     torch.testing.assert_close(output["loss"], total)

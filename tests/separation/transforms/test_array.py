@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bundle.joint import MCP
 from bundle.measurement.joint_space import joint_space_width
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.harmonic import separate
-from bundle.physics.motion import SPACING, RigidMotion, move
+from bundle.physics.motion import RigidMotion, move
 from bundle.physics.radiograph import reconstruct
 from bundle.physics.synthesis import synthesize
 from bundle.separation.pseudo_overlap import OverlapRange, compose_published
@@ -33,6 +34,8 @@ from hypothesis import strategies as st
 from monai.transforms import Compose, Randomizable, Transform
 from monai.utils.enums import TransformBackends
 from torch import Tensor
+
+SPACING = MCP.spacing_mm
 
 SIZE = 64
 PIXEL = 21 / SIZE
@@ -60,9 +63,9 @@ def remake(transform: Any, **options: Any) -> tuple[Tensor, Tensor]:
 
 
 RANDOM: dict[str, tuple[Callable[..., Any], Callable[..., tuple[Tensor, Tensor]]]] = {
-    "shift": (lambda **options: RandShiftBones(spacing=PIXEL, **options), shift),
-    "synthesize": (lambda **options: RandSynthesizeJointSpace(spacing=PIXEL, **options), remake),
-    "push": (lambda **options: RandPseudoOverlap(spacing=PIXEL, **options), remake),
+    "shift": (lambda **options: RandShiftBones(spacing_mm=PIXEL, **options), shift),
+    "synthesize": (lambda **options: RandSynthesizeJointSpace(spacing_mm=PIXEL, **options), remake),
+    "push": (lambda **options: RandPseudoOverlap(spacing_mm=PIXEL, **options), remake),
 }
 kinds = pytest.mark.parametrize("kind", RANDOM)
 
@@ -95,14 +98,14 @@ def test_separating_and_composing_are_the_rooms_functions() -> None:
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
 def test_a_shift_is_the_motion_it_was_given(mode: str) -> None:
     given_motion: dict[str, Any] = {
-        "translation": ((0.4, -0.3), (-0.2, 0.9)),
-        "rotation": (3.0, -5.0),
-        "center": ((1.0, 2.0), (0.5, -0.5)),
+        "translation_mm": ((0.4, -0.3), (-0.2, 0.9)),
+        "rotation_deg": (3.0, -5.0),
+        "center_mm": ((1.0, 2.0), (0.5, -0.5)),
     }
     image, layers = joint()
     motion = RigidMotion(*(torch.tensor([value], dtype=torch.float64) for value in given_motion.values()))
     expected = move(layers[None], image[None, 1:], motion, PIXEL, mode)
-    result = shift(ShiftBones(**given_motion, spacing=PIXEL, mode=mode))
+    result = shift(ShiftBones(**given_motion, spacing_mm=PIXEL, mode=mode))
     assert equal(result, (expected[0][0], expected[1][0]))
 
 
@@ -111,19 +114,19 @@ def test_a_shift_by_default_moves_nothing_and_measures_at_the_public_spacing() -
     moved, masks = shift(ShiftBones())
     torch.testing.assert_close(moved, layers, atol=1e-6, rtol=0)
     torch.testing.assert_close(masks, image[1:], atol=1e-6, rtol=0)
-    assert ShiftBones().spacing == SPACING == 21 / 256
+    assert ShiftBones().spacing_mm == SPACING == 21 / 256
 
 
 def test_a_shift_needs_the_motion_of_both_bones() -> None:
     with pytest.raises(ValueError, match=r"translation \(B, 2, 2\)"):
-        ShiftBones(translation=((0.0, 1.0),))
+        ShiftBones(translation_mm=((0.0, 1.0),))
 
 
 @pytest.mark.parametrize("change", [-0.7, 0.25, 1.1])
 @pytest.mark.parametrize("upper_share", [0.0, 0.5, 1.0])
 def test_the_joint_space_changes_by_the_given_width(change: float, upper_share: float) -> None:
     image, layers = joint()
-    made, made_layers = remake(SynthesizeJointSpace(change, upper_share, seed=5, spacing=PIXEL))
+    made, made_layers = remake(SynthesizeJointSpace(change, upper_share, seed=5, spacing_mm=PIXEL))
     assert width(made) - width(image) == pytest.approx(change, abs=0.02)
     torch.testing.assert_close(made[:1], reconstruct(made_layers), atol=1e-6, rtol=0)
     motion = RigidMotion.widening(torch.tensor([change], dtype=torch.float64), upper_share)
@@ -196,7 +199,7 @@ def test_inputs_are_not_changed(kind: str) -> None:
 def test_a_random_shift_stays_in_its_ranges_and_is_the_motion_it_records(
     seed: int, x: float, y: float, rotation: float
 ) -> None:
-    transform = RandShiftBones(x=x, y=y, rotation=rotation, spacing=PIXEL).set_random_state(seed)
+    transform = RandShiftBones(x_mm=x, y_mm=y, rotation_deg=rotation, spacing_mm=PIXEL).set_random_state(seed)
     assert isinstance(transform, RandShiftBones)
     result = shift(transform)
     assert bool((transform.motion.translation.abs() <= torch.tensor([x, y]) * (1 + 1e-6)).all())
@@ -210,7 +213,7 @@ def test_a_random_shift_stays_in_its_ranges_and_is_the_motion_it_records(
 @settings(max_examples=15)
 @given(seed=st.integers(0, 2**31), low=st.floats(-0.8, 0.8), extent=st.floats(0.0, 0.6))
 def test_a_random_change_of_width_stays_in_its_range(seed: int, low: float, extent: float) -> None:
-    transform = RandSynthesizeJointSpace(change=(low, low + extent), upper_share=0.3, spacing=PIXEL)
+    transform = RandSynthesizeJointSpace(change_mm=(low, low + extent), upper_share=0.3, spacing_mm=PIXEL)
     transform.set_random_state(seed)
     made, layers = remake(transform)
     down = transform.motion.translation[0, :, 1]
@@ -224,8 +227,8 @@ def test_a_random_change_of_width_stays_in_its_range(seed: int, low: float, exte
 @pytest.mark.parametrize("maker", [None, compose_published])
 def test_a_random_push_closes_the_joint_and_records_how(maker: Any) -> None:
     options = {} if maker is None else {"maker": maker}
-    overlap = OverlapRange(jsw=(-1.2, -0.8), x=0.0, rotation=0.0)
-    transform = RandPseudoOverlap(overlap=overlap, spacing=PIXEL, **options).set_random_state(7)
+    overlap = OverlapRange(joint_space_mm=(-1.2, -0.8), x_mm=0.0, rotation_deg=0.0)
+    transform = RandPseudoOverlap(overlap=overlap, spacing_mm=PIXEL, **options).set_random_state(7)
     assert isinstance(transform, RandPseudoOverlap)
     made, layers = remake(transform)
     assert transform.pushes
@@ -239,7 +242,7 @@ def test_a_random_push_closes_the_joint_and_records_how(maker: Any) -> None:
 
 def test_a_push_that_was_not_drawn_returns_the_joint_itself() -> None:
     image, layers = joint()
-    transform = RandPseudoOverlap(prob=0.0, spacing=PIXEL)
+    transform = RandPseudoOverlap(prob=0.0, spacing_mm=PIXEL)
     result = transform(image, layers)
     assert not transform.pushes
     assert result[0] is image
@@ -247,19 +250,19 @@ def test_a_push_that_was_not_drawn_returns_the_joint_itself() -> None:
 
 
 def test_a_seeded_push_is_the_same_for_the_same_joint_whatever_came_before() -> None:
-    transform = PseudoOverlap(seed=3, spacing=PIXEL)
+    transform = PseudoOverlap(seed=3, spacing_mm=PIXEL)
     first = remake(transform)
     transform(*joint(1))
     assert equal(remake(transform), first)
-    assert equal(remake(PseudoOverlap(seed=3, spacing=PIXEL)), first)
-    assert not equal(remake(PseudoOverlap(seed=4, spacing=PIXEL)), first)
+    assert equal(remake(PseudoOverlap(seed=3, spacing_mm=PIXEL)), first)
+    assert not equal(remake(PseudoOverlap(seed=4, spacing_mm=PIXEL)), first)
     assert width(first[0]) < width(joint()[0])
 
 
 def test_array_transforms_work_in_monais_compose() -> None:
     image, layers = joint()
     chain = Compose(
-        [RandShiftBones(spacing=PIXEL), ShiftBones(translation=((0.1, 0.2), (0.0, 0.3)), spacing=PIXEL)],
+        [RandShiftBones(spacing_mm=PIXEL), ShiftBones(translation_mm=((0.1, 0.2), (0.0, 0.3)), spacing_mm=PIXEL)],
         map_items=False,
         unpack_items=True,
     )

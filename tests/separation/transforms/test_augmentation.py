@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from bundle.joint import MCP
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import draw_parameters
 from bundle.physics.masks import continue_to_border
@@ -19,7 +20,7 @@ from bundle.separation.transforms.augmentation import (
 from torch import Tensor
 
 SIZE = 64
-ALL: dict[str, float] = {"mirror": 0.5, "contrast": 0.3, "blur": 1.5, "noise": 0.05}
+ALL: dict[str, float] = {"mirror": 0.5, "contrast": 0.3, "blur_mm": 0.12, "noise": 0.05}
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +72,12 @@ def test_noise_has_its_deviation_and_leaves_the_shares(phantom: dict[str, Any]) 
 
 
 def test_blur_keeps_the_attenuation_of_a_layer_and_smooths_it(phantom: dict[str, Any]) -> None:
-    made = Augmentation(blur=1.5).apply(phantom["label"])
+    made = Augmentation(blur_mm=1.5 * MCP.spacing_mm).apply(phantom["label"])
     before, after = attenuation(phantom["label"])[0], attenuation(made)[0]
     assert float(after.mean()) == pytest.approx(float(before.mean()), rel=0.01)
     assert after.diff(dim=-1).abs().mean() < 0.8 * before.diff(dim=-1).abs().mean()
     even = torch.full((3, SIZE, SIZE), 0.3)
-    torch.testing.assert_close(Augmentation(blur=1.5).apply(even), even, atol=1e-4, rtol=0)
+    torch.testing.assert_close(Augmentation(blur_mm=1.5 * MCP.spacing_mm).apply(even), even, atol=1e-4, rtol=0)
 
 
 def test_a_mirror_turns_everything_and_twice_is_nothing(phantom: dict[str, Any]) -> None:
@@ -157,7 +158,7 @@ def test_drawn_masks_are_seen_and_the_image_keeps_its_own(phantom: dict[str, Any
     assert torch.equal(made["image"], phantom["image"])
     assert torch.equal(made["seen"][0], phantom["image"][0])
     assert torch.equal(made["seen"][1], halves(phantom["image"][:1])[0])
-    assert torch.allclose(made["seen"][2], continue_to_border(phantom["image"][1:])[1])  # not found
+    assert torch.allclose(made["seen"][2], continue_to_border(phantom["image"][1:], 21 / SIZE)[1])  # not found
 
 
 def test_masks_are_drawn_as_often_as_told_by_the_seed(phantom: dict[str, Any]) -> None:

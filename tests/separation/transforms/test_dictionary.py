@@ -45,12 +45,12 @@ from torch import Tensor
 SIZE = 64
 PIXEL = 21 / SIZE
 Sample = dict[Any, Any]
-SHIFT: dict[str, Any] = {"translation": ((0.3, 0.4), (-0.2, -0.6)), "rotation": (2.0, -3.0)}
+SHIFT: dict[str, Any] = {"translation_mm": ((0.3, 0.4), (-0.2, -0.6)), "rotation_deg": (2.0, -3.0)}
 
 MAKERS: dict[str, Callable[..., Any]] = {
     "ShiftBonesd": lambda **options: ShiftBonesd(**SHIFT, **options),
     "RandShiftBonesd": RandShiftBonesd,
-    "SynthesizeJointSpaced": lambda **options: SynthesizeJointSpaced(change=0.6, **options),
+    "SynthesizeJointSpaced": lambda **options: SynthesizeJointSpaced(change_mm=0.6, **options),
     "RandSynthesizeJointSpaced": RandSynthesizeJointSpaced,
     "PseudoOverlapd": PseudoOverlapd,
     "RandPseudoOverlapd": RandPseudoOverlapd,
@@ -62,7 +62,7 @@ random_ones = pytest.mark.parametrize("name", [name for name in MAKERS if name.s
 @lru_cache
 def rendered(seed: int, jsw_mm: float) -> tuple[Tensor, Tensor]:
     made = render(draw_parameters(seed, jsw_mm=jsw_mm, size=SIZE, spacing=PIXEL))
-    return torch.cat([made.image, made.masks]), separate(made.image[None], made.masks[None])[0]
+    return torch.cat([made.image, made.masks]), separate(made.image[None], made.masks[None], PIXEL)[0]
 
 
 def sample(seed: int = 0, jsw_mm: float = 1.3, **more: Any) -> Sample:
@@ -169,12 +169,12 @@ def test_transforms_compose_and_a_seed_gives_the_same_sample(name: str) -> None:
 
 def test_dictionary_transforms_are_their_array_twins() -> None:
     image, layers = rendered(0, 1.3)
-    moved, masks = ShiftBones(**SHIFT, spacing=PIXEL)(layers, image[1:])
+    moved, masks = ShiftBones(**SHIFT, spacing_mm=PIXEL)(layers, image[1:])
     assert torch.equal(ShiftBonesd(**SHIFT)(sample())["label"], moved)
     assert torch.equal(ShiftBonesd(**SHIFT)(sample())["image"], torch.cat([reconstruct(moved), masks]))
-    shift = RandShiftBones(spacing=PIXEL, x=0.5, y=0.7, rotation=4.0).set_random_state(6)
+    shift = RandShiftBones(spacing_mm=PIXEL, x_mm=0.5, y_mm=0.7, rotation_deg=4.0).set_random_state(6)
     assert isinstance(shift, RandShiftBones)
-    result = RandShiftBonesd(x=0.5, y=0.7, rotation=4.0).set_random_state(6)(sample())
+    result = RandShiftBonesd(x_mm=0.5, y_mm=0.7, rotation_deg=4.0).set_random_state(6)(sample())
     assert torch.equal(result["label"], shift(layers, image[1:])[0])
     assert result["motion"] == shift.motion.to_json()
 
@@ -182,22 +182,24 @@ def test_dictionary_transforms_are_their_array_twins() -> None:
 def test_synthesising_transforms_are_their_array_twins() -> None:
     image, layers = rendered(0, 1.3)
     made, made_layers = SynthesizeJointSpace(-0.4, 0.2, 9, PIXEL)(image, layers)
-    result = SynthesizeJointSpaced(change=-0.4, upper_share=0.2, seed=9)(sample())
+    result = SynthesizeJointSpaced(change_mm=-0.4, upper_share=0.2, seed=9)(sample())
     assert torch.equal(result["image"], made)
     assert torch.equal(result["label"], made_layers)
     assert result["grain_seed"] == 9
     assert width(result["image"]) - width(image) == pytest.approx(-0.4, abs=0.02)
-    random = RandSynthesizeJointSpace(change=(0.1, 0.5), spacing=PIXEL)
+    random = RandSynthesizeJointSpace(change_mm=(0.1, 0.5), spacing_mm=PIXEL)
     random.set_random_state(6)
-    drawn = RandSynthesizeJointSpaced(change=(0.1, 0.5)).set_random_state(6)(sample())
+    drawn = RandSynthesizeJointSpaced(change_mm=(0.1, 0.5)).set_random_state(6)(sample())
     assert torch.equal(drawn["image"], random(image, layers)[0])
     assert drawn["grain_seed"] == random.seed
 
 
-@pytest.mark.parametrize("options", [{}, {"overlap": OverlapRange(jsw=(-0.5, -0.4)), "maker": compose_published}])
+@pytest.mark.parametrize(
+    "options", [{}, {"overlap": OverlapRange(joint_space_mm=(-0.5, -0.4)), "maker": compose_published}]
+)
 def test_a_push_is_its_array_twin(options: dict[str, Any]) -> None:
     image, layers = rendered(0, 1.3)
-    push = RandPseudoOverlap(spacing=PIXEL, **options)
+    push = RandPseudoOverlap(spacing_mm=PIXEL, **options)
     push.set_random_state(6)
     made, made_layers = push(image, layers)
     result = RandPseudoOverlapd(**options).set_random_state(6)(sample())
@@ -335,7 +337,7 @@ def test_a_name_and_a_seed_give_one_push() -> None:
 
 def test_a_cache_holds_what_is_fixed_and_draws_anew_what_is_random() -> None:
     data = [sample(index, label=torch.zeros(3, SIZE, SIZE)) for index in range(2)]
-    chain = Compose([SeparateLayersd(), PseudoOverlapd(), RandShiftBonesd(x=0.3, y=0.3)]).set_random_state(0)
+    chain = Compose([SeparateLayersd(), PseudoOverlapd(), RandShiftBonesd(x_mm=0.3, y_mm=0.3)]).set_random_state(0)
     cached = CacheDataset(data, chain, progress=False)
     assert cached._cache[0]["source"].shape == (3, SIZE, SIZE)
     motions = [cached[0]["motion"] for _ in range(3)]
