@@ -81,7 +81,7 @@ def names_of(room: str) -> list[str]:
 def room_page(room: str) -> str:
     """A summary table of what a room makes public, then all of it."""
     title, names = f"{room}\n{'=' * len(room)}\n", names_of(room)
-    made = [name for name in names if _is_made(getattr(import_module(room), name))]
+    made = [name for name in names if _public().get(f"{room}.{name}") == f"{room}.{name}"]
     listed = "".join(f"   {name}\n" for name in made)
     summary = f".. autosummary::\n   :nosignatures:\n\n{listed}"
     entries = "\n".join(_entry(room, name) for name in names)
@@ -92,6 +92,8 @@ def _entry(room: str, name: str) -> str:
     """The directive that documents a name; constants are documented by the string below them."""
     value = getattr(import_module(room), name)
     if _is_made(value):
+        if (elsewhere := _public()[f"{room}.{name}"]) != f"{room}.{name}":
+            return f"- :py:obj:`{elsewhere}`\n"
         return f".. auto{'class' if isinstance(value, type) else 'function'}:: {name}\n"
     text = indent(constant_docs().get(f"{room}.{name}", ""), "   ")
     return f".. py:data:: {name}\n\n{text}\n"
@@ -139,7 +141,7 @@ def _public() -> dict[str, str]:
             value = getattr(import_module(room), name)
             if _is_made(value):
                 found.setdefault(f"{value.__module__}.{name}", f"{room}.{name}")
-                found[f"{room}.{name}"] = f"{room}.{name}"
+                found[f"{room}.{name}"] = found[f"{value.__module__}.{name}"]
     return found
 
 

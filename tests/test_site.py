@@ -68,7 +68,9 @@ def test_the_page_of_a_room_has_all_that_it_makes_public() -> None:
     assert {"bundle", "bundle.physics", "bundle.separation.transforms"} <= set(rooms)
     for room in rooms:
         page = room_page(room)
-        assert all(f":: {name}\n" in page for name in names_of(room))
+        assert all(f":: {name}\n" in page or f".{name}`\n" in page for name in names_of(room))
+    assert ":: PartitionHead\n" in room_page("bundle.separation")
+    assert ":: PartitionHead\n" not in room_page("bundle.separation.heads")
 
 
 def test_what_a_page_loads_from_elsewhere_is_found_and_links_are_not(tmp_path: Path) -> None:
