@@ -33,7 +33,7 @@ from bundle.io import (
 )
 from bundle.joint import MCP, JointType, Keys
 from bundle.measurement import JointSpace, measure_joint_space
-from bundle.phantoms import draw_parameters, render
+from bundle.phantoms import render, sample_parameters
 from bundle.physics import RigidMotion
 from bundle.physics import synthesize as compose
 from bundle.registration import PairReading, Registration, make_registration, read_pair
@@ -86,7 +86,7 @@ class Joint(bundle.joint.Joint):
             joint_space_mm: of an MCP joint -1.0 to 2.5, negative where the bones overlap; sampled where none is given.
             joint_type: what kind of joint it is.
         """
-        drawn = draw_parameters(seed, jsw_mm=joint_space_mm, joint_type=joint_type)
+        drawn = sample_parameters(seed, jsw_mm=joint_space_mm, joint_type=joint_type)
         made = render(drawn)
         masks, name = (made.masks > 0.5).float(), f"phantom_{seed}"
         return cls(made.image, masks, drawn.spacing, name, drawn.finger, drawn.side, joint_type=joint_type)

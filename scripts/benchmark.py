@@ -43,7 +43,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bundle.errors import InputError, report_plainly
 from bundle.io import SEEDS_PER_RUN, processor, write_bytes
 from bundle.joint import MCP
-from bundle.phantoms import Phantom, draw_parameters, render
+from bundle.phantoms import Phantom, render, sample_parameters
 from bundle.physics import RigidMotion, move, reconstruct, separate, synthesize
 from bundle.quality import FlipInferer
 from bundle.separation import LayerSeparationTrainer
@@ -162,7 +162,7 @@ def step_times(trainer: LayerSeparationTrainer, settings: Settings) -> list[floa
 @cache
 def phantom(seed: int, size: int) -> Phantom:
     """A phantom of ``size`` pixels that shows as much of the joint as one of the default size."""
-    return render(draw_parameters(seed, size=size, spacing=EXTENT / size))
+    return render(sample_parameters(seed, size=size, spacing=EXTENT / size))
 
 
 def joints(count: int, settings: Settings) -> dict[str, Tensor]:

@@ -35,8 +35,8 @@ from bundle.datasets import (
     DataPlan,
     QualityGate,
     RadiographFactory,
-    Recipe,
     Sample,
+    SampleSpecification,
     Source,
     SourceStore,
     TarShards,
@@ -50,7 +50,7 @@ from bundle.errors import report_plainly
 from bundle.io import deep_pixels, mask_pixels, processor, write_bytes
 from bundle.joint import MCP
 from bundle.measurement import facing_centers, joint_space_width
-from bundle.phantoms import draw_parameters, render
+from bundle.phantoms import render, sample_parameters
 from bundle.physics import CONTINUED_MM, SeparatedBones, reconstruct, separate
 
 TOGETHER, SIDE = 4, 256
@@ -97,28 +97,32 @@ class PilLoop:
                 for part in (*self.masks[name], *supports)
             ],
             "covered": supports.max(axis=0),
-            "missing": joint.grain.missing[0, 0].numpy(),
-            "amplitude": joint.grain.amplitude[0, 0].numpy(),
+            "missing": joint.noise_texture.missing[0, 0].numpy(),
+            "amplitude": joint.noise_texture.amplitude[0, 0].numpy(),
         }
 
-    def __call__(self, recipe: Recipe) -> tuple[Array, Array, float]:
+    def __call__(self, specification: SampleSpecification) -> tuple[Array, Array, float]:
         """Image (H, W), masks (2, H, W) and the measured joint space width in mm."""
         if self.keeping == "nothing":
-            self._separate(recipe.source.name)
-        known = self.kept.get(recipe.source.name) or self._prepare(recipe.source.name)
-        bones = np.stack([moved(bone, recipe, k, Image.Resampling.BICUBIC) for k, bone in enumerate(known["bones"])])
-        maps = [moved(part, recipe, k % 2, Image.Resampling.BILINEAR) for k, part in enumerate(known["maps"])]
+            self._separate(specification.source.name)
+        known = self.kept.get(specification.source.name) or self._prepare(specification.source.name)
+        bones = np.stack(
+            [moved(bone, specification, k, Image.Resampling.BICUBIC) for k, bone in enumerate(known["bones"])]
+        )
+        maps = [moved(part, specification, k % 2, Image.Resampling.BILINEAR) for k, part in enumerate(known["maps"])]
         uncovered = known["covered"] * ((maps[2] < 0.5) & (maps[3] < 0.5))
-        soft = -np.log1p(-np.minimum(self.layers[recipe.source.name][0], 1 - 2.0**-15))
-        grainy = np.maximum(soft + uncovered * known["missing"] * texture(known["amplitude"], recipe.seed), 0.0)
-        image = 1.0 - np.exp(-grainy) * (1.0 - bones.clip(0.0, 1.0)).prod(axis=0)
+        soft = -np.log1p(-np.minimum(self.layers[specification.source.name][0], 1 - 2.0**-15))
+        textured = np.maximum(
+            soft + uncovered * known["missing"] * texture(known["amplitude"], specification.seed), 0.0
+        )
+        image = 1.0 - np.exp(-textured) * (1.0 - bones.clip(0.0, 1.0)).prod(axis=0)
         masks = np.stack(maps[:2])
-        return image, masks, float(joint_space_width(torch.from_numpy(masks)[None], recipe.source.spacing_mm))
+        return image, masks, float(joint_space_width(torch.from_numpy(masks)[None], specification.source.spacing_mm))
 
 
-def moved(picture: Image.Image, recipe: Recipe, bone: int, kernel: Image.Resampling) -> Array:
+def moved(picture: Image.Image, specification: SampleSpecification, bone: int, kernel: Image.Resampling) -> Array:
     """A bone's picture after the recipe's motion; a picture that is continued past the frame is cut to it."""
-    motion, pixel = motion_of([recipe]), recipe.source.spacing_mm
+    motion, pixel = motion_of([specification]), specification.source.spacing_mm
     center = motion.center[0, bone].numpy() / pixel
     start = center + motion.translation[0, bone].numpy() / pixel + SIDE / 2
     cosine, sine = (f(math.radians(float(motion.rotation[0, bone]))) for f in (math.cos, math.sin))
@@ -182,11 +186,11 @@ class Joints:
             if store.find(f"phantom{seed}") is None:
                 self._separate(store, seed)
         found = [store.find(f"phantom{seed}") for seed in range(count)]
-        self.recipes = PLAN.of([source for source in found if source is not None])
+        self.specifications = PLAN.of([source for source in found if source is not None])
         self.factory = RadiographFactory(store, QualityGate())
 
     def _separate(self, store: SourceStore, seed: int) -> None:
-        phantom, name = render(draw_parameters(seed, jsw_mm=0.5 + 0.1 * seed)), f"phantom{seed}"
+        phantom, name = render(sample_parameters(seed, jsw_mm=0.5 + 0.1 * seed)), f"phantom{seed}"
         image, masks = phantom.image[None], (phantom.masks[None] > 0.5).float()
         layers = separate(image, masks)
         edges = facing_centers(masks[0].numpy() > 0.5, MCP.spacing_mm).tolist()
@@ -200,7 +204,7 @@ class Joints:
         end, made, refused = time.perf_counter() + seconds, 0, Counter[str]()
         while time.perf_counter() < end:
             start = first + made
-            made += len(passed(self.recipes, self.factory, range(start, start + TOGETHER), refused))
+            made += len(passed(self.specifications, self.factory, range(start, start + TOGETHER), refused))
         return made
 
 
@@ -224,17 +228,17 @@ def in_process(folder: str, count: int, number: int, seconds: float) -> int:
 
 def steps(joints: Joints, folder: Path, seconds: float) -> dict[str, float]:
     """Milliseconds an image of each step of the factory, one process."""
-    recipes = joints.recipes.draw(range(TOGETHER))
-    names = [recipe.source.name for recipe in recipes]
-    kept, motion = joints.factory.store.load(names), motion_of(recipes)
+    specifications = joints.specifications.sample(range(TOGETHER))
+    names = [specification.source.name for specification in specifications]
+    kept, motion = joints.factory.store.load(names), motion_of(specifications)
     spacing = torch.full((TOGETHER,), MCP.spacing_mm)
-    seeds = [recipe.seed for recipe in recipes]
+    seeds = [specification.seed for specification in specifications]
     made = kept.synthesize(motion, spacing, seeds, exact=False)
-    samples = joints.factory.make(recipes)
+    samples = joints.factory.make(specifications)
     files = [encoded(sample) for sample in samples]
-    archive = [(recipe.key, part) for recipe, part in zip(recipes, files, strict=True)]
+    archive = [(specification.key, part) for specification, part in zip(specifications, files, strict=True)]
     work: dict[str, Callable[[], Any]] = {
-        "recipes": lambda: joints.recipes.draw(range(TOGETHER)),
+        "specifications": lambda: joints.specifications.sample(range(TOGETHER)),
         "separated joints, from memory": lambda: joints.factory.store.load(names),
         "motion": lambda: kept.bones.moved(motion, spacing, "bicubic", False),
         "motion, grain and composition": lambda: kept.synthesize(motion, spacing, seeds, exact=False),
@@ -246,7 +250,7 @@ def steps(joints: Joints, folder: Path, seconds: float) -> dict[str, float]:
 
 
 def _made(joints: Joints, loop: PilLoop, index: int) -> None:
-    loop(joints.recipes.draw([index])[0])
+    loop(joints.specifications.sample([index])[0])
 
 
 def _run(work: Callable[[], Any], _: int) -> None:
@@ -262,8 +266,11 @@ def encoded(sample: Sample) -> dict[str, bytes]:
 
 def difference(joints: Joints, loop: PilLoop) -> dict[str, float]:
     """How far the loop's images, masks and widths are from the factory's."""
-    recipes = joints.recipes.draw(range(32))
-    pairs = [(sample, loop(recipe)) for recipe, sample in zip(recipes, joints.factory.make(recipes), strict=True)]
+    specifications = joints.specifications.sample(range(32))
+    pairs = [
+        (sample, loop(specification))
+        for specification, sample in zip(specifications, joints.factory.make(specifications), strict=True)
+    ]
     square = [np.square(sample.image[0].numpy() - image).mean() for sample, (image, _, _) in pairs]
     masks = [np.abs(sample.masks.numpy() - maps).mean() for sample, (_, maps, _) in pairs]
     widths = [abs(sample.jsw_mm - width) for sample, (_, _, width) in pairs]
@@ -291,7 +298,7 @@ def report(count: int, seconds: float, command: str) -> str:
         }
         spent = steps(joints, folder, seconds / 4)
         apart = difference(joints, rivals[ALL_KEPT])
-        size = sum(len(part) for part in encoded(joints.factory.make(joints.recipes.draw([0]))[0]).values())
+        size = sum(len(part) for part in encoded(joints.factory.make(joints.specifications.sample([0]))[0]).values())
     return text(speeds, list(rivals), spent, apart, size, command)
 
 

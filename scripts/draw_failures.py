@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = configuration(chosen.phantoms, chosen.seed)
     separator = parser.get_parsed_content("separator")
     separator.prepare([])
-    joints = parser.get_parsed_content("sets#pushed_phantoms").separate(separator)
+    joints = parser.get_parsed_content("sets#closed_phantoms").separate(separator)
     truth = torch.as_tensor(joints.truth)
     rows = worst_rows(joints, truth, chosen.worst)
     image, _ = corrupt(CORRUPTION, joints.images[0], float(joints.spacing[0]), chosen.seed)

@@ -77,7 +77,7 @@ TASK_FIGURES = {
 }
 """The columns of the tasks at full size, of which a task has some."""
 
-IMAGES = ("datalist", "training_joints", "phantoms", "phantom_seed", "seed", "image_size", "pushes")
+IMAGES = ("datalist", "training_joints", "phantoms", "phantom_seed", "seed", "image_size", "closures")
 """Settings of an evaluation that tell which images are measured."""
 
 
@@ -130,7 +130,7 @@ SAID = {
         "that overlap do."
     ),
     "E3": ("RMSE of the layers on phantoms, whose layers nobody's separator made."),
-    "E3_pushed": ("The same on phantoms that were pushed into each other as the joints of E2."),
+    "E3_closed": ("The same on phantoms that were pushed into each other as the joints of E2."),
     "E4": (
         "A fresh segmenter looks for the bones in soft-tissue layers; area under the ROC in a band around their "
         "outline, beside predictors that know only where bones usually are (shape) or the finger's outline. Means over "

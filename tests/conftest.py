@@ -14,7 +14,7 @@ from pathlib import Path
 import matplotlib
 import pytest
 import torch
-from bundle.io.claiming import end_claims
+from bundle.io.reservations import release_outputs
 from hypothesis import settings
 
 matplotlib.use("Agg")
@@ -24,10 +24,10 @@ settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True)
-def claims_end() -> Iterator[None]:
+def outputs_released() -> Iterator[None]:
     """Folders that a test has claimed are given back, as at the end of a process."""
     yield
-    end_claims()
+    release_outputs()
 
 
 @pytest.fixture(scope="session")

@@ -15,14 +15,14 @@ from bundle.datasets.sources import SourceStore
 from bundle.errors import InputError
 from bundle.evaluation.report import EvaluationReport
 from bundle.inference.results import LayerWriter
-from bundle.io.claiming import claim_output
 from bundle.io.lists import read_datalist
 from bundle.io.packed import Pack
 from bundle.io.points import POINTS, read_places
 from bundle.io.provenance import bundle_version
 from bundle.io.reading import read_mask, read_stated
+from bundle.io.reservations import reserve_output
 from bundle.networks.weights import load_weights, stated_sha256
-from bundle.quality.plausibility import TrustReference
+from bundle.quality.plausibility import PlausibilityReference
 from bundle.quality.uncertainty import Calibration
 from bundle.workflow.checkpoints import newest_whole_checkpoint
 from bundle.workflow.jobs import JobReport
@@ -75,12 +75,12 @@ ANY = {**NO_JSON, **JSON, "utf-16": '{"a": 1}'.encode("utf-16")}
 
 def marker(path: Path) -> None:
     (path.parent / "result.png").touch()
-    claim_output(path.parent, "{}")
+    reserve_output(path.parent, "{}")
 
 
 def of_results(path: Path) -> None:
     (path.parent / "result.png").touch()
-    LayerWriter(str(path.parent), {}, GeneratorWeights("no.pt", nn.Linear(1, 1))).claim()
+    LayerWriter(str(path.parent), {}, GeneratorWeights("no.pt", nn.Linear(1, 1))).reserve()
 
 
 def report(path: Path) -> None:
@@ -98,7 +98,7 @@ def job_report(path: Path) -> None:
 
 
 Reader = Callable[[Path], Any]
-READERS: dict[str, tuple[str, Reader]] = {
+SCORERS: dict[str, tuple[str, Reader]] = {
     "weights": ("model.pt", lambda path: load_weights(nn.Linear(2, 1), path, "generator", "name another")),
     "checkpoint": ("checkpoint_epoch=1.pt", lambda path: newest_whole_checkpoint(path.parent)),
     "sealed": ("checkpoint_epoch=1.pt", load_sealed),
@@ -108,7 +108,7 @@ READERS: dict[str, tuple[str, Reader]] = {
     "figures of a job": ("metrics.json", job_report),
     "record": ("training.json", lambda path: TrainingRecord(str(path.parent))._read()),
     "list": ("list", lambda path: read_datalist(path.parent, "list")),
-    "trust": ("trust.json", TrustReference.read),
+    "plausibility": ("plausibility.json", PlausibilityReference.read),
     "uncertainty": ("uncertainty.json", Calibration.read),
     "histogram": ("dataset.json", read_histogram),
     "metadata": ("metadata.json", lambda path: stated_sha256(path, "model.pt")),
@@ -127,14 +127,14 @@ READERS: dict[str, tuple[str, Reader]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "reader"), READERS.values(), ids=list(READERS))
-def test_a_file_of_anything_is_refused_by_its_name(tmp_path: Path, name: str, reader: Reader) -> None:
+@pytest.mark.parametrize(("name", "scorer"), SCORERS.values(), ids=list(SCORERS))
+def test_a_file_of_anything_is_refused_by_its_name(tmp_path: Path, name: str, scorer: Reader) -> None:
     refused = set()
     for what, content in ANY.items():
         path = tmp_path / name
         path.write_bytes(content)
         try:
-            reader(path)
+            scorer(path)
         except InputError as error:
             refused.add(what)
             assert name in str(error) or str(path.parent) in str(error), what

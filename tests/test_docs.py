@@ -18,7 +18,7 @@ from bundle.io.dicom import read_dicom
 from bundle.io.dicom_writing import DicomStudy, write_dicom
 from bundle.io.reading import read_radiograph
 from bundle.phantoms.rendering import Phantom, render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from monai.bundle import ConfigParser
 from PIL import Image
 
@@ -35,7 +35,7 @@ assert abs(float(wider.joint_space.mean - layers.joint_space.mean) - 0.5) < 0.05
 
 @pytest.fixture(scope="module")
 def phantom() -> Phantom:
-    return render(draw_parameters(7))
+    return render(sample_parameters(7))
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ SHORTER = {
     "fine_tune.md": {
         "--validation_fraction 0.2": "--validation_fraction 0.5",
         "--stage1_epochs 10 --early_epochs 10": "--stage1_epochs 1 --early_epochs 1 --batch_size 2",
-        "--output_dir outputs/calibrated": "--output_dir outputs/calibrated --calibrated 5 --pushes 2",
+        "--output_dir outputs/calibrated": "--output_dir outputs/calibrated --calibrated 5 --closures 2",
     },
     "own_weights.md": {},
     "data_loader.md": {
@@ -152,7 +152,7 @@ def workspace(folder: Path) -> Path:
         (folder / name).symlink_to(ROOT / name)
     (folder / "DIR").mkdir()
     for seed in range(10):
-        save(render(draw_parameters(seed, jsw_mm=1.2)).image[0], folder / "DIR" / f"joint_{seed}.png")
+        save(render(sample_parameters(seed, jsw_mm=1.2)).image[0], folder / "DIR" / f"joint_{seed}.png")
     return folder
 
 

@@ -17,7 +17,7 @@ SETTINGS = "settings of a method, each with a default, given by name"
 MANY_PARAMETERS = {
     "datasets/sources.py:Source": RECORD,
     "datasets/specifications.py:DataPlan": "the options of a data set, given by name",
-    "datasets/specifications.py:Recipe": RECORD,
+    "datasets/specifications.py:SampleSpecification": RECORD,
     "evaluation/measures/control.py:JointSpaceControl": SETTINGS,
     "experiments/runs.py:Downstream": "the options of an experiment, given by name",
     "experiments/report.py:Experiment": "the options of an experiment, given by name",

@@ -28,7 +28,7 @@ from bundle.io.dicom_writing import DicomStudy, write_dicom
 from bundle.io.joints import joint_items, phantom_items
 from bundle.io.writing import deep_pixels, write_masks, write_png
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
 from bundle.quality.uncertainty import SIGNS, Calibration, FlipInferer
 from bundle.registration.narrowing import make_registration
@@ -47,7 +47,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "reference" / "keys.md").read_text()
 SIZE = 64
 SPACING = 21.0 / SIZE
-GATE = QualityGate(tolerance_mm=0.5, trusted=False)
+GATE = QualityGate(tolerance_mm=0.5, plausible=False)
 MEASURES = (ReconstructionQuality, LayerTruth, ShadowDetectability, Realism, JointSpaceControl, MaskAgreement)
 
 Found = dict[str, set[str]]
@@ -80,7 +80,7 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 def write_data(folder: Path) -> None:
     """A hand with a marked joint of pixels that are not square, a picture with masks, and one that is broken."""
     folder.mkdir()
-    shown = render(draw_parameters(0, size=SIZE, spacing=SPACING, jsw_mm=1.5))
+    shown = render(sample_parameters(0, size=SIZE, spacing=SPACING, jsw_mm=1.5))
     write_png(folder / "joint.png", deep_pixels(shown.image))
     write_masks(folder, "joint", (shown.masks > 0.5).float())
     (folder / "broken.png").write_bytes(b"no picture")
@@ -96,8 +96,8 @@ def inference(folder: Path, items: Any) -> Found:
     """Separate the joints: the evaluator's output, and what is written."""
     weights = GeneratorWeights("absent.pt", nn.Identity())
     Calibration(dict.fromkeys(SIGNS, 1.0), 0.0, 1.0, weights.source, {}).write(folder / "uncertainty.json")
-    trust, calibration = str(ROOT / "models" / "trust.json"), str(folder / "uncertainty.json")
-    quality = JointQuality(trust, calibration, FlipInferer(), weights)
+    plausibility, calibration = str(ROOT / "models" / "plausibility.json"), str(folder / "uncertainty.json")
+    quality = JointQuality(plausibility, calibration, FlipInferer(), weights)
     seen: list[dict[str, Any]] = []
 
     class Spying(LayerWriter):
@@ -141,7 +141,7 @@ def transformed(joint: Any) -> set[str]:
         layers.Reconstructd("image")(joint),
         augmentation.RandAugmentLayersd()(joint),
         augmentation.RandCropJointd("image", size=32)(joint),
-        augmentation.RandDrawnMasksd(lambda image: torch.ones(2, SIZE, SIZE), 1.0)(joint),
+        augmentation.RandPredictedMasksd(lambda image: torch.ones(2, SIZE, SIZE), 1.0)(joint),
         loading.MasksAsLabeld()(joint),
         {**single, **reading(single)},
     ]
@@ -154,7 +154,7 @@ def synthetic(folder: Path) -> Found:
     kept = [store.find(path.stem) for path in sorted(store.folder.glob("*.pt"))]
     plan = DataPlan(jsw=Uniform(0.5, 1.5), count=4, pairs=True)
     images = SyntheticRadiographs(store, kept, plan, GATE)  # type: ignore[arg-type]
-    good = passed(images.recipes, RadiographFactory(store, GATE), range(2), Counter())
+    good = passed(images.specifications, RadiographFactory(store, GATE), range(2), Counter())
     pairs = SyntheticPairs(store, kept, plan, GATE)  # type: ignore[arg-type]
     return {
         "Image to train on": set(images[0]),
@@ -178,7 +178,7 @@ def narrowed(folder: Path) -> Found:
     """The narrowing of a pair of phantoms."""
     loaded = Dataset(phantom_items(1, 0, 256, takes=2), loading.LoadJointd(256))
     pairs = RadiographPairs(loaded)
-    quality = PairQuality(str(ROOT / "models" / "trust.json"))
+    quality = PairQuality(str(ROOT / "models" / "plausibility.json"))
     writer = NarrowingWriter(str(folder / "pairs"), {}, make_registration("gauss_newton"), None, quality)  # type: ignore[arg-type]
     writer.write(pairs)
     return {"Pair": set(pairs[0]), "narrowing.jsonl": keys_of(lines_of(folder / "pairs" / "narrowing.jsonl"))}

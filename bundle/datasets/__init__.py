@@ -9,7 +9,7 @@ from bundle.datasets.gate import QualityGate, examine
 from bundle.datasets.shards import ShardFormat, TarShards, decode_shard, png
 from bundle.datasets.source_writer import SourceWriter
 from bundle.datasets.sources import Source, SourceStore
-from bundle.datasets.specifications import DataPlan, Recipe, Recipes, motion_of
+from bundle.datasets.specifications import DataPlan, SampleSpecification, SampleSpecifications, motion_of
 from bundle.datasets.streams import NextImages, SyntheticRadiographs
 
 __all__ = [
@@ -24,9 +24,9 @@ __all__ = [
     "Own",
     "QualityGate",
     "RadiographFactory",
-    "Recipe",
-    "Recipes",
     "Sample",
+    "SampleSpecification",
+    "SampleSpecifications",
     "ShardFormat",
     "Source",
     "SourceStore",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from bundle.datasets.factory import Sample
-from bundle.datasets.specifications import Recipe, Recipes
+from bundle.datasets.specifications import SampleSpecification, SampleSpecifications
 
 BINS = 30
 """Of the histograms."""
@@ -19,11 +19,11 @@ class DataCount:
     """Counts of the images of a data set, or of a part of it; counts of parts can be added.
 
     Args:
-        recipes: of the data set; they say how far its histograms reach.
+        specifications: of the data set; they say how far its histograms reach.
     """
 
-    def __init__(self, recipes: Recipes) -> None:
-        self._edges = {name: np.linspace(low, high, BINS + 1) for name, (low, high) in _ends(recipes).items()}
+    def __init__(self, specifications: SampleSpecifications) -> None:
+        self._edges = {name: np.linspace(low, high, BINS + 1) for name, (low, high) in _ends(specifications).items()}
         empty = {name: np.zeros(BINS, int) for name in self._edges}
         self._asked, self._made = empty, {name: counts.copy() for name, counts in empty.items()}
         self.refused: Counter[str] = Counter()
@@ -36,21 +36,21 @@ class DataCount:
         """Images that were made."""
         return self._counts["images"]["all"]
 
-    def count(self, asked: Recipe, made: Sample | None) -> None:
+    def count(self, asked: SampleSpecification, made: Sample | None) -> None:
         """Count an image that was asked for, and what was made, if anything."""
         self._fill(self._asked, asked, asked.jsw_mm)
         if made is None:
             self._counts["missing"]["all"] += 1
             return
-        self._fill(self._made, made.recipe, made.jsw_mm)
-        source = made.recipe.source
+        self._fill(self._made, made.specification, made.jsw_mm)
+        source = made.specification.source
         named = {"images": "all", "fingers": source.finger, "narrowing_grades": str(made.grade), "sources": source.name}
         for name, value in named.items():
             self._counts[name][value] += 1
 
-    def _fill(self, counts: Mapping[str, Any], recipe: Recipe, width: float) -> None:
+    def _fill(self, counts: Mapping[str, Any], specification: SampleSpecification, width: float) -> None:
         for name, edges in self._edges.items():
-            value = width if name == "jsw_mm" else getattr(recipe, name)
+            value = width if name == "jsw_mm" else getattr(specification, name)
             counts[name][int(np.clip(np.searchsorted(edges, value, "right") - 1, 0, BINS - 1))] += 1
 
     def to_json(self) -> dict[str, Any]:
@@ -95,17 +95,19 @@ class DataCount:
         }
 
 
-def _ends(recipes: Recipes) -> dict[str, tuple[float, float]]:
+def _ends(specifications: SampleSpecifications) -> dict[str, tuple[float, float]]:
     """How far each quantity reaches."""
-    plan = recipes.plan
+    plan = specifications.plan
     asked = {
-        "jsw_mm": recipes.jsw,
+        "jsw_mm": specifications.jsw,
         "sideways_mm": plan.sideways,
         "rotation_degrees": plan.rotation,
         "noise": plan.noise,
     }
     ends = {name: (float(of.quantile(0.0)), float(of.quantile(_ALMOST_ALL))) for name, of in asked.items()}
     if plan.fixed:
-        widths = [source.width + change for source in recipes.sources for change in plan.changes] or list(plan.fixed)
+        widths = [source.width + change for source in specifications.sources for change in plan.changes] or list(
+            plan.fixed
+        )
         ends["jsw_mm"] = (min(widths), max(widths))
     return {name: (low, high) if high > low else (low - 0.5, high + 0.5) for name, (low, high) in ends.items()}

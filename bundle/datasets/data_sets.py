@@ -20,20 +20,20 @@ from bundle.datasets.gate import QualityGate
 from bundle.datasets.shards import Files, ShardFormat, png, shard_format
 from bundle.datasets.source_writer import SourceWriter
 from bundle.datasets.sources import Source, SourceStore
-from bundle.datasets.specifications import DataPlan, Recipes
+from bundle.datasets.specifications import DataPlan, SampleSpecifications
 from bundle.errors import InputError
 from bundle.inference import REJECTED, writable
 from bundle.io import (
     Item,
     JointFrame,
     are_whole,
-    claim_output,
     command_line,
     deep_pixels,
     fingerprint,
     mask_pixels,
     private_setting,
     read_stated,
+    reserve_output,
     sums_of,
     write_bytes,
 )
@@ -105,9 +105,9 @@ class DataSet:
         self.settings = {**settings, "plan": plan.describe(), "gate": vars(gate), "format": named, "shard": shard_size}
         self.output_dir = Path(output_dir)
 
-    def claim(self) -> None:
+    def reserve(self) -> None:
         """Claim the folder, once the run starts."""
-        claim_output(self.output_dir, fingerprint(self.settings))
+        reserve_output(self.output_dir, fingerprint(self.settings))
 
     @property
     def sources_dir(self) -> str:
@@ -121,7 +121,7 @@ class DataSet:
             joints: whose sources the images are made from.
             writer: has kept them.
         """
-        self.claim()
+        self.reserve()
         idist.barrier()
         usable, rejected = writable(joints, [self.dicom] if self.dicom else [])
         if idist.get_rank() == 0:
@@ -178,19 +178,19 @@ class Shards:
         self.data = data
         left = data.gate.usable(sources)
         self.refused = {source.name: reason for source in sources if (reason := data.gate.of_source(source))}
-        self.recipes = Recipes(data.plan, left)
+        self.specifications = SampleSpecifications(data.plan, left)
         self.made_from = f"{zlib.crc32(repr(left).encode()):08x}"
         self.factory = RadiographFactory(store, data.gate)
         self.joints = {str(joint["name"]): joint for joint in joints}
 
     def __len__(self) -> int:
-        return -(-len(self.recipes) // self.data.shard_size)
+        return -(-len(self.specifications) // self.data.shard_size)
 
     def is_done(self, number: int) -> bool:
         """Whether a shard is there whole: its summary, written last, is of these sources and states all its files."""
         try:
             summary = self._summary(number)
-            DataCount(self.recipes).add(summary)
+            DataCount(self.specifications).add(summary)
             return summary["made_from"] == self.made_from and are_whole(self.data.output_dir, summary.get("files"))
         except (OSError, ValueError, LookupError, TypeError, AttributeError):  # not there, or damaged: it is made anew
             return False
@@ -201,8 +201,8 @@ class Shards:
     def make(self, number: int) -> None:
         """Make a shard."""
         first = number * self.data.shard_size
-        indices = range(first, min(first + self.data.shard_size, len(self.recipes)))
-        counted, truths = DataCount(self.recipes), list[str]()
+        indices = range(first, min(first + self.data.shard_size, len(self.specifications)))
+        counted, truths = DataCount(self.specifications), list[str]()
         name = self._file("radiographs", number).name
         self.data.format.write(self.data.output_dir, name, self._encoded(indices, counted, truths))
         truth = self._file("truth", number, "jsonl")
@@ -218,22 +218,22 @@ class Shards:
         """Key and files of each image that passes the gate; what comes of all of them is counted, truths are kept."""
         for start in range(indices.start, indices.stop, TOGETHER):
             block = range(start, min(start + TOGETHER, indices.stop))
-            samples = passed(self.recipes, self.factory, block, counted.refused)
-            for recipe in self.recipes.draw(block):
-                sample = samples.get(recipe.index)
+            samples = passed(self.specifications, self.factory, block, counted.refused)
+            for specification in self.specifications.sample(block):
+                sample = samples.get(specification.index)
                 if sample is None:
-                    counted.count(recipe, None)
+                    counted.count(specification, None)
                     continue
-                truth = truth_of(sample, samples[recipe.index ^ 1] if recipe.pair else None)
-                counted.count(recipe, sample)
+                truth = truth_of(sample, samples[specification.index ^ 1] if specification.pair else None)
+                counted.count(specification, sample)
                 truths.append(f"{json.dumps(truth)}\n")
-                yield sample.recipe.key, self._files(sample, truth)
+                yield sample.specification.key, self._files(sample, truth)
 
     def _files(self, sample: Sample, truth: Mapping[str, Any]) -> Files:
         lower, upper = mask_pixels(sample.masks)
         shown = self.data.format.radiograph
         files = {**shown(deep_pixels(sample.image)), "lower.png": png(lower), "upper.png": png(upper)}
-        joint = self.joints[sample.recipe.source.name]
+        joint = self.joints[sample.specification.source.name]
         hand = self._hand(sample, joint)
         if hand is not None:
             files |= shown(deep_pixels(hand), "hand.")
@@ -244,8 +244,8 @@ class Shards:
     def _dicom(self, sample: Sample, joint: Item, hand: Tensor | None) -> Files:
         if self.data.dicom is None:
             return {}
-        made = f"{sample.motion.to_json()}, grain seed {sample.recipe.seed}"
-        number = sample.recipe.index + 1
+        made = f"{sample.motion.to_json()}, grain seed {sample.specification.seed}"
+        number = sample.specification.index + 1
         return self.data.dicom.synthetic(joint, sample.image, sample.masks, made, number, hand)
 
     def _hand(self, sample: Sample, joint: Item) -> Tensor | None:
@@ -254,7 +254,7 @@ class Shards:
             return None
         kept = joint.get("whole")
         hand = torch.from_numpy(read_stated(joint["image"]).intensity if kept is None else kept.read())[None]
-        before = self.factory.store.image(sample.recipe.source.name)
+        before = self.factory.store.image(sample.specification.source.name)
         return JointFrame.from_json(joint["frame"]).paste(hand, before, sample.image)
 
     def check_made(self) -> None:
@@ -268,20 +268,20 @@ class Shards:
             return
         reason, times = next(iter(total.refused.most_common(1)), ("none was drawn", 0))
         msg = (
-            f"count: no image was made of {len(self.recipes)}: most were refused as {reason!r} ({times} times; "
+            f"count: no image was made of {len(self.specifications)}: most were refused as {reason!r} ({times} times; "
             f"{self.data.output_dir / CARD}): correct --jsw, --changes or --gate and give another --output_dir"
         )
         raise InputError(msg)
 
     def _total(self) -> DataCount:
-        total = DataCount(self.recipes)
+        total = DataCount(self.specifications)
         for number in range(len(self)):
             total.add(self._summary(number))
         return total
 
     def _test_joints(self) -> dict[str, int]:
         """How many of the sources each test list holds back; a data set should have none."""
-        lists = [self.joints[source.name].get("test_list", "") for source in self.recipes.sources]
+        lists = [self.joints[source.name].get("test_list", "") for source in self.specifications.sources]
         return dict(Counter(filter(None, lists)))
 
     def write_card(self) -> None:
@@ -289,12 +289,12 @@ class Shards:
         total = self._total()
         sources = [
             {"name": source.name, "digest": source.digest, "images": total.images_of(source.name)}
-            for source in self.recipes.sources
+            for source in self.specifications.sources
         ]
         card = {
             "settings": private_setting("", self.data.settings),
             "version": self.data.version,
-            "separator": self.recipes.sources[0].separator,
+            "separator": self.specifications.sources[0].separator,
             "command": command_line(),
             "shards": len(self),
             "jsw_definition": VERTICAL,

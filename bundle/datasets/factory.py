@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from bundle.datasets.gate import QualityGate, examine
 from bundle.datasets.sources import SourceStore
-from bundle.datasets.specifications import Recipe, Recipes, motion_of
+from bundle.datasets.specifications import SampleSpecification, SampleSpecifications, motion_of
 from bundle.errors import InputError
 from bundle.measurement import VERTICAL, narrowing_grade
 from bundle.physics import RigidMotion
@@ -26,7 +26,7 @@ class Sample:
     """A synthetic radiograph with its truth.
 
     Attributes:
-        recipe: how it was made.
+        specification: how it was made.
         image: (1, H, W) in [0, 1].
         masks: moved, soft bone masks, lower and upper, (2, H, W).
         motion: of the bones, a batch of one.
@@ -34,7 +34,7 @@ class Sample:
         refused: why it is not good enough, or "".
     """
 
-    recipe: Recipe
+    specification: SampleSpecification
     image: Tensor
     masks: Tensor
     motion: RigidMotion
@@ -59,54 +59,58 @@ class RadiographFactory:
     store: SourceStore
     gate: QualityGate
 
-    def make(self, recipes: Sequence[Recipe]) -> list[Sample]:
+    def make(self, specifications: Sequence[SampleSpecification]) -> list[Sample]:
         """The images of recipes, at least one, in one batch; refused ones say why."""
-        joints = self.store.load([recipe.source.name for recipe in recipes])
-        spacing = torch.tensor([recipe.source.spacing_mm for recipe in recipes])
-        motion, seeds = motion_of(recipes), [recipe.seed for recipe in recipes]
+        joints = self.store.load([specification.source.name for specification in specifications])
+        spacing = torch.tensor([specification.source.spacing_mm for specification in specifications])
+        motion, seeds = motion_of(specifications), [specification.seed for specification in specifications]
         made = joints.synthesize(motion, spacing, seeds, exact=False)
-        strength = torch.tensor([recipe.noise for recipe in recipes])
-        images = joints.grain.noisy(made.image, strength, seeds)
+        strength = torch.tensor([specification.noise for specification in specifications])
+        images = joints.noise_texture.noisy(made.image, strength, seeds)
         found = examine(joints.masks, made.masks, spacing)
-        reasons = self.gate.of_images(recipes, found)
+        reasons = self.gate.of_images(specifications, found)
         return [
-            Sample(recipe, images[row], made.masks[row], motion.of(row), float(found["jsw_mm"][row]), reasons[row])
-            for row, recipe in enumerate(recipes)
+            Sample(
+                specification, images[row], made.masks[row], motion.of(row), float(found["jsw_mm"][row]), reasons[row]
+            )
+            for row, specification in enumerate(specifications)
         ]
 
 
 def passed(
-    recipes: Recipes, factory: RadiographFactory, indices: Sequence[int], refused: Counter[str]
+    specifications: SampleSpecifications, factory: RadiographFactory, indices: Sequence[int], refused: Counter[str]
 ) -> dict[int, Sample]:
     """Images that pass the gate, by index; those that are refused are tried again by their next recipes.
 
     Two images of a pair are tried together.
 
     Args:
-        recipes: of the data set.
+        specifications: of the data set.
         factory: that makes the images.
         indices: of the images; pairs are whole.
         refused: counts the reasons of what is refused.
     """
     good: dict[int, Sample] = {}
     left = list(indices)
-    for attempt in range(recipes.plan.attempts):
-        drawn = recipes.draw(left, attempt) if left else []
+    for attempt in range(specifications.plan.attempts):
+        drawn = specifications.sample(left, attempt) if left else []
         if not drawn:
             break
         samples, reasons = _made(drawn, factory)
         refused.update(reason for reason in reasons.values() if reason)
         bad = {index for index, reason in reasons.items() if reason}
-        left = [index for index in left if index in bad or (recipes.plan.pairs and index ^ 1 in bad)]
+        left = [index for index in left if index in bad or (specifications.plan.pairs and index ^ 1 in bad)]
         good |= {index: sample for index, sample in samples.items() if index not in left}
     return good
 
 
-def first_passed(recipes: Recipes, factory: RadiographFactory, groups: Iterable[Sequence[int]]) -> list[Sample]:
+def first_passed(
+    specifications: SampleSpecifications, factory: RadiographFactory, groups: Iterable[Sequence[int]]
+) -> list[Sample]:
     """The images of the first group whose images all pass the gate.
 
     Args:
-        recipes: of the data set.
+        specifications: of the data set.
         factory: that makes the images.
         groups: indices of images; pairs are whole.
 
@@ -114,18 +118,20 @@ def first_passed(recipes: Recipes, factory: RadiographFactory, groups: Iterable[
         InputError: there is no such group.
     """
     for indices in groups:
-        found = passed(recipes, factory, indices, Counter())
+        found = passed(specifications, factory, indices, Counter())
         if len(found) == len(indices):
             return [found[index] for index in indices]
-    msg = f"expected images that pass the gate, got none of {len(recipes)}: ask for others, or widen {factory.gate}"
+    msg = f"none of {len(specifications)} images passes the gate. Request others, or widen {factory.gate}"
     raise InputError(msg)
 
 
-def _made(recipes: Sequence[Recipe], factory: RadiographFactory) -> tuple[dict[int, Sample], dict[int, str]]:
+def _made(
+    specifications: Sequence[SampleSpecification], factory: RadiographFactory
+) -> tuple[dict[int, Sample], dict[int, str]]:
     """Images by index, of the recipes that are worth it, and of all recipes why their image is refused, or ""."""
-    reasons = {recipe.index: factory.gate.of_recipe(recipe) for recipe in recipes}
-    worth = [recipe for recipe in recipes if not reasons[recipe.index]]
-    samples = {sample.recipe.index: sample for sample in (factory.make(worth) if worth else [])}
+    reasons = {specification.index: factory.gate.of_specification(specification) for specification in specifications}
+    worth = [specification for specification in specifications if not reasons[specification.index]]
+    samples = {sample.specification.index: sample for sample in (factory.make(worth) if worth else [])}
     return samples, reasons | {index: sample.refused for index, sample in samples.items()}
 
 
@@ -141,23 +147,23 @@ def truth_of(sample: Sample, pair: Sample | None = None) -> dict[str, Any]:
         ``jsw_before_mm``; ``jsw_asked_mm``, ``change_mm`` asked and ``jsw_after_mm``, measured on the moved masks, all
         by the ``jsw_definition`` (:data:`bundle.measurement.VERTICAL`, not along the joint's axis as evaluations
         measure); ``narrowing_grade`` (:func:`bundle.measurement.narrowing_grade`); ``sideways_mm``,
-        ``rotation_degrees``, ``noise``; ``motion`` of the bones, ``grain_seed``, ``attempt``; of a pair the ``pair``'s
+        ``rotation_degrees``, ``noise``; ``motion`` of the bones, ``noise_seed``, ``attempt``; of a pair the ``pair``'s
         key and ``jsn_mm``, how much narrower this joint space is than the other.
     """
-    recipe, source = sample.recipe, sample.recipe.source
+    specification, source = sample.specification, sample.specification.source
     of_source = ("joint", "finger", "side", "spacing_mm", "masks", "digest", "separator")
     truth = {
-        "key": recipe.key,
+        "key": specification.key,
         "source": source.name,
         **{name: getattr(source, name) for name in of_source},
         "jsw_before_mm": source.jsw_mm,
-        "change_mm": recipe.change_mm,
-        "jsw_asked_mm": recipe.jsw_mm,
+        "change_mm": specification.change_mm,
+        "jsw_asked_mm": specification.jsw_mm,
         "jsw_after_mm": sample.jsw_mm,
         "jsw_definition": VERTICAL,
         "narrowing_grade": sample.grade,
-        **{name: getattr(recipe, name) for name in ("sideways_mm", "rotation_degrees", "noise", "attempt")},
+        **{name: getattr(specification, name) for name in ("sideways_mm", "rotation_degrees", "noise", "attempt")},
         "motion": json.loads(sample.motion.to_json()),
-        "grain_seed": recipe.seed,
+        "noise_seed": specification.seed,
     }
-    return truth if pair is None else {**truth, "pair": pair.recipe.key, "jsn_mm": pair.jsw_mm - sample.jsw_mm}
+    return truth if pair is None else {**truth, "pair": pair.specification.key, "jsn_mm": pair.jsw_mm - sample.jsw_mm}

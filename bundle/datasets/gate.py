@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bundle.datasets.sources import Source
-from bundle.datasets.specifications import Recipe
+from bundle.datasets.specifications import SampleSpecification
 from bundle.errors import InputError, flag
 from bundle.measurement import joint_space_width
 from bundle.physics import overlap
@@ -24,7 +24,7 @@ class QualityGate:
         tolerance_mm: ``jsw``: the measured joint space width is farther from the asked one.
         largest_error: ``uncertain``, of a source: its bones are expected to be farther off where they overlap (root
             mean square, in intensity).
-        trusted: ``untrusted``, of a source: inference flags it.
+        plausible: ``implausible``, of a source: inference flags it.
     """
 
     largest_change_mm: float = 2.5
@@ -32,17 +32,17 @@ class QualityGate:
     largest_overlap: float = 0.25
     tolerance_mm: float = 0.05
     largest_error: float = 0.1
-    trusted: bool | str = True
+    plausible: bool | str = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "trusted", flag(self.trusted))
+        object.__setattr__(self, "plausible", flag(self.plausible))
 
     def of_source(self, source: Source) -> str:
         """Why no image is made from a joint, or ""."""
         if source.jsw_mm is None:
             return "jsw"
-        if self.trusted and source.flagged:
-            return "untrusted"
+        if self.plausible and source.flagged:
+            return "implausible"
         return "uncertain" if (source.expected_overlap_rmse or 0.0) > self.largest_error else ""
 
     def usable(self, sources: Sequence[Source]) -> list[Source]:
@@ -58,31 +58,31 @@ class QualityGate:
             raise InputError(": ".join([msg, *_ways_on(sources, reasons)]))
         return left
 
-    def of_recipe(self, recipe: Recipe) -> str:
+    def of_specification(self, specification: SampleSpecification) -> str:
         """Why an image need not be made, or ""."""
-        return "change" if abs(recipe.change_mm) > self.largest_change_mm else ""
+        return "change" if abs(specification.change_mm) > self.largest_change_mm else ""
 
-    def of_images(self, recipes: Sequence[Recipe], found: Mapping[str, Tensor]) -> list[str]:
+    def of_images(self, specifications: Sequence[SampleSpecification], found: Mapping[str, Tensor]) -> list[str]:
         """Why images are refused, or "", by what was found of them (:func:`examine`)."""
         return [
-            self._of_image(recipe, {name: float(values[row]) for name, values in found.items()})
-            for row, recipe in enumerate(recipes)
+            self._of_image(specification, {name: float(values[row]) for name, values in found.items()})
+            for row, specification in enumerate(specifications)
         ]
 
-    def _of_image(self, recipe: Recipe, found: Mapping[str, float]) -> str:
-        unmade = self.of_recipe(recipe)
+    def _of_image(self, specification: SampleSpecification, found: Mapping[str, float]) -> str:
+        unmade = self.of_specification(specification)
         if unmade:
             return unmade
         if found["visible"] < self.least_visible:
             return "frame"
         if found["overlap"] > self.largest_overlap:
             return "overlap"
-        return "" if abs(found["jsw_mm"] - recipe.jsw_mm) <= self.tolerance_mm else "jsw"
+        return "" if abs(found["jsw_mm"] - specification.jsw_mm) <= self.tolerance_mm else "jsw"
 
 
 _WAYS_ON = {
     "jsw": "without a joint space, for no column crosses both masks. Correct the masks",
-    "untrusted": "flagged by inference. Pass --gate#trusted false (in a pre-training --trusted false) to use them",
+    "implausible": "flagged by inference. Pass --gate#plausible false (pre-training: --plausible false) to use them",
     "uncertain": "with an expected error above the gate's largest_error. Raise --gate#largest_error",
 }
 _SHOWN = 5
@@ -93,7 +93,7 @@ def _ways_on(sources: Sequence[Source], reasons: Sequence[str]) -> list[str]:
     said = []
     for reason, way in _WAYS_ON.items():
         of = [source for source, why in zip(sources, reasons, strict=True) if why == reason]
-        flags = [f"{source.name}: {'; '.join(source.reasons)}" for source in of if reason == "untrusted"][:_SHOWN]
+        flags = [f"{source.name}: {'; '.join(source.reasons)}" for source in of if reason == "implausible"][:_SHOWN]
         if of:
             more = f", and {len(of) - _SHOWN} more" if len(of) > _SHOWN and flags else ""
             said.append(f"{len(of)} {way}" + (f" ({', '.join(flags)}{more})" if flags else ""))

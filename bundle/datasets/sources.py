@@ -15,7 +15,7 @@ from bundle.base import parse_json
 from bundle.errors import InputError
 from bundle.io import are_whole, replacing, sums_of, write_bytes
 from bundle.networks import load_failure
-from bundle.physics import ContinuedBones, SeparatedBones, TissueGrain
+from bundle.physics import ContinuedBones, SeparatedBones, TissueNoise
 from torch import Tensor
 
 CACHED = 64
@@ -86,9 +86,9 @@ class SourceStore:
             "bones": bones.bones.bones[0],
             "maps": bones.bones.maps[0].half(),
             "boxes": bones.bones.boxes[0],
-            "missing": bones.grain.missing[0],
-            "deviation": bones.grain.deviation[0],
-            "amplitude": bones.grain.amplitude[0],
+            "missing": bones.noise_texture.missing[0],
+            "deviation": bones.noise_texture.deviation[0],
+            "amplitude": bones.noise_texture.amplitude[0],
         }
         path = self.folder / f"{source.name}.pt"
         with replacing(path) as file:
@@ -115,8 +115,8 @@ class SourceStore:
         parts = [self._kept(name) for name in names]
         stacked = {key: torch.stack([part[key] for part in parts]) for key in parts[0] if key != "image"}
         bones = ContinuedBones(stacked["bones"], stacked["maps"], stacked["boxes"])
-        grain = TissueGrain(*(stacked[name] for name in ("missing", "deviation", "amplitude")))
-        return SeparatedBones(stacked["soft"], stacked["covered"], bones, grain)
+        noise_texture = TissueNoise(*(stacked[name] for name in ("missing", "deviation", "amplitude")))
+        return SeparatedBones(stacked["soft"], stacked["covered"], bones, noise_texture)
 
     def image(self, name: str) -> Tensor:
         """The radiograph (1, H, W) of a joint."""

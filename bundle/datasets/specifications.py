@@ -27,7 +27,7 @@ LARGEST_CHANGE = 10.0
 
 
 @dataclass(frozen=True)
-class Recipe:
+class SampleSpecification:
     """How one image is made.
 
     Attributes:
@@ -62,16 +62,16 @@ class Recipe:
         return self.jsw_mm - self.source.width
 
 
-def motion_of(recipes: Sequence[Recipe]) -> RigidMotion:
+def motion_of(specifications: Sequence[SampleSpecification]) -> RigidMotion:
     """The motions (B) that recipes ask for, in float64; bones turn about the middle of their facing edge."""
-    upper = np.array([recipe.upper_share for recipe in recipes])
+    upper = np.array([specification.upper_share for specification in specifications])
     shares = np.stack([upper - 1.0, upper], axis=1)
     across, change, turn = (
-        np.array([getattr(recipe, name) for recipe in recipes])[:, None]
+        np.array([getattr(specification, name) for specification in specifications])[:, None]
         for name in ("sideways_mm", "change_mm", "rotation_degrees")
     )
     translation = np.stack([across * shares, -change * shares], axis=-1)
-    centers = np.array([recipe.source.edges_mm for recipe in recipes])
+    centers = np.array([specification.source.edges_mm for specification in specifications])
     return RigidMotion(*(torch.from_numpy(part) for part in (translation, turn * shares, centers)))
 
 
@@ -135,9 +135,9 @@ class DataPlan:
         others = ("count", "seed", "changes", "upper_share", "fingers", "pairs", "attempts")
         return {**drawn, **{name: getattr(self, name) for name in others}}
 
-    def of(self, sources: Sequence[Source]) -> Recipes:
+    def of(self, sources: Sequence[Source]) -> SampleSpecifications:
         """The recipes of images of these joints."""
-        return Recipes(self, sources)
+        return SampleSpecifications(self, sources)
 
 
 def _check_numbers(plan: DataPlan) -> None:
@@ -168,7 +168,7 @@ def _micrometres(value: float) -> str:
     return f"{round(value * 1000):+d}um"
 
 
-class Recipes:
+class SampleSpecifications:
     """The recipes of a plan.
 
     Args:
@@ -196,12 +196,13 @@ class Recipes:
     def __len__(self) -> int:
         return len(self.sources) * len(self.plan.fixed) if self.plan.fixed else self.plan.count
 
-    def draw(self, indices: Sequence[int], attempt: int = 0) -> list[Recipe]:
+    def sample(self, indices: Sequence[int], attempt: int = 0) -> list[SampleSpecification]:
         """The recipes of some images, at their attempt 0, 1, ...; none is left of a fixed value after the first."""
         if self.plan.fixed and attempt:
             return []
         return [
-            self._recipe(index, shares, attempt) for index, shares in zip(indices, self._shares(indices), strict=True)
+            self._specification(index, shares, attempt)
+            for index, shares in zip(indices, self._shares(indices), strict=True)
         ]
 
     def _shares(self, indices: Sequence[int]) -> np.ndarray:
@@ -211,11 +212,11 @@ class Recipes:
         sequence.num_generated = first  # fast_forward would make all that lie before
         return sequence.random(last - first + 1)[np.asarray(indices) - first]
 
-    def _recipe(self, index: int, shares: np.ndarray, attempt: int) -> Recipe:
+    def _specification(self, index: int, shares: np.ndarray, attempt: int) -> SampleSpecification:
         plan = self.plan
         source = self._source(index, np.random.default_rng([plan.seed, index // 2 if plan.pairs else index, attempt]))
         own = np.random.default_rng([plan.seed, index, attempt, 1]).random(4) if attempt else shares
-        return Recipe(
+        return SampleSpecification(
             index=index,
             key=self._key(index, source),
             source=source,

@@ -11,7 +11,7 @@ import torch
 from bundle.datasets.factory import TOGETHER, RadiographFactory, Sample, first_passed, passed
 from bundle.datasets.gate import QualityGate
 from bundle.datasets.sources import Source, SourceStore
-from bundle.datasets.specifications import DataPlan, Recipes
+from bundle.datasets.specifications import DataPlan, SampleSpecifications
 from bundle.measurement import narrowing_grade
 from torch.utils.data import Dataset, Sampler
 
@@ -46,12 +46,12 @@ class SyntheticRadiographs(Dataset[dict[str, Any]]):
         self.transform = transform
 
     @cached_property
-    def recipes(self) -> Recipes:
+    def specifications(self) -> SampleSpecifications:
         """Of the images; the sources may be kept only after the data set is built."""
         return self.plan.of(self.factory.gate.usable(self.sources))
 
     def __len__(self) -> int:
-        return len(self.recipes) if self.plan.fixed else self.plan.count
+        return len(self.specifications) if self.plan.fixed else self.plan.count
 
     def __getitem__(self, index: int) -> Any:
         return self.__getitems__([index])[0]
@@ -68,17 +68,17 @@ class SyntheticRadiographs(Dataset[dict[str, Any]]):
         return samples if self.transform is None else [self.transform(sample) for sample in samples]
 
     def _good(self, indices: Sequence[int]) -> list[Sample]:
-        found = passed(self.recipes, self.factory, sorted(set(indices)), Counter())
+        found = passed(self.specifications, self.factory, sorted(set(indices)), Counter())
         return [found[index] if index in found else self._after(index) for index in indices]
 
     def _after(self, index: int) -> Sample:
         """The next image after an index that passes the gate."""
         places = ([(index + row) % len(self)] for row in range(1, len(self)))
-        return first_passed(self.recipes, self.factory, places)[0]
+        return first_passed(self.specifications, self.factory, places)[0]
 
     def _sample(self, sample: Sample) -> dict[str, Any]:
-        source, width = sample.recipe.source, torch.tensor([sample.jsw_mm])
-        known = {"name": sample.recipe.key, "source": source.name, "spacing": torch.tensor([source.spacing_mm])}
+        source, width = sample.specification.source, torch.tensor([sample.jsw_mm])
+        known = {"name": sample.specification.key, "source": source.name, "spacing": torch.tensor([source.spacing_mm])}
         return {**known, "image": sample.image, "jsw": width, "grade": narrowing_grade(width)}
 
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from bundle.evaluation.calibration import held_out, pushed_repeatedly, write_calibration, write_trust_reference
+from bundle.evaluation.calibration import closed_repeatedly, held_out, write_calibration, write_plausibility_reference
 from bundle.evaluation.evaluation import Evaluation, Task
 from bundle.evaluation.export import export_joints
 from bundle.evaluation.report import EvaluationReport
 from bundle.evaluation.separators import choose_separator
-from bundle.evaluation.sets import DeliveredJoints, JointSet, PushedJoints
+from bundle.evaluation.sets import ClosedJoints, JointSet, PostprocessedJoints
 
 __all__ = [
-    "DeliveredJoints",
+    "ClosedJoints",
     "Evaluation",
     "EvaluationReport",
     "JointSet",
-    "PushedJoints",
+    "PostprocessedJoints",
     "Task",
     "choose_separator",
+    "closed_repeatedly",
     "export_joints",
     "held_out",
-    "pushed_repeatedly",
     "write_calibration",
-    "write_trust_reference",
+    "write_plausibility_reference",
 ]

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from bundle.evaluation.sets import JointSet, PushedJoints, as_a_file_holds
+from bundle.evaluation.sets import ClosedJoints, JointSet, as_a_file_holds
 from bundle.io import command_line, disjoint_seed, name_result, private_setting, storing
 from bundle.quality import (
     PROPERTIES,
     SIGNS,
     Calibration,
     FlipInferer,
-    TrustReference,
+    PlausibilityReference,
     held_out_figures,
     measure,
     overlap_signs,
@@ -33,9 +33,9 @@ def properties_of(joints: JointSet) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(PROPERTIES))
 
 
-def write_trust_reference(
+def write_plausibility_reference(
     path: str | Path, sets: Mapping[str, JointSet], false_alarms: float, settings: Mapping[str, Any]
-) -> TrustReference:
+) -> PlausibilityReference:
     """Fit the ranges of trusted images and write them.
 
     Args:
@@ -51,7 +51,9 @@ def write_trust_reference(
         "false_alarms": false_alarms,
         "images": {name: len(part) for name, part in values.items()},
     }
-    fitted = [TrustReference.fit(part, false_alarms, {**made, "command": command_line()}) for part in values.values()]
+    fitted = [
+        PlausibilityReference.fit(part, false_alarms, {**made, "command": command_line()}) for part in values.values()
+    ]
     reference = fitted[0]
     for other in fitted[1:]:
         reference = reference.widened(other)
@@ -97,14 +99,14 @@ def held_out(dataset_dir: str, datalist: str, role: str, split_seed: int, phanto
     return HeldOut("phantoms", "all", disjoint_seed(phantom_seed, "testing"))
 
 
-def pushed_repeatedly(joints: JointSet, overlap: OverlapRange, pushes: int, seed: int) -> list[PushedJoints]:
+def closed_repeatedly(joints: JointSet, overlap: OverlapRange, closures: int, seed: int) -> list[ClosedJoints]:
     """The joints of a set that do not overlap, pushed into each other several times, by seeds from ``seed`` on."""
-    return [PushedJoints(joints, {"pushed": overlap}, seed + number) for number in range(pushes)]
+    return [ClosedJoints(joints, {"closed": overlap}, seed + number) for number in range(closures)]
 
 
 def write_calibration(
     path: str | Path,
-    pushed: Sequence[JointSet],
+    closed: Sequence[JointSet],
     count: int,
     network: Callable[[torch.Tensor], torch.Tensor],
     weights: Any,
@@ -115,7 +117,7 @@ def write_calibration(
 
     Args:
         path: of the JSON file.
-        pushed: the same joints with true layers, in one or more ways (:func:`pushed_repeatedly`).
+        closed: the same joints with true layers, in one or more ways (:func:`closed_repeatedly`).
         count: of joints that are used, evenly spread over the set; all where there are fewer.
         network: the separator.
         weights: its :class:`bundle.workflow.GeneratorWeights`.
@@ -124,7 +126,7 @@ def write_calibration(
     """
     _make_room(path)
     weights(None)
-    found = pd.concat([signs_and_error(joints, count, network, device) for joints in pushed]).dropna()
+    found = pd.concat([signs_and_error(joints, count, network, device) for joints in closed]).dropna()
     samples = {name: found[name].to_numpy() for name in SIGNS}, found["error"].to_numpy(), found["joint"].to_numpy()
     figures = {name: round(value, 3) for name, value in held_out_figures(*samples).items()}
     sizes = {"samples": len(found), "joints": found["joint"].nunique()}
@@ -137,7 +139,7 @@ def write_calibration(
 
 @torch.no_grad()
 def signs_and_error(
-    pushed: JointSet, count: int, network: Callable[[torch.Tensor], torch.Tensor], device: Any
+    closed: JointSet, count: int, network: Callable[[torch.Tensor], torch.Tensor], device: Any
 ) -> pd.DataFrame:
     """Signs of an error in the overlap and the true error of the mean answer there (E2), a row for each joint.
 
@@ -146,10 +148,10 @@ def signs_and_error(
     inferer, error, rows = FlipInferer(), LayerRMSE("overlap"), []
     if isinstance(network, torch.nn.Module):
         network.eval()
-    chosen = np.unique(np.linspace(0, len(pushed.items) - 1, min(count, len(pushed.items))).astype(int))
+    chosen = np.unique(np.linspace(0, len(closed.items) - 1, min(count, len(closed.items))).astype(int))
     for index in tqdm(chosen, desc="calibrating", unit="joint", mininterval=0.5):
-        item = pushed.items[index]
-        joint = pushed.load(item)
+        item = closed.items[index]
+        joint = closed.load(item)
         image, truth = as_a_file_holds(joint["image"])[None], joint["label"][None]
         answer = inferer.answer(image.to(device), network)
         if answer.deviation is None:

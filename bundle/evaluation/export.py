@@ -10,7 +10,7 @@ from typing import Any
 from bundle.errors import InputError
 from bundle.evaluation.evaluation import Task, needed_sets
 from bundle.evaluation.sets import JointSet, as_a_file_holds
-from bundle.io import Item, claim_output, fingerprint, write_bytes, write_layers, write_masks
+from bundle.io import Item, fingerprint, reserve_output, write_bytes, write_layers, write_masks
 from torch import Tensor
 from tqdm import tqdm
 
@@ -46,7 +46,7 @@ def export_joints(
     files = {id(sets[name].read_from) for name in needed_sets(tasks, measures)}
     needed = {name: joints for name, joints in sets.items() if id(joints) in files}
     _check_unique([item["name"] for joints in needed.values() for item in joints.items])
-    folder = claim_output(output_dir, fingerprint({"results": "exported joints", "sets": list(needed), **settings}))
+    folder = reserve_output(output_dir, fingerprint({"results": "exported joints", "sets": list(needed), **settings}))
     entries = [
         _export(folder, name, item, joints.load(item)["image"])
         for name, joints in needed.items()

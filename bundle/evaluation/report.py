@@ -13,13 +13,13 @@ from bundle.io import (
     METRICS,
     TITLES,
     are_whole,
-    claim_output,
     command_line,
     fingerprint,
     flat_figures,
     machine,
     montage,
     plain,
+    reserve_output,
     shown_figure,
     sums_of,
     write_bytes,
@@ -69,7 +69,7 @@ class EvaluationReport:
             InputError: the folder is another run's, or its ``metrics.json`` cannot be read.
         """
         self.found["settings"]["separator"] = separator
-        claim_output(self.output_dir, fingerprint(self.found["settings"]))
+        reserve_output(self.output_dir, fingerprint(self.found["settings"]))
         self.found["training"] = training
         if not self.path.is_file():
             return

@@ -11,7 +11,7 @@ import torch
 from bundle.errors import InputError, flag
 from bundle.io import MaskMaker, layer_files, read_layers
 from bundle.joint import MCP
-from bundle.segmentation import with_drawn_masks
+from bundle.segmentation import with_predicted_masks
 from torch import Tensor, nn
 
 
@@ -29,7 +29,7 @@ class Separator(Protocol):
     def prepare(self, names: Iterable[str]) -> None:
         """Get ready for joints of these names, or refuse before anything is measured."""
 
-    def __call__(self, names: Sequence[str], images: Tensor, delivered: bool = False) -> Tensor:
+    def __call__(self, names: Sequence[str], images: Tensor, postprocessed: bool = False) -> Tensor:
         """Layers (B, 3, H, W) of radiographs with masks (B, 3, H, W), on the CPU; if delivered, as inference writes."""
 
 
@@ -75,13 +75,13 @@ class NetworkSeparator:
         self.network.eval()
 
     @torch.no_grad()
-    def __call__(self, names: Sequence[str], images: Tensor, delivered: bool = False) -> Tensor:
+    def __call__(self, names: Sequence[str], images: Tensor, postprocessed: bool = False) -> Tensor:
         """Separate a batch."""
         if self.segment is not None:
             pixel = MCP.spacing_at(images.shape[-1])
-            images = torch.stack([with_drawn_masks(image, self.segment, pixel) for image in images])
+            images = torch.stack([with_predicted_masks(image, self.segment, pixel) for image in images])
         layers = self.inferer(images.to(self.device), self.network).detach().float().cpu()
-        if not delivered:
+        if not postprocessed:
             return layers
         joints = [{"image": image, "pred": pred} for image, pred in zip(images, layers, strict=True)]
         return torch.stack([self.postprocessing(joint)["pred"] for joint in joints])
@@ -122,7 +122,7 @@ class LayersFolder:
                 checksum.update(path.name.encode() + path.read_bytes())
         self.digest = checksum.hexdigest()
 
-    def __call__(self, names: Sequence[str], images: Tensor, delivered: bool = False) -> Tensor:
+    def __call__(self, names: Sequence[str], images: Tensor, postprocessed: bool = False) -> Tensor:
         """Read the layers of a batch."""
         height, width = images.shape[-2:]
         return torch.stack([read_layers(self.folder, name, (height, width)) for name in names])
@@ -136,10 +136,10 @@ def choose_separator(
     postprocessing: Any,
     device: Any,
     segmenter: MaskMaker | None = None,
-    drawn_masks: bool | str = False,
+    predicted_masks: bool | str = False,
 ) -> Separator:
     """The layers in ``layers_dir``, or where that is empty the network, which sees drawn masks if that is asked for."""
     if layers_dir:
         return LayersFolder(layers_dir)
-    segment = segmenter if flag(drawn_masks) else None
+    segment = segmenter if flag(predicted_masks) else None
     return NetworkSeparator(network, weights, inferer, postprocessing, device, segment)

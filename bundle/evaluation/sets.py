@@ -30,7 +30,7 @@ class JointSet:
         segment: draws masks that are not named.
     """
 
-    delivered = False
+    postprocessed = False
     """Whether the layers are postprocessed, as inference writes them."""
 
     def __init__(
@@ -61,7 +61,7 @@ class JointSet:
             batch = [self.load(item) for item in chosen[start : start + BATCH]]
             images = torch.stack([as_a_file_holds(joint["image"]) for joint in batch])
             names = [str(item["name"]) for item in chosen[start : start + BATCH]]
-            layers.append(separator(names, images, self.delivered))
+            layers.append(separator(names, images, self.postprocessed))
             known = [joint["label"] if float(joint["truth"]) else None for joint in batch]
             loaded += list(zip((_continued(joint["image"]) for joint in batch), known, strict=True))
         truths = [truth for _, truth in loaded if truth is not None]
@@ -69,7 +69,7 @@ class JointSet:
         return SeparatedJoints(chosen, torch.stack([image for image, _ in loaded]), torch.cat(layers), truth)
 
 
-class DeliveredJoints(JointSet):
+class PostprocessedJoints(JointSet):
     """The joints of a set with their layers as inference writes them: with grain in the tissue below the bones (E4).
 
     Layers that are compared with true ones, or whose bones are moved, are measured without.
@@ -78,7 +78,7 @@ class DeliveredJoints(JointSet):
         joints: the set.
     """
 
-    delivered = True
+    postprocessed = True
 
     def __init__(self, joints: JointSet) -> None:
         self.joints = joints
@@ -98,7 +98,7 @@ class DeliveredJoints(JointSet):
         return self.joints.load(item)
 
 
-class PushedJoints(JointSet):
+class ClosedJoints(JointSet):
     """The joints of a set that do not overlap, pushed into each other: their true layers are known (E2).
 
     A joint is pushed as :class:`bundle.separation.transforms.PseudoOverlapd` does it in the validation of a training;
@@ -113,22 +113,22 @@ class PushedJoints(JointSet):
     def __init__(self, joints: JointSet, depths: Mapping[str, OverlapRange], seed: int = 0) -> None:
         self.joints = joints
         self.separate_without_weights = SeparateLayersd()
-        self.pushes = {depth: PseudoOverlapd(seed=seed, overlap=overlap) for depth, overlap in depths.items()}
+        self.closures = {depth: PseudoOverlapd(seed=seed, overlap=overlap) for depth, overlap in depths.items()}
 
     @cached_property
     def items(self) -> Sequence[Item]:
         """The joints of the set, once for each depth."""
         apart = [item for item in self.joints.items if not item["overlapping"]]
-        named = [{"source": item["name"], "depth": depth} for depth in self.pushes for item in apart]
+        named = [{"source": item["name"], "depth": depth} for depth in self.closures for item in apart]
         return [
             {**item, **name, "name": f"{item['name']}_{name['depth']}"}
-            for item, name in zip(apart * len(self.pushes), named, strict=True)
+            for item, name in zip(apart * len(self.closures), named, strict=True)
         ]
 
     def load(self, item: Item) -> dict[Any, Any]:
         """Load a joint and push it."""
         joint = self.separate_without_weights(self.joints.load({**item, "name": item["source"]}))
-        return self.pushes[item["depth"]](joint)
+        return self.closures[item["depth"]](joint)
 
 
 def as_a_file_holds(image: Tensor) -> Tensor:

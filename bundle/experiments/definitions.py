@@ -65,8 +65,8 @@ def read_definition(
 def typed(option: Any) -> Any:
     """An option of Snakemake's ``--config``, which has numbers, switches and nothing as text: as YAML means them.
 
-    >>> typed({"epochs": "3", "amp": "false", "reader_options": "{'widen_factor': 0.5}"})
-    {'epochs': 3, 'amp': False, 'reader_options': "{'widen_factor': 0.5}"}
+    >>> typed({"epochs": "3", "amp": "false", "scorer_options": "{'widen_factor': 0.5}"})
+    {'epochs': 3, 'amp': False, 'scorer_options': "{'widen_factor': 0.5}"}
     """
     if isinstance(option, Mapping):
         return {name: typed(value) for name, value in option.items()}

@@ -127,8 +127,8 @@ class Downstream:
     training: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     test_sources: bool = False
-    weights: str = "reader.pt"
-    weights_option: str = "reader_weights"
+    weights: str = "scorer.pt"
+    weights_option: str = "scorer_weights"
     metrics: str = "metrics.json"
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from bundle.errors import InputError, flag
 from bundle.inference.writers import SeparatedJoint, Writer
-from bundle.io import DRAWN, LATERALITY, JointFrame, bundle_version, is_dicom, read_header, read_stated
+from bundle.io import LATERALITY, PREDICTED, JointFrame, bundle_version, is_dicom, read_header, read_stated
 from bundle.io.dicom_writing import MODEL, DicomStudy, dicom_bytes, write_dicom
 from bundle.joint import LAYER_NAMES
 from pydicom.dataset import Dataset
@@ -126,7 +126,7 @@ def _header(file: str) -> Dataset | None:
 
 
 def _is_drawn(joint: Mapping[str, Any]) -> bool:
-    return joint.get("masks") == DRAWN
+    return joint.get("masks") == PREDICTED
 
 
 def _derived(joint: Mapping[str, Any], what: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bundle.inference.writers import SeparatedJoint, Writer
-from bundle.io import DRAWN, write_layer_images, write_masks
+from bundle.io import PREDICTED, write_layer_images, write_masks
 from bundle.joint import BONES, LAYER_NAMES
 
 
@@ -17,7 +17,7 @@ class PngWriter(Writer):
         """See :meth:`bundle.inference.Writer.write`."""
         write_layer_images(folder, result.name, result.layers)
         endings = [*LAYER_NAMES]
-        if result.joint.get("masks") == DRAWN:
+        if result.joint.get("masks") == PREDICTED:
             write_masks(folder, result.name, result.image[1:])
             endings += [f"mask_{bone}" for bone in BONES]
         return [folder / f"{result.name}_{ending}.png" for ending in endings]

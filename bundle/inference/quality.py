@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from bundle.physics import union
-from bundle.quality import SIGNS, Calibration, FlipInferer, TrustReference, bone_disagreement, measure, overlap_signs
+from bundle.quality import (
+    SIGNS,
+    Calibration,
+    FlipInferer,
+    PlausibilityReference,
+    bone_disagreement,
+    measure,
+    overlap_signs,
+)
 from bundle.workflow import GeneratorWeights
 
 _log = logging.getLogger("bundle.inference")
@@ -18,7 +26,7 @@ class JointQuality:
     """Judges joints that were separated.
 
     Args:
-        trust: file of the ranges of trusted images (:class:`bundle.quality.TrustReference`).
+        plausibility: file of the ranges of trusted images (:class:`bundle.quality.PlausibilityReference`).
         uncertainty: file of the calibration (:class:`bundle.quality.Calibration`).
         inferer: that separates them; without answers to mirror images nothing is said of uncertainty.
         weights: of the generator; for others than those calibrated no expected error is given.
@@ -27,8 +35,8 @@ class JointQuality:
         InputError: a file cannot be read.
     """
 
-    def __init__(self, trust: str, uncertainty: str, inferer: FlipInferer, weights: GeneratorWeights) -> None:
-        self.reference = TrustReference.read(trust)
+    def __init__(self, plausibility: str, uncertainty: str, inferer: FlipInferer, weights: GeneratorWeights) -> None:
+        self.reference = PlausibilityReference.read(plausibility)
         calibration = Calibration.read(uncertainty)
         known = calibration.separator == weights.source
         self.calibration = calibration if known else None
@@ -47,8 +55,8 @@ class JointQuality:
                 separated, too, ``deviation`` (:func:`bundle.inference.separate_batch`).
 
         Returns:
-            ``name, joint, trust_score`` (at most 1 is as in other joints), ``flagged``, ``reasons``, and in intensity,
-            null where they are not known: ``expected_overlap_rmse`` of the bones where they overlap,
+            ``name, joint, plausibility_score`` (up to 1 is usual), ``flagged``, ``reasons``, and in intensity, null
+            where they are not known: ``expected_overlap_rmse`` of the bones where they overlap,
             ``overlap_rmse_upper``, which 9 of 10 joints do not exceed, ``bone_disagreement``, the standard deviation of
             the two answers, and what the error is expected from (:func:`bundle.quality.overlap_signs`):
             ``overlap_disagreement``, ``overlap_bone_intensity`` and ``overlap_area_mm2``.

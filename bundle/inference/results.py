@@ -17,7 +17,7 @@ from bundle.inference.nifti_writer import NiftiWriter
 from bundle.inference.png_writer import PngWriter
 from bundle.inference.quality import JointQuality, quality_label
 from bundle.inference.writers import SeparatedJoint, Writer
-from bundle.io import Item, Sums, append_line, are_whole, claim_output, fingerprint, resampling, sums_of, write_bytes
+from bundle.io import Item, Sums, append_line, are_whole, fingerprint, resampling, reserve_output, sums_of, write_bytes
 from bundle.workflow import GeneratorWeights
 from ignite.engine import Events
 
@@ -47,9 +47,9 @@ class Results:
         self.joints: Sequence[Item] | None = None
         self.rejected: Sequence[Mapping[str, Any]] = []
 
-    def claim(self) -> None:
+    def reserve(self) -> None:
         """Claim the folder."""
-        claim_output(self.output_dir, fingerprint(self.settings))
+        reserve_output(self.output_dir, fingerprint(self.settings))
 
     def remaining(self, joints: Sequence[Item]) -> list[Item]:
         """See :func:`remaining`; nothing is written yet."""
@@ -66,7 +66,7 @@ class Results:
 
     def begin(self) -> None:
         """Claim the folder, and list what the audit rejected of the joints that are asked for, if they are known."""
-        self.claim()
+        self.reserve()
         if self.joints is not None:
             self.write_lines(REJECTED, self.rejected)
 

@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from bundle.io.audit import DRAWN, Joints, is_overlapping
+from bundle.io.audit import PREDICTED, Joints, is_overlapping
 from bundle.io.checksums import Sums, are_whole, sums_of
-from bundle.io.claiming import (
-    check_output,
-    claim_output,
-    claimed,
-    end_claims,
-    fingerprint,
-    holds_results,
-    inner_run,
-    name_result,
-)
 from bundle.io.dicom import is_dicom, read_header
 from bundle.io.folders import files_below
 from bundle.io.frames import JointFrame, JointPlace
@@ -58,6 +48,16 @@ from bundle.io.reports import (
     write_measured,
     write_plot,
 )
+from bundle.io.reservations import (
+    check_output,
+    fingerprint,
+    holds_results,
+    inner_run,
+    name_result,
+    release_outputs,
+    reserve_output,
+    reserved,
+)
 from bundle.io.sharing import SharedSampler
 from bundle.io.splits import (
     loaded,
@@ -89,7 +89,6 @@ from bundle.joint import BONES, LAYER_NAMES
 __all__ = [
     "BONES",
     "DATA_SETS",
-    "DRAWN",
     "FOLDER",
     "LATERALITY",
     "LAYER_NAMES",
@@ -97,6 +96,7 @@ __all__ = [
     "METRICS",
     "OR_FOLDER",
     "PART",
+    "PREDICTED",
     "RESULT_ENDINGS",
     "SEEDS_PER_RUN",
     "SUFFIXES",
@@ -116,14 +116,11 @@ __all__ = [
     "bundle_version",
     "check_area",
     "check_output",
-    "claim_output",
-    "claimed",
     "command_line",
     "deep_pixels",
     "difference_panel",
     "discard_unfinished",
     "disjoint_seed",
-    "end_claims",
     "file_stem",
     "files_below",
     "fingerprint",
@@ -166,9 +163,12 @@ __all__ = [
     "read_layers",
     "read_places",
     "read_stated",
+    "release_outputs",
     "repeated",
     "replacing",
     "resampling",
+    "reserve_output",
+    "reserved",
     "safe_name",
     "shape_of",
     "shown_figure",

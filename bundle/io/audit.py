@@ -33,7 +33,7 @@ GROSS_OVERLAP = 0.5
 """Masks that share more than this part of the smaller one are grossly wrong: no joint overlaps so far."""
 
 
-DRAWN = "drawn"
+PREDICTED = "predicted"
 """What an item says of its masks where a network drew at least one."""
 
 
@@ -177,7 +177,7 @@ class JointCheck:
         """
         joint = read_joint(item, self.size, self.segment, files)
         check_overlap(joint, item, self.keep_gross)
-        masks = "given" if all(item[bone] for bone in BONES) else DRAWN
+        masks = "given" if all(item[bone] for bone in BONES) else PREDICTED
         whole = {"whole": self._kept_whole(files)} if self.keep_whole and item["frame"] else {}
         loaded = KeptJoint.of(joint, self.kept)
         return {**item, "overlapping": is_overlapping(joint), "masks": masks, "loaded": loaded, **whole}

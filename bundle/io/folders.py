@@ -1,6 +1,6 @@
 """The radiographs of a folder without a list: every one below it, with the masks and points that lie beside it.
 
-What a run has written is no input: folders that bear its mark (:func:`bundle.io.claiming.is_output`) are passed
+What a run has written is no input: folders that bear its mark (:func:`bundle.io.reservations.is_output`) are passed
 over, so that a run whose output lies inside the data set does not take its own results the next time.
 """
 
@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from bundle.errors import InputError
-from bundle.io.claiming import is_output
 from bundle.io.monai_reader import SUFFIXES, is_radiograph
 from bundle.io.points import POINTS
+from bundle.io.reservations import is_output
 from bundle.joint import BONES
 
 _MASKS = tuple(f"_mask_{bone}" for bone in BONES)

@@ -39,7 +39,7 @@ from bundle.io.lists import FOLDER, entries_of, list_path, lists_in, meant_list,
 from bundle.io.loading import Item, MaskMaker, checked_spacing
 from bundle.io.splits import split_by_joint
 from bundle.joint import MCP
-from bundle.phantoms import draw_parameters
+from bundle.phantoms import sample_parameters
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
@@ -289,7 +289,7 @@ def _folders(items: Sequence[Item]) -> set[tuple[str, str]]:
 
 
 def _phantom_item(seed: int, size: int) -> Item:
-    parameters = draw_parameters(seed, size=size, spacing=MCP.spacing_at(size))
+    parameters = sample_parameters(seed, size=size, spacing=MCP.spacing_at(size))
     name = f"phantom_{seed}"
     return {
         "name": name,

@@ -1,4 +1,4 @@
-"""A MONAI reader of radiographs in every format: ``LoadImaged(keys, reader=RadiographReader())``.
+"""A MONAI reader of radiographs in every format: ``LoadImaged(keys, scorer=RadiographReader())``.
 
 The array is intensity (H, W), rows first, unlike that of MONAI's own readers. Its metadata has an affine of the spacing
 in mm and what the file says of the radiograph, and nothing of the patient.

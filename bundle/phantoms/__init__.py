@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from bundle.phantoms.parameters import NATIVE
 from bundle.phantoms.rendering import Phantom, render
-from bundle.phantoms.sampling import draw_parameters, retake
+from bundle.phantoms.sampling import retake, sample_parameters
 
-__all__ = ["NATIVE", "Phantom", "draw_parameters", "render", "retake"]
+__all__ = ["NATIVE", "Phantom", "render", "retake", "sample_parameters"]

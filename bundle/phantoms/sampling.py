@@ -25,7 +25,7 @@ from bundle.phantoms.parameters import (
 from bundle.phantoms.populations import Population, population
 
 
-def draw_parameters(
+def sample_parameters(
     seed: int,
     *,
     jsw_mm: float | None = None,
@@ -52,9 +52,13 @@ def draw_parameters(
     expect(isinstance(seed, Integral) and seed >= 0, "seed", "a whole number of at least 0", seed)
     rng = np.random.default_rng([seed, PARAMETERS])
     fingers = joint_type.fingers
-    width, drawn_finger, drawn_side = rng.uniform(*joint_type.joint_space_mm), rng.choice(fingers), rng.choice(SIDES)
-    finger = str(drawn_finger) if finger is None else finger
-    side = str(drawn_side) if side is None else side
+    width, sampled_finger, sampled_side = (
+        rng.uniform(*joint_type.joint_space_mm),
+        rng.choice(fingers),
+        rng.choice(SIDES),
+    )
+    finger = str(sampled_finger) if finger is None else finger
+    side = str(sampled_side) if side is None else side
     jsw_mm = float(width) if jsw_mm is None else jsw_mm
     size = joint_type.pixels if size is None else size
     spacing = joint_type.spacing_at(size) if spacing is None else spacing

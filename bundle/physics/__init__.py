@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bundle.physics.continuation import CONTINUED_MM
 from bundle.physics.harmonic import (
-    CLAIMED_MM,
     GROWTH_MM,
+    OWNERSHIP_RANGE_MM,
     laplace_fill,
     separate,
     separation_shares,
@@ -23,7 +23,7 @@ from bundle.physics.masks import (
     visible_region,
 )
 from bundle.physics.motion import ContinuedBones, MotionRange, RigidMotion, move
-from bundle.physics.noise_texture import TissueGrain, drawn_on_device, share_grain
+from bundle.physics.noise_texture import TissueNoise, sampled_on_device, share_noise_texture
 from bundle.physics.radiograph import (
     attenuation,
     attenuation_shares,
@@ -36,23 +36,22 @@ from bundle.physics.sampling import REACH, blur, by_pixel_size, sample
 from bundle.physics.synthesis import SeparatedBones, SyntheticJoints, synthesize
 
 __all__ = [
-    "CLAIMED_MM",
     "CONTINUED_MM",
     "GROWTH_MM",
+    "OWNERSHIP_RANGE_MM",
     "REACH",
     "ContinuedBones",
     "MotionRange",
     "RigidMotion",
     "SeparatedBones",
     "SyntheticJoints",
-    "TissueGrain",
+    "TissueNoise",
     "attenuation",
     "attenuation_shares",
     "blur",
     "bone_radiographs",
     "by_pixel_size",
     "continue_to_border",
-    "drawn_on_device",
     "exclusive",
     "grow",
     "grown",
@@ -63,9 +62,10 @@ __all__ = [
     "partition",
     "reconstruct",
     "sample",
+    "sampled_on_device",
     "separate",
     "separation_shares",
-    "share_grain",
+    "share_noise_texture",
     "shares_by_distance",
     "signed_distance",
     "support",

@@ -25,7 +25,7 @@ RAMP_MM = 6 * MCP.spacing_mm
 FADE_MM = 3 * MCP.spacing_mm
 """A bone fades to nothing over so far at the rim of its support: 0.25 mm."""
 
-CLAIMED_MM = GROWTH_MM + 3 * MCP.spacing_mm
+OWNERSHIP_RANGE_MM = GROWTH_MM + 3 * MCP.spacing_mm
 """Range of the signed distance that the claims of the bones need: 0.66 mm, 8 pixels of the public frames."""
 
 
@@ -79,7 +79,7 @@ def separation_shares(
     return shares_by_distance(image, distance, spacing_mm, growth_mm, ramp_mm, fade_mm)
 
 
-def _claimed(growth_mm: float, spacing_mm: float, beyond_mm: float = CLAIMED_MM - GROWTH_MM) -> float:
+def _claimed(growth_mm: float, spacing_mm: float, beyond_mm: float = OWNERSHIP_RANGE_MM - GROWTH_MM) -> float:
     """Range of the signed distance that the claims need, in pixels."""
     return (growth_mm + beyond_mm) / spacing_mm
 
@@ -94,19 +94,19 @@ def shares_by_distance(
 ) -> Tensor:
     """:func:`separation_shares` of masks whose signed distance (B, 2, H, W) in pixels is known.
 
-    Distances are taken up to ``growth_mm`` and 3 pixels of the public frames more, that is to :data:`CLAIMED_MM`.
+    Distances are clamped to ``growth_mm`` plus 3 pixels of the public frames (:data:`OWNERSHIP_RANGE_MM`).
     """
     total = attenuation(image.detach())
-    growth, claimed = growth_mm / spacing_mm, _claimed(growth_mm, spacing_mm)
-    claims = bone_claims(distance.clamp(-claimed, claimed), growth, ramp_mm / spacing_mm, fade_mm / spacing_mm)
+    growth, owned = growth_mm / spacing_mm, _claimed(growth_mm, spacing_mm)
+    ownership = ownership_weights(distance.clamp(-owned, owned), growth, ramp_mm / spacing_mm, fade_mm / spacing_mm)
     tissue = 1.0 - grown(distance, growth).amax(dim=1, keepdim=True).to(total.dtype)
     fill = torch.minimum(laplace_fill(total, tissue).clamp(min=0.0), total)
     bone = (total - fill) / total.clamp(min=1e-12)
-    bones = bone * claims
+    bones = bone * ownership
     return torch.cat([(1.0 - bones.sum(dim=1, keepdim=True)).clamp(min=0.0), bones], dim=1)
 
 
-def bone_claims(distance: Tensor, growth: float, ramp: float, fade: float) -> Tensor:
+def ownership_weights(distance: Tensor, growth: float, ramp: float, fade: float) -> Tensor:
     """Fraction of the bone attenuation at a pixel that belongs to each bone, (B, 2, H, W), summing to at most 1.
 
     Pixels that both supports claim pass from one bone to the other by the difference of their signed distances; there
@@ -116,8 +116,8 @@ def bone_claims(distance: Tensor, growth: float, ramp: float, fade: float) -> Te
     faded = ((distance + growth + 0.5) / fade).clamp(0.0, 1.0) * grown(distance, growth)
     lead = (distance[:, :1] - distance[:, 1:]) / (2.0 * ramp)
     preferred = torch.cat([0.5 + lead, 0.5 - lead], dim=1).clamp(0.0, 1.0) * faded
-    claimed = faded.sum(dim=1, keepdim=True).clamp(max=1.0)
-    return claimed * preferred / preferred.sum(dim=1, keepdim=True).clamp(min=1e-6)
+    owned = faded.sum(dim=1, keepdim=True).clamp(max=1.0)
+    return owned * preferred / preferred.sum(dim=1, keepdim=True).clamp(min=1e-6)
 
 
 def laplace_fill(values: Tensor, known: Tensor, cycles: int = 3) -> Tensor:

@@ -117,7 +117,7 @@ class MotionRange:
             msg = f"expected ranges of motion of at least 0, got {self}"
             raise ValueError(msg)
 
-    def draw(self, count: int, random: np.random.RandomState) -> RigidMotion:
+    def sample(self, count: int, random: np.random.RandomState) -> RigidMotion:
         """Draw the motions of ``count`` samples; each bone turns about the frame's centre."""
         largest = np.array([self.x_mm, self.y_mm, self.rotation_deg])
         drawn = torch.from_numpy(random.uniform(-largest, largest, size=(count, 2, 3))).float()

@@ -1,10 +1,10 @@
 """Grain: the noise that tissue below and behind a bone must carry, drawn like that of the tissue around it.
 
 What continues the tissue below a bone is smooth, and all the noise of the radiograph there stays in the bone. That is
-right for a bone that is to be moved: its detail is real when it is shifted as a whole. :class:`TissueGrain` then gives
+right for a bone that is to be moved: its detail is real when it is shifted as a whole. :class:`TissueNoise` then gives
 new noise to the tissue that the bone has left. But it leaves a smooth patch in the shape of the bone in the tissue
-layer: :func:`share_grain`, the last step of a separation whose layers are shown or used by themselves, divides the
-noise of a pixel between tissue and bone.
+layer. :func:`share_noise_texture`, the last step of a separation whose layers are shown or used by themselves, divides
+the noise of a pixel between tissue and bone.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ NEIGHBOURHOOD_MM = 16 * MCP.spacing_mm
 """Sigma of the neighbourhood in which the strength of the grain is measured: 1.3 mm."""
 
 WhiteNoise = Callable[[Tensor, int], Tensor]
-"""Draws white noise like a tensor from a seed: :func:`drawn_on_host` or :func:`drawn_on_device`."""
+"""Draws white noise like a tensor from a seed: :func:`sampled_on_host` or :func:`sampled_on_device`."""
 
 _OTHER = 0x5EED
 """Makes of the seed of the grain that of the noise."""
 
 MOTTLE_MM = 9 * MCP.spacing_mm
-"""Tissue has texture up to this sigma, 0.74 mm, which :func:`share_grain` continues below the bones."""
+"""Tissue has texture up to this sigma, 0.74 mm, which :func:`share_noise_texture` continues below the bones."""
 
 
 @dataclass(frozen=True)
-class TissueGrain:
+class TissueNoise:
     """The grain of the visible tissue of joints, and how much of it the tissue below the bones lacks.
 
     Attributes:
@@ -53,7 +53,7 @@ class TissueGrain:
     amplitude: Tensor
 
     @classmethod
-    def of(cls, soft: Tensor, tissue: Tensor, covered: Tensor, spacing: float | Tensor = MCP.spacing_mm) -> TissueGrain:
+    def of(cls, soft: Tensor, tissue: Tensor, covered: Tensor, spacing: float | Tensor = MCP.spacing_mm) -> TissueNoise:
         """Measure it.
 
         Args:
@@ -66,7 +66,7 @@ class TissueGrain:
         return cls(*(torch.cat([getattr(part, item.name) for part in parts]) for item in fields(cls)))
 
     @classmethod
-    def _of(cls, pixel: float, soft: Tensor, tissue: Tensor, covered: Tensor) -> TissueGrain:
+    def _of(cls, pixel: float, soft: Tensor, tissue: Tensor, covered: Tensor) -> TissueNoise:
         residual = _detail(soft, DETAIL_MM / pixel)
         there = local_mean(residual.square(), tissue, NEIGHBOURHOOD_MM / pixel)
         here = local_mean(residual.square(), covered, DETAIL_MM / pixel)
@@ -84,7 +84,7 @@ class TissueGrain:
             soft: attenuation of the soft tissue, (B, 1, H, W), at least 0.
             uncovered: where a bone has gone, (B, 1, H, W) in [0, 1].
             seeds: one for each of the B samples.
-            white: draws the noise, by default :func:`drawn_on_host`.
+            white: draws the noise, by default :func:`sampled_on_host`.
 
         Returns:
             Attenuation (B, 1, H, W), at least 0; unchanged where ``uncovered`` is 0.
@@ -101,7 +101,9 @@ class TissueGrain:
         return intensity((attenuation(image) + noise).clamp(min=0.0))
 
 
-def share_grain(layers: Tensor, masks: Tensor, seeds: Sequence[int], spacing_mm: float = MCP.spacing_mm) -> Tensor:
+def share_noise_texture(
+    layers: Tensor, masks: Tensor, seeds: Sequence[int], spacing_mm: float = MCP.spacing_mm
+) -> Tensor:
     """Divide the noise below the bones between soft tissue and bone; the layers compose to what they did.
 
     The detail n of the radiograph below a bone is the sum of the tissue's grain and of the bone's detail. With the
@@ -124,13 +126,13 @@ def share_grain(layers: Tensor, masks: Tensor, seeds: Sequence[int], spacing_mm:
     bone = bones.sum(dim=1, keepdim=True)
     covered = support(masks, spacing_mm).amax(dim=1, keepdim=True)
     tissue, mottle = visible_tissue(layers, masks, covered), MOTTLE_MM / spacing_mm
-    drawn = covered * _grain_below(soft, bone, tissue, covered, seeds, mottle)
-    grain = torch.minimum(torch.maximum(drawn, -torch.minimum(soft, bone)), bone)
-    bones = bones * (1.0 - grain / bone.clamp(min=1e-12))
-    return intensity(torch.cat([soft + grain, bones], dim=1))
+    drawn = covered * _noise_below(soft, bone, tissue, covered, seeds, mottle)
+    noise_texture = torch.minimum(torch.maximum(drawn, -torch.minimum(soft, bone)), bone)
+    bones = bones * (1.0 - noise_texture / bone.clamp(min=1e-12))
+    return intensity(torch.cat([soft + noise_texture, bones], dim=1))
 
 
-def _grain_below(
+def _noise_below(
     soft: Tensor, bone: Tensor, tissue: Tensor, covered: Tensor, seeds: Sequence[int], mottle: float
 ) -> Tensor:
     """The tissue's grain given the detail of the radiograph, as attenuation (B, 1, H, W); ``mottle`` in pixels."""
@@ -184,19 +186,19 @@ def random_phase_texture(sample: Tensor, seeds: Sequence[int]) -> Tensor:
 def texture_of_spectrum(amplitude: Tensor, width: int, seeds: Sequence[int], white: WhiteNoise | None = None) -> Tensor:
     """Textures (B, 1, H, W) of mean 0 and variance 1 with amplitudes (B, 1, H, W // 2 + 1) and random phases."""
     height = amplitude.shape[-2]
-    draw = drawn_on_host if white is None else white
+    draw = sampled_on_host if white is None else white
     noise = torch.cat([draw(amplitude.new_empty(1, 1, height, width), seed) for seed in seeds])
     texture = torch.fft.irfft2(torch.fft.rfft2(noise) * amplitude, s=(height, width))
     texture = texture - texture.mean(dim=(-2, -1), keepdim=True)
     return texture / texture.square().mean(dim=(-2, -1), keepdim=True).sqrt().clamp(min=1e-12)
 
 
-def drawn_on_host(like: Tensor, seed: int) -> Tensor:
+def sampled_on_host(like: Tensor, seed: int) -> Tensor:
     """White noise drawn on the CPU, so that a seed gives the same image on every device."""
     return torch.randn(like.shape, generator=torch.Generator().manual_seed(seed)).to(like, non_blocking=True)
 
 
-def drawn_on_device(like: Tensor, seed: int) -> Tensor:
+def sampled_on_device(like: Tensor, seed: int) -> Tensor:
     """White noise drawn where the tensor is, without a copy: a seed gives the same image on devices of one kind."""
     generator = torch.Generator(like.device).manual_seed(seed)
     return torch.randn(like.shape, generator=generator, device=like.device).to(like)

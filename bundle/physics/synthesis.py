@@ -9,7 +9,7 @@ import torch
 from bundle.joint import MCP
 from bundle.physics.harmonic import support
 from bundle.physics.motion import ContinuedBones, RigidMotion
-from bundle.physics.noise_texture import TissueGrain, WhiteNoise, visible_tissue
+from bundle.physics.noise_texture import TissueNoise, WhiteNoise, visible_tissue
 from bundle.physics.radiograph import attenuation, intensity, reconstruct
 from bundle.physics.sampling import by_pixel_size
 from torch import Tensor
@@ -52,7 +52,7 @@ def synthesize(
         spacing: mm per pixel, one for all or (B,).
         seeds: of the grain, one a joint.
         mode: interpolation of :func:`bundle.physics.move`.
-        white: draws the noise that the grain is made of, by default :func:`bundle.physics.noise_texture.drawn_on_host`.
+        white: samples the white noise, by default :func:`bundle.physics.noise_texture.sampled_on_host`.
 
     Raises:
         ValueError: if shapes do not agree, or the number of seeds is not B.
@@ -68,13 +68,13 @@ class SeparatedBones:
         soft: the soft-tissue layer, (B, 1, H, W) in [0, 1].
         covered: where a bone may cover it, (B, 1, H, W) of 0 and 1.
         bones: continued bone layers, each with its mask and its support (:func:`bundle.physics.support`).
-        grain: of the visible tissue, and what the covered tissue lacks of it.
+        noise_texture: of the visible tissue, and what the covered tissue lacks of it.
     """
 
     soft: Tensor
     covered: Tensor
     bones: ContinuedBones
-    grain: TissueGrain
+    noise_texture: TissueNoise
 
     @classmethod
     def of(cls, layers: Tensor, masks: Tensor, spacing: float | Tensor = MCP.spacing_mm) -> SeparatedBones:
@@ -82,9 +82,9 @@ class SeparatedBones:
         supports = torch.cat(by_pixel_size(lambda pixel, part: support(part, pixel), spacing, masks))
         covered = supports.amax(dim=1, keepdim=True)
         tissue = visible_tissue(layers, masks, covered)
-        grain = TissueGrain.of(attenuation(layers[:, :1]), tissue, covered, spacing)
+        noise_texture = TissueNoise.of(attenuation(layers[:, :1]), tissue, covered, spacing)
         bones = ContinuedBones.of(layers[:, 1:], torch.stack([masks, supports.to(masks)], dim=2), spacing)
-        return cls(layers[:, :1], covered, bones, grain)
+        return cls(layers[:, :1], covered, bones, noise_texture)
 
     @property
     def masks(self) -> Tensor:
@@ -106,6 +106,6 @@ class SeparatedBones:
             raise ValueError(msg)
         bones, maps = self.bones.moved(motion, spacing, mode, exact)
         uncovered = self.covered * (maps[:, :, 1] < 0.5).all(dim=1, keepdim=True)
-        grainy = intensity(self.grain.added(attenuation(self.soft), uncovered, seeds, white))
-        layers = torch.cat([torch.where(uncovered > 0, grainy, self.soft), bones], dim=1)
+        textured = intensity(self.noise_texture.added(attenuation(self.soft), uncovered, seeds, white))
+        layers = torch.cat([torch.where(uncovered > 0, textured, self.soft), bones], dim=1)
         return SyntheticJoints(reconstruct(layers), layers, maps[:, :, 0], motion, seeds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bundle.quality.corruption import CORRUPTIONS, corrupt
-from bundle.quality.plausibility import Range, TrustReference, Verdict
+from bundle.quality.plausibility import PlausibilityReference, Range, Verdict
 from bundle.quality.properties import PROPERTIES, Property, measure
 from bundle.quality.uncertainty import (
     SIGNS,
@@ -22,9 +22,9 @@ __all__ = [
     "Answer",
     "Calibration",
     "FlipInferer",
+    "PlausibilityReference",
     "Property",
     "Range",
-    "TrustReference",
     "Verdict",
     "bone_disagreement",
     "corrupt",

@@ -53,13 +53,13 @@ class Verdict:
         return bool(self.reasons)
 
     def described(self) -> dict[str, Any]:
-        """For JSON: ``trust_score`` (null where it is infinite), ``flagged`` and ``reasons``."""
+        """For JSON: ``plausibility_score`` (null where it is infinite), ``flagged`` and ``reasons``."""
         score = round(self.score, 3) if math.isfinite(self.score) else None
-        return {"trust_score": score, "flagged": self.flagged, "reasons": list(self.reasons)}
+        return {"plausibility_score": score, "flagged": self.flagged, "reasons": list(self.reasons)}
 
 
 @dataclass(frozen=True)
-class TrustReference:
+class PlausibilityReference:
     """Ranges of the properties of trusted images.
 
     Attributes:
@@ -73,7 +73,9 @@ class TrustReference:
     properties: Mapping[str, Property] = field(default_factory=lambda: PROPERTIES)
 
     @classmethod
-    def fit(cls, values: pd.DataFrame, false_alarms: float, made: Mapping[str, Any] | None = None) -> TrustReference:
+    def fit(
+        cls, values: pd.DataFrame, false_alarms: float, made: Mapping[str, Any] | None = None
+    ) -> PlausibilityReference:
         """Ranges that leave out a given part of the images.
 
         Each side of a property has its own spread, from the median to its :data:`TAIL` of the images, and at least
@@ -101,13 +103,13 @@ class TrustReference:
         }
         return cls(ranges, dict(made or {}))
 
-    def widened(self, other: TrustReference) -> TrustReference:
+    def widened(self, other: PlausibilityReference) -> PlausibilityReference:
         """The same medians, with limits that also hold the ranges of another kind of trusted images."""
         ranges = {
             name: Range(own.median, min(own.low, other.ranges[name].low), max(own.high, other.ranges[name].high))
             for name, own in self.ranges.items()
         }
-        return TrustReference(ranges, self.made)
+        return PlausibilityReference(ranges, self.made)
 
     def judge(self, values: Mapping[str, float]) -> Verdict:
         """Compare the properties of an image (:func:`measure`) with their ranges; one that is NaN is left out."""
@@ -141,7 +143,7 @@ class TrustReference:
         write_bytes(path, (json.dumps({"made": dict(self.made), "ranges": ranges}, indent=1) + "\n").encode())
 
     @classmethod
-    def read(cls, path: str | Path) -> TrustReference:
+    def read(cls, path: str | Path) -> PlausibilityReference:
         """Read what :meth:`write` wrote.
 
         Raises:

@@ -300,7 +300,7 @@ class FrameMotion:
     rotation_deg: float = 2.0
     scale: float = 0.0
 
-    def draw(self, count: int, random: np.random.RandomState) -> Alignment:
+    def sample(self, count: int, random: np.random.RandomState) -> Alignment:
         """Motions (count,) about the frame's centre."""
         largest = np.array([self.scale, self.rotation_deg, self.translation_mm, self.translation_mm])
         drawn = torch.from_numpy(random.uniform(-largest, largest, size=(count, 4))).float()

@@ -10,7 +10,7 @@ import torch
 from bundle.errors import flag
 from bundle.joint import MCP
 from bundle.registration.alignment import Alignment, reduced, sampled
-from bundle.scoring import make_reader
+from bundle.scoring import make_scorer
 from torch import Tensor, nn
 
 _MIDDLE, _SPREAD = 0.4, 0.2
@@ -50,7 +50,7 @@ class Registrar(nn.Module):
     masks only say where the bones are: no outline is compared, and the moving radiograph needs no masks.
 
     Args:
-        name: of the network (:data:`bundle.scoring.READERS`).
+        name: of the network (:data:`bundle.scoring.SCORERS`).
         options: of the network.
         rounds: how often the moving radiograph is warped and looked at.
         size: height and width, in pixels, of the frames in which it looks
@@ -75,7 +75,7 @@ class Registrar(nn.Module):
         amp: bool | str = False,
     ) -> None:
         super().__init__()
-        self.network = make_reader(name, 4, options, channels=6)
+        self.network = make_scorer(name, 4, options, channels=6)
         last = self.network.get_submodule("fc")
         for parameter in last.parameters():
             nn.init.zeros_(parameter)

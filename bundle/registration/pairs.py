@@ -158,7 +158,7 @@ class RandPairs(Randomizable):
         pairs = pairs.where(self._coin(pairs, self.reversing) | pairs.known, pairs.reversed())
         pairs = pairs.where(self._coin(pairs, 0.5), pairs.mirrored())
         pairs = replace(pairs, moving=pairs.moving[:, :1])
-        pairs = pairs.placed(self.frame.draw(len(pairs), self.R).to(pairs.fixed)).reduced(self.size)
+        pairs = pairs.placed(self.frame.sample(len(pairs), self.R).to(pairs.fixed)).reduced(self.size)
         shift = self.R.uniform(-self.outline_mm, self.outline_mm, size=(len(pairs), 2, 2))
         pairs = pairs.outlined(torch.from_numpy(shift).to(pairs.fixed, non_blocking=True))
         varied = replace(pairs, fixed=self._exposed(pairs.fixed), moving=self._exposed(pairs.moving))

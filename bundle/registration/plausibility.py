@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 
 from bundle.joint import LOWER, UPPER
-from bundle.quality import Property, Range, TrustReference, Verdict
+from bundle.quality import PlausibilityReference, Property, Range, Verdict
 from bundle.registration.narrowing import PairReading
 
 PROPERTIES: dict[str, Property] = {
@@ -23,7 +23,7 @@ PROPERTIES: dict[str, Property] = {
 
 _NONE = -math.inf
 
-REFERENCE = TrustReference(
+REFERENCE = PlausibilityReference(
     {
         "likeness": Range(0.85, 0.4, 1.0),
         "turn": Range(0.0, _NONE, 12.0),

@@ -15,16 +15,16 @@ from bundle.errors import InputError
 from bundle.io import (
     METRICS,
     append_line,
-    claim_output,
     command_line,
     fingerprint,
     machine,
+    reserve_output,
     write_bytes,
     write_figures,
     write_measured,
 )
 from bundle.measurement import VERTICAL
-from bundle.quality import TrustReference, measure
+from bundle.quality import PlausibilityReference, measure
 from bundle.registration.agreement import narrowing_of_real_pairs, narrowing_of_synthetic_pairs
 from bundle.registration.alignment import FrameMotion, warp
 from bundle.registration.method import Registration
@@ -50,8 +50,8 @@ class NarrowingWriter:
     A line has the names, ``jsn_mm`` (positive where the moving radiograph is narrower; null where a bone was not
     found), ``lower`` and ``upper``: scale, rotation in degrees and translation in mm of each bone, about the middle of
     its edge that faces the joint, ``registration_mse`` of the raw intensities, ``method``, ``refined``: whether a fit
-    at the full resolution has refined the network's result, and ``plausible`` with ``trust``: what is odd about the
-    two radiographs and the registration (:class:`bundle.registration.PairQuality`).
+    at the full resolution has refined the network's result, and ``plausible`` with ``plausibility``: the
+    reasons against the two radiographs and the registration (:class:`bundle.registration.PairQuality`).
 
     Args:
         output_dir: refused when it holds another run's results.
@@ -76,9 +76,9 @@ class NarrowingWriter:
         self.output_dir, self.settings = Path(output_dir), dict(settings)
         self.registration, self.quality = registration, quality
 
-    def claim(self) -> None:
+    def reserve(self) -> None:
         """Claim the folder, once the run starts."""
-        claim_output(self.output_dir, fingerprint({"results": type(self).__name__, **self.settings}))
+        reserve_output(self.output_dir, fingerprint({"results": type(self).__name__, **self.settings}))
 
     def write(self, pairs: Dataset[dict[str, Any]]) -> None:
         """Measure and write all pairs.
@@ -86,7 +86,7 @@ class NarrowingWriter:
         Raises:
             InputError: no pair could be measured; the file says why of each.
         """
-        self.claim()
+        self.reserve()
         write_bytes(self.output_dir / NARROWING, b"")
         if not any([self._write(pair) for pair in _each(pairs, "measuring pairs")]):
             msg = (
@@ -100,16 +100,16 @@ class NarrowingWriter:
         reading = read_pair(self.registration, pair["image"], pair["moving"], float(pair["spacing"]))
         quality = self.quality(pair, reading)
         if not quality["plausible"]:
-            _log.warning(f"{pair['name']} should not be trusted: {_said(quality['trust'])}")
+            _log.warning(f"{pair['name']} should not be trusted: {_said(quality['plausibility'])}")
         names = (*_NAMES, "fixed_name", "moving_name")
         line = {**{name: str(pair[name]) for name in names}, **_described(reading), **quality}
         append_line(self.output_dir / NARROWING, json.dumps(line))
         return reading.found
 
 
-def _said(trust: Mapping[str, Mapping[str, Any]]) -> str:
+def _said(plausibility: Mapping[str, Mapping[str, Any]]) -> str:
     """The reasons of a pair in a line."""
-    return "; ".join(f"{part}: {reason}" for part, verdict in trust.items() for reason in verdict["reasons"])
+    return "; ".join(f"{part}: {reason}" for part, verdict in plausibility.items() for reason in verdict["reasons"])
 
 
 def _each(pairs: Dataset[dict[str, Any]], what: str) -> Iterable[dict[str, Any]]:
@@ -170,7 +170,7 @@ class NarrowingReport(NarrowingWriter):
 
     def measure(self, real: Dataset[dict[str, Any]], synthetic: Dataset[dict[str, Any]]) -> None:
         """Measure the pairs and write the figures."""
-        self.claim()
+        self.reserve()
         found = {
             "real": narrowing_of_real_pairs(self._real(real), samples=self.samples, seed=self.seed),
             "synthetic": narrowing_of_synthetic_pairs(self._synthetic(synthetic), samples=self.samples, seed=self.seed),
@@ -223,7 +223,7 @@ def _placed(pair: Mapping[str, Any], frame: FrameMotion, random: np.random.Rando
 
 def _moved(image: Tensor, spacing: Tensor, frame: FrameMotion, random: np.random.RandomState) -> Tensor:
     """A radiograph with its masks, (3, H, W), in a frame that is moved."""
-    motion = frame.draw(1, random).inverse()
+    motion = frame.sample(1, random).inverse()
     shown, masks = (
         warp(image[None, part], motion, spacing, mode)[0]
         for part, mode in ((slice(0, 1), "bicubic"), (slice(1, None), "bilinear"))
@@ -235,25 +235,25 @@ class PairQuality:
     """Judges pairs of radiographs and what a method has found of them.
 
     Args:
-        trust: file of the ranges of trusted images (:class:`bundle.quality.TrustReference`).
+        plausibility: file of the ranges of trusted images (:class:`bundle.quality.PlausibilityReference`).
 
     Raises:
         InputError: the file cannot be read.
     """
 
-    def __init__(self, trust: str) -> None:
-        self.reference = TrustReference.read(trust)
+    def __init__(self, plausibility: str) -> None:
+        self.reference = PlausibilityReference.read(plausibility)
 
     def __call__(self, pair: Mapping[str, Any], reading: PairReading) -> dict[str, Any]:
         """What there is to say of a pair (:class:`bundle.registration.RadiographPairs`) and its reading.
 
         Returns:
-            ``plausible``: whether nothing of it is flagged, and ``trust``: of the ``fixed`` and the ``moving``
-            radiograph and of the ``registration`` the ``trust_score``, ``flagged`` and ``reasons``.
+            ``plausible``: whether nothing of it is flagged, and ``plausibility``: of the ``fixed`` and the ``moving``
+            radiograph and of the ``registration`` the ``plausibility_score``, ``flagged`` and ``reasons``.
         """
         spacing = float(pair["spacing"])
         radiographs = {"fixed": pair["image"], "moving": pair["moving"]}
         verdicts = {name: self.reference.judge(measure(image.cpu(), spacing)) for name, image in radiographs.items()}
         verdicts["registration"] = judge_registration(reading, float(pair["masks_jsn"]))
-        trust = {name: verdict.described() for name, verdict in verdicts.items()}
-        return {"plausible": not any(verdict.flagged for verdict in verdicts.values()), "trust": trust}
+        plausibility = {name: verdict.described() for name, verdict in verdicts.items()}
+        return {"plausible": not any(verdict.flagged for verdict in verdicts.values()), "plausibility": plausibility}

@@ -14,9 +14,9 @@ from bundle.datasets import (
     Distribution,
     QualityGate,
     RadiographFactory,
-    Recipe,
-    Recipes,
     Sample,
+    SampleSpecification,
+    SampleSpecifications,
     Source,
     SourceStore,
     first_passed,
@@ -27,8 +27,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 
-class PairRecipes(Recipes):
-    """Recipes of pairs whose narrowing does not depend on the joint space width of the first image.
+class PairSpecifications(SampleSpecifications):
+    """SampleSpecifications of pairs whose narrowing does not depend on the joint space width of the first image.
 
     Were both widths drawn by themselves, a narrow joint space would tell that the other one is probably wider, and a
     network that is not sure of what it sees would say so of real pairs, too.
@@ -43,14 +43,17 @@ class PairRecipes(Recipes):
         super().__init__(plan, sources)
         self.changes = changes
 
-    def draw(self, indices: Sequence[int], attempt: int = 0) -> list[Recipe]:
-        """See :meth:`bundle.datasets.Recipes.draw`."""
-        return [self._second(recipe) if recipe.index % 2 else recipe for recipe in super().draw(indices, attempt)]
+    def sample(self, indices: Sequence[int], attempt: int = 0) -> list[SampleSpecification]:
+        """See :meth:`bundle.datasets.SampleSpecifications.draw`."""
+        return [
+            self._second(specification) if specification.index % 2 else specification
+            for specification in super().sample(indices, attempt)
+        ]
 
-    def _second(self, recipe: Recipe) -> Recipe:
-        first = super().draw([recipe.index - 1], recipe.attempt)[0]
-        share = np.random.default_rng([self.plan.seed, recipe.index, recipe.attempt, 2]).random()
-        return replace(recipe, jsw_mm=first.jsw_mm + float(self.changes.quantile(share)))
+    def _second(self, specification: SampleSpecification) -> SampleSpecification:
+        first = super().sample([specification.index - 1], specification.attempt)[0]
+        share = np.random.default_rng([self.plan.seed, specification.index, specification.attempt, 2]).random()
+        return replace(specification, jsw_mm=first.jsw_mm + float(self.changes.quantile(share)))
 
 
 class SyntheticPairs(Dataset[dict[str, Any]]):
@@ -85,10 +88,10 @@ class SyntheticPairs(Dataset[dict[str, Any]]):
         self.factory = RadiographFactory(store, gate)
 
     @cached_property
-    def recipes(self) -> Recipes:
+    def specifications(self) -> SampleSpecifications:
         """Of the images; the sources may be kept only after the data set is built."""
         left = self.factory.gate.usable(self.sources)
-        return self.plan.of(left) if self.changes is None else PairRecipes(self.plan, left, self.changes)
+        return self.plan.of(left) if self.changes is None else PairSpecifications(self.plan, left, self.changes)
 
     def __len__(self) -> int:
         return self.plan.count // 2
@@ -96,17 +99,17 @@ class SyntheticPairs(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         places = ((index + row) % len(self) for row in range(len(self)))
         groups = ([2 * place, 2 * place + 1] for place in places)
-        return self._pair(*first_passed(self.recipes, self.factory, groups))
+        return self._pair(*first_passed(self.specifications, self.factory, groups))
 
     def _pair(self, fixed: Sample, moving: Sample) -> dict[str, Any]:
-        source = fixed.recipe.source
+        source = fixed.specification.source
         centers = [bone_centers(sample.masks, source.spacing_mm) for sample in (fixed, moving)]
         bones = between(fixed.motion, moving.motion).about(centers[0][None].double())
         return {
-            "name": f"{fixed.recipe.key}_{moving.recipe.key}",
+            "name": f"{fixed.specification.key}_{moving.specification.key}",
             **{name: getattr(source, name) for name in ("joint", "finger", "side")},
-            "fixed_name": fixed.recipe.key,
-            "moving_name": moving.recipe.key,
+            "fixed_name": fixed.specification.key,
+            "moving_name": moving.specification.key,
             "image": _shown(fixed),
             "moving": _shown(moving),
             "spacing": torch.tensor([source.spacing_mm]),

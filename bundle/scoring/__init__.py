@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from bundle.scoring.agreement import WidthReading
 from bundle.scoring.grades import GradeReading
-from bundle.scoring.networks import READERS, make_reader, scaled_reader_options
+from bundle.scoring.networks import SCORERS, make_scorer, scaled_scorer_options
 from bundle.scoring.report import ReadingReport, ReadingWriter
 
 __all__ = [
-    "READERS",
+    "SCORERS",
     "GradeReading",
     "ReadingReport",
     "ReadingWriter",
     "WidthReading",
-    "make_reader",
-    "scaled_reader_options",
+    "make_scorer",
+    "scaled_scorer_options",
 ]

@@ -13,7 +13,7 @@ from torch import nn
 
 _RESNET = {"conv1_t_stride": 2}
 
-READERS: dict[str, tuple[Callable[..., nn.Module], dict[str, Any]]] = {
+SCORERS: dict[str, tuple[Callable[..., nn.Module], dict[str, Any]]] = {
     "ResNet10": (nets.resnet10, {**_RESNET, "widen_factor": 0.5}),
     "ResNet18": (nets.resnet18, _RESNET),
     "ResNet50": (nets.resnet50, _RESNET),
@@ -25,11 +25,11 @@ FIRST_CHANNELS = 64
 """Channels of the first level of MONAI's ResNets with ``widen_factor`` 1, as published."""
 
 
-def make_reader(name: str, outputs: int = 1, options: Mapping[str, Any] | None = None, channels: int = 1) -> nn.Module:
+def make_scorer(name: str, outputs: int = 1, options: Mapping[str, Any] | None = None, channels: int = 1) -> nn.Module:
     """A network from radiographs (B, channels, H, W) to (B, outputs), with its channels last in memory.
 
     Args:
-        name: a key of :data:`READERS`.
+        name: a key of :data:`SCORERS`.
         outputs: numbers that it gives.
         options: arguments of :class:`monai.networks.nets.ResNet`, in place of the defaults.
         channels: of its input.
@@ -37,10 +37,10 @@ def make_reader(name: str, outputs: int = 1, options: Mapping[str, Any] | None =
     Raises:
         InputError: there is no such reader, or it has no such option.
     """
-    if name not in READERS:
-        msg = f"unknown reader {name!r}; expected one of {', '.join(READERS)}"
+    if name not in SCORERS:
+        msg = f"unknown reader {name!r}; expected one of {', '.join(SCORERS)}"
         raise InputError(msg)
-    network, defaults = READERS[name]
+    network, defaults = SCORERS[name]
     known = set(inspect.signature(nets.ResNet).parameters) - {"block", "layers", "block_inplanes"}
     unknown = sorted(set(options or {}) - known)
     if unknown:
@@ -50,7 +50,7 @@ def make_reader(name: str, outputs: int = 1, options: Mapping[str, Any] | None =
     return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def scaled_reader_options(width: int, options: Mapping[str, Any] | None = None, multiple: int = 1) -> dict[str, Any]:
+def scaled_scorer_options(width: int, options: Mapping[str, Any] | None = None, multiple: int = 1) -> dict[str, Any]:
     """Options of a reader whose first level has ``width`` channels, and all others in proportion.
 
     Args:

@@ -12,10 +12,10 @@ from bundle.errors import InputError
 from bundle.io import (
     METRICS,
     append_line,
-    claim_output,
     command_line,
     fingerprint,
     machine,
+    reserve_output,
     write_bytes,
     write_figures,
     write_measured,
@@ -42,9 +42,9 @@ class ReadingWriter:
         self.output_dir, self.settings, self.reading = Path(output_dir), dict(settings), reading
         self.lines: list[dict[str, Any]] = []
 
-    def claim(self) -> None:
+    def reserve(self) -> None:
         """Claim the folder, once the run starts."""
-        claim_output(self.output_dir, fingerprint({"results": type(self).__name__, **self.settings}))
+        reserve_output(self.output_dir, fingerprint({"results": type(self).__name__, **self.settings}))
 
     def attach(self, engine: Engine) -> None:
         """Read and write with the evaluator."""
@@ -52,7 +52,7 @@ class ReadingWriter:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def _begin(self, engine: Engine) -> None:
-        self.claim()
+        self.reserve()
         self.lines.clear()
         write_bytes(self.output_dir / READINGS, b"")
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from bundle.segmentation.segmenter import BoneMaskLoss, BoneMasksd, BoneSegmenter, with_drawn_masks
+from bundle.segmentation.segmenter import BoneMaskLoss, BoneMasksd, BoneSegmenter, with_predicted_masks
 
-__all__ = ["BoneMaskLoss", "BoneMasksd", "BoneSegmenter", "with_drawn_masks"]
+__all__ = ["BoneMaskLoss", "BoneMasksd", "BoneSegmenter", "with_predicted_masks"]

@@ -20,7 +20,9 @@ from monai.utils.enums import TransformBackends
 from torch import Tensor, nn
 
 
-def with_drawn_masks(image: Tensor, segment: Callable[[Tensor], Tensor], spacing_mm: float = MCP.spacing_mm) -> Tensor:
+def with_predicted_masks(
+    image: Tensor, segment: Callable[[Tensor], Tensor], spacing_mm: float = MCP.spacing_mm
+) -> Tensor:
     """A joint with drawn masks, continued to the border, in place of its own; a bone that is not found keeps its own.
 
     Args:

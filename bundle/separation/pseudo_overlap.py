@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from bundle.measurement import joint_space_width
-from bundle.physics import RigidMotion, SyntheticJoints, bone_radiographs, drawn_on_device, move, overlap, synthesize
+from bundle.physics import RigidMotion, SyntheticJoints, bone_radiographs, move, overlap, sampled_on_device, synthesize
 from torch import Tensor
 
 
@@ -48,7 +48,7 @@ class OverlapRange:
             msg = f"expected joint_space_mm as (lowest, highest) in mm, got {self.joint_space_mm}"
             raise ValueError(msg)
 
-    def draw(self, masks: Tensor, spacing: float | Tensor, random: np.random.RandomState) -> RigidMotion:
+    def sample(self, masks: Tensor, spacing: float | Tensor, random: np.random.RandomState) -> RigidMotion:
         """Draw motions that bring joints with these masks (B, 2, H, W) to a JSW in the range, before rotation."""
         return self.closing(torch.nan_to_num(joint_space_width(masks, spacing)).cpu(), random)
 
@@ -74,8 +74,8 @@ def compose_layers(
 def compose_layers_on_device(
     layers: Tensor, masks: Tensor, motion: RigidMotion, spacing: float | Tensor, seeds: Sequence[int]
 ) -> SyntheticJoints:
-    """:func:`compose_layers` with grain that is drawn where the layers are (:func:`bundle.physics.drawn_on_device`)."""
-    return synthesize(layers, masks, motion, spacing, seeds, white=drawn_on_device)
+    """:func:`compose_layers` with noise sampled on the device of the layers."""
+    return synthesize(layers, masks, motion, spacing, seeds, white=sampled_on_device)
 
 
 def compose_published(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from bundle.errors import InputError
-from bundle.physics import drawn_on_device, sample
+from bundle.physics import sample, sampled_on_device
 from bundle.separation.resident import DeviceLoader, to_device
 from monai.data import Dataset
 from monai.transforms import NormalizeIntensityd, RandAdjustContrastd, RandAffined, RandFlipd, RandGaussianNoised
@@ -92,7 +92,7 @@ def gaussian(random: np.random.RandomState, shape: Sequence[int], like: Tensor) 
     """
     if like.device.type == "cpu":
         return torch.from_numpy(random.standard_normal(tuple(shape)).astype(np.float32)).to(like)
-    return drawn_on_device(like.new_empty(tuple(shape)), int(random.randint(_MAX_SEED)))
+    return sampled_on_device(like.new_empty(tuple(shape)), int(random.randint(_MAX_SEED)))
 
 
 def _chosen(flags: Sequence[bool], like: Tensor) -> Tensor:

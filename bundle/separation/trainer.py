@@ -30,10 +30,10 @@ class LayerSeparationTrainer(SupervisedTrainer):
 
     A batch holds ``image``, ``label``, ``truth``, ``source`` and ``spacing``
     (:mod:`bundle.separation.transforms.dictionary`), and ``seen`` where the generator is given another image than the
-    losses (:class:`bundle.separation.transforms.RandDrawnMasksd`). A step updates the supervisor (Eq. 12, which is Eq.
-    8 where an image is its own source), the discriminator (Eq. 9, on detached soft tissue) and then the generator (Eq.
-    11 or 7), with the other two frozen. ``engine.state.output`` holds ``image``, ``label``, ``pred``, ``loss`` (the
-    generator's) and every part of the losses by name.
+    losses (:class:`bundle.separation.transforms.RandPredictedMasksd`). A step updates the supervisor (Eq. 12, which is
+    Eq. 8 where an image is its own source), the discriminator (Eq. 9, on detached soft tissue) and then the generator
+    (Eq. 11 or 7), with the other two frozen. ``engine.state.output`` holds ``image``, ``label``, ``pred``, ``loss``
+    (the generator's) and every part of the losses by name.
 
     Epochs are counted over both stages. All randomness of an epoch follows from the seed, its number and, of several
     processes, the rank, so a resumed run goes on as an uninterrupted one would.
@@ -244,7 +244,7 @@ class LayerSeparationTrainer(SupervisedTrainer):
         times = self.motion.count
         layers, masks = (value.repeat(times, 1, 1, 1) for value in (still.layers, still.masks))
         spacing = spacing.repeat(times, 1)
-        motion = self.motion.ranges.draw(layers.shape[0], self.random)
+        motion = self.motion.ranges.sample(layers.shape[0], self.random)
         moved, moved_masks = move(layers, masks, motion, spacing, exact=False)
         truth = None
         if compared and still.truth is not None:

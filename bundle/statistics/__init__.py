@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bundle.statistics.adversary import Recipe, fit_seeds, flip_some, predict
+from bundle.statistics.adversary import FitSettings, fit_seeds, flip_some, predict
 from bundle.statistics.agreement import (
     absolute_agreement,
     bland_altman,
@@ -17,8 +17,8 @@ from bundle.statistics.summary import bootstrap_interval, summarize, to_markdown
 __all__ = [
     "Column",
     "Curve",
+    "FitSettings",
     "Measured",
-    "Recipe",
     "SeparatedJoints",
     "absolute_agreement",
     "area_under_curve",

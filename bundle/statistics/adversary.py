@@ -15,7 +15,7 @@ Loss = Callable[[nn.Module, Tensor, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class FitSettings:
     """AdamW with one cycle of the learning rate, up and down to nothing (torch's ``OneCycleLR``).
 
     Attributes:

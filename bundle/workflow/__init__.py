@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bundle.workflow.averaging import AverageUpdater, WeightAverage
-from bundle.workflow.checkpoints import TrainingCheckpointLoader, TrainingCheckpointSaver, claim_training
+from bundle.workflow.checkpoints import TrainingCheckpointLoader, TrainingCheckpointSaver, reserve_training
 from bundle.workflow.costs import TrainingCost, TrainingStep
 from bundle.workflow.ending import end_run, running
 from bundle.workflow.extending import extend_config
-from bundle.workflow.jobs import BundleRun, JobReport, claim_job, job_configs, scaled_schedule, scaled_task, workers
+from bundle.workflow.jobs import BundleRun, JobReport, job_configs, reserve_job, scaled_schedule, scaled_task, workers
 from bundle.workflow.last_validation import LastValidation
 from bundle.workflow.options import check_options
 from bundle.workflow.own_weights import used_weights
@@ -47,11 +47,11 @@ __all__ = [
     "TrainingStep",
     "WeightAverage",
     "check_options",
-    "claim_job",
-    "claim_training",
     "end_run",
     "extend_config",
     "job_configs",
+    "reserve_job",
+    "reserve_training",
     "running",
     "scaled_schedule",
     "scaled_task",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from bundle.errors import InputError, flag
-from bundle.io import claim_output, replacing, storing
+from bundle.io import replacing, reserve_output, storing
 from bundle.networks import load_failure
 from bundle.workflow.run_settings import RunSettings
 from bundle.workflow.sealed import damage, load_sealed, seal
@@ -220,7 +220,7 @@ def newest_whole_checkpoint(folder: str | Path) -> tuple[int, Path] | None:
     raise InputError(f"{'; '.join(faults)}: delete these checkpoints to train from the beginning")
 
 
-def claim_training(output_dir: str, ckpt_dir: str = "", resume: bool = False, run: str = RUN) -> None:
+def reserve_training(output_dir: str, ckpt_dir: str = "", resume: bool = False, run: str = RUN) -> None:
     """Make a folder the output of a training, or refuse before anything is computed.
 
     Args:
@@ -233,7 +233,7 @@ def claim_training(output_dir: str, ckpt_dir: str = "", resume: bool = False, ru
         InputError: the folder holds something else or cannot be written to; or it holds checkpoints and ``resume`` is
             false.
     """
-    claim_output(output_dir, run)
+    reserve_output(output_dir, run)
     if not ckpt_dir:
         return
     held = newest_checkpoint(ckpt_dir)

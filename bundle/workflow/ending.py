@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from bundle.io import claimed, discard_unfinished, end_claims, holds_results, is_first
+from bundle.io import discard_unfinished, holds_results, is_first, release_outputs, reserved
 from monai.bundle import ConfigWorkflow
 
 _TRACKER = "MLFlowHandler"
@@ -71,7 +71,7 @@ def end_run() -> None:
     for part in parts:
         if type(part).__name__ == _TRACKER:
             part.close()
-    for path in end_claims():
+    for path in release_outputs():
         if is_first():
             _log.info(f"Results: {path}")
 
@@ -103,10 +103,10 @@ def _stop(process: int, remedy: str, number: int, frame: FrameType | None) -> No
             signal.signal(getattr(signal, other), signal.SIG_DFL)
     try:
         if is_first():
-            os.write(2, f"\nstopped: {_kept(claimed())}{remedy}\n".encode())
+            os.write(2, f"\nstopped: {_kept(reserved())}{remedy}\n".encode())
         _end_workers()
         discard_unfinished()
-        end_claims()
+        release_outputs()
     finally:
         os._exit(128 + number)
 

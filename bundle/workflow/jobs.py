@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from bundle.base import parse_json
 from bundle.errors import InputError
-from bundle.io import claim_output, fingerprint, inner_run, write_bytes
+from bundle.io import fingerprint, inner_run, reserve_output, write_bytes
 from bundle.workflow.run_settings import discreet_value, running_settings
 from bundle.workflow.time_limit import TimeLimit
 from monai.bundle import ConfigParser, create_workflow
@@ -134,7 +134,7 @@ def workers(most: int = 12) -> int:
     return max(min((os.cpu_count() or 1) - 1, most), 0) if torch.cuda.is_available() else 0
 
 
-def claim_job(output_dir: str, settings: Mapping[str, Any], runs: Sequence[str] = ()) -> None:
+def reserve_job(output_dir: str, settings: Mapping[str, Any], runs: Sequence[str] = ()) -> None:
     """Make a folder the output of a job, or refuse before anything is computed.
 
     Args:
@@ -149,7 +149,7 @@ def claim_job(output_dir: str, settings: Mapping[str, Any], runs: Sequence[str] 
     known = {
         name: vars(value) if is_dataclass(value) else discreet_value(name, value) for name, value in settings.items()
     }
-    claim_output(output_dir, fingerprint({"results": "job", **running_settings(runs), **known}))
+    reserve_output(output_dir, fingerprint({"results": "job", **running_settings(runs), **known}))
 
 
 def job_configs(name: str, bundle_root: str | Path = ".") -> list[str]:

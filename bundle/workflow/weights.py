@@ -196,8 +196,8 @@ class NetworkWeights:
         network: nn.Module,
         load_path: str,
         map_location: Any = "cpu",
-        what: str = "reader",
-        remedy: str = "train the reader by configs/jobs/read_jsw.yaml, or name its weights by --reader_weights",
+        what: str = "scorer",
+        remedy: str = "train the reader by configs/jobs/read_jsw.yaml, or name its weights by --scorer_weights",
         chosen: str = "",
         metadata: str = "",
     ) -> None:

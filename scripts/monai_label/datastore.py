@@ -14,7 +14,7 @@ from typing import Any
 from bundle.errors import InputError
 from bundle.io import SUFFIXES, files_below, is_radiograph, private_name, safe_name
 from bundle.joint import BONES
-from bundle.quality import TrustReference
+from bundle.quality import PlausibilityReference
 from fastapi import HTTPException
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
 from monailabel.interfaces.datastore import DefaultLabelTag
@@ -53,7 +53,7 @@ class JointDatastore(LocalDatastore):
     """
 
     def __init__(
-        self, studies: str, reference: TrustReference, auto_reload: bool = False, read_only: bool = False
+        self, studies: str, reference: PlausibilityReference, auto_reload: bool = False, read_only: bool = False
     ) -> None:
         self._reference = reference
         self._refreshing = threading.RLock()

@@ -17,7 +17,7 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from scripts.monai_label.datastore import FIND, JointDatastore
 from scripts.monai_label.label_map import LABELS, read_label_map, write_label_map
-from scripts.monai_label.models import BoneDrawer, LayerSeparator
+from scripts.monai_label.models import BoneMaskPredictor, LayerSeparator
 from scripts.monai_label.view import CLICKS, JointView, view_of
 from torch import Tensor
 
@@ -26,13 +26,13 @@ class BoneMasks(InferTask):
     """Draws the masks of the two bones and returns them as a label map of the radiograph.
 
     Args:
-        draw: the segmentation.
+        predict_masks: the segmentation.
         datastore: of the radiographs.
     """
 
-    def __init__(self, draw: BoneDrawer, datastore: JointDatastore) -> None:
+    def __init__(self, predict_masks: BoneMaskPredictor, datastore: JointDatastore) -> None:
         super().__init__(InferType.SEGMENTATION, LABELS, 2, "Draws the masks of the two bones of a finger joint")
-        self.draw = draw
+        self.predict_masks = predict_masks
         self.datastore = datastore
 
     def is_valid(self) -> bool:
@@ -41,7 +41,7 @@ class BoneMasks(InferTask):
 
     def get_path(self, validate: bool = True) -> str:
         """The weights that are used; those that an upload would replace where they need not be there."""
-        return str(self.draw.weights if validate else self.draw.trained)
+        return str(self.predict_masks.weights if validate else self.predict_masks.trained)
 
     def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """A file of the label map, and what there is to say.
@@ -50,10 +50,10 @@ class BoneMasks(InferTask):
             InputError: the radiograph cannot be used, or there are no weights.
         """
         view, told = _seen(request, self.datastore)
-        masks = self.draw(view.image)
+        masks = self.predict_masks(view.image)
         path = _new_file()
         write_label_map(path, view.lay_back(masks), request["image"], view.pixels)
-        return path, {**_summary(view, masks, told), "masks": "drawn"}
+        return path, {**_summary(view, masks, told), "masks": "predicted"}
 
 
 class LayerSeparation(InferTask):
@@ -63,14 +63,14 @@ class LayerSeparation(InferTask):
 
     Args:
         separate: the separation.
-        draw: the segmentation.
+        predict_masks: the segmentation.
         datastore: of the radiographs and labels.
     """
 
-    def __init__(self, separate: LayerSeparator, draw: BoneDrawer, datastore: JointDatastore) -> None:
+    def __init__(self, separate: LayerSeparator, predict_masks: BoneMaskPredictor, datastore: JointDatastore) -> None:
         super().__init__(InferType.OTHERS, [], 2, "Separates a finger joint into soft tissue, lower and upper bone")
         self.separate = separate
-        self.draw = draw
+        self.predict_masks = predict_masks
         self.datastore = datastore
 
     def is_valid(self) -> bool:
@@ -95,7 +95,7 @@ class LayerSeparation(InferTask):
         if request.get("label"):
             return view.cut(read_label_map(request["label"], view.shape, request)), "sent"
         saved = self.datastore.masks(request["image_id"], view.shape, self.datastore.tag_of(request["image_id"], view))
-        return (self.draw(view.image), "drawn") if saved is None else (view.cut(saved), "saved")
+        return (self.predict_masks(view.image), "predicted") if saved is None else (view.cut(saved), "saved")
 
 
 class BatchBoneMasks:

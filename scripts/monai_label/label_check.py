@@ -10,7 +10,7 @@ from bundle.errors import InputError
 from bundle.io import check_area
 from bundle.joint import BONES
 from bundle.physics import continue_to_border
-from bundle.quality import PROPERTIES, TrustReference, measure
+from bundle.quality import PROPERTIES, PlausibilityReference, measure
 from scripts.monai_label.view import JointView
 from torch import Tensor
 
@@ -24,7 +24,9 @@ MIRRORED = 0.02
 _REMEDY = "draw it again on this radiograph, upper bone at the top"
 
 
-def check_label(view: JointView, masks: Tensor, name: str, reference: TrustReference, unusual: bool = False) -> None:
+def check_label(
+    view: JointView, masks: Tensor, name: str, reference: PlausibilityReference, unusual: bool = False
+) -> None:
     """Refuse masks that do not lie on the bones of their joint.
 
     Args:

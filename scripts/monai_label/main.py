@@ -23,7 +23,7 @@ from scripts.monai_label.answers import answering
 from scripts.monai_label.datastore import JointDatastore
 from scripts.monai_label.guard import Guard
 from scripts.monai_label.infer import BatchBoneMasks, BoneMasks, LayerSeparation
-from scripts.monai_label.models import BoneDrawer, LayerSeparator
+from scripts.monai_label.models import BoneMaskPredictor, LayerSeparator
 from scripts.monai_label.options import OPTIONS, SESSION, checked
 from scripts.monai_label.strategy import AnyUnlabelled, Uncertainty
 from scripts.monai_label.train import BoneMaskTraining
@@ -46,7 +46,7 @@ class FingerJointApp(MONAILabelApp):
     def __init__(self, app_dir: str, studies: str, conf: Mapping[str, str]) -> None:
         model_dir = Path(conf.get("model_dir") or Path(app_dir) / "model")
         model_dir.mkdir(parents=True, exist_ok=True)
-        self._draw, self._separate = BoneDrawer(ROOT, model_dir), LayerSeparator(ROOT)
+        self._predict_masks, self._separate = BoneMaskPredictor(ROOT, model_dir), LayerSeparator(ROOT)
         about = json.loads((ROOT / "configs" / "metadata.json").read_bytes())
         names = {"name": NAME, "description": about["description"], "version": about["version"]}
         super().__init__(app_dir, studies, dict(conf), **names)
@@ -61,16 +61,16 @@ class FingerJointApp(MONAILabelApp):
 
     def init_infers(self) -> dict[str, InferTask]:
         """Bone masks as a label map, and layers."""
-        separation = LayerSeparation(self._separate, self._draw, self.datastore())
-        return {"bone_masks": BoneMasks(self._draw, self.datastore()), "layer_separation": separation}
+        separation = LayerSeparation(self._separate, self._predict_masks, self.datastore())
+        return {"bone_masks": BoneMasks(self._predict_masks, self.datastore()), "layer_separation": separation}
 
     def init_trainers(self) -> dict[str, TrainTask]:
         """Training of the bone masks."""
-        return {"bone_masks": BoneMaskTraining(self._draw, ROOT)}
+        return {"bone_masks": BoneMaskTraining(self._predict_masks, ROOT)}
 
     def init_strategies(self) -> dict[str, Strategy]:
         """By the uncertainty of the separation, or at random."""
-        return {"uncertainty": Uncertainty(self._separate, self._draw), "random": AnyUnlabelled()}
+        return {"uncertainty": Uncertainty(self._separate, self._predict_masks), "random": AnyUnlabelled()}
 
     def init_batch_infer(self) -> BatchBoneMasks:
         """Bone masks of many images."""
@@ -95,7 +95,7 @@ class FingerJointApp(MONAILabelApp):
 
     def undo(self) -> dict[str, Any]:
         """Put the weights before the last training back."""
-        return {"weights": self._draw.undo()}
+        return {"weights": self._predict_masks.undo()}
 
     def infer(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """Run a task; what cannot be used is answered by HTTP 400 and a message."""

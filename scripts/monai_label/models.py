@@ -12,7 +12,7 @@ from bundle.io import check_area, write_bytes
 from bundle.joint import BONES
 from bundle.networks import file_label
 from bundle.physics import continue_to_border, union
-from bundle.quality import TrustReference, bone_disagreement
+from bundle.quality import PlausibilityReference, bone_disagreement
 from bundle.segmentation import BoneSegmenter
 from monai.bundle import ConfigParser
 from torch import Tensor
@@ -35,7 +35,7 @@ class Separation(NamedTuple):
     uncertainty: float
 
 
-class BoneDrawer:
+class BoneMaskPredictor:
     """Draws bone masks by the newest weights: those trained here, otherwise the shipped ones.
 
     Args:
@@ -113,9 +113,9 @@ class LayerSeparator:
         self._lock = threading.Lock()
 
     @property
-    def reference(self) -> TrustReference:
+    def reference(self) -> PlausibilityReference:
         """What images and masks are compared with."""
-        found: TrustReference = self._quality.reference
+        found: PlausibilityReference = self._quality.reference
         return found
 
     @property

@@ -11,7 +11,7 @@ from bundle.errors import InputError
 from monailabel.interfaces.tasks.strategy import Strategy
 from scripts.monai_label.answers import without_path
 from scripts.monai_label.datastore import JointDatastore
-from scripts.monai_label.models import BoneDrawer, LayerSeparator
+from scripts.monai_label.models import BoneMaskPredictor, LayerSeparator
 
 NOT_FOUND = 1.0
 """Uncertainty of a joint on which a bone is not found: above every standard deviation of intensities in [0, 1]."""
@@ -42,17 +42,17 @@ class Uncertainty(Strategy):
 
     Args:
         separate: the separation.
-        draw: the segmentation.
+        predict_masks: the segmentation.
     """
 
-    def __init__(self, separate: LayerSeparator, draw: BoneDrawer) -> None:
+    def __init__(self, separate: LayerSeparator, predict_masks: BoneMaskPredictor) -> None:
         super().__init__("The image whose separation is least sure")
         self.separate = separate
-        self.draw = draw
+        self.predict_masks = predict_masks
 
     def __call__(self, request: Mapping[str, Any], datastore: JointDatastore) -> dict[str, Any] | None:
         """The id of the image with the highest score, and the score; None where no image can be scored."""
-        images, weights = datastore.get_unlabeled_images(), f"{self.separate.source}, {self.draw.source}"
+        images, weights = datastore.get_unlabeled_images(), f"{self.separate.source}, {self.predict_masks.source}"
         known = {image_id: datastore.get_image_info(image_id).get("uncertainty", {}) for image_id in images}
         outdated = [image_id for image_id, found in known.items() if found.get("weights") != weights]
         for image_id in outdated[: request.get("at_once", AT_ONCE)]:
@@ -68,7 +68,7 @@ class Uncertainty(Strategy):
         """The score of an image, or why it has none."""
         try:
             view = datastore.view(image_id)
-            masks = self.draw(view.image)
+            masks = self.predict_masks(view.image)
             if not masks.flatten(1).any(dim=1).all():
                 return {"score": NOT_FOUND}
             return {"score": self.separate(view.image, masks, image_id, view.spacing).uncertainty}

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 from scripts.monai_label.answers import without_path
 from scripts.monai_label.datastore import FINAL, JointDatastore
-from scripts.monai_label.models import BoneDrawer
+from scripts.monai_label.models import BoneMaskPredictor
 from scripts.monai_label.uploads import server_ended
 
 SETTINGS = {
@@ -61,15 +61,15 @@ class BoneMaskTraining(TrainTask):
     Both are judged by Dice on the same labels, which are held out of the training.
 
     Args:
-        draw: the segmentation, whose weights are trained on and replaced.
+        predict_masks: the segmentation, whose weights are trained on and replaced.
         bundle_root: of the bundle.
     """
 
-    def __init__(self, draw: BoneDrawer, bundle_root: Path) -> None:
+    def __init__(self, predict_masks: BoneMaskPredictor, bundle_root: Path) -> None:
         super().__init__("Trains the bone masks on saved labels")
-        self.draw = draw
+        self.predict_masks = predict_masks
         self.bundle_root = bundle_root
-        self._stats = draw.trained.with_name("bone_masks_stats.json")
+        self._stats = predict_masks.trained.with_name("bone_masks_stats.json")
 
     def config(self) -> dict[str, Any]:
         """What a client can set: hyper-parameters, and whether to start from the weights in use."""
@@ -126,9 +126,9 @@ class BoneMaskTraining(TrainTask):
     def _judge_weights_in_use(self, network: torch.nn.Module, evaluator: Any, pretrained: bool) -> Dice:
         """Their Dice on the held-out joints; the network starts from them, or as it was built."""
         built = copy.deepcopy(network.state_dict())
-        if self.draw.weights.is_file():
+        if self.predict_masks.weights.is_file():
             remedy = "remove the file, or train it anew by pretrained: false"
-            load_weights(network, self.draw.weights, "bone segmentation", remedy, "cpu")
+            load_weights(network, self.predict_masks.weights, "bone segmentation", remedy, "cpu")
         found = _dice(evaluator)
         if not pretrained:
             network.load_state_dict(built)
@@ -139,7 +139,7 @@ class BoneMaskTraining(TrainTask):
         if server_ended():
             msg = "expected the server that started this training, got none: start it and train again"
             raise InputError(msg)
-        self.draw.replace(weights)
+        self.predict_masks.replace(weights)
 
 
 def judge(before: Dice, after: Dice) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from bundle.joint import FINGERS, MCP
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.workflow import job_configs
 from monai.bundle import ConfigWorkflow, create_workflow
 from monai.data import set_track_meta
@@ -106,7 +106,7 @@ def commands() -> Bundle:
 
 def write_case(folder: Path, seed: int, jsw_mm: float) -> dict[str, str]:
     """Write a phantom as the public set has its cases; its entry of the list."""
-    parameters = draw_parameters(seed, size=SIZE, spacing=256 * SPACING / SIZE, jsw_mm=jsw_mm)
+    parameters = sample_parameters(seed, size=SIZE, spacing=256 * SPACING / SIZE, jsw_mm=jsw_mm)
     phantom = render(parameters)
     joint = f"{seed:05d}_{parameters.side[0].upper()}_{FINGER_CODES[parameters.finger]}"
     case = folder / "case" / joint

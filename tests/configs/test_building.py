@@ -17,8 +17,8 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 COMBINATIONS = [
     (*of_job("lsn_paper"), "variants/resident.yaml"),
     *(of_job(name) for name in ("train", "bls_gan", "multi_gpu_train", "segment_bones", "infer_dicom", "evaluate_lsn")),
-    *(of_job(name) for name in ("calibrate", "synthesize_dicom", "evaluate_grader", "predict_reader")),
-    of_job("resident_reader"),
+    *(of_job(name) for name in ("calibrate", "synthesize_dicom", "evaluate_grader", "predict_scorer")),
+    of_job("resident_scorer"),
     *(of_job(name) for name in ("evaluate_registration", "predict_registration")),
     of_job("resident_registration"),
 ]
@@ -30,7 +30,7 @@ SMALL: dict[str, Any] = {
     "adversary": "SubpixelUNet",
     "adversary_options": {"features": [8] * 6},
     "width": 8,
-    "reader_name": "ResNet10",
+    "scorer_name": "ResNet10",
     "registrar_name": "ResNet10",
 }
 

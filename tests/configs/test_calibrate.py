@@ -15,44 +15,50 @@ CONFIGS = of_job("calibrate")
 
 def options(folder: Path, **more: Any) -> dict[str, Any]:
     """A tiny run without weights."""
-    made = {"uncertainty_calibration": str(folder / "uncertainty.json"), "trust_reference": str(folder / "trust.json")}
-    return {"image_size": 64, "weights": "none", "pushes": 2, "push#jsw": [-1.2, -0.4], **made, **more}
+    made = {
+        "uncertainty_calibration": str(folder / "uncertainty.json"),
+        "plausibility_reference": str(folder / "plausibility.json"),
+    }
+    return {"image_size": 64, "weights": "none", "closures": 2, "closure#jsw": [-1.2, -0.4], **made, **more}
 
 
 def test_errors_are_expected_as_on_joints_that_a_training_held_out(
     bundle: Any, training_data: Path, tmp_path: Path
 ) -> None:
     settings = options(tmp_path, dataset_dir=str(training_data), validation_fraction=0.5, split_seed=3)
-    workflow = bundle.run("weighing", *CONFIGS, **settings)
+    workflow = bundle.run("calibrating_uncertainty", *CONFIGS, **settings)
     _, held_out = training_and_validation(training_data, "LS_K1_all_train", validation_fraction=0.5, seed=3)
-    pushed = workflow.parser.get_parsed_content("pushed")
-    assert len(pushed) == 2
-    for joints in pushed:
+    closed = workflow.parser.get_parsed_content("closed")
+    assert len(closed) == 2
+    for joints in closed:
         assert [item["source"] for item in joints.items] == [item["name"] for item in held_out]
     made = Calibration.read(tmp_path / "uncertainty.json")
     assert tuple(made.coefficients) == SIGNS
     stated = {"datalist": "LS_K1_all_train", "role": "validation", "validation_fraction": 0.5, "split_seed": 3}
-    assert made.made.items() >= {**stated, "pushes": 2, "joints": 6, "samples": 12, "seed": 2000}.items()
-    assert not (tmp_path / "trust.json").exists()
+    assert made.made.items() >= {**stated, "closures": 2, "joints": 6, "samples": 12, "seed": 2000}.items()
+    assert not (tmp_path / "plausibility.json").exists()
 
 
 def test_a_list_that_was_not_trained_on_is_taken_whole(bundle: Any, training_data: Path, tmp_path: Path) -> None:
-    settings = options(tmp_path, dataset_dir=str(training_data), calibrated_role="all", pushes=1)
-    bundle.run("weighing", *CONFIGS, **settings)
+    settings = options(tmp_path, dataset_dir=str(training_data), calibrated_role="all", closures=1)
+    bundle.run("calibrating_uncertainty", *CONFIGS, **settings)
     assert Calibration.read(tmp_path / "uncertainty.json").made["joints"] == 12
 
 
 def test_both_files_are_written_into_the_output_folder(bundle: Any, training_data: Path, tmp_path: Path) -> None:
     shipped = {path.name: path.read_bytes() for path in (bundle.root / "models").glob("*.json")}
-    settings = {**options(tmp_path, dataset_dir=str(training_data), calibrated_role="all", pushes=1, phantoms=6)}
-    del settings["trust_reference"], settings["uncertainty_calibration"]
+    settings = {**options(tmp_path, dataset_dir=str(training_data), calibrated_role="all", closures=1, phantoms=6)}
+    del settings["plausibility_reference"], settings["uncertainty_calibration"]
     bundle.run("calibrating", *CONFIGS, **settings, output_dir=str(tmp_path / "new" / "out"))
-    assert sorted(path.name for path in (tmp_path / "new" / "out").iterdir()) == ["trust.json", "uncertainty.json"]
+    assert sorted(path.name for path in (tmp_path / "new" / "out").iterdir()) == [
+        "plausibility.json",
+        "uncertainty.json",
+    ]
     assert {path.name: path.read_bytes() for path in (bundle.root / "models").glob("*.json")} == shipped
 
 
 def test_too_few_joints_are_refused(bundle: Any, training_data: Path, tmp_path: Path) -> None:
-    settings = options(tmp_path, dataset_dir=str(training_data), pushes=1)
-    message = bundle.refusal("weighing", *CONFIGS, **settings)
+    settings = options(tmp_path, dataset_dir=str(training_data), closures=1)
+    message = bundle.refusal("calibrating_uncertainty", *CONFIGS, **settings)
     assert "expected at least 4 joints with an overlap and a known error to calibrate on, got 1" in message
     assert not (tmp_path / "uncertainty.json").exists()

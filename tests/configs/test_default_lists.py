@@ -14,8 +14,8 @@ from tests.configs.conftest import ROOT, of_job
 
 LEARNING = (
     *("train", "lsn_paper", "bls_gan", "resident_train", "multi_gpu_train", "segment_bones"),
-    *("read_jsw", "grade_narrowing", "register_joints", "pretrain_reader", "pretrain_grader", "pretrain_registration"),
-    *("resident_reader", "resident_registration", "synthesize", "calibrate"),
+    *("read_jsw", "grade_narrowing", "register_joints", "pretrain_scorer", "pretrain_grader", "pretrain_registration"),
+    *("resident_scorer", "resident_registration", "synthesize", "calibrate"),
 )
 KEPT_APART = ("training", "validation", "untested", "$@held_out.role")
 

@@ -70,8 +70,8 @@ def test_real_files_are_measured_per_finger_with_the_worst_shown(bundle: Any, da
     assert len(images) == 5
     assert (images["psnr"] > 90.0).all()
     assert figures(out, "E1")["psnr_lowest"] == pytest.approx(images["psnr"].min())
-    pushed = pd.read_csv(out / "E2" / "per_image.csv")
-    assert pushed.groupby("depth").size().to_dict() == {"deep": 4, "real": 4}
+    closed = pd.read_csv(out / "E2" / "per_image.csv")
+    assert closed.groupby("depth").size().to_dict() == {"deep": 4, "real": 4}
     for measure in ("E2", "E3"):
         assert (out / measure / "error_against_overlap.png").is_file()
         assert len(list((out / "worst" / measure).iterdir())) == 2
@@ -127,7 +127,7 @@ def test_a_second_run_adds_its_measures_and_repeats_none(bundle: Any, tmp_path: 
 @pytest.mark.parametrize(
     ("wrong", "expected"),
     [
-        ({"measures": "E9"}, "expected measures to be some of E1, E2, E3, E3_pushed"),
+        ({"measures": "E9"}, "expected measures to be some of E1, E2, E3, E3_closed"),
         ({"layers_dir": "absent"}, "expected a folder of layers, found none: absent"),
         ({"weights": "absent.pt"}, "expected a file of weights or none, got absent.pt"),
     ],
@@ -183,7 +183,7 @@ def test_exported_joints_that_another_program_separates_measure_the_same(
     bundle.run("exporting", *CONFIGS, **{**options(tmp_path, **given), "output_dir": str(tmp_path / "joints")})
     names = [item["name"] for item in read_datalist(tmp_path / "joints", "evaluation")]
     inference = {"dataset_dir": str(tmp_path / "joints"), "datalist": "evaluation", "image_size": 64, **trained}
-    inference["grain"] = "false"
+    inference["noise_texture"] = "false"
     bundle.run("evaluating", "inference.json", output_dir=str(tmp_path / "layers"), **inference)
     assert {f"{name}_layers.nii.gz" for name in names} <= {path.name for path in (tmp_path / "layers").iterdir()}
 

@@ -99,7 +99,7 @@ def overlay(outside: Path, text: str) -> str:
 def test_a_writer_and_a_head_are_a_line_of_a_configuration_each(bundle: Any, outside: Path) -> None:
     more = overlay(outside, "+writers:\n- {_target_: OUTSIDE.MeanWriter}\nhead: {_target_: OUTSIDE.ThirdsHead}\n")
     out = outside.parent / "out"
-    settings = {"image_size": 64, "phantoms": 3, "weights": "none", "grain": "false", "output_dir": str(out)}
+    settings = {"image_size": 64, "phantoms": 3, "weights": "none", "noise_texture": "false", "output_dir": str(out)}
     bundle.run("evaluating", "inference.json", more, **settings)
     lines = [json.loads(line) for line in (out / "quality.jsonl").read_text().splitlines()]
     assert [line["name"] for line in lines] == ["phantom_0", "phantom_1"]
@@ -154,7 +154,7 @@ def test_a_format_of_data_sets_is_a_target(bundle: Any, outside: Path) -> None:
     out = outside.parent / "out"
     settings = {"image_size": 64, "phantoms": 1, "weights": "none", "count": 2, "output_dir": str(out)}
     more = overlay(outside, "data_set#format: {_target_: OUTSIDE.Sizes}\n")
-    limits = {"gate#trusted": False, "gate#tolerance_mm": 0.5}
+    limits = {"gate#plausible": False, "gate#tolerance_mm": 0.5}
     bundle.run("synthesizing", "inference.json", "tasks/synthesize.yaml", more, **settings, **limits)
     lines = (out / "radiographs-000000.txt").read_text().splitlines()
     assert [line for line in lines if ".raw" in line] == [f"{index:09d}.raw {2 * 64 * 64}" for index in range(2)]

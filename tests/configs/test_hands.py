@@ -21,7 +21,7 @@ from bundle.io.lists import FOLDER
 from bundle.io.reading import read_layers, read_mask
 from bundle.io.writing import write_image, write_masks
 from bundle.phantoms.rendering import Phantom, render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.masks import continue_to_border
 from bundle.registration.pair_lists import pairs_of_joint
 from monai.metrics import compute_dice
@@ -50,7 +50,7 @@ PLANTED = {
 
 @pytest.fixture(scope="module")
 def phantoms() -> dict[str, Phantom]:
-    return {name: render(draw_parameters(seed, jsw_mm=1.5)) for seed, name in enumerate(SPOTS, start=20)}
+    return {name: render(sample_parameters(seed, jsw_mm=1.5)) for seed, name in enumerate(SPOTS, start=20)}
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_the_joints_of_a_hand_are_found_and_separated(
         inside = slice(24, -24)
         assert float((shown - phantom.image[0])[inside, inside].abs().mean()) < 0.02
     found = lines(tmp_path / "out" / "quality.jsonl")
-    assert {line["masks"] for line in found} == {"drawn"}
+    assert {line["masks"] for line in found} == {"predicted"}
 
 
 def test_a_hand_with_one_changed_joint_is_the_same_elsewhere(bundle: Any, tmp_path: Path, hand: torch.Tensor) -> None:
@@ -138,7 +138,7 @@ def test_a_validator_finds_no_error_in_any_result(
         "weights": "none",
         "changes": [0.5],
         "keep_identity": True,
-        "gate#trusted": False,
+        "gate#plausible": False,
     }
     bundle.run("synthesizing", *SYNTHESIS, **{**options(tmp_path), **more})
     files = [path for out in ("out", "out2") for path in (tmp_path / out).rglob("*.dcm")]
@@ -268,6 +268,6 @@ def test_joints_with_and_without_masks_are_separated_together_and_given_masks_co
     write_masks(folder, "index", phantoms["index"].masks)
     bundle.run("evaluating", *INFERENCE, **options(tmp_path, weights="none", batch_size=2))
     found = {line["name"]: line["masks"] for line in lines(tmp_path / "out" / "quality.jsonl")}
-    assert found == {"Data_index": "given", "Data_ring": "drawn"}
+    assert found == {"Data_index": "given", "Data_ring": "predicted"}
     written = {path.name for path in (tmp_path / "out").glob("*_mask_*.png")}
     assert written == {"Data_ring_mask_lower.png", "Data_ring_mask_upper.png"}

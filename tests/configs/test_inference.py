@@ -73,7 +73,7 @@ def test_a_folder_without_a_list_is_separated_and_what_cannot_be_used_is_skipped
 
 def test_grain_is_given_to_the_tissue_by_the_seed_and_nothing_is_lost(bundle: Any, tmp_path: Path) -> None:
     found = []
-    for place, more in (("plain", {"grain": "false"}), ("one", {}), ("again", {}), ("other", {"seed": 1})):
+    for place, more in (("plain", {"noise_texture": "false"}), ("one", {}), ("again", {}), ("other", {"seed": 1})):
         workflow = bundle.run("evaluating", "inference.json", **options(tmp_path / place, phantoms=1, **more))
         ((name, image),) = joints_of(workflow).items()
         found.append((layers_of(tmp_path / place / "out" / f"{name}_layers.nii.gz"), image))
@@ -87,7 +87,7 @@ def test_grain_is_given_to_the_tissue_by_the_seed_and_nothing_is_lost(bundle: An
 def test_phantoms_are_separated_without_weights_which_is_said(
     bundle: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    workflow = bundle.run("evaluating", "inference.json", **options(tmp_path, grain="false"))
+    workflow = bundle.run("evaluating", "inference.json", **options(tmp_path, noise_texture="false"))
     assert "No weights at none: the weight-free separator is used" in caplog.text
     joints = joints_of(workflow)
     assert len(joints) == 3
@@ -224,7 +224,7 @@ def test_damaged_default_weights_are_refused_in_a_line(bundle: Any, tmp_path: Pa
     folder = tmp_path / "copy"
     (folder / "models").mkdir(parents=True)
     (folder / "configs").symlink_to(bundle.root / "configs")
-    for name in ("trust.json", "uncertainty.json"):
+    for name in ("plausibility.json", "uncertainty.json"):
         (folder / "models" / name).symlink_to(bundle.root / "models" / name)
     (folder / "models" / "model.pt").write_bytes((bundle.root / "models" / "model.pt").read_bytes()[:-1000])
     settings = {**options(tmp_path), "weights": "", "bundle_root": str(folder)}
@@ -246,7 +246,7 @@ def test_a_torchscript_network_separates_by_its_own_weights(
         for values in network.parameters():
             torch.nn.init.normal_(values, std=0.1)
         torch.jit.script(network.eval()).save(path)
-    settings = {**OPTIONS, "phantoms": 1, "grain": "false", "output_dir": str(tmp_path / "out"), **loader}
+    settings = {**OPTIONS, "phantoms": 1, "noise_texture": "false", "output_dir": str(tmp_path / "out"), **loader}
     workflow = bundle.run("evaluating", "inference.json", network_def=f"$torch.jit.load({str(paths[1])!r})", **settings)
     ((name, image),) = joints_of(workflow).items()
     inferer = workflow.parser.get_parsed_content("inferer")

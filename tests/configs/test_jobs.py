@@ -21,7 +21,7 @@ PUBLISHED = [
 """Jobs that train and evaluate by a published schedule; the others are commands of one run."""
 
 SEPARATORS = [path.stem for path in PUBLISHED if not path.stem.startswith("resnet50")]
-MEASURES = ["E1", "E2", "E3", "E3_pushed", "E4", "E6"]
+MEASURES = ["E1", "E2", "E3", "E3_closed", "E4", "E6"]
 WHOLE = ("bls_gan_published", "lsn_published", "ours_2x")
 """Jobs that are rehearsed with all their measures; the others differ from these in a setting of the training."""
 

@@ -23,7 +23,7 @@ SMALL = {
     "test_phantoms": 4,
     "weights": "none",
     "tolerance_mm": 0.5,
-    "trusted": False,
+    "plausible": False,
 }
 READING = {"phantoms": 6, "reading_size": 32, "least_images": 8, "batch_size": 8}
 REGISTRATION = {

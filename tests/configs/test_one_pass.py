@@ -13,7 +13,7 @@ from bundle.io import dicom, reading
 from bundle.io.dicom_writing import DicomStudy, write_dicom
 from bundle.io.writing import deep_pixels, write_masks, write_png
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from tests.configs.conftest import of_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
@@ -28,7 +28,7 @@ def mixed(tmp_path: Path) -> Path:
     """A folder of a picture with masks, a broken one, and a DICOM hand with masks of two joints."""
     folder = tmp_path / "Data"
     folder.mkdir()
-    alone, *others = (render(draw_parameters(seed, size=SIZE, spacing=SPACING[0], jsw_mm=1.5)) for seed in range(3))
+    alone, *others = (render(sample_parameters(seed, size=SIZE, spacing=SPACING[0], jsw_mm=1.5)) for seed in range(3))
     write_png(folder / "alone.png", deep_pixels(alone.image))
     write_masks(folder, "alone", (alone.masks > 0.5).float())
     (folder / "broken.png").write_bytes((folder / "alone.png").read_bytes()[:-200])
@@ -83,7 +83,7 @@ def test_inference_decodes_every_file_once(bundle: Any, mixed: Path, decoded: Co
 def test_a_data_set_decodes_every_file_once_also_the_hands_of_its_images(
     bundle: Any, mixed: Path, decoded: Counter[str]
 ) -> None:
-    more = {"changes": [-0.2, 0.2], "gate#trusted": False, "gate#tolerance_mm": 1.0, "gate#largest_overlap": 1.0}
+    more = {"changes": [-0.2, 0.2], "gate#plausible": False, "gate#tolerance_mm": 1.0, "gate#largest_overlap": 1.0}
     bundle.run("synthesizing", *of_job("synthesize_dicom"), **settings(mixed, **more))
     images = mixed.parent / "out" / "radiographs-000000"
     assert len(list(images.glob("*.hand.png"))) == len(list(images.glob("*.hand.dcm"))) == 4

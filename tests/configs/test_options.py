@@ -141,7 +141,7 @@ def test_the_values_of_every_configuration_are_of_their_kinds(file: Path) -> Non
         ("device", "cuda:99"),
         ("amp", "perhaps"),
         ("use_motion", 1),
-        ("drawn_masks", 2),
+        ("predicted_masks", 2),
         ("noise#lowest", -1),
         ("train#trainer#max_epochs", -1),
         ("optimizer#lr", float("inf")),
@@ -310,7 +310,7 @@ def test_weights_that_a_run_would_not_use_are_refused_with_those_that_it_takes()
     content: dict[str, Any] = {
         "weights": "",
         "pretrained": "",
-        "reader_weights": "",
+        "scorer_weights": "",
         "start": {"load_path": "@pretrained"},
         "separated": "$@weights",
         "training": ["$@start.load()"],
@@ -322,7 +322,7 @@ def test_weights_that_a_run_would_not_use_are_refused_with_those_that_it_takes()
     check_weights_used("planning", {**content, "weights": "none"})
     with pytest.raises(InputError, match=r"^weights: a\.pt would not be used: this run takes weights by --pretrained;"):
         check_weights_used("training", {**content, "weights": "a.pt"})
-    with pytest.raises(InputError, match=r"by --weights, --pretrained; leave --reader_weights out$"):
-        check_weights_used("pretraining", {**content, "reader_weights": "a.pt"})
+    with pytest.raises(InputError, match=r"by --weights, --pretrained; leave --scorer_weights out$"):
+        check_weights_used("pretraining", {**content, "scorer_weights": "a.pt"})
     with pytest.raises(InputError, match=r"this run takes no weights"):
         check_weights_used("planning", {**content, "weights": "a.pt"})

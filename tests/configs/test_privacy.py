@@ -23,7 +23,7 @@ from bundle.base.redaction import REDACTION
 from bundle.io.identity import private_list
 from bundle.io.packing import pack_joints
 from bundle.registration.network import Registrar
-from bundle.scoring.networks import make_reader
+from bundle.scoring.networks import make_scorer
 from monai.bundle import create_workflow
 from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:parsing confi
 
 TINY = {"widen_factor": 0.125}
 NARROW = {"features": [8] * 6}
-GATE = {"tolerance_mm": 1.0, "trusted": "false"}
+GATE = {"tolerance_mm": 1.0, "plausible": "false"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     packed = above / f"{plants.word('pack')}.pack"
     pack_joints(joints, [train, test], packed, size=SIZE)
     torch.manual_seed(0)
-    torch.save(make_reader("ResNet10", 1, TINY).state_dict(), root / "reader.pt")
+    torch.save(make_scorer("ResNet10", 1, TINY).state_dict(), root / "scorer.pt")
     torch.save(Registrar("ResNet10", TINY, rounds=1, size=32, view=16).state_dict(), root / "registrar.pt")
     return Planted(plants, joints, whole, train, test, packed, root)
 
@@ -102,15 +102,15 @@ def _filled(value: Any, files: dict[str, str]) -> Any:
 
 
 TRAINING = {"stage1_epochs": 1, "stage2_epochs": 1, "early_epochs": 0, "batch_size": 2, "validation_fraction": 0.4}
-READER = {"reading_size": 32, "batch_size": 4, "reader_options": TINY}
-READ = {**READER, "reader_weights": "WEIGHTS/reader.pt"}
+READER = {"reading_size": 32, "batch_size": 4, "scorer_options": TINY}
+READ = {**READER, "scorer_weights": "WEIGHTS/scorer.pt"}
 REGISTER = {"batch_size": 4, "variations": 1, "rounds": 1, "registration_size": 32, "registration_view": 16}
 REGISTER |= {"registrar_options": TINY, "validation_fraction": 0.4}
 REGISTERED = {**REGISTER, "registrar_weights": "WEIGHTS/registrar.pt", "weights": "none"}
 PAIRS = {f"pretrain#gate#{name}": value for name, value in GATE.items()}
 TEST_PAIRS = {f"test#gate#{name}": value for name, value in GATE.items()}
-CALIBRATED = {"uncertainty_calibration": "OUT/uncertainty.json", "trust_reference": "OUT/trust.json"}
-CALIBRATED |= {"weights": "none", "pushes": 1, "calibrated_role": "all"}
+CALIBRATED = {"uncertainty_calibration": "OUT/uncertainty.json", "plausibility_reference": "OUT/plausibility.json"}
+CALIBRATED |= {"weights": "none", "closures": 1, "calibrated_role": "all"}
 PRETRAINED = {**READER, **GATE, "weights": "none", "pretraining_epochs": 1, "pretraining_images": 8}
 JOB = {"width": 8, "epochs": 2, "training_joints": 2, "detector_fits": 1, "detector_epochs": 1, "worst": 1}
 JOB |= {"measures": ["E1", "E2"], "validation_fraction": 0.4}
@@ -124,7 +124,7 @@ RUNS = [
     Run(
         "synthesizing",
         of_job("synthesize"),
-        options={"format": "webdataset", "changes": [0.4], "weights": "none", "gate#trusted": False},
+        options={"format": "webdataset", "changes": [0.4], "weights": "none", "gate#plausible": False},
     ),
     Run(
         "evaluating",
@@ -136,11 +136,11 @@ RUNS = [
     Run("training", ("train.yaml",), options={**TRAINING, "backbone_options": NARROW, "adversary_options": NARROW}),
     Run("training", of_job("segment_bones"), options={"epochs": 1, "batch_size": 2, "validation_fraction": 0.4}),
     Run("training", of_job("read_jsw"), options={**READER, "epochs": 1, "validation_fraction": 0.4}),
-    Run("evaluating", of_job("evaluate_reader"), "test", READ),
-    Run("predicting", of_job("predict_reader"), "test", READ),
-    Run("pretraining", of_job("pretrain_reader"), options=PRETRAINED),
+    Run("evaluating", of_job("evaluate_scorer"), "test", READ),
+    Run("predicting", of_job("predict_scorer"), "test", READ),
+    Run("pretraining", of_job("pretrain_scorer"), options=PRETRAINED),
     Run(
-        "fine_tuning", of_job("pretrain_reader"), options={**PRETRAINED, "pretrained": "WEIGHTS/reader.pt", "epochs": 1}
+        "fine_tuning", of_job("pretrain_scorer"), options={**PRETRAINED, "pretrained": "WEIGHTS/scorer.pt", "epochs": 1}
     ),
     Run("training", of_job("register_joints"), options={**REGISTER, "epochs": 1}),
     Run(
@@ -155,8 +155,8 @@ RUNS = [
         of_job("pretrain_registration"),
         options={**REGISTER, **PAIRS, "weights": "none", "pretraining_epochs": 1, "pretraining_pairs": 4},
     ),
-    Run("trusting", of_job("calibrate"), options={**CALIBRATED, "phantoms": 3}),
-    Run("weighing", of_job("calibrate"), options={**CALIBRATED, "push#jsw": [-1.2, -0.4]}),
+    Run("calibrating_plausibility", of_job("calibrate"), options={**CALIBRATED, "phantoms": 3}),
+    Run("calibrating_uncertainty", of_job("calibrate"), options={**CALIBRATED, "closure#jsw": [-1.2, -0.4]}),
     Run("planning", ("jobs/ours_2x.yaml",), "pack", JOB),
     Run("working", ("jobs/resnet50_jsw.yaml",), "pack", SMALL_TASK),
 ]
@@ -234,7 +234,7 @@ def test_no_run_leaves_an_identifier(
     start(run, options)
     said = capfd.readouterr()
     found = planted.plants.found_below(tmp_path)
-    for name, text in {"stdout": said.out, "stderr": said.err, "drawn": "\n".join(drawn)}.items():
+    for name, text in {"stdout": said.out, "stderr": said.err, "predicted": "\n".join(drawn)}.items():
         found += planted.plants.found(name, text.encode())
     assert found == []
     assert run.run_id == "planning" or any(out.iterdir())

@@ -31,7 +31,7 @@ SMALL = {
     "validation_fraction": 0.34,
     "registrar_options": OPTIONS,
 }
-GATE = {"tolerance_mm": 0.3, "trusted": False}
+GATE = {"tolerance_mm": 0.3, "plausible": False}
 PRETRAINING = {
     "pretraining_epochs": 2,
     "pretraining_pairs": 4,
@@ -181,8 +181,8 @@ def test_a_prediction_measures_all_pairs_of_a_folder_without_masks(
     assert lines[0]["fixed_name"] != lines[0]["moving_name"] and lines[0]["joint"] == first.parent.name
     assert lines[0]["jsn_mm"] == pytest.approx(0.0, abs=1e-6) and lines[0]["registration_mse"] == pytest.approx(0.0)
     assert lines[0]["lower"]["scale"] == pytest.approx(1.0)
-    assert set(lines[0]["trust"]) == {"fixed", "moving", "registration"}
-    assert lines[0]["plausible"] == (not any(verdict["flagged"] for verdict in lines[0]["trust"].values()))
+    assert set(lines[0]["plausibility"]) == {"fixed", "moving", "registration"}
+    assert lines[0]["plausible"] == (not any(verdict["flagged"] for verdict in lines[0]["plausibility"].values()))
 
 
 @pytest.mark.parametrize(

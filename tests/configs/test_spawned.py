@@ -20,7 +20,7 @@ LOADERS = {
     of_job("segment_bones"): ["train#dataloader", "validate#dataloader"],
     of_job("read_jsw"): ["train#dataloader", "validate#dataloader"],
     of_job("register_joints"): ["train#dataloader", "validate#dataloader"],
-    of_job("pretrain_reader"): ["pretrain#dataloader"],
+    of_job("pretrain_scorer"): ["pretrain#dataloader"],
     of_job("pretrain_registration"): ["pretrain#dataloader"],
 }
 

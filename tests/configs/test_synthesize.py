@@ -22,7 +22,7 @@ from tests.configs.conftest import of_job
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
 SYNTHESIZE = of_job("synthesize")
-SMALL = {"image_size": 64, "batch_size": 2, "weights": "none", "gate#tolerance_mm": 0.2, "gate#trusted": False}
+SMALL = {"image_size": 64, "batch_size": 2, "weights": "none", "gate#tolerance_mm": 0.2, "gate#plausible": False}
 
 
 def options(folder: Path, **more: Any) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def test_a_synthesis_of_real_files_is_replayed_by_its_truth(bundle: Any, data: P
     for line in found:
         image, masks = joints[line["source"]][None, :1], joints[line["source"]][None, 1:]
         motion = RigidMotion.from_json(json.dumps(line["motion"]))
-        made = synthesize(separate(image, masks), masks, motion, line["spacing_mm"], [line["grain_seed"]])
+        made = synthesize(separate(image, masks), masks, motion, line["spacing_mm"], [line["noise_seed"]])
         begin = tmp_path / "out" / "radiographs-000000" / line["key"]
         with Image.open(f"{begin}.png") as picture:
             assert np.abs(np.asarray(picture) / 65535.0 - made.image[0, 0].numpy()).max() < 2e-3

@@ -403,8 +403,8 @@ def test_the_papers_overlay_trains_with_its_head_and_its_pseudo_images(bundle: A
     assert isinstance(network.head, SigmoidHead)
     assert isinstance(parser.get_parsed_content("network_def#backbone"), TransUNet)
     for stage in ("pretrain", "train"):
-        push, *_ = parser.get_parsed_content(f"{stage}#dataset").transform.transforms
-        assert push.push.maker is compose_published
+        closure, *_ = parser.get_parsed_content(f"{stage}#dataset").transform.transforms
+        assert closure.closure.maker is compose_published
     assert newest(tmp_path / "out")[0] == 2
     found = scalars(tmp_path / "out")
     for part in ("reconstruction", "supervision", "discrimination"):

@@ -14,7 +14,7 @@ from bundle.joint import MCP
 from bundle.measurement.facing import facing_centers
 from bundle.measurement.joint_space import joint_space_width
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.synthesis import SeparatedBones
 
@@ -30,7 +30,7 @@ class Joints:
         self.layers: dict[str, torch.Tensor] = {}
         self.masks: dict[str, torch.Tensor] = {}
         for seed in range(COUNT):
-            phantom = render(draw_parameters(seed, jsw_mm=0.8 + 0.3 * seed))
+            phantom = render(sample_parameters(seed, jsw_mm=0.8 + 0.3 * seed))
             image, masks = phantom.image[None], (phantom.masks[None] > 0.5).float()
             name = f"phantom{seed}"
             self.layers[name], self.masks[name] = separate(image, masks), masks

@@ -10,60 +10,66 @@ from bundle.datasets.card import BINS, DataCount
 from bundle.datasets.distributions import Sweep, Uniform
 from bundle.datasets.factory import Sample
 from bundle.datasets.sources import Source
-from bundle.datasets.specifications import DataPlan, Recipe, Recipes
+from bundle.datasets.specifications import DataPlan, SampleSpecification, SampleSpecifications
 from bundle.physics.motion import RigidMotion
 
 SOURCES = [
     Source(f"joint{n}", f"joint{n}", finger, "left", 0.1, 1.0, [[0.0, 1.0], [0.0, -1.0]], "given", "", "none")
     for n, finger in enumerate(("ring", "small"))
 ]
-RECIPES = DataPlan(jsw=Uniform(0.0, 2.0), sideways=Uniform(-1.0, 1.0), count=60).of(SOURCES)
+SPECIFICATIONS = DataPlan(jsw=Uniform(0.0, 2.0), sideways=Uniform(-1.0, 1.0), count=60).of(SOURCES)
 
 
-def sample(recipe: Recipe, width: float) -> Sample:
+def sample(specification: SampleSpecification, width: float) -> Sample:
     nothing = torch.zeros(1, 1, 1)
-    return Sample(recipe, nothing, nothing, RigidMotion.still(1), width, "")
+    return Sample(specification, nothing, nothing, RigidMotion.still(1), width, "")
 
 
-def counted(recipes: Recipes, drawn: list[Recipe]) -> DataCount:
+def counted(specifications: SampleSpecifications, drawn: list[SampleSpecification]) -> DataCount:
     """Every fifth image is missing; made widths are 0.01 mm above asked ones."""
-    count = DataCount(recipes)
-    for recipe in drawn:
-        count.count(recipe, sample(recipe, recipe.jsw_mm + 0.01) if recipe.index % 5 else None)
+    count = DataCount(specifications)
+    for specification in drawn:
+        count.count(
+            specification, sample(specification, specification.jsw_mm + 0.01) if specification.index % 5 else None
+        )
     return count
 
 
 def test_counts_are_histograms_of_what_was_asked_and_made() -> None:
-    drawn = RECIPES.draw(range(60))
-    found = counted(RECIPES, drawn).describe()
+    drawn = SPECIFICATIONS.sample(range(60))
+    found = counted(SPECIFICATIONS, drawn).describe()
     assert (found["images"], found["missing"]) == (48, 12)
-    made = [recipe for recipe in drawn if recipe.index % 5]
-    assert found["fingers"]["ring"] == sum(recipe.source.finger == "ring" for recipe in made)
+    made = [specification for specification in drawn if specification.index % 5]
+    assert found["fingers"]["ring"] == sum(specification.source.finger == "ring" for specification in made)
     for name, shift in (("jsw_mm", 0.01), ("sideways_mm", 0.0)):
         of = found["distributions"][name]
-        for kind, recipes, moved in (("asked", drawn, 0.0), ("counts", made, shift)):
-            values = np.clip([getattr(recipe, name) + moved for recipe in recipes], of["edges"][0], of["edges"][-1])
+        for kind, specifications, moved in (("asked", drawn, 0.0), ("counts", made, shift)):
+            values = np.clip(
+                [getattr(specification, name) + moved for specification in specifications],
+                of["edges"][0],
+                of["edges"][-1],
+            )
             assert of[kind] == np.histogram(values, of["edges"])[0].tolist()
         shares = [np.cumsum(of[kind]) / sum(of[kind]) for kind in ("asked", "counts")]
         assert abs(of["largest_difference"] - np.abs(shares[0] - shares[1]).max()) < 1e-4
 
 
 def test_parts_add_up_to_the_whole() -> None:
-    drawn, total = RECIPES.draw(range(60)), DataCount(RECIPES)
+    drawn, total = SPECIFICATIONS.sample(range(60)), DataCount(SPECIFICATIONS)
     for part in (drawn[:7], drawn[7:30], drawn[30:]):
-        count = counted(RECIPES, part)
+        count = counted(SPECIFICATIONS, part)
         count.refused.update({"jsw": len(part)})
         total.add(json.loads(json.dumps(count.to_json())))
-    whole = counted(RECIPES, drawn)
+    whole = counted(SPECIFICATIONS, drawn)
     whole.refused.update({"jsw": 60})
     assert total.describe() == whole.describe()
     assert [total.images_of(s.name) for s in SOURCES] == [whole.images_of(s.name) for s in SOURCES]
 
 
 def test_grades_are_those_of_the_made_widths() -> None:
-    count = DataCount(RECIPES)
-    for recipe, width in zip(RECIPES.draw(range(4)), (2.0, 1.5, 0.5, -0.3), strict=True):
-        count.count(recipe, sample(recipe, width))
+    count = DataCount(SPECIFICATIONS)
+    for specification, width in zip(SPECIFICATIONS.sample(range(4)), (2.0, 1.5, 0.5, -0.3), strict=True):
+        count.count(specification, sample(specification, width))
     assert count.describe()["narrowing_grades"] == {"0": 1, "1": 1, "3": 1, "4": 1}
 
 

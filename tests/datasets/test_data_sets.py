@@ -24,9 +24,9 @@ from bundle.datasets.specifications import DataPlan
 from bundle.errors import InputError
 from bundle.inference.results import run_remaining
 from bundle.io.audit import Joints
-from bundle.io.claiming import end_claims
 from bundle.io.joints import phantom_items
 from bundle.io.locking import LOCK
+from bundle.io.reservations import release_outputs
 from bundle.measurement.joint_space import VERTICAL, joint_space_width
 from bundle.physics.harmonic import separate
 from bundle.physics.motion import RigidMotion
@@ -41,7 +41,7 @@ from torch import Tensor, nn
 
 SIZE = 64
 COUNT = 3
-GATE = QualityGate(tolerance_mm=0.15, trusted=False)
+GATE = QualityGate(tolerance_mm=0.15, plausible=False)
 WIDTHS = Uniform(0.2, 2.0)
 
 
@@ -53,7 +53,7 @@ class WeightFree(nn.Module):
 
 
 def unjudged(joint: Any, output: Any) -> dict[str, Any]:
-    flagged = joint["name"] == "untrusted"
+    flagged = joint["name"] == "implausible"
     return {"flagged": flagged, "expected_overlap_rmse": None, "reasons": ["too dark"] if flagged else []}
 
 
@@ -79,9 +79,9 @@ def separated(folder: Path, items: list[dict[str, Any]], weights: Path, batch_si
 def made(folder: Path, items: list[dict[str, Any]], **more: Any) -> Path:
     options = {"plan": plan(), "gate": GATE, "settings": {"datalist": "x"}, "shard_size": 8, **more}
     data = DataSet(str(folder / "out"), **options)
-    data.claim()
+    data.reserve()
     make(data, items, separated(Path(data.sources_dir), items, folder))
-    end_claims()
+    release_outputs()
     return folder / "out"
 
 
@@ -109,7 +109,7 @@ def test_several_runs_read_joints_that_are_all_kept_and_one_separates_others(
 ) -> None:
     sources = tmp_path / "sources"
     separated(sources, items[:2], tmp_path)
-    end_claims()
+    release_outputs()
     before = content(sources)
     holder = {"host": "another", "process": 1, "started": "", "run": "another 1"}
     (sources / LOCK).write_text(json.dumps(holder))
@@ -124,7 +124,7 @@ def test_several_runs_read_joints_that_are_all_kept_and_one_separates_others(
 
 def test_kept_joints_of_other_settings_are_not_read(tmp_path: Path, items: list[dict[str, Any]]) -> None:
     separated(tmp_path / "sources", items, tmp_path)
-    end_claims()
+    release_outputs()
     kept = GeneratorWeights(str(tmp_path / "no.pt"), nn.Conv2d(1, 1, 1))
     other = SourceWriter(str(tmp_path / "sources"), {"seed": 1}, kept, unjudged)  # type: ignore[arg-type]
     other.remaining(items)
@@ -141,7 +141,7 @@ def test_every_image_has_its_masks_and_its_truth(whole: Path, items: list[dict[s
         begin = whole / f"radiographs-{index // 8:06d}" / line["key"]
         image, masks = joints[line["source"]][None, :1], joints[line["source"]][None, 1:]
         motion = RigidMotion.from_json(json.dumps(line["motion"]))
-        again = synthesize(separate(image, masks), masks, motion, line["spacing_mm"], [line["grain_seed"]])
+        again = synthesize(separate(image, masks), masks, motion, line["spacing_mm"], [line["noise_seed"]])
         with Image.open(f"{begin}.png") as picture:
             assert np.abs(np.asarray(picture) / 65535.0 - again.image[0, 0].numpy()).max() < 2e-3
         for bone, mask in zip(("lower", "upper"), again.masks[0], strict=True):
@@ -188,7 +188,7 @@ def test_workers_make_the_same_files(whole: Path, tmp_path: Path, items: list[di
 
 def test_another_seed_makes_other_images(whole: Path, tmp_path: Path, items: list[dict[str, Any]]) -> None:
     other = truths(made(tmp_path, items, plan=plan(seed=6)))
-    assert not {line["grain_seed"] for line in other} & {line["grain_seed"] for line in truths(whole)}
+    assert not {line["noise_seed"] for line in other} & {line["noise_seed"] for line in truths(whole)}
 
 
 def test_a_stopped_data_set_goes_on_and_ends_in_the_same_files(
@@ -196,11 +196,11 @@ def test_a_stopped_data_set_goes_on_and_ends_in_the_same_files(
 ) -> None:
     calls, real = [], RadiographFactory.make
 
-    def stopped(self: RadiographFactory, recipes: Any) -> Any:
-        calls.append(len(recipes))
+    def stopped(self: RadiographFactory, specifications: Any) -> Any:
+        calls.append(len(specifications))
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return real(self, recipes)
+        return real(self, specifications)
 
     monkeypatch.setattr(RadiographFactory, "make", stopped)
     with pytest.raises(KeyboardInterrupt):
@@ -300,14 +300,14 @@ def test_refusals_are_counted_and_what_never_passes_is_missing(tmp_path: Path, i
 
 
 def test_untrusted_sources_are_left_out_and_named(tmp_path: Path, items: list[dict[str, Any]]) -> None:
-    known = [{**items[0], "name": "untrusted"}, *items[1:]]
+    known = [{**items[0], "name": "implausible"}, *items[1:]]
     found = card(made(tmp_path, known, gate=QualityGate(tolerance_mm=0.15)))
-    assert found["refused_sources"] == {"untrusted": "untrusted"}
+    assert found["refused_sources"] == {"implausible": "implausible"}
     assert len(found["sources"]) == COUNT - 1
     with pytest.raises(InputError) as caught:
         made(tmp_path / "none", known[:1], gate=QualityGate())
     assert "no image can be made from any of 1 joints: 1 flagged by inference" in str(caught.value)
-    assert "--gate#trusted false" in str(caught.value) and "(untrusted: too dark)" in str(caught.value)
+    assert "--gate#plausible false" in str(caught.value) and "(implausible: too dark)" in str(caught.value)
 
 
 def test_joints_that_a_test_list_holds_back_stand_in_the_card(
@@ -352,7 +352,7 @@ def test_rejected_joints_are_listed_beside_the_sources(tmp_path: Path, items: li
 
 def test_another_data_set_is_refused_the_folder(whole: Path) -> None:
     with pytest.raises(InputError, match="results of another run"):
-        DataSet(str(whole), plan(seed=1), GATE, {"datalist": "x"}, shard_size=8).claim()
+        DataSet(str(whole), plan(seed=1), GATE, {"datalist": "x"}, shard_size=8).reserve()
 
 
 @pytest.mark.parametrize("size", [0, 7])

@@ -19,82 +19,85 @@ from tests.datasets.phantoms import OPEN, Joints, plan
 
 
 def test_an_image_is_the_synthesis_of_its_joint_by_its_recipe(joints: Joints) -> None:
-    recipes = plan().of(joints.sources).draw(range(4))
-    for sample in RadiographFactory(joints.store, OPEN).make(recipes):
-        name, line = sample.recipe.source.name, truth_of(sample)
+    specifications = plan().of(joints.sources).sample(range(4))
+    for sample in RadiographFactory(joints.store, OPEN).make(specifications):
+        name, line = sample.specification.source.name, truth_of(sample)
         motion = RigidMotion.from_json(json.dumps(line["motion"]))
-        made = synthesize(joints.layers[name], joints.masks[name], motion, line["spacing_mm"], [line["grain_seed"]])
+        made = synthesize(joints.layers[name], joints.masks[name], motion, line["spacing_mm"], [line["noise_seed"]])
         torch.testing.assert_close(sample.image, made.image[0], atol=2e-4, rtol=0)
         torch.testing.assert_close(sample.masks, made.masks[0], atol=1e-4, rtol=0)
 
 
 def test_an_image_does_not_depend_on_those_made_with_it(joints: Joints) -> None:
-    recipes = plan(noise=Uniform(0.0, 1.0)).of(joints.sources).draw(range(4))
+    specifications = plan(noise=Uniform(0.0, 1.0)).of(joints.sources).sample(range(4))
     factory = RadiographFactory(joints.store, OPEN)
-    for sample, recipe in zip(factory.make(recipes), recipes, strict=True):
-        (alone,) = factory.make([recipe])
+    for sample, specification in zip(factory.make(specifications), specifications, strict=True):
+        (alone,) = factory.make([specification])
         torch.testing.assert_close(sample.image, alone.image, atol=1e-6, rtol=0)
         assert sample.jsw_mm == pytest.approx(alone.jsw_mm, abs=1e-5)
 
 
 def test_the_measured_width_is_the_asked_one(joints: Joints) -> None:
-    for sample in RadiographFactory(joints.store, OPEN).make(plan().of(joints.sources).draw(range(12))):
-        assert sample.jsw_mm == pytest.approx(sample.recipe.jsw_mm, abs=0.06)
+    for sample in RadiographFactory(joints.store, OPEN).make(plan().of(joints.sources).sample(range(12))):
+        assert sample.jsw_mm == pytest.approx(sample.specification.jsw_mm, abs=0.06)
 
 
 def test_noise_is_that_of_the_tissue_times_its_strength(joints: Joints) -> None:
-    (recipe,) = plan(noise=Uniform(1.0, 1.0)).of(joints.sources).draw([0])
+    (specification,) = plan(noise=Uniform(1.0, 1.0)).of(joints.sources).sample([0])
     factory = RadiographFactory(joints.store, OPEN)
-    noisy, plain = (factory.make([replace(recipe, noise=noise)])[0].image for noise in (1.0, 0.0))
-    twice = factory.make([replace(recipe, noise=2.0)])[0].image
+    noisy, plain = (factory.make([replace(specification, noise=noise)])[0].image for noise in (1.0, 0.0))
+    twice = factory.make([replace(specification, noise=2.0)])[0].image
     added, tissue = (noisy - plain)[0], slice(100, 156)
-    own = float(joints.store.load([recipe.source.name]).grain.deviation)
+    own = float(joints.store.load([specification.source.name]).noise_texture.deviation)
     assert float((added[tissue] / (1.0 - plain[0, tissue])).std()) == pytest.approx(own, rel=0.15)
     assert float((twice - plain).std()) == pytest.approx(2 * float(added.std()), rel=0.05)
 
 
 def test_refused_images_are_tried_again_and_counted(joints: Joints) -> None:
-    recipes = plan(count=32, rotation=Uniform(-12.0, 12.0)).of(joints.sources)
+    specifications = plan(count=32, rotation=Uniform(-12.0, 12.0)).of(joints.sources)
     refused: Counter[str] = Counter()
     strict = QualityGate(tolerance_mm=0.02)
-    good = passed(recipes, RadiographFactory(joints.store, strict), range(32), refused)
+    good = passed(specifications, RadiographFactory(joints.store, strict), range(32), refused)
     assert sorted(good) == list(range(32))
     assert refused["jsw"] > 3
-    tried = [sample for sample in good.values() if sample.recipe.attempt]
-    assert tried and all(abs(sample.jsw_mm - sample.recipe.jsw_mm) <= 0.02 for sample in good.values())
-    first = {recipe.index: recipe.jsw_mm for recipe in recipes.draw(range(32))}
-    assert all(sample.recipe.jsw_mm == first[index] for index, sample in good.items())
+    tried = [sample for sample in good.values() if sample.specification.attempt]
+    assert tried and all(abs(sample.jsw_mm - sample.specification.jsw_mm) <= 0.02 for sample in good.values())
+    first = {specification.index: specification.jsw_mm for specification in specifications.sample(range(32))}
+    assert all(sample.specification.jsw_mm == first[index] for index, sample in good.items())
 
 
 def test_what_never_passes_is_given_up(joints: Joints) -> None:
-    recipes = plan(attempts=2).of(joints.sources)
+    specifications = plan(attempts=2).of(joints.sources)
     refused: Counter[str] = Counter()
     none = RadiographFactory(joints.store, QualityGate(largest_change_mm=-1.0))
-    assert passed(recipes, none, range(4), refused) == {}
+    assert passed(specifications, none, range(4), refused) == {}
     assert refused == {"change": 8}
 
 
 def test_pairs_pass_together_and_know_their_narrowing(joints: Joints) -> None:
-    recipes = plan(pairs=True, rotation=Uniform(-12.0, 12.0)).of(joints.sources)
+    specifications = plan(pairs=True, rotation=Uniform(-12.0, 12.0)).of(joints.sources)
     refused: Counter[str] = Counter()
-    good = passed(recipes, RadiographFactory(joints.store, QualityGate(tolerance_mm=0.03)), range(12), refused)
+    good = passed(specifications, RadiographFactory(joints.store, QualityGate(tolerance_mm=0.03)), range(12), refused)
     assert refused["jsw"] > 1 and len(good) == 12
     for index in range(0, 12, 2):
         one, other = good[index], good[index + 1]
-        assert one.recipe.source == other.recipe.source and one.recipe.attempt == other.recipe.attempt
+        assert (
+            one.specification.source == other.specification.source
+            and one.specification.attempt == other.specification.attempt
+        )
         truth = truth_of(other, one)
-        assert truth["pair"] == one.recipe.key
+        assert truth["pair"] == one.specification.key
         assert truth["jsn_mm"] == pytest.approx(one.jsw_mm - other.jsw_mm)
 
 
 def test_truth_says_all_that_is_known(joints: Joints) -> None:
-    (recipe,) = plan().of(joints.sources).draw([5])
-    (sample,) = RadiographFactory(joints.store, OPEN).make([recipe])
+    (specification,) = plan().of(joints.sources).sample([5])
+    (sample,) = RadiographFactory(joints.store, OPEN).make([specification])
     truth = json.loads(json.dumps(truth_of(sample)))
-    assert (truth["key"], truth["source"], truth["finger"]) == ("000000005", recipe.source.name, "ring")
+    assert (truth["key"], truth["source"], truth["finger"]) == ("000000005", specification.source.name, "ring")
     assert truth["jsw_before_mm"] + truth["change_mm"] == pytest.approx(truth["jsw_asked_mm"])
     assert truth["jsw_after_mm"] == sample.jsw_mm
     assert truth["narrowing_grade"] == int(narrowing_grade(torch.tensor(sample.jsw_mm)))
     moved = RigidMotion.from_json(json.dumps(truth["motion"]))
-    assert torch.equal(moved.translation, motion_of([recipe]).translation)
+    assert torch.equal(moved.translation, motion_of([specification]).translation)
     assert "pair" not in truth

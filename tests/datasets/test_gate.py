@@ -9,38 +9,38 @@ import torch
 from bundle.datasets.distributions import Uniform
 from bundle.datasets.factory import RadiographFactory
 from bundle.datasets.gate import QualityGate, examine
-from bundle.datasets.specifications import Recipe
+from bundle.datasets.specifications import SampleSpecification
 from bundle.errors import InputError
 from bundle.physics.motion import RigidMotion, move
 from tests.datasets.phantoms import OPEN, Joints, plan
 
 
-def gate(recipe: Recipe, limits: QualityGate, joints: Joints) -> str:
-    return RadiographFactory(joints.store, limits).make([recipe])[0].refused
+def gate(specification: SampleSpecification, limits: QualityGate, joints: Joints) -> str:
+    return RadiographFactory(joints.store, limits).make([specification])[0].refused
 
 
 def test_each_limit_refuses_with_its_reason(joints: Joints) -> None:
-    (recipe,) = plan(sideways=Uniform(0.0, 0.0), rotation=Uniform(0.0, 0.0)).of(joints.sources).draw([0])
-    before = recipe.source.width
-    assert gate(replace(recipe, jsw_mm=before), QualityGate(), joints) == ""
-    assert gate(replace(recipe, jsw_mm=before - 2.6), QualityGate(), joints) == "change"
-    assert gate(replace(recipe, jsw_mm=before - 2.4), QualityGate(largest_overlap=0.01), joints) == "overlap"
-    assert gate(replace(recipe, jsw_mm=before + 8.0), replace(OPEN, least_visible=0.9), joints) == "frame"
-    turned = replace(recipe, jsw_mm=before, rotation_degrees=40.0)
+    (specification,) = plan(sideways=Uniform(0.0, 0.0), rotation=Uniform(0.0, 0.0)).of(joints.sources).sample([0])
+    before = specification.source.width
+    assert gate(replace(specification, jsw_mm=before), QualityGate(), joints) == ""
+    assert gate(replace(specification, jsw_mm=before - 2.6), QualityGate(), joints) == "change"
+    assert gate(replace(specification, jsw_mm=before - 2.4), QualityGate(largest_overlap=0.01), joints) == "overlap"
+    assert gate(replace(specification, jsw_mm=before + 8.0), replace(OPEN, least_visible=0.9), joints) == "frame"
+    turned = replace(specification, jsw_mm=before, rotation_degrees=40.0)
     assert gate(turned, replace(OPEN, tolerance_mm=0.05), joints) == "jsw"
     assert gate(turned, OPEN, joints) == ""
 
 
 def test_bones_without_a_common_column_are_refused_whatever_the_tolerance(joints: Joints) -> None:
-    (recipe,) = plan().of(joints.sources).draw([0])
-    assert gate(replace(recipe, sideways_mm=30.0), OPEN, joints) == "jsw"
+    (specification,) = plan().of(joints.sources).sample([0])
+    assert gate(replace(specification, sideways_mm=30.0), OPEN, joints) == "jsw"
 
 
 def test_sources_are_refused_with_their_reason(joints: Joints) -> None:
     known = joints.sources[0]
     assert QualityGate().of_source(known) == ""
     assert QualityGate().of_source(replace(known, jsw_mm=None)) == "jsw"
-    assert QualityGate().of_source(replace(known, flagged=True)) == "untrusted"
+    assert QualityGate().of_source(replace(known, flagged=True)) == "implausible"
     usual, wrong = QualityGate(), [replace(known, flagged=True, name=f"{row}", reasons=["dark"]) for row in range(7)]
     wrong += [replace(known, jsw_mm=None), replace(known, expected_overlap_rmse=0.5)]
     assert usual.usable([*wrong, replace(known, flagged=False)]) == [replace(known, flagged=False)]
@@ -48,15 +48,15 @@ def test_sources_are_refused_with_their_reason(joints: Joints) -> None:
         usual.usable(wrong)
     assert str(caught.value) == (
         "no image can be made from any of 9 joints: 1 without a joint space, for no column crosses both masks. Correct "
-        "the masks: 7 flagged by inference. Pass --gate#trusted false (in a pre-training --trusted false) to use them "
+        "the masks: 7 flagged by inference. Pass --gate#plausible false (pre-training: --plausible false) to use them "
         "(0: dark, 1: dark, 2: dark, 3: dark, 4: dark, and 2 more): 1 with an expected error above the gate's "
         "largest_error. Raise --gate#largest_error"
     )
-    assert QualityGate(trusted="false").of_source(replace(known, flagged=True)) == ""
+    assert QualityGate(plausible="false").of_source(replace(known, flagged=True)) == ""
     assert QualityGate(largest_error=0.01).of_source(known) == "uncertain"
     assert QualityGate(largest_error=0.01).of_source(replace(known, expected_overlap_rmse=None)) == ""
     with pytest.raises(InputError, match="true or false"):
-        QualityGate(trusted="perhaps")
+        QualityGate(plausible="perhaps")
 
 
 def test_what_is_looked_at_is_counted_in_pixels() -> None:

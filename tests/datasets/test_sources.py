@@ -11,7 +11,7 @@ import torch
 from bundle.datasets.sources import KeptSources, Source, SourceStore
 from bundle.errors import InputError
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.motion import RigidMotion
 from bundle.physics.synthesis import SeparatedBones
@@ -25,7 +25,7 @@ def source(name: str = "a") -> Source:
 
 
 def joint(seed: int) -> tuple[torch.Tensor, torch.Tensor, SeparatedBones]:
-    phantom = render(draw_parameters(seed, size=SIZE, spacing=SPACING))
+    phantom = render(sample_parameters(seed, size=SIZE, spacing=SPACING))
     image, masks = phantom.image[None], (phantom.masks[None] > 0.5).float()
     return image, masks, SeparatedBones.of(separate(image, masks), masks)
 

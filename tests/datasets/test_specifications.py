@@ -1,4 +1,4 @@
-"""Recipes: what is asked for is asked of the images, whoever draws them and in what order."""
+"""SampleSpecifications: what is asked for is asked of the images, whoever draws them and in what order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from bundle.datasets.distributions import Mirror, Normal, Sweep, Uniform
 from bundle.datasets.sources import Source
-from bundle.datasets.specifications import DataPlan, Recipes, motion_of
+from bundle.datasets.specifications import DataPlan, SampleSpecifications, motion_of
 from bundle.errors import InputError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,53 +38,57 @@ def source(number: int = 0, **more: Any) -> Source:
 SOURCES = [source(number) for number in range(5)]
 
 
-def recipes(**plan: Any) -> Recipes:
+def specifications(**plan: Any) -> SampleSpecifications:
     return DataPlan(**{"jsw": WIDTHS, "count": 400, **plan}).of(SOURCES)
 
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**31), chosen=st.lists(st.integers(0, 399), min_size=1, max_size=5, unique=True))
 def test_a_recipe_does_not_depend_on_those_drawn_with_it(seed: int, chosen: list[int]) -> None:
-    of = recipes(seed=seed, sideways=Uniform(-0.3, 0.3))
-    alone = [of.draw([index])[0] for index in chosen]
-    assert of.draw(chosen) == alone
-    assert [recipe.index for recipe in alone] == chosen
+    of = specifications(seed=seed, sideways=Uniform(-0.3, 0.3))
+    alone = [of.sample([index])[0] for index in chosen]
+    assert of.sample(chosen) == alone
+    assert [specification.index for specification in alone] == chosen
 
 
 def test_the_first_recipe_is_as_near_as_the_thousandth_million() -> None:
     plan = {"count": 10**9, "seed": 3}
-    last = recipes(**plan).draw([10**9 - 1])[0]
+    last = specifications(**plan).sample([10**9 - 1])[0]
     assert -0.5 <= last.jsw_mm <= 2.5
     sequence = qmc.Halton(4, scramble=True, rng=3).fast_forward(5000).random(3)
-    np.testing.assert_allclose([r.jsw_mm for r in recipes(**plan).draw(range(5000, 5003))], 3 * sequence[:, 0] - 0.5)
+    np.testing.assert_allclose(
+        [r.jsw_mm for r in specifications(**plan).sample(range(5000, 5003))], 3 * sequence[:, 0] - 0.5
+    )
 
 
 def test_another_seed_gives_other_images() -> None:
-    one, other = (recipes(seed=seed).draw(range(50)) for seed in (0, 1))
+    one, other = (specifications(seed=seed).sample(range(50)) for seed in (0, 1))
     assert all(a.jsw_mm != b.jsw_mm and a.seed != b.seed for a, b in zip(one, other, strict=True))
     assert [a.source.name for a in one] != [b.source.name for b in other]
 
 
 @pytest.mark.parametrize("wanted", [WIDTHS, Normal(1.0, 0.4, -0.5, 2.5), Mirror(bins=4)], ids=str)
 def test_asked_widths_run_evenly_through_their_distribution(wanted: Any) -> None:
-    drawn = np.sort([recipe.jsw_mm for recipe in recipes(jsw=wanted).draw(range(400))])
+    drawn = np.sort([specification.jsw_mm for specification in specifications(jsw=wanted).sample(range(400))])
     of = wanted.of_sources([source.width for source in SOURCES])
     even = of.quantile((np.arange(400) + 0.5) / 400)
     np.testing.assert_allclose(drawn[10:-10], even[10:-10], atol=0.03)
 
 
 def test_everything_else_follows_its_distribution_and_nothing_moves_with_anything_else() -> None:
-    drawn = recipes(sideways=Uniform(-1.0, 1.0), rotation=Uniform(0.0, 4.0), noise=Uniform(0.0, 0.5)).draw(range(400))
+    drawn = specifications(sideways=Uniform(-1.0, 1.0), rotation=Uniform(0.0, 4.0), noise=Uniform(0.0, 0.5)).sample(
+        range(400)
+    )
     table = np.array([[r.jsw_mm, r.sideways_mm, r.rotation_degrees, r.noise] for r in drawn])
     np.testing.assert_allclose(table.mean(axis=0), [1.0, 0.0, 2.0, 0.25], atol=0.05)
     np.testing.assert_allclose(np.corrcoef(table.T), np.eye(4), atol=0.1)
-    shown = [recipe.source.name for recipe in drawn]
+    shown = [specification.source.name for specification in drawn]
     assert all(50 < shown.count(source.name) < 110 for source in SOURCES)
 
 
 def test_the_next_attempt_asks_for_the_same_width_of_another_draw() -> None:
-    of = recipes(sideways=Uniform(-1.0, 1.0))
-    first, second = (of.draw(range(60), attempt) for attempt in (0, 1))
+    of = specifications(sideways=Uniform(-1.0, 1.0))
+    first, second = (of.sample(range(60), attempt) for attempt in (0, 1))
     assert [r.jsw_mm for r in first] == [r.jsw_mm for r in second]
     assert all(a.seed != b.seed and a.sideways_mm != b.sideways_mm for a, b in zip(first, second, strict=True))
     assert sum(a.source != b.source for a, b in zip(first, second, strict=True)) > 30
@@ -92,16 +96,18 @@ def test_the_next_attempt_asks_for_the_same_width_of_another_draw() -> None:
 
 @pytest.mark.parametrize("attempt", [0, 3])
 def test_a_pair_shows_one_joint_twice(attempt: int) -> None:
-    drawn = recipes(pairs=True).draw(range(100), attempt)
+    drawn = specifications(pairs=True).sample(range(100), attempt)
     for one, other in zip(drawn[::2], drawn[1::2], strict=True):
         assert one.source == other.source
         assert (one.pair, other.pair) == (other.key, one.key)
         assert one.jsw_mm != other.jsw_mm and one.seed != other.seed
-    assert len({recipe.source.name for recipe in drawn}) == len(SOURCES)
+    assert len({specification.source.name for specification in drawn}) == len(SOURCES)
 
 
 def test_fingers_are_shown_as_often_as_told() -> None:
-    shown = [r.source.finger for r in recipes(fingers={"small": 3.0, "ring": 1.0, "middle": 0.0}).draw(range(400))]
+    shown = [
+        r.source.finger for r in specifications(fingers={"small": 3.0, "ring": 1.0, "middle": 0.0}).sample(range(400))
+    ]
     assert shown.count("small") == pytest.approx(300, abs=40)
     assert shown.count("middle") == 0
 
@@ -111,18 +117,18 @@ def test_changes_and_sweeps_are_made_of_each_joint_once_and_never_tried_again() 
         ({"changes": [-0.5, 0.25]}, [source.width + change for source in SOURCES for change in (-0.5, 0.25)]),
         ({"jsw": Sweep([0.3, 1.7])}, [0.3, 1.7] * len(SOURCES)),
     ):
-        of = recipes(**plan)
-        drawn = of.draw(range(len(of)))
-        assert [recipe.jsw_mm for recipe in drawn] == pytest.approx(asked)
-        assert [recipe.source for recipe in drawn] == [source for source in SOURCES for _ in range(2)]
-        assert len({recipe.key for recipe in drawn}) == len(of)
-        assert of.draw([0], 1) == []
-    assert recipes(changes=[-0.5]).draw([1])[0].key == "joint1_jsw-500um"
+        of = specifications(**plan)
+        drawn = of.sample(range(len(of)))
+        assert [specification.jsw_mm for specification in drawn] == pytest.approx(asked)
+        assert [specification.source for specification in drawn] == [source for source in SOURCES for _ in range(2)]
+        assert len({specification.key for specification in drawn}) == len(of)
+        assert of.sample([0], 1) == []
+    assert specifications(changes=[-0.5]).sample([1])[0].key == "joint1_jsw-500um"
 
 
 def test_keys_have_no_dots_and_joints_that_differ_by_dots_alone_are_refused() -> None:
     plan = DataPlan(jsw=WIDTHS, changes=[0.125])
-    assert plan.of([source(name="a.b")]).draw([0])[0].key == "a-b_jsw+125um"
+    assert plan.of([source(name="a.b")]).sample([0])[0].key == "a-b_jsw+125um"
     with pytest.raises(InputError, match="differ by more than dots"):
         plan.of([source(name="a.b"), source(name="a-b")])
 
@@ -130,16 +136,16 @@ def test_keys_have_no_dots_and_joints_that_differ_by_dots_alone_are_refused() ->
 @settings(max_examples=30, deadline=None)
 @given(share=st.floats(0.0, 1.0), seed=st.integers(0, 99))
 def test_bones_share_a_motion_and_turn_about_their_facing_edges(share: float, seed: int) -> None:
-    of = recipes(upper_share=share, sideways=Uniform(-0.5, 0.5), rotation=Uniform(-3.0, 3.0), seed=seed)
-    drawn = of.draw(range(4))
+    of = specifications(upper_share=share, sideways=Uniform(-0.5, 0.5), rotation=Uniform(-3.0, 3.0), seed=seed)
+    drawn = of.sample(range(4))
     motion = motion_of(drawn)
     lower, upper = motion.translation.unbind(dim=1)
-    for row, recipe in enumerate(drawn):
-        assert float(lower[row, 1] - upper[row, 1]) == pytest.approx(recipe.change_mm)
-        assert float(-upper[row, 1]) == pytest.approx(share * recipe.change_mm)
-        assert float(upper[row, 0] - lower[row, 0]) == pytest.approx(recipe.sideways_mm)
-        assert float(motion.rotation[row, 1] - motion.rotation[row, 0]) == pytest.approx(recipe.rotation_degrees)
-        assert torch.equal(motion.center[row], torch.tensor(recipe.source.edges_mm, dtype=torch.float64))
+    for row, specification in enumerate(drawn):
+        assert float(lower[row, 1] - upper[row, 1]) == pytest.approx(specification.change_mm)
+        assert float(-upper[row, 1]) == pytest.approx(share * specification.change_mm)
+        assert float(upper[row, 0] - lower[row, 0]) == pytest.approx(specification.sideways_mm)
+        assert float(motion.rotation[row, 1] - motion.rotation[row, 0]) == pytest.approx(specification.rotation_degrees)
+        assert torch.equal(motion.center[row], torch.tensor(specification.source.edges_mm, dtype=torch.float64))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +171,7 @@ def test_bones_share_a_motion_and_turn_about_their_facing_edges(share: float, se
 )
 def test_what_cannot_be_made_is_refused(plan: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        recipes(**plan)
+        specifications(**plan)
 
 
 def test_a_data_set_needs_a_joint() -> None:

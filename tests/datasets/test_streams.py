@@ -19,8 +19,8 @@ from tests.datasets.phantoms import Joints, plan
 
 def test_images_to_train_on_are_those_of_the_plan_in_their_order(joints: Joints) -> None:
     data = SyntheticRadiographs(joints.store, joints.sources, plan(), QualityGate(tolerance_mm=0.1))
-    sample, good = data[3], passed(data.recipes, data.factory, [3], Counter())[3]
-    assert torch.equal(sample["image"], good.image) and sample["source"] == good.recipe.source.name
+    sample, good = data[3], passed(data.specifications, data.factory, [3], Counter())[3]
+    assert torch.equal(sample["image"], good.image) and sample["source"] == good.specification.source.name
     assert sample["jsw"].tolist() == pytest.approx([good.jsw_mm])
     assert sample["grade"].tolist() == narrowing_grade(sample["jsw"]).tolist()
     assert [image["name"] for image in data] == [data[index]["name"] for index in range(len(data))]
@@ -41,7 +41,7 @@ def test_images_made_together_are_those_made_one_by_one_and_are_transformed(join
         alone = data[index]
         assert sample["name"] == alone["name"] and sample["seen"]
         torch.testing.assert_close(sample["image"], alone["image"], atol=1e-6, rtol=0.0)
-        assert sample["spacing"].tolist() == pytest.approx([data.recipes.draw([index])[0].source.spacing_mm])
+        assert sample["spacing"].tolist() == pytest.approx([data.specifications.sample([index])[0].source.spacing_mm])
 
 
 def test_the_next_images_follow_those_of_the_epoch_before_and_go_on_where_a_state_was_taken() -> None:
@@ -54,13 +54,13 @@ def test_the_next_images_follow_those_of_the_epoch_before_and_go_on_where_a_stat
 def test_an_image_that_never_passes_is_replaced_by_the_next_one_that_does(joints: Joints) -> None:
     wide = plan(jsw=Uniform(-8.0, 2.0), attempts=1)
     data = SyntheticRadiographs(joints.store, joints.sources, wide, QualityGate(tolerance_mm=0.1))
-    good = sorted(passed(data.recipes, data.factory, range(12), Counter()))
+    good = sorted(passed(data.specifications, data.factory, range(12), Counter()))
     assert 0 < len(good) < 12
     for index in range(12):
         expected = next((place for place in good if place >= index), good[0])
         assert int(data[index]["name"]) == expected
     none = SyntheticRadiographs(joints.store, joints.sources, wide, QualityGate(largest_change_mm=-1.0))
-    with pytest.raises(InputError, match="images that pass the gate, got none of 12"):
+    with pytest.raises(InputError, match="none of 12 images passes the gate"):
         none[0]
 
 

@@ -8,16 +8,16 @@ import pandas as pd
 import pytest
 import torch
 from bundle.evaluation.calibration import (
+    closed_repeatedly,
     properties_of,
-    pushed_repeatedly,
     signs_and_error,
     write_calibration,
-    write_trust_reference,
+    write_plausibility_reference,
 )
-from bundle.evaluation.sets import JointSet, PushedJoints, as_a_file_holds
+from bundle.evaluation.sets import ClosedJoints, JointSet, as_a_file_holds
 from bundle.io.joints import phantom_items
 from bundle.physics.harmonic import separate
-from bundle.quality.plausibility import TrustReference
+from bundle.quality.plausibility import PlausibilityReference
 from bundle.quality.properties import PROPERTIES, measure
 from bundle.quality.uncertainty import SIGNS, Calibration, held_out_figures, overlap_signs
 from bundle.separation.metrics import LayerRMSE
@@ -42,8 +42,8 @@ def joint_set(count: int, seed: int = 0) -> JointSet:
 
 
 @pytest.fixture(scope="module")
-def pushed() -> list[PushedJoints]:
-    return pushed_repeatedly(joint_set(14), OverlapRange(joint_space_mm=(-1.2, -0.3)), 2, seed=3)
+def closed() -> list[ClosedJoints]:
+    return closed_repeatedly(joint_set(14), OverlapRange(joint_space_mm=(-1.2, -0.3)), 2, seed=3)
 
 
 def test_properties_are_those_of_the_images_as_loaded() -> None:
@@ -56,8 +56,8 @@ def test_properties_are_those_of_the_images_as_loaded() -> None:
 
 def test_the_reference_holds_every_kind_of_joint_and_says_what_it_is_made_of(tmp_path: Path) -> None:
     first, second = joint_set(10), joint_set(6, seed=1)
-    write_trust_reference(tmp_path / "trust.json", {"a": first, "b": second}, 0.1, {"seed": 7})
-    found = TrustReference.read(tmp_path / "trust.json")
+    write_plausibility_reference(tmp_path / "plausibility.json", {"a": first, "b": second}, 0.1, {"seed": 7})
+    found = PlausibilityReference.read(tmp_path / "plausibility.json")
     assert found.made["seed"] == 7
     assert found.made["false_alarms"] == 0.1
     assert found.made["images"] == {"a": 10, "b": 6}
@@ -66,17 +66,17 @@ def test_the_reference_holds_every_kind_of_joint_and_says_what_it_is_made_of(tmp
         assert np.mean(flagged) <= 0.1
 
 
-def test_each_push_of_a_joint_is_another_one_and_repeats(pushed: list[PushedJoints]) -> None:
-    first, second = (joints.load(joints.items[0])["image"] for joints in pushed)
-    assert len(pushed) == 2
-    assert pushed[0].items == pushed[1].items
+def test_each_push_of_a_joint_is_another_one_and_repeats(closed: list[ClosedJoints]) -> None:
+    first, second = (joints.load(joints.items[0])["image"] for joints in closed)
+    assert len(closed) == 2
+    assert closed[0].items == closed[1].items
     assert (first - second).abs().max() > 0.01
-    again = pushed_repeatedly(joint_set(14), OverlapRange(joint_space_mm=(-1.2, -0.3)), 1, seed=4)[0]
+    again = closed_repeatedly(joint_set(14), OverlapRange(joint_space_mm=(-1.2, -0.3)), 1, seed=4)[0]
     assert torch.equal(again.load(again.items[0])["image"], second)
 
 
-def test_signs_and_error_are_of_the_pushed_joints_as_a_file_holds_them(pushed: list[PushedJoints]) -> None:
-    joints = pushed[0]
+def test_signs_and_error_are_of_the_pushed_joints_as_a_file_holds_them(closed: list[ClosedJoints]) -> None:
+    joints = closed[0]
     found = signs_and_error(joints, 3, Unsure(), "cpu")
     rows = np.linspace(0, len(joints.items) - 1, 3).astype(int)
     assert found["name"].tolist() == [joints.items[row]["name"] for row in rows]
@@ -92,16 +92,16 @@ def test_signs_and_error_are_of_the_pushed_joints_as_a_file_holds_them(pushed: l
     )
 
 
-def test_a_calibration_is_written_for_its_separator(tmp_path: Path, pushed: list[PushedJoints]) -> None:
+def test_a_calibration_is_written_for_its_separator(tmp_path: Path, closed: list[ClosedJoints]) -> None:
     weights: Any = GeneratorWeights("absent.pt", _weight_free())
     path = tmp_path / "uncertainty.json"
-    made = write_calibration(path, pushed, 99, Unsure(), weights, "cpu", {"seed": 3})
+    made = write_calibration(path, closed, 99, Unsure(), weights, "cpu", {"seed": 3})
     assert Calibration.read(path) == made
     assert made.separator == weights.source
     assert made.made["seed"] == 3
-    found = pd.concat([signs_and_error(joints, 99, Unsure(), "cpu") for joints in pushed])
-    assert made.made["samples"] == len(found) == 2 * len(pushed[0].items)
-    assert made.made["joints"] == len(pushed[0].items)
+    found = pd.concat([signs_and_error(joints, 99, Unsure(), "cpu") for joints in closed])
+    assert made.made["samples"] == len(found) == 2 * len(closed[0].items)
+    assert made.made["joints"] == len(closed[0].items)
     samples = {name: found[name] for name in SIGNS}, found["error"], found["joint"]
     assert made == Calibration.fit(*samples, made.separator, made.made)
     assert made.made["joints_left_out"] == pytest.approx(held_out_figures(*samples), abs=5e-4)

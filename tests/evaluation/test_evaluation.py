@@ -16,7 +16,7 @@ from bundle.evaluation.evaluation import Evaluation, Task, chosen_measures
 from bundle.evaluation.export import export_joints
 from bundle.evaluation.report import EvaluationReport
 from bundle.evaluation.separators import LayersFolder, NetworkSeparator, choose_separator
-from bundle.evaluation.sets import DeliveredJoints, JointSet, PushedJoints, as_a_file_holds
+from bundle.evaluation.sets import ClosedJoints, JointSet, PostprocessedJoints, as_a_file_holds
 from bundle.io.joints import phantom_items
 from bundle.io.lists import read_datalist
 from bundle.io.writing import write_layer_images, write_layers
@@ -46,7 +46,7 @@ class WeightFree:
     def prepare(self, names: Iterable[str]) -> None:
         self.prepared = list(names)
 
-    def __call__(self, names: Sequence[str], images: Tensor, delivered: bool = False) -> Tensor:
+    def __call__(self, names: Sequence[str], images: Tensor, postprocessed: bool = False) -> Tensor:
         self.seen.update(zip(names, images, strict=True))
         return separate(images[:, :1], images[:, 1:])
 
@@ -107,14 +107,14 @@ def test_a_separator_sees_what_a_file_holds_and_the_measure_the_exact_masks() ->
 
 def test_joints_are_pushed_as_in_the_validation_of_a_training() -> None:
     overlap = OverlapRange(joint_space_mm=(-1.0, -0.2))
-    pushed = PushedJoints(phantoms(4, 0), {"deep": overlap, "still": OverlapRange(joint_space_mm=(0.5, 0.5))}, seed=3)
+    closed = ClosedJoints(phantoms(4, 0), {"deep": overlap, "still": OverlapRange(joint_space_mm=(0.5, 0.5))}, seed=3)
     apart = [item for item in phantom_items(4, 0, SIZE) if not item["overlapping"]]
-    assert [item["name"] for item in pushed.items] == [
+    assert [item["name"] for item in closed.items] == [
         f"{item['name']}_{depth}" for depth in ("deep", "still") for item in apart
     ]
-    for item, source in zip(pushed.items, apart, strict=False):
+    for item, source in zip(closed.items, apart, strict=False):
         expected = PseudoOverlapd(seed=3, overlap=overlap)(SeparateLayersd()(LoadJointd(SIZE)(source)))
-        made = pushed.load(item)
+        made = closed.load(item)
         assert torch.equal(made["image"], expected["image"])
         assert torch.equal(made["label"], expected["label"])
         assert float(made["truth"]) == 1.0
@@ -122,24 +122,24 @@ def test_joints_are_pushed_as_in_the_validation_of_a_training() -> None:
 
 def test_delivered_joints_are_those_of_the_set_with_postprocessed_layers() -> None:
     class Halving(WeightFree):
-        def __call__(self, names: Sequence[str], images: Tensor, delivered: bool = False) -> Tensor:
-            return super().__call__(names, images) * (0.5 if delivered else 1.0)
+        def __call__(self, names: Sequence[str], images: Tensor, postprocessed: bool = False) -> Tensor:
+            return super().__call__(names, images) * (0.5 if postprocessed else 1.0)
 
     joints = phantoms(3, 0)
-    plain, delivered = (part.separate(Halving()) for part in (joints, DeliveredJoints(joints)))
-    assert plain.items == delivered.items
-    assert torch.equal(plain.images, delivered.images)
-    assert torch.equal(plain.layers / 2, delivered.layers)
+    plain, postprocessed = (part.separate(Halving()) for part in (joints, PostprocessedJoints(joints)))
+    assert plain.items == postprocessed.items
+    assert torch.equal(plain.images, postprocessed.images)
+    assert torch.equal(plain.layers / 2, postprocessed.layers)
 
 
 def test_exported_joints_are_read_back_as_every_separator_sees_them(tmp_path: Path) -> None:
     test = phantoms(3, 0)
-    sets = {"test": test, "pushed": PushedJoints(test, {"deep": OverlapRange()}, seed=0)}
-    sets = {**sets, "delivered": DeliveredJoints(test)}
-    tasks = {"one": Task(Count(), ["pushed", "delivered"]), "other": Task(Count(), ["absent"])}
+    sets = {"test": test, "closed": ClosedJoints(test, {"deep": OverlapRange()}, seed=0)}
+    sets = {**sets, "postprocessed": PostprocessedJoints(test)}
+    tasks = {"one": Task(Count(), ["closed", "postprocessed"]), "other": Task(Count(), ["absent"])}
     source = export_joints(str(tmp_path / "out"), sets, tasks, "one", {"seed": 0})
     read = read_datalist(tmp_path / "out", source.name)
-    items = [(sets[name], item) for name in ("test", "pushed") for item in sets[name].items]
+    items = [(sets[name], item) for name in ("test", "closed") for item in sets[name].items]
     assert len(items) == len(read) > 3
     for (part, item), found in zip(items, read, strict=True):
         assert found["name"] == item["name"]
@@ -233,7 +233,7 @@ def test_a_folder_of_layers_takes_the_place_of_the_network(tmp_path: Path) -> No
     network.prepare([])
     image = torch.rand(1, 3, 8, 8)
     assert torch.equal(network(["a"], image), image)
-    assert torch.equal(network(["a"], image, delivered=True), image / 2)
+    assert torch.equal(network(["a"], image, postprocessed=True), image / 2)
     assert network.source == "Identity (no weights)"
     with pytest.raises(InputError, match=r"expected a folder of layers, found none: .*absent: correct layers_dir"):
         choose_separator(str(tmp_path / "absent"), **arguments)

@@ -21,7 +21,7 @@ with open("order.txt", "a") as file:
     file.write(f"{folder} {run_id} {'resumed' if checkpoint.exists() else 'begun'}\n")
 if str(folder).endswith(os.environ.get("FAILS", "-")):
     sys.exit("error: it cannot")
-for need in ("--pretrained", "--reader_weights"):
+for need in ("--pretrained", "--scorer_weights"):
     assert need not in options or Path(options[need]).is_file(), f"{need} {options[need]} is not there"
 if run_id == "evaluating":
     error = 0.1 if "ours" in folder.parts else 0.2

@@ -32,7 +32,7 @@ def test_trainings_differ_in_their_start_fraction_and_seed_alone() -> None:
     assert with_it.after == ["ours/pretraining_seed1"] and not without.after
     evaluation = runs["ours/part050_seed1/evaluation"]
     assert evaluation.after == [with_it.name] and evaluation.configs == ["t", "e"]
-    assert evaluation.options["reader_weights"] == f"out/{with_it.name}/reader.pt"
+    assert evaluation.options["scorer_weights"] == f"out/{with_it.name}/scorer.pt"
 
 
 def test_the_joints_of_an_arm_are_separated_into_one_folder_by_one_run_at_a_time() -> None:
@@ -50,7 +50,7 @@ def test_test_joints_are_separated_once_for_all_evaluations_that_need_them() -> 
     made, evaluation = runs["test_separation"], runs["none/part050_seed0/evaluation"]
     assert evaluation.after == ["none/part050_seed0", "test_separation"] and made.configs == evaluation.configs
     assert made.options == {"amp": True, "repeats": 2, "sources_dir": "out/test_sources"}
-    assert evaluation.options == {**made.options, "reader_weights": "out/none/part050_seed0/reader.pt"}
+    assert evaluation.options == {**made.options, "scorer_weights": "out/none/part050_seed0/scorer.pt"}
     assert "test_separation" not in runs_of(downstream())
 
 

@@ -31,9 +31,9 @@ SMALL = {
     "task#options#image_size": 32,
     "task#options#reading_size": 32,
     "task#options#phantoms": 12,
-    "task#options#reader_options": "{'widen_factor': 0.125}",
+    "task#options#scorer_options": "{'widen_factor': 0.125}",
     "task#pretraining#tolerance_mm": 1.0,
-    "task#pretraining#trusted": False,
+    "task#pretraining#plausible": False,
     "task#pretraining#weights": "none",
 }
 RUNS = ["sources_seed0", "pretraining_seed0", "part050_seed0", "part100_seed0"]

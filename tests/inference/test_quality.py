@@ -17,11 +17,11 @@ from bundle.io.frames import JointFrame, JointPlace
 from bundle.io.joints import phantom_items
 from bundle.joint import MCP
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.masks import overlap, union
 from bundle.quality.corruption import corrupt
-from bundle.quality.plausibility import TrustReference
+from bundle.quality.plausibility import PlausibilityReference
 from bundle.quality.properties import measure
 from bundle.quality.uncertainty import SIGNS, Calibration, FlipInferer, combine
 from bundle.registration.narrowing import make_registration, read_pair
@@ -59,10 +59,10 @@ def joints() -> list[dict[Any, Any]]:
 def judged_by(tmp_path: Path, joints: list[dict[Any, Any]]) -> tuple[str, str]:
     """The files of ranges, fitted to these joints, and of a calibration for no weights."""
     values = pd.DataFrame([measure(joint["image"], float(joint["spacing"])) for joint in joints])
-    TrustReference.fit(values, 0.01).write(tmp_path / "trust.json")
+    PlausibilityReference.fit(values, 0.01).write(tmp_path / "plausibility.json")
     calibration = Calibration(dict(zip(SIGNS, COEFFICIENTS, strict=True)), np.log(2.0), 1.5, SOURCE, {})
     calibration.write(tmp_path / "uncertainty.json")
-    return str(tmp_path / "trust.json"), str(tmp_path / "uncertainty.json")
+    return str(tmp_path / "plausibility.json"), str(tmp_path / "uncertainty.json")
 
 
 def quality(judged_by: tuple[str, str], **options: Any) -> JointQuality:
@@ -108,8 +108,8 @@ def test_each_joint_has_a_line_with_its_own_disagreement_and_signs(
             assert line["overlap_rmse_upper"] == pytest.approx(1.5 * law, abs=1e-4)
         else:
             assert line["expected_overlap_rmse"] is line["overlap_rmse_upper"] is None
-        assert line["trust_score"] >= 0.0
-        assert line["flagged"] == (line["trust_score"] > 1.0) == bool(line["reasons"])
+        assert line["plausibility_score"] >= 0.0
+        assert line["flagged"] == (line["plausibility_score"] > 1.0) == bool(line["reasons"])
     assert 0 < overlapping < 5
 
 
@@ -158,7 +158,7 @@ def test_without_flips_nothing_is_said_of_uncertainty(
 ) -> None:
     (line,) = write(tmp_path / "out", quality(judged_by, flips=False), joints[:1], flips=False)
     assert {line[name] for name in (*SIGNS, "bone_disagreement", "expected_overlap_rmse")} == {None}
-    assert line["trust_score"] is not None
+    assert line["plausibility_score"] is not None
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path, judged_by: tuple[str, str]) -> None:
@@ -178,7 +178,7 @@ def texture() -> Tensor:
 
 def pair_of_phantoms() -> dict[str, Any]:
     """Two radiographs of a phantom, 0.3 mm narrower in the second."""
-    fixed, moving = (render(draw_parameters(5, jsw_mm=width)) for width in (1.4, 1.1))
+    fixed, moving = (render(sample_parameters(5, jsw_mm=width)) for width in (1.4, 1.1))
     images = {
         name: torch.cat([shown.image, (shown.masks > 0.5).float()])
         for name, shown in (("image", fixed), ("moving", moving))
@@ -188,13 +188,13 @@ def pair_of_phantoms() -> dict[str, Any]:
 
 def judged(pair: dict[str, Any]) -> dict[str, Any]:
     reading = read_pair(make_registration("gauss_newton"), pair["image"], pair["moving"], SPACING)
-    return PairQuality(str(ROOT / "models" / "trust.json"))(pair, reading)
+    return PairQuality(str(ROOT / "models" / "plausibility.json"))(pair, reading)
 
 
 def test_a_pair_of_phantoms_and_its_registration_are_plausible() -> None:
     said = judged(pair_of_phantoms())
-    assert said["plausible"] and not any(part["reasons"] for part in said["trust"].values())
-    assert list(said["trust"]) == ["fixed", "moving", "registration"]
+    assert said["plausible"] and not any(part["reasons"] for part in said["plausibility"].values())
+    assert list(said["plausibility"]) == ["fixed", "moving", "registration"]
     json.dumps(said, allow_nan=False)
 
 
@@ -205,7 +205,7 @@ def test_an_implausible_radiograph_of_a_pair_is_told(kind: str, side: str) -> No
     pair[side] = torch.cat([shown, pair[side][1:]])
     said, (part, other) = judged(pair), ("fixed", "moving") if side == "image" else ("moving", "fixed")
     assert not said["plausible"]
-    assert any("follows no edge" in reason for reason in said["trust"][part]["reasons"])
-    assert said["trust"]["registration"]["reasons"][0].endswith("bone was not found")
-    assert not said["trust"][other]["flagged"]
+    assert any("follows no edge" in reason for reason in said["plausibility"][part]["reasons"])
+    assert said["plausibility"]["registration"]["reasons"][0].endswith("bone was not found")
+    assert not said["plausibility"][other]["flagged"]
     json.dumps(said, allow_nan=False)

@@ -16,9 +16,9 @@ from bundle.evaluation.report import EvaluationReport
 from bundle.inference.results import LayerWriter, Results, run_remaining
 from bundle.io.audit import Joints
 from bundle.io.checksums import sums_of
-from bundle.io.claiming import end_claims
 from bundle.io.joints import phantom_items
 from bundle.io.reports import flat_figures, shown_figure
+from bundle.io.reservations import release_outputs
 from bundle.physics.harmonic import separate
 from bundle.quality.uncertainty import FlipInferer
 from bundle.separation.transforms.loading import LoadJointd
@@ -56,7 +56,7 @@ def evaluate(results: Results, joints: Dataset) -> None:
     """Run an evaluator over the joints and hand them over, as the configurations do."""
     loader = DataLoader(joints, batch_size=2, num_workers=0)
     run_remaining(SupervisedEvaluator("cpu", loader, WeightFree(), inferer=FlipInferer(False)), results)
-    end_claims()
+    release_outputs()
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -81,22 +81,22 @@ def test_layers_are_written_as_nifti_pictures_and_montage(tmp_path: Path, joints
 
 
 def test_another_runs_results_are_refused_before_anything_is_computed(tmp_path: Path) -> None:
-    LayerWriter(str(tmp_path), {"seed": 0}, weights(tmp_path)).claim()
-    LayerWriter(str(tmp_path), {"seed": 0}, weights(tmp_path)).claim()
+    LayerWriter(str(tmp_path), {"seed": 0}, weights(tmp_path)).reserve()
+    LayerWriter(str(tmp_path), {"seed": 0}, weights(tmp_path)).reserve()
     (tmp_path / "quality.jsonl").touch()
     with pytest.raises(InputError, match=r"the results of another run \(seed was 0, is 1\)"):
-        LayerWriter(str(tmp_path), {"seed": 1}, weights(tmp_path)).claim()
+        LayerWriter(str(tmp_path), {"seed": 1}, weights(tmp_path)).reserve()
     with pytest.raises(InputError, match="results was 'LayerWriter', is 'Results'"):
-        Results(str(tmp_path), {"seed": 0}, weights(tmp_path)).claim()
+        Results(str(tmp_path), {"seed": 0}, weights(tmp_path)).reserve()
 
 
 def test_other_weights_make_another_run(tmp_path: Path) -> None:
     torch.save({}, tmp_path / "no.pt")
-    LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path)).claim()
+    LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path)).reserve()
     (tmp_path / "out" / "quality.jsonl").touch()
     torch.save({"w": torch.ones(1)}, tmp_path / "no.pt")
     with pytest.raises(InputError, match=r"separator was 'no\.pt"):
-        LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path)).claim()
+        LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path)).reserve()
 
 
 def test_a_joint_whose_files_have_changed_is_done_again(tmp_path: Path, joints: Dataset) -> None:
@@ -259,13 +259,13 @@ def test_results_of_a_batch_and_its_predictions_must_agree(
     monkeypatch.setattr(evaluator, "run", partial(evaluator.run, [0]))
     with pytest.raises(ValueError, match="zip"):
         run_remaining(evaluator, LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path)))
-    end_claims()
+    release_outputs()
 
 
 def test_lines_of_quality_that_are_damaged_are_joints_to_be_done(tmp_path: Path) -> None:
     writer = LayerWriter(str(tmp_path / "out"), {"seed": 0}, weights(tmp_path))
     damaged = [b"\x80\xff\x00", b"3", b"null", b'{"name": ', b"[" * 100_000, b"{}"]
-    writer.claim()
+    writer.reserve()
     files = sums_of(tmp_path / "out", [tmp_path / "out" / "run.json"])
     whole = [json.dumps({"name": name, "files": files}).encode() for name in "ab"]
     (tmp_path / "out" / "quality.jsonl").write_bytes(b"\n".join([whole[0], *damaged, whole[1]]))

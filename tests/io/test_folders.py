@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bundle.errors import InputError
-from bundle.io.claiming import MARKER, claim_output
 from bundle.io.folders import entries_below, files_below
 from bundle.io.lists import FOLDER, read_datalist
+from bundle.io.reservations import MARKER, reserve_output
 from bundle.io.writing import write_png
 
 
@@ -29,7 +29,7 @@ def images(folder: Path) -> list[str]:
 @pytest.mark.parametrize("place", ["out", "a/out", "b/c/deep/out"])
 def test_outputs_are_no_inputs_wherever_they_lie(folder: Path, place: str) -> None:
     before = entries_below(folder)
-    out = claim_output(folder / place, "a run")
+    out = reserve_output(folder / place, "a run")
     (out / "sources").mkdir()
     for name in ("1_layers.png", "sources/2.png"):
         shutil.copy(folder / "a" / "1.png", out / name)
@@ -45,7 +45,7 @@ def test_a_file_that_only_has_the_name_of_the_mark_hides_nothing(folder: Path) -
 
 
 def test_the_output_of_a_run_itself_is_refused_by_its_name(folder: Path) -> None:
-    out = claim_output(folder / "out", "a run")
+    out = reserve_output(folder / "out", "a run")
     shutil.copy(folder / "a" / "1.png", out)
     with pytest.raises(InputError, match="out holds the results of a run, which are no input"):
         read_datalist(out, FOLDER)

@@ -20,7 +20,7 @@ from bundle.io.lists import FOLDER, read_datalist
 from bundle.io.loading import Item, checked_spacing
 from bundle.io.splits import part_of_joints, repeated, split_by_joint, with_widths
 from bundle.io.writing import LONGEST_NAME, PART, RESULT_ENDINGS
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -456,7 +456,7 @@ def test_phantoms_are_joints_of_their_own_with_the_parameters_of_their_seed() ->
     assert [item["seed"] for item in items] == list(range(2 * SEEDS_PER_RUN, 2 * SEEDS_PER_RUN + 30))
     assert all(item["name"] == item["joint"] == f"phantom_{item['seed']}" for item in items)
     for item in items:
-        parameters = draw_parameters(item["seed"])
+        parameters = sample_parameters(item["seed"])
         assert (item["finger"], item["side"]) == (parameters.finger, parameters.side)
         assert (item["jsw_mm"], item["spacing"]) == (parameters.jsw_mm, parameters.spacing)
         assert item["overlapping"] == (parameters.jsw_mm < 0)
@@ -579,7 +579,7 @@ def test_items_say_whose_masks_they_have_and_rejected_ones_are_kept_with_the_rea
     joints = joint_items(str(tmp_path), FOLDER, size=SIZE, segment=drawn)
     assert [(Path(item["image"]).name, item["masks"]) for item in joints] == [
         ("one.jpg", "given"),
-        ("two.png", "drawn"),
+        ("two.png", "predicted"),
     ]
     assert len({frozenset(item) for item in joints}) == 1
     (rejected,) = joints.rejected

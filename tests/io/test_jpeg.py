@@ -13,7 +13,7 @@ from bundle.errors import InputError
 from bundle.io.jpeg import DamagedJpegError, check_jpeg
 from bundle.io.reading import decode_picture, read_mask
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -105,7 +105,7 @@ def test_one_changed_byte_is_seldom_visible_and_accepted(mode: str) -> None:
 @pytest.mark.parametrize("size", [64, 128, 256])
 def test_no_phantom_has_seams(mode: str, size: int) -> None:
     for seed in range(4):
-        image = render(draw_parameters(seed, size=size, spacing=21 / size)).image
+        image = render(sample_parameters(seed, size=size, spacing=21 / size)).image
         pixels = (255.0 * image[0]).round().byte().numpy()
         for quality in (50, 75, 95):
             decode_picture(jpeg(pixels, mode, quality=quality), f"{seed}.jpg")

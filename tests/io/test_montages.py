@@ -20,7 +20,7 @@ from bundle.io.montages import (
     outlined_panel,
 )
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.radiograph import reconstruct
 from PIL import Image
 
@@ -88,7 +88,7 @@ def test_outlines_are_one_pixel_wide_and_open_at_the_frame() -> None:
 
 
 def test_the_standard_row_of_a_phantom_shows_it_and_its_layers() -> None:
-    phantom = render(draw_parameters(3))
+    phantom = render(sample_parameters(3))
     image = reconstruct(phantom.layers)
     row = joint_row(image, phantom.masks, phantom.layers, image * 0.9, image * 0.8)
     assert len(row) == len(TITLES)

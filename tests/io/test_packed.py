@@ -219,7 +219,7 @@ def test_a_joint_without_masks_is_packed_without(folder: Path) -> None:
     ]
 
     one, other = (joint_items(str(root), "K", size=SIZE, segment=two_bones) for root in (folder, archive))
-    assert seen(one) == seen(other) and one[0]["masks"] == "drawn"
+    assert seen(one) == seen(other) and one[0]["masks"] == "predicted"
 
 
 def test_what_cannot_be_used_is_left_out_and_named(folder: Path) -> None:

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import torch
 from bundle.errors import InputError
-from bundle.io.claiming import claim_output
 from bundle.io.loading import read_joint
 from bundle.io.reading import read_radiograph
+from bundle.io.reservations import reserve_output
 from bundle.io.writing import (
     PART,
     append_line,
@@ -226,8 +226,8 @@ def locked(tmp_path: Path) -> Any:
 
 def test_a_folder_without_the_right_to_write_is_explained(locked: Path) -> None:
     assert "no permission to write" in refusal(write_bytes, locked / "a.bin", b"")
-    assert "no permission to write" in refusal(claim_output, locked, "run")
-    assert "no permission to write" in refusal(claim_output, locked / "sub", "run")
+    assert "no permission to write" in refusal(reserve_output, locked, "run")
+    assert "no permission to write" in refusal(reserve_output, locked / "sub", "run")
 
 
 def test_a_refused_permission_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,6 +235,6 @@ def test_a_refused_permission_is_explained(tmp_path: Path, monkeypatch: pytest.M
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "replace", refuse)
-    for message in (refusal(write_bytes, tmp_path / "a.bin", b""), refusal(claim_output, tmp_path / "out", "run")):
+    for message in (refusal(write_bytes, tmp_path / "a.bin", b""), refusal(reserve_output, tmp_path / "out", "run")):
         assert "no permission to write: choose another output folder" in message and str(tmp_path) in message
     assert list(tmp_path.glob("**/*.*")) == []

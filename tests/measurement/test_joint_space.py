@@ -20,7 +20,7 @@ from bundle.measurement.joint_space import (
     turned,
 )
 from bundle.phantoms.rendering import Phantom, render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.masks import continue_to_border, grow
 from bundle.physics.motion import RigidMotion, move
@@ -34,7 +34,7 @@ SPACING = MCP.spacing_mm
 
 @lru_cache
 def phantom(seed: int, jsw_mm: float) -> Phantom:
-    return render(draw_parameters(seed, jsw_mm=jsw_mm))
+    return render(sample_parameters(seed, jsw_mm=jsw_mm))
 
 
 def covered(edge: Tensor, height: int) -> Tensor:

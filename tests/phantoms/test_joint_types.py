@@ -10,7 +10,7 @@ from bundle.errors import InputError
 from bundle.face import Joint, separate, synthesize
 from bundle.joint import BONES, FINGERS, JOINT_TYPES, LAYER_NAMES, LOWER, MCP, PIP, UPPER, Keys
 from bundle.measurement import joint_space_width, measure_joint_space
-from bundle.phantoms import Phantom, draw_parameters, render
+from bundle.phantoms import Phantom, render, sample_parameters
 from bundle.phantoms.parameters import PhantomParameters
 from bundle.phantoms.populations import POPULATIONS
 from bundle.physics import reconstruct
@@ -22,7 +22,7 @@ WIDTHS = (0.4, 0.9, 1.5)
 
 @lru_cache(maxsize=8)
 def pip(seed: int) -> Phantom:
-    return render(draw_parameters(seed, joint_type=PIP, jsw_mm=WIDTHS[seed]))
+    return render(sample_parameters(seed, joint_type=PIP, jsw_mm=WIDTHS[seed]))
 
 
 def levels(values: Tensor) -> bytes:
@@ -32,9 +32,9 @@ def levels(values: Tensor) -> bytes:
 @pytest.mark.parametrize(("seed", "digest"), [(0, "2fdb5e3585ec82e7"), (3, "2e024db6c69b5b46")])
 def test_the_phantoms_of_metacarpophalangeal_joints_stay_as_they_are(seed: int, digest: str) -> None:
     """Every figure on phantoms, and every network that was trained on them, is about these very images."""
-    made = render(draw_parameters(seed))
+    made = render(sample_parameters(seed))
     assert hashlib.sha256(levels(made.image) + levels(made.masks)).hexdigest()[:16] == digest
-    moved = render(draw_parameters(seed, jsw_mm=made.parameters.jsw_mm + 0.01))
+    moved = render(sample_parameters(seed, jsw_mm=made.parameters.jsw_mm + 0.01))
     assert hashlib.sha256(levels(moved.image) + levels(moved.masks)).hexdigest()[:16] != digest
 
 
@@ -51,7 +51,7 @@ def test_a_joint_type_is_consistent_and_has_phantoms_of_each_finger(joint_type: 
     assert kind.extent_mm[0] < kind.frame_mm < kind.extent_mm[1]
     assert kind.joint_space_mm[0] < 0.0 < kind.normal_joint_space_mm < kind.joint_space_mm[1]
     assert set(POPULATIONS[kind.name].fingers) == set(POPULATIONS[kind.name].seen) == set(kind.fingers)
-    assert {draw_parameters(seed, joint_type=kind).finger for seed in range(60)} == set(kind.fingers)
+    assert {sample_parameters(seed, joint_type=kind).finger for seed in range(60)} == set(kind.fingers)
 
 
 def test_channels_of_bones_and_layers_are_named_in_their_order() -> None:
@@ -100,18 +100,18 @@ def test_the_face_separates_measures_and_widens_a_proximal_interphalangeal_joint
 
 def test_a_frame_of_another_joint_is_refused_and_a_thumb_has_no_such_joint() -> None:
     with pytest.raises(InputError, match=r"13\.0 to 21\.0 mm"):
-        draw_parameters(0, joint_type=PIP, spacing=26.0 / 256.0)
+        sample_parameters(0, joint_type=PIP, spacing=26.0 / 256.0)
     with pytest.raises(InputError, match="finger to be one of small, ring, middle, index, got 'thumb'"):
-        draw_parameters(0, joint_type=PIP, finger="thumb")
+        sample_parameters(0, joint_type=PIP, finger="thumb")
     with pytest.raises(InputError, match="joint to be one of MCP, PIP, got 'DIP'"):
         PhantomParameters(0, "ring", "left", 256, 0.08, 1.0, joint="DIP")
 
 
 def test_a_phantom_written_before_there_were_joint_types_is_metacarpophalangeal() -> None:
-    line = draw_parameters(3).to_json().replace(', "joint": "MCP"', "")
+    line = sample_parameters(3).to_json().replace(', "joint": "MCP"', "")
     assert "MCP" not in line
-    assert PhantomParameters.from_json(line) == draw_parameters(3)
-    assert PhantomParameters.from_json(draw_parameters(3, joint_type=PIP).to_json()).joint_type is PIP
+    assert PhantomParameters.from_json(line) == sample_parameters(3)
+    assert PhantomParameters.from_json(sample_parameters(3, joint_type=PIP).to_json()).joint_type is PIP
 
 
 def test_the_files_of_a_proximal_interphalangeal_joint_are_read_as_one(tmp_path: object) -> None:

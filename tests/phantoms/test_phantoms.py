@@ -14,7 +14,7 @@ from bundle.joint import FINGERS, MCP
 from bundle.measurement.joint_space import joint_space_width
 from bundle.phantoms.parameters import PhantomParameters, Posture
 from bundle.phantoms.rendering import BLUR_REACH, Phantom, render
-from bundle.phantoms.sampling import draw_parameters, retake
+from bundle.phantoms.sampling import retake, sample_parameters
 from bundle.physics.motion import RigidMotion, move
 from bundle.physics.radiograph import reconstruct
 from hypothesis import HealthCheck, given, settings
@@ -29,7 +29,7 @@ SMALL = {"size": 128, "spacing": 21 / 128}
 
 @lru_cache(maxsize=32)
 def phantom(seed: int, jsw_mm: float | None = None, **options: Any) -> Phantom:
-    return render(draw_parameters(seed, jsw_mm=jsw_mm, **options))
+    return render(sample_parameters(seed, jsw_mm=jsw_mm, **options))
 
 
 def measured(made: Phantom) -> float:
@@ -52,15 +52,15 @@ def same(one: Phantom, other: Phantom) -> bool:
 
 
 def test_a_seed_gives_the_same_bits_again() -> None:
-    assert draw_parameters(3) == draw_parameters(3)
-    assert same(render(draw_parameters(3)), render(draw_parameters(3)))
+    assert sample_parameters(3) == sample_parameters(3)
+    assert same(render(sample_parameters(3)), render(sample_parameters(3)))
 
 
 def test_seeds_differ_in_anatomy_texture_and_noise() -> None:
-    assert len({draw_parameters(seed).upper for seed in range(50)}) == 50
-    other_grain = render(replace(phantom(3).parameters, seed=4))
-    assert torch.equal(other_grain.masks, phantom(3).masks)
-    assert not torch.equal(other_grain.image, phantom(3).image)
+    assert len({sample_parameters(seed).upper for seed in range(50)}) == 50
+    other_noise = render(replace(phantom(3).parameters, seed=4))
+    assert torch.equal(other_noise.masks, phantom(3).masks)
+    assert not torch.equal(other_noise.image, phantom(3).image)
 
 
 @pytest.mark.parametrize("seed", [0, 11])
@@ -82,7 +82,7 @@ def test_json_that_holds_no_parameters_is_refused_with_the_line(line: str) -> No
 def test_the_first_take_has_the_noise_of_phantoms_without_re_takes(seed: int) -> None:
     """A stream of noise that is seeded by a trailing 0 is the stream without it."""
     assert np.random.default_rng([seed, 2, 0]).random() == np.random.default_rng([seed, 2]).random()
-    assert draw_parameters(seed).retake == 0
+    assert sample_parameters(seed).retake == 0
 
 
 def test_json_written_before_there_were_re_takes_is_read() -> None:
@@ -95,7 +95,7 @@ def test_json_written_before_there_were_re_takes_is_read() -> None:
 def test_a_re_take_shows_the_same_joint_in_a_slightly_other_pose(
     seed: int, number: int, shift: float, tilt: float
 ) -> None:
-    first = draw_parameters(seed)
+    first = sample_parameters(seed)
     again = retake(first, number, shift_mm=shift, tilt_deg=tilt)
     assert replace(again, posture=first.posture, retake=0) == first
     assert again.retake == number
@@ -107,7 +107,7 @@ def test_a_re_take_shows_the_same_joint_in_a_slightly_other_pose(
 
 
 def test_re_takes_differ_and_the_first_take_is_the_phantom() -> None:
-    first = draw_parameters(5)
+    first = sample_parameters(5)
     assert retake(first, 0) == first
     assert len({retake(first, number).posture for number in range(20)}) == 20
     assert PhantomParameters.from_json(retake(first, 3).to_json()) == retake(first, 3)
@@ -123,7 +123,7 @@ def test_a_re_take_in_the_same_pose_differs_by_its_noise_alone() -> None:
 
 
 def test_a_re_take_has_the_same_joint_space_width() -> None:
-    first = draw_parameters(12, jsw_mm=0.7)
+    first = sample_parameters(12, jsw_mm=0.7)
     for number in range(3):
         assert measured(render(retake(first, number))) == pytest.approx(0.7, abs=0.015)
 
@@ -131,7 +131,7 @@ def test_a_re_take_has_the_same_joint_space_width() -> None:
 @pytest.mark.parametrize("options", [{"number": -1}, {"number": 1, "shift_mm": -0.1}, {"number": 1, "tilt_deg": -1.0}])
 def test_a_re_take_out_of_its_range_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="phantom: expected"):
-        retake(draw_parameters(0), **options)
+        retake(sample_parameters(0), **options)
 
 
 def test_shapes_and_types_are_those_of_the_library() -> None:
@@ -213,9 +213,9 @@ def test_moving_the_bones_changes_the_width_by_the_motion(change: float) -> None
 
 
 def test_a_left_joint_is_the_mirror_image_of_a_right_one() -> None:
-    right = draw_parameters(9, side="right")
+    right = sample_parameters(9, side="right")
     left = replace(right, side="left")
-    assert asdict(draw_parameters(9, side="left")) == asdict(left)
+    assert asdict(sample_parameters(9, side="left")) == asdict(left)
     assert torch.equal(render(left).masks, render(right).masks.flip(-1))
     difference = render(left).image - render(right).image.flip(-1)
     assert difference.abs().mean() < 0.02
@@ -231,27 +231,27 @@ def test_coarser_frames_show_the_same_joint() -> None:
 
 
 def test_what_is_given_leaves_the_other_draws_as_they_are() -> None:
-    drawn = draw_parameters(21)
-    assert draw_parameters(21, jsw_mm=0.5) == replace(drawn, jsw_mm=0.5)
-    assert draw_parameters(21, **SMALL) == replace(drawn, **SMALL)
-    assert draw_parameters(21, finger=drawn.finger, side=drawn.side) == drawn
+    drawn = sample_parameters(21)
+    assert sample_parameters(21, jsw_mm=0.5) == replace(drawn, jsw_mm=0.5)
+    assert sample_parameters(21, **SMALL) == replace(drawn, **SMALL)
+    assert sample_parameters(21, finger=drawn.finger, side=drawn.side) == drawn
 
 
 def test_numpy_seeds_give_the_phantoms_of_plain_ones() -> None:
-    parameters = draw_parameters(np.int64(8))  # type: ignore[arg-type]
-    assert parameters == draw_parameters(8)
+    parameters = sample_parameters(np.int64(8))  # type: ignore[arg-type]
+    assert parameters == sample_parameters(8)
     assert json.loads(parameters.to_json())["seed"] == 8
 
 
 def test_every_finger_and_side_is_drawn_and_the_widths_fill_their_range() -> None:
-    drawn = [draw_parameters(seed) for seed in range(200)]
+    drawn = [sample_parameters(seed) for seed in range(200)]
     assert {(p.finger, p.side) for p in drawn} == {(f, s) for f in FINGERS for s in ("left", "right")}
     widths = np.array([p.jsw_mm for p in drawn])
     assert np.histogram(widths, bins=5, range=JSW_RANGE)[0].min() >= 20
 
 
 def test_fingers_differ_in_size_density_and_what_lies_beside_them() -> None:
-    drawn = {finger: [draw_parameters(seed, finger=finger) for seed in range(40)] for finger in FINGERS}
+    drawn = {finger: [sample_parameters(seed, finger=finger) for seed in range(40)] for finger in FINGERS}
     width = {finger: np.mean([p.upper.width for p in drawn[finger]]) for finger in FINGERS}
     density = {finger: np.mean([p.lower.head for p in drawn[finger]]) for finger in FINGERS}
     sesamoids = {finger: np.mean([p.soft.sesamoid > 0 for p in drawn[finger]]) for finger in FINGERS}
@@ -262,7 +262,7 @@ def test_fingers_differ_in_size_density_and_what_lies_beside_them() -> None:
 
 
 def test_an_unmasked_bone_is_part_of_the_soft_tissue() -> None:
-    parameters = replace(draw_parameters(1, finger="middle"), seed=1)
+    parameters = replace(sample_parameters(1, finger="middle"), seed=1)
     shown = replace(parameters, soft=replace(parameters.soft, sesamoid=0.3, neighbour=0.0))
     hidden = replace(parameters, soft=replace(parameters.soft, sesamoid=0.0, neighbour=0.0))
     with_bone, without = render(shown), render(hidden)
@@ -286,7 +286,7 @@ def test_grey_levels_are_those_of_joint_radiographs() -> None:
 
 
 def fine_grey(photons: float, electronic: float) -> Phantom:
-    parameters = draw_parameters(4, jsw_mm=1.0)
+    parameters = sample_parameters(4, jsw_mm=1.0)
     detector = replace(parameters.detector, photons=photons, electronic=electronic, levels=2.0**20)
     return render(replace(parameters, detector=detector))
 
@@ -313,7 +313,7 @@ def test_blur_softens_the_image_and_leaves_the_masks() -> None:
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(min_value=0, max_value=2**63 - 1))
 def test_any_seed_gives_a_joint(seed: int) -> None:
-    made = render(draw_parameters(seed, **SMALL))
+    made = render(sample_parameters(seed, **SMALL))
     for part in (made.image, made.layers, made.masks):
         assert torch.isfinite(part).all()
         assert part.min() >= 0.0
@@ -345,7 +345,7 @@ def test_any_seed_gives_a_joint(seed: int) -> None:
 )
 def test_arguments_out_of_range_are_named_with_what_was_expected(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        draw_parameters(**{"seed": 0, **options})
+        sample_parameters(**{"seed": 0, **options})
 
 
 @pytest.mark.parametrize(
@@ -353,6 +353,6 @@ def test_arguments_out_of_range_are_named_with_what_was_expected(options: dict[s
     [(Posture(x=40.0), "shows both bones"), (Posture(x=-9.0, shift=18.0), "one above the other")],
 )
 def test_a_posture_that_leaves_no_joint_is_refused(posture: Posture, message: str) -> None:
-    parameters = replace(draw_parameters(0), posture=posture)
+    parameters = replace(sample_parameters(0), posture=posture)
     with pytest.raises(InputError, match=message):
         render(parameters)

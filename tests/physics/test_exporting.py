@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics import exporting
 from bundle.physics import laplace as multigrid
 from bundle.physics.exporting import expm1
@@ -22,7 +22,7 @@ class WeightFree(nn.Module):
 
 @pytest.fixture(scope="module")
 def joints() -> Tensor:
-    made = [render(draw_parameters(seed, size=32, spacing=21.0 / 32)) for seed in range(3)]
+    made = [render(sample_parameters(seed, size=32, spacing=21.0 / 32)) for seed in range(3)]
     return torch.stack([torch.cat([phantom.image, phantom.masks]) for phantom in made])[..., :27]
 
 

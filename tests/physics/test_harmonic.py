@@ -14,14 +14,14 @@ from bundle.io.reading import read_mask, read_radiograph
 from bundle.joint import MCP
 from bundle.phantoms.parameters import Detector
 from bundle.phantoms.rendering import Phantom, render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import (
-    CLAIMED_MM,
     FADE_MM,
     GROWTH_MM,
+    OWNERSHIP_RANGE_MM,
     RAMP_MM,
-    bone_claims,
     laplace_fill,
+    ownership_weights,
     separate,
     separation_shares,
     support,
@@ -36,13 +36,13 @@ from scipy.sparse.linalg import spsolve
 from torch import Tensor
 from torch.nn import functional as F
 
-CLAIMED = round(CLAIMED_MM / MCP.spacing_mm)
+CLAIMED = round(OWNERSHIP_RANGE_MM / MCP.spacing_mm)
 WIDTHS = [length / MCP.spacing_mm for length in (GROWTH_MM, RAMP_MM, FADE_MM)]
 
 
 @lru_cache
 def phantom(seed: int, jsw_mm: float | None = None) -> Phantom:
-    return render(draw_parameters(seed, jsw_mm=jsw_mm))
+    return render(sample_parameters(seed, jsw_mm=jsw_mm))
 
 
 def phantoms(*seeds: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -212,7 +212,7 @@ def test_a_joint_in_twice_as_many_pixels_is_separated_alike() -> None:
 
 
 def noiseless(seed: int, jsw_mm: float, size: int) -> Phantom:
-    drawn = draw_parameters(seed, jsw_mm=jsw_mm, size=size)
+    drawn = sample_parameters(seed, jsw_mm=jsw_mm, size=size)
     return render(replace(drawn, detector=Detector(drawn.detector.blur, 1e9, 0.0, 65535.0)))
 
 
@@ -239,7 +239,7 @@ def flat_joint(gap: int, size: int = 64) -> Tensor:
 
 @pytest.mark.parametrize("gap", [-8, -1, 0, 1, 2, 4, 7, 10, 14])
 def test_claims_pass_between_the_bones_of_a_narrow_joint_without_a_step(gap: int) -> None:
-    lower, upper = bone_claims(signed_distance(flat_joint(gap), CLAIMED), *WIDTHS)[0, :, :, 30]
+    lower, upper = ownership_weights(signed_distance(flat_joint(gap), CLAIMED), *WIDTHS)[0, :, :, 30]
     assert float((lower + upper).max()) <= 1.0 + 1e-6
     assert float(torch.stack([lower, upper]).diff(dim=-1).abs().max()) < 0.4
     if gap % 2 == 0:
@@ -249,11 +249,11 @@ def test_claims_pass_between_the_bones_of_a_narrow_joint_without_a_step(gap: int
 def test_a_claim_is_whole_inside_a_lone_bone_and_fades_over_three_pixels_at_the_rim() -> None:
     masks = torch.zeros(1, 2, 60, 60)
     masks[:, 0, 40:] = 1.0
-    claims = bone_claims(signed_distance(masks, CLAIMED), *WIDTHS)[0, :, :, 30]
-    lower = claims[0]
+    ownership = ownership_weights(signed_distance(masks, CLAIMED), *WIDTHS)[0, :, :, 30]
+    lower = ownership[0]
     torch.testing.assert_close(lower[34:39], torch.tensor([0.0, 1 / 3, 2 / 3, 1.0, 1.0]), atol=1e-6, rtol=0)
     assert torch.equal(lower[39:], torch.ones(21))
-    assert float(claims[1].max()) == 0.0
+    assert float(ownership[1].max()) == 0.0
 
 
 def test_separated_bones_move_apart_without_a_line_between_them() -> None:

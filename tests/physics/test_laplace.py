@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 import torch
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.laplace import solve_laplace
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,7 +51,7 @@ def test_with_cycles_enough_the_laplacian_of_any_mask_vanishes(
 
 @pytest.mark.parametrize("size", [96, 97])
 def test_every_cycle_at_least_halves_the_error_below_a_bone(size: int) -> None:
-    made = render(draw_parameters(0, size=size, spacing=21.0 / size))
+    made = render(sample_parameters(0, size=size, spacing=21.0 / size))
     values, known = made.image[None].double(), (made.masks.amax(dim=0) < 0.5).double()[None, None]
     exact = solved(values, known, cycles=40)
     errors = [float((solved(values, known, cycles) - exact).norm()) for cycles in range(1, 7)]

@@ -47,7 +47,7 @@ def motion(*bones: tuple[float, float, float], center: tuple[float, float] = (0.
 
 
 def drawn(count: int, seed: int = 0, **largest: float) -> RigidMotion:
-    return MotionRange(**largest).draw(count, np.random.RandomState(seed))
+    return MotionRange(**largest).sample(count, np.random.RandomState(seed))
 
 
 def same_motion(one: RigidMotion, other: RigidMotion) -> bool:
@@ -449,7 +449,7 @@ def test_sampling_in_single_precision_moves_the_same_to_rounding() -> None:
     random = torch.Generator().manual_seed(0)
     layers = torch.rand(2, 3, 64, 48, generator=random).requires_grad_()
     masks = (torch.rand(2, 2, 64, 48, generator=random) > 0.5).float()
-    motion = MotionRange().draw(2, np.random.RandomState(0))
+    motion = MotionRange().sample(2, np.random.RandomState(0))
     made = [move(layers, masks, motion, exact=exact) for exact in (True, False)]
     for one, other in zip(*made, strict=True):
         assert one.dtype == other.dtype == torch.float32
@@ -472,7 +472,7 @@ def test_sampling_only_where_a_bone_comes_to_lie_loses_nothing(seed: int, size: 
         if wide
         else MotionRange(x_mm=0.5, y_mm=0.5, rotation_deg=4.0)
     )
-    motion = ranges.draw(2, random)
+    motion = ranges.sample(2, random)
     continued = ContinuedBones.of(bones, (bones > 0.5).float()[:, :, None])
     everywhere = torch.tensor([-math.inf, -math.inf, math.inf, math.inf]).expand(2, 2, 4)
     for mode in ("bilinear", "bicubic"):

@@ -7,15 +7,15 @@ import pytest
 import torch
 from bundle.joint import MCP
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate, support
 from bundle.physics.noise_texture import (
     DETAIL_MM,
     NEIGHBOURHOOD_MM,
-    TissueGrain,
+    TissueNoise,
     local_mean,
     random_phase_texture,
-    share_grain,
+    share_noise_texture,
 )
 from bundle.physics.radiograph import attenuation, intensity, reconstruct
 from hypothesis import given
@@ -26,9 +26,9 @@ from torch import Tensor
 DETAIL = DETAIL_MM / MCP.spacing_mm
 
 
-def add_grain(soft: Tensor, tissue: Tensor, uncovered: Tensor, seeds: list[int]) -> Tensor:
+def add_noise_texture(soft: Tensor, tissue: Tensor, uncovered: Tensor, seeds: list[int]) -> Tensor:
     """Grain for a hole that is covered where it is uncovered, and nowhere else."""
-    return TissueGrain.of(soft, tissue, (uncovered > 0).to(soft.dtype)).added(soft, uncovered, seeds)
+    return TissueNoise.of(soft, tissue, (uncovered > 0).to(soft.dtype)).added(soft, uncovered, seeds)
 
 
 def noise(height: int, width: int, sigma: float = 0.8, seed: int = 0, count: int = 1) -> Tensor:
@@ -44,8 +44,8 @@ def tissue_with_a_hole(strength: float = 0.02, size: int = 160, hole: int = 56) 
     uncovered = torch.zeros(1, 1, size, size)
     start = (size - hole) // 2
     uncovered[..., start : start + hole, start : start + hole] = 1.0
-    grainy = slope + strength * noise(size, size)
-    return torch.where(uncovered > 0, slope, grainy), 1.0 - uncovered, uncovered
+    textured = slope + strength * noise(size, size)
+    return torch.where(uncovered > 0, slope, textured), 1.0 - uncovered, uncovered
 
 
 def high_pass(soft: Tensor) -> Tensor:
@@ -101,10 +101,10 @@ def test_a_texture_is_not_its_sample_and_not_another_seeds() -> None:
 
 def test_a_seed_gives_the_same_bits_and_every_sample_has_its_own() -> None:
     soft, tissue, uncovered = (part.repeat(2, 1, 1, 1) for part in tissue_with_a_hole())
-    both = add_grain(soft, tissue, uncovered, [5, 9])
-    assert torch.equal(add_grain(soft, tissue, uncovered, [5, 9]), both)
+    both = add_noise_texture(soft, tissue, uncovered, [5, 9])
+    assert torch.equal(add_noise_texture(soft, tissue, uncovered, [5, 9]), both)
     for sample, seed in enumerate((5, 9)):
-        alone = add_grain(soft[:1], tissue[:1], uncovered[:1], [seed])
+        alone = add_noise_texture(soft[:1], tissue[:1], uncovered[:1], [seed])
         torch.testing.assert_close(both[sample, None], alone, atol=1e-6, rtol=0)
     assert float((both[0] - both[1]).abs().max()) > 0.02
 
@@ -118,7 +118,7 @@ def test_seeds_leave_the_global_random_state_alone() -> None:
 @pytest.mark.parametrize("strength", [0.004, 0.02, 0.05])
 def test_an_uncovered_hole_gets_the_grain_around_it(strength: float) -> None:
     soft, tissue, uncovered = tissue_with_a_hole(strength)
-    filled = add_grain(soft, tissue, uncovered, [0])
+    filled = add_noise_texture(soft, tissue, uncovered, [0])
     around = strength_in(soft, tissue)
     assert strength_in(soft, uncovered) < 0.05 * around
     assert strength_in(filled, uncovered) == pytest.approx(around, rel=0.2)
@@ -132,7 +132,7 @@ def test_grain_follows_the_strength_of_the_tissue_nearby() -> None:
     uncovered = torch.zeros(1, 1, size, size)
     uncovered[..., 90:110] = 1.0
     soft = 0.6 + strength * noise(size, size) * (1.0 - uncovered)
-    filled = add_grain(soft, 1.0 - uncovered, uncovered, [1])
+    filled = add_noise_texture(soft, 1.0 - uncovered, uncovered, [1])
     for rows in (slice(10, 60), slice(75, 125), slice(140, 190)):
         part = torch.zeros_like(uncovered)
         part[..., rows, :] = 1.0
@@ -143,7 +143,7 @@ def test_grain_follows_the_strength_of_the_tissue_nearby() -> None:
 def test_a_hole_wider_than_the_neighbourhood_has_grain_in_its_middle() -> None:
     size = 4 * int(4 * NEIGHBOURHOOD_MM / MCP.spacing_mm)
     soft, tissue, uncovered = tissue_with_a_hole(0.02, size, hole=size - 80)
-    filled = add_grain(soft, tissue, uncovered, [2])
+    filled = add_noise_texture(soft, tissue, uncovered, [2])
     middle = torch.zeros_like(uncovered)
     middle[..., size // 2 - 20 : size // 2 + 20, size // 2 - 20 : size // 2 + 20] = 1.0
     assert strength_in(filled, middle) == pytest.approx(strength_in(soft, tissue), rel=0.25)
@@ -153,7 +153,7 @@ def test_tissue_that_has_grain_already_gets_little() -> None:
     size = 128
     soft = 0.5 + 0.02 * noise(size, size)
     _, tissue, uncovered = tissue_with_a_hole(size=size)
-    filled = add_grain(soft, tissue, uncovered, [0])
+    filled = add_noise_texture(soft, tissue, uncovered, [0])
     before, after = strength_in(soft, uncovered), strength_in(filled, uncovered)
     assert before <= after < 1.25 * before
 
@@ -164,7 +164,7 @@ def test_the_texture_is_that_of_the_tissue_and_not_of_what_lies_elsewhere() -> N
     elsewhere[..., 10:150, 4:40] = 1.0
     tissue = tissue * (1.0 - elsewhere)
     stripes = 0.2 * (torch.arange(160)[:, None] // 4 % 2).expand_as(soft) * elsewhere
-    plain, striped = (add_grain(part, tissue, uncovered, [3]) for part in (soft, soft + stripes))
+    plain, striped = (add_noise_texture(part, tissue, uncovered, [3]) for part in (soft, soft + stripes))
     inside = eroded(uncovered, 3)
     correlation = torch.corrcoef(torch.stack([(plain - soft)[inside], (striped - soft)[inside]]))
     assert float(correlation[0, 1]) > 0.9
@@ -175,23 +175,23 @@ def test_nothing_changes_where_nothing_is_uncovered(seed: int) -> None:
     random = np.random.default_rng(seed)
     soft = torch.from_numpy(random.random((2, 1, 40, 30)).astype(np.float32))
     tissue, uncovered = (torch.from_numpy((random.random((2, 1, 40, 30)) > 0.5).astype(np.float32)) for _ in range(2))
-    filled = add_grain(soft, tissue, uncovered, [seed, 1])
+    filled = add_noise_texture(soft, tissue, uncovered, [seed, 1])
     assert torch.equal(filled[uncovered == 0], soft[uncovered == 0])
     assert torch.isfinite(filled).all()
     assert float(filled.min()) >= 0.0
-    assert torch.equal(add_grain(soft, tissue, torch.zeros_like(uncovered), [0, 1]), soft)
+    assert torch.equal(add_noise_texture(soft, tissue, torch.zeros_like(uncovered), [0, 1]), soft)
 
 
 def test_without_visible_tissue_there_is_no_grain() -> None:
     soft = 0.5 + 0.02 * noise(40, 40)
     nothing = torch.zeros_like(soft)
-    assert torch.equal(add_grain(soft, nothing, nothing + 1, [0]), soft)
+    assert torch.equal(add_noise_texture(soft, nothing, nothing + 1, [0]), soft)
 
 
 def test_faint_tissue_stays_at_least_0() -> None:
     soft, tissue, uncovered = tissue_with_a_hole(0.05)
     faint = torch.where(uncovered > 0, 0.001, soft)
-    filled = add_grain(faint, tissue, uncovered, [0])
+    filled = add_noise_texture(faint, tissue, uncovered, [0])
     assert float(filled.min()) == 0.0
 
 
@@ -221,11 +221,11 @@ def test_a_local_mean_beyond_its_reach_is_the_mean_of_all_that_counts() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is visible")
 def test_a_seed_gives_the_same_grain_on_the_gpu() -> None:
     soft, tissue, uncovered = tissue_with_a_hole()
-    on_gpu = add_grain(soft.cuda(), tissue.cuda(), uncovered.cuda(), [4])
-    torch.testing.assert_close(on_gpu.cpu(), add_grain(soft, tissue, uncovered, [4]), atol=1e-5, rtol=0)
+    on_gpu = add_noise_texture(soft.cuda(), tissue.cuda(), uncovered.cuda(), [4])
+    torch.testing.assert_close(on_gpu.cpu(), add_noise_texture(soft, tissue, uncovered, [4]), atol=1e-5, rtol=0)
 
 
-def grainy_joint(strength: float = 0.02) -> tuple[Tensor, Tensor, Tensor]:
+def noisy_joint(strength: float = 0.02) -> tuple[Tensor, Tensor, Tensor]:
     """A smooth bone over tissue whose grain is known: layers as a separation leaves them, masks, the whole grain.
 
     All of the noise below the bone, the tissue's grain and three times as much of the bone's own, stays in the bone.
@@ -235,18 +235,18 @@ def grainy_joint(strength: float = 0.02) -> tuple[Tensor, Tensor, Tensor]:
     masks[:, 0, 110:, 40:150] = 1.0
     masks[:, 1, :80, 40:150] = 1.0
     covered = support(masks).amax(dim=1, keepdim=True)
-    grain = strength * noise(size, size, 1.5, seed=1)
+    noise_texture = strength * noise(size, size, 1.5, seed=1)
     texture = 3.0 * strength * noise(size, size, 1.5, seed=2)
-    soft = 0.5 + grain * (1.0 - covered)
-    bones = support(masks) * (0.6 + grain + texture)
-    return 1.0 - torch.exp(-torch.cat([soft, bones], dim=1)), masks, grain
+    soft = 0.5 + noise_texture * (1.0 - covered)
+    bones = support(masks) * (0.6 + noise_texture + texture)
+    return 1.0 - torch.exp(-torch.cat([soft, bones], dim=1)), masks, noise_texture
 
 
 def test_shared_grain_leaves_the_radiograph_and_the_tissue_beside_the_bones_as_they_are() -> None:
-    made = [render(draw_parameters(seed, size=128, spacing=21 / 128)) for seed in range(3)]
+    made = [render(sample_parameters(seed, size=128, spacing=21 / 128)) for seed in range(3)]
     image, masks = torch.stack([p.image for p in made]), torch.stack([p.masks for p in made])
     layers = separate(image, masks)
-    shared = share_grain(layers, masks, [1, 2, 3])
+    shared = share_noise_texture(layers, masks, [1, 2, 3])
     torch.testing.assert_close(reconstruct(shared), reconstruct(layers), atol=1e-5, rtol=0)
     beside = support(masks).amax(dim=1, keepdim=True) == 0
     torch.testing.assert_close(shared[:, :1][beside], layers[:, :1][beside], atol=1e-6, rtol=0)
@@ -255,54 +255,56 @@ def test_shared_grain_leaves_the_radiograph_and_the_tissue_beside_the_bones_as_t
 
 
 def test_tissue_below_a_bone_gets_the_strength_of_the_grain_around_it() -> None:
-    layers, masks, grain = grainy_joint()
-    soft = attenuation(share_grain(layers, masks, [0]))[:, :1]
+    layers, masks, noise_texture = noisy_joint()
+    soft = attenuation(share_noise_texture(layers, masks, [0]))[:, :1]
     below = eroded(support(masks).amax(dim=1, keepdim=True), 12)
-    expected = float(grain[below].std())
+    expected = float(noise_texture[below].std())
     assert float(attenuation(layers)[:, :1][below].std()) < 0.05 * expected
     assert float(soft[below].std()) == pytest.approx(expected, rel=0.25)
     assert float(soft[below].mean()) == pytest.approx(0.5, abs=0.3 * expected)
 
 
 def test_shared_grain_is_hardly_correlated_with_what_the_bone_keeps() -> None:
-    layers, masks, _ = grainy_joint()
+    layers, masks, _ = noisy_joint()
     below = eroded(support(masks).amax(dim=1, keepdim=True), 12)[0, 0]
     correlations = []
     for seed in range(8):
-        parts = attenuation(share_grain(layers, masks, [seed]))[0]
+        parts = attenuation(share_noise_texture(layers, masks, [seed]))[0]
         pair = torch.stack([parts[0][below], parts[1:].sum(dim=0)[below]])
         correlations.append(float(torch.corrcoef(pair)[0, 1]))
     assert np.mean(correlations) == pytest.approx(0.0, abs=0.15)  # -0.3 for noise that knows nothing of the bone
 
 
 def test_tissue_that_has_grain_gets_hardly_more() -> None:
-    layers, masks, _ = grainy_joint()
-    once = share_grain(layers, masks, [0])
-    twice = share_grain(once, masks, [5])
+    layers, masks, _ = noisy_joint()
+    once = share_noise_texture(layers, masks, [0])
+    twice = share_noise_texture(once, masks, [5])
     assert float((twice - once)[:, :1].std()) < 0.4 * float((once - layers)[:, :1].std())
 
 
 def test_the_edge_of_another_bone_beside_the_joint_is_no_grain() -> None:
-    layers, masks, _ = grainy_joint()
+    layers, masks, _ = noisy_joint()
     sesamoid = layers.clone()
     sesamoid[:, 0, 90:105, 10:25] = 0.75
     below = eroded(support(masks).amax(dim=1, keepdim=True), 12)
-    plain, beside = (float((share_grain(s, masks, [0]) - s)[:, :1][below].std()) for s in (layers, sesamoid))
+    plain, beside = (float((share_noise_texture(s, masks, [0]) - s)[:, :1][below].std()) for s in (layers, sesamoid))
     assert beside < 1.5 * plain
 
 
 def test_a_seed_gives_the_same_shared_grain() -> None:
-    layers, masks, _ = grainy_joint()
-    assert torch.equal(share_grain(layers, masks, [4]), share_grain(layers, masks, [4]))
-    assert not torch.equal(share_grain(layers, masks, [4]), share_grain(layers, masks, [5]))
+    layers, masks, _ = noisy_joint()
+    assert torch.equal(share_noise_texture(layers, masks, [4]), share_noise_texture(layers, masks, [4]))
+    assert not torch.equal(share_noise_texture(layers, masks, [4]), share_noise_texture(layers, masks, [5]))
 
 
 @pytest.mark.parametrize("strength", [0.5, 1.0])
 def test_more_noise_is_that_of_the_tissue_times_its_strength(strength: float) -> None:
     soft, tissue, covered = tissue_with_a_hole()
-    grain = TissueGrain.of(soft, tissue, covered)
+    noise_texture = TissueNoise.of(soft, tissue, covered)
     image = intensity(soft)
-    noisy = attenuation(grain.noisy(image, torch.tensor([strength]), [3]))
-    assert float((noisy - soft).std()) == pytest.approx(strength * float(grain.deviation), rel=0.05)
-    assert torch.equal(grain.noisy(image, torch.zeros(1), [3]), image)
-    assert torch.equal(grain.noisy(image, torch.tensor([1.0]), [3]), grain.noisy(image, torch.tensor([1.0]), [3]))
+    noisy = attenuation(noise_texture.noisy(image, torch.tensor([strength]), [3]))
+    assert float((noisy - soft).std()) == pytest.approx(strength * float(noise_texture.deviation), rel=0.05)
+    assert torch.equal(noise_texture.noisy(image, torch.zeros(1), [3]), image)
+    assert torch.equal(
+        noise_texture.noisy(image, torch.tensor([1.0]), [3]), noise_texture.noisy(image, torch.tensor([1.0]), [3])
+    )

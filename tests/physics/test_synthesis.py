@@ -10,7 +10,7 @@ import torch
 from bundle.joint import MCP
 from bundle.measurement.joint_space import joint_space_width
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import GROWTH_MM, separate, support
 from bundle.physics.masks import visible_region
 from bundle.physics.motion import MotionRange, RigidMotion, move
@@ -29,15 +29,15 @@ MODES = ["bilinear", "bicubic"]
 @lru_cache
 def separated(*seeds: int, size: int = 256, jsw_mm: float | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Images of phantoms, their masks, and the layers that the weight-free separator finds."""
-    made = [render(draw_parameters(seed, size=size, spacing=21 / size, jsw_mm=jsw_mm)) for seed in seeds]
+    made = [render(sample_parameters(seed, size=size, spacing=21 / size, jsw_mm=jsw_mm)) for seed in seeds]
     image, masks = torch.stack([p.image for p in made]), torch.stack([p.masks for p in made])
     return image, masks, separate(image, masks)
 
 
-def widened(change: float, *seeds: int, jsw_mm: float | None = None, grain: int = 0) -> SyntheticJoints:
+def widened(change: float, *seeds: int, jsw_mm: float | None = None, noise_texture: int = 0) -> SyntheticJoints:
     _, masks, layers = separated(*seeds, jsw_mm=jsw_mm)
     motion = RigidMotion.widening(torch.full((len(seeds),), change))
-    return synthesize(layers, masks, motion, SPACING, [grain + index for index in range(len(seeds))])
+    return synthesize(layers, masks, motion, SPACING, [noise_texture + index for index in range(len(seeds))])
 
 
 def uncovered_by(made: SyntheticJoints, masks: Tensor, spacing: float = SPACING) -> Tensor:
@@ -65,7 +65,7 @@ def test_any_motion_gives_layers_that_compose_to_the_image(seed: int, mode: str)
     _, masks, _ = separated(0, 1, size=64)
     layers = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
     layers[:, :, 20:24] = 1.0
-    motion = MotionRange().draw(2, np.random.RandomState(seed))
+    motion = MotionRange().sample(2, np.random.RandomState(seed))
     made = synthesize(layers, masks, motion, 21 / 64, [seed, seed + 1], mode)
     assert torch.equal(made.image, reconstruct(made.layers))
     for part in (made.image, made.layers, made.masks):
@@ -101,18 +101,20 @@ def test_uncovered_tissue_has_the_brightness_and_grain_of_tissue(jsw_mm: float) 
     image, masks, _ = separated(4, 5, jsw_mm=jsw_mm)
     made = widened(1.4, 4, 5, jsw_mm=jsw_mm)
     soft = attenuation(made.layers[:, :1])
-    grain = soft - local_mean(soft, torch.ones_like(soft), DETAIL_MM / SPACING)
+    noise_texture = soft - local_mean(soft, torch.ones_like(soft), DETAIL_MM / SPACING)
     tissue = (visible_region(image, masks) > 0) & (support(masks).amax(dim=1, keepdim=True) == 0)
     for sample in range(2):
         seen, new = tissue[sample], uncovered_by(made, masks)[sample]
-        assert float(grain[sample][new].std()) == pytest.approx(float(grain[sample][seen].std()), rel=0.3)
+        assert float(noise_texture[sample][new].std()) == pytest.approx(
+            float(noise_texture[sample][seen].std()), rel=0.3
+        )
         low, high = soft[sample][seen].quantile(torch.tensor([0.02, 0.98]))
         assert float(low) < float(soft[sample][new].mean()) < float(high)
 
 
 def test_seeds_are_recorded_and_change_the_grain_alone() -> None:
     _, masks, _ = separated(0, 1, jsw_mm=0.4)
-    one, again, other = (widened(1.0, 0, 1, jsw_mm=0.4, grain=seed) for seed in (7, 7, 70))
+    one, again, other = (widened(1.0, 0, 1, jsw_mm=0.4, noise_texture=seed) for seed in (7, 7, 70))
     assert (list(one.seeds), list(other.seeds)) == ([7, 8], [70, 71])
     assert same(one, again)
     changed = one.image != other.image
@@ -123,7 +125,7 @@ def test_seeds_are_recorded_and_change_the_grain_alone() -> None:
 
 def test_a_batch_is_made_of_its_joints_alone() -> None:
     _, masks, layers = separated(0, 1, jsw_mm=0.5)
-    motion = MotionRange(x_mm=0.5, y_mm=0.8, rotation_deg=4.0).draw(2, np.random.RandomState(3))
+    motion = MotionRange(x_mm=0.5, y_mm=0.8, rotation_deg=4.0).sample(2, np.random.RandomState(3))
     spacing = torch.tensor([SPACING, 0.9 * SPACING])
     together = synthesize(layers, masks, motion, spacing, [11, 12])
     for sample in range(2):
@@ -135,7 +137,7 @@ def test_a_batch_is_made_of_its_joints_alone() -> None:
 
 def test_a_recorded_motion_and_seed_make_the_same_bits_again() -> None:
     _, masks, layers = separated(2, jsw_mm=0.5)
-    made = widened(0.77, 2, jsw_mm=0.5, grain=99)
+    made = widened(0.77, 2, jsw_mm=0.5, noise_texture=99)
     replayed = synthesize(layers, masks, RigidMotion.from_json(made.motion.to_json()), SPACING, made.seeds)
     assert same(made, replayed)
 
@@ -152,4 +154,6 @@ def test_gpu_and_cpu_make_the_same_joint() -> None:
     _, masks, layers = separated(0, jsw_mm=0.5)
     motion = RigidMotion.widening(torch.tensor([1.0]))
     on_gpu = synthesize(layers.cuda(), masks.cuda(), motion, SPACING, [3])
-    torch.testing.assert_close(on_gpu.image.cpu(), widened(1.0, 0, jsw_mm=0.5, grain=3).image, atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        on_gpu.image.cpu(), widened(1.0, 0, jsw_mm=0.5, noise_texture=3).image, atol=1e-4, rtol=0
+    )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.quality.corruption import CORRUPTIONS, corrupt
 from torch import Tensor
 
@@ -14,7 +14,7 @@ SPACING = 21 / SIZE
 
 @pytest.fixture(scope="module")
 def image() -> Tensor:
-    phantom = render(draw_parameters(3, size=SIZE, spacing=SPACING))
+    phantom = render(sample_parameters(3, size=SIZE, spacing=SPACING))
     return torch.cat([phantom.image, (phantom.masks > 0.5).float()])
 
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from bundle.errors import InputError
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.quality.corruption import corrupt
-from bundle.quality.plausibility import Range, TrustReference
+from bundle.quality.plausibility import PlausibilityReference, Range
 from bundle.quality.properties import PROPERTIES, measure
 from scipy import ndimage
 from torch import Tensor
@@ -23,7 +23,7 @@ COUNT = 24
 
 
 def joint(seed: int, size: int = 256) -> Tensor:
-    phantom = render(draw_parameters(seed, size=size, spacing=21 / size))
+    phantom = render(sample_parameters(seed, size=size, spacing=21 / size))
     return torch.cat([phantom.image, phantom.masks])
 
 
@@ -38,8 +38,8 @@ def values(joints: list[Tensor]) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def reference(values: pd.DataFrame) -> TrustReference:
-    return TrustReference.fit(values, 0.05)
+def reference(values: pd.DataFrame) -> PlausibilityReference:
+    return PlausibilityReference.fit(values, 0.05)
 
 
 def drawn() -> Tensor:
@@ -124,7 +124,9 @@ def test_a_joint_and_its_mirror_image_are_alike_but_for_their_sides(joints: list
 
 
 @pytest.mark.parametrize("fill", [0.0, 1.0])
-def test_masks_of_nothing_or_everything_are_measured_without_a_crash(fill: float, reference: TrustReference) -> None:
+def test_masks_of_nothing_or_everything_are_measured_without_a_crash(
+    fill: float, reference: PlausibilityReference
+) -> None:
     image = torch.full((3, 64, 64), 0.5)
     image[1:] = fill
     found = measure(image, SPACING * 4)
@@ -132,7 +134,7 @@ def test_masks_of_nothing_or_everything_are_measured_without_a_crash(fill: float
     assert reference.judge(found).flagged
 
 
-def test_values_that_are_not_finite_are_judged(joints: list[Tensor], reference: TrustReference) -> None:
+def test_values_that_are_not_finite_are_judged(joints: list[Tensor], reference: PlausibilityReference) -> None:
     image = joints[0].clone()
     image[0, :100] = math.nan
     assert reference.judge(measure(image, SPACING)).flagged
@@ -141,7 +143,7 @@ def test_values_that_are_not_finite_are_judged(joints: list[Tensor], reference: 
 def test_the_stated_part_of_the_images_is_flagged(values: pd.DataFrame) -> None:
     many = pd.DataFrame(np.random.RandomState(0).normal(size=(1000, len(PROPERTIES))) * 3.0, columns=list(PROPERTIES))
     for part in (0.01, 0.1):
-        reference = TrustReference.fit(many, part)
+        reference = PlausibilityReference.fit(many, part)
         flagged = np.mean([reference.judge(dict(row)).flagged for _, row in many.iterrows()])
         assert flagged == pytest.approx(part, abs=0.0021)
 
@@ -162,7 +164,7 @@ def test_the_stated_part_of_the_images_is_flagged(values: pd.DataFrame) -> None:
     ],
 )
 def test_what_is_wrong_is_flagged_and_said(
-    corruption: str, reason: str, joints: list[Tensor], reference: TrustReference
+    corruption: str, reason: str, joints: list[Tensor], reference: PlausibilityReference
 ) -> None:
     for index in (0, 7, 13):
         verdict = reference.judge(measure(*corrupt(corruption, joints[index], SPACING, index)))
@@ -171,7 +173,7 @@ def test_what_is_wrong_is_flagged_and_said(
         assert any(reason in said for said in verdict.reasons), verdict.reasons
 
 
-def test_a_reason_names_the_value_and_what_is_usual(reference: TrustReference, values: pd.DataFrame) -> None:
+def test_a_reason_names_the_value_and_what_is_usual(reference: PlausibilityReference, values: pd.DataFrame) -> None:
     ranges = {**reference.ranges, "lower_width": Range(14.0, 10.0, 19.0), "saturation": Range(0.0, -0.01, 0.01)}
     said = replace(reference, ranges=ranges).judge({**values.median(), "lower_width": 7.0, "saturation": 0.5})
     assert said.score == pytest.approx(50.0)
@@ -181,9 +183,9 @@ def test_a_reason_names_the_value_and_what_is_usual(reference: TrustReference, v
     ]
 
 
-def test_ranges_widened_by_another_kind_hold_both(values: pd.DataFrame, reference: TrustReference) -> None:
+def test_ranges_widened_by_another_kind_hold_both(values: pd.DataFrame, reference: PlausibilityReference) -> None:
     brighter = values.assign(brightness=values["brightness"] + 0.3)
-    other = TrustReference.fit(brighter, 0.05)
+    other = PlausibilityReference.fit(brighter, 0.05)
     both = reference.widened(other)
     assert reference.judge(dict(brighter.median())).flagged
     assert not both.judge(dict(brighter.median())).flagged
@@ -191,26 +193,28 @@ def test_ranges_widened_by_another_kind_hold_both(values: pd.DataFrame, referenc
     assert both.ranges["brightness"].median == reference.ranges["brightness"].median
 
 
-def test_a_reference_is_read_as_written_and_a_broken_one_is_named(tmp_path: Path, reference: TrustReference) -> None:
-    replace(reference, made={"seed": 4}).write(tmp_path / "trust.json")
-    found = TrustReference.read(tmp_path / "trust.json")
+def test_a_reference_is_read_as_written_and_a_broken_one_is_named(
+    tmp_path: Path, reference: PlausibilityReference
+) -> None:
+    replace(reference, made={"seed": 4}).write(tmp_path / "plausibility.json")
+    found = PlausibilityReference.read(tmp_path / "plausibility.json")
     assert found.made == {"seed": 4}
     for name, held in reference.ranges.items():
         assert found.ranges[name] == pytest.approx(held, abs=1e-4)
-    content = json.loads((tmp_path / "trust.json").read_text())
+    content = json.loads((tmp_path / "plausibility.json").read_text())
     del content["ranges"]["order"]
     (tmp_path / "broken.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"ranges of trusted images, got .*broken\.json \(KeyError: 'order'\)"):
-        TrustReference.read(tmp_path / "broken.json")
+        PlausibilityReference.read(tmp_path / "broken.json")
 
 
 @pytest.mark.parametrize(("rows", "part"), [(0, 0.1), (3, 0.0), (3, 1.0)])
 def test_a_fit_needs_images_and_a_part(values: pd.DataFrame, rows: int, part: float) -> None:
     with pytest.raises(ValueError, match="expected images and a part in"):
-        TrustReference.fit(values.iloc[:rows], part)
+        PlausibilityReference.fit(values.iloc[:rows], part)
 
 
-def test_a_stray_blob_or_a_hole_is_measured_and_flagged(joints: list[Tensor], reference: TrustReference) -> None:
+def test_a_stray_blob_or_a_hole_is_measured_and_flagged(joints: list[Tensor], reference: PlausibilityReference) -> None:
     """A square of 30 x 30 pixels beside the bone."""
     image = joints[0].clone()
     assert measure(image, SPACING)["lower_stray"] == 0.0
@@ -227,7 +231,7 @@ def test_a_stray_blob_or_a_hole_is_measured_and_flagged(joints: list[Tensor], re
 
 @pytest.mark.parametrize(("pixels", "reason"), [(8, "smaller than its bone"), (-8, "larger than its bone")])
 def test_masks_away_from_the_edge_are_flagged(
-    joints: list[Tensor], reference: TrustReference, pixels: int, reason: str
+    joints: list[Tensor], reference: PlausibilityReference, pixels: int, reason: str
 ) -> None:
     """Masks eroded by 8 pixels, 0.66 mm, and grown by as much."""
     found = 0

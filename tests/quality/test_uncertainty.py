@@ -10,7 +10,7 @@ from bundle.errors import InputError
 from bundle.joint import MCP
 from bundle.networks.backbones import make_backbone
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.radiograph import partition, reconstruct
 from bundle.quality.uncertainty import (
@@ -34,7 +34,7 @@ FloatArray = NDArray[np.float64]
 
 
 def joint(seed: int = 0) -> Tensor:
-    phantom = render(draw_parameters(seed, size=SIZE, spacing=21 / SIZE, jsw_mm=-0.6))
+    phantom = render(sample_parameters(seed, size=SIZE, spacing=21 / SIZE, jsw_mm=-0.6))
     return torch.cat([phantom.image, phantom.masks])[None]
 
 
@@ -167,11 +167,11 @@ def test_signs_are_those_of_the_overlap_alone() -> None:
 
 
 def joints_with_signs(
-    coefficients: tuple[float, float, float], seed: int = 0, joints: int = 400, pushes: int = 5, own: float = 0.0
+    coefficients: tuple[float, float, float], seed: int = 0, joints: int = 400, closures: int = 5, own: float = 0.0
 ) -> tuple[dict[str, FloatArray], FloatArray, FloatArray]:
     """Signs, errors by a power law with a spread of 0.2 and a deviation that a joint's pushes share, and joints."""
     random = np.random.RandomState(seed)
-    names = np.repeat(np.arange(joints), pushes)
+    names = np.repeat(np.arange(joints), closures)
     signs = {name: np.exp(random.uniform(-5.0, 1.0, size=len(names))) for name in SIGNS}
     error = 0.4 * np.exp(random.normal(0.0, 0.2, size=len(names)) + own * random.normal(size=joints)[names])
     for name, coefficient in zip(SIGNS, coefficients, strict=True):
@@ -211,13 +211,13 @@ def test_more_of_a_sign_never_means_less_error() -> None:
 def test_the_bound_holds_for_joints_never_seen() -> None:
     """40 joints, whose pushes are alike: in the mean over calibrations it covers a little over 90 % of other joints."""
     signs, error, _ = joints_with_signs((0.5, 0.0, 0.2), seed=99, joints=4000, own=0.5)
-    covered, claimed = [], []
+    covered, reserved = [], []
     for seed in range(16):
         seen = joints_with_signs((0.5, 0.0, 0.2), seed=seed, joints=40, own=0.5)
         covered.append(np.mean(error <= Calibration.fit(*seen, "any", {}).upper(signs)))
-        claimed.append(held_out_figures(*seen)["coverage"])
+        reserved.append(held_out_figures(*seen)["coverage"])
     assert 0.9 < np.mean(covered) < 0.94
-    assert np.mean(claimed) == pytest.approx(np.mean(covered), abs=0.025)
+    assert np.mean(reserved) == pytest.approx(np.mean(covered), abs=0.025)
 
 
 def test_every_joint_counts_the_same_in_the_excess() -> None:
@@ -233,7 +233,7 @@ def test_every_joint_counts_the_same_in_the_excess() -> None:
 
 
 def test_figures_of_joints_left_out_are_those_of_fits_to_the_others() -> None:
-    signs, error, names = joints_with_signs((0.5, 1.0, 0.0), joints=8, pushes=3)
+    signs, error, names = joints_with_signs((0.5, 1.0, 0.0), joints=8, closures=3)
     expected, upper = np.empty_like(error), np.empty_like(error)
     for one in range(8):
         out = names == one

@@ -8,7 +8,7 @@ import torch
 from bundle.joint import MCP
 from bundle.measurement.facing import facing_centers
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.motion import RigidMotion
 from bundle.registration.alignment import (
     Alignment,
@@ -89,7 +89,7 @@ def test_a_widening_of_the_joint_is_a_negative_narrowing(upper_share: float) -> 
 
 def test_another_place_turn_and_size_of_the_whole_hand_do_not_change_the_narrowing() -> None:
     given = bones(0)
-    frame = FrameMotion(translation_mm=2.0, rotation_deg=8.0).draw(3, np.random.RandomState(0)).to(given.scale)
+    frame = FrameMotion(translation_mm=2.0, rotation_deg=8.0).sample(3, np.random.RandomState(0)).to(given.scale)
     assert torch.allclose(narrowing(given.then(frame.of_both())), narrowing(given), atol=1e-9)
     larger = Alignment(frame.scale * 1.1, frame.rotation, frame.translation, frame.center)
     assert torch.allclose(narrowing(given.then(larger.of_both())), narrowing(given), atol=1e-9)
@@ -193,7 +193,7 @@ def test_places_are_seen_that_lie_in_the_moving_frame() -> None:
 
 
 def test_centers_are_those_of_the_facing_edges() -> None:
-    masks = render(draw_parameters(3, size=96, spacing=21 / 96, jsw_mm=1.2)).masks
+    masks = render(sample_parameters(3, size=96, spacing=21 / 96, jsw_mm=1.2)).masks
     assert bone_centers(masks, 21 / 96).numpy() == pytest.approx(facing_centers(masks.numpy() > 0.5, 21 / 96), abs=1e-6)
 
 

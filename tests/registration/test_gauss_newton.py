@@ -10,7 +10,7 @@ import torch
 from bundle.joint import MCP
 from bundle.measurement.facing import facing_centers, facing_edges
 from bundle.phantoms.rendering import Phantom, render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.radiograph import intensity
 from bundle.registration.gauss_newton import BoneRegistration, BoneShift
 from torch import Tensor
@@ -114,7 +114,7 @@ def test_a_shadow_that_stays_pulls_the_motion_towards_none() -> None:
 
 
 def noise_free(phantom_seed: int, jsw_mm: float) -> Phantom:
-    parameters = draw_parameters(phantom_seed, jsw_mm=jsw_mm)
+    parameters = sample_parameters(phantom_seed, jsw_mm=jsw_mm)
     detector = replace(parameters.detector, photons=1e10, electronic=0.0)
     return render(replace(parameters, detector=detector))
 
@@ -129,7 +129,7 @@ def test_the_jsw_of_a_phantom_rendered_again_is_measured_to_three_micrometres(
 
 
 def test_noise_of_the_detector_costs_less_than_a_hundredth_of_a_millimetre() -> None:
-    before, after = (render(draw_parameters(5, jsw_mm=jsw)) for jsw in (0.5, 1.1))
+    before, after = (render(sample_parameters(5, jsw_mm=jsw)) for jsw in (0.5, 1.1))
     lower, upper = BoneRegistration()(before.image, before.masks, after.image, SPACING)
     assert lower.y - upper.y == pytest.approx(0.6, abs=0.01)
 
@@ -142,7 +142,7 @@ def in_water(seed: int, jsw_mm: float, size: int, noise: float, take: int) -> tu
 
     Bones of half the contrast below much scatter, with sharp detail of few pixels; each take has its own white noise.
     """
-    drawn = draw_parameters(seed, jsw_mm=jsw_mm, size=size, spacing=21.0 / size)
+    drawn = sample_parameters(seed, jsw_mm=jsw_mm, size=size, spacing=21.0 / size)
     faint = {
         bone: replace(
             getattr(drawn, bone),
@@ -176,7 +176,7 @@ def test_steps_of_a_fit_have_the_right_length_on_details_of_few_pixels() -> None
 
 def test_a_fit_to_noisy_pixels_stops_within_its_standard_error() -> None:
     random = torch.Generator().manual_seed(0)
-    images = [render(draw_parameters(2, jsw_mm=jsw)) for jsw in (1.5, 1.0)]
+    images = [render(sample_parameters(2, jsw_mm=jsw)) for jsw in (1.5, 1.0)]
     before, after = (
         (given.image + 0.02 * torch.randn(given.image.shape, generator=random)).clamp(0.0, 1.0) for given in images
     )

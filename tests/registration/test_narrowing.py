@@ -9,7 +9,7 @@ import torch
 from bundle.errors import InputError
 from bundle.joint import MCP
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.registration.alignment import bone_centers, narrowing
 from bundle.registration.gauss_newton import BoneRegistration
 from bundle.registration.narrowing import METHODS, NetworkRegistration, make_registration, read_pair
@@ -21,7 +21,7 @@ SPACING = MCP.spacing_mm
 WIDTHS = (1.4, 1.05)
 FIXED, MOVING = (
     torch.cat([phantom.image, (phantom.masks > 0.5).float()])
-    for phantom in (render(draw_parameters(5, jsw_mm=width)) for width in WIDTHS)
+    for phantom in (render(sample_parameters(5, jsw_mm=width)) for width in WIDTHS)
 )
 
 

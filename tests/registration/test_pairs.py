@@ -68,7 +68,7 @@ def test_the_phantom_of_these_tests_is_aligned_as_it_says() -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_reversed_mirrored_placed_and_reduced_pairs_are_aligned_as_they_say(seed: int) -> None:
     given = pairs(seed)
-    frame = FrameMotion(translation_mm=1.0, rotation_deg=4.0, scale=0.02).draw(1, np.random.RandomState(seed))
+    frame = FrameMotion(translation_mm=1.0, rotation_deg=4.0, scale=0.02).sample(1, np.random.RandomState(seed))
     for varied in (given.reversed(), given.mirrored(), given.placed(frame, "bicubic"), given.reversed().placed(frame)):
         assert mismatch(varied) < 0.015
     finer = given.placed(frame).reduced(48)
@@ -93,7 +93,7 @@ def test_masks_drawn_otherwise_move_the_centres_and_nothing_else() -> None:
 def test_a_variation_changes_the_narrowing_only_in_its_sign() -> None:
     given = pairs()
     true = float(narrowing(given.bones))
-    frame = FrameMotion(translation_mm=1.0, rotation_deg=4.0).draw(1, np.random.RandomState(0))
+    frame = FrameMotion(translation_mm=1.0, rotation_deg=4.0).sample(1, np.random.RandomState(0))
     assert float(narrowing(given.mirrored().bones)) == pytest.approx(true, abs=1e-5)
     assert float(narrowing(given.placed(frame).bones)) == pytest.approx(true, abs=1e-5)
     assert float(narrowing(given.reversed().bones)) == pytest.approx(-true, abs=0.02)

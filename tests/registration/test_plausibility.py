@@ -49,4 +49,8 @@ def test_an_odd_registration_is_told_with_its_reason(planted: PairReading, masks
 def test_what_was_not_found_is_not_plausible_and_names_the_bone() -> None:
     verdict = judge_registration(replace(reading(), found=False, missing=["lower"]))
     assert verdict.reasons == ["the lower bone was not found"]
-    assert verdict.described() == {"trust_score": None, "flagged": True, "reasons": ["the lower bone was not found"]}
+    assert verdict.described() == {
+        "plausibility_score": None,
+        "flagged": True,
+        "reasons": ["the lower bone was not found"],
+    }

@@ -10,7 +10,7 @@ import pytest
 import torch
 from bundle.errors import InputError
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.registration.gauss_newton import BoneShift
 from bundle.registration.method import Registration
 from bundle.registration.pair_lists import RadiographPairs
@@ -39,7 +39,7 @@ class Registers(Registration):
 
 
 def pairs() -> RadiographPairs:
-    phantoms = [render(draw_parameters(seed, size=64, spacing=SPACING)) for seed in range(3)]
+    phantoms = [render(sample_parameters(seed, size=64, spacing=SPACING)) for seed in range(3)]
     known = {"joint": "a", "finger": "ring", "side": "left", "spacing": torch.tensor([SPACING])}
     return RadiographPairs(
         [{**known, "name": f"{row}", "image": torch.cat([p.image, p.masks])} for row, p in enumerate(phantoms)]
@@ -47,7 +47,7 @@ def pairs() -> RadiographPairs:
 
 
 def writer(folder: Path, finds: bool) -> NarrowingWriter:
-    quality = PairQuality(str(ROOT / "models" / "trust.json"))
+    quality = PairQuality(str(ROOT / "models" / "plausibility.json"))
     return NarrowingWriter(str(folder), {}, Registers(finds), NetworkWeights(torch.nn.Identity(), ""), quality)
 
 
@@ -59,7 +59,7 @@ def test_a_pair_whose_bones_are_not_found_has_no_number_and_is_not_plausible(tmp
     writer(tmp_path, finds=True).write(pairs())
     found = lines(tmp_path)
     assert [line["jsn_mm"] is None for line in found] == [False, True, False]
-    assert not found[1]["plausible"] and found[1]["trust"]["registration"]["reasons"]
+    assert not found[1]["plausible"] and found[1]["plausibility"]["registration"]["reasons"]
 
 
 def test_a_run_that_finds_no_bone_ends_with_an_error_and_leaves_the_reasons(tmp_path: Path) -> None:

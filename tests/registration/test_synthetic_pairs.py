@@ -16,12 +16,12 @@ from bundle.joint import MCP
 from bundle.measurement.facing import facing_centers
 from bundle.measurement.joint_space import joint_space_width
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.synthesis import SeparatedBones
 from bundle.registration.alignment import Alignment, narrowing
 from bundle.registration.gauss_newton import BoneRegistration
-from bundle.registration.synthetic_pairs import PairRecipes, SyntheticPairs
+from bundle.registration.synthetic_pairs import PairSpecifications, SyntheticPairs
 
 SPACING = MCP.spacing_mm
 
@@ -34,7 +34,7 @@ PLAN = DataPlan(
 def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[SourceStore, list[Source]]:
     store, sources = SourceStore(tmp_path_factory.mktemp("sources")), []
     for seed in range(2):
-        phantom = render(draw_parameters(seed, jsw_mm=1.3))
+        phantom = render(sample_parameters(seed, jsw_mm=1.3))
         image, masks = phantom.image[None], (phantom.masks[None] > 0.5).float()
         edges = facing_centers(masks[0].numpy() > 0.5, SPACING).tolist()
         width = float(joint_space_width(masks, SPACING))
@@ -71,13 +71,13 @@ def test_narrowing_is_that_of_the_alignment_and_nearly_that_of_the_masks(
 
 def test_the_narrowing_does_not_depend_on_the_first_width(kept: tuple[SourceStore, list[Source]]) -> None:
     plan = replace(PLAN, count=4000, jsw=Uniform(-0.5, 2.0))
-    recipes = PairRecipes(plan, kept[1], Uniform(-1.0, 1.0))
-    drawn = np.array([recipe.jsw_mm for recipe in recipes.draw(range(4000))])
+    specifications = PairSpecifications(plan, kept[1], Uniform(-1.0, 1.0))
+    drawn = np.array([specification.jsw_mm for specification in specifications.sample(range(4000))])
     first, change = drawn[::2], drawn[1::2] - drawn[::2]
     assert np.abs(change).max() <= 1.0 and abs(np.corrcoef(first, change)[0, 1]) < 0.06
-    alone = np.array([recipe.jsw_mm for recipe in recipes.draw([7, 2])])
+    alone = np.array([specification.jsw_mm for specification in specifications.sample([7, 2])])
     assert alone.tolist() == [drawn[7], drawn[2]]
-    assert recipes.draw([7], 1)[0].jsw_mm != drawn[7]
+    assert specifications.sample([7], 1)[0].jsw_mm != drawn[7]
 
 
 def test_a_plan_of_single_images_is_refused(kept: tuple[SourceStore, list[Source]]) -> None:

@@ -26,8 +26,8 @@ def test_the_loop_makes_the_images_of_the_factory(joints: Joints) -> None:
 
 
 def test_the_loops_make_the_same_whatever_they_keep(joints: Joints) -> None:
-    (recipe,) = joints.recipes.draw([3])
-    _, first, *others = [loop(recipe) for loop in loops(joints.layers, joints.masks).values()]
+    (specification,) = joints.specifications.sample([3])
+    _, first, *others = [loop(specification) for loop in loops(joints.layers, joints.masks).values()]
     for image, masks, width in others:
         np.testing.assert_allclose(image, first[0], atol=1e-4)
         np.testing.assert_allclose(masks, first[1], atol=1e-6)
@@ -35,8 +35,8 @@ def test_the_loops_make_the_same_whatever_they_keep(joints: Joints) -> None:
 
 
 def test_a_loop_with_the_network_moves_the_bones_of_its_layers_alike(joints: Joints) -> None:
-    (recipe,) = joints.recipes.draw([3])
-    network, without, *_ = [loop(recipe) for loop in loops(joints.layers, joints.masks).values()]
+    (specification,) = joints.specifications.sample([3])
+    network, without, *_ = [loop(specification) for loop in loops(joints.layers, joints.masks).values()]
     assert 1e-3 < np.sqrt(np.square(network[0] - without[0]).mean()) < 0.05
     np.testing.assert_allclose(network[1], without[1], atol=1e-6)
     assert network[2] == pytest.approx(without[2], abs=1e-6)

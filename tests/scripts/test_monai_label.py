@@ -34,7 +34,7 @@ from bundle.io.dicom_writing import DicomStudy, write_dicom
 from bundle.io.writing import write_image, write_layers
 from bundle.joint import MCP
 from bundle.phantoms.rendering import Phantom, render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.radiograph import reconstruct
 from monai.bundle import ConfigParser
 from PIL import Image
@@ -146,7 +146,7 @@ QUOTED = re.compile("(?<=, got ).*?(?=: )")
 def phantom(name: str) -> Phantom:
     """The phantom that an image of :func:`write_studies` shows; a name ends with its seed."""
     size = 320 if name.startswith("large") else 256
-    return render(draw_parameters(int(name.rsplit("_", 1)[1]), size=size, spacing=21.0 / size))
+    return render(sample_parameters(int(name.rsplit("_", 1)[1]), size=size, spacing=21.0 / size))
 
 
 def write_studies(folder: Path) -> None:
@@ -168,7 +168,7 @@ def write_studies(folder: Path) -> None:
 
 def write_planted_dicom(path: Path, seed: int) -> None:
     dataset = DicomStudy("1", path.name, "L").image(
-        render(draw_parameters(seed)).image[0].numpy(), (SPACING, SPACING), "a phantom", True
+        render(sample_parameters(seed)).image[0].numpy(), (SPACING, SPACING), "a phantom", True
     )
     dataset.PatientName, dataset.PatientID = "Planted^Name", "SECRET77"
     write_dicom(path, dataset)
@@ -388,9 +388,9 @@ def test_layers_compose_to_the_radiograph(server: Server) -> None:
         assert (reconstruct(layers[None])[0] - image).abs().max() < 1e-4
         assert (layers[1:].flatten(1).amax(dim=1) > 0.1).all()
     said = server.said("layer_separation", "nifti_23")
-    assert said["masks"] == "drawn"
-    assert said["jsw_mm"] == pytest.approx(draw_parameters(23).jsw_mm, abs=0.5)
-    assert {"trust_score", "flagged", "expected_overlap_rmse", "bone_disagreement"} <= set(said)
+    assert said["masks"] == "predicted"
+    assert said["jsw_mm"] == pytest.approx(sample_parameters(23).jsw_mm, abs=0.5)
+    assert {"plausibility_score", "flagged", "expected_overlap_rmse", "bone_disagreement"} <= set(said)
 
 
 @pytest.mark.slow
@@ -406,7 +406,7 @@ def test_a_label_of_a_joint_in_a_hand_remembers_where_the_joint_is(server: Serve
     server.save("hand_31", hand_label(server), **CLICKS)
     said = server.said("layer_separation", "hand_31")
     assert (said["masks"], said["center"], said["tip"]) == ("saved", CLICKS["center"], CLICKS["tip"])
-    assert said["jsw_mm"] == pytest.approx(draw_parameters(31).jsw_mm, abs=0.5)
+    assert said["jsw_mm"] == pytest.approx(sample_parameters(31).jsw_mm, abs=0.5)
 
 
 @pytest.mark.slow
@@ -480,7 +480,7 @@ def test_masks_that_come_with_a_request_count_first(server: Server) -> None:
     assert said["masks"] == "sent"
     files = {"file": server.folder / "studies" / "joint_2.png", **files}
     said = json.loads(server.form("POST", "/infer/bone_masks", files, output="json"))
-    assert said["masks"] == "drawn"
+    assert said["masks"] == "predicted"
 
 
 @pytest.mark.parametrize(
@@ -584,7 +584,7 @@ def test_the_bundle_works_with_the_packages_of_monai_label(label_python: str, tm
     dicom, numpy, spacing, side = result.stdout.split()
     assert (dicom.split(".")[0], numpy.split(".")[0], side) == ("2", "1", "L")
     assert float(spacing) == pytest.approx(SPACING, abs=1e-6)
-    image = render(draw_parameters(3)).image[0].numpy()
+    image = render(sample_parameters(3)).image[0].numpy()
     assert np.abs(np.load(tmp_path / "read.npy") - image).max() < 1e-4
 
 
@@ -748,7 +748,7 @@ def test_a_session_holds_a_radiograph_for_inference(server: Server) -> None:
     image = server.folder / "studies" / "joint_5.png"
     made = json.loads(server.fields("PUT", "/session/", {}, {"files": image}))
     said = json.loads(server.form("POST", "/infer/bone_masks", session_id=made["session_id"], output="json"))
-    assert said["masks"] == "drawn"
+    assert said["masks"] == "predicted"
     server.ask("DELETE", f"/session/{made['session_id']}")
     refusal(server.form, "POST", "/infer/bone_masks", session_id=made["session_id"], output="json")
     wait_until(lambda: not leftovers(server), 5)
@@ -900,7 +900,7 @@ def test_a_second_joint_of_a_hand_does_not_replace_the_first(server: Server) -> 
         clicks = {"center": [left + 127.5, 287.5], "tip": [left + 127.5, 160], "spacing": SPACING}
         for _ in range(2):
             server.save("two_50", server.folder / "two.png", **clicks)
-        widths.append((clicks, draw_parameters(seed).jsw_mm))
+        widths.append((clicks, sample_parameters(seed).jsw_mm))
     assert set(server.objects()["two_50"]["labels"]) == {"final", "final_2"}
     for clicks, width in widths:
         said = server.said("layer_separation", "two_50", **clicks)
@@ -963,7 +963,7 @@ def test_a_label_lies_where_itk_sees_its_radiograph(label_python: str, tmp_path:
 
 
 def test_masks_of_many_images_are_drawn_at_once(server: Server) -> None:
-    found = server.json("POST", "/batch/infer/bone_masks", {"label_tag": "drawn"}, run_sync=True)
+    found = server.json("POST", "/batch/infer/bone_masks", {"label_tag": "predicted"}, run_sync=True)
     assert set(found) == set(server.objects())
     assert "cannot be read" in found["broken_26"]["error"]
     wait_until(lambda: not leftovers(server), 5)

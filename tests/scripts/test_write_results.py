@@ -231,7 +231,7 @@ def test_fingers_have_their_own_table(arguments: list[str], tmp_path: Path) -> N
 def task(folder: Path, name: str, **figures: Any) -> None:
     """What a job of a task leaves."""
     arm = {"figures": figures, "command": "python -m monai.bundle run --args_file job", "machine": MACHINE}
-    told = {"name": name, "label": "width, ResNet50", "table": "tasks", "parameters": {"reader": 23_500_000}}
+    told = {"name": name, "label": "width, ResNet50", "table": "tasks", "parameters": {"scorer": 23_500_000}}
     spent = {"epochs": 124, "pflop": 0.9, "seconds_per_epoch": 1.5, "tflops_reached": 5.0}
     (folder / name).mkdir(parents=True)
     found = {"pretrained": arm, "from_chance": arm, "job": {**told, **spent}}

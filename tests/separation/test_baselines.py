@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.radiograph import attenuation, reconstruct
 from bundle.separation.baselines import HalfSplit
@@ -12,7 +12,7 @@ from bundle.separation.baselines import HalfSplit
 @pytest.fixture(scope="module")
 def image() -> torch.Tensor:
     """A phantom whose bones overlap."""
-    phantom = render(draw_parameters(1, size=64, spacing=21 / 64, jsw_mm=-0.9))
+    phantom = render(sample_parameters(1, size=64, spacing=21 / 64, jsw_mm=-0.9))
     return torch.cat([phantom.image, (phantom.masks > 0.5).float()])[None]
 
 

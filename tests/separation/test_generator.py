@@ -9,7 +9,7 @@ import torch
 from bundle.errors import InputError
 from bundle.networks.backbones import make_backbone
 from bundle.phantoms.rendering import Phantom, render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.masks import overlap
 from bundle.physics.radiograph import reconstruct
@@ -39,7 +39,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def phantom() -> Phantom:
-    return render(draw_parameters(3, jsw_mm=-1.0, size=SIZE, spacing=21 / SIZE))
+    return render(sample_parameters(3, jsw_mm=-1.0, size=SIZE, spacing=21 / SIZE))
 
 
 @pytest.fixture(scope="module")

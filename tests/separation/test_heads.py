@@ -8,7 +8,7 @@ import pytest
 import torch
 from bundle.joint import MCP
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate, separation_shares, support
 from bundle.physics.masks import visible_region
 from bundle.physics.radiograph import attenuation, reconstruct
@@ -21,7 +21,9 @@ SIZE = 64
 @pytest.fixture(scope="module")
 def joints() -> Tensor:
     """Two phantoms whose bones overlap and one with a joint space: (3, 3, H, W)."""
-    drawn = [draw_parameters(seed, jsw_mm=jsw, size=SIZE, spacing=21 / SIZE) for seed, jsw in enumerate((-1, -0.5, 2))]
+    drawn = [
+        sample_parameters(seed, jsw_mm=jsw, size=SIZE, spacing=21 / SIZE) for seed, jsw in enumerate((-1, -0.5, 2))
+    ]
     return torch.stack([torch.cat([phantom.image, phantom.masks]) for phantom in map(render, drawn)])
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from bundle.io.montages import TITLES
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.separation.montage_handler import LayerMontageHandler, TensorBoardWriter, losses_from_engine, separation_row
 from ignite.engine import Engine, Events
 from PIL import Image
@@ -21,7 +21,7 @@ SPACING = 21 / SIZE
 
 def joint(seed: int) -> tuple[dict[str, Any], Tensor]:
     """A phantom as it comes from the loader, and its layers."""
-    phantom = render(draw_parameters(seed, size=SIZE, spacing=SPACING, jsw_mm=2.0))
+    phantom = render(sample_parameters(seed, size=SIZE, spacing=SPACING, jsw_mm=2.0))
     image = torch.cat([phantom.image, phantom.masks])
     return {"name": f"phantom_{seed}", "image": image, "spacing": torch.tensor([SPACING])}, phantom.layers
 

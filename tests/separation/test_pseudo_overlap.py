@@ -11,7 +11,7 @@ import pytest
 import torch
 from bundle.measurement.joint_space import joint_space_width
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate, support
 from bundle.physics.masks import overlap
 from bundle.physics.motion import RigidMotion, move
@@ -29,13 +29,13 @@ MAKERS = [compose_layers, compose_published]
 @lru_cache
 def joints(*seeds: int, size: int = 64, jsw_mm: float = 1.4) -> tuple[Tensor, Tensor]:
     """Separated layers and masks of phantoms whose bones do not overlap."""
-    made = [render(draw_parameters(seed, size=size, spacing=21 / size, jsw_mm=jsw_mm)) for seed in seeds]
+    made = [render(sample_parameters(seed, size=size, spacing=21 / size, jsw_mm=jsw_mm)) for seed in seeds]
     masks = torch.stack([p.masks for p in made])
     return separate(torch.stack([p.image for p in made]), masks), masks
 
 
 def closing(count: int, seed: int = 0, **ranges: Any) -> RigidMotion:
-    return OverlapRange(**ranges).draw(joints(*range(count))[1], SMALL, np.random.RandomState(seed))
+    return OverlapRange(**ranges).sample(joints(*range(count))[1], SMALL, np.random.RandomState(seed))
 
 
 def moved_width(masks: Tensor, motion: RigidMotion, spacing: float | Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def moved_width(masks: Tensor, motion: RigidMotion, spacing: float | Tensor) -> 
 def test_draws_bring_every_joint_into_the_wanted_range(seed: int, low: float, extent: float) -> None:
     _, masks = joints(0, 1, 2, 3, size=128)
     wanted = OverlapRange(joint_space_mm=(low, low + extent), x_mm=0.0, rotation_deg=0.0)
-    motion = wanted.draw(masks, 21 / 128, np.random.RandomState(seed))
+    motion = wanted.sample(masks, 21 / 128, np.random.RandomState(seed))
     widths = moved_width(masks, motion, 21 / 128)
     assert bool((widths > low - 0.02).all())
     assert bool((widths < low + extent + 0.02).all())
@@ -55,7 +55,7 @@ def test_draws_bring_every_joint_into_the_wanted_range(seed: int, low: float, ex
 
 def test_shifts_and_rotations_leave_the_widths_near_the_range() -> None:
     _, masks = joints(*range(6), size=128)
-    motion = OverlapRange(joint_space_mm=(-1.0, -0.6)).draw(masks, 21 / 128, np.random.RandomState(0))
+    motion = OverlapRange(joint_space_mm=(-1.0, -0.6)).sample(masks, 21 / 128, np.random.RandomState(0))
     widths = moved_width(masks, motion, 21 / 128)
     assert float(widths.mean()) == pytest.approx(-0.8, abs=0.2)
     assert bool(((widths > -1.5) & (widths < -0.1)).all())
@@ -65,7 +65,7 @@ def test_draws_fill_the_ranges_and_share_the_change_between_the_bones() -> None:
     _, masks = joints(0)
     masks = masks.expand(400, -1, -1, -1)
     now = float(joint_space_width(masks[:1], SMALL))
-    motion = OverlapRange(joint_space_mm=(-1.5, 0.1), x_mm=0.4, rotation_deg=3.0).draw(
+    motion = OverlapRange(joint_space_mm=(-1.5, 0.1), x_mm=0.4, rotation_deg=3.0).sample(
         masks, SMALL, np.random.RandomState(0)
     )
     down = motion.translation[..., 1]
@@ -93,14 +93,14 @@ def test_every_joint_is_closed_with_its_own_spacing(shape: tuple[int, ...]) -> N
     _, masks = joints(0, 1)
     spacing = torch.tensor([SMALL, SMALL / 2])
     closed = OverlapRange(joint_space_mm=(-0.5, -0.5), x_mm=0.0, rotation_deg=0.0)
-    motion = closed.draw(masks, spacing.reshape(shape), np.random.RandomState(0))
+    motion = closed.sample(masks, spacing.reshape(shape), np.random.RandomState(0))
     torch.testing.assert_close(moved_width(masks, motion, spacing), torch.full((2,), -0.5), atol=0.03, rtol=0)
 
 
 def test_bones_without_a_common_column_get_a_finite_motion() -> None:
     masks = joints(0)[1].clone()
     masks[:, 0, :, :40] = masks[:, 1, :, 30:] = 0.0
-    motion = OverlapRange(joint_space_mm=(-1.0, 0.0)).draw(masks, SMALL, np.random.RandomState(0))
+    motion = OverlapRange(joint_space_mm=(-1.0, 0.0)).sample(masks, SMALL, np.random.RandomState(0))
     assert torch.isfinite(motion.translation).all()
     assert float(motion.translation[..., 1].abs().max()) <= 1.0
 
@@ -145,7 +145,7 @@ def naive_published(layers: Tensor, masks: Tensor, motion: RigidMotion, spacing:
 @pytest.mark.parametrize("seed", range(3))
 def test_the_published_image_is_eq_10_pixel_by_pixel(seed: int) -> None:
     layers, masks = joints(seed)
-    motion = OverlapRange(joint_space_mm=(-1.2, -0.8)).draw(masks, SMALL, np.random.RandomState(seed))
+    motion = OverlapRange(joint_space_mm=(-1.2, -0.8)).sample(masks, SMALL, np.random.RandomState(seed))
     made = compose_published(layers, masks, motion, SMALL, [0])
     assert float(overlap(made.masks).sum()) > 20
     expected = naive_published(layers, masks, motion, SMALL)
@@ -170,7 +170,7 @@ def test_k_takes_constant_tissue_out_of_the_overlap_exactly_once() -> None:
 
 def test_published_layers_compose_nearly_to_their_image() -> None:
     layers, masks = joints(0, 1, 2, size=128)
-    motion = OverlapRange(joint_space_mm=(-1.2, -0.4)).draw(masks, 21 / 128, np.random.RandomState(1))
+    motion = OverlapRange(joint_space_mm=(-1.2, -0.4)).sample(masks, 21 / 128, np.random.RandomState(1))
     made = compose_published(layers, masks, motion, 21 / 128, [0, 1, 2])
     error = (reconstruct(made.layers) - made.image).abs()
     assert float(error.mean()) < 0.01
@@ -198,7 +198,7 @@ def test_every_joint_is_made_alone_and_the_same_again(maker: OverlapMaker) -> No
 def test_shafts_at_the_border_are_as_bright_as_before(maker: OverlapMaker, jsw_mm: float) -> None:
     """No black band where the pushed bones uncover the border."""
     layers, masks = joints(0, 1, 2, 3, size=128)
-    motion = OverlapRange(joint_space_mm=(jsw_mm, jsw_mm)).draw(masks, 21 / 128, np.random.RandomState(2))
+    motion = OverlapRange(joint_space_mm=(jsw_mm, jsw_mm)).sample(masks, 21 / 128, np.random.RandomState(2))
     made = maker(layers, masks, motion, 21 / 128, [0, 1, 2, 3])
     before = reconstruct(layers)
     for bone, rows in ((0, slice(-10, None)), (1, slice(0, 10))):
@@ -211,7 +211,7 @@ def test_shafts_at_the_border_are_as_bright_as_before(maker: OverlapMaker, jsw_m
 @pytest.mark.parametrize("maker", MAKERS)
 def test_overlap_is_brighter_than_either_bone(maker: OverlapMaker) -> None:
     layers, masks = joints(0, 1, size=128)
-    motion = OverlapRange(joint_space_mm=(-1.4, -1.4), x_mm=0.0, rotation_deg=0.0).draw(
+    motion = OverlapRange(joint_space_mm=(-1.4, -1.4), x_mm=0.0, rotation_deg=0.0).sample(
         masks, 21 / 128, np.random.RandomState(0)
     )
     made = maker(layers, masks, motion, 21 / 128, [0, 1])

@@ -19,7 +19,7 @@ from bundle.separation.pseudo_overlap import compose_layers, compose_published
 from bundle.separation.resident import STEP_KEYS, ResidentJoints, ResidentLoader
 from bundle.separation.stage import Objective, Player, Players, RandomMotions
 from bundle.separation.trainer import LayerSeparationTrainer
-from bundle.separation.transforms.augmentation import RandAugmentLayersd, RandCropJointd, RandDrawnMasksd
+from bundle.separation.transforms.augmentation import RandAugmentLayersd, RandCropJointd, RandPredictedMasksd
 from bundle.separation.transforms.dictionary import RandPseudoOverlapd
 from bundle.separation.transforms.layers import SeparateLayersd
 from bundle.separation.transforms.loading import LoadJointd
@@ -119,7 +119,7 @@ def test_no_joints_are_refused() -> None:
         (RandCropJointd(size=16), "crop_size"),
         (RandAugmentLayersd(noise=0.1), "augmentation"),
         (RandAugmentLayersd(blur_mm=0.1), "augmentation"),
-        (RandDrawnMasksd(BoneSegmenter(torch.nn.Identity(), ""), prob=0.5), "drawn_masks"),
+        (RandPredictedMasksd(BoneSegmenter(torch.nn.Identity(), ""), prob=0.5), "predicted_masks"),
         (Flipd("image", 1), "Flipd"),
     ],
 )

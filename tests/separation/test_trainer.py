@@ -207,7 +207,7 @@ def expected_losses(engine: Any, batch: dict[str, Tensor], layers: Tensor, draw:
     J, M, truth = batch["image"][:, :1], batch["image"][:, 1:], batch["label"]
     visible = visible_region(J, M)
     motions, joints = engine.motion.count, len(J)
-    motion = engine.motion.ranges.draw(motions * joints, engine.random)
+    motion = engine.motion.ranges.sample(motions * joints, engine.random)
     supervision, moved_layers = [], []
     for row in range(motions * joints):
         index = slice(row % joints, row % joints + 1)
@@ -378,7 +378,7 @@ def test_a_stage_without_epochs_is_skipped(last: int, before: int) -> None:
     assert not changed(engine, state)
 
 
-def pushed(seed: int, epochs: int = 2, epochs_before: int = 0, **options: Any) -> LayerSeparationTrainer:
+def closed(seed: int, epochs: int = 2, epochs_before: int = 0, **options: Any) -> LayerSeparationTrainer:
     samples = [joint(index) for index in range(JOINTS)]
     dataset = Dataset(samples, RandPseudoOverlapd())
     loader = DataLoader(dataset, batch_size=2, shuffle=True, num_workers=0)
@@ -387,7 +387,7 @@ def pushed(seed: int, epochs: int = 2, epochs_before: int = 0, **options: Any) -
 
 @pytest.mark.slow
 def test_one_seed_gives_one_training_and_another_another() -> None:
-    runs = [pushed(3), pushed(3), pushed(4)]
+    runs = [closed(3), closed(3), closed(4)]
     for index, engine in enumerate(runs):
         torch.manual_seed(index)
         engine.run()
@@ -398,9 +398,9 @@ def test_one_seed_gives_one_training_and_another_another() -> None:
 
 def test_an_epoch_depends_on_the_seed_and_its_number_alone() -> None:
     """So a training goes on from a checkpoint as if it had never stopped."""
-    whole, part = pushed(3), pushed(3, epochs=1)
+    whole, part = closed(3), closed(3, epochs=1)
     part.run()
-    rest = pushed(3, epochs_before=1)
+    rest = closed(3, epochs_before=1)
     for name in PLAYERS:
         getattr(rest.players, name).network.load_state_dict(getattr(part.players, name).network.state_dict())
         getattr(rest.players, name).optimizer.load_state_dict(
@@ -413,7 +413,7 @@ def test_an_epoch_depends_on_the_seed_and_its_number_alone() -> None:
 
 
 def test_epochs_of_one_training_draw_differently() -> None:
-    engine = pushed(3)
+    engine = closed(3)
     shown = after_each(engine, Events.ITERATION_COMPLETED, lambda: engine.state.batch["image"])
     engine.run()
     assert len(shown) == 6

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from bundle.statistics.adversary import Recipe, flip_some, predict
+from bundle.statistics.adversary import FitSettings, flip_some, predict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,7 +18,7 @@ def fitted(seed: int) -> nn.Module:
         seen.append(joints)
         return F.mse_loss(network(INPUTS[joints]), INPUTS[joints] @ SLOPE)
 
-    network = Recipe(epochs=100, batch_size=16, learning_rate=0.3).train(lambda: nn.Linear(3, 1), loss, 40, seed)
+    network = FitSettings(epochs=100, batch_size=16, learning_rate=0.3).train(lambda: nn.Linear(3, 1), loss, 40, seed)
     assert sorted(torch.cat(seen[:3]).tolist()) == list(range(40)), "an epoch sees each joint once"
     return network
 

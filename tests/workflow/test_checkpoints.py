@@ -19,8 +19,8 @@ from bundle.workflow.checkpoints import (
     TrainingCheckpointLoader,
     TrainingCheckpointSaver,
     checkpoints,
-    claim_training,
     newest_checkpoint,
+    reserve_training,
 )
 from bundle.workflow.run_settings import RunSettings
 from bundle.workflow.weights import BestWeightsSaver, FinalWeightsSaver, GeneratorWeights, NetworkWeights
@@ -361,24 +361,24 @@ def test_a_full_disk_leaves_the_best_generator_whole(tmp_path: Path, full_disk: 
     assert names(tmp_path) == ["model.pt"]
 
 
-def claim(folder: Path, resume: bool | str = False) -> None:
-    claim_training(str(folder), str(folder / "checkpoints"), resume)
+def reserve(folder: Path, resume: bool | str = False) -> None:
+    reserve_training(str(folder), str(folder / "checkpoints"), resume)
 
 
 def test_a_folder_with_a_training_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
-    claim(tmp_path)
+    reserve(tmp_path)
     train(tmp_path / "checkpoints", 1, 1)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(InputError, match=rf"got a training in {tmp_path}: go on with --resume true"):
-        claim(tmp_path)
+        reserve(tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-    claim(tmp_path, "true")
+    reserve(tmp_path, "true")
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(InputError, match="expected a new or empty output folder"):
-        claim(tmp_path, True)
+        reserve(tmp_path, True)
     assert names(tmp_path) == ["notes.txt"]
 
 
@@ -386,7 +386,7 @@ def test_resuming_without_a_checkpoint_says_that_it_starts_anew(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        claim(tmp_path / "new", "True")
+        reserve(tmp_path / "new", "True")
     assert "the training starts from its beginning" in caplog.text
     assert RUN in (tmp_path / "new" / "run.json").read_text()
 

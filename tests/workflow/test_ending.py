@@ -14,7 +14,7 @@ from bundle.workflow.ending import remedy_of
 STOPPED = """
 import sys, time, multiprocessing
 from pathlib import Path
-from bundle.io.claiming import claim_output
+from bundle.io.reservations import reserve_output
 from bundle.io.writing import replacing
 from bundle.workflow.ending import running, stop_plainly
 
@@ -23,7 +23,7 @@ def work():
         time.sleep(0.01)
 
 stop_plainly("run the command again to finish it")
-folder = claim_output(Path(sys.argv[1]), "run")
+folder = reserve_output(Path(sys.argv[1]), "run")
 if sys.argv[2] == "some":
     (folder / "result").touch()
 worker = multiprocessing.get_context("fork").Process(target=work)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from bundle.errors import InputError
 from bundle.workflow import jobs
-from bundle.workflow.jobs import BundleRun, JobReport, Schedule, TaskSchedule, claim_job, scaled_schedule, scaled_task
+from bundle.workflow.jobs import BundleRun, JobReport, Schedule, TaskSchedule, reserve_job, scaled_schedule, scaled_task
 from bundle.workflow.time_limit import TimeLimit
 
 
@@ -117,11 +117,11 @@ def test_a_run_whose_result_is_there_is_not_run_again(started: list[dict[str, An
 
 def test_a_folder_is_that_of_one_job_with_its_settings(tmp_path: Path) -> None:
     settings = {"name": "job", "schedule": scaled_task(1, 1, 1, 8)}
-    claim_job(str(tmp_path / "out"), settings)
-    claim_job(str(tmp_path / "out"), dict(settings))
+    reserve_job(str(tmp_path / "out"), settings)
+    reserve_job(str(tmp_path / "out"), dict(settings))
     (tmp_path / "out" / "metrics.json").touch()
     with pytest.raises(InputError, match="another run"):
-        claim_job(str(tmp_path / "out"), {**settings, "schedule": scaled_task(1, 1, 2, 8)})
+        reserve_job(str(tmp_path / "out"), {**settings, "schedule": scaled_task(1, 1, 2, 8)})
 
 
 class Spent:

@@ -7,7 +7,7 @@ from bundle.evaluation.measures.detectability import ShadowDetectability
 from bundle.evaluation.measures.joint_space import JointSpaceMeasurement
 from bundle.evaluation.measures.layer_truth import LayerTruth
 from bundle.evaluation.measures.mask_agreement import MaskAgreement
-from bundle.evaluation.measures.plausibility import TrustFlag
+from bundle.evaluation.measures.plausibility import PlausibilityFlag
 from bundle.evaluation.measures.realism import Realism, Trial
 
 __all__ = [
@@ -15,8 +15,8 @@ __all__ = [
     "JointSpaceMeasurement",
     "LayerTruth",
     "MaskAgreement",
+    "PlausibilityFlag",
     "Realism",
     "ShadowDetectability",
     "Trial",
-    "TrustFlag",
 ]

@@ -106,7 +106,7 @@ class JointSpaceControl:
         asked = np.concatenate([np.tile(np.asarray(self.changes_mm, float), (joints, 1)), drawn], axis=1)
         share = random.uniform(size=asked.shape)
         nuisance = random.uniform(-1.0, 1.0, size=(*asked.shape, 2, 2)) * [self.sideways_mm, self.rotation_deg]
-        grain = random.randint(2**31 - 1, size=asked.shape)
+        noise_texture = random.randint(2**31 - 1, size=asked.shape)
         fixed = len(self.changes_mm)
         return [
             [
@@ -115,7 +115,7 @@ class JointSpaceControl:
                     asked[j, trial],
                     share[j, trial],
                     nuisance[j, trial],
-                    int(grain[j, trial]),
+                    int(noise_texture[j, trial]),
                 )
                 for trial in range(asked.shape[1])
             ]
@@ -132,7 +132,7 @@ class JointSpaceControl:
     def _trial(self, image: Tensor, layers: Tensor, spacing: float, draw: _Draw) -> dict[str, Any]:
         masks = image[:, 1:]
         motion = draw.motion(masks[0], spacing)
-        synthetic = synthesize(layers, masks, motion, spacing, [draw.grain], self.mode)
+        synthetic = synthesize(layers, masks, motion, spacing, [draw.noise_texture], self.mode)
         steps = self.levels - 1
         after = (synthetic.image[0] * steps).round() / steps
         lower, upper = self.registration(image[0, :1], masks[0], after, spacing)
@@ -176,7 +176,7 @@ class _Draw:
     asked: float
     upper_share: float
     nuisance: np.ndarray
-    grain: int
+    noise_texture: int
 
     def motion(self, masks: Tensor, spacing: float) -> RigidMotion:
         """The motion of one joint with masks (2, H, W)."""
@@ -193,7 +193,7 @@ class _Draw:
             "kind": self.kind,
             "asked": float(self.asked),
             "upper_share": float(self.upper_share),
-            "grain": self.grain,
+            "noise_texture": self.noise_texture,
         }
 
 

@@ -15,8 +15,8 @@ import torch
 from bundle.physics import blur, signed_distance, union, visible_region
 from bundle.statistics import (
     Column,
+    FitSettings,
     Measured,
-    Recipe,
     SeparatedJoints,
     area_under_curve,
     bootstrap_interval,
@@ -63,7 +63,7 @@ class ShadowDetectability:
         blur_mm: sigma in mm of a Gaussian over the soft-tissue layers; 0 for none.
         outline: whether the third predictor is trained.
         fits: of each segmenter.
-        recipe: of a fit.
+        fit_settings: of a fit.
         features: of the segmenter, MONAI's ``BasicUNet``.
         device: that the segmenter is trained on.
     """
@@ -84,7 +84,7 @@ class ShadowDetectability:
     blur_mm: float = 0.0
     outline: bool = True
     fits: int = 3
-    recipe: Recipe = field(default_factory=lambda: Recipe(epochs=8, batch_size=8))
+    fit_settings: FitSettings = field(default_factory=lambda: FitSettings(epochs=8, batch_size=8))
     features: Sequence[int] = (8, 16, 16, 32, 32, 8)
     device: str = "cpu"
 
@@ -159,7 +159,7 @@ class ShadowDetectability:
             errors = F.binary_cross_entropy_with_logits(network(given), bone, reduction="none")
             return (errors * counts).sum() / counts.sum().clamp(min=1.0)
 
-        return self.recipe.train(partial(_segmenter, self.features, self.device), loss, len(known), seed)
+        return self.fit_settings.train(partial(_segmenter, self.features, self.device), loss, len(known), seed)
 
 
 @dataclass(frozen=True)

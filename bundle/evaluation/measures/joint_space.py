@@ -25,7 +25,7 @@ from bundle.statistics import (
 from torch import Tensor
 from tqdm import tqdm
 
-DEFINITIONS = {"masks": ALONG_AXIS, "drawn": f"{ALONG_AXIS}, drawn by a network", "alignment": ALIGNED}
+DEFINITIONS = {"masks": ALONG_AXIS, "predicted": f"{ALONG_AXIS}, drawn by a network", "alignment": ALIGNED}
 """How each method defines the width; truth files state another one, :data:`bundle.measurement.VERTICAL`."""
 METHODS = tuple(DEFINITIONS)
 NARROW = 0.3
@@ -43,7 +43,7 @@ class JointSpaceMeasurement:
     Figures of joints whose items say ``jsw_mm``: of each method against it the bias, 95 % limits, MAE, largest error
     and ICC(2,1), also of joints that are wide, narrow and overlapping. Of joints of which there are several
     radiographs with a ``retake``: the smallest detectable difference (SDD) over pairs of re-takes, of the mean and of
-    the minimum width, and the ICC(2,1) of re-takes. Of all: ``alignment_less_masks`` and ``drawn_less_masks``.
+    the minimum width, and the ICC(2,1) of re-takes. Of all: ``alignment_less_masks`` and ``predicted_less_masks``.
     Intervals are by bootstrap over joints. What cannot be measured is counted as ``missing`` and stays out.
 
     The true width is vertical, the measured one along the joint's axis; on phantoms, that lie a little slanted, the two
@@ -82,7 +82,7 @@ class JointSpaceMeasurement:
 
     @property
     def _methods(self) -> tuple[str, ...]:
-        return METHODS if self.segment else tuple(method for method in METHODS if method != "drawn")
+        return METHODS if self.segment else tuple(method for method in METHODS if method != "predicted")
 
     def _rows(self, test: SeparatedJoints) -> pd.DataFrame:
         """A row for each image with the widths that the methods find."""
@@ -104,7 +104,9 @@ class JointSpaceMeasurement:
             "alignment": joint_space_by_alignment(test.layers[index : index + 1], masks, spacing),
         }
         if self.segment is not None:
-            spaces["drawn"] = measure_joint_space(continue_to_border(self.segment(image[:1]), spacing)[None], spacing)
+            spaces["predicted"] = measure_joint_space(
+                continue_to_border(self.segment(image[:1]), spacing)[None], spacing
+            )
         return {name: value for method, space in spaces.items() for name, value in _named(method, space)}
 
     def _of_method(self, rows: pd.DataFrame, method: str) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class LayerTruth:
             Column("bones_rmse", "whole bones", "half of weight-free"),
             Column("soft_rmse", "soft tissue", "half of weight-free"),
         ),
-        "E3_pushed": (
+        "E3_closed": (
             Column("deep_overlap_rmse", "bones in the overlap, deep"),
             Column("deep_bones_rmse", "whole bones, deep"),
             Column("deep_soft_rmse", "soft tissue, deep"),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from bundle.quality import CORRUPTIONS, TrustReference, corrupt, measure
+from bundle.quality import CORRUPTIONS, PlausibilityReference, corrupt, measure
 from bundle.statistics import Measured, SeparatedJoints, area_under_curve, bootstrap_interval, plot_roc, roc_curve
 from numpy.typing import NDArray
 from torch import Tensor
@@ -24,7 +24,7 @@ Images = Iterator[tuple[str, int, Tensor, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrustFlag:
+class PlausibilityFlag:
     """The flag on clean joints and on the same joints corrupted in every way of :mod:`bundle.quality.corruption`.
 
     Figures: ``false_alarms``, the part of the clean joints that is flagged, with an interval over joints, and for each
@@ -32,7 +32,7 @@ class TrustFlag:
     that is flagged. Worst are the flagged clean joints, the highest score first.
 
     Attributes:
-        reference: file of the ranges of trusted images (:class:`bundle.quality.TrustReference`).
+        reference: file of the ranges of trusted images (:class:`bundle.quality.PlausibilityReference`).
         corrupted: joints that are corrupted, evenly spread over the set; 0 for all.
         shown: corruptions in the plot, those with the lowest area.
         samples: bootstrap draws.
@@ -49,18 +49,18 @@ class TrustFlag:
 
     def __call__(self, test: SeparatedJoints) -> Measured:
         """Measure the joints; their layers are only used for the image without bones."""
-        reference = TrustReference.read(self.reference)
+        reference = PlausibilityReference.read(self.reference)
         clean = ((CLEAN, row, test.images[row], float(test.spacing[row])) for row in range(len(test)))
         rows = pd.DataFrame(
             [self._judge(reference, test, *image) for images in (clean, self._wrong(test)) for image in images]
         )
         groups = dict(iter(rows.groupby("corruption", sort=False)))
-        trusted = groups.pop(CLEAN)
-        areas = {name: _against(trusted, group, area_under_curve) for name, group in groups.items()}
-        figures = {**self._false_alarms(trusted), **_per_corruption(groups, areas)}
+        plausible = groups.pop(CLEAN)
+        areas = {name: _against(plausible, group, area_under_curve) for name, group in groups.items()}
+        figures = {**self._false_alarms(plausible), **_per_corruption(groups, areas)}
         hardest = sorted(areas, key=lambda name: areas[name])[: self.shown]
-        curves = {f"{name} ({areas[name]:.3f})": [_against(trusted, groups[name], roc_curve)] for name in hardest}
-        worst = trusted[trusted["flagged"] > 0].sort_values("score", ascending=False)["name"]
+        curves = {f"{name} ({areas[name]:.3f})": [_against(plausible, groups[name], roc_curve)] for name in hardest}
+        worst = plausible[plausible["flagged"] > 0].sort_values("score", ascending=False)["name"]
         plots = {"roc": plot_roc(curves, "corrupted joints flagged")} if curves else {}
         return Measured(figures, rows, plots, worst.tolist())
 
@@ -78,16 +78,22 @@ class TrustFlag:
                 yield ANOTHER_JOINT, row, torch.cat([image[:1], test.images[other, 1:]]), spacing
 
     def _judge(
-        self, reference: TrustReference, test: SeparatedJoints, corruption: str, row: int, image: Tensor, spacing: float
+        self,
+        reference: PlausibilityReference,
+        test: SeparatedJoints,
+        corruption: str,
+        row: int,
+        image: Tensor,
+        spacing: float,
     ) -> dict[str, Any]:
         verdict = reference.judge(measure(image, spacing))
         identity = {key: test.items[row][key] for key in ("name", "joint", "finger")}
         return {**identity, "corruption": corruption, "score": verdict.score, "flagged": float(verdict.flagged)}
 
-    def _false_alarms(self, trusted: pd.DataFrame) -> dict[str, Any]:
-        flagged = trusted["flagged"].to_numpy()
+    def _false_alarms(self, plausible: pd.DataFrame) -> dict[str, Any]:
+        flagged = plausible["flagged"].to_numpy()
         interval = bootstrap_interval(
-            partial(_rate, flagged), trusted["joint"].tolist(), samples=self.samples, level=self.level, seed=self.seed
+            partial(_rate, flagged), plausible["joint"].tolist(), samples=self.samples, level=self.level, seed=self.seed
         )
         return {"false_alarms": float(flagged.mean()), "false_alarms_interval": list(interval), "clean": len(flagged)}
 
@@ -100,10 +106,10 @@ def _rate(flagged: NDArray[np.float64], drawn: NDArray[np.int64]) -> float:
     return float(flagged[drawn].mean())
 
 
-def _against(trusted: pd.DataFrame, group: pd.DataFrame, statistic: Callable[..., Any]) -> Any:
+def _against(plausible: pd.DataFrame, group: pd.DataFrame, statistic: Callable[..., Any]) -> Any:
     """A statistic of scores and labels, 1 for corrupted."""
-    scores = np.concatenate([trusted["score"], group["score"]])
-    return statistic(scores, np.arange(len(scores)) >= len(trusted))
+    scores = np.concatenate([plausible["score"], group["score"]])
+    return statistic(scores, np.arange(len(scores)) >= len(plausible))
 
 
 def _per_corruption(groups: dict[str, pd.DataFrame], areas: dict[str, float]) -> dict[str, float]:

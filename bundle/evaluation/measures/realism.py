@@ -18,8 +18,8 @@ from bundle.physics import MotionRange, RigidMotion, move, synthesize
 from bundle.statistics import (
     Column,
     Curve,
+    FitSettings,
     Measured,
-    Recipe,
     SeparatedJoints,
     area_under_curve,
     bootstrap_interval,
@@ -89,7 +89,7 @@ class Realism:
         trials: what is asked; the first is the one that counts.
         floors: whether the four floors are measured.
         fits: of each trial.
-        recipe: of a fit.
+        fit_settings: of a fit.
         channels: of the classifier's blocks.
         shift: frames are shifted by up to so many pixels in training.
         device: that the classifier is trained on.
@@ -121,7 +121,7 @@ class Realism:
     )
     floors: bool = True
     fits: int = 3
-    recipe: Recipe = field(default_factory=lambda: Recipe(batch_size=8))
+    fit_settings: FitSettings = field(default_factory=lambda: FitSettings(batch_size=8))
     channels: Sequence[int] = (16, 32, 32, 64, 64)
     shift: int = 4
     device: str = "cpu"
@@ -217,7 +217,7 @@ class Realism:
             logits = network(torch.cat(batch.chunk(2, dim=1)))
             return F.binary_cross_entropy_with_logits(logits, _labels(len(batch)).to(logits))
 
-        network = self.recipe.train(partial(_classifier, self.channels, self.device), loss, len(pairs), seed)
+        network = self.fit_settings.train(partial(_classifier, self.channels, self.device), loss, len(pairs), seed)
         update_bn(self._windows(torch.cat(pairs.chunk(2, dim=1))).split(32), network)
         return network
 
@@ -245,13 +245,13 @@ def synthetic(
     seeds = [int(seed) for seed in random.randint(2**31, size=len(joints))]
     made = []
     for part in torch.arange(len(joints)).split(batch):
-        masks, grain = joints.images[part, 1:], [seeds[index] for index in part]
-        made.append(synthesize(joints.layers[part], masks, drawn.at(part), joints.spacing[part], grain).image)
+        masks, noise_texture = joints.images[part, 1:], [seeds[index] for index in part]
+        made.append(synthesize(joints.layers[part], masks, drawn.at(part), joints.spacing[part], noise_texture).image)
     return torch.cat(made)
 
 
 def _shifts(count: int, motion_mm: float, random: np.random.RandomState) -> RigidMotion:
-    return MotionRange(x_mm=motion_mm, y_mm=motion_mm, rotation_deg=0.0).draw(count, random)
+    return MotionRange(x_mm=motion_mm, y_mm=motion_mm, rotation_deg=0.0).sample(count, random)
 
 
 def _cut_both(sides: Sequence[Tensor], places_mm: Tensor, far_mm: float, spacing: Tensor) -> list[Tensor]:

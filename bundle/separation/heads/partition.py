@@ -6,7 +6,7 @@ import math
 
 import torch
 from bundle.joint import MCP
-from bundle.physics import CLAIMED_MM, GROWTH_MM, grown, partition, shares_by_distance, signed_distance, support
+from bundle.physics import GROWTH_MM, OWNERSHIP_RANGE_MM, grown, partition, shares_by_distance, signed_distance, support
 from bundle.separation.heads.base import Head
 from torch import Tensor
 
@@ -49,7 +49,7 @@ class PartitionHead(Head):
         self.spacing_mm = spacing_mm
         self.reach = reach_mm / spacing_mm
         self.growth = GROWTH_MM / spacing_mm
-        self.known = math.ceil(max(self.reach, CLAIMED_MM / spacing_mm))
+        self.known = math.ceil(max(self.reach, OWNERSHIP_RANGE_MM / spacing_mm))
         self.in_channels = 8 if reach_mm else 6
 
     def prepare(self, image: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from bundle.separation.transforms.array import (
     ShiftBones,
     SynthesizeJointSpace,
 )
-from bundle.separation.transforms.augmentation import RandAugmentLayersd, RandCropJointd, RandDrawnMasksd
+from bundle.separation.transforms.augmentation import RandAugmentLayersd, RandCropJointd, RandPredictedMasksd
 from bundle.separation.transforms.dictionary import (
     PseudoOverlapd,
     RandPseudoOverlapd,
@@ -18,7 +18,7 @@ from bundle.separation.transforms.dictionary import (
     ShiftBonesd,
     SynthesizeJointSpaced,
 )
-from bundle.separation.transforms.layers import Reconstructd, SeparateLayersd, ShareGraind
+from bundle.separation.transforms.layers import Reconstructd, SeparateLayersd, ShareNoiseTextured
 from bundle.separation.transforms.loading import JointReadingd, LoadJointd, MasksAsLabeld, ReadingFramed
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "PseudoOverlapd",
     "RandAugmentLayersd",
     "RandCropJointd",
-    "RandDrawnMasksd",
+    "RandPredictedMasksd",
     "RandPseudoOverlapd",
     "RandShiftBones",
     "RandShiftBonesd",
@@ -38,7 +38,7 @@ __all__ = [
     "Reconstruct",
     "Reconstructd",
     "SeparateLayersd",
-    "ShareGraind",
+    "ShareNoiseTextured",
     "ShiftBones",
     "ShiftBonesd",
     "SynthesizeJointSpace",

@@ -21,7 +21,7 @@ from bundle.physics import (
     move,
     reconstruct,
     separate,
-    share_grain,
+    share_noise_texture,
     synthesize,
 )
 from bundle.separation.pseudo_overlap import OverlapMaker, OverlapRange, compose_layers
@@ -49,27 +49,27 @@ class SeparateLayers(Transform):
         return separate(image[None, :1], image[None, 1:], spacing_mm)[0]
 
 
-class ShareGrain(Transform):
-    """Give the soft tissue below the bones the grain of the tissue around it (:func:`bundle.physics.share_grain`).
+class ShareNoiseTexture(Transform):
+    """Give soft tissue below bones the noise texture around it (:func:`bundle.physics.share_noise_texture`).
 
     Args:
         seed: of the grain, together with the radiograph: a joint gets the same grain wherever it stands in a list.
-        grain: False changes nothing; true or false as text is understood.
+        noise_texture: False changes nothing; true or false as text is understood.
     """
 
     backend = [TransformBackends.TORCH]
 
-    def __init__(self, seed: int = 0, grain: bool | str = True) -> None:
+    def __init__(self, seed: int = 0, noise_texture: bool | str = True) -> None:
         self.seed = seed
-        self.grain = flag(grain)
+        self.noise_texture = flag(noise_texture)
 
     def __call__(self, image: Tensor, layers: Tensor, spacing_mm: float = MCP.spacing_mm) -> Tensor:
         """New layers (3, H, W) of an image (3, H, W), whose pixels are ``spacing_mm`` wide."""
-        if not self.grain:
+        if not self.noise_texture:
             return layers
         grey = (image[0] * 255.0).round().to(torch.uint8).cpu().numpy()
         seed = zlib.crc32(grey.tobytes(), self.seed)
-        return share_grain(layers[None], image[None, 1:].to(layers), [seed], spacing_mm)[0]
+        return share_noise_texture(layers[None], image[None, 1:].to(layers), [seed], spacing_mm)[0]
 
 
 class Reconstruct(Transform):
@@ -146,7 +146,7 @@ class RandShiftBones(RandomizableTransform):
     def randomize(self, data: Any | None = None) -> None:
         """Draw the motion of the next call."""
         super().randomize(None)
-        self.motion = self.range.draw(1, self.R) if self._do_transform else RigidMotion.still(1)
+        self.motion = self.range.sample(1, self.R) if self._do_transform else RigidMotion.still(1)
 
     def __call__(self, layers: Tensor, masks: Tensor, randomize: bool = True) -> tuple[Tensor, Tensor]:
         """Move layers (3, H, W) and masks (2, H, W); without ``randomize`` the last motion is replayed."""
@@ -247,7 +247,7 @@ class RandPseudoOverlap(RandomizableTransform):
         self.seed = 0
 
     @property
-    def pushes(self) -> bool:
+    def closes(self) -> bool:
         """Whether the last draw pushes."""
         return self._do_transform
 
@@ -257,14 +257,14 @@ class RandPseudoOverlap(RandomizableTransform):
         if data.dim() == 1:
             self.motion = self.overlap.closing(data, self.R)
         else:
-            self.motion = self.overlap.draw(data[None, 1:], self.spacing_mm, self.R)
+            self.motion = self.overlap.sample(data[None, 1:], self.spacing_mm, self.R)
         self.seed = int(self.R.randint(MAX_SEED))
 
     def __call__(self, image: Tensor, layers: Tensor, randomize: bool = True) -> Joint:
         """Push one joint; returns the pseudo-image with its masks, and its layers."""
         if randomize:
             self.randomize(image)
-        if not self.pushes:
+        if not self.closes:
             return image, layers
         return _joint(self.maker(layers[None], image[None, 1:], self.motion, self.spacing_mm, [self.seed]))
 

@@ -16,7 +16,7 @@ from bundle.errors import InputError
 from bundle.io import MaskMaker
 from bundle.joint import MCP
 from bundle.physics import attenuation, attenuation_shares, blur, intensity, partition, reconstruct
-from bundle.segmentation import with_drawn_masks
+from bundle.segmentation import with_predicted_masks
 from bundle.separation.resident import to_device
 from bundle.separation.transforms.loading import spacing_of
 from monai.config import KeysCollection
@@ -203,7 +203,7 @@ class RandAugmentLayersd(RandomizableTransform, ThreadUnsafe, MapTransform):
         return torch.cat([self.drawn.apply(image[:1], pixel) if composed is None else composed, masks])
 
 
-class RandDrawnMasksd(RandomizableTransform, ThreadUnsafe, MapTransform):
+class RandPredictedMasksd(RandomizableTransform, ThreadUnsafe, MapTransform):
     """What the generator sees in place of an image: the radiograph with masks that a network draws, at random.
 
     Given masks know where the outlines are to a pixel, drawn ones do not. Losses keep the given ones, so that the
@@ -239,7 +239,7 @@ class RandDrawnMasksd(RandomizableTransform, ThreadUnsafe, MapTransform):
             InputError: masks are drawn.
         """
         if self.prob:
-            msg = f"drawn_masks: masks are {_BY_JOINT}, got {self.prob}"
+            msg = f"predicted_masks: masks are {_BY_JOINT}, got {self.prob}"
             raise InputError(msg)
 
     def batched(self, batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -255,7 +255,7 @@ class RandDrawnMasksd(RandomizableTransform, ThreadUnsafe, MapTransform):
         return sample
 
     def _drawn(self, sample: Mapping[Hashable, Any], key: Hashable) -> Tensor:
-        return with_drawn_masks(sample[key], self.segment, spacing_of(sample, sample[key]))
+        return with_predicted_masks(sample[key], self.segment, spacing_of(sample, sample[key]))
 
 
 def joint_space_centre(masks: Tensor) -> tuple[int, int]:

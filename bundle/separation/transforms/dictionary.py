@@ -3,7 +3,7 @@
 Keys of a joint: ``image`` (3, H, W) radiograph and masks; ``label`` (3, H, W) its layers; ``truth`` (1,) 1 where the
 label is true and 0 where it is only the weight-free separation; ``source`` (3, H, W) the joint that a pseudo-image was
 made of; ``spacing`` (1,) in mm per pixel. What a synthetic joint was made with stands under ``motion`` (JSON) and
-``grain_seed``.
+``noise_seed``.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class SynthesizeJointSpaced(JointMapd):
             return sample
         self.synthesize.spacing_mm = self._spacing(sample)
         sample = self._remake(sample, self.synthesize)
-        return {**sample, Keys.MOTION: self.synthesize.motion.to_json(), "grain_seed": self.synthesize.seed}
+        return {**sample, Keys.MOTION: self.synthesize.motion.to_json(), "noise_seed": self.synthesize.seed}
 
 
 class RandSynthesizeJointSpaced(RandJointMapd):
@@ -149,7 +149,7 @@ class RandSynthesizeJointSpaced(RandJointMapd):
         self.synthesize.spacing_mm = self._spacing(sample)
         self.synthesize.randomize()
         sample = self._remake(sample, lambda image, layers: self.synthesize(image, layers, randomize=False))
-        return {**sample, Keys.MOTION: self.synthesize.motion.to_json(), "grain_seed": self.synthesize.seed}
+        return {**sample, Keys.MOTION: self.synthesize.motion.to_json(), "noise_seed": self.synthesize.seed}
 
 
 class RandPseudoOverlapd(RandJointMapd):
@@ -176,8 +176,8 @@ class RandPseudoOverlapd(RandJointMapd):
         maker: OverlapMaker = compose_layers,
         allow_missing_keys: bool = False,
     ) -> None:
-        self.push = RandPseudoOverlap(prob, overlap, maker)
-        super().__init__(keys, label_key, self.push, allow_missing_keys)
+        self.closure = RandPseudoOverlap(prob, overlap, maker)
+        super().__init__(keys, label_key, self.closure, allow_missing_keys)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
         """Push one sample."""
@@ -187,27 +187,29 @@ class RandPseudoOverlapd(RandJointMapd):
             return sample
         sample[Keys.SOURCE] = sample[first]
         sample.setdefault(Keys.TRUTH, torch.zeros(1))
-        self.push.spacing_mm = self._spacing(sample)
-        self.push.randomize(sample[first])
-        pushed = self.push.pushes and not sample.get("overlapping", False)
-        if pushed:
-            sample = self._remake(sample, lambda image, layers: self.push(image, layers, randomize=False))
+        self.closure.spacing_mm = self._spacing(sample)
+        self.closure.randomize(sample[first])
+        closed = self.closure.closes and not sample.get("overlapping", False)
+        if closed:
+            sample = self._remake(sample, lambda image, layers: self.closure(image, layers, randomize=False))
             sample[Keys.TRUTH] = torch.ones(1)
         elif float(sample.get(Keys.TRUTH, 0.0)) == 0.0:
             sample = self._remake(sample, lambda image, layers: (image, torch.zeros_like(layers)))
-        motion = self.push.motion if pushed else RigidMotion.still(1)
-        return {**sample, Keys.MOTION: motion.to_json(), "grain_seed": self.push.seed}
+        motion = self.closure.motion if closed else RigidMotion.still(1)
+        return {**sample, Keys.MOTION: motion.to_json(), "noise_seed": self.closure.seed}
 
     def batched(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Push the joints of a resident batch, with the draws that they would get one by one."""
         drawn = [self._drawn(*joint) for joint in zip(batch["overlapping"], batch["width"], strict=True)]
-        rows = [row for row, push in enumerate(drawn) if push is not None]
-        known = [float(push is not None) or true for push, true in zip(drawn, batch["known"], strict=True)]
+        rows = [row for row, closure in enumerate(drawn) if closure is not None]
+        known = [float(closure is not None) or true for closure, true in zip(drawn, batch["known"], strict=True)]
         image, truth = batch[Keys.IMAGE], to_device(known, batch[Keys.IMAGE])[:, None]
         label = batch[Keys.LABEL] * truth[..., None, None]
         if rows:
             index = torch.tensor(rows).to(image.device, non_blocking=True)
-            made = self._made(batch, index, batch[Keys.SPACING][rows], [push for push in drawn if push is not None])
+            made = self._made(
+                batch, index, batch[Keys.SPACING][rows], [closure for closure in drawn if closure is not None]
+            )
             image = image.index_copy(0, index, torch.cat([made.image, made.masks], dim=1))
             label = label.index_copy(0, index, made.layers)
         return {
@@ -221,15 +223,15 @@ class RandPseudoOverlapd(RandJointMapd):
 
     def _drawn(self, overlapping: bool, width: Tensor) -> tuple[RigidMotion, int] | None:
         """The motion of a joint and the seed of its grain; None where it is left alone."""
-        self.push.randomize(width.reshape(1))
-        return (self.push.motion, self.push.seed) if self.push.pushes and not overlapping else None
+        self.closure.randomize(width.reshape(1))
+        return (self.closure.motion, self.closure.seed) if self.closure.closes and not overlapping else None
 
     def _made(
         self, batch: Mapping[str, Any], index: Tensor, spacing: Tensor, drawn: Sequence[tuple[RigidMotion, int]]
     ) -> SyntheticJoints:
         motions, seeds = zip(*drawn, strict=True)
         image, label = (batch[key].index_select(0, index) for key in (Keys.IMAGE, Keys.LABEL))
-        return self.push.maker(label, image[:, 1:], RigidMotion.joined(motions), spacing, seeds)
+        return self.closure.maker(label, image[:, 1:], RigidMotion.joined(motions), spacing, seeds)
 
 
 class PseudoOverlapd(JointMapd):

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 from bundle.joint import Keys
-from bundle.separation.transforms.array import Reconstruct, SeparateLayers, ShareGrain
+from bundle.separation.transforms.array import Reconstruct, SeparateLayers, ShareNoiseTexture
 from bundle.separation.transforms.loading import Sample, spacing_of
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
@@ -45,30 +45,30 @@ class SeparateLayersd(MapTransform):
         return sample
 
 
-class ShareGraind(MapTransform):
+class ShareNoiseTextured(MapTransform):
     """Give the soft tissue of separated layers grain below the bones.
 
     Args:
         keys: layers (3, H, W).
         image_key: their radiograph and masks, (3, H, W).
-        seed: as in :class:`bundle.separation.transforms.array.ShareGrain`.
-        grain: as there.
+        seed: as in :class:`bundle.separation.transforms.array.ShareNoiseTexture`.
+        noise_texture: as there.
         allow_missing_keys: do not raise when a key is missing.
     """
 
-    backend = ShareGrain.backend
+    backend = ShareNoiseTexture.backend
 
     def __init__(
         self,
         keys: KeysCollection = Keys.PRED,
         image_key: str = Keys.IMAGE,
         seed: int = 0,
-        grain: bool | str = True,
+        noise_texture: bool | str = True,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.image_key = image_key
-        self.share = ShareGrain(seed, grain)
+        self.share = ShareNoiseTexture(seed, noise_texture)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
         """Give one sample grain."""

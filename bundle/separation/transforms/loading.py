@@ -9,7 +9,7 @@ import torch
 from bundle.io import MaskMaker, load_joint
 from bundle.joint import MCP, Keys
 from bundle.measurement import joint_space_width, narrowing_grade
-from bundle.phantoms import draw_parameters, render, retake
+from bundle.phantoms import render, retake, sample_parameters
 from bundle.physics import continue_to_border
 from monai.config import KeysCollection
 from monai.transforms import CenterSpatialCrop, Compose, MapTransform, SpatialPad, Transform
@@ -56,7 +56,7 @@ class LoadJointd(Transform):
         return {**sample, "file": str(sample.get(Keys.IMAGE, "")), **loaded, Keys.SPACING: spacing}
 
     def _render(self, item: Sample) -> Sample:
-        parameters = draw_parameters(item[Keys.SEED], size=self.size or MCP.pixels, spacing=item[Keys.SPACING])
+        parameters = sample_parameters(item[Keys.SEED], size=self.size or MCP.pixels, spacing=item[Keys.SPACING])
         phantom = render(retake(parameters, item.get("retake", 0)))
         image = torch.cat([phantom.image, phantom.masks])
         return {Keys.IMAGE: image, Keys.LABEL: phantom.layers, Keys.TRUTH: torch.ones(1)}

@@ -16,7 +16,7 @@ from bundle.evaluation.measures.control import JointSpaceControl, plot_changes
 from bundle.io.lists import read_datalist
 from bundle.joint import MCP
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.radiograph import partition
 from bundle.separation.transforms.loading import LoadJointd
@@ -32,7 +32,7 @@ QUICK = JointSpaceControl(changes_mm=(0.02, -0.05), random_changes=2, samples=50
 @functools.cache
 def phantoms() -> SeparatedJoints:
     """Three phantoms with their true layers."""
-    drawn = [render(draw_parameters(seed, jsw_mm=jsw)) for seed, jsw in enumerate(WIDTHS)]
+    drawn = [render(sample_parameters(seed, jsw_mm=jsw)) for seed, jsw in enumerate(WIDTHS)]
     names = [{"name": f"p{i}", "joint": f"p{i}", "finger": p.parameters.finger} for i, p in enumerate(drawn)]
     items = [{**name, "side": "left", "spacing": SPACING} for name in names]
     images = torch.stack([torch.cat([phantom.image, phantom.masks]) for phantom in drawn])
@@ -138,7 +138,7 @@ def test_the_seed_makes_the_measure() -> None:
 def test_other_layers_are_asked_for_the_same_changes() -> None:
     joints = phantoms()
     other = QUICK(replace(joints, layers=with_shadows(0.1))).per_image
-    columns = ["name", "asked", "upper_share", "grain"]
+    columns = ["name", "asked", "upper_share", "noise_texture"]
     pd.testing.assert_frame_equal(other[columns], of_true_layers().per_image[columns])
 
 

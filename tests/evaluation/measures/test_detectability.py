@@ -12,18 +12,22 @@ import torch
 from bundle.evaluation.measures.detectability import ShadowDetectability
 from bundle.io.joints import phantom_items
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
-from bundle.statistics.adversary import Recipe
+from bundle.phantoms.sampling import sample_parameters
+from bundle.statistics.adversary import FitSettings
 from bundle.statistics.measured import SeparatedJoints
 from scipy.ndimage import distance_transform_edt
 
 SIZE = 64
-QUICK: dict[str, Any] = {"recipe": Recipe(epochs=12, batch_size=4, learning_rate=1e-2), "features": (8,) * 6, "fits": 1}
+QUICK: dict[str, Any] = {
+    "fit_settings": FitSettings(epochs=12, batch_size=4, learning_rate=1e-2),
+    "features": (8,) * 6,
+    "fits": 1,
+}
 
 
 def phantoms(count: int, seed: int) -> SeparatedJoints:
     items = phantom_items(count, seed, SIZE)
-    made = [render(draw_parameters(item["seed"], size=SIZE, spacing=item["spacing"])) for item in items]
+    made = [render(sample_parameters(item["seed"], size=SIZE, spacing=item["spacing"])) for item in items]
     images = torch.stack([torch.cat([phantom.image, phantom.masks]) for phantom in made])
     layers = torch.stack([phantom.layers for phantom in made])
     return SeparatedJoints(items, images, layers, layers)
@@ -59,7 +63,7 @@ def test_true_soft_tissue_shows_no_more_than_shape_and_radiographs_show_the_bone
 def test_figures_are_means_of_the_table_with_intervals_around_them(
     training: SeparatedJoints, test_joints: SeparatedJoints
 ) -> None:
-    measure = ShadowDetectability(outline=False, **{**QUICK, "recipe": Recipe(epochs=1)})
+    measure = ShadowDetectability(outline=False, **{**QUICK, "fit_settings": FitSettings(epochs=1)})
     measured = measure(training, test_joints)
     table, figures = measured.per_image, measured.figures
     assert list(table["name"]) == [item["name"] for item in test_joints.items]
@@ -77,7 +81,7 @@ def test_figures_are_means_of_the_table_with_intervals_around_them(
 def test_figures_are_means_over_fits_and_more_fits_begin_with_the_same(
     training: SeparatedJoints, test_joints: SeparatedJoints
 ) -> None:
-    quick = {**QUICK, "outline": False, "recipe": Recipe(epochs=1)}
+    quick = {**QUICK, "outline": False, "fit_settings": FitSettings(epochs=1)}
     one, two = (ShadowDetectability(**{**quick, "fits": fits})(training, test_joints).figures for fits in (1, 2))
     assert "auc_soft_std" not in one
     second = 2.0 * two["auc_soft"] - one["auc_soft"]
@@ -107,7 +111,7 @@ def test_an_image_without_tissue_in_the_band_is_not_defined_and_left_out(
 ) -> None:
     images = test_joints.images.clone()
     images[0, 1:] = 1.0
-    measure = ShadowDetectability(outline=False, **{**QUICK, "recipe": Recipe(epochs=1)})
+    measure = ShadowDetectability(outline=False, **{**QUICK, "fit_settings": FitSettings(epochs=1)})
     measured = measure(training, replace(test_joints, images=images))
     assert math.isnan(measured.per_image["auc_soft"][0])
     assert not math.isnan(measured.figures["auc_soft"])

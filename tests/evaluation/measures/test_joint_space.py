@@ -70,8 +70,8 @@ def test_errors_and_differences_are_those_of_the_widths() -> None:
     assert figures["masks"]["bias"] == pytest.approx(0.1, abs=1e-3)
     assert (figures["masks"]["mae"], figures["masks"]["largest"]) == pytest.approx((0.1, 0.1), abs=1e-3)
     assert figures["masks"]["limits"] == pytest.approx([0.1, 0.1], abs=1e-3)
-    assert figures["drawn_less_masks"]["bias"] == pytest.approx(0.15, abs=1e-3)
-    assert figures["drawn"]["bias_interval"] == pytest.approx([0.25, 0.25], abs=1e-3)
+    assert figures["predicted_less_masks"]["bias"] == pytest.approx(0.15, abs=1e-3)
+    assert figures["predicted"]["bias_interval"] == pytest.approx([0.25, 0.25], abs=1e-3)
     assert "sdd" not in figures["masks"]
 
 

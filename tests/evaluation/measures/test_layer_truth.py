@@ -7,7 +7,7 @@ import torch
 from bundle.evaluation.measures.layer_truth import LayerTruth
 from bundle.io.loading import Item
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
 from bundle.statistics.measured import SeparatedJoints
 
@@ -20,7 +20,7 @@ WIDTHS = (-0.9, -0.5, -0.9, 1.5)
 def joints() -> dict[str, Any]:
     """Four phantoms, the last without overlap, in two groups."""
     phantoms = [
-        render(draw_parameters(seed, size=SIZE, spacing=SPACING, jsw_mm=jsw)) for seed, jsw in enumerate(WIDTHS)
+        render(sample_parameters(seed, size=SIZE, spacing=SPACING, jsw_mm=jsw)) for seed, jsw in enumerate(WIDTHS)
     ]
     images = torch.stack([torch.cat([phantom.image, (phantom.masks > 0.5).float()]) for phantom in phantoms])
     items: list[Item] = [

@@ -3,12 +3,12 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 import torch
-from bundle.evaluation.measures.plausibility import TrustFlag
+from bundle.evaluation.measures.plausibility import PlausibilityFlag
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
 from bundle.quality.corruption import CORRUPTIONS
-from bundle.quality.plausibility import TrustReference
+from bundle.quality.plausibility import PlausibilityReference
 from bundle.quality.properties import measure
 from bundle.statistics.measured import Measured, SeparatedJoints
 
@@ -17,7 +17,7 @@ COUNT = 6
 
 
 def phantoms(first: int, count: int) -> SeparatedJoints:
-    made = [render(draw_parameters(seed, size=SIZE, spacing=21 / SIZE)) for seed in range(first, first + count)]
+    made = [render(sample_parameters(seed, size=SIZE, spacing=21 / SIZE)) for seed in range(first, first + count)]
     images = torch.stack([torch.cat([phantom.image, phantom.masks]) for phantom in made])
     items = [
         {"name": f"p{row}", "joint": f"p{row // 2}", "finger": "ring", "spacing": 21 / SIZE} for row in range(count)
@@ -29,8 +29,8 @@ def phantoms(first: int, count: int) -> SeparatedJoints:
 def reference(tmp_path_factory: pytest.TempPathFactory) -> str:
     joints = phantoms(100, 24)
     values = pd.DataFrame([measure(image, 21 / SIZE) for image in joints.images])
-    path = tmp_path_factory.mktemp("trust") / "trust.json"
-    TrustReference.fit(values, 0.01).write(path)
+    path = tmp_path_factory.mktemp("plausibility") / "plausibility.json"
+    PlausibilityReference.fit(values, 0.01).write(path)
     return str(path)
 
 
@@ -41,7 +41,7 @@ def test_joints() -> SeparatedJoints:
 
 @pytest.fixture(scope="module")
 def measured(reference: str, test_joints: SeparatedJoints) -> Measured:
-    return TrustFlag(reference=reference, corrupted=3, shown=2)(test_joints)
+    return PlausibilityFlag(reference=reference, corrupted=3, shown=2)(test_joints)
 
 
 def test_each_corruption_is_measured_on_joints_spread_over_the_set(measured: Measured) -> None:
@@ -77,7 +77,7 @@ def test_gross_corruptions_are_caught(measured: Measured) -> None:
 def test_the_same_seed_measures_the_same_and_worst_are_the_false_alarms(
     reference: str, test_joints: SeparatedJoints, measured: Measured
 ) -> None:
-    again = TrustFlag(reference=reference, corrupted=3, shown=2)(test_joints)
+    again = PlausibilityFlag(reference=reference, corrupted=3, shown=2)(test_joints)
     assert again.figures == measured.figures
     clean = measured.per_image[measured.per_image["corruption"] == "clean"]
     flagged = clean[clean["score"] > 1.0].sort_values("score", ascending=False)
@@ -87,6 +87,6 @@ def test_the_same_seed_measures_the_same_and_worst_are_the_false_alarms(
 
 def test_masks_of_another_joint_are_not_those_of_the_same_joint(reference: str) -> None:
     """Two images of one joint: there is no other joint to take masks from."""
-    found = TrustFlag(reference=reference)(phantoms(0, 2))
+    found = PlausibilityFlag(reference=reference)(phantoms(0, 2))
     assert "masks_of_another_joint_auc" not in found.figures
     assert found.figures["clean"] == 2

@@ -12,19 +12,24 @@ from bundle.evaluation.measures.realism import Realism, Trial, synthetic
 from bundle.io.joints import phantom_items
 from bundle.joint import MCP
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
-from bundle.statistics.adversary import Recipe
+from bundle.phantoms.sampling import sample_parameters
+from bundle.statistics.adversary import FitSettings
 from bundle.statistics.measured import SeparatedJoints
 
 SPACING = MCP.spacing_mm
 
 SIZE = 64
-QUICK = {"fits": 1, "recipe": Recipe(epochs=30, batch_size=8, learning_rate=1e-2), "channels": (8, 8, 16), "shift": 1}
+QUICK = {
+    "fits": 1,
+    "fit_settings": FitSettings(epochs=30, batch_size=8, learning_rate=1e-2),
+    "channels": (8, 8, 16),
+    "shift": 1,
+}
 
 
 def phantoms(count: int, seed: int) -> SeparatedJoints:
     items = phantom_items(count, seed, SIZE)
-    made = [render(draw_parameters(item["seed"], size=SIZE, spacing=item["spacing"])) for item in items]
+    made = [render(sample_parameters(item["seed"], size=SIZE, spacing=item["spacing"])) for item in items]
     images = torch.stack([torch.cat([phantom.image, phantom.masks]) for phantom in made])
     layers = torch.stack([phantom.layers for phantom in made])
     return SeparatedJoints(items, images, layers, layers)
@@ -78,7 +83,7 @@ def test_black_gaps_are_found_and_listed(training: SeparatedJoints, test_joints:
 
 
 def test_a_seed_repeats_every_figure(training: SeparatedJoints, test_joints: SeparatedJoints) -> None:
-    quick = {**QUICK, "fits": 2, "recipe": Recipe(epochs=1), "trials": (Trial(),)}
+    quick = {**QUICK, "fits": 2, "fit_settings": FitSettings(epochs=1), "trials": (Trial(),)}
     first, again, other = (Realism(seed=seed, **quick)(training, test_joints) for seed in (3, 3, 4))
     assert first.figures == again.figures
     assert first.per_image.equals(again.per_image)

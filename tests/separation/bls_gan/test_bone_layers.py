@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.masks import union
 from bundle.physics.radiograph import bone_radiographs, reconstruct
 from bundle.separation.bls_gan.bone_layers import BoneLayerGenerator, Correction, filled_tissue, reconstruct_bones
@@ -16,7 +16,7 @@ SIZE = 64
 def image() -> Tensor:
     """Two phantoms, the second with overlapping bones."""
     made = [
-        render(draw_parameters(seed, size=SIZE, spacing=21 / SIZE, jsw_mm=jsw)) for seed, jsw in ((0, 1.5), (1, -1))
+        render(sample_parameters(seed, size=SIZE, spacing=21 / SIZE, jsw_mm=jsw)) for seed, jsw in ((0, 1.5), (1, -1))
     ]
     return torch.stack([torch.cat([phantom.image, phantom.masks]) for phantom in made])
 

@@ -13,7 +13,7 @@ import torch
 from bundle.joint import MCP
 from bundle.measurement.joint_space import joint_space_width
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.motion import RigidMotion, move
 from bundle.physics.radiograph import reconstruct
@@ -45,7 +45,7 @@ Call = Callable[[Any], tuple[Tensor, Tensor]]
 @lru_cache
 def joint(seed: int = 0, jsw_mm: float = 1.3) -> tuple[Tensor, Tensor]:
     """A phantom's image with masks (3, H, W) and its weight-free layers (3, H, W)."""
-    made = render(draw_parameters(seed, jsw_mm=jsw_mm, size=SIZE, spacing=PIXEL))
+    made = render(sample_parameters(seed, jsw_mm=jsw_mm, size=SIZE, spacing=PIXEL))
     return torch.cat([made.image, made.masks]), separate(made.image[None], made.masks[None])[0]
 
 
@@ -65,7 +65,7 @@ def remake(transform: Any, **options: Any) -> tuple[Tensor, Tensor]:
 RANDOM: dict[str, tuple[Callable[..., Any], Callable[..., tuple[Tensor, Tensor]]]] = {
     "shift": (lambda **options: RandShiftBones(spacing_mm=PIXEL, **options), shift),
     "synthesize": (lambda **options: RandSynthesizeJointSpace(spacing_mm=PIXEL, **options), remake),
-    "push": (lambda **options: RandPseudoOverlap(spacing_mm=PIXEL, **options), remake),
+    "closure": (lambda **options: RandPseudoOverlap(spacing_mm=PIXEL, **options), remake),
 }
 kinds = pytest.mark.parametrize("kind", RANDOM)
 
@@ -231,7 +231,7 @@ def test_a_random_push_closes_the_joint_and_records_how(maker: Any) -> None:
     transform = RandPseudoOverlap(overlap=overlap, spacing_mm=PIXEL, **options).set_random_state(7)
     assert isinstance(transform, RandPseudoOverlap)
     made, layers = remake(transform)
-    assert transform.pushes
+    assert transform.closes
     assert -1.25 < width(made) < -0.75
     assert tuple(made.shape) == tuple(layers.shape) == (3, SIZE, SIZE)
     image, before = joint()
@@ -244,7 +244,7 @@ def test_a_push_that_was_not_drawn_returns_the_joint_itself() -> None:
     image, layers = joint()
     transform = RandPseudoOverlap(prob=0.0, spacing_mm=PIXEL)
     result = transform(image, layers)
-    assert not transform.pushes
+    assert not transform.closes
     assert result[0] is image
     assert result[1] is layers
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from bundle.joint import MCP
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.masks import continue_to_border
 from bundle.physics.radiograph import attenuation, attenuation_shares, reconstruct
 from bundle.separation.transforms.augmentation import (
     Augmentation,
     RandAugmentLayersd,
     RandCropJointd,
-    RandDrawnMasksd,
+    RandPredictedMasksd,
     joint_space_centre,
 )
 from torch import Tensor
@@ -25,7 +25,7 @@ ALL: dict[str, float] = {"mirror": 0.5, "contrast": 0.3, "blur_mm": 0.12, "noise
 
 @pytest.fixture(scope="module")
 def phantom() -> dict[str, Any]:
-    made = render(draw_parameters(3, size=SIZE, spacing=21 / SIZE, jsw_mm=1.0))
+    made = render(sample_parameters(3, size=SIZE, spacing=21 / SIZE, jsw_mm=1.0))
     image = torch.cat([made.image, made.masks])
     return {"image": image, "label": made.layers, "truth": torch.ones(1), "source": image}
 
@@ -154,7 +154,7 @@ def halves(image: Tensor) -> Tensor:
 
 
 def test_drawn_masks_are_seen_and_the_image_keeps_its_own(phantom: dict[str, Any]) -> None:
-    made = RandDrawnMasksd(halves, prob=1.0)(phantom)
+    made = RandPredictedMasksd(halves, prob=1.0)(phantom)
     assert torch.equal(made["image"], phantom["image"])
     assert torch.equal(made["seen"][0], phantom["image"][0])
     assert torch.equal(made["seen"][1], halves(phantom["image"][:1])[0])
@@ -162,9 +162,9 @@ def test_drawn_masks_are_seen_and_the_image_keeps_its_own(phantom: dict[str, Any
 
 
 def test_masks_are_drawn_as_often_as_told_by_the_seed(phantom: dict[str, Any]) -> None:
-    transform = RandDrawnMasksd(halves, prob=0.5).set_random_state(0)
+    transform = RandPredictedMasksd(halves, prob=0.5).set_random_state(0)
     drawn = [not torch.equal(transform(phantom)["seen"], phantom["image"]) for _ in range(40)]
     assert 10 < sum(drawn) < 30
-    again = RandDrawnMasksd(halves, prob=0.5).set_random_state(0)
+    again = RandPredictedMasksd(halves, prob=0.5).set_random_state(0)
     assert [not torch.equal(again(phantom)["seen"], phantom["image"]) for _ in range(40)] == drawn
-    assert "seen" not in RandDrawnMasksd(halves, prob=0.0)(phantom)
+    assert "seen" not in RandPredictedMasksd(halves, prob=0.0)(phantom)

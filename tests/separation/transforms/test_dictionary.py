@@ -14,7 +14,7 @@ from bundle.errors import InputError
 from bundle.io.joints import phantom_items
 from bundle.measurement.joint_space import joint_space_width, narrowing_grade
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import draw_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.motion import RigidMotion, move
 from bundle.physics.radiograph import reconstruct
@@ -61,7 +61,7 @@ random_ones = pytest.mark.parametrize("name", [name for name in MAKERS if name.s
 
 @lru_cache
 def rendered(seed: int, jsw_mm: float) -> tuple[Tensor, Tensor]:
-    made = render(draw_parameters(seed, jsw_mm=jsw_mm, size=SIZE, spacing=PIXEL))
+    made = render(sample_parameters(seed, jsw_mm=jsw_mm, size=SIZE, spacing=PIXEL))
     return torch.cat([made.image, made.masks]), separate(made.image[None], made.masks[None], PIXEL)[0]
 
 
@@ -185,13 +185,13 @@ def test_synthesising_transforms_are_their_array_twins() -> None:
     result = SynthesizeJointSpaced(change_mm=-0.4, upper_share=0.2, seed=9)(sample())
     assert torch.equal(result["image"], made)
     assert torch.equal(result["label"], made_layers)
-    assert result["grain_seed"] == 9
+    assert result["noise_seed"] == 9
     assert width(result["image"]) - width(image) == pytest.approx(-0.4, abs=0.02)
     random = RandSynthesizeJointSpace(change_mm=(0.1, 0.5), spacing_mm=PIXEL)
     random.set_random_state(6)
     drawn = RandSynthesizeJointSpaced(change_mm=(0.1, 0.5)).set_random_state(6)(sample())
     assert torch.equal(drawn["image"], random(image, layers)[0])
-    assert drawn["grain_seed"] == random.seed
+    assert drawn["noise_seed"] == random.seed
 
 
 @pytest.mark.parametrize(
@@ -199,13 +199,13 @@ def test_synthesising_transforms_are_their_array_twins() -> None:
 )
 def test_a_push_is_its_array_twin(options: dict[str, Any]) -> None:
     image, layers = rendered(0, 1.3)
-    push = RandPseudoOverlap(spacing_mm=PIXEL, **options)
-    push.set_random_state(6)
-    made, made_layers = push(image, layers)
+    closure = RandPseudoOverlap(spacing_mm=PIXEL, **options)
+    closure.set_random_state(6)
+    made, made_layers = closure(image, layers)
     result = RandPseudoOverlapd(**options).set_random_state(6)(sample())
     assert torch.equal(result["image"], made)
     assert torch.equal(result["label"], made_layers)
-    assert (result["motion"], result["grain_seed"]) == (push.motion.to_json(), push.seed)
+    assert (result["motion"], result["noise_seed"]) == (closure.motion.to_json(), closure.seed)
 
 
 @makers
@@ -217,7 +217,7 @@ def test_what_the_sample_records_makes_it_again_to_the_bit(name: str) -> None:
         moved, masks = (part[0] for part in move(layers[None], image[None, 1:], motion, PIXEL, "bicubic"))
         again = torch.cat([reconstruct(moved), masks])
     else:
-        made = synthesize(layers[None], image[None, 1:], motion, PIXEL, [result["grain_seed"]])
+        made = synthesize(layers[None], image[None, 1:], motion, PIXEL, [result["noise_seed"]])
         again = torch.cat([made.image, made.masks], dim=1)[0]
     assert torch.equal(again, result["image"])
 

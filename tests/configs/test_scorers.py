@@ -9,25 +9,25 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from bundle.measurement.joint_space import narrowing_grade
-from bundle.scoring.networks import make_reader
+from bundle.scoring.networks import make_scorer
 from ignite.engine import Engine, Events
 from tests.configs.conftest import of_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
 TRAIN = of_job("read_jsw")
-PRETRAIN = of_job("pretrain_reader")
-RESIDENT = (*PRETRAIN, "variants/resident_reader.yaml")
-EVALUATE = of_job("evaluate_reader")
-PREDICT = of_job("predict_reader")
+PRETRAIN = of_job("pretrain_scorer")
+RESIDENT = (*PRETRAIN, "variants/resident_scorer.yaml")
+EVALUATE = of_job("evaluate_scorer")
+PREDICT = of_job("predict_scorer")
 GRADES = of_job("grade_narrowing")
 SMALL = {"image_size": 64, "reading_size": 64, "batch_size": 4, "phantoms": 12, "save_interval": 1}
 TINY = {"widen_factor": 0.125}
-GATE = {"tolerance_mm": 0.3, "trusted": "false"}
+GATE = {"tolerance_mm": 0.3, "plausible": "false"}
 
 
 def options(folder: Path, **more: Any) -> dict[str, Any]:
-    return {**SMALL, "reader_options": TINY, "output_dir": str(folder), **more}
+    return {**SMALL, "scorer_options": TINY, "output_dir": str(folder), **more}
 
 
 class Losses:
@@ -46,10 +46,10 @@ class Losses:
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("reader") / "reader.pt"
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("scorer") / "scorer.pt"
     torch.manual_seed(0)
-    torch.save(make_reader("ResNet10", 1, TINY).state_dict(), path)
+    torch.save(make_scorer("ResNet10", 1, TINY).state_dict(), path)
     return path
 
 
@@ -58,8 +58,8 @@ def test_training_leaves_the_reader_that_validates_best(bundle: Any, tmp_path: P
     trainer = workflow.parser.get_parsed_content("train#trainer")
     best = workflow.parser.get_parsed_content("validate#evaluator").state.best_metric
     assert trainer.state.epoch == 2 and best > 0.0
-    saved = torch.load(tmp_path / "reader.pt", weights_only=True)
-    make_reader("ResNet10", 1, TINY).load_state_dict(saved)
+    saved = torch.load(tmp_path / "scorer.pt", weights_only=True)
+    make_scorer("ResNet10", 1, TINY).load_state_dict(saved)
 
 
 def test_part_of_the_joints_can_be_trained_on(bundle: Any, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_pretraining_comes_first_on_images_of_training_joints_alone(bundle: Any,
     assert kept == {item["name"] for item in parsed("training_joints")}
     validated = {sample["name"] for sample in parsed("validate#dataset").data}
     assert validated and not kept & validated
-    first, last = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("pretrained", "reader"))
+    first, last = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("pretrained", "scorer"))
     assert first.keys() == last.keys()
     assert any(not torch.equal(first[name], last[name]) for name in first)
 
@@ -90,7 +90,7 @@ def test_a_pretraining_alone_leaves_weights_to_start_from(bundle: Any, tmp_path:
     start = torch.load(tmp_path / "first" / "pretrained.pt", weights_only=True)
     more = {"epochs": 1, "learning_rate": 0.0, "pretrained": str(tmp_path / "first" / "pretrained.pt")}
     bundle.run("training", *TRAIN, **options(tmp_path / "second", **more))
-    end = torch.load(tmp_path / "second" / "reader.pt", weights_only=True)
+    end = torch.load(tmp_path / "second" / "scorer.pt", weights_only=True)
     assert all(torch.equal(start[name], end[name]) for name in start if "running" not in name and "batches" not in name)
 
 
@@ -99,7 +99,7 @@ def test_a_pretraining_alone_leaves_weights_to_start_from(bundle: Any, tmp_path:
 def test_a_resumed_training_ends_in_the_weights_of_one_that_was_not_stopped(
     bundle: Any, tmp_path: Path, run_id: str
 ) -> None:
-    configs, made = (TRAIN, "reader") if run_id == "training" else (PRETRAIN, "pretrained")
+    configs, made = (TRAIN, "scorer") if run_id == "training" else (PRETRAIN, "pretrained")
     more = {"weights": "none", **GATE, "pretraining_images": 8, "sources_dir": str(tmp_path / "sources")}
     more = more if run_id == "pretraining" else {}
     of_epochs = {"training": "epochs", "pretraining": "pretraining_epochs"}[run_id]
@@ -114,7 +114,7 @@ def test_a_resumed_training_ends_in_the_weights_of_one_that_was_not_stopped(
     run("halves", 3, "true")
     folder = {"training": "checkpoints", "pretraining": "pretraining"}[run_id]
     whole, halves = (
-        torch.load(tmp_path / name / folder / "checkpoint_epoch=3.pt", weights_only=False)["reader"]
+        torch.load(tmp_path / name / folder / "checkpoint_epoch=3.pt", weights_only=False)["scorer"]
         for name in ("whole", "halves")
     )
     assert all(torch.equal(whole[name], halves[name]) for name in whole)
@@ -156,7 +156,7 @@ def test_images_on_the_device_give_the_same_losses(bundle: Any, tmp_path: Path) 
     for name in ("alone", "resident"):
         configs = RESIDENT if name == "resident" else PRETRAIN
         more = {"epochs": 2, "batch_size": 2, "log_dir": str(tmp_path / "log"), "train#trainer#max_epochs": 2}
-        step = {"_target_": "tests.configs.test_readers.Losses", "name": name}
+        step = {"_target_": "tests.configs.test_scorers.Losses", "name": name}
         bundle.run("fine_tuning", *configs, **options(tmp_path / name, **more, **{"train#handlers#0": step}))
     alone, resident = (Losses.kept[name] for name in ("alone", "resident"))
     assert len(alone) == len(resident) == 12 and len(set(alone)) == 12
@@ -174,8 +174,8 @@ def test_a_folder_with_checkpoints_is_not_trained_into_unless_resumed(bundle: An
 def test_grades_are_learned_measured_and_predicted(bundle: Any, tmp_path: Path, coding: str) -> None:
     more = {"grades": {"_target_": f"bundle.measurement.grading.{coding}"}}
     bundle.run("training", *GRADES, **options(tmp_path / "train", epochs=1, **more))
-    more |= {"reader_weights": str(tmp_path / "train" / "reader.pt")}
-    bundle.run("evaluating", *GRADES, "tasks/evaluate_reader.yaml", **options(tmp_path / "evaluated", **more))
+    more |= {"scorer_weights": str(tmp_path / "train" / "scorer.pt")}
+    bundle.run("evaluating", *GRADES, "tasks/evaluate_scorer.yaml", **options(tmp_path / "evaluated", **more))
     found = json.loads((tmp_path / "evaluated" / "metrics.json").read_text())["figures"]
     assert sum(map(sum, found["confusion"])) == found["images"] == 12
     assert found["accuracy"] == sum(found["confusion"][grade][grade] for grade in range(5)) / 12
@@ -187,14 +187,14 @@ def test_grades_are_learned_measured_and_predicted(bundle: Any, tmp_path: Path, 
     assert all(sum(line["probabilities"]) == pytest.approx(1.0) for line in lines)
 
 
-def test_an_evaluation_says_how_good_the_readings_are(bundle: Any, tmp_path: Path, reader: Path) -> None:
-    bundle.run("evaluating", *EVALUATE, **options(tmp_path, reader_weights=str(reader)))
+def test_an_evaluation_says_how_good_the_readings_are(bundle: Any, tmp_path: Path, scorer: Path) -> None:
+    bundle.run("evaluating", *EVALUATE, **options(tmp_path, scorer_weights=str(scorer)))
     found = json.loads((tmp_path / "metrics.json").read_text())
     lines = [json.loads(line) for line in (tmp_path / "readings.jsonl").read_text().splitlines()]
     assert len(lines) == found["figures"]["images"] == 12
     error = [abs(line["read_mm"] - line["jsw_mm"]) for line in lines]
     assert found["figures"]["mae_mm"] == pytest.approx(sum(error) / 12)
-    assert found["settings"]["weights"].startswith("reader.pt (sha256 ")
+    assert found["settings"]["weights"].startswith("scorer.pt (sha256 ")
     assert (tmp_path / "bland_altman.png").is_file() and (tmp_path / "per_image.csv").is_file()
 
 
@@ -205,24 +205,24 @@ def test_an_evaluation_says_how_good_the_readings_are(bundle: Any, tmp_path: Pat
 def test_the_shipped_readers_read_phantoms(
     bundle: Any, tmp_path: Path, configs: tuple[str, ...], label: str, figure: str
 ) -> None:
-    bundle.run("evaluating", *configs, "tasks/evaluate_reader.yaml", phantoms=32, output_dir=str(tmp_path))
+    bundle.run("evaluating", *configs, "tasks/evaluate_scorer.yaml", phantoms=32, output_dir=str(tmp_path))
     found = json.loads((tmp_path / "metrics.json").read_text())
     assert found["settings"]["weights"].startswith(f"{label}_reader.pt (sha256 ")
     assert found["figures"][figure] > 0.8
 
 
 @pytest.mark.slow
-def test_a_reading_does_not_depend_on_the_joints_beside_it(bundle: Any, tmp_path: Path, reader: Path) -> None:
+def test_a_reading_does_not_depend_on_the_joints_beside_it(bundle: Any, tmp_path: Path, scorer: Path) -> None:
     read = []
     for batch_size in (1, 12):
         folder = tmp_path / str(batch_size)
-        bundle.run("evaluating", *EVALUATE, **options(folder, reader_weights=str(reader), batch_size=batch_size))
+        bundle.run("evaluating", *EVALUATE, **options(folder, scorer_weights=str(scorer), batch_size=batch_size))
         read.append([json.loads(line)["read_mm"] for line in (folder / "readings.jsonl").read_text().splitlines()])
     assert read[0] == pytest.approx(read[1], abs=1e-4)
 
 
-def test_a_prediction_needs_no_masks(bundle: Any, data: Path, tmp_path: Path, reader: Path) -> None:
-    more = {"dataset_dir": str(data), "reader_weights": str(reader), "strict": "false"}
+def test_a_prediction_needs_no_masks(bundle: Any, data: Path, tmp_path: Path, scorer: Path) -> None:
+    more = {"dataset_dir": str(data), "scorer_weights": str(scorer), "strict": "false"}
     for mask in data.rglob("*mask*"):
         mask.unlink()
     for datalist in data.glob("*.json"):
@@ -238,8 +238,8 @@ def test_a_prediction_needs_no_masks(bundle: Any, data: Path, tmp_path: Path, re
     ("run_id", "configs", "wrong", "message"),
     [
         ("training", TRAIN, {"annotated": 0.0}, "expected a part of the joints above 0"),
-        ("training", TRAIN, {"reader_name": "ResNet11"}, "unknown reader 'ResNet11'; expected one of ResNet10"),
-        ("evaluating", EVALUATE, {"reader_weights": "none.pt"}, "none.pt"),
+        ("training", TRAIN, {"scorer_name": "ResNet11"}, "unknown reader 'ResNet11'; expected one of ResNet10"),
+        ("evaluating", EVALUATE, {"scorer_weights": "none.pt"}, "none.pt"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_a_line(

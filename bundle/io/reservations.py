@@ -30,7 +30,7 @@ _TRACKING = re.compile(r"config_\d{8}_\d{6}\.json|mlruns(\.db.*)?")
 
 
 @dataclass
-class _Claim:
+class _Reservation:
     """What a run has claimed, or a result that it has written elsewhere."""
 
     named: Path
@@ -52,7 +52,7 @@ class _Claim:
                     folder.rmdir()
 
 
-_runs: list[list[_Claim]] = [[]]
+_runs: list[list[_Reservation]] = [[]]
 """Claims of the runs of this process that go on, each inside the one before."""
 
 
@@ -68,7 +68,7 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
     return json.dumps({**json.loads(shown), _CHECKSUM: f"{zlib.crc32(whole.encode()):08x}"}, sort_keys=True)
 
 
-def claim_output(folder: str | Path, run: str) -> Path:
+def reserve_output(folder: str | Path, run: str) -> Path:
     """Make ``folder`` the output of ``run`` until the run ends, or refuse before anything is computed.
 
     A folder that is new, without results or already this run's is accepted, so that a run can be continued or repeated.
@@ -96,15 +96,15 @@ def claim_output(folder: str | Path, run: str) -> Path:
             _check(marker, run)
         write_bytes(marker, json.dumps({"run": run}, indent=1).encode())
     except InputError:
-        for claim in new:
-            claim.end()
+        for reservation in new:
+            reservation.end()
         raise
     _runs[-1].extend(new)
     return folder
 
 
 def check_output(folder: str | Path, run: str) -> None:
-    """Refuse a folder that :func:`claim_output` would refuse, without claiming it: several runs may read it at a time.
+    """Refuse a folder that :func:`reserve_output` would refuse, without reserving it: several runs may read it.
 
     Raises:
         InputError: the folder holds something else, or cannot be read.
@@ -115,40 +115,40 @@ def check_output(folder: str | Path, run: str) -> None:
 
 
 def is_output(folder: str | Path) -> bool:
-    """Whether a folder bears the mark of a run (:func:`claim_output`), so that what it holds are results."""
+    """Whether a folder bears the mark of a run (:func:`reserve_output`), so that what it holds are results."""
     try:
         return isinstance(parse_json((Path(folder) / MARKER).read_bytes())["run"], str)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def _lock(folder: Path) -> list[_Claim]:
+def _lock(folder: Path) -> list[_Reservation]:
     """Create and lock a folder; the claim of it, or none where this process has claimed it before."""
-    if folder.absolute() in claimed() and folder.is_dir():
+    if folder.absolute() in reserved() and folder.is_dir():
         return []
-    claim = _Claim(folder, _make(folder))
+    reservation = _Reservation(folder, _make(folder))
     locking.acquire(folder)
-    return [claim]
+    return [reservation]
 
 
 def name_result(path: str | Path) -> None:
     """Remember a file that a run has written outside of a claimed folder, to name it at the end."""
-    _runs[-1].append(_Claim(Path(path)))
+    _runs[-1].append(_Reservation(Path(path)))
 
 
-def end_claims() -> list[Path]:
+def release_outputs() -> list[Path]:
     """End the claims of the run that ends.
 
     Returns:
         The folders and files that hold its results; none inside another one.
     """
-    claims = [claim for claim in _runs[-1] if claim.process == os.getpid()]
+    reservations = [reservation for reservation in _runs[-1] if reservation.process == os.getpid()]
     _runs[-1].clear()
-    for claim in reversed(claims):
-        claim.end()
-    folders = {claim.path for claim in claims}
-    outer = [claim for claim in claims if not folders & set(claim.path.parents)]
-    return [claim.named for claim in outer if claim.path.is_file() or holds_results(claim.path)]
+    for reservation in reversed(reservations):
+        reservation.end()
+    folders = {reservation.path for reservation in reservations}
+    outer = [reservation for reservation in reservations if not folders & set(reservation.path.parents)]
+    return [reservation.named for reservation in outer if reservation.path.is_file() or holds_results(reservation.path)]
 
 
 @contextmanager
@@ -158,21 +158,21 @@ def inner_run() -> Iterator[None]:
     try:
         yield
     finally:
-        end_claims()
+        release_outputs()
         _runs.pop()
 
 
-def claimed() -> list[Path]:
+def reserved() -> list[Path]:
     """The folders that this process has claimed, those of the outermost run first."""
-    return [claim.path for claims in _runs for claim in claims]
+    return [reservation.path for reservations in _runs for reservation in reservations]
 
 
 @atexit.register
 def _end_all() -> None:
     while len(_runs) > 1:
-        end_claims()
+        release_outputs()
         _runs.pop()
-    end_claims()
+    release_outputs()
 
 
 def holds_results(folder: Path) -> bool:

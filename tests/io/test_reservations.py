@@ -15,17 +15,17 @@ from typing import Any
 import pytest
 from bundle.errors import InputError
 from bundle.io import locking
-from bundle.io.claiming import (
+from bundle.io.locking import LOCK, Holder
+from bundle.io.reservations import (
     MARKER,
-    claim_output,
-    claimed,
-    end_claims,
     fingerprint,
     holds_results,
     inner_run,
     name_result,
+    release_outputs,
+    reserve_output,
+    reserved,
 )
-from bundle.io.locking import LOCK, Holder
 from bundle.io.writing import PART, write_bytes
 
 RESULT = "result.png"
@@ -61,24 +61,24 @@ def test_a_new_or_empty_folder_is_claimed(tmp_path: Path, made: bool) -> None:
     folder = tmp_path / "a" / "b"
     if made:
         folder.mkdir(parents=True)
-    assert claim_output(str(folder), "run 1") == folder
+    assert reserve_output(str(folder), "run 1") == folder
     assert json.loads((folder / MARKER).read_text()) == {"run": "run 1"}
     assert sorted(path.name for path in folder.iterdir()) == [MARKER, LOCK]
 
 
 def test_the_same_run_may_continue_in_its_folder(tmp_path: Path) -> None:
     settings = {"seed": 1, "datalist": "LS"}
-    claim_output(tmp_path, fingerprint(settings))
+    reserve_output(tmp_path, fingerprint(settings))
     write_bytes(tmp_path / "result.png", b"1")
-    claim_output(tmp_path, fingerprint(dict(reversed(settings.items()))))
+    reserve_output(tmp_path, fingerprint(dict(reversed(settings.items()))))
     assert (tmp_path / "result.png").read_bytes() == b"1"
 
 
 def test_the_results_of_another_run_are_refused_with_what_differs(tmp_path: Path) -> None:
-    claim_output(tmp_path, fingerprint({"seed": 1, "datalist": "LS", "epochs": 3}))
+    reserve_output(tmp_path, fingerprint({"seed": 1, "datalist": "LS", "epochs": 3}))
     write_bytes(tmp_path / RESULT, b"1")
     before = (tmp_path / MARKER).read_bytes()
-    message = refusal(claim_output, tmp_path, fingerprint({"seed": 2, "datalist": "LS", "weights": "model.pt"}))
+    message = refusal(reserve_output, tmp_path, fingerprint({"seed": 2, "datalist": "LS", "weights": "model.pt"}))
     assert "seed was 1, is 2" in message and "epochs was 3, is None" in message and "'model.pt'" in message
     assert "datalist" not in message
     assert str(tmp_path) in message and "choose another output folder or delete this one" in message
@@ -87,9 +87,9 @@ def test_the_results_of_another_run_are_refused_with_what_differs(tmp_path: Path
 
 @pytest.mark.parametrize(("old", "new"), [("run 1", "run 2"), ("[1]", "[2]"), ("3", "4")])
 def test_fingerprints_of_any_form_are_compared(tmp_path: Path, old: str, new: str) -> None:
-    claim_output(tmp_path, old)
+    reserve_output(tmp_path, old)
     write_bytes(tmp_path / RESULT, b"1")
-    assert "another run:" in refusal(claim_output, tmp_path, new)
+    assert "another run:" in refusal(reserve_output, tmp_path, new)
 
 
 @pytest.mark.parametrize("marker", [None, b"", b"{", b"[]", b"{}", b"\xff"])
@@ -97,20 +97,20 @@ def test_a_folder_of_other_files_is_refused(tmp_path: Path, marker: bytes | None
     (tmp_path / "thesis.tex").write_bytes(b"")
     if marker is not None:
         (tmp_path / MARKER).write_bytes(marker)
-    message = refusal(claim_output, tmp_path, "run")
+    message = refusal(reserve_output, tmp_path, "run")
     assert "other files" in message and str(tmp_path) in message
     assert (tmp_path / "thesis.tex").exists()
 
 
 def test_what_a_killed_write_left_does_not_count_as_other_files(tmp_path: Path) -> None:
     (tmp_path / f".{MARKER}.77{PART}").write_bytes(b"{")
-    claim_output(tmp_path, "run")
+    reserve_output(tmp_path, "run")
 
 
 @pytest.mark.parametrize("below", ["", "sub"])
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path, below: str) -> None:
     (tmp_path / "out").write_bytes(b"mine")
-    message = refusal(claim_output, tmp_path / "out" / below, "run")
+    message = refusal(reserve_output, tmp_path / "out" / below, "run")
     assert "a file is in the way" in message
     assert (tmp_path / "out").read_bytes() == b"mine"
 
@@ -118,27 +118,27 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path, below: str) ->
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
 def test_a_full_disk_is_found_out_by_the_claim(tmp_path: Path) -> None:
     (tmp_path / f".{MARKER}.{os.getpid()}{PART}").symlink_to("/dev/full")
-    assert "the disk is full" in refusal(claim_output, tmp_path, "run")
-    end_claims()
+    assert "the disk is full" in refusal(reserve_output, tmp_path, "run")
+    release_outputs()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_claim_of_which_nothing_came_is_taken_back_with_the_folders_made_for_it(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    claim_output(tmp_path / "mine" / "a" / "b", "run 1")
-    claim_output(tmp_path / "mine", "run 1")
-    assert end_claims() == []
+    reserve_output(tmp_path / "mine" / "a" / "b", "run 1")
+    reserve_output(tmp_path / "mine", "run 1")
+    assert release_outputs() == []
     assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
 
 
 def test_a_claim_of_which_something_came_stays_and_is_named(tmp_path: Path) -> None:
-    claim_output(tmp_path / "out", "run 1")
+    reserve_output(tmp_path / "out", "run 1")
     write_bytes(tmp_path / "out" / RESULT, b"1")
-    write_bytes(tmp_path / "trust.json", b"{}")
-    name_result(tmp_path / "trust.json")
-    assert end_claims() == [tmp_path / "out", tmp_path / "trust.json"]
+    write_bytes(tmp_path / "plausibility.json", b"{}")
+    name_result(tmp_path / "plausibility.json")
+    assert release_outputs() == [tmp_path / "out", tmp_path / "plausibility.json"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [RESULT, MARKER]
-    assert end_claims() == []
+    assert release_outputs() == []
 
 
 @pytest.mark.parametrize("left", [MARKER, f"sub/{MARKER}", f".x.7{PART}", "sub/"])
@@ -148,7 +148,7 @@ def test_a_folder_that_a_killed_run_claimed_without_a_result_is_free(tmp_path: P
         (tmp_path / left).mkdir()
     else:
         (tmp_path / left).write_text('{"run": "run 1"}')
-    claim_output(tmp_path, "run 2")
+    reserve_output(tmp_path, "run 2")
 
 
 def test_results_below_a_folder_count_and_claims_do_not(tmp_path: Path) -> None:
@@ -160,25 +160,25 @@ def test_results_below_a_folder_count_and_claims_do_not(tmp_path: Path) -> None:
 
 
 def test_a_run_inside_another_one_gives_back_its_own_folder_alone(tmp_path: Path) -> None:
-    claim_output(tmp_path / "job", "job")
+    reserve_output(tmp_path / "job", "job")
     with inner_run():
-        claim_output(tmp_path / "job" / "training", "training")
+        reserve_output(tmp_path / "job" / "training", "training")
         (tmp_path / "job" / "training" / RESULT).touch()
     assert not (tmp_path / "job" / "training" / LOCK).exists() and (tmp_path / "job" / LOCK).exists()
-    assert claimed() == [tmp_path / "job"]
+    assert reserved() == [tmp_path / "job"]
 
 
 def test_what_monais_tracking_writes_first_does_not_count_as_other_files(tmp_path: Path) -> None:
     (tmp_path / "config_20261129_142011.json").write_text("{}")
     (tmp_path / "mlruns.db").touch()
-    claim_output(tmp_path, "run")
+    reserve_output(tmp_path, "run")
 
 
 def test_a_folder_that_another_process_is_writing_to_is_refused_with_its_host_and_id(
     tmp_path: Path, other: Holder
 ) -> None:
     write_lock(tmp_path, other)
-    message = refusal(claim_output, tmp_path, "run")
+    message = refusal(reserve_output, tmp_path, "run")
     assert message.startswith(f"{tmp_path}: process {other.process} on {socket.gethostname()} is writing to this")
     assert "delete" not in message
     assert [path.name for path in tmp_path.iterdir()] == [LOCK]
@@ -189,13 +189,13 @@ def test_the_lock_of_a_process_that_has_ended_is_taken_over(
     tmp_path: Path, other: Holder, change: dict[str, Any]
 ) -> None:
     write_lock(tmp_path, replace(other, **change))
-    claim_output(tmp_path, "run")
+    reserve_output(tmp_path, "run")
     assert Holder(**json.loads((tmp_path / LOCK).read_text())) == Holder.here()
 
 
 def test_a_lock_of_another_host_is_refused_with_what_to_do(tmp_path: Path, other: Holder) -> None:
     write_lock(tmp_path, replace(other, host="elsewhere", process=2**22 + 1))
-    message = refusal(claim_output, tmp_path, "run")
+    message = refusal(reserve_output, tmp_path, "run")
     assert f"process {2**22 + 1} on elsewhere" in message and f"or delete its {LOCK} if that process" in message
 
 
@@ -205,7 +205,7 @@ def test_a_lock_that_cannot_be_read_is_explained(
 ) -> None:
     monkeypatch.setattr(locking, "_PAUSE", 0.0)
     (tmp_path / LOCK).write_bytes(content)
-    assert f"{LOCK}: a lock that cannot be read: delete it" in refusal(claim_output, tmp_path, "run")
+    assert f"{LOCK}: a lock that cannot be read: delete it" in refusal(reserve_output, tmp_path, "run")
 
 
 def test_the_processes_of_torchrun_share_a_folder_and_the_first_one_gives_it_back(
@@ -214,15 +214,15 @@ def test_the_processes_of_torchrun_share_a_folder_and_the_first_one_gives_it_bac
     for name, value in {"TORCHELASTIC_RUN_ID": "r", "MASTER_ADDR": "a", "MASTER_PORT": "1", "RANK": "1"}.items():
         monkeypatch.setenv(name, value)
     write_lock(tmp_path, replace(Holder.here(), host="elsewhere", process=1))
-    claim_output(tmp_path, "run")
-    end_claims()
+    reserve_output(tmp_path, "run")
+    release_outputs()
     assert (tmp_path / LOCK).exists()
     monkeypatch.setenv("RANK", "0")
-    claim_output(tmp_path, "run")
-    end_claims()
+    reserve_output(tmp_path, "run")
+    release_outputs()
     assert list(tmp_path.iterdir()) == []
     write_lock(tmp_path, replace(Holder.here(), run="r a 2"))
-    assert "is writing to this output folder" in refusal(claim_output, tmp_path, "run")
+    assert "is writing to this output folder" in refusal(reserve_output, tmp_path, "run")
 
 
 def test_a_lock_that_was_taken_over_meanwhile_is_put_back(tmp_path: Path, other: Holder) -> None:
