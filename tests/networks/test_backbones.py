@@ -11,6 +11,7 @@ from torch import nn
 SIZES = {"UNETR": 256}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(BACKBONES))
 def test_defaults_give_logits_of_the_size_of_the_image(name: str) -> None:
     network = make_backbone(name, 2, 5).eval()

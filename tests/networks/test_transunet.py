@@ -47,6 +47,7 @@ def naive_attention(tokens: Tensor, attention: nn.Module, heads: int) -> Tensor:
     return result @ attention.out_proj.weight.T + attention.out_proj.bias
 
 
+@pytest.mark.slow
 def test_default_has_the_parameters_and_the_cost_that_were_published_for_lsn() -> None:
     with torch.device("meta"):
         network = TransUNet(3, 3).eval()

@@ -63,6 +63,7 @@ def test_seeds_differ_in_anatomy_texture_and_noise() -> None:
     assert not torch.equal(other_noise.image, phantom(3).image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 11])
 def test_parameters_read_from_json_replay_the_phantom(seed: int) -> None:
     made = phantom(seed)
@@ -122,6 +123,7 @@ def test_a_re_take_in_the_same_pose_differs_by_its_noise_alone() -> None:
     assert abs(float(difference.mean())) < 5e-4
 
 
+@pytest.mark.slow
 def test_a_re_take_has_the_same_joint_space_width() -> None:
     first = sample_parameters(12, jsw_mm=0.7)
     for number in range(3):
@@ -164,6 +166,7 @@ def test_a_bone_layer_is_zero_beyond_the_reach_of_the_blur_and_bright_inside(see
         assert (layer[binary_erosion(mask, iterations=4, border_value=1)] > 0.01).mean() > 0.99
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("jsw_mm", [*JSW_RANGE, -0.5, 0.0, 0.03, 1.0, 1.75])
 def test_the_joint_space_width_is_exact_over_its_range(jsw_mm: float) -> None:
     errors = [measured(phantom(seed, jsw_mm)) - jsw_mm for seed in range(6)]
@@ -171,12 +174,14 @@ def test_the_joint_space_width_is_exact_over_its_range(jsw_mm: float) -> None:
     assert np.abs(errors).max() <= 0.015
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jsw_mm", [-0.8, 1.2])
 def test_outlines_drawn_four_times_finer_have_the_width_by_its_definition(jsw_mm: float) -> None:
     fine = phantom(7, jsw_mm, size=1024, spacing=21 / 1024)
     assert naive_jsw(fine.masks.numpy() > 0.5, 21 / 1024) == pytest.approx(jsw_mm, abs=0.005)
 
 
+@pytest.mark.slow
 def test_thresholded_masks_are_within_a_fraction_of_a_pixel_of_the_width() -> None:
     errors = [naive_jsw(made.masks.numpy() > 0.5, SPACING) - made.parameters.jsw_mm for made in map(phantom, range(12))]
     assert np.abs(errors).mean() <= 0.02
@@ -197,6 +202,7 @@ def test_a_mask_is_one_piece_without_holes() -> None:
             assert (made.masks.numpy()[:, depth].max(axis=0) == 1.0).all()
 
 
+@pytest.mark.slow
 def test_bones_overlap_when_the_width_is_negative_and_part_when_it_is_wide() -> None:
     for seed in range(4):
         assert ((phantom(seed, -1.0).masks > 0.5).all(dim=0)).sum() > 500
@@ -212,6 +218,7 @@ def test_moving_the_bones_changes_the_width_by_the_motion(change: float) -> None
     assert width - measured(made) == pytest.approx(change, abs=0.02)
 
 
+@pytest.mark.slow
 def test_a_left_joint_is_the_mirror_image_of_a_right_one() -> None:
     right = sample_parameters(9, side="right")
     left = replace(right, side="left")
@@ -261,6 +268,7 @@ def test_fingers_differ_in_size_density_and_what_lies_beside_them() -> None:
     assert sesamoids["middle"] == 0.0
 
 
+@pytest.mark.slow
 def test_an_unmasked_bone_is_part_of_the_soft_tissue() -> None:
     parameters = replace(sample_parameters(1, finger="middle"), seed=1)
     shown = replace(parameters, soft=replace(parameters.soft, sesamoid=0.3, neighbour=0.0))
@@ -271,6 +279,7 @@ def test_an_unmasked_bone_is_part_of_the_soft_tissue() -> None:
     assert torch.equal(with_bone.masks, without.masks)
 
 
+@pytest.mark.slow
 def test_grey_levels_are_those_of_joint_radiographs() -> None:
     for finger in FINGERS:
         frames = [phantom(seed, finger=finger) for seed in range(3)]
@@ -310,6 +319,7 @@ def test_blur_softens_the_image_and_leaves_the_masks() -> None:
     assert soft.image.diff(dim=-1).abs().mean() < 0.7 * sharp.image.diff(dim=-1).abs().mean()
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(min_value=0, max_value=2**63 - 1))
 def test_any_seed_gives_a_joint(seed: int) -> None:
