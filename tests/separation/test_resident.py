@@ -109,7 +109,7 @@ def test_nothing_is_loaded_before_it_is_needed() -> None:
 
 
 def test_no_joints_are_refused() -> None:
-    with pytest.raises(InputError, match="got none"):
+    with pytest.raises(InputError, match="No joints to train on"):
         len(ResidentJoints([]))
 
 
