@@ -1,4 +1,4 @@
-"""The attenuation of each layer of a phantom at places in mm, with its trabeculae and its uneven density."""
+"""Attenuation of each phantom layer at positions in mm, with trabeculae and density variation."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from bundle.phantoms.parameters import Array, LowerBone, SoftTissue, UpperBone
 from scipy.ndimage import map_coordinates
 
 _LATTICE, _PITCH = MCP.pixels, MCP.spacing_mm
-"""Random textures are drawn on a periodic lattice of so many points, so many mm apart, whatever the image's size."""
+"""Points per side and pitch in mm of the periodic lattice of the random textures, independent of the image size."""
 
 
 def chord(depth: Array, radius: Array | float) -> Array:
-    """X-ray path through an elliptic limb at a depth inside its outline, as a share of the path through its middle."""
+    """X-ray path through an elliptic limb at a depth inside its outline, relative to the path through its centre."""
     return np.sqrt(1.0 - (1.0 - (depth / radius).clip(0.0, 1.0)) ** 2)
 
 
 def smooth_step(value: Array) -> Array:
-    """Smooth step from 0 at 0 to 1 at 1."""
+    """Evaluate the smooth step from 0 at 0 to 1 at 1."""
     inside = value.clip(0.0, 1.0)
     return inside * inside * (3.0 - 2.0 * inside)
 
 
 class Texture:
-    """Periodic random textures of mean 0 and deviation 1, read at places in mm."""
+    """Periodic random textures of mean 0 and standard deviation 1, sampled at positions in mm."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._mesh = 0.8 * _ridges(_smooth_noise(rng, 2.2, 2.0)) + 0.6 * _ridges(_smooth_noise(rng, 1.6, 1.3))
@@ -33,20 +33,20 @@ class Texture:
         self._mottle = 0.9 * _smooth_noise(rng, 18.0, 14.0) + 0.45 * _smooth_noise(rng, 22.0, 4.0)
 
     def grain(self, bone: UpperBone | LowerBone, u: Array, v: Array) -> Array:
-        """Contrast of a bone's trabeculae and uneven density, around 0."""
-        return _read(bone.streaks * self._streaks + bone.mesh * self._mesh + bone.blotch * self._blotch, u, v)
+        """Contrast of a bone's trabeculae and density variation, with mean 0."""
+        return _sample(bone.streaks * self._streaks + bone.mesh * self._mesh + bone.blotch * self._blotch, u, v)
 
     def mottle(self, u: Array, v: Array) -> Array:
-        """Uneven density of soft tissue."""
-        return _read(self._mottle, u, v)
+        """Density variation of soft tissue."""
+        return _sample(self._mottle, u, v)
 
     def mesh(self, u: Array, v: Array) -> Array:
-        """Net of trabeculae."""
-        return _read(self._mesh, u, v)
+        """Trabecular mesh."""
+        return _sample(self._mesh, u, v)
 
 
 def _smooth_noise(rng: np.random.Generator, along: float, across: float) -> Array:
-    """Periodic Gaussian noise smoothed by so many lattice points along and across the bone."""
+    """Periodic Gaussian noise smoothed with sigma ``along`` and ``across`` the bone, in lattice points."""
     spectrum = np.fft.rfft2(rng.standard_normal((_LATTICE, _LATTICE)))
     rows, columns = np.fft.fftfreq(_LATTICE)[:, None], np.fft.rfftfreq(_LATTICE)[None]
     low_pass = np.exp(-2.0 * (np.pi * along * rows) ** 2) * np.exp(-2.0 * (np.pi * across * columns) ** 2)
@@ -55,17 +55,17 @@ def _smooth_noise(rng: np.random.Generator, along: float, across: float) -> Arra
 
 
 def _ridges(noise: Array) -> Array:
-    """Bright lines along the zeros of a smooth noise: a net of trabeculae."""
+    """Bright lines along the zero crossings of smooth noise: a trabecular mesh."""
     lines = np.exp(-((noise / 0.55) ** 2))
     return (lines - lines.mean()) / lines.std()
 
 
-def _read(lattice: Array, u: Array, v: Array) -> Array:
+def _sample(lattice: Array, u: Array, v: Array) -> Array:
     return map_coordinates(lattice, np.stack([v, u]) / _PITCH, order=1, mode="grid-wrap")
 
 
 def upper_attenuation(bone: UpperBone, u: Array, v: Array, texture: Texture) -> Array:
-    """Attenuation of the phalanx: cortical shell, spongy inside, and the bright floor of the joint over its rim."""
+    """Compute the attenuation of the phalanx: cortical shell, cancellous bone, and the bright articular floor."""
     sides, base = upper_sides(bone, u, v), upper_base(bone, u, v)
     half = np.interp(-v, *phalanx_profile(bone, 1)[:2])
     grain = texture.grain(bone, 0.6 * bone.shaft * bone.width * u / half, v)
@@ -79,7 +79,7 @@ def upper_attenuation(bone: UpperBone, u: Array, v: Array, texture: Texture) -> 
 
 
 def _shaft(bone: UpperBone, sides: Array, half: Array, v: Array, grain: Array) -> Array:
-    """An elliptic tube: the X-ray's path through its shell and through its spongy inside."""
+    """Elliptic tube: X-ray path through its shell and its cancellous bone."""
     shell = bone.shell_base + (bone.shell_shaft - bone.shell_base) * smooth_step((-v - bone.flare) / 6.0)
     core = chord(sides - shell, half - shell)
     spongy = bone.spongy * (1.0 + 0.6 * smooth_step((v + 5.0) / 4.0))
@@ -87,7 +87,7 @@ def _shaft(bone: UpperBone, sides: Array, half: Array, v: Array, grain: Array) -
 
 
 def lower_attenuation(bone: LowerBone, u: Array, v: Array, texture: Texture) -> Array:
-    """Attenuation of the metacarpal: a thin shell, a head that thickens towards the neck, the shaft's two cortices."""
+    """Compute the attenuation of the metacarpal: thin shell, head, and the two cortices of the shaft."""
     depth = lower_depth(bone, u, v)
     across = chord(bone.width / 2 - np.abs(u), bone.width / 2)
     plateau = bone.head * (bone.limb + (1.0 - bone.limb) * across) + _shaft_cortices(bone, u, v)
@@ -99,7 +99,7 @@ def lower_attenuation(bone: LowerBone, u: Array, v: Array, texture: Texture) -> 
 
 
 def _shaft_cortices(bone: LowerBone, u: Array, v: Array) -> Array:
-    """The shaft seen through the head: more between two ridges, sharp outside and fading inside, from some depth on."""
+    """The shaft projected over the head: two ridges, sharp outside and fading inside, with attenuation between them."""
     half = bone.width / 2
     below = v - bone.ridge_start
     outwards = bone.ridge_slant * below + bone.ridge_bow * (below - 2.0) ** 2
@@ -114,7 +114,7 @@ def _ridge(bone: LowerBone, depth: Array) -> Array:
 
 
 def soft_attenuation(soft: SoftTissue, u: Array, v: Array, texture: Texture) -> Array:
-    """Attenuation of all that has no mask: tissue between the skin outlines, and bones that belong to other joints."""
+    """Compute the attenuation of everything without mask: tissue between the skin outlines, and other bones."""
     left, right = u + soft.left + soft.left_slant * v, soft.right + soft.right_slant * v - u
     tissue = soft.attenuation * chord(left, soft.thickness) * chord(right, soft.thickness)
     tissue *= (1.0 + soft.ascent * v / 10.0) * (1.0 + soft.mottle * texture.mottle(u, v))
