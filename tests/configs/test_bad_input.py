@@ -296,12 +296,12 @@ def test_an_output_folder_without_the_right_to_write_is_refused(
         ("train.yaml", {"backbone": "UNnet"}, "unknown backbone 'UNnet'. Choose one of"),
         ("train.yaml", {"backbone_options": {"depth": 3}}, "backbone SubpixelUNet has no option depth"),
         ("train.yaml", {"reduction": 0}, "reduction: expected a whole number of at least 1, got 0"),
-        ("train.yaml", {"use_motion": "perhaps"}, "'perhaps' is neither true nor false"),
-        ("train.yaml", {"resume": "perhaps"}, "'perhaps' is neither true nor false"),
+        ("train.yaml", {"use_motion": "perhaps"}, "expected true or false, got 'perhaps'"),
+        ("train.yaml", {"resume": "perhaps"}, "expected true or false, got 'perhaps'"),
         ("train.yaml", {"validation_fraction": 1.5}, "a number of at least 0 and at most 1, got 1.5"),
         ("train.yaml", {"phantoms": 0}, "phantoms and a seed of at least 0, got 0 and 0"),
         ("inference.json", {"phantoms": -1}, "phantoms: expected a whole number of at least 0, got -1"),
-        ("inference.json", {"strict": "perhaps", "dataset_dir": "Data"}, "'perhaps' is neither true nor false"),
+        ("inference.json", {"strict": "perhaps", "dataset_dir": "Data"}, "expected true or false, got 'perhaps'"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_in_a_line(
