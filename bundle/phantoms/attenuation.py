@@ -32,7 +32,7 @@ class Texture:
         self._blotch = _smooth_noise(rng, 7.0, 5.0)
         self._mottle = 0.9 * _smooth_noise(rng, 18.0, 14.0) + 0.45 * _smooth_noise(rng, 22.0, 4.0)
 
-    def grain(self, bone: UpperBone | LowerBone, u: Array, v: Array) -> Array:
+    def trabeculae(self, bone: UpperBone | LowerBone, u: Array, v: Array) -> Array:
         """Contrast of a bone's trabeculae and density variation, with mean 0."""
         return _sample(bone.streaks * self._streaks + bone.mesh * self._mesh + bone.blotch * self._blotch, u, v)
 
@@ -68,22 +68,22 @@ def upper_attenuation(bone: UpperBone, u: Array, v: Array, texture: Texture) -> 
     """Compute the attenuation of the phalanx: cortical shell, cancellous bone, and the bright articular floor."""
     sides, base = upper_sides(bone, u, v), upper_base(bone, u, v)
     half = np.interp(-v, *phalanx_profile(bone, 1)[:2])
-    grain = texture.grain(bone, 0.6 * bone.shaft * bone.width * u / half, v)
+    pattern = texture.trabeculae(bone, 0.6 * bone.shaft * bone.width * u / half, v)
     rise = bone.floor * (1.0 - ((u - bone.floor_shift) / (bone.floor_width * bone.width / 2)) ** 2).clip(min=0.0)
     above = base - rise
     closed = smooth_step(above / 0.3 + 0.5)
-    body = _shaft(bone, sides, half, v, grain) * (closed + (1.0 - closed) * bone.rim * chord(base, 1.2))
+    body = _shaft(bone, sides, half, v, pattern) * (closed + (1.0 - closed) * bone.rim * chord(base, 1.2))
     band = closed * np.exp(-((above.clip(min=0.0) / bone.band_height) ** 2))
     band *= 0.3 + 0.7 * smooth_step(2.0 * rise / bone.floor)
-    return (body + bone.band * band * (1.0 + 0.4 * grain) * chord(sides, 2.0)) * chord(base, 0.5)
+    return (body + bone.band * band * (1.0 + 0.4 * pattern) * chord(sides, 2.0)) * chord(base, 0.5)
 
 
-def _shaft(bone: UpperBone, sides: Array, half: Array, v: Array, grain: Array) -> Array:
+def _shaft(bone: UpperBone, sides: Array, half: Array, v: Array, pattern: Array) -> Array:
     """Elliptic tube: X-ray path through its shell and its cancellous bone."""
     shell = bone.shell_base + (bone.shell_shaft - bone.shell_base) * smooth_step((-v - bone.flare) / 6.0)
     core = chord(sides - shell, half - shell)
     spongy = bone.spongy * (1.0 + 0.6 * smooth_step((v + 5.0) / 4.0))
-    return bone.cortex * (chord(sides, half) - 0.9 * core) * (1.0 + 0.25 * grain) + spongy * core * (1.0 + grain)
+    return bone.cortex * (chord(sides, half) - 0.9 * core) * (1.0 + 0.25 * pattern) + spongy * core * (1.0 + pattern)
 
 
 def lower_attenuation(bone: LowerBone, u: Array, v: Array, texture: Texture) -> Array:
@@ -94,8 +94,8 @@ def lower_attenuation(bone: LowerBone, u: Array, v: Array, texture: Texture) -> 
     spread = ((u - bone.patch_u) / 1.6) ** 2 + ((v - bone.patch_v) / 1.8) ** 2
     plateau += bone.patch * np.exp(-spread)
     edge = bone.edge * np.exp(-((depth - bone.shell) ** 2) / (2 * (0.6 * bone.shell) ** 2))
-    grain = texture.grain(bone, u, v + 11.0)
-    return (plateau * (1.0 + grain) + edge) * chord(depth, 0.6)
+    pattern = texture.trabeculae(bone, u, v + 11.0)
+    return (plateau * (1.0 + pattern) + edge) * chord(depth, 0.6)
 
 
 def _shaft_cortices(bone: LowerBone, u: Array, v: Array) -> Array:
@@ -124,11 +124,11 @@ def soft_attenuation(soft: SoftTissue, u: Array, v: Array, texture: Texture) -> 
 def _other_bones(soft: SoftTissue, u: Array, v: Array, texture: Texture) -> Array | float:
     if max(soft.sesamoid, soft.neighbour) <= 0.0:
         return 0.0
-    grain = 1.0 + 0.15 * texture.mesh(u + 3.0, v + 3.0)
+    pattern = 1.0 + 0.15 * texture.mesh(u + 3.0, v + 3.0)
     size = soft.sesamoid_size
     sesamoid = _ellipse(u - soft.sesamoid_u, v - soft.sesamoid_v, size, 1.2 * size)
     neighbour = _ellipse(u - soft.neighbour_u, v - soft.neighbour_v, 4.5, 6.5)
-    return grain * (max(soft.sesamoid, 0.0) * chord(sesamoid, 1.0) + max(soft.neighbour, 0.0) * chord(neighbour, 1.5))
+    return pattern * (max(soft.sesamoid, 0.0) * chord(sesamoid, 1.0) + max(soft.neighbour, 0.0) * chord(neighbour, 1.5))
 
 
 def _ellipse(u: Array, v: Array, across: float, along: float) -> Array:
