@@ -111,5 +111,5 @@ def test_a_flag_is_understood_as_text_too(value: bool | str, meaning: bool) -> N
 
 @pytest.mark.parametrize("value", ["yes", "", 1, None])
 def test_another_value_of_a_flag_is_refused(value: Any) -> None:
-    with pytest.raises(InputError, match="expected true or false"):
+    with pytest.raises(InputError, match="is neither true nor false"):
         flag(value)

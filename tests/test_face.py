@@ -79,7 +79,7 @@ def test_a_changed_joint_is_put_back_into_its_hand(tmp_path: Path) -> None:
     assert float((changed.radiograph - hand.radiograph).abs().max()) > 0.1
     changed.write(tmp_path / "changed.dcm")
     assert read_dicom(tmp_path / "changed.dcm").intensity.shape == wide.shape[1:]
-    with pytest.raises(InputError, match="no joint of this hand"):
+    with pytest.raises(InputError, match="not a joint of this hand"):
         hand.with_joint(joint)
 
 

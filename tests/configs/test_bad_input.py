@@ -301,7 +301,7 @@ def test_an_output_folder_without_the_right_to_write_is_refused(
 @pytest.mark.parametrize(
     ("config", "options", "expected"),
     [
-        ("train.yaml", {"backbone": "UNnet"}, "unknown backbone 'UNnet'; expected one of"),
+        ("train.yaml", {"backbone": "UNnet"}, "unknown backbone 'UNnet'. Choose one of"),
         ("train.yaml", {"backbone_options": {"depth": 3}}, "backbone SubpixelUNet has no option depth"),
         ("train.yaml", {"reduction": 0}, "reduction: expected a whole number of at least 1, got 0"),
         ("train.yaml", {"use_motion": "perhaps"}, "expected true or false, got 'perhaps'"),

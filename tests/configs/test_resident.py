@@ -104,5 +104,5 @@ def test_crops_are_refused_before_anything_is_written(bundle: Any, tmp_path: Pat
         crop_size=32,
         **{**TINY, **OURS},
     )
-    assert "error: crop_size: crops are made joint by joint" in message
+    assert "error: crop_size is 32, but crops are made joint by joint" in message
     assert "Traceback" not in message

@@ -104,9 +104,9 @@ def test_the_face_separates_measures_and_widens_a_proximal_interphalangeal_joint
 def test_a_frame_of_another_joint_is_refused_and_a_thumb_has_no_such_joint() -> None:
     with pytest.raises(InputError, match=r"13\.0 to 21\.0 mm"):
         sample_parameters(0, joint_type=PIP, spacing=26.0 / 256.0)
-    with pytest.raises(InputError, match="finger to be one of small, ring, middle, index, got 'thumb'"):
+    with pytest.raises(InputError, match="finger must be one of small, ring, middle, index, got 'thumb'"):
         sample_parameters(0, joint_type=PIP, finger="thumb")
-    with pytest.raises(InputError, match="joint to be one of MCP, PIP, got 'DIP'"):
+    with pytest.raises(InputError, match="joint must be one of MCP, PIP, got 'DIP'"):
         PhantomParameters(0, "ring", "left", 256, 0.08, 1.0, joint="DIP")
 
 

@@ -324,7 +324,7 @@ def test_run_from_anywhere_bad_input_ends_plainly_with_code_1_and_keeps_the_old_
     command = [sys.executable, benchmark.__file__, "--size", "8", "--output", output.name]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1].startswith("error: phantom: expected size to be at least 32 pixels")
+    assert ended.stderr.splitlines()[-1].startswith("error: phantom: size must be at least 32 pixels")
     assert "Traceback" not in ended.stderr
     assert output.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["speed.md"]

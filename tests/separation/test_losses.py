@@ -601,7 +601,8 @@ def test_an_extra_loss_that_is_no_scalar_is_refused_by_its_name(returned: Any) -
     def per_sample(layers: Tensor, batch: Any) -> Any:
         return returned
 
-    with pytest.raises(InputError, match=r"extra_losses: per_sample returns .*: return the mean over the batch"):
+    message = r"extra_losses: per_sample returns .*, not a scalar\. Return the mean over the batch"
+    with pytest.raises(InputError, match=message):
         WeightedLoss(per_sample)(torch.zeros(2, 3, 4, 4), {})
 
 
