@@ -1,4 +1,4 @@
-"""Registrations that should not be trusted, each planted, and those that should."""
+"""Implausible registrations, each planted, and plausible ones."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_usual_registration_is_plausible_with_and_without_masks_of_the_moving_
     ("planted", "masks_jsn", "reason"),
     [
         (replace(reading(), likeness=0.1), 0.2, "differ after alignment"),
-        (reading((1.0, 20.0, 0.0, 0.0), (1.0, 20.0, 0.0, 0.0)), 0.2, "the hand has rotated too far (turn 20.00 degrees"),
+        (reading((1.0, 20.0, 0.0, 0.0), (1.0, 20.0, 0.0, 0.0)), 0.2, "hand has rotated too far (turn 20.00 degrees"),
         (reading((1.0, 12.0, 0.0, 0.0), (1.0, -12.0, 0.0, 0.0)), 0.2, "rotated too far relative to each other"),
         (reading((1.0, 0.0, 2.0, 0.0), (1.0, 0.0, -2.0, 0.0)), 0.2, "sideways relative to each other"),
         (reading((0.8, 0.0, 0.0, 0.0)), 0.2, "the size of a bone differs too much"),
