@@ -252,7 +252,7 @@ def test_a_stopped_folder_goes_on_and_broken_hands_are_listed(
     assert len(done) < 8
     result = commands.command("evaluating", *INFERENCE, **settings)
     assert result.returncode == 0, result.stderr
-    assert "of 8 joints have been done before" in result.stdout + result.stderr
+    assert "of 8 joints are already done" in result.stdout + result.stderr
     names = [line["name"] for line in lines(record)]
     assert sorted(names) == sorted(f"Data_hand{number}_{joint}" for number in range(4) for joint in SPOTS)
     assert record.read_text().splitlines()[:3] == done
@@ -261,7 +261,7 @@ def test_a_stopped_folder_goes_on_and_broken_hands_are_listed(
     assert "expected Pixel Data that decodes" in rejected["Data_hand4"]
     assert "mark the joints of a hand by points" in rejected["Data_hand5"]
     again = commands.command("evaluating", *INFERENCE, **settings)
-    assert again.returncode == 0 and "nothing is left to do" in again.stdout + again.stderr
+    assert again.returncode == 0 and "All joints are done" in again.stdout + again.stderr
 
 
 @pytest.mark.slow

@@ -193,7 +193,7 @@ def test_a_prediction_measures_all_pairs_of_a_folder_without_masks(
 @pytest.mark.parametrize(
     ("run_id", "configs", "wrong", "message"),
     [
-        ("training", TRAIN, {"registrar_name": "ResNet11"}, "unknown reader 'ResNet11'"),
+        ("training", TRAIN, {"registrar_name": "ResNet11"}, "'ResNet11' is not a scoring network"),
         ("training", TRAIN, {"takes": 1}, "expected two radiographs of a joint, got none"),
         ("training", TRAIN, {"pretrained": "none.pt"}, "none.pt"),
         ("evaluating", EVALUATE, {"method": "guess"}, "expected the method network, phase_correlation"),

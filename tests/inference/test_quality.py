@@ -122,7 +122,7 @@ def test_a_flagged_joint_is_warned_of_and_written_all_the_same(
     with caplog.at_level(logging.WARNING):
         lines = write(tmp_path / "out", quality(judged_by), [wrong, nothing, joints[2]])
     assert [line["flagged"] for line in lines] == [True, True, False]
-    assert f"{wrong['name']} should not be trusted: " in caplog.text
+    assert f"{wrong['name']} is implausible: " in caplog.text
     assert lines[0]["reasons"][0] in caplog.text
     assert joints[2]["name"] not in caplog.text
     for joint in (wrong, nothing, joints[2]):
@@ -148,7 +148,7 @@ def test_errors_are_not_expected_for_weights_that_were_not_calibrated(
     Calibration({SIGNS[0]: 1.0}, 0.0, 1.0, "model.pt (sha256 0123)", {}).write(judged_by[1])
     with caplog.at_level(logging.WARNING):
         judge = quality(judged_by)
-    assert f"known for model.pt (sha256 0123), not for {SOURCE}" in caplog.text
+    assert f"calibrated for model.pt (sha256 0123), not for {SOURCE}" in caplog.text
     lines = write(tmp_path / "out", judge, joints[:5])
     assert {line["expected_overlap_rmse"] for line in lines} == {None}
     assert any(line["overlap_disagreement"] for line in lines)

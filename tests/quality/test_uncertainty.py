@@ -264,7 +264,7 @@ def test_a_calibration_is_read_as_written_and_a_broken_one_is_named(tmp_path: Pa
     unknown = [{**content, "coefficients": coefficients} for coefficients in ({"luck": 1.0}, {}, [], None, 1.0)]
     for broken in ({**content, "more": 1}, [], {"intercept": 1.0}, *unknown):
         (tmp_path / "broken.json").write_text(json.dumps(broken))
-        with pytest.raises(InputError, match=r"expected a calibration, got .*broken\.json"):
+        with pytest.raises(InputError, match=r"broken\.json: not a calibration"):
             Calibration.read(tmp_path / "broken.json")
-    with pytest.raises(InputError, match="expected a calibration"):
+    with pytest.raises(InputError, match="not a calibration"):
         Calibration.read(tmp_path / "absent.json")

@@ -83,11 +83,11 @@ def test_the_narrowing_does_not_depend_on_the_first_width(kept: tuple[SourceStor
 
 
 def test_a_plan_of_single_images_is_refused(kept: tuple[SourceStore, list[Source]]) -> None:
-    with pytest.raises(InputError, match="expected a plan of pairs"):
+    with pytest.raises(InputError, match="the plan is one of single images"):
         SyntheticPairs(*kept, replace(PLAN, pairs=False), QualityGate())
 
 
 def test_pairs_that_never_pass_the_gate_are_refused(kept: tuple[SourceStore, list[Source]]) -> None:
     pairs = SyntheticPairs(*kept, replace(PLAN, attempts=1, count=2), QualityGate(least_visible=9.0))
-    with pytest.raises(InputError, match="expected images that pass the gate"):
+    with pytest.raises(InputError, match="none of 2 images passes the gate"):
         pairs[0]

@@ -48,7 +48,7 @@ def test_a_loop_with_the_network_moves_the_bones_of_its_layers_alike(joints: Joi
 @pytest.mark.slow
 def test_every_step_has_a_time(joints: Joints, tmp_path: Path) -> None:
     found = steps(joints, tmp_path, 0.1)
-    assert {"motion", "motion, grain and composition", "compression", "tar archive"} <= set(found)
+    assert {"motion", "motion, noise texture and composition", "compression", "tar archive"} <= set(found)
     assert all(time > 0.0 for time in found.values())
 
 

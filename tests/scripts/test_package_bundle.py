@@ -99,7 +99,7 @@ def test_weights_that_are_too_large_for_the_zoo_are_listed_instead(tmp_path: Pat
 
 def test_nothing_that_is_there_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "bundle.zip").write_text("mine")
-    with pytest.raises(InputError, match=r"bundle\.zip: is there already"):
+    with pytest.raises(InputError, match=r"bundle\.zip already exists"):
         package_bundle.package(ROOT, tmp_path / "bundle")
 
 

@@ -270,7 +270,7 @@ FILES, LARGE, DOCUMENTS = "necessary and preferred files", "large files", "docum
 SCHEMA, VERSION = "metadata by the schema", "version in the changelog"
 WEIGHTS = "checksums of the weights"
 PINS, IMPORTS = "pins of metadata and requirements", "imports are pinned"
-SHAPES, EXPORT = "network takes and gives what it says", "TorchScript export"
+SHAPES, EXPORT = "inputs and outputs of the network", "TorchScript export"
 OVERLAY, COMMANDS = "train.yaml + slow.yaml", "commands in documents and configs"
 TRAINING, INFERRING = "properties of train", "properties of inference"
 
@@ -509,7 +509,7 @@ def test_the_command_prints_a_line_for_each_check_and_its_exit_code_says_whether
     assert result.returncode == 0, result.stdout + result.stderr
     lines = result.stdout.splitlines()
     assert [line[:4] for line in lines[:-1]] == ["ok  "] * len(verify_bundle.checks(root))
-    assert lines[-1] == "the bundle is in order"
+    assert lines[-1] == "all checks passed"
     (root / "LICENSE").unlink()
     result = run_script(root)
     assert result.returncode == 1

@@ -81,5 +81,5 @@ def test_sizes_and_the_worst_are_those_of_the_overlap(joints: dict[str, Any]) ->
 
 def test_joints_without_true_layers_are_refused(joints: dict[str, Any]) -> None:
     unknown = SeparatedJoints(joints["items"], joints["images"], joints["truth"])
-    with pytest.raises(ValueError, match="expected joints with true layers"):
+    with pytest.raises(ValueError, match="the true layers of some joints are unknown"):
         LayerTruth()(unknown)
