@@ -206,7 +206,7 @@ def test_every_block_of_a_how_to_page_is_run_or_written_by_a_test(name: str) -> 
 # ---- tables that say what is elsewhere -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("row", "files"), [(0, ["train.yaml", "lsn_paper.yaml"]), (1, ["train.yaml"])])
+@pytest.mark.parametrize(("row", "files"), [(0, ["train.yaml", "variants/lsn_paper.yaml"]), (1, ["train.yaml"])])
 @pytest.mark.parametrize(("first", "loss"), [(0, "stage2_loss"), (2, "stage1_loss"), (4, "early_loss")])
 def test_the_table_of_weights_is_that_of_the_configurations(first: int, loss: str, row: int, files: list[str]) -> None:
     table = (DOCS / "concepts" / "separation.md").read_text().split("<!-- weights -->\n")[1].split("\n\n")[0]
