@@ -24,6 +24,7 @@ from bundle.io import flat_figures, plain, private_setting, write_bytes
 
 _MODULES = re.compile(r"\bbundle\.(?:\w+\.)+(?=\w)")
 _FOLDERS = re.compile(r"\bconfigs/(?:\w+/)*(\w+)\.(?:yaml|json)\b")
+_SHARED = re.compile(r"configs/(?:parts/.*|inference\.json)")
 
 Cell = tuple[str, float, int]
 """Arm, fraction of the annotated joints and seed of a training."""
@@ -36,8 +37,12 @@ def data_settings(environment: Mapping[str, str] = os.environ) -> dict[str, Any]
 
 
 def told(settings: Mapping[str, Any]) -> Any:
-    """Settings as a file holds them: classes and configurations by their names, as these may move."""
-    text = json.dumps(private_setting("", plain(settings)))
+    """Settings as a file holds them: classes and configurations by their names, as these may move.
+
+    Configurations that tasks share are left out: how they are divided changes no figure.
+    """
+    own = [name for name in settings.get("configs", ()) if not _SHARED.fullmatch(str(name))]
+    text = json.dumps(private_setting("", plain({**settings, "configs": own})))
     return json.loads(_MODULES.sub("", _FOLDERS.sub(r"\1", text)))
 
 

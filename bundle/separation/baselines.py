@@ -16,17 +16,17 @@ class HalfSplit(nn.Module):
         --network_def "{'_target_': 'bundle.separation.HalfSplit'}"
 
     Args:
-        spacing_mm: width of a pixel of the images.
+        spacing_mm: pixel size; by default that of images as wide as the frame of an MCP joint.
     """
 
-    def __init__(self, spacing_mm: float = MCP.spacing_mm) -> None:
+    def __init__(self, spacing_mm: float | None = None) -> None:
         super().__init__()
         self.spacing_mm = spacing_mm
 
     def forward(self, image: Tensor) -> Tensor:
         """Layers soft tissue, lower bone, upper bone (B, 3, H, W) of images (B, 3, H, W): radiograph and masks."""
         radiograph, masks = image[:, :1], image[:, 1:]
-        shares = separation_shares(radiograph, masks, self.spacing_mm)
+        shares = separation_shares(radiograph, masks, self.spacing_mm or MCP.spacing_at(image.shape[-1]))
         half = shares[:, 1:].mean(dim=1, keepdim=True).expand(-1, 2, -1, -1)
         both = overlap((masks > 0.5).to(masks.dtype)) > 0.5
         return partition(radiograph, torch.cat([shares[:, :1], torch.where(both, half, shares[:, 1:])], dim=1))

@@ -19,7 +19,7 @@ def options(folder: Path, **more: Any) -> dict[str, Any]:
         "uncertainty_calibration": str(folder / "uncertainty.json"),
         "plausibility_reference": str(folder / "plausibility.json"),
     }
-    return {"image_size": 64, "weights": "none", "closures": 2, "closure#jsw": [-1.2, -0.4], **made, **more}
+    return {"image_size": 64, "weights": "none", "closures": 2, "closure#joint_space_mm": [-1.2, -0.4], **made, **more}
 
 
 def test_errors_are_expected_as_on_joints_that_a_training_held_out(

@@ -94,7 +94,9 @@ def test_phantoms_are_separated_without_weights_which_is_said(
     for name, image in joints.items():
         layers = layers_of(tmp_path / "out" / f"{name}_layers.nii.gz")
         assert psnr(image, layers) > 90.0
-        assert torch.allclose(layers, separate(image[None, :1], image[None, 1:])[0], atol=1e-4)
+        assert torch.allclose(
+            layers, separate(image[None, :1], image[None, 1:], MCP.spacing_at(image.shape[-1]))[0], atol=1e-4
+        )
         for layer, kind in zip(layers.numpy(), ("soft", "lower", "upper"), strict=True):
             assert np.abs(pixels(tmp_path / "out" / f"{name}_{kind}.png") - layer * 255.0).max() <= 0.5001
         with Image.open(tmp_path / "out" / f"{name}_montage.png") as picture:

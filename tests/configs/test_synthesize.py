@@ -57,7 +57,9 @@ def test_a_synthesis_of_real_files_is_replayed_by_its_truth(bundle: Any, data: P
     for line in found:
         image, masks = joints[line["source"]][None, :1], joints[line["source"]][None, 1:]
         motion = RigidMotion.from_json(json.dumps(line["motion"]))
-        made = synthesize(separate(image, masks), masks, motion, line["spacing_mm"], [line["noise_seed"]])
+        made = synthesize(
+            separate(image, masks, line["spacing_mm"]), masks, motion, line["spacing_mm"], [line["noise_seed"]]
+        )
         begin = tmp_path / "out" / "radiographs-000000" / line["key"]
         with Image.open(f"{begin}.png") as picture:
             assert np.abs(np.asarray(picture) / 65535.0 - made.image[0, 0].numpy()).max() < 2e-3

@@ -400,7 +400,7 @@ def test_the_default_ranges_are_the_published_ones() -> None:
 
 @pytest.mark.parametrize("largest", [{"x_mm": -0.1}, {"y_mm": -1.0}, {"rotation_deg": -5.0}])
 def test_a_negative_range_is_refused(largest: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"ranges of motion of at least 0, got MotionRange\(x="):
+    with pytest.raises(ValueError, match=r"ranges of motion of at least 0, got MotionRange\(x_mm="):
         MotionRange(**largest)
 
 

@@ -126,7 +126,7 @@ class ShadowDetectability:
         )
 
     def _settings(self, training: SeparatedJoints, test: SeparatedJoints) -> dict[str, Any]:
-        settings = {name: getattr(self, name) for name in ("seed", "size", "band", "penumbra", "blur", "fits")}
+        settings = {name: getattr(self, name) for name in ("seed", "size", "band_mm", "penumbra_mm", "blur_mm", "fits")}
         return {**settings, "training_joints": len(training), "test_joints": len(test)}
 
     def _questions(self, joints: SeparatedJoints) -> _Questions:

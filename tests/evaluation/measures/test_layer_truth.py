@@ -39,7 +39,7 @@ def test_the_true_layers_have_no_error(joints: dict[str, Any]) -> None:
 
 def test_the_reference_is_the_weight_free_separator_on_the_same_images(joints: dict[str, Any]) -> None:
     images = joints["images"]
-    measured = LayerTruth(samples=10)(SeparatedJoints(layers=separate(images[:, :1], images[:, 1:]), **joints))
+    measured = LayerTruth(samples=10)(SeparatedJoints(layers=separate(images[:, :1], images[:, 1:], SPACING), **joints))
     for region in ("overlap", "bones", "soft"):
         own, theirs = measured.figures[f"{region}_rmse"], measured.figures[f"weight_free_{region}_rmse"]
         assert own == pytest.approx(theirs, rel=1e-5)
