@@ -25,7 +25,7 @@ samples = [
 pipeline = Compose(
     [
         SeparateLayersd(keys="image", label_key="label"),
-        ShiftBonesd(keys="image", label_key="label", translation=((0.0, 0.0), (0.8, 0.0)), rotation=(0.0, 4.0)),
+        ShiftBonesd(keys="image", label_key="label", translation_mm=((0.0, 0.0), (0.8, 0.0)), rotation_deg=(0.0, 4.0)),
         Reconstructd(keys="label"),
     ]
 )
@@ -39,7 +39,7 @@ print(f"largest difference of Eq. 4 from the shifted radiograph: {difference:.1e
 augment = Compose(
     [
         SeparateLayersd(keys="image", label_key="label"),
-        RandSynthesizeJointSpaced(keys="image", label_key="label", change=(-1.0, 1.0)),
+        RandSynthesizeJointSpaced(keys="image", label_key="label", change_mm=(-1.0, 1.0)),
         SelectItemsd(keys=["image", "label"]),
     ]
 ).set_random_state(0)
