@@ -203,15 +203,16 @@ def test_an_evaluation_says_how_good_the_readings_are(bundle: Any, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("configs", "label", "figure"), [(TRAIN, "jsw", "pearson"), (GRADES, "grade", "kappa_quadratic")]
+    ("configs", "weights", "figure"),
+    [(TRAIN, "jsw_regressor.pt", "pearson"), (GRADES, "grader.pt", "kappa_quadratic")],
 )
 @pytest.mark.long
-def test_the_shipped_readers_read_phantoms(
-    bundle: Any, tmp_path: Path, configs: tuple[str, ...], label: str, figure: str
+def test_the_shipped_scoring_networks_score_phantoms(
+    bundle: Any, tmp_path: Path, configs: tuple[str, ...], weights: str, figure: str
 ) -> None:
     bundle.run("evaluating", *configs, "tasks/evaluate_scorer.yaml", phantoms=32, output_dir=str(tmp_path))
     found = json.loads((tmp_path / "metrics.json").read_text())
-    assert found["settings"]["weights"].startswith(f"{label}_reader.pt (sha256 ")
+    assert found["settings"]["weights"].startswith(f"{weights} (sha256 ")
     assert found["figures"][figure] > 0.8
 
 
