@@ -214,7 +214,7 @@ def test_a_joint_without_layers_ends_the_run_with_the_file_s_name(bundle: Any, t
     for path in (tmp_path / "layers").glob(f"{gone.name.removesuffix('_layers.nii.gz')}_*"):
         path.unlink()
     message = bundle.refusal("evaluating", *CONFIGS, **options(tmp_path, layers_dir=str(tmp_path / "layers")))
-    assert message.startswith("error: expected the layers of ")
+    assert message.startswith("error: ") and ": no layers of " in message
     assert gone.name in message
     assert message.count("\n") == 1
     assert not (tmp_path / "out").exists()

@@ -244,7 +244,7 @@ def test_a_prediction_needs_no_masks(bundle: Any, data: Path, tmp_path: Path, sc
 @pytest.mark.parametrize(
     ("run_id", "configs", "wrong", "message"),
     [
-        ("training", TRAIN, {"annotated": 0.0}, "expected a part of the joints above 0"),
+        ("training", TRAIN, {"annotated": 0.0}, "0.0 is no fraction of the joints"),
         ("training", TRAIN, {"scorer_name": "ResNet11"}, "'ResNet11' is not a scoring network. Choose one of ResNet10"),
         ("evaluating", EVALUATE, {"scorer_weights": "none.pt"}, "none.pt"),
     ],
