@@ -489,9 +489,9 @@ def test_masks_that_come_with_a_request_count_first(server: Server) -> None:
         ("broken_26", {}, "cannot be read"),
         ("hand_25", {"spacing": SPACING}, "radiograph of one joint, 16 to 26 mm high and wide, got 37.4 x 47.2 mm"),
         ("hand_25", {"center": CENTER}, '"tip" as [x, y]'),
-        ("hand_25", {"center": CENTER, "tip": [0, 0]}, "says its spacing"),
+        ("hand_25", {"center": CENTER, "tip": [0, 0]}, "with a stated pixel spacing"),
         ("hand_25", {**CLICKS, "center": [5, 5]}, "inside the radiograph"),
-        ("unscaled_30", {}, "at most 1024 pixels or one that says its spacing, got 1200 x 1200 pixels"),
+        ("unscaled_30", {}, "at most 1024 pixels or with a stated spacing, got 1200 x 1200 pixels"),
         ("absent", {}, "unknown id"),
     ],
 )
