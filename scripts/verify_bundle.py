@@ -178,7 +178,7 @@ def check_documents(root: Path) -> str:
     refuse([f"missing {wanted}" for wanted in (name, LICENCE) if not (root / wanted).is_file()])
     card, licence = ((root / wanted).read_text(encoding="utf-8") for wanted in (name, LICENCE))
     defects = [f"{name}: no heading '{heading}'" for heading in HEADINGS if heading not in card.splitlines()]
-    defects += [f"{name}: unfinished, it says {word}" for word in UNFINISHED if word in card]
+    defects += [f"{name}: unfinished, it contains {word}" for word in UNFINISHED if word in card]
     defects += [] if licence.strip() else ["docs/data_license.txt is empty"]
     refuse(defects)
     return f"{len(HEADINGS)} sections"

@@ -112,7 +112,7 @@ class Evaluation:
         self._show_some()
 
     def _measure(self, name: str, task: Task) -> None:
-        _log.info(f"measuring {name}")
+        _log.info(f"Measuring {name}.")
         joints = self._joints(task)
         if len(joints) < len(task.sets):
             _log.warning(f"{name} is not measured: no joint of {', '.join(task.sets)} can be used")

@@ -90,9 +90,9 @@ def _meaning(values: NDArray[Any], label_info: Iterable[Mapping[str, Any]] | Non
     """Return the label of :data:`LABELS` of each number in a label map, by the names of its segments if any."""
     if not label_info:
         return {label: label for label in LABELS.values()}
-    drawn = set(np.unique(values).tolist())
+    marked = set(np.unique(values).tolist())
     names = {int(entry["idx"]): str(entry["name"]) for entry in label_info}
-    for foreign in (name for number, name in names.items() if number in drawn and name not in LABELS):
+    for foreign in (name for number, name in names.items() if number in marked and name not in LABELS):
         raise _foreign(foreign)
     return {number: LABELS[name] for number, name in names.items() if name in LABELS}
 
@@ -126,10 +126,10 @@ def _by_name(values: NDArray[Any], header: Mapping[str, Any]) -> NDArray[np.uint
         if f"Segment{index}_Name" not in header:
             break
         name, layer, number = (header.get(f"Segment{index}_{key}", 0) for key in ("Name", "Layer", "LabelValue"))
-        drawn = layers[int(layer)] == int(number)
-        if name not in LABELS and drawn.any():
+        marked = layers[int(layer)] == int(number)
+        if name not in LABELS and marked.any():
             raise _foreign(name)
-        made[drawn] |= LABELS.get(name, 0)
+        made[marked] |= LABELS.get(name, 0)
     return made
 
 

@@ -23,7 +23,7 @@ LARGEST = 1024
 CLICKS = ("center", "tip", "spacing")
 """Marks of a joint in a request: points (x, y) in pixels, and mm per pixel."""
 
-_REMEDY = 'mark the joint of a hand by "center" and "tip" in params, and "spacing" in mm where the file does not say it'
+_REMEDY = 'mark the joint of a hand by "center" and "tip" in params, and "spacing" in mm if the file does not state it'
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _marked(pixels: tuple[float, float] | None, clicks: Mapping[str, Any]) -> Jo
     """Return the frame of a marked joint in a hand."""
     center, tip = _point(clicks, "center"), _point(clicks, "tip")
     if pixels is None:
-        msg = f"expected a radiograph that says its spacing, got one that does not: {_REMEDY}"
+        msg = f"expected a radiograph with a stated pixel spacing, got one without: {_REMEDY}"
         raise InputError(msg)
     return JointFrame(JointPlace("marked", center, (tip[0] - center[0], tip[1] - center[1])), pixels, SIZE)
 
@@ -98,7 +98,7 @@ def _alone(shape: tuple[int, int], pixels: tuple[float, float] | None, path: str
     """Return the frame of a radiograph of one joint; without stated size it has the public frame's 21 mm."""
     if pixels is None and max(shape) > LARGEST:
         msg = (
-            f"expected a radiograph of one joint of at most {LARGEST} pixels or one that says its spacing, got "
+            f"expected a radiograph of one joint of at most {LARGEST} pixels or with a stated spacing, got "
             f"{shape[1]} x {shape[0]} pixels: {path}: {_REMEDY}"
         )
         raise InputError(msg)

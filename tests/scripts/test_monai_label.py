@@ -491,9 +491,9 @@ def test_masks_that_come_with_a_request_count_first(server: Server) -> None:
         ("broken_26", {}, "cannot be read"),
         ("hand_25", {"spacing": SPACING}, "37.4 x 47.2 mm, but a radiograph of one joint is 16 to 26 mm high and wide"),
         ("hand_25", {"center": CENTER}, '"tip" as [x, y]'),
-        ("hand_25", {"center": CENTER, "tip": [0, 0]}, "says its spacing"),
+        ("hand_25", {"center": CENTER, "tip": [0, 0]}, "with a stated pixel spacing"),
         ("hand_25", {**CLICKS, "center": [5, 5]}, "inside the radiograph"),
-        ("unscaled_30", {}, "at most 1024 pixels or one that says its spacing, got 1200 x 1200 pixels"),
+        ("unscaled_30", {}, "at most 1024 pixels or with a stated spacing, got 1200 x 1200 pixels"),
         ("absent", {}, "unknown id"),
     ],
 )

@@ -288,7 +288,7 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
         "lacks hash_val",
     ),
     "section missing in the document": (put("docs/README.md", "# Model Overview"), DOCUMENTS, "no heading '## Data'"),
-    "unfinished document": (put("docs/README.md", "## Performance\nTODO"), DOCUMENTS, "it says TODO"),
+    "unfinished document": (put("docs/README.md", "## Performance\nTODO"), DOCUMENTS, "it contains TODO"),
     "empty data licence": (put("docs/data_license.txt", "\n"), DOCUMENTS, "is empty"),
     "no document": (drop("docs/README.md"), DOCUMENTS, "missing docs/README.md"),
     "metadata without a task": (undescribe("task"), SCHEMA, "'task' is a required property"),

@@ -67,7 +67,7 @@ class MaskAgreement:
         images = zip(test.images, test.spacing.tolist(), strict=True)
         found = [
             self._compare(image, spacing)
-            for image, spacing in tqdm(images, total=len(test), desc="drawing masks", unit="joint", mininterval=0.5)
+            for image, spacing in tqdm(images, total=len(test), desc="predicting masks", unit="joint", mininterval=0.5)
         ]
         rows = identity(test).assign(**pd.DataFrame(found).to_dict("series"))
         names = list(found[0])
