@@ -203,8 +203,7 @@ def test_an_evaluation_says_how_good_the_readings_are(bundle: Any, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("configs", "weights", "figure"),
-    [(TRAIN, "jsw_regressor.pt", "pearson"), (GRADES, "grader.pt", "kappa_quadratic")],
+    ("configs", "weights", "figure"), [(TRAIN, "jsw_regressor.pt", "pearson"), (GRADES, "grader.pt", "kappa_quadratic")]
 )
 @pytest.mark.long
 def test_the_shipped_scoring_networks_score_phantoms(
