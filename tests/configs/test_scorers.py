@@ -169,7 +169,7 @@ def test_images_on_the_device_give_the_same_losses(bundle: Any, tmp_path: Path) 
 @pytest.mark.long
 def test_a_folder_with_checkpoints_is_not_trained_into_unless_resumed(bundle: Any, tmp_path: Path) -> None:
     bundle.run("training", *TRAIN, **options(tmp_path, epochs=1))
-    assert "go on with --resume true" in bundle.refusal("training", *TRAIN, **options(tmp_path, epochs=2))
+    assert "Pass --resume true" in bundle.refusal("training", *TRAIN, **options(tmp_path, epochs=2))
 
 
 @pytest.mark.parametrize("coding", ["OrdinalGrades", "NominalGrades"])
