@@ -1,1 +1,1 @@
-"""Small programs over `bundle`, and the app for MONAI Label."""
+"""Command-line programs around `bundle`, and the app for MONAI Label."""

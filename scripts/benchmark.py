@@ -1,8 +1,8 @@
 """Measure the speed of synthesis, separation, inference and training in one run, on phantoms, as a Markdown table.
 
-Everything works on batches that are in the device's memory already. The weight-free separator is the reference of the
-ratios. A training step is one of stage 2, with all three networks, without the making of its batch. What the default
-network promises, its speed beside the paper's and the memory of one image, stands in words below the table.
+All batches are already in the device's memory. The weight-free separator is the reference of the ratios. A training
+step is one of stage 2, with all three networks, without the synthesis of its batch. The promises of the default
+network, its speed relative to the paper's and the memory of one image, are listed below the table.
 
     python scripts/benchmark.py --output docs/benchmark.md
 """
@@ -52,7 +52,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EXTENT = MCP.frame_mm
 """Width of a frame in mm, at any number of pixels."""
 LARGEST_CHANGE = 1.0
-"""Synthesis changes the JSW by at most so many mm."""
+"""Largest change of the JSW by the synthesis, in mm."""
 REFERENCE = "separator"
 MEMORY = "memory"
 INFERENCE = (ROOT / "configs" / "inference.json",)
@@ -62,20 +62,20 @@ PAPER = (*TRAINING, ROOT / "configs" / "variants" / "lsn_paper.yaml")
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured, and how.
+    """Subject and settings of the measurement.
 
     Attributes:
-        device: where.
-        threads: of torch on the CPU.
-        batch_size: of everything; None takes each configuration's own.
-        repeats: times that each figure is measured.
-        seconds: no repeat of a figure starts after so many seconds of measuring it; one is always made.
+        device: device to measure on.
+        threads: number of CPU threads of torch.
+        batch_size: batch size of everything; None for that of each configuration.
+        repeats: number of repeats of each figure.
+        seconds: time after which no further repeat of a figure starts; at least one is made.
         size: height and width of the phantoms in pixels.
-        seed: of phantoms, motions, grain and weights.
+        seed: random seed of phantoms, motions, noise texture and weights.
         inference: configuration files of the default network.
         training: configuration files of its training.
         paper: configuration files of the paper's network and its training.
-        skip: names in :data:`SUBJECTS`, or ``memory``, that are left out.
+        skip: names in :data:`SUBJECTS`, or ``memory``, to leave out.
     """
 
     device: torch.device
@@ -93,13 +93,13 @@ class Settings:
 
 @dataclass(frozen=True)
 class Figure:
-    """The speed of one subject.
+    """Speed of one subject.
 
     Attributes:
-        subject: what was measured, in Markdown.
-        batch: images of a batch.
-        times: seconds a batch took, one for each repeat.
-        unit: of the figure, ``images/s`` or ``s/step``.
+        subject: description in Markdown.
+        batch: images per batch.
+        times: time per batch in seconds, one for each repeat.
+        unit: unit of the figure, ``images/s`` or ``s/step``.
     """
 
     subject: str
@@ -109,12 +109,12 @@ class Figure:
 
     @property
     def speed(self) -> float:
-        """Images a second, by the median time."""
+        """Images per second, by the median time."""
         return self.batch / median(self.times)
 
     @property
     def value(self) -> float:
-        """The figure, in its unit."""
+        """The figure in its unit."""
         return median(self.times) if self.unit == "s/step" else self.speed
 
     @property
@@ -127,7 +127,7 @@ class Figure:
 
 
 def batch_times(run: Callable[[], Any], settings: Settings) -> list[float]:
-    """Seconds that ``run`` takes, one for each repeat, after a warm-up."""
+    """Measure the time of ``run`` in seconds, one for each repeat, after a warm-up."""
     timer = Timer("run()", globals={"run": run}, num_threads=settings.threads)
     run()
     times: list[float] = []
@@ -138,7 +138,7 @@ def batch_times(run: Callable[[], Any], settings: Settings) -> list[float]:
 
 
 def step_times(trainer: LayerSeparationTrainer, settings: Settings) -> list[float]:
-    """Seconds that the steps of a trainer take, without the first one, which warms up."""
+    """Measure the steps of a trainer in seconds, without the first one, which warms up."""
     started: list[float] = []
     times: list[float] = []
 
@@ -161,12 +161,12 @@ def step_times(trainer: LayerSeparationTrainer, settings: Settings) -> list[floa
 
 @cache
 def phantom(seed: int, size: int) -> Phantom:
-    """A phantom of ``size`` pixels that shows as much of the joint as one of the default size."""
+    """Render a phantom of ``size`` pixels with the field of view of the default size."""
     return render(sample_parameters(seed, size=size, spacing=EXTENT / size))
 
 
 def joints(count: int, settings: Settings) -> dict[str, Tensor]:
-    """A batch of phantoms as :class:`bundle.separation.LayerSeparationTrainer` takes it."""
+    """Return a batch of phantoms for :class:`bundle.separation.LayerSeparationTrainer`."""
     first = settings.seed * SEEDS_PER_RUN
     phantoms = [phantom(first + index, settings.size) for index in range(count)]
     image = torch.stack([torch.cat([made.image, made.masks]) for made in phantoms])
@@ -177,7 +177,7 @@ def joints(count: int, settings: Settings) -> dict[str, Tensor]:
 
 
 def configuration(files: Sequence[Path], settings: Settings) -> ConfigParser:
-    """The configuration in files that are laid over each other, for the settings' device and batch size.
+    """Read configuration files laid over each other, for the settings' device and batch size.
 
     Raises:
         InputError: a file cannot be read.
@@ -197,12 +197,12 @@ def configuration(files: Sequence[Path], settings: Settings) -> ConfigParser:
 
 
 def named(files: Sequence[Path]) -> str:
-    """The names of files that are laid over each other."""
+    """Join the names of files laid over each other."""
     return " + ".join(map(str, files))
 
 
 def built(parser: ConfigParser, name: str, files: Sequence[Path]) -> Any:
-    """What the configuration makes of the item ``name``.
+    """Build the item ``name`` of the configuration.
 
     Raises:
         InputError: there is no such item.
@@ -214,18 +214,18 @@ def built(parser: ConfigParser, name: str, files: Sequence[Path]) -> Any:
 
 
 def image_batch(settings: Settings) -> int:
-    """Images of a batch wherever nothing is trained: those of the default inference."""
+    """Return the batch size for everything but training, that of the default inference."""
     return int(built(configuration(settings.inference, settings), "batch_size", settings.inference))
 
 
 def widening(count: int, settings: Settings) -> RigidMotion:
-    """Random changes of the JSW."""
+    """Sample random changes of the JSW."""
     change = np.random.default_rng(settings.seed).uniform(-LARGEST_CHANGE, LARGEST_CHANGE, count)
     return RigidMotion.widening(torch.from_numpy(change))
 
 
 def separator(settings: Settings) -> Figure:
-    """The weight-free separator."""
+    """Measure the weight-free separator."""
     batch = image_batch(settings)
     image = joints(batch, settings)["image"]
     times = batch_times(partial(separate, image[:, :1], image[:, 1:]), settings)
@@ -233,7 +233,7 @@ def separator(settings: Settings) -> Figure:
 
 
 def shift(settings: Settings) -> Figure:
-    """The bare equation, ``f_r(f_s(L, t))``."""
+    """Measure the bare equation, ``f_r(f_s(L, t))``."""
     batch = image_batch(settings)
     joint, motion = joints(batch, settings), widening(batch, settings)
     layers, masks, spacing = joint["label"], joint["image"][:, 1:], joint["spacing"]
@@ -242,16 +242,16 @@ def shift(settings: Settings) -> Figure:
 
 
 def synthesis(settings: Settings) -> Figure:
-    """Synthesis of radiographs with another joint space."""
+    """Measure the synthesis of radiographs with another joint space."""
     batch = image_batch(settings)
     joint, motion = joints(batch, settings), widening(batch, settings)
     layers, masks, spacing = joint["label"], joint["image"][:, 1:], joint["spacing"]
     times = batch_times(partial(synthesize, layers, masks, motion, spacing, range(batch)), settings)
-    return Figure("f_r + f_s synthesis, bicubic, with grain", batch, times)
+    return Figure("f_r + f_s synthesis, bicubic, with noise texture", batch, times)
 
 
 def inference(files: Sequence[Path], settings: Settings, amp: bool = False) -> Figure:
-    """Inference by the network of a configuration, with random weights; in bfloat16 with ``amp``."""
+    """Measure inference by the network of a configuration, with random weights; in bfloat16 with ``amp``."""
     parser = configuration(files, settings)
     network = built(parser, "network_def", files).to(settings.device)
     batch = image_batch(settings)
@@ -263,7 +263,7 @@ def inference(files: Sequence[Path], settings: Settings, amp: bool = False) -> F
 
 
 def training(files: Sequence[Path], settings: Settings) -> Figure:
-    """A step of the trainer of a configuration's stage 2, on one batch again and again."""
+    """Measure a step of the trainer of a configuration's stage 2, repeated on one batch."""
     parser = configuration(files, settings)
     batch = int(built(parser, "batch_size", files))
     steps = settings.repeats + 1
@@ -278,7 +278,7 @@ def training(files: Sequence[Path], settings: Settings) -> Figure:
 
 
 def described(network: nn.Module, parser: ConfigParser, files: Sequence[Path]) -> str:
-    """A network by its backbone, its size, and the files it comes from."""
+    """Describe a network by its backbone, its size, and its configuration files."""
     backbone = parser.get("backbone", type(network).__name__)
     millions = sum(values.numel() for values in network.parameters()) / 1e6
     return f"{backbone} of {significant(millions)} M parameters ({' + '.join(f'`{path.name}`' for path in files)})"
@@ -295,7 +295,7 @@ SUBJECTS: dict[str, Callable[[Settings], Figure]] = {
     "training": lambda settings: training(settings.training, settings),
     "paper_training": lambda settings: training(settings.paper, settings),
 }
-"""What is measured, in this order. The names are those of ``--skip``."""
+"""Subjects of the measurement, in this order. The names are those of ``--skip``."""
 
 
 def measure(settings: Settings) -> dict[str, Figure]:
@@ -311,7 +311,7 @@ def measure(settings: Settings) -> dict[str, Figure]:
 
 
 def peak_memory(settings: Settings) -> float | None:
-    """Most memory in MB that inference on one image takes, in a process that does nothing else; None if skipped."""
+    """Measure the peak memory in MB of inference on one image, in a process of its own; None if skipped."""
     if MEMORY in settings.skip:
         return None
     print(f"measuring {MEMORY} ...", file=sys.stderr, flush=True)
@@ -320,7 +320,7 @@ def peak_memory(settings: Settings) -> float | None:
 
 
 def inference_memory(settings: Settings) -> float:
-    """Separate a batch by the default network; the most memory in MB that this process has ever held."""
+    """Separate a batch by the default network; return the peak memory of this process in MB."""
     torch.set_num_threads(settings.threads)
     network = built(configuration(settings.inference, settings), "network_def", settings.inference)
     with eval_mode(network.to(settings.device)):
@@ -329,9 +329,9 @@ def inference_memory(settings: Settings) -> float:
 
 
 def most_held() -> int:
-    """Largest resident memory of this process so far, in bytes."""
+    """Return the largest resident memory of this process so far, in bytes."""
     status = Path("/proc/self/status")
-    if status.is_file():  # getrusage would count the memory of the parent that it was forked from, too
+    if status.is_file():  # getrusage would include the memory of the parent process before the fork
         return 1024 * int(re.findall(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE)[0])
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return held if sys.platform == "darwin" else 1024 * held
@@ -341,12 +341,12 @@ def most_held() -> int:
 
 
 def significant(value: float) -> str:
-    """Three significant digits, without an exponent."""
+    """Format with three significant digits, without an exponent."""
     return np.format_float_positional(value, precision=3, unique=False, fractional=False, trim="-")
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """The figures as a Markdown table; ratios are to the first one."""
+    """Format the figures as a Markdown table; ratios are to the first one."""
     lines = ["| measured | figure | unit | ratio | batch | repeats | spread |", "|---|---:|---|---:|---:|---:|---:|"]
     for figure in figures:
         ratio = significant(figure.speed / figures[0].speed)
@@ -356,7 +356,7 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def hardware(device: torch.device) -> str:
-    """Name of the device's hardware."""
+    """Return the name of the device's hardware."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
 
 
@@ -365,11 +365,11 @@ COMPARED = (
     ("inference_amp", "paper_inference_amp", ", both in bfloat16"),
     ("inference_amp", "paper_inference", " in bfloat16"),
 )
-"""Subjects of which the first is so many times as fast as the second."""
+"""Pairs of subjects; the speed of the first is stated relative to the second."""
 
 
 def promises(figures: Mapping[str, Figure], memory: float | None) -> str:
-    """What the default network promises, as a Markdown list of what was measured for it."""
+    """Format the promises of the default network as a Markdown list of the measured figures."""
     lines = []
     for own, paper, precision in COMPARED:
         if {own, paper} <= figures.keys():
@@ -383,7 +383,7 @@ def promises(figures: Mapping[str, Figure], memory: float | None) -> str:
 
 
 def report(figures: Mapping[str, Figure], memory: float | None, settings: Settings, command: str) -> str:
-    """The Markdown document: what was run and where, the table, what the default network promises, how to read it."""
+    """Format the Markdown document: command and machine, the table, the promises, and how to read them."""
     size, device = settings.size, settings.device
     versions = f"torch {torch.__version__}, MONAI {monai.__version__}, Python {platform.python_version()}"
     return f"""# Speed
@@ -397,10 +397,10 @@ Written by `{command}`.
 
 {promises(figures, memory)}
 
-The figure is the median over the repeats after a warm-up, the spread their range as a fraction of it. The ratio is that
-of images a second, a step counting the images of its batch, to the {figures[REFERENCE].subject}: above 1 is
-faster. Batches lie ready in the device's memory, networks have random weights. A training step is one of stage 2 with
-generator, supervisor and discriminator, without the making of its batch.
+The figure is the median over the repeats after a warm-up, the spread their range relative to it. The ratio is that of
+images per second, a step counting the images of its batch, to the {figures[REFERENCE].subject}: above 1 is faster.
+Batches are already in the device's memory, networks have random weights. A training step is one of stage 2 with
+generator, supervisor and discriminator, without the synthesis of its batch.
 """
 
 
@@ -408,7 +408,7 @@ generator, supervisor and discriminator, without the making of its batch.
 
 
 def usable_device(name: str) -> torch.device:
-    """A CPU or CUDA device that is there."""
+    """Return an available CPU or CUDA device."""
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
@@ -420,38 +420,36 @@ def usable_device(name: str) -> torch.device:
 
 
 def whole(text: str, lowest: int = 1, highest: int = 2**32 - 1) -> int:
-    """A whole number in a range."""
+    """Parse a whole number in a range."""
     if not re.fullmatch(r"[0-9]{1,10}", text) or not lowest <= int(text) <= highest:
         raise argparse.ArgumentTypeError(f"expected a whole number from {lowest} to {highest}, got {text}")
     return int(text)
 
 
 def duration(text: str) -> float:
-    """A time in seconds, 0 or more."""
+    """Parse a time in seconds, 0 or more."""
     if not re.fullmatch(r"[0-9]+(\.[0-9]*)?", text):
         raise argparse.ArgumentTypeError(f"expected seconds, 0 or more, got {text}")
     return float(text)
 
 
 def command_line() -> argparse.ArgumentParser:
-    """The options; those of :class:`Settings`, and ``--output``."""
+    """Return the parser of the options: those of :class:`Settings`, and ``--output``."""
     options = argparse.ArgumentParser(description="Measure the speed of the bundle on phantoms, as a Markdown table.")
     threads = partial(whole, highest=os.cpu_count() or 1)
     default_device = "cuda" if torch.cuda.is_available() else "cpu"
     add = options.add_argument
     add("--device", type=usable_device, default=default_device, help="cpu, cuda or cuda:<n> (default: %(default)s)")
-    add("--threads", type=threads, default=torch.get_num_threads(), help="of torch on the CPU (default: %(default)s)")
-    add("--batch_size", type=whole, help="of everything (default: that of each configuration)")
-    add("--repeats", type=whole, default=5, help="of each measurement (default: %(default)s)")
-    add(
-        "--seconds", type=duration, default=60.0, help="after which no repeat of a figure starts (default: %(default)s)"
-    )
-    add("--size", type=whole, default=256, help="of the phantoms in pixels (default: %(default)s)")
+    add("--threads", type=threads, default=torch.get_num_threads(), help="CPU threads of torch (default: %(default)s)")
+    add("--batch_size", type=whole, help="batch size (default: that of each configuration)")
+    add("--repeats", type=whole, default=5, help="repeats of each measurement (default: %(default)s)")
+    add("--seconds", type=duration, default=60.0, help="time limit for repeats of a figure (default: %(default)s)")
+    add("--size", type=whole, default=256, help="size of the phantoms in pixels (default: %(default)s)")
     add(
         "--seed",
         type=partial(whole, lowest=0),
         default=0,
-        help="of phantoms, motions and weights (default: %(default)s)",
+        help="seed of phantoms, motions and weights (default: %(default)s)",
     )
     skippable = [*(name for name in SUBJECTS if name != REFERENCE), MEMORY]
     add("--skip", nargs="+", default=[], choices=skippable, metavar="NAME", help=f"some of {', '.join(skippable)}")
@@ -459,15 +457,15 @@ def command_line() -> argparse.ArgumentParser:
     add("--inference", **files, default=INFERENCE, help="configuration of the default network")
     add("--training", **files, default=TRAINING, help="configuration of its training")
     add("--paper", **files, default=PAPER, help="configuration of the paper's network and training")
-    add("--output", type=Path, help="Markdown file to write, besides standard output")
+    add("--output", type=Path, help="Markdown file to write in addition to standard output")
     return options
 
 
 def check_output(path: Path) -> None:
-    """See before anything is measured whether ``path`` can be written.
+    """Check before any measurement that ``path`` can be written.
 
     Raises:
-        InputError: it is a folder, or its folder is missing or refuses.
+        InputError: it is a folder, or its folder is missing or not writable.
     """
     if path.is_dir():
         msg = f"expected a file as --output, got a folder: {path}: add a file name"
@@ -483,7 +481,7 @@ def check_output(path: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line: measure, print the report, and write it."""
+    """Read the command line, measure, print the report, and write it."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = vars(command_line().parse_args(given))
     output = options.pop("output")

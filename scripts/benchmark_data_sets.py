@@ -1,7 +1,8 @@
-"""Measure how fast data sets are made, in one run, beside a loop over images with PIL's affine transforms, as Markdown.
+"""Measure the speed of making data sets, in one run, against a loop over images with PIL's affine transforms.
 
-The loop makes the same images from the same separated joints one by one, as scripts that come with papers do: PIL moves
-each bone with its mask and its support, NumPy and SciPy do the rest. Nothing is written to disk but where it is said.
+The loop makes the same images from the same separated joints one by one, like scripts that come with papers: PIL moves
+each bone with its mask and its support, NumPy and SciPy do the rest. Nothing is written to disk unless stated. The
+report is in Markdown.
 
     python scripts/benchmark_data_sets.py --output docs/benchmark_data_sets.md
 """
@@ -57,7 +58,7 @@ TOGETHER, SIDE = 4, 256
 PLAN = DataPlan(jsw=Uniform(0.0, 2.0), sideways=Uniform(-0.3, 0.3), rotation=Uniform(-2.0, 2.0), count=10**9)
 ROOT = Path(__file__).resolve().parents[1]
 INFERENCE = ROOT / "configs" / "inference.json"
-ALL_KEPT = "loop with PIL, layers, continued bones and grain kept"
+ALL_KEPT = "loop with PIL, layers, continued bones and noise texture kept"
 Array = NDArray[np.floating[Any]]
 Separator = Callable[[Tensor, Tensor], Tensor]
 """Layers (1, 3, H, W) of an image (1, 1, H, W) and its masks (1, 2, H, W)."""
@@ -66,14 +67,14 @@ Separator = Callable[[Tensor, Tensor], Tensor]
 
 
 class PilLoop:
-    """Makes one image after the other with PIL, NumPy and SciPy.
+    """Loop that makes one image after the other with PIL, NumPy and SciPy.
 
     Args:
         layers: separated joints by name, (3, H, W).
         masks: their bone masks, (2, H, W).
-        keeping: what is computed once for each joint: nothing, its ``layers``, or, as by the factory, ``all`` that no
+        keeping: what is computed once per joint: ``nothing``, its ``layers``, or, as by the factory, ``all`` that no
             motion changes.
-        separator: of the loop that keeps nothing.
+        separator: separator of the loop that keeps nothing.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class PilLoop:
         self.layers[name] = self.separator(image, torch.from_numpy(self.masks[name])[None])[0].numpy()
 
     def _prepare(self, name: str) -> dict[str, Any]:
-        """The continued bones, the supports, and the grain of a joint."""
+        """Return the continued bones, the supports, and the noise texture of a joint."""
         joint = SeparatedBones.of(*(torch.from_numpy(part[name])[None] for part in (self.layers, self.masks)))
         supports = joint.bones.maps[0, :, 1].numpy()
         return {
@@ -102,7 +103,7 @@ class PilLoop:
         }
 
     def __call__(self, specification: SampleSpecification) -> tuple[Array, Array, float]:
-        """Image (H, W), masks (2, H, W) and the measured joint space width in mm."""
+        """Return image (H, W), masks (2, H, W) and the measured joint space width in mm."""
         if self.keeping == "nothing":
             self._separate(specification.source.name)
         known = self.kept.get(specification.source.name) or self._prepare(specification.source.name)
@@ -121,7 +122,7 @@ class PilLoop:
 
 
 def moved(picture: Image.Image, specification: SampleSpecification, bone: int, kernel: Image.Resampling) -> Array:
-    """A bone's picture after the recipe's motion; a picture that is continued past the frame is cut to it."""
+    """Return the image of a bone after the motion of a specification, cut to the frame."""
     motion, pixel = motion_of([specification]), specification.source.spacing_mm
     center = motion.center[0, bone].numpy() / pixel
     start = center + motion.translation[0, bone].numpy() / pixel + SIDE / 2
@@ -133,7 +134,7 @@ def moved(picture: Image.Image, specification: SampleSpecification, bone: int, k
 
 
 def texture(amplitude: Array, seed: int) -> Array:
-    """Noise with the amplitudes of a spectrum, (H, W), of mean 0 and variance 1."""
+    """Return noise with the amplitudes of a spectrum, (H, W), of mean 0 and variance 1."""
     white = torch.randn(SIDE, SIDE, generator=torch.Generator().manual_seed(seed)).numpy()
     made = np.fft.irfft2(np.fft.rfft2(white) * amplitude, s=(SIDE, SIDE))
     made = made - made.mean()
@@ -141,7 +142,7 @@ def texture(amplitude: Array, seed: int) -> Array:
 
 
 def network_separator() -> Separator:
-    """The network of ``inference.json``, as data sets are made with it if nothing else is said."""
+    """Return the network of ``inference.json``, the default separator of data sets."""
     parser = ConfigParser()
     parser.read_config(str(INFERENCE))
     parser["bundle_root"], parser["device"] = str(ROOT), torch.device("cpu")
@@ -157,7 +158,7 @@ def network_separator() -> Separator:
 
 
 def loops(layers: Mapping[str, Array], masks: Mapping[str, Array]) -> dict[str, PilLoop]:
-    """Loops over separated joints by what they keep of them, the one that keeps nothing with two separators."""
+    """Return the loops by what they keep of separated joints; the loop that keeps nothing has two separators."""
     make, start = partial(PilLoop, layers, masks), "loop with PIL, each image from its radiograph"
     return {
         f"{start} (separated by `{INFERENCE.name}`, the default)": make("nothing", network_separator()),
@@ -171,10 +172,10 @@ def loops(layers: Mapping[str, Array], masks: Mapping[str, Array]) -> dict[str, 
 
 
 class Joints:
-    """Separated phantoms, kept in a folder.
+    """Separated phantoms stored in a folder.
 
     Args:
-        folder: for the factory's sources; empty, or filled by another process.
+        folder: folder of the factory's source joints; empty, or filled by another process.
         count: number of phantoms.
     """
 
@@ -200,7 +201,7 @@ class Joints:
         self.layers[name], self.masks[name] = layers[0].numpy(), masks[0].numpy()
 
     def blocks(self, first: int, seconds: float) -> int:
-        """Make images from an index on for some time; how many."""
+        """Make images from an index on for some time; return their number."""
         end, made, refused = time.perf_counter() + seconds, 0, Counter[str]()
         while time.perf_counter() < end:
             start = first + made
@@ -209,7 +210,7 @@ class Joints:
 
 
 def rate(make: Callable[[int], Any], seconds: float) -> float:
-    """Images a second of a function that makes the image of an index."""
+    """Measure the images per second of a function that makes the image of an index."""
     make(0)
     start, made = time.perf_counter(), 0
     while time.perf_counter() - start < seconds:
@@ -219,7 +220,7 @@ def rate(make: Callable[[int], Any], seconds: float) -> float:
 
 
 def in_process(folder: str, count: int, number: int, seconds: float) -> int:
-    """What one of several processes makes."""
+    """Return the number of images that one of several processes makes."""
     torch.set_num_threads(1)
     joints = Joints(Path(folder), count)
     joints.blocks(0, 0.5)
@@ -227,7 +228,7 @@ def in_process(folder: str, count: int, number: int, seconds: float) -> int:
 
 
 def steps(joints: Joints, folder: Path, seconds: float) -> dict[str, float]:
-    """Milliseconds an image of each step of the factory, one process."""
+    """Measure each step of the factory in milliseconds per image, in one process."""
     specifications = joints.specifications.sample(range(TOGETHER))
     names = [specification.source.name for specification in specifications]
     kept, motion = joints.factory.store.load(names), motion_of(specifications)
@@ -241,7 +242,7 @@ def steps(joints: Joints, folder: Path, seconds: float) -> dict[str, float]:
         "specifications": lambda: joints.specifications.sample(range(TOGETHER)),
         "separated joints, from memory": lambda: joints.factory.store.load(names),
         "motion": lambda: kept.bones.moved(motion, spacing, "bicubic", False),
-        "motion, grain and composition": lambda: kept.synthesize(motion, spacing, seeds, exact=False),
+        "motion, noise texture and composition": lambda: kept.synthesize(motion, spacing, seeds, exact=False),
         "measuring and the gate": lambda: examine(kept.masks, made.masks, spacing),
         "compression": lambda: [encoded(sample) for sample in samples],
         "tar archive": lambda: TarShards().write(folder, "shard", archive),
@@ -258,14 +259,14 @@ def _run(work: Callable[[], Any], _: int) -> None:
 
 
 def encoded(sample: Sample) -> dict[str, bytes]:
-    """The pictures of an image."""
+    """Encode the files of an image."""
     lower, upper = mask_pixels(sample.masks)
     shown = TarShards().radiograph(deep_pixels(sample.image))
     return {**shown, "lower.png": png(lower), "upper.png": png(upper)}
 
 
 def difference(joints: Joints, loop: PilLoop) -> dict[str, float]:
-    """How far the loop's images, masks and widths are from the factory's."""
+    """Compare the loop's images, masks and widths with the factory's."""
     specifications = joints.specifications.sample(range(32))
     pairs = [
         (sample, loop(specification))
@@ -278,14 +279,14 @@ def difference(joints: Joints, loop: PilLoop) -> dict[str, float]:
 
 
 def together(folder: Path, count: int, processes: int, seconds: float) -> float:
-    """Images a second of several processes."""
+    """Measure the images per second of several processes."""
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         parts = [pool.submit(in_process, str(folder), count, number, seconds) for number in range(processes)]
         return sum(part.result() for part in parts) / seconds
 
 
 def report(count: int, seconds: float, command: str) -> str:
-    """Measure everything and say it in Markdown."""
+    """Measure everything and report it in Markdown."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -310,7 +311,7 @@ def text(
     size: int,
     command: str,
 ) -> str:
-    """The Markdown document."""
+    """Format the Markdown document."""
     rows = "\n".join(
         f"| {name} | {speed:.1f} | {' | '.join(f'{speed / speeds[loop]:.1f}' for loop in rivals)} |"
         for name, speed in speeds.items()
@@ -320,21 +321,21 @@ def text(
     hours = once * 1e6 / 3.6e6
     return f"""# Speed of data sets
 
-Written by `{command}` on {processor()}, one thread a process, phantoms of {SIDE} x {SIDE} pixels.
+Written by `{command}` on {processor()}, one thread per process, phantoms of {SIDE} x {SIDE} pixels.
 
-Images a second, nothing written; ratios are to the four loops:
+Images per second, nothing written; ratios are to the four loops:
 
 | made by | images/s | to the first | to the second | to the third | to the fourth |
 |---|---:|---:|---:|---:|---:|
 {rows}
 
 The factory separates each joint once. The images are the same: those of the loops without a network differ by
-{apart["image"]:.4f} (root mean square, in intensity; PIL's cubic kernel is another), their masks by
+{apart["image"]:.4f} (root mean square, in intensity; PIL has another cubic kernel), their masks by
 {apart["masks"]:.5f} in the mean, their joint space widths by {apart["jsw"]:.4f} mm.
 
-Where the time of one process goes, with files:
+Time of each step in one process, with files:
 
-| step | ms an image | share |
+|| step | ms per image | share |
 |---|---:|---:|
 {shares}
 
@@ -344,11 +345,11 @@ WebDataset shards.
 
 
 def arguments() -> argparse.Namespace:
-    """What the command line says."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else "")
-    parser.add_argument("--output", type=Path, help="Markdown file; without it the report is printed")
-    parser.add_argument("--joints", type=int, default=12, help="phantoms that images are made from")
-    parser.add_argument("--seconds", type=float, default=10.0, help="that each figure is measured for")
+    parser.add_argument("--output", type=Path, help="Markdown file; by default the report is printed")
+    parser.add_argument("--joints", type=int, default=12, help="number of phantoms as source joints")
+    parser.add_argument("--seconds", type=float, default=10.0, help="measuring time of each figure")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Resolve every requirements file with the running Python, installing nothing; others than it states are skipped.
+"""Resolve every requirements file with the running Python, without installation; skip those for other Pythons.
 
 python scripts/check_requirements.py [FILE ...]
 
@@ -23,7 +23,7 @@ _STATED = re.compile(r"Python 3\.(\d+)(?: to 3\.(\d+))?")
 
 
 def stated_pythons(path: Path) -> range:
-    """The minor versions of Python 3 that the head of a requirements file states.
+    """Return the minor versions of Python 3 that the head of a requirements file states.
 
     Raises:
         InputError: it states none.
@@ -41,10 +41,10 @@ def stated_pythons(path: Path) -> range:
 
 
 def resolve(path: Path) -> None:
-    """Let pip resolve a requirements file.
+    """Resolve a requirements file with pip.
 
     Raises:
-        InputError: it cannot.
+        InputError: pip cannot resolve it.
     """
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--requirement", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -55,7 +55,7 @@ def resolve(path: Path) -> None:
 
 
 def check(path: Path, minor: int = sys.version_info.minor) -> str:
-    """Resolve a file, or say why it is skipped."""
+    """Resolve a file, or state why it is skipped."""
     stated = stated_pythons(path)
     if minor not in stated:
         last = f" to 3.{stated[-1]}" if len(stated) > 1 else ""
@@ -67,7 +67,7 @@ def check(path: Path, minor: int = sys.version_info.minor) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and check."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("files", nargs="*", type=Path, help="by default all of the repository")
+    options.add_argument("files", nargs="*", type=Path, help="by default all files of the repository")
     for path in options.parse_args(arguments).files or sorted(ROOT.glob("requirements*.txt")):
         print(check(path), flush=True)
 

@@ -1,4 +1,4 @@
-"""Draw where the separation fails: the worst of some pushed phantoms, and one whose lower mask lies 2 mm off its bone.
+"""Plot failures of the separation: the worst closed phantoms, and one whose lower mask lies 2 mm off its bone.
 
 python scripts/draw_failures.py docs/failures.png [--phantoms 40] [--seed 1000] [--worst 3]
 """
@@ -30,7 +30,7 @@ CORRUPTION = "lower_mask_shifted_2mm"
 
 
 def configuration(phantoms: int, seed: int) -> ConfigParser:
-    """Inference with the shipped weights and the measures, on phantoms."""
+    """Return the configuration of inference with the shipped weights and of the measures, on phantoms."""
     parser = ConfigParser()
     parser.read_config([str(ROOT / "configs" / name) for name in ("inference.json", "evaluate.yaml")])
     parser.update({"bundle_root": str(ROOT), "dataset_dir": "", "phantoms": phantoms, "phantom_seed": seed})
@@ -38,17 +38,17 @@ def configuration(phantoms: int, seed: int) -> ConfigParser:
 
 
 def row(image: Tensor, layers: Tensor, truth: Tensor) -> Sequence[Picture]:
-    """A panel for each of the titles."""
+    """Return a panel for each of the titles."""
     errors = [difference_panel(layers[bone] - truth[bone], LIMIT) for bone in (1, 2)]
     return [outlined_panel(image[:1], image[1:]), layers[0], layers[1], errors[0], layers[2], errors[1]]
 
 
 def worst_rows(joints: SeparatedJoints, truth: Tensor, count: int) -> list[tuple[str, Sequence[Picture]]]:
-    """The joints with the largest error of the bones in the overlap, with their labels."""
+    """Return the joints with the largest error of the bones in the overlap, with their labels."""
     table = LayerTruth()(joints).per_image.nlargest(count, "overlap_rmse")
     return [
         (
-            f"bones off by {line['overlap_rmse']:.3f} in the overlap (RMSE), JSW {line['jsw_mm']:.1f} mm",
+            f"error of the bones in the overlap {line['overlap_rmse']:.3f} (RMSE), JSW {line['jsw_mm']:.1f} mm",
             row(joints.images[index], joints.layers[index], truth[index]),
         )
         for index, line in table.iterrows()
@@ -56,12 +56,12 @@ def worst_rows(joints: SeparatedJoints, truth: Tensor, count: int) -> list[tuple
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the command line and draw."""
+    """Read the command line and plot."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("path", type=Path)
     options.add_argument("--phantoms", type=int, default=40)
-    options.add_argument("--seed", type=int, default=1000, help="of the phantoms; no training uses this one")
-    options.add_argument("--worst", type=int, default=3, help="rows of the largest errors")
+    options.add_argument("--seed", type=int, default=1000, help="seed of the phantoms; no training uses this one")
+    options.add_argument("--worst", type=int, default=3, help="number of rows with the largest errors")
     chosen = options.parse_args(arguments)
     report_plainly()
     parser = configuration(chosen.phantoms, chosen.seed)
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = worst_rows(joints, truth, chosen.worst)
     image, _ = corrupt(CORRUPTION, joints.images[0], float(joints.spacing[0]), chosen.seed)
     moved = row(image, separator(["moved"], image[None])[0], truth[0])
-    rows.append(("lower mask drawn 2 mm beside the bone", moved))
+    rows.append(("lower mask 2 mm beside the bone", moved))
     montage([panels for _, panels in rows], TITLES, chosen.path, [label for label, _ in rows])
 
 

@@ -1,4 +1,4 @@
-"""Draw the picture of the README: a phantom, its separated layers, and its joint made wider and narrower.
+"""Plot the figure of the README: a phantom, its separated layers, and its joint made wider and narrower.
 
 python scripts/draw_figure.py docs/separation.png [--seed 3] [--weights models/model.pt]
 """
@@ -23,7 +23,7 @@ from bundle.separation.transforms import LoadJointd
 
 
 def network(weights: Path) -> torch.nn.Module:
-    """The default network; without weights it is the weight-free separator."""
+    """Return the default network; without weights it is the weight-free separator."""
     parser = ConfigParser()
     parser.read_config(str(ROOT / "configs" / "inference.json"))
     generator = parser.get_parsed_content("network_def").eval()
@@ -33,11 +33,11 @@ def network(weights: Path) -> torch.nn.Module:
 
 
 def main() -> None:
-    """Read the command line and draw."""
+    """Read the command line and plot."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("path", type=Path)
-    options.add_argument("--seed", type=int, default=0, help="of the phantoms")
-    options.add_argument("--joints", type=int, default=2, help="rows of the picture")
+    options.add_argument("--seed", type=int, default=0, help="seed of the phantoms")
+    options.add_argument("--joints", type=int, default=2, help="number of rows")
     options.add_argument("--weights", type=Path, default=ROOT / "models" / "model.pt")
     chosen = options.parse_args()
     report_plainly()

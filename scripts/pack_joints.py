@@ -1,4 +1,4 @@
-"""Write the joints of lists as one file, which every command takes as its dataset_dir.
+"""Pack the joints of lists into one file, which every command accepts as its dataset_dir.
 
 python scripts/pack_joints.py DATASET_DIR --lists LS_K1_all_train LS_K1_all_test --output joints.pack
     [--spacing MM] [--size 256] [--strict]
@@ -20,14 +20,14 @@ from bundle.io import FOLDER, pack_joints
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the command line, pack, and report what the pack holds."""
+    """Read the command line, pack, and report the contents of the pack."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("dataset_dir", type=Path)
-    options.add_argument("--lists", nargs="+", default=[FOLDER], help="names of lists; all radiographs without it")
-    options.add_argument("--output", type=Path, required=True, help="the file to write")
-    options.add_argument("--spacing", type=float, default=0.0, help="mm per pixel where the list states none")
+    options.add_argument("--lists", nargs="+", default=[FOLDER], help="names of lists; by default all radiographs")
+    options.add_argument("--output", type=Path, required=True, help="file to write")
+    options.add_argument("--spacing", type=float, default=0.0, help="pixel size in mm if the list states none")
     options.add_argument("--size", type=int, default=256, help="height and width of frames in pixels")
-    options.add_argument("--strict", action="store_true", help="refuse a list of which one joint cannot be used")
+    options.add_argument("--strict", action="store_true", help="refuse a list with an unusable joint")
     chosen = options.parse_args(arguments)
     report_plainly()
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -1,12 +1,12 @@
-"""Make the folder, and a zip of it, that is submitted to MONAI's model zoo or pushed to a hub: only what runs.
+"""Package the bundle for MONAI's model zoo or a model hub: a folder with only what is needed to run, and its zip.
 
 python scripts/package_bundle.py --output outputs/package [--repository https://github.com/OWNER/NAME]
     [--weights_url https://HOST/FOLDER]
 
-The folder has the model card as ``docs/README.md``. MONAI's ``push_to_hf_hub`` copies that over ``README.md``, which
-the folder has not; so the card's links may lead to no file: they lead into the repository, or are plain text without
-``--repository``. The zoo takes no file above 1 MB: with ``--weights_url`` the weights are left out and listed in
-``large_files.yml``, from which ``python -m monai.bundle download_large_files`` gets them.
+The folder has the model card as ``docs/README.md``. MONAI's ``push_to_hf_hub`` copies it over ``README.md``, which the
+folder lacks; the card's links must therefore not lead to files: they lead into the repository, or are plain text
+without ``--repository``. The zoo accepts no file above 1 MB: with ``--weights_url`` the weights are left out and listed
+in ``large_files.yml``, from which ``python -m monai.bundle download_large_files`` downloads them.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ LARGE = 2**20
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the command line, make the folder and its zip, and say where they are."""
+    """Read the command line, make the folder and its zip, and print their paths."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("--output", type=Path, default=ROOT / "outputs" / "package", help="where the folder is made")
-    options.add_argument("--repository", default="", help="address of the repository, which links lead to")
+    options.add_argument("--output", type=Path, default=ROOT / "outputs" / "package", help="parent of the new folder")
+    options.add_argument("--repository", default="", help="address of the repository, the target of links")
     options.add_argument("--weights_url", default="", help="address of the weights, which are then left out")
     given = options.parse_args(arguments)
     folder = package(ROOT, given.output / NAME, given.repository, given.weights_url)
@@ -50,20 +50,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def package(root: Path, folder: Path, repository: str = "", weights_url: str = "") -> Path:
-    """Make the folder of a bundle's repository.
+    """Make the package folder of a bundle's repository.
 
     Args:
-        root: of the repository.
-        folder: is made.
-        repository: address that the card's links lead to; without it they are plain text.
-        weights_url: address of the folder that has the weights; without it they are copied.
+        root: root of the repository.
+        folder: folder to make.
+        repository: address of the repository, the target of the card's links; without it they are plain text.
+        weights_url: address of the folder of the weights; without it they are copied.
 
     Raises:
-        InputError: if the folder, or its zip, is there already.
+        InputError: the folder, or its zip, already exists.
     """
     for taken in (folder, folder.with_suffix(".zip")):
         if taken.exists():
-            msg = f"{taken}: is there already. Remove it, or give another --output."
+            msg = f"{taken} already exists. Remove it, or pass another --output."
             raise InputError(msg)
     for path in packaged_files(root):
         target = folder / path.relative_to(root)
@@ -78,7 +78,7 @@ def package(root: Path, folder: Path, repository: str = "", weights_url: str = "
 
 
 def packaged_files(root: Path) -> list[Path]:
-    """What runs, and what says how; of weights those that the metadata state."""
+    """Return the files needed to run and their documents; only the weights that the metadata state."""
     names = {path.relative_to(root).as_posix(): path for path in bundle_files(root)}
     kept = [path for name, path in sorted(names.items()) if name.startswith(FOLDERS) or name in FILES]
     weights = metadata(root)["weights"]
@@ -91,13 +91,13 @@ def is_large(path: Path) -> bool:
 
 
 def packaged_card(card: str, repository: str) -> str:
-    """The model card without what only the repository has: its parts, links to files beside it, sources of figures."""
+    """Return the model card without parts, links and figure sources that exist only in the repository."""
     shared = QUOTE.sub(lambda quote: quote["shown"], REPOSITORY_ALONE.sub("", card))
     return LINK.sub(lambda link: packaged_link(link[1], link[2], link[3], repository), shared)
 
 
 def packaged_link(mark: str, text: str, target: str, repository: str) -> str:
-    """A Markdown link of the model card, or a picture where it has a mark, whose target is relative to the card."""
+    """Return a Markdown link of the model card, or an image if it has a mark; ``target`` is relative to the card."""
     if not repository:
         return f"*{text}*" if mark else text
     kind = "raw" if mark else "blob"
@@ -105,7 +105,7 @@ def packaged_link(mark: str, text: str, target: str, repository: str) -> str:
 
 
 def large_files(root: Path, weights_url: str) -> str:
-    """``large_files.yml`` of the weights, by the keys that MONAI reads."""
+    """Return ``large_files.yml`` of the weights, with the keys that MONAI reads."""
     address = weights_url.rstrip("/")
     entries = [
         {"path": f"models/{name}", "url": f"{address}/{name}", "hash_val": stated["sha256"], "hash_type": "sha256"}

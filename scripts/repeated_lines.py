@@ -1,7 +1,7 @@
-"""Measure how much of the configurations is written more than once; exit code 1 above ``--most`` percent.
+"""Measure the repetition in the configurations; exit code 1 above ``--most`` percent.
 
-A line is repeated where it stands in a run of six or more equal lines that is also somewhere else, in another file or
-in the same one. Comments, blank lines and indentation do not count; ``metadata.json`` is no configuration.
+A line is repeated if it lies in a run of six or more equal lines that also occurs elsewhere, in another file or in the
+same one. Comments, blank lines and indentation are ignored; ``metadata.json`` is not a configuration.
 
     python scripts/repeated_lines.py [FOLDER] [--most PERCENT] [--shown PAIRS]
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 RUN = 6
-"""Lines of the shortest run that counts."""
+"""Length of the shortest counted run, in lines."""
 
 SUFFIXES = (".json", ".yaml", ".yml")
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -26,14 +26,14 @@ _COMMENT = re.compile(r"""^((?:[^"'#]|"[^"]*"|'[^']*'|(?<!\s)#)*?)(?:(?:^|\s)#.*
 
 
 class Line(NamedTuple):
-    """A line of a file that counts: its number from 1 on, and its text."""
+    """A counted line of a file: its number from 1, and its text."""
 
     number: int
     text: str
 
 
 class Block(NamedTuple):
-    """Equal lines in two places: the files, the numbers of the first and last lines, and how many lines it has."""
+    """Equal lines in two places: the files, the numbers of the first and last lines, and the number of lines."""
 
     first: str
     second: str
@@ -47,14 +47,14 @@ class Block(NamedTuple):
 
 
 Place = tuple[str, int]
-"""A file, and the index of the first line of a run in it."""
+"""A file, and the index in it of the first line of a run."""
 
 
 def counted_lines(text: str, comments: bool = True) -> list[Line]:
-    """The lines of a configuration that count.
+    """Return the counted lines of a configuration.
 
     Args:
-        text: of the file.
+        text: content of the file.
         comments: whether ``#`` after white space starts a comment, as in YAML but not in JSON.
     """
     stripped = (_without_comment(line).strip() if comments else line.strip() for line in text.splitlines())
@@ -67,7 +67,7 @@ def _without_comment(line: str) -> str:
 
 
 def read_configs(folder: Path) -> dict[str, list[Line]]:
-    """The lines that count of every configuration below a folder, by its path in it."""
+    """Return the counted lines of every configuration below a folder, by its relative path."""
     paths = [path for path in sorted(folder.rglob("*")) if path.suffix in SUFFIXES and path.name != "metadata.json"]
     return {
         path.relative_to(folder).as_posix(): counted_lines(path.read_text(encoding="utf-8"), path.suffix != ".json")
@@ -76,7 +76,7 @@ def read_configs(folder: Path) -> dict[str, list[Line]]:
 
 
 def shared_runs(files: Mapping[str, Sequence[Line]]) -> list[list[Place]]:
-    """Places of runs of :data:`RUN` lines that are equal."""
+    """Return the places of equal runs of :data:`RUN` lines."""
     places = defaultdict(list)
     for name, lines in files.items():
         for start in range(len(lines) - RUN + 1):
@@ -90,13 +90,13 @@ def _apart(one: Place, other: Place) -> bool:
 
 
 def repeated_lines(files: Mapping[str, Sequence[Line]]) -> set[Place]:
-    """Each line, by its file and index, that stands in a run that is elsewhere, too."""
+    """Return each line, by its file and index, that lies in a repeated run."""
     starts = {one for places in shared_runs(files) for one in places if any(_apart(one, other) for other in places)}
     return {(name, start + offset) for name, start in starts for offset in range(RUN)}
 
 
 def repeated_blocks(files: Mapping[str, Sequence[Line]]) -> list[Block]:
-    """The longest equal blocks of two places, the longest first."""
+    """Return the longest equal blocks of two places, the longest first."""
     diagonals = defaultdict(list)
     for places in shared_runs(files):
         for one, other in combinations(places, 2):
@@ -111,7 +111,7 @@ def repeated_blocks(files: Mapping[str, Sequence[Line]]) -> list[Block]:
 
 
 def _stretches(starts: Sequence[int]) -> list[tuple[int, int]]:
-    """First index and length in lines of each stretch that runs at consecutive places make."""
+    """Return first index and length in lines of each stretch of runs at consecutive places."""
     firsts = [start for start in starts if start - 1 not in starts]
     lasts = [start for start in starts if start + 1 not in starts]
     return [(first, last - first + RUN) for first, last in zip(firsts, lasts, strict=True)]
@@ -127,7 +127,7 @@ def _block(files: Mapping[str, Sequence[Line]], first: str, second: str, start: 
 
 
 def worst_pairs(blocks: Sequence[Block]) -> list[tuple[int, list[Block]]]:
-    """The blocks of each pair of files with their lines together, the most lines first."""
+    """Return the blocks of each pair of files with their total of lines, the most lines first."""
     pairs = defaultdict(list)
     for block in blocks:
         pairs[block.first, block.second].append(block)
@@ -136,11 +136,11 @@ def worst_pairs(blocks: Sequence[Block]) -> list[tuple[int, list[Block]]]:
 
 
 def main() -> int:
-    """Command line; the exit code is 1 when more than ``--most`` percent of the lines are repeated."""
-    parser = argparse.ArgumentParser(description="Measure how much of the configurations is written more than once.")
+    """Read the command line and report; the exit code is 1 above ``--most`` percent of repeated lines."""
+    parser = argparse.ArgumentParser(description="Measure the repetition in the configurations.")
     parser.add_argument("folder", nargs="?", type=Path, default=CONFIGS, help="folder of the configurations")
-    parser.add_argument("--most", type=float, default=5.0, help="percent of repeated lines that pass")
-    parser.add_argument("--shown", type=int, default=10, help="pairs of files that are shown")
+    parser.add_argument("--most", type=float, default=5.0, help="largest accepted percentage of repeated lines")
+    parser.add_argument("--shown", type=int, default=10, help="number of file pairs shown")
     arguments = parser.parse_args()
     files = read_configs(arguments.folder)
     total, repeated = sum(map(len, files.values())), len(repeated_lines(files))
@@ -149,7 +149,7 @@ def main() -> int:
     for length, blocks in worst_pairs(repeated_blocks(files))[: arguments.shown]:
         print(f"{length:4} lines: {', '.join(map(str, blocks))}")
     share = 100.0 * repeated / total
-    print(f"{share:.1f} % of {total} lines stand in runs of {RUN} or more that are elsewhere, too ({repeated} lines)")
+    print(f"{share:.1f} % of {total} lines lie in runs of {RUN} or more that also occur elsewhere ({repeated} lines)")
     return int(share > arguments.most)
 
 

@@ -1,4 +1,4 @@
-"""Check a bundle offline as the MONAI model zoo's own checker does, one line a check; exit code 1 when any fails.
+"""Check a bundle offline like the MONAI model zoo's own checker, one line per check; exit code 1 if any fails.
 
 ``meta_schema_20240725.json`` beside this file is MONAI's published schema of ``metadata.json``, unchanged, so that no
 check needs the network.
@@ -80,7 +80,7 @@ RUN_OPTIONS = ("args_file", "config_file", "meta_file", "logging_file")
 
 
 class Defect(ValueError):
-    """Something in the bundle that the zoo's checker, or a user, would stumble over."""
+    """A defect of the bundle on which the zoo's checker, or a user, would stumble."""
 
 
 class StaticWorkflow(ConfigWorkflow):
@@ -95,13 +95,13 @@ class StaticWorkflow(ConfigWorkflow):
 
 
 def refuse(defects: list[str]) -> None:
-    """Raise all defects as one, or do nothing where there are none."""
+    """Raise all defects as one; do nothing if there are none."""
     if defects:
         raise Defect("; ".join(defects))
 
 
 def metadata(root: Path) -> dict[str, Any]:
-    """The bundle's ``configs/metadata.json``."""
+    """Read the bundle's ``configs/metadata.json``."""
     path = root / "configs" / "metadata.json"
     if not path.is_file():
         msg = f"expected the file configs/metadata.json, got none in {root}"
@@ -114,7 +114,7 @@ def metadata(root: Path) -> dict[str, Any]:
 
 
 def large_files(root: Path) -> dict[str, dict[str, str]]:
-    """Entries of the bundle's ``large_files.yml`` (or .yaml, .json) by path, none where there is no such file."""
+    """Read the entries of the bundle's ``large_files.yml`` (or .yaml, .json) by path; none without such a file."""
     for path in (root / f"large_files.{suffix}" for suffix in ("yml", "yaml", "json")):
         if path.is_file():
             entries = yaml.safe_load(path.read_text(encoding="utf-8"))["large_files"]
@@ -123,7 +123,7 @@ def large_files(root: Path) -> dict[str, dict[str, str]]:
 
 
 def bundle_files(root: Path) -> Iterator[Path]:
-    """Files that a submission to the zoo would hold: those git does not ignore, or all but hidden ones without git."""
+    """Yield the files of a submission to the zoo: those git does not ignore, or without git all but hidden ones."""
     if (root / ".git").exists():
         command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\0")
@@ -135,7 +135,7 @@ def bundle_files(root: Path) -> Iterator[Path]:
 
 
 def check_files(root: Path) -> str:
-    """Necessary and preferred files are there (or downloadable), and a bundle of several weights names them well."""
+    """Check that necessary and preferred files exist (or are downloadable), and that model.pt is named as expected."""
     downloadable = large_files(root)
     wanted = (*NECESSARY, *PREFERRED)
     refuse([f"missing {name}" for name in wanted if name not in downloadable and not (root / name).is_file()])
@@ -147,7 +147,7 @@ def check_files(root: Path) -> str:
 
 
 def check_large_files(root: Path) -> str:
-    """Files above 25 MB are in ``large_files.yml``, whose entries are complete and whose hashes agree."""
+    """Check that files above 25 MB are in ``large_files.yml``, with complete entries and correct hashes."""
     entries = large_files(root)
     defects = [defect for name, entry in entries.items() for defect in large_file_defects(root / name, entry)]
     for path in bundle_files(root):
@@ -159,7 +159,7 @@ def check_large_files(root: Path) -> str:
 
 
 def large_file_defects(path: Path, entry: dict[str, str]) -> list[str]:
-    """Keys that an entry of ``large_files.yml`` lacks, or that its hash is not that of the file, where it is here."""
+    """Return the keys that an entry of ``large_files.yml`` lacks, or the mismatch of its hash with a local file."""
     missing = [key for key in LARGE_FILE_KEYS if not entry.get(key)]
     if missing:
         return [f"large_files.yml: the entry of {path.name} lacks {', '.join(missing)}"]
@@ -169,28 +169,28 @@ def large_file_defects(path: Path, entry: dict[str, str]) -> list[str]:
 
 
 def check_documents(root: Path) -> str:
-    """The model card follows the zoo's template and is finished; ``docs/data_license.txt`` says something.
+    """Check that the model card follows the zoo's template and is finished, and that the data licence is not empty.
 
     The card is ``docs/model_card.md`` in the repository, whose README MONAI's ``push_to_hf_hub`` would replace by
-    ``docs/README.md``; ``scripts/package_bundle.py`` makes the latter of it.
+    ``docs/README.md``; ``scripts/package_bundle.py`` makes the latter from it.
     """
     name = model_card(root)
     refuse([f"missing {wanted}" for wanted in (name, LICENCE) if not (root / wanted).is_file()])
     card, licence = ((root / wanted).read_text(encoding="utf-8") for wanted in (name, LICENCE))
     defects = [f"{name}: no heading '{heading}'" for heading in HEADINGS if heading not in card.splitlines()]
-    defects += [f"{name}: unfinished, it says {word}" for word in UNFINISHED if word in card]
+    defects += [f"{name}: unfinished, it contains {word}" for word in UNFINISHED if word in card]
     defects += [] if licence.strip() else ["docs/data_license.txt is empty"]
     refuse(defects)
     return f"{len(HEADINGS)} sections"
 
 
 def model_card(root: Path) -> str:
-    """The name of the model card: the zoo's, unless the bundle has that of the repository alone."""
+    """Return the name of the model card: the zoo's, unless the bundle only has that of the repository."""
     return next((name for name in CARDS if (root / name).is_file()), CARDS[0])
 
 
 def check_schema(root: Path) -> str:
-    """The metadata is valid by MONAI's schema and names it."""
+    """Check that the metadata are valid by MONAI's schema and name it."""
     named = str(metadata(root).get("schema", "")).rsplit("/", 1)[-1]
     if named != SCHEMA.name:
         msg = f"expected the key schema to name {SCHEMA.name}, got '{named}'"
@@ -201,12 +201,12 @@ def check_schema(root: Path) -> str:
 
 
 def weights_sha256(root: Path) -> dict[str, str]:
-    """SHA-256 of the weights that are here, by file name."""
+    """Return the SHA-256 of the local weights, by file name."""
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted((root / "models").glob("*.pt"))}
 
 
 def check_weights(root: Path) -> str:
-    """The checksums of the weights are those of the metadata, by which inference knows a damaged file."""
+    """Check the checksums of the weights against the metadata, by which inference detects a damaged file."""
     stated = {name: entry.get("sha256") for name, entry in metadata(root).get("weights", {}).items()}
     found = weights_sha256(root)
     remedy = (
@@ -222,7 +222,7 @@ def check_weights(root: Path) -> str:
 
 
 def calibration_defects(root: Path, found: dict[str, str]) -> list[str]:
-    """Whether the expected errors that the bundle ships are those of its weights."""
+    """Return whether the shipped expected errors were calibrated for other weights."""
     path = root / "models" / "uncertainty.json"
     if not path.is_file():
         return []
@@ -233,7 +233,7 @@ def calibration_defects(root: Path, found: dict[str, str]) -> list[str]:
 
 
 def state_checksums(root: Path) -> None:
-    """Write the checksums of the weights that are here into the metadata."""
+    """Write the checksums of the local weights into the metadata."""
     described = metadata(root)
     described["weights"] = {name: {"sha256": sha256} for name, sha256 in weights_sha256(root).items()}
     text = json.dumps(described, indent=4, ensure_ascii=False) + "\n"
@@ -241,7 +241,7 @@ def state_checksums(root: Path) -> None:
 
 
 def check_version(root: Path) -> str:
-    """The bundle's version has an entry in its changelog."""
+    """Check that the bundle's version has an entry in its changelog."""
     version, changelog = metadata(root).get("version"), metadata(root).get("changelog", {})
     if version not in changelog:
         msg = f"expected an entry for version {version} in the changelog, got {sorted(changelog)}"
@@ -250,21 +250,21 @@ def check_version(root: Path) -> str:
 
 
 def metadata_pins(root: Path) -> dict[str, str]:
-    """Package versions of the metadata, by lower-case name, frameworks among them."""
+    """Return the package versions of the metadata, by lower-case name, including frameworks."""
     described = metadata(root)
     pins = {package: described[key] for key, package in FRAMEWORKS.items() if key in described}
     return {**pins, **{name.lower(): version for name, version in described["required_packages_version"].items()}}
 
 
 def requirement_pins(path: Path) -> dict[str, str]:
-    """Package versions of a requirements file, by lower-case name."""
+    """Return the package versions of a requirements file, by lower-case name."""
     lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
     parts = (line.partition("==") for line in lines if line)
     return {name.strip().lower(): version.strip() for name, _, version in parts}
 
 
 def check_requirements(root: Path) -> str:
-    """``requirements.txt`` and the metadata pin the same packages to the same versions."""
+    """Check that ``requirements.txt`` and the metadata pin the same packages to the same versions."""
     described, required = metadata_pins(root), requirement_pins(root / "requirements.txt")
     defects = [
         f"{name}: {described.get(name, 'none')} in metadata.json, {required.get(name, 'none')} in requirements.txt"
@@ -276,7 +276,7 @@ def check_requirements(root: Path) -> str:
 
 
 def imported_modules(source: Path) -> set[str]:
-    """Top-level names of the modules that a Python file imports."""
+    """Return the top-level names of the modules that a Python file imports."""
     nodes = list(ast.walk(ast.parse(source.read_text(encoding="utf-8"), filename=str(source))))
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     named = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
@@ -284,7 +284,7 @@ def imported_modules(source: Path) -> set[str]:
 
 
 def check_imports(root: Path) -> str:
-    """Everything that the library imports from outside Python is pinned, because the zoo installs nothing else."""
+    """Check that every third-party import of the library is pinned, because the zoo installs nothing else."""
     sources = sorted((root / "bundle").rglob("*.py"))
     own = {*sys.stdlib_module_names, "bundle"}
     modules = {module: source for source in sources for module in imported_modules(source) if module not in own}
@@ -299,13 +299,13 @@ def check_imports(root: Path) -> str:
 
 
 def config_files(root: Path) -> list[Path]:
-    """Every config of the bundle, those in folders too; ``metadata.json`` is none."""
+    """Return every config of the bundle, including those in folders, except ``metadata.json``."""
     files = (path for path in sorted((root / "configs").rglob("*")) if path.suffix in (".json", ".yaml", ".yml"))
     return [path for path in files if path.name != "metadata.json"]
 
 
 def named_config(root: Path, name: str) -> Path:
-    """The config of that name, YAML or JSON, which may only refer to the YAML file."""
+    """Return the config with a name, YAML or JSON; the latter may only refer to the YAML file."""
     found = [path for path in config_files(root) if path.stem == name]
     if found:
         return found[-1]
@@ -314,7 +314,7 @@ def named_config(root: Path, name: str) -> Path:
 
 
 def read_config(files: list[Path]) -> dict[str, Any]:
-    """Content of config files, later ones over earlier ones."""
+    """Read config files, later ones over earlier ones."""
     refuse([f"no config configs/{path.name}" for path in files if not path.is_file()])
     try:
         return dict(ConfigParser.load_config_files([str(path) for path in files]))
@@ -324,7 +324,7 @@ def read_config(files: list[Path]) -> dict[str, Any]:
 
 
 class Command(NamedTuple):
-    """A command line ``monai.bundle run ...`` that a document or a config's comment states; files below ``configs``."""
+    """A command line ``monai.bundle run ...`` in a document or a config's comment; files below ``configs``."""
 
     run_id: str
     files: list[str]
@@ -332,14 +332,14 @@ class Command(NamedTuple):
 
 
 def commands(path: Path) -> list[Command]:
-    """The commands with a config that a text states, one a line, or over several that end in a backslash."""
+    """Return the commands with a config in a text, one per line, or continued by backslashes."""
     text = re.sub(r"\\\n[#\s]*", "", path.read_text(encoding="utf-8"))
     stated = [line.split(RUN, 1)[1].split("`")[0] for line in text.splitlines() if RUN in line]
     return [command for line in stated for command in [parse_command(line)] if command.files]
 
 
 def parse_command(line: str) -> Command:
-    """What follows ``monai.bundle run`` in a command line."""
+    """Parse the part of a command line after ``monai.bundle run``."""
     words = re.findall(r"\"[^\"]*\"|[^\s=]+", line)
     run_id = words[0] if words and not words[0].startswith("-") else "run"
     values: dict[str, str] = dict(zip(words, [*words[1:], ""], strict=False))
@@ -351,12 +351,12 @@ def parse_command(line: str) -> Command:
 
 
 def config_name(root: Path, path: Path) -> str:
-    """The name of a config below ``configs``."""
+    """Return the name of a config below ``configs``."""
     return path.relative_to(root / "configs").as_posix()
 
 
 def config_chain(root: Path, path: Path) -> list[Path]:
-    """The configs that are run for this one: those of a command in its comments that names it, best as the last."""
+    """Return the configs run together with this one, by a command in its comments, preferably one that ends with it."""
     name = config_name(root, path)
     naming = [command.files for command in commands(path) if name in command.files]
     chosen = next(iter(sorted(naming, key=lambda files: files[-1] != name)), [name])
@@ -364,7 +364,7 @@ def config_chain(root: Path, path: Path) -> list[Path]:
 
 
 def is_arguments(root: Path, path: Path) -> bool:
-    """Whether a config is a file of arguments of the command line: a job, which names the configs that it runs."""
+    """Whether a config is a file of command-line arguments: a job, which names the configs that it runs."""
     return path.is_relative_to(root / "configs" / "jobs")
 
 
@@ -374,7 +374,7 @@ def is_part(root: Path, path: Path) -> bool:
 
 
 def whole_config(root: Path, files: list[Path]) -> ConfigParser:
-    """The configs of a command; of a job those that it names, with its own values over them."""
+    """Return the configs of a command; for a job those that it names, with its own values over them."""
     if len(files) != 1 or not is_arguments(root, files[0]):
         return ConfigParser(config=read_config(files))
     values = dict(ConfigParser.load_config_file(str(files[0])))
@@ -385,7 +385,7 @@ def whole_config(root: Path, files: list[Path]) -> ConfigParser:
 
 
 def check_parts(root: Path) -> str:
-    """Every config that is laid over others is laid by some job, in its run or in its evaluations."""
+    """Check that every config that is laid over others is used by some job, in its run or in its evaluations."""
     parts = [config_name(root, path) for path in config_files(root) if is_part(root, path)]
     named = {name for path in config_files(root) for name in configs_named_in(path)}
     refuse([f"no config lays configs/{name} over others" for name in parts if name not in named])
@@ -393,13 +393,13 @@ def check_parts(root: Path) -> str:
 
 
 def configs_named_in(path: Path) -> list[str]:
-    """Names below ``configs`` that a config names, but for its comments."""
+    """Return the names below ``configs`` in a config, except in its comments."""
     lines = (line for line in path.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#"))
     return [name for line in lines for name in re.findall(r"configs/([\w./-]+\.(?:json|ya?ml))", line)]
 
 
 def check_commands(root: Path) -> str:
-    """The commands in documents and configs name configs, a run and options that exist."""
+    """Check that the commands in documents and configs name existing configs, runs and options."""
     texts = [path for path in (root / "README.md", *sorted((root / "docs").glob("*.md"))) if path.is_file()]
     stated = [(path, command) for path in [*texts, *config_files(root)] for command in commands(path)]
     refuse(
@@ -409,7 +409,7 @@ def check_commands(root: Path) -> str:
 
 
 def command_defects(root: Path, command: Command) -> list[str]:
-    """What a command names that its configs do not have."""
+    """Return the names in a command that its configs lack."""
     files = [root / "configs" / name for name in command.files]
     missing = [f"no config configs/{path.name}" for path in files if not path.is_file()]
     if missing:
@@ -420,7 +420,7 @@ def command_defects(root: Path, command: Command) -> list[str]:
 
 
 def check_config(root: Path, files: list[Path]) -> str:
-    """A config parses, its references and names lead somewhere, its targets exist and take the arguments given."""
+    """Check that a config parses, its references and names resolve, and its targets exist and accept the arguments."""
     parser = whole_config(root, files)
     parser.read_meta(str(root / "configs" / "metadata.json"))
     parser.parse()
@@ -433,7 +433,7 @@ def check_config(root: Path, files: list[Path]) -> str:
 
 
 def imported_names(items: Iterable[ConfigItem]) -> set[str]:
-    """Names that the import statements of a parsed config (``$import os``) give to its expressions."""
+    """Return the names that the import statements of a parsed config (``$import os``) give to its expressions."""
     texts = (item.get_config() for item in items if isinstance(item, ConfigExpression))
     imports = [ast.parse(text[1:]).body[0] for text in texts if ConfigExpression.is_import_statement(text)]
     aliases = [alias for node in imports if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names]
@@ -441,7 +441,7 @@ def imported_names(items: Iterable[ConfigItem]) -> set[str]:
 
 
 def item_defects(item: ConfigItem, known: set[str], names: set[str]) -> list[str]:
-    """What is wrong with one item of a config that has the items ``known`` and whose expressions know ``names``."""
+    """Return the defects of one item of a config with the items ``known`` and the expression names ``names``."""
     if isinstance(item, ConfigComponent):
         return component_defects(item)
     text = item.get_config()
@@ -453,7 +453,7 @@ def item_defects(item: ConfigItem, known: set[str], names: set[str]) -> list[str
 
 
 def expression_defects(name: str, code: str, names: set[str]) -> list[str]:
-    """Whether an expression parses and uses only names it knows; an import of the bundle comes before its path does."""
+    """Return whether an expression fails to parse, uses unknown names, or imports the bundle before its path is set."""
     try:
         nodes = list(ast.walk(ast.parse(code)))
     except SyntaxError as error:
@@ -469,7 +469,7 @@ def expression_defects(name: str, code: str, names: set[str]) -> list[str]:
 
 
 def component_defects(component: ConfigComponent) -> list[str]:
-    """Whether a component's target exists and takes its arguments; targets that are expressions are not followed."""
+    """Return whether a component's target is missing or refuses its arguments; targets by expressions are skipped."""
     name = component.resolve_module_name()
     if not isinstance(name, str) or name.startswith("$"):
         return []
@@ -489,7 +489,7 @@ def component_defects(component: ConfigComponent) -> list[str]:
 
 
 def locate(name: str) -> Any:
-    """The object of a dotted name, imported as far as its modules go."""
+    """Return the object of a dotted name, imported as far as its modules go."""
     parts = name.split(".")
     for length in range(len(parts), 0, -1):
         module = ".".join(parts[:length])
@@ -507,7 +507,7 @@ def locate(name: str) -> Any:
 
 
 def check_properties(root: Path, name: str) -> str:
-    """The workflow has the properties that MONAI asks of its kind, under the names it asks for."""
+    """Check that the workflow has the properties that MONAI requires of its kind, under the required names."""
     path = named_config(root, name)
     logs = str(root / "configs" / "logging.conf")
     workflow = StaticWorkflow(str(path), logging_file=logs, workflow_type=WORKFLOWS[name], bundle_root=str(root))
@@ -522,7 +522,7 @@ def check_properties(root: Path, name: str) -> str:
 
 
 def check_shapes(root: Path) -> str:
-    """The network takes and gives what the metadata says (MONAI's own ``verify_net_in_out``)."""
+    """Check inputs and outputs of the network against the metadata (MONAI's own ``verify_net_in_out``)."""
     meta, config = str(root / "configs" / "metadata.json"), str(named_config(root, "inference"))
     verify_net_in_out("network_def", meta, config, device="cpu", bundle_root=str(root))
     formats = metadata(root)["network_data_format"]
@@ -534,7 +534,7 @@ def check_shapes(root: Path) -> str:
 
 
 def load_network(root: Path) -> nn.Module:
-    """``network_def`` of the inference config with the weights of ``models/model.pt``, which must fit exactly."""
+    """Load ``network_def`` of the inference config with the weights of ``models/model.pt``, which must fit exactly."""
     parser = ConfigParser(config=read_config([named_config(root, "inference")]))
     parser["bundle_root"] = str(root)
     network = parser.get_parsed_content("network_def")
@@ -548,7 +548,7 @@ def load_network(root: Path) -> nn.Module:
 
 
 def example_input(root: Path, images: int = 2) -> Tensor:
-    """Random images of the shape and value range in the metadata, smooth, so that masks among them are not noise."""
+    """Return random images of the shape and value range in the metadata, smooth, so that their masks are not noise."""
     image = metadata(root)["network_data_format"]["inputs"]["image"]
     low, high = image["value_range"]
     size = [side // BLOB for side in image["spatial_shape"]]
@@ -557,7 +557,7 @@ def example_input(root: Path, images: int = 2) -> Tensor:
 
 
 def check_torchscript(root: Path) -> str:
-    """The weights export by ``ckpt_export``, and the exported network gives what the eager one gives."""
+    """Check that the weights export by ``ckpt_export``, and that the exported network equals the eager one."""
     network, image = load_network(root), example_input(root)
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         exported = str(Path(folder) / "model.ts")
@@ -570,7 +570,7 @@ def check_torchscript(root: Path) -> str:
 
 
 def check_onnx(root: Path) -> str:
-    """The weights export by ``onnx_export``, and ONNX Runtime gives what torch does, for one image and for several."""
+    """Check that the weights export by ``onnx_export``, and that ONNX Runtime equals torch, for one and more images."""
     onnxruntime = export_requirement("onnxruntime")
     network, images = load_network(root), example_input(root, 3)
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
@@ -586,7 +586,7 @@ def check_onnx(root: Path) -> str:
 
 
 def export_requirement(name: str) -> Any:
-    """A module of ``requirements-export.txt``."""
+    """Import a module of ``requirements-export.txt``."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -595,7 +595,7 @@ def export_requirement(name: str) -> Any:
 
 
 def export_files(root: Path) -> dict[str, Any]:
-    """What MONAI's exports read of a bundle, whatever the working directory."""
+    """Return the arguments of MONAI's exports for a bundle, independent of the working directory."""
     return {
         "ckpt_file": str(root / "models" / "model.pt"),
         "meta_file": str(root / "configs" / "metadata.json"),
@@ -608,7 +608,7 @@ Check = tuple[str, Callable[[], str]]
 
 
 def checks(root: Path) -> list[Check]:
-    """All checks of a bundle, by title; those of the configs are one each."""
+    """Return all checks of a bundle, by title; one for each config."""
     fixed: list[Check] = [
         ("necessary and preferred files", partial(check_files, root)),
         ("large files", partial(check_large_files, root)),
@@ -623,7 +623,7 @@ def checks(root: Path) -> list[Check]:
     stated += [("parts of configs", partial(check_parts, root))]
     workflows: list[Check] = [(f"properties of {name}", partial(check_properties, root, name)) for name in WORKFLOWS]
     network: list[Check] = [
-        ("network takes and gives what it says", partial(check_shapes, root)),
+        ("inputs and outputs of the network", partial(check_shapes, root)),
         ("TorchScript export", partial(check_torchscript, root)),
     ]
     if (root / ONNX_ARGUMENTS).is_file():
@@ -632,9 +632,9 @@ def checks(root: Path) -> list[Check]:
 
 
 def config_checks(root: Path) -> list[Check]:
-    """One check for each config, with those it is laid over by its own command; others are checked with their jobs.
+    """Return one check for each config, with those it is laid over by its own command; others follow with their jobs.
 
-    Definitions of experiments are no runs: ``tests/experiments`` reads them.
+    Definitions of experiments are not runs: ``tests/experiments`` reads them.
     """
     runs = [path for path in config_files(root) if path.relative_to(root / "configs").parts[0] not in EXPERIMENTS]
     chains = [config_chain(root, path) for path in runs]
@@ -646,7 +646,7 @@ def config_checks(root: Path) -> list[Check]:
 
 
 def run_check(check: Callable[[], str], verbose: bool) -> tuple[bool, str]:
-    """Run a check with MONAI's output held back; whether it passed, and what to say.
+    """Run a check with MONAI's output held back; return whether it passed, and the message.
 
     Any exception is a failure of the bundle: the code that raises is the bundle's own, or MONAI's over its configs.
     """
@@ -665,7 +665,7 @@ def run_check(check: Callable[[], str], verbose: bool) -> tuple[bool, str]:
 
 
 def verify(root: Path, verbose: bool = False) -> int:
-    """Run every check, print a line for each, and return how many failed."""
+    """Run every check, print a line for each, and return the number of failures."""
     failures = 0
     for title, check in checks(root):
         passed, detail = run_check(check, verbose)
@@ -675,10 +675,10 @@ def verify(root: Path, verbose: bool = False) -> int:
 
 
 def main() -> int:
-    """Command line; the exit code is 1 when a check failed."""
+    """Read the command line and check; the exit code is 1 if a check failed."""
     parser = argparse.ArgumentParser(description="Check a MONAI bundle offline, as the model zoo does.")
     parser.add_argument("root", nargs="?", type=Path, default=Path(__file__).parents[1], help="folder of the bundle")
-    parser.add_argument("--verbose", action="store_true", help="show tracebacks and what MONAI printed")
+    parser.add_argument("--verbose", action="store_true", help="show tracebacks and the output of MONAI")
     parser.add_argument(
         "--state_checksums", action="store_true", help="first write the checksums of models/*.pt into the metadata"
     )
@@ -689,7 +689,7 @@ def main() -> int:
     sys.path.insert(0, str(root))
     logging.disable(logging.WARNING)
     failures = verify(root, arguments.verbose)
-    print(f"{failures} checks failed" if failures else "the bundle is in order")
+    print(f"{failures} checks failed" if failures else "all checks passed")
     return 1 if failures else 0
 
 

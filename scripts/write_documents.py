@@ -1,13 +1,13 @@
-"""Write what documents quote: figures of evaluations, CHANGELOG.md, and the version in CITATION.cff.
+"""Write the generated parts of documents: figures of evaluations, CHANGELOG.md, and the version in CITATION.cff.
 
     python scripts/write_documents.py
     python scripts/write_documents.py --check
 
-A figure in README.md or the model card stands between two comments, which say where it comes from and how it is
-written: ``<!--=ours:E2/deep_overlap_rmse .3f-->0.042<!--/-->`` is the figure ``deep_overlap_rmse`` of the measure E2 in
+A figure in README.md or the model card stands between two comments, which state its source and format:
+``<!--=ours:E2/deep_overlap_rmse .3f-->0.042<!--/-->`` is the figure ``deep_overlap_rmse`` of the measure E2 in
 docs/results/ours.json. Decimals and percentages outside of such comments and of code are refused unless ``SETTINGS``
 lists them. Figures of ``eval_metrics`` in configs/metadata.json are those of ``METADATA``; its ``changelog`` becomes
-CHANGELOG.md. With ``--check`` nothing is written, and whatever differs is named.
+CHANGELOG.md. With ``--check`` nothing is written, and every difference is named.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ QUOTING = ("README.md", "docs/model_card.md")
 """Documents in which every figure is quoted."""
 
 SHIPPED = "cells[arm=ours,fraction=1.0,seed=0]/figures"
-"""The networks of the experiments that are shipped: pre-trained, all training joints, seed 0."""
+"""The shipped networks of the experiments: pre-trained, all training joints, seed 0."""
 
 REGISTRATION = f"experiments/narrowing_between_two_radiographs:{SHIPPED}"
 
@@ -66,7 +66,7 @@ METADATA = {
     "registrar_sigma_mm": f"{REGISTRATION}/real sigma_mm .3f",
     "registrar_synthetic_mae_mm": f"{REGISTRATION}/synthetic mae_mm .3f",
 }
-"""Where each figure of ``eval_metrics`` comes from."""
+"""Source of each figure of ``eval_metrics``."""
 
 SETTINGS = (
     *(
@@ -85,7 +85,7 @@ SETTINGS = (
     ),
     *("<= 0.030", "<= 0.010", "<= 0.02", "<= 0.60", "<= 0.03"),
 )
-"""Decimals and percentages that are no results: settings, names and goals."""
+"""Decimals and percentages that are not results: settings, names and goals."""
 
 QUOTE = re.compile(r"<!--=(?P<source>[^>]*?) (?P<format>[\w.+]+)-->(?P<shown>.*?)<!--/-->", re.DOTALL)
 _NO_PROSE = re.compile(r"```.*?```|`[^`\n]*`|<!--.*?-->|\]\([^)]*\)|https?://\S+|arXiv[: ]\d+\.\d+", re.DOTALL)
@@ -93,7 +93,7 @@ _FIGURE = re.compile(r"(?<![\w.])\d+\.\d+(?![\w.]*\d)|(?<![\w.])\d+ ?%")
 
 
 class Difference(NamedTuple):
-    """What a document says, where, and what it should say."""
+    """A place in a document with its text and the correct text."""
 
     place: str
     states: str
@@ -104,12 +104,12 @@ class Difference(NamedTuple):
 
 
 def figure(source: str, root: Path) -> Any:
-    """The value that a source names: ``FILE:KEY/KEY[key=value,...]/KEY``.
+    """Return the value of a source: ``FILE:KEY/KEY[key=value,...]/KEY``.
 
     Args:
-        source: the file is that of docs/results, or of the repository, without ``.json``; the first key may be a
+        source: the file is one of docs/results, or of the repository, without ``.json``; the first key may be a
             measure; a selection picks the one entry of a list.
-        root: of the repository.
+        root: root of the repository.
 
     Raises:
         InputError: there is no such figure.
@@ -129,7 +129,7 @@ def figure(source: str, root: Path) -> Any:
 
 
 def _entry(value: Any, key: str) -> Any:
-    """What a key, with a selection behind it or without, or the number of an entry, leads to."""
+    """Return the entry of a key, optionally with a selection, or of an index."""
     key, _, selection = key.partition("[")
     found = value[int(key)] if isinstance(value, list) else value[key]
     if not selection:
@@ -140,7 +140,7 @@ def _entry(value: Any, key: str) -> Any:
 
 
 def shown(source: str, form: str, root: Path) -> str:
-    """A figure by a format of Python, or as a percentage without its sign: ``.0p``."""
+    """Format a figure by a Python format, or as a percentage without its sign: ``.0p``."""
     value = figure(source, root)
     try:
         return format(100 * value, f"{form[:-1]}f") if form.endswith("p") else format(value, form)
@@ -150,7 +150,7 @@ def shown(source: str, form: str, root: Path) -> str:
 
 
 def quoted(text: str, root: Path) -> str:
-    """A document with all its figures as docs/results has them."""
+    """Return a document with all its figures from docs/results."""
 
     def renewed(quote: re.Match[str]) -> str:
         source, form = quote["source"], quote["format"]
@@ -160,7 +160,7 @@ def quoted(text: str, root: Path) -> str:
 
 
 def wrong_quotes(path: str, text: str, root: Path) -> Iterator[Difference]:
-    """Figures of a document that differ from docs/results."""
+    """Yield the figures of a document that differ from docs/results."""
     for quote in QUOTE.finditer(text):
         should = shown(quote["source"], quote["format"], root)
         if quote["shown"] != should:
@@ -168,7 +168,7 @@ def wrong_quotes(path: str, text: str, root: Path) -> Iterator[Difference]:
 
 
 def copied_figures(path: str, text: str) -> Iterator[Difference]:
-    """Figures of a document that nothing generates."""
+    """Yield the figures of a document that are not generated."""
     blank = lambda found: re.sub(r"[^\n]", " ", found[0])  # noqa: E731 - keeps the lines
     prose = _NO_PROSE.sub(blank, QUOTE.sub(blank, text))
     for setting in SETTINGS:
@@ -182,7 +182,7 @@ def _line(text: str, place: int) -> int:
 
 
 def metadata_with_figures(text: str, root: Path) -> str:
-    """configs/metadata.json with the figures of ``METADATA``, and no others."""
+    """Return configs/metadata.json with exactly the figures of ``METADATA``."""
     metadata = json.loads(text)
     sources = {key: source.rpartition(" ") for key, source in METADATA.items()}
     figures = {key: float(shown(source, form, root)) for key, (source, _, form) in sources.items()}
@@ -190,7 +190,7 @@ def metadata_with_figures(text: str, root: Path) -> str:
 
 
 def changelog(metadata: str) -> str:
-    """CHANGELOG.md: the changelog of configs/metadata.json, the newest version first, a line a change."""
+    """Return CHANGELOG.md: the changelog of configs/metadata.json, the newest version first, one change per line."""
     entries = json.loads(metadata)["changelog"]
     parts = ["# Changelog", "Made of `changelog` in `configs/metadata.json` by `scripts/write_documents.py`."]
     for version in sorted(entries, key=_numbers, reverse=True):
@@ -204,17 +204,17 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _changes(entry: str) -> list[str]:
-    """The changes of a version, which semicolons outside of brackets part."""
+    """Split the changes of a version at semicolons outside of brackets."""
     return [part.strip() for part in re.split(r";(?![^(]*\))", entry)]
 
 
 def citation(text: str, metadata: str) -> str:
-    """CITATION.cff with the version of configs/metadata.json."""
+    """Return CITATION.cff with the version of configs/metadata.json."""
     return re.sub(r"(?m)^version: .*$", f"version: {json.loads(metadata)['version']}", text)
 
 
 def written(root: Path) -> dict[str, str]:
-    """Every file that is written, by its path, as it should be."""
+    """Return the correct content of every generated file, by its path."""
     metadata = metadata_with_figures((root / "configs" / "metadata.json").read_text(encoding="utf-8"), root)
     return {
         **{path: quoted((root / path).read_text(encoding="utf-8"), root) for path in QUOTING},
@@ -225,7 +225,7 @@ def written(root: Path) -> dict[str, str]:
 
 
 def differences(root: Path) -> list[Difference]:
-    """Whatever of the documents is not as it should be."""
+    """Return all differences of the documents from their correct content."""
     found: list[Difference] = []
     for path, should in written(root).items():
         text = (root / path).read_text(encoding="utf-8") if (root / path).is_file() else ""
@@ -245,7 +245,7 @@ def _first_difference(path: str, text: str, should: str) -> Difference:
 def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> None:
     """Read the command line; write, or check."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("--check", action="store_true", help="write nothing; fail where something differs")
+    options.add_argument("--check", action="store_true", help="write nothing; fail if anything differs")
     chosen = options.parse_args(arguments)
     if not chosen.check:
         for path, text in written(root).items():
@@ -253,7 +253,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> None:
     found = differences(root)
     if found:
         listed = "\n".join(map(str, found))
-        remedy = "run python scripts/write_documents.py, and quote what it cannot write"
+        remedy = "run python scripts/write_documents.py, and quote the figures that it cannot write"
         msg = f"{len(found)} places in the documents are not generated or not up to date: {remedy}:\n{listed}"
         raise InputError(msg)
 

@@ -1,14 +1,13 @@
-"""Write docs/results.md from the metrics.json of evaluations, a row a method, and keep these files beside it.
+"""Write docs/results.md from the metrics.json of evaluations, one row per method, and store these files beside it.
 
     python scripts/write_results.py "Weight-free=outputs/weight_free" "Ours=outputs/evaluate+outputs/realism" \\
       --experiments outputs/experiments/read_jsw
 
-Jobs (configs/jobs) need not be named: each whose metrics.json lies in outputs/jobs, or was kept in docs/results/jobs,
-is a row.
+Jobs (configs/jobs) need not be named: each job with a metrics.json in outputs/jobs, or stored in docs/results/jobs, is
+a row.
 
-A path is the output folder of an evaluation, or a file that was kept before: run on docs/results/*.json it writes the
-same document. Evaluations of one method that ran side by side are joined by a plus. Absolute paths lose their folders
-in the files that are kept.
+A path is the output folder of an evaluation, or a stored file: run on docs/results/*.json, the script writes the same
+document. A plus joins evaluations of one method that ran side by side. The stored files contain no absolute paths.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ JOBS = (
 TASKS = "tasks"
 """The table of the jobs that train a network on a task with and without pre-training."""
 
-ARMS = {"from_chance": "from chance, as many images", "pretrained": "pre-trained on synthetic radiographs"}
+ARMS = {"from_chance": "random weights, as many images", "pretrained": "pre-trained on synthetic radiographs"}
 """The evaluations of such a job."""
 
 TASK_FIGURES = {
@@ -75,10 +74,10 @@ TASK_FIGURES = {
     "synthetic mae_mm": "true error (mm)",
     "synthetic slope": "slope on the truth",
 }
-"""The columns of the tasks at full size, of which a task has some."""
+"""Columns of the tasks at full size; a task has some of them."""
 
 IMAGES = ("datalist", "training_joints", "phantoms", "phantom_seed", "seed", "image_size", "closures")
-"""Settings of an evaluation that tell which images are measured."""
+"""Settings of an evaluation that determine the measured images."""
 
 
 CONFIGS = "--config_file \"['configs/inference.json', 'configs/evaluate.yaml']\" --dataset_dir Data"
@@ -90,7 +89,7 @@ python -m monai.bundle run evaluating {CONFIGS} --layers_dir outputs/layers --ou
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: a figure of a measure, with its goal and what the papers have."""
+    """A column of a table: a figure of a measure, with its goal and the published value."""
 
     measure: str
     figure: str
@@ -101,14 +100,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Method:
-    """A row: its label, its file of figures, and what is in it."""
+    """A row: its label, its file of figures, and the content of the file."""
 
     label: str
     file: str
     report: Mapping[str, Any]
 
     def cell(self, column: Column) -> str:
-        """A figure with its interval."""
+        """Format a figure with its interval."""
         entry = self.report["measures"].get(column.measure)
         if entry is None:
             return ABSENT
@@ -120,46 +119,46 @@ class Method:
 
 SAID = {
     "E1": (
-        "Reconstruction of the radiograph by the layers, in the visible region. PSNR is capped at 120 dB. The authors' "
-        'code calls "FID" what is here under its true name: the Frechet distance of two Gaussians fitted to the rows '
-        "of pixels of ONE image. It knows no Inception network and is no FID."
+        "Reconstruction of the radiograph by the layers, in the visible region. PSNR is capped at 120 dB. The Frechet "
+        "distance is that of two Gaussians fitted to the rows of pixels of ONE image. The authors' code calls it "
+        '"FID"; it involves no Inception network and is no FID.'
     ),
     "E2": (
-        "RMSE of the layers on test joints without overlap, pushed into each other with a fixed seed; the truth is the "
-        'weight-free separation before the push. "Deep": as in training; "real": as far as the joints of the test list '
-        "that overlap do."
+        "RMSE of the layers on test joints without overlap, closed with a fixed seed; the truth is the weight-free "
+        'separation before the closure. "Deep": as in training; "real": the range of the overlapping joints of the '
+        "test list."
     ),
-    "E3": ("RMSE of the layers on phantoms, whose layers nobody's separator made."),
-    "E3_closed": ("The same on phantoms that were pushed into each other as the joints of E2."),
+    "E3": ("RMSE of the layers on phantoms, whose layers come from no separator."),
+    "E3_closed": ("The same on phantoms, closed like the joints of E2."),
     "E4": (
         "A fresh segmenter looks for the bones in soft-tissue layers; area under the ROC in a band around their "
-        "outline, beside predictors that know only where bones usually are (shape) or the finger's outline. Means over "
-        "the fits."
+        "outline, compared with predictors from the usual position of bones (shape) or the outline of the finger "
+        "alone. Means over the fits."
     ),
     "E5": (
-        "A fresh classifier tells real from synthetic radiographs of other joints; 0.5 = it cannot. The floors are "
-        "real against real; real against synthetic without motion; real against real that has moved as a whole; and "
-        "the bones' outlines alone, in place against moved. The last two are what the places of the bones tell, "
-        'whatever the layers are like: frames are cut out around their joint. "Together": both bones move alike, and '
-        "the real joint is as far off the middle."
+        "A fresh classifier distinguishes real from synthetic radiographs of other joints; 0.5 is chance. The floors "
+        "are real against real; real against synthetic without motion; real against real moved as a whole; and the "
+        "outlines of the bones alone, in place against moved. The last two measure the information in the positions of "
+        'the bones, whatever the layers: frames are centred on their joint. "Together": both bones move alike, and the '
+        "real joint is equally off-centre."
     ),
     "E6": (
-        "Asked change of JSW against the change that image registration finds in real joints, in mm. Eight trials in "
-        "which a bone was not found are all four of two radiographs. Both masks of one lie on the same bone: rightly "
-        "not found. The bones of the other overlap by 5 mm: the registration of version 0.9 finds it (errors up to "
-        "0.005 mm)."
+        "Requested change of JSW against the change that image registration finds in real joints, in mm. The eight "
+        "trials in which a bone was not found are all four trials of two radiographs. Both masks of one lie on the "
+        "same bone: rightly not found. The bones of the other overlap by 5 mm: the registration of version 0.9 finds "
+        "it (errors up to 0.005 mm)."
     ),
     "E6_phantoms": ("The same on phantoms."),
     "masks": (
-        "Masks that a network draws on the test joints against those of the list: whole bones, in all joints, in those "
-        "that overlap and those that do not; what of a bone lies outside the overlap; and the overlap itself. HD95 is "
+        "Masks that a network predicts on the test joints against those of the list: whole bones, in all joints, in "
+        "overlapping and in other joints; the region of a bone outside the overlap; and the overlap itself. HD95 is "
         "the 95 % Hausdorff distance."
     ),
 }
-"""Of each measure what it is; the papers' figures are those of Table 1 of LSN, overall."""
+"""Description of each measure; published figures are those of Table 1 of LSN, overall."""
 
 MEASURES = (ReconstructionQuality, LayerTruth, ShadowDetectability, Realism, JointSpaceControl, MaskAgreement)
-"""The measures with tables of their own, whose columns and goals they state."""
+"""The measures with their own tables, whose columns and goals they state."""
 
 COLUMNS = {
     name: tuple(Column(name, of.figure, of.title, of.goal or ABSENT, of.paper or ABSENT) for of in columns)
@@ -170,7 +169,7 @@ COLUMNS = {
 
 
 def shown_as(title: str, measure: str, figure: str) -> Column:
-    """A column of a measure under another title."""
+    """Return a column of a measure under another title."""
     (found,) = (column for column in COLUMNS[measure] if column.figure == figure)
     return replace(found, title=title)
 
@@ -186,7 +185,7 @@ MAIN = (
     shown_as("E6 MAE (mm)", "E6", "mae"),
     shown_as("E6 MAE, phantoms (mm)", "E6_phantoms", "mae"),
 )
-"""One figure or two of each measure; the goals are the project's."""
+"""One or two figures of each measure; the goals are the project's."""
 
 ABLATIONS = (
     Column("E1", "psnr", "E1 PSNR (dB)"),
@@ -198,15 +197,15 @@ ABLATIONS = (
     Column("E3", "soft_rmse", "E3 soft tissue"),
     Column("E4", "above_shape", "E4 AUC above shape"),
 )
-"""Of a variant of one method."""
+"""Columns for the variants of one method."""
 
 
 def read_method(given: str) -> Method:
-    """A method from ``LABEL=PATH``, or ``LABEL=PATH+PATH`` where its measures were run in several evaluations.
+    """Read a method from ``LABEL=PATH``, or ``LABEL=PATH+PATH`` if its measures were run in several evaluations.
 
     Raises:
-        InputError: it has another form, there are no figures at a path, or those of several are not of one separator
-            and the same images.
+        InputError: it has another form, there are no figures at a path, or several evaluations differ in separator or
+            images.
     """
     label, _, paths = given.partition("=")
     reports = [read_report(path, given) for path in paths.split("+")]
@@ -222,10 +221,10 @@ def read_method(given: str) -> Method:
 
 
 def read_jobs(*folders: Path) -> dict[str, list[Method]]:
-    """The jobs that are done, by the table that their rows stand in; of one name those of the first folder.
+    """Read the finished jobs, by the table of their rows; for equal names those of the first folder.
 
     Args:
-        folders: with a ``<name>/metrics.json`` or ``<name>.json`` of each job.
+        folders: folders with a ``<name>/metrics.json`` or ``<name>.json`` of each job.
 
     Raises:
         InputError: such a file is not of a job.
@@ -254,12 +253,12 @@ def _read_job(file: Path, name: str) -> dict[str, Any]:
 
 
 def _place(name: str) -> tuple[int, str]:
-    """Where the row of a job stands: in the order in which they are run, others after them."""
+    """Return the position of a job's row: in the order in which they are run, others after them."""
     return JOBS.index(name) if name in JOBS else len(JOBS), name
 
 
 def read_report(path: str, given: str) -> dict[str, Any]:
-    """The figures in an output folder of an evaluation, or in a file that was kept.
+    """Read the figures in an output folder of an evaluation, or in a stored file.
 
     Raises:
         InputError: there are none.
@@ -279,7 +278,7 @@ def check_same_images(methods: Sequence[Method]) -> None:
     """Refuse rows that were measured on different images.
 
     Raises:
-        InputError: the evaluations differ in a setting that tells which images are measured.
+        InputError: the evaluations differ in a setting that determines the measured images.
     """
     first = methods[0].report["settings"]
     for method in methods[1:]:
@@ -294,7 +293,7 @@ def check_same_images(methods: Sequence[Method]) -> None:
 
 
 def kept_report(value: Any) -> Any:
-    """The same report without folders of the machine; where it keeps its files is its own matter."""
+    """Return the report without folders of the machine."""
     if isinstance(value, str):
         return without_folders(value)
     if isinstance(value, list):
@@ -305,7 +304,7 @@ def kept_report(value: Any) -> Any:
 
 
 def table(columns: Sequence[Column], methods: Sequence[Method]) -> str:
-    """A row a method, and where there are some the goals and the papers' figures."""
+    """Format one row per method, and, if there are any, the goals and the published figures."""
     rows = [[method.label, *(method.cell(column) for column in columns)] for method in methods]
     extra: dict[str, Callable[[Column], str]] = {
         "*LSN as published*": lambda column: column.paper,
@@ -319,7 +318,7 @@ def table(columns: Sequence[Column], methods: Sequence[Method]) -> str:
 
 
 def provenance(method: Method) -> str:
-    """Separator, data, seed, machine and commands of a method."""
+    """List separator, data, seed, machine and commands of a method."""
     settings, entries = method.report["settings"], method.report["measures"]
     commands = dict.fromkeys(entry["command"] or "not started by a command" for entry in entries.values())
     machines = dict.fromkeys(
@@ -350,7 +349,7 @@ def provenance(method: Method) -> str:
 
 
 def spent(job: Mapping[str, Any]) -> list[str]:
-    """What a job's training took, as a line of Markdown; none where that is not known."""
+    """Return the cost of a job's training as a line of Markdown; none if unknown."""
     if "seconds_per_epoch" not in job:
         return []
     parameters = ", ".join(f"{name} {count / 1e6:.1f} M" for name, count in job["parameters"].items())
@@ -362,11 +361,11 @@ def spent(job: Mapping[str, Any]) -> list[str]:
 
 
 KEY_METRIC = "bone_rmse_overlap"
-"""By which the epoch of the weights was chosen."""
+"""Metric by which the epoch of the weights was chosen."""
 
 
 def trained(record: Mapping[str, Any] | None) -> list[str]:
-    """How weights were trained, as lines of Markdown; none where that is not known."""
+    """Return the training of weights as lines of Markdown; none if unknown."""
     if not record or not record["validations"]:
         return []
     validations = [entry for entry in record["validations"] if entry.get(KEY_METRIC) is not None]
@@ -392,15 +391,15 @@ def document(
     tasks: Sequence[Method],
     command: str,
 ) -> str:
-    """The whole document."""
+    """Return the whole document."""
     measured = [name for name in COLUMNS if any(name in method.report["measures"] for method in methods)]
     details = [f"## {name}\n\n{SAID[name]}\n\n{table(COLUMNS[name], _with(name, methods))}" for name in measured]
     parts = [
         "# Results",
         f"Written by `{command}`; not to be edited.",
-        "A row a method; brackets are 95 % bootstrap intervals over joints. Errors are in intensity, 0 to 1. All "
-        "methods see the same images. What the measures are is said below, their goals are the project's own. The "
-        'figures "as published" are of the authors\' test set, which this one is a part of.',
+        "One row per method; brackets are 95 % bootstrap intervals over joints. Errors are in intensity, 0 to 1. All "
+        "methods see the same images. The measures are described below; their goals are the project's own. The figures "
+        '"as published" are of the authors\' test set, of which this one is a subset.',
         table(MAIN, methods),
         *rivals_note(methods),
         *details,
@@ -408,11 +407,12 @@ def document(
         *(part for of, rows in ablations.items() for part in ablation_section(of, rows)),
         *downstream_section(experiments),
         *tasks_section(tasks),
-        "## Pictures\n\nThe radiographs carry no licence and are not shown here. The commands below write montages of "
+        "## Montages\n\nThe radiographs carry no licence and are not shown here. The commands below write montages of "
         "the worst joints of each measure (`worst/`), of random test joints (`random/`) and the plots (ROC, "
         "Bland-Altman, error against overlap) into their output folder.",
-        "## A row of another program\n\nExport the joints, separate each in the list `evaluation.json`, write its "
-        f"layers as `<name>_layers.nii.gz` or three PNGs (`name` as listed), and hand the folder in:\n\n{OTHERS}",
+        "## A row for another program\n\nExport the joints, separate each joint of the list `evaluation.json`, write "
+        "its layers as `<name>_layers.nii.gz` or three PNGs (`name` as listed), and evaluate the folder:\n\n"
+        f"{OTHERS}",
         "## How each row was made\n\n`Data` is the folder of the public data set.",
         *(provenance(method) for method in [*methods, *(row for rows in ablations.values() for row in rows)]),
     ]
@@ -420,22 +420,22 @@ def document(
 
 
 RIVALS = (
-    "No GPU has run the jobs of [jobs.md](jobs.md) yet. Until one does, LSN and BLS-GAN stand here at a quarter "
-    "of their width, trained on a CPU for the few epochs that their labels name; as published they have their "
-    "full width and 400 and 280 epochs. Their errors still fall when these trainings end (the curves are below, "
-    "where each row says how it was made): what the methods can do is better than these rows."
+    "No GPU has run the jobs of [jobs.md](jobs.md) yet. Until then, LSN and BLS-GAN are listed at a quarter of their "
+    "width, trained on a CPU for the few epochs in their labels; as published they have their full width and 400 and "
+    "280 epochs. Their errors are still decreasing at the end of these trainings (the curves are below, in the "
+    "provenance of each row): the methods can do better than these rows."
 )
 
 
 def rivals_note(methods: Sequence[Method]) -> list[str]:
-    """How far the rivals of the papers are from what was published; nothing once LSN was trained as published."""
+    """Return a note on how the published methods were trained; nothing once LSN was trained as published."""
     named = any(method.label.startswith(("LSN", "BLS-GAN")) for method in methods)
     published = any(method.report.get("job", {}).get("name") == "lsn_published" for method in methods)
     return [RIVALS] if named and not published else []
 
 
 def _with(measure: str, methods: Sequence[Method]) -> list[Method]:
-    """The methods of which there are figures of a measure."""
+    """Return the methods with figures of a measure."""
     return [method for method in methods if measure in method.report["measures"]]
 
 
@@ -452,7 +452,7 @@ FULL = (
 
 
 def ablation_section(title: tuple[str, str], ablations: Sequence[Method]) -> list[str]:
-    """What each part of a method gives; nothing without variants."""
+    """Return the table of a method's variants; nothing without variants."""
     if not ablations:
         return []
     shown = [column for column in ABLATIONS if any(column.measure in method.report["measures"] for method in ablations)]
@@ -460,7 +460,7 @@ def ablation_section(title: tuple[str, str], ablations: Sequence[Method]) -> lis
 
 
 def tasks_section(jobs: Sequence[Method]) -> list[str]:
-    """The downstream tasks by the paper's network at full size, with and without pre-training."""
+    """Return the downstream tasks by the paper's network at full size, with and without pre-training."""
     if not jobs:
         return []
     text = (
@@ -471,7 +471,7 @@ def tasks_section(jobs: Sequence[Method]) -> list[str]:
 
 
 def _task(job: Method) -> str:
-    """A task's table, what it took, and its commands."""
+    """Return a task's table, its cost, and its commands."""
     arms = {label: flat_figures(job.report[arm]["figures"]) for arm, label in ARMS.items()}
     columns = [name for name in TASK_FIGURES if any(name in figures for figures in arms.values())]
     head = [["", *(TASK_FIGURES[name] for name in columns)], ["---", *["---:"] * len(columns)]]
@@ -483,7 +483,7 @@ def _task(job: Method) -> str:
 
 
 def _with_interval(figures: Mapping[str, Any], name: str) -> str:
-    """A figure with its interval, where it has one."""
+    """Format a figure with its interval, if it has one."""
     shown, interval = shown_figure(figures.get(name), 3), figures.get(f"{name}_interval")
     return f"{shown} ({shown_figure(interval, 3)})" if interval else shown
 
@@ -492,7 +492,7 @@ FINGERS = ("thumb", "index", "middle", "ring", "small")
 
 
 def fingers_section(methods: Sequence[Method]) -> list[str]:
-    """E1 by finger, as Table 1 of LSN has it."""
+    """Return E1 by finger, like Table 1 of LSN."""
     rows = [[method.label, *(_finger(method, finger) for finger in FINGERS)] for method in _with("E1", methods)]
     if not rows:
         return []
@@ -503,7 +503,7 @@ def fingers_section(methods: Sequence[Method]) -> list[str]:
 
 
 def _finger(method: Method, finger: str) -> str:
-    """Mean and standard deviation of a finger's PSNR."""
+    """Format mean and standard deviation of a finger's PSNR."""
     found = method.report["measures"]["E1"].get("fingers", [])
     for entry in found:
         if (entry["finger"], entry["metric"]) == (finger, "psnr"):
@@ -512,12 +512,10 @@ def _finger(method: Method, finger: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the command line and write."""
+    """Read the command line and write the document."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("methods", nargs="+", metavar="LABEL=PATH[+PATH]", help="a row, in this order")
-    options.add_argument(
-        "--ablations", nargs="+", default=[], metavar="LABEL=PATH", help="rows of a table of their own"
-    )
+    options.add_argument("--ablations", nargs="+", default=[], metavar="LABEL=PATH", help="rows of a separate table")
     options.add_argument(
         "--experiments",
         nargs="+",
@@ -551,7 +549,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def kept_files(methods: Sequence[Method]) -> list[str]:
-    """The arguments that write the same rows again."""
+    """Return the arguments that write the same rows again."""
     return [f"{method.label}=docs/results/{method.file}" for method in methods]
 
 

@@ -157,7 +157,7 @@ def synthetic(folder: Path) -> Found:
     good = passed(images.specifications, RadiographFactory(store, GATE), range(2), Counter())
     pairs = SyntheticPairs(store, kept, plan, GATE)  # type: ignore[arg-type]
     return {
-        "Image to train on": set(images[0]),
+        "Training image": set(images[0]),
         "Pair": set(pairs[0]),
         "Truth of a synthetic image": set(truth_of(good[0], good[1])),
     }
@@ -210,6 +210,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Found:
 SECTIONS = [title for title in tables(PAGE) if title not in ("dataset.json", "Figures in tables of results")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", SECTIONS)
 def test_a_table_has_the_keys_that_the_code_makes(made: Found, title: str) -> None:
     listed = tables(PAGE)[title]

@@ -1,4 +1,4 @@
-"""Layers to a data set: distributions, sample specifications, gate, factory, shards and card."""
+"""Data sets of synthetic radiographs: distributions, sample specifications, quality gate, factory, shards and card."""
 
 from __future__ import annotations
 

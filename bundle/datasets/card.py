@@ -1,4 +1,4 @@
-"""What a data set was asked to hold beside what it holds, counted image by image."""
+"""Requested and actual contents of a data set, counted image by image."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from bundle.datasets.factory import Sample
 from bundle.datasets.specifications import SampleSpecification, SampleSpecifications
 
 BINS = 30
-"""Of the histograms."""
+"""Number of bins of the histograms."""
 _ALMOST_ALL = 1.0 - 1e-12
 
 
 class DataCount:
-    """Counts of the images of a data set, or of a part of it; counts of parts can be added.
+    """Counts of the images of a data set or of a subset; counts of subsets can be added.
 
     Args:
-        specifications: of the data set; they say how far its histograms reach.
+        specifications: sample specifications of the data set; they set the range of its histograms.
     """
 
     def __init__(self, specifications: SampleSpecifications) -> None:
@@ -33,11 +33,11 @@ class DataCount:
 
     @property
     def made(self) -> int:
-        """Images that were made."""
+        """Number of images made."""
         return self._counts["images"]["all"]
 
     def count(self, asked: SampleSpecification, made: Sample | None) -> None:
-        """Count an image that was asked for, and what was made, if anything."""
+        """Count a requested image and the image made from it, if any."""
         self._fill(self._asked, asked, asked.jsw_mm)
         if made is None:
             self._counts["missing"]["all"] += 1
@@ -54,12 +54,12 @@ class DataCount:
             counts[name][int(np.clip(np.searchsorted(edges, value, "right") - 1, 0, BINS - 1))] += 1
 
     def to_json(self) -> dict[str, Any]:
-        """All counts, to be stored and added."""
+        """Return all counts, for storage and addition."""
         asked, made = ({name: part.tolist() for name, part in of.items()} for of in (self._asked, self._made))
         return {"asked": asked, "made": made, "refused": dict(self.refused), "counts": self._counts}
 
     def add(self, stored: Mapping[str, Any]) -> None:
-        """Add what :meth:`to_json` gave of another part."""
+        """Add the :meth:`to_json` of another subset."""
         for name in self._edges:
             self._asked[name] += np.asarray(stored["asked"][name])
             self._made[name] += np.asarray(stored["made"][name])
@@ -68,7 +68,7 @@ class DataCount:
             counts.update(stored["counts"][name])
 
     def describe(self) -> dict[str, Any]:
-        """For people: numbers of images, refusals, and each quantity as asked for beside as made."""
+        """Summarize for people: numbers of images, refusals, and each quantity as requested and as made."""
         counts = self._counts
         return {
             "images": counts["images"]["all"],
@@ -80,11 +80,11 @@ class DataCount:
         }
 
     def images_of(self, source: str) -> int:
-        """How many images were made from a source."""
+        """Return the number of images made from a source joint."""
         return self._counts["sources"][source]
 
     def _compared(self, name: str) -> dict[str, Any]:
-        """Histograms asked for and made, and the largest difference of their cumulative shares (Kolmogorov-Smirnov)."""
+        """Return both histograms and the largest difference of their cumulative shares (Kolmogorov-Smirnov)."""
         asked, made = self._asked[name], self._made[name]
         shares = [np.cumsum(counts) / max(counts.sum(), 1) for counts in (asked, made)]
         return {
@@ -96,7 +96,7 @@ class DataCount:
 
 
 def _ends(specifications: SampleSpecifications) -> dict[str, tuple[float, float]]:
-    """How far each quantity reaches."""
+    """Return the range of each quantity."""
     plan = specifications.plan
     asked = {
         "jsw_mm": specifications.jsw,

@@ -1,4 +1,4 @@
-"""Data sets of synthetic radiographs on disk: the sources, separated and kept, the shards made from them, the card."""
+"""Data sets of synthetic radiographs on disk: separated source joints, the shards made from them, and the card."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ _log = logging.getLogger("bundle.datasets")
 
 CARD = "dataset.json"
 _PATIENCE = timedelta(days=7)
-"""So long processes wait for the slowest."""
+"""Time that processes wait for the slowest."""
 
 
 def join_processes() -> None:
-    """Join the processes that ``torchrun`` has started, if it has."""
+    """Join the processes started by ``torchrun``, if any."""
     if torch.distributed.is_torchelastic_launched() and idist.model_name() == "serial":
         idist.initialize("gloo", timeout=_PATIENCE)
 
@@ -61,27 +61,28 @@ def join_processes() -> None:
 class DataSet:
     """A data set of synthetic radiographs in its folder.
 
-    ``radiographs-000000`` (a folder, or a tar archive for WebDataset) holds of each image ``<key>.png``, 16 bit (in an
-    archive ``<key>.npy.gz``), its masks ``<key>.lower.png`` and ``<key>.upper.png``, of a joint in a hand
-    ``<key>.hand.png`` (``.hand.npy.gz``), the hand with the changed joint, and ``<key>.json``, its truth;
-    ``truth-000000.jsonl`` has these truths as lines. ``dataset.json`` is the card: how the data set was made, what was
-    asked for and what came out.
+    ``radiographs-000000`` (a folder, or a tar archive for WebDataset) holds for each image ``<key>.png``, 16 bit (in an
+    archive ``<key>.npy.gz``), its masks ``<key>.lower.png`` and ``<key>.upper.png``, for a joint in a hand
+    ``<key>.hand.png`` (``.hand.npy.gz``), the hand with the altered joint, and ``<key>.json``, its ground truth;
+    ``truth-000000.jsonl`` holds the same ground truth, one image a line. ``dataset.json`` is the card: how the data set
+    was made, what was requested and what resulted.
 
-    Any process can make any shard, from the plan and the sources alone; the files are the same whatever their number.
+    Any process can make any shard from the plan and the source joints alone; the files do not depend on the number of
+    processes.
 
     Args:
-        output_dir: refused when it holds another data set.
-        plan: what is asked for.
-        gate: refuses images.
-        settings: of the run.
-        format: ``png`` or ``webdataset`` (:data:`bundle.datasets.shards.FORMATS`), or a format of one's own.
-        shard_size: images a shard, an even number.
-        workers: processes that make shards besides this one; 0 makes them here.
-        dicom: writes images as DICOM, too.
-        version: of the bundle, for the card.
+        output_dir: output folder; refused if it holds another data set.
+        plan: requested contents.
+        gate: quality gate of the images.
+        settings: settings of the run.
+        format: ``png`` or ``webdataset`` (:data:`bundle.datasets.shards.FORMATS`), or a custom format.
+        shard_size: images per shard, an even number.
+        workers: additional processes that make shards; 0 makes them in this process.
+        dicom: writer of additional DICOM images.
+        version: version of the bundle, for the card.
 
     Raises:
-        InputError: a setting is out of its range; on running, the folder is refused.
+        InputError: a setting is out of range; on running, the folder is refused.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class DataSet:
         version: str = "",
     ) -> None:
         if shard_size < 2 or shard_size % 2:
-            msg = f"expected an even shard_size of at least 2, got {shard_size}"
+            msg = f"shard_size is {shard_size}. Pass an even shard_size of at least 2."
             raise InputError(msg)
         self.format, self.shard_size, self.workers, self.dicom = shard_format(format), shard_size, workers, dicom
         self.plan, self.gate, self.version = plan, gate, version
@@ -106,7 +107,7 @@ class DataSet:
         self.output_dir = Path(output_dir)
 
     def reserve(self) -> None:
-        """Claim the folder, once the run starts."""
+        """Reserve the folder when the run starts."""
         reserve_output(self.output_dir, fingerprint(self.settings))
 
     @property
@@ -115,11 +116,11 @@ class DataSet:
         return str(self.output_dir / "sources")
 
     def make(self, joints: Sequence[Item], writer: SourceWriter) -> None:
-        """Make what is left of the data set, once all sources are kept, and the card.
+        """Make the rest of the data set, once all source joints are stored, and the card.
 
         Args:
-            joints: whose sources the images are made from.
-            writer: has kept them.
+            joints: source joints of the images.
+            writer: writer that has stored them.
         """
         self.reserve()
         idist.barrier()
@@ -128,7 +129,7 @@ class DataSet:
             writer.write_lines(REJECTED, rejected)
         shards = Shards(self, writer.kept(usable), writer.store, usable)
         if shards.refused and idist.get_rank() == 0:
-            _log.warning(f"no images are made from {len(shards.refused)} joints: {shards.refused}")
+            _log.warning(f"No images are made from {len(shards.refused)} joints: {shards.refused}")
         own = range(idist.get_rank(), len(shards), idist.get_world_size())
         loader = DataLoader(_Tasks(shards, own), batch_size=None, num_workers=self.workers)
         for _ in tqdm(loader, desc="making shards", unit="shard", disable=idist.get_rank() > 0):
@@ -146,7 +147,7 @@ def make(data_set: DataSet, joints: Sequence[Item], writer: SourceWriter) -> Non
 
 
 class _Tasks(Dataset[int]):
-    """Makes the shards of these numbers that are not done, with one thread: more would change the last bits."""
+    """The shards with these numbers, made on access unless done, in one thread: more would change the last bits."""
 
     def __init__(self, shards: Shards, numbers: Sequence[int]) -> None:
         self.shards, self.numbers = shards, numbers
@@ -166,12 +167,12 @@ class Shards:
 
     Args:
         data: the data set.
-        sources: separated joints.
-        store: that holds them.
-        joints: items that they were loaded from.
+        sources: separated source joints.
+        store: store of the source joints.
+        joints: items from which they were loaded.
 
     Raises:
-        InputError: no source passes the gate.
+        InputError: no source joint passes the gate.
     """
 
     def __init__(self, data: DataSet, sources: Sequence[Source], store: SourceStore, joints: Sequence[Item]) -> None:
@@ -187,12 +188,12 @@ class Shards:
         return -(-len(self.specifications) // self.data.shard_size)
 
     def is_done(self, number: int) -> bool:
-        """Whether a shard is there whole: its summary, written last, is of these sources and states all its files."""
+        """Whether a shard is complete: its summary, written last, matches these source joints and all its files."""
         try:
             summary = self._summary(number)
             DataCount(self.specifications).add(summary)
             return summary["made_from"] == self.made_from and are_whole(self.data.output_dir, summary.get("files"))
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):  # not there, or damaged: it is made anew
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):  # absent or damaged: it is made again
             return False
 
     def _summary(self, number: int) -> Any:
@@ -215,7 +216,7 @@ class Shards:
         return self.data.output_dir / f"{kind}-{number:06d}{f'.{ending}' if ending else ''}"
 
     def _encoded(self, indices: range, counted: DataCount, truths: list[str]) -> Iterator[tuple[str, Files]]:
-        """Key and files of each image that passes the gate; what comes of all of them is counted, truths are kept."""
+        """Yield key and files of each image that passes the gate; count all images and collect their ground truth."""
         for start in range(indices.start, indices.stop, TOGETHER):
             block = range(start, min(start + TOGETHER, indices.stop))
             samples = passed(self.specifications, self.factory, block, counted.refused)
@@ -244,12 +245,12 @@ class Shards:
     def _dicom(self, sample: Sample, joint: Item, hand: Tensor | None) -> Files:
         if self.data.dicom is None:
             return {}
-        made = f"{sample.motion.to_json()}, grain seed {sample.specification.seed}"
+        made = f"{sample.motion.to_json()}, noise seed {sample.specification.seed}"
         number = sample.specification.index + 1
         return self.data.dicom.synthetic(joint, sample.image, sample.masks, made, number, hand)
 
     def _hand(self, sample: Sample, joint: Item) -> Tensor | None:
-        """The hand (1, H, W) with the changed joint; None of a joint that is no part of a hand."""
+        """Return the hand (1, H, W) with the altered joint; None for a joint without a hand."""
         if not joint.get("frame"):
             return None
         kept = joint.get("whole")
@@ -258,18 +259,18 @@ class Shards:
         return JointFrame.from_json(joint["frame"]).paste(hand, before, sample.image)
 
     def check_made(self) -> None:
-        """Refuse a data set without a single image.
+        """Refuse a data set without any image.
 
         Raises:
-            InputError: there is none, with the most frequent reason.
+            InputError: it has none; the message states the most frequent reason.
         """
         total = self._total()
         if total.made:
             return
-        reason, times = next(iter(total.refused.most_common(1)), ("none was drawn", 0))
+        reason, times = next(iter(total.refused.most_common(1)), ("none was sampled", 0))
         msg = (
             f"count: no image was made of {len(self.specifications)}: most were refused as {reason!r} ({times} times; "
-            f"{self.data.output_dir / CARD}): correct --jsw, --changes or --gate and give another --output_dir"
+            f"{self.data.output_dir / CARD}). Correct --jsw, --changes or --gate and pass another --output_dir."
         )
         raise InputError(msg)
 
@@ -280,7 +281,7 @@ class Shards:
         return total
 
     def _test_joints(self) -> dict[str, int]:
-        """How many of the sources each test list holds back; a data set should have none."""
+        """Count the source joints on each test list; a data set should have none."""
         lists = [self.joints[source.name].get("test_list", "") for source in self.specifications.sources]
         return dict(Counter(filter(None, lists)))
 

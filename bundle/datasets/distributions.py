@@ -1,7 +1,7 @@
-"""What a data set is asked to hold: target distributions of the joint space width (JSW), of shifts, of turns, of noise.
+"""Target distributions of a data set: joint space width (JSW), shifts, rotations, noise.
 
-A distribution gives the value at each share of its values (its quantile function), so that evenly spread shares give a
-data set that follows it closely however small it is.
+A distribution is given by its quantile function, so that evenly spread shares yield a data set that follows it closely
+at any size.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ Array = NDArray[np.float64]
 
 
 class Distribution(ABC):
-    """Values that are asked for."""
+    """Distribution of requested values."""
 
     @abstractmethod
     def quantile(self, share: ArrayLike) -> Array:
-        """The values below which lie these shares, in [0, 1), of all."""
+        """Return the values at these cumulative shares, in [0, 1)."""
 
     def of_sources(self, values: ArrayLike) -> Distribution:
-        """The distribution given the same quantity of the sources (N,); most do not depend on it."""
+        """Return the distribution for source joints with these values (N,); most do not depend on them."""
         return self
 
     def describe(self) -> dict[str, Any]:
-        """Its name and parameters, for a data set's card."""
+        """Return its name and parameters, for the card of a data set."""
         return {"distribution": type(self).__name__, **asdict(self)}  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)
 class Uniform(Distribution):
-    """All values from ``lowest`` to ``highest`` alike; equal ends are one value."""
+    """Uniform distribution from ``lowest`` to ``highest``; equal ends give one value."""
 
     lowest: float
     highest: float
@@ -55,7 +55,7 @@ class Uniform(Distribution):
 
 @dataclass(frozen=True)
 class Normal(Distribution):
-    """A normal distribution, cut at ``lowest`` and ``highest``."""
+    """Normal distribution truncated at ``lowest`` and ``highest``."""
 
     mean: float
     deviation: float
@@ -65,7 +65,7 @@ class Normal(Distribution):
     def __post_init__(self) -> None:
         _expect_range(self.lowest, self.highest)
         if not (self.deviation > 0 and self.lowest < self.highest and np.isfinite(self.mean)):
-            msg = f"expected a finite mean, a deviation above 0 and a range that is not empty, got {self}"
+            msg = f"{self}: set a finite mean, a deviation above 0 and lowest below highest."
             raise InputError(msg)
 
     def quantile(self, share: ArrayLike) -> Array:
@@ -76,7 +76,7 @@ class Normal(Distribution):
 
 @dataclass(frozen=True)
 class Histogram(Distribution):
-    """Bins with ``counts`` (N,) between ascending ``edges`` (N + 1,), alike inside a bin."""
+    """Histogram with ``counts`` (N,) between ascending ``edges`` (N + 1,), uniform inside a bin."""
 
     edges: Sequence[float]
     counts: Sequence[float]
@@ -102,29 +102,29 @@ class Histogram(Distribution):
 
 
 def read_histogram(path: str | Path) -> Histogram:
-    """Read a histogram: JSON with ``edges`` and ``counts``, as a data set's card has them under ``jsw_mm`` ``made``.
+    """Read a histogram: JSON with ``edges`` and ``counts``, as in the card of a data set under ``jsw_mm`` ``made``.
 
     Raises:
-        InputError: the file cannot be read or is none.
+        InputError: the file cannot be read or holds no histogram.
     """
     try:
         found = parse_json(Path(path).read_bytes())
         return Histogram(list(found["edges"]), list(found["counts"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        msg = f'expected a histogram as {{"edges": [0, 1, 2], "counts": [3, 4]}}, got {path} ({error}): mend the file'
+        msg = f'{path}: not a histogram ({error}). Write one as {{"edges": [0, 1, 2], "counts": [3, 4]}}.'
         raise InputError(msg) from error
 
 
 @dataclass(frozen=True)
 class Mirror(Distribution):
-    """The sources' own distribution upside down: what is rare among them is frequent.
+    """Inverted distribution of the source joints: values rare among them become frequent.
 
-    As many images as fill up the sources' fullest bin everywhere, together with the sources, spread evenly.
+    The images fill every bin up to the fullest bin of the source joints, so that both together are uniform.
 
     Attributes:
-        bins: of the histogram of the sources, over their range.
-        lowest: end of the range; None for the lowest source.
-        highest: end of the range; None for the highest source.
+        bins: number of bins over the range of the source joints.
+        lowest: lower end of the range; None for the lowest source joint.
+        highest: upper end of the range; None for the highest source joint.
     """
 
     bins: int = 20
@@ -132,15 +132,15 @@ class Mirror(Distribution):
     highest: float | None = None
 
     def quantile(self, share: ArrayLike) -> Array:
-        """Not known before the sources are (:meth:`of_sources`)."""
-        msg = "expected the mirror of sources, got none: call of_sources first"
+        """Undefined before :meth:`of_sources`."""
+        msg = "the mirrored distribution has no source joints: call of_sources first"
         raise ValueError(msg)
 
     def of_sources(self, values: ArrayLike) -> Histogram:
-        """The histogram upside down.
+        """Return the inverted histogram.
 
         Raises:
-            InputError: the sources leave nothing to fill up, as one alone or values that are all alike.
+            InputError: the source joints leave nothing to fill up: a single one, or all values equal.
         """
         known = np.asarray(values, np.float64)
         lowest = float(known.min()) if self.lowest is None else self.lowest
@@ -156,24 +156,24 @@ class Mirror(Distribution):
 
 @dataclass(frozen=True)
 class Own(Distribution):
-    """The sources' own distribution, as it is.
+    """Distribution of the source joints, unchanged.
 
     Attributes:
-        bins: of the histogram of the sources, over their range.
+        bins: number of bins over the range of the source joints.
     """
 
     bins: int = 40
 
     def quantile(self, share: ArrayLike) -> Array:
-        """Not known before the sources are (:meth:`of_sources`)."""
-        msg = "expected the distribution of sources, got none: call of_sources first"
+        """Undefined before :meth:`of_sources`."""
+        msg = "the distribution has no source joints: call of_sources first"
         raise ValueError(msg)
 
     def of_sources(self, values: ArrayLike) -> Distribution:
-        """The histogram; of sources that are all alike their one value.
+        """Return the histogram; for equal source joints, their one value.
 
         Raises:
-            InputError: less than one bin.
+            InputError: fewer than one bin.
         """
         known = np.asarray(values, np.float64)
         if self.bins < 1:
@@ -187,7 +187,7 @@ class Own(Distribution):
 
 @dataclass(frozen=True)
 class Sweep(Distribution):
-    """Each of some fixed values, equally often."""
+    """Fixed values, equally frequent."""
 
     values: Sequence[float]
 

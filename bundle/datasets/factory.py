@@ -1,4 +1,4 @@
-"""Makes the images of recipes in batches, and refuses those that are not good enough."""
+"""Makes the images of sample specifications in batches and refuses those below the required quality."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from bundle.physics import RigidMotion
 from torch import Tensor
 
 TOGETHER = 4
-"""Images that are made in one batch, at most, an even number: more of them leave the processor's cache."""
+"""Maximum number of images per batch, an even number: more exceed the processor's cache."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A synthetic radiograph with its truth.
+    """A synthetic radiograph with its ground truth.
 
     Attributes:
-        specification: how it was made.
+        specification: its sample specification.
         image: (1, H, W) in [0, 1].
         masks: moved, soft bone masks, lower and upper, (2, H, W).
-        motion: of the bones, a batch of one.
-        jsw_mm: joint space width measured on the moved masks; NaN where they have no column in common.
-        refused: why it is not good enough, or "".
+        motion: motion of the bones, a batch of one.
+        jsw_mm: joint space width measured on the moved masks; NaN if they have no column in common.
+        refused: reason for the refusal, or "".
     """
 
     specification: SampleSpecification
@@ -49,18 +49,18 @@ class Sample:
 
 @dataclass(frozen=True)
 class RadiographFactory:
-    """Makes the images of recipes.
+    """Factory of the images of sample specifications.
 
     Attributes:
-        store: the separated joints.
-        gate: refuses images.
+        store: store of the separated joints.
+        gate: quality gate of the images.
     """
 
     store: SourceStore
     gate: QualityGate
 
     def make(self, specifications: Sequence[SampleSpecification]) -> list[Sample]:
-        """The images of recipes, at least one, in one batch; refused ones say why."""
+        """Make the images of at least one specification in one batch; refused images state the reason."""
         joints = self.store.load([specification.source.name for specification in specifications])
         spacing = torch.tensor([specification.source.spacing_mm for specification in specifications])
         motion, seeds = motion_of(specifications), [specification.seed for specification in specifications]
@@ -80,23 +80,23 @@ class RadiographFactory:
 def passed(
     specifications: SampleSpecifications, factory: RadiographFactory, indices: Sequence[int], refused: Counter[str]
 ) -> dict[int, Sample]:
-    """Images that pass the gate, by index; those that are refused are tried again by their next recipes.
+    """Make the images that pass the gate, by index; retry refused ones with their next specification.
 
-    Two images of a pair are tried together.
+    The two images of a pair are retried together.
 
     Args:
-        specifications: of the data set.
-        factory: that makes the images.
-        indices: of the images; pairs are whole.
-        refused: counts the reasons of what is refused.
+        specifications: sample specifications of the data set.
+        factory: factory of the images.
+        indices: indices of the images; pairs are complete.
+        refused: counter of the reasons for refusal.
     """
     good: dict[int, Sample] = {}
     left = list(indices)
     for attempt in range(specifications.plan.attempts):
-        drawn = specifications.sample(left, attempt) if left else []
-        if not drawn:
+        sampled = specifications.sample(left, attempt) if left else []
+        if not sampled:
             break
-        samples, reasons = _made(drawn, factory)
+        samples, reasons = _made(sampled, factory)
         refused.update(reason for reason in reasons.values() if reason)
         bad = {index for index, reason in reasons.items() if reason}
         left = [index for index in left if index in bad or (specifications.plan.pairs and index ^ 1 in bad)]
@@ -107,12 +107,12 @@ def passed(
 def first_passed(
     specifications: SampleSpecifications, factory: RadiographFactory, groups: Iterable[Sequence[int]]
 ) -> list[Sample]:
-    """The images of the first group whose images all pass the gate.
+    """Return the images of the first group whose images all pass the gate.
 
     Args:
-        specifications: of the data set.
-        factory: that makes the images.
-        groups: indices of images; pairs are whole.
+        specifications: sample specifications of the data set.
+        factory: factory of the images.
+        groups: groups of image indices; pairs are complete.
 
     Raises:
         InputError: there is no such group.
@@ -128,7 +128,7 @@ def first_passed(
 def _made(
     specifications: Sequence[SampleSpecification], factory: RadiographFactory
 ) -> tuple[dict[int, Sample], dict[int, str]]:
-    """Images by index, of the recipes that are worth it, and of all recipes why their image is refused, or ""."""
+    """Make the images of acceptable specifications, by index; also return why any image is refused, or ""."""
     reasons = {specification.index: factory.gate.of_specification(specification) for specification in specifications}
     worth = [specification for specification in specifications if not reasons[specification.index]]
     samples = {sample.specification.index: sample for sample in (factory.make(worth) if worth else [])}
@@ -136,19 +136,19 @@ def _made(
 
 
 def truth_of(sample: Sample, pair: Sample | None = None) -> dict[str, Any]:
-    """The exact truth of an image, for JSON.
+    """Return the exact ground truth of an image, for JSON.
 
     Args:
         sample: the image.
-        pair: the other image of its joint, where it is one of a pair.
+        pair: other image of the pair, if any.
 
     Returns:
-        ``key``; of the source ``source, joint, finger, side, spacing_mm, masks, digest, separator`` and its
-        ``jsw_before_mm``; ``jsw_asked_mm``, ``change_mm`` asked and ``jsw_after_mm``, measured on the moved masks, all
-        by the ``jsw_definition`` (:data:`bundle.measurement.VERTICAL`, not along the joint's axis as evaluations
-        measure); ``narrowing_grade`` (:func:`bundle.measurement.narrowing_grade`); ``sideways_mm``,
-        ``rotation_degrees``, ``noise``; ``motion`` of the bones, ``noise_seed``, ``attempt``; of a pair the ``pair``'s
-        key and ``jsn_mm``, how much narrower this joint space is than the other.
+        ``key``; of the source joint ``source, joint, finger, side, spacing_mm, masks, digest, separator`` and its
+        ``jsw_before_mm``; the requested ``jsw_asked_mm`` and ``change_mm``, and ``jsw_after_mm``, measured on the moved
+        masks, all by the ``jsw_definition`` (:data:`bundle.measurement.VERTICAL`, not along the joint's axis as in
+        evaluations); ``narrowing_grade`` (:func:`bundle.measurement.narrowing_grade`); ``sideways_mm``,
+        ``rotation_degrees``, ``noise``; ``motion`` of the bones, ``noise_seed``, ``attempt``; for a pair, the other
+        image's key ``pair`` and ``jsn_mm``, by how much this joint space is narrower than the other.
     """
     specification, source = sample.specification, sample.specification.source
     of_source = ("joint", "finger", "side", "spacing_mm", "masks", "digest", "separator")

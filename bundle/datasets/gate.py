@@ -1,4 +1,4 @@
-"""What makes an image, or a joint that images are made from, not good enough for a data set."""
+"""Quality gate of a data set: criteria for images and for their source joints."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class QualityGate:
-    """What is refused, each with its reason in a word.
+    """Criteria for refusal, each with its reason in a word.
 
     Attributes:
-        largest_change_mm: ``change``: the bones would have to move farther against each other.
-        least_visible: ``frame``: less than this part of a bone's area is left in the frame.
-        largest_overlap: ``overlap``: the bones share more than this part of the smaller one.
-        tolerance_mm: ``jsw``: the measured joint space width is farther from the asked one.
-        largest_error: ``uncertain``, of a source: its bones are expected to be farther off where they overlap (root
-            mean square, in intensity).
-        plausible: ``implausible``, of a source: inference flags it.
+        largest_change_mm: ``change``: largest relative motion of the bones.
+        least_visible: ``frame``: smallest fraction of a bone's area that stays in the frame.
+        largest_overlap: ``overlap``: largest overlap of the bones, as a fraction of the smaller one.
+        tolerance_mm: ``jsw``: largest difference between measured and requested joint space width.
+        largest_error: ``uncertain``, of a source joint: largest expected error of its bones in their overlap (root mean
+            square, in intensity).
+        plausible: ``implausible``, of a source joint: refuse joints that inference flags.
     """
 
     largest_change_mm: float = 2.5
@@ -38,7 +38,7 @@ class QualityGate:
         object.__setattr__(self, "plausible", flag(self.plausible))
 
     def of_source(self, source: Source) -> str:
-        """Why no image is made from a joint, or ""."""
+        """Return why a joint is refused as a source, or ""."""
         if source.jsw_mm is None:
             return "jsw"
         if self.plausible and source.flagged:
@@ -46,10 +46,10 @@ class QualityGate:
         return "uncertain" if (source.expected_overlap_rmse or 0.0) > self.largest_error else ""
 
     def usable(self, sources: Sequence[Source]) -> list[Source]:
-        """The joints that images are made from.
+        """Return the joints that images can be made from.
 
         Raises:
-            InputError: there is none; why, and how to go on.
+            InputError: there is none; the message states reasons and remedies.
         """
         reasons = [self.of_source(source) for source in sources]
         left = [source for source, reason in zip(sources, reasons, strict=True) if not reason]
@@ -59,11 +59,11 @@ class QualityGate:
         return left
 
     def of_specification(self, specification: SampleSpecification) -> str:
-        """Why an image need not be made, or ""."""
+        """Return why a specification is refused, or ""."""
         return "change" if abs(specification.change_mm) > self.largest_change_mm else ""
 
     def of_images(self, specifications: Sequence[SampleSpecification], found: Mapping[str, Tensor]) -> list[str]:
-        """Why images are refused, or "", by what was found of them (:func:`examine`)."""
+        """Return why images with these properties (:func:`examine`) are refused, or ""."""
         return [
             self._of_image(specification, {name: float(values[row]) for name, values in found.items()})
             for row, specification in enumerate(specifications)
@@ -89,7 +89,7 @@ _SHOWN = 5
 
 
 def _ways_on(sources: Sequence[Source], reasons: Sequence[str]) -> list[str]:
-    """For each reason how many joints are refused, how to go on, and of some what inference says."""
+    """Return for each reason the number of refused joints, the remedy, and some findings of inference."""
     said = []
     for reason, way in _WAYS_ON.items():
         of = [source for source, why in zip(sources, reasons, strict=True) if why == reason]
@@ -101,16 +101,16 @@ def _ways_on(sources: Sequence[Source], reasons: Sequence[str]) -> list[str]:
 
 
 def examine(before: Tensor, after: Tensor, spacing: Tensor) -> dict[str, Tensor]:
-    """What the quality gate looks at: (B,) each.
+    """Measure the properties that the quality gate checks, (B,) each.
 
     Args:
         before: masks before the motion, (B, 2, H, W).
         after: moved masks, (B, 2, H, W).
-        spacing: mm per pixel, (B,).
+        spacing: pixel size in mm, (B,).
 
     Returns:
-        ``jsw_mm``; ``visible``, area of the bone of which least is left, of what it was; ``overlap``, common area, of
-        the smaller bone.
+        ``jsw_mm``; ``visible``, the remaining fraction of area of the bone that loses most; ``overlap``, the common
+        area as a fraction of the smaller bone.
     """
     areas, left = before.sum(dim=(-2, -1)), after.sum(dim=(-2, -1))
     common = overlap(after).sum(dim=(-3, -2, -1))

@@ -1,8 +1,8 @@
-"""Shards of a data set: folders of files, or tar archives for the ``webdataset`` library, whole or not there at all.
+"""Shards of a data set: folders of files, or tar archives for the ``webdataset`` library, complete or absent.
 
-WebDataset decodes every picture by way of 8 bits, whereby one of 16 bits comes out all white. So archives hold
-radiographs as compressed NumPy arrays, ``npy.gz``, which all its decoders give as 16-bit values, and
-:func:`decode_shard` as intensity.
+WebDataset decodes every image to 8 bits, which turns a 16-bit image white. Archives therefore hold radiographs as
+compressed NumPy arrays, ``npy.gz``, which all its decoders return as 16-bit values, and :func:`decode_shard` as
+intensity.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ from torch import Tensor
 from webdataset import TarWriter
 
 Files = Mapping[str, bytes]
-"""The files of one image by their endings."""
+"""Files of one image by their endings."""
 
 RUNS = 3
-"""zlib's Z_RLE: on radiographs, which are noisy, files are as small as by any other way, and written faster."""
+"""zlib's Z_RLE: on radiographs, which are noisy, it compresses as well as any other strategy and is faster."""
 
 
 class ShardFormat(ABC):
-    """How the files of a shard's images are kept."""
+    """Storage format of the images of a shard."""
 
     @abstractmethod
     def radiograph(self, pixels: NDArray[np.uint16], what: str = "") -> Files:
-        """The file of a radiograph, by its ending.
+        """Return the file of a radiograph, by its ending.
 
         Args:
-            pixels: (H, W), intensity by 65535.
-            what: it shows, before the ending; empty for the joint itself.
+            pixels: (H, W), intensity times 65535.
+            what: prefix of the ending that names the content; empty for the joint itself.
         """
 
     @abstractmethod
     def path(self, folder: Path, name: str) -> Path:
-        """Where the shard of a name lies."""
+        """Return the path of a shard."""
 
     @abstractmethod
     def files(self, folder: Path, name: str) -> list[Path]:
-        """The files of the shard of a name."""
+        """Return the files of a shard."""
 
     @abstractmethod
     def write(self, folder: Path, name: str, images: Iterable[tuple[str, Files]]) -> None:
-        """Write the shard of a name: key and files of each image.
+        """Write a shard from the key and the files of each image.
 
         Raises:
             InputError: the operating system refused.
@@ -61,7 +61,7 @@ class ShardFormat(ABC):
 
 
 class FolderShards(ShardFormat):
-    """A folder a shard, with the files ``<key>.<ending>``; radiographs are PNG of 16 bits."""
+    """A folder per shard, with the files ``<key>.<ending>``; radiographs are 16-bit PNG."""
 
     def radiograph(self, pixels: NDArray[np.uint16], what: str = "") -> Files:
         """See :meth:`ShardFormat.radiograph`."""
@@ -89,7 +89,7 @@ class FolderShards(ShardFormat):
 
 
 class TarShards(ShardFormat):
-    """A tar archive a shard, for WebDataset: the files of a key follow each other; radiographs are ``npy.gz``."""
+    """A tar archive per shard, for WebDataset: the files of a key are adjacent; radiographs are ``npy.gz``."""
 
     def radiograph(self, pixels: NDArray[np.uint16], what: str = "") -> Files:
         """See :meth:`ShardFormat.radiograph`."""
@@ -120,15 +120,15 @@ FORMATS: dict[str, Callable[[], ShardFormat]] = {"png": FolderShards, "webdatase
 
 
 def shard_format(name: str | ShardFormat) -> ShardFormat:
-    """The format of a name; one that is given as an object is taken as it is.
+    """Return the format with a name; a format object is returned as it is.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such format.
     """
     if not isinstance(name, str):
         return name
     if name not in FORMATS:
-        msg = f"expected one of the formats {', '.join(FORMATS)}, got {name}"
+        msg = f"{name} is not a format of shards. Choose {' or '.join(FORMATS)}."
         raise InputError(msg)
     return FORMATS[name]()
 
@@ -137,19 +137,19 @@ _FULL = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
 
 
 def decode_shard(key: str, data: bytes) -> Tensor | None:
-    """Decode the pictures of a shard's images: a handler for ``webdataset.WebDataset(...).decode(decode_shard)``.
+    """Decode the images of a shard: a handler for ``webdataset.WebDataset(...).decode(decode_shard)``.
 
-    Also those of archives made before radiographs were ``npy.gz``, whose radiographs are PNG of 16 bits.
+    Older archives, whose radiographs are 16-bit PNG, are decoded as well.
 
     Args:
         key: ending of a file, such as ``npy.gz``, ``lower.png`` or ``hand.npy``.
-        data: what it holds.
+        data: content of the file.
 
     Returns:
         Radiographs and masks as float32 (1, H, W) in [0, 1]; None for other files, which the next handler decodes.
 
     Raises:
-        ValueError: pixels that are neither of 8 nor of 16 bits.
+        ValueError: the pixels have neither 8 nor 16 bits.
     """
     ending = key.lower().removesuffix(".gz").rpartition(".")[2]
     if ending not in ("npy", "png"):
@@ -164,5 +164,5 @@ def decode_shard(key: str, data: bytes) -> Tensor | None:
 
 
 def png(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
-    """Grey pixels (H, W) as a PNG of their depth."""
+    """Encode grey pixels (H, W) as a PNG of their bit depth."""
     return png_bytes(pixels, RUNS)

@@ -1,4 +1,4 @@
-"""The joints that inference separates, kept as the sources of a data set."""
+"""Storage of separated joints as the source joints of a data set."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from torch import Tensor
 
 
 class SourceWriter(Results):
-    """Keeps separated joints for a data set (:class:`bundle.datasets.SourceStore`).
+    """Writer of separated joints for a data set (:class:`bundle.datasets.SourceStore`).
 
     Several processes share the joints.
 
     Args:
-        output_dir: folder of the sources.
-        settings: as in :class:`bundle.inference.Results`.
-        weights: of the generator.
-        quality: judges the joints.
+        output_dir: folder of the source joints.
+        settings: see :class:`bundle.inference.Results`.
+        weights: weights of the generator.
+        quality: assessment of the joints.
     """
 
     def __init__(
@@ -37,24 +37,24 @@ class SourceWriter(Results):
         self.quality = quality
 
     def begin(self) -> None:
-        """See :meth:`bundle.inference.Results.begin`; several runs may read joints that are all kept."""
+        """See :meth:`bundle.inference.Results.begin`; several runs may use a store that is complete."""
         if self.joints and not self.rejected and not self.left(self.joints):
             check_output(self.output_dir, fingerprint(self.settings))
         else:
             super().begin()
 
     def left(self, joints: Sequence[Item]) -> list[Item]:
-        """This process's part of the joints that are not kept yet, or whose files have changed since."""
+        """Return this process's share of the joints that are not stored yet or whose files have changed since."""
         rank, processes = idist.get_rank(), idist.get_world_size()
         return [joint for joint in joints[rank::processes] if not self._is_kept(joint)]
 
     def write_lines(self, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
-        """See :meth:`bundle.inference.Results.write_lines`; one of several processes does it."""
+        """See :meth:`bundle.inference.Results.write_lines`; only one process writes."""
         if idist.get_rank() == 0:
             super().write_lines(name, lines)
 
     def kept(self, joints: Sequence[Item]) -> KeptSources:
-        """What is known of the joints that are kept, in their order; looked up once it is needed."""
+        """Return the stored source joints in the order of ``joints``, looked up on first use."""
         return KeptSources(self.store, [str(joint["name"]) for joint in joints])
 
     def _is_kept(self, joint: Item) -> bool:
@@ -62,7 +62,7 @@ class SourceWriter(Results):
         return found is not None and found.digest == joint.get("digest", "")
 
     def add(self, joint: Mapping[str, Any], output: Mapping[str, Any]) -> None:
-        """Judge and keep a joint; see :meth:`bundle.inference.Results.add`."""
+        """Assess and store a joint; see :meth:`bundle.inference.Results.add`."""
         with one_thread():
             image, judged = joint["image"].detach().cpu(), self.quality(joint, output)
             bones = SeparatedBones.of(output["pred"].detach().cpu()[None], image[None, 1:], float(joint["spacing"]))

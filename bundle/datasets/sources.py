@@ -1,4 +1,4 @@
-"""Separated joints kept on disk: separated once, moved as often as a data set of synthetic radiographs needs it."""
+"""Separated joints on disk: separated once, moved as often as a data set of synthetic radiographs needs."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from bundle.physics import ContinuedBones, SeparatedBones, TissueNoise
 from torch import Tensor
 
 CACHED = 64
-"""So many separated joints are kept in memory, about 3 MB each."""
+"""Number of separated joints cached in memory, about 3 MB each."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A separated joint, as the list of sources has it.
+    """A separated joint, as recorded in the list of source joints.
 
     Attributes:
-        name, joint, finger, side: whose it is.
-        spacing_mm: size of a pixel.
-        jsw_mm: joint space width on its masks; None where they have no column in common.
+        name, joint, finger, side: identity of the joint.
+        spacing_mm: pixel size.
+        jsw_mm: joint space width on its masks; None if they have no column in common.
         edges_mm: middle (x, y) of the edge of each bone that faces the joint, from the frame's centre.
-        masks: "given" or "drawn".
-        digest: of its files.
-        separator: what separated it.
-        flagged: whether it should not be trusted; None where it was not judged.
-        expected_overlap_rmse: how far the bones are expected to be off where they overlap; None where it is not known.
-        reasons: why it is flagged.
+        masks: "given" or "predicted".
+        digest: digest of its files.
+        separator: name of the separator.
+        flagged: whether it is implausible; None if not assessed.
+        expected_overlap_rmse: expected error of the bones in their overlap; None if unknown.
+        reasons: reasons of the flag.
     """
 
     name: str
@@ -55,19 +55,19 @@ class Source:
 
     @property
     def width(self) -> float:
-        """Joint space width in mm; NaN where there is none."""
+        """Joint space width in mm; NaN if there is none."""
         return math.nan if self.jsw_mm is None else self.jsw_mm
 
 
 _PARTS = ("image", "soft", "covered", "bones", "maps", "boxes", "missing", "deviation", "amplitude")
-"""What the file of a joint holds."""
+"""Tensors in the file of a joint."""
 
 
 class SourceStore:
     """A folder of separated joints: ``<name>.pt`` and, written after it, ``<name>.json`` with its checksum.
 
     Args:
-        folder: that is there.
+        folder: existing folder.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -75,10 +75,10 @@ class SourceStore:
         self._kept = lru_cache(CACHED)(self._read)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return SourceStore, (self.folder,)  # another process reads for itself
+        return SourceStore, (self.folder,)  # another process has a cache of its own
 
     def write(self, source: Source, bones: SeparatedBones, image: Tensor) -> None:
-        """Keep a separated joint, a batch of one, with its radiograph (1, H, W)."""
+        """Store a separated joint, a batch of one, with its radiograph (1, H, W)."""
         tensors = {
             "image": image,
             "soft": bones.soft[0],
@@ -97,7 +97,7 @@ class SourceStore:
         write_bytes(self.folder / f"{source.name}.json", json.dumps(known, indent=1).encode())
 
     def find(self, name: str) -> Source | None:
-        """What the list says of a joint; None where it was not kept, or its tensors are missing or damaged."""
+        """Return the record of a joint; None if it is not stored, or its tensors are missing or damaged."""
         try:
             known = dict(parse_json((self.folder / f"{name}.json").read_bytes()))
             sums = known.pop("files", None)
@@ -107,7 +107,7 @@ class SourceStore:
         return found if are_whole(self.folder, sums) else None
 
     def load(self, names: Sequence[str]) -> SeparatedBones:
-        """Separated joints (B), each read once while the last ones are kept in memory.
+        """Load separated joints (B) through the cache of recent ones.
 
         Raises:
             InputError: a file is missing or damaged.
@@ -119,7 +119,7 @@ class SourceStore:
         return SeparatedBones(stacked["soft"], stacked["covered"], bones, noise_texture)
 
     def image(self, name: str) -> Tensor:
-        """The radiograph (1, H, W) of a joint."""
+        """Return the radiograph (1, H, W) of a joint."""
         return self._kept(name)["image"]
 
     def _read(self, name: str) -> Mapping[str, Any]:
@@ -127,19 +127,17 @@ class SourceStore:
         try:
             found: dict[str, Tensor] = torch.load(path, weights_only=True)
             return {name: found[name].float() for name in _PARTS}
-        except Exception as error:  # what torch raises for a damaged file is of many kinds
-            msg = (
-                f"expected a separated joint, got a file that cannot be read ({load_failure(error)}): {path}: delete it"
-            )
+        except Exception as error:  # torch raises many kinds of errors for a damaged file
+            msg = f"{path}: the separated joint cannot be read ({load_failure(error)}). Delete the file."
             raise InputError(msg) from error
 
 
 class KeptSources(Sequence[Source]):
-    """What a store knows of joints, in their order, without those that it has not kept; looked up when it is needed.
+    """Stored source joints in the order of ``names``, without those that are not stored; looked up on first use.
 
     Args:
-        store: that keeps them.
-        names: of the joints.
+        store: store of the joints.
+        names: names of the joints.
     """
 
     def __init__(self, store: SourceStore, names: Sequence[str]) -> None:
@@ -147,7 +145,7 @@ class KeptSources(Sequence[Source]):
 
     @cached_property
     def found(self) -> list[Source]:
-        """The sources."""
+        """The source joints found."""
         return [source for source in map(self.store.find, self.names) if source is not None]
 
     def __len__(self) -> int:

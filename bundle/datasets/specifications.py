@@ -1,8 +1,8 @@
-"""The recipes of a data set: of each image what joint it is made from, how its bones move, and the seed of its grain.
+"""Sample specifications of a data set: source joint, motion of the bones and noise texture seed of each image.
 
-A recipe depends on the plan, its seed and the image's index alone, so any process can make any image. Asked values run
-evenly through their distributions (a scrambled Halton sequence), and an image that the quality gate refuses is tried
-again from another joint with the same joint space width (JSW): refusals do not bend the distribution.
+A specification depends on the plan, its seed and the image's index alone, so any process can make any image. Requested
+values cover their distributions evenly (a scrambled Halton sequence). An image that the quality gate refuses is retried
+from another joint with the same joint space width (JSW), so refusals do not bias the distribution.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from bundle.physics import RigidMotion
 from scipy.stats import qmc
 
 NONE = Uniform(0.0, 0.0)
-_DRAWN = ("jsw", "sideways", "rotation", "noise")
+_SAMPLED = ("jsw", "sideways", "rotation", "noise")
 LARGEST_CHANGE = 10.0
-"""Changes of the joint space width are below this, in mm: half the public frame."""
+"""Upper limit of changes of the joint space width in mm: half the public frame."""
 
 
 @dataclass(frozen=True)
 class SampleSpecification:
-    """How one image is made.
+    """Specification of one image.
 
     Attributes:
-        index: of the image.
-        key: its name.
-        source: the joint that it is made from.
-        jsw_mm: asked joint space width.
-        sideways_mm: shift of the upper bone to the right against the lower one.
-        rotation_degrees: turn of the upper bone against the lower one.
-        upper_share: part of all this that the upper bone makes.
-        noise: strength of the noise that is added, of that of the soft tissue.
-        attempt: how many times it was refused before.
-        seed: of grain and noise.
+        index: index of the image.
+        key: name of the image.
+        source: source joint.
+        jsw_mm: requested joint space width.
+        sideways_mm: shift of the upper bone to the right relative to the lower one.
+        rotation_degrees: rotation of the upper bone relative to the lower one.
+        upper_share: share of the motion that the upper bone makes.
+        noise: strength of the added noise relative to that of the soft tissue.
+        attempt: number of previous refusals.
+        seed: random seed of noise texture and noise.
         pair: name of the other image of its pair, or "".
     """
 
@@ -58,12 +58,12 @@ class SampleSpecification:
 
     @property
     def change_mm(self) -> float:
-        """Asked change of the joint space width."""
+        """Requested change of the joint space width."""
         return self.jsw_mm - self.source.width
 
 
 def motion_of(specifications: Sequence[SampleSpecification]) -> RigidMotion:
-    """The motions (B) that recipes ask for, in float64; bones turn about the middle of their facing edge."""
+    """Return the motions (B) of specifications in float64; bones rotate about the middle of their facing edge."""
     upper = np.array([specification.upper_share for specification in specifications])
     shares = np.stack([upper - 1.0, upper], axis=1)
     across, change, turn = (
@@ -77,25 +77,25 @@ def motion_of(specifications: Sequence[SampleSpecification]) -> RigidMotion:
 
 @dataclass(frozen=True, kw_only=True)
 class DataPlan:
-    """What a data set is asked to hold.
+    """Requested contents of a data set.
 
     Attributes:
         count: number of images.
-        seed: of everything.
-        jsw: joint space widths in mm. A :class:`bundle.datasets.Sweep` makes each joint with each of its values,
-            whatever ``count`` is.
-        changes: of the joint space width in mm; if there are any, each joint is made with each, and ``jsw`` and
-            ``count`` do not matter.
-        sideways: shifts of the upper bone against the lower one, in mm.
-        rotation: turns of the upper bone against the lower one, in degrees.
-        noise: that is added, as a part of the soft tissue's own.
-        upper_share: part of each motion that the upper bone makes, in [0, 1].
-        fingers: how often each finger is shown, by name; empty for as often as the sources show it.
-        pairs: two images after each other show the same joint.
-        attempts: an image is tried so many times at most.
+        seed: random seed of the data set.
+        jsw: joint space widths in mm. A :class:`bundle.datasets.Sweep` makes each joint with each of its values and
+            ignores ``count``.
+        changes: changes of the joint space width in mm; if any, each joint is made with each, and ``jsw`` and ``count``
+            are ignored.
+        sideways: shifts of the upper bone relative to the lower one, in mm.
+        rotation: rotations of the upper bone relative to the lower one, in degrees.
+        noise: added noise, relative to that of the soft tissue.
+        upper_share: share of each motion that the upper bone makes, in [0, 1].
+        fingers: frequency of each finger, by name; empty for that of the source joints.
+        pairs: whether two consecutive images show the same joint.
+        attempts: maximum number of attempts per image.
 
     Raises:
-        InputError: something is out of its range.
+        InputError: a setting is out of range.
     """
 
     count: int = 1000
@@ -114,29 +114,27 @@ class DataPlan:
         object.__setattr__(self, "pairs", flag(self.pairs))
         object.__setattr__(self, "changes", _checked_changes(self.changes))
         _check_numbers(self)
-        for name in _DRAWN:
+        for name in _SAMPLED:
             if not isinstance(getattr(self, name), Distribution):
-                msg = (
-                    f"expected a distribution (bundle/datasets/distributions.py) as {name}, got {getattr(self, name)!r}"
-                )
+                msg = f"{name} is {getattr(self, name)!r}. Pass a distribution (bundle/datasets/distributions.py)."
                 raise InputError(msg)
         if self.pairs and (self.fixed or self.count % 2):
-            msg = f"expected an even count of images in pairs and neither changes nor a sweep, got {self.count}"
+            msg = f"pairs need an even count and neither changes nor a sweep; count is {self.count}. Correct --data."
             raise InputError(msg)
 
     @property
     def fixed(self) -> Sequence[float]:
-        """The changes or widths that each joint is made with; empty where they are drawn."""
+        """Changes or widths with which each joint is made; empty if they are sampled."""
         return self.changes or (self.jsw.values if isinstance(self.jsw, Sweep) else ())
 
     def describe(self) -> dict[str, Any]:
-        """What is asked for, for the data set's card."""
-        drawn = {name: getattr(self, name).describe() for name in _DRAWN if name != "jsw" or not self.changes}
+        """Return the requested contents, for the card of the data set."""
+        sampled = {name: getattr(self, name).describe() for name in _SAMPLED if name != "jsw" or not self.changes}
         others = ("count", "seed", "changes", "upper_share", "fingers", "pairs", "attempts")
-        return {**drawn, **{name: getattr(self, name) for name in others}}
+        return {**sampled, **{name: getattr(self, name) for name in others}}
 
     def of(self, sources: Sequence[Source]) -> SampleSpecifications:
-        """The recipes of images of these joints."""
+        """Return the specifications of images of these source joints."""
         return SampleSpecifications(self, sources)
 
 
@@ -146,12 +144,12 @@ def _check_numbers(plan: DataPlan) -> None:
         msg = f"expected a count and attempts above 0 and a seed of at least 0, all whole, got {numbers}"
         raise InputError(msg)
     if not 0.0 <= plan.upper_share <= 1.0:
-        msg = f"expected upper_share, the upper bone's part of each motion, in [0, 1], got {plan.upper_share}"
+        msg = f"upper_share, the upper bone's share of each motion, is {plan.upper_share}. Pass a value in [0, 1]."
         raise InputError(msg)
 
 
 def _checked_changes(changes: Any) -> list[float]:
-    """Changes in mm as they come from a command line."""
+    """Return changes in mm from values of a command line."""
     try:
         values = [float(change) for change in changes]
     except (TypeError, ValueError):
@@ -164,40 +162,38 @@ def _checked_changes(changes: Any) -> list[float]:
 
 
 def _micrometres(value: float) -> str:
-    """A change of the joint space width in the name of a file."""
+    """Return a change of the joint space width for a file name."""
     return f"{round(value * 1000):+d}um"
 
 
 class SampleSpecifications:
-    """The recipes of a plan.
+    """The sample specifications of a plan.
 
     Args:
-        plan: what is asked for.
-        sources: joints that images can be made from, each with a joint space width.
+        plan: requested contents.
+        sources: usable source joints, each with a joint space width.
 
     Raises:
-        InputError: there is no joint, none of a finger that is asked for, or two names differ by their dots alone.
+        InputError: there is no joint, none of a requested finger, or two names differ by their dots alone.
     """
 
     def __init__(self, plan: DataPlan, sources: Sequence[Source]) -> None:
         if not sources:
-            msg = "expected at least one joint to make images from, got none: see the reasons in dataset.json"
+            msg = "no joint is left to make images from. See the reasons in dataset.json."
             raise InputError(msg)
         self.plan = plan
         self.sources = list(sources)
         self.jsw = plan.jsw.of_sources([source.width for source in sources])
         self._weights = _weights(plan.fingers, sources)
         if len({_dotless(source.name) for source in sources}) < len(sources):
-            msg = (
-                "expected joints whose names differ by more than dots, which files in shards have none of: rename some"
-            )
+            msg = "names of joints must differ by more than dots, which file names in shards cannot have. Rename some."
             raise InputError(msg)
 
     def __len__(self) -> int:
         return len(self.sources) * len(self.plan.fixed) if self.plan.fixed else self.plan.count
 
     def sample(self, indices: Sequence[int], attempt: int = 0) -> list[SampleSpecification]:
-        """The recipes of some images, at their attempt 0, 1, ...; none is left of a fixed value after the first."""
+        """Return the specifications of images at attempt 0, 1, ...; fixed values have no second attempt."""
         if self.plan.fixed and attempt:
             return []
         return [
@@ -206,10 +202,10 @@ class SampleSpecifications:
         ]
 
     def _shares(self, indices: Sequence[int]) -> np.ndarray:
-        """Where in its distributions each image lies, (N, 4)."""
+        """Return the share of each image in its distributions, (N, 4)."""
         first, last = min(indices), max(indices)
         sequence = qmc.Halton(4, scramble=True, rng=self.plan.seed)
-        sequence.num_generated = first  # fast_forward would make all that lie before
+        sequence.num_generated = first  # fast_forward would generate all earlier points
         return sequence.random(last - first + 1)[np.asarray(indices) - first]
 
     def _specification(self, index: int, shares: np.ndarray, attempt: int) -> SampleSpecification:
@@ -247,12 +243,12 @@ class SampleSpecifications:
 
 
 def _dotless(name: str) -> str:
-    """A name for WebDataset, where it ends at its first dot."""
+    """Replace the dots in a name: for WebDataset a name ends at its first dot."""
     return name.replace(".", "-")
 
 
 def _weights(fingers: Mapping[str, float], sources: Sequence[Source]) -> np.ndarray:
-    """How often each source is chosen, (N,), summing to 1."""
+    """Return the sampling probability of each source joint, (N,)."""
     shown = [source.finger for source in sources]
     absent = sorted(finger for finger, weight in fingers.items() if weight and finger not in shown)
     if absent or any(weight < 0 for weight in fingers.values()) or (fingers and not any(fingers.values())):

@@ -1,4 +1,4 @@
-"""Images of a plan to train on, made when they are asked for."""
+"""Training images of a plan, synthesized on demand."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from torch.utils.data import Dataset, Sampler
 
 
 class SyntheticRadiographs(Dataset[dict[str, Any]]):
-    """Images of a plan, made when they are asked for, to train on.
+    """Training images of a plan, synthesized on demand.
 
     An image is a dictionary with ``image`` (1, H, W), ``spacing`` (1,) in mm, ``jsw`` (1,) in mm, ``grade`` (1,),
-    ``name`` and ``source``. One that never passes the gate is replaced by the next one that does.
+    ``name`` and ``source``. An image that never passes the gate is replaced by the next one that does.
 
     Args:
-        store: separated joints.
-        sources: what is known of them.
-        plan: what is asked for.
-        gate: refuses images and sources.
-        transform: applied to each image.
+        store: store of the separated joints.
+        sources: records of the source joints.
+        plan: requested contents.
+        gate: quality gate of images and source joints.
+        transform: transform of each image.
 
     Raises:
-        InputError: on use, no source passes the gate, or no image.
+        InputError: on use, no source joint or no image passes the gate.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class SyntheticRadiographs(Dataset[dict[str, Any]]):
 
     @cached_property
     def specifications(self) -> SampleSpecifications:
-        """Of the images; the sources may be kept only after the data set is built."""
+        """Specifications of the images; the source joints may be stored only after this data set is built."""
         return self.plan.of(self.factory.gate.usable(self.sources))
 
     def __len__(self) -> int:
@@ -61,7 +61,7 @@ class SyntheticRadiographs(Dataset[dict[str, Any]]):
             yield from self.__getitems__(range(first, min(first + TOGETHER, len(self))))
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
-        """The images of a batch, made together."""
+        """Make the images of a batch together."""
         parts = [indices[first : first + TOGETHER] for first in range(0, len(indices), TOGETHER)]
         found = [good for part in parts for good in self._good(part)]
         samples = [self._sample(good) for good in found]
@@ -72,7 +72,7 @@ class SyntheticRadiographs(Dataset[dict[str, Any]]):
         return [found[index] if index in found else self._after(index) for index in indices]
 
     def _after(self, index: int) -> Sample:
-        """The next image after an index that passes the gate."""
+        """Return the next image after an index that passes the gate."""
         places = ([(index + row) % len(self)] for row in range(1, len(self)))
         return first_passed(self.specifications, self.factory, places)[0]
 
@@ -83,13 +83,13 @@ class SyntheticRadiographs(Dataset[dict[str, Any]]):
 
 
 class NextImages(Sampler[int]):
-    """Of a data set those images, each epoch, that come after the ones of the epoch before.
+    """Sampler that iterates over the data set in consecutive blocks, one per epoch.
 
-    It has a state, so that a resumed training goes on with the next images.
+    It has a state, so that a resumed training continues with the next block.
 
     Args:
         count: images of the data set.
-        each: images of an epoch.
+        each: images per epoch.
     """
 
     def __init__(self, count: int, each: int) -> None:
@@ -103,9 +103,9 @@ class NextImages(Sampler[int]):
         return iter([(start + row) % self.count for row in range(self.each)])
 
     def state_dict(self) -> dict[str, Any]:
-        """The first image of the next epoch."""
+        """Return the first image of the next epoch."""
         return {"first": self.first}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on at the image of a state."""
+        """Continue at the image of a state."""
         self.first = int(state["first"])

@@ -1,4 +1,4 @@
-"""The measures of a separation, E1 to E6, and the calibration of plausibility."""
+"""The measures E1 to E6 of a separation, and the calibration of plausibility and uncertainty."""
 
 from __future__ import annotations
 

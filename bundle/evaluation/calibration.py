@@ -1,4 +1,4 @@
-"""What trust and uncertainty are judged by, made from data: ranges of trusted joints and what errors to expect."""
+"""Calibration of plausibility and uncertainty from data: ranges of plausible joints, and expected errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 
 def properties_of(joints: JointSet) -> pd.DataFrame:
-    """A row for each joint of a set with all of :data:`bundle.quality.PROPERTIES`."""
+    """Measure all of :data:`bundle.quality.PROPERTIES`, a row for each joint of a set."""
     items = tqdm(joints.items, desc="measuring joints", unit="joint", mininterval=0.5)
     rows = [measure(joints.load(item)["image"], float(item["spacing"])) for item in items]
     return pd.DataFrame(rows, columns=list(PROPERTIES))
@@ -36,13 +36,13 @@ def properties_of(joints: JointSet) -> pd.DataFrame:
 def write_plausibility_reference(
     path: str | Path, sets: Mapping[str, JointSet], false_alarms: float, settings: Mapping[str, Any]
 ) -> PlausibilityReference:
-    """Fit the ranges of trusted images and write them.
+    """Fit the ranges of plausible images and write them.
 
     Args:
-        path: of the JSON file.
-        sets: kinds of trusted images by name. The first gives the medians; the ranges hold each kind's own.
-        false_alarms: part of each kind's images that its own ranges leave out.
-        settings: data and seed, which are written too.
+        path: path of the JSON file.
+        sets: kinds of plausible images by name. The first gives the medians; the ranges include those of each kind.
+        false_alarms: fraction of each kind's images outside its own ranges.
+        settings: data and seed, written to the file as well.
     """
     _make_room(path)
     values = {name: properties_of(joints) for name, joints in sets.items()}
@@ -63,7 +63,7 @@ def write_plausibility_reference(
 
 
 def _make_room(path: str | Path) -> None:
-    """Create the folder of a file before anything is computed; raises InputError where that is refused."""
+    """Create the folder of a file before any computation; raises InputError if that is refused."""
     path = Path(path)
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,12 +71,12 @@ def _make_room(path: str | Path) -> None:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Joints that weights were not trained on.
+    """Joints that the weights were not trained on.
 
     Attributes:
-        datalist: name of their list; "phantoms" for those.
-        role: theirs in the list (:func:`bundle.io.joint_items`).
-        seed: of the split of the list, or of phantoms.
+        datalist: name of their list; "phantoms" for phantoms.
+        role: their role in the list (:func:`bundle.io.joint_items`).
+        seed: random seed of the split of the list, or of the phantoms.
     """
 
     datalist: str
@@ -85,14 +85,14 @@ class HeldOut:
 
 
 def held_out(dataset_dir: str, datalist: str, role: str, split_seed: int, phantom_seed: int) -> HeldOut:
-    """The joints that errors are calibrated on: a part of a list, or phantoms that no training makes.
+    """Return the joints for the calibration of errors: held-out joints of a list, or phantoms that no training makes.
 
     Args:
         dataset_dir: root of the data set; empty for phantoms.
         datalist: name of the list.
-        role: of the joints in the list that the training held out.
-        split_seed: of the training, which split the list.
-        phantom_seed: of the phantoms of the run.
+        role: role in the list of the joints that the training held out.
+        split_seed: random seed with which the training split the list.
+        phantom_seed: random seed of the phantoms of the run.
     """
     if dataset_dir:
         return HeldOut(datalist, role, split_seed)
@@ -100,7 +100,7 @@ def held_out(dataset_dir: str, datalist: str, role: str, split_seed: int, phanto
 
 
 def closed_repeatedly(joints: JointSet, overlap: OverlapRange, closures: int, seed: int) -> list[ClosedJoints]:
-    """The joints of a set that do not overlap, pushed into each other several times, by seeds from ``seed`` on."""
+    """Close the joints of a set that do not overlap, repeatedly, with the seeds ``seed``, ``seed + 1`` and so on."""
     return [ClosedJoints(joints, {"closed": overlap}, seed + number) for number in range(closures)]
 
 
@@ -113,16 +113,16 @@ def write_calibration(
     device: Any,
     settings: Mapping[str, Any],
 ) -> Calibration:
-    """Calibrate the error of a network on joints whose layers are known, and write it.
+    """Calibrate the error of a network on joints whose layers are known, and write the calibration.
 
     Args:
-        path: of the JSON file.
+        path: path of the JSON file.
         closed: the same joints with true layers, in one or more ways (:func:`closed_repeatedly`).
-        count: of joints that are used, evenly spread over the set; all where there are fewer.
+        count: maximum number of joints, evenly spread over the set.
         network: the separator.
         weights: its :class:`bundle.workflow.GeneratorWeights`.
-        device: that the network is on.
-        settings: data and seed, which are written too.
+        device: device of the network.
+        settings: data and seed, written to the file as well.
     """
     _make_room(path)
     weights(None)
@@ -141,9 +141,9 @@ def write_calibration(
 def signs_and_error(
     closed: JointSet, count: int, network: Callable[[torch.Tensor], torch.Tensor], device: Any
 ) -> pd.DataFrame:
-    """Signs of an error in the overlap and the true error of the mean answer there (E2), a row for each joint.
+    """Compute the predictors of the error in the overlap and the true error of the mean prediction there (E2).
 
-    The network sees the joints as a file holds them.
+    One row per joint. The network sees the joints as stored in a file.
     """
     inferer, error, rows = FlipInferer(), LayerRMSE("overlap"), []
     if isinstance(network, torch.nn.Module):
@@ -155,7 +155,7 @@ def signs_and_error(
         image, truth = as_a_file_holds(joint["image"])[None], joint["label"][None]
         answer = inferer.answer(image.to(device), network)
         if answer.deviation is None:
-            msg = "expected the answers to mirror images, got none"
+            msg = "the inferer gave no predictions for mirror images"
             raise RuntimeError(msg)
         layers = answer.layers.cpu()
         signs = overlap_signs(layers, answer.deviation.cpu(), image[:, 1:], float(item["spacing"]))

@@ -1,7 +1,7 @@
-"""The evaluation: sets of joints, what separates them, and the measures E1 to E6 of the separation, one after another.
+"""Evaluation of a separator: sets of joints, and the measures E1 to E6 of their separation, one after another.
 
-Every separator sees a joint as a file holds it (masks of 0 and 1, continued to the border), so that the exported sets
-(:func:`export_joints`), separated by any program, measure the same as the separator that made them would here.
+Every separator sees a joint as stored in a file (masks of 0 and 1, continued to the border), so that the exported sets
+(:func:`export_joints`), separated by any program, yield the same figures as the separator itself.
 """
 
 from __future__ import annotations
@@ -22,21 +22,12 @@ from bundle.statistics import Measured, SeparatedJoints
 _log = logging.getLogger("bundle.evaluation.evaluation")
 
 
-# ---- sets of joints ------------------------------------------------------------------------------------------------
-
-
-# ---- separators ----------------------------------------------------------------------------------------------------
-
-
-# ---- the measures --------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Task:
-    """A measure with the sets of joints that it is called with, one or (training, test).
+    """A measure with the sets of joints that it takes: one, or (training, test).
 
     Attributes:
-        measure: from :class:`bundle.statistics.SeparatedJoints` to :class:`bundle.statistics.Measured`.
+        measure: function from :class:`bundle.statistics.SeparatedJoints` to :class:`bundle.statistics.Measured`.
         sets: names of the sets, in the measure's order.
     """
 
@@ -45,20 +36,20 @@ class Task:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The measure by its class and hyper-parameters."""
+        """Class and hyper-parameters of the measure."""
         kind, given = type(self.measure), self.measure
         options: dict[str, Any] = asdict(given) if is_dataclass(given) and not isinstance(given, type) else {}
         return {"measure": f"{kind.__module__}.{kind.__qualname__}", **options, "sets": list(self.sets)}
 
 
 class Report(Protocol):
-    """Where results go, :class:`bundle.evaluation.EvaluationReport`."""
+    """Destination of the results; see :class:`bundle.evaluation.EvaluationReport`."""
 
     def open(self, separator: str, training: Mapping[str, Any] | None) -> None:
-        """Claim the output folder."""
+        """Reserve the output folder."""
 
     def holds(self, name: str, settings: Mapping[str, Any]) -> bool:
-        """Whether a measure with these settings has been reported before."""
+        """Whether a measure with these settings is already reported."""
 
     def add(
         self,
@@ -75,19 +66,19 @@ class Report(Protocol):
 
 
 class Evaluation:
-    """Runs measures of one separator; each is reported as soon as it is done, and one that is there is not repeated.
+    """Evaluation of one separator; each measure is reported when it is done, and is not repeated if already reported.
 
     Args:
-        separator: what is measured.
-        sets: joints by the name of their set; "test" is one of them.
+        separator: separator to evaluate.
+        sets: sets of joints by name; "test" is one of them.
         tasks: all measures by name.
-        measures: names of those to run, a list or a single one.
-        report: where results go.
-        shown: number of test joints, drawn at random, that are shown besides the worst.
-        seed: of these, and of the split into joints to train on and to test on of a list without partner.
+        measures: names of the measures to run, a list or a single one.
+        report: destination of the results.
+        shown: number of test joints, sampled at random, shown besides the worst.
+        seed: random seed of that sample, and of the split into training and test joints of a list without partner.
 
     Raises:
-        InputError: a measure has another name.
+        InputError: a measure is unknown.
     """
 
     def __init__(
@@ -106,14 +97,14 @@ class Evaluation:
         self.separated: dict[str, SeparatedJoints] = {}
 
     def run(self) -> None:
-        """Read the lists, load the separator, claim the output folder, then measure."""
+        """Read the lists, load the separator, reserve the output folder, then measure."""
         needed = needed_sets(self.tasks, list(self.tasks))
         names = [item["name"] for key in needed for item in self.sets[key].items]
         self.separator.prepare(names)
         self.report.open(self.separator.source, self.separator.training)
         left = {key: task for key, task in self.tasks.items() if not self.report.holds(key, task.settings)}
         for name in [name for name in self.tasks if name not in left]:
-            _log.info(f"{name} has been measured before")
+            _log.info(f"{name} is already measured.")
         while left:
             name = next(iter(left))
             self._measure(name, left.pop(name))
@@ -121,7 +112,7 @@ class Evaluation:
         self._show_some()
 
     def _measure(self, name: str, task: Task) -> None:
-        _log.info(f"measuring {name}")
+        _log.info(f"Measuring {name}.")
         joints = self._joints(task)
         if len(joints) < len(task.sets):
             _log.warning(f"{name} is not measured: no joint of {', '.join(task.sets)} can be used")
@@ -131,7 +122,7 @@ class Evaluation:
         self.report.add(name, measured, task.settings, joints, time.perf_counter() - start)
 
     def _joints(self, task: Task) -> dict[str, SeparatedJoints]:
-        """The separated joints of a task; without a set to train on, the test joints are split by joint."""
+        """Separate the joints of a task; without a training set, the test joints are split by joint."""
         if not all(self.sets[name].items for name in task.sets) and len(task.sets) == 2:
             sides = split_by_joint(self.sets[task.sets[1]].items, 0.5, self.seed)
             both = self._separated(task.sets[1])
@@ -144,23 +135,23 @@ class Evaluation:
         return self.separated[name]
 
     def _forget(self, needed: set[str]) -> None:
-        """Give back the memory of joints that no measure needs any more."""
+        """Free the memory of joints that no measure needs any more."""
         for name in set(self.separated) - needed:
             del self.separated[name]
 
     def _show_some(self) -> None:
         items = self.sets["test"].items
-        drawn = random.Random(self.seed).sample(range(len(items)), min(self.shown, len(items)))
-        if drawn:
-            some = [items[index] for index in sorted(drawn)]
+        sampled = random.Random(self.seed).sample(range(len(items)), min(self.shown, len(items)))
+        if sampled:
+            some = [items[index] for index in sorted(sampled)]
             self.report.show("random", self.sets["test"].separate(self.separator, some))
 
 
 def chosen_measures(measures: Sequence[str] | str, known: Iterable[str]) -> list[str]:
-    """Names of measures, from a list or a single one.
+    """Return the names of measures, from a list or a single one.
 
     Raises:
-        InputError: one of them is not known, or there is none.
+        InputError: one of them is unknown, or there is none.
     """
     chosen = [measures] if isinstance(measures, str) else list(measures)
     if not chosen or not set(chosen) <= set(known):
@@ -170,7 +161,7 @@ def chosen_measures(measures: Sequence[str] | str, known: Iterable[str]) -> list
 
 
 def needed_sets(tasks: Mapping[str, Task], measures: Sequence[str] | str) -> list[str]:
-    """Names of the sets that measures need; the test joints, of which some are shown, are always among them."""
+    """Return the names of the sets that measures need; always includes the test joints, of which some are shown."""
     return list(
         dict.fromkeys(["test", *(key for name in chosen_measures(measures, tasks) for key in tasks[name].sets)])
     )

@@ -1,4 +1,4 @@
-"""Radiographs of a set written for other separators."""
+"""Export of the radiographs of a set for other separators."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ def export_joints(
     measures: Sequence[str] | str,
     settings: Mapping[str, Any],
 ) -> Path:
-    """Write the joints that measures need, for other programs to separate: 32-bit NIfTI, masks as PNG, and a list.
+    """Write the joints that measures need for separation by other programs: 32-bit NIfTI, masks as PNG, and a list.
 
-    The entries of the list ``evaluation.json`` also give the ``name`` under which :class:`LayersFolder` looks for the
-    layers, which is the name that inference gives them.
+    The entries of the list ``evaluation.json`` include the ``name`` under which :class:`LayersFolder` looks for the
+    layers, the same name that inference uses.
 
     Args:
-        output_dir: refused when it holds something else.
-        sets: by name; a folder each.
+        output_dir: output folder; refused if it holds something else.
+        sets: sets by name, each exported to its own folder.
         tasks: all measures by name.
-        measures: names of those to export for, a list or a single one.
-        settings: of the run; they tell runs apart.
+        measures: names of the measures to export for, a list or a single one.
+        settings: settings of the run, which identify it.
 
     Returns:
-        The list.
+        Path of the list.
 
     Raises:
-        InputError: a list cannot be used, a measure is not known, two joints have one name, or the folder is refused.
+        InputError: a list is unusable, a measure is unknown, two joints have one name, or the folder is refused.
     """
     files = {id(sets[name].read_from) for name in needed_sets(tasks, measures)}
     needed = {name: joints for name, joints in sets.items() if id(joints) in files}
@@ -59,12 +59,12 @@ def export_joints(
 def _check_unique(names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        msg = f"expected joints with different names, got {', '.join(twice[:5])} more than once: rename their folders"
+        msg = f"more than one joint has the name {', '.join(twice[:5])}. Rename their folders."
         raise InputError(msg)
 
 
 def _export(folder: Path, group: str, item: Item, image: Tensor) -> dict[str, Any]:
-    """Write a joint so that the name it is read with is its own: ``<joint>_<file's stem>``."""
+    """Write a joint to the path that gives it its own name when read: ``<joint>_<file's stem>``."""
     name, joint = str(item["name"]), str(item["joint"])
     stem = name.removeprefix(f"{joint}_")
     if stem == name:

@@ -1,10 +1,10 @@
-"""What an evaluation leaves on disk: figures, tables, plots and montages."""
+"""Results of an evaluation on disk: figures, tables, plots and montages."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from bundle.base import parse_json
@@ -29,22 +29,19 @@ from bundle.io import (
 from bundle.separation import IDENTITY, separation_row
 from bundle.statistics import Measured, SeparatedJoints, summarize, to_markdown
 
-if TYPE_CHECKING:
-    pass
-
 
 class EvaluationReport:
-    """Evaluation: what the measures found, each written as soon as it is done.
+    """Report of an evaluation; each measure is written as soon as it is done.
 
-    ``metrics.json`` holds the settings and of each measure its hyper-parameters, the number of joints, the figures, the
-    means per finger, the command and the machine; ``metrics.md`` the same figures as tables. A folder for each measure
-    has ``per_image.csv`` and the plots; ``worst/<measure>/`` has montages of the worst joints.
+    ``metrics.json`` holds the settings and, for each measure, its hyper-parameters, the number of joints, the figures,
+    the means per finger, the command and the machine; ``metrics.md`` the same figures as tables. A folder for each
+    measure has ``per_image.csv`` and the plots; ``worst/<measure>/`` has montages of the worst joints.
 
     Args:
-        output_dir: refused when it holds another run's results.
-        settings: of the run; they tell runs apart.
+        output_dir: output folder; refused if it holds the results of another run.
+        settings: settings of the run, which identify it.
         worst: number of joints shown for each measure.
-        device: that the separator runs on, for the results.
+        device: device of the separator, recorded in the results.
     """
 
     def __init__(self, output_dir: str, settings: Mapping[str, Any], worst: int = 10, device: Any = "cpu") -> None:
@@ -55,18 +52,18 @@ class EvaluationReport:
 
     @property
     def path(self) -> Path:
-        """The file of the figures."""
+        """Path of the figures."""
         return self.output_dir / METRICS
 
     def open(self, separator: str, training: Mapping[str, Any] | None = None) -> None:
-        """Claim the output folder and read what was measured there before.
+        """Reserve the output folder and read earlier results from it.
 
         Args:
-            separator: what is measured.
-            training: how it was trained (:class:`bundle.workflow.TrainingRecord`), for the results.
+            separator: name of the separator.
+            training: record of its training (:class:`bundle.workflow.TrainingRecord`), for the results.
 
         Raises:
-            InputError: the folder is another run's, or its ``metrics.json`` cannot be read.
+            InputError: the folder belongs to another run, or its ``metrics.json`` cannot be read.
         """
         self.found["settings"]["separator"] = separator
         reserve_output(self.output_dir, fingerprint(self.found["settings"]))
@@ -78,11 +75,11 @@ class EvaluationReport:
             for entry in self.found["measures"].values():
                 _tables("", entry)
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            msg = f"expected the figures of an evaluation, got a file that is damaged ({error}): {self.path}: delete it"
+            msg = f"{self.path}: the figures of the evaluation are damaged ({error}). Delete the file."
             raise InputError(msg) from error
 
     def holds(self, name: str, settings: Mapping[str, Any]) -> bool:
-        """Whether a measure with these hyper-parameters is in ``metrics.json``, and its files are as it states."""
+        """Whether ``metrics.json`` has a measure with these hyper-parameters whose files are intact."""
         known = self.found["measures"].get(name, {})
         whole = "files" not in known or are_whole(self.output_dir, known["files"])
         return known.get("settings") == plain(settings) and whole
@@ -98,11 +95,11 @@ class EvaluationReport:
         """Write the results of a measure, its figures last.
 
         Args:
-            name: of the measure.
-            measured: what it found.
+            name: name of the measure.
+            measured: its results.
             settings: its hyper-parameters.
-            joints: that it was called with, by the name of their set.
-            seconds: that it took.
+            joints: the joints measured, by the name of their set.
+            seconds: run time in seconds.
         """
         folder = self.output_dir / name
         folder.mkdir(exist_ok=True)
@@ -144,9 +141,9 @@ class EvaluationReport:
 
 
 def _fingers(images: pd.DataFrame) -> pd.DataFrame:
-    """Means of all measured (float) columns per finger and overall (:func:`bundle.statistics.summarize`).
+    """Average all measured (float) columns per finger and overall (:func:`bundle.statistics.summarize`).
 
-    Where a column of text besides the joint's identity tells kinds of rows apart (a depth, a trial), each kind has its
+    If a text column other than the joint's identity distinguishes kinds of rows (a depth, a trial), each kind has its
     own metrics.
     """
     kinds = [column for column in images.select_dtypes("object") if column not in IDENTITY]
@@ -157,7 +154,7 @@ def _fingers(images: pd.DataFrame) -> pd.DataFrame:
 
 
 def _tables(name: str, entry: Mapping[str, Any]) -> str:
-    """A measure's part of ``metrics.md``."""
+    """Return a measure's section of ``metrics.md``."""
     sizes = [f"{key}: {size['images']} images of {size['joints']} joints" for key, size in entry["data"].items()]
     rows = "".join(f"| {key} | {shown_figure(value)} |\n" for key, value in flat_figures(entry["figures"]).items())
     fingers = pd.DataFrame(entry["fingers"]).astype({"mean": float, "std": float})

@@ -1,4 +1,4 @@
-"""Who separates: a network, or whoever wrote a folder of layers."""
+"""Separators to evaluate: a network, or a folder of layers from any program."""
 
 from __future__ import annotations
 
@@ -16,33 +16,36 @@ from torch import Tensor, nn
 
 
 class Separator(Protocol):
-    """What gives layers to joints."""
+    """Separator of joints into layers."""
 
     @property
     def source(self) -> str:
-        """What it is, with what tells it from others."""
+        """Name of the separator, with what distinguishes it from others."""
 
     @property
     def training(self) -> dict[str, Any] | None:
-        """How it was trained, where that is known."""
+        """Record of its training, if known."""
 
     def prepare(self, names: Iterable[str]) -> None:
-        """Get ready for joints of these names, or refuse before anything is measured."""
+        """Prepare for joints with these names, or refuse before anything is measured."""
 
     def __call__(self, names: Sequence[str], images: Tensor, postprocessed: bool = False) -> Tensor:
-        """Layers (B, 3, H, W) of radiographs with masks (B, 3, H, W), on the CPU; if delivered, as inference writes."""
+        """Return the layers (B, 3, H, W), on the CPU, of radiographs with masks (B, 3, H, W).
+
+        ``postprocessed`` requests the layers as inference writes them.
+        """
 
 
 class NetworkSeparator:
-    """Separates by a network, with weights or without.
+    """Separation by a network, with or without weights.
 
     Args:
-        network: from images (B, 3, H, W) to layers.
-        weights: of the network, :class:`bundle.workflow.GeneratorWeights`.
-        inferer: MONAI's, how the network is used.
-        postprocessing: MONAI's, of ``image`` and ``pred`` of a joint: what inference writes.
-        device: where.
-        segment: draws the masks that the network sees in place of those given.
+        network: network from images (B, 3, H, W) to layers.
+        weights: weights of the network, :class:`bundle.workflow.GeneratorWeights`.
+        inferer: MONAI inferer of the network.
+        postprocessing: MONAI transform of ``image`` and ``pred`` of a joint that inference applies.
+        device: device of the network.
+        segment: segmentation network whose masks replace the given ones.
     """
 
     def __init__(
@@ -60,12 +63,12 @@ class NetworkSeparator:
 
     @property
     def source(self) -> str:
-        """The file of the weights with its checksum, or the separator without weights; and what draws masks."""
-        return f"{self.weights.source}{f', masks drawn by {self.segment}' if self.segment else ''}"
+        """File and checksum of the weights, or the weight-free separator; and the network that predicts the masks."""
+        return f"{self.weights.source}{f', masks predicted by {self.segment}' if self.segment else ''}"
 
     @property
     def training(self) -> dict[str, Any] | None:
-        """The record beside the weights."""
+        """The training record beside the weights."""
         record: dict[str, Any] | None = self.weights.training
         return record
 
@@ -88,30 +91,30 @@ class NetworkSeparator:
 
 
 class LayersFolder:
-    """The layers that another program wrote: ``<name>_layers.nii.gz``, or three 8-bit PNGs, as inference writes them.
+    """Layers from another program: ``<name>_layers.nii.gz``, or three 8-bit PNGs, as inference writes them.
 
     Args:
-        folder: of the files (:func:`bundle.io.read_layers`).
+        folder: folder of the files (:func:`bundle.io.read_layers`).
 
     Raises:
-        InputError: there is no such folder; on use, if a file is missing, cannot be read or has the wrong shape.
+        InputError: the folder does not exist; on use, a file is missing, unreadable or has the wrong shape.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         if not self.folder.is_dir():
-            msg = f"expected a folder of layers, found none: {self.folder}: correct layers_dir"
+            msg = f"{self.folder}: the folder of layers does not exist. Correct layers_dir."
             raise InputError(msg)
         self.digest = ""
 
     @property
     def source(self) -> str:
-        """The folder's name with the checksum of the files that are used."""
+        """Name of the folder with the checksum of the files used."""
         return f"layers in {self.folder.absolute().name} (sha256 {self.digest[:12]})"
 
     @property
     def training(self) -> None:
-        """Not known."""
+        """Unknown."""
         return None
 
     def prepare(self, names: Iterable[str]) -> None:
@@ -138,7 +141,7 @@ def choose_separator(
     segmenter: MaskMaker | None = None,
     predicted_masks: bool | str = False,
 ) -> Separator:
-    """The layers in ``layers_dir``, or where that is empty the network, which sees drawn masks if that is asked for."""
+    """Choose the layers in ``layers_dir``, or, if that is empty, the network, optionally with predicted masks."""
     if layers_dir:
         return LayersFolder(layers_dir)
     segment = segmenter if flag(predicted_masks) else None

@@ -1,4 +1,4 @@
-"""The joints that are measured: as a list has them, and pushed into each other so that their true layers are known."""
+"""Joints to measure: as listed, and closed so that their true layers are known."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 BATCH = 8
-"""Joints that are separated at once."""
+"""Number of joints separated at once."""
 
 
 class JointSet:
-    """Joints by their list; nothing is read before it is needed, and the list only once.
+    """Joints of a list; files are read on demand, and the list only once.
 
     Args:
-        list_items: gives the items (:data:`bundle.io.Item`); audits their files.
+        list_items: function that audits the files and returns the items (:data:`bundle.io.Item`).
         size: height and width in pixels.
-        segment: draws masks that are not named.
+        segment: segmentation network that predicts missing masks.
     """
 
     postprocessed = False
@@ -41,20 +41,20 @@ class JointSet:
 
     @property
     def read_from(self) -> JointSet:
-        """The set of these radiographs."""
+        """The set that these radiographs are read from."""
         return self
 
     @cached_property
     def items(self) -> Sequence[Item]:
-        """The joints of the set; where one folder holds all files, each counts as a joint of its own."""
+        """The joints of the set; if one folder holds all files, each counts as its own joint."""
         return named_by_joint(self.list_items())
 
     def load(self, item: Item) -> dict[Any, Any]:
-        """Load a joint: ``image`` (3, H, W), ``label`` its layers (3, H, W), and ``truth`` (1,), 1 if they are true."""
+        """Load a joint: ``image`` and its layers ``label``, (3, H, W), and ``truth`` (1,), 1 if they are true."""
         return self.loading(item)
 
     def separate(self, separator: Separator, items: Sequence[Item] | None = None) -> SeparatedJoints:
-        """Load joints of the set, all by default, and separate them."""
+        """Load joints of the set, by default all, and separate them."""
         chosen = self.items if items is None else items
         loaded, layers = [], []
         for start in tqdm(range(0, len(chosen), BATCH), desc="separating", unit="batch", mininterval=0.5):
@@ -70,9 +70,9 @@ class JointSet:
 
 
 class PostprocessedJoints(JointSet):
-    """The joints of a set with their layers as inference writes them: with grain in the tissue below the bones (E4).
+    """The joints of a set with their layers as inference writes them: with noise texture below the bones (E4).
 
-    Layers that are compared with true ones, or whose bones are moved, are measured without.
+    Measures that compare layers with true ones, or move bones, use the layers without it.
 
     Args:
         joints: the set.
@@ -85,7 +85,7 @@ class PostprocessedJoints(JointSet):
 
     @property
     def read_from(self) -> JointSet:
-        """The set of these radiographs."""
+        """The set that these radiographs are read from."""
         return self.joints
 
     @property
@@ -99,15 +99,15 @@ class PostprocessedJoints(JointSet):
 
 
 class ClosedJoints(JointSet):
-    """The joints of a set that do not overlap, pushed into each other: their true layers are known (E2).
+    """The joints of a set that do not overlap, closed so that their true layers are known (E2).
 
-    A joint is pushed as :class:`bundle.separation.transforms.PseudoOverlapd` does it in the validation of a training;
-    its true layers are those of the weight-free separator before the push, or a phantom's own.
+    A joint is closed by :class:`bundle.separation.transforms.PseudoOverlapd`, as in the validation of a training; its
+    true layers are those of the weight-free separator before the closure, or a phantom's own.
 
     Args:
         joints: the set.
-        depths: ranges of the closing motion by name; every joint is pushed once in each. An item says its ``depth``.
-        seed: of the pushes, together with the joint's name.
+        depths: ranges of the closing motion by name; every joint is closed once in each. Items contain their ``depth``.
+        seed: random seed of the closures, combined with the name of the joint.
     """
 
     def __init__(self, joints: JointSet, depths: Mapping[str, OverlapRange], seed: int = 0) -> None:
@@ -126,16 +126,16 @@ class ClosedJoints(JointSet):
         ]
 
     def load(self, item: Item) -> dict[Any, Any]:
-        """Load a joint and push it."""
+        """Load a joint and close it."""
         joint = self.separate_without_weights(self.joints.load({**item, "name": item["source"]}))
         return self.closures[item["depth"]](joint)
 
 
 def as_a_file_holds(image: Tensor) -> Tensor:
-    """Radiograph and masks (3, H, W) as they come back when they are written to a file and read again."""
+    """Return radiograph and masks (3, H, W) as written to a file and read again."""
     return _continued(torch.cat([image[:1].clamp(0.0, 1.0), (image[1:] > 0.5).to(image.dtype)]))
 
 
 def _continued(image: Tensor) -> Tensor:
-    """Radiograph and masks, the masks continued to the border as on loading a file, and as soft as they were."""
+    """Return radiograph and masks, the masks continued to the border as on loading a file, and as soft as before."""
     return torch.cat([image[:1], continue_to_border(image[1:], MCP.spacing_at(image.shape[-1]))])

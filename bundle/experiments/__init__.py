@@ -1,4 +1,4 @@
-"""Pre-training experiments: what is compared, which runs that takes, its statistics and its tables."""
+"""Pre-training experiments: compared arms, their runs, statistics and tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pre-training on synthetic radiographs gives a task: figures over seeds, errors that are gone, curves."""
+"""Benefit of pre-training on synthetic radiographs for a task: figures over seeds, error reductions, curves."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from scipy import stats
 
 @dataclass(frozen=True)
 class ErrorColumn:
-    """A column of the rows of an evaluation, of signed errors, that arms are compared by.
+    """A column of signed errors in an evaluation's rows, by which arms are compared.
 
     Attributes:
-        column: its name.
-        label: what tables call it.
+        column: name of the column.
+        label: label in tables.
         power: 1 for the mean absolute error, 2 for the root mean square.
     """
 
@@ -32,15 +32,15 @@ class ErrorColumn:
 
 @dataclass(frozen=True)
 class Outcome:
-    """An evaluation of one training.
+    """Evaluation of one training.
 
     Attributes:
-        arm: what is compared.
-        fraction: of the annotated joints that it was trained on.
-        seed: of the training.
-        figures: what was measured.
-        errors: rows with ``name``, ``joint`` and columns of signed errors, NaN where a row has none;
-            None where they were not kept.
+        arm: compared arm.
+        fraction: fraction of the annotated joints in the training.
+        seed: random seed of the training.
+        figures: figures of the evaluation.
+        errors: rows with ``name``, ``joint`` and columns of signed errors, NaN if a row has none; None if they were not
+            stored.
     """
 
     arm: str
@@ -51,12 +51,12 @@ class Outcome:
 
 
 def over_seeds(outcomes: Iterable[Outcome], names: Sequence[str], level: float = 0.95) -> pd.DataFrame:
-    """Means of figures over seeds.
+    """Average figures over seeds.
 
     Returns:
         A row for each arm, fraction and figure: ``arm, fraction, figure, mean, deviation, lower, upper, seeds``,
-        with the sample standard deviation and the confidence interval of the mean by Student's t, which says how
-        another seed would do on the same test joints; NaN of fewer than two seeds.
+        with the sample standard deviation and the confidence interval of the mean by Student's t, which predicts
+        another seed on the same test joints; NaN for fewer than two seeds.
     """
     rows = [(out.arm, out.fraction, name, float(out.figures[name])) for out in outcomes for name in names]
     table = pd.DataFrame(rows, columns=["arm", "fraction", "figure", "value"])
@@ -70,20 +70,20 @@ def over_seeds(outcomes: Iterable[Outcome], names: Sequence[str], level: float =
 def change(
     outcomes: Iterable[Outcome], name: str, base: str, arm: str, fraction: float, level: float = 0.95
 ) -> dict[str, Any]:
-    """How a figure of one arm differs from that of another, on the same fraction of the joints with the same seeds.
+    """Compare a figure of two arms on the same fraction of the joints with the same seeds.
 
     Args:
-        outcomes: of an experiment.
-        name: of the figure, above 0 in both.
-        base: the arm that is compared with.
-        arm: the other one.
-        fraction: of the annotated joints.
-        level: of the interval.
+        outcomes: outcomes of an experiment.
+        name: name of the figure, above 0 in both arms.
+        base: reference arm.
+        arm: other arm.
+        fraction: fraction of the annotated joints.
+        level: confidence level of the interval.
 
     Returns:
-        ``change``, -0.25 where the figure is a quarter less in the geometric mean over the seeds of both, and its
-        ``change_interval`` by Student's t of the logarithms, which says how another seed would do on the same test
-        joints. NaN where a figure is 0 or less or no seed is in both; the interval of one seed is NaN.
+        ``change``, -0.25 if the figure is a quarter less in the geometric mean over the common seeds, and its
+        ``change_interval`` by Student's t of the logarithms, which predicts another seed on the same test joints. NaN
+        if a figure is 0 or less or no seed is common; the interval of one seed is NaN.
     """
     values = {(out.arm, out.seed): float(out.figures[name]) for out in outcomes if out.fraction == fraction}
     pairs = [(values[arm, seed], value) for (of, seed), value in values.items() if of == base and (arm, seed) in values]
@@ -102,25 +102,25 @@ def reduction(
     base_fraction: float | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """How much less the error of one arm is than that of another, of the errors of the test joints over all seeds.
+    """Compute the error reduction of one arm against another, from the errors of the test joints over all seeds.
 
     Args:
-        outcomes: of an experiment.
-        error: that is compared.
-        base: the arm that is compared with.
-        arm: the other one.
-        fraction: of the annotated joints.
-        base_fraction: of those that the base was trained on; by default the same.
-        options: of :func:`bundle.statistics.bootstrap_interval`.
+        outcomes: outcomes of an experiment.
+        error: compared error.
+        base: reference arm.
+        arm: other arm.
+        fraction: fraction of the annotated joints.
+        base_fraction: fraction of the annotated joints of the base; by default the same.
+        options: options of :func:`bundle.statistics.bootstrap_interval`.
 
     Returns:
-        ``reduction``, 0.25 where a quarter of the error is gone, and its ``reduction_interval`` over joints. Where it
-        holds 0 there is no difference. ``common``, the fraction of the base's mean absolute error that both make: of an
-        image that both err of to the same side, the smaller one of their mean errors. What lies in the radiograph or in
-        its annotation is in it. ``images`` that both have an error of: a registration may find nothing.
+        ``reduction``, 0.25 if a quarter of the error is removed, and its ``reduction_interval`` over joints; if that
+        includes 0, there is no difference. ``common``, the fraction of the base's mean absolute error that both make:
+        for an image on which both err to the same side, the smaller one of their mean errors. It includes errors that
+        lie in the radiograph or in its annotation. ``images`` for which both have an error: a registration may fail.
 
     Raises:
-        ValueError: there is no such outcome, or no image that both have an error of.
+        ValueError: there is no such outcome, or no image for which both have an error.
     """
     found, base_fraction = list(outcomes), fraction if base_fraction is None else base_fraction
     before, after = (_errors(found, error, *of) for of in ((base, base_fraction), (arm, fraction)))
@@ -131,10 +131,10 @@ def reduction(
     joints = before.index.get_level_values("joint").tolist()
     old, new, size = before["raised"].to_numpy(), after["raised"].to_numpy(), before["absolute"].mean()
 
-    def gone(drawn: Any) -> float:
+    def gone(sampled: Any) -> float:
         return (
-            float(1.0 - (new[drawn].mean() / old[drawn].mean()) ** (1.0 / error.power))
-            if old[drawn].any()
+            float(1.0 - (new[sampled].mean() / old[sampled].mean()) ** (1.0 / error.power))
+            if old[sampled].any()
             else math.nan
         )
 
@@ -147,7 +147,7 @@ def reduction(
 
 
 def _errors(outcomes: Sequence[Outcome], error: ErrorColumn, arm: str, fraction: float) -> pd.DataFrame:
-    """Of each image over rows and seeds the ``mean`` error, and the mean of its ``absolute`` and ``raised`` size."""
+    """Average the error of each image over rows and seeds: its ``mean``, ``absolute`` and ``raised`` size."""
     rows = [out.errors for out in outcomes if (out.arm, out.fraction) == (arm, fraction) and out.errors is not None]
     if not rows:
         msg = f"expected outcomes of {arm} at the fraction {fraction}, got none"
@@ -159,14 +159,14 @@ def _errors(outcomes: Sequence[Outcome], error: ErrorColumn, arm: str, fraction:
 
 
 def _common(one: pd.Series, other: pd.Series) -> NDArray[np.float64]:
-    """What two errors of each image have in common: the smaller one, where both have the same sign."""
+    """Return the common part of two errors of each image: the smaller one, if both have the same sign."""
     return np.where(one * other > 0, np.minimum(one.abs(), other.abs()), 0.0)
 
 
 def plot_curves(table: pd.DataFrame, figure: str, labels: Mapping[str, str], unit: str) -> Figure:
-    """A figure against the fraction of annotated joints, a curve an arm, with the intervals of :func:`over_seeds`."""
-    drawn = Figure(figsize=(6.0, 4.0), layout="constrained")
-    axes = drawn.add_subplot()
+    """Plot a figure against the fraction of annotated joints, one curve per arm, with its intervals over seeds."""
+    plotted = Figure(figsize=(6.0, 4.0), layout="constrained")
+    axes = plotted.add_subplot()
     for arm, rows in table[table["figure"] == figure].groupby("arm", sort=False):
         ordered = rows.sort_values("fraction")
         percent = 100 * ordered["fraction"]
@@ -174,4 +174,4 @@ def plot_curves(table: pd.DataFrame, figure: str, labels: Mapping[str, str], uni
         axes.fill_between(percent, ordered["lower"], ordered["upper"], alpha=0.2, color=line.get_color())
     axes.set(xlabel="annotated joints (%)", ylabel=unit, xlim=(0, 105))
     axes.legend()
-    return drawn
+    return plotted

@@ -1,4 +1,4 @@
-"""The definitions of the experiments: configurations that say what is compared; nothing of how it is run."""
+"""Definitions of the experiments: configurations of what is compared, independent of how it is run."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from bundle.experiments.report import Experiment
 from monai.bundle import ConfigParser
 
 COMMON = "configs/experiment.yaml"
-"""What all experiments have in common."""
+"""Settings common to all experiments."""
 
 DEFINITIONS = "configs/experiments"
-"""Folder of the definitions, one a file."""
+"""Folder of the definitions, one per file."""
 
 EXTENDS = "extends"
-"""Key of a definition that names the one that it is laid over."""
+"""Key of a definition that names the one it extends."""
 
 
 def experiment_names(root: str | Path) -> list[str]:
-    """Names of the experiments that are defined.
+    """Return the names of the defined experiments.
 
     Args:
-        root: of the bundle.
+        root: root of the bundle.
     """
     return sorted(path.stem for path in (Path(root) / DEFINITIONS).glob("*.yaml"))
 
@@ -36,10 +36,10 @@ def read_definition(
     """Read an experiment.
 
     Args:
-        root: of the bundle.
-        name: of the experiment, that of its file without ending.
-        output_dir: of all experiments; each has a folder there.
-        figures_dir: likewise, of the figures that are kept.
+        root: root of the bundle.
+        name: name of the experiment, the stem of its file.
+        output_dir: output folder of all experiments; each has a folder in it.
+        figures_dir: folder of the stored figures of all experiments; each has a folder in it.
         options: overrides, by the id in the configuration that they replace (``epochs``, ``task#options#image_size``).
 
     Raises:
@@ -50,12 +50,12 @@ def read_definition(
     content = parser.get()
     unknown = [key for key in options or {} if key.split("#")[0] not in content]
     if unknown:
-        raise InputError(f"{name}: there is no option {', '.join(unknown)}: it has {', '.join(sorted(content))}")
+        raise InputError(f"{name}: there is no option {', '.join(unknown)}. Choose among {', '.join(sorted(content))}.")
     folders = {"output_dir": f"{output_dir}/{name}", "figures_dir": f"{figures_dir}/{name}"}
     parser.update({**(options or {}), "name": name, **folders})
     try:
         found = parser.get_parsed_content("experiment")
-    except RuntimeError as error:  # MONAI's, around that of a part
+    except RuntimeError as error:  # MONAI's, around that of a component
         cause = next((link for link in chain(error) if isinstance(link, InputError)), error)
         raise InputError(f"{name}: {cause}") from error
     assert isinstance(found, Experiment)
@@ -63,7 +63,7 @@ def read_definition(
 
 
 def typed(option: Any) -> Any:
-    """An option of Snakemake's ``--config``, which has numbers, switches and nothing as text: as YAML means them.
+    """Convert an option of Snakemake's ``--config``, which passes numbers, switches and null as text, by YAML rules.
 
     >>> typed({"epochs": "3", "amp": "false", "scorer_options": "{'widen_factor': 0.5}"})
     {'epochs': 3, 'amp': False, 'scorer_options': "{'widen_factor': 0.5}"}
@@ -77,7 +77,7 @@ def typed(option: Any) -> Any:
 
 
 def _chain(root: Path, name: str) -> list[str]:
-    """Files of a definition, each laid over those before."""
+    """Return the files of a definition, each laid over those before."""
     known = experiment_names(root)
     if name not in known:
         raise InputError(f"{DEFINITIONS}/{name}.yaml: there is no such experiment: choose of {', '.join(known)}")

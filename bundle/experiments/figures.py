@@ -1,8 +1,7 @@
-"""The figures of single runs: small files that are committed, and by which a run counts as done.
+"""Figures of single runs: small committed files whose presence marks a run as done.
 
-``<figures_dir>/<experiment>/<arm>/part<percent>_seed<seed>.json`` holds what the evaluation of one training found, the
-errors of its test images, and the settings that it was measured with. A clone of the repository with these files
-repeats none of their runs.
+``<figures_dir>/<experiment>/<arm>/part<percent>_seed<seed>.json`` holds the evaluation of one training, the errors of
+its test images, and its settings. A clone of the repository with these files repeats none of their runs.
 """
 
 from __future__ import annotations
@@ -24,34 +23,39 @@ from bundle.io import flat_figures, plain, private_setting, write_bytes
 
 _MODULES = re.compile(r"\bbundle\.(?:\w+\.)+(?=\w)")
 _FOLDERS = re.compile(r"\bconfigs/(?:\w+/)*(\w+)\.(?:yaml|json)\b")
+_SHARED = re.compile(r"configs/(?:parts/.*|inference\.json)")
 
 Cell = tuple[str, float, int]
 """Arm, fraction of the annotated joints and seed of a training."""
 
 
 def data_settings(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """What of the data set tells figures apart: phantoms or files, and lists that are not the public ones."""
+    """Return the data settings that distinguish figures: phantoms or files, and lists other than the public ones."""
     lists = {name.lower(): environment.get(name, "") for name in ("DATALIST", "TEST_DATALIST")}
     return {"data": "files" if environment.get("DATASET_DIR") else "phantoms", **private_setting("", lists)}
 
 
 def told(settings: Mapping[str, Any]) -> Any:
-    """Settings as a file holds them: classes and configurations by their names, as these may move."""
-    text = json.dumps(private_setting("", plain(settings)))
+    """Return settings as stored in a file: classes and configurations by their names, since these may move.
+
+    Configurations that tasks share are left out: how they are divided changes no figure.
+    """
+    own = [name for name in settings.get("configs", ()) if not _SHARED.fullmatch(str(name))]
+    text = json.dumps(private_setting("", plain({**settings, "configs": own})))
     return json.loads(_MODULES.sub("", _FOLDERS.sub(r"\1", text)))
 
 
 def keep_figures(
     path: Path, evaluation: tuple[Path, Path], cell: Cell, settings: Mapping[str, Any], columns: Sequence[str]
 ) -> None:
-    """Write what an evaluation found as the figures of a run.
+    """Store an evaluation as the figures of a run.
 
     Args:
-        path: of the file.
-        evaluation: file of the figures of the evaluation, and that of its rows of images or pairs.
-        cell: whose evaluation it is.
-        settings: of the run.
-        columns: of signed errors in the rows.
+        path: path of the file to write.
+        evaluation: files of the evaluation's figures and of its rows of images or pairs.
+        cell: arm, fraction and seed of the evaluation.
+        settings: settings of the run.
+        columns: columns of signed errors in the rows.
 
     Raises:
         InputError: the evaluation is damaged, or has no such columns.
@@ -83,10 +87,10 @@ def read_figures(path: Path, cell: Cell, settings: Mapping[str, Any], names: Seq
     """Read the figures of a run.
 
     Args:
-        path: of the file.
-        cell: whose figures they should be.
-        settings: that they should have been measured with.
-        names: of the figures.
+        path: path of the file.
+        cell: required arm, fraction and seed.
+        settings: required settings.
+        names: names of the figures.
 
     Raises:
         InputError: the file is damaged, or its run had other settings.
@@ -108,13 +112,13 @@ def read_figures(path: Path, cell: Cell, settings: Mapping[str, Any], names: Seq
 
 
 def _rows(errors: Mapping[str, Any]) -> pd.DataFrame:
-    """Errors of images, NaN where there is none."""
+    """Return the errors of images, NaN if there is none."""
     numbers = [name for name in errors if name not in ("name", "joint")]
     return pd.DataFrame(errors).astype({**dict.fromkeys(numbers, float), "name": str, "joint": str})
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Each setting that differs, in words; those in groups as ``<group> <name>``."""
+    """Describe each setting that differs; those in groups as ``<group> <name>``."""
     before, after = flat_figures({"": dict(old)}), flat_figures({"": dict(new)})
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     return [f"{key.strip()} was {before.get(key)!r}, is {after.get(key)!r}" for key in keys]
@@ -122,10 +126,10 @@ def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 @dataclass(frozen=True)
 class KnownResult:
-    """An ``experiment.json`` that is kept: how arms compare whose errors of images were not kept (up to version 0.10).
+    """A stored ``experiment.json``: comparisons of arms whose errors per image were not stored (up to version 0.10).
 
     Attributes:
-        path: of the file, which need not be there.
+        path: path of the file, which may be absent.
     """
 
     path: Path
@@ -142,13 +146,13 @@ class KnownResult:
     def reduction(
         self, error: str, arm: tuple[str, float], base: tuple[str, float], outcomes: Sequence[Outcome]
     ) -> dict[str, Any]:
-        """How much less the error of an arm is, as it was found; nothing where it was found of other figures.
+        """Return the stored error reduction of an arm; nothing if it belongs to other figures.
 
         Args:
-            error: its label.
-            arm: and its fraction.
-            base: and its fraction.
-            outcomes: of both.
+            error: label of the error.
+            arm: arm and its fraction.
+            base: base and its fraction.
+            outcomes: outcomes of both.
         """
         names = ("reduction", "reduction_interval", "common", "images")
         same = {_cell(row): row["figures"] for row in self._found.get("cells", []) if _cell(row)[:2] in (arm, base)}

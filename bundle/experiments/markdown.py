@@ -1,4 +1,4 @@
-"""Experiments with pre-training as sections of a document, from what they found."""
+"""Pre-training experiments as sections of a document."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from bundle.experiments.agreement import plot_curves
 from bundle.io import file_stem, shown_figure, write_bytes, write_plot
 
 EXPERIMENT = "experiment.json"
-"""What an experiment found."""
+"""File with the results of an experiment."""
 
 TEXT = (
-    "Each task is trained on fractions of the annotated joints, from chance or from networks that were pre-trained on "
-    "synthetic radiographs. These are made of all training joints and their masks, also where a fraction of them is "
-    "trained on, unless a row says otherwise: they know something of annotations that the networks without "
-    "pre-training do not see. All trainings of a table have the same epochs and options, but for those that a row "
-    "calls longer, the learning rate of pre-trained networks and, in registration, the synthetic pairs that they go on "
-    "with among the real ones, in place of which the others see the pairs of few joints several times in an epoch; the "
-    "test joints are in none of them. Figures are means over the seeds, in brackets their 95 % confidence interval "
-    "(Student's t), which says how another seed would do. 'Error removed' is the fraction of the mean absolute error "
-    "(of sigma: of the root mean square of its deviations) that is gone against the first row of the same fraction, on "
-    "the same test joints, over all seeds, with a 95 % bootstrap interval over joints: where it holds 0 % there is no "
-    "difference. 'Common error' is the fraction of the first row's error that both make, of each image to the same "
-    "side: what lies in the annotation or in the radiograph itself is in it. 'Change' is that of a figure against the "
-    "first row of the same fraction and the same seeds, -25 % where it is a quarter less, in the geometric mean, with "
-    "its 95 % interval over seeds (Student's t). `docs/downstream.md` says how to run them."
+    "Each task is trained on fractions of the annotated joints, from random weights or from networks pre-trained on "
+    "synthetic radiographs. The synthetic radiographs are made from all training joints and their masks, even if only "
+    "a fraction of them is used for training, unless a row states otherwise: they contain information on annotations "
+    "that the networks without pre-training do not see. All trainings of a table have the same epochs and options, "
+    "except the rows labelled longer, the learning rate of pre-trained networks and, in registration, the synthetic "
+    "pairs that their training mixes with the real ones; without these, the pairs of few joints are repeated within an "
+    "epoch. No training uses the test joints. Figures are means over the seeds, in brackets their 95 % confidence "
+    "interval (Student's t), which predicts another seed on the same test joints. 'Error removed' is the reduction of "
+    "the mean absolute error (for sigma: of the root mean square of its deviations) against the first row of the same "
+    "fraction, on the same test joints, over all seeds, with a 95 % bootstrap interval over joints: if it includes 0 "
+    "%, there is no difference. 'Common error' is the fraction of the first row's error that both make, on each image "
+    "to the same side: it includes errors that lie in the annotation or in the radiograph itself. 'Change' is that of "
+    "a figure against the first row of the same fraction and the same seeds, -25 % if it is a quarter less, in the "
+    "geometric mean, with its 95 % interval over seeds (Student's t). `docs/downstream.md` describes how to run them."
 )
 
 
 @dataclass(frozen=True)
 class ExperimentReport:
-    """What an experiment found.
+    """Results of an experiment.
 
     Attributes:
-        found: the content of its experiment.json.
+        found: content of its experiment.json.
     """
 
     found: Mapping[str, Any]
 
     @property
     def file(self) -> str:
-        """Its name among the files that are kept, without ending."""
+        """Stem of its stored file."""
         return file_stem(str(self.found["title"]))
 
     @property
     def labels(self) -> dict[str, str]:
-        """What the arms are called."""
+        """Labels of the arms."""
         return {name: arm["label"] for name, arm in self.found["settings"]["arms"].items()}
 
     @property
@@ -61,23 +61,23 @@ class ExperimentReport:
 
     @property
     def curves(self) -> list[str]:
-        """Figures that are drawn against the fraction of the joints; none of a single one."""
+        """Figures that are plotted against the fraction of the joints; none for a single fraction."""
         return list(self.found["curves"]) if self.table["fraction"].nunique() > 1 else []
 
     def keep(self, folder: Path) -> None:
-        """Write it and its curves into a folder."""
+        """Write the results and their curves into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         write_bytes(folder / f"{self.file}.json", f"{json.dumps(self.found, indent=1)}\n".encode())
         self.plot(folder, f"{self.file}_")
 
     def plot(self, folder: Path, prefix: str = "") -> None:
-        """Write its curves into a folder."""
+        """Write the curves into a folder."""
         for name in self.curves:
             figure = plot_curves(self.table, name, self.labels, self.found["figures"][name])
             write_plot(folder / f"{prefix}{file_stem(name)}.png", figure)
 
     def section(self) -> str:
-        """Its section of the document, with pictures relative to the folder above that of :meth:`keep`."""
+        """Return its section of the document, with images relative to the folder above that of :meth:`keep`."""
         curves = [
             f"![{self.found['figures'][name]}](results/experiments/{self.file}_{file_stem(name)}.png)"
             for name in self.curves
@@ -95,7 +95,7 @@ class ExperimentReport:
         return "\n\n".join(part for part in parts if part)
 
     def rows(self) -> str:
-        """The table: a row for each fraction and arm, the base first."""
+        """Return the table: a row for each fraction and arm, the base first."""
         figures = self.found["figures"]
         gone = (f"{error} removed" for error in self.found["errors"])
         head = ["annotated joints", "", "seeds", *figures.values(), *gone, f"common {self.found['errors'][0]}"]
@@ -115,7 +115,7 @@ class ExperimentReport:
         return _markdown(lines)
 
     def fewer(self) -> str:
-        """A line for each arm on its smallest fraction of the joints against the base on each larger one."""
+        """Return a line for each arm on its smallest fraction of the joints against the base on each larger one."""
         base, smallest = self.labels[self.found["base"]], min(self.table["fraction"])
         first = [row for row in self._compared if row["error"] == self.found["errors"][0]]
         rows = (row for row in first if row["fraction"] == smallest < row["base_fraction"])
@@ -127,7 +127,7 @@ class ExperimentReport:
         return "\n".join(lines)
 
     def changes(self) -> str:
-        """The table of changes against the base on the same fraction; nothing where no figure is compared."""
+        """Return the table of changes against the base on the same fraction; empty if no figure is compared."""
         rows = [row for row in self.found["changes"] if row["change"] is not None]
         names = dict.fromkeys(row["figure"] for row in rows)
         head = ["annotated joints", "", *(f"change of {self.found['figures'][name]}" for name in names)]
@@ -143,11 +143,11 @@ class ExperimentReport:
 
     @property
     def _compared(self) -> list[Mapping[str, Any]]:
-        """Arms against the base, but where that makes no error."""
+        """Comparisons with the base, except where the base makes no error."""
         return [row for row in self.found["reductions"] if row["reduction"] is not None]
 
     def _differences(self, arm: str, fraction: float) -> list[str]:
-        """The fraction of each error that is removed, with its interval, and that of the first that both make."""
+        """Return the removed fraction of each error, with its interval, and the common fraction of the first error."""
         found = {row["error"]: row for row in self._compared if _cell_of(row) == (arm, fraction, fraction)}
         first = found.get(self.found["errors"][0])
         gone = (_share(found[error], "reduction") if error in found else "-" for error in self.found["errors"])
@@ -155,29 +155,29 @@ class ExperimentReport:
 
 
 def _cell_of(row: Mapping[str, Any]) -> tuple[str, float, float]:
-    """What is compared."""
+    """Return the compared arm and fractions."""
     return row["arm"], row["fraction"], row["base_fraction"]
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:
-    """A table: its head, its alignment and its rows."""
+    """Join a table from its head, its alignment and its rows."""
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _share(row: Mapping[str, Any], name: str) -> str:
-    """A share in percent, with its interval."""
+    """Format a share in percent, with its interval."""
     low, high = (shown_figure(end) if end is None else f"{end:.0%}" for end in row[f"{name}_interval"])
     return f"{row[name]:.0%} ({low} to {high})"
 
 
 def _cell(row: pd.Series) -> str:
-    """A mean with its interval."""
+    """Format a mean with its interval."""
     mean = shown_figure(float(row["mean"]), 3)
     return mean if row[["lower", "upper"]].isna().any() else f"{mean} ({row['lower']:.3g} to {row['upper']:.3g})"
 
 
 def read_experiment(path: str) -> ExperimentReport:
-    """What an experiment found, from its output folder or a file that was kept.
+    """Read the results of an experiment, from its output folder or a stored file.
 
     Raises:
         InputError: there is none.
@@ -188,11 +188,13 @@ def read_experiment(path: str) -> ExperimentReport:
         report = ExperimentReport(found)
         report.rows()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        msg = f"expected the output folder of an experiment or its {EXPERIMENT}, got {path} ({error!r}): run one"
+        msg = (
+            f"{path}: neither the output folder of an experiment nor its {EXPERIMENT} ({error!r}). Run the experiment."
+        )
         raise InputError(msg) from error
     return report
 
 
 def downstream_section(reports: Sequence[ExperimentReport]) -> list[str]:
-    """The sections of the document; nothing without experiments."""
+    """Return the sections of the document; nothing without experiments."""
     return [f"## Downstream tasks (E7)\n\n{TEXT}", *(report.section() for report in reports)] if reports else []

@@ -1,4 +1,4 @@
-"""The figures of an experiment: read from those of its runs, put together and written."""
+"""Figures of an experiment, collected from those of its runs."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from bundle.experiments.runs import Downstream, Run
 from bundle.io import file_stem, machine, plain, write_bytes, write_figures
 
 SECTION = "experiment.md"
-"""The same as a section of a document."""
+"""The results as a section of a document."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """What is compared, which runs that takes, and what they have found.
+    """An experiment: the compared arms, their runs, and the results.
 
     Attributes:
-        name: of the experiment, that of its definition.
-        title: of the experiment.
-        question: that it answers.
-        task: its runs.
+        name: name of the experiment, that of its definition.
+        title: title of the experiment.
+        question: question that it answers.
+        task: runs of the experiment.
         output_dir: folder of the runs and of ``experiment.json``.
-        figures_dir: folder of the figures of the runs, which are kept (:mod:`bundle.experiments.figures`).
-        figures: of an evaluation that are reported (:func:`bundle.io.flat_figures`), and their labels.
-        errors: that arms are compared by, the first one above all.
-        base: arm that the others are compared with.
+        figures_dir: folder of the stored figures of the runs (:mod:`bundle.experiments.figures`).
+        figures: reported figures of an evaluation (:func:`bundle.io.flat_figures`), and their labels.
+        errors: errors by which arms are compared, the main one first.
+        base: arm with which the others are compared.
         compared: figures whose change by an arm is reported (:func:`bundle.experiments.agreement.change`).
         curves: figures that are plotted against the fraction of the joints.
         per_image: file of an evaluation with a row for each test image.
-        seed: of the intervals.
+        seed: random seed of the intervals.
     """
 
     name: str
@@ -64,11 +64,11 @@ class Experiment:
         return {self.task.trained(*cell): cell for cell in self.task.cells()}
 
     def kept(self, name: str) -> Path:
-        """File of the figures of a training."""
+        """Return the file of the figures of a training."""
         return Path(self.figures_dir) / f"{name}.json"
 
     def keep(self, name: str) -> None:
-        """Write the figures of a training from its evaluation.
+        """Store the figures of a training from its evaluation.
 
         Raises:
             InputError: the evaluation is damaged.
@@ -80,7 +80,7 @@ class Experiment:
         keep_figures(self.kept(name), measured, cell, self._settings(cell[0]), columns)
 
     def outcomes(self) -> list[Outcome]:
-        """What the trainings whose figures are kept have found.
+        """Return the outcomes of the trainings whose figures are stored.
 
         Raises:
             InputError: figures are damaged, or of other settings.
@@ -90,10 +90,10 @@ class Experiment:
         return [read_figures(self.kept(name), cell, self._settings(cell[0]), names) for name, cell in done.items()]
 
     def collect(self, command: str = "") -> None:
-        """Write what was found: ``experiment.json``, curves, and the section of a document.
+        """Write the results: ``experiment.json``, curves, and the section of a document.
 
         Args:
-            command: that has made the experiment.
+            command: command that has run the experiment.
 
         Raises:
             InputError: figures are damaged, or of other settings.
@@ -106,7 +106,7 @@ class Experiment:
         write_bytes(folder / SECTION, f"{report.section()}\n".encode())
 
     def found(self, command: str = "") -> dict[str, Any]:
-        """The content of ``experiment.json``."""
+        """Return the content of ``experiment.json``."""
         outcomes = self.outcomes()
         return {
             "title": self.title,
@@ -133,11 +133,11 @@ class Experiment:
         return {"configs": list(self.task.train), **{name: dict(getattr(self.task, name)) for name in names}}
 
     def _settings(self, arm: str) -> dict[str, Any]:
-        """Settings of the runs of an arm, but for their fraction and seed."""
+        """Return the settings of the runs of an arm, except their fraction and seed."""
         return {**data_settings(), **self._options, "arm": asdict(self.task.arms[arm])}
 
     def reductions(self, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-        """How much less each error of each arm and fraction is than the base's, of every fraction."""
+        """Compute the reduction of each error of each arm and fraction against the base, on every fraction."""
         done = sorted({(out.arm, out.fraction) for out in outcomes})
         bases, others = ([cell for cell in done if (cell[0] == self.base) == same] for same in (True, False))
         return [
@@ -152,7 +152,7 @@ class Experiment:
         ]
 
     def changes(self, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-        """How the figures of each arm and fraction differ from those of the base on the same fraction."""
+        """Compute the change of the figures of each arm and fraction against the base on the same fraction."""
         done = sorted({(out.arm, out.fraction) for out in outcomes})
         cells = [(arm, fraction) for arm, fraction in done if arm != self.base and (self.base, fraction) in done]
         return [
@@ -163,7 +163,7 @@ class Experiment:
     def _reduction(
         self, outcomes: Sequence[Outcome], error: ErrorColumn, arm: tuple[str, float], base: tuple[str, float]
     ) -> Mapping[str, Any]:
-        """:func:`bundle.experiments.agreement.reduction`; the one found before where errors of images were not kept."""
+        """:func:`bundle.experiments.agreement.reduction`, or the stored one if errors per image were not stored."""
         compared = [out for out in outcomes if (out.arm, out.fraction) in (arm, base)]
         if all(out.errors is not None for out in compared):
             return reduction(compared, error, base[0], *arm, base[1], seed=self.seed)
@@ -171,5 +171,5 @@ class Experiment:
 
     @cached_property
     def _known(self) -> KnownResult:
-        """The result that is kept beside the figures."""
+        """The result stored beside the figures."""
         return KnownResult(Path(self.figures_dir).parent / f"{file_stem(self.title)}.json")

@@ -1,4 +1,4 @@
-"""The runs of an experiment: which there are, their options, and which of them others need."""
+"""Runs of an experiment: their options and dependencies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from bundle.errors import InputError
 
 ENDED = "ended"
-"""An empty file in the folder of a run that has ended well."""
+"""An empty file in the folder of a run that has succeeded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +22,13 @@ class Run:
     """A run of ``python -m monai.bundle``.
 
     Attributes:
-        name: of the run and of its folder, in that of the experiment.
-        run_id: of its configurations.
-        configs: their files, relative to the root of the bundle.
-        options: of the command line, without the data set; ``output_dir`` is the run's folder.
-        result: file in its folder that is there when the run has ended well.
+        name: name of the run and of its folder, in that of the experiment.
+        run_id: run id in its configurations.
+        configs: configuration files, relative to the root of the bundle.
+        options: options of the command line, without the data set; ``output_dir`` is the run's folder.
+        result: file in its folder that exists after success.
         after: names of the runs that it needs.
-        test: whether it sees test joints, not training joints.
+        test: whether it uses test joints instead of training joints.
     """
 
     name: str
@@ -40,10 +40,10 @@ class Run:
     test: bool = False
 
     def command(self, folder: str) -> str:
-        """What follows ``python -m monai.bundle run`` in a shell, with its output in a folder of the experiment's.
+        """Return the arguments of ``python -m monai.bundle run`` for a shell, with output in the experiment's folder.
 
-        The data set stands in the environment (``DATASET_DIR``, and ``DATALIST`` and ``TEST_DATALIST`` where the lists
-        are not the public ones): where it lies, and how it is called, is in no record of the workflow.
+        The data set is in the environment (``DATASET_DIR``, and ``DATALIST`` and ``TEST_DATALIST`` if the lists are not
+        the public ones): its location and name enter no record of the workflow.
         """
         options = {**self.options, "output_dir": f"{folder}/{self.name}"}
         given = [part for name, value in options.items() for part in (f"--{name}", _text(value))]
@@ -53,7 +53,7 @@ class Run:
 
 
 def _text(value: Any) -> str:
-    """An option as the command line takes it."""
+    """Format an option for the command line."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -62,8 +62,8 @@ class Separator:
     """A separator that is trained before it makes synthetic radiographs.
 
     Attributes:
-        configs: of its training.
-        options: of its training.
+        configs: configuration files of its training.
+        options: options of its training.
     """
 
     configs: Sequence[str]
@@ -72,14 +72,14 @@ class Separator:
 
 @dataclass(frozen=True)
 class Arm:
-    """One of the things that an experiment compares.
+    """One of the compared arms of an experiment.
 
     Attributes:
-        label: that tables and plots show.
-        pretraining: options of the pre-training; None where there is none.
-        separator: that is trained for it; None for the one that the options name, or the bundle's own.
-        training: options of its trainings, in place of those of all.
-        fine_tuning: run of its trainings, in the configurations of its pre-training; "" for the task's own training.
+        label: label in tables and plots.
+        pretraining: options of the pre-training; None for none.
+        separator: separator trained for this arm; None for the one in the options, or the bundle's own.
+        training: options of its trainings that replace those of all.
+        fine_tuning: run id of its trainings, in the configurations of its pre-training; "" for the task's own training.
     """
 
     label: str
@@ -93,27 +93,27 @@ class Arm:
 class Downstream:
     """A task with and without pre-training, on fractions of the annotated joints, with several seeds.
 
-    Of every arm and seed there is one pre-training, if any; of these and every fraction a training that starts from it,
-    and its evaluation on the test joints. All trainings have the same options, but for those of their arm.
+    Each arm and seed has one pre-training, if any; each of these and each fraction a training that starts from it, and
+    its evaluation on the test joints. All trainings have the same options, except those of their arm.
 
     Attributes:
         train: configurations of the task.
-        pretrain: that are laid under and over them in a pre-training, as (below, above).
-        evaluate: likewise, in an evaluation.
-        arms: by their names.
-        fractions: of the annotated joints, in (0, 1], in whole percent.
-        seeds: of everything.
-        options: of all runs.
+        pretrain: configurations laid under and over them in a pre-training, as (below, above).
+        evaluate: configurations laid under and over them in an evaluation, as (below, above).
+        arms: arms by their names.
+        fractions: fractions of the annotated joints, in (0, 1], in whole percent.
+        seeds: random seeds.
+        options: options of all runs.
         pretraining: options of the pre-trainings.
         training: options of the trainings.
         evaluation: options of the evaluations.
         test_sources: whether evaluations make synthetic radiographs of the test joints, which are separated once.
-        weights: file that a training leaves.
+        weights: file that a training writes.
         weights_option: option of an evaluation that names it.
-        metrics: file that an evaluation leaves.
+        metrics: file that an evaluation writes.
 
     Raises:
-        InputError: there is nothing to compare, a name would not do in a path, or two runs have one name.
+        InputError: there is nothing to compare, a name is unsuitable for a path, or two runs have one name.
     """
 
     train: Sequence[str]
@@ -142,24 +142,24 @@ class Downstream:
             raise InputError(f"expected {known}, got {', '.join(wrong)}")
 
     def cells(self) -> Iterator[tuple[str, float, int]]:
-        """Arm, fraction and seed of each training; all seeds of a fraction before the next fraction."""
+        """Yield arm, fraction and seed of each training; all seeds of a fraction before the next fraction."""
         for fraction, seed, arm in product(self.fractions, self.seeds, self.arms):
             yield arm, fraction, seed
 
     @staticmethod
     def trained(arm: str, fraction: float, seed: int) -> str:
-        """Name of a cell's training: ``ours/part005_seed0`` for 5 % of the joints."""
+        """Return the name of a cell's training: ``ours/part005_seed0`` for 5 % of the joints."""
         return f"{arm}/part{round(100 * fraction):03d}_seed{seed}"
 
     def evaluated(self, arm: str, fraction: float, seed: int) -> str:
-        """Name of a cell's evaluation."""
+        """Return the name of a cell's evaluation."""
         return f"{self.trained(arm, fraction, seed)}/evaluation"
 
     def runs(self, folder: str) -> list[Run]:
-        """All runs, each after those that it needs.
+        """Return all runs, each after those that it needs.
 
         Args:
-            folder: of the experiment.
+            folder: folder of the experiment.
         """
         own = [self._separator(name, arm.separator) for name, arm in self.arms.items() if arm.separator]
         first = [run for arm in self._pretrained for seed in self.seeds for run in self._of_seed(folder, arm, seed)]
@@ -190,14 +190,14 @@ class Downstream:
         return Run(name="test_separation", run_id="separating", configs=self._with_test, options=options, test=True)
 
     def _measuring(self, folder: str) -> dict[str, Any]:
-        """Options of what sees test joints."""
+        """Return the options of runs on test joints."""
         separated = {"sources_dir": f"{folder}/test_sources"} if self.test_sources else {}
         return {**self.options, **self.evaluation, **separated}
 
     def _of_seed(self, folder: str, arm: str, seed: int) -> list[Run]:
-        """The separation of the joints that a pre-training makes its images from, and the pre-training.
+        """Return the separation of the joints from which a pre-training makes its images, and the pre-training.
 
-        Separated joints are kept for all seeds of an arm, so one seed's separation waits for that of the seed before.
+        Separated joints are stored for all seeds of an arm, so the separation of a seed waits for that of the last one.
         """
         name, options = f"{arm}/sources_seed{seed}", {**self.options, **self._synthesis(folder, arm), "seed": seed}
         before = self.seeds[: self.seeds.index(seed)][-1:]
@@ -217,14 +217,14 @@ class Downstream:
         ]
 
     def _synthesis(self, folder: str, arm: str) -> dict[str, Any]:
-        """Options that say which synthetic radiographs."""
+        """Return the options of the synthetic radiographs."""
         chosen, own = self.arms[arm], {"sources_dir": f"{folder}/{arm}/sources"}
         if chosen.separator:
             own["weights"] = f"{folder}/{arm}/separator/model.pt"
         return {**self.pretraining, **own, **(chosen.pretraining or {})}
 
     def _of_cell(self, folder: str, arm: str, fraction: float, seed: int) -> list[Run]:
-        """A training and its evaluation."""
+        """Return a training and its evaluation."""
         name = self.trained(arm, fraction, seed)
         weights = {self.weights_option: f"{folder}/{name}/{self.weights}"}
         evaluation = Run(
@@ -257,7 +257,7 @@ _CELL = re.compile(r"\w+/part\d{3}_seed\d+", re.ASCII)
 
 
 def complaint(log: str) -> str:
-    """The line of a run's log that says what went wrong: the last one of an error, or the last one."""
+    """Return the line of a run's log that states the failure: the last line of an error, or else the last line."""
     lines = log.splitlines()
     errors = [line for line in lines if re.match(r"error: |\w*(Error|Exception)\b", line)]
     said = errors or [line for line in lines if line.strip()] or ["it said nothing"]

@@ -1,4 +1,4 @@
-"""A folder of joints separated, measured and written."""
+"""Batch inference: separate a folder of joints, assess the results and write them."""
 
 from __future__ import annotations
 

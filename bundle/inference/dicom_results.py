@@ -1,6 +1,6 @@
-"""Results as DICOM files beside the others: layers, synthetic radiographs, hands with a changed joint, masks.
+"""Results as DICOM: layers, synthetic radiographs, hands with an altered joint, segmentations.
 
-Not imported by ``bundle.inference``: highdicom needs pydicom 3.
+``bundle.inference`` does not import this module: highdicom needs pydicom 3.
 """
 
 from __future__ import annotations
@@ -21,18 +21,17 @@ from torch import Tensor
 
 
 class DicomResults(Writer):
-    """Writes the results of joints as DICOM, a study for each radiograph that they come from.
+    """Writer of DICOM results, one study per source radiograph.
 
-    Files say when they were made; where ``SOURCE_DATE_EPOCH`` says it, the same results are the same bytes.
+    The files carry their creation date and time. With ``SOURCE_DATE_EPOCH`` set, the same results have the same bytes.
 
     Args:
-        metadata: file of the bundle's metadata, for its version.
-        keep_identity: whether results belong to the patient and study of their DICOM radiograph; true or false as text
-            is understood.
+        metadata: path of the bundle's metadata, for its version.
+        keep_identity: whether results keep the patient and study of their DICOM radiograph; a switch, also as text.
 
     Raises:
-        InputError: the metadata cannot be read, or ``keep_identity`` is no switch; on writing, if identity is to be
-            kept of another kind of file, or is burned into the pixels and not to be kept.
+        InputError: the metadata cannot be read, or ``keep_identity`` is not a switch. On writing: the identity is to be
+            kept but the radiograph is not DICOM, or it is burned into the pixels and is not to be kept.
     """
 
     def __init__(self, metadata: str, keep_identity: bool | str = False) -> None:
@@ -42,14 +41,14 @@ class DicomResults(Writer):
 
     @property
     def method(self) -> str:
-        """What makes the results, with its version."""
+        """Name and version of the algorithm."""
         return f"{MODEL} {self.version}"
 
     def check(self, joint: Mapping[str, Any]) -> None:
-        """Refuse a joint whose radiograph allows no results as DICOM, before anything is computed.
+        """Refuse a joint whose radiograph does not permit DICOM results, before any computation.
 
         Raises:
-            InputError: as of :class:`bundle.io.dicom_writing.DicomStudy`, with the name of the joint.
+            InputError: see :class:`bundle.io.dicom_writing.DicomStudy`; the message begins with the name of the joint.
         """
         try:
             DicomStudy(self.version, "", "", _header(str(joint.get("image", ""))), self.keep_identity, self.moment)
@@ -61,7 +60,7 @@ class DicomResults(Writer):
         joint, study, image = result.joint, self._study(result.joint), result.image
         spacing = (result.spacing_mm,) * 2
         frame = study.image(image[0].numpy(), spacing, _derived(joint, "the radiograph"), synthetic=False)
-        made = {"": frame, "_masks": study.masks(image[1:].numpy() > 0.5, frame, _is_drawn(joint))}
+        made = {"": frame, "_masks": study.masks(image[1:].numpy() > 0.5, frame, _are_predicted(joint))}
         for number, (layer, kind) in enumerate(zip(result.layers.numpy(), LAYER_NAMES, strict=True), start=1):
             described = _derived(joint, f"{kind} layer, separated by {self.method} with {result.separator}")
             shown = layer.clip(0.0, 1.0)
@@ -74,20 +73,20 @@ class DicomResults(Writer):
     def synthetic(
         self, joint: Mapping[str, Any], radiograph: Tensor, masks: Tensor, made: str, number: int, hand: Tensor | None
     ) -> dict[str, bytes]:
-        """The files of a synthetic radiograph by their endings: ``dcm``, ``masks.dcm`` and of a hand ``hand.dcm``.
+        """Return the files of a synthetic radiograph by ending: ``dcm``, ``masks.dcm`` and, for a hand, ``hand.dcm``.
 
         Args:
-            joint: the item that its source was loaded from.
-            radiograph: the synthetic one, (1, H, W).
-            masks: its bones, (2, H, W).
-            made: how, for the derivation description.
-            number: of the instance in its series, from 1.
-            hand: the hand (1, H, W) with the changed joint; None of a joint that is no part of one.
+            joint: item of the source joint.
+            radiograph: synthetic radiograph, (1, H, W).
+            masks: its bone masks, (2, H, W).
+            made: description of the synthesis, for Derivation Description.
+            number: Instance Number in the series, from 1.
+            hand: hand with the altered joint, (1, H, W); None for a joint without a hand.
         """
         study, spacing = self._study(joint), (float(joint["spacing"]),) * 2
         described = _derived(joint, f"bones moved by {self.method}: {made}")
         image = study.image(radiograph[0].numpy().clip(0.0, 1.0), spacing, described, True, series=3, number=number)
-        masked = study.masks(masks.numpy() > 0.5, image, _is_drawn(joint))
+        masked = study.masks(masks.numpy() > 0.5, image, _are_predicted(joint))
         files = {"dcm": dicom_bytes(image), "masks.dcm": dicom_bytes(masked)}
         if hand is None:
             return files
@@ -96,7 +95,7 @@ class DicomResults(Writer):
         return {**files, "hand.dcm": dicom_bytes(whole)}
 
     def _study(self, joint: Mapping[str, Any]) -> DicomStudy:
-        """The study of a joint's radiograph; that of one that lies in no file is its name's."""
+        """Return the study of a joint's radiograph; without a file, its key is the name of the joint."""
         file = str(joint.get("file", ""))
         key = (joint.get("pixels") or read_stated(file).digest) if file else str(joint["name"])
         laterality = LATERALITY.get(str(joint["side"]), "")
@@ -104,31 +103,31 @@ class DicomResults(Writer):
 
 
 def _stated_moment() -> datetime | None:
-    """What ``SOURCE_DATE_EPOCH``, in seconds, says of the time, as in reproducible builds; None where it says nothing.
+    """Return the creation time set by ``SOURCE_DATE_EPOCH`` (seconds, as in reproducible builds); None if unset.
 
     Raises:
-        InputError: it is no number.
+        InputError: it is not a number.
     """
     stated = os.environ.get("SOURCE_DATE_EPOCH", "")
     if not stated.isdecimal():
         if not stated:
             return None
-        msg = f"expected a number of seconds in SOURCE_DATE_EPOCH, got {stated!r}: mend or unset it"
+        msg = f"SOURCE_DATE_EPOCH is {stated!r}, not a number of seconds. Correct or unset it."
         raise InputError(msg)
     return datetime.fromtimestamp(int(stated), timezone.utc)
 
 
 def _header(file: str) -> Dataset | None:
-    """What a DICOM file says besides its pixels."""
+    """Return the header of a DICOM file; None for any other file."""
     if not file or not is_dicom(file):
         return None
     return read_header(file)
 
 
-def _is_drawn(joint: Mapping[str, Any]) -> bool:
+def _are_predicted(joint: Mapping[str, Any]) -> bool:
     return joint.get("masks") == PREDICTED
 
 
 def _derived(joint: Mapping[str, Any], what: str) -> str:
-    """A line for Derivation Description, which has room for 1024 characters."""
+    """Return a line for Derivation Description, which holds 1024 characters."""
     return f"{joint['name']}: {what}"[:1024]

@@ -1,4 +1,4 @@
-"""Results to look at: a joint, its layers and what they compose to, side by side."""
+"""Results for visual inspection: a joint, its layers and their composition, side by side."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bundle.separation import separation_row
 
 
 class MontageWriter(Writer):
-    """Writes ``<name>_montage.png``, with what is said of the joint."""
+    """Writer of ``<name>_montage.png``, labelled with the assessment of the joint."""
 
     def write(self, folder: Path, result: SeparatedJoint) -> Sequence[Path]:
         """See :meth:`bundle.inference.Writer.write`."""

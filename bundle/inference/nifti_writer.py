@@ -1,4 +1,4 @@
-"""Results as NIfTI: the layers, and the frame of a joint in a hand."""
+"""Results as NIfTI: the layers, and the crop of a joint in a hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bundle.io import write_layers
 
 
 class NiftiWriter(Writer):
-    """Writes ``<name>_layers.nii.gz``, float32 with 3 channels, and ``<name>.nii.gz``, a frame that lies in no file."""
+    """Writer of ``<name>_layers.nii.gz``, float32 with 3 channels, and ``<name>.nii.gz``, a crop that has no file."""
 
     def write(self, folder: Path, result: SeparatedJoint) -> Sequence[Path]:
         """See :meth:`bundle.inference.Writer.write`."""

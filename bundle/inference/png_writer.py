@@ -1,4 +1,4 @@
-"""Results as pictures of 8 bits: the layers, and masks that a network drew."""
+"""Results as 8-bit images: the layers, and the predicted masks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bundle.joint import BONES, LAYER_NAMES
 
 
 class PngWriter(Writer):
-    """Writes ``<name>_soft.png``, ``_lower`` and ``_upper``, and ``<name>_mask_lower.png`` and ``_upper`` if drawn."""
+    """Writer of ``<name>_soft.png``, ``_lower``, ``_upper`` and predicted ``<name>_mask_lower.png``, ``_upper``."""
 
     def write(self, folder: Path, result: SeparatedJoint) -> Sequence[Path]:
         """See :meth:`bundle.inference.Writer.write`."""

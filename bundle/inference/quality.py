@@ -1,4 +1,4 @@
-"""What inference says of each joint besides its layers: how sure the split is, and whether to trust it."""
+"""Assessment of a joint besides its layers: uncertainty of the separation and plausibility of the input."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _log = logging.getLogger("bundle.inference")
 
 
 class JointQuality:
-    """Judges joints that were separated.
+    """Assessment of separated joints.
 
     Args:
-        plausibility: file of the ranges of trusted images (:class:`bundle.quality.PlausibilityReference`).
-        uncertainty: file of the calibration (:class:`bundle.quality.Calibration`).
-        inferer: that separates them; without answers to mirror images nothing is said of uncertainty.
-        weights: of the generator; for others than those calibrated no expected error is given.
+        plausibility: path of the ranges of plausible images (:class:`bundle.quality.PlausibilityReference`).
+        uncertainty: path of the calibration (:class:`bundle.quality.Calibration`).
+        inferer: inferer of the separation; without flipping no uncertainty is estimated.
+        weights: weights of the generator; expected errors are given only for the calibrated ones.
 
     Raises:
         InputError: a file cannot be read.
@@ -42,28 +42,28 @@ class JointQuality:
         self.calibration = calibration if known else None
         if inferer.flips and not known:
             _log.warning(
-                f"Expected errors are known for {calibration.separator}, not for {weights.source}: only its "
-                "disagreement is given; calibrate it by configs/jobs/calibrate.yaml"
+                f"Expected errors are calibrated for {calibration.separator}, not for {weights.source}: only the "
+                "disagreement is given. Run configs/jobs/calibrate.yaml."
             )
 
     def __call__(self, joint: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, Any]:
-        """What there is to say of a joint, for ``quality.jsonl``.
+        """Assess a joint, for ``quality.jsonl``.
 
         Args:
-            joint: with ``image`` (3, H, W), ``name``, ``joint`` and ``spacing``.
-            output: with ``answer``, its layers (3, H, W) before any postprocessing, and where the mirror image was
-                separated, too, ``deviation`` (:func:`bundle.inference.separate_batch`).
+            joint: item with ``image`` (3, H, W), ``name``, ``joint`` and ``spacing``.
+            output: output with ``answer``, the layers (3, H, W) before postprocessing, and, if the mirror image was
+                separated as well, ``deviation`` (:func:`bundle.inference.separate_batch`).
 
         Returns:
-            ``name, joint, plausibility_score`` (up to 1 is usual), ``flagged``, ``reasons``, and in intensity, null
-            where they are not known: ``expected_overlap_rmse`` of the bones where they overlap,
-            ``overlap_rmse_upper``, which 9 of 10 joints do not exceed, ``bone_disagreement``, the standard deviation of
-            the two answers, and what the error is expected from (:func:`bundle.quality.overlap_signs`):
-            ``overlap_disagreement``, ``overlap_bone_intensity`` and ``overlap_area_mm2``.
+            ``name, joint, plausibility_score`` (usual up to 1), ``flagged``, ``reasons``, and in intensity, null where
+            unknown: ``expected_overlap_rmse`` of the bones in their overlap, ``overlap_rmse_upper``, which 9 of 10
+            joints do not exceed, ``bone_disagreement``, the standard deviation of the two predictions, and the
+            predictors of the error (:func:`bundle.quality.overlap_signs`): ``overlap_disagreement``,
+            ``overlap_bone_intensity`` and ``overlap_area_mm2``.
         """
         verdict = self.reference.judge(measure(joint["image"].cpu(), float(joint["spacing"])))
         if verdict.flagged:
-            _log.warning(f"{joint['name']} should not be trusted: {'; '.join(verdict.reasons)}")
+            _log.warning(f"{joint['name']} is implausible: {'; '.join(verdict.reasons)}")
         identity = {"name": str(joint["name"]), "joint": str(joint["joint"])}
         return {**identity, **verdict.described(), **self._uncertainty(joint, output)}
 
@@ -83,10 +83,10 @@ class JointQuality:
 
 
 def quality_label(line: Mapping[str, Any]) -> str:
-    """A joint's name with what :class:`JointQuality` says of it, if anything, in a line for its montage."""
+    """Return the montage label of a joint: its name and, if assessed, its expected error and plausibility."""
     if "flagged" not in line:
         return str(line["name"])
     expected = line["expected_overlap_rmse"]
     error = "" if expected is None else f", expected error in the overlap {expected:.3f}"
-    flag = f", NOT TRUSTED: {'; '.join(line['reasons'])}" if line["flagged"] else ""
+    flag = f", IMPLAUSIBLE: {'; '.join(line['reasons'])}" if line["flagged"] else ""
     return f"{line['name']}{error}{flag}"

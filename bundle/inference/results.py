@@ -1,4 +1,4 @@
-"""What inference, evaluation and synthesis leave on disk."""
+"""Results of inference, evaluation and synthesis on disk."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from bundle.workflow import GeneratorWeights
 from ignite.engine import Events
 
 REJECTED = "rejected.jsonl"
-"""Names of joints and hands that could not be used, with the reasons."""
+"""Names of unusable joints and hands, with the reasons."""
 QUALITY = "quality.jsonl"
-"""What inference says of each joint besides its layers (:class:`bundle.inference.JointQuality`)."""
+"""Assessment of each joint besides its layers (:class:`bundle.inference.JointQuality`)."""
 
 
 _log = logging.getLogger("bundle.inference")
 
 
 class Results:
-    """What becomes of joints, on disk: which of them are left, and what is written of each that a run hands over.
+    """Results of joints on disk: which joints remain, and what is written of each.
 
-    :func:`run_remaining` calls :meth:`begin`, which claims the output folder, and :meth:`add` with each joint.
+    :func:`run_remaining` calls :meth:`begin`, which reserves the output folder, and then :meth:`add` for each joint.
 
     Args:
-        output_dir: refused when it holds another run's results.
-        settings: of the run; they tell runs apart and are written with the results.
-        weights: of the generator.
+        output_dir: output folder; refused if it holds the results of another run.
+        settings: settings of the run; they identify it and are written with the results.
+        weights: weights of the generator.
     """
 
     def __init__(self, output_dir: str, settings: Mapping[str, Any], weights: GeneratorWeights) -> None:
@@ -48,30 +48,30 @@ class Results:
         self.rejected: Sequence[Mapping[str, Any]] = []
 
     def reserve(self) -> None:
-        """Claim the folder."""
+        """Reserve the output folder."""
         reserve_output(self.output_dir, fingerprint(self.settings))
 
     def remaining(self, joints: Sequence[Item]) -> list[Item]:
-        """See :func:`remaining`; nothing is written yet."""
+        """See :func:`remaining`; writes nothing yet."""
         self.joints, self.rejected = self.usable(joints)
         return self.left(self.joints)
 
     def usable(self, joints: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Mapping[str, Any]]]:
-        """The joints that can be written, and names and reasons of the others."""
+        """Return the joints that can be written, and the names and reasons of the others."""
         return joints, getattr(joints, "rejected", [])
 
     def left(self, joints: Sequence[Item]) -> list[Item]:
-        """The joints that are left."""
+        """Return the joints that remain."""
         raise NotImplementedError
 
     def begin(self) -> None:
-        """Claim the folder, and list what the audit rejected of the joints that are asked for, if they are known."""
+        """Reserve the folder and, if the requested joints are known, list those that the audit rejected."""
         self.reserve()
         if self.joints is not None:
             self.write_lines(REJECTED, self.rejected)
 
     def write_lines(self, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Replace a file of lines; without any it is taken away."""
+        """Replace a file of lines; remove it if there are none."""
         path = self.output_dir / name
         if lines:
             write_bytes(path, "".join(f"{json.dumps(line)}\n" for line in lines).encode())
@@ -79,18 +79,18 @@ class Results:
             path.unlink(missing_ok=True)
 
     def add(self, joint: Mapping[str, Any], output: Mapping[str, Any]) -> None:
-        """Write what becomes of a joint.
+        """Write the results of a joint.
 
         Args:
-            joint: as it was loaded.
-            output: the evaluator's: ``pred``, the layers (3, H, W), and what :func:`bundle.inference.separate_batch`
-                gives besides.
+            joint: loaded item of the joint.
+            output: output of the evaluator: ``pred``, the layers (3, H, W), and the further entries of
+                :func:`bundle.inference.separate_batch`.
         """
         raise NotImplementedError
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file that are whole, each of a joint; none of a file that is not there."""
+    """Return the intact lines of a file, one per joint; none if the file does not exist."""
     found = []
     for line in path.read_bytes().splitlines() if os.path.isfile(path) else []:
         with suppress(ValueError):
@@ -99,7 +99,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _written(line: Mapping[str, Any]) -> tuple[str, str]:
-    """The joint that an item or a line is of, with what tells its files from others."""
+    """Return the name of a joint (item or line) and the digest of its files."""
     return str(line["name"]), str(line.get("digest", ""))
 
 
@@ -107,18 +107,18 @@ _USUAL = (NiftiWriter, PngWriter, MontageWriter)
 
 
 class LayerWriter(Results):
-    """Inference: the files that a list of writers makes of each joint.
+    """Results of inference: the files that a list of writers makes of each joint.
 
-    ``quality.jsonl`` has a line for each joint: how sure its split is and whether to trust it, and ``files``, its
-    files with their CRC-32: a joint of which one is missing or damaged is done again.
+    ``quality.jsonl`` has a line per joint: uncertainty of the separation, plausibility, and ``files``, its files with
+    their CRC-32. A joint with a missing or damaged file is redone.
 
     Args:
-        output_dir: as in :class:`Results`.
-        settings: as in :class:`Results`.
-        weights: as in :class:`Results`.
-        quality: judges the joints; without it ``quality.jsonl`` only says which are done.
-        writers: one a format; None for layers as NIfTI and PNG, and montages. Others tell runs apart.
-        dicom: one more, which writes results as DICOM.
+        output_dir: see :class:`Results`.
+        settings: see :class:`Results`.
+        weights: see :class:`Results`.
+        quality: assessment of the joints; without it ``quality.jsonl`` only lists the finished ones.
+        writers: one writer per format; None for layers as NIfTI and PNG, and montages. Others identify another run.
+        dicom: additional writer of DICOM results.
     """
 
     def __init__(
@@ -146,23 +146,23 @@ class LayerWriter(Results):
         done = {_written(line) for line in self._done(joints)}
         left = [joint for joint in joints if _written(joint) not in done]
         if len(left) < len(joints):
-            _log.info(f"{len(joints) - len(left)} of {len(joints)} joints have been done before")
+            _log.info(f"{len(joints) - len(left)} of {len(joints)} joints are already done.")
         return left
 
     def begin(self) -> None:
-        """See :meth:`Results.begin`; lines of joints that are no longer asked for, or are done again, go."""
+        """See :meth:`Results.begin`; removes the lines of joints that are no longer requested or are redone."""
         super().begin()
         if self.joints is not None:
             self.write_lines(QUALITY, self._done(self.joints))
 
     def _done(self, joints: Sequence[Item]) -> list[dict[str, Any]]:
-        """The lines of joints whose files are all there and whole."""
+        """Return the lines of joints whose files are all present and intact."""
         wanted = {_written(joint) for joint in joints}
         lines = [line for line in _lines(self.output_dir / QUALITY) if _written(line) in wanted]
         return [line for line in lines if are_whole(self.output_dir, line.get("files"))]
 
     def add(self, joint: Mapping[str, Any], output: Mapping[str, Any]) -> None:
-        """Judge and write a joint; see :meth:`Results.add`."""
+        """Assess and write a joint; see :meth:`Results.add`."""
         line = {"name": str(joint["name"])} if self.quality is None else self.quality(joint, output)
         layers, separator = output["pred"].detach().cpu(), self.settings["separator"]
         files = self._write(SeparatedJoint(joint, layers, separator, quality_label(line)))
@@ -171,20 +171,20 @@ class LayerWriter(Results):
         append_line(self.output_dir / QUALITY, json.dumps({**line, **source, "files": files}))
 
     def _write(self, result: SeparatedJoint) -> Sums:
-        """Write a joint in every format; the sums of its files."""
+        """Write a joint in every format; return the checksums of its files."""
         written = [path for writer in self.writers for path in writer.write(self.output_dir, result)]
         return sums_of(self.output_dir, written)
 
 
 def writable(joints: Sequence[Item], writers: Sequence[Writer]) -> tuple[list[Item], list[dict[str, str]]]:
-    """The joints whose results can be written, and the lines of ``rejected.jsonl``, those of the audit among them.
+    """Return the joints whose results can be written, and the lines of ``rejected.jsonl``, including the audit's.
 
     Args:
-        joints: as :class:`bundle.io.Joints`.
-        writers: of the results.
+        joints: joints as :class:`bundle.io.Joints`.
+        writers: writers of the results.
 
     Raises:
-        InputError: a strict run has a joint whose results cannot be written, or there is no other.
+        InputError: a strict run has a joint whose results cannot be written, or no joint remains.
     """
     left, refused = [], dict[str, str]()
     for joint in joints:
@@ -196,34 +196,34 @@ def writable(joints: Sequence[Item], writers: Sequence[Writer]) -> tuple[list[It
             refused[str(joint["name"])] = str(error)
             _log.warning(f"rejected {error}")
     if refused and (getattr(joints, "strict", False) or not left):
-        raise InputError("\n".join(["expected joints whose results can be written:", *refused.values()]))
+        raise InputError("\n".join(["The results of these joints cannot be written:", *refused.values()]))
     lines = [{"name": name, "reason": reason} for name, reason in refused.items()]
     return left, [*getattr(joints, "rejected", []), *lines]
 
 
 def remaining(joints: Sequence[Item], writer: Results) -> list[Item]:
-    """The joints of which a writer has no results yet, or whose files have changed since.
+    """Return the joints without results of this writer, and those whose files have changed since.
 
-    When the run begins, lines of joints that are no longer asked for are taken out of its record, and what the audit
-    rejected (:class:`bundle.io.Joints`) is listed in ``rejected.jsonl``.
+    When the run begins, its record loses the lines of joints that are no longer requested, and ``rejected.jsonl`` lists
+    the joints that the audit rejected (:class:`bundle.io.Joints`).
     """
     return writer.remaining(joints)
 
 
 def run_remaining(evaluator: Any, writer: Results) -> None:
-    """Run an evaluator over the joints of which there are no results yet (:func:`remaining`), if any.
+    """Run an evaluator over the joints without results (:func:`remaining`), if any.
 
-    Each joint is handed over with its output once its batch is complete.
+    Each joint is passed to the writer with its output once its batch is complete.
     """
     writer.begin()
     if not len(evaluator.data_loader):
-        _log.info("nothing is left to do")
+        _log.info("All joints are done.")
         return
     with evaluator.add_event_handler(Events.ITERATION_COMPLETED, _hand_over, writer):
         evaluator.run()
 
 
 def _hand_over(engine: Any, writer: Results) -> None:
-    """Give the joints of a batch to what writes them."""
+    """Pass the joints of a batch to the writer."""
     for joint, output in zip(engine.state.batch, engine.state.output, strict=True):
         writer.add(joint, output)

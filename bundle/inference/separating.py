@@ -1,4 +1,4 @@
-"""An iteration of an evaluator that separates joints: what is known of the answer travels in its output."""
+"""Iteration of an evaluator that separates joints and passes the uncertainty of the prediction on in its output."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ def separate_batch(engine: Any, batch: Any) -> dict[str, Any]:
     """Separate the joints of a batch: the ``iteration_update`` of MONAI's ``SupervisedEvaluator``.
 
     Args:
-        engine: the evaluator; its inferer is a :class:`bundle.quality.FlipInferer`, or any of MONAI's.
-        batch: of joints.
+        engine: evaluator, with a :class:`bundle.quality.FlipInferer` or any inferer of MONAI.
+        batch: batch of joints.
 
     Returns:
-        The output: ``image``, ``label`` and ``pred``, the layers, which the postprocessing changes, as of MONAI's
-        evaluators; and ``answer``, the layers before it, and ``deviation`` of the answers to the joints and to their
-        mirror images, if there were any (:class:`bundle.quality.Answer`). All are (B, 3, H, W).
+        Output with ``image``, ``label`` and ``pred``, the layers, which postprocessing changes, as from MONAI's
+        evaluators; ``answer``, the layers before postprocessing; and, if the mirror images were separated as well,
+        ``deviation`` between the two predictions (:class:`bundle.quality.Answer`). All are (B, 3, H, W).
     """
     images, labels = engine.prepare_batch(batch, engine.state.device, engine.non_blocking, **engine.to_kwargs)
     with engine.mode(engine.network):

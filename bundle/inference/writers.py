@@ -1,4 +1,4 @@
-"""What a format of results is: one class that writes the files of a joint, named in the list ``writers``."""
+"""Interface of a result format: a class that writes the files of a joint, listed in ``writers``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SeparatedJoint:
-    """A joint with its layers, as it is written.
+    """A joint with its layers, ready to be written.
 
     Attributes:
-        joint: as it was loaded: ``name``, ``image`` (3, H, W), the radiograph and its masks, ``spacing`` in mm and so
-            on (docs/reference/keys.md).
+        joint: loaded item: ``name``, ``image`` (3, H, W), the radiograph and its masks, ``spacing`` in mm, and others
+            (docs/reference/keys.md).
         layers: soft tissue, lower bone and upper bone, (3, H, W) in [0, 1].
-        separator: what separated it.
-        label: name of the joint with what is said of it.
+        separator: name of the separator.
+        label: name of the joint with its assessment.
     """
 
     joint: Mapping[str, Any]
@@ -29,12 +29,12 @@ class SeparatedJoint:
 
     @property
     def name(self) -> str:
-        """Name of the joint, with which the names of its files begin."""
+        """Name of the joint, the stem of its file names."""
         return str(self.joint["name"])
 
     @property
     def spacing_mm(self) -> float:
-        """Height and width of a pixel."""
+        """Height and width of a pixel in mm."""
         return float(self.joint["spacing"])
 
     @property
@@ -45,19 +45,19 @@ class SeparatedJoint:
 
 
 class Writer(Protocol):
-    """Writes the results of a joint in one format."""
+    """Writer of the results of a joint in one format."""
 
     def check(self, joint: Mapping[str, Any]) -> None:
-        """Refuse a joint whose results cannot be written so, before anything is computed; by default none.
+        """Refuse a joint whose results this format cannot hold, before any computation; by default none.
 
         Args:
-            joint: item of the joint, whose files are not loaded.
+            joint: item of the joint; its files are not loaded.
 
         Raises:
-            InputError: they cannot be written.
+            InputError: the results cannot be written.
         """
         return
 
     def write(self, folder: Path, result: SeparatedJoint) -> Sequence[Path]:
-        """Write the files of a joint, whose names begin with its own, into a folder; which they are."""
+        """Write the files of a joint, named after it, into a folder; return their paths."""
         ...

@@ -1,4 +1,4 @@
-"""Whether a radiograph, its masks and its layers may be trusted."""
+"""Quality control: plausibility of a radiograph and its masks, uncertainty of its layers."""
 
 from __future__ import annotations
 

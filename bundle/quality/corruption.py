@@ -1,7 +1,7 @@
-"""Ways in which a radiograph or its masks are wrong, made on purpose to test whether they are noticed.
+"""Deliberate defects of a radiograph or its masks, to test whether quality control detects them.
 
-A corruption takes radiograph and masks (3, H, W), their spacing in mm per pixel and a random state, and returns what
-became of them. It changes one thing and is the same for the same random state.
+A corruption takes radiograph and masks (3, H, W), their spacing in mm per pixel and a random state, and returns the
+corrupted image and spacing. It changes one thing and is reproducible by the random state.
 """
 
 from __future__ import annotations
@@ -24,69 +24,69 @@ LOWER_MASK, UPPER_MASK = 1 + LOWER, 1 + UPPER
 
 
 def inverted(image: Tensor, spacing: float, random: np.random.RandomState) -> Corrupted:
-    """Wrong polarity: bone dark, as MONOCHROME1 pixels taken for MONOCHROME2."""
+    """Invert the polarity: bone dark, like MONOCHROME1 pixels read as MONOCHROME2."""
     return torch.cat([1.0 - image[:1], image[1:]]), spacing
 
 
 def blank(image: Tensor, spacing: float, random: np.random.RandomState) -> Corrupted:
-    """An even grey with a detector's noise."""
+    """Replace the radiograph by uniform grey with detector noise."""
     grey = random.uniform(0.2, 0.8) + random.normal(0.0, 0.003, size=tuple(image[:1].shape))
     return torch.cat([torch.from_numpy(grey).to(image).clamp(0.0, 1.0), image[1:]]), spacing
 
 
 def noisy(image: Tensor, spacing: float, random: np.random.RandomState, *, deviation: float) -> Corrupted:
-    """White noise of a standard deviation in intensity."""
+    """Add white noise with a standard deviation in intensity."""
     noise = torch.from_numpy(random.normal(0.0, deviation, size=tuple(image[:1].shape))).to(image)
     return torch.cat([(image[:1] + noise).clamp(0.0, 1.0), image[1:]]), spacing
 
 
 def blurred(image: Tensor, spacing: float, random: np.random.RandomState, *, deviation: float) -> Corrupted:
-    """Gaussian blur of the radiograph by a standard deviation in mm."""
+    """Blur the radiograph by a Gaussian with a standard deviation in mm."""
     smooth = blur(image[None, :1], deviation / spacing, "reflect")[0]
     return torch.cat([smooth.clamp(0.0, 1.0), image[1:]]), spacing
 
 
 def exposed(image: Tensor, spacing: float, random: np.random.RandomState, *, gain: float) -> Corrupted:
-    """Intensities multiplied by a gain, and saturated where they pass 1."""
+    """Multiply the intensities by a gain, saturating at 1."""
     return torch.cat([(gain * image[:1]).clamp(0.0, 1.0), image[1:]]), spacing
 
 
 def rescaled(image: Tensor, spacing: float, random: np.random.RandomState, *, factor: float) -> Corrupted:
-    """A wrong pixel spacing, by a factor, on an unchanged image."""
+    """Multiply the pixel spacing by a factor and leave the image unchanged."""
     return image, factor * spacing
 
 
 def swapped(image: Tensor, spacing: float, random: np.random.RandomState) -> Corrupted:
-    """The lower bone's mask given as the upper one's, and the other way round."""
+    """Exchange the masks of the lower and the upper bone."""
     return image[[0, UPPER_MASK, LOWER_MASK]], spacing
 
 
 def upside_down(image: Tensor, spacing: float, random: np.random.RandomState) -> Corrupted:
-    """Radiograph and masks upside down, each mask named after its place in the frame: the lower one is a phalanx."""
+    """Turn radiograph and masks upside down; masks are named by place: the lower one is a phalanx."""
     return image[[0, UPPER_MASK, LOWER_MASK]].flip(-2), spacing
 
 
 def turned(image: Tensor, spacing: float, random: np.random.RandomState) -> Corrupted:
-    """Radiograph and masks turned by 90 degrees, to either side."""
+    """Rotate radiograph and masks by 90 degrees in either direction."""
     return torch.rot90(image, int(random.choice([-1, 1])), (-2, -1)), spacing
 
 
 def image_upside_down(image: Tensor, spacing: float, random: np.random.RandomState) -> Corrupted:
-    """The radiograph upside down under masks that are not."""
+    """Turn the radiograph upside down, but not its masks."""
     return torch.cat([image[:1].flip(-2), image[1:]]), spacing
 
 
 def shifted_masks(
     image: Tensor, spacing: float, random: np.random.RandomState, *, distance: float, bones: tuple[int, ...]
 ) -> Corrupted:
-    """Masks moved together in a random direction, by mm to the nearest pixel; shafts are continued at the border.
+    """Shift masks together in a random direction, by mm to the nearest pixel; shafts are continued at the border.
 
     Args:
         image: radiograph and masks.
-        spacing: mm per pixel.
-        random: of the direction.
-        distance: in mm.
-        bones: channels of the masks that move.
+        spacing: pixel size in mm.
+        random: random generator of the direction.
+        distance: distance in mm.
+        bones: channels of the masks to shift.
     """
     angle = random.uniform(0.0, 2.0 * math.pi)
     right, down = (round(distance / spacing * part) for part in (math.cos(angle), math.sin(angle)))
@@ -99,15 +99,15 @@ def shifted_masks(
 
 
 def grown_masks(image: Tensor, spacing: float, random: np.random.RandomState, *, distance: float) -> Corrupted:
-    """Masks drawn too wide by mm, or too narrow where it is negative."""
+    """Dilate masks by mm, or erode them if it is negative."""
     radius = round(abs(distance) / spacing)
     masks = image[None, 1:]
-    drawn = grow(masks, radius) if distance > 0.0 else 1.0 - grow(1.0 - masks, radius)
-    return torch.cat([image[:1], drawn[0]]), spacing
+    resized = grow(masks, radius) if distance > 0.0 else 1.0 - grow(1.0 - masks, radius)
+    return torch.cat([image[:1], resized[0]]), spacing
 
 
 def merged_masks(image: Tensor, spacing: float, random: np.random.RandomState) -> Corrupted:
-    """Both bones in one of the masks, as when a segmentation runs over the joint."""
+    """Include both bones in one of the masks, as a segmentation that leaks across the joint."""
     bone = int(random.choice([LOWER_MASK, UPPER_MASK]))
     merged = image.clone()
     merged[bone] = image[1:].amax(dim=0)
@@ -141,7 +141,7 @@ CORRUPTIONS: Mapping[str, Corruption] = {
     "masks_1mm_too_narrow": partial(grown_masks, distance=-1.0),
     "masks_merged": merged_masks,
 }
-"""The corruptions that the flag is measured on, by name."""
+"""The corruptions by which the flag is evaluated, by name."""
 
 
 def corrupt(name: str, image: Tensor, spacing: float, seed: int) -> Corrupted:

@@ -1,9 +1,9 @@
-"""Whether a separation of an image should be trusted: is this a joint as the separator knows them, well masked?
+"""Plausibility of an image before separation: a well-masked joint of the kind that the separator knows.
 
-A dozen or so properties of a radiograph and its masks are measured, each with a meaning (a bone's width in mm, how well
-an outline follows the edge of a bone, noise ...), and compared with the range that they have in real joints. An image
-is flagged where a property leaves its range, and the reason is that property in words. No network takes part, so the
-flag does not share a network's blind spots, and it comes before any separation.
+A dozen or so interpretable properties of a radiograph and its masks are measured (a bone's width in mm, how well an
+outline follows the edge of a bone, noise and others) and compared with their ranges in real joints. An image is flagged
+if a property leaves its range, and the reason states that property in words. No network takes part, so the flag does
+not share a network's blind spots, and it precedes any separation.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from bundle.io import write_bytes
 from bundle.quality.properties import PROPERTIES, TAIL, Property
 
 MARGIN = 1e-6
-"""Smallest reach of a range in spreads, where no image departs from the medians."""
+"""Smallest extent of a range in spreads, for images that do not depart from the medians."""
 
 
 class Range(NamedTuple):
-    """Where a property lies in trusted images: its median, and the limits beyond which it is odd."""
+    """Range of a property in plausible images: its median, and the limits beyond which it is implausible."""
 
     median: float
     low: float
@@ -36,12 +36,11 @@ class Range(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether an image should be trusted.
+    """Plausibility of an image.
 
     Attributes:
-        score: distance of the oddest property from its median, in units of the distance of its limit; at most 1 is as
-            in other joints.
-        reasons: what is odd, in words, the oddest first; empty where the image is trusted.
+        score: largest distance of a property from its median, relative to the distance of its limit; usual up to 1.
+        reasons: implausible properties in words, the worst first; empty if the image is plausible.
     """
 
     score: float
@@ -49,23 +48,23 @@ class Verdict:
 
     @property
     def flagged(self) -> bool:
-        """Whether the image should not be trusted."""
+        """Whether the image is implausible."""
         return bool(self.reasons)
 
     def described(self) -> dict[str, Any]:
-        """For JSON: ``plausibility_score`` (null where it is infinite), ``flagged`` and ``reasons``."""
+        """Describe for JSON: ``plausibility_score`` (null if infinite), ``flagged`` and ``reasons``."""
         score = round(self.score, 3) if math.isfinite(self.score) else None
         return {"plausibility_score": score, "flagged": self.flagged, "reasons": list(self.reasons)}
 
 
 @dataclass(frozen=True)
 class PlausibilityReference:
-    """Ranges of the properties of trusted images.
+    """Ranges of the properties of plausible images.
 
     Attributes:
-        ranges: of each property.
-        made: what they were made from: data, number of images, rate of false alarms, seed.
-        properties: what they are the ranges of.
+        ranges: range of each property.
+        made: provenance: data, number of images, rate of false alarms, seed.
+        properties: the properties.
     """
 
     ranges: Mapping[str, Range]
@@ -76,22 +75,22 @@ class PlausibilityReference:
     def fit(
         cls, values: pd.DataFrame, false_alarms: float, made: Mapping[str, Any] | None = None
     ) -> PlausibilityReference:
-        """Ranges that leave out a given part of the images.
+        """Fit ranges that exclude a given fraction of the images.
 
         Each side of a property has its own spread, from the median to its :data:`TAIL` of the images, and at least
-        :attr:`Property.spread`. All limits lie equally many spreads from their medians, so many that all properties
-        together leave out the given part.
+        :attr:`Property.spread`. All limits lie the same number of spreads from their medians, chosen so that all
+        properties together exclude the given fraction.
 
         Args:
             values: a row for each image, a column for each of :data:`PROPERTIES` (:func:`measure`).
-            false_alarms: part of these images that is flagged, in (0, 1).
-            made: what to state with the ranges.
+            false_alarms: fraction of these images that is flagged, in (0, 1).
+            made: provenance to record with the ranges.
 
         Raises:
-            ValueError: if there is no image or the part is out of range.
+            ValueError: there is no image, or the fraction is out of range.
         """
         if not len(values) or not 0.0 < false_alarms < 1.0:
-            msg = f"expected images and a part in (0, 1) of them to flag, got {len(values)} and {false_alarms}"
+            msg = f"expected images and a fraction in (0, 1) of them to flag, got {len(values)} and {false_alarms}"
             raise ValueError(msg)
         spreads = {name: _spread(values[name], kind.spread) for name, kind in PROPERTIES.items()}
         near = cls(spreads, {})
@@ -104,7 +103,7 @@ class PlausibilityReference:
         return cls(ranges, dict(made or {}))
 
     def widened(self, other: PlausibilityReference) -> PlausibilityReference:
-        """The same medians, with limits that also hold the ranges of another kind of trusted images."""
+        """Keep the medians and extend the limits to include the ranges of another kind of plausible images."""
         ranges = {
             name: Range(own.median, min(own.low, other.ranges[name].low), max(own.high, other.ranges[name].high))
             for name, own in self.ranges.items()
@@ -112,7 +111,7 @@ class PlausibilityReference:
         return PlausibilityReference(ranges, self.made)
 
     def judge(self, values: Mapping[str, float]) -> Verdict:
-        """Compare the properties of an image (:func:`measure`) with their ranges; one that is NaN is left out."""
+        """Compare the properties of an image (:func:`measure`) with their ranges; NaN values are ignored."""
         found = [(self._departure(name, values[name]), name) for name in self.properties]
         odd = sorted(((score, name) for score, name in found if score > 1.0), reverse=True)
         score = max((score for score, _ in found), default=0.0)
@@ -135,7 +134,7 @@ class PlausibilityReference:
         return f"{meaning} ({name.replace('_', ' ')} {value:.2f}{kind.unit}, usual {usual})"
 
     def write(self, path: str | Path) -> None:
-        """Write as JSON; raises :class:`InputError` where that is refused."""
+        """Write as JSON; raises :class:`InputError` if that is refused."""
         ranges = {
             name: {part: round(value, 4) for part, value in held._asdict().items()}
             for name, held in self.ranges.items()
@@ -144,7 +143,7 @@ class PlausibilityReference:
 
     @classmethod
     def read(cls, path: str | Path) -> PlausibilityReference:
-        """Read what :meth:`write` wrote.
+        """Read a file from :meth:`write`.
 
         Raises:
             InputError: the file cannot be read or lacks a property.
@@ -154,14 +153,14 @@ class PlausibilityReference:
             ranges = {name: Range(**content["ranges"][name]) for name in PROPERTIES}
         except (OSError, ValueError, KeyError, TypeError) as error:
             msg = (
-                f"expected the ranges of trusted images, got {path} ({type(error).__name__}: {error}): restore the "
-                "file, or make it anew by configs/jobs/calibrate.yaml"
+                f"{path}: not the ranges of plausible images ({type(error).__name__}: {error}). Restore the file, or "
+                "run configs/jobs/calibrate.yaml."
             )
             raise InputError(msg) from error
         return cls(ranges, content.get("made", {}))
 
 
 def _spread(values: pd.Series, narrowest: float) -> Range:
-    """The median, and the places of the first and last :data:`TAIL` of the values, at least the narrowest apart."""
+    """Return the median and the first and last :data:`TAIL` of the values, at least the narrowest spread apart."""
     median, first, last = (float(values.quantile(part)) for part in (0.5, TAIL, 1.0 - TAIL))
     return Range(median, min(first, median - narrowest), max(last, median + narrowest))

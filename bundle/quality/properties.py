@@ -1,4 +1,4 @@
-"""Properties of a radiograph and its masks by which it is judged."""
+"""Measured properties of a radiograph and its masks, for quality control."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ Array = NDArray[np.float64]
 
 
 INSIDE, OUTSIDE = 5.0, 9.0
-"""Pixels inside and outside an outline over which its edge is looked for, at :data:`ROWS` rows."""
+"""Pixels inside and outside an outline in which its edge is searched, at :data:`ROWS` rows."""
 
 FLOOR = 1e-4
-"""Noise and detail below this intensity are not told apart."""
+"""Noise and detail below this intensity are not distinguished."""
 
 ROWS = 128
-"""Images are measured at so many rows: a pixel of the public frames is then 0.16 mm, near the detector's 0.15 mm."""
+"""Number of rows at which images are measured: a public pixel is then 0.16 mm, near the detector's 0.15 mm."""
 
 
 PENUMBRA = 2.0
-"""The edge of a bone lies so many pixels outside its outline, which is drawn inside the penumbra, and is so soft."""
+"""Pixels from the outline of a bone, annotated inside the penumbra, to its edge; also the softness of the edge."""
 
 
 SHOULDER = 0.35
-"""The sides of a bone begin so deep below its end, in mean widths of the bone."""
+"""Depth below the end of a bone at which its sides begin, in mean widths of the bone."""
 
 
 INSETS = np.arange(-3.0, 9.01, 0.5)
-"""Pixels by which an outline is looked for inside its edge, at :data:`ROWS` rows."""
+"""Candidate distances of an outline inside its edge in pixels, at :data:`ROWS` rows."""
 
 
 SATURATED = 0.995
-"""Intensity from which on a pixel counts as saturated."""
+"""Lowest intensity of a saturated pixel."""
 
 
 TAIL = 0.005
-"""Part of the images that lies beyond one spread of a property, on either side."""
+"""Fraction of the images beyond one spread of a property, on either side."""
 
 
 class Property(NamedTuple):
-    """Something measured of an image.
+    """A measured property of an image.
 
     Attributes:
-        unit: of the value, as it is shown.
-        low: what it means when the value is too low; None where it cannot be.
-        high: what it means when it is too high; None where it cannot be.
-        spread: no range is narrower than this on either side of the median.
+        unit: displayed unit of the value.
+        low: meaning of a value that is too low; None if impossible.
+        high: meaning of a value that is too high; None if impossible.
+        spread: smallest spread of a range on either side of the median.
     """
 
     unit: str
@@ -103,10 +103,10 @@ def measure(image: Tensor, spacing: float) -> dict[str, float]:
 
     Args:
         image: radiograph and masks (lower, upper), (3, H, W).
-        spacing: mm per pixel.
+        spacing: pixel size in mm.
 
     Returns:
-        A value for each of :data:`PROPERTIES`; NaN where it is not defined. An empty mask has the width 0.
+        A value for each of :data:`PROPERTIES`; NaN if undefined. An empty mask has the width 0.
     """
     factor = image.shape[-2] / ROWS
     size = (ROWS, max(round(image.shape[-1] / factor), 1))
@@ -131,9 +131,9 @@ def measure(image: Tensor, spacing: float) -> dict[str, float]:
 
 
 def _edges(bone: str, absorbed: Array, distance: Array, other: Array) -> dict[str, float]:
-    """How well each side of an outline follows an edge: correlation of attenuation with depth inside the bone.
+    """Correlate attenuation with depth inside the bone, for each side of an outline: how well it follows an edge.
 
-    The joint is at the top of a bone (the upper one is given upside down). Pixels near the other bone do not count.
+    The joint is at the top of a bone (the upper one is given upside down). Pixels near the other bone are ignored.
     """
     band = (distance > -OUTSIDE) & (distance < INSIDE) & (other < -1.0)
     inside = distance > 0.0
@@ -149,7 +149,7 @@ def _edges(bone: str, absorbed: Array, distance: Array, other: Array) -> dict[st
 
 
 def _beside(inside: NDArray[np.bool_], rows: NDArray[np.int64]) -> tuple[Array, Array]:
-    """Pixels right of the mask's middle in its rows (elsewhere of its mean), and the mask's width in these rows."""
+    """Return pixels right of the mask's middle in its rows (elsewhere of the mean), and its width in these rows."""
     columns, widths = np.arange(inside.shape[1]), inside[rows].sum(axis=1)
     middle = np.full(len(inside), math.nan)
     middle[rows] = (inside[rows] * columns).sum(axis=1) / widths
@@ -166,7 +166,7 @@ def _correlation(a: Array, b: Array, region: NDArray[np.bool_]) -> float:
 
 
 def _inset(absorbed: Array, distance: Array, other: Array) -> float:
-    """Pixels by which an outline lies inside the edge that it follows best; negative outside, NaN without outline."""
+    """Return the distance in pixels of an outline inside its best edge; negative outside, NaN without outline."""
     band = (distance > -OUTSIDE) & (distance < INSIDE) & (other < -1.0)
     places, values = distance[band], absorbed[band]
     whole = np.ones(places.shape, bool)
@@ -175,7 +175,7 @@ def _inset(absorbed: Array, distance: Array, other: Array) -> float:
 
 
 def _stray(mask: NDArray[np.bool_]) -> float:
-    """Pixels outside the largest connected part of a mask, and holes in it, by the pixels of the mask."""
+    """Return pixels outside the largest connected component of a mask, and holes in it, per pixel of the mask."""
     parts, count = ndimage.label(mask, np.ones((3, 3)))
     if not count:
         return math.nan
@@ -185,7 +185,7 @@ def _stray(mask: NDArray[np.bool_]) -> float:
 
 
 def _extent(bone: str, mask: NDArray[np.bool_], pitch: float) -> dict[str, float]:
-    """Greatest width, height and the roundness of the end (how far its corners lie below its middle), in mm."""
+    """Measure largest width, height and roundness of the end (depth of its corners below its middle), in mm."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return {f"{bone}_width": 0.0, f"{bone}_height": 0.0, f"{bone}_end": math.nan}
@@ -201,7 +201,7 @@ def _extent(bone: str, mask: NDArray[np.bool_], pitch: float) -> dict[str, float
 
 
 def _arrangement(masks: Tensor, pitch: float) -> dict[str, float]:
-    """Where the bones are with regard to each other, in mm, and the share of the smaller mask that both have."""
+    """Measure the relative position of the bones in mm, and the common fraction of the smaller mask."""
     lower, upper = (masks > 0.5).numpy()
     smaller = min(lower.sum(), upper.sum())
     if not smaller:
@@ -216,7 +216,7 @@ def _arrangement(masks: Tensor, pitch: float) -> dict[str, float]:
 
 
 def _exposure(radiograph: Array, bones: NDArray[np.bool_]) -> dict[str, float]:
-    """Grey levels, noise and detail of the radiograph; noise by Immerkaer (1996), detail from 0.3 to 1 mm."""
+    """Measure grey levels, noise and detail of the radiograph; noise by Immerkaer (1996), detail from 0.3 to 1 mm."""
     low, high = np.quantile(radiograph, [0.05, 0.95])
     ripple = ndimage.convolve(radiograph, np.outer([1.0, -2.0, 1.0], [1.0, -2.0, 1.0]))
     noise = 1.4826 * float(np.median(np.abs(ripple))) / 6.0

@@ -1,12 +1,12 @@
-"""How sure a separator is of its split: it separates each joint and its mirror image, and the two answers are compared.
+"""Uncertainty of a separation from test-time augmentation: each joint and its mirror image are separated and compared.
 
-A joint mirrored left to right is a joint, so a separator has no reason to answer otherwise; where it does, it does not
-know. The mean of the answers is test-time augmentation. It is taken in attenuation, where layers add: if each answer
-composes to the radiograph, so does the mean. (The mean of intensities does not; this is why MONAI's
-``TestTimeAugmentation``, which also draws its transforms at random and takes one joint at a time, is not used.)
+The mirror image of a joint is a joint, so a certain separator gives the same layers for both; their difference shows
+its uncertainty. The mean of the two predictions is taken in attenuation, where layers add: if each prediction composes
+to the radiograph, so does the mean. (The mean of intensities does not; this is why MONAI's ``TestTimeAugmentation``,
+which also samples its transforms at random and takes one joint at a time, is not used.)
 
-Both answers may be wrong alike. So the size and the brightness of an overlap tell of the error, too: a
-:class:`Calibration` weighs all :data:`SIGNS` together.
+Both predictions may share an error. Size and brightness of an overlap predict the error as well: a
+:class:`Calibration` combines all :data:`SIGNS`.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 COVERED = 0.9
-"""Part of the joints whose error is below :meth:`Calibration.upper`."""
+"""Fraction of the joints whose error is below :meth:`Calibration.upper`."""
 
 SIGNS = ("overlap_disagreement", "overlap_bone_intensity", "overlap_area_mm2")
-"""What an error in the overlap is expected from (:func:`overlap_signs`)."""
+"""Predictors of the error in the overlap (:func:`overlap_signs`)."""
 
 FEWEST = 4
-"""Joints that a calibration needs."""
+"""Minimum number of joints for a calibration."""
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a separator says of images.
+    """Prediction of a separator.
 
     Attributes:
         layers: (B, 3, H, W).
-        deviation: standard deviation of the answers to the images and to their mirror images, (B, 3, H, W); None
+        deviation: standard deviation of the predictions for the images and for their mirror images, (B, 3, H, W); None
             without mirror images.
     """
 
@@ -56,17 +56,17 @@ class Answer:
 
 
 class FlipInferer(Inferer):
-    """Separates images and their mirror images, and gives the mean.
+    """Inferer that separates images and their mirror images, and returns the mean.
 
-    The layers of an image are the same to the last bit whatever else is in its batch. On the CPU each image is
-    separated by one thread, several side by side, whatever the number of threads (:mod:`bundle.base.threads`); this
-    takes no longer than a batch. Other devices get batches of always the same size, which are filled up.
+    The layers of an image do not depend on the rest of its batch, to the last bit. On the CPU each image is separated
+    by one thread, several side by side, whatever the number of threads (:mod:`bundle.base.threads`); this takes no
+    longer than a batch. Other devices get padded batches of constant size.
 
     Args:
-        flips: false leaves the mirror images out; true or false as text is understood.
-        amp: whether the network runs in mixed precision, bfloat16: faster where the hardware computes in it. Heads that
-            partition the radiograph still do it in the precision of the image.
-        batch_size: images that another device than the CPU separates at once; 0 for as many as are given.
+        flips: whether to separate mirror images; a switch, also as text.
+        amp: whether the network runs in mixed precision, bfloat16: faster on hardware that supports it. Heads that
+            partition the radiograph keep the precision of the image.
+        batch_size: number of images per batch on devices other than the CPU; 0 for all.
     """
 
     def __init__(self, flips: bool | str = True, amp: bool | str = False, batch_size: int = 0) -> None:
@@ -76,11 +76,11 @@ class FlipInferer(Inferer):
         self.amp = flag(amp)
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        """Layers (B, 3, H, W) of images (B, 3, H, W)."""
+        """Return the layers (B, 3, H, W) of images (B, 3, H, W)."""
         return self.answer(inputs, network, *args, **kwargs).layers
 
     def answer(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Answer:
-        """Layers of images (B, 3, H, W), and how far the answers to their mirror images differ."""
+        """Return the layers of images (B, 3, H, W), and their deviation from those of the mirror images."""
 
         def one(images: Tensor) -> Tensor:
             with torch.autocast(images.device.type, torch.bfloat16, enabled=self.amp):
@@ -94,7 +94,7 @@ class FlipInferer(Inferer):
         return Answer(*combine(torch.stack([straight, mirrored.flip(-1)], dim=1)))
 
     def _answers(self, answer: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-        """The answers to images (B, 3, H, W), none of which depends on the others."""
+        """Return the predictions for images (B, 3, H, W), each independent of the others."""
         if images.device.type == "cpu":
             return torch.cat(side_by_side(answer, images.split(1)))
         size = self.batch_size or len(images)
@@ -102,30 +102,30 @@ class FlipInferer(Inferer):
 
 
 def _filled(answer: Callable[[Tensor], Tensor], images: Tensor, size: int) -> Tensor:
-    """The answers to images, at most ``size`` of them, in a batch of that size."""
+    """Return the predictions for at most ``size`` images, in a batch padded to that size."""
     rows = torch.arange(size, device=images.device).clamp(max=len(images) - 1)
     return answer(images[rows])[: len(images)]
 
 
 def combine(answers: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and disagreement of several answers of a separator, (..., N, 3, H, W), to the same image.
+    """Compute mean and disagreement of several predictions of a separator, (..., N, 3, H, W), for the same image.
 
     Args:
         answers: layers in [0, 1].
 
     Returns:
-        The layers of mean attenuation, (..., 3, H, W), which compose exactly if every answer does, and the standard
-        deviation of the answers in intensity, (..., 3, H, W).
+        The layers of mean attenuation, (..., 3, H, W), which compose exactly if every prediction does, and the standard
+        deviation of the predictions in intensity, (..., 3, H, W).
     """
     mean = intensity(attenuation(answers).mean(dim=-4))
     return mean, answers.std(dim=-4, correction=0)
 
 
 def bone_disagreement(deviation: Tensor, weights: Tensor) -> Tensor:
-    """Root mean square of the bones' standard deviations over a region; NaN for one smaller than a pixel.
+    """Compute the root mean square of the bones' standard deviations over a region; NaN below one pixel.
 
     Args:
-        deviation: of the three layers, (B, 3, H, W), from :func:`combine`.
+        deviation: deviation of the three layers, (B, 3, H, W), from :func:`combine`.
         weights: the region, (B, 1, H, W) for both bones.
 
     Returns:
@@ -135,13 +135,13 @@ def bone_disagreement(deviation: Tensor, weights: Tensor) -> Tensor:
 
 
 def overlap_signs(layers: Tensor, deviation: Tensor, masks: Tensor, spacing: float | Tensor) -> dict[str, Tensor]:
-    """The :data:`SIGNS` of an error where both bones lie.
+    """Compute the :data:`SIGNS` of an error in the overlap of the bones.
 
     Args:
-        layers: generated, (B, 3, H, W) in [0, 1].
-        deviation: of the answers, (B, 3, H, W), from :func:`combine`.
-        masks: of the bones, (B, 2, H, W).
-        spacing: mm per pixel, one number or (B,).
+        layers: generated layers, (B, 3, H, W) in [0, 1].
+        deviation: deviation of the predictions, (B, 3, H, W), from :func:`combine`.
+        masks: bone masks, (B, 2, H, W).
+        spacing: pixel size in mm; scalar or (B,).
 
     Returns:
         (B,) each: the disagreement (:func:`bone_disagreement`) and the mean of both bone layers, in intensity and NaN
@@ -153,7 +153,7 @@ def overlap_signs(layers: Tensor, deviation: Tensor, masks: Tensor, spacing: flo
 
 
 def _mean_of_bones(layers: Tensor, weights: Tensor) -> Tensor:
-    """Mean of the bone layers of (B, 3, H, W) over a region (B, 1, H, W); NaN for one smaller than a pixel."""
+    """Average the bone layers of (B, 3, H, W) over a region (B, 1, H, W); NaN for a region below one pixel."""
     pixels = weights.sum(dim=(-3, -2, -1))
     total = (layers[:, 1:] * weights).sum(dim=(-3, -2, -1)) / 2.0
     return (total / pixels.clamp(min=1.0)).masked_fill(pixels < 1.0, torch.nan)
@@ -161,17 +161,17 @@ def _mean_of_bones(layers: Tensor, weights: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The error to be expected from signs s_k: ``exp(intercept) * prod_k s_k ** c_k``.
+    """Expected error from signs s_k: ``exp(intercept) * prod_k s_k ** c_k``.
 
     Attributes:
-        coefficients: c_k by the name of their sign, at least 0, so that more of a sign never means less error.
-        intercept: logarithm of the error where all signs are 1.
+        coefficients: c_k by the name of their sign, at least 0, so that a larger sign never means a smaller error.
+        intercept: logarithm of the error if all signs are 1.
         excess: factor by which the error of :data:`COVERED` of the joints at most exceeds the expected one.
-        separator: that was calibrated (:attr:`bundle.workflow.GeneratorWeights.source`).
-        made: data, number of joints and seed, and how well joints are ranked and bounded that were left out.
+        separator: calibrated separator (:attr:`bundle.workflow.GeneratorWeights.source`).
+        made: provenance: data, number of joints and seed, with rank correlation and coverage on left-out joints.
 
     Raises:
-        ValueError: a sign is not known, or there is none.
+        ValueError: a sign is unknown, or there is none.
     """
 
     coefficients: dict[str, float]
@@ -189,41 +189,41 @@ class Calibration:
     def fit(
         cls, signs: Mapping[str, ArrayLike], error: ArrayLike, joints: ArrayLike, separator: str, made: dict[str, Any]
     ) -> Calibration:
-        """Least squares between the logarithms, over samples of joints whose error is known.
+        """Fit by least squares between the logarithms, over samples of joints with known error.
 
-        The excess is that over a fit to the other joints, so that the bound holds for joints that were never seen.
+        The excess is relative to a fit to the other joints, so that the bound holds for unseen joints.
 
         Args:
             signs: (N,) each, by name (:func:`overlap_signs`); samples where one is NaN or 0 are left out.
-            error: (N,), root mean squared error of the bones in the overlap (E2).
-            joints: (N,), whose sample it is. All joints count the same in the excess.
-            separator: that was measured.
-            made: what to state with the map.
+            error: root mean squared error of the bones in the overlap (E2), (N,).
+            joints: joint of each sample, (N,). All joints have the same weight in the excess.
+            separator: measured separator.
+            made: provenance to record with the calibration.
 
         Raises:
-            InputError: if fewer than :data:`FEWEST` joints have all of these.
+            InputError: fewer than :data:`FEWEST` joints have all of these.
         """
         coefficients, intercept, excess = _fit(*_logarithms(signs, error, joints))
         named = dict(zip(signs, coefficients.tolist(), strict=True))
         return cls(named, intercept, float(np.exp(excess)), separator, made)
 
     def expected(self, signs: Mapping[str, ArrayLike]) -> Floats:
-        """Error to be expected, of the shape of each sign; NaN where a sign is not above 0."""
+        """Return the expected error, of the shape of each sign; NaN if a sign is not above 0."""
         values = np.stack([np.asarray(signs[name], dtype=np.float64) for name in self.coefficients])
         logs = np.log(np.where(values > 0.0, values, np.nan))
         return np.exp(self.intercept + np.tensordot(list(self.coefficients.values()), logs, axes=1))
 
     def upper(self, signs: Mapping[str, ArrayLike]) -> Floats:
-        """Error below which :data:`COVERED` of the joints with these signs lie."""
+        """Return the error below which :data:`COVERED` of the joints with these signs lie."""
         return self.excess * self.expected(signs)
 
     def write(self, path: str | Path) -> None:
-        """Write as JSON; raises :class:`InputError` where that is refused."""
+        """Write as JSON; raises :class:`InputError` if that is refused."""
         write_bytes(path, (json.dumps(asdict(self), indent=1) + "\n").encode())
 
     @classmethod
     def read(cls, path: str | Path) -> Calibration:
-        """Read what :meth:`write` wrote.
+        """Read a file from :meth:`write`.
 
         Raises:
             InputError: the file cannot be read.
@@ -231,18 +231,18 @@ class Calibration:
         try:
             return cls(**parse_json(Path(path).read_bytes()))
         except (OSError, ValueError, TypeError) as error:
-            msg = f"expected a calibration, got {path} ({error}): restore it, or make it by configs/jobs/calibrate.yaml"
+            msg = f"{path}: not a calibration ({error}). Restore the file, or run configs/jobs/calibrate.yaml."
             raise InputError(msg) from error
 
 
 def held_out_figures(signs: Mapping[str, ArrayLike], error: ArrayLike, joints: ArrayLike) -> dict[str, float]:
-    """How well :meth:`Calibration.fit` does on joints that it is not fitted to, each left out in turn.
+    """Cross-validate :meth:`Calibration.fit` on joints that are left out in turn.
 
-    Arguments and errors as there.
+    For arguments and errors see :meth:`Calibration.fit`.
 
     Returns:
-        ``spearman``, the rank correlation of expected and true error; ``coverage``, the part of the samples below
-        :meth:`Calibration.upper`; ``factor``, by which expected and true error differ in the mean (of logarithms).
+        ``spearman``, the rank correlation of expected and true error; ``coverage``, the fraction of the samples below
+        :meth:`Calibration.upper`; ``factor``, the mean ratio of expected and true error (of logarithms).
     """
     x, y, names = _logarithms(signs, error, joints)
     expected, excess = np.empty_like(y), np.empty_like(y)
@@ -259,7 +259,7 @@ def held_out_figures(signs: Mapping[str, ArrayLike], error: ArrayLike, joints: A
 def _logarithms(
     signs: Mapping[str, ArrayLike], error: ArrayLike, joints: ArrayLike
 ) -> tuple[Floats, Floats, NDArray[Any]]:
-    """Logarithms of signs (N, K) and errors (N,), and the joints (N,), of samples that have all of them."""
+    """Return logarithms of signs (N, K) and errors (N,), and the joints (N,), of samples that have all of them."""
     columns = [np.asarray(values, dtype=np.float64) for values in (*signs.values(), error)]
     known = np.all([values > 0.0 for values in columns], axis=0)
     names = np.asarray(joints)[known]
@@ -274,10 +274,10 @@ def _logarithms(
 
 
 def _fit(x: Floats, y: Floats, joints: NDArray[Any]) -> tuple[Floats, float, float]:
-    """Coefficients (K,), intercept and logarithm of the excess.
+    """Fit coefficients (K,), intercept and logarithm of the excess.
 
-    The excess is the quantile of hierarchical conformal prediction, ``COVERED (1 + 1 / J)`` for J joints that count the
-    same, of what the errors exceed a fit to the other joints.
+    The excess is the quantile of hierarchical conformal prediction, ``COVERED (1 + 1 / J)`` for J joints of equal
+    weight, of the amounts by which the errors exceed a fit to the other joints.
     """
     exceeded, shares = np.empty_like(y), np.empty_like(y)
     for out in _each(joints):
@@ -288,7 +288,7 @@ def _fit(x: Floats, y: Floats, joints: NDArray[Any]) -> tuple[Floats, float, flo
 
 
 def _weighted_quantile(values: Floats, weights: Floats, level: float) -> float:
-    """Smallest of the values (N,) up to which lies at least ``level`` of the weights (N,), for NumPy before 2 too."""
+    """Return the smallest of the values (N,) up to which at least ``level`` of the weights (N,) lies."""
     order = np.argsort(values)
     part = np.cumsum(weights[order])
     place = np.searchsorted(part / part[-1], level)
@@ -296,12 +296,12 @@ def _weighted_quantile(values: Floats, weights: Floats, level: float) -> float:
 
 
 def _log_linear(x: Floats, y: Floats) -> tuple[Floats, float]:
-    """Least squares of y (N,) on x (N, K) with coefficients (K,) of at least 0, and the intercept."""
+    """Fit y (N,) to x (N, K) by least squares with coefficients (K,) of at least 0, and the intercept."""
     varied = np.where(np.ptp(x, axis=0) > 0.0, x - x.mean(axis=0), 0.0)
     coefficients, _ = nnls(varied, y - y.mean())
     return coefficients, float(y.mean() - x.mean(axis=0) @ coefficients)
 
 
 def _each(joints: NDArray[Any]) -> list[NDArray[np.bool_]]:
-    """Where the samples of each joint are."""
+    """Return the mask of the samples of each joint."""
     return [joints == joint for joint in np.unique(joints)]

@@ -1,4 +1,4 @@
-"""Two radiographs of a joint to the narrowing between them."""
+"""Registration of two radiographs of a joint and measurement of the narrowing between them."""
 
 from __future__ import annotations
 

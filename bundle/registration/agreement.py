@@ -1,7 +1,7 @@
-"""How well does a method measure the narrowing of a joint space (JSN) between two radiographs?
+"""Accuracy of a method that measures joint space narrowing (JSN) between two radiographs.
 
-As in Ou et al. 2023 (arXiv 2205.09315) and Wang et al. 2023 (arXiv 2304.13938), but without deleting outliers first:
-what lies far from its own repeats is counted, and stays in.
+As in Ou et al. 2023 (arXiv 2205.09315) and Wang et al. 2023 (arXiv 2304.13938), but without removing outliers first: a
+measurement far from its own repeats is counted and stays in.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 MISMATCH = 0.5
-"""A measurement is a mismatch if it lies farther than this from the median of its repeats, in mm, or found nothing."""
+"""A measurement is a mismatch if it is missing or farther than this from the median of its repeats, in mm."""
 
 Array = NDArray[np.float64]
 Statistic = Callable[[NDArray[np.int64]], float]
@@ -38,25 +38,24 @@ class _Intervals:
 
 
 def narrowing_of_real_pairs(rows: pd.DataFrame, *, samples: int = 1000, level: float = 0.95, seed: int = 0) -> Measured:
-    """What can be said of pairs whose narrowing nobody knows.
+    """Assess measurements of pairs whose true narrowing is unknown.
 
     Figures: ``registration_mse`` of the raw intensities; ``sigma_mm``, the standard deviation of the repeats of a pair,
-    pooled over all pairs; ``mismatch_rate`` of the repeats, by :data:`MISMATCH`; ``triple_sigma_mm``, over the triples
-    of a joint the root mean square of ``(JSN_ij - JSN_ik - JSN_kj) / sqrt(3)``, which is the error of one measurement
-    if the three are independent; ``masks_bias_mm`` and ``masks_limits_mm``, of the difference to the narrowing by the
-    annotated masks, with its mean absolute value; how much could not be found, of pairs as they are and of triples;
-    ``implausible_rate``, of pairs as they are.
-    What was not found is counted, and can stand in no other figure. Rows of repeats get ``deviation_mm``, how far each
-    measurement is from the mean of its pair's repeats.
+    pooled over all pairs; ``mismatch_rate`` of the repeats, by :data:`MISMATCH`; ``triple_sigma_mm``, the root mean
+    square of ``(JSN_ij - JSN_ik - JSN_kj) / sqrt(3)`` over the triples of a joint, which is the error of one
+    measurement if the three are independent; ``masks_bias_mm`` and ``masks_limits_mm`` of the difference to the
+    narrowing by the annotated masks, with its mean absolute value; the rates of missing measurements of unmodified
+    pairs and of triples; ``implausible_rate`` of unmodified pairs.
+    Missing measurements are counted and enter no other figure. Rows of repeats get ``deviation_mm``, the difference of
+    the measurement to the mean of its pair's repeats.
 
     Args:
-        rows: of each pair one with the ``repeat`` 0, of the radiographs as they are, and others, of the radiographs
-            placed a little otherwise; with ``name, joint, finger, fixed_name, moving_name, jsn_mm`` (NaN where nothing
-            was found), ``mse``, ``masks_jsn_mm`` and ``plausible``. Pairs are in one order of their joint's
-            radiographs.
-        samples: bootstrap draws over joints.
-        level: of the intervals.
-        seed: of the draws.
+        rows: for each pair a row with ``repeat`` 0, of the unmodified radiographs, and others of the slightly
+            repositioned radiographs; with ``name, joint, finger, fixed_name, moving_name, jsn_mm`` (NaN if missing),
+            ``mse``, ``masks_jsn_mm`` and ``plausible``. All pairs follow one order of their joint's radiographs.
+        samples: number of bootstrap samples over joints.
+        level: confidence level of the intervals.
+        seed: random seed of the bootstrap.
     """
     plain, repeated = (rows[chosen].reset_index(drop=True) for chosen in (rows["repeat"] == 0, rows["repeat"] > 0))
     pairs, triples = repeats_of(repeated), triples_of(plain)
@@ -84,12 +83,12 @@ def narrowing_of_real_pairs(rows: pd.DataFrame, *, samples: int = 1000, level: f
 
 
 def repeats_of(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of each pair the spread of its repeated measurements.
+    """Summarize the repeated measurements of each pair.
 
     Returns:
         ``name, joint``; ``repeats`` and ``mismatches``, by :data:`MISMATCH`; ``squares``, the sum of squared deviations
-        from the mean of what was found, its ``freedom``, one less than their number, and ``spread_mm``, their standard
-        deviation.
+        from the mean of the measurements found, its ``freedom``, one less than their number, and ``spread_mm``, their
+        standard deviation.
     """
     found = []
     for (joint, name), group in rows.groupby(["joint", "name"], sort=False):
@@ -105,11 +104,10 @@ def repeats_of(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def triples_of(rows: pd.DataFrame) -> pd.DataFrame:
-    """``error_mm = (JSN_ij - JSN_ik - JSN_kj) / sqrt(3)`` of each three radiographs i, k, j of a joint, in their order.
+    """Compute ``error_mm = (JSN_ij - JSN_ik - JSN_kj) / sqrt(3)`` of all radiographs i, k, j of a joint, in order.
 
     Args:
-        rows: pairs as they are, with ``joint, fixed_name, moving_name, jsn_mm``; triples of which a pair is missing are
-            none.
+        rows: unmodified pairs, with ``joint, fixed_name, moving_name, jsn_mm``; a triple that lacks a pair is left out.
     """
     found: list[tuple[Any, float]] = []
     for joint, group in rows.groupby("joint", sort=False):
@@ -123,18 +121,18 @@ def triples_of(rows: pd.DataFrame) -> pd.DataFrame:
 def narrowing_of_synthetic_pairs(
     rows: pd.DataFrame, *, samples: int = 1000, level: float = 0.95, seed: int = 0
 ) -> Measured:
-    """Errors against the true narrowing of synthetic pairs.
+    """Compute errors against the true narrowing of synthetic pairs.
 
     Figures: ``bias_mm``, ``mae_mm``, ``rmse_mm``, ``p95_mm`` (95th percentile of the absolute error), limits of
-    agreement, ``slope`` of what is measured on the truth, below 1 where only a part of the narrowing is told,
-    ``mismatch_rate``: the part that was not found or is farther than :data:`MISMATCH` from the truth, and
-    ``registration_mse``. Errors are of what was found, no outlier deleted.
+    agreement, ``slope`` of the measurement on the truth, below 1 if the narrowing is underestimated,
+    ``mismatch_rate``: the fraction that is missing or farther than :data:`MISMATCH` from the truth, and
+    ``registration_mse``. Errors are those of the measurements found, without removal of outliers.
 
     Args:
-        rows: a pair each, with ``name, joint, finger, true_jsn_mm, jsn_mm`` (NaN where nothing was found), ``mse``.
-        samples: bootstrap draws over joints.
-        level: of the intervals.
-        seed: of the draws.
+        rows: a row per pair, with ``name, joint, finger, true_jsn_mm, jsn_mm`` (NaN if missing), ``mse``.
+        samples: number of bootstrap samples over joints.
+        level: confidence level of the intervals.
+        seed: random seed of the bootstrap.
     """
     rows = rows.assign(error_mm=rows["jsn_mm"] - rows["true_jsn_mm"])
     known = rows[rows["jsn_mm"].notna()].reset_index(drop=True)
@@ -150,7 +148,7 @@ def narrowing_of_synthetic_pairs(
         **of_known("bias_mm", _mean_of(pd.Series(error))),
         **of_known("mae_mm", _mean_of(pd.Series(np.abs(error)))),
         **of_known("rmse_mm", _root_mean_square(pd.Series(error))),
-        **of_known("p95_mm", lambda drawn: float(np.quantile(np.abs(error[drawn]), 0.95))),
+        **of_known("p95_mm", lambda sampled: float(np.quantile(np.abs(error[sampled]), 0.95))),
         **of_known("slope", _slope(known["true_jsn_mm"], known["jsn_mm"])),
         **of_known("registration_mse", _mean_of(known["mse"])),
         "limits_mm": (
@@ -175,14 +173,14 @@ def _masks_agreement(plain: pd.DataFrame, level: float) -> Mapping[str, Any]:
 
 
 def _mean_of(values: pd.Series) -> Statistic:
-    """Mean of what is known, of drawn rows."""
+    """Mean of the known values of the sampled rows."""
     numbers = values.to_numpy(np.float64)
-    return lambda drawn: _known_mean(numbers[drawn])
+    return lambda sampled: _known_mean(numbers[sampled])
 
 
 def _root_mean_square(values: pd.Series) -> Statistic:
     numbers = np.square(values.to_numpy(np.float64))
-    return lambda drawn: math.sqrt(_known_mean(numbers[drawn]))
+    return lambda sampled: math.sqrt(_known_mean(numbers[sampled]))
 
 
 def _known_mean(values: Array) -> float:
@@ -192,21 +190,21 @@ def _known_mean(values: Array) -> float:
 
 def _ratio(part: pd.Series, whole: pd.Series) -> Statistic:
     parts, wholes = part.to_numpy(np.float64), whole.to_numpy(np.float64)
-    return lambda drawn: float(parts[drawn].sum() / wholes[drawn].sum()) if wholes[drawn].sum() else math.nan
+    return lambda sampled: float(parts[sampled].sum() / wholes[sampled].sum()) if wholes[sampled].sum() else math.nan
 
 
 def _slope(true: pd.Series, measured: pd.Series) -> Statistic:
-    """Least-squares slope of drawn measurements on the truth; NaN where that does not vary."""
+    """Least-squares slope of the sampled measurements on the truth; NaN if the truth does not vary."""
     known, found = true.to_numpy(np.float64), measured.to_numpy(np.float64)
 
-    def slope(drawn: NDArray[np.int64]) -> float:
-        apart = known[drawn] - known[drawn].mean()
-        return float(apart @ found[drawn] / (apart @ apart)) if np.ptp(known[drawn]) > 0.0 else math.nan
+    def slope(sampled: NDArray[np.int64]) -> float:
+        apart = known[sampled] - known[sampled].mean()
+        return float(apart @ found[sampled] / (apart @ apart)) if np.ptp(known[sampled]) > 0.0 else math.nan
 
     return slope
 
 
 def _pooled(pairs: pd.DataFrame) -> Statistic:
-    """Pooled standard deviation of drawn pairs."""
+    """Pooled standard deviation of the sampled pairs."""
     mean = _ratio(pairs["squares"], pairs["freedom"])
-    return lambda drawn: math.sqrt(mean(drawn))
+    return lambda sampled: math.sqrt(mean(sampled))

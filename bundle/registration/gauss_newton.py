@@ -1,9 +1,9 @@
-"""Sub-pixel registration of the two bones of a joint between two radiographs, by what the images show alone.
+"""Sub-pixel registration of the two bones of a joint between two radiographs, from the images alone.
 
-Attenuations add, so soft tissue that stays and a bone that moves are a sum of two pictures of which only one moves. A
-band-pass in the attenuation domain leaves the bone's outline and trabeculae and little of the tissue, which is smooth.
-Each bone is searched for by masked correlation and then fitted by Gauss-Newton; the region grows in the second fit to
-the edge that faces the joint, as far as the other bone covers it in neither picture.
+Attenuations add, so static soft tissue and a moving bone are a sum of two images of which only one moves. A band-pass
+in the attenuation domain leaves the outline and trabeculae of the bone and little of the tissue, which is smooth. Each
+bone is located by masked correlation and then fitted by Gauss-Newton. In the second fit the region extends to the edge
+that faces the joint, as far as the other bone covers it in neither image.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from torch import Tensor
 Array = NDArray[np.floating[Any]]
 
 _BORDER = 3
-"""Pixels at the frame's border that are not compared: filters and splines see less than they need there."""
+"""Pixels at the frame's border that are not compared: filters and splines lack support there."""
 
 _BEYOND_MM = 64 * MCP.spacing_mm
-"""Bones are continued so far past the frame, so that no outline runs along its border: 5.25 mm."""
+"""Continuation of the bones beyond the frame, so that no outline runs along its border: 5.25 mm."""
 
 
 @dataclass(frozen=True)
 class BoneShift:
-    """How a bone has moved between two radiographs.
+    """Motion of a bone between two radiographs.
 
     Attributes:
         x: mm to the right, of the middle of the edge that faces the joint.
-        y: mm downwards, likewise.
-        rotation: degrees, positive from x to y, about that middle.
-        correlation: of the two band-passed pictures of the bone, moved onto each other; NaN if they were not compared.
-        found: whether the fit converged, within reach, on pictures that correlate. If not, x, y and rotation are NaN.
-        scale: size in the second radiograph, of that in the first; 1 where it is not looked for.
-        refined: whether a fit at the full resolution has refined a network's result.
+        y: mm downwards, of the same point.
+        rotation: degrees, positive from x to y, about that point.
+        correlation: correlation of the two band-passed images of the aligned bone; NaN if they were not compared.
+        found: whether the fit converged, within reach, on images that correlate. If not, x, y and rotation are NaN.
+        scale: size in the second radiograph relative to the first; 1 if it is not estimated.
+        refined: whether a fit at full resolution has refined a network's result.
     """
 
     x: float = math.nan
@@ -56,26 +56,26 @@ class BoneShift:
 
 @dataclass(frozen=True, kw_only=True)
 class BoneRegistration:
-    """Find the motion of each bone from one radiograph, with its masks, to another; lengths in mm.
+    """Registration of each bone of a radiograph, with its masks, to another radiograph; lengths in mm.
 
-    The masks say only where to look: their outlines are never compared, and the second radiograph comes without.
+    The masks only select the region: their outlines are never compared, and the second radiograph needs none.
 
     Attributes:
-        fine_mm: sigma of the Gaussian against grain.
-        coarse_mm: sigma of the Gaussian whose result, the tissue, is taken away.
-        reach_mm: largest motion, of a bone and of the bones against each other, that can be found.
-        depth_mm: a bone is compared up to so far, vertically, beyond the middles of the edges of both bones that face
-            the joint: of bones that overlap far, it shows alone only beyond that of the other one.
-        rim_mm: the region of the first fit begins so far inside the annotated outline.
-        penumbra_mm: that of the second ends so far outside it.
-        clearance_mm: distance to the other bone's outline that the region of the second fit keeps, in both radiographs.
-        iterations: most steps of a fit.
-        tolerance_mm: a fit has converged when its step moves no place of the bone by more, or when the step is below
+        fine_mm: sigma of the Gaussian against noise texture.
+        coarse_mm: sigma of the Gaussian whose result, the tissue, is subtracted.
+        reach_mm: largest motion, of a bone and of the bones relative to each other, that can be found.
+        depth_mm: vertical extent of the compared region beyond the middles of both bones' edges that face the joint: of
+            bones with a large overlap, each shows alone only beyond the edge of the other.
+        rim_mm: distance of the region of the first fit inside the annotated outline.
+        penumbra_mm: extent of the region of the second fit outside it.
+        clearance_mm: distance of the region of the second fit to the other bone's outline, in both radiographs.
+        iterations: maximum number of steps of a fit.
+        tolerance_mm: a fit has converged when its step moves no point of the bone by more, or when the step is below
             ``certainty`` standard errors of the fitted motion.
         certainty: fraction of the standard error at which a fit stops. A fit that ends by ``iterations`` has converged
             if its last step is below one standard error.
-        least_correlation: below, the bone counts as not found.
-        least_area_mm2: so much must be left to compare, in mm^2; 300 pixels of the public frames.
+        least_correlation: lowest correlation at which the bone counts as found.
+        least_area_mm2: smallest area to compare, in mm^2; 300 pixels of the public frames.
     """
 
     name: ClassVar[str] = "gauss_newton"
@@ -109,13 +109,13 @@ class BoneRegistration:
         Args:
             before: radiograph (1, H, W) in [0, 1].
             masks: its bone masks, lower and upper, (2, H, W).
-            after: the other radiograph, like ``before``.
-            spacing: mm per pixel of both.
-            after_masks: not looked at.
-            start: the motion of both as it is known before; the search by correlation is left out.
+            after: other radiograph, like ``before``.
+            spacing: pixel size of both in mm.
+            after_masks: ignored.
+            start: initial motion of both bones; skips the search by correlation.
 
         Raises:
-            ValueError: if the shapes do not agree.
+            ValueError: the shapes do not agree.
         """
         check_pair(before, masks, after)
         bones = masks.numpy() > 0.5
@@ -129,7 +129,7 @@ class BoneRegistration:
         return self._judged(fits[LOWER], spacing), self._judged(fits[UPPER], spacing)
 
     def _details(self, image: Tensor, spacing: float) -> Array:
-        """Band-passed attenuation (H, W)."""
+        """Return the band-passed attenuation (H, W)."""
         values = attenuation(image[0].double()).numpy()
         smooth = [
             ndimage.gaussian_filter(values, sigma / spacing, mode="nearest") for sigma in (self.fine_mm, self.coarse_mm)
@@ -160,14 +160,14 @@ class BoneRegistration:
         ]
 
     def _free(self, distance: Array, fits: list[_Fit], bone: int, spacing: float) -> Region:
-        """Where a bone shows with its penumbra and the other one in neither radiograph, by the first fits."""
+        """Return the region in which the bone with its penumbra is free of the other one in both radiographs."""
         other = distance[1 - bone]
         relative = fits[1 - bone].shift - fits[bone].shift
         moved = ndimage.shift(other, relative[::-1], order=1, mode="nearest")
         return (distance[bone] > -self.penumbra_mm) & (np.maximum(other, moved) < -self.clearance_mm)
 
     def _search(self, before: Array, after: Array, region: Region, place: Array, spacing: float) -> _Fit:
-        """Places ``2 fine`` apart by masked correlation, the rest by the fit."""
+        """Locate the bone to ``2 fine`` by masked correlation, then fit it."""
         start = _Fit(place)
         seen = _inner(region)
         if seen.sum() * spacing**2 < self.least_area_mm2:
@@ -197,7 +197,7 @@ class BoneRegistration:
 
 
 def check_pair(before: Tensor, masks: Tensor, after: Tensor) -> None:
-    """Refuse what is not two radiographs (1, H, W) and the masks of the first, (2, H, W)."""
+    """Refuse anything but two radiographs (1, H, W) and the masks of the first, (2, H, W)."""
     if before.dim() != 3 or len(before) != 1 or before.shape != after.shape or masks.shape != (2, *before.shape[1:]):
         shapes = [tuple(given.shape) for given in (before, masks, after)]
         msg = f"expected radiographs (1, H, W) and masks (2, H, W), got {shapes}"
@@ -205,13 +205,13 @@ def check_pair(before: Tensor, masks: Tensor, after: Tensor) -> None:
 
 
 def _in_pixels(shift: BoneShift, spacing: float) -> tuple[Array, float]:
-    """Shift in pixels and angle in radians."""
+    """Return the shift in pixels and the angle in radians."""
     return np.array([shift.x, shift.y]) / spacing, math.radians(shift.rotation)
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """A rigid motion about ``place``, in pixels (x, y) and radians; not converged as it stands."""
+    """A rigid motion about ``place``, in pixels (x, y) and radians; not converged by default."""
 
     place: Array
     shift: Array = field(default_factory=lambda: np.zeros(2))
@@ -220,14 +220,14 @@ class _Fit:
     converged: bool = False
 
     def warped(self, points: Array) -> Array:
-        """Where points (N, 2) have moved to."""
+        """Return the moved points (N, 2)."""
         cosine, sine = math.cos(self.angle), math.sin(self.angle)
         return (points - self.place) @ np.array([[cosine, sine], [-sine, cosine]]) + self.place + self.shift
 
 
 @dataclass(frozen=True)
 class _Limits:
-    """When a fit stops: steps, pixels, standard errors, and the area in pixels over which noise is correlated."""
+    """Stopping criteria of a fit: steps, pixels, standard errors, and the correlation area of the noise in pixels."""
 
     iterations: int
     tolerance: float
@@ -236,7 +236,7 @@ class _Limits:
 
 
 class _Pair:
-    """Two pictures, of which the first is compared at some pixels with the second where these have moved to."""
+    """Two images; some pixels of the first are compared with the second at their moved positions."""
 
     def __init__(self, before: Array, after: Array, seen: Region, place: Array) -> None:
         rows, columns = np.nonzero(seen)
@@ -248,7 +248,7 @@ class _Pair:
         self._radius = float(np.abs(self._points - place).max())
 
     def fit(self, fit: _Fit, limits: _Limits) -> _Fit:
-        """Least squares by Gauss-Newton with the mean of both pictures' slopes, from a start."""
+        """Fit by Gauss-Newton least squares with the mean of both images' slopes, from a start."""
         for remaining in reversed(range(limits.iterations)):
             targets = fit.warped(self._points)
             inside = ((targets >= _BORDER) & (targets <= self._size - 1 - _BORDER)).all(axis=1)
@@ -269,11 +269,11 @@ class _Pair:
         return fit
 
     def _is_small(self, step: Array, tolerance: float) -> bool:
-        """Whether a step moves no place by more than ``tolerance`` pixels."""
+        """Whether a step moves no point by more than ``tolerance`` pixels."""
         return bool(max(np.hypot(*step[:2]), abs(step[2]) * self._radius) < tolerance)
 
     def _sample(self, targets: Array) -> tuple[Array, Array]:
-        """The second picture at targets (N, 2), and the mean of both pictures' slopes there, (2, N)."""
+        """Return the second image at targets (N, 2), and the mean of both images' slopes there, (2, N)."""
         places = targets[:, ::-1].T
         values, *slopes = (
             ndimage.map_coordinates(picture, places, order=3, mode="mirror", prefilter=False) for picture in self._after
@@ -282,11 +282,11 @@ class _Pair:
 
 
 def _slopes(picture: Array) -> Array:
-    """Slopes along x and y, (2, H, W), of the cubic spline through the pixels of a picture (H, W).
+    """Return the slopes along x and y, (2, H, W), of the cubic spline through the pixels of an image (H, W).
 
     Differences of the pixels themselves are too small for details of few pixels, ``sin(w) / w`` of the slope of a wave
-    of ``w`` per pixel: steps of the fit become too long, up to fits that never end. Differences of the coefficients of
-    the spline are its slopes.
+    of ``w`` per pixel: the steps become too long and the fit may not converge. Differences of the spline coefficients
+    are its slopes.
     """
     return np.stack(
         [np.gradient(ndimage.spline_filter1d(picture, 3, axis, mode="mirror"), axis=axis) for axis in (1, 0)]
@@ -294,11 +294,11 @@ def _slopes(picture: Array) -> Array:
 
 
 def _standard_errors(system: Array, difference: Array, step: Array, texture: float) -> float:
-    """Length of a Gauss-Newton step ``d`` in standard errors of the parameters, ``sqrt(d' C^-1 d / 3)``.
+    """Return the length of a Gauss-Newton step ``d`` in standard errors of the parameters, ``sqrt(d' C^-1 d / 3)``.
 
     ``C = s^2 A (J' J)^-1`` is the covariance of the parameters: ``J`` the system, ``s^2`` the variance of the residual
-    that the step leaves, and ``A`` the area over which noise is correlated: white noise after a Gaussian of sigma
-    ``g`` has the autocorrelation ``exp(-r^2 / (4 g^2))``, of area ``4 pi g^2``.
+    after the step, and ``A`` the correlation area of the noise: white noise after a Gaussian of sigma ``g`` has the
+    autocorrelation ``exp(-r^2 / (4 g^2))``, of area ``4 pi g^2``.
     """
     change = system @ step
     variance = float(np.square(difference - change).sum()) / (len(system) - len(step))

@@ -1,4 +1,4 @@
-"""Losses of a network that registers the bones of two radiographs: by what they show, and by their true alignment."""
+"""Losses of a bone registration network: by image similarity and by the true alignment."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 REACH = (3.0, 6.0)
-"""True alignments are compared up to so many mm to either side of a bone's centre, and so many into the bone."""
+"""Extent of the points at which alignments are compared, in mm: to either side of a bone's centre and into it."""
 
 
 def exclusive_regions(masks: Tensor) -> Tensor:
-    """Where each bone of masks (B, 2, H, W) lies and the other one does not: (B, 2, H, W) in [0, 1]."""
+    """Return the region of each bone outside the other, for masks (B, 2, H, W): (B, 2, H, W) in [0, 1]."""
     return masks * (1.0 - masks.flip(1))
 
 
@@ -27,16 +27,16 @@ def registration_mse(
 ) -> Tensor:
     """Mean squared error of warped bones inside their masks and outside the other bone's, (B, 2).
 
-    With masks of 0 and 1, of a bone with the pixels ``x``: ``mean (fixed(x) - warped(x))^2``. With ``gain`` it is that
-    of ``a warped + b``, a and b being the best ones by least squares, with a at least 0: of radiographs whose exposure
-    differs. An empty region gives exactly 0, with zero gradient.
+    With masks of 0 and 1, for a bone with the pixels ``x``: ``mean (fixed(x) - warped(x))^2``. With ``gain`` it is that
+    of ``a warped + b``, with the least-squares ``a`` and ``b``, ``a`` at least 0, for radiographs of different
+    exposure. An empty region gives exactly 0, with zero gradient.
 
     Args:
-        fixed: (B, 1, H, W).
-        warped: the moving radiograph as each bone brings it onto the fixed one, (B, 2, H, W).
+        fixed: fixed radiograph, (B, 1, H, W).
+        warped: moving radiograph warped onto the fixed one by each bone, (B, 2, H, W).
         masks: bones of the fixed radiograph, (B, 2, H, W) in [0, 1].
-        gain: correct gain and offset.
-        seen: places that the moving radiograph shows (:func:`bundle.registration.alignment.seen_places`), (B, 2, H, W)
+        gain: whether to correct gain and offset.
+        seen: pixels that the moving radiograph shows (:func:`bundle.registration.alignment.seen_places`), (B, 2, H, W)
             of 0 and 1; only these are compared.
 
     Raises:
@@ -67,7 +67,7 @@ class MaskedRegistrationLoss(nn.Module):
     """Loss of Wang et al. 2023: mean over the bones of :func:`registration_mse`.
 
     Args:
-        gain: correct gain and offset of the exposure first.
+        gain: whether to correct gain and offset of the exposure first.
     """
 
     def __init__(self, *, gain: bool = True) -> None:
@@ -75,15 +75,15 @@ class MaskedRegistrationLoss(nn.Module):
         self.gain = gain
 
     def forward(self, fixed: Tensor, warped: Tensor, masks: Tensor, seen: Tensor | None = None) -> Tensor:
-        """Mean over batch and bones; arguments as in :func:`registration_mse`."""
+        """Mean over batch and bones; for the arguments see :func:`registration_mse`."""
         return registration_mse(fixed, warped, masks, self.gain, seen).mean()
 
 
 class AlignmentLoss(nn.Module):
-    """How far a found alignment lies from the true one, in mm: of places of the bones, and of the narrowing.
+    """Distance of a found alignment from the true one, in mm: of points of the bones, and of the narrowing.
 
     Args:
-        places: weight of the mean distance of places on a grid over each bone, :data:`REACH`.
+        places: weight of the mean distance of points on a grid over each bone, :data:`REACH`.
         jsn: weight of the absolute error of the narrowing.
     """
 
@@ -100,7 +100,7 @@ class AlignmentLoss(nn.Module):
 
 
 def bone_places(center: Tensor) -> Tensor:
-    """Places on a grid over each bone with its edge at ``center`` (B, 2, 2): (B, 2, 9, 2) in mm."""
+    """Return points on a grid over each bone with its edge at ``center`` (B, 2, 2): (B, 2, 9, 2) in mm."""
     across, into = REACH
     x = center.new_tensor([-across, 0.0, across])
     down = torch.stack([center.new_tensor([0.0, into / 2, into]) * side for side in (1.0, -1.0)])
@@ -109,11 +109,11 @@ def bone_places(center: Tensor) -> Tensor:
 
 
 class TrueRegistration(nn.Module):
-    """:class:`AlignmentLoss` of what a network finds in each of its rounds: for pairs whose true alignment is known.
+    """:class:`AlignmentLoss` of the result of each round of a network, for pairs of known alignment.
 
     Args:
-        places: as in :class:`AlignmentLoss`.
-        jsn: as there.
+        places: see :class:`AlignmentLoss`.
+        jsn: see :class:`AlignmentLoss`.
     """
 
     def __init__(self, *, places: float = 1.0, jsn: float = 1.0) -> None:
@@ -126,17 +126,17 @@ class TrueRegistration(nn.Module):
 
 
 class SeenRegistration(nn.Module):
-    """:class:`MaskedRegistrationLoss` of what a network finds in each of its rounds: for pairs that nobody has aligned.
+    """:class:`MaskedRegistrationLoss` of the result of each round of a network, for pairs of unknown alignment.
 
-    What is compared is the detail of the radiographs, less their smooth part: soft tissue, which does not move with the
-    bones, and the exposure would count more than a tenth of a millimetre otherwise. What lies outside the moving frame
-    is not compared.
+    It compares the detail of the radiographs, without their smooth part: soft tissue, which does not move with the
+    bones, and the exposure would otherwise outweigh a tenth of a millimetre. The region outside the moving frame is not
+    compared.
 
     Args:
-        size: height and width that the radiographs are reduced to, in pixels, as the network sees them.
-        field_mm: likewise, in mm.
+        size: height and width of the reduced radiographs in pixels, as for the network.
+        field_mm: height and width of the reduced radiographs in mm.
         coarse_mm: sigma in mm of the Gaussian whose result is the smooth part; 0 compares the radiographs themselves.
-        gain: as in :class:`MaskedRegistrationLoss`.
+        gain: see :class:`MaskedRegistrationLoss`.
     """
 
     def __init__(
@@ -167,13 +167,13 @@ class SeenRegistration(nn.Module):
 
 
 class MixedRegistration(nn.Module):
-    """:class:`TrueRegistration` of pairs whose alignment is known, :class:`SeenRegistration` of the others.
+    """:class:`TrueRegistration` for pairs of known alignment, :class:`SeenRegistration` for the others.
 
     Args:
-        known: loss of the former, in mm.
-        seen: loss of the latter, in squared intensity.
-        weight: of the latter, in mm for a squared intensity. At 0.1 mm from the best alignment of real radiographs it
-            rises by about 0.0015 a millimetre.
+        known: loss for pairs of known alignment, in mm.
+        seen: loss for the others, in squared intensity.
+        weight: weight of ``seen``, in mm per squared intensity. At 0.1 mm from the best alignment of real radiographs
+            that loss rises by about 0.0015 per millimetre.
     """
 
     def __init__(self, known: nn.Module, seen: nn.Module, *, weight: float = 500.0) -> None:

@@ -1,4 +1,4 @@
-"""What a method of registration is: one class that finds how the bones of one radiograph lie in another one."""
+"""Interface of a registration method: a class that finds the motion of the bones between two radiographs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor
 
 
 class Registration(Protocol):
-    """Finds how the bones of one radiograph lie in another one.
+    """Method that finds the motion of the bones from one radiograph to another.
 
     Attributes:
-        name: of the method, as results state it.
-        antisymmetric: whether the narrowing is half the difference of that of the motion and of its inverse, so that of
-            the exchanged pair it is exactly the opposite.
+        name: name of the method in results.
+        antisymmetric: whether the narrowing is half the difference of that of the motion and of its inverse, so that
+            exchanging the pair exactly changes its sign.
     """
 
     name: ClassVar[str]
@@ -30,9 +30,9 @@ class Registration(Protocol):
         Args:
             before: radiograph (1, H, W) in [0, 1].
             masks: its bone masks, lower and upper, (2, H, W).
-            after: the other radiograph, like ``before``.
-            spacing: mm per pixel of both.
-            after_masks: bone masks of ``after``, which a method need not look at.
+            after: other radiograph, like ``before``.
+            spacing: pixel size of both in mm.
+            after_masks: bone masks of ``after``, which a method may ignore.
         """
         ...
 
@@ -43,7 +43,7 @@ def has_bones(masks: Tensor) -> bool:
 
 
 def correlations(fixed: Tensor, masks: Tensor, warped: Tensor) -> list[float]:
-    """Of the fixed radiograph (1, H, W) and the warped one (1, 2, H, W) inside each bone; NaN where nothing varies."""
+    """Correlate the fixed radiograph (1, H, W) with the warped one (1, 2, H, W) inside each bone; NaN if constant."""
     regions = exclusive_regions(masks[None])[0] > 0.5
     return [
         float(torch.corrcoef(torch.stack([fixed[0][region], warped[0, bone][region]]))[0, 1])

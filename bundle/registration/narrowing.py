@@ -1,4 +1,4 @@
-"""The narrowing of a joint space between two radiographs, by any method of registration, and the methods by name."""
+"""Joint space narrowing between two radiographs, by any registration method, and the methods by name."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from bundle.registration.phase_correlation import PhaseCorrelation
 from torch import Tensor
 
 METHODS = tuple(kind.name for kind in (NetworkRegistration, PhaseCorrelation, BoneRegistration))
-"""The network of Wang et al. 2023, phase-only correlation as Ou et al. 2023, and the fit of measure E6."""
+"""The network of Wang et al. 2023, phase-only correlation after Ou et al. 2023, and the fit of measure E6."""
 
 
 def make_registration(
     method: str, network: Registrar | None = None, options: Mapping[str, Any] | None = None, refine: bool | str = False
 ) -> Registration:
-    """A method by its name.
+    """Return a registration method by its name.
 
     Args:
         method: one of :data:`METHODS`.
-        network: of the first one.
-        options: attributes of the method, in place of the defaults.
-        refine: fit what the network has found (:attr:`NetworkRegistration.refinement`).
+        network: network of the first method.
+        options: attributes of the method that replace the defaults.
+        refine: whether to refine the network's result by a fit (:attr:`NetworkRegistration.refinement`).
 
     Raises:
         InputError: there is no such method, or it has no such option.
@@ -52,19 +52,19 @@ def make_registration(
 
 @dataclass(frozen=True)
 class PairReading:
-    """What a method says of a pair.
+    """Measurement of a pair by a method.
 
     Attributes:
-        jsn_mm: narrowing from the fixed to the moving radiograph; NaN where a bone was not found.
+        jsn_mm: narrowing from the fixed to the moving radiograph; NaN if a bone was not found.
         found: whether both bones were found.
-        bones: how they lie in the moving radiograph, (1, 2); NaN where not found.
+        bones: alignment of the bones, (1, 2); NaN if not found.
         mse: registration MSE of the raw intensities, mean of both bones, where the moving radiograph shows them; NaN
-            where a bone was not found.
-        method: its name.
-        refined: whether the network's result was refined by a fit at the full resolution.
+            if a bone was not found.
+        method: name of the method.
+        refined: whether a fit at full resolution has refined the network's result.
         missing: bones that were not found, ``lower`` and ``upper``.
-        likeness: correlation of the fixed and the moving radiograph brought onto it, inside the bone where it is less;
-            NaN where a bone was not found.
+        likeness: correlation of the fixed and the warped moving radiograph, inside the bone where it is lower; NaN if a
+            bone was not found.
     """
 
     jsn_mm: float
@@ -80,15 +80,15 @@ class PairReading:
 def read_pair(registration: Registration, fixed: Tensor, moving: Tensor, spacing: float) -> PairReading:
     """Measure the narrowing between two radiographs of a joint.
 
-    Of an antisymmetric method, such as the network, it is ``n(A, B) = (m(A, B) - m(B, A)) / 2``, with the masks of the
-    moving radiograph where they are given: 0 for a radiograph and itself, and exactly the opposite for the exchanged
-    pair. The other methods do not look at these masks.
+    For an antisymmetric method, such as the network, it is ``n(A, B) = (m(A, B) - m(B, A)) / 2``, with the masks of the
+    moving radiograph if given: 0 for two equal radiographs, and exactly the opposite for the exchanged pair. The other
+    methods ignore these masks.
 
     Args:
-        registration: the method.
+        registration: registration method.
         fixed: radiograph and bone masks, (3, H, W).
-        moving: radiograph, (1, H, W) or with its masks.
-        spacing: mm per pixel of both.
+        moving: radiograph, (1, H, W), or radiograph and masks, (3, H, W).
+        spacing: pixel size of both in mm.
     """
     method = registration.name
     shifts = registration(fixed[:1], fixed[1:], moving[:1], spacing, after_masks=moving[1:])
@@ -108,10 +108,10 @@ def read_pair(registration: Registration, fixed: Tensor, moving: Tensor, spacing
 
 
 def _antisymmetric(bones: Alignment, moving_masks: Tensor, spacing: float) -> float:
-    """Half the difference of the narrowing of bones (1, 2) and of their inverse, in mm.
+    """Return half the difference of the narrowing of bones (1, 2) and of their inverse, in mm.
 
-    Both are about the middle of the centres in the fixed radiograph and, where there are masks of the moving one, of
-    its centres brought back.
+    Both are about the centres in the fixed radiograph or, with masks of the moving one, about the midpoints between
+    these and its centres mapped back.
     """
     if has_bones(moving_masks):
         center = bone_centers(moving_masks, spacing).to(bones.center)
@@ -121,6 +121,6 @@ def _antisymmetric(bones: Alignment, moving_masks: Tensor, spacing: float) -> fl
 
 
 def _mse(bones: Alignment, fixed: Tensor, warped: Tensor, spacing: float) -> float:
-    """Registration MSE where the moving radiograph shows the bones."""
+    """Return the registration MSE where the moving radiograph shows the bones."""
     seen = seen_places(bones, warped, spacing)
     return float(registration_mse(fixed[None, :1], warped, fixed[None, 1:], seen=seen).mean())

@@ -1,4 +1,4 @@
-"""A network that registers the bones of a joint between two radiographs, after Wang et al. 2023 (arXiv 2304.13938)."""
+"""Network that registers the bones of a joint between two radiographs, after Wang et al. 2023 (arXiv 2304.13938)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bundle.scoring import make_scorer
 from torch import Tensor, nn
 
 _MIDDLE, _SPREAD = 0.4, 0.2
-"""Intensities are given to the network less the first, divided by the second."""
+"""Offset and scale by which the intensities of the network's input are normalised."""
 
 _UPRIGHT = ((1.0, 1.0, 1.0, 1.0), (1.0, -1.0, 1.0, -1.0))
 """Signs of scale, rotation and translation of the lower and of the upper bone, which is shown upside down."""
@@ -22,11 +22,11 @@ _UPRIGHT = ((1.0, 1.0, 1.0, 1.0), (1.0, -1.0, 1.0, -1.0))
 
 @dataclass(frozen=True, kw_only=True)
 class RoundBounds:
-    """The most that a round of a :class:`Registrar` finds.
+    """Bounds on the result of one round of a :class:`Registrar`.
 
     Attributes:
         translation_mm: along x and along y.
-        rotation_deg: either way.
+        rotation_deg: in either direction.
         scale: of its logarithm.
     """
 
@@ -43,23 +43,22 @@ class RoundBounds:
 class Registrar(nn.Module):
     """A residual network that finds scale, rotation and translation of each bone, in a few rounds.
 
-    In each round it looks at each bone in a view of its own, in which the edge that faces the joint lies at the same
-    place, the upper bone upside down: at the fixed radiograph, at the moving one as the alignment found so far brings
-    it onto the fixed one, at the masks of this and of the other bone, and at the coordinates of the view. What it finds
-    is left of the alignment. It begins with none, and as the last layer begins with zeros, so does the training. The
-    masks only say where the bones are: no outline is compared, and the moving radiograph needs no masks.
+    Each round shows each bone in its own view, in which the edge that faces the joint lies at the same place, the upper
+    bone upside down: the fixed radiograph, the moving one warped onto it by the alignment so far, the masks of this and
+    of the other bone, and the coordinates of the view. The network predicts the remaining alignment. It starts from
+    none, and so does the training, as the last layer is initialised with zeros. The masks only locate the bones: no
+    outline is compared, and the moving radiograph needs no masks.
 
     Args:
-        name: of the network (:data:`bundle.scoring.SCORERS`).
-        options: of the network.
-        rounds: how often the moving radiograph is warped and looked at.
-        size: height and width, in pixels, of the frames in which it looks
-            (:func:`bundle.registration.alignment.reduced`).
-        field_mm: height and width of these frames.
+        name: name of the network (:data:`bundle.scoring.SCORERS`).
+        options: options of the network.
+        rounds: number of rounds; each warps the moving radiograph again.
+        size: height and width of the reduced frames in pixels (:func:`bundle.registration.alignment.reduced`).
+        field_mm: height and width of the reduced frames in mm.
         view: height and width of a bone's view in pixels of these frames.
-        before: part of the view that lies before the edge that faces the joint.
-        bounds: no round finds more.
-        amp: run the network in bfloat16 while it is trained.
+        before: fraction of the view that lies before the edge that faces the joint.
+        bounds: bounds on the result of each round.
+        amp: whether to train the network in bfloat16.
     """
 
     def __init__(
@@ -87,21 +86,21 @@ class Registrar(nn.Module):
         self.register_buffer("places", torch.stack([x, y], dim=-1) * (view * field_mm / size), persistent=False)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compile the residual network alone, by :func:`torch.compile`."""
+        """Compile only the residual network, by :func:`torch.compile`."""
         self.network.compile(*args, **kwargs)
 
     def forward(self, fixed: Tensor, masks: Tensor, moving: Tensor, spacing: Tensor, center: Tensor) -> list[Alignment]:
-        """Find how the bones lie in the moving radiograph.
+        """Find the alignment of the bones in the moving radiograph.
 
         Args:
-            fixed: (B, 1, H, W) in [0, 1].
+            fixed: fixed radiograph, (B, 1, H, W) in [0, 1].
             masks: its bones, lower and upper, (B, 2, H, W).
-            moving: (B, 1, H, W).
-            spacing: mm per pixel, (B,) or (B, 1).
-            center: middles of the edges that face the joint, (B, 2, 2) in mm, about which the alignments are stated.
+            moving: moving radiograph, (B, 1, H, W).
+            spacing: pixel size in mm, (B,) or (B, 1).
+            center: centres of the alignments, the middles of the edges that face the joint, (B, 2, 2) in mm.
 
         Returns:
-            The alignment (B, 2) after each round. From one round to the next no gradient is passed.
+            The alignment (B, 2) after each round. No gradient passes from one round to the next.
         """
         frames = reduced(torch.cat([fixed, masks, moving], dim=1), spacing, self.size, self.field_mm)
         frames = frames.repeat_interleave(2, dim=0)
@@ -118,7 +117,7 @@ class Registrar(nn.Module):
         return found[1:]
 
     def _places(self, center: Tensor) -> Tensor:
-        """Places of the views' pixels in the fixed frame, (2 B, h, w, 2) in mm."""
+        """Return the pixel centres of the views in the fixed frame, (2 B, h, w, 2) in mm."""
         upright = self.get_buffer("signs")[:, 2:]
         views = self.get_buffer("places") * upright[:, None, None]
         return (views + center[:, :, None, None]).flatten(0, 1)
@@ -128,7 +127,7 @@ class Registrar(nn.Module):
         return (places / places.abs().amax()).permute(2, 0, 1).expand(count, -1, -1, -1)
 
     def _step(self, views: Tensor, center: Tensor) -> Alignment:
-        """What a round adds, by the views of all bones (2 B, 6, h, w)."""
+        """Return the alignment that a round adds, from the views of all bones (2 B, 6, h, w)."""
         views = views.contiguous(memory_format=torch.channels_last)
         with torch.autocast(views.device.type, torch.bfloat16, enabled=self.amp and self.training):
             raw = self.network(views).float()

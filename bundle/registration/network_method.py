@@ -1,4 +1,4 @@
-"""Registration by a network, after Wang et al. 2023 (arXiv 2304.13938), made antisymmetric and refined by a fit."""
+"""Registration by a network after Wang et al. 2023 (arXiv 2304.13938), antisymmetric and refined by a fit."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class NetworkRegistration(Registration):
-    """Registration by the network, antisymmetric in the pair.
+    """Registration by a network, antisymmetric in the pair.
 
     The network registers ``m(A, B)`` the moving radiograph to the fixed one and ``m(B, A)`` the reverse; the result is
     the geometric mean of the first and the inverse of the second
-    (:meth:`bundle.registration.alignment.Alignment.balanced`), to first order ``n(A, B) = (m(A, B) - m(B, A)) / 2``. Of
-    a radiograph and itself it is no motion, whatever the network finds, and of the exchanged pair it is the inverse.
+    (:meth:`bundle.registration.alignment.Alignment.balanced`), to first order ``n(A, B) = (m(A, B) - m(B, A)) / 2``.
+    Two equal radiographs give the identity, whatever the network predicts; the exchanged pair gives the inverse.
 
     Attributes:
-        network: in evaluation mode while it is called.
-        refinement: fit at the full resolution that starts from the network's result. Where the fit of a bone fails,
-            both bones keep the network's result and ``refined`` is false.
+        network: the network, called in evaluation mode.
+        refinement: fit at full resolution that starts from the network's result. If the fit of a bone fails, both bones
+            keep the network's result and ``refined`` is false.
         reach_mm: largest motion that counts as found.
-        least_correlation: of fixed and warped radiograph inside the bone; below, it counts as not found.
+        least_correlation: lowest correlation of fixed and warped radiograph inside the bone that counts as found.
     """
 
     name: ClassVar[str] = "network"
@@ -43,9 +43,9 @@ class NetworkRegistration(Registration):
     def __call__(
         self, before: Tensor, masks: Tensor, after: Tensor, spacing: float, *, after_masks: Tensor | None = None
     ) -> tuple[BoneShift, BoneShift]:
-        """See :meth:`bundle.registration.Registration.__call__`; the scale of each bone is found, too.
+        """See :meth:`bundle.registration.Registration.__call__`; also finds the scale of each bone.
 
-        Without masks of ``after`` those of ``before`` are moved there.
+        Without masks of ``after``, those of ``before`` are moved there.
         """
         if not (bool(after.isfinite().all()) and has_bones(masks)):
             return BoneShift(), BoneShift()
@@ -62,7 +62,7 @@ class NetworkRegistration(Registration):
     def _balanced(
         self, before: Tensor, masks: Tensor, after: Tensor, spacing: float, after_masks: Tensor | None
     ) -> Alignment:
-        """Mean of both directions, (1, 2) in double precision."""
+        """Return the mean of both directions, (1, 2) in double precision."""
         there = self._found(before, masks, after, spacing)
         if after_masks is not None and has_bones(after_masks):
             return there.balanced(self._found(after, after_masks, before, spacing))
@@ -89,7 +89,7 @@ class NetworkRegistration(Registration):
 
 
 def _moved(masks: Tensor, bones: Alignment, spacing: float) -> Tensor:
-    """Masks (2, H, W) of the fixed radiograph, each moved by its bone's alignment (1, 2)."""
+    """Move masks (2, H, W) of the fixed radiograph, each by its bone's alignment (1, 2)."""
     back = bones.inverse().to(masks.float())
     moved = [warp(masks[None, bone : bone + 1].float(), back.of_bone(bone), spacing)[0] for bone in (LOWER, UPPER)]
     return torch.cat(moved)

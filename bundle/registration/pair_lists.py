@@ -18,20 +18,20 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 Rows = tuple[int, int]
-"""Rows of a list, which show one joint."""
+"""Two rows of a list that show the same joint."""
 
 
 def pairs_of_joint(items: Sequence[Item], limit: int = 0, seed: int = 0) -> list[Rows]:
-    """Rows of two different radiographs of one joint, in the order of the list.
+    """Return the rows of two different radiographs of one joint, in the order of the list.
 
-    Two hands in one folder, or of one ``joint`` in the list, show the same joint where their sides are the same and
+    Two hands in one folder, or with the same ``joint`` in the list, show the same joint if their sides are equal and
     their marks have the same label (``series``, :func:`bundle.io.open_joints`). Radiographs whose DICOM headers state
-    different patients never make a pair.
+    different patients never form a pair.
 
     Args:
-        items: each with ``joint``, and its ``series`` where that is another, and its ``patient`` where one is stated.
-        limit: at most so many pairs of each joint, drawn; 0 for all.
-        seed: of the drawing, together with the joint's name.
+        items: items with ``joint``, ``series`` if it differs from it, and ``patient`` if stated.
+        limit: maximum number of pairs per joint, sampled; 0 means all.
+        seed: random seed of the sampling, combined with the name of the joint.
     """
     joints: dict[tuple[str, str], list[int]] = {}
     for row, item in enumerate(items):
@@ -51,13 +51,13 @@ class RadiographPairs(Dataset[dict[str, Any]]):
     A pair is a dictionary with ``name``, ``joint``, ``finger``, ``side``; ``fixed_name`` and ``moving_name``; the fixed
     and the moving radiograph with their bone masks, ``image`` and ``moving`` (3, H, W); ``spacing`` (1,) in mm per
     pixel; the middles of the edges that face the joint, ``center`` and ``moving_center`` (2, 2) in mm from the frame's
-    centre; ``masks_jsn`` (1,), the narrowing by the masks' joint space widths in mm, positive where the moving
-    radiograph is narrower; ``alignment`` (2, 4) and ``jsn`` (1,), which nobody knows: NaN.
+    centre; ``masks_jsn`` (1,), the narrowing by the masks' joint space widths in mm, positive if the moving radiograph
+    is narrower; ``alignment`` (2, 4) and ``jsn`` (1,), which are unknown: NaN.
 
     Args:
-        samples: loaded joints, as :class:`bundle.separation.transforms.LoadJointd` gives them; each is loaded once.
-        limit: as in :func:`pairs_of_joint`.
-        seed: as there.
+        samples: loaded joints, from :class:`bundle.separation.transforms.LoadJointd`; each is loaded once.
+        limit: see :func:`pairs_of_joint`.
+        seed: see :func:`pairs_of_joint`.
 
     Raises:
         InputError: there is no pair, or two radiographs of a joint differ in size or spacing.
@@ -68,9 +68,9 @@ class RadiographPairs(Dataset[dict[str, Any]]):
         self.rows = pairs_of_joint(self.samples, limit, seed)
         if not self.rows:
             msg = (
-                "expected two radiographs of a joint, got none: keep those of a joint in one folder or name it by "
-                '"joint" in the list; mark a joint by the same label in all hands of a patient; DICOM files of a joint '
-                "state the same patient"
+                "no two radiographs show the same joint. Keep the radiographs of a joint in one folder or name the "
+                'joint by "joint" in the list; mark a joint by the same label in all hands of a patient; DICOM files '
+                "of a joint must state the same patient."
             )
             raise InputError(msg)
         for first, second in self.rows:
@@ -95,12 +95,12 @@ class RadiographPairs(Dataset[dict[str, Any]]):
 
 
 def _series(item: Item) -> str:
-    """The same for all radiographs of one joint."""
+    """Return the name shared by all radiographs of one joint."""
     return str(item.get("series") or item["joint"])
 
 
 def _known(sample: Item) -> Item:
-    """A loaded joint with what its masks say."""
+    """Return a loaded joint with the measurements of its masks."""
     image: Tensor = sample["image"]
     spacing = float(sample["spacing"])
     width = joint_space_width(image[None, 1:], spacing).float()
@@ -116,5 +116,5 @@ def _known(sample: Item) -> Item:
 def _check_alike(one: Item, other: Item) -> None:
     if one["image"].shape != other["image"].shape or not torch.isclose(one["spacing"], other["spacing"], rtol=1e-4):
         shown = [f"{tuple(s['image'].shape[1:])} of {float(s['spacing']):.4f} mm ({s['name']})" for s in (one, other)]
-        msg = f"expected radiographs of a joint in frames of one size and spacing, got {shown}: resample one of them"
+        msg = f"radiographs of one joint differ in size or spacing: {shown}. Resample one of them."
         raise InputError(msg)

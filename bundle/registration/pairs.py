@@ -1,4 +1,4 @@
-"""Pairs of radiographs of one joint, in batches: what is known of them, and their random variations to train on."""
+"""Batches of pairs of radiographs of one joint, and their random variations for training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from monai.transforms import Randomizable
 from torch import Tensor
 
 Prepared = tuple[Tensor, "JointPairs", tuple[Tensor, ...], dict[str, Any]]
-"""A batch for an engine of MONAI: the network's first input, the target, and its other inputs."""
+"""Batch for an engine of MONAI: the network's first input, the target, and its other inputs."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,11 @@ class JointPairs:
 
     Attributes:
         fixed: radiograph and bone masks, lower and upper, (B, 3, H, W) in [0, 1].
-        moving: likewise; or its radiograph alone, (B, 1, H, W), of pairs that are not reversed.
-        spacing: mm per pixel of both, (B,).
+        moving: radiograph and bone masks, (B, 3, H, W), or for pairs that are not reversed the radiograph alone,
+            (B, 1, H, W).
+        spacing: pixel size of both in mm, (B,).
         moving_center: middles of the edges that face the joint in the moving radiograph, (B, 2, 2) in mm.
-        bones: the true alignment (B, 2) about the centres of the fixed radiograph; NaN where it is not known.
+        bones: true alignment (B, 2) about the centres of the fixed radiograph; NaN if unknown.
     """
 
     fixed: Tensor
@@ -39,7 +40,7 @@ class JointPairs:
 
     @classmethod
     def of(cls, batch: Mapping[str, Any], device: Any = None) -> JointPairs:
-        """Of a collated batch with the keys ``image, moving, spacing, center, moving_center, alignment``."""
+        """Build from a collated batch with the keys ``image, moving, spacing, center, moving_center, alignment``."""
         names = ("image", "moving", "spacing", "moving_center", "alignment", "center")
         fixed, moving, spacing, aside, known, center = (
             torch.as_tensor(batch[name]).to(device, non_blocking=True) for name in names
@@ -51,7 +52,7 @@ class JointPairs:
 
     @property
     def given(self) -> tuple[Tensor, ...]:
-        """What :class:`bundle.registration.Registrar` is given, in its order."""
+        """Inputs of :class:`bundle.registration.Registrar`, in its order."""
         return self.fixed[:, :1], self.fixed[:, 1:], self.moving[:, :1], self.spacing, self.bones.center
 
     @property
@@ -60,23 +61,23 @@ class JointPairs:
         return self.bones.translation.isfinite().flatten(1).all(dim=1)
 
     def of_rows(self, rows: Tensor) -> JointPairs:
-        """Those in ``rows``: indices, or true and false."""
+        """Select by ``rows``: indices or a boolean mask."""
         parts = {name: getattr(self, name)[rows] for name in _TENSORS}
         return JointPairs(**parts, bones=self.bones.of_rows(rows))
 
     def repeated(self, times: int) -> JointPairs:
-        """The pairs one after the other, and so on, ``times`` times."""
+        """Repeat the whole batch ``times`` times."""
         return self.of_rows(torch.arange(len(self), device=self.fixed.device).repeat(times))
 
     def reversed(self) -> JointPairs:
-        """Fixed and moving exchanged."""
+        """Exchange fixed and moving."""
         back = self.bones.inverse().about(self.moving_center)
         return JointPairs(
             self.moving, self.fixed, self.spacing, self.bones.center, replace(back, center=self.moving_center)
         )
 
     def mirrored(self) -> JointPairs:
-        """Left and right exchanged in both radiographs."""
+        """Exchange left and right in both radiographs."""
         across = self.spacing.new_tensor([-1.0, 1.0])
         bones = self.bones
         mirrored = Alignment(bones.scale, -bones.rotation, bones.translation * across, bones.center * across)
@@ -85,16 +86,16 @@ class JointPairs:
         )
 
     def placed(self, frames: Alignment, mode: str = "bilinear") -> JointPairs:
-        """The moving radiograph with its whole frame moved by (B,)."""
+        """Move the whole frame of the moving radiograph by (B,)."""
         both = frames.of_both()
         moving = warp(self.moving, frames.inverse(), self.spacing, mode).clamp(0.0, 1.0)
         center = both(self.moving_center[:, :, None])[:, :, 0]
         return replace(self, moving=moving, moving_center=center, bones=self.bones.then(both))
 
     def outlined(self, shift: Tensor) -> JointPairs:
-        """The same with the masks of the fixed radiograph shifted by (B, 2, 2) mm: another hand has drawn them.
+        """Shift the masks of the fixed radiograph by (B, 2, 2) mm, as if another person had drawn them.
 
-        Bones lie where they did; their alignment is stated about the centres of the shifted masks.
+        The bones stay in place; their alignment is stated about the centres of the shifted masks.
         """
         still = Alignment.still(torch.zeros_like(shift))
         motion = replace(still, translation=-shift)
@@ -105,12 +106,12 @@ class JointPairs:
         return replace(self, fixed=torch.cat([self.fixed[:, :1], *masks], dim=1), bones=bones)
 
     def reduced(self, size: int) -> JointPairs:
-        """The same in fewer pixels (:func:`bundle.registration.alignment.reduced`)."""
+        """Reduce the number of pixels (:func:`bundle.registration.alignment.reduced`)."""
         fixed, moving = (reduced(images, self.spacing, size) for images in (self.fixed, self.moving))
         return replace(self, fixed=fixed, moving=moving, spacing=torch.full_like(self.spacing, MCP.spacing_at(size)))
 
     def where(self, chosen: Tensor, other: JointPairs) -> JointPairs:
-        """These pairs where ``chosen`` (B,) is true, those of ``other`` elsewhere."""
+        """Return these pairs where ``chosen`` (B,) is true, those of ``other`` elsewhere."""
 
         def pick(one: Tensor, two: Tensor) -> Tensor:
             return torch.where(chosen.reshape(-1, *[1] * (one.dim() - 1)), one, two)
@@ -125,19 +126,19 @@ _TENSORS = [found.name for found in fields(JointPairs) if found.name != "bones"]
 
 @dataclass(kw_only=True)
 class RandPairs(Randomizable):
-    """Random variations of pairs to train on: reversed, mirrored, otherwise placed and exposed, and with noise.
+    """Random variations of pairs for training: reversal, mirroring, repositioning, exposure and noise.
 
     Attributes:
-        variations: of each pair.
-        reversing: probability that fixed and moving are exchanged, of pairs whose alignment is not known. The others
-            are made so that their narrowing does not depend on what the fixed radiograph shows; reversed, it would.
-        size: height and width, in pixels, that the radiographs are reduced to.
+        variations: number of variations of each pair.
+        reversing: probability that fixed and moving are exchanged, for pairs of unknown alignment. The narrowing of the
+            other pairs is independent of the fixed radiograph by design; reversal would break that.
+        size: height and width of the reduced radiographs in pixels.
         frame: motion of the whole moving frame.
         outline_mm: largest shift of the bone masks across and along: a network that sees both radiographs and the
-            masks of one is not to trust their outlines, which differ by so much when they are drawn again.
-        gamma: of each radiograph's contrast, lowest and highest.
+            masks of one must not rely on their outlines, which vary by this much between annotations.
+        gamma: lowest and highest contrast exponent of each radiograph.
         noise: largest standard deviation of the noise of each radiograph, in intensity.
-        seed: of what is drawn.
+        seed: random seed.
     """
 
     variations: int = 4
@@ -153,7 +154,7 @@ class RandPairs(Randomizable):
         self.set_random_state(self.seed)
 
     def __call__(self, batch: Mapping[str, Any], device: Any = None, *_: Any, **__: Any) -> Prepared:
-        """The pairs of a collated batch, varied, as an engine of MONAI takes a batch: the pairs are the target."""
+        """Vary the pairs of a collated batch; returns a batch for an engine of MONAI with the pairs as target."""
         pairs = JointPairs.of(batch, device).repeated(self.variations)
         pairs = pairs.where(self._coin(pairs, self.reversing) | pairs.known, pairs.reversed())
         pairs = pairs.where(self._coin(pairs, 0.5), pairs.mirrored())
@@ -165,11 +166,11 @@ class RandPairs(Randomizable):
         return _prepared(varied)
 
     def _coin(self, pairs: JointPairs, prob: float) -> Tensor:
-        """False with a probability."""
+        """Sample booleans that are false with a probability."""
         return torch.from_numpy(self.R.uniform(size=len(pairs)) >= prob).to(pairs.fixed.device, non_blocking=True)
 
     def _exposed(self, images: Tensor) -> Tensor:
-        """Radiographs (B, 1 or 3, H, W), of which masks may follow, with another contrast and noise."""
+        """Change contrast and noise of radiographs (B, 1 or 3, H, W), optionally followed by masks."""
         count = (len(images), 1, 1, 1)
         exponent = np.exp(self.R.uniform(math.log(self.gamma[0]), math.log(self.gamma[1]), size=count))
         strength = torch.from_numpy(self.R.uniform(0.0, self.noise, size=count)).to(images, non_blocking=True)
@@ -179,7 +180,7 @@ class RandPairs(Randomizable):
 
 
 def prepare_pairs(batch: Mapping[str, Any], device: Any = None, *_: Any, **__: Any) -> Prepared:
-    """The pairs of a collated batch as they are, to validate on; see :class:`RandPairs`."""
+    """Return the pairs of a collated batch unchanged, for validation; see :class:`RandPairs`."""
     return _prepared(JointPairs.of(batch, device))
 
 

@@ -1,9 +1,9 @@
-"""Band-limited phase-only correlation (POC) of the bones of two radiographs: the classical rival of the network.
+"""Band-limited phase-only correlation (POC) of the bones of two radiographs: the classical baseline for the network.
 
-Method of Ou et al. 2023 (arXiv 2205.09315). Scale and rotation of a bone come from the logarithmic polar amplitude
-spectra of its partial images. Its translation comes from overlapping Hann-windowed blocks: their normalised cross-power
-spectra are averaged, and the analytic peak of the correlation is fitted to the points around the highest one by least
-squares. The height of the fitted peak decides whether the bone counts as found.
+Method of Ou et al. 2023 (arXiv 2205.09315). Scale and rotation of a bone follow from the log-polar amplitude spectra of
+its partial images. Its translation follows from overlapping Hann-windowed blocks: their normalised cross-power spectra
+are averaged, and the analytic peak of the correlation is fitted by least squares to the points around the highest one.
+The height of the fitted peak decides whether the bone counts as found.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Array = NDArray[np.floating[Any]]
 Block = tuple[slice, slice]
 
 _ANGLES = 720
-"""Rows of a polar spectrum over a full turn."""
+"""Rows of a polar spectrum over a full rotation."""
 
 _POLAR_STEPS = 100
 """Steps per row and column of a polar spectrum to which its displacement is located."""
@@ -142,24 +142,24 @@ def _least_squares(rows: Array, columns: Array, values: Array, shape: tuple[int,
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseCorrelation:
-    """Find the motion of each bone from one radiograph, with its masks, to another; lengths in mm.
+    """Registration of each bone of a radiograph, with its masks, to another radiograph; lengths in mm.
 
     The masks only place the partial images, as in :class:`bundle.registration.BoneRegistration`. A partial image is the
-    high-passed attenuation of one bone, faded out towards its outline and where the other bone lies.
+    high-passed attenuation of one bone, faded out towards its outline and towards the other bone.
 
     Attributes:
-        pixel_mm: smallest pixel size that the frames are reduced to: a public frame of 256 pixels keeps its own.
+        pixel_mm: smallest pixel size of the reduced frames: a public frame of 256 pixels keeps its own.
         coarse_mm: sigma of the Gaussian whose result, the soft tissue, is subtracted.
         depth_mm: vertical extent of a partial image from the middle of the edge that faces the joint.
         fade_mm: sigma of the fading of a partial image towards its outline.
         block_mm: height and width of a block; blocks overlap by half.
         finest_mm: shortest kept wavelength.
         reach_mm: largest motion that counts as found.
-        rounds: rounds of correction; each warps the moving radiograph by the motion found before.
-        turns: find rotations, up to ``largest_turn_deg``.
-        scales: find scales, too.
-        largest_turn_deg: in degrees.
-        least_peak: least height of the fitted peak; below, the bone counts as not found.
+        rounds: rounds of correction; each warps the moving radiograph by the previous motion.
+        turns: whether to find rotations, up to ``largest_turn_deg``.
+        scales: whether to find scales.
+        largest_turn_deg: largest rotation in degrees.
+        least_peak: lowest height of the fitted peak at which the bone counts as found.
         least_area_mm2: smallest partial image, in mm^2; 200 pixels of the public frames.
     """
 
@@ -183,7 +183,7 @@ class PhaseCorrelation:
     def __call__(
         self, before: Tensor, masks: Tensor, after: Tensor, spacing: float, *, after_masks: Tensor | None = None
     ) -> tuple[BoneShift, BoneShift]:
-        """Find the motion of both bones, called like :class:`bundle.registration.BoneRegistration`."""
+        """Find the motion of both bones; see :class:`bundle.registration.BoneRegistration`."""
         check_pair(before, masks, after)
         bones = masks > 0.5
         if not (bool(after.isfinite().all()) and bool(bones.flatten(1).any(dim=1).all())):
@@ -202,12 +202,12 @@ class PhaseCorrelation:
         return lower, upper
 
     def _details(self, picture: Tensor, pixel: float) -> Array:
-        """Attenuation (H, W) less its smooth part."""
+        """Return the attenuation (H, W) without its smooth part."""
         values = attenuation(picture).numpy()
         return values - ndimage.gaussian_filter(values, self.coarse_mm / pixel, mode="nearest")
 
     def _region(self, masks: Tensor, bone: int, center: Tensor, pixel: float) -> Array:
-        """Weights (H, W) of a partial image, 0 to 1."""
+        """Return the weights (H, W) of a partial image, 0 to 1."""
         rows = (np.arange(masks.shape[-2]) - (masks.shape[-2] - 1) / 2) * pixel
         near = np.abs(rows - float(center[1])) < self.depth_mm
         alone = ((masks[bone] > 0.5) & (masks[1 - bone] < 0.5)).numpy() & near[:, None]
@@ -231,7 +231,7 @@ class PhaseCorrelation:
         return self._judged(found, peak, correlation)
 
     def _peak(self, fixed: Array, moving: Array, blocks: Sequence[Block], pixel: float) -> Peak:
-        """Peak of the correlation of partial images, averaged over their blocks."""
+        """Return the peak of the correlation of partial images, averaged over their blocks."""
         size = blocks[0][0].stop - blocks[0][0].start
         highest = min(max(int(size * pixel / self.finest_mm), 1), (size - 1) // 2)
         fade = np.outer(*[window("hann", size)] * 2)
@@ -240,7 +240,7 @@ class PhaseCorrelation:
         return fit_peak(phase_correlation(cut[0], cut[1], (highest, highest)), (highest, highest), reach)
 
     def _turn(self, fixed: Array, moving: Array) -> tuple[float, float]:
-        """Scale and degrees, from the amplitudes of the spectra, which shifts do not change."""
+        """Return scale and degrees, from the amplitude spectra, which shifts do not change."""
         radius = min(fixed.shape) // 2
         spectra = [_polar_spectrum(picture, radius) for picture in (fixed, moving)]
         way = phase_cross_correlation(*spectra, upsample_factor=_POLAR_STEPS, normalization=None)[0]
@@ -259,7 +259,7 @@ class PhaseCorrelation:
 
 
 def _blocks(region: Array, size: int) -> list[Block]:
-    """Square blocks that overlap by half, of which at least a third lies in the region (H, W)."""
+    """Return square blocks that overlap by half and lie at least to a third in the region (H, W)."""
     rows, columns = (np.flatnonzero((region > 0.5).any(axis=axis)) for axis in (1, 0))
     if not len(rows) or min(region.shape) < size:
         return []
@@ -272,7 +272,7 @@ def _blocks(region: Array, size: int) -> list[Block]:
 
 
 def _starts(first: int, end: int, size: int, whole: int) -> list[int]:
-    """Starts of blocks that cover ``first`` to ``end`` evenly, overlap by at least half and lie in the frame."""
+    """Return starts of blocks that cover ``first`` to ``end`` evenly, overlap by at least half and lie in the frame."""
     steps = max(math.ceil((end - first - size) / (size // 2)), 0)
     last = max(end - size, first) if steps else first + (end - first - size) // 2
     places = np.linspace(first if steps else last, last, steps + 1).round().astype(int)
@@ -280,7 +280,7 @@ def _starts(first: int, end: int, size: int, whole: int) -> list[int]:
 
 
 def _partial(picture: Array, region: Array) -> Array:
-    """A picture (H, W) inside a region, without its mean there."""
+    """Return an image (H, W) inside a region, without its mean there."""
     return (picture - (picture * region).sum() / region.sum()) * region
 
 
@@ -290,7 +290,7 @@ def _warped(moving: Array, found: Alignment, pixel: float) -> Array:
 
 
 def _polar_spectrum(picture: Array, radius: int) -> Array:
-    """Half of the amplitude spectrum in logarithmic polar coordinates: angles by radii."""
+    """Return half of the log-polar amplitude spectrum: angles by radii."""
     side = 2 * radius
     square = np.zeros((side, side))
     square[: min(side, picture.shape[0]), : min(side, picture.shape[1])] = picture[:side, :side]

@@ -1,5 +1,5 @@
-"""Whether what a method has found of a pair of radiographs should be trusted, as :mod:`bundle.quality.plausibility`
-judges images.
+"""Plausibility of the registration of a pair of radiographs, judged as :mod:`bundle.quality.plausibility` judges
+images.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from bundle.quality import PlausibilityReference, Property, Range, Verdict
 from bundle.registration.narrowing import PairReading
 
 PROPERTIES: dict[str, Property] = {
-    "likeness": Property("", "the bones of the two radiographs do not look alike where they were found", None, 0.05),
-    "turn": Property(" degrees", None, "the hand has turned too far", 1.0),
-    "bend": Property(" degrees", None, "the bones have turned too far against each other", 1.0),
-    "glide": Property(" mm", None, "the bones have moved too far sideways against each other", 0.2),
-    "growth": Property("", None, "a bone differs too much in size", 0.02),
+    "likeness": Property("", "the bones of the two radiographs differ after alignment", None, 0.05),
+    "turn": Property(" degrees", None, "the hand has rotated too far", 1.0),
+    "bend": Property(" degrees", None, "the bones have rotated too far relative to each other", 1.0),
+    "glide": Property(" mm", None, "the bones have moved too far sideways relative to each other", 0.2),
+    "growth": Property("", None, "the size of a bone differs too much", 0.02),
     "change": Property(" mm", None, "the joint space has changed too much", 0.2),
-    "against_masks": Property(" mm", None, "the masks say another narrowing", 0.2),
+    "against_masks": Property(" mm", None, "the masks give another narrowing", 0.2),
 }
-"""What is looked at of a registration."""
+"""Measured properties of a registration."""
 
 _NONE = -math.inf
 
@@ -36,20 +36,20 @@ REFERENCE = PlausibilityReference(
     {"datalist": "LS_K1_all_train"},
     PROPERTIES,
 )
-"""What registrations of two radiographs of a joint keep to.
+"""Plausible ranges of the registration of two radiographs of a joint.
 
-Wider than in 94 pairs of the public training joints, one a joint, in which the network found a likeness of at least
-0.54, turns up to 6 and bends up to 12 degrees, glides up to 1.4 mm, growths up to 0.034, changes up to 0.7 mm, and up
-to 0.95 mm more or less than the masks say.
+They are wider than in 94 pairs of the public training joints, one per joint, in which the network found a likeness of
+at least 0.54, turns up to 6 and bends up to 12 degrees, glides up to 1.4 mm, growths up to 0.034, changes up to 0.7 mm,
+and differences of up to 0.95 mm to the masks.
 """
 
 
 def measure_registration(reading: PairReading, masks_jsn: float = math.nan) -> dict[str, float]:
-    """Measure :data:`PROPERTIES` of a reading; NaN where a bone was not found.
+    """Measure :data:`PROPERTIES` of a registration; NaN if a bone was not found.
 
     Args:
-        reading: of a pair.
-        masks_jsn: narrowing by the masks of both radiographs in mm; NaN where they have none.
+        reading: measurement of a pair.
+        masks_jsn: narrowing by the masks of both radiographs in mm; NaN without masks.
     """
     scale, degrees, x, _ = reading.bones.parameters()[0].double().unbind(-1)
     return {
@@ -64,9 +64,9 @@ def measure_registration(reading: PairReading, masks_jsn: float = math.nan) -> d
 
 
 def judge_registration(reading: PairReading, masks_jsn: float = math.nan) -> Verdict:
-    """Whether a reading should be trusted; where a bone was not found it is not.
+    """Judge the plausibility of a registration; without both bones it is implausible.
 
-    Arguments are those of :func:`measure_registration`.
+    For the arguments see :func:`measure_registration`.
     """
     if not reading.found:
         return Verdict(math.inf, [f"the {bone} bone was not found" for bone in reading.missing])

@@ -1,4 +1,4 @@
-"""What methods that measure joint space narrowing leave on disk: their measurements, and how good they are."""
+"""Results of methods that measure joint space narrowing: their measurements and their accuracy."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 NARROWING = "narrowing.jsonl"
-"""A line for each pair that was measured."""
+"""File with a line per measured pair."""
 
 _NAMES = ("name", "joint", "finger", "side")
 Row = dict[str, Any]
@@ -45,20 +45,20 @@ _log = logging.getLogger("bundle.registration")
 
 
 class NarrowingWriter:
-    """Writes the narrowing of each pair of radiographs as a line of ``narrowing.jsonl``.
+    """Writer of the narrowing of each pair of radiographs as a line of ``narrowing.jsonl``.
 
-    A line has the names, ``jsn_mm`` (positive where the moving radiograph is narrower; null where a bone was not
-    found), ``lower`` and ``upper``: scale, rotation in degrees and translation in mm of each bone, about the middle of
-    its edge that faces the joint, ``registration_mse`` of the raw intensities, ``method``, ``refined``: whether a fit
-    at the full resolution has refined the network's result, and ``plausible`` with ``plausibility``: the
-    reasons against the two radiographs and the registration (:class:`bundle.registration.PairQuality`).
+    A line has the names, ``jsn_mm`` (positive if the moving radiograph is narrower; null if a bone was not found),
+    ``lower`` and ``upper``: scale, rotation in degrees and translation in mm of each bone, about the middle of its edge
+    that faces the joint, ``registration_mse`` of the raw intensities, ``method``, ``refined``: whether a fit at full
+    resolution has refined the network's result, and ``plausible`` with ``plausibility``: the reasons against the two
+    radiographs and the registration (:class:`bundle.registration.PairQuality`).
 
     Args:
-        output_dir: refused when it holds another run's results.
-        settings: of the run.
-        registration: the method.
-        weights: of its network; not looked at where it has none.
-        quality: judges the pairs.
+        output_dir: output folder; refused if it holds the results of another run.
+        settings: settings of the run.
+        registration: registration method.
+        weights: weights of its network; ignored if it has none.
+        quality: assessment of the pairs.
     """
 
     def __init__(
@@ -77,38 +77,38 @@ class NarrowingWriter:
         self.registration, self.quality = registration, quality
 
     def reserve(self) -> None:
-        """Claim the folder, once the run starts."""
+        """Reserve the folder when the run starts."""
         reserve_output(self.output_dir, fingerprint({"results": type(self).__name__, **self.settings}))
 
     def write(self, pairs: Dataset[dict[str, Any]]) -> None:
         """Measure and write all pairs.
 
         Raises:
-            InputError: no pair could be measured; the file says why of each.
+            InputError: no pair could be measured; the file states the reasons.
         """
         self.reserve()
         write_bytes(self.output_dir / NARROWING, b"")
         if not any([self._write(pair) for pair in _each(pairs, "measuring pairs")]):
             msg = (
-                f"{self.output_dir / NARROWING}: the bones of no pair were found in both radiographs. Look at the "
-                "reasons there, and at the masks; --method gauss_newton or --method network may find them."
+                f"{self.output_dir / NARROWING}: the bones of no pair were found in both radiographs. Check the "
+                "reasons there, and the masks; --method gauss_newton or --method network may find them."
             )
             raise InputError(msg)
 
     def _write(self, pair: Mapping[str, Any]) -> bool:
-        """Measure a pair and write its line; whether its bones were found."""
+        """Measure a pair and write its line; return whether its bones were found."""
         reading = read_pair(self.registration, pair["image"], pair["moving"], float(pair["spacing"]))
         quality = self.quality(pair, reading)
         if not quality["plausible"]:
-            _log.warning(f"{pair['name']} should not be trusted: {_said(quality['plausibility'])}")
+            _log.warning(f"{pair['name']} is implausible: {_reasons(quality['plausibility'])}")
         names = (*_NAMES, "fixed_name", "moving_name")
         line = {**{name: str(pair[name]) for name in names}, **_described(reading), **quality}
         append_line(self.output_dir / NARROWING, json.dumps(line))
         return reading.found
 
 
-def _said(plausibility: Mapping[str, Mapping[str, Any]]) -> str:
-    """The reasons of a pair in a line."""
+def _reasons(plausibility: Mapping[str, Mapping[str, Any]]) -> str:
+    """Join the reasons of a pair in a line."""
     return "; ".join(f"{part}: {reason}" for part, verdict in plausibility.items() for reason in verdict["reasons"])
 
 
@@ -118,7 +118,7 @@ def _each(pairs: Dataset[dict[str, Any]], what: str) -> Iterable[dict[str, Any]]
 
 
 def _described(reading: PairReading) -> Row:
-    """A reading for JSON."""
+    """Describe a reading for JSON."""
     how = _how(reading)
     if not reading.found:
         return {"jsn_mm": None, "lower": None, "upper": None, "registration_mse": None, **how}
@@ -135,19 +135,19 @@ def _how(reading: PairReading) -> Row:
 
 
 class NarrowingReport(NarrowingWriter):
-    """Writes how good the measurements of a method are: ``metrics.json``, ``per_pair.csv`` and Bland-Altman plots.
+    """Writer of the accuracy of a method: ``metrics.json``, ``per_pair.csv`` and Bland-Altman plots.
 
     Args:
-        output_dir: as in :class:`NarrowingWriter`.
-        settings: as there.
-        registration: as there.
-        weights: as there.
-        quality: as there.
-        repeats: of each real pair, both radiographs placed a little otherwise.
-        frame: how far otherwise.
-        placed: how the moving frames of synthetic pairs are placed: neither bone stays where it was.
-        seed: of all motions and of the intervals.
-        samples: bootstrap draws of the intervals.
+        output_dir: see :class:`NarrowingWriter`.
+        settings: see :class:`NarrowingWriter`.
+        registration: see :class:`NarrowingWriter`.
+        weights: see :class:`NarrowingWriter`.
+        quality: see :class:`NarrowingWriter`.
+        repeats: repeats of each real pair, with both radiographs slightly repositioned.
+        frame: range of that repositioning.
+        placed: repositioning of the moving frames of synthetic pairs: neither bone keeps its place.
+        seed: random seed of all motions and of the intervals.
+        samples: number of bootstrap samples of the intervals.
     """
 
     def __init__(
@@ -217,12 +217,12 @@ class NarrowingReport(NarrowingWriter):
 
 
 def _placed(pair: Mapping[str, Any], frame: FrameMotion, random: np.random.RandomState) -> Row:
-    """A pair whose two radiographs are each placed otherwise."""
+    """Reposition both radiographs of a pair."""
     return {**pair, **{key: _moved(pair[key], pair["spacing"], frame, random) for key in ("image", "moving")}}
 
 
 def _moved(image: Tensor, spacing: Tensor, frame: FrameMotion, random: np.random.RandomState) -> Tensor:
-    """A radiograph with its masks, (3, H, W), in a frame that is moved."""
+    """Move the frame of a radiograph with its masks, (3, H, W)."""
     motion = frame.sample(1, random).inverse()
     shown, masks = (
         warp(image[None, part], motion, spacing, mode)[0]
@@ -232,10 +232,10 @@ def _moved(image: Tensor, spacing: Tensor, frame: FrameMotion, random: np.random
 
 
 class PairQuality:
-    """Judges pairs of radiographs and what a method has found of them.
+    """Assessment of pairs of radiographs and of their registration.
 
     Args:
-        plausibility: file of the ranges of trusted images (:class:`bundle.quality.PlausibilityReference`).
+        plausibility: path of the ranges of plausible images (:class:`bundle.quality.PlausibilityReference`).
 
     Raises:
         InputError: the file cannot be read.
@@ -245,11 +245,11 @@ class PairQuality:
         self.reference = PlausibilityReference.read(plausibility)
 
     def __call__(self, pair: Mapping[str, Any], reading: PairReading) -> dict[str, Any]:
-        """What there is to say of a pair (:class:`bundle.registration.RadiographPairs`) and its reading.
+        """Assess a pair (:class:`bundle.registration.RadiographPairs`) and its registration.
 
         Returns:
-            ``plausible``: whether nothing of it is flagged, and ``plausibility``: of the ``fixed`` and the ``moving``
-            radiograph and of the ``registration`` the ``plausibility_score``, ``flagged`` and ``reasons``.
+            ``plausible``: whether nothing is flagged, and ``plausibility``: the ``plausibility_score``, ``flagged`` and
+            ``reasons`` of the ``fixed`` and the ``moving`` radiograph and of the ``registration``.
         """
         spacing = float(pair["spacing"])
         radiographs = {"fixed": pair["image"], "moving": pair["moving"]}

@@ -1,4 +1,4 @@
-"""Pairs of synthetic radiographs of one joint with their true alignment, made when they are asked for."""
+"""Pairs of synthetic radiographs of one joint with their true alignment, synthesized on demand."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from torch.utils.data import Dataset
 
 
 class PairSpecifications(SampleSpecifications):
-    """SampleSpecifications of pairs whose narrowing does not depend on the joint space width of the first image.
+    """Sample specifications of pairs whose narrowing is independent of the joint space width of the first image.
 
-    Were both widths drawn by themselves, a narrow joint space would tell that the other one is probably wider, and a
-    network that is not sure of what it sees would say so of real pairs, too.
+    If both widths were sampled independently, a narrow joint space would imply that the other one is probably wider,
+    and an uncertain network would predict so for real pairs as well.
 
     Args:
-        plan: of the first images, and of everything but the width of the second ones.
-        sources: joints.
-        changes: how much wider the second image is, in mm.
+        plan: plan of the first images, and of all but the width of the second ones.
+        sources: source joints.
+        changes: distribution of how much wider the second image is, in mm.
     """
 
     def __init__(self, plan: DataPlan, sources: Sequence[Source], changes: Distribution) -> None:
@@ -44,7 +44,7 @@ class PairSpecifications(SampleSpecifications):
         self.changes = changes
 
     def sample(self, indices: Sequence[int], attempt: int = 0) -> list[SampleSpecification]:
-        """See :meth:`bundle.datasets.SampleSpecifications.draw`."""
+        """See :meth:`bundle.datasets.SampleSpecifications.sample`."""
         return [
             self._second(specification) if specification.index % 2 else specification
             for specification in super().sample(indices, attempt)
@@ -57,20 +57,21 @@ class PairSpecifications(SampleSpecifications):
 
 
 class SyntheticPairs(Dataset[dict[str, Any]]):
-    """Pairs of a plan (:attr:`bundle.datasets.DataPlan.pairs`), each made anew when it is asked for.
+    """Pairs of a plan (:attr:`bundle.datasets.DataPlan.pairs`), synthesized on demand.
 
-    A pair is a dictionary as :class:`bundle.registration.RadiographPairs` gives it, with the true ``alignment`` and
-    ``jsn`` besides. One that never passes the gate is replaced by the next one that does.
+    A pair is a dictionary like that of :class:`bundle.registration.RadiographPairs`, with the true ``alignment`` and
+    ``jsn``. A pair that never passes the gate is replaced by the next one that does.
 
     Args:
-        store: separated joints.
-        sources: what is known of them.
-        plan: what is asked for, in pairs.
-        gate: refuses images and sources.
-        changes: how much wider the second image is than the first, in mm; without it both widths are the plan's.
+        store: store of the separated joints.
+        sources: records of the source joints.
+        plan: requested contents, in pairs.
+        gate: quality gate of images and source joints.
+        changes: distribution of how much wider the second image is than the first, in mm; None for two widths of the
+            plan.
 
     Raises:
-        InputError: the plan is not one of pairs; on use, no source or no pair passes the gate.
+        InputError: the plan is not one of pairs; on use, no source joint or no pair passes the gate.
     """
 
     def __init__(
@@ -82,14 +83,14 @@ class SyntheticPairs(Dataset[dict[str, Any]]):
         changes: Distribution | None = None,
     ) -> None:
         if not plan.pairs:
-            msg = "expected a plan of pairs, got one of single images: set its pairs to true"
+            msg = "the plan is one of single images. Set its pairs to true."
             raise InputError(msg)
         self.sources, self.plan, self.changes = sources, plan, changes
         self.factory = RadiographFactory(store, gate)
 
     @cached_property
     def specifications(self) -> SampleSpecifications:
-        """Of the images; the sources may be kept only after the data set is built."""
+        """Specifications of the images; the source joints may be stored only after this data set is built."""
         left = self.factory.gate.usable(self.sources)
         return self.plan.of(left) if self.changes is None else PairSpecifications(self.plan, left, self.changes)
 

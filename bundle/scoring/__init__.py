@@ -1,4 +1,4 @@
-"""A radiograph to its joint space width or grade by a network."""
+"""Scoring networks: joint space width or grade of narrowing from a radiograph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well does a network read joint space widths (JSW), and the grades of narrowing that follow from them?"""
+"""Accuracy of predicted joint space widths (JSW), and of the grades of narrowing that follow from them."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ Array = NDArray[np.float64]
 
 
 class Reading(Protocol):
-    """What a network reads of a joint: how its numbers are understood and measured."""
+    """Interpretation of a scoring network's outputs, and their evaluation."""
 
     def read(self, output: Tensor) -> dict[str, Any]:
-        """What a network's numbers (outputs,) say, for JSON."""
+        """Interpret a network's outputs (outputs,), for JSON."""
 
     def truth(self, joint: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What is true of a joint (:class:`bundle.separation.transforms.JointReadingd`); None where it is not known."""
+        """Return the true value of a joint (:class:`bundle.separation.transforms.JointReadingd`); None if unknown."""
 
     def measure(self, rows: pd.DataFrame, seed: int) -> Measured:
-        """How good the readings are; a row has ``name, joint, finger``, what was read and what is true."""
+        """Evaluate the predictions; a row has ``name, joint, finger``, the prediction and the true value."""
 
 
 class WidthReading:
-    """Reads the joint space width in mm."""
+    """Interpretation of an output as joint space width in mm."""
 
     def read(self, output: Tensor) -> dict[str, Any]:
-        """``read_mm``, its ``jsw_definition`` and its ``narrowing_grade``: a network reads what it was trained on."""
+        """Return ``read_mm``, its ``jsw_definition``, that of the training data, and its ``narrowing_grade``."""
         width = output.detach().float().cpu().reshape(())
         return {"read_mm": float(width), "jsw_definition": VERTICAL, "narrowing_grade": int(narrowing_grade(width))}
 
     def truth(self, joint: Mapping[str, Any]) -> dict[str, Any] | None:
-        """``jsw_mm`` and ``spacing_mm``; None where the joint has no width."""
+        """Return ``jsw_mm`` and ``spacing_mm``; None if the joint has no width."""
         width = float(joint["jsw"])
         return {"jsw_mm": width, "spacing_mm": float(joint["radiograph_spacing"])} if np.isfinite(width) else None
 
@@ -55,17 +55,17 @@ class WidthReading:
 
 
 def reading_of_widths(rows: pd.DataFrame, *, samples: int = 1000, level: float = 0.95, seed: int = 0) -> Measured:
-    """Errors and agreement of read widths with the true ones.
+    """Compute errors and agreement of predicted with true widths.
 
     Figures are MSE (mm^2), MAE in mm and in pixels, explained variance, R2, Pearson's r, bias and limits of agreement,
     ICC(2,1) and ICC(3,1); MAE and R2 with bootstrap intervals over joints.
 
     Args:
-        rows: an image a row, at least two, with ``name, joint, finger, spacing_mm``, the true ``jsw_mm`` and
+        rows: one image per row, at least two, with ``name, joint, finger, spacing_mm``, the true ``jsw_mm`` and
             ``read_mm``, finite.
-        samples: bootstrap draws.
-        level: of the intervals.
-        seed: of the draws.
+        samples: number of bootstrap samples.
+        level: confidence level of the intervals.
+        seed: random seed of the bootstrap.
 
     Raises:
         ValueError: fewer than two rows, or widths that are not finite (:mod:`bundle.statistics.agreement`).
@@ -86,11 +86,11 @@ def reading_of_widths(rows: pd.DataFrame, *, samples: int = 1000, level: float =
         "joints": rows["joint"].nunique(),
         "mse_mm2": float(np.square(error).mean()),
         "mae_mm": found.mae,
-        "mae_mm_interval": interval(lambda drawn: float(np.abs(error[drawn]).mean())),
+        "mae_mm_interval": interval(lambda sampled: float(np.abs(error[sampled]).mean())),
         "mae_px": float(np.abs(error / pixel).mean()),
         "explained_variance": explained_variance(true, read),
         "r2": r2(true, read),
-        "r2_interval": interval(lambda drawn: r2(true[drawn], read[drawn])),
+        "r2_interval": interval(lambda sampled: r2(true[sampled], read[sampled])),
         "pearson": float(stats.pearsonr(true, read).statistic),
         "bias_mm": found.bias,
         "limits_mm": list(found.limits),
@@ -105,11 +105,11 @@ def reading_of_widths(rows: pd.DataFrame, *, samples: int = 1000, level: float =
 
 
 def r2(true: Array, read: Array) -> float:
-    """Coefficient of determination, ``1 - sum (y - f)^2 / sum (y - mean y)^2``; NaN where all true values are alike."""
+    """Coefficient of determination, ``1 - sum (y - f)^2 / sum (y - mean y)^2``; NaN if all true values are equal."""
     spread = np.square(true - true.mean()).sum()
     return float(1.0 - np.square(read - true).sum() / spread) if spread else float("nan")
 
 
 def explained_variance(true: Array, read: Array) -> float:
-    """``1 - var(y - f) / var(y)``: R2 of readings freed of their bias; NaN where all true values are alike."""
+    """``1 - var(y - f) / var(y)``: R2 of predictions without their bias; NaN if all true values are equal."""
     return float(1.0 - np.var(true - read) / np.var(true)) if np.ptp(true) else float("nan")

@@ -1,4 +1,4 @@
-"""How well does a network grade the narrowing of joint spaces?"""
+"""Accuracy of predicted grades of joint space narrowing."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Counts = NDArray[np.int64]
-"""Confusion matrix (5, 5): true grades in rows, read ones in columns."""
+"""Confusion matrix (5, 5): true grades in rows, predicted ones in columns."""
 
 
 class GradeReading:
-    """What a network that grades narrowing reads of a joint (a :class:`bundle.scoring.agreement.Reading`).
+    """Interpretation of a grader's outputs (a :class:`bundle.scoring.agreement.Reading`).
 
     Args:
-        coding: of its numbers.
+        coding: coding of the outputs.
     """
 
     def __init__(self, coding: GradeCoding) -> None:
         self.coding = coding
 
     def read(self, output: Tensor) -> dict[str, Any]:
-        """``narrowing_grade`` and ``probabilities`` of the five grades, of a network's numbers (outputs,)."""
+        """Return ``narrowing_grade`` and ``probabilities`` of the five grades from a network's outputs (outputs,)."""
         numbers = output.detach().float().cpu()[None]
         shares = self.coding.probabilities(numbers)[0]
         return {"narrowing_grade": int(self.coding.grades(numbers)), "probabilities": shares.tolist()}
 
     def truth(self, joint: Mapping[str, Any]) -> dict[str, Any] | None:
-        """``true_grade``; None where the joint has no width."""
+        """Return ``true_grade``; None if the joint has no width."""
         grade = int(joint["grade"])
         return None if grade < 0 else {"true_grade": grade}
 
@@ -46,25 +46,25 @@ class GradeReading:
 
 
 def grading_of_joints(rows: pd.DataFrame, *, samples: int = 1000, level: float = 0.95, seed: int = 0) -> Measured:
-    """Agreement of read grades with the true ones.
+    """Compute the agreement of predicted with true grades.
 
-    Figures are accuracy; sensitivity, specificity and precision, each the mean over the grades that truly occur (macro;
-    the precision of a grade that is never read is 0), with the single values by grade; Cohen's kappa with linear and
+    Figures are accuracy; sensitivity, specificity and precision, each the mean over the grades that occur (macro; the
+    precision of a grade that is never predicted is 0), with the single values by grade; Cohen's kappa with linear and
     with quadratic weights; mean absolute error in grades; the confusion matrix. Accuracy, sensitivity and quadratic
     kappa have bootstrap intervals over joints.
 
     Args:
-        rows: an image a row, with ``name, joint, finger``, the grades ``true_grade`` and ``narrowing_grade``.
-        samples: bootstrap draws.
-        level: of the intervals.
-        seed: of the draws.
+        rows: one image per row, with ``name, joint, finger``, the grades ``true_grade`` and ``narrowing_grade``.
+        samples: number of bootstrap samples.
+        level: confidence level of the intervals.
+        seed: random seed of the bootstrap.
     """
     true, read = (rows[name].to_numpy(np.int64) for name in ("true_grade", "narrowing_grade"))
     joints = rows["joint"].tolist()
     intervals = {
         f"{name}_interval": list(
             bootstrap_interval(
-                lambda drawn, name=name: graded(true[drawn], read[drawn])[name],  # type: ignore[misc]
+                lambda sampled, name=name: graded(true[sampled], read[sampled])[name],  # type: ignore[misc]
                 joints,
                 samples=samples,
                 level=level,
@@ -83,7 +83,7 @@ def grading_of_joints(rows: pd.DataFrame, *, samples: int = 1000, level: float =
 
 
 def graded(true: Counts, read: Counts) -> dict[str, float]:
-    """The figures of :func:`grading_of_joints` that are numbers, of grades (N,)."""
+    """Compute the numeric figures of :func:`grading_of_joints` from grades (N,)."""
     counts = confusion(true, read)
     occurs = counts.sum(axis=1) > 0
     means = {name: float(np.mean(np.asarray(values)[occurs])) for name, values in _by_grade(counts).items()}
@@ -97,14 +97,14 @@ def graded(true: Counts, read: Counts) -> dict[str, float]:
 
 
 def confusion(true: Counts, read: Counts) -> Counts:
-    """Confusion matrix of grades (N,)."""
+    """Count grades (N,) in a confusion matrix."""
     counts = np.zeros((GRADES, GRADES), np.int64)
     np.add.at(counts, (true, read), 1)
     return counts
 
 
 def weighted_kappa(counts: Counts, power: int) -> float:
-    """Cohen's kappa with weights ``|i - j| ** power`` (Psychological Bulletin 1968); NaN where chance never errs."""
+    """Cohen's kappa with weights ``|i - j| ** power`` (Psychological Bulletin 1968); NaN if chance never errs."""
     grades = np.arange(len(counts))
     weights = np.abs(grades[:, None] - grades) ** power
     chance = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
@@ -113,7 +113,7 @@ def weighted_kappa(counts: Counts, power: int) -> float:
 
 
 def _by_grade(counts: Counts) -> dict[str, list[float]]:
-    """Sensitivity, specificity and precision of each grade; 0 where nothing of it was read, NaN where none is true."""
+    """Sensitivity, specificity and precision of each grade; 0 if it is never predicted, NaN if it never occurs."""
     hit, called, total = counts.diagonal(), counts.sum(axis=0), counts.sum()
     missed, false = counts.sum(axis=1) - hit, called - hit
     # MONAI's columns: true positive, false positive, true negative, false negative
@@ -125,11 +125,11 @@ def _by_grade(counts: Counts) -> dict[str, list[float]]:
 
 
 def plot_confusion(counts: Counts) -> Figure:
-    """Confusion matrix with its counts, shaded by the share of each true grade."""
+    """Plot the confusion matrix with its counts, shaded by the share of each true grade."""
     figure = Figure(figsize=(5.0, 4.5), layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(counts / counts.sum(axis=1, keepdims=True).clip(1), cmap="Blues", vmin=0.0, vmax=1.0)
     for (row, column), count in np.ndenumerate(counts):
         axes.text(column, row, str(count), ha="center", va="center")
-    axes.set(xlabel="read grade", ylabel="true grade", xticks=range(GRADES), yticks=range(GRADES))
+    axes.set(xlabel="predicted grade", ylabel="true grade", xticks=range(GRADES), yticks=range(GRADES))
     return figure

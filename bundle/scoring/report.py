@@ -1,4 +1,4 @@
-"""What networks that read radiographs leave on disk: their readings, and how good they are."""
+"""Results of scoring networks: their predictions and their accuracy."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from ignite.engine import Engine, Events
 from torch import Tensor
 
 READINGS = "readings.jsonl"
-"""A line for each joint that was read."""
+"""File with a line per scored joint."""
 
 
 class ReadingWriter:
-    """Writes what was read of each joint as a line of ``readings.jsonl``.
+    """Writer of the prediction for each joint as a line of ``readings.jsonl``.
 
     Args:
-        output_dir: refused when it holds another run's results.
-        settings: of the run.
-        reading: how the reader's numbers are understood.
+        output_dir: output folder; refused if it holds the results of another run.
+        settings: settings of the run.
+        reading: interpretation of the network's outputs.
     """
 
     def __init__(self, output_dir: str, settings: Mapping[str, Any], reading: Reading) -> None:
@@ -43,11 +43,11 @@ class ReadingWriter:
         self.lines: list[dict[str, Any]] = []
 
     def reserve(self) -> None:
-        """Claim the folder, once the run starts."""
+        """Reserve the folder when the run starts."""
         reserve_output(self.output_dir, fingerprint({"results": type(self).__name__, **self.settings}))
 
     def attach(self, engine: Engine) -> None:
-        """Read and write with the evaluator."""
+        """Write with the evaluator."""
         engine.add_event_handler(Events.STARTED, self._begin)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
@@ -68,15 +68,15 @@ class ReadingWriter:
 
 
 class ReadingReport(ReadingWriter):
-    """Writes also how good the readings are: ``metrics.json``, ``per_image.csv`` and plots.
+    """Writer of the predictions and their accuracy: ``metrics.json``, ``per_image.csv`` and plots.
 
-    Joints of which the truth is not known are counted and left out.
+    Joints of unknown truth are counted and left out.
 
     Args:
-        output_dir: as in :class:`ReadingWriter`.
-        settings: of the run.
-        reading: how the reader's numbers are understood and measured.
-        seed: of the intervals.
+        output_dir: see :class:`ReadingWriter`.
+        settings: settings of the run.
+        reading: interpretation and evaluation of the network's outputs.
+        seed: random seed of the intervals.
     """
 
     def __init__(self, output_dir: str, settings: Mapping[str, Any], reading: Reading, seed: int = 0) -> None:
@@ -102,7 +102,7 @@ class ReadingReport(ReadingWriter):
 
     def _report(self, engine: Any) -> None:
         if len(self.known) < 2:
-            msg = f"expected at least two joints with a joint space width, got {len(self.known)}: name another datalist"
+            msg = f"only {len(self.known)} joints have a joint space width, two are needed. Choose another datalist."
             raise InputError(msg)
         found = self.reading.measure(pd.DataFrame(self.known), self.seed)
         write_measured(self.output_dir, "per_image.csv", found.per_image, found.plots)

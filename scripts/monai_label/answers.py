@@ -1,4 +1,4 @@
-"""What a client is answered when it asks for what cannot be done."""
+"""Answers to requests that cannot be fulfilled."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def answering(path: str = "", name: str = "") -> Iterator[None]:
     """Answer an :class:`bundle.errors.InputError` by HTTP 400 with its message, without a traceback.
 
     Args:
-        path: of a file, which a client need not know.
-        name: what the message calls it.
+        path: path of a file, which the client need not know.
+        name: name of the file in the message.
     """
     try:
         yield
@@ -29,5 +29,5 @@ def answering(path: str = "", name: str = "") -> Iterator[None]:
 
 
 def without_path(message: str, path: str, name: str) -> str:
-    """A message that calls a file by its name in place of its path."""
+    """Replace the path of a file in a message by its name."""
     return message.replace(path, name) if path else message

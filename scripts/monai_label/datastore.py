@@ -1,4 +1,4 @@
-"""The radiographs of a folder and their saved labels."""
+"""Datastore of the radiographs of a folder and their saved labels."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from scripts.monai_label.view import CLICKS, JointView, radiograph_shape, view_o
 from torch import Tensor
 
 EXTENSIONS = tuple(f"*{suffix}" for suffix in (*SUFFIXES, ".dcm", ".dicom", ".ima", ".nrrd", ".seg.nrrd"))
-"""Names of radiographs and labels. DICOM files are known by what is in them, too."""
+"""Names of radiographs and labels. DICOM files are also recognised by their content."""
 
 FINAL = str(DefaultLabelTag.FINAL.value)
 
 APART = 8.0
-"""Joints whose centres are farther apart, in mm, are two."""
+"""Distance in mm above which two centres belong to different joints."""
 
 FIND = "take an id of GET /datastore/?output=all"
 
@@ -39,17 +39,17 @@ _log = logging.getLogger(__name__)
 
 
 class JointDatastore(LocalDatastore):
-    """MONAI Label's folder of images and labels, for radiographs in folders below it as well.
+    """MONAI Label's folder of images and labels, extended to radiographs in subfolders.
 
-    MONAI Label's own one lists the top folder, knows DICOM files only by a setting, and calls an image by its file.
-    Here an image is called by its path, or by a pseudonym where that holds a date, a UID or what its DICOM header says
-    of the patient. Its extension in the datastore's file is the whole path, which begins with "/".
+    MONAI Label's own datastore lists the top folder only, recognises DICOM files only by a setting, and names an image
+    by its file. Here an image is named by its path, or by a pseudonym if the path contains a date, a UID or patient
+    data of its DICOM header. Its extension in the datastore's file is the whole path, which begins with "/".
 
     Args:
-        studies: the folder.
-        reference: what labels are compared with before they are saved.
-        auto_reload: whether files that come or go are noticed while the server runs, in the top folder.
-        read_only: whether the folder is left alone.
+        studies: folder of the radiographs.
+        reference: plausibility reference of labels.
+        auto_reload: whether to notice new and removed files in the top folder while the server runs.
+        read_only: whether to leave the folder unchanged.
     """
 
     def __init__(
@@ -60,50 +60,50 @@ class JointDatastore(LocalDatastore):
         super().__init__(studies, extensions=EXTENSIONS, auto_reload=auto_reload, read_only=read_only)
 
     def view(self, image_id: str, clicks: Mapping[str, Any] | None = None, tag: str = FINAL) -> JointView:
-        """The joint of an image, where the clicks say or else those that were saved with its label.
+        """Return the view of an image's joint, at the given marks or those saved with its label.
 
         Raises:
-            InputError: as :func:`scripts.monai_label.view.view_of`.
+            InputError: see :func:`scripts.monai_label.view.view_of`.
         """
         return view_of(self.get_image_uri(image_id), {**self.clicks(image_id, tag), **(clicks or {})})
 
     def clicks(self, image_id: str, tag: str = FINAL) -> dict[str, Any]:
-        """What was saved with an image's label of where its joint is."""
+        """Return the marks of the joint saved with an image's label."""
         info = self._label_info(image_id, tag)
         return {key: info[key] for key in CLICKS if info.get(key)}
 
     def masks(self, image_id: str, shape: tuple[int, int], tag: str | None = FINAL) -> Tensor | None:
-        """The saved masks (2, H, W) of an image, of 0 and 1; None where no label is saved.
+        """Return the saved masks (2, H, W) of an image, of 0 and 1; None without a saved label.
 
         Raises:
-            InputError: the label is none of a radiograph of this shape.
+            InputError: the label does not fit a radiograph of this shape.
         """
         path = self.get_label_uri(image_id, tag) if tag else ""
         return read_label_map(path, shape, self._label_info(image_id, tag or FINAL)) if path else None
 
     def joints(self) -> list[tuple[str, str]]:
-        """The ids and tags of the final labels, of which a hand has one for each joint."""
+        """Return the ids and tags of the final labels; a hand has one per joint."""
         return [(image_id, tag) for image_id in self.get_labeled_images() for tag in self._tags(image_id, FINAL)]
 
     def tag_of(self, image_id: str, view: JointView, tag: str = FINAL) -> str | None:
-        """The tag of the label of the joint in view: ``tag``, or that with a number; None where it has none."""
+        """Return the tag of the label of the joint in view, ``tag`` or ``tag`` with a number; None if it has none."""
         saved = self._tags(image_id, tag)
         return next((each for each in saved if _is_same(self.clicks(image_id, each), view)), None)
 
     def _tags(self, image_id: str, tag: str) -> list[str]:
-        """The tags of the labels of an image's joints."""
+        """Return the tags of the labels of an image's joints."""
         entry = self._datastore.objects.get(image_id)
         pattern = re.compile(rf"{re.escape(tag)}(_\d+)?")
         return sorted(each for each in (entry.labels if entry else ()) if pattern.fullmatch(each))
 
     def _free_tag(self, image_id: str, tag: str) -> str:
-        """A tag of the labels of an image's joints that is not used."""
+        """Return an unused tag for a label of an image's joint."""
         taken = self._tags(image_id, tag)
         numbered = (f"{tag}_{number}" for number in itertools.count(2))
         return tag if tag not in taken else next(each for each in numbered if each not in taken)
 
     def _label_info(self, image_id: str, tag: str = FINAL) -> dict[str, Any]:
-        """What a client or inference saved with a label."""
+        """Return the info that a client or inference saved with a label."""
         info = self.get_label_info(image_id, tag)
         return {**info.get("params", {}), **info}
 
@@ -124,7 +124,7 @@ class JointDatastore(LocalDatastore):
         return label_id
 
     def _check(self, image_id: str, path: str, label_info: Mapping[str, Any]) -> JointView:
-        """The joint of a label map; refuse one that does not fit its image, or does not lie on its bones."""
+        """Return the joint of a label map; refuse one that does not fit its image, or does not lie on its bones."""
         info = {**label_info.get("params", {}), **label_info}
         masks = read_label_map(path, radiograph_shape(self.get_image_uri(image_id)), info)
         view = self.view(image_id, {key: info[key] for key in CLICKS if info.get(key)})
@@ -132,15 +132,15 @@ class JointDatastore(LocalDatastore):
         return view
 
     def check(self, image_id: str, view: JointView, masks: Tensor, unusual: bool = False) -> None:
-        """Refuse masks (2, H, W) that inference would not trust.
+        """Refuse implausible masks (2, H, W).
 
         Raises:
-            InputError: as :func:`scripts.monai_label.label_check.check_label`.
+            InputError: see :func:`scripts.monai_label.label_check.check_label`.
         """
         check_label(view, masks, image_id, self._reference, unusual)
 
     def check_saved(self, image_id: str, tag: str, view: JointView, masks: Tensor) -> None:
-        """As :meth:`check`, for a label that is saved."""
+        """Like :meth:`check`, for a saved label."""
         self.check(image_id, view, masks, bool(self._label_info(image_id, tag).get("unusual")))
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
@@ -162,27 +162,27 @@ class JointDatastore(LocalDatastore):
         return added
 
     def remove_image(self, image_id: str) -> None:
-        """Delete an image and its labels, which are no longer listed when this returns."""
+        """Delete an image and its labels, and update the list before returning."""
         super().remove_image(image_id)
         self.refresh()
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
-        """Delete a label; no longer listed when this returns."""
+        """Delete a label, and update the list before returning."""
         super().remove_label(label_id, label_tag)
         self.refresh()
 
     def refresh(self) -> None:
-        """List the files that are there, in one thread at a time: the watch of the folder calls this, too."""
+        """List the existing files, in one thread at a time: the watcher of the folder calls this as well."""
         with self._refreshing:
             super().refresh()
 
     def _is_free(self, image_id: str, image_filename: str) -> bool:
-        """Whether an image of this id would replace no file and is listed."""
+        """Whether an image of this id would replace no file and be listed."""
         path = Path(self._datastore_path, self._filename(image_id, self._to_id(Path(image_filename).name)[1]))
         return not path.exists() and not image_id.endswith(_MASKS)
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
-        """A ZIP archive of the images that have a label.
+        """Make a ZIP archive of the images that have a label.
 
         Raises:
             HTTPException: there is none.
@@ -193,12 +193,12 @@ class JointDatastore(LocalDatastore):
         return archive
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
-        """What is known of an image, without its path."""
+        """Return the info of an image, without its path."""
         info: dict[str, Any] = super().get_image_info(image_id)
         return {key: value for key, value in info.items() if key != "path"}
 
     def json(self) -> dict[str, Any]:
-        """The datastore's file, without paths."""
+        """Return the datastore's file, without paths."""
         found: dict[str, Any] = super().json()
         for image in (entry["image"] for entry in found["objects"].values()):
             image["ext"] = _ending(image["ext"])
@@ -208,14 +208,14 @@ class JointDatastore(LocalDatastore):
         return ext[1:] if ext.startswith("/") else f"{id}{ext}"
 
     def _add_non_existing_images(self) -> int:
-        """Add the radiographs that are new in the folder; how many there are."""
+        """Add the new radiographs of the folder; return their number."""
         self._init_from_datastore_file()
         objects = self._datastore.objects
         known = {self._filename(image_id, entry.image.ext) for image_id, entry in objects.items()}
         return sum(self._add(path) for path in self._radiographs() if path not in known)
 
     def _add(self, path: str) -> bool:
-        """Add a radiograph; whether its id was free."""
+        """Add a radiograph; return whether its id was free."""
         image_id = private_name(safe_name(_stem(path).replace("/", "__")), Path(self._datastore_path, path))
         if image_id in self._datastore.objects:
             _log.warning(f"Left out a second radiograph {image_id}: rename one of the files of this name")
@@ -225,7 +225,7 @@ class JointDatastore(LocalDatastore):
         return True
 
     def _radiographs(self) -> list[str]:
-        """Paths of the radiographs below the folder, relative to it; labels, masks and hidden files are none."""
+        """Return the relative paths of the radiographs below the folder, without labels, masks and hidden files."""
         root = Path(self._datastore_path)
         labels = Path(self._datastore.label_path(None))
         files = [path for path in files_below(root) if labels not in path.parents]
@@ -237,7 +237,7 @@ class JointDatastore(LocalDatastore):
 
 
 def _is_same(clicks: Mapping[str, Any], view: JointView) -> bool:
-    """Whether the joint of a saved label is that in view; one without marks is the only one of its radiograph."""
+    """Whether a saved label is that of the joint in view; without marks it is the only one of its radiograph."""
     if not clicks.get("center") or view.pixels is None:
         return True
     across, down = (a - b for a, b in zip(view.frame.place.center, clicks["center"], strict=True))
@@ -248,7 +248,7 @@ _MASKS = tuple(f"_mask_{bone}" for bone in BONES)
 
 
 def _ending(path: str) -> str:
-    """The extension of a path, with both parts of ``.nii.gz``."""
+    """Return the extension of a path, with both parts of ``.nii.gz``."""
     suffixes = Path(path).suffixes
     return "".join(suffixes[-2:]) if path.lower().endswith(".nii.gz") else "".join(suffixes[-1:])
 

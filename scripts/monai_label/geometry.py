@@ -1,4 +1,4 @@
-"""Where ITK, and with it 3D Slicer, sees the pixels of a radiograph."""
+"""Geometry of a radiograph in ITK, and thus in 3D Slicer."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 _RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""From ITK's axes (left, back, head) to those of NIfTI (right, front, head)."""
+"""Transform from ITK's axes (left, back, head) to those of NIfTI (right, front, head)."""
 
 
 def itk_affine(path: str | Path) -> NDArray[np.float64] | None:
-    """The affine of NIfTI (4, 4) of a radiograph as ITK states it; None where ITK does not read the file.
+    """Return the NIfTI affine (4, 4) of a radiograph as ITK reads it; None if ITK cannot read the file.
 
-    ITK takes the spacing of a DICOM file from another element than the separator does, that of JPEG and TIFF from their
+    ITK takes the spacing of a DICOM file from another element than the separator, that of JPEG and TIFF from their
     resolution, and 1 mm for others.
     """
     try:
@@ -28,7 +28,7 @@ def itk_affine(path: str | Path) -> NDArray[np.float64] | None:
 
 
 def _affine(file: itk.ImageIOBase) -> NDArray[np.float64]:
-    """The affine of what ITK has read; axes that a file does not have are those of one slice of 1 mm."""
+    """Return the affine of a file that ITK has read; missing axes are those of one slice of 1 mm."""
     affine = np.eye(4)
     axes = min(file.GetNumberOfDimensions(), 3)
     for axis in range(axes):

@@ -1,4 +1,4 @@
-"""The check of every request before MONAI Label sees it: only declared routes, options and files."""
+"""Validation of every request before MONAI Label: only declared routes, options and files."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 LARGEST = 512 * 2**20
-"""Bytes of a request at most."""
+"""Maximum size of a request in bytes."""
 
 LONGEST_PATH = 1024
-"""Bytes of the name of a file at most: 3D Slicer sends whole paths."""
+"""Maximum length of a file name in bytes: 3D Slicer sends whole paths."""
 
 UNDO = ("DELETE", f"/model/{TRAINED}")
-"""The request that puts the weights before the last training back."""
+"""The request that restores the weights before the last training."""
 
 BAD_REQUEST, FORBIDDEN, NOT_FOUND, TOO_LARGE = 400, 403, 404, 413
 
 
 class Served(Protocol):
-    """What the guard asks of the app."""
+    """Interface of the app for the guard."""
 
     def known(self, image_id: str, tag: str | None = None) -> bool:
-        """Whether there is an image, or a label of it with a tag."""
+        """Whether an image exists, or a label of it with a tag."""
 
     def undo(self) -> dict[str, Any]:
-        """Put the weights before the last training back."""
+        """Restore the weights before the last training."""
 
 
 class Guard:
-    """Answers what a client must not send by 400 and a message, and hands on the rest in a folder of its own.
+    """Middleware that answers invalid requests by 400 and a message, and runs the others in a folder of their own.
 
     Args:
-        application: of MONAI Label.
+        application: application of MONAI Label.
         served: the app.
     """
 
@@ -81,7 +81,7 @@ class Guard:
         await self.application(scope, _replay(body, receive), send)
 
     async def _checked(self, route: Route, scope: Message, body: bytes) -> bytes:
-        """The body of a request whose options are as declared."""
+        """Return the body of a request whose options are valid."""
         request = Request(scope, _replay(body, None))
         query = checked(_single(request.query_params.multi_items(), "the address"), route.query)
         self._check_ids(route, query)
@@ -96,7 +96,7 @@ class Guard:
         return json.dumps(checked(_object(body, "the body"), OPTIONS[route.body])).encode() if body else body
 
     def _check_ids(self, route: Route, query: dict[str, Any]) -> None:
-        """Refuse ids of the datastore that are unknown, except those of a new image and of inference."""
+        """Refuse unknown ids of the datastore, except those of a new image and of inference."""
         image_id = query.get("id") or query.get("label") or query.get("image")
         if not route.path.startswith("/datastore") or image_id is None or "file" in route.files:
             return
@@ -108,7 +108,7 @@ class Guard:
 
 
 class _Refused(Exception):
-    """A request that is not handed on."""
+    """A refused request."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -116,7 +116,7 @@ class _Refused(Exception):
 
 
 def _route(scope: Message) -> Route:
-    """The declared route of a request that comes from no foreign page of a browser."""
+    """Return the declared route of a request that comes from no foreign web page."""
     headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
     origin = headers.get(b"origin")
     if origin and urlsplit(origin).netloc != headers.get(b"host") and origin not in _origins():
@@ -134,7 +134,7 @@ def _origins() -> list[str]:
 
 
 async def _body(receive: Receive) -> bytes:
-    """The whole body of a request."""
+    """Return the whole body of a request."""
     content = bytearray()
     while True:
         message = await receive()
@@ -147,7 +147,7 @@ async def _body(receive: Receive) -> bytes:
 
 
 def _replay(body: bytes, receive: Receive | None) -> Receive:
-    """What gives a body once more, and then whatever comes."""
+    """Return a receiver that repeats a body and then continues with the original one."""
     messages = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_again() -> Message:
@@ -159,7 +159,7 @@ def _replay(body: bytes, receive: Receive | None) -> Receive:
 
 
 async def _check_form(route: Route, request: Request) -> set[str]:
-    """Check the fields of a form; their names."""
+    """Check the fields of a form; return their names."""
     try:
         form = await request.form(max_files=8, max_fields=8)
     except HTTPException as error:
@@ -173,7 +173,7 @@ async def _check_form(route: Route, request: Request) -> set[str]:
 
 
 def _check_field(name: str, value: Any, route: Route) -> None:
-    """Check a field of a form: a file with a name that has an ending, or JSON."""
+    """Check a field of a form: a file with a named ending, or JSON."""
     if name in route.files:
         _check_file(name, value)
     elif name in route.fields:
@@ -186,13 +186,13 @@ def _check_field(name: str, value: Any, route: Route) -> None:
 
 
 def _object(content: str | bytes, field: str) -> Any:
-    """The value of a JSON text; an empty object for none."""
+    """Return the value of a JSON text; an empty object for none."""
     found = parsed(content, field)
     return {} if found is None else found
 
 
 def _check_file(name: str, value: Any) -> None:
-    """Check the name of a file, which may be a whole path: its ending becomes that of a temporary one."""
+    """Check the name of a file, possibly a whole path: its ending becomes that of a temporary file."""
     given = value.filename or "" if isinstance(value, UploadFile) else ""
     last = re.split(r"[/\\]", given)[-1]
     if not given.isprintable() or len(given.encode()) > LONGEST_PATH or not last or last.startswith("."):
@@ -201,7 +201,7 @@ def _check_file(name: str, value: Any) -> None:
 
 
 def _single(items: Iterable[tuple[str, Any]], where: str) -> dict[str, Any]:
-    """Items of which none comes twice."""
+    """Return items as a dictionary; refuse repeated ones."""
     items = list(items)
     found = dict(items)
     if len(found) != len(items):

@@ -1,4 +1,4 @@
-"""Inference: the masks of a joint's bones, and its layers."""
+"""Inference: bone masks and layers of a joint."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from torch import Tensor
 
 
 class BoneMasks(InferTask):
-    """Draws the masks of the two bones and returns them as a label map of the radiograph.
+    """Prediction of the masks of the two bones, as a label map of the radiograph.
 
     Args:
-        predict_masks: the segmentation.
-        datastore: of the radiographs.
+        predict_masks: segmentation.
+        datastore: datastore of the radiographs.
     """
 
     def __init__(self, predict_masks: BoneMaskPredictor, datastore: JointDatastore) -> None:
-        super().__init__(InferType.SEGMENTATION, LABELS, 2, "Draws the masks of the two bones of a finger joint")
+        super().__init__(InferType.SEGMENTATION, LABELS, 2, "Predicts the masks of the two bones of a finger joint")
         self.predict_masks = predict_masks
         self.datastore = datastore
 
@@ -40,14 +40,14 @@ class BoneMasks(InferTask):
         return True
 
     def get_path(self, validate: bool = True) -> str:
-        """The weights that are used; those that an upload would replace where they need not be there."""
+        """Return the weights in use, or, without validation, those that an upload would replace."""
         return str(self.predict_masks.weights if validate else self.predict_masks.trained)
 
     def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """A file of the label map, and what there is to say.
+        """Return a file of the label map, and its description.
 
         Raises:
-            InputError: the radiograph cannot be used, or there are no weights.
+            InputError: the radiograph is unusable, or there are no weights.
         """
         view, told = _seen(request, self.datastore)
         masks = self.predict_masks(view.image)
@@ -57,14 +57,14 @@ class BoneMasks(InferTask):
 
 
 class LayerSeparation(InferTask):
-    """Takes a joint apart into soft tissue, lower bone and upper bone.
+    """Separation of a joint into soft tissue, lower bone and upper bone.
 
-    Masks sent as ``label`` count before saved ones, and those before drawn ones.
+    Masks sent as ``label`` take precedence over saved ones, and those over predicted ones.
 
     Args:
-        separate: the separation.
-        predict_masks: the segmentation.
-        datastore: of the radiographs and labels.
+        separate: separation.
+        predict_masks: segmentation.
+        datastore: datastore of the radiographs and labels.
     """
 
     def __init__(self, separate: LayerSeparator, predict_masks: BoneMaskPredictor, datastore: JointDatastore) -> None:
@@ -78,10 +78,10 @@ class LayerSeparation(InferTask):
         return True
 
     def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """A float32 NIfTI file of the layers of the frame, and what there is to say.
+        """Return a float32 NIfTI file of the layers of the frame, and its description.
 
         Raises:
-            InputError: the radiograph or the label cannot be used, or a bone has no mask.
+            InputError: the radiograph or the label is unusable, or a bone has no mask.
         """
         view, told = _seen(request, self.datastore)
         masks, origin = self._masks(request, view)
@@ -91,7 +91,7 @@ class LayerSeparation(InferTask):
         return path, {**_summary(view, masks, told), **made.quality, "layers": list(LAYER_NAMES), "masks": origin}
 
     def _masks(self, request: Mapping[str, Any], view: JointView) -> tuple[Tensor, str]:
-        """Masks (2, 256, 256), and where they come from."""
+        """Return masks (2, 256, 256), and their origin."""
         if request.get("label"):
             return view.cut(read_label_map(request["label"], view.shape, request)), "sent"
         saved = self.datastore.masks(request["image_id"], view.shape, self.datastore.tag_of(request["image_id"], view))
@@ -99,12 +99,12 @@ class LayerSeparation(InferTask):
 
 
 class BatchBoneMasks:
-    """Draws the masks of many images, one after the other, and saves them."""
+    """Prediction and storage of the masks of many images, one after the other."""
 
     def __call__(
         self, request: Mapping[str, Any], datastore: JointDatastore, infer: Callable[[dict[str, Any]], dict[str, Any]]
     ) -> dict[str, Any]:
-        """What inference says of each image, or under ``error`` why its masks are not saved."""
+        """Return the description of each image from inference, or under ``error`` why its masks are not saved."""
         listed = {"labeled": datastore.get_labeled_images, "unlabeled": datastore.get_unlabeled_images}
         chosen = request.get("images", "all")
         images = sorted(listed[chosen]() if chosen in listed else datastore.list_images())
@@ -114,7 +114,7 @@ class BatchBoneMasks:
 
 
 def _one(image: str, asked: dict[str, Any], infer: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
-    """The answer of inference for one image, without its file."""
+    """Return the answer of inference for one image, without its file."""
     try:
         found = infer({**asked, "image": image})
     except HTTPException as refused:
@@ -124,7 +124,7 @@ def _one(image: str, asked: dict[str, Any], infer: Callable[[dict[str, Any]], di
 
 
 def _seen(request: Mapping[str, Any], datastore: JointDatastore) -> tuple[JointView, dict[str, Any]]:
-    """The joint that a request asks for, and what is told of where it is."""
+    """Return the requested joint, and its marks."""
     if not request["image"] or not Path(request["image"]).is_file():
         msg = f"expected an image of the studies folder, got an unknown id: {FIND}, or send a file"
         raise InputError(msg)
@@ -134,7 +134,7 @@ def _seen(request: Mapping[str, Any], datastore: JointDatastore) -> tuple[JointV
 
 
 def _summary(view: JointView, masks: Tensor, told: Mapping[str, Any]) -> dict[str, Any]:
-    """What there is to say of a joint and its masks (2, 256, 256) in the frame."""
+    """Describe a joint and its masks (2, 256, 256) in the frame."""
     width = float(joint_space_width(masks[None], view.spacing))
     absent = [bone for bone, mask in zip(LABELS, masks, strict=False) if not mask.any()]
     stated = {"jsw_mm": width if math.isfinite(width) else None, "jsw_definition": VERTICAL}
@@ -143,6 +143,6 @@ def _summary(view: JointView, masks: Tensor, told: Mapping[str, Any]) -> dict[st
 
 
 def _new_file() -> str:
-    """A new temporary file, which the server removes when it is sent."""
+    """Return a new temporary file, which the server removes after sending it."""
     with tempfile.NamedTemporaryFile(suffix=".nii.gz", delete=False) as file:
         return str(Path(file.name))

@@ -1,4 +1,4 @@
-"""The check of a label as inference checks masks, before it is saved or learned from."""
+"""Quality control of a label, as inference checks masks, before it is saved or used for training."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from torch import Tensor
 
 _SHAPE = ("width", "height", "end", "gap", "overlap", "sideways")
 _OF_IMAGE = ("brightness", "contrast", "saturation", "noise", "detail")
-"""Properties of the radiograph: a label is not to blame for them."""
+"""Properties of the radiograph, which are no fault of a label."""
 
 MIRRORED = 0.02
-"""A label is a mirror image if its mirror image follows the edges of the bones better by this correlation."""
+"""Excess of the edge correlation of a label's mirror image above which the label counts as mirrored."""
 
 _REMEDY = "draw it again on this radiograph, upper bone at the top"
 
@@ -30,10 +30,10 @@ def check_label(
     """Refuse masks that do not lie on the bones of their joint.
 
     Args:
-        view: of the joint.
-        masks: of the radiograph, (2, H, W).
-        name: of the radiograph, for the message.
-        reference: what inference compares with.
+        view: view of the joint.
+        masks: masks of the radiograph, (2, H, W).
+        name: name of the radiograph, for the message.
+        reference: plausibility reference of inference.
         unusual: whether bones of an unusual size, shape or place are allowed.
 
     Raises:
@@ -53,17 +53,17 @@ def check_label(
 
 
 def _kept(name: str, value: float, left_out: tuple[str, ...]) -> float:
-    """A value, or NaN where the property is left out."""
+    """Return a value, or NaN if the property is left out."""
     return math.nan if name.endswith(left_out) else value
 
 
 def _is_mirrored(view: JointView, cut: Tensor, values: Mapping[str, float]) -> bool:
-    """Whether the mirror image of masks (2, 256, 256) follows the edges better than they do."""
+    """Whether the mirror image of masks (2, 256, 256) follows the edges better than the masks."""
     turned = measure(torch.cat([view.image, continue_to_border(cut.flip(2))]), view.spacing)
     return _fit(turned) > _fit(values) + MIRRORED
 
 
 def _fit(values: Mapping[str, float]) -> float:
-    """How well outlines follow edges: the mean correlation."""
+    """Return the mean edge correlation of the outlines."""
     found = [values[name] for name in PROPERTIES if name.endswith("_edge") and not math.isnan(values[name])]
     return sum(found) / max(len(found), 1)

@@ -1,6 +1,6 @@
 """Bone masks as one label map, as MONAI Label and its clients exchange them.
 
-A label map has one number a pixel, but the bones of a joint may overlap: their common pixels have a label of their own.
+A label map has one number per pixel, but the bones of a joint may overlap: their common pixels have a separate label.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LABELS = {"lower bone": 1, "upper bone": 2, "both bones": 3}
 """The labels; their bits are the bones."""
 
 LARGEST = 2**28
-"""Bytes of a label map at most, unpacked."""
+"""Maximum size of an unpacked label map in bytes."""
 
 _REMEDY = "send a label map with the size of its radiograph, with 1 for lower bone, 2 for upper bone, 3 for both"
 
@@ -35,13 +35,13 @@ _REMEDY = "send a label map with the size of its radiograph, with 1 for lower bo
 def write_label_map(path: str | Path, masks: Tensor, image: str | Path, spacing: tuple[float, float] | None) -> None:
     """Write masks as an 8-bit NIfTI label map with the geometry of their radiograph.
 
-    It lies where ITK sees the radiograph, with its spacing, which need not be that of the separator.
+    The label map has the position and spacing of the radiograph in ITK, which may differ from those of the separator.
 
     Args:
-        path: ends with ``.nii.gz``.
-        masks: of the lower and the upper bone, (2, H, W), 0 or 1.
+        path: path that ends with ``.nii.gz``.
+        masks: masks of the lower and the upper bone, (2, H, W), 0 or 1.
         image: file of the radiograph.
-        spacing: height and width of its pixels in mm where ITK does not read it; 1 where None.
+        spacing: height and width of its pixels in mm if ITK does not read it; None means 1.
 
     Raises:
         InputError: the file cannot be written.
@@ -59,19 +59,19 @@ def write_label_map(path: str | Path, masks: Tensor, image: str | Path, spacing:
 
 
 def read_label_map(path: str | Path, shape: tuple[int, int], info: Mapping[str, Any] | None = None) -> Tensor:
-    """Masks of a label map: PNG, NIfTI or NRRD.
+    """Read the masks of a label map: PNG, NIfTI or NRRD.
 
     Args:
-        path: of the file.
+        path: path of the file.
         shape: height and width of the radiograph.
-        info: what was saved with the label. Its ``label_info``, a list of ``{"name": ..., "idx": ...}``, says which
-            number stands for which label where a client numbers them anew, as 3D Slicer does.
+        info: info saved with the label. Its ``label_info``, a list of ``{"name": ..., "idx": ...}``, gives the number
+            of each label if a client renumbers them, as 3D Slicer does.
 
     Returns:
         Masks of the lower and the upper bone, float32 (2, H, W), 0 or 1.
 
     Raises:
-        InputError: the file cannot be read, has another size, or a number that is no label.
+        InputError: the file cannot be read, has another size, or a number that is not a label.
     """
     values, named = _values(path)
     if values.shape != shape:
@@ -87,12 +87,12 @@ def read_label_map(path: str | Path, shape: tuple[int, int], info: Mapping[str, 
 
 
 def _meaning(values: NDArray[Any], label_info: Iterable[Mapping[str, Any]] | None) -> dict[int, int]:
-    """Which of :data:`LABELS` each number of a label map stands for, by the names of its segments if it has any."""
+    """Return the label of :data:`LABELS` of each number in a label map, by the names of its segments if any."""
     if not label_info:
         return {label: label for label in LABELS.values()}
-    drawn = set(np.unique(values).tolist())
+    marked = set(np.unique(values).tolist())
     names = {int(entry["idx"]): str(entry["name"]) for entry in label_info}
-    for foreign in (name for number, name in names.items() if number in drawn and name not in LABELS):
+    for foreign in (name for number, name in names.items() if number in marked and name not in LABELS):
         raise _foreign(foreign)
     return {number: LABELS[name] for number, name in names.items() if name in LABELS}
 
@@ -102,10 +102,10 @@ def _foreign(name: Any) -> InputError:
 
 
 def _values(path: str | Path) -> tuple[NDArray[Any], bool]:
-    """The numbers of a label map, (H, W), and whether they are those of :data:`LABELS` by their names in the file."""
+    """Return the numbers of a label map, (H, W), and whether its file names them by :data:`LABELS`."""
     try:
         values, header = _read(str(path))
-    except Exception as error:  # a broken file raises about anything: zlib, header, value, OS errors
+    except Exception as error:  # a broken file raises almost any error: zlib, header, value, OS errors
         msg = f"expected a label map as PNG, NIfTI or NRRD, got a file that cannot be read: {_REMEDY}"
         raise InputError(msg) from error
     named = "Segment0_Name" in header
@@ -119,17 +119,17 @@ def _values(path: str | Path) -> tuple[NDArray[Any], bool]:
 
 
 def _by_name(values: NDArray[Any], header: Mapping[str, Any]) -> NDArray[np.uint8]:
-    """A label map of the segments of 3D Slicer, which may overlap: values (W, H, 1), or (layers, W, H, 1)."""
+    """Combine the segments of 3D Slicer, which may overlap: values (W, H, 1), or (layers, W, H, 1)."""
     layers = values if values.ndim == 4 else values[None]
     made = np.zeros(layers.shape[1:], np.uint8)
     for index in range(len(header)):
         if f"Segment{index}_Name" not in header:
             break
         name, layer, number = (header.get(f"Segment{index}_{key}", 0) for key in ("Name", "Layer", "LabelValue"))
-        drawn = layers[int(layer)] == int(number)
-        if name not in LABELS and drawn.any():
+        marked = layers[int(layer)] == int(number)
+        if name not in LABELS and marked.any():
             raise _foreign(name)
-        made[drawn] |= LABELS.get(name, 0)
+        made[marked] |= LABELS.get(name, 0)
     return made
 
 
@@ -139,7 +139,7 @@ def _is_picture(path: str | Path) -> bool:
 
 
 def _read(path: str) -> tuple[NDArray[Any], Mapping[str, Any]]:
-    """The array of a regular file, and the header of an NRRD file. No other file is opened, nor another decoder."""
+    """Return the array of a regular file, and the header of an NRRD file, without other files or decoders."""
     if not Path(path).is_file():
         raise FileNotFoundError
     if _is_picture(path):
@@ -155,7 +155,7 @@ def _read(path: str) -> tuple[NDArray[Any], Mapping[str, Any]]:
 
 
 def _read_nrrd(path: str) -> tuple[NDArray[Any], Mapping[str, Any]]:
-    """The array and the header of an NRRD file that holds both; the header of another names files to read."""
+    """Return array and header of an NRRD file that holds both; a detached header could name any file."""
     with Path(path).open("rb") as file:
         header = nrrd.read_header(file)
         if {"data file", "datafile"} & set(header) or math.prod(map(int, header["sizes"])) > LARGEST:

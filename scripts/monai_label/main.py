@@ -1,4 +1,4 @@
-"""The app that MONAI Label starts: see docs/monai_label.md."""
+"""The app for MONAI Label; see docs/monai_label.md."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from scripts.monai_label.uploads import is_upload, keep_private, process_folder
 
 NAME = "finger_joint_layer_separation"
 SENT = "sent"
-"""What a radiograph is called that a client sends with its request."""
+"""Id of a radiograph that a client sends with its request."""
 
 
 class FingerJointApp(MONAILabelApp):
-    """Bone masks and layers of finger joints.
+    """App for bone masks and layers of finger joints.
 
     Args:
         app_dir: folder of this file.
         studies: folder of radiographs.
-        conf: ``model_dir``, the folder of trained weights; ``model`` in ``app_dir`` where it is not given.
+        conf: ``model_dir``, the folder of trained weights; by default ``model`` in ``app_dir``.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: Mapping[str, str]) -> None:
@@ -52,7 +52,7 @@ class FingerJointApp(MONAILabelApp):
         super().__init__(app_dir, studies, dict(conf), **names)
 
     def init_datastore(self) -> Datastore:
-        """The radiographs of the studies folder."""
+        """Open the radiographs of the studies folder."""
         if self.studies.startswith(("http://", "https://")):
             msg = f"expected a folder of radiographs, got {self.studies}: copy the radiographs to a folder"
             raise InputError(msg)
@@ -60,24 +60,24 @@ class FingerJointApp(MONAILabelApp):
         return JointDatastore(self.studies, self._separate.reference, auto_reload=reload, read_only=read_only)
 
     def init_infers(self) -> dict[str, InferTask]:
-        """Bone masks as a label map, and layers."""
+        """Return the tasks: bone masks as a label map, and layers."""
         separation = LayerSeparation(self._separate, self._predict_masks, self.datastore())
         return {"bone_masks": BoneMasks(self._predict_masks, self.datastore()), "layer_separation": separation}
 
     def init_trainers(self) -> dict[str, TrainTask]:
-        """Training of the bone masks."""
+        """Return the training of the bone masks."""
         return {"bone_masks": BoneMaskTraining(self._predict_masks, ROOT)}
 
     def init_strategies(self) -> dict[str, Strategy]:
-        """By the uncertainty of the separation, or at random."""
+        """Return the strategies: uncertainty of the separation, or random."""
         return {"uncertainty": Uncertainty(self._separate, self._predict_masks), "random": AnyUnlabelled()}
 
     def init_batch_infer(self) -> BatchBoneMasks:
-        """Bone masks of many images."""
+        """Return the prediction of bone masks of many images."""
         return BatchBoneMasks()
 
     def on_init_complete(self) -> None:
-        """Watch over uploads and requests before the server answers any."""
+        """Install the guard of uploads and requests before the server answers any."""
         from monailabel.app import app
 
         keep_private()
@@ -88,17 +88,17 @@ class FingerJointApp(MONAILabelApp):
         super().on_init_complete()
 
     def known(self, image_id: str, tag: str | None = None) -> bool:
-        """Whether there is an image, or a label of it with a tag."""
+        """Whether an image exists, or a label of it with a tag."""
         if tag is None:
             return image_id in self.datastore().list_images()
         return bool(self.datastore().get_label_uri(image_id, tag))
 
     def undo(self) -> dict[str, Any]:
-        """Put the weights before the last training back."""
+        """Restore the weights before the last training."""
         return {"weights": self._predict_masks.undo()}
 
     def infer(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
-        """Run a task; what cannot be used is answered by HTTP 400 and a message."""
+        """Run a task; answer unusable input by HTTP 400 and a message."""
         image_id, path = self._radiograph(request)
         with answering(path, image_id):
             asked = checked({key: value for key, value in request.items() if key not in _FILES}, OPTIONS["infer"])
@@ -109,20 +109,20 @@ class FingerJointApp(MONAILabelApp):
         return {"label": label, "tag": DefaultLabelTag.ORIGINAL, "file": file, "params": said}
 
     def _radiograph(self, request: Mapping[str, Any]) -> tuple[str, str]:
-        """The id and the path of the radiograph of a request: of the datastore, of its upload or of its session."""
+        """Return id and path of a request's radiograph: from the datastore, its upload or its session."""
         asked = str(request.get("image", ""))
         if is_upload(asked) or self._is_of_session(asked, request.get("session")):
             return SENT, asked
         return asked, self.datastore().get_image_uri(asked)
 
     def _is_of_session(self, path: str, session: Any) -> bool:
-        """Whether a path is the file of a session that is open."""
+        """Whether a path is the file of an open session."""
         name, sessions = session.get("name") if isinstance(session, Mapping) else None, self.sessions()
         found = sessions.get_session(SESSION.take(name)) if name and sessions else None
         return found is not None and found.image == path
 
     def _kept(self, request: Mapping[str, Any], file: str, said: Mapping[str, Any]) -> str:
-        """The id of the label that inference is asked to save, otherwise its file."""
+        """Return the id of the label if inference saves it, otherwise its file."""
         if not request.get("save_label") or request["image_id"] == SENT:
             return file
         tag, info = (
@@ -132,7 +132,7 @@ class FingerJointApp(MONAILabelApp):
         return self.datastore().save_label(request["image_id"], file, tag, info)
 
     def train(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Train; in a process of its own a message ends it, in the server it is answered by HTTP 400."""
+        """Train; errors end a separate process with a message, or are answered by HTTP 400 in the server."""
         if self._server_mode:
             with answering():
                 return self._train(request)
@@ -145,7 +145,7 @@ class FingerJointApp(MONAILabelApp):
         return dict(known_task(self._trainers, asked.get("model"))(asked, self.datastore()))
 
     def batch_infer(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
-        """Draw the masks of many images and save them; in a process of its own, its files go with it."""
+        """Predict and save the masks of many images; a separate process removes its files at its end."""
         if self._server_mode:
             with answering():
                 return self._batch_infer(checked(request, OPTIONS["batch_infer"]), self.datastore(), self.infer)
@@ -154,7 +154,7 @@ class FingerJointApp(MONAILabelApp):
             return self._batch_infer(checked(request, OPTIONS["batch_infer"]), self.datastore(), self.infer)
 
     def next_sample(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """What to label next, without its path."""
+        """Return the next image to label, without its path."""
         with answering():
             asked = checked(request, OPTIONS["activelearning"])
             found = known_task(self._strategies, asked.get("strategy"))(asked, self.datastore())
@@ -162,11 +162,11 @@ class FingerJointApp(MONAILabelApp):
 
 
 _FILES = ("image", "label", "session", "description")
-"""What MONAI Label puts into a request beside the options of the client."""
+"""Keys that MONAI Label adds to the options of a request."""
 
 
 def known_task(tasks: Mapping[str, Any], name: Any) -> Any:
-    """A task by its name; raises :class:`InputError` where there is none."""
+    """Return a task by its name; raises :class:`InputError` if there is none."""
     if name not in tasks:
         msg = f"expected one of {', '.join(tasks)}, got {name!r}: see GET /info"
         raise InputError(msg)
@@ -174,7 +174,7 @@ def known_task(tasks: Mapping[str, Any], name: Any) -> Any:
 
 
 def _sent_label(request: Mapping[str, Any]) -> str:
-    """The file of the label that came with a request; empty where none did."""
+    """Return the file of the label sent with a request; empty if there is none."""
     label = request.get("label") or ""
     if label and not is_upload(label):
         msg = 'expected "label" as a file of the request, got text: send it as a field of the form'

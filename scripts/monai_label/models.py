@@ -1,4 +1,4 @@
-"""The two networks as the bundle's configurations describe them: one draws bone masks, one separates layers."""
+"""The two networks of the bundle's configurations: prediction of bone masks, and separation of layers."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ BONE_MASKS = "bone_masks.pt"
 
 
 class Separation(NamedTuple):
-    """A joint taken apart.
+    """A separated joint.
 
     Attributes:
         layers: soft tissue, lower bone and upper bone, (3, 256, 256) in [0, 1].
-        quality: what :class:`bundle.inference.JointQuality` says of it.
+        quality: its assessment by :class:`bundle.inference.JointQuality`.
         uncertainty: standard deviation of the bone layers between the joint and its mirror image, in intensity.
     """
 
@@ -36,11 +36,11 @@ class Separation(NamedTuple):
 
 
 class BoneMaskPredictor:
-    """Draws bone masks by the newest weights: those trained here, otherwise the shipped ones.
+    """Prediction of bone masks by the newest weights: those trained here, otherwise the shipped ones.
 
     Args:
-        bundle_root: of the bundle.
-        model_dir: where trained weights are kept.
+        bundle_root: root of the bundle.
+        model_dir: folder of trained weights.
     """
 
     def __init__(self, bundle_root: Path, model_dir: Path) -> None:
@@ -53,16 +53,16 @@ class BoneMaskPredictor:
 
     @property
     def weights(self) -> Path:
-        """The file of the weights that are used."""
+        """The file of the weights in use."""
         return self.trained if self.trained.is_file() else self._shipped
 
     @property
     def source(self) -> str:
-        """What tells the weights from others."""
+        """Name and checksum of the weights."""
         return file_label(self.weights)
 
     def __call__(self, image: Tensor) -> Tensor:
-        """Masks (2, H, W) of 0 and 1 of a radiograph (1, H, W); all 0 where a bone is not found.
+        """Return masks (2, H, W) of 0 and 1 of a radiograph (1, H, W); all 0 if a bone is not found.
 
         Raises:
             InputError: there are no weights, or not those of this network.
@@ -74,16 +74,16 @@ class BoneMaskPredictor:
         return self._segmenter(image)
 
     def replace(self, weights: bytes) -> None:
-        """Use other weights from now on; those in use are kept beside."""
+        """Use other weights from now on; keep the previous ones beside them."""
         if self.weights.is_file():
             write_bytes(self._previous, self.weights.read_bytes())
         write_bytes(self.trained, weights)
 
     def undo(self) -> str:
-        """Change the weights in use with those before them; what tells them from others.
+        """Swap the weights in use with the previous ones; return their name and checksum.
 
         Raises:
-            InputError: none are kept.
+            InputError: there are no previous weights.
         """
         if not self._previous.is_file():
             msg = f"expected weights of before a training, got none beside {self.trained.name}: train first"
@@ -98,10 +98,10 @@ class BoneMaskPredictor:
 
 
 class LayerSeparator:
-    """Separates joints as configs/inference.json says, and their mirror images, which tells how sure it is.
+    """Separation of joints by configs/inference.json, with their mirror images for the uncertainty.
 
     Args:
-        bundle_root: of the bundle.
+        bundle_root: root of the bundle.
     """
 
     def __init__(self, bundle_root: Path) -> None:
@@ -114,13 +114,13 @@ class LayerSeparator:
 
     @property
     def reference(self) -> PlausibilityReference:
-        """What images and masks are compared with."""
+        """Plausibility reference of images and masks."""
         found: PlausibilityReference = self._quality.reference
         return found
 
     @property
     def source(self) -> str:
-        """What separates, with what tells its weights from others."""
+        """Name of the separator with the checksum of its weights."""
         return str(self._weights.source)
 
     def __call__(self, image: Tensor, masks: Tensor, name: str, spacing: float) -> Separation:
@@ -128,9 +128,9 @@ class LayerSeparator:
 
         Args:
             image: intensity, (1, 256, 256).
-            masks: of the lower and the upper bone, (2, 256, 256).
-            name: of the joint, for what is said of it.
-            spacing: mm per pixel.
+            masks: masks of the lower and the upper bone, (2, 256, 256).
+            name: name of the joint, for its assessment.
+            spacing: pixel size in mm.
 
         Raises:
             InputError: a mask is empty or covers the frame.
@@ -154,7 +154,7 @@ class LayerSeparator:
 
 
 def _read_config(bundle_root: Path) -> ConfigParser:
-    """The inference of the bundle, which need not be the working directory."""
+    """Read the inference configuration of the bundle, independent of the working directory."""
     config = ConfigParser()
     config.read_config(str(bundle_root / "configs" / "inference.json"))
     config["bundle_root"] = str(bundle_root)

@@ -1,4 +1,4 @@
-"""Options of requests, declared once: what a client can send, of which kind and in which range.
+"""Declaration of request options: their kinds and ranges.
 
 A value becomes a number, a switch, a known word or a name of letters and digits, or it is refused with the name of its
 field. Nothing else of a request reaches the tasks: the bundle's configurations evaluate text that begins with ``$``,
@@ -36,8 +36,8 @@ class Option(NamedTuple):
     """A kind of value.
 
     Attributes:
-        take: the value as a number, a switch or a word; raises ValueError where it is none.
-        expected: the kind in words.
+        take: conversion to a number, a switch or a word; raises ValueError if impossible.
+        expected: description of the kind.
     """
 
     take: Callable[[Any], Any]
@@ -45,7 +45,7 @@ class Option(NamedTuple):
 
 
 def number(low: float, high: float) -> Option:
-    """A finite number from ``low`` to ``high``, also as text."""
+    """Accept a finite number from ``low`` to ``high``, also as text."""
 
     def take(value: Any) -> float:
         found = _number(value)
@@ -57,7 +57,7 @@ def number(low: float, high: float) -> Option:
 
 
 def whole(low: int, high: int) -> Option:
-    """A whole number from ``low`` to ``high``, also as text."""
+    """Accept a whole number from ``low`` to ``high``, also as text."""
 
     def take(value: Any) -> int:
         found = _number(value)
@@ -69,7 +69,7 @@ def whole(low: int, high: int) -> Option:
 
 
 def word(*known: str) -> Option:
-    """One of some words."""
+    """Accept one of some words."""
 
     def take(value: Any) -> str:
         if not isinstance(value, str) or value not in known:
@@ -80,7 +80,7 @@ def word(*known: str) -> Option:
 
 
 def text(pattern: re.Pattern[str], expected: str) -> Option:
-    """A name that matches a pattern as a whole."""
+    """Accept a name that matches a pattern as a whole."""
 
     def take(value: Any) -> str:
         if not isinstance(value, str) or not pattern.fullmatch(value):
@@ -128,7 +128,7 @@ POINT = Option(_point, "[x, y] in pixels of the radiograph")
 SEGMENTS = Option(_segments, 'a list of {"name": NAME, "idx": 0 to 255}')
 
 CLICKED = {"center": POINT, "tip": POINT, "spacing": number(0.001, 10.0)}
-"""Where the joint of a radiograph is; the spacing is in mm."""
+"""Position of the joint in a radiograph; the spacing is in mm."""
 
 _CLIENT = {
     "client_id": NAME,
@@ -136,7 +136,7 @@ _CLIENT = {
     "device": text(re.compile(r"cpu|cuda(:\d{1,2})?"), '"cpu" or "cuda"'),
     "logging": word("DEBUG", "INFO", "WARNING", "ERROR"),
 }
-"""What MONAI Label and its clients send along."""
+"""Options that MONAI Label and its clients add."""
 
 _IMAGES = word("all", "labeled", "unlabeled")
 
@@ -175,7 +175,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "gpus": word("all"),
     },
     "activelearning": {"client_id": NAME, "strategy": word(*STRATEGIES), "at_once": whole(1, 10_000)},
-    # "unusual": bones of an unusual size or shape are allowed in the label.
+    # "unusual" allows bones of an unusual size or shape in the label.
     "save_image": {"client_id": NAME, "user": NAME},
     "save_label": {"client_id": NAME, "user": NAME, "label_info": SEGMENTS, "unusual": SWITCH, **CLICKED},
     "image_info": {"client_id": NAME, "user": NAME},
@@ -193,10 +193,10 @@ class Route(NamedTuple):
     """A route of the server.
 
     Attributes:
-        method: of HTTP.
-        path: pattern of the whole path, without a slash at its end.
-        query: its options in the address.
-        body: its kind of :data:`OPTIONS`, as JSON.
+        method: HTTP method.
+        path: pattern of the whole path, without a trailing slash.
+        query: options in the address.
+        body: kind of :data:`OPTIONS` of the body, as JSON.
         form: fields of a form that are a kind of :data:`OPTIONS`, as JSON.
         files: fields of a form that are files.
         fields: other fields of a form.
@@ -264,18 +264,18 @@ ROUTES = (
     ),
     Route("DELETE", f"/session/{_SESSION.pattern}"),
 )
-"""Every route that is served; others of MONAI Label (WSI, OHIF, proxy, reload, upload of weights) are not."""
+"""All served routes; others of MONAI Label (WSI, OHIF, proxy, reload, upload of weights) are not served."""
 
 
 def route_of(method: str, path: str) -> Route | None:
-    """The route of a request; None where there is none. HEAD counts as GET."""
+    """Return the route of a request; None if there is none. HEAD counts as GET."""
     wanted = "GET" if method == "HEAD" else method
     path = path.rstrip("/")
     return next((each for each in ROUTES if each.method == wanted and re.fullmatch(each.path, path)), None)
 
 
 def checked(values: Any, options: Mapping[str, Option]) -> dict[str, Any]:
-    """Values of a request as numbers, switches and words; those that are null are left out.
+    """Return values of a request as numbers, switches and words, without null values.
 
     Raises:
         InputError: they are no object, or a field is unknown or has an unusable value. The message names the field.
@@ -299,10 +299,10 @@ def _checked(name: str, value: Any, options: Mapping[str, Option]) -> Any:
 
 
 def parsed(content: str | bytes, field: str) -> Any:
-    """The value of a JSON text; null where it is empty.
+    """Parse a JSON text; null if it is empty.
 
     Raises:
-        InputError: it is none. The message names the field.
+        InputError: it is not JSON. The message names the field.
     """
     try:
         return json.loads(content) if content else None
@@ -312,6 +312,6 @@ def parsed(content: str | bytes, field: str) -> Any:
 
 
 def _short(value: Any) -> str:
-    """A value for a message, at most 60 characters."""
+    """Return a value for a message, at most 60 characters."""
     shown = repr(value)
     return shown if len(shown) <= 60 else f"{shown[:57]}..."

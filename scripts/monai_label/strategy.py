@@ -1,4 +1,4 @@
-"""Which radiograph to label next: the one whose separation is least sure."""
+"""Active learning: label next the radiograph with the most uncertain separation."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from scripts.monai_label.datastore import JointDatastore
 from scripts.monai_label.models import BoneMaskPredictor, LayerSeparator
 
 NOT_FOUND = 1.0
-"""Uncertainty of a joint on which a bone is not found: above every standard deviation of intensities in [0, 1]."""
+"""Uncertainty of a joint with a missing bone: above every standard deviation of intensities in [0, 1]."""
 
 AT_ONCE = 32
-"""Joints that are scored in one request at most; the others keep their scores, or wait."""
+"""Maximum number of joints scored per request; the others keep their scores, or wait."""
 
 _log = logging.getLogger(__name__)
 
 
 class AnyUnlabelled(Strategy):
-    """Picks any image without a label."""
+    """Random choice of an image without a label."""
 
     def __init__(self) -> None:
         super().__init__("Any image without a label")
 
     def __call__(self, request: Mapping[str, Any], datastore: JointDatastore) -> dict[str, Any] | None:
-        """The id of an image; None where all have a label."""
+        """Return the id of an image; None if all have a label."""
         images = datastore.get_unlabeled_images()
         return {"id": random.choice(images)} if images else None
 
 
 class Uncertainty(Strategy):
-    """Picks the image without a label whose separation, by drawn masks, differs most from that of its mirror image.
+    """Choice of the unlabelled image whose separation, with predicted masks, differs most from its mirror image's.
 
-    Scores are computed when they are first asked for, and again when the weights have changed. They are kept in the
-    info of the image, under ``uncertainty``: ``score``, or a ``reason`` why there is none, and the ``weights``.
+    Scores are computed on demand, and again when the weights have changed. They are stored in the info of the image,
+    under ``uncertainty``: ``score``, or a ``reason`` why there is none, and the ``weights``.
 
     Args:
-        separate: the separation.
-        predict_masks: the segmentation.
+        separate: separation.
+        predict_masks: segmentation.
     """
 
     def __init__(self, separate: LayerSeparator, predict_masks: BoneMaskPredictor) -> None:
-        super().__init__("The image whose separation is least sure")
+        super().__init__("The image with the most uncertain separation")
         self.separate = separate
         self.predict_masks = predict_masks
 
     def __call__(self, request: Mapping[str, Any], datastore: JointDatastore) -> dict[str, Any] | None:
-        """The id of the image with the highest score, and the score; None where no image can be scored."""
+        """Return the id of the image with the highest score, and the score; None if no image can be scored."""
         images, weights = datastore.get_unlabeled_images(), f"{self.separate.source}, {self.predict_masks.source}"
         known = {image_id: datastore.get_image_info(image_id).get("uncertainty", {}) for image_id in images}
         outdated = [image_id for image_id, found in known.items() if found.get("weights") != weights]
@@ -65,7 +65,7 @@ class Uncertainty(Strategy):
         return {"id": chosen, "score": scores[chosen]}
 
     def _score(self, image_id: str, datastore: JointDatastore) -> dict[str, Any]:
-        """The score of an image, or why it has none."""
+        """Return the score of an image, or why it has none."""
         try:
             view = datastore.view(image_id)
             masks = self.predict_masks(view.image)

@@ -38,16 +38,16 @@ SETTINGS = {
 """Hyper-parameters of configs/tasks/segment_bones.yaml by the names of MONAI Label."""
 
 DEFAULTS = {"max_epochs": 20, "train_batch_size": 4, "val_split": 0.2, "learning_rate": 0.001, "seed": 0}
-"""Gentler than from scratch: the shipped weights are trained on."""
+"""More cautious than from scratch, since training starts from the shipped weights."""
 
 FEWEST = 2
-"""Labels that a training needs: one to learn from, one to judge by."""
+"""Minimum number of labels for a training: one to train on, one to validate."""
 
 HELD_OUT = 12
-"""Joints that a comparison of weights needs at least."""
+"""Minimum number of joints for a comparison of weights."""
 
 RISK = 0.05
-"""Probability at most with which weights that are no better pass for better."""
+"""Significance level of the comparison of weights."""
 
 Dice = NDArray[np.float64]
 
@@ -56,13 +56,13 @@ _log = logging.getLogger(__name__)
 
 
 class BoneMaskTraining(TrainTask):
-    """Trains the segmentation; its weights replace those in use only if they are better.
+    """Training of the segmentation; the new weights replace those in use only if they are better.
 
-    Both are judged by Dice on the same labels, which are held out of the training.
+    Both are compared by Dice on the same labels, which are held out of the training.
 
     Args:
-        predict_masks: the segmentation, whose weights are trained on and replaced.
-        bundle_root: of the bundle.
+        predict_masks: segmentation whose weights are fine-tuned and replaced.
+        bundle_root: root of the bundle.
     """
 
     def __init__(self, predict_masks: BoneMaskPredictor, bundle_root: Path) -> None:
@@ -72,18 +72,18 @@ class BoneMaskTraining(TrainTask):
         self._stats = predict_masks.trained.with_name("bone_masks_stats.json")
 
     def config(self) -> dict[str, Any]:
-        """What a client can set: hyper-parameters, and whether to start from the weights in use."""
+        """Return the client's settings: hyper-parameters, and whether to start from the weights in use."""
         return {**DEFAULTS, "pretrained": True}
 
     def stats(self) -> dict[str, Any]:
-        """Figures of the last training, empty before the first."""
+        """Return the figures of the last training, empty before the first."""
         return dict(json.loads(self._stats.read_bytes())) if self._stats.is_file() else {}
 
     def __call__(self, request: Mapping[str, Any], datastore: JointDatastore) -> dict[str, Any]:
-        """Train, and keep the weights if they are better; the figures.
+        """Train, keep the weights if they are better, and return the figures.
 
         Raises:
-            InputError: fewer than two labels can be used, or the server ended.
+            InputError: fewer than two labels are usable, or the server ended.
         """
         start = time.time()
         with tempfile.TemporaryDirectory() as folder:
@@ -101,7 +101,7 @@ class BoneMaskTraining(TrainTask):
         return found
 
     def _train(self, folder: Path, used: int, request: Mapping[str, Any]) -> tuple[Dice, Dice, bytes]:
-        """Dice of each held-out joint by the weights in use and by the new ones, and the latter."""
+        """Return Dice of each held-out joint by the weights in use and by the new ones, and the new weights."""
         workflow = self._workflow(folder, used, request)
         network, evaluator = (workflow.parser.get_parsed_content(key) for key in ("network", "validate#evaluator"))
         before = self._judge_weights_in_use(network, evaluator, request.get("pretrained", True))
@@ -113,7 +113,7 @@ class BoneMaskTraining(TrainTask):
         return before, after, content.getvalue()
 
     def _workflow(self, folder: Path, used: int, request: Mapping[str, Any]) -> ConfigWorkflow:
-        """The training of configs/tasks/segment_bones.yaml; its settings are the numbers of the request."""
+        """Return the training of configs/tasks/segment_bones.yaml with the numbers of the request as settings."""
         asked = {own: request.get(name, DEFAULTS[name]) for name, own in SETTINGS.items()}
         asked["validation_fraction"] = max(asked["validation_fraction"], min(HELD_OUT / used, 0.5))
         places = {"bundle_root": str(self.bundle_root), "dataset_dir": str(folder), "output_dir": str(folder / "out")}
@@ -124,7 +124,7 @@ class BoneMaskTraining(TrainTask):
         return made
 
     def _judge_weights_in_use(self, network: torch.nn.Module, evaluator: Any, pretrained: bool) -> Dice:
-        """Their Dice on the held-out joints; the network starts from them, or as it was built."""
+        """Return their Dice on the held-out joints; the network then starts from them, or as it was built."""
         built = copy.deepcopy(network.state_dict())
         if self.predict_masks.weights.is_file():
             remedy = "remove the file, or train it anew by pretrained: false"
@@ -135,7 +135,7 @@ class BoneMaskTraining(TrainTask):
         return found
 
     def _replace(self, weights: bytes) -> None:
-        """Use new weights, unless the server that asked for them is gone."""
+        """Use new weights, unless the server that started the training is gone."""
         if server_ended():
             msg = "expected the server that started this training, got none: start it and train again"
             raise InputError(msg)
@@ -143,11 +143,11 @@ class BoneMaskTraining(TrainTask):
 
 
 def judge(before: Dice, after: Dice) -> dict[str, Any]:
-    """Whether new weights are better than those in use: Wilcoxon's signed-rank test, one-sided, over held-out joints.
+    """Compare new weights with those in use by Wilcoxon's signed-rank test, one-sided, over held-out joints.
 
     Args:
         before: Dice of each joint by the weights in use.
-        after: by the new weights.
+        after: Dice of each joint by the new weights.
 
     Returns:
         ``dice_before`` and ``best_metric`` (means), ``p_value``, ``replaced`` and ``verdict`` in words.
@@ -166,20 +166,20 @@ def judge(before: Dice, after: Dice) -> dict[str, Any]:
 
 
 def _dice(evaluator: Any) -> Dice:
-    """Dice of each joint that an evaluator sees, the mean of its bones."""
+    """Return the Dice of each joint of an evaluator, the mean of its bones."""
     evaluator.run()
     found: Dice = np.nanmean(evaluator.state.metric_details["dice"].double().cpu().numpy(), axis=1)
     return found
 
 
 def write_data_set(datastore: JointDatastore, folder: Path) -> tuple[int, dict[str, str]]:
-    """Write the joints that have a label as a data set with the list ``labels``; the joints of a hand stay together.
+    """Write the labelled joints as a data set with the list ``labels``; the joints of a hand stay together.
 
     Returns:
-        How many there are, and why others are left out.
+        Their number, and why others are left out.
 
     Raises:
-        InputError: fewer than two.
+        InputError: there are fewer than two.
     """
     entries: list[dict[str, str]] = []
     left_out: dict[str, str] = {}
@@ -198,7 +198,7 @@ def write_data_set(datastore: JointDatastore, folder: Path) -> tuple[int, dict[s
 
 
 def _write_joint(datastore: JointDatastore, image_id: str, tag: str, folder: Path, name: str) -> dict[str, str]:
-    """Write the frame and the masks of a labelled joint; its entry of the list."""
+    """Write the frame and the masks of a labelled joint; return its entry of the list."""
     view = datastore.view(image_id, tag=tag)
     masks = datastore.masks(image_id, view.shape, tag)
     if masks is None:

@@ -1,7 +1,7 @@
-"""Temporary files: readable by the server's user only, and gone with the request or the process that made them.
+"""Temporary files: readable by the server's user only, and removed with their request or process.
 
-MONAI Label keeps uploads in the temporary folder, removes them only after requests that succeed, and leaves those of a
-training that is stopped. Here every request, and every process that MONAI Label starts, has a folder of its own.
+MONAI Label keeps uploads in the temporary folder, removes them only after successful requests, and leaves those of a
+stopped training. Here every request, and every process that MONAI Label starts, has its own folder.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from monailabel.utils.async_tasks.utils import background_processes, stop_background_task
 
 SERVER = "FINGER_JOINT_LABEL_SERVER"
-"""Environment variable of the processes that a server starts: its process id."""
+"""Environment variable of the processes that a server starts: the server's process id."""
 
 _FOLDERS = "finger_joint_label_"
 _PROCESS = "process_"
@@ -32,7 +32,7 @@ _of_request: ContextVar[str] = ContextVar("of_request", default="")
 
 
 def keep_private() -> Path:
-    """Make the server's temporary folder, remove those of servers that were killed, and watch; the folder."""
+    """Make the server's temporary folder, remove those of killed servers, and watch; return the folder."""
     os.umask(0o077)
     parent = Path(tempfile.gettempdir())
     _remove_abandoned(parent, _FOLDERS)
@@ -47,7 +47,7 @@ def keep_private() -> Path:
 
 @contextmanager
 def request_folder() -> Iterator[Path]:
-    """Temporary files that are made inside lie in a folder that is removed at the end, whatever happens."""
+    """Place temporary files made inside in a folder that is removed at the end, whatever happens."""
     folder = tempfile.mkdtemp(prefix="request_", dir=tempfile.tempdir)
     token = _of_request.set(folder)
     try:
@@ -58,14 +58,14 @@ def request_folder() -> Iterator[Path]:
 
 
 def is_upload(path: str) -> bool:
-    """Whether a path is a file that came with the request that is answered."""
+    """Whether a path is a file sent with the current request."""
     folder = _of_request.get()
     return bool(folder) and os.path.dirname(path) == folder and os.path.isfile(path) and not os.path.islink(path)
 
 
 @contextmanager
 def process_folder() -> Iterator[Path]:
-    """As :func:`request_folder`, for a process that the server starts; it ends when the server does."""
+    """Like :func:`request_folder`, for a process started by the server; it ends with the server."""
     os.umask(0o077)
     before = tempfile.gettempdir()
     folder = _locked_folder(Path(before), _PROCESS)
@@ -79,7 +79,7 @@ def process_folder() -> Iterator[Path]:
 
 
 def server_ended() -> bool:
-    """Whether the server that started this process is gone; False where none did."""
+    """Whether the server that started this process is gone; False if none did."""
     server = os.environ.get(SERVER)
     return server is not None and os.getpid() != int(server) != os.getppid()
 
@@ -95,7 +95,7 @@ _held: list[FileLock] = []
 
 
 def _locked_folder(parent: Path, prefix: str) -> Path:
-    """A new folder for this process, which holds its lock as long as it lives."""
+    """Make a new folder for this process, locked for its lifetime."""
     folder = Path(tempfile.mkdtemp(prefix=f".{prefix}", dir=parent))
     lock = FileLock(folder / _LOCK)
     lock.acquire(timeout=0)
@@ -118,7 +118,7 @@ def _is_own(folder: Path) -> bool:
 
 
 def _watch(folder: Path) -> None:
-    """Remove what processes left that are gone; when the server ends, end those that are not."""
+    """Remove the folders of ended processes; when the server ends, end the others."""
     while threading.main_thread().is_alive():
         _remove_abandoned(folder, _PROCESS)
         time.sleep(_POLL)

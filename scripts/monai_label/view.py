@@ -1,4 +1,4 @@
-"""How the separator sees a joint in a radiograph of any size: as a frame of 256 x 256 pixels, and back."""
+"""View of a joint in a radiograph of any size: the separator's frame of 256 x 256 pixels, and back."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SIZE = MCP.pixels
 """Height and width of a frame in pixels."""
 
 LARGEST = 1024
-"""Pixels of a joint's height from which on a radiograph that does not say its spacing is taken for that of a hand."""
+"""Height in pixels above which a radiograph without stated spacing counts as that of a hand."""
 
 CLICKS = ("center", "tip", "spacing")
-"""What a request says of where the joint is: points (x, y) in pixels, and mm per pixel."""
+"""Marks of a joint in a request: points (x, y) in pixels, and mm per pixel."""
 
-_REMEDY = 'mark the joint of a hand by "center" and "tip" in params, and "spacing" in mm where the file does not say it'
+_REMEDY = 'mark the joint of a hand by "center" and "tip" in params, and "spacing" in mm if the file does not state it'
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class JointView:
 
     Attributes:
         image: intensity in [0, 1], (1, 256, 256).
-        shape: height and width of the radiograph that it comes from, in pixels.
-        frame: where it is in the radiograph.
-        pixels: height and width of a pixel of the radiograph in mm; None where nothing says it.
+        shape: height and width of the source radiograph in pixels.
+        frame: position in the radiograph.
+        pixels: height and width of a pixel of the radiograph in mm; None if unknown.
     """
 
     image: Tensor
@@ -44,28 +44,28 @@ class JointView:
 
     @property
     def spacing(self) -> float:
-        """Mm per pixel of the image."""
+        """Pixel size of the image in mm."""
         return self.frame.pixel
 
     def lay_back(self, masks: Tensor) -> Tensor:
-        """Masks of the radiograph, (2, H, W) of 0 and 1, from those of the frame, (2, 256, 256)."""
+        """Map masks of the frame, (2, 256, 256), to the radiograph, (2, H, W) of 0 and 1."""
         laid = self.frame.paste(torch.zeros(2, *self.shape), torch.zeros_like(masks), masks)
         return (laid > 0.5 * self.frame.covers(self.shape)).float()
 
     def cut(self, masks: Tensor) -> Tensor:
-        """Masks of the frame, (2, 256, 256) of 0 and 1, from those of the radiograph, (2, H, W)."""
+        """Map masks of the radiograph, (2, H, W), to the frame, (2, 256, 256) of 0 and 1."""
         return (self.frame.cut(masks) > 0.5).float()
 
 
 def view_of(path: str | Path, clicks: Mapping[str, Any]) -> JointView:
-    """See the joint of a radiograph.
+    """Return the view of the joint of a radiograph.
 
     Args:
         path: a file in any format of :mod:`bundle.io.reading`.
-        clicks: ``center`` and ``tip`` of a joint in a hand, and ``spacing`` where the file does not say it.
+        clicks: ``center`` and ``tip`` of a joint in a hand, and ``spacing`` if the file does not state it.
 
     Raises:
-        InputError: the file cannot be read, shows more than a joint and none is marked, or a value is unusable.
+        InputError: the file cannot be read, shows several joints and none is marked, or a value is unusable.
     """
     found = read_stated(path)
     pixels = found.pixel(_length(clicks["spacing"]) if clicks.get("spacing") else 0.0)
@@ -80,25 +80,25 @@ def view_of(path: str | Path, clicks: Mapping[str, Any]) -> JointView:
 
 
 def radiograph_shape(path: str | Path) -> tuple[int, int]:
-    """Height and width of a radiograph in pixels; raises :class:`InputError` where it cannot be read."""
+    """Return height and width of a radiograph in pixels; raises :class:`InputError` if it cannot be read."""
     height, width = read_stated(path).intensity.shape
     return height, width
 
 
 def _marked(pixels: tuple[float, float] | None, clicks: Mapping[str, Any]) -> JointFrame:
-    """The frame of a joint that is marked in a hand."""
+    """Return the frame of a marked joint in a hand."""
     center, tip = _point(clicks, "center"), _point(clicks, "tip")
     if pixels is None:
-        msg = f"expected a radiograph that says its spacing, got one that does not: {_REMEDY}"
+        msg = f"expected a radiograph with a stated pixel spacing, got one without: {_REMEDY}"
         raise InputError(msg)
     return JointFrame(JointPlace("marked", center, (tip[0] - center[0], tip[1] - center[1])), pixels, SIZE)
 
 
 def _alone(shape: tuple[int, int], pixels: tuple[float, float] | None, path: str | Path) -> JointFrame:
-    """The frame of a radiograph of one joint; where nothing says how large it is, it has the public frame's 21 mm."""
+    """Return the frame of a radiograph of one joint; without stated size it has the public frame's 21 mm."""
     if pixels is None and max(shape) > LARGEST:
         msg = (
-            f"expected a radiograph of one joint of at most {LARGEST} pixels or one that says its spacing, got "
+            f"expected a radiograph of one joint of at most {LARGEST} pixels or with a stated spacing, got "
             f"{shape[1]} x {shape[0]} pixels: {path}: {_REMEDY}"
         )
         raise InputError(msg)

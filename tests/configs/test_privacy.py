@@ -32,7 +32,7 @@ from tests.configs.planted import HAND_SPACING, SIZE, frames, hands
 from tests.configs.traces import MARK, Plants
 from torch.utils.tensorboard import SummaryWriter
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:parsing config_file")]
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore:parsing config_file")]
 
 TINY = {"widen_factor": 0.125}
 NARROW = {"features": [8] * 6}
@@ -156,7 +156,7 @@ RUNS = [
         options={**REGISTER, **PAIRS, "weights": "none", "pretraining_epochs": 1, "pretraining_pairs": 4},
     ),
     Run("calibrating_plausibility", of_job("calibrate"), options={**CALIBRATED, "phantoms": 3}),
-    Run("calibrating_uncertainty", of_job("calibrate"), options={**CALIBRATED, "closure#jsw": [-1.2, -0.4]}),
+    Run("calibrating_uncertainty", of_job("calibrate"), options={**CALIBRATED, "closure#joint_space_mm": [-1.2, -0.4]}),
     Run("planning", ("jobs/ours_2x.yaml",), "pack", JOB),
     Run("working", ("jobs/resnet50_jsw.yaml",), "pack", SMALL_TASK),
 ]

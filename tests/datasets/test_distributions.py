@@ -85,7 +85,7 @@ def test_a_histogram_is_read_from_a_file(tmp_path: Path) -> None:
 def test_a_file_that_is_no_histogram_is_refused_by_its_name(tmp_path: Path, content: str) -> None:
     path = tmp_path / "histogram.json"
     path.write_text(content)
-    with pytest.raises(InputError, match=r"expected a histogram as .* got .*histogram\.json"):
+    with pytest.raises(InputError, match=r"histogram\.json: not a histogram"):
         read_histogram(path)
 
 
@@ -102,7 +102,7 @@ def test_a_file_that_is_no_histogram_is_refused_by_its_name(tmp_path: Path, cont
     ],
 )
 def test_what_is_no_distribution_is_refused(kind: type[Distribution], arguments: tuple) -> None:
-    with pytest.raises(InputError, match="expected"):
+    with pytest.raises(InputError, match=r"expected|set a finite mean"):
         kind(*arguments)
 
 

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", experiment_names(ROOT))
 def test_every_run_is_of_configurations_and_options_that_are_there(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
@@ -44,7 +45,7 @@ def test_a_definition_lies_over_the_one_that_it_extends_and_options_over_both() 
     ("name", "options", "said"),
     [
         ("read_jws", {}, "configs/experiments/read_jws.yaml: there is no such experiment: .*read_jsw"),
-        ("read_jsw", {"epoch": 3}, "read_jsw: there is no option epoch: it has .*epochs"),
+        ("read_jsw", {"epoch": 3}, "read_jsw: there is no option epoch. Choose among .*epochs"),
         ("read_jsw", {"seeds": []}, "read_jsw: expected at least one arm, fraction and seed"),
     ],
 )

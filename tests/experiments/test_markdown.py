@@ -99,6 +99,7 @@ def test_a_single_fraction_of_the_joints_has_no_curve(tmp_path: Path, experiment
     assert "![" not in report.section()
 
 
+@pytest.mark.slow
 def test_the_document_shows_the_experiment_and_is_made_again_from_what_is_kept(
     tmp_path: Path, experiment: Path
 ) -> None:
@@ -116,5 +117,5 @@ def test_the_document_shows_the_experiment_and_is_made_again_from_what_is_kept(
 
 def test_what_is_no_experiment_is_refused(tmp_path: Path) -> None:
     (tmp_path / "experiment.json").write_text("{}")
-    with pytest.raises(InputError, match="expected the output folder of an experiment"):
+    with pytest.raises(InputError, match="neither the output folder of an experiment nor"):
         read_experiment(str(tmp_path))

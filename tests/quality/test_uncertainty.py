@@ -80,6 +80,7 @@ def generator() -> Generator:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 3])
 @torch.no_grad()
 def test_layers_of_a_joint_are_the_same_bits_whatever_else_is_in_the_batch(generator: Generator, threads: int) -> None:
@@ -179,6 +180,7 @@ def joints_with_signs(
     return signs, error, names
 
 
+@pytest.mark.slow
 def test_a_power_law_of_several_signs_is_found_and_its_spread_too() -> None:
     signs, error, names = joints_with_signs((0.5, 1.0, 0.2))
     found = Calibration.fit(signs, error, names, "any", {})
@@ -207,7 +209,7 @@ def test_more_of_a_sign_never_means_less_error() -> None:
     assert same.expected({SIGNS[0]: 0.7}) == pytest.approx(np.exp(np.log(error).mean()))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_bound_holds_for_joints_never_seen() -> None:
     """40 joints, whose pushes are alike: in the mean over calibrations it covers a little over 90 % of other joints."""
     signs, error, _ = joints_with_signs((0.5, 0.0, 0.2), seed=99, joints=4000, own=0.5)
@@ -262,7 +264,7 @@ def test_a_calibration_is_read_as_written_and_a_broken_one_is_named(tmp_path: Pa
     unknown = [{**content, "coefficients": coefficients} for coefficients in ({"luck": 1.0}, {}, [], None, 1.0)]
     for broken in ({**content, "more": 1}, [], {"intercept": 1.0}, *unknown):
         (tmp_path / "broken.json").write_text(json.dumps(broken))
-        with pytest.raises(InputError, match=r"expected a calibration, got .*broken\.json"):
+        with pytest.raises(InputError, match=r"broken\.json: not a calibration"):
             Calibration.read(tmp_path / "broken.json")
-    with pytest.raises(InputError, match="expected a calibration"):
+    with pytest.raises(InputError, match="not a calibration"):
         Calibration.read(tmp_path / "absent.json")

@@ -1,4 +1,4 @@
-"""Registrations that should not be trusted, each planted, and those that should."""
+"""Implausible registrations, each planted, and plausible ones."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def test_a_usual_registration_is_plausible_with_and_without_masks_of_the_moving_
 @pytest.mark.parametrize(
     ("planted", "masks_jsn", "reason"),
     [
-        (replace(reading(), likeness=0.1), 0.2, "do not look alike"),
-        (reading((1.0, 20.0, 0.0, 0.0), (1.0, 20.0, 0.0, 0.0)), 0.2, "the hand has turned too far (turn 20.00 degrees"),
-        (reading((1.0, 12.0, 0.0, 0.0), (1.0, -12.0, 0.0, 0.0)), 0.2, "turned too far against each other"),
-        (reading((1.0, 0.0, 2.0, 0.0), (1.0, 0.0, -2.0, 0.0)), 0.2, "sideways against each other"),
-        (reading((0.8, 0.0, 0.0, 0.0)), 0.2, "differs too much in size"),
+        (replace(reading(), likeness=0.1), 0.2, "differ after alignment"),
+        (reading((1.0, 20.0, 0.0, 0.0), (1.0, 20.0, 0.0, 0.0)), 0.2, "hand has rotated too far (turn 20.00 degrees"),
+        (reading((1.0, 12.0, 0.0, 0.0), (1.0, -12.0, 0.0, 0.0)), 0.2, "rotated too far relative to each other"),
+        (reading((1.0, 0.0, 2.0, 0.0), (1.0, 0.0, -2.0, 0.0)), 0.2, "sideways relative to each other"),
+        (reading((0.8, 0.0, 0.0, 0.0)), 0.2, "the size of a bone differs too much"),
         (replace(reading(), jsn_mm=-3.0), -3.0, "changed too much (change 3.00 mm, usual at most 2.00)"),
-        (reading(), 2.2, "the masks say another narrowing (against masks 2.00 mm"),
+        (reading(), 2.2, "the masks give another narrowing (against masks 2.00 mm"),
     ],
 )
 def test_an_odd_registration_is_told_with_its_reason(planted: PairReading, masks_jsn: float, reason: str) -> None:

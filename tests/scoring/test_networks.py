@@ -26,10 +26,11 @@ def test_options_replace_the_defaults() -> None:
 
 @pytest.mark.parametrize(("name", "options"), [("ResNet11", {}), ("ResNet10", {"layers": 3}), ("ResNet10", {"x": 1})])
 def test_what_is_not_known_is_refused_with_what_is(name: str, options: dict[str, int]) -> None:
-    with pytest.raises(InputError, match=r"expected (one|some) of"):
+    with pytest.raises(InputError, match=r"Choose (one|some) of"):
         make_scorer(name, 1, options)
 
 
+@pytest.mark.slow
 def test_a_width_scales_every_level() -> None:
     norm = ["group", {"num_groups": 8}]
     options = scaled_scorer_options(16, {"norm": norm}, multiple=8)

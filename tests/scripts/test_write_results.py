@@ -244,9 +244,9 @@ def test_tasks_have_a_table_each_with_both_arms(arguments: list[str], tmp_path: 
     document = (tmp_path / "docs" / "results.md").read_text()
     part = document.split("### width, ResNet50\n\n")[1].splitlines()
     assert part[0] == "|  | MAE (mm) | R2 |"
-    assert part[2] == "| from chance, as many images | 0.125 (0.1 to 0.15) | 0.75 |"
+    assert part[2] == "| random weights, as many images | 0.125 (0.1 to 0.15) | 0.75 |"
     assert part[3].startswith("| pre-trained on synthetic radiographs | 0.125")
-    assert "reader 23.5 M; 0.9 PFLOP in 124 epochs of 1.5 s" in document
+    assert "scorer 23.5 M; 0.9 PFLOP in 124 epochs of 1.5 s" in document
     assert json.loads((tmp_path / "docs" / "results" / "jobs" / "resnet50_jsw.json").read_text())["pretrained"]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from bundle.joint import MCP
 from bundle.physics.harmonic import separate, support
 from bundle.physics.masks import overlap, visible_region
 from bundle.physics.radiograph import partition, reconstruct
@@ -183,7 +184,7 @@ def test_a_frame_of_air_has_no_visible_error() -> None:
 
 
 def naive_layer_rmse(L: Tensor, truth: Tensor, image: Tensor, region: str) -> float:
-    M, grown = image[1:], support(image[None, 1:])[0]
+    M, grown = image[1:], support(image[None, 1:], MCP.spacing_at(W))[0]
     errors = []
     for y, x in pixels():
         for c in (0, 1, 2):

@@ -1,9 +1,9 @@
-"""E6, control: the change of the joint space width (JSW) that was asked for against the one that the image shows.
+"""E6, control: requested change of the joint space width (JSW) against the change that the image shows.
 
-Every joint is synthesised with asked changes; :class:`bundle.registration.BoneRegistration` then finds each bone of the
-radiograph in the synthetic one. It sees the radiograph, its annotated masks and the synthetic radiograph, and neither
-the layers nor the moved masks nor the motion; the change measured is how much farther down than the upper bone the
-lower one has gone. A shadow that stays where a bone was, or a smeared edge, pulls it towards no change.
+Every joint is synthesized with requested changes; :class:`bundle.registration.BoneRegistration` then finds each bone of
+the radiograph in the synthetic one. It sees the radiograph, its annotated masks and the synthetic radiograph, but
+neither the layers nor the moved masks nor the motion. The measured change is the downward motion of the lower bone less
+that of the upper one. A shadow left in the place of a bone, or a smeared edge, biases it towards no change.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 LIMITS = 1.96
-"""95 % limits of agreement lie so many standard deviations to either side of the bias."""
+"""Half-width of the 95 % limits of agreement about the bias, in standard deviations."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JointSpaceControl:
     """E6: bias, 95 % limits of agreement and mean absolute error (MAE) of the change of JSW, in mm.
 
-    Each joint is synthesised with every one of ``changes_mm`` and with ``random_changes`` changes drawn uniformly from
-    ``+-largest_mm``; the part of it that the upper bone makes is drawn from 0 to 1. The synthetic radiographs are
-    rounded to ``levels`` steps, as they are in a file.
+    Each joint is synthesized with every one of ``changes_mm`` and with ``random_changes`` changes sampled uniformly
+    from ``+-largest_mm``; the upper bone's share of the motion is sampled from 0 to 1. The synthetic radiographs are
+    quantised to ``levels`` steps, as in a file.
 
-    Errors are measured - asked. A trial in which a bone was not found is counted under ``failures`` and stays out of
-    bias, limits and ``mae``; ``mae_with_failures`` counts it as if nothing had moved. The mask figures check the
-    motion and measure no image: the change of :func:`bundle.measurement.joint_space_width` from the annotated to the
-    moved masks against the asked one.
+    Errors are measured - requested. A trial in which a bone was not found is counted under ``failures`` and excluded
+    from bias, limits and ``mae``; ``mae_with_failures`` counts it as no motion. The mask figures check the motion
+    without any image: the change of :func:`bundle.measurement.joint_space_width` from the annotated to the moved masks
+    against the requested one.
 
     Attributes:
-        seed: of changes, shares, nuisance motion, grain and intervals. Changes depend on the number of joints and not
-            on their layers, so separators are compared on the same motions.
-        changes_mm: changes that every joint gets, in mm.
-        random_changes: random changes of each joint.
+        seed: random seed of changes, shares, nuisance motion, noise texture and intervals. Changes depend on the number
+            of joints but not on their layers, so separators are compared on the same motions.
+        changes_mm: changes of every joint, in mm.
+        random_changes: number of random changes per joint.
         largest_mm: largest random change.
-        sideways_mm: as nuisance, each bone also moves by up to so much to either side ...
-        rotation_deg: ... and turns by up to so much about the middle of its edge that faces the joint.
+        sideways_mm: nuisance motion: largest shift of each bone to either side.
+        rotation_deg: nuisance motion: largest rotation of each bone about the middle of its edge that faces the joint.
         mode: interpolation of :func:`bundle.physics.synthesize`.
         levels: grey levels of a synthetic file.
-        samples: of the bootstrap over joints.
-        worst_count: how many images are named to be looked at.
-        registration: the method that measures.
+        samples: number of bootstrap samples over joints.
+        worst_count: number of images listed for inspection.
+        registration: registration method that measures.
     """
 
     columns: ClassVar[Mapping[str, Sequence[Column]]] = {
@@ -87,7 +87,7 @@ class JointSpaceControl:
         """Measure.
 
         Raises:
-            ValueError: if there is no joint or no change to measure.
+            ValueError: there is no joint or no change to measure.
         """
         trials = len(self.changes_mm) + self.random_changes
         if not len(test) or not trials:
@@ -100,10 +100,10 @@ class JointSpaceControl:
         return Measured(figures, table, {"bland_altman": plot_changes(table)}, self._worst(table))
 
     def _draw(self, joints: int) -> list[list[_Draw]]:
-        """The trials of each joint."""
+        """Sample the trials of each joint."""
         random = np.random.RandomState(self.seed)
-        drawn = random.uniform(-self.largest_mm, self.largest_mm, size=(joints, self.random_changes))
-        asked = np.concatenate([np.tile(np.asarray(self.changes_mm, float), (joints, 1)), drawn], axis=1)
+        sampled = random.uniform(-self.largest_mm, self.largest_mm, size=(joints, self.random_changes))
+        asked = np.concatenate([np.tile(np.asarray(self.changes_mm, float), (joints, 1)), sampled], axis=1)
         share = random.uniform(size=asked.shape)
         nuisance = random.uniform(-1.0, 1.0, size=(*asked.shape, 2, 2)) * [self.sideways_mm, self.rotation_deg]
         noise_texture = random.randint(2**31 - 1, size=asked.shape)
@@ -170,7 +170,7 @@ class JointSpaceControl:
 
 @dataclass(frozen=True)
 class _Draw:
-    """One trial: mm, share of the upper bone, (lower, upper) by (mm sideways, degrees), seed of the grain."""
+    """One trial: mm, share of the upper bone, (lower, upper) by (mm sideways, degrees), noise texture seed."""
 
     kind: str
     asked: float
@@ -179,7 +179,7 @@ class _Draw:
     noise_texture: int
 
     def motion(self, masks: Tensor, spacing: float) -> RigidMotion:
-        """The motion of one joint with masks (2, H, W)."""
+        """Return the motion of one joint with masks (2, H, W)."""
         motion = RigidMotion.widening(torch.tensor([self.asked], dtype=torch.float64), self.upper_share)
         motion.translation[0, :, 0] = torch.from_numpy(self.nuisance[:, 0])
         motion.rotation[0] = torch.from_numpy(self.nuisance[:, 1])
@@ -214,7 +214,7 @@ def _checked(masks: Tensor, synthetic: SyntheticJoints, spacing: float) -> dict[
 
 
 def _agreement(table: pd.DataFrame) -> dict[str, Any]:
-    """Figures of agreement of the columns ``asked``, ``measured`` and ``failed``."""
+    """Compute figures of agreement from the columns ``asked``, ``measured`` and ``failed``."""
     found = table[~table["failed"]]
     error = (found["measured"] - found["asked"]).to_numpy()
     bias, deviation = _mean(error), float(np.std(error, ddof=1)) if len(error) > 1 else math.nan
@@ -236,10 +236,10 @@ def _mean(values: np.ndarray) -> float:
 
 
 def plot_changes(table: pd.DataFrame) -> Figure:
-    """Bland-Altman plot: error against the mean of asked and measured change, with bias and 95 % limits, in mm.
+    """Plot error against the mean of requested and measured change (Bland-Altman), with bias and 95 % limits, in mm.
 
     Args:
-        table: with the columns ``finger, asked, measured, failed``.
+        table: table with the columns ``finger, asked, measured, failed``.
     """
     figure = Figure(figsize=(7.0, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -251,9 +251,9 @@ def plot_changes(table: pd.DataFrame) -> Figure:
     axes.axhline(agreement["bias"], color="black", linewidth=1.0)
     for limit in agreement["limits"]:
         axes.axhline(limit, color="black", linewidth=1.0, linestyle="--")
-    axes.set_xlabel("mean of asked and measured change of JSW (mm)")
-    axes.set_ylabel("measured - asked (mm)")
-    axes.set_title(f"{agreement['trials']} changes, in {agreement['failures']} a bone was not found")
+    axes.set_xlabel("mean of requested and measured change of JSW (mm)")
+    axes.set_ylabel("measured - requested (mm)")
+    axes.set_title(f"{agreement['trials']} changes; bone not found in {agreement['failures']}")
     if agreement["failures"] < agreement["trials"]:
         axes.legend(title="finger", fontsize="small")
     return figure

@@ -1,4 +1,4 @@
-"""Crops of radiographs as a classifier sees them."""
+"""Crops of radiographs as input of a classifier."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 BORDER = 8 * NATIVE
-"""Height in mm of the strips at top and bottom that are not looked at: there the bones are continued past the frame."""
+"""Height in mm of the ignored strips at top and bottom, where the bones are continued beyond the frame."""
 
 
 DETAIL = 2.0
-"""Sigma in pixels of the Gaussian that parts the detail of a frame from its shading."""
+"""Sigma in pixels of the Gaussian that separates the detail of a frame from its shading."""
 
 
 def cut_out(radiographs: Tensor, places: Tensor, margin: int) -> Tensor:
-    """Windows that are ``margin`` pixels smaller on each side, at places of their own.
+    """Cut out windows that are ``margin`` pixels smaller on each side, each at its own position.
 
     Args:
         radiographs: (N, C, H, W).
-        places: pixels that each radiograph moves to the right and down in its window, up to ``margin``: (N, 2).
+        places: shift of each radiograph to the right and down in its window, in pixels up to ``margin``: (N, 2).
         margin: in pixels.
     """
     height, width = (side - 2 * margin for side in radiographs.shape[-2:])
@@ -31,11 +31,11 @@ def cut_out(radiographs: Tensor, places: Tensor, margin: int) -> Tensor:
 
 
 def as_seen(radiographs: Tensor, spacing: Tensor, native: bool) -> Tensor:
-    """Radiographs (N, 1, H, W) as the classifier sees them: on the detector's grid or their own, without the border.
+    """Return radiographs (N, 1, H, W) as the classifier sees them: on the detector's grid or their own, no border.
 
     Args:
         radiographs: in [0, 1].
-        spacing: mm per pixel, (N,); images of one stack have one grid, made by the median.
+        spacing: pixel size in mm, (N,); images of one stack share one grid, that of the median.
         native: whether to resample, antialiased, to 0.15 mm per pixel (coarser frames stay as they are).
     """
     pixel = float(spacing.median())
@@ -49,16 +49,16 @@ def as_seen(radiographs: Tensor, spacing: Tensor, native: bool) -> Tensor:
 
 
 def with_detail(frames: Tensor) -> Tensor:
-    """Beside frames (N, 1, H, W) what a Gaussian of :data:`DETAIL` removes from them, in units of 0.02: (N, 2, H, W).
+    """Append to frames (N, 1, H, W) the detail removed by a Gaussian of :data:`DETAIL`, over 0.02: (N, 2, H, W).
 
-    The traces of a synthesis are a few thousandths of the intensity; offered so, they are learned in few epochs.
+    The traces of a synthesis are a few thousandths of the intensity; in this form they are learned in few epochs.
     """
     smooth = torch.cat([blur(part, DETAIL) for part in frames.split(32)])
     return torch.cat([frames - 0.5, (frames - smooth) / 0.02], dim=1)
 
 
 def shifted(batch: Tensor, reach: int, random: torch.Generator) -> Tensor:
-    """Cut (B, C, H, W) to ``reach`` pixels less on each side, at a place drawn within them (one for the batch)."""
+    """Crop (B, C, H, W) by ``reach`` pixels on each side, at a random position (one for the batch)."""
     if reach == 0:
         return batch
     y, x = torch.randint(2 * reach + 1, (2,), generator=random).tolist()

@@ -1,4 +1,4 @@
-"""E4: can a network find the bones in the soft-tissue layer, which should not show them?"""
+"""E4, detectability: accuracy of a network that finds the bones in the soft-tissue layer, which should hide them."""
 
 from __future__ import annotations
 
@@ -36,36 +36,37 @@ from torch.nn import functional as F
 class ShadowDetectability:
     """E4: a fresh segmenter learns to find the bones in soft-tissue layers and is tested on other joints.
 
-    What is bone: the union of the annotated masks. Their outlines run inside the penumbra of the bones, so pixels up to
-    ``penumbra`` mm outside of them are neither bone nor tissue and do not count. What counts is the band around the
-    outline: bone up to ``band`` mm deep, and visible tissue up to ``band`` mm beyond the penumbra. The segmenter is
+    Bone is the union of the annotated masks. Their outlines run inside the penumbra of the bones, so pixels up to
+    ``penumbra_mm`` outside of them are neither bone nor tissue and are ignored. Evaluated is the band around the
+    outline: bone up to ``band_mm`` deep, and visible tissue up to ``band_mm`` beyond the penumbra. The segmenter is
     trained on exactly these pixels.
 
     The figure is the area under the ROC within the band of ONE image, averaged over images. Pooled over the pixels of
-    all images, it would also reward knowing which frame is bright or shows much bone, and let large joints count more;
-    it is given beside the other as ``pooled``. The same is asked of three predictors:
+    all images, it would also reward recognising which frame is bright or shows much bone, and weight large joints more;
+    it is given in addition as ``pooled``. Three predictors are compared:
 
     - ``soft``: the segmenter, given the soft-tissue layer;
-    - ``shape``: it knows only where bones usually are, the mean of the training masks at each pixel;
-    - ``outline``: the segmenter, given only the visible region. The finger's outline tells where the bones are as
-      well, with no shadow needed, so this much of the first is no fault of the layer.
+    - ``shape``: the mean of the training masks at each pixel, the usual position of the bones;
+    - ``outline``: the segmenter, given only the visible region. The outline of the finger also reveals the bones
+      without any shadow, so this much of the first is no fault of the layer.
 
-    ``above_shape`` is the mean of the images' differences, soft less shape; 0 = no shadow is left. It also sees tissue
-    that is too smooth below the bones. ``blur`` takes out the grain before, to ask for the shadow alone.
+    ``above_shape`` is the mean of the images' differences, soft less shape; 0 means that no shadow is left. It also
+    detects tissue that is too smooth below the bones. ``blur_mm`` removes the noise texture first, to test for the
+    shadow alone.
 
     A segmenter depends on its seed, so each is fitted ``fits`` times; areas are means over the fits.
 
     Args:
-        seed: of the fits and of the bootstrap.
-        size: layers are resampled, antialiased, to so many pixels a side (never up).
-        band_mm: in mm on either side.
-        penumbra_mm: in mm.
+        seed: random seed of the fits and of the bootstrap.
+        size: height and width in pixels to which layers are resampled, antialiased (never up).
+        band_mm: width of the band on either side, in mm.
+        penumbra_mm: width of the penumbra in mm.
         blur_mm: sigma in mm of a Gaussian over the soft-tissue layers; 0 for none.
-        outline: whether the third predictor is trained.
-        fits: of each segmenter.
-        fit_settings: of a fit.
-        features: of the segmenter, MONAI's ``BasicUNet``.
-        device: that the segmenter is trained on.
+        outline: whether to train the third predictor.
+        fits: number of fits of each segmenter.
+        fit_settings: settings of a fit.
+        features: features of the segmenter, MONAI's ``BasicUNet``.
+        device: device of the segmenter.
     """
 
     columns: ClassVar[Mapping[str, Sequence[Column]]] = {
@@ -126,11 +127,11 @@ class ShadowDetectability:
         )
 
     def _settings(self, training: SeparatedJoints, test: SeparatedJoints) -> dict[str, Any]:
-        settings = {name: getattr(self, name) for name in ("seed", "size", "band", "penumbra", "blur", "fits")}
+        settings = {name: getattr(self, name) for name in ("seed", "size", "band_mm", "penumbra_mm", "blur_mm", "fits")}
         return {**settings, "training_joints": len(training), "test_joints": len(test)}
 
     def _questions(self, joints: SeparatedJoints) -> _Questions:
-        """Resample the joints and say which pixels count."""
+        """Resample the joints and select the evaluated pixels."""
         size = min(self.size, *joints.images.shape[-2:])
         pixel = joints.spacing * joints.images.shape[-1] / size
         soft, images = (_resampled(stack, size) for stack in (joints.layers[:, :1], joints.images))
@@ -147,7 +148,7 @@ class ShadowDetectability:
         return blur(soft, self.blur_mm / float(pixel))
 
     def _segment(self, inputs: Tensor, learned: _Questions, test_inputs: Tensor) -> list[Tensor]:
-        """Fit segmenters on the band and give their logits for the test's inputs, (N, 1, H, W) a fit."""
+        """Fit segmenters on the band and return their logits for the test's inputs, (N, 1, H, W) per fit."""
         seeds = fit_seeds(self.seed, self.fits)
         return [predict(self._fit(inputs, learned, seed), test_inputs) for seed in seeds]
 
@@ -164,13 +165,13 @@ class ShadowDetectability:
 
 @dataclass(frozen=True)
 class _Questions:
-    """What a predictor may see, and where bone is; all (N, 1, H, W).
+    """Inputs of the predictors and the position of the bone; all (N, 1, H, W).
 
     Attributes:
         soft: soft-tissue layers.
-        visible: the visible region.
-        bone: 1 where bone is.
-        counts: whether a pixel counts.
+        visible: visible region.
+        bone: 1 in bone.
+        counts: whether a pixel is evaluated.
     """
 
     soft: Tensor
@@ -188,12 +189,12 @@ def _segmenter(features: Sequence[int], device: str) -> nn.Module:
 
 
 def _by_fit(measure: Any, scores: Sequence[Tensor], asked: _Questions) -> list[list[Any]]:
-    """For each fit an area or a curve of the counting pixels of each image."""
+    """Measure, for each fit, the area or curve of the evaluated pixels of each image."""
     return [[measure(*one) for one in _counting(fit, asked)] for fit in scores]
 
 
 def _counting(scores: Tensor, asked: _Questions) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-    """Scores and truth of each image's counting pixels."""
+    """Return scores and truth of each image's evaluated pixels."""
     return [
         (score[counts].numpy(), bone[counts].numpy())
         for score, bone, counts in zip(scores, asked.bone, asked.counts, strict=True)
@@ -206,12 +207,12 @@ def _pooled(scores: Sequence[Tensor], asked: _Questions) -> float:
 
 
 def _spread(fits: Sequence[Sequence[float]]) -> float:
-    """Standard deviation over fits of the images' mean area."""
+    """Return the standard deviation over fits of the images' mean area."""
     return float(np.nanmean(fits, axis=1).std(ddof=1))
 
 
 def _figures(areas: Mapping[str, NDArray[np.float64]], joints: Sequence[str], seed: int) -> dict[str, Any]:
-    """Means over images of the areas and of their differences, with intervals over joints."""
+    """Average the areas and their differences over images, with intervals over joints."""
     values = {f"auc_{name}": area for name, area in areas.items()}
     above = {f"above_{name}": values["auc_soft"] - values[f"auc_{name}"] for name in areas if name != "soft"}
     figures: dict[str, Any] = {}

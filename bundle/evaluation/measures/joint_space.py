@@ -1,4 +1,4 @@
-"""How well is the joint space width (JSW) measured, on masks and by aligning the layers?"""
+"""Accuracy of the joint space width (JSW), measured on masks and by aligning the layers."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ from bundle.statistics import (
 from torch import Tensor
 from tqdm import tqdm
 
-DEFINITIONS = {"masks": ALONG_AXIS, "predicted": f"{ALONG_AXIS}, drawn by a network", "alignment": ALIGNED}
-"""How each method defines the width; truth files state another one, :data:`bundle.measurement.VERTICAL`."""
+DEFINITIONS = {"masks": ALONG_AXIS, "predicted": f"{ALONG_AXIS}, on predicted masks", "alignment": ALIGNED}
+"""Definition of the width by each method; truth files use another one, :data:`bundle.measurement.VERTICAL`."""
 METHODS = tuple(DEFINITIONS)
 NARROW = 0.3
-"""Joints that are apart by less, in mm, are counted as narrow, and those below 0 as overlapping."""
+"""Upper limit of the narrow joints in mm; joints below 0 are overlapping."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JointSpaceMeasurement:
     """JSW by three methods, against the true one, between re-takes, and against each other, in mm.
 
-    The methods are ``masks`` (:func:`bundle.measurement.measure_joint_space` on the list's masks, binary), ``drawn``
-    (on those that a network draws) and ``alignment`` (:func:`bundle.measurement.joint_space_by_alignment` of the
-    layers, the list's masks saying where to look).
+    The methods are ``masks`` (:func:`bundle.measurement.measure_joint_space` on the list's masks, binary),
+    ``predicted`` (on those that a network predicts) and ``alignment``
+    (:func:`bundle.measurement.joint_space_by_alignment` of the layers, in the region of the list's masks).
 
-    Figures of joints whose items say ``jsw_mm``: of each method against it the bias, 95 % limits, MAE, largest error
-    and ICC(2,1), also of joints that are wide, narrow and overlapping. Of joints of which there are several
-    radiographs with a ``retake``: the smallest detectable difference (SDD) over pairs of re-takes, of the mean and of
-    the minimum width, and the ICC(2,1) of re-takes. Of all: ``alignment_less_masks`` and ``predicted_less_masks``.
-    Intervals are by bootstrap over joints. What cannot be measured is counted as ``missing`` and stays out.
+    Figures of joints whose items contain ``jsw_mm``: bias, 95 % limits, MAE, largest error and ICC(2,1) of each method
+    against it, also separately for wide, narrow and overlapping joints. For joints with several radiographs with a
+    ``retake``: the smallest detectable difference (SDD) over pairs of re-takes, of the mean and of the minimum width,
+    and the ICC(2,1) of re-takes. For all: ``alignment_less_masks`` and ``predicted_less_masks``. Intervals are by
+    bootstrap over joints. Failed measurements are counted as ``missing`` and excluded.
 
-    The true width is vertical, the measured one along the joint's axis; on phantoms, that lie a little slanted, the two
-    differ by 0.01 mm in the mean.
+    The true width is vertical, the measured one along the joint's axis; on phantoms, which are slightly slanted, the
+    two differ by 0.01 mm in the mean.
 
     Attributes:
-        segment: draws masks (2, H, W) of a radiograph (1, H, W); None leaves ``drawn`` out.
-        samples: bootstrap draws.
-        level: of the intervals.
-        seed: of the draws.
+        segment: function that predicts masks (2, H, W) from a radiograph (1, H, W); None omits ``predicted``.
+        samples: number of bootstrap samples.
+        level: confidence level of the intervals.
+        seed: random seed of the bootstrap.
     """
 
     segment: Callable[[Tensor], Tensor] | None = None
@@ -85,7 +85,7 @@ class JointSpaceMeasurement:
         return METHODS if self.segment else tuple(method for method in METHODS if method != "predicted")
 
     def _rows(self, test: SeparatedJoints) -> pd.DataFrame:
-        """A row for each image with the widths that the methods find."""
+        """Return a row for each image with the widths by each method."""
         known = {
             key: [item[key] for item in test.items]
             for key in ("jsw_mm", "retake")
@@ -96,7 +96,7 @@ class JointSpaceMeasurement:
         return identity(test).assign(**known, **pd.DataFrame(found).to_dict("series"))
 
     def _widths(self, test: SeparatedJoints, index: int) -> dict[str, float]:
-        """Of one joint, by ``<method>`` and ``<method>_minimum``."""
+        """Measure one joint, by ``<method>`` and ``<method>_minimum``."""
         image, spacing = test.images[index], float(test.spacing[index])
         masks = (image[None, 1:] > 0.5).float()
         spaces = {
@@ -120,7 +120,7 @@ class JointSpaceMeasurement:
         return figures
 
     def _agreement(self, rows: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
-        """Figures of ``second`` against ``first``; their number alone where fewer than two images have both."""
+        """Compute figures of ``second`` against ``first``; only their number if fewer than two images have both."""
         both = rows.dropna(subset=[first, second])
         if len(both) < 2:
             return {"images": len(both)}
@@ -131,10 +131,10 @@ class JointSpaceMeasurement:
         return {
             "images": len(both),
             "bias": found.bias,
-            "bias_interval": list(interval(lambda drawn: float(error[drawn].mean()))),
+            "bias_interval": list(interval(lambda sampled: float(error[sampled].mean()))),
             "limits": list(found.limits),
             "mae": found.mae,
-            "mae_interval": list(interval(lambda drawn: float(np.abs(error[drawn]).mean()))),
+            "mae_interval": list(interval(lambda sampled: float(np.abs(error[sampled]).mean()))),
             "largest": float(np.abs(error).max()),
             "icc": absolute_agreement(np.stack([one, other], axis=1)).value,
         }
@@ -170,5 +170,5 @@ def _named(method: str, space: JointSpace) -> Iterator[tuple[str, float]]:
 
 
 def _parts(width: pd.Series) -> dict[str, pd.Series]:
-    """The images whose joints are wide, narrow or overlapping."""
+    """Select the images whose joints are wide, narrow or overlapping."""
     return {"wide": width >= NARROW, "narrow": (width >= 0.0) & (width < NARROW), "overlapping": width < 0.0}

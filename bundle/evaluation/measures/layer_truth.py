@@ -1,4 +1,4 @@
-"""E2 and E3 as a measure: how far are the layers from the true ones?"""
+"""E2 and E3, layer truth: errors of the layers against the true ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 REGIONS = LayerRMSE.regions
 REFERENCE = "weight_free_"
-"""Begins the names of the weight-free separator's figures."""
+"""Prefix of the weight-free separator's figures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,14 +28,14 @@ class LayerTruth:
     weight-free separator on the same images, ``weight_free_<region>_rmse``, are the reference.
 
     Attributes:
-        group_by: key of the items; each of its values has figures of its own, named ``<value>_<region>_rmse``. Empty
-            for one group.
-        samples: bootstrap draws.
-        level: of the intervals.
-        seed: of the draws.
+        group_by: key of the items; each of its values has its own figures, named ``<value>_<region>_rmse``. Empty for
+            one group.
+        samples: number of bootstrap samples.
+        level: confidence level of the intervals.
+        seed: random seed of the bootstrap.
 
     Raises:
-        ValueError: on call, if the true layers are not known.
+        ValueError: on call, the true layers are unknown.
     """
 
     columns: ClassVar[Mapping[str, Sequence[Column]]] = {
@@ -78,7 +78,7 @@ class LayerTruth:
 
     def _rows(self, joints: SeparatedJoints) -> pd.DataFrame:
         if joints.truth is None:
-            msg = "expected joints with true layers, got some whose layers are not known"
+            msg = "the true layers of some joints are unknown"
             raise ValueError(msg)
         reference = torch.cat([joints.truth, joints.images], dim=1)
         weight_free = _weight_free(joints)
@@ -114,7 +114,7 @@ class LayerTruth:
 
 
 def _weight_free(joints: SeparatedJoints) -> Tensor:
-    """Layers (N, 3, H, W) without weights."""
+    """Separate without weights: layers (N, 3, H, W)."""
     batches = zip(joints.images.split(BATCH), joints.spacing.split(BATCH), strict=True)
     made = [
         by_pixel_size(lambda pixel, part: separate(part[:, :1], part[:, 1:], pixel), spacing, images)

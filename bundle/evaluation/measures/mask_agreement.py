@@ -1,4 +1,4 @@
-"""How well do drawn masks agree with those that people drew?"""
+"""Agreement of predicted masks with annotated ones."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from tqdm import tqdm
 
 @dataclass(frozen=True, kw_only=True)
 class MaskAgreement:
-    """Dice and the 95 % Hausdorff distance in mm of masks that a network draws, against those of the list.
+    """Dice and 95 % Hausdorff distance in mm of masks that a network predicts, against those of the list.
 
     Figures are means over the images with bootstrap intervals over joints: ``<bone>_dice`` and ``<bone>_hd95_mm`` of
-    the whole bone, ``<bone>_outside_...`` of what of it lies outside the overlap in the list's masks, ``inside_...`` of
-    the overlap itself, where the list's masks have :attr:`least` pixels of it. Those of whole bones are also given for
-    the joints that overlap and those that do not (``overlapping_...``, ``apart_...``). Distances to a mask that is
-    empty are not defined, and counted as ``missed``. The worst joints have the largest distance of a bone.
+    the whole bone, ``<bone>_outside_...`` of its region outside the overlap in the list's masks, ``inside_...`` of the
+    overlap itself, if it has :attr:`least` pixels in the list's masks. Those of whole bones are also given separately
+    for joints that overlap and those that do not (``overlapping_...``, ``apart_...``). Distances to an empty mask are
+    undefined and counted as ``missed``. The worst joints have the largest distance of a bone.
 
     Attributes:
-        segment: draws the masks (2, H, W) of a radiograph (1, H, W).
-        least: pixels of an overlap that is compared.
-        samples: bootstrap draws.
-        level: of the intervals.
-        seed: of the draws.
+        segment: function that predicts masks (2, H, W) from a radiograph (1, H, W).
+        least: smallest overlap to compare, in pixels.
+        samples: number of bootstrap samples.
+        level: confidence level of the intervals.
+        seed: random seed of the bootstrap.
     """
 
     columns: ClassVar[Mapping[str, Sequence[Column]]] = {
@@ -63,11 +63,11 @@ class MaskAgreement:
     seed: int = 0
 
     def __call__(self, test: SeparatedJoints) -> Measured:
-        """Draw the masks of the joints anew and compare; their layers are not used."""
+        """Predict the masks of the joints again and compare; their layers are not used."""
         images = zip(test.images, test.spacing.tolist(), strict=True)
         found = [
             self._compare(image, spacing)
-            for image, spacing in tqdm(images, total=len(test), desc="drawing masks", unit="joint", mininterval=0.5)
+            for image, spacing in tqdm(images, total=len(test), desc="predicting masks", unit="joint", mininterval=0.5)
         ]
         rows = identity(test).assign(**pd.DataFrame(found).to_dict("series"))
         names = list(found[0])
@@ -90,13 +90,13 @@ class MaskAgreement:
         return {f"{prefix}{name}": value for name, value in found.items()}
 
     def _compare(self, image: Tensor, spacing: float) -> dict[str, float]:
-        """All figures of one joint (3, H, W)."""
-        drawn, given = continue_to_border(self.segment(image[:1]), spacing), (image[1:] > 0.5).float()
+        """Compute all figures of one joint (3, H, W)."""
+        predicted, given = continue_to_border(self.segment(image[:1]), spacing), (image[1:] > 0.5).float()
         both = overlap(given)
         inside = float(both.sum()) >= self.least
-        pairs = {bone: (drawn[row], given[row]) for row, bone in enumerate(BONES)}
+        pairs = {bone: (predicted[row], given[row]) for row, bone in enumerate(BONES)}
         outside = {f"{bone}_outside": tuple(mask * (1.0 - both[0]) for mask in pair) for bone, pair in pairs.items()}
-        common = {"inside": (overlap(drawn)[0], both[0]) if inside else None}
+        common = {"inside": (overlap(predicted)[0], both[0]) if inside else None}
         return {
             f"{part}_{figure}": value
             for part, pair in {**pairs, **outside, **common}.items()
@@ -105,19 +105,19 @@ class MaskAgreement:
 
 
 def _agreement(pair: Any, spacing: float) -> dict[str, float]:
-    """Dice and distance in mm of two masks (H, W); NaN where there is nothing to compare."""
+    """Compute Dice and distance in mm of two masks (H, W); NaN if there is nothing to compare."""
     if pair is None:
         return {"dice": np.nan, "hd95_mm": np.nan}
-    drawn, given = (mask[None, None] for mask in pair)
-    distance = compute_hausdorff_distance(drawn, given, include_background=True, percentile=95, spacing=spacing)
+    predicted, given = (mask[None, None] for mask in pair)
+    distance = compute_hausdorff_distance(predicted, given, include_background=True, percentile=95, spacing=spacing)
     return {
-        "dice": float(compute_dice(drawn, given)),
+        "dice": float(compute_dice(predicted, given)),
         "hd95_mm": float(torch.where(distance.isfinite(), distance, torch.nan)),
     }
 
 
 def _plot(rows: pd.DataFrame) -> Figure:
-    """How many joints have a distance of at most so much."""
+    """Plot the cumulative distribution of the distances over joints."""
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.add_subplot(xlabel="95 % Hausdorff distance (mm)", ylabel="joints (%)")
     for bone in BONES:

@@ -1,4 +1,4 @@
-"""Does the trust flag notice what is wrong with an image, and leave alone what is not?"""
+"""Sensitivity of the plausibility flag to defects of an image, and its rate of false alarms."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ Images = Iterator[tuple[str, int, Tensor, float]]
 class PlausibilityFlag:
     """The flag on clean joints and on the same joints corrupted in every way of :mod:`bundle.quality.corruption`.
 
-    Figures: ``false_alarms``, the part of the clean joints that is flagged, with an interval over joints, and for each
-    corruption ``<corruption>_auc`` of the score against that of the clean joints, and ``<corruption>_caught``, the part
-    that is flagged. Worst are the flagged clean joints, the highest score first.
+    Figures: ``false_alarms``, the fraction of the clean joints that is flagged, with an interval over joints, and for
+    each corruption ``<corruption>_auc`` of the score against that of the clean joints, and ``<corruption>_caught``, the
+    fraction that is flagged. Worst are the flagged clean joints, the highest score first.
 
     Attributes:
-        reference: file of the ranges of trusted images (:class:`bundle.quality.PlausibilityReference`).
-        corrupted: joints that are corrupted, evenly spread over the set; 0 for all.
-        shown: corruptions in the plot, those with the lowest area.
-        samples: bootstrap draws.
-        level: of the interval.
-        seed: of the corruptions, together with the joint's name, and of the draws.
+        reference: path of the ranges of plausible images (:class:`bundle.quality.PlausibilityReference`).
+        corrupted: number of joints that are corrupted, evenly spread over the set; 0 for all.
+        shown: number of corruptions in the plot, those with the lowest area.
+        samples: number of bootstrap samples.
+        level: confidence level of the interval.
+        seed: random seed of the corruptions, combined with the name of the joint, and of the bootstrap.
     """
 
     reference: str
@@ -65,7 +65,7 @@ class PlausibilityFlag:
         return Measured(figures, rows, plots, worst.tolist())
 
     def _wrong(self, test: SeparatedJoints) -> Images:
-        """The corrupted images with the corruption's name and the joint's row."""
+        """Yield the corrupted images with the corruption's name and the joint's row."""
         count = min(self.corrupted or len(test), len(test))
         for row in np.unique(np.linspace(0, len(test) - 1, count).astype(int)).tolist():
             image, spacing = test.images[row], float(test.spacing[row])
@@ -102,12 +102,12 @@ def _differ(test: SeparatedJoints, row: int, other: int) -> bool:
     return test.joints[row] != test.joints[other % len(test)]
 
 
-def _rate(flagged: NDArray[np.float64], drawn: NDArray[np.int64]) -> float:
-    return float(flagged[drawn].mean())
+def _rate(flagged: NDArray[np.float64], sampled: NDArray[np.int64]) -> float:
+    return float(flagged[sampled].mean())
 
 
 def _against(plausible: pd.DataFrame, group: pd.DataFrame, statistic: Callable[..., Any]) -> Any:
-    """A statistic of scores and labels, 1 for corrupted."""
+    """Compute a statistic of scores and labels, 1 for corrupted."""
     scores = np.concatenate([plausible["score"], group["score"]])
     return statistic(scores, np.arange(len(scores)) >= len(plausible))
 

@@ -1,4 +1,4 @@
-"""E5: can a network tell synthetic radiographs from real ones?"""
+"""E5, realism: accuracy of a network that distinguishes synthetic radiographs from real ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import update_bn
 
 BATCH = 8
-"""Joints whose bones are moved at once."""
+"""Number of joints whose bones are moved at once."""
 
 _TRAINING, _TEST = range(2)
 """Independent random streams of one seed."""
@@ -44,15 +44,15 @@ _TRAINING, _TEST = range(2)
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One question that the classifier is asked.
+    """One task of the classifier.
 
     Attributes:
-        motion_mm: each bone is moved by up to so much, across and along, either way.
+        motion_mm: largest motion of each bone in either direction, across and along.
         native: whether both sides are resampled, antialiased, to the detector's 0.15 mm per pixel. In the frames' own
-            pixels the classifier also reads the 8 x 8 grid of the files' JPEG, broken where a bone moved.
-        together: whether both bones move alike, and the real radiograph is cut out as far off its middle. Frames are
-            cut out around the joint, and bones lie to each other as they do in life: one that has moved by itself is
-            told by its place (the floors ``moved`` and ``outlines``), not by what its layer is like.
+            pixels the classifier also detects the 8 x 8 grid of the files' JPEG, broken where a bone moved.
+        together: whether both bones move alike, and the real radiograph is cut out equally off-centre. Frames are
+            centred on the joint, and the relative position of the bones is anatomical: a bone that has moved alone
+            is recognised by its position (the floors ``moved`` and ``outlines``), not by the quality of its layer.
     """
 
     motion_mm: float = 0.5
@@ -61,7 +61,7 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """As it stands in figures and plots."""
+        """Name in figures and plots."""
         return f"{self.motion_mm:g}mm" + ("" if self.native else "_full_size") + ("_together" if self.together else "")
 
 
@@ -69,30 +69,30 @@ class Trial:
 class Realism:
     """E5: a fresh classifier learns real against synthetic on some joints and is tested on others.
 
-    Every joint gives one real and one synthetic radiograph (its bones moved at random, its uncovered tissue with
-    grain), so the classes are equal and of the same joints, and who cannot tell is right half of the time. Both are on
-    the same side of the split and in the same steps of training. The classifier has five strided convolution blocks
-    with batch normalisation (its statistics those of all training joints) and a mean over the image; it sees flipped
-    and slightly shifted frames and, beside them, their detail.
+    Every joint gives one real and one synthetic radiograph (its bones moved at random, its uncovered tissue with noise
+    texture), so the classes are balanced and of the same joints, and chance accuracy is 0.5. Both are on the same side
+    of the split and in the same steps of training. The classifier has five strided convolution blocks with batch
+    normalisation (its statistics those of all training joints) and a mean over the image; its input are flipped and
+    slightly shifted frames with their detail as a second channel.
 
     A fit on some hundred joints depends on its seed, so each trial is fitted ``fits`` times; accuracy (at a probability
     of 0.5) and area under the curve are means over the fits, their intervals 95 % bootstraps of these over joints.
 
-    Four floors say what the protocol itself gives: ``real``, one random half of the real images against the other;
+    Four floors give the results of the protocol itself: ``real``, one random half of the real images against the other;
     ``still``, real against synthetic without motion, which layers that compose to the radiograph cannot fail;
-    ``moved``, real against real where the whole radiograph has moved as a bone does in the first trial; and
-    ``outlines``, the bones' masks alone, in place or moved as in the first trial: what their places tell, whatever the
-    layers are like.
+    ``moved``, real against real with the whole radiograph moved as a bone in the first trial; and ``outlines``, the
+    bones' masks alone, in place or moved as in the first trial: the information in their positions, whatever the
+    layers.
 
     Args:
-        seed: of motions, grain, halves and fits.
-        trials: what is asked; the first is the one that counts.
-        floors: whether the four floors are measured.
-        fits: of each trial.
-        fit_settings: of a fit.
-        channels: of the classifier's blocks.
-        shift: frames are shifted by up to so many pixels in training.
-        device: that the classifier is trained on.
+        seed: random seed of motions, noise texture, halves and fits.
+        trials: tasks of the classifier; the first is the main one.
+        floors: whether to measure the four floors.
+        fits: number of fits of each trial.
+        fit_settings: settings of a fit.
+        channels: channels of the classifier's blocks.
+        shift: largest shift of frames in training, in pixels.
+        device: device of the classifier.
     """
 
     columns: ClassVar[Mapping[str, Sequence[Column]]] = {
@@ -137,8 +137,8 @@ class Realism:
             ``figures``: for each trial and floor ``accuracy_<name>`` and ``auc_<name>`` with ``..._interval``, and
             ``accuracy_std_<name>``, the standard deviation over fits; for the trials also the accuracy on joints with
             and without overlap. ``per_image``: a row for each test joint and trial; scores are the probability of
-            being synthetic. ``plots``: the ROC. ``worst``: joints whose synthetic image is told most surely in the
-            first trial.
+            being synthetic. ``plots``: the ROC. ``worst``: joints whose synthetic image is recognised most surely in
+            the first trial.
         """
         answers = {
             trial.name: self._ask(self._pairs(training, trial, _TRAINING), self._pairs(test, trial, _TEST))
@@ -165,7 +165,7 @@ class Realism:
         return Measured(figures, per_image, {"realism_roc": plot}, list(worst))
 
     def _pairs(self, joints: SeparatedJoints, trial: Trial, stream: int) -> _Sides:
-        """Real radiographs and synthetic ones of the same joints."""
+        """Return real radiographs and synthetic ones of the same joints."""
         random = np.random.RandomState([self.seed, stream])
         sides = [joints.images[:, :1], synthetic(joints, trial.motion_mm, random, together=trial.together)]
         if trial.together:
@@ -174,16 +174,16 @@ class Realism:
         return self._sides(sides, joints, trial.native)
 
     def _moved(self, joints: SeparatedJoints, stream: int) -> _Sides:
-        """Real radiographs, and the same moved as a whole."""
+        """Return real radiographs, and the same moved as a whole."""
         far, real = self.trials[0].motion_mm, joints.images[:, :1]
         places = _shifts(len(joints), far, np.random.RandomState([self.seed, stream])).translation[:, 0]
         return self._sides(_cut_both([real, real], places, far, joints.spacing)[::-1], joints, native=True)
 
     def _outlines(self, joints: SeparatedJoints, stream: int) -> _Sides:
-        """The bones' masks in place, and moved as in the first trial by whole pixels, which leave no trace."""
-        drawn = _shifts(len(joints), self.trials[0].motion_mm, np.random.RandomState([self.seed, stream]))
+        """Return the bones' masks in place, and moved as in the first trial by whole pixels, which leave no trace."""
+        shifts = _shifts(len(joints), self.trials[0].motion_mm, np.random.RandomState([self.seed, stream]))
         pixel = joints.spacing[:, None, None]
-        whole = RigidMotion((drawn.translation / pixel).round() * pixel, drawn.rotation, drawn.center)
+        whole = RigidMotion((shifts.translation / pixel).round() * pixel, shifts.rotation, shifts.center)
         masks = joints.images[:, 1:]
         parts = torch.arange(len(joints)).split(BATCH)
         moved = [move(joints.layers[part], masks[part], whole.at(part), joints.spacing[part])[1] for part in parts]
@@ -195,7 +195,7 @@ class Realism:
         return _Sides(real, other, joints.joints * 2)
 
     def _halves(self, joints: SeparatedJoints, stream: int) -> _Sides:
-        """One half of the real radiographs and the other."""
+        """Return one half of the real radiographs and the other."""
         half = len(joints) // 2
         order = np.random.RandomState([self.seed, stream]).permutation(len(joints))[: 2 * half]
         seen = with_detail(as_seen(joints.images[order, :1], joints.spacing, native=True))
@@ -222,7 +222,7 @@ class Realism:
         return network
 
     def _windows(self, frames: Tensor) -> Tensor:
-        """The middle of the frames, of the size seen in training: the padding's share moves faint answers."""
+        """Return the middle of the frames, of the training size: the share of padding affects faint predictions."""
         cut = slice(self.shift, -self.shift or None)
         return frames[..., cut, cut]
 
@@ -230,23 +230,23 @@ class Realism:
 def synthetic(
     joints: SeparatedJoints, motion_mm: float, random: np.random.RandomState, batch: int = BATCH, together: bool = False
 ) -> Tensor:
-    """Radiographs (N, 1, H, W) of the joints with each bone moved by up to ``motion_mm`` across and along.
+    """Synthesize radiographs (N, 1, H, W) of the joints with each bone moved by up to ``motion_mm`` across and along.
 
     Args:
-        joints: with N images.
-        motion_mm: in mm, uniform.
-        random: source of motions and of the grain's seeds.
-        batch: joints that are made at a time.
-        together: whether the upper bone moves as the lower one.
+        joints: joints with N images.
+        motion_mm: largest motion in mm; uniform.
+        random: random generator of motions and noise texture seeds.
+        batch: number of joints synthesized at a time.
+        together: whether the upper bone moves like the lower one.
     """
-    drawn = _shifts(len(joints), motion_mm, random)
+    shifts = _shifts(len(joints), motion_mm, random)
     if together:
-        drawn.translation[:, 1] = drawn.translation[:, 0]
+        shifts.translation[:, 1] = shifts.translation[:, 0]
     seeds = [int(seed) for seed in random.randint(2**31, size=len(joints))]
     made = []
     for part in torch.arange(len(joints)).split(batch):
         masks, noise_texture = joints.images[part, 1:], [seeds[index] for index in part]
-        made.append(synthesize(joints.layers[part], masks, drawn.at(part), joints.spacing[part], noise_texture).image)
+        made.append(synthesize(joints.layers[part], masks, shifts.at(part), joints.spacing[part], noise_texture).image)
     return torch.cat(made)
 
 
@@ -255,7 +255,7 @@ def _shifts(count: int, motion_mm: float, random: np.random.RandomState) -> Rigi
 
 
 def _cut_both(sides: Sequence[Tensor], places_mm: Tensor, far_mm: float, spacing: Tensor) -> list[Tensor]:
-    """The first side cut out with a motion as a whole, (N, 2) in mm up to ``far_mm``, the second around its middle."""
+    """Cut out the first side with a whole-frame motion, (N, 2) in mm up to ``far_mm``, the second around its middle."""
     pixel = float(spacing.median())
     places, margin = places_mm / pixel, math.ceil(far_mm / pixel)
     return [cut_out(sides[0], places, margin), cut_out(sides[1], torch.zeros_like(places), margin)]
@@ -263,7 +263,7 @@ def _cut_both(sides: Sequence[Tensor], places_mm: Tensor, far_mm: float, spacing
 
 @dataclass(frozen=True)
 class _Sides:
-    """Two stacks (n, 2, H, W) that are to be told apart, and the joints of the first and then the second."""
+    """Two stacks (n, 2, H, W) to distinguish, and the joints of the first and then the second."""
 
     real: Tensor
     other: Tensor
@@ -279,20 +279,20 @@ class _Answer:
     joints: Sequence[str]
 
     def of(self, members: NDArray[np.bool_]) -> _Answer:
-        """Of some of the examples."""
+        """Select some of the examples."""
         return _Answer(self.scores[:, members], self.labels[members], list(itertools.compress(self.joints, members)))
 
     def correct(self) -> NDArray[np.float64]:
-        """How far each answer is right, (fits, N): 1 or 0, half at a probability of exactly 0.5."""
+        """Return the correctness of each prediction, (fits, N): 1 or 0, half at a probability of exactly 0.5."""
         side = np.sign(self.scores - 0.5) * np.where(self.labels == 1, 1.0, -1.0)
         return 0.5 + 0.5 * side
 
     def area(self, examples: NDArray[np.int64]) -> float:
-        """Mean over the fits of the area under the curve of some examples."""
+        """Return the mean over the fits of the area under the curve of some examples."""
         return float(np.mean([area_under_curve(fit[examples], self.labels[examples]) for fit in self.scores]))
 
     def curves(self) -> list[Curve]:
-        """The ROC of each fit."""
+        """Return the ROC of each fit."""
         return [roc_curve(fit, self.labels) for fit in self.scores]
 
 
@@ -316,7 +316,7 @@ def _accuracy(answer: _Answer, name: str, seed: int) -> dict[str, Any]:
 
 
 def _table(answer: _Answer, test: SeparatedJoints) -> pd.DataFrame:
-    """A row for each joint, means over the fits."""
+    """Return a row for each joint, means over the fits."""
     real, made = answer.scores.mean(axis=0).reshape(2, -1)
     correct = answer.correct().mean(axis=0).reshape(2, -1)
     identity = [{key: item[key] for key in ("name", "joint", "finger")} for item in test.items]
@@ -329,7 +329,7 @@ def _table(answer: _Answer, test: SeparatedJoints) -> pd.DataFrame:
 
 
 def _labels(count: int) -> Tensor:
-    """(2 count, 1): real, then synthetic."""
+    """Return the labels (2 count, 1): real, then synthetic."""
     return torch.arange(2).repeat_interleave(count)[:, None]
 
 

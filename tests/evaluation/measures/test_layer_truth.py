@@ -39,7 +39,7 @@ def test_the_true_layers_have_no_error(joints: dict[str, Any]) -> None:
 
 def test_the_reference_is_the_weight_free_separator_on_the_same_images(joints: dict[str, Any]) -> None:
     images = joints["images"]
-    measured = LayerTruth(samples=10)(SeparatedJoints(layers=separate(images[:, :1], images[:, 1:]), **joints))
+    measured = LayerTruth(samples=10)(SeparatedJoints(layers=separate(images[:, :1], images[:, 1:], SPACING), **joints))
     for region in ("overlap", "bones", "soft"):
         own, theirs = measured.figures[f"{region}_rmse"], measured.figures[f"weight_free_{region}_rmse"]
         assert own == pytest.approx(theirs, rel=1e-5)
@@ -81,5 +81,5 @@ def test_sizes_and_the_worst_are_those_of_the_overlap(joints: dict[str, Any]) ->
 
 def test_joints_without_true_layers_are_refused(joints: dict[str, Any]) -> None:
     unknown = SeparatedJoints(joints["items"], joints["images"], joints["truth"])
-    with pytest.raises(ValueError, match="expected joints with true layers"):
+    with pytest.raises(ValueError, match="the true layers of some joints are unknown"):
         LayerTruth()(unknown)

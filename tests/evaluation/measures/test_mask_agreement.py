@@ -12,7 +12,7 @@ from bundle.statistics.measured import SeparatedJoints
 from torch import Tensor
 
 SIZE = 48
-SPACING = 0.5
+SPACING = 0.15
 
 
 def box(top: int, bottom: int, left: int = 8, right: int = 40) -> Tensor:
