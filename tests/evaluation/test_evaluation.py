@@ -220,7 +220,7 @@ def test_layers_that_cannot_be_used_are_named(written: Path, damage: Callable[[P
 
 def test_the_missing_one_of_three_pictures_is_named(written: Path) -> None:
     (written / "b_upper.png").unlink()
-    with pytest.raises(InputError, match=r"found neither that nor b_upper\.png in"):
+    with pytest.raises(InputError, match=r"neither b_layers\.nii\.gz nor b_upper\.png\."):
         LayersFolder(written).prepare(["a", "b"])
 
 

@@ -154,7 +154,8 @@ def misfit(folder: Path, **options: Any) -> str:
 def test_a_checkpoint_of_other_settings_is_refused_with_its_name_and_the_reason(tmp_path: Path) -> None:
     train(tmp_path, 2, 3)
     assert "size mismatch" in misfit(tmp_path, state=things(width=5))
-    assert f"its stage began after epoch 2 and had {STEPS} steps an epoch, not (2, 7)" in misfit(tmp_path, steps=7)
+    fault = f"its stage began after epoch 2 with {STEPS} steps per epoch, not after epoch 2 with 7"
+    assert fault in misfit(tmp_path, steps=7)
     assert "began after epoch 2" in misfit(tmp_path, first=1, last=4)
     assert "began after epoch 2" in misfit(tmp_path, first=3, last=4)
     assert "not found" in misfit(tmp_path, state={**things(), "more": nn.Linear(1, 1)})
@@ -222,7 +223,7 @@ def test_a_checkpoint_without_checksum_and_settings_is_taken_and_says_so(
     state = {**things(), "settings": RunSettings([])}
     with caplog.at_level(logging.WARNING):
         assert train(tmp_path, 2, 4, state) == [[], [4]]
-    assert f"{path}: written before checkpoints held their settings: these are not compared" in caplog.text
+    assert f"{path}: the checkpoint contains no settings, so they are not compared" in caplog.text
 
 
 def test_a_damaged_checkpoint_without_a_checksum_is_found_by_those_of_its_archive(tmp_path: Path) -> None:
