@@ -1,4 +1,4 @@
-"""Finger-joint layer separation: soft tissue, lower bone and upper bone of a joint radiograph, and any joint space."""
+"""Layer separation of finger-joint radiographs into soft tissue and two bones, and synthesis of any joint space."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Hand", "Joint", "Layers", "SyntheticJoint", "joint_space", "narrowin
 
 
 def __getattr__(name: str) -> Any:
-    """Load the face when it is asked for: whoever needs one room alone does not wait for the others."""
+    """Import the public interface on first access, so that importing one subpackage does not load the others."""
     if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

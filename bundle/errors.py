@@ -1,4 +1,4 @@
-"""Errors that a user can mend, and their report: one message and exit code 1, without a traceback."""
+"""Errors that a user can fix, reported as one message with exit code 1 and no traceback."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from bundle.base import REDACTION
 
 
 class InputError(ValueError):
-    """Something given by the user cannot be used: a file, a list, a folder or a setting.
+    """Error in user input: a file, a list, a folder or a setting.
 
-    The message says what was expected, what came, which file it is about and what to do.
+    The message names the file or setting, the fault and the remedy.
     """
 
 
@@ -28,7 +28,7 @@ _PRINTED = re.compile(
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """``error``, its cause or context, theirs, and so on, each once."""
+    """Iterate over ``error`` and its chain of causes and contexts, each once."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -37,10 +37,10 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def input_message(error: BaseException | None) -> str | None:
-    """The message of the :class:`InputError` that ``error`` is, wraps or quotes; None when there is none.
+    """Extract the message of the :class:`InputError` that ``error`` is, wraps or quotes; None without one.
 
-    MONAI wraps what a transform raises in a ``RuntimeError``; a ``DataLoader`` worker sends only the printed traceback
-    to the main process, where the message has to be read from its text.
+    MONAI wraps errors of transforms in a ``RuntimeError``. A ``DataLoader`` worker sends only the printed traceback to
+    the main process, so the message is parsed from its text.
     """
     for link in chain(error):
         printed = _PRINTED.search(str(link))
@@ -59,7 +59,7 @@ def _excepthook(kind: type[BaseException], error: BaseException, traceback: Trac
 
 
 class _PlainRecord(logging.LogRecord):
-    """A log record without the traceback of an :class:`InputError` (Ignite's handlers log it), and without identity."""
+    """Redacted log record without the traceback of an :class:`InputError`, which Ignite's handlers log."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -69,7 +69,7 @@ class _PlainRecord(logging.LogRecord):
             self.exc_text = REDACTION.in_record("".join(tracebacks.format_exception(*self.exc_info)).rstrip())
 
     def getMessage(self) -> str:  # noqa: N802
-        """The message as a log may hold it."""
+        """The redacted message."""
         return REDACTION.in_record(super().getMessage())
 
 
@@ -83,11 +83,11 @@ _plain_warning = warnings.formatwarning
 
 
 def report_plainly() -> None:
-    """From now on an uncaught :class:`InputError` prints ``error: <message>`` to stderr; the exit code stays 1.
+    """Print an uncaught :class:`InputError` as ``error: <message>`` on stderr, with exit code 1, from now on.
 
-    This also holds for one inside another exception's chain, or raised in a ``DataLoader`` worker. Others keep
-    their traceback. Neither they, nor warnings, nor log records say whose radiographs are read
-    (:mod:`bundle.base.redaction`). The first item of ``initialize`` in the configurations.
+    This includes an error in another exception's chain or in a ``DataLoader`` worker. Other errors keep their
+    traceback. Errors, warnings and log records are redacted (:mod:`bundle.base.redaction`). This call is the first item
+    of ``initialize`` in the configurations.
     """
     sys.excepthook = _excepthook
     warnings.formatwarning = _warning
@@ -95,14 +95,14 @@ def report_plainly() -> None:
 
 
 def flag(value: bool | str) -> bool:
-    """A switch as it comes from a command line, where MONAI hands ``true`` and ``false`` over as text.
+    """Parse a switch; MONAI passes ``true`` and ``false`` from the command line as text.
 
     Raises:
-        InputError: it is neither.
+        InputError: if the value is neither.
     """
     known = {"true": True, "false": False}
     text = str(value).strip().lower()
     if text not in known:
-        msg = f"expected true or false, got {value!r}"
+        msg = f"{value!r} is neither true nor false"
         raise InputError(msg)
     return known[text]

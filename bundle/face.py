@@ -1,4 +1,4 @@
-"""The face of the bundle: a radiograph of a joint is read, separated, and given another joint space.
+"""The public interface of the bundle: read a radiograph of a joint, separate it, synthesize another joint space.
 
 >>> from bundle import Joint, separate, synthesize
 >>> layers = separate(Joint.phantom(seed=0), weights=None)
@@ -41,7 +41,7 @@ from monai.bundle import ConfigParser
 from torch import Tensor
 
 SHIPPED = "shipped"
-"""The weights that come with the bundle."""
+"""Selects the weights that come with the bundle."""
 
 
 class Joint(bundle.joint.Joint):
@@ -65,31 +65,32 @@ class Joint(bundle.joint.Joint):
         """Read a radiograph of one joint from a DICOM, PNG, JPEG, TIFF or NIfTI file.
 
         Args:
-            path: of the radiograph, of an MCP joint 16 to 26 mm high and wide; of a whole hand see :class:`Hand`.
-            lower: file of the lower bone's mask; predicted by the shipped network where there is none.
-            upper: likewise.
-            spacing_mm: width of a pixel where the file does not state it. Without either, it is that of the joint
-                type, 21/256 mm.
-            joint_type: what kind of joint it is. The shipped networks were trained on MCP joints.
+            path: file of the radiograph, 16 to 26 mm high and wide for an MCP joint; for a whole hand use
+                :class:`Hand`.
+            lower: file of the lower bone's mask; default: predicted by the shipped network.
+            upper: file of the upper bone's mask; default: predicted by the shipped network.
+            spacing_mm: pixel size in mm for files without pixel spacing; default: that of the joint type, 21/256 mm.
+            joint_type: type of the joint. The shipped networks were trained on MCP joints.
 
         Raises:
-            InputError: a file cannot be used; the message says why and what to do.
+            InputError: if a file cannot be used; the message states the fault and the remedy.
         """
         return _read(_item(path, lower=str(lower), upper=str(upper), spacing=spacing_mm), joint_type)[1][0]
 
     @classmethod
     def phantom(cls, seed: int = 0, joint_space_mm: float | None = None, joint_type: JointType = MCP) -> Joint:
-        """Make a procedural radiograph whose bones and joint space are known.
+        """Make a procedural radiograph with known bones and joint space.
 
         Args:
-            seed: of everything random in it.
-            joint_space_mm: of an MCP joint -1.0 to 2.5, negative where the bones overlap; sampled where none is given.
-            joint_type: what kind of joint it is.
+            seed: random seed.
+            joint_space_mm: joint space width in mm, -1.0 to 2.5 for an MCP joint; negative values overlap. Default:
+                sampled.
+            joint_type: type of the joint.
         """
-        drawn = sample_parameters(seed, jsw_mm=joint_space_mm, joint_type=joint_type)
-        made = render(drawn)
+        sampled = sample_parameters(seed, jsw_mm=joint_space_mm, joint_type=joint_type)
+        made = render(sampled)
         masks, name = (made.masks > 0.5).float(), f"phantom_{seed}"
-        return cls(made.image, masks, drawn.spacing, name, drawn.finger, drawn.side, joint_type=joint_type)
+        return cls(made.image, masks, sampled.spacing, name, sampled.finger, sampled.side, joint_type=joint_type)
 
     @property
     def joint_space(self) -> JointSpace:
@@ -97,19 +98,19 @@ class Joint(bundle.joint.Joint):
         return joint_space(self)
 
     def write(self, path: str | Path) -> None:
-        """Write the radiograph as a 16-bit PNG or a DICOM file, by the ending of the path."""
+        """Write the radiograph as a 16-bit PNG or a DICOM file, depending on the file extension."""
         _write(path, self.radiograph, self, "the radiograph", synthetic=False)
 
 
 @dataclass(frozen=True, eq=False)
 class Hand:
-    """A radiograph of a hand and the joints that are marked in it.
+    """A radiograph of a hand with its marked joints.
 
     Attributes:
-        radiograph: (1, H, W) in [0, 1].
-        spacing_mm: height and width of a pixel.
-        joints: one for each mark.
-        file: of the radiograph.
+        radiograph: radiograph, (1, H, W) in [0, 1].
+        spacing_mm: height and width of a pixel in mm.
+        joints: the marked joints.
+        file: file of the radiograph.
     """
 
     radiograph: Tensor
@@ -121,48 +122,51 @@ class Hand:
     def read(
         cls, path: str | Path, points: str | Path, *, spacing_mm: float = 0.0, joint_type: JointType = MCP
     ) -> Hand:
-        """Read a radiograph of a hand and cut out its joints.
+        """Read a radiograph of a hand and crop its joints.
 
         Args:
-            path: of the radiograph.
-            points: centre of each joint and direction of its finger, as CSV, JSON or a file of 3D Slicer
-                (:func:`bundle.io.read_places`).
-            spacing_mm: width of a pixel where the file does not state it.
-            joint_type: what kind of joints are marked.
+            path: file of the radiograph.
+            points: file with the centre of each joint and the direction of its finger, as CSV, JSON or 3D Slicer
+                markups (:func:`bundle.io.read_places`).
+            spacing_mm: pixel size in mm for files without pixel spacing.
+            joint_type: type of the marked joints.
 
         Raises:
-            InputError: a file cannot be used, or a frame leaves the radiograph.
+            InputError: if a file cannot be used, or a frame extends beyond the radiograph.
         """
         files, joints = _read(_item(path, points=str(points), spacing=spacing_mm), joint_type)
         radiograph = torch.from_numpy(files.radiograph.intensity)[None]
         return cls(radiograph, JointFrame.from_json(joints[0].frame).spacing, tuple(joints), str(path))
 
     def with_joint(self, joint: Joint) -> Hand:
-        """The hand with a changed joint put back; every pixel outside its frame stays as it was.
+        """Paste a changed joint into the hand; pixels outside its frame stay unchanged.
 
         Args:
-            joint: one of :attr:`joints`, or a joint that was synthesized from one.
+            joint: one of :attr:`joints`, or a joint synthesized from one of them.
+
+        Raises:
+            InputError: if the joint does not belong to this hand.
         """
         before = next((one for one in self.joints if one.frame == joint.frame), None)
         if before is None:
-            msg = f"{joint.name} is no joint of this hand: synthesize one of its joints"
+            msg = f"{joint.name} is not a joint of this hand. Synthesize one of its joints."
             raise InputError(msg)
         changed = JointFrame.from_json(joint.frame).paste(self.radiograph, before.radiograph, joint.radiograph)
         return replace(self, radiograph=changed)
 
     def write(self, path: str | Path) -> None:
-        """Write the radiograph as a 16-bit PNG or a DICOM file, by the ending of the path."""
+        """Write the radiograph as a 16-bit PNG or a DICOM file, depending on the file extension."""
         _write(path, self.radiograph, self.joints[0], "a hand with changed joints", True, self.spacing_mm)
 
 
 @dataclass(frozen=True, eq=False)
 class Layers:
-    """A joint taken apart.
+    """A separated joint.
 
     Attributes:
-        joint: that was separated.
-        layers: soft tissue, lower bone and upper bone, (3, H, W) in [0, 1]; they compose the radiograph again.
-        separator: what separated it, with the checksum of its weights.
+        joint: the joint before separation.
+        layers: soft tissue, lower bone and upper bone, (3, H, W) in [0, 1], which compose to the radiograph.
+        separator: name of the separator, with the checksum of its weights.
     """
 
     joint: Joint
@@ -171,7 +175,7 @@ class Layers:
 
     @property
     def joint_space(self) -> JointSpace:
-        """That of the joint."""
+        """Joint space of the joint."""
         return self.joint.joint_space
 
     def write(self, folder: str | Path) -> None:
@@ -185,12 +189,12 @@ class Layers:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SyntheticJoint(Joint):
-    """A joint that was given another joint space: a :class:`Joint` whose layers and motion are known.
+    """A synthetic joint with another joint space: a :class:`Joint` with known layers and motion.
 
     Attributes:
-        layers: it is composed of, (3, H, W).
-        motion: of its bones.
-        seed: of its noise texture.
+        layers: true layers, (3, H, W).
+        motion: motion of the bones.
+        seed: random seed of the noise texture.
     """
 
     layers: Tensor
@@ -198,7 +202,7 @@ class SyntheticJoint(Joint):
     seed: int
 
     def write(self, path: str | Path) -> None:
-        """Write the radiograph as a 16-bit PNG or a DICOM file, by the ending of the path."""
+        """Write the radiograph as a 16-bit PNG or a DICOM file, depending on the file extension."""
         described = f"bones moved: {self.motion.to_json()}, noise seed {self.seed}"
         _write(path, self.radiograph, self, described, synthetic=True)
 
@@ -208,11 +212,11 @@ def separate(joint: Joint, weights: str | Path | None = SHIPPED) -> Layers:
     """Separate a radiograph into soft tissue, lower bone and upper bone.
 
     Args:
-        joint: to be separated.
-        weights: file of the generator's weights; by default the shipped ones, None for the weight-free separator.
+        joint: joint to separate.
+        weights: file of the generator's weights; default: the shipped weights. None selects the weight-free separator.
 
     Raises:
-        InputError: the weights are missing, damaged or another network's.
+        InputError: if the weights are missing, damaged or those of another network.
     """
     chosen = "" if weights == SHIPPED else "none" if weights is None else str(weights)
     parts = _parts(chosen, joint.spacing_mm if weights is None else MCP.spacing_mm)
@@ -226,14 +230,14 @@ def separate(joint: Joint, weights: str | Path | None = SHIPPED) -> Layers:
 def synthesize(
     layers: Layers, change_mm: float = 0.0, *, sideways_mm: float = 0.0, rotation_deg: float = 0.0, seed: int = 0
 ) -> SyntheticJoint:
-    """Compose a radiograph of the joint with another joint space (Eq. 13).
+    """Synthesize a radiograph of the joint with another joint space (Eq. 13).
 
     Args:
-        layers: of a joint.
-        change_mm: of the joint space; positive widens it. Both bones move by half of it.
-        sideways_mm: motion of the upper bone to the right.
-        rotation_deg: turn of the upper bone about the middle of the frame, clockwise.
-        seed: of the noise texture where tissue is uncovered.
+        layers: separated joint.
+        change_mm: change of the joint space width in mm; positive widens. Each bone moves by half of it.
+        sideways_mm: shift of the upper bone to the right in mm.
+        rotation_deg: clockwise rotation of the upper bone about the frame's centre, in degrees.
+        seed: random seed of the noise texture in uncovered tissue.
     """
     motion = RigidMotion.widening(torch.tensor([float(change_mm)]))
     motion.translation[:, 1, 0] += sideways_mm
@@ -255,18 +259,18 @@ def joint_space(joint: Joint) -> JointSpace:
 
 
 def narrowing(before: Joint, after: Joint, method: str | Registration = "gauss_newton") -> PairReading:
-    """Register two radiographs of a joint and measure by how much its space has become narrower.
+    """Register two radiographs of a joint and measure the narrowing of its joint space.
 
     Args:
         before: the earlier radiograph.
-        after: the later one, of the same spacing.
-        method: ``gauss_newton``, ``phase_correlation``, or another method of registration.
+        after: the later radiograph, with the same pixel spacing.
+        method: ``gauss_newton``, ``phase_correlation``, or another registration method.
 
     Raises:
-        InputError: the radiographs have other spacings or sizes, or there is no such method.
+        InputError: if pixel spacings or sizes differ, or the method is unknown.
     """
     if before.spacing_mm != after.spacing_mm or before.radiograph.shape != after.radiograph.shape:
-        msg = f"{after.name}: another spacing or size than {before.name}: read both with the same spacing_mm"
+        msg = f"{after.name} and {before.name} differ in pixel spacing or size. Read both with the same spacing_mm."
         raise InputError(msg)
     fixed, moving = (torch.cat([joint.radiograph, joint.masks]) for joint in (before, after))
     registration = make_registration(method) if isinstance(method, str) else method
@@ -274,14 +278,14 @@ def narrowing(before: Joint, after: Joint, method: str | Registration = "gauss_n
 
 
 def _root() -> Path:
-    """The folder of configurations and weights: of the checkout, or inside of an installed package."""
+    """Root folder of configurations and weights: the checkout, or the installed package."""
     here = Path(__file__).parent
     return here if (here / "configs").is_dir() else here.parent
 
 
 @lru_cache(maxsize=4)
 def _parts(weights: str, pixel_mm: float = MCP.spacing_mm) -> Mapping[str, Any]:
-    """The parts of inference by their names in its configuration, the network with its weights, for one pixel size."""
+    """Components of the inference configuration by name, with loaded weights, for one pixel size."""
     config = ConfigParser()
     config.read_config(str(_root() / "configs" / "inference.json"))
     config.update({"bundle_root": str(_root()), "weights": weights, "device": "cpu", "pixel_mm": pixel_mm})
@@ -307,7 +311,7 @@ def _item(path: str | Path, **more: Any) -> dict[str, Any]:
 
 
 def _read(item: Mapping[str, Any], joint_type: JointType) -> tuple[OpenFiles, list[Joint]]:
-    """The files of an item, and its joints."""
+    """Open the files of an item and read its joints."""
     read = []
     files, joints = open_joints(dict(item), joint_type.pixels, joint_type)
     for one in joints:
@@ -338,5 +342,5 @@ def _write(
         spacing = spacing_mm or (joint.spacing_mm,) * 2
         write_dicom(Path(path), study.image(radiograph[0].numpy(), spacing, f"{joint.name}: {described}", synthetic))
     else:
-        msg = f"{path}: radiographs are written as .png or .dcm: choose one of these endings"
+        msg = f"{path}: unsupported file extension. Use .png or .dcm."
         raise InputError(msg)

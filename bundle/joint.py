@@ -1,4 +1,4 @@
-"""What the whole house talks about: a joint and its type, its bones, its finger and its side. Data only."""
+"""Data types shared by all packages: joints, joint types, bones, fingers and sides."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 LOWER, UPPER = 0, 1
-"""Channels of masks, motions and edges: the lower bone is the proximal one (metacarpal head of an MCP joint), the upper
-one the distal one (base of the proximal phalanx), at the top of the frame."""
+"""Channels of masks, motions and edges. The lower bone is proximal (metacarpal head of an MCP joint). The upper bone,
+at the top of the frame, is distal (base of the proximal phalanx)."""
 
 BONES = ("lower", "upper")
-"""Names of the bones, by their channel."""
+"""Names of the bones, by channel."""
 
 LAYER_NAMES = ("soft", *BONES)
-"""Names of the layers, by their channel."""
+"""Names of the layers, by channel."""
 
 FINGERS = ("small", "ring", "middle", "index", "thumb")
 SIDES = ("left", "right")
 
 
 class Keys:
-    """Keys of the dictionaries that MONAI transforms, engines and lists of joints work on."""
+    """Keys of the dictionaries of MONAI transforms, engines and data lists."""
 
     IMAGE = "image"
     """Radiograph and bone masks, (3, H, W); in lists, the file of the radiograph."""
     LABEL = "label"
-    """Layers (3, H, W) that a separation is compared with: the true ones of phantoms, else those without weights."""
+    """Reference layers of a separation, (3, H, W): true for phantoms, otherwise weight-free."""
     PRED = "pred"
-    """Layers (3, H, W) that a generator has found."""
+    """Layers predicted by the generator, (3, H, W)."""
     SEEN = "seen"
-    """What the generator is given in place of ``image``, where that is another."""
+    """Input of the generator where it differs from ``image``."""
     TRUTH = "truth"
-    """(1,): 1 where ``label`` is true, 0 where it is an estimate."""
+    """(1,): 1 if ``label`` is true, 0 if it is an estimate."""
     SOURCE = "source"
-    """``image`` before its bones were closed to a pseudo-overlap."""
+    """Source joint of a pseudo-overlap image: ``image`` before closing."""
     SPACING = "spacing"
-    """Mm per pixel."""
+    """Pixel size in mm."""
     MASKS = "masks"
     """Lower and upper bone, (2, H, W)."""
     LAYERS = "layers"
     """Soft tissue, lower and upper bone, (3, H, W)."""
     MOTION = "motion"
-    """How the bones were moved."""
+    """Motion of the bones."""
     LOSS = "loss"
-    """The generator's, of a step."""
+    """Loss of the generator in a step."""
     NAME = "name"
     """Pseudonym of the radiograph."""
     JOINT = "joint"
@@ -57,30 +57,30 @@ class Keys:
     LOWER, UPPER = BONES
     """In lists, the files of the masks."""
     POINTS = "points"
-    """In lists, the file that marks the joints of a hand."""
+    """In lists, the file with the joint positions of a hand."""
     FRAME = "frame"
-    """How a joint is cut out of a larger radiograph, in JSON; empty where it is one of its own."""
+    """Frame of a joint in a larger radiograph, in JSON; empty for a radiograph of one joint."""
     DIGEST = "digest"
     """Checksum of the files of a joint."""
     SEED = "seed"
-    """Of a phantom."""
+    """Random seed of a phantom."""
 
 
 @dataclass(frozen=True)
 class JointType:
-    """A kind of finger joint: the frame in which it is shown, and what is plausible of it; lengths in mm.
+    """A type of finger joint: its frame, plausible sizes and names; lengths in mm.
 
     Attributes:
-        name: its abbreviation.
-        frame_mm: height and width of its frame.
-        pixels: height and width of its frame in pixels.
-        extent_mm: lowest and highest width of a radiograph that shows one such joint.
-        joint_space_mm: lowest and highest joint space width of its phantoms; negative is overlap.
+        name: abbreviation.
+        frame_mm: height and width of the frame.
+        pixels: height and width of the frame in pixels.
+        extent_mm: minimum and maximum width of a radiograph of one such joint.
+        joint_space_mm: minimum and maximum joint space width of phantoms; negative values overlap.
         normal_joint_space_mm: joint space width of healthy adults.
         lower_bone: name of the lower, proximal bone.
         upper_bone: name of the upper, distal bone.
-        fingers: that have such a joint.
-        codes: fingers by the number with which the public data names the joint.
+        fingers: fingers with such a joint.
+        codes: fingers by the joint number of the public data.
     """
 
     name: str
@@ -96,11 +96,11 @@ class JointType:
 
     @property
     def spacing_mm(self) -> float:
-        """Width of a pixel of its frame."""
+        """Pixel size of the frame in mm."""
         return self.frame_mm / self.pixels
 
     def spacing_at(self, pixels: int | None) -> float:
-        """Width of a pixel of its frame in so many pixels; by default in :attr:`pixels`."""
+        """Pixel size in mm of a frame of ``pixels`` pixels; default: :attr:`pixels`."""
         return self.frame_mm / (pixels or self.pixels)
 
 
@@ -116,7 +116,7 @@ MCP = JointType(
     fingers=FINGERS,
     codes={"2": "small", "5": "ring", "8": "middle", "11": "index", "13": "thumb"},
 )
-"""Metacarpophalangeal joints, as the public data shows them: frames of 140 pixels of 0.15 mm resampled to 256."""
+"""Metacarpophalangeal joints as in the public data: frames of 140 pixels of 0.15 mm, resampled to 256 pixels."""
 
 PIP = JointType(
     name="PIP",
@@ -129,11 +129,11 @@ PIP = JointType(
     upper_bone="base of the middle phalanx",
     fingers=("small", "ring", "middle", "index"),
 )
-"""Proximal interphalangeal joints. Its numbers are typical of adult hands; none of them was measured here, and no
-weights were trained on such joints. The thumb has no such joint."""
+"""Proximal interphalangeal joints. The sizes are typical of adult hands, not measured in this project, and no weights
+were trained on such joints. The thumb has no PIP joint."""
 
 JOINT_TYPES = {kind.name: kind for kind in (MCP, PIP)}
-"""By their names."""
+"""Joint types by name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,15 +141,15 @@ class Joint:
     """A radiograph of one joint with the masks of its bones.
 
     Attributes:
-        radiograph: (1, H, W) in [0, 1], bone bright, the upper bone at the top.
-        masks: lower and upper bone, (2, H, W) of 0 and 1.
-        spacing_mm: height and width of a pixel.
+        radiograph: radiograph, (1, H, W) in [0, 1], bone bright, upper bone at the top.
+        masks: binary masks of lower and upper bone, (2, H, W).
+        spacing_mm: pixel size in mm.
         name: pseudonym of the joint.
         finger: one of :data:`FINGERS`, or "unknown".
         side: one of :data:`SIDES`, or "unknown".
-        frame: how it is cut out of a larger radiograph, in JSON; empty where it is one of its own.
-        file: of the radiograph; empty of a phantom.
-        joint_type: what kind of joint it is.
+        frame: frame of the joint in a larger radiograph, in JSON; empty for a radiograph of one joint.
+        file: file of the radiograph; empty for a phantom.
+        joint_type: type of the joint.
     """
 
     radiograph: Tensor

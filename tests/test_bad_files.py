@@ -127,6 +127,7 @@ SCORERS: dict[str, tuple[str, Reader]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "scorer"), SCORERS.values(), ids=list(SCORERS))
 def test_a_file_of_anything_is_refused_by_its_name(tmp_path: Path, name: str, scorer: Reader) -> None:
     refused = set()

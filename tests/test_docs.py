@@ -67,6 +67,7 @@ def run(code: str, folder: Path) -> None:
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.long
 def test_the_first_program_changes_a_joint_space(folder: Path, phantom: Phantom) -> None:
     run(BLOCKS[0] + WIDENED, folder)
     made = read_radiograph(folder / "wider.png")
@@ -74,6 +75,7 @@ def test_the_first_program_changes_a_joint_space(folder: Path, phantom: Phantom)
     assert np.abs(made - phantom.image[0].numpy()).max() > 0.05
 
 
+@pytest.mark.long
 def test_every_line_of_the_document_runs_and_holds(folder: Path) -> None:
     checks = """
 dice = 2 * (predicted.masks * joint.masks).sum() / (predicted.masks + joint.masks).sum()
@@ -92,6 +94,7 @@ assert network is not None
     assert after.laterality == "L"
 
 
+@pytest.mark.long
 def test_the_programs_of_the_readme_run_as_they_stand(folder: Path) -> None:
     programs = [block["code"] for block in blocks(ROOT / "README.md") if block["language"] == "python"]
     scale = 21 / 256
@@ -156,7 +159,7 @@ def workspace(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", HOW_TO)
 def test_a_how_to_page_runs_as_it_stands(name: str, workspace: Path) -> None:
     if name == "own_weights.md":

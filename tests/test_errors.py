@@ -18,6 +18,7 @@ def run(body: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "body",
     [
@@ -34,12 +35,14 @@ def test_an_input_error_prints_its_message_only(body: str) -> None:
     assert result.stdout == ""
 
 
+@pytest.mark.long
 def test_a_message_of_several_lines_is_printed_whole() -> None:
     assert run("raise InputError('two rejected\\na: empty\\n\\nb: truncated')").stderr == (
         "error: two rejected\na: empty\n\nb: truncated\n"
     )
 
 
+@pytest.mark.long
 def test_other_exceptions_keep_their_traceback() -> None:
     result = run("raise RuntimeError('a bug')")
     assert result.returncode == 1
@@ -47,6 +50,7 @@ def test_other_exceptions_keep_their_traceback() -> None:
     assert "RuntimeError: a bug" in result.stderr
 
 
+@pytest.mark.long
 def test_a_suppressed_input_error_is_not_reported() -> None:
     body = "try:\n    raise InputError('handled')\nexcept InputError:\n    raise RuntimeError('a bug') from None"
     result = run(body)
@@ -68,6 +72,7 @@ if __name__ == '__main__':
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("transform", ["refuse", "Lambda(refuse)"], ids=["plain", "wrapped by MONAI"])
 def test_an_input_error_of_a_worker_process_prints_its_message_only(transform: str) -> None:
     result = run(WORKER.replace("{transform}", transform))
@@ -76,6 +81,7 @@ def test_an_input_error_of_a_worker_process_prints_its_message_only(transform: s
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.long
 def test_logged_input_errors_lose_their_traceback_and_others_keep_it() -> None:
     body = (
         "import logging\nlogging.basicConfig()\n"
@@ -105,5 +111,5 @@ def test_a_flag_is_understood_as_text_too(value: bool | str, meaning: bool) -> N
 
 @pytest.mark.parametrize("value", ["yes", "", 1, None])
 def test_another_value_of_a_flag_is_refused(value: Any) -> None:
-    with pytest.raises(InputError, match="expected true or false"):
+    with pytest.raises(InputError, match="is neither true nor false"):
         flag(value)

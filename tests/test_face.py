@@ -14,6 +14,7 @@ from bundle.io.dicom import read_dicom
 from PIL import Image
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_docstrings_hold() -> None:
     assert doctest.testmod(bundle.face).failed == 0
 
@@ -23,6 +24,7 @@ def test_a_name_that_the_face_does_not_have_is_refused() -> None:
         bundle.separat  # noqa: B018
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["shipped", None])
 def test_layers_compose_the_radiograph(weights: str | None) -> None:
     joint = Joint.phantom(seed=1)
@@ -31,6 +33,7 @@ def test_layers_compose_the_radiograph(weights: str | None) -> None:
     torch.testing.assert_close(composed, joint.radiograph, atol=2e-6, rtol=0.0)
 
 
+@pytest.mark.slow
 def test_the_joint_space_changes_by_what_is_asked() -> None:
     layers = separate(Joint.phantom(seed=2, joint_space_mm=1.0), weights=None)
     for change in (-0.5, 0.7):
@@ -39,6 +42,7 @@ def test_the_joint_space_changes_by_what_is_asked() -> None:
         assert float(narrowing(layers.joint, made).jsn_mm) == pytest.approx(-change, abs=0.03)
 
 
+@pytest.mark.slow
 def test_a_radiograph_is_read_as_it_was_written(tmp_path: Path) -> None:
     joint = Joint.phantom(seed=3)
     joint.write(tmp_path / "joint.png")
@@ -53,6 +57,7 @@ def test_a_radiograph_is_read_as_it_was_written(tmp_path: Path) -> None:
         assert read.spacing_mm == pytest.approx(joint.spacing_mm)
 
 
+@pytest.mark.slow
 def test_masks_are_predicted_where_none_are_given(tmp_path: Path) -> None:
     joint = Joint.phantom(seed=4, joint_space_mm=1.2)
     joint.write(tmp_path / "joint.dcm")
@@ -60,6 +65,7 @@ def test_masks_are_predicted_where_none_are_given(tmp_path: Path) -> None:
     assert float((predicted * joint.masks).sum() * 2 / (predicted + joint.masks).sum()) > 0.95
 
 
+@pytest.mark.slow
 def test_a_changed_joint_is_put_back_into_its_hand(tmp_path: Path) -> None:
     joint = Joint.phantom(seed=5)
     wide = torch.nn.functional.pad(joint.radiograph, [60] * 4, value=0.1)
@@ -73,10 +79,11 @@ def test_a_changed_joint_is_put_back_into_its_hand(tmp_path: Path) -> None:
     assert float((changed.radiograph - hand.radiograph).abs().max()) > 0.1
     changed.write(tmp_path / "changed.dcm")
     assert read_dicom(tmp_path / "changed.dcm").intensity.shape == wide.shape[1:]
-    with pytest.raises(InputError, match="no joint of this hand"):
+    with pytest.raises(InputError, match="not a joint of this hand"):
         hand.with_joint(joint)
 
 
+@pytest.mark.slow
 def test_files_are_written_beside_each_other(tmp_path: Path) -> None:
     separate(Joint.phantom(seed=6), weights=None).write(tmp_path / "out")
     assert "phantom_6_layers.nii.gz" in {path.name for path in (tmp_path / "out").iterdir()}

@@ -87,15 +87,18 @@ def test_no_file_is_long() -> None:
     assert long == set()
 
 
+@pytest.mark.slow
 def test_no_function_is_long() -> None:
     assert too_long(sources()) == {}
 
 
+@pytest.mark.slow
 def test_no_function_or_constructor_has_many_parameters_without_a_reason() -> None:
     found = too_many(sources())
     assert set(found) - set(MANY_PARAMETERS) == set()
 
 
+@pytest.mark.slow
 def test_no_reason_stands_for_what_is_no_longer_there() -> None:
     assert set(MANY_PARAMETERS) - set(too_many(sources())) == set()
 

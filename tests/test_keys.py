@@ -210,6 +210,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Found:
 SECTIONS = [title for title in tables(PAGE) if title not in ("dataset.json", "Figures in tables of results")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", SECTIONS)
 def test_a_table_has_the_keys_that_the_code_makes(made: Found, title: str) -> None:
     listed = tables(PAGE)[title]

@@ -47,6 +47,7 @@ def test_an_equation_is_found_in_a_docstring_of_any_depth(tmp_path: Path) -> Non
     assert found.summary == "Compose it (Eq. 4), so that it is whole."
 
 
+@pytest.mark.slow
 def test_every_equation_of_the_paper_is_implemented_and_leads_to_its_function() -> None:
     index = equation_index(ROOT)
     assert set(EQUATIONS) == set(index)
@@ -63,6 +64,7 @@ def test_a_name_by_its_module_leads_to_its_room() -> None:
     assert public_name("bundle.separation.losses.Separation") == ""
 
 
+@pytest.mark.slow
 def test_the_page_of_a_room_has_all_that_it_makes_public() -> None:
     rooms = public_rooms(ROOT)
     assert {"bundle", "bundle.physics", "bundle.separation.transforms"} <= set(rooms)

@@ -1,4 +1,4 @@
-"""What every room uses: JSON that others wrote, texts that tell nothing of a patient, and threads."""
+"""Shared utilities: JSON parsing, redaction of patient information, and threads."""
 
 from __future__ import annotations
 

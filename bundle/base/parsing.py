@@ -1,4 +1,4 @@
-"""JSON that others wrote."""
+"""Parsing of untrusted JSON."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def parse_json(text: str | bytes) -> Any:
-    """What a text in JSON holds.
+    """Parse a JSON text.
 
     Raises:
-        ValueError: it is no JSON, no text, or nested too deeply to be read.
+        ValueError: if the text is not valid JSON, cannot be decoded, or is nested too deeply.
     """
     try:
         return json.loads(text)

@@ -1,7 +1,7 @@
-"""What terminals, logs and records must not say: where a data set lies, and what tells whose radiographs it holds.
+"""Redaction of terminal output, logs and records: folders of data sets, and identifying patient information.
 
-One object of a process, :data:`REDACTION`, learns these from the data sets that are read, and changes texts on their
-way out: log records, warnings, errors, lists of rejected files, settings.
+One object per process, :data:`REDACTION`, collects these from the data sets that are read and redacts log records,
+warnings, errors, lists of rejected files and settings.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _DATE = re.compile(
 _PSEUDONYM = re.compile(r"(radiograph|folder|list|mark)_[0-9a-f]{12}")
 _WORD = re.compile(r"[\w.-]+")
 _SHORTEST = 3
-"""Values shorter than this are found in any name by chance."""
+"""Minimum length of a value searched for in names; shorter ones occur by chance."""
 _SHORTEST_WORD = 4
-"""Values shorter than this are found in any text by chance."""
+"""Minimum length of a value searched for in texts; shorter ones occur by chance."""
 
 
 def pseudonym(text: str, kind: str = "radiograph") -> str:
-    """``<kind>_<12 digits>``: the same for the same text."""
+    """Compute the pseudonym ``<kind>_<12 digits>`` of a text, a hash."""
     return f"{kind}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -37,40 +37,40 @@ def is_pseudonym(text: str) -> bool:
 
 
 def without_pseudonyms(text: str) -> str:
-    """A text without the pseudonyms that it holds."""
+    """Remove the pseudonyms from a text."""
     return _PSEUDONYM.sub(" ", text)
 
 
 def bare(text: str) -> str:
-    """Letters and digits of a text alone, without accents and case: ``Doe_Jané`` and ``doe jane`` are one name."""
+    """Reduce a text to letters and digits without accents and case: ``Doe_Jané`` and ``doe jane`` are equal."""
     letters = unicodedata.normalize("NFKD", text.casefold())
     return "".join(letter for letter in letters if letter.isalnum())
 
 
 def bare_values(values: Iterable[str]) -> frozenset[str]:
-    """Values as names are searched for them, without those that are found in any name by chance."""
+    """Normalize values for the search in names (:func:`bare`), dropping those that are too short."""
     return frozenset(value for value in map(bare, values) if len(value) >= _SHORTEST)
 
 
 def holds(name: str, values: Collection[str]) -> bool:
-    """Whether a name holds one of the values (:func:`bare_values`); of many values it takes no longer."""
+    """Whether a name contains one of the values (:func:`bare_values`); the time does not depend on their number."""
     plain = bare(name)
     ends = range(_SHORTEST, len(plain) + 1)
     return bool(values) and any(plain[start:end] in values for end in ends for start in range(end - _SHORTEST + 1))
 
 
 def tells(name: str, values: Collection[str] = ()) -> bool:
-    """Whether a name holds a UID, a date or one of the values (:func:`bare_values`)."""
+    """Whether a name contains identifying information: a UID, a date or one of the values (:func:`bare_values`)."""
     return bool(_UID.search(name) or _DATE.search(name)) or holds(name, values)
 
 
 def without_told(path: str, values: Collection[str] = ()) -> str:
-    """A path whose parts that hold a UID, a date or one of the values (:func:`bare_values`) are pseudonyms."""
+    """Replace identifying components of a path (:func:`tells`) by pseudonyms."""
     return "/".join(_hidden(part, values) if tells(part, values) else part for part in path.split("/"))
 
 
 class Redaction:
-    """Texts without what must not be said; knows nothing until it is told."""
+    """Redaction of texts; it hides nothing until the ``hide_*`` methods register folders, lists, files and values."""
 
     def __init__(self) -> None:
         self._roots: dict[str, str] = {}
@@ -81,28 +81,28 @@ class Redaction:
         self._bare: set[str] = set()
 
     def hide_folder(self, folder: str | Path, shown: str) -> None:
-        """Let a data set's folder be ``shown`` in logs and records."""
+        """Show a data set's folder as ``shown`` in logs and records."""
         for path in {str(folder), str(Path(folder).expanduser().resolve())}:
             if "/" in path.strip("/."):
                 self._roots |= dict.fromkeys((path.rstrip("/"), json.dumps(path.rstrip("/"))[1:-1]), shown)
 
     def hide_list(self, name: str, shown: str) -> None:
-        """Let the name of a list be ``shown`` in logs and records."""
+        """Show the name of a list as ``shown`` in logs and records."""
         self._lists[name] = shown
 
     def hide_file(self, path: str, shown: str) -> None:
-        """Let a path that tells be ``shown`` everywhere."""
+        """Show an identifying path as ``shown`` everywhere."""
         self._files[path] = shown
 
     def hide_values(self, values: Iterable[str]) -> None:
-        """Let words that are one of the values be pseudonyms everywhere."""
+        """Replace words equal to one of the values by pseudonyms everywhere."""
         fresh = {value for value in values if len(value) >= _SHORTEST} - self._values
         self._values |= fresh
         self._phrases |= {value for value in fresh if not _WORD.fullmatch(value)}
         self._bare |= bare_values(fresh)
 
     def on_terminal(self, text: str) -> str:
-        """A text for the terminal: folders as they are, but for what tells whose radiographs they hold."""
+        """Redact a text for the terminal: folders stay, except for their identifying components."""
         roots = self._found(self._roots, text)
         for path in self._found(self._files, text) if roots else ():
             text = text.replace(path, self._files[path])
@@ -111,7 +111,7 @@ class Redaction:
         return self._words(text)
 
     def in_record(self, text: str) -> str:
-        """A text for a log or a file: folders of data sets and lists have their private names as well."""
+        """Redact a text for a log or a file: the folders and lists of data sets are also replaced."""
         text = self.on_terminal(text)
         shown = self._roots | {self._path(root): name for root, name in self._roots.items()} | self._lists
         for name in self._found(shown, text):
@@ -123,13 +123,13 @@ class Redaction:
         return sorted((part for part in known if part in text), key=len, reverse=True)
 
     def _path(self, path: str) -> str:
-        """A path whose parts that tell are pseudonyms; above a data set only values of its headers tell."""
+        """Pseudonymize a path; above the data set's folder only header values count as identifying."""
         root = max(self._found(self._roots, path), key=len, default="")
         above = [_hidden(part, self._bare) if holds(part, self._bare) else part for part in root.split("/")]
         return "/".join(above) + without_told(path[len(root) :], self._bare)
 
     def _words(self, text: str) -> str:
-        """Words as the headers write them are found; of others, which may be ours, the case differs."""
+        """Replace words spelled as in the headers; the match is case-sensitive to spare words of this software."""
         words = {part for word in _WORD.findall(text) for part in (word, word.strip("._-"), *re.split("[_.-]", word))}
         found = [value for value in self._phrases if value in text] + list(self._values & words)
         for value in sorted((value for value in found if len(value) >= _SHORTEST_WORD), key=len, reverse=True):
@@ -138,7 +138,7 @@ class Redaction:
 
 
 def _hidden(part: str, values: Collection[str]) -> str:
-    """A part of a path as a pseudonym, with its ending; of several words those that tell, or all if none does alone."""
+    """Pseudonym of a path component, keeping the extension; of several words only the identifying ones, if any."""
     words = part.split(" ")
     if len(words) > 1 and any(tells(word, values) for word in words):
         return " ".join(_hidden(word, values) if tells(word, values) else word for word in words)
@@ -148,4 +148,4 @@ def _hidden(part: str, values: Collection[str]) -> str:
 
 
 REDACTION = Redaction()
-"""Of this process."""
+"""The redaction of this process."""

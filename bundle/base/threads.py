@@ -1,7 +1,7 @@
-"""Bits that depend neither on what else is computed nor on the number of threads.
+"""Bit-exact results, independent of the batch and of the number of threads.
 
-Kernels of torch split their sums by the size of a batch and by the threads that they run in, so that the last bits of
-a result change with both. What is computed of one joint by one thread is always the same; joints run side by side.
+torch kernels split sums by batch size and number of threads, so the last bits of a result depend on both. One thread
+that processes one joint always gives the same bits; several joints run in parallel.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Made = TypeVar("Made")
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute with one thread inside the block, and with as many as before after it."""
+    """Limit torch to one thread inside the block, and restore the number of threads after it."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -29,13 +29,13 @@ def one_thread() -> Iterator[None]:
 
 
 def side_by_side(work: Callable[[Part], Made], parts: Sequence[Part]) -> list[Made]:
-    """What ``work`` makes of each part, one thread each; as many parts at once as torch has threads.
+    """Apply ``work`` to each part, one thread per part; as many parts at once as torch has threads.
 
-    Gradients are recorded where they are outside; autocast has to be entered inside ``work``.
+    Gradient recording follows the caller; ``work`` itself must enter autocast.
 
     Args:
-        work: is called by several threads at once.
-        parts: in any number.
+        work: thread-safe function of a part.
+        parts: any number of inputs.
     """
     recorded, threads = torch.is_grad_enabled(), min(torch.get_num_threads(), len(parts))
 

@@ -1,4 +1,4 @@
-"""The joint space of a radiograph and its grade."""
+"""Measurement of the joint space and its grade of narrowing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The edges with which the bones of a joint face each other."""
+"""Facing edges of the bones of a joint."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ Region = NDArray[np.bool_]
 
 
 def facing_edges(bones: Region) -> list[Array]:
-    """Middle (x, y), in pixels, of the edge of each bone that faces the other, over its central third of columns.
+    """Locate the centre (x, y), in pixels, of each bone's facing edge, over its central third of columns.
 
     Args:
-        bones: lower and upper bone, (2, H, W), neither empty.
+        bones: masks of lower and upper bone, (2, H, W), neither empty.
     """
-    places = []
+    centers = []
     for bone, rows in ((bones[LOWER], slice(None)), (bones[UPPER], slice(None, None, -1))):
         columns = np.flatnonzero(bone.any(axis=0))
         third = len(columns) // 3
         central = columns[third : len(columns) - third]
         depth = bone[rows].argmax(axis=0)[central].mean()
-        places.append(np.array([central.mean(), depth if rows.step is None else bone.shape[0] - 1 - depth]))
-    return places
+        centers.append(np.array([central.mean(), depth if rows.step is None else bone.shape[0] - 1 - depth]))
+    return centers
 
 
 def facing_centers(bones: Region, spacing: float) -> Array:
-    """:func:`facing_edges` in mm from the frame's centre, (2, 2): centers of a :class:`bundle.physics.RigidMotion`."""
+    """Convert :func:`facing_edges` to mm from the frame's centre, (2, 2), as in :class:`bundle.physics.RigidMotion`."""
     middle = (np.array(bones.shape[:0:-1]) - 1) / 2
     return (np.stack(facing_edges(bones)) - middle) * spacing
 
 
 def facing_rows(masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows of the facing edges of lower and upper bone (B, 2, W), and the columns that show both (B, W)."""
+    """Locate the rows of the facing edges of lower and upper bone (B, 2, W), and the columns with both bones (B, W)."""
     of_lower, lower = _edge(masks[:, 0].flip(-2))
     of_upper, upper = _edge(masks[:, 1])
     return torch.stack([masks.shape[-2] - of_lower, of_upper], dim=1), lower & upper
 
 
 def _edge(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Lower edge of a bone that hangs from the top, in pixels per column (B, W), and whether the column shows it.
+    """Lower edge of a bone that extends from the top, in pixels per column (B, W), and the columns with bone.
 
-    The edge is the middle row of the bone's extent plus the area of the mask below that row.
+    The edge is the middle row of the bone's extent plus the area of the mask below this row.
     """
     height = mask.shape[-2]
     inside = mask > 0.5
@@ -59,7 +59,7 @@ def _edge(mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def central_columns(columns: Tensor, window: float) -> Tensor:
-    """Of the columns that are set, those in the central ``window`` of their range: (B, W) of bool."""
+    """Select the columns in the central fraction ``window`` of their range: boolean, (B, W)."""
     width = columns.shape[-1]
     index = torch.arange(width, device=columns.device).expand_as(columns)
     left = torch.where(columns, index, torch.full_like(index, width)).amin(dim=-1, keepdim=True)

@@ -1,4 +1,4 @@
-"""How a network states one of five grades of narrowing, and learns to: as names, or in their order."""
+"""Encodings of the five grades of narrowing for a network: nominal or ordinal, with their losses."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ GRADES = 5
 
 
 class GradeCoding(nn.Module):
-    """What the numbers of a network say of grades; called, the loss of them.
+    """Encoding of grades in the outputs of a network; calling it computes the loss.
 
     Attributes:
-        outputs: numbers that the network gives.
+        outputs: number of outputs of the network.
     """
 
     outputs: int
 
     @abstractmethod
     def probabilities(self, output: Tensor) -> Tensor:
-        """Probability of each grade, (B, 5), of a network's numbers (B, outputs)."""
+        """Compute the probability of each grade, (B, 5), from outputs (B, outputs)."""
 
     @abstractmethod
     def loss(self, output: Tensor, grade: Tensor) -> Tensor:
-        """Loss of each joint, (B,), of numbers (B, outputs) and true grades (B,)."""
+        """Compute the loss of each joint, (B,), from outputs (B, outputs) and true grades (B,)."""
 
     @abstractmethod
     def grades(self, output: Tensor) -> Tensor:
-        """Grades (B,) of a network's numbers (B, outputs)."""
+        """Predict grades (B,) from outputs (B, outputs)."""
 
     def forward(self, output: Tensor, grade: Tensor) -> Tensor:
-        """Mean loss of a batch.
+        """Compute the mean loss of a batch.
 
         Args:
-            output: (B, outputs).
-            grade: (B,) or (B, 1), of 0 to 4.
+            output: outputs of the network, (B, outputs).
+            grade: true grades 0 to 4, (B,) or (B, 1).
 
         Raises:
-            ValueError: the shapes do not agree, or a grade is none.
+            ValueError: if the shapes do not match, or a grade is invalid.
         """
         true = grade.reshape(-1).long()
         if output.shape != (len(true), self.outputs) or not bool(((true >= 0) & (true < GRADES)).all()):
@@ -54,7 +54,7 @@ class GradeCoding(nn.Module):
 
 
 class NominalGrades(GradeCoding):
-    """A number for each grade; cross entropy. Any wrong grade is as wrong as any other."""
+    """Nominal encoding: one logit per grade, with cross entropy. All wrong grades cost the same."""
 
     outputs = GRADES
 
@@ -67,21 +67,21 @@ class NominalGrades(GradeCoding):
         return F.cross_entropy(output, grade, reduction="none")
 
     def grades(self, output: Tensor) -> Tensor:
-        """The most probable grade."""
+        """Predict the most probable grade."""
         return output.argmax(dim=1)
 
 
 class OrdinalGrades(GradeCoding):
-    """The logits that the grade is above 0, 1, 2 and 3; the sum of their binary cross entropies.
+    """Ordinal encoding: logits that the grade is above 0, 1, 2 and 3, with the sum of their binary cross entropies.
 
-    Ordinal regression by binary tasks (Niu et al., CVPR 2016), made consistent: the first number is the first logit,
-    each further one says by how much the next logit is lower, through a softplus.
+    Ordinal regression by binary tasks (Niu et al., CVPR 2016), made consistent: the first output is the first logit;
+    the softplus of each further output is the decrease to the next logit.
     """
 
     outputs = GRADES - 1
 
     def above(self, output: Tensor) -> Tensor:
-        """Logits (B, 4) that the grade is above 0 to 3; they fall."""
+        """Compute the logits (B, 4) that the grade is above 0 to 3, in decreasing order."""
         falls = F.softplus(output[:, 1:]).cumsum(dim=1)
         return output[:, :1] - F.pad(falls, (1, 0))
 
@@ -97,5 +97,5 @@ class OrdinalGrades(GradeCoding):
         return F.binary_cross_entropy_with_logits(logits, true, reduction="none").sum(dim=1)
 
     def grades(self, output: Tensor) -> Tensor:
-        """As many as are more likely exceeded than not: the median grade."""
+        """Predict the median grade: the number of thresholds that are more likely exceeded than not."""
         return (self.above(output) > 0).sum(dim=1)

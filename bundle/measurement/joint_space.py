@@ -1,13 +1,13 @@
-"""Joint space width (JSW) measured on masks and on layers, and a grade of narrowing like Sharp/van der Heijde's.
+"""Joint space width (JSW) measured on masks and layers, and a grade of narrowing similar to Sharp/van der Heijde.
 
-Three ways, all of the mean signed gap between the facing surfaces over the central part of the joint, negative where
-the bones overlap:
+Three methods measure the mean signed gap between the facing surfaces over the central part of the joint, negative for
+overlapping bones:
 
-- :func:`joint_space_width`: of masks, vertically. The fastest; it is the change of JSW that a vertical motion makes,
-  and the JSW that phantoms state. For controlling motions.
-- :func:`measure_joint_space`: of masks, along the joint's own axis, with the minimum. For stating a joint's JSW.
-- :func:`joint_space_by_alignment`: of layers, by moving the bones until they touch, as the annotators of the paper did.
-  For stating a joint's JSW where outlines cannot be trusted to a tenth of a millimetre, as hand-drawn ones cannot.
+- :func:`joint_space_width`: on masks, vertically. The fastest method; a vertical motion changes it by exactly the
+  motion, and phantoms use this definition. For the control of motions.
+- :func:`measure_joint_space`: on masks, along the joint's axis, with the minimum. For reporting JSW.
+- :func:`joint_space_by_alignment`: on layers, by moving the bones until they touch, like the annotators of the paper.
+  For reporting JSW where outlines are not accurate to a tenth of a millimetre, as with manual annotations.
 """
 
 from __future__ import annotations
@@ -23,49 +23,49 @@ from torch import Tensor
 from torch.nn import functional as F
 
 VERTICAL = "vertical gap of the masks (bundle.measurement.joint_space_width)"
-"""How widths are defined that truth files and networks that read radiographs state."""
+"""Definition of the JSW in truth files and of the target of scoring networks."""
 
 ALONG_AXIS = "gap of the masks along the joint's axis (bundle.measurement.measure_joint_space)"
-"""How the widths of masks are defined in evaluations; from vertical ones they differ by 0.07 mm (SD) on real joints."""
+"""Definition of the JSW of masks in evaluations; it differs from the vertical JSW by 0.07 mm (SD) on real joints."""
 
 ALIGNED = "motion along the joint's axis until the bones touch (bundle.measurement.joint_space_by_alignment)"
-"""How the widths of layers are defined."""
+"""Definition of the JSW of layers."""
 
 AXIS_WINDOW = 2 / 3
-"""Central part of the common columns in which the middle between the bones tells the joint's axis."""
+"""Central fraction of the common columns in which the midline between the bones determines the joint's axis."""
 
 LARGEST_TURN = 60.0
-"""A joint's axis is at most so many degrees from the vertical: farther, the upper bone is not above the lower one."""
+"""Maximum angle in degrees of a joint's axis from the vertical; beyond it the bones are not one above the other."""
 
 SURFACE = 1 / 6
-"""The surface of a bone is where it has this part of the attenuation that it has just inside: the foot of its edge.
+"""Attenuation at the surface of a bone, relative to that just inside: the foot of its edge.
 
-There the true layers of phantoms, whose bones have rounded limbs and are blurred as by a detector, have their outlines;
-half of the attenuation is reached only 0.1 mm (lower bone) to 0.2 mm (upper) inside.
+This level matches the outlines of phantoms, whose bones have rounded limbs and detector blur. Half of the attenuation
+is reached only 0.1 mm (lower bone) to 0.2 mm (upper bone) inside.
 """
 
 INSIDE = (0.25, 0.7)
-"""What counts as just inside, in mm from the surface."""
+"""Range of depths just inside a bone, in mm from the surface."""
 
 _START, _OUTSIDE, _STEP = 0.45, 1.0, 0.04
-"""The surface is looked for from so many mm inside the outline to so many outside, in steps of so many mm."""
+"""Search range of the surface, in mm inside and outside the outline, and its step in mm."""
 
 _ALONG, _OUTLINE = 0.5, 0.25
-"""Sigma in mm of the smoothing along the surface, of attenuation and of outlines and the gap between them."""
+"""Sigma in mm of the smoothing along the surface, for attenuation, and for outlines and gaps."""
 
 _FAR = 30.0
-"""Gaussian weights do not fall below exp(-30): smaller ones would add nothing but time, as denormal numbers do."""
+"""Lower bound exp(-30) of Gaussian weights; it avoids slow denormal numbers."""
 
 
 @dataclass(frozen=True)
 class JointSpace:
-    """The space between the bones of B joints; NaN where it cannot be measured.
+    """Joint space of B joints; NaN where it cannot be measured.
 
     Attributes:
-        mean: mean signed width over the central part of the joint, (B,) in mm; negative is overlap.
-        minimum: smallest signed width there, of the width smoothed over a few pixels across, (B,) in mm.
-        axis: direction along which it is measured, (B,) in degrees from the vertical, positive turning x towards y
-            (clockwise on the screen).
+        mean: mean signed width over the central part of the joint, (B,) in mm; negative values overlap.
+        minimum: minimum signed width there, after smoothing over a few columns, (B,) in mm.
+        axis: direction of measurement, (B,) in degrees from the vertical, positive clockwise on the screen (x towards
+            y).
     """
 
     mean: Tensor
@@ -74,19 +74,19 @@ class JointSpace:
 
 
 def joint_space_width(masks: Tensor, spacing: float | Tensor, window: float = 1 / 3) -> Tensor:
-    """Mean vertical gap between the bones over the central part of the columns that both have, in mm.
+    """Measure the mean vertical gap between the bones over the central part of their common columns, in mm.
 
-    In each column the edge of a bone is where the area of its mask says it is, so soft masks are measured to a fraction
-    of a pixel. The gap is signed: where the upper bone reaches below the lower bone's edge it is negative (overlap).
-    It answers to a vertical motion mm by mm; a joint that is turned is measured by :func:`measure_joint_space`.
+    In each column the area of the mask defines the edge of the bone, so soft masks give sub-pixel precision. The gap is
+    negative where the upper bone extends below the lower bone's edge (overlap). It changes by exactly the amount of a
+    vertical motion; for a rotated joint use :func:`measure_joint_space`.
 
     Args:
-        masks: (B, 2, H, W), lower and upper bone, in [0, 1].
-        spacing: mm per pixel, one for all, (B,) or (B, 1).
-        window: central part of the common columns that is averaged, in (0, 1].
+        masks: masks of lower and upper bone, (B, 2, H, W) in [0, 1].
+        spacing: pixel size in mm; scalar, (B,) or (B, 1).
+        window: averaged central fraction of the common columns, in (0, 1].
 
     Returns:
-        (B,) in mm; NaN where the bones have no column in common.
+        JSW in mm, (B,); NaN if the bones have no common column.
     """
     edges, common = facing_rows(masks)
     weight = central_columns(common, window).to(masks.dtype)
@@ -97,20 +97,20 @@ def joint_space_width(masks: Tensor, spacing: float | Tensor, window: float = 1 
 def measure_joint_space(
     masks: Tensor, spacing: float | Tensor, window: float = 1 / 3, axis: Tensor | None = None
 ) -> JointSpace:
-    """Mean and minimum gap between the bones over the central part of the joint, along the joint's axis.
+    """Measure the mean and minimum gap between the bones over the central part of the joint, along the joint's axis.
 
-    The measure of :func:`joint_space_width` in a view turned by the axis, in which bones that leave the frame at top
-    or bottom go on. Binary masks are good to a fraction of a pixel, too: their steps are averaged, in the mean over the
-    central columns and in the minimum over 0.25 mm (sigma) to either side.
+    Applies :func:`joint_space_width` to a view rotated by the axis, in which bones that leave the frame at top or
+    bottom are continued. Binary masks also give sub-pixel precision, because their steps are averaged: in the mean over
+    the central columns, in the minimum over a Gaussian with a sigma of 0.25 mm.
 
     Args:
-        masks: (B, 2, H, W), lower and upper bone, in [0, 1].
-        spacing: mm per pixel, one for all, (B,) or (B, 1).
-        window: central part of the columns that both bones have, in (0, 1].
-        axis: (B,) in degrees; by default that of :func:`joint_axis`.
+        masks: masks of lower and upper bone, (B, 2, H, W) in [0, 1].
+        spacing: pixel size in mm; scalar, (B,) or (B, 1).
+        window: central fraction of the common columns, in (0, 1].
+        axis: axis in degrees, (B,); default: that of :func:`joint_axis`.
 
     Returns:
-        NaN where the bones have no column in common, or the upper bone does not lie above the lower one.
+        Joint space; NaN if the bones have no common column, or the upper bone does not lie above the lower one.
     """
     axis = joint_axis(masks) if axis is None else axis
     view = turned(masks, axis)
@@ -130,34 +130,35 @@ def joint_space_by_alignment(
     axis: Tensor | None = None,
     rounds: int = 2,
 ) -> JointSpace:
-    """JSW as the displacement that makes the bones touch: the annotation method of LSN, automated.
+    """Measure JSW as the displacement that makes the bones touch, an automated version of the LSN annotation method.
 
-    Both bone layers are moved along the joint's axis by half the displacement each (:func:`bundle.physics.move`; bones
-    that overlap are moved apart) until their surfaces touch. Surfaces are seen in the attenuation of the layers
-    (:data:`SURFACE`); the masks say only where to look (up to 1 mm outside their outlines and 0.45 mm inside), so an
-    outline drawn a little inside the bone does not count, and one that is grossly wrong does. The bones touch
+    Both bone layers move along the joint's axis by half the displacement each (:func:`bundle.physics.move`; overlapping
+    bones move apart) until their surfaces touch. The surfaces are detected in the attenuation of the layers
+    (:data:`SURFACE`); the masks only define the search range (1 mm outside to 0.45 mm inside their outlines), so small
+    errors of an outline have no effect, gross errors do. The bones touch
 
-    - for the mean: when over the central part of the joint as much gap as overlap remains between the surfaces;
+    - for the mean: when gap and overlap between the surfaces are equal over the central part of the joint;
     - for the minimum: at their first contact, when no overlap would remain.
 
-    The surface of a bone below the other one is only seen in layers that separate the overlap. Those without weights
-    (:func:`bundle.physics.separate`) divide it by the distance to the outlines: on phantoms that overlap they are off
-    by 0.24 mm in the mean, those of the shipped network by 0.03 mm. Apart by 0.3 mm or more, both are by 0.04 mm.
+    The surface of a bone below the other one is visible only in layers that separate the overlap. The weight-free
+    separator (:func:`bundle.physics.separate`) divides it by the distance to the outlines: on overlapping phantoms its
+    mean error is 0.24 mm, that of the shipped network 0.03 mm. For gaps of 0.3 mm or more, both have 0.04 mm.
 
-    :data:`SURFACE` is fitted to phantoms. On real radiographs, whose edges may be softer, no true JSW is known: there
-    the width is 0.40 mm less than that of the annotated masks (standard deviation 0.09 mm).
+    :data:`SURFACE` is fitted to phantoms. On real radiographs, whose edges may be softer, the true JSW is unknown; the
+    width is 0.40 mm less than that of the annotated masks (standard deviation 0.09 mm).
 
     Args:
         layers: soft tissue, lower and upper bone, (B, 3, H, W) in [0, 1].
-        masks: lower and upper bone, (B, 2, H, W) in [0, 1].
-        spacing: mm per pixel, one for all, (B,) or (B, 1).
-        window: central part of the columns that both masks have, in (0, 1].
-        axis: (B,) in degrees; by default that of :func:`joint_axis`.
-        rounds: of moving and looking. The second corrects the first by 0.01 mm in the mean, a third by 0.001 mm.
+        masks: masks of lower and upper bone, (B, 2, H, W) in [0, 1].
+        spacing: pixel size in mm; scalar, (B,) or (B, 1).
+        window: central fraction of the common columns, in (0, 1].
+        axis: axis in degrees, (B,); default: that of :func:`joint_axis`.
+        rounds: number of iterations of motion and detection. The second changes the result by 0.01 mm in the mean, a
+            third by 0.001 mm.
 
     Returns:
-        NaN where the masks have no column in common, the upper bone does not lie above the lower one, or a surface is
-        not seen in half of the columns.
+        Joint space; NaN if the masks have no common column, the upper bone does not lie above the lower one, or a
+        surface is not detected in half of the columns.
     """
     axis = joint_axis(masks) if axis is None else axis
     displacement = layers.new_zeros(len(layers))
@@ -169,21 +170,21 @@ def joint_space_by_alignment(
 
 
 def joint_axis(masks: Tensor, window: float = AXIS_WINDOW, rounds: int = 4) -> Tensor:
-    """Direction of the joint's axis: perpendicular to the middle line between the facing surfaces, (B,) in degrees.
+    """Estimate the joint's axis, perpendicular to the midline between the facing surfaces, (B,) in degrees.
 
-    From the line through the bones' centres on, the view is turned until the regression line through the middles of
-    the gap in the central columns is level. Over re-takes of phantoms that are turned by up to 2 degrees this repeats
-    to 0.4 degrees (standard deviation of differences); the mid-lines of the shafts, of which the frame shows only a few
-    mm, to 0.8, and JSW along them has a larger SDD.
+    Starting from the line through the bones' centres, the view is rotated until the regression line through the
+    midpoints of the gap in the central columns is horizontal. For re-takes of phantoms rotated by up to 2 degrees, the
+    repeatability is 0.4 degrees (standard deviation of differences). The midlines of the shafts, of which the frame
+    shows only a few mm, reach 0.8 degrees and give JSW a larger SDD.
 
     Args:
-        masks: (B, 2, H, W), lower and upper bone, in [0, 1].
-        window: central part of the common columns that the line is fitted to, in (0, 1].
-        rounds: of turning.
+        masks: masks of lower and upper bone, (B, 2, H, W) in [0, 1].
+        window: central fraction of the common columns for the regression, in (0, 1].
+        rounds: number of rotations.
 
     Returns:
-        Degrees from the vertical, positive turning x towards y; NaN where the bones have no column in common as they
-        lie, or the axis is farther from the vertical than :data:`LARGEST_TURN`.
+        Degrees from the vertical, positive clockwise (x towards y); NaN if the unrotated bones have no common column,
+        or the axis deviates from the vertical by more than :data:`LARGEST_TURN`.
     """
     coarse = F.avg_pool2d(masks, 2) if min(masks.shape[-2:]) >= 128 else masks
     together = facing_rows(coarse)[1].any(-1)
@@ -195,11 +196,11 @@ def joint_axis(masks: Tensor, window: float = AXIS_WINDOW, rounds: int = 4) -> T
 
 
 def turned(maps: Tensor, axis: Tensor) -> Tensor:
-    """Maps seen so that an axis is vertical: bilinear, about the frame's centre, going on above and below the frame.
+    """Rotate maps about the frame's centre so that an axis becomes vertical; bilinear, continued above and below.
 
     Args:
-        maps: (B, C, H, W).
-        axis: (B,) in degrees from the vertical, positive turning x towards y.
+        maps: maps, (B, C, H, W).
+        axis: axis in degrees from the vertical, (B,), positive clockwise (x towards y).
     """
     height, width = maps.shape[-2:]
     y, x = (torch.arange(side).to(maps) - (side - 1) / 2 for side in (height, width))
@@ -207,7 +208,7 @@ def turned(maps: Tensor, axis: Tensor) -> Tensor:
 
 
 def _sampled(maps: Tensor, x: Tensor, y: Tensor, axis: Tensor) -> Tensor:
-    """Maps (B, C, H, W) at places (..., h, w) of the turned view, in pixels from the centre."""
+    """Sample maps (B, C, H, W) at positions (..., h, w) of the rotated view, in pixels from the centre."""
     height, width = maps.shape[-2:]
     angle = torch.deg2rad(axis.nan_to_num()).to(maps).reshape(-1, 1, 1)
     cosine, sine = angle.cos() * 2, angle.sin() * 2
@@ -218,14 +219,14 @@ def _sampled(maps: Tensor, x: Tensor, y: Tensor, axis: Tensor) -> Tensor:
 
 
 def _closing(displacement: Tensor, axis: Tensor) -> RigidMotion:
-    """The motion of both bones towards each other, by (B,) mm in all, along the axis (B,) in degrees."""
+    """Motion of both bones towards each other by (B,) mm in total, along the axis (B,) in degrees."""
     angle = torch.deg2rad(axis).to(displacement)
     down = torch.stack([-angle.sin(), angle.cos()], dim=-1) * displacement[:, None] / 2
     return replace(RigidMotion.still(len(down)).to(down), translation=torch.stack([-down, down], dim=1))
 
 
 def _contact(layers: Tensor, masks: Tensor, spacing: float | Tensor, window: float, axis: Tensor) -> JointSpace:
-    """What gap and overlap is left between the surfaces of the bones."""
+    """Measure the remaining gap or overlap between the surfaces of the bones."""
     view = turned(masks, axis)
     edges, common = facing_rows(view)
     central = central_columns(common, window) & _in_order(view, axis)
@@ -238,10 +239,10 @@ def _contact(layers: Tensor, masks: Tensor, spacing: float | Tensor, window: flo
 
 
 def _surfaces(layers: Tensor, edges: Tensor, central: Tensor, pixel: Tensor, axis: Tensor) -> Tensor:
-    """Rows of the surfaces (B, 2, W) in the turned view, looked for around the edges of the masks; NaN where none is.
+    """Detect the rows of the surfaces (B, 2, W) in the rotated view, near the edges of the masks; NaN if not found.
 
-    They are looked for twice, the second time around where they have been found, so that what is just inside does not
-    depend on the masks.
+    The second search starts from the result of the first, so that the depth range just inside the bone does not depend
+    on the masks.
     """
     depth = torch.arange(-_OUTSIDE, INSIDE[1] + _STEP, _STEP).to(layers)
     inwards = layers.new_tensor([1.0, -1.0])[:, None] / pixel[..., None]
@@ -257,7 +258,7 @@ def _surfaces(layers: Tensor, edges: Tensor, central: Tensor, pixel: Tensor, axi
 
 
 def _along(bones: Tensor, rows: Tensor, axis: Tensor) -> Tensor:
-    """Each bone (B, 2, H, W) at its rows (B, 2, K, W) of the turned view, (B, 2, K, W)."""
+    """Sample each bone (B, 2, H, W) at its rows (B, 2, K, W) of the rotated view, (B, 2, K, W)."""
     height, width = bones.shape[-2:]
     x = torch.arange(width).to(bones) - (width - 1) / 2
     y = (rows - height / 2).nan_to_num().flatten(0, 1)
@@ -265,7 +266,7 @@ def _along(bones: Tensor, rows: Tensor, axis: Tensor) -> Tensor:
 
 
 def _foot(profile: Tensor, depth: Tensor) -> Tensor:
-    """Depth (K,) in mm at which profiles (B, 2, K, W) rise above :data:`SURFACE` of what is inside: (B, 2, W)."""
+    """Depth in mm, (B, 2, W), at which profiles (B, 2, K, W) rise above :data:`SURFACE` times the level inside."""
     inside = (depth >= INSIDE[0]) & (depth <= INSIDE[1])
     level = SURFACE * profile[:, :, inside].mean(dim=2, keepdim=True)
     before = int((depth < _START).sum())
@@ -278,7 +279,7 @@ def _foot(profile: Tensor, depth: Tensor) -> Tensor:
 
 
 def _smooth(values: Tensor, shown: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian mean over the shown columns (B, W) of values (B, ..., W), of sigma (B, 1) in pixels."""
+    """Gaussian mean of values (B, ..., W) over the shown columns (B, W), with sigma (B, 1) in pixels."""
     columns = torch.arange(values.shape[-1]).to(values)
     apart = ((columns[:, None] - columns) / sigma[..., None]) ** 2 / 2
     kernel = torch.exp(-apart.clamp(max=_FAR)) * shown[:, :, None]
@@ -287,18 +288,18 @@ def _smooth(values: Tensor, shown: Tensor, sigma: Tensor) -> Tensor:
 
 
 def _pixel(spacing: float | Tensor, like: Tensor) -> Tensor:
-    """Mm per pixel, (B, 1) or (1, 1)."""
+    """Pixel size in mm, (B, 1) or (1, 1)."""
     return torch.as_tensor(spacing, dtype=like.dtype, device=like.device).reshape(-1, 1)
 
 
 def _in_order(view: Tensor, axis: Tensor) -> Tensor:
-    """Whether there is an axis (B,), and along it the upper bone's middle lies above the lower one's: (B, 1)."""
+    """Whether the axis (B,) is defined and the centre of the upper bone lies above that of the lower bone: (B, 1)."""
     lower, upper = _centre(view)[..., 1].unbind(1)
     return ((upper < lower) & axis.isfinite())[:, None]
 
 
 def _centre(masks: Tensor) -> Tensor:
-    """Centres of the bones in pixels from the frame's corner, (B, 2, (x, y)); NaN of an empty mask."""
+    """Centres of the bones in pixels from the frame's corner, (B, 2, (x, y)); NaN for an empty mask."""
     area = masks.sum(dim=(-2, -1))
     ways = [(masks.sum(dim=dim) * torch.arange(masks.shape[-3 - dim]).to(masks)).sum(-1) for dim in (-2, -1)]
     return torch.stack(ways, dim=-1) / area[..., None]
@@ -312,14 +313,14 @@ def _axis_of_centres(masks: Tensor) -> Tensor:
 
 
 def _slope(rows: Tensor, weight: Tensor) -> Tensor:
-    """Turn of the regression line through rows (B, W) of weighted columns, (B,) in degrees."""
+    """Angle of the regression line through rows (B, W) of weighted columns, (B,) in degrees."""
     x = torch.arange(rows.shape[-1]).to(rows)
     x = x - (x * weight).sum(-1, keepdim=True) / weight.sum(-1, keepdim=True)
     return torch.rad2deg(torch.atan2((x * rows * weight).sum(-1), (x * x * weight).sum(-1)))
 
 
 def _joint_space(gap: Tensor, even: Tensor, counted: Tensor, axis: Tensor) -> JointSpace:
-    """Mean of the gap and minimum of the smoothed gap (B, W) in mm, over the columns that count."""
+    """Mean of the gap and minimum of the smoothed gap (B, W) in mm, over the counted columns."""
     count = counted.sum(-1)
     mean = torch.where(counted, gap, 0.0).sum(-1) / count
     least = torch.where(counted, even, math.inf).amin(-1)
@@ -328,11 +329,11 @@ def _joint_space(gap: Tensor, even: Tensor, counted: Tensor, axis: Tensor) -> Jo
 
 
 def narrowing_grade(width: Tensor, normal: float = MCP.normal_joint_space_mm) -> Tensor:
-    """Grade of joint space narrowing, 0 (normal) to 4 (ankylosis or overlap), from JSW in mm.
+    """Compute the grade of joint space narrowing, 0 (normal) to 4 (ankylosis or overlap), from JSW in mm.
 
-    A grade like Sharp/van der Heijde's, made from the ratio to the normal width alone (LSN section 3.5): 0 from the
-    normal width on, 1 from 3/4 of it, 2 from 1/2, 3 from 1/4, otherwise 4; -1 where the width is NaN. It is not a
-    reader's score, which also weighs focal narrowing and subluxation.
+    The grade is similar to Sharp/van der Heijde, based only on the ratio to the normal width (LSN section 3.5): 0 from
+    the normal width, 1 from 3/4, 2 from 1/2, 3 from 1/4 of it, otherwise 4; -1 for NaN. It is not a reader's score,
+    which also considers focal narrowing and subluxation.
 
     Args:
         width: JSW in mm, any shape.

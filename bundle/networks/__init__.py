@@ -1,4 +1,4 @@
-"""Networks that know nothing of radiographs: backbones by name, their weights and their precision."""
+"""Generic networks: backbones by name, weights, resolution and precision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks on their device: how they lie in memory, whether they are compiled, in which precision they run."""
+"""Device placement of networks: memory format, compilation and precision."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from torch import Tensor, nn
 
 
 class Bfloat16Inferer(SimpleInferer):
-    """Runs a network in bfloat16 where that is precise enough (:class:`torch.autocast`), and gives float32.
+    """Inferer that runs a network in bfloat16 autocast (:class:`torch.autocast`) and returns float32.
 
-    MONAI's trainers cast on GPUs alone. The gradients of bfloat16 need no scaling.
+    MONAI's trainers use autocast only on GPUs. bfloat16 gradients need no scaling.
 
     Args:
-        amp: False runs the network as it is.
+        amp: whether to use autocast.
     """
 
     def __init__(self, amp: bool | str = True) -> None:
         self.amp = flag(amp)
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:  # type: ignore[override]
-        """What the network gives."""
+        """Run the network."""
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.amp):
-            found: Tensor = super().__call__(inputs, network, *args, **kwargs)
-        return found.float()
+            output: Tensor = super().__call__(inputs, network, *args, **kwargs)
+        return output.float()
 
 
 def placed(
@@ -36,15 +36,15 @@ def placed(
     compiled: bool | str = False,
     backend: str = "inductor",
 ) -> nn.Module:
-    """A network on its device, as it computes fastest there; on a GPU see :func:`prefer_speed`.
+    """Move a network to its device and optimize it for speed; on a GPU see :func:`prefer_speed`.
 
     Args:
-        network: that is moved.
-        device: where to.
-        channels_last: whether the channels of its convolutions are last in memory, which tensor cores want.
-        compiled: whether it is compiled by :func:`torch.compile` when it is first used; of a generator the backbone,
-            where nearly all of its work is. Weights keep their names.
-        backend: that compiles.
+        network: network to move.
+        device: target device.
+        channels_last: whether to use the channels-last memory format, which tensor cores prefer.
+        compiled: whether to compile the network with :func:`torch.compile` on first use; for a generator, only its
+            backbone, which does nearly all of the work. Weights keep their names.
+        backend: compiler backend.
     """
     if torch.device(device).type == "cuda":
         prefer_speed()
@@ -57,9 +57,9 @@ def placed(
 
 
 def prefer_speed() -> None:
-    """Let a GPU choose its fastest algorithms, in TensorFloat-32 where float32 is asked for.
+    """Let a GPU choose its fastest algorithms, and use TensorFloat-32 for float32.
 
-    The same seed then gives the same data, motions and noise, and sums that differ in their order, from run to run.
+    The same seed still gives the same data, motions and noise, but the order of summation varies from run to run.
     """
     torch.backends.cudnn.deterministic = False
     torch.backends.cudnn.benchmark = True

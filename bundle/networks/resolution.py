@@ -1,4 +1,4 @@
-"""Any size for any network: padding to what its strides need, and work at a fraction of the resolution."""
+"""Input of any size for any network: padding to the strides, and processing at reduced resolution."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 MULTIPLE = 32
-"""The network sees heights and widths that are multiples of this."""
+"""The network's input height and width are multiples of this."""
 
 
 class ReducedResolution(nn.Module):
-    """A network from (B, C, H, W) to logits (B, C', H, W) that works at 1 / reduction of the resolution.
+    """Wrapper that runs a network, from (B, C, H, W) to logits (B, C', H, W), at 1 / reduction of the resolution.
 
-    Images are padded by replication, averaged over ``reduction`` x ``reduction`` pixels for the network, and its logits
-    are interpolated and cropped back.
+    Images are padded by replication and averaged over ``reduction`` x ``reduction`` pixels; the logits are interpolated
+    and cropped.
 
     Args:
-        network: keeps height and width where they are multiples of :data:`MULTIPLE`.
-        reduction: 1 or more.
+        network: network that preserves height and width if they are multiples of :data:`MULTIPLE`.
+        reduction: downsampling factor, 1 or more.
 
     Raises:
         InputError: if ``reduction`` is below 1.
@@ -34,7 +34,7 @@ class ReducedResolution(nn.Module):
         self.step = MULTIPLE * reduction
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits at the resolution of the image."""
+        """Compute logits at the resolution of the image."""
         height, width = image.shape[-2], image.shape[-1]
         padding = [0, -width % self.step, 0, -height % self.step]
         inputs = F.avg_pool2d(F.pad(image, padding, mode="replicate"), self.reduction)

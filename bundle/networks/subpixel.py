@@ -1,4 +1,4 @@
-"""A U-Net that sees every pixel and works on blocks of them: fine logits at a fraction of the cost."""
+"""U-Net on blocks of pixels: full-resolution logits at a fraction of the cost."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 DEEPEST = 16
-"""The U-Net's lowest level has this many times fewer pixels a side; it needs two of them."""
+"""Downsampling factor of the U-Net's lowest level, which needs at least two pixels per side."""
 
 
 class SubpixelUNet(nn.Module):
-    """MONAI's BasicUNet on blocks of pixels, and a refinement at full resolution.
+    """MONAI's BasicUNet on blocks of pixels, followed by a refinement at full resolution.
 
-    The blocks' pixels are channels of the U-Net, and its channels are pixels of the result (sub-pixel convolution,
-    arXiv 1609.05158). A U-Net at half the resolution costs a quarter; unlike one that sees an averaged image, it
-    loses no detail. Two convolutions over its result and the image remove what the blocks would leave as a grid.
+    The pixels of a block become channels of the U-Net's input, and channels of its output become pixels (sub-pixel
+    convolution, arXiv 1609.05158). A U-Net at half the resolution costs a quarter; unlike an averaged image, the blocks
+    lose no detail. Two convolutions over the result and the image remove grid artefacts of the blocks.
 
     Args:
         in_channels: channels of the image.
         out_channels: channels of the logits.
-        features: of the U-Net's five levels, and of its last layer.
+        features: channels of the U-Net's five levels and of its last layer.
         block: side of a block in pixels.
         width: channels of the refinement.
     """
@@ -47,7 +47,7 @@ class SubpixelUNet(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        """Map (B, in_channels, H, W) to (B, out_channels, H, W), for any H and W; whole are multiples of ``step``."""
+        """Map (B, in_channels, H, W) to (B, out_channels, H, W), for any H and W; pads to multiples of ``step``."""
         height, width = image.shape[-2], image.shape[-1]
         image = F.pad(image, [0, -width % self.step, 0, -height % self.step], mode="replicate")
         coarse = F.pixel_shuffle(self.unet(F.pixel_unshuffle(image, self.block)), self.block)

@@ -1,7 +1,7 @@
-"""TransUNet (Chen et al. 2021, arXiv 2102.04306) in the shape that LSN uses as its generator.
+"""TransUNet (Chen et al. 2021, arXiv 2102.04306) in the configuration of the LSN generator.
 
-A convolutional encoder brings the image to 1/16 of its size, transformer blocks relate its positions globally, and a
-cascaded up-sampler with skips from the encoder returns to full resolution.
+A convolutional encoder reduces the image to 1/16 of its size, transformer blocks apply global attention, and a cascaded
+up-sampler with skip connections from the encoder restores full resolution.
 """
 
 from __future__ import annotations
@@ -15,36 +15,36 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 STRIDE = 16
-"""Height and width of the input are multiples of this: stem and three stages halve the resolution."""
+"""Height and width of the input must be multiples of this: the stem and three stages each halve the resolution."""
 
 
 class TransUNet(nn.Module):
     """Hybrid CNN-transformer U-Net; the defaults have 67 M parameters and cost 67 GFLOP for an image of 256 x 256.
 
-    The defaults follow LSN: one unreduced bottleneck a stage, 8 blocks of 4 heads. Chen et al. with a ResNet-50 are
-    ``encoder_channels=(64, 256, 512, 1024), depths=(3, 4, 9), reduction=4, hidden_size=768, num_heads=12,
-    mlp_dim=3072, num_blocks=12``. Attention is scaled by ``1 / sqrt(hidden_size / num_heads)``, and the blocks
-    normalise before attention and MLP.
+    The defaults follow LSN: one unreduced bottleneck per stage, 8 blocks of 4 heads. The ResNet-50 variant of Chen et
+    al. is ``encoder_channels=(64, 256, 512, 1024), depths=(3, 4, 9), reduction=4, hidden_size=768, num_heads=12,
+    mlp_dim=3072, num_blocks=12``. Attention is scaled by ``1 / sqrt(hidden_size / num_heads)``; the blocks normalise
+    before attention and MLP.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the logits.
-        img_size: side in pixels that the learned positions are made for, a multiple of 16; other sizes work with
-            interpolated positions.
-        encoder_channels: width of the stem (1/2 of the resolution) and of the three stages (1/4, 1/8, 1/16).
+        img_size: image side in pixels of the learned position embedding, a multiple of 16; for other sizes the
+            embedding is interpolated.
+        encoder_channels: channels of the stem (1/2 of the resolution) and of the three stages (1/4, 1/8, 1/16).
         depths: bottlenecks in each of the three stages.
-        reduction: a bottleneck's 3 x 3 convolution has this many times fewer channels than its output.
-        hidden_size: width of a token, a multiple of ``num_heads``.
-        num_heads: attention heads in a block.
+        reduction: ratio of a bottleneck's output channels to those of its 3 x 3 convolution.
+        hidden_size: size of a token, a multiple of ``num_heads``.
+        num_heads: attention heads per block.
         mlp_dim: hidden width of a block's MLP.
         num_blocks: number of transformer blocks.
-        bridge_channels: width between transformer and decoder.
-        decoder_channels: width after each of the four up-samplings.
+        bridge_channels: channels between transformer and decoder.
+        decoder_channels: channels after each of the four up-sampling steps.
         dropout: dropout rate of embedding, attention and MLP.
-        norm: normalisation of the convolutions, as MONAI names it.
+        norm: MONAI name of the normalisation of the convolutions.
 
     Raises:
-        InputError: if a size or width cannot be used.
+        InputError: if a size or number of channels is invalid.
     """
 
     def __init__(
@@ -81,9 +81,9 @@ class TransUNet(nn.Module):
         self.logits = nn.Conv2d(fourth, out_channels, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits (B, out_channels, H, W) of images (B, in_channels, H, W), H and W multiples of 16."""
+        """Map images (B, in_channels, H, W), H and W multiples of 16, to logits (B, out_channels, H, W)."""
         if image.shape[-2] % 16 != 0 or image.shape[-1] % 16 != 0:
-            msg = f"TransUNet expects height and width to be multiples of 16, got {image.shape[-2]} x {image.shape[-1]}"
+            msg = f"TransUNet: height and width must be multiples of 16, got {image.shape[-2]} x {image.shape[-1]}"
             raise ValueError(msg)
         half = self.stem(image)
         quarter = self.stage1(half)
@@ -101,20 +101,20 @@ def _check_widths(
     num_heads: int,
     decoder_channels: Sequence[int],
 ) -> None:
-    """Raise an InputError that names the first setting of TransUNet that cannot be used."""
+    """Raise an InputError that names the first invalid setting of TransUNet."""
     for name, values, count in (
         ("encoder_channels", encoder_channels, 4),
         ("depths", depths, 3),
         ("decoder_channels", decoder_channels, 4),
     ):
         if len(values) != count or min(values) < 1:
-            msg = f"TransUNet: expected {count} positive integers as {name}, got {list(values)}"
+            msg = f"TransUNet: {name} must be {count} positive integers, got {list(values)}"
             raise InputError(msg)
     if img_size < STRIDE or img_size % STRIDE:
-        msg = f"TransUNet: expected img_size to be a multiple of {STRIDE}, got {img_size}"
+        msg = f"TransUNet: img_size must be a multiple of {STRIDE}, got {img_size}"
         raise InputError(msg)
     if hidden_size % num_heads:
-        msg = f"TransUNet: expected hidden_size to be a multiple of num_heads = {num_heads}, got {hidden_size}"
+        msg = f"TransUNet: hidden_size must be a multiple of num_heads = {num_heads}, got {hidden_size}"
         raise InputError(msg)
 
 
@@ -127,14 +127,14 @@ def _convolution(
 
 
 class Bottleneck(nn.Module):
-    """ResNet bottleneck: 1 x 1, 3 x 3 (strided) and 1 x 1 convolution beside a shortcut, which is projected if needed.
+    """ResNet bottleneck: 1 x 1, 3 x 3 (strided) and 1 x 1 convolution with a shortcut, projected if needed.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
-        stride: of the 3 x 3 convolution and of the shortcut.
-        reduction: the 3 x 3 convolution works on ``out_channels // reduction`` channels.
-        norm: normalisation, as MONAI names it.
+        stride: stride of the 3 x 3 convolution and of the shortcut.
+        reduction: the 3 x 3 convolution has ``out_channels // reduction`` channels.
+        norm: MONAI name of the normalisation.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, reduction: int, norm: str | tuple) -> None:
@@ -155,20 +155,20 @@ class Bottleneck(nn.Module):
 
 
 def _stage(in_channels: int, out_channels: int, depth: int, reduction: int, norm: str | tuple) -> nn.Sequential:
-    """``depth`` bottlenecks, the first of which halves the resolution."""
+    """``depth`` bottlenecks; the first halves the resolution."""
     blocks = [Bottleneck(in_channels, out_channels, 2, reduction, norm)]
     blocks += [Bottleneck(out_channels, out_channels, 1, reduction, norm) for _ in range(depth - 1)]
     return nn.Sequential(*blocks)
 
 
 class Transformer(nn.Module):
-    """Every position of a feature map as a token with a learned position, through pre-norm transformer blocks.
+    """Pre-norm transformer on the positions of a feature map, with learned position embedding.
 
     Args:
         in_channels: channels of the feature map.
-        grid: side of the feature map that positions are learned for.
-        hidden_size: width of a token.
-        num_heads: attention heads in a block.
+        grid: side of the feature map of the position embedding.
+        hidden_size: size of a token.
+        num_heads: attention heads per block.
         mlp_dim: hidden width of a block's MLP.
         num_blocks: number of blocks.
         dropout: dropout rate of embedding, attention and MLP.
@@ -206,20 +206,20 @@ class Transformer(nn.Module):
 
 
 def _self_attention_block(hidden_size: int, num_heads: int, mlp_dim: int, dropout: float) -> nn.Module:
-    """MONAI's block, without the normalisation of a cross-attention that it lacks (an unused parameter stops DDP)."""
+    """MONAI's block without the unused cross-attention normalisation (an unused parameter stops DDP)."""
     block = TransformerBlock(hidden_size, mlp_dim, num_heads, dropout)
     block.add_module("norm_cross_attn", nn.Identity())
     return block
 
 
 class UpStep(nn.Module):
-    """A step of the cascaded up-sampler: bilinear up-sampling by 2, the encoder's skip beside it, two convolutions.
+    """Step of the cascaded up-sampler: bilinear up-sampling by 2, concatenation with the skip, two convolutions.
 
     Args:
         in_channels: channels of the coarse features.
-        skip_channels: channels of the skip, 0 for none.
+        skip_channels: channels of the encoder's skip connection, 0 for none.
         out_channels: channels of the result.
-        norm: normalisation, as MONAI names it.
+        norm: MONAI name of the normalisation.
     """
 
     def __init__(self, in_channels: int, skip_channels: int, out_channels: int, norm: str | tuple) -> None:

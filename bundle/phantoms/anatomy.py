@@ -1,4 +1,4 @@
-"""Where the bones of a phantom lie, and the outline of each: the zero level of the depth inside it, in mm."""
+"""Poses and outlines of a phantom's bones; an outline is the zero level of the depth inside the bone, in mm."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ Shape = Callable[[Array, Array], Array]
 
 
 class Pose(NamedTuple):
-    """Place of a bone: its origin in mm from the frame's centre, and the turn of its axis in degrees."""
+    """Pose of a bone: origin in mm from the frame's centre, and rotation of its axis in degrees."""
 
     x: float
     y: float
-    turn: float
+    angle: float
 
     def local(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Bone coordinates u (across) and v (along) of places in the frame."""
-        cosine, sine = math.cos(math.radians(self.turn)), math.sin(math.radians(self.turn))
+        """Convert positions in the frame to bone coordinates u (across) and v (along)."""
+        cosine, sine = math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))
         right, down = x - self.x, y - self.y
         return cosine * right + sine * down, cosine * down - sine * right
 
 
 def place(parameters: PhantomParameters) -> tuple[Pose, Pose]:
-    """Poses of the upper and the lower bone at which the JSW is ``jsw_mm``, the joint's middle staying in place."""
+    """Find the poses of upper and lower bone for which the JSW is ``jsw_mm``, keeping the joint's centre in place."""
     posture, gap = parameters.posture, parameters.jsw_mm
     for _ in range(4):
         upper = Pose(posture.x, posture.y - gap / 2, posture.tilt)
@@ -39,7 +39,7 @@ def place(parameters: PhantomParameters) -> tuple[Pose, Pose]:
 
 
 def _outline_gap(parameters: PhantomParameters, upper: Pose, lower: Pose) -> float:
-    """The JSW of two posed bones from their outlines, over the central third of their common columns, in mm."""
+    """JSW of two posed bones from their outlines, over the central third of their common columns, in mm."""
     bones: list[Shape] = [
         lambda x, y: upper_depth(parameters.upper, *upper.local(x, y)),
         lambda x, y: lower_depth(parameters.lower, *lower.local(x, y)),
@@ -55,7 +55,7 @@ def _outline_gap(parameters: PhantomParameters, upper: Pose, lower: Pose) -> flo
 
 
 def _columns(bone: Shape, half: float) -> tuple[float, float]:
-    """Leftmost and rightmost x at which a frame of +-``half`` mm shows the bone."""
+    """Leftmost and rightmost x of the bone in a frame of +-``half`` mm."""
     columns, rows = np.linspace(-half, half, 161), np.linspace(-half, half, 81)
     deepest = bone(*np.meshgrid(columns, rows)).max(axis=0)
     shown = np.flatnonzero(deepest > 0)
@@ -66,13 +66,13 @@ def _columns(bone: Shape, half: float) -> tuple[float, float]:
 
 
 def _zero(places: Array, values: Array, index: int) -> float:
-    """Zero between ``index`` and the next place, on a straight line."""
+    """Zero between ``index`` and the next position, by linear interpolation."""
     first, second = values[index], values[index + 1]
     return float(places[index] + (places[index + 1] - places[index]) * first / (first - second))
 
 
 def _crossing(bone: Shape, columns: Array, half: float, direction: int) -> Array:
-    """Where the outline is first met in each column, going down (1) or up (-1), in mm; by bisection."""
+    """First crossing of the outline in each column, downwards (1) or upwards (-1), in mm; by bisection."""
     rows = direction * np.linspace(-half, half, 81)
     inside = bone(*np.meshgrid(columns, rows)) > 0
     entry = inside.argmax(axis=0).clip(min=1)
@@ -85,18 +85,18 @@ def _crossing(bone: Shape, columns: Array, half: float, direction: int) -> Array
 
 
 def upper_depth(bone: UpperBone, u: Array, v: Array) -> Array:
-    """Depth inside the phalanx in mm, negative outside; exact at the outline."""
+    """Compute the depth inside the phalanx in mm, negative outside; exact at the outline."""
     return _smooth_minimum(upper_sides(bone, u, v), upper_base(bone, u, v), bone.rounding)
 
 
 def upper_sides(bone: UpperBone, u: Array, v: Array) -> Array:
-    """Depth inside the sides of the phalanx in mm, without its base."""
+    """Compute the depth inside the sides of the phalanx in mm, without its base."""
     left = _side(phalanx_profile(bone, -1), -u, -v)
     return np.minimum(left, _side(phalanx_profile(bone, 1), u, -v))
 
 
 def upper_base(bone: UpperBone, u: Array, v: Array) -> Array:
-    """Depth above the rim of the base: a hollow with lips at both ends."""
+    """Compute the depth above the rim of the base in mm: a concavity with lips at both ends."""
     reach = bone.base * bone.width / 2
     rim = bone.concavity * ((u / reach) ** 2 - 1.0).clip(max=0.6) + bone.base_slope * u
     slope = np.where(np.abs(u) < 1.26 * reach, 2.0 * bone.concavity * u / reach**2, 0.0) + bone.base_slope
@@ -104,13 +104,13 @@ def upper_base(bone: UpperBone, u: Array, v: Array) -> Array:
 
 
 def lower_depth(bone: LowerBone, u: Array, v: Array) -> Array:
-    """Depth inside the metacarpal in mm, negative outside; exact at the outline."""
+    """Compute the depth inside the metacarpal in mm, negative outside; exact at the outline."""
     sides = np.minimum(_side(condyle_profile(bone, -1), -u, v), _side(condyle_profile(bone, 1), u, v))
     return _smooth_minimum(sides, _dome(bone, u, v), 0.8)
 
 
 def _dome(bone: LowerBone, u: Array, v: Array) -> Array:
-    """Depth inside the superellipse that caps the head, continued straight below its equator."""
+    """Depth inside the superellipse of the head, continued straight below its equator."""
     across = (np.abs(u) / (bone.width / 2)).clip(min=0.02)  # the gradient vanishes on the axis
     along = (bone.height - v).clip(min=0.0) / bone.height
     power = bone.fullness
@@ -120,7 +120,7 @@ def _dome(bone: LowerBone, u: Array, v: Array) -> Array:
 
 
 class _Profile(NamedTuple):
-    """Half width of a bone along its axis, tabulated finely: places, half widths and 1 / hypot(1, slope)."""
+    """Finely tabulated half width of a bone along its axis: positions, half widths and 1 / hypot(1, slope)."""
 
     places: Array
     widths: Array
@@ -134,7 +134,7 @@ def _side(profile: _Profile, across: Array, along: Array) -> Array:
 
 
 def _profile(bone: UpperBone | LowerBone, hand: int, places: list[float], ratios: list[float]) -> _Profile:
-    """The profile of the left (-1) or right (1) side: smooth through shares of the half width, and a little uneven."""
+    """Profile of the left (-1) or right (1) side: smooth curve through ratios of the half width, plus a small wave."""
     fine = np.linspace(places[0], places[-1], 400)
     half = bone.width / 2 * (1.0 + hand * bone.skew)
     phase = math.radians(bone.wave_phase) + hand
@@ -144,7 +144,7 @@ def _profile(bone: UpperBone | LowerBone, hand: int, places: list[float], ratios
 
 @lru_cache(maxsize=16)
 def phalanx_profile(bone: UpperBone, hand: int) -> _Profile:
-    """Half width by height above the joint of the left (-1) or right (1) side."""
+    """Compute the half width of the left (-1) or right (1) side by height above the joint."""
     flare = bone.flare * (1.0 + hand * bone.flare_skew)
     base, waist = bone.base, 1.0 - bone.shaft
     places = [-4.0, 0.0, 0.35 * flare, 0.7 * flare, flare, *(flare + step for step in (1.3, 3.0, 4.8, 7.0, 12.0, 30.0))]
@@ -155,7 +155,7 @@ def phalanx_profile(bone: UpperBone, hand: int) -> _Profile:
 
 @lru_cache(maxsize=16)
 def condyle_profile(bone: LowerBone, hand: int) -> _Profile:
-    """Half width by depth below the head's top of the left (-1) or right (1) side."""
+    """Compute the half width of the left (-1) or right (1) side by depth below the top of the head."""
     notch, condyle = (bone.notch_left, bone.condyle_left) if hand < 0 else (bone.notch_right, bone.condyle_right)
     places = [-4.0, 0.0, 0.3 * condyle, 0.6 * condyle, condyle, condyle + 1.6, condyle + 3.5, condyle + 6.0, 30.0]
     neck = bone.neck
@@ -164,6 +164,6 @@ def condyle_profile(bone: LowerBone, hand: int) -> _Profile:
 
 
 def _smooth_minimum(first: Array, second: Array, radius: float) -> Array:
-    """Minimum that rounds the corner where two depths meet, over about ``radius`` mm; never above the minimum."""
+    """Minimum with a rounded corner of about ``radius`` mm where two depths meet; never above the minimum."""
     near = (radius - np.abs(first - second)).clip(min=0.0)
     return np.minimum(first, second) - near**2 / (4.0 * radius)

@@ -1,4 +1,4 @@
-"""What the phantoms of each type of joint have in common: means of their parameters, and what else the frame shows."""
+"""Populations of phantoms by joint type: parameter means, and frequencies of other bones in the frame."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from bundle.joint import MCP, PIP, JointType
 
 Means = Mapping[str, Mapping[str, float]]
-"""Means of parameters by their group (``upper``, ``lower``, ``soft``, ``posture``, ``detector``) and their name."""
+"""Parameter means by group (``upper``, ``lower``, ``soft``, ``posture``, ``detector``) and name."""
 
 
 @dataclass(frozen=True)
 class Population:
-    """The joints of one type that phantoms are drawn from.
+    """The population of joints of one type from which phantoms are sampled.
 
     Attributes:
-        common: means in all fingers; what is not named here has those of the parameters' classes.
-        fingers: means by finger, which come before the common ones.
-        seen: how often the frame shows a neighbouring bone and a sesamoid, by finger.
+        common: means for all fingers; default: those of the parameter classes.
+        fingers: means by finger, which override the common ones.
+        seen: probability of a neighbouring bone and of a sesamoid in the frame, by finger.
     """
 
     common: Means
@@ -26,7 +26,7 @@ class Population:
     seen: Mapping[str, Mapping[str, float]]
 
     def means(self, finger: str) -> dict[str, dict[str, float]]:
-        """Means of a finger by group and name."""
+        """Return the means of a finger by group and name."""
         given = self.fingers[finger]
         return {group: {**self.common.get(group, {}), **given.get(group, {})} for group in {**self.common, **given}}
 
@@ -58,7 +58,7 @@ _MCP_FINGERS: dict[str, Means] = {
         "soft": {"attenuation": 0.37, "left": 10.4, "left_slant": 0.12, "right": 14.0},
     },
 }
-"""From 823 annotated frames of the public data."""
+"""Estimated from 823 annotated frames of the public data."""
 
 _MCP_SEEN = {
     "small": {"neighbour": 0.5, "sesamoid": 0.1},
@@ -96,7 +96,7 @@ _PIP_COMMON: Means = {
     },
     "soft": {"left": 10.2, "right": 10.2, "left_slant": 0.05, "right_slant": 0.05, "thickness": 6.5, "ascent": 0.1},
 }
-"""Slender bones and a narrow finger: a flat head with two condyles below a shallow base, skin at both sides."""
+"""Slender bones in a narrow finger: a flat head with two condyles below a shallow base, skin on both sides."""
 
 _PIP_FINGERS: dict[str, Means] = {
     "small": {"upper": {"width": 10.2}, "lower": {"width": 9.4}, "soft": {"left": 9.2, "right": 9.2}},
@@ -104,7 +104,7 @@ _PIP_FINGERS: dict[str, Means] = {
     "middle": {"upper": {"width": 12.4}, "lower": {"width": 11.6}, "soft": {"left": 10.8, "right": 10.8}},
     "index": {"upper": {"width": 12.0}, "lower": {"width": 11.2}},
 }
-"""Typical sizes of adult hands, as :data:`bundle.joint.PIP`."""
+"""Typical sizes of adult hands, as in :data:`bundle.joint.PIP`."""
 
 _NOTHING_ELSE = {"neighbour": 0.0, "sesamoid": 0.0}
 
@@ -112,9 +112,9 @@ POPULATIONS = {
     MCP.name: Population({}, _MCP_FINGERS, _MCP_SEEN),
     PIP.name: Population(_PIP_COMMON, _PIP_FINGERS, dict.fromkeys(PIP.fingers, _NOTHING_ELSE)),
 }
-"""By the name of the :class:`bundle.joint.JointType`."""
+"""Populations by name of the :class:`bundle.joint.JointType`."""
 
 
 def population(joint_type: JointType) -> Population:
-    """The population of a type of joint."""
+    """Return the population of a joint type."""
     return POPULATIONS[joint_type.name]

@@ -1,11 +1,11 @@
 """Procedural radiographs of finger joints with known layers, masks and joint space width (JSW).
 
-A phantom is a finger joint drawn in millimetres from a few dozen recorded parameters. The order of image
-formation is that of an X-ray detector: attenuations of the layers add, blur, Poisson noise, electronic noise,
-quantisation. Sizes and grey levels follow the public frames (bundle/data), fingers differ and the sides are mirrored.
+A phantom is a finger joint rendered in millimetres from a few dozen parameters. Image formation follows an X-ray
+detector: sum of the layers' attenuations, blur, Poisson noise, electronic noise, quantisation. Sizes and grey levels
+follow the public frames and depend on the finger; left hands are mirrored.
 
-Each bone lives in its own frame: origin on its axis at the joint, u across and v along the axis (down the screen), in
-mm. Its outline is the zero level of a function that is, near the outline, the depth inside the bone.
+Each bone has its own coordinates in mm: origin on its axis at the joint, u across and v along the axis (down the
+screen). Its outline is the zero level of a function that equals, near the outline, the depth inside the bone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 BLUR_REACH = 4.0
-"""The blur of the image ends at so many standard deviations: beyond, a bone layer is exactly zero outside its bone."""
+"""Truncation of the blur in standard deviations; beyond it, a bone layer is exactly zero outside its bone."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Phantom:
 
     Attributes:
         image: radiograph (1, H, W) in [0, 1], quantised.
-        layers: true layers (3, H, W), soft tissue, lower, upper. They compose to ``image`` to float precision: each
-            holds its noise-free share of the attenuation, so noise and quantisation belong to the layers by these
-            shares. Beyond the reach of the blur a bone's layer is exactly zero.
-        masks: soft bone masks (2, H, W), lower and upper, 0.5 on the outline and rising over two pixels across it, so
-            that the outline is kept to a fraction of a pixel; above 0.5 is bone.
-        parameters: what it was made from.
+        layers: true layers (3, H, W): soft tissue, lower bone, upper bone. They compose to ``image`` to float
+            precision: each has its noise-free share of the attenuation, so the same shares divide noise and
+            quantisation. Beyond the reach of the blur a bone layer is exactly zero.
+        masks: soft bone masks (2, H, W), lower and upper: 0.5 on the outline with a ramp of two pixels across it, which
+            preserves the outline to a fraction of a pixel; above 0.5 is bone.
+        parameters: parameters of the phantom.
     """
 
     image: Tensor
@@ -49,8 +49,8 @@ class Phantom:
 def render(parameters: PhantomParameters) -> Phantom:
     """Render a phantom; the same parameters give the same bits.
 
-    Attenuations of the layers are drawn in mm and blurred (which is the blur of their sum, the composed attenuation);
-    then come Poisson noise, electronic noise and quantisation.
+    The attenuations of the layers are rendered in mm and blurred, which equals a blur of their sum. Poisson noise,
+    electronic noise and quantisation follow.
     """
     x, y = _pixels(parameters)
     scene = _Scene(parameters)
@@ -75,7 +75,7 @@ def _pixels(parameters: PhantomParameters) -> tuple[Array, Array]:
 
 
 def _measure(attenuation: Array, parameters: PhantomParameters) -> Tensor:
-    """What the detector sees of an attenuation (H, W): noise on its own pixels, resampled; a quantised (1, H, W)."""
+    """Simulate the detector on an attenuation (H, W): noise on detector pixels, resampled and quantised, (1, H, W)."""
     detector, size = parameters.detector, parameters.size
     transmitted = torch.from_numpy(np.exp(-attenuation))[None, None]
     native = max(1, round(size * parameters.spacing / NATIVE))
@@ -89,7 +89,7 @@ def _measure(attenuation: Array, parameters: PhantomParameters) -> Tensor:
 
 
 class _Scene:
-    """The layers of one phantom as functions of the place in mm from the frame's centre."""
+    """The layers of a phantom as functions of the position in mm from the frame's centre."""
 
     def __init__(self, parameters: PhantomParameters) -> None:
         self._parameters = parameters

@@ -1,4 +1,4 @@
-"""Random draws of the parameters of phantoms, and re-takes of the same joint."""
+"""Random sampling of phantom parameters, and re-takes of the same joint."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def sample_parameters(
     side: str | None = None,
     joint_type: JointType = MCP,
 ) -> PhantomParameters:
-    """Draw the parameters of a phantom; all randomness comes from the seed.
+    """Sample the parameters of a phantom; all randomness comes from the seed.
 
     Args:
-        seed: at least 0. What is given below replaces what the seed draws and leaves the other draws as they are.
-        jsw_mm: joint space width in mm; drawn uniformly from those of the joint type if not given.
-        size: of the frame in pixels; by default that of the joint type.
-        spacing: mm per pixel; by default such that the frame of the joint type is shown, 21 mm of an MCP joint.
-        finger: one of those of the joint type.
-        side: ``"left"`` or ``"right"``.
-        joint_type: what kind of joint it is.
+        seed: random seed, at least 0. Arguments below override sampled values and do not change the other ones.
+        jsw_mm: joint space width in mm; default: sampled uniformly from the range of the joint type.
+        size: height and width of the frame in pixels; default: that of the joint type.
+        spacing: pixel size in mm; default: such that the frame has the size of the joint type, 21 mm for MCP joints.
+        finger: one of the fingers of the joint type; default: sampled.
+        side: ``"left"`` or ``"right"``; default: sampled.
+        joint_type: type of the joint.
 
     Raises:
-        InputError: if an argument is out of its range.
+        InputError: if an argument is out of range.
     """
-    expect(isinstance(seed, Integral) and seed >= 0, "seed", "a whole number of at least 0", seed)
+    expect(isinstance(seed, Integral) and seed >= 0, "seed", "a non-negative integer", seed)
     rng = np.random.default_rng([seed, PARAMETERS])
     fingers = joint_type.fingers
     width, sampled_finger, sampled_side = (
@@ -68,27 +68,27 @@ def sample_parameters(
 
 
 def _groups(joints: Population, finger: str, rng: np.random.Generator) -> dict[str, Any]:
-    """Draw the parameters of each part."""
+    """Sample the parameters of each group."""
     means = joints.means(finger)
     means["soft"] = {**means["soft"], **_unmasked_bones(joints.seen[finger], rng)}
     kinds = {"upper": UpperBone, "lower": LowerBone, "soft": SoftTissue, "posture": Posture, "detector": Detector}
-    return {name: _draw(kind, means.get(name, {}), rng) for name, kind in kinds.items()}
+    return {name: _sample(kind, means.get(name, {}), rng) for name, kind in kinds.items()}
 
 
 def retake(
     parameters: PhantomParameters, number: int, *, shift_mm: float = 0.3, tilt_deg: float = 2.0
 ) -> PhantomParameters:
-    """Parameters of another radiograph of the same joint: other noise, and the joint lies a little differently.
+    """Return the parameters of another radiograph of the same joint: other noise, slightly other position.
 
-    Anatomy and JSW stay. A crop that is off by a pixel or two is a shift, too: 2 pixels of a public frame are 0.16 mm.
-    The bones are placed anew so that ``jsw_mm``, which is vertical, is exact in each re-take; seen along the joint's
-    axis re-takes differ by that, 0.01 mm in the mean.
+    Anatomy and JSW stay the same. The shift includes the error of a crop: 2 pixels of a public frame are 0.16 mm. The
+    bones are repositioned so that the vertical ``jsw_mm`` is exact in each re-take; along the joint's axis, re-takes
+    therefore differ by 0.01 mm in the mean.
 
     Args:
-        parameters: of the phantom.
-        number: of the re-take, at least 0; 0 is the phantom itself. It is the seed, together with the phantom's.
-        shift_mm: largest shift of the joint along x and along y, in mm.
-        tilt_deg: largest turn, in degrees.
+        parameters: parameters of the phantom.
+        number: number of the re-take, at least 0; 0 is the phantom itself. It is part of the random seed.
+        shift_mm: maximum shift of the joint along x and along y, in mm.
+        tilt_deg: maximum rotation, in degrees.
 
     Raises:
         InputError: if the number or a range is negative.
@@ -97,21 +97,21 @@ def retake(
     expect(min(shift_mm, tilt_deg) >= 0.0, "shift and tilt of a re-take", "at least 0", (shift_mm, tilt_deg))
     if number == 0:
         return replace(parameters, retake=0)
-    x, y, turn = np.random.default_rng([parameters.seed, RETAKE, number]).uniform(-1.0, 1.0, size=3)
-    lain = parameters.posture
-    posture = replace(lain, x=lain.x + shift_mm * x, y=lain.y + shift_mm * y, tilt=lain.tilt + tilt_deg * turn)
+    x, y, tilt = np.random.default_rng([parameters.seed, RETAKE, number]).uniform(-1.0, 1.0, size=3)
+    first = parameters.posture
+    posture = replace(first, x=first.x + shift_mm * x, y=first.y + shift_mm * y, tilt=first.tilt + tilt_deg * tilt)
     return replace(parameters, posture=posture, retake=int(number))
 
 
 def _unmasked_bones(seen: Mapping[str, float], rng: np.random.Generator) -> dict[str, float]:
-    """Attenuations of the neighbouring bone and the sesamoid, 0 where the frame shows none."""
-    draws = rng.random(2)
-    neighbour = 0.45 if draws[0] < seen["neighbour"] else 0.0
-    sesamoid = 0.3 if draws[1] < seen["sesamoid"] else 0.0
+    """Sample the attenuations of the neighbouring bone and the sesamoid, 0 if absent."""
+    sampled = rng.random(2)
+    neighbour = 0.45 if sampled[0] < seen["neighbour"] else 0.0
+    sesamoid = 0.3 if sampled[1] < seen["sesamoid"] else 0.0
     return {"neighbour": neighbour, "sesamoid": sesamoid}
 
 
-def _draw(kind: type[Group], means: Mapping[str, float], rng: np.random.Generator) -> Group:
+def _sample(kind: type[Group], means: Mapping[str, float], rng: np.random.Generator) -> Group:
     values = {}
     for item in fields(kind):  # type: ignore[arg-type]
         step = float(np.clip(rng.standard_normal(), -2.0, 2.0))

@@ -1,4 +1,4 @@
-"""What a radiograph is: image formation, masks, motion of bones, noise texture and synthesis (Eq. 1, 4 to 6 and 13)."""
+"""Physics of radiographs: image formation, masks, motion of bones, noise texture, synthesis (Eq. 1, 4 to 6 and 13)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bones continued past the border of the frame, so that a motion never uncovers a black band."""
+"""Continuation of bones past the border of the frame, so that a motion never uncovers a black band."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 CONTINUED_MM = 64 * MCP.spacing_mm
-"""Bones are continued with texture so far past the border: 5.25 mm; farther out their last pixels repeat."""
+"""Distance past the border to which bones are continued with texture, 5.25 mm; beyond it the last pixels repeat."""
 
 DETAIL_MM = 3 * MCP.spacing_mm
-"""The texture of a bone is what a Gaussian of this sigma removes: 0.25 mm."""
+"""Sigma of the Gaussian high-pass filter that extracts bone texture, 0.25 mm."""
 
 
 def continue_texture(bones: Tensor, margin: int, detail: float) -> Tensor:
-    """Continue bone layers past the border: what is smooth straight on, its texture mirrored.
+    """Continue bone layers past the border: repeat the smooth component, mirror the texture.
 
-    Repeating the outermost pixels alone shows as streaks, mirroring everything bends the shaft.
+    Repeating the outermost pixels alone causes streaks; mirroring everything bends the shaft.
 
     Args:
-        bones: (B, C, H, W) in [0, 1].
-        margin: pixels to add on each side, at most H - 1 and W - 1; more is cut to that.
-        detail: texture is what a Gaussian of this sigma in pixels removes.
+        bones: bone layers, (B, C, H, W) in [0, 1].
+        margin: pixels to add on each side, limited to H - 1 and W - 1.
+        detail: sigma in pixels of the Gaussian high-pass filter that extracts the texture.
 
     Returns:
         (B, C, H + 2 margin, W + 2 margin), unchanged inside the frame and 0 beside the bones.
@@ -42,7 +42,7 @@ def continue_texture(bones: Tensor, margin: int, detail: float) -> Tensor:
 
 
 def _smoothing(side: int, margin: int, detail: float, like: Tensor) -> Tensor:
-    """Matrix (side + 2 margin, side) that repeats the outermost pixels of a line and smooths it by a Gaussian."""
+    """Matrix (side + 2 margin, side) that pads a line with its outermost pixels and smooths it with a Gaussian."""
     kernel = gaussian_1d(torch.tensor(detail), truncated=4.0).to(like, non_blocking=True)
     past = margin + len(kernel) // 2
     places = torch.arange(-past, side + past, device=like.device).clamp(0, side - 1)

@@ -1,6 +1,6 @@
-"""Whether a network is being exported to ONNX, which lacks a few operations and the integers that others are fast in.
+"""Replacements for operations and integer types that ONNX export lacks.
 
-The rooms that use those write them otherwise while this holds: equal up to rounding, slower in torch.
+During export the code uses alternatives that are equal up to rounding but slower in torch.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from torch import Tensor
 
 
 def exporting() -> bool:
-    """True while :func:`torch.onnx.export` follows a network; never in TorchScript."""
+    """Whether :func:`torch.onnx.export` is tracing a network; always False in TorchScript."""
     if torch.jit.is_scripting():
         return False
-    else:  # torch.jit.script leaves out nothing but the other branch
+    else:  # torch.jit.script skips only the branch not taken, not the code after it
         return torch.onnx.is_in_onnx_export()
 
 
 def expm1(values: Tensor) -> Tensor:
-    """``exp(x) - 1``, to the last digits of a small x where torch computes it."""
+    """Compute ``exp(x) - 1``, accurate for small x except during ONNX export."""
     return torch.exp(values) - 1.0 if exporting() else torch.expm1(values)

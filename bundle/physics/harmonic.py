@@ -1,8 +1,9 @@
 """The weight-free separator: soft tissue continued below the bones by the Laplace equation, in attenuation.
 
-Tissue is smooth in attenuation, and layers add there. So the tissue around the bones is continued harmonically below
-their support (the masks grown past the annotated outline, which runs inside the penumbra of the bone), never above the
-measured attenuation; what is left is bone. Everything runs batched in torch and compiles with ``torch.jit.script``.
+Tissue is smooth in attenuation, and layers add there. The attenuation of the tissue around the bones is continued
+harmonically below their support and limited to the measured attenuation; the rest is bone. The support is the mask
+grown past the annotated outline, which runs inside the penumbra of the bone. The code runs batched in torch and
+compiles with ``torch.jit.script``.
 """
 
 from __future__ import annotations
@@ -17,25 +18,25 @@ from bundle.physics.radiograph import attenuation, partition
 from torch import Tensor
 
 GROWTH_MM = 5 * MCP.spacing_mm
-"""The support of a bone reaches so far past its outline: 0.41 mm, 5 pixels of the public frames."""
+"""Distance by which the support of a bone extends past its outline: 0.41 mm, 5 pixels of the public frames."""
 
 RAMP_MM = 6 * MCP.spacing_mm
-"""Width of the passage from one bone to the other where both supports claim a pixel: 0.49 mm."""
+"""Width of the transition from one bone to the other where their supports overlap: 0.49 mm."""
 
 FADE_MM = 3 * MCP.spacing_mm
-"""A bone fades to nothing over so far at the rim of its support: 0.25 mm."""
+"""Distance over which a bone fades to 0 at the rim of its support: 0.25 mm."""
 
 OWNERSHIP_RANGE_MM = GROWTH_MM + 3 * MCP.spacing_mm
-"""Range of the signed distance that the claims of the bones need: 0.66 mm, 8 pixels of the public frames."""
+"""Range of the signed distance that the ownership weights need: 0.66 mm, 8 pixels of the public frames."""
 
 
 def support(masks: Tensor, spacing_mm: float = MCP.spacing_mm, growth_mm: float = GROWTH_MM) -> Tensor:
-    """Where a bone may have attenuation: its mask grown by ``growth_mm``, (B, 2, H, W) of 0 and 1.
+    """Compute the region where each bone may have attenuation: its mask grown by ``growth_mm``, (B, 2, H, W), binary.
 
     Args:
-        masks: (B, 2, H, W).
-        spacing_mm: width of a pixel.
-        growth_mm: as of :func:`separation_shares`.
+        masks: bone masks, (B, 2, H, W).
+        spacing_mm: pixel size in mm.
+        growth_mm: see :func:`separation_shares`.
     """
     return grow(masks, growth_mm / spacing_mm)
 
@@ -46,7 +47,7 @@ def separate(image: Tensor, masks: Tensor, spacing_mm: float = MCP.spacing_mm) -
     Args:
         image: radiographs in [0, 1], (B, 1, H, W).
         masks: bone masks, (B, 2, H, W).
-        spacing_mm: width of a pixel.
+        spacing_mm: pixel size in mm.
 
     Returns:
         Layers soft tissue, lower bone, upper bone: (B, 3, H, W) in [0, 1].
@@ -62,25 +63,25 @@ def separation_shares(
     ramp_mm: float = RAMP_MM,
     fade_mm: float = FADE_MM,
 ) -> Tensor:
-    """Shares of the attenuation that the weight-free separator gives to each layer.
+    """Compute the share of the attenuation that the weight-free separator assigns to each layer.
 
     Args:
         image: radiographs in [0, 1], (B, 1, H, W).
         masks: bone masks, (B, 2, H, W); soft masks are thresholded at 0.5.
-        spacing_mm: width of a pixel.
-        growth_mm: the support of a bone reaches so far past its outline.
-        ramp_mm: width of the passage from one bone to the other where both supports claim a pixel.
-        fade_mm: a bone fades to nothing over so far at the rim of its support.
+        spacing_mm: pixel size in mm.
+        growth_mm: distance by which the support of a bone extends past its outline.
+        ramp_mm: width of the transition from one bone to the other where their supports overlap.
+        fade_mm: distance over which a bone fades to 0 at the rim of its support.
 
     Returns:
-        (B, 3, H, W), at least 0, summing to 1; a bone's share is 0 outside its support.
+        (B, 3, H, W), non-negative, summing to 1; a bone's share is 0 outside its support.
     """
-    distance = signed_distance(masks, math.ceil(_claimed(growth_mm, spacing_mm)))
+    distance = signed_distance(masks, math.ceil(_owned(growth_mm, spacing_mm)))
     return shares_by_distance(image, distance, spacing_mm, growth_mm, ramp_mm, fade_mm)
 
 
-def _claimed(growth_mm: float, spacing_mm: float, beyond_mm: float = OWNERSHIP_RANGE_MM - GROWTH_MM) -> float:
-    """Range of the signed distance that the claims need, in pixels."""
+def _owned(growth_mm: float, spacing_mm: float, beyond_mm: float = OWNERSHIP_RANGE_MM - GROWTH_MM) -> float:
+    """Range of the signed distance that the ownership weights need, in pixels."""
     return (growth_mm + beyond_mm) / spacing_mm
 
 
@@ -92,12 +93,12 @@ def shares_by_distance(
     ramp_mm: float = RAMP_MM,
     fade_mm: float = FADE_MM,
 ) -> Tensor:
-    """:func:`separation_shares` of masks whose signed distance (B, 2, H, W) in pixels is known.
+    """Compute :func:`separation_shares` from the signed distances of the masks, (B, 2, H, W) in pixels.
 
     Distances are clamped to ``growth_mm`` plus 3 pixels of the public frames (:data:`OWNERSHIP_RANGE_MM`).
     """
     total = attenuation(image.detach())
-    growth, owned = growth_mm / spacing_mm, _claimed(growth_mm, spacing_mm)
+    growth, owned = growth_mm / spacing_mm, _owned(growth_mm, spacing_mm)
     ownership = ownership_weights(distance.clamp(-owned, owned), growth, ramp_mm / spacing_mm, fade_mm / spacing_mm)
     tissue = 1.0 - grown(distance, growth).amax(dim=1, keepdim=True).to(total.dtype)
     fill = torch.minimum(laplace_fill(total, tissue).clamp(min=0.0), total)
@@ -107,11 +108,11 @@ def shares_by_distance(
 
 
 def ownership_weights(distance: Tensor, growth: float, ramp: float, fade: float) -> Tensor:
-    """Fraction of the bone attenuation at a pixel that belongs to each bone, (B, 2, H, W), summing to at most 1.
+    """Compute the fraction of a pixel's bone attenuation that belongs to each bone, (B, 2, H, W), with sum at most 1.
 
-    Pixels that both supports claim pass from one bone to the other by the difference of their signed distances; there
-    the bones fade only as far as they do together, or a bright line of bone would stay in a narrow gap's tissue.
-    Arguments as in :func:`shares_by_distance`, but in pixels.
+    Where the supports overlap, the weight moves from one bone to the other with the difference of their signed
+    distances. The bones fade only as far as their sum does; otherwise a bright line of bone would remain in the tissue
+    of a narrow gap. Arguments as in :func:`shares_by_distance`, but in pixels.
     """
     faded = ((distance + growth + 0.5) / fade).clamp(0.0, 1.0) * grown(distance, growth)
     lead = (distance[:, :1] - distance[:, 1:]) / (2.0 * ramp)
@@ -121,12 +122,12 @@ def ownership_weights(distance: Tensor, growth: float, ramp: float, fade: float)
 
 
 def laplace_fill(values: Tensor, known: Tensor, cycles: int = 3) -> Tensor:
-    """Continue ``values`` harmonically into the pixels that are not known, with a free boundary at the image border.
+    """Continue ``values`` harmonically into the unknown pixels, with a free boundary at the image border.
 
     Args:
-        values: (B, 1, H, W), read only where known.
-        known: (B, 1, H, W) of 0 and 1. An image without a known pixel is filled with 0.
-        cycles: of multigrid; each one more divides the error by about 4 (:mod:`bundle.physics.laplace`).
+        values: image, (B, 1, H, W); only known pixels are used.
+        known: binary map of the known pixels, (B, 1, H, W). An image without a known pixel is filled with 0.
+        cycles: number of multigrid cycles; each divides the error by about 4 (:mod:`bundle.physics.laplace`).
 
     Returns:
         (B, 1, H, W), equal to ``values`` where known.

@@ -1,11 +1,11 @@
-"""Multigrid for the Laplace equation on the unknown pixels of an image, batched, in a handful of sweeps.
+"""Batched multigrid solver of the Laplace equation on the unknown pixels of an image.
 
-A pixel that is not known is joined to its unknown neighbours by conductances, and pinned to the values of its known
-ones. Halving the resolution merges 2 x 2 pixels into one of the same kind, so one description serves every level:
-conductances across a coarse edge add up and halve, for the way is twice as long; what pins the four pixels pins their
-sum. The V-cycle over these levels is the preconditioner of conjugate gradients, which makes any mask converge.
+Conductances couple an unknown pixel to its unknown neighbours and pin it to the values of its known neighbours. A
+coarse pixel merges 2 x 2 pixels and has the same form, so one description serves every level: conductances across a
+coarse edge are added and halved, because the distance doubles; the pins of the four pixels are added. The V-cycle over
+these levels preconditions conjugate gradients, which ensures convergence for any mask.
 
-A level is kept as rows of pixels in reading order, (B, N): neighbours are then plain shifts, by 1 and by the width.
+A level is stored row by row, (B, N), so that neighbours are shifts by 1 and by the width.
 """
 
 # Annotations stay objects here: torch.jit.script does not resolve those of a NamedTuple from text.
@@ -17,23 +17,23 @@ from torch import Tensor
 from torch.nn import functional as F
 
 DAMPING = 0.8
-"""Of Jacobi sweeps."""
+"""Damping factor of the Jacobi sweeps."""
 
 SOFTENING = 0.04
-"""How much a coarse pixel is pinned less, its centre being farther from the known pixels; the fastest on radiographs
-of 0 to 0.1. It changes the speed of convergence, not the solution."""
+"""Reduction of the pins of a coarse pixel, whose centre is farther from the known pixels. Of the values 0 to 0.1, this
+one converges fastest on radiographs; it does not change the solution."""
 
 
 class Grid(NamedTuple):
-    """One level: ``A u = diagonal u - sum of conductance times neighbour``, zero at the pixels that are not unknown.
+    """One level: ``A u = diagonal u - sum of conductance times neighbour``, zero at the known pixels.
 
     Attributes:
-        right: conductance between a pixel and the next one, (B, N - 1), 0 at the end of a row.
-        down: conductance between a pixel and the one below, (B, N - width).
-        diagonal: sum of a pixel's conductances, those to known pixels included, (B, N); 0 where known.
-        inverse: of the diagonal; 0 where known.
-        height: in pixels.
-        width: in pixels.
+        right: conductance between a pixel and its right neighbour, (B, N - 1), 0 at the end of a row.
+        down: conductance between a pixel and the pixel below, (B, N - width).
+        diagonal: sum of a pixel's conductances, including those to known pixels, (B, N); 0 where known.
+        inverse: inverse of the diagonal; 0 where known.
+        height: height in pixels.
+        width: width in pixels.
     """
 
     right: Tensor
@@ -45,12 +45,12 @@ class Grid(NamedTuple):
 
 
 def solve_laplace(values: Tensor, known: Tensor, cycles: int) -> Tensor:
-    """Values of zero five-point Laplacian at the unknown pixels, with no flux through the image border.
+    """Solve the five-point Laplace equation at the unknown pixels, with no flux through the image border.
 
     Args:
-        values: (B, 1, H, W), read only where known.
-        known: (B, 1, H, W) of 0 and 1.
-        cycles: steps of conjugate gradients, each with one V-cycle.
+        values: image, (B, 1, H, W); only known pixels are used.
+        known: binary map of the known pixels, (B, 1, H, W).
+        cycles: number of conjugate gradient steps, each with one V-cycle.
 
     Returns:
         (B, 1, H, W), 0 at the known pixels.
@@ -62,7 +62,7 @@ def solve_laplace(values: Tensor, known: Tensor, cycles: int) -> Tensor:
 
 
 def _levels(values: Tensor, known: Tensor) -> tuple[list[Grid], list[Tensor]]:
-    """The levels from fine to coarse, and what the known values send into each pixel, (B, N)."""
+    """Levels from fine to coarse, and the source term of each pixel from its known neighbours, (B, N)."""
     unknown = 1.0 - known
     right = F.pad(unknown[..., 1:] * unknown[..., :-1], [0, 1])
     down = F.pad(unknown[..., 1:, :] * unknown[..., :-1, :], [0, 0, 0, 1])
@@ -78,7 +78,7 @@ def _levels(values: Tensor, known: Tensor) -> tuple[list[Grid], list[Tensor]]:
 
 
 def _neighbours(field: Tensor) -> Tensor:
-    """Sum of the four neighbours, those past the border being 0."""
+    """Sum of the four neighbours, with 0 past the border."""
     padded = F.pad(field, [1, 1, 1, 1])
     across = padded[..., 1:-1, 2:] + padded[..., 1:-1, :-2]
     return across.add_(padded[..., 2:, 1:-1]).add_(padded[..., :-2, 1:-1])
@@ -131,7 +131,7 @@ def _smooth(grid: Grid, solution: Tensor, source: Tensor, damping: float = DAMPI
 def _restrict(grid: Grid, residual: Tensor) -> Tensor:
     """Sum of 2 x 2 pixels."""
     field = residual.reshape(-1, 1, grid.height, grid.width)
-    if exporting():  # whose average pooling knows no other divisor
+    if exporting():  # ONNX average pooling has no other divisor
         whole = F.pad(field, [0, grid.width % 2, 0, grid.height % 2])
         return F.avg_pool2d(whole, 2).flatten(1) * 4.0
     return F.avg_pool2d(field, 2, ceil_mode=True, divisor_override=1).flatten(1)
@@ -151,7 +151,7 @@ def _prolong(coarse: Grid, fine: Grid, correction: Tensor) -> Tensor:
 
 
 def _continue(coarse: Grid, fine: Grid, solution: Tensor) -> Tensor:
-    """Interpolate a solution, which is there at the unknown pixels only."""
+    """Interpolate a solution, which exists only at the unknown pixels."""
     weight = _interpolate(coarse, fine, (coarse.diagonal > 0).to(solution.dtype))
     return _prolong(coarse, fine, solution) / weight.clamp(min=0.01)
 
@@ -179,9 +179,9 @@ def _off_diagonal(values: Tensor, offset: int) -> Tensor:
 
 
 def _iterated_inverse(matrix: Tensor, diagonal: Tensor, steps: int = 16) -> Tensor:
-    """Inverse of symmetric, diagonally dominant matrices (B, N, N) by Newton-Schulz steps, of products alone.
+    """Inverse of symmetric, diagonally dominant matrices (B, N, N) by Newton-Schulz iteration, without divisions.
 
-    Scaled to a diagonal of ones their eigenvalues are in (0, 2]; along v the error is ``(1 - v / 2)^(2^steps)``.
+    Scaled to a unit diagonal, their eigenvalues v lie in (0, 2]; the error of each is ``(1 - v / 2)^(2^steps)``.
     """
     scale = diagonal.rsqrt()
     scaled = scale[:, :, None] * matrix * scale[:, None]
@@ -193,12 +193,12 @@ def _iterated_inverse(matrix: Tensor, diagonal: Tensor, steps: int = 16) -> Tens
 
 
 def _apply(matrix: Tensor, source: Tensor) -> Tensor:
-    """Matrix times vector, in full precision under automatic mixed precision too."""
+    """Matrix times vector, in full precision also under automatic mixed precision."""
     return (matrix * source[:, None]).sum(dim=-1)
 
 
 def _cascade(grids: list[Grid], sources: list[Tensor], coarsest: Tensor) -> Tensor:
-    """A first solution: that of the coarsest level, interpolated and smoothed level by level."""
+    """Initial solution: that of the coarsest level, interpolated and smoothed level by level."""
     solution = _apply(coarsest, sources[-1])
     for level in range(len(grids) - 2, -1, -1):
         solution = _continue(grids[level + 1], grids[level], solution)
@@ -208,7 +208,7 @@ def _cascade(grids: list[Grid], sources: list[Tensor], coarsest: Tensor) -> Tens
 
 
 def _v_cycle(grids: list[Grid], coarsest: Tensor, residual: Tensor, damping: float = DAMPING) -> Tensor:
-    """An approximate solution of ``A correction = residual``: one sweep on the way down, one on the way up."""
+    """Approximate solution of ``A correction = residual``, with one sweep down and one sweep up."""
     residuals = [residual]
     corrections = [residual]
     for level in range(len(grids) - 1):
@@ -228,13 +228,13 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _conjugate_gradients(grids: list[Grid], coarsest: Tensor, solution: Tensor, source: Tensor, cycles: int) -> Tensor:
-    """Flexible conjugate gradients, for the V-cycle is not symmetric."""
-    nothing = torch.zeros_like(solution)
+    """Flexible conjugate gradients, because the V-cycle is not symmetric."""
+    zeros = torch.zeros_like(solution)
     residual = _residual(grids[0], solution, source)
     direction = _v_cycle(grids, coarsest, residual)
     energy = _dot(direction, residual)
     for cycle in range(cycles):
-        response = _residual(grids[0], direction, nothing)
+        response = _residual(grids[0], direction, zeros)
         step = energy / (-_dot(direction, response)).clamp(min=1e-20)
         solution = torch.addcmul(solution, step, direction)
         if cycle + 1 < cycles:

@@ -1,7 +1,7 @@
 """Bone masks: union, overlap, exclusive maps, distance to the outline and growth of the bone support.
 
 Masks are float tensors in [0, 1] of shape (B, 2, H, W) or (2, H, W), channel 0 the lower bone (metacarpal head) and
-channel 1 the upper bone (proximal phalanx). They may overlap, and may be soft after a motion.
+channel 1 the upper bone (proximal phalanx). Masks may overlap, and are soft after a motion.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from torch import Tensor
 from torch.nn import functional as F
 
 AIR = 0.02
-"""Intensity at and below which a pixel outside the bones counts as air, not as visible tissue."""
+"""Highest intensity of a pixel outside the bones that counts as air, not as visible tissue."""
 
 
 def union(masks: Tensor) -> Tensor:
-    """Pixels of either bone, ``M_1 + M_2 - M_1 M_2``: (B, 1, H, W) or (1, H, W)."""
+    """Compute the union of the bone masks, ``M_1 + M_2 - M_1 M_2``: (B, 1, H, W) or (1, H, W)."""
     return 1.0 - (1.0 - masks).prod(dim=-3, keepdim=True)
 
 
 def overlap(masks: Tensor) -> Tensor:
-    """Pixels of both bones, ``M_1 M_2``: (B, 1, H, W) or (1, H, W)."""
+    """Compute the overlap of the bone masks, ``M_1 M_2``: (B, 1, H, W) or (1, H, W)."""
     return masks.prod(dim=-3, keepdim=True)
 
 
 def exclusive(masks: Tensor, visible: Tensor) -> Tensor:
-    """The three exclusive maps that the supervisor finds (Eq. 2): lower only, upper only, soft tissue only.
+    """Compute the three exclusive maps that the supervisor predicts (Eq. 2): lower only, upper only, soft tissue only.
 
-    A pixel of the overlap belongs to none of them; neither does one outside the visible region.
+    Pixels in the overlap and outside the visible region belong to none of them.
 
     Args:
         masks: bone masks, (B, 2, H, W) or (2, H, W).
@@ -45,33 +45,34 @@ def exclusive(masks: Tensor, visible: Tensor) -> Tensor:
 
 
 def visible_region(image: Tensor, masks: Tensor, air: float = AIR) -> Tensor:
-    """Pixels that show the finger: everything brighter than air, and all of the bones.
+    """Compute the visible region, the pixels of the finger: all pixels brighter than air, and the bones.
 
     Args:
         image: radiograph in [0, 1], (B, 1, H, W) or (1, H, W).
         masks: bone masks, (B, 2, H, W) or (2, H, W).
-        air: intensity up to which a pixel is air.
+        air: highest intensity of air.
 
     Returns:
-        0/1 map of the shape of ``image``.
+        Binary map of the shape of ``image``.
     """
     return torch.maximum((image > air).to(image.dtype), (union(masks) > 0.5).to(image.dtype))
 
 
 BORDER_MM = 3 * MCP.spacing_mm
-"""Annotated outlines end up to so far short of the border that the bone crosses: 3 pixels of the public frames."""
+"""Largest distance between the end of an annotated outline and the border that the bone crosses: 3 pixels of the public
+frames."""
 
 
 def continue_to_border(masks: Tensor, spacing_mm: float = MCP.spacing_mm, reach_mm: float = BORDER_MM) -> Tensor:
-    """Continue the shafts to the border: the lower bone to the bottom, the upper one to the top of the frame.
+    """Continue the shafts to the border: the lower bone to the bottom, the upper bone to the top of the frame.
 
-    Annotated outlines often end one or two pixels short of the border that the bone crosses; moved, such a mask leaves
-    a notch. A column that ends farther short than ``reach_mm`` is left alone.
+    Annotated outlines often end one or two pixels short of the border that the bone crosses; a motion of such a mask
+    leaves a notch. Columns that end more than ``reach_mm`` short of the border stay unchanged.
 
     Args:
-        masks: (B, 2, H, W) or (2, H, W).
-        spacing_mm: width of a pixel.
-        reach_mm: taken up to a whole number of pixels.
+        masks: bone masks, (B, 2, H, W) or (2, H, W).
+        spacing_mm: pixel size in mm.
+        reach_mm: maximum distance to the border in mm, rounded up to whole pixels.
     """
     reach = math.ceil(reach_mm / spacing_mm - 1e-6)
     lower = _continue_to_top(masks.select(-3, 0).flip(-2), reach).flip(-2)
@@ -87,30 +88,30 @@ def _continue_to_top(mask: Tensor, reach: int) -> Tensor:
 
 
 def grow(masks: Tensor, radius: float) -> Tensor:
-    """Dilate binary masks by a disc of ``radius`` pixels (0 returns the masks thresholded at 0.5).
+    """Dilate masks by a disc of ``radius`` pixels (0 returns the masks thresholded at 0.5).
 
     Args:
-        masks: (B, C, H, W); soft masks are thresholded at 0.5.
-        radius: in pixels.
+        masks: masks, (B, C, H, W); soft masks are thresholded at 0.5.
+        radius: radius of the disc in pixels.
     """
     squared = _squared_distance_to(masks > 0.5, max(math.ceil(radius), 1))
     return (squared <= radius**2).to(masks.dtype)
 
 
 def grown(distance: Tensor, radius: float) -> Tensor:
-    """:func:`grow` of the masks whose :func:`signed_distance` is known up to ``radius`` or farther."""
+    """Compute :func:`grow` from the :func:`signed_distance` of the masks, whose reach is at least ``radius``."""
     return (distance > 0.5 - math.sqrt(radius**2 + 0.5)).to(distance.dtype)
 
 
 def signed_distance(masks: Tensor, reach: int) -> Tensor:
-    """Distance in pixels to the mask's outline, positive inside and negative outside, clipped to ``+-reach``.
+    """Compute the signed distance to the mask's outline in pixels, positive inside, clipped to ``+-reach``.
 
-    The outline lies half a pixel outside the outermost mask pixels, so values next to it are +-0.5. Outside the frame
-    the mask is continued, so a bone that leaves the frame has no outline there. Euclidean, exact up to ``reach``.
+    The outline lies half a pixel outside the outermost mask pixels, so values next to it are +-0.5. Masks are continued
+    past the frame, so a bone that leaves the frame has no outline there. Euclidean, exact up to ``reach``.
 
     Args:
-        masks: (B, C, H, W); soft masks are thresholded at 0.5.
-        reach: largest distance that is told apart, in pixels; the cost grows with it.
+        masks: masks, (B, C, H, W); soft masks are thresholded at 0.5.
+        reach: maximum distance in pixels; the cost grows with it.
     """
     inside = masks > 0.5
     squared = _squared_distance_to(torch.cat([inside, ~inside], dim=1), reach)
@@ -120,9 +121,9 @@ def signed_distance(masks: Tensor, reach: int) -> Tensor:
 
 
 def _squared_distance_to(target: Tensor, reach: int) -> Tensor:
-    """Squared distance to the nearest pixel of a target (B, C, H, W) of booleans, as small integers.
+    """Squared distance to the nearest pixel of a boolean target (B, C, H, W), as small integers.
 
-    It is ``(reach + 1)^2`` where there is none as near. ONNX Runtime compares floats and no small integers.
+    ``(reach + 1)^2`` if no pixel lies within ``reach``. ONNX Runtime cannot compare small integers and uses floats.
     """
     far = (reach + 1) * (reach + 1)
     kind = torch.int16 if far < 2**14 else torch.int32

@@ -1,8 +1,7 @@
 """Rigid motion of the bones, f_s (LSN Eq. 5-6): each bone layer and its mask move, the soft tissue stays.
 
-Motions are in millimetres and degrees, x to the right and y downwards, one per sample and bone; a positive rotation
-turns x towards y (clockwise on the screen) about a stated centre. Their parameters are the ground truth of the images
-made.
+Motions are in millimetres and degrees, x to the right and y downwards, one per sample and bone. A positive rotation
+is clockwise on the screen (x towards y) about a given centre. The parameters are ground truth of the synthetic images.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 _KERNEL = 3
-"""Interpolation looks so many pixels around, at most."""
+"""Maximum radius of the interpolation kernel in pixels."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,9 @@ class RigidMotion:
     """Motion of the two bones (lower, upper) of B joints.
 
     Attributes:
-        translation: (B, 2, 2) in mm, [sample, bone, (x, y)].
-        rotation: (B, 2) in degrees.
-        center: (B, 2, 2) in mm from the frame's centre, the fixed point of the rotation before the translation.
+        translation: translation in mm, (B, 2, 2), [sample, bone, (x, y)].
+        rotation: rotation in degrees, (B, 2).
+        center: centre of rotation before the translation, in mm from the frame's centre, (B, 2, 2).
     """
 
     translation: Tensor
@@ -47,16 +46,16 @@ class RigidMotion:
 
     @classmethod
     def still(cls, count: int) -> RigidMotion:
-        """No motion, for ``count`` samples."""
+        """Create the identity motion of ``count`` samples."""
         return cls(torch.zeros(count, 2, 2), torch.zeros(count, 2), torch.zeros(count, 2, 2))
 
     @classmethod
     def widening(cls, change: Tensor, upper_share: float = 0.5) -> RigidMotion:
-        """The vertical motion that changes the JSW by ``change`` mm (B,): upper bone up, lower bone down.
+        """Create the vertical motion that changes the JSW: upper bone up, lower bone down.
 
         Args:
-            change: mm, positive widens and negative narrows.
-            upper_share: part of the change that the upper bone makes, in [0, 1].
+            change: change of the JSW in mm, (B,); positive widens, negative narrows.
+            upper_share: fraction of the change that moves the upper bone, in [0, 1].
         """
         motion = cls.still(change.shape[0]).to(change.double())
         motion.translation[:, 0, 1] = change * (1.0 - upper_share)
@@ -64,45 +63,45 @@ class RigidMotion:
         return motion
 
     def inverse(self) -> RigidMotion:
-        """The motion that brings the bones back."""
+        """Return the inverse motion."""
         return RigidMotion(-self.translation, -self.rotation, self.center + self.translation)
 
     def of(self, sample: int) -> RigidMotion:
-        """The motion of one sample, as a batch of one."""
+        """Return the motion of one sample, as a batch of one."""
         return self.at(slice(sample, sample + 1))
 
     def at(self, samples: slice | Tensor) -> RigidMotion:
-        """The motion of some samples, by a slice or their indices."""
+        """Return the motion of the samples given by a slice or by indices."""
         return RigidMotion(*(getattr(self, field.name)[samples] for field in fields(self)))
 
     def to(self, like: Tensor) -> RigidMotion:
-        """The same motion on the device and in the dtype of a tensor; the host does not wait for the copy."""
+        """Copy the motion to the device and dtype of a tensor without blocking the host."""
         return RigidMotion(*(getattr(self, field.name).to(like, non_blocking=True) for field in fields(self)))
 
     @classmethod
     def joined(cls, motions: Sequence[RigidMotion]) -> RigidMotion:
-        """The motions of several batches as that of one."""
+        """Concatenate the motions of several batches."""
         return cls(*(torch.cat([getattr(motion, field.name) for motion in motions]) for field in fields(cls)))
 
     def to_json(self) -> str:
-        """One line of JSON with the three parameters as nested lists."""
+        """Serialize the three parameters as nested lists in one line of JSON."""
         return json.dumps({field.name: getattr(self, field.name).tolist() for field in fields(self)})
 
     @classmethod
     def from_json(cls, line: str) -> RigidMotion:
-        """Read what :meth:`to_json` wrote; in float64 it is replayed to the bit."""
+        """Parse the output of :meth:`to_json`; in float64 the motion is bit-exact."""
         values = json.loads(line)
         return cls(*(torch.tensor(values[field.name], dtype=torch.float64) for field in fields(cls)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class MotionRange:
-    """Uniform ranges of a random motion, drawn for every sample and bone by itself.
+    """Uniform ranges of a random motion, sampled independently for every sample and bone.
 
     Attributes:
-        x_mm: largest shift to either side, in mm (published: 20 px).
-        y_mm: largest shift up or down, in mm (published: 30 px).
-        rotation_deg: largest rotation either way, in degrees.
+        x_mm: maximum lateral shift in mm, to either side (published: 20 px).
+        y_mm: maximum vertical shift in mm, up or down (published: 30 px).
+        rotation_deg: maximum rotation in degrees, in either direction.
 
     Raises:
         ValueError: if a range is negative.
@@ -118,10 +117,10 @@ class MotionRange:
             raise ValueError(msg)
 
     def sample(self, count: int, random: np.random.RandomState) -> RigidMotion:
-        """Draw the motions of ``count`` samples; each bone turns about the frame's centre."""
+        """Sample the motions of ``count`` samples; each bone rotates about the frame's centre."""
         largest = np.array([self.x_mm, self.y_mm, self.rotation_deg])
-        drawn = torch.from_numpy(random.uniform(-largest, largest, size=(count, 2, 3))).float()
-        return RigidMotion(drawn[..., :2], drawn[..., 2], torch.zeros(count, 2, 2))
+        sampled = torch.from_numpy(random.uniform(-largest, largest, size=(count, 2, 3))).float()
+        return RigidMotion(sampled[..., :2], sampled[..., 2], torch.zeros(count, 2, 2))
 
 
 def move(
@@ -137,20 +136,20 @@ def move(
     Bones are continued past the border (:func:`continue_texture`), so a motion never uncovers a black band.
 
     Args:
-        layers: (B, 3, H, W), soft tissue, lower bone, upper bone.
-        masks: (B, 2, H, W), lower and upper.
-        motion: of B samples.
-        spacing: mm per pixel, one for all, (B,) or (B, 1).
-        mode: of the layers, ``bilinear`` or ``bicubic`` (clipped to [0, 1]). Masks are bilinear: clipped bicubic masks
-            would shift their edge by a hundredth of a pixel.
-        exact: sample in float64, so that no motion is the identity at any size. False, for training, samples in the
-            precision of the layers, which is faster; places are then right to 1e-4 pixels.
+        layers: layers soft tissue, lower bone, upper bone, (B, 3, H, W).
+        masks: lower and upper bone masks, (B, 2, H, W).
+        motion: motion of B samples.
+        spacing: pixel size in mm; scalar, (B,) or (B, 1).
+        mode: interpolation of the layers, ``bilinear`` or ``bicubic`` (clipped to [0, 1]). Masks use bilinear: clipped
+            bicubic interpolation would shift their edge by a hundredth of a pixel.
+        exact: whether to sample in float64, so that zero motion is the identity at any size. False samples in the
+            precision of the layers, which is faster and accurate to 1e-4 pixels; use it for training.
 
     Returns:
-        Moved layers (B, 3, H, W), whose soft tissue is the input's, and moved soft masks (B, 2, H, W) in [0, 1].
+        Moved layers (B, 3, H, W) with unchanged soft tissue, and moved soft masks (B, 2, H, W) in [0, 1].
 
     Raises:
-        ValueError: if shapes do not agree, the spacing is not positive or the mode is another.
+        ValueError: if the shapes do not match, the spacing is not positive or the mode is unknown.
     """
     if layers.dim() != 4 or layers.shape[1] != 3 or masks.shape != (layers.shape[0], 2, *layers.shape[2:]):
         msg = f"expected layers (B, 3, H, W) and masks (B, 2, H, W), got {tuple(layers.shape)} and {tuple(masks.shape)}"
@@ -163,14 +162,14 @@ def move(
 
 @dataclass(frozen=True)
 class ContinuedBones:
-    """Bones and maps that move with them, continued past the border of their frames: ready for any motion.
+    """Bones and the maps that move with them, continued past the border of the frame, ready for any motion.
 
     Attributes:
-        bones: layers of the two bones, continued by their texture (:func:`continue_texture`) by :data:`CONTINUED_MM`
-            or, in small frames, less on each side: (B, 2, H', W').
+        bones: layers of the two bones, (B, 2, H', W'), continued with texture (:func:`continue_texture`) by
+            :data:`CONTINUED_MM` on each side, or less in small frames.
         maps: K maps of each bone, such as its mask, (B, 2, K, H, W); past the border their outermost pixels repeat.
-        boxes: what bone and maps occupy of the frame, (B, 2, 4): left, top, right and bottom in pixels from its centre,
-            infinite where they leave it.
+        boxes: bounding box of bone and maps, (B, 2, 4): left, top, right and bottom in pixels from the frame's centre,
+            infinite where they leave the frame.
     """
 
     bones: Tensor
@@ -179,7 +178,7 @@ class ContinuedBones:
 
     @classmethod
     def of(cls, bones: Tensor, maps: Tensor, spacing: float | Tensor = MCP.spacing_mm) -> ContinuedBones:
-        """Continue bone layers (B, 2, H, W) with maps (B, 2, K, H, W); ``spacing`` in mm per pixel, one or (B,)."""
+        """Continue bone layers (B, 2, H, W) with maps (B, 2, K, H, W); pixel size ``spacing`` in mm, scalar or (B,)."""
         _check_shapes(bones, maps)
         margin = round(CONTINUED_MM / min(pixel_sizes(spacing)))
         parts = by_pixel_size(lambda pixel, part: continue_texture(part, margin, DETAIL_MM / pixel), spacing, bones)
@@ -188,7 +187,7 @@ class ContinuedBones:
     def moved(
         self, motion: RigidMotion, spacing: float | Tensor, mode: str = "bilinear", exact: bool = True
     ) -> tuple[Tensor, Tensor]:
-        """The bones (B, 2, H, W) and the maps (B, 2, K, H, W) of the frames after a motion; see :func:`move`."""
+        """Move the bones and crop to the frame: bones (B, 2, H, W), maps (B, 2, K, H, W); see :func:`move`."""
         _check_motion(len(self.bones), motion, spacing, mode)
         motion = motion.to(self.bones.double() if exact else self.bones)
         parts = [self._moved(bone, motion, spacing, mode) for bone in range(2)]
@@ -196,7 +195,7 @@ class ContinuedBones:
         return bones[:, :, 0], maps
 
     def _moved(self, bone: int, motion: RigidMotion, spacing: float | Tensor, mode: str) -> tuple[Tensor, Tensor]:
-        """One bone (B, 1, H, W) and its maps (B, K, H, W), sampled where they come to lie."""
+        """Move one bone (B, 1, H, W) and its maps (B, K, H, W), sampling only the pixels that they reach."""
         inner, outer = self.maps.shape[-2:], self.bones.shape[-2:]
         rows, columns = _reached(self.boxes[:, bone], motion, bone, inner, spacing)
         grid = sampling_grid(motion, bone, inner, outer, rows, columns, spacing)
@@ -209,7 +208,7 @@ class ContinuedBones:
 
 
 def _boxes(occupied: Tensor) -> Tensor:
-    """Left, top, right and bottom (B, 2, 4) of what is set in (B, 2, H, W), as :class:`ContinuedBones` has them."""
+    """Bounding boxes (B, 2, 4) of the true pixels of (B, 2, H, W), as in :class:`ContinuedBones`."""
     sides = []
     for dim in (-2, -1):
         line = occupied.any(dim=dim)
@@ -229,18 +228,18 @@ def _boxes(occupied: Tensor) -> Tensor:
 def _reached(
     boxes: Tensor, motion: RigidMotion, bone: int, shape: Sequence[int], spacing: float | Tensor
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """First and last row, and column, that a bone in its boxes (B, 4) reaches in any of the frames; at least one.
+    """Row and column range that a bone in its boxes (B, 4) reaches in any of the frames; at least one pixel.
 
-    On an accelerator it is the whole frame: sampling it costs less than waiting for the numbers.
+    On an accelerator the range is the whole frame: sampling it costs less than a transfer to the host.
     """
     if boxes.device.type != "cpu":
         return (0, shape[0]), (0, shape[1])
     with torch.no_grad():
-        turn, center, start = _placed(motion, bone, spacing)
+        angle, center, start = _placed(motion, bone, spacing)
         far = sum(shape) + 2.0 * center.abs().amax() + start.abs().amax()
-        box = boxes.to(turn).clamp(-far, far)
+        box = boxes.to(angle).clamp(-far, far)
         x, y = box[:, [0, 2, 0, 2]] - center[:, :1], box[:, [1, 1, 3, 3]] - center[:, 1:]
-        cosine, sine = turn.cos(), turn.sin()
+        cosine, sine = angle.cos(), angle.sin()
         places = (sine * x + cosine * y + start[:, 1:], cosine * x - sine * y + start[:, :1])
         ends = [
             [float(end) + (side - 1) / 2 for end in place.aminmax()] for place, side in zip(places, shape, strict=True)
@@ -253,13 +252,13 @@ def _reached(
 
 
 def _within(first: int, past: int, side: int) -> tuple[int, int]:
-    """A range of pixels cut to those of a side, of which one is left."""
+    """Clip a range of pixels to [0, side), keeping at least one pixel."""
     first = min(max(first, 0), side - 1)
     return first, max(min(past, side), first + 1)
 
 
 def _placed(motion: RigidMotion, bone: int, spacing: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Angle (B, 1) in radians, centre before and after the motion (B, 2) in pixels, of one bone."""
+    """Angle (B, 1) in radians, and centre before and after the motion (B, 2) in pixels, of one bone."""
     like = motion.translation
     pixel = torch.as_tensor(spacing, dtype=like.dtype).to(like.device, non_blocking=True).reshape(-1, 1)
     center = motion.center[:, bone] / pixel
@@ -267,7 +266,7 @@ def _placed(motion: RigidMotion, bone: int, spacing: float | Tensor) -> tuple[Te
 
 
 def _sample(maps: Tensor, grid: Tensor, mode: str) -> Tensor:
-    """Sample maps (B, K, H', W') of a continued bone by the frames' grids (B, h, w, 2)."""
+    """Sample maps (B, K, H', W') of a continued bone on the frames' grids (B, h, w, 2)."""
     moved = sample(maps.to(grid.dtype), grid, mode)
     return moved.clamp_(0.0, 1.0).to(maps.dtype)
 
@@ -281,24 +280,24 @@ def sampling_grid(
     columns: tuple[int, int],
     spacing: float | Tensor,
 ) -> Tensor:
-    """Where pixels of a moved bone come from in the continued frame, which spans -1 to 1.
+    """Compute the source positions of a moved bone's pixels in the continued frame, which spans -1 to 1.
 
     Args:
-        motion: of B joints.
-        bone: 0 for the lower, 1 for the upper one.
-        shape: height and width of the frame, in pixels.
-        extent: those of the continued frame, around the same centre.
-        rows: first row, and the one after the last.
-        columns: likewise.
-        spacing: mm per pixel.
+        motion: motion of B joints.
+        bone: 0 for the lower bone, 1 for the upper bone.
+        shape: height and width of the frame in pixels.
+        extent: height and width of the continued frame in pixels, with the same centre.
+        rows: first row, and one past the last.
+        columns: first column, and one past the last.
+        spacing: pixel size in mm.
 
     Returns:
         (B, rows, columns, 2), x first.
     """
-    turn, center, start = _placed(motion, bone, spacing)
-    cosine, sine = turn.cos(), turn.sin()
+    angle, center, start = _placed(motion, bone, spacing)
+    cosine, sine = angle.cos(), angle.sin()
     y, x = (
-        torch.arange(*of, dtype=turn.dtype, device=turn.device) - (side - 1) / 2
+        torch.arange(*of, dtype=angle.dtype, device=angle.device) - (side - 1) / 2
         for of, side in zip((rows, columns), shape, strict=True)
     )
     x, y = x - start[:, :1], y - start[:, 1:]
@@ -327,7 +326,7 @@ def _check_motion(batch: int, motion: RigidMotion, spacing: float | Tensor, mode
 
 def _check_spacing(batch: int, spacing: float | Tensor) -> None:
     given = torch.as_tensor(spacing)
-    known = given.device.type == "cpu"  # the host does not wait for an accelerator
+    known = given.device.type == "cpu"  # no synchronization with an accelerator
     if given.numel() not in (1, batch) or (known and not bool((given > 0).all())):
         msg = f"expected a spacing above 0 mm per pixel, one for all or for each of {batch} samples, got {spacing}"
         raise ValueError(msg)

@@ -11,27 +11,27 @@ from bundle.physics.exporting import expm1
 from torch import Tensor
 
 OPAQUE = 2.0**-15
-"""Smallest transmitted fraction: intensities above ``1 - OPAQUE`` are clipped to it, so attenuation stays below 10.4.
+"""Smallest transmitted fraction: intensities are clipped to ``1 - OPAQUE``, so attenuation stays below 10.4.
 
-The clipping costs a saturated pixel 3e-5 of intensity: a frame saturated everywhere still has a PSNR above 90 dB.
+Clipping changes the intensity of a saturated pixel by 3e-5; a fully saturated frame still has a PSNR above 90 dB.
 """
 
 
 def attenuation(intensity: Tensor, opaque: float = OPAQUE) -> Tensor:
-    """Attenuation ``-log(1 - J)`` of intensities in [0, 1], of any shape; the result lies in [0, 10.4].
+    """Convert intensities in [0, 1], of any shape, to attenuation ``-log(1 - J)`` in [0, 10.4].
 
-    Intensities are clipped to ``[0, 1 - opaque]``; outside that range the gradient is zero.
+    Intensities are clipped to ``[0, 1 - opaque]``; outside this range the gradient is zero.
     """
     return -torch.log1p(-intensity.clamp(0.0, 1.0 - opaque))
 
 
 def intensity(attenuation: Tensor) -> Tensor:
-    """Intensity ``1 - exp(-a)`` in [0, 1) of attenuations ``a >= 0``, of any shape."""
+    """Convert attenuations ``a >= 0``, of any shape, to intensity ``1 - exp(-a)`` in [0, 1)."""
     return -expm1(-attenuation)
 
 
 def reconstruct(layers: Tensor) -> Tensor:
-    """Compose layers into a radiograph: ``R = f_r(L) = 1 - prod_i (1 - L_i)`` (Eq. 4).
+    """Compose layers to a radiograph: ``R = f_r(L) = 1 - prod_i (1 - L_i)`` (Eq. 4).
 
     Args:
         layers: intensities in [0, 1] of shape (B, C, H, W) or (C, H, W), any number C >= 1 of layers.
@@ -58,9 +58,9 @@ def partition(intensity: Tensor, shares: Tensor) -> Tensor:
 
 
 def attenuation_shares(layers: Tensor) -> Tensor:
-    """The inverse of :func:`partition`: each layer's share of the total attenuation.
+    """Compute each layer's share of the total attenuation, the inverse of :func:`partition`.
 
-    Pixels without any attenuation are given to the soft tissue (channel 0). Shapes as in :func:`reconstruct`.
+    Pixels without attenuation belong to the soft tissue (channel 0). Shapes as in :func:`reconstruct`.
     """
     parts = attenuation(layers)
     total = parts.sum(dim=-3, keepdim=True)
@@ -72,10 +72,10 @@ def attenuation_shares(layers: Tensor) -> Tensor:
 
 
 def bone_radiographs(layers: Tensor) -> Tensor:
-    """Each bone with its soft tissue and without the other bone, ``f_r({L_0, L_i})`` (the B of Eq. 11).
+    """Compose each bone with the soft tissue, without the other bone: ``f_r({L_0, L_i})`` (B in Eq. 11).
 
     Args:
-        layers: (B, C, H, W) or (C, H, W), channel 0 soft tissue.
+        layers: layers (B, C, H, W) or (C, H, W), channel 0 soft tissue.
 
     Returns:
         Radiographs of shape (B, C - 1, H, W) or (C - 1, H, W).

@@ -1,4 +1,4 @@
-"""Sampling and smoothing of images: the conventions that everything which moves, cuts or blurs pictures shares."""
+"""Sampling and smoothing of images, with common conventions for moving, cropping and blurring."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from torch import Tensor
 from torch.nn import functional as F
 
 REACH = 4.0
-"""Gaussians are cut at so many standard deviations."""
+"""Truncation radius of Gaussians in standard deviations."""
 
 
 Made = TypeVar("Made")
 
 
 def pixel_sizes(spacing: float | Tensor) -> list[float]:
-    """Pixel sizes in mm, of which the host decides how far it looks; on an accelerator it waits for them."""
+    """Return pixel sizes in mm on the host; synchronizes with an accelerator."""
     return torch.as_tensor(spacing, dtype=torch.float64).reshape(-1).tolist()
 
 
 def by_pixel_size(make: Callable[..., Made], spacing: float | Tensor, *parts: Tensor) -> list[Made]:
-    """What ``make(pixel, *parts)`` makes of frames of one pixel size, and of each frame by itself where sizes differ.
+    """Call ``make(pixel, *parts)`` once for frames of one pixel size, or for each frame if the sizes differ.
 
-    So a frame gets what it would get alone, whatever other frames stand in its batch.
+    The result for a frame does not depend on the other frames of its batch.
 
     Args:
-        make: takes a pixel size in mm, and parts of the batch.
-        spacing: mm per pixel, one for all or one for each of B frames.
+        make: function of a pixel size in mm and of tensors (B, ...).
+        spacing: pixel size in mm; scalar or one for each of B frames.
         parts: tensors (B, ...).
     """
     sizes = pixel_sizes(spacing)
@@ -40,15 +40,15 @@ def by_pixel_size(make: Callable[..., Made], spacing: float | Tensor, *parts: Te
 
 
 def sample(images: Tensor, grid: Tensor, mode: str = "bilinear", padding: str = "border") -> Tensor:
-    """Values of images at places between their pixels.
+    """Interpolate images at positions between their pixels.
 
-    Places span -1 to 1 from border to border, so the centre of the first pixel lies half a pixel inside.
+    Positions range from -1 to 1 between the borders, so the centre of the first pixel lies half a pixel inside.
 
     Args:
-        images: (B, C, H, W).
-        grid: places (B, h, w, 2), x first; taken to the type of the images.
-        mode: ``bilinear``, ``bicubic`` or ``nearest``.
-        padding: what lies past the border, ``border`` (the outermost pixels go on) or ``zeros``.
+        images: images, (B, C, H, W).
+        grid: positions (B, h, w, 2), x first; converted to the dtype of the images.
+        mode: interpolation, ``bilinear``, ``bicubic`` or ``nearest``.
+        padding: values past the border, ``border`` (repeats the outermost pixels) or ``zeros``.
 
     Returns:
         (B, C, h, w).
@@ -57,12 +57,12 @@ def sample(images: Tensor, grid: Tensor, mode: str = "bilinear", padding: str = 
 
 
 def blur(images: Tensor, sigma: float | Sequence[float], padding: str = "replicate") -> Tensor:
-    """Gaussian blur of images (B, C, H, W) that are continued past their border, so that it does not darken.
+    """Blur images with a Gaussian; padding at the border prevents darkening.
 
     Args:
-        images: (B, C, H, W).
-        sigma: standard deviation in pixels, one for both axes or one for rows and one for columns; 0 is no blur.
-        padding: how images go on past the border, ``replicate`` or ``reflect``.
+        images: images, (B, C, H, W).
+        sigma: standard deviation in pixels, one for both axes or (rows, columns); 0 disables blurring.
+        padding: padding past the border, ``replicate`` or ``reflect``.
     """
     height, width = images.shape[-2:]
     along, across = (sigma, sigma) if isinstance(sigma, (int, float)) else sigma
@@ -75,6 +75,6 @@ def blur(images: Tensor, sigma: float | Sequence[float], padding: str = "replica
 
 
 def _reach(sigma: float, side: int, padding: str) -> int:
-    """Pixels past the border that are seen; a reflection has no more than the image."""
+    """Pixels of padding; reflection is limited to the size of the image."""
     reach = math.ceil(REACH * sigma)
     return min(reach, side - 1) if padding == "reflect" else reach

@@ -1,4 +1,4 @@
-"""Synthesis of radiographs with another joint space: ``J* = f_r(f_s(L, t*))`` (LSN Eq. 13), with grain."""
+"""Synthesis of radiographs with another joint space: ``J* = f_r(f_s(L, t*))`` (LSN Eq. 13), with noise texture."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SyntheticJoints:
-    """Synthetic radiographs with their exact truth.
+    """Synthetic radiographs with exact ground truth.
 
     Attributes:
         image: radiographs, (B, 1, H, W) in [0, 1]; ``reconstruct(layers)``.
-        layers: the layers they are made of, (B, 3, H, W).
-        masks: the moved, soft bone masks, (B, 2, H, W).
-        motion: how the bones were moved.
-        seeds: of the grain, one a sample.
+        layers: true layers, (B, 3, H, W).
+        masks: moved, soft bone masks, (B, 2, H, W).
+        motion: motion of the bones.
+        seeds: random seed of each sample's noise texture.
     """
 
     image: Tensor
@@ -43,32 +43,32 @@ def synthesize(
     mode: str = "bicubic",
     white: WhiteNoise | None = None,
 ) -> SyntheticJoints:
-    """Move the bones of separated joints, give the uncovered tissue grain, and compose.
+    """Move the bones of separated joints, add noise texture to the uncovered tissue, and compose the radiographs.
 
     Args:
         layers: separated joints, (B, 3, H, W).
         masks: bone masks, (B, 2, H, W).
-        motion: of B joints; without motion the image is ``reconstruct(layers)``.
-        spacing: mm per pixel, one for all or (B,).
-        seeds: of the grain, one a joint.
+        motion: motion of B joints; without motion the image is ``reconstruct(layers)``.
+        spacing: pixel size in mm; scalar or (B,).
+        seeds: random seed of each joint's noise texture.
         mode: interpolation of :func:`bundle.physics.move`.
-        white: samples the white noise, by default :func:`bundle.physics.noise_texture.sampled_on_host`.
+        white: sampler of the white noise; default: :func:`bundle.physics.noise_texture.sampled_on_host`.
 
     Raises:
-        ValueError: if shapes do not agree, or the number of seeds is not B.
+        ValueError: if the shapes do not match, or the number of seeds is not B.
     """
     return SeparatedBones.of(layers, masks, spacing).synthesize(motion, spacing, seeds, mode, white=white)
 
 
 @dataclass(frozen=True)
 class SeparatedBones:
-    """Separated joints with all that does not depend on the motion, from which any number of radiographs are made.
+    """Separated joints with all motion-independent results, for the synthesis of any number of radiographs.
 
     Attributes:
-        soft: the soft-tissue layer, (B, 1, H, W) in [0, 1].
-        covered: where a bone may cover it, (B, 1, H, W) of 0 and 1.
-        bones: continued bone layers, each with its mask and its support (:func:`bundle.physics.support`).
-        noise_texture: of the visible tissue, and what the covered tissue lacks of it.
+        soft: soft-tissue layer, (B, 1, H, W) in [0, 1].
+        covered: binary map of tissue that bones may cover, (B, 1, H, W).
+        bones: continued bone layers with their masks and supports (:func:`bundle.physics.support`).
+        noise_texture: noise texture of the visible tissue, and its missing part in the covered tissue.
     """
 
     soft: Tensor
@@ -78,7 +78,7 @@ class SeparatedBones:
 
     @classmethod
     def of(cls, layers: Tensor, masks: Tensor, spacing: float | Tensor = MCP.spacing_mm) -> SeparatedBones:
-        """Of layers (B, 3, H, W) and bone masks (B, 2, H, W); ``spacing`` in mm per pixel, one for all or (B,)."""
+        """Prepare layers (B, 3, H, W) with bone masks (B, 2, H, W); pixel size ``spacing`` in mm, scalar or (B,)."""
         supports = torch.cat(by_pixel_size(lambda pixel, part: support(part, pixel), spacing, masks))
         covered = supports.amax(dim=1, keepdim=True)
         tissue = visible_tissue(layers, masks, covered)
@@ -100,7 +100,7 @@ class SeparatedBones:
         exact: bool = True,
         white: WhiteNoise | None = None,
     ) -> SyntheticJoints:
-        """:func:`synthesize`; ``exact`` as in :func:`bundle.physics.move`."""
+        """Run :func:`synthesize`; ``exact`` as in :func:`bundle.physics.move`."""
         if len(seeds) != len(self.soft):
             msg = f"expected one seed for each of {len(self.soft)} joints, got {len(seeds)}"
             raise ValueError(msg)

@@ -1,4 +1,4 @@
-"""Bone masks predicted from a radiograph."""
+"""Prediction of bone masks from a radiograph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bone masks where nobody has drawn any: what a segmentation network says, as one whole outline a bone."""
+"""Prediction of missing bone masks by a segmentation network, post-processed to one closed outline per bone."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from torch import Tensor, nn
 def with_predicted_masks(
     image: Tensor, segment: Callable[[Tensor], Tensor], spacing_mm: float = MCP.spacing_mm
 ) -> Tensor:
-    """A joint with drawn masks, continued to the border, in place of its own; a bone that is not found keeps its own.
+    """Replace the masks of a joint by predicted masks, continued to the border; a missed bone keeps its mask.
 
     Args:
         image: radiograph and masks, (3, H, W).
-        segment: draws masks (2, H, W) of a radiograph (1, H, W).
-        spacing_mm: width of a pixel.
+        segment: network that predicts masks (2, H, W) from a radiograph (1, H, W).
+        spacing_mm: pixel size in mm.
     """
     masks = segment(image[:1])
     found = masks.flatten(1).any(dim=1)[:, None, None]
@@ -36,13 +36,13 @@ def with_predicted_masks(
 
 
 class BoneMaskLoss(nn.Module):
-    """Dice and cross-entropy of the two maps, and Dice of the overlap, which is a small part of either.
+    """Dice and binary cross-entropy of the two masks, plus Dice of their overlap, a small part of either mask.
 
-    The cross-entropy is that of each map by itself; the one of MONAI's ``DiceCELoss`` takes two channels as classes
-    that exclude each other. The Dice of the overlap is that of the whole batch, for in many joints there is none.
+    The cross-entropy treats the masks independently; MONAI's ``DiceCELoss`` would treat two channels as exclusive
+    classes. The Dice of the overlap is computed over the whole batch, because many joints have no overlap.
 
     Args:
-        overlap: weight of its Dice.
+        overlap: weight of the Dice of the overlap.
     """
 
     def __init__(self, overlap: float = 0.5) -> None:
@@ -53,16 +53,16 @@ class BoneMaskLoss(nn.Module):
         self._both = DiceLoss(batch=True)
 
     def forward(self, logits: Tensor, masks: Tensor) -> Tensor:
-        """The loss of logits (B, 2, H, W) against masks (B, 2, H, W) in [0, 1], a scalar."""
+        """Compute the loss, a scalar, of logits (B, 2, H, W) against masks (B, 2, H, W) in [0, 1]."""
         both: Tensor = self._both(overlap(logits.sigmoid()), overlap(masks))
         maps: Tensor = self._maps(logits, masks) + self._pixels(logits, masks)
         return maps + self.overlap * both
 
 
 class BoneMasks(Transform):
-    """Masks of logits: above a probability of one half, the largest piece of each bone, its holes filled.
+    """Conversion of logits to masks: threshold at probability 0.5, largest component of each bone, holes filled.
 
-    A bone is one piece; what else the network finds (a sesamoid, a ring, the neighbouring finger) is none of it.
+    A bone is one component; other findings of the network (a sesamoid, a ring, a neighbouring finger) are discarded.
     """
 
     backend = [TransformBackends.TORCH]
@@ -72,23 +72,23 @@ class BoneMasks(Transform):
         self._filled = FillHoles()
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """Masks (2, H, W) of 0 and 1 from logits (2, H, W)."""
+        """Convert logits (2, H, W) to binary masks (2, H, W)."""
         masks = [self._whole(mask) for mask in (logits > 0.0).split(1)]
         return torch.cat(masks).to(logits.dtype)
 
     def _whole(self, mask: Tensor) -> Tensor:
-        """One mask (1, H, W) as one piece without holes."""
+        """Reduce a mask (1, H, W) to one component without holes."""
         whole = self._filled(self._largest(mask.to(torch.uint8)))
         plain: Tensor = convert_to_tensor(whole, track_meta=False) > 0
         return plain
 
 
 class BoneMasksd(MapTransform):
-    """:class:`BoneMasks` of a dictionary.
+    """Dictionary version of :class:`BoneMasks`.
 
     Args:
         keys: logits (2, H, W).
-        allow_missing_keys: do not raise when a key is missing.
+        allow_missing_keys: whether to ignore missing keys.
     """
 
     backend = BoneMasks.backend
@@ -98,23 +98,23 @@ class BoneMasksd(MapTransform):
         self._masks = BoneMasks()
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Masks in place of logits."""
-        made = dict(data)
-        for key in self.key_iterator(made):
-            made[key] = self._masks(made[key])
-        return made
+        """Replace logits by masks."""
+        sample = dict(data)
+        for key in self.key_iterator(sample):
+            sample[key] = self._masks(sample[key])
+        return sample
 
 
 class BoneSegmenter:
-    """Draws the masks of the two bones on a radiograph of a joint, on the CPU.
+    """Predictor of the masks of the two bones from a radiograph of a joint, on the CPU.
 
-    The network is asked of the radiograph and of its mirror image, and its mean logits count. Its weights are loaded
-    when they are first needed: who brings masks needs none.
+    The logits are averaged over the radiograph and its mirror image. The weights are loaded on first use, so that they
+    are not required if all masks are given.
 
     Args:
-        network: from radiographs (B, 1, H, W) to logits (B, 2, H, W); it is given multiples of 32.
-        load_path: its weights.
-        metadata: file of the bundle's metadata, which states their checksum; empty for weights of one's own.
+        network: network from radiographs (B, 1, H, W) to logits (B, 2, H, W); its input is padded to multiples of 32.
+        load_path: file of the weights.
+        metadata: file of the bundle's metadata with the checksum of the weights; empty for user-trained weights.
     """
 
     def __init__(self, network: nn.Module, load_path: str | Path, metadata: str = "") -> None:
@@ -127,26 +127,26 @@ class BoneSegmenter:
 
     @torch.no_grad()
     def __call__(self, image: Tensor) -> Tensor:
-        """Masks (2, H, W) of 0 and 1 of a radiograph (1, H, W) in [0, 1]; all 0 where a bone is not found.
+        """Predict binary masks (2, H, W) from a radiograph (1, H, W) in [0, 1]; the mask of a missed bone is 0.
 
         Raises:
-            InputError: there are no weights, or not those of this network.
+            InputError: if the weights are missing or those of another network.
         """
-        return torch.from_numpy(self._draw(image).numpy().astype(bool).astype(np.float32))
+        return torch.from_numpy(self._predict(image).numpy().astype(bool).astype(np.float32))
 
-    def _draw(self, image: Tensor) -> Tensor:
+    def _predict(self, image: Tensor) -> Tensor:
         self._load()
-        there, mirrored = side_by_side(self._padded, [image[None], image.flip(-1)[None]])
-        return self._masks((there + mirrored.flip(-1))[0] / 2.0)
+        direct, mirrored = side_by_side(self._padded, [image[None], image.flip(-1)[None]])
+        return self._masks((direct + mirrored.flip(-1))[0] / 2.0)
 
     def __str__(self) -> str:
-        """The file of the weights, with what tells it from others."""
+        """Name and checksum of the weights."""
         return file_label(self.load_path)
 
     def _load(self) -> None:
         if self._loaded:
             return
         sha256 = stated_sha256(self.metadata, self.load_path.name) if self.metadata else None
-        remedy = "bring masks of your own, or train this network by configs/jobs/segment_bones.yaml"
+        remedy = "provide masks, or train this network with configs/jobs/segment_bones.yaml"
         load_weights(self.network, self.load_path, "bone segmentation", remedy, "cpu", sha256)
         self._loaded = True

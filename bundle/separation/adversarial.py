@@ -1,4 +1,4 @@
-"""The losses between the discriminator and the soft tissue (Eq. 9), and two that train it otherwise."""
+"""Adversarial losses on the soft-tissue layer (Eq. 9 and the third line of Eq. 7), with two alternative forms."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch.nn import functional as F
 
 
 class Discrimination(nn.Module):
-    """``L2 = 1 - min(BCE(N_D(L_0), M_cup), bound)``, the third line of Eq. 7: no bone shadow left in the soft tissue.
+    """``L2 = 1 - min(BCE(N_D(L_0), M_cup), bound)``, the third line of Eq. 7: penalizes bone shadow in soft tissue.
 
-    The paper's ``1 - BCE`` has no lower bound and ends up as the only term that matters; here a sample on which N_D is
-    wrong by ``bound`` or more is done with and has no gradient.
+    The paper's ``1 - BCE`` has no lower bound and comes to dominate the loss. Here a sample on which the error of N_D
+    reaches ``bound`` has no gradient.
 
     Args:
-        bound: cross entropy in nats up to which N_D is to be fooled (a coin has 0.69).
+        bound: cross entropy of N_D in nats above which the loss is constant (chance level: 0.69).
     """
 
     def __init__(self, *, bound: float = 1.0) -> None:
@@ -29,10 +29,10 @@ class Discrimination(nn.Module):
 
 
 class NonSaturatingDiscrimination(nn.Module):
-    """``L2 = -log(1 - N_D(L_0))`` on the pixels of the bones: N_D is to say "no bone" there.
+    """``L2 = -log(1 - N_D(L_0))`` on the bone pixels: N_D should predict "no bone" there.
 
-    Where the paper's L2 rewards any error of N_D, this asks for the one error that matters, with a gradient that is
-    largest where N_D is surest of a shadow. It is never negative; where N_D is at chance it is log 2.
+    The paper's L2 rewards any error of N_D. This loss rewards only false negatives on bone, and its gradient is largest
+    where N_D is most confident of a shadow. It is non-negative, and log 2 where N_D is at chance.
     """
 
     def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:  # noqa: N803
@@ -42,11 +42,11 @@ class NonSaturatingDiscrimination(nn.Module):
 
 
 class HingeDiscrimination(nn.Module):
-    """``L2 = max(0, z + margin)`` on the pixels of the bones, z the logit of N_D: where it errs, a pixel is done with.
+    """``L2 = max(0, z + margin)`` on the bone pixels, z the logit of N_D: no gradient where N_D misses the bone.
 
     Args:
-        margin: 0 leaves a pixel alone as soon as N_D is at chance there; 1, the hinge of GANs, wants N_D to be wrong
-            by that much.
+        margin: logit margin. With 0 a pixel stops contributing once N_D is at chance there; 1 is the hinge loss of
+            GANs.
     """
 
     def __init__(self, *, margin: float = 1.0) -> None:
@@ -60,7 +60,7 @@ class HingeDiscrimination(nn.Module):
 
 
 class DiscriminatorLoss(nn.Module):
-    """``BCE(N_D(L_0), M_cup)`` (Eq. 9). L_0 must be detached before N_D sees it: the generator is not to learn here."""
+    """``BCE(N_D(L_0), M_cup)`` (Eq. 9). Detach L_0 before N_D, so that the generator receives no gradient."""
 
     def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:  # noqa: N803
         """Mean over the batch, for the logits N_D(L_0) (B, 1, H, W), M (B, 2, H, W), visible region (B, 1, H, W)."""
@@ -68,7 +68,7 @@ class DiscriminatorLoss(nn.Module):
 
 
 class HingeDiscriminatorLoss(nn.Module):
-    """``max(0, 1 - z)`` on bone and ``max(0, 1 + z)`` elsewhere in place of Eq. 9: N_D stops where it is sure."""
+    """``max(0, 1 - z)`` on bone, ``max(0, 1 + z)`` elsewhere, in place of Eq. 9: no gradient where N_D is confident."""
 
     def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:  # noqa: N803
         """As :meth:`DiscriminatorLoss.forward`."""

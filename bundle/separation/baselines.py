@@ -1,4 +1,4 @@
-"""Separators without weights that others are compared with."""
+"""Weight-free baseline separators."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from torch import Tensor, nn
 
 
 class HalfSplit(nn.Module):
-    """The weight-free separator, but where both masks claim a pixel each bone gets half of the bone attenuation.
+    """The weight-free separator with the bone attenuation split in half where both masks overlap.
 
-    To be used in place of a generator::
+    Use it in place of a generator::
 
         --network_def "{'_target_': 'bundle.separation.HalfSplit'}"
 
     Args:
-        spacing_mm: width of a pixel of the images.
+        spacing_mm: pixel size of the images in mm; by default the frame of an MCP joint divided by their width.
     """
 
-    def __init__(self, spacing_mm: float = MCP.spacing_mm) -> None:
+    def __init__(self, spacing_mm: float | None = None) -> None:
         super().__init__()
         self.spacing_mm = spacing_mm
 
     def forward(self, image: Tensor) -> Tensor:
-        """Layers soft tissue, lower bone, upper bone (B, 3, H, W) of images (B, 3, H, W): radiograph and masks."""
+        """Separate images (B, 3, H, W), radiograph and masks, into soft tissue, lower bone and upper bone."""
         radiograph, masks = image[:, :1], image[:, 1:]
-        shares = separation_shares(radiograph, masks, self.spacing_mm)
+        shares = separation_shares(radiograph, masks, self.spacing_mm or MCP.spacing_at(image.shape[-1]))
         half = shares[:, 1:].mean(dim=1, keepdim=True).expand(-1, 2, -1, -1)
         both = overlap((masks > 0.5).to(masks.dtype)) > 0.5
         return partition(radiograph, torch.cat([shares[:, :1], torch.where(both, half, shares[:, 1:])], dim=1))

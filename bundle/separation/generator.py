@@ -1,4 +1,4 @@
-"""The generator N_G: any backbone, and a head that turns its logits into layers."""
+"""The generator N_G: a backbone and a head that converts its logits to layers."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from torch import Tensor, nn
 
 
 class Generator(nn.Module):
-    """``L = N_G(J, M)`` (Eq. 1): radiograph and bone masks in, three layers out, at any height and width.
+    """``L = N_G(J, M)`` (Eq. 1): three layers from radiograph and bone masks, at any height and width.
 
-    When the head asks for it (``zero_start``), a convolution that starts at zero follows the backbone, so that the
-    untrained generator is the weight-free separator.
+    If the head requests it (``zero_start``), a zero-initialized convolution follows the backbone, so that the untrained
+    generator equals the weight-free separator.
 
     Args:
         backbone: network from (B, head.in_channels, H, W) to (B, head.out_channels, H, W).
         head: a module of :mod:`bundle.separation.heads`.
-        reduction: the backbone works at this fraction of the resolution, 1 or more; its logits are interpolated.
+        reduction: downsampling factor of the backbone's input, 1 or more; its logits are interpolated.
 
     Raises:
         InputError: if ``reduction`` is below 1.
@@ -29,13 +29,13 @@ class Generator(nn.Module):
         self.start = _zero_convolution(head.out_channels) if head.zero_start else nn.Identity()
 
     def forward(self, image: Tensor) -> Tensor:
-        """Layers soft tissue, lower bone, upper bone of images (B, 3, H, W) = [J, M_lower, M_upper].
+        """Separate images (B, 3, H, W) = [J, M_lower, M_upper] into layers.
 
         Args:
             image: float, values in [0, 1], bright = more absorbing.
 
         Returns:
-            Layers in [0, 1], (B, 3, H, W).
+            Layers soft tissue, lower bone, upper bone in [0, 1], (B, 3, H, W).
 
         Raises:
             ValueError: if the image has another shape.

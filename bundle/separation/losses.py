@@ -1,13 +1,13 @@
 """Losses of Layer Separation Networks (LSN, arXiv 2502.01972): Eq. 7, 8, 9, 11 and 12.
 
-The paper's names: J radiograph, R = f_r(L) reconstruction, M bone masks, L layers, B radiograph of one bone; a prime is
-what a random motion f_s made of it. The networks N_S and N_D are evaluated by the caller; the losses take their logits.
+Notation of the paper: J radiograph, R = f_r(L) reconstruction, M bone masks, L layers, B radiograph of one bone; a
+prime marks the result of a random motion f_s. The caller evaluates N_S and N_D; the losses take their logits.
 
-Every loss is taken inside the visible region, sample by sample, and then averaged over the batch. Several motions of
-one step are averaged by concatenating them along the batch. Half precision is promoted to float32.
+Every loss is computed per sample inside the visible region, then averaged over the batch. The motions of one step are
+concatenated along the batch. Half precision is promoted to float32.
 
-Beyond the paper there are other forms of L2 (:class:`NonSaturatingDiscrimination`, :class:`HingeDiscrimination`) and of
-L3 (:class:`LayerDistance`), to be named in the configuration in place of the paper's, and further terms
+Alternatives to the paper, selected in the configuration: other forms of L2 (:class:`NonSaturatingDiscrimination`,
+:class:`HingeDiscrimination`) and of L3 (:class:`LayerDistance`), and extra terms
 (:class:`bundle.separation.WeightedLoss`).
 """
 
@@ -24,13 +24,13 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Separation:
-    """Separated joints of a batch, still or moved.
+    """Separated joints of a batch, before or after a motion.
 
     Attributes:
         layers: generated layers L, (B, 3, H, W).
         masks: M, (B, 2, H, W).
         visible: visible region, (B, 1, H, W).
-        truth: true layers where they are known, (B, 3, H, W), or None: nobody asks for them.
+        truth: true layers, (B, 3, H, W), or None if not needed.
     """
 
     layers: Tensor
@@ -46,7 +46,7 @@ class Separation:
             ValueError: if there are no true layers.
         """
         if self.truth is None:
-            msg = "expected separated joints with their true layers, got them without"
+            msg = "expected separated joints with their true layers, got none"
             raise ValueError(msg)
         return self.layers, self.truth
 
@@ -70,7 +70,7 @@ class Reconstruction(nn.Module):
 
 
 class Supervision(nn.Module):
-    """``L1 = BCE(N_S(R'), M')``, the second line of Eq. 7: the moved bones must be found where they were moved to."""
+    """``L1 = BCE(N_S(R'), M')``, the second line of Eq. 7: N_S must find the moved bones at their new position."""
 
     def forward(self, found: Tensor, M: Tensor, visible: Tensor) -> Tensor:  # noqa: N803
         """Mean over the batch.
@@ -78,7 +78,7 @@ class Supervision(nn.Module):
         Args:
             found: logits N_S(R') of the three exclusive maps, (B, 3, H, W).
             M: the moved bone masks M', (B, 2, H, W), soft or binary.
-            visible: visible region, (B, 1, H, W); what of a bone has left it does not count.
+            visible: visible region, (B, 1, H, W); bone outside it does not count.
         """
         return masked_bce(found, exclusive(M, visible), visible).mean()
 
@@ -89,14 +89,14 @@ class LayerFidelity(nn.Module):
     Both bones are pooled in one RMSE.
 
     Args:
-        still: weight of the layers as they are.
+        still: weight of the layers before the motion.
         moved: weight of the layers after the motion.
-        region: ``visible`` for layers that are known everywhere: on the other bone's pixels B is the bare soft tissue,
-            which teaches where soft tissue ends and bone begins. ``bones``, as published, for pseudo-images of which
-            only the bones are known; a generator that reconstructs exactly learns nothing from it outside the overlap.
+        region: ``visible`` for layers that are known everywhere: on the other bone's pixels B is bare soft tissue,
+            which teaches the boundary between soft tissue and bone. ``bones``, as published, for pseudo-images of which
+            only the bones are known; outside the overlap it gives a generator with exact reconstruction no gradient.
 
     Raises:
-        ValueError: if ``region`` is another.
+        ValueError: if ``region`` is unknown.
     """
 
     def __init__(self, *, still: float = 0.5, moved: float = 0.5, region: str = "visible") -> None:
@@ -109,12 +109,12 @@ class LayerFidelity(nn.Module):
         self.region = region
 
     def forward(self, still: Separation, moved: Separation, known: Tensor) -> Tensor:
-        """Mean over the samples that have true layers, 0 if none has.
+        """Mean over the samples with true layers, 0 without any.
 
         Args:
             still: layers of B samples.
-            moved: of T motions of the batch, one after the other: T B samples. Not looked at where its weight is 0.
-            known: 1 for a sample whose true layers are known, else 0; (B,) or (B, 1).
+            moved: layers after T motions of the batch, concatenated: T B samples. Ignored if its weight is 0.
+            known: 1 for a sample with true layers, else 0; (B,) or (B, 1).
         """
         return _still_and_moved(self, still, moved, known)
 
@@ -126,22 +126,22 @@ class LayerFidelity(nn.Module):
 
 
 class LayerDistance(nn.Module):
-    """Distance of all three layers from the true ones: what the error measures of a separation measure.
+    """Distance of all three layers from the true ones, as measured by the separation metrics.
 
     ``L3 = whole d(L, T | visible) + both d(L_b, T_b | M_cap) + gradient d(grad L_b, grad T_b | visible)`` with the bone
-    layers ``L_b``, pooled over channels. The gradient is that of finite differences to the right and downwards.
+    layers ``L_b``, pooled over channels. The gradient consists of finite differences to the right and downwards.
 
     Args:
         kind: the distance d, ``rmse`` or ``l1`` (mean absolute error).
         whole: weight of all three layers in the visible region.
         both: weight of the bone layers in the overlap of the bones; samples without overlap add 0 to it.
         gradient: weight of the gradient of the bone layers.
-        still: weight of the layers as they are.
-        moved: weight of the layers after the motion. What has moved rigidly is not further from its truth, so that 0
-            loses little and saves the motion of the true layers.
+        still: weight of the layers before the motion.
+        moved: weight of the layers after the motion. A rigid motion does not change the error, so 0 loses little and
+            saves the motion of the true layers.
 
     Raises:
-        ValueError: if ``kind`` is another.
+        ValueError: if ``kind`` is unknown.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class LayerDistance(nn.Module):
         self.moved = moved
 
     def forward(self, still: Separation, moved: Separation, known: Tensor) -> Tensor:
-        """As :meth:`LayerFidelity.forward`."""
+        """See :meth:`LayerFidelity.forward`."""
         return _still_and_moved(self, still, moved, known)
 
     def error(self, joints: Separation) -> Tensor:
@@ -185,7 +185,7 @@ class LayerDistance(nn.Module):
 class GeneratorLoss(nn.Module):
     """Eq. 7: ``0.6 L0 + 0.3 L1 + 0.1 L2``, the loss of the generator on real images (stage 2).
 
-    A part with weight 0 is not needed: ask :meth:`uses` before computing it.
+    Terms with weight 0 need not be computed; check :meth:`uses` first.
 
     >>> loss = GeneratorLoss(discrimination=0.0)
     >>> loss.uses("discrimination")
@@ -219,19 +219,19 @@ class GeneratorLoss(nn.Module):
                 raise ValueError(msg)
 
     def uses(self, part: str) -> bool:
-        """Whether a part (by the name of its weight) has any weight."""
+        """Whether a loss term, given by the name of its weight, has a positive weight."""
         return self.weights[part] > 0.0
 
     def forward(self, parts: Mapping[str, Tensor]) -> Tensor:
-        """Weighted sum of the parts; those with weight 0 are ignored, present or not.
+        """Weighted sum of the loss terms; terms with weight 0 are ignored.
 
         Raises:
-            ValueError: if a part with weight is missing, or if no part has any.
+            ValueError: if a term with a weight is missing, or if no term has a weight.
         """
         used = [part for part in self.weights if self.uses(part)]
         missing = [part for part in used if part not in parts]
         if missing or not used:
-            msg = f"expected the parts {used} (at least one), got {sorted(parts)}"
+            msg = f"expected the loss terms {used} (at least one), got {sorted(parts)}"
             raise ValueError(msg)
         return torch.stack([self.weights[part] * parts[part] for part in used]).sum()
 
@@ -259,13 +259,13 @@ class EarlyPseudoGeneratorLoss(GeneratorLoss):
 
 
 class SupervisorLoss(nn.Module):
-    """``BCE(N_S(J), M)`` with the exclusive maps of M (Eq. 8), or half on a pseudo-image, half on its source (Eq. 12).
+    """``BCE(N_S(J), M)`` with the exclusive maps of M (Eq. 8), averaged over a pseudo-image and its source (Eq. 12).
 
-    Eq. 8 is Eq. 12 of an image that is its own source, so a batch may mix real and pseudo-images.
+    Eq. 12 equals Eq. 8 for an image that is its own source joint, so a batch may mix real and pseudo-images.
 
     Args:
         pseudo: weight of the pseudo-image in Eq. 12.
-        source: weight of its non-overlapping source in Eq. 12.
+        source: weight of the non-overlapping source joint in Eq. 12.
     """
 
     def __init__(self, *, pseudo: float = 0.5, source: float = 0.5) -> None:
@@ -287,7 +287,7 @@ class SupervisorLoss(nn.Module):
             found: logits N_S(J), (B, 3, H, W).
             M: bone masks of J, (B, 2, H, W).
             visible: visible region of J, (B, 1, H, W).
-            source: the same three of the pseudo-image's source (Eq. 12); without them Eq. 8.
+            source: logits, masks and visible region of the source joint (Eq. 12); None gives Eq. 8.
         """
         loss = self.find(found, M, visible)
         if source is None:
@@ -298,7 +298,7 @@ class SupervisorLoss(nn.Module):
 def _still_and_moved(
     loss: LayerFidelity | LayerDistance, still: Separation, moved: Separation, known: Tensor
 ) -> Tensor:
-    """The weighted errors before and after the motion, each over the samples whose layers are known."""
+    """Weighted errors before and after the motion, each over the samples with true layers."""
     known = known.reshape(-1)
     total = still.layers.new_zeros(())
     for joints, weight in ((still, loss.still), (moved, loss.moved)):

@@ -1,10 +1,10 @@
-"""Measures of a separation: reconstruction of the radiograph (E1) and distance from known layers (E2, E3).
+"""Separation metrics: reconstruction of the radiograph (E1) and distance from known layers (E2, E3).
 
-The metrics are MONAI's ``CumulativeIterationMetric``s, for ``monai.handlers.IgniteMetricHandler`` or for a loop of
-one's own. ``get_buffer()`` holds one value an image, of shape (N, 1), in the order in which the images came;
-:func:`bundle.statistics.summarize` turns such values into the per-finger tables. An image on which a metric is not
-defined (no overlap, no true layers ...) is NaN and left out of means. A prediction that is not finite is the worst
-possible value instead: a network that has diverged must not pass for one that was not measured.
+The metrics are MONAI ``CumulativeIterationMetric``s, for ``monai.handlers.IgniteMetricHandler`` or a custom loop.
+``get_buffer()`` returns one value per image, (N, 1), in input order; :func:`bundle.statistics.summarize` computes the
+per-finger tables from these values. The value is NaN, and excluded from means, where a metric is undefined (no overlap,
+no true layers ...). A prediction that is not finite gets the worst possible value, so that a diverged network does not
+count as unmeasured.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from torch import Tensor
 
 
 def truth_from_engine(pred: str = "pred", label: str = "label", image: str = "image") -> Callable[[Any], Any]:
-    """``output_transform`` of an ``IgniteMetricHandler`` around :class:`LayerRMSE`.
+    """Create the ``output_transform`` of an ``IgniteMetricHandler`` for :class:`LayerRMSE`.
 
-    MONAI's handler passes a prediction and ONE reference to its metric, so the true layers and the image are joined.
+    MONAI's handler passes a prediction and ONE reference to its metric, so the true layers and the image are
+    concatenated.
 
     Args:
         pred: key of the generated layers in ``engine.state.output``, decollated or not.
@@ -48,17 +49,17 @@ def truth_from_engine(pred: str = "pred", label: str = "label", image: str = "im
 
 
 class SeparationMetric(RegressionMetric):
-    """One value an image from generated layers ``y_pred`` (B, 3, H, W) and a reference ``y``; the base of this module.
+    """Base class: one value per image from generated layers ``y_pred`` (B, 3, H, W) and a reference ``y``.
 
-    Derived classes say which regions they know, how many channels the reference has, and the score of a batch.
+    Derived classes define the regions, the number of channels of the reference, and the score of a batch.
 
     Args:
-        region: where the image is compared, one of ``regions``; the first of them by default.
-        reduction: of the images' values by ``aggregate()``, as in MONAI; NaN if it is defined on no image.
-        get_not_nans: whether ``aggregate()`` also returns the number of images that have a value.
+        region: region of comparison, one of ``regions``; default: the first.
+        reduction: MONAI reduction of the values by ``aggregate()``; NaN if no image has a value.
+        get_not_nans: whether ``aggregate()`` also returns the number of images with a value.
 
     Raises:
-        ValueError: for an unknown region; on call, if the shapes do not fit.
+        ValueError: if the region is unknown; on call, if the shapes do not match.
     """
 
     regions: ClassVar[tuple[str, ...]]
@@ -77,10 +78,10 @@ class SeparationMetric(RegressionMetric):
             raise ValueError(msg)
 
     def aggregate(self, reduction: MetricReduction | str | None = None) -> Any:
-        """The reduced value of all images so far, as in MONAI, but NaN (not 0, a perfect error) where no image has one.
+        """Reduce the values of all images as in MONAI, but return NaN (not 0, a perfect error) if none has a value.
 
         Raises:
-            ValueError: if no image has been seen.
+            ValueError: if no image was passed.
         """
         values = self.get_buffer()
         if values is None:
@@ -91,14 +92,14 @@ class SeparationMetric(RegressionMetric):
         return (result, not_nans) if self.get_not_nans else result
 
     def _channels(self, layers: int) -> int:
-        """Channels of the reference: radiograph and one mask a bone."""
+        """Channels of the reference: radiograph and one mask per bone."""
         return layers
 
     def _check_shape(self, y_pred: Tensor, y: Tensor) -> None:
         shape = tuple(y_pred.shape)
         expected = (shape[0], self._channels(shape[1]), *shape[2:])
         if len(shape) != 4 or tuple(y.shape) != expected:
-            msg = f"expected layers (B, C, H, W) and for these a reference {expected}, got {shape} and {tuple(y.shape)}"
+            msg = f"expected layers (B, C, H, W) and a reference {expected}, got {shape} and {tuple(y.shape)}"
             raise ValueError(msg)
 
     def _compute_metric(self, y_pred: Tensor, y: Tensor) -> Tensor:
@@ -119,7 +120,7 @@ class ReconstructionMSE(SeparationMetric):
     ``y`` is the network's input [J, M_lower, M_upper], (B, 3, H, W).
 
     Args:
-        region: "visible" (the finger; NaN for a frame of nothing but air; the default) or "frame".
+        region: "visible" (default: the finger; NaN for a frame of air only) or "frame".
         reduction: see :class:`SeparationMetric`.
         get_not_nans: see :class:`SeparationMetric`.
     """
@@ -138,14 +139,14 @@ class ReconstructionMSE(SeparationMetric):
 
 
 class ReconstructionPSNR(ReconstructionMSE):
-    """E1: peak signal-to-noise ratio ``-10 log10(MSE)`` in dB, of intensities in [0, 1].
+    """E1: peak signal-to-noise ratio ``-10 log10(MSE)`` in dB, for intensities in [0, 1].
 
-    An error below ``floor`` counts as ``floor``, so that images equal to float precision have the finite value 120 dB
-    (and not one that depends on the last bit, or infinity, which would swallow every mean).
+    An error below ``floor`` counts as ``floor``, so that images equal to float precision score 120 dB rather than
+    infinity or a value that depends on the last bit.
 
     Args:
-        region: as in :class:`ReconstructionMSE`.
-        floor: smallest mean squared error that is told from zero.
+        region: see :class:`ReconstructionMSE`.
+        floor: lower bound of the mean squared error.
         reduction: see :class:`SeparationMetric`.
         get_not_nans: see :class:`SeparationMetric`.
     """
@@ -167,12 +168,12 @@ class ReconstructionPSNR(ReconstructionMSE):
 
 
 class ReconstructionSSIM(ReconstructionMSE):
-    """E1: structural similarity, MONAI's map averaged over the pixels of the region; 1 for equal images.
+    """E1: structural similarity, MONAI's map averaged over the region; 1 for equal images.
 
-    Windows lie inside the frame, so its outermost ``win_size // 2`` pixels are centres of none and do not count.
+    Windows lie inside the frame, so the outermost ``win_size // 2`` pixels do not count.
 
     Args:
-        region: as in :class:`ReconstructionMSE`; a pixel counts with the whole window around it.
+        region: see :class:`ReconstructionMSE`; refers to the window centres.
         win_size: side of the window in pixels.
         kernel_sigma: standard deviation of the Gaussian window in pixels.
         reduction: see :class:`SeparationMetric`.
@@ -202,10 +203,10 @@ class ReconstructionSSIM(ReconstructionMSE):
 
 
 class PixelRowFrechetDistance(ReconstructionMSE):
-    """E1, for comparison only: :func:`pixel_row_frechet_distance` of R and J, both black outside the region.
+    """E1, for comparison only: :func:`pixel_row_frechet_distance` of R and J, both set to 0 outside the region.
 
     Args:
-        region: "frame", as the authors and by default, or "visible".
+        region: "frame" (default, as the authors) or "visible".
         reduction: see :class:`SeparationMetric`.
         get_not_nans: see :class:`SeparationMetric`.
     """
@@ -220,12 +221,12 @@ class LayerRMSE(SeparationMetric):
     """E2 and E3: root mean squared error of the layers against true layers.
 
     ``y`` is (B, 6, H, W): the true layers and the network's input [J, M_lower, M_upper], see :func:`truth_from_engine`.
-    NaN for an image whose true layers are all zero (they are not known), or whose region is smaller than a pixel.
+    NaN for an image whose true layers are all zero (unknown), or whose region is smaller than a pixel.
 
     Args:
-        region: "overlap" (the default) compares the bone layers where both bones lie; "bones" each bone layer where
-            that bone may be (its grown support, the same for every separator); "soft" the soft-tissue layer in the
-            visible region. The bones are pooled in one value.
+        region: "overlap" (default) compares the bone layers in the overlap; "bones" compares each bone layer in its
+            grown support, which is the same for every separator; "soft" compares the soft-tissue layer in the visible
+            region. Both bones are pooled in one value.
         reduction: see :class:`SeparationMetric`.
         get_not_nans: see :class:`SeparationMetric`.
     """
@@ -250,23 +251,23 @@ class LayerRMSE(SeparationMetric):
 
 
 def pixel_row_frechet_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Frechet distance of two Gaussians fitted to the rows of pixels of two images.
+    """Compute the Frechet distance of two Gaussians fitted to the pixel rows of two images.
 
-    What the LSN authors' code reports as "FID": each row of ONE image is taken for a sample of its columns. It knows no
-    Inception network and is no FID; it is here for comparison with their tables only.
+    The LSN authors' code reports this value as "FID": each row of ONE image is a sample, its columns the variables. It
+    uses no Inception network and is not FID. Use it only for comparison with their tables.
 
-    ``|m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2))``, with the covariances' root taken as the nuclear norm of
-    ``A B^T / (H - 1)`` for the centred rows A and B: exact also for their singular covariances.
+    ``|m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2))``. The trace of the root is the nuclear norm of
+    ``A B^T / (H - 1)`` for the centred rows A and B, which is exact also for singular covariances.
 
     Args:
-        a: (B, 1, H, W), H >= 2.
-        b: of the shape of ``a``.
+        a: images, (B, 1, H, W), H >= 2.
+        b: images of the same shape.
 
     Returns:
-        (B,), at least 0, in squared intensity summed over the columns.
+        (B,), non-negative, in squared intensity summed over the columns.
 
     Raises:
-        ValueError: if the shapes do not fit.
+        ValueError: if the shapes do not match.
     """
     if a.shape != b.shape or a.ndim != 4 or a.shape[1] != 1 or a.shape[2] < 2:
         msg = f"expected two images of one shape (B, 1, H >= 2, W), got {tuple(a.shape)} and {tuple(b.shape)}"
@@ -281,7 +282,7 @@ def pixel_row_frechet_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Mean of each sample, (B, C, H, W) to (B,), NaN for a region smaller than a pixel."""
+    """Weighted mean of each sample, (B, C, H, W) to (B,); NaN for a region smaller than a pixel."""
     weights = weights.expand_as(values).flatten(1)
     area = weights.sum(dim=1)
     mean = (values.flatten(1) * weights).sum(dim=1) / area.clamp(min=1.0)

@@ -1,4 +1,4 @@
-"""What a training shows of itself: its losses by name and montages of separated layers."""
+"""Training logs: losses by name, and montages of separated layers."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ LOSSES = ("loss", "reconstruction", "supervision", "discrimination", "layers", "
 
 
 def losses_from_engine(output: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> dict[str, float]:
-    """The losses of an iteration by name, of those that were computed; for ``output_transform`` of MONAI's handlers."""
+    """Collect the computed losses of an iteration by name; an ``output_transform`` of MONAI's handlers."""
     first = output if isinstance(output, Mapping) else output[0]
     names = [name for name in first if name in LOSSES or name.startswith(EXTRA)]
     return {name: float(torch.as_tensor(first[name]).detach()) for name in names}
 
 
 def separation_row(image: Tensor, layers: Tensor, spacing: float, change_mm: float = 0.8) -> list[Any]:
-    """The standard montage row of a joint (:func:`bundle.io.joint_row`).
+    """Create the standard montage row of a joint (:func:`bundle.io.joint_row`).
 
     Args:
         image: radiograph and masks, (3, H, W).
-        layers: (3, H, W).
-        spacing: mm per pixel.
-        change_mm: mm by which the joint space of the wider and the narrower radiograph differ.
+        layers: generated layers, (3, H, W).
+        spacing: pixel size in mm.
+        change_mm: change of the joint space width in mm, added and subtracted for the two synthetic radiographs.
     """
     changes = RigidMotion.widening(torch.tensor([change_mm, -change_mm], dtype=torch.float64))
     shown, masks = (values.detach().cpu().float().expand(2, -1, -1, -1) for values in (layers, image[1:]))
@@ -43,12 +43,12 @@ def separation_row(image: Tensor, layers: Tensor, spacing: float, change_mm: flo
 
 
 class TensorBoardWriter:
-    """TensorBoard's writer, whose folder and file are made by the first thing that is written.
+    """TensorBoard writer that creates its folder and file on the first write.
 
-    For ``summary_writer`` of MONAI's handlers. An attribute is that of :class:`torch.utils.tensorboard.SummaryWriter`.
+    For ``summary_writer`` of MONAI's handlers. Attributes are those of :class:`torch.utils.tensorboard.SummaryWriter`.
 
     Args:
-        log_dir: folder of the files.
+        log_dir: folder of the event files.
     """
 
     def __init__(self, log_dir: str) -> None:
@@ -56,7 +56,7 @@ class TensorBoardWriter:
 
     @cached_property
     def writer(self) -> SummaryWriter:
-        """The writer itself."""
+        """The underlying writer."""
         from torch.utils.tensorboard import SummaryWriter
 
         return SummaryWriter(self.log_dir)
@@ -68,14 +68,14 @@ class TensorBoardWriter:
 
 
 class LayerMontageHandler:
-    """Writes a montage of the first joints of every evaluation, as PNG and to TensorBoard.
+    """Writer of a montage of the first joints of every evaluation, as PNG and to TensorBoard.
 
     Attach it to an evaluator whose batches hold ``image``, ``name`` and ``spacing`` and whose output holds ``pred``.
 
     Args:
         output_dir: folder of the PNG files, ``layers_epoch_<n>.png``.
+        summary_writer: TensorBoard writer.
         count: number of joints.
-        summary_writer: of TensorBoard.
     """
 
     def __init__(self, output_dir: str, summary_writer: TensorBoardWriter | SummaryWriter, count: int = 6) -> None:
@@ -86,17 +86,17 @@ class LayerMontageHandler:
         self.labels: list[str] = []
 
     def attach(self, engine: Engine) -> None:
-        """Collect on every iteration, write at the end."""
+        """Attach the handler to an engine: collect on every iteration, write at the end of the epoch."""
         engine.add_event_handler(Events.EPOCH_STARTED, self.clear)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
 
     def clear(self, engine: Engine) -> None:
-        """Forget the joints of the last evaluation."""
+        """Discard the joints of the last evaluation."""
         self.rows, self.labels = [], []
 
     def collect(self, engine: Any) -> None:
-        """Keep the first joints."""
+        """Collect joints up to ``count``."""
         for joint, output in zip(engine.state.batch, engine.state.output, strict=True):
             if len(self.rows) < self.count:
                 self.rows.append(separation_row(joint["image"], output["pred"], float(joint["spacing"])))
@@ -104,7 +104,7 @@ class LayerMontageHandler:
 
     def write(self, engine: Engine) -> None:
         """Write the montage of this evaluation."""
-        picture = montage_image(self.rows, TITLES, self.labels)
+        montage = montage_image(self.rows, TITLES, self.labels)
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        write_png(self.output_dir / f"layers_epoch_{engine.state.epoch:03d}.png", picture)
-        self.writer.add_image("layers", picture, engine.state.epoch, dataformats="HWC")
+        write_png(self.output_dir / f"layers_epoch_{engine.state.epoch:03d}.png", montage)
+        self.writer.add_image("layers", montage, engine.state.epoch, dataformats="HWC")

@@ -1,7 +1,7 @@
-"""Pseudo-overlap images: joints whose bones do not overlap, pushed into each other, with their true layers.
+"""Pseudo-overlap images: non-overlapping joints, closed until their bones overlap, with true layers.
 
-Two makers behind one call signature, :class:`OverlapMaker`: :func:`compose_layers`, whose images are exactly what their
-layers compose to, and :func:`compose_published`, the paper's Eq. 10.
+Two functions implement the protocol :class:`OverlapMaker`: :func:`compose_layers`, whose layers compose exactly to the
+image, and :func:`compose_published`, the paper's Eq. 10.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from torch import Tensor
 
 
 class OverlapMaker(Protocol):
-    """Makes pseudo-overlap images from separated joints: layers (B, 3, H, W) and masks (B, 2, H, W)."""
+    """Function that makes pseudo-overlap images of separated joints: layers (B, 3, H, W) and masks (B, 2, H, W)."""
 
     def __call__(
         self, layers: Tensor, masks: Tensor, motion: RigidMotion, spacing: float | Tensor, seeds: Sequence[int]
     ) -> SyntheticJoints:
-        """Move the bones of B joints by ``motion`` and compose radiographs; ``spacing`` in mm per pixel."""
+        """Move the bones of B joints by ``motion`` and compose radiographs; ``spacing`` is the pixel size in mm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +31,9 @@ class OverlapRange:
     """Ranges of the random motion that closes a joint.
 
     Attributes:
-        joint_space_mm: lowest and highest joint space width after the motion, in mm; negative overlaps.
-        x_mm: largest shift of a bone to either side, in mm.
-        rotation_deg: largest rotation of a bone either way, in degrees.
+        joint_space_mm: minimum and maximum joint space width after the motion, in mm; negative values overlap.
+        x_mm: maximum lateral shift of a bone in mm, to either side.
+        rotation_deg: maximum rotation of a bone in degrees, in either direction.
 
     Raises:
         ValueError: if ``joint_space_mm`` is not an ascending pair.
@@ -49,44 +49,44 @@ class OverlapRange:
             raise ValueError(msg)
 
     def sample(self, masks: Tensor, spacing: float | Tensor, random: np.random.RandomState) -> RigidMotion:
-        """Draw motions that bring joints with these masks (B, 2, H, W) to a JSW in the range, before rotation."""
+        """Sample motions that bring joints with masks (B, 2, H, W) to a JSW in the range, before rotation."""
         return self.closing(torch.nan_to_num(joint_space_width(masks, spacing)).cpu(), random)
 
     def closing(self, now: Tensor, random: np.random.RandomState) -> RigidMotion:
-        """Draw motions that bring joints of these JSW (B,) in mm to one in the range, before rotation."""
+        """Sample motions that bring joints with JSW ``now`` (B,) in mm to a JSW in the range, before rotation."""
         count = now.shape[0]
-        wanted = torch.from_numpy(random.uniform(*self.joint_space_mm, size=count)).to(now)
+        target = torch.from_numpy(random.uniform(*self.joint_space_mm, size=count)).to(now)
         share = torch.from_numpy(random.uniform(0.0, 1.0, size=count)).to(now)
         side = torch.from_numpy(random.uniform(-self.x_mm, self.x_mm, size=(count, 2))).to(now)
-        turn = torch.from_numpy(random.uniform(-self.rotation_deg, self.rotation_deg, size=(count, 2))).to(now)
-        change = wanted - now
+        rotation = torch.from_numpy(random.uniform(-self.rotation_deg, self.rotation_deg, size=(count, 2))).to(now)
+        change = target - now
         down = torch.stack([change * (1.0 - share), -change * share], dim=1)
-        return RigidMotion(torch.stack([side, down], dim=-1), turn, torch.zeros(count, 2, 2).to(now))
+        return RigidMotion(torch.stack([side, down], dim=-1), rotation, torch.zeros(count, 2, 2).to(now))
 
 
 def compose_layers(
     layers: Tensor, masks: Tensor, motion: RigidMotion, spacing: float | Tensor, seeds: Sequence[int]
 ) -> SyntheticJoints:
-    """Push the bones into each other in layer space, where the composition and its layers are exact."""
+    """Close joints by moving bone layers; the layers compose exactly to the image."""
     return synthesize(layers, masks, motion, spacing, seeds)
 
 
 def compose_layers_on_device(
     layers: Tensor, masks: Tensor, motion: RigidMotion, spacing: float | Tensor, seeds: Sequence[int]
 ) -> SyntheticJoints:
-    """:func:`compose_layers` with noise sampled on the device of the layers."""
+    """Run :func:`compose_layers` with noise sampled on the device of the layers."""
     return synthesize(layers, masks, motion, spacing, seeds, white=sampled_on_device)
 
 
 def compose_published(
     layers: Tensor, masks: Tensor, motion: RigidMotion, spacing: float | Tensor, seeds: Sequence[int]
 ) -> SyntheticJoints:
-    """The paper's pseudo-image: ``1 - k prod(1 - B_i)`` on the bones, the filled soft tissue around them (Eq. 10).
+    """Make the paper's pseudo-image: ``1 - k prod(1 - B_i)`` on the bones, filled soft tissue around them (Eq. 10).
 
-    ``B_i`` is a bone cut out along its mask with the soft tissue over it, moved together. Both carry soft tissue, so in
-    the overlap it would count twice; ``k = 1 / (1 - mean fill in the overlap)`` takes it out once. The layers returned
-    are the fill, and each bone's excess over it: they compose to the image only nearly, because k is a mean.
-    ``seeds`` are not used: the published image has no grain in uncovered tissue.
+    ``B_i`` is a bone cut out along its mask and moved together with its soft tissue. In the overlap this tissue counts
+    twice; ``k = 1 / (1 - mean fill in the overlap)`` removes it once. The returned layers are the fill and each bone's
+    excess over it. They compose to the image only approximately, because k is a mean. ``seeds`` are ignored: the
+    published image has no noise texture in uncovered tissue.
     """
     soft = layers[:, :1]
     cut = torch.cat([soft, bone_radiographs(layers)], dim=1)
@@ -103,6 +103,6 @@ def compose_published(
 
 
 def _around(soft: Tensor, moved: Tensor, masks: Tensor) -> Tensor:
-    """Outside the overlap: the one bone that is there with its tissue, else the filled soft tissue."""
+    """Outside the overlap: each bone with its soft tissue, and the filled soft tissue elsewhere."""
     weight = masks / masks.sum(dim=1, keepdim=True).clamp(min=1.0)
     return (moved[:, 1:] * weight).sum(dim=1, keepdim=True) + soft * (1.0 - weight.sum(dim=1, keepdim=True))

@@ -1,4 +1,4 @@
-"""E1 as a measure: do the layers compose to the radiograph?"""
+"""Measure E1: reconstruction of the radiograph from the layers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 IDENTITY = ("name", "joint", "finger")
-"""What the rows of every table of images begin with."""
+"""Leading columns of every table with one row per image."""
 BATCH = 16
 
 
@@ -31,13 +31,13 @@ BATCH = 16
 class ReconstructionQuality:
     """E1: MSE, PSNR and SSIM of f_r(L) against J in the visible region and over the frame (Table 1 of LSN).
 
-    Figures are means over the images with bootstrap intervals over joints, and ``psnr_lowest``, of the worst image. The
-    authors' pixel-row Frechet distance is for comparison with their tables only.
+    Results are means over the images with bootstrap intervals over joints, and ``psnr_lowest``, the PSNR of the worst
+    image. The authors' pixel-row Frechet distance is for comparison with their tables only.
 
     Attributes:
-        samples: bootstrap draws.
-        level: of the intervals.
-        seed: of the draws.
+        samples: number of bootstrap samples.
+        level: confidence level of the intervals.
+        seed: random seed of the bootstrap.
     """
 
     columns: ClassVar[Mapping[str, Sequence[Column]]] = {
@@ -55,7 +55,7 @@ class ReconstructionQuality:
     seed: int = 0
 
     def __call__(self, test: SeparatedJoints) -> Measured:
-        """Measure the joints; the worst are those with the lowest PSNR."""
+        """Measure the joints; ``worst`` sorts them by ascending PSNR."""
         metrics: dict[str, SeparationMetric] = {
             "psnr": ReconstructionPSNR(),
             "mse": ReconstructionMSE(),
@@ -72,12 +72,12 @@ class ReconstructionQuality:
 
 
 def identity(joints: SeparatedJoints) -> pd.DataFrame:
-    """A row for each joint with its name, its joint and its finger."""
+    """Create a table with one row per image: its name, joint and finger."""
     return pd.DataFrame([{key: item[key] for key in IDENTITY} for item in joints.items])
 
 
 def values_of(metrics: Mapping[str, SeparationMetric], layers: Tensor, reference: Tensor) -> dict[str, Any]:
-    """One value an image of each metric, (N,), from layers (N, 3, H, W) and the metrics' reference (N, C, H, W)."""
+    """Compute each metric per image, (N,), from layers (N, 3, H, W) and the metrics' reference (N, C, H, W)."""
     for metric in metrics.values():
         metric.reset()
         for given, known in zip(layers.split(BATCH), reference.split(BATCH), strict=True):
@@ -86,7 +86,7 @@ def values_of(metrics: Mapping[str, SeparationMetric], layers: Tensor, reference
 
 
 def means(rows: pd.DataFrame, columns: list[str], samples: int, level: float, seed: int) -> dict[str, Any]:
-    """Mean of each column and its interval over joints (``<column>_interval``); NaNs are left out."""
+    """Compute the mean of each column and its interval over joints (``<column>_interval``), ignoring NaN."""
     figures: dict[str, Any] = {}
     for column in columns:
         defined = rows[rows[column].notna()]
@@ -98,5 +98,5 @@ def means(rows: pd.DataFrame, columns: list[str], samples: int, level: float, se
     return figures
 
 
-def _mean(values: NDArray[np.float64], drawn: NDArray[np.int64]) -> float:
-    return float(values[drawn].mean()) if len(drawn) else math.nan
+def _mean(values: NDArray[np.float64], rows: NDArray[np.int64]) -> float:
+    return float(values[rows].mean()) if len(rows) else math.nan

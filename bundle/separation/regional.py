@@ -1,4 +1,4 @@
-"""Errors over a region of the frame: what the losses are made of."""
+"""Errors over a region of the image, the building blocks of the losses."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from torch.nn import functional as F
 
 
 def rmse(a: Tensor, b: Tensor, region: Tensor, *, eps: float = 1e-12) -> Tensor:
-    """Root mean squared error over a region, ``sqrt(MSE + eps) - sqrt(eps)``, one value a sample.
+    """Compute the root mean squared error over a region per sample, ``sqrt(MSE + eps) - sqrt(eps)``.
 
     ``eps`` keeps the gradient finite where ``a == b``. Equal images and an empty region give exactly 0, with zero
     gradient; elsewhere the value is at most ``sqrt(eps)`` below the RMSE.
 
     Args:
-        a: (B, C, H, W).
-        b: of the shape of ``a``.
+        a: images, (B, C, H, W).
+        b: images of the same shape.
         region: weights in [0, 1], (B, 1, H, W) for all channels or (B, C, H, W).
-        eps: squared intensity below which errors stop mattering.
+        eps: squared error below which errors become negligible.
 
     Returns:
         (B,), in the unit of ``a``.
@@ -32,7 +32,7 @@ def rmse(a: Tensor, b: Tensor, region: Tensor, *, eps: float = 1e-12) -> Tensor:
 
 
 def masked_bce(logits: Tensor, target: Tensor, region: Tensor) -> Tensor:
-    """Binary cross entropy over the pixels of a region and all channels, one value a sample.
+    """Compute the binary cross entropy over a region and all channels per sample.
 
     Args:
         logits: (B, C, H, W), before the sigmoid.
@@ -40,7 +40,7 @@ def masked_bce(logits: Tensor, target: Tensor, region: Tensor) -> Tensor:
         region: weights in [0, 1], (B, 1, H, W) for all channels or (B, C, H, W); an empty region gives 0.
 
     Returns:
-        (B,), in nats: 0 is perfect, log 2 is a coin.
+        (B,), in nats: 0 is perfect, log 2 is chance level.
 
     Raises:
         ValueError: if the shapes differ.
@@ -50,9 +50,9 @@ def masked_bce(logits: Tensor, target: Tensor, region: Tensor) -> Tensor:
 
 
 def mean_of_known(errors: Tensor, known: Tensor) -> Tensor:
-    """Mean of the errors (B,) whose ``known`` is 1, 0 without any.
+    """Average the errors (B,) whose ``known`` is 1; 0 without any.
 
-    Of several processes each returns its part: the mean of what they return is the mean over all their samples.
+    With several processes, the mean of the returned values is the mean over the samples of all processes.
     """
     known = known.to(errors)
     processes = idist.get_world_size()
@@ -61,13 +61,13 @@ def mean_of_known(errors: Tensor, known: Tensor) -> Tensor:
 
 
 def mean_absolute_error(a: Tensor, b: Tensor, region: Tensor) -> Tensor:
-    """Mean absolute error over a region, (B,); arguments as in :func:`rmse`."""
+    """Compute the mean absolute error over a region, (B,); arguments as in :func:`rmse`."""
     a, b = same_shape(a, b)
     return region_mean((a - b).abs(), region)
 
 
 def same_shape(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in float32 or better; a shape that would broadcast is an error."""
+    """Promote both tensors to float32 or better; different shapes are an error, even if they broadcast."""
     if a.shape != b.shape:
         msg = f"expected two tensors of one shape (B, C, H, W), got {tuple(a.shape)} and {tuple(b.shape)}"
         raise ValueError(msg)
@@ -75,12 +75,12 @@ def same_shape(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def region_mean(values: Tensor, region: Tensor) -> Tensor:
-    """Weighted mean of each sample, (B, C, H, W) to (B,); a region smaller than a pixel counts as one pixel."""
+    """Compute the weighted mean per sample, (B, C, H, W) to (B,); a region smaller than a pixel counts as one pixel."""
     weights = region.to(values.dtype).expand_as(values).flatten(1)
     return (values.flatten(1) * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)
 
 
 def slopes(layers: Tensor) -> Tensor:
-    """Differences to the right and downwards, (B, C, H, W) to (B, 2 C, H - 1, W - 1)."""
+    """Compute finite differences to the right and downwards, (B, C, H, W) to (B, 2 C, H - 1, W - 1)."""
     here = layers[..., :-1, :-1]
     return torch.cat([layers[..., :-1, 1:] - here, layers[..., 1:, :-1] - here], dim=1)

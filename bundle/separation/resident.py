@@ -1,10 +1,9 @@
-"""Joints that stay on the device, and batches that are made there: training that never waits for the host.
+"""Joints and batches that stay on the device, so that training never waits for the host.
 
-A resident batch is what a :class:`monai.data.DataLoader` would collate, as tensors on the device, together with what
-the host knows of its joints: their ``spacing``, and lists ``overlapping``, ``known`` (the truth) and ``width`` (their
-JSW in mm, on the CPU).
-The random transforms of the data set make it: each has a method ``batched`` that draws for one joint after the other as
-its ``__call__`` would, and then works on all of them at once.
+A resident batch holds what a :class:`monai.data.DataLoader` would collate, as tensors on the device, plus facts on the
+host: ``spacing``, and the lists ``overlapping``, ``known`` (the truth) and ``width`` (JSW in mm, on the CPU). The
+random transforms of the data set produce it: their method ``batched`` samples joint by joint like ``__call__``, then
+transforms all joints at once.
 """
 
 from __future__ import annotations
@@ -25,24 +24,24 @@ from torch import Tensor
 from tqdm import tqdm
 
 SEPARATED_AT_ONCE = 32
-"""Joints that are separated without weights in one batch."""
+"""Batch size of the weight-free separation."""
 
 
 def to_device(values: Sequence[Any], like: Tensor) -> Tensor:
-    """Numbers of the host on the device of a tensor and in its dtype; the host does not wait for the copy."""
+    """Copy numbers to the device and dtype of a tensor without blocking the host."""
     return torch.tensor(values).to(like, non_blocking=True)
 
 
 class ResidentJoints(Sequence[dict[str, Any]]):
     """Joints that are loaded once and stay on the device, with their weight-free separation.
 
-    As a sequence it holds what the host knows of each joint: ``row``, ``name``, ``overlapping``, ``truth`` and
-    ``width``. Nothing is loaded before that is asked for.
+    The sequence contains the facts of each joint on the host: ``row``, ``name``, ``overlapping``, ``truth`` and
+    ``width``. The first access loads the joints.
 
     Args:
-        samples: loaded joints (:class:`bundle.separation.transforms.LoadJointd`); those without true layers are
+        samples: loaded joints (:class:`bundle.separation.transforms.LoadJointd`); joints without true layers are
             separated.
-        device: where they stay.
+        device: device of the joints.
     """
 
     def __init__(self, samples: Iterable[Mapping[str, Any]], device: torch.device | str = "cpu") -> None:
@@ -67,7 +66,7 @@ class ResidentJoints(Sequence[dict[str, Any]]):
                 {Keys.TRUTH: float(sample[Keys.TRUTH]), **{key: sample[key] for key in ("name", "overlapping")}}
             )
         if not facts:
-            msg = "expected joints to train on, got none: name another datalist"
+            msg = "No joints to train on. Choose another datalist."
             raise InputError(msg)
         image, label = (torch.stack(each).to(self.device) for each in (images, labels))
         spacing = torch.stack(spacings)
@@ -76,7 +75,7 @@ class ResidentJoints(Sequence[dict[str, Any]]):
 
     @cached_property
     def facts(self) -> list[dict[str, Any]]:
-        """What the host knows of each joint."""
+        """The facts of each joint on the host."""
         image, spacing = self.loaded[Keys.IMAGE], self.loaded[Keys.SPACING]
         widths = torch.nan_to_num(joint_space_width(image[:, 1:], spacing)).cpu()
         return [
@@ -85,7 +84,7 @@ class ResidentJoints(Sequence[dict[str, Any]]):
         ]
 
     def batch(self, joints: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """A resident batch of some of the joints, before any random transform."""
+        """Gather a resident batch of the given joints, before any random transform."""
         chosen = torch.tensor([joint["row"] for joint in joints])
         rows = chosen.to(self.device, non_blocking=True)
         tensors = {key: self.loaded[key].index_select(0, rows) for key in (Keys.IMAGE, Keys.LABEL)}
@@ -102,7 +101,7 @@ class ResidentJoints(Sequence[dict[str, Any]]):
 
 
 def _separated(image: Tensor, label: Tensor, spacing: Tensor, facts: Sequence[Mapping[str, Any]]) -> Tensor:
-    """The true layers, and the weight-free ones where they are not known."""
+    """True layers; weight-free layers where the true ones are unknown."""
     unknown = [row for row, fact in enumerate(facts) if not fact["truth"]]
     for start in range(0, len(unknown), SEPARATED_AT_ONCE):
         rows = unknown[start : start + SEPARATED_AT_ONCE]
@@ -112,12 +111,12 @@ def _separated(image: Tensor, label: Tensor, spacing: Tensor, facts: Sequence[Ma
 
 
 class DeviceLoader:
-    """Base of the loaders whose batches are made on the device, in the order of a DataLoader of the data set.
+    """Base class of loaders that make batches on the device, in the order of a DataLoader of the data set.
 
     Args:
-        dataset: a random transform of it makes the batches; its length is that of an epoch.
-        batch_size: of a batch; the last one of an epoch may be smaller.
-        shuffle: whether each epoch has another order, drawn from torch's generator of the CPU.
+        dataset: data set whose random transforms make the batches; its length is that of an epoch.
+        batch_size: batch size; the last batch of an epoch may be smaller.
+        shuffle: whether to shuffle each epoch, with torch's CPU generator.
     """
 
     def __init__(self, dataset: Dataset, batch_size: int, shuffle: bool | str = True) -> None:
@@ -132,21 +131,21 @@ class DeviceLoader:
         return map(self.made, iter(self.order))
 
     def made(self, chosen: Sequence[int]) -> dict[str, Tensor]:
-        """The batch of some rows of the data set."""
+        """Make the batch of the given rows of the data set."""
         raise NotImplementedError
 
 
 class ResidentLoader(DeviceLoader):
-    """Batches of resident joints, the same ones that a DataLoader of the data set gives for the same seed.
+    """Loader of resident joints, with the batches of a DataLoader of the data set for the same seed.
 
     Args:
-        dataset: whose data are joints of :class:`ResidentJoints`, and whose transforms have ``batched``.
+        dataset: data set of joints from :class:`ResidentJoints`, whose transforms have a method ``batched``.
         joints: the resident joints.
-        batch_size: joints of a batch; the last one of an epoch may be smaller.
-        shuffle: whether each epoch has another order, drawn from torch's generator of the CPU.
+        batch_size: joints per batch; the last batch of an epoch may be smaller.
+        shuffle: whether to shuffle each epoch, with torch's CPU generator.
 
     Raises:
-        InputError: a transform cannot work on a batch.
+        InputError: if a transform has no batched version.
     """
 
     def __init__(self, dataset: Dataset, joints: ResidentJoints, batch_size: int, shuffle: bool | str = True) -> None:
@@ -155,7 +154,7 @@ class ResidentLoader(DeviceLoader):
         self.steps = [_batched(transform) for transform in dataset.transform.transforms]
 
     def made(self, chosen: Sequence[int]) -> dict[str, Tensor]:
-        """The batch of some joints, after every random transform."""
+        """Make the batch of the given joints, after all random transforms."""
         batch = self.joints.batch([self.dataset.data[index] for index in chosen])
         for step in self.steps:
             batch = step(batch)
@@ -163,13 +162,13 @@ class ResidentLoader(DeviceLoader):
 
 
 def _batched(transform: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """How a transform works on a resident batch."""
+    """The batched version of a transform."""
     if isinstance(transform, SelectItemsd):
         return dict
     if not hasattr(transform, "batched"):
-        msg = f"{type(transform).__name__} works on single joints only: train without configs/variants/resident.yaml"
+        msg = f"{type(transform).__name__} works on single joints only. Train without configs/variants/resident.yaml."
         raise InputError(msg)
     if hasattr(transform, "check_batched"):
         transform.check_batched()
-    made: Callable[[dict[str, Any]], dict[str, Any]] = transform.batched
-    return made
+    method: Callable[[dict[str, Any]], dict[str, Any]] = transform.batched
+    return method

@@ -1,8 +1,8 @@
-"""Radiographs that stay on the device with what is learned of them, and batches that are augmented there.
+"""Radiographs and labels that stay on the device, and batches that are augmented there.
 
-MONAI's random transforms draw for one image after the other, as they would for images that are loaded one by one; what
-they have drawn is then done to all images of a batch at once. The same seed gives the same batches as a DataLoader of
-the data set, but for the noise on a GPU, which is drawn there.
+MONAI's random transforms sample their parameters image by image, as for images loaded one by one; the operation then
+runs on the whole batch. The same seed gives the batches of a DataLoader of the data set, except for noise on a GPU,
+which is sampled there.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from monai.transforms import NormalizeIntensityd, RandAdjustContrastd, RandAffin
 from torch import Tensor
 
 Step = Callable[[Tensor], Tensor]
-"""What a transform does to a batch of images (B, C, H, W)."""
+"""Batched version of a transform, on images (B, C, H, W)."""
 
 _MAX_SEED = 2**31 - 1
 
 
 class ResidentImageLoader(DeviceLoader):
-    """Batches of images that stay on the device, the same ones that a DataLoader of the data set gives for a seed.
+    """Loader of images that stay on the device, with the batches of a DataLoader of the data set for the same seed.
 
     Args:
-        dataset: its data are loaded samples with ``image`` (C, H, W), all of one size, and ``label``; its transforms
-            are those of :func:`batched`.
-        batch_size: images of a batch; the last one of an epoch may be smaller.
-        device: where the images stay.
-        shuffle: whether each epoch has another order, drawn from torch's generator of the CPU.
+        dataset: data set of loaded samples with ``image`` (C, H, W), all of one size, and ``label``; its transforms
+            must be supported by :func:`batched`.
+        batch_size: images per batch; the last batch of an epoch may be smaller.
+        device: device of the images.
+        shuffle: whether to shuffle each epoch, with torch's CPU generator.
 
     Raises:
-        InputError: a transform cannot work on a batch.
+        InputError: if a transform has no batched version.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ResidentImageLoader(DeviceLoader):
         }
 
     def made(self, chosen: Sequence[int]) -> dict[str, Tensor]:
-        """The batch of some images, augmented."""
+        """Make the augmented batch of the given images."""
         rows = torch.tensor(chosen).to(self.device, non_blocking=True)
         image, label = (self.held[key].index_select(0, rows) for key in ("image", "label"))
         for step in self.steps:
@@ -66,29 +66,32 @@ class ResidentImageLoader(DeviceLoader):
 
 
 def batched(transform: Any) -> Step:
-    """What a transform does to a batch: RandFlipd, RandAffined (turns and shifts), RandAdjustContrastd,
-    RandGaussianNoised or NormalizeIntensityd, with the draws that images would get one by one.
+    """Return the batched version of a transform, which samples its parameters image by image.
+
+    Supported: RandFlipd, RandAffined (rotations and shifts), RandAdjustContrastd, RandGaussianNoised and
+    NormalizeIntensityd.
 
     Args:
-        transform: of the key ``image``.
+        transform: dictionary transform of the key ``image``.
 
     Raises:
-        InputError: it is another transform, or has options that are not made in batches.
+        InputError: if the transform or one of its options has no batched version.
     """
     for kind, (works, step) in _BATCHED.items():
         if isinstance(transform, kind) and works(transform):
             return lambda images: step(transform, images)
-    msg = f"{type(transform).__name__} with these options works on single images only: leave out the resident overlay"
+    name = type(transform).__name__
+    msg = f"{name} with these options works on single images only. Train without the resident overlay."
     raise InputError(msg)
 
 
 def gaussian(random: np.random.RandomState, shape: Sequence[int], like: Tensor) -> Tensor:
-    """Standard normal noise in the dtype and on the device of a tensor, where it is drawn unless that is the CPU.
+    """Sample standard normal noise in the dtype and on the device of a tensor.
 
     Args:
-        random: draws it, or the seed that a GPU draws it from.
-        shape: of the noise.
-        like: a tensor.
+        random: generator of the noise on a CPU, or of the seed for sampling on a GPU.
+        shape: shape of the noise.
+        like: tensor with the dtype and device.
     """
     if like.device.type == "cpu":
         return torch.from_numpy(random.standard_normal(tuple(shape)).astype(np.float32)).to(like)
@@ -96,7 +99,7 @@ def gaussian(random: np.random.RandomState, shape: Sequence[int], like: Tensor) 
 
 
 def _chosen(flags: Sequence[bool], like: Tensor) -> Tensor:
-    """Which images of a batch are changed, (B, 1, 1, 1)."""
+    """Images of a batch that the transform changes, (B, 1, 1, 1)."""
     return torch.tensor(flags).to(like.device, non_blocking=True)[:, None, None, None]
 
 
@@ -114,9 +117,9 @@ def _flipped(transform: RandFlipd, images: Tensor) -> Tensor:
 
 
 def _moved(transform: RandAffined, images: Tensor) -> Tensor:
-    drawn = [_matrix(transform) for _ in range(len(images))]
+    sampled = [_matrix(transform) for _ in range(len(images))]
     still = np.eye(2, 3)
-    matrices = to_device(np.stack([still if matrix is None else matrix for matrix in drawn]).tolist(), images)
+    matrices = to_device(np.stack([still if matrix is None else matrix for matrix in sampled]).tolist(), images)
     height, width = images.shape[-2:]
     device, dtype = images.device, images.dtype
     y, x = (torch.arange(side, device=device, dtype=dtype) - (side - 1) / 2 for side in (height, width))
@@ -125,21 +128,21 @@ def _moved(transform: RandAffined, images: Tensor) -> Tensor:
     grid = torch.stack([across * (2.0 / width), down * (2.0 / height)], dim=-1)
     mode, padding = transform.mode[0], transform.padding_mode[0]
     made = sample(images, grid, mode, padding)
-    return torch.where(_chosen([matrix is not None for matrix in drawn], images), made, images)
+    return torch.where(_chosen([matrix is not None for matrix in sampled], images), made, images)
 
 
 def _matrix(transform: RandAffined) -> np.ndarray | None:
-    """Places (row, column, 1) of the image that are shown, by those of the result, (2, 3); None where it stays."""
+    """Sample the map from result to image coordinates (row, column, 1), (2, 3); None for no transform."""
     transform.randomize(None)
     transform.rand_affine.randomize()
     if not transform._do_transform:
         return None
     grid = transform.rand_affine.rand_affine_grid
-    grid.randomize()  # RandAffined draws again, uses this, and draws once more
+    grid.randomize()  # RandAffined samples again, uses this sample, and samples once more
     (angle,), shift = grid.rotate_params or [0.0], np.array(grid.translate_params or [0.0, 0.0])
     transform.rand_affine.randomize()
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return np.concatenate([turn, (turn @ shift)[:, None]], axis=1)
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return np.concatenate([rotation, (rotation @ shift)[:, None]], axis=1)
 
 
 def _contrasted(transform: RandAdjustContrastd, images: Tensor) -> Tensor:
@@ -161,7 +164,7 @@ def _noisy(transform: RandGaussianNoised, images: Tensor) -> Tensor:
     for row in range(len(images)):
         transform.randomize(None)
         if transform._do_transform:
-            inner.R.random_sample()  # its own probability, which is 1
+            inner.R.random_sample()  # the sample for its own probability, which is 1
             strength = inner.R.uniform(0, inner.std) if inner.sample_std else inner.std
             noise[row] = inner.mean + strength * gaussian(inner.R, images.shape[1:], images)
     return images + noise
@@ -172,7 +175,7 @@ def _normalised(transform: NormalizeIntensityd, images: Tensor) -> Tensor:
     return (images - float(whole.subtrahend)) / float(whole.divisor)
 
 
-def _turns_and_shifts(transform: RandAffined) -> bool:
+def _rotates_and_shifts(transform: RandAffined) -> bool:
     grid = transform.rand_affine.rand_affine_grid
     others = (*(grid.shear_range or ()), *(grid.scale_range or ()))
     return transform.rand_affine.spatial_size is None and all(each is None for each in others)
@@ -186,7 +189,7 @@ def _by_numbers(transform: NormalizeIntensityd) -> bool:
 
 _BATCHED: dict[type, tuple[Callable[[Any], bool], Callable[[Any, Tensor], Tensor]]] = {
     RandFlipd: (lambda transform: isinstance(transform.flipper.spatial_axis, int), _flipped),
-    RandAffined: (_turns_and_shifts, _moved),
+    RandAffined: (_rotates_and_shifts, _moved),
     RandAdjustContrastd: (lambda transform: not transform.adjuster.invert_image, _contrasted),
     RandGaussianNoised: (lambda transform: True, _noisy),
     NormalizeIntensityd: (_by_numbers, _normalised),

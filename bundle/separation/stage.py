@@ -1,4 +1,4 @@
-"""What a stage of Algorithm 1 is made of: its players, their objective, the random motions and the schedule."""
+"""Components of a stage of Algorithm 1: players (networks), objective, random motions and schedule."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from torch.optim import Optimizer
 
 @dataclass(frozen=True)
 class Player:
-    """A network with the optimizer that steps it; of several processes the network is DistributedDataParallel."""
+    """A network with its optimizer; with several processes the network is DistributedDataParallel."""
 
     network: nn.Module
     optimizer: Optimizer
 
     @property
     def bare(self) -> nn.Module:
-        """The network as it is used in another player's step: no gradient is collected over the processes."""
+        """The network for use in another player's step, without gradient synchronization between processes."""
         return self.network.module if isinstance(self.network, DistributedDataParallel) else self.network
 
 
@@ -43,8 +43,9 @@ class Players:
         generator: N_G with its optimizer.
         supervisor: N_S with its optimizer.
         discriminator: N_D with its optimizer.
-        use_supervisor: False is the ablation without N_S. Epochs whose loss gives it no weight do not train it.
-        use_discriminator: False is the ablation without N_D; likewise.
+        use_supervisor: False is the ablation without N_S. N_S is not trained in epochs whose loss gives it no weight.
+        use_discriminator: False is the ablation without N_D. N_D is not trained in epochs whose loss gives it no
+            weight.
     """
 
     generator: Player
@@ -66,15 +67,15 @@ class Objective:
     """The losses of a stage.
 
     Attributes:
-        late: the generator's, Eq. 7 in stage 2 or Eq. 11 of the epochs after epoch m.
-        early: Eq. 11 of the epochs up to epoch m; None for ``late`` in all epochs.
+        late: loss of the generator: Eq. 7 in stage 2, Eq. 11 after epoch m in stage 1.
+        early: loss of the generator up to epoch m, Eq. 11; None for ``late`` in all epochs.
         reconstruction: L0.
         supervision: L1.
         discrimination: L2.
         fidelity: L3.
         supervisor: Eq. 8 or 12.
         discriminator: Eq. 9.
-        extra: further terms of the generator's loss by name; the output of a step has them as ``extra_<name>``.
+        extra: extra terms of the generator's loss by name; ``extra_<name>`` in the output of a step.
     """
 
     late: GeneratorLoss
@@ -93,8 +94,8 @@ class RandomMotions:
     """The random motions f_s of a step.
 
     Attributes:
-        ranges: of each motion.
-        count: motions a step, averaged.
+        ranges: ranges of each motion.
+        count: number of motions per step, averaged.
         used: False is the ablation without f_s.
     """
 
@@ -111,8 +112,8 @@ class StageSchedule:
     """The epochs of a stage, counted over both stages.
 
     Attributes:
-        epochs_before: epochs of the stage before it.
-        early_epochs: m, the epochs of the early loss.
+        epochs_before: number of epochs of the previous stage.
+        early_epochs: m, number of epochs with the early loss.
     """
 
     epochs_before: int = 0

@@ -1,4 +1,4 @@
-"""The trainer of Layer Separation Networks: one stage of Algorithm 1, stepping three networks."""
+"""Trainer of Layer Separation Networks: one stage of Algorithm 1, which updates three networks."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ from monai.engines.utils import IterationEvents
 from torch import Tensor, nn
 
 STEP_KEYS = (Keys.IMAGE, Keys.LABEL, Keys.TRUTH, Keys.SOURCE, Keys.SPACING)
-"""What a step takes of a batch."""
+"""Batch keys that a training step uses."""
 
 
 class LayerSeparationTrainer(SupervisedTrainer):
-    """Trains the generator with its supervisor and discriminator: a stage of Algorithm 1.
+    """Trainer of the generator, supervisor and discriminator: one stage of Algorithm 1.
 
     A batch holds ``image``, ``label``, ``truth``, ``source`` and ``spacing``
-    (:mod:`bundle.separation.transforms.dictionary`), and ``seen`` where the generator is given another image than the
-    losses (:class:`bundle.separation.transforms.RandPredictedMasksd`). A step updates the supervisor (Eq. 12, which is
-    Eq. 8 where an image is its own source), the discriminator (Eq. 9, on detached soft tissue) and then the generator
-    (Eq. 11 or 7), with the other two frozen. ``engine.state.output`` holds ``image``, ``label``, ``pred``, ``loss``
-    (the generator's) and every part of the losses by name.
+    (:mod:`bundle.separation.transforms.dictionary`), and ``seen`` if the generator's input differs from the image of
+    the losses (:class:`bundle.separation.transforms.RandPredictedMasksd`). A step updates the supervisor (Eq. 12, or
+    Eq. 8 for an image that is its own source joint), the discriminator (Eq. 9, on detached soft tissue) and then the
+    generator (Eq. 11 or 7), with the other two frozen. ``engine.state.output`` holds ``image``, ``label``, ``pred``,
+    ``loss`` (the generator's) and every loss term by name.
 
-    Epochs are counted over both stages. All randomness of an epoch follows from the seed, its number and, of several
-    processes, the rank, so a resumed run goes on as an uninterrupted one would.
+    Epochs are counted over both stages. The randomness of an epoch depends only on the seed, the epoch number and the
+    process rank, so a resumed run gives the result of an uninterrupted one.
 
     Args:
-        device: where to train.
-        max_epochs: number of this stage's last epoch, counted over both stages; it is skipped if it has none.
-        data_loader: of the batches.
+        device: device to train on.
+        max_epochs: number of this stage's last epoch, counted over both stages; a stage without epochs is skipped.
+        data_loader: loader of the batches.
         players: the three networks with their optimizers.
-        objective: their losses.
-        schedule: what of the epochs came before, and which are early.
-        motion: random motions f_s, by default the published ones.
-        seed: of everything random.
-        amp: mixed precision; bfloat16 on a CPU. Gradients are scaled in float16 alone.
-        handlers: of the engine's events.
-        kwargs: further arguments of :class:`monai.engines.SupervisedTrainer`, as ``amp_kwargs`` of
+        objective: losses of the stage.
+        schedule: number of earlier epochs and of epochs with the early loss.
+        motion: random motions f_s; default: the published ones.
+        seed: random seed.
+        amp: mixed precision; bfloat16 on a CPU. Only float16 gradients are scaled.
+        handlers: event handlers of the engine.
+        kwargs: further arguments of :class:`monai.engines.SupervisedTrainer`, such as ``amp_kwargs`` for
             :class:`torch.autocast`.
     """
 
@@ -90,36 +90,36 @@ class LayerSeparationTrainer(SupervisedTrainer):
         self.add_event_handler(Events.EPOCH_STARTED, self.reseed)
 
     def run(self) -> None:  # type: ignore[override]
-        """Run the epochs that are left."""
+        """Run the remaining epochs."""
         if self.state.epoch >= self.state.max_epochs:
             return
         with warnings.catch_warnings():
-            # the schedules count epochs, also those in which N_D is not trained
+            # the learning rate schedules also count epochs in which N_D is not trained
             warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
             super(Trainer, self).run()
 
     def reseed(self, engine: Engine) -> None:
-        """Seed everything random of the epoch that starts."""
+        """Seed all randomness at the start of an epoch."""
         self.random.seed(seed_epoch(self.seed, engine.state.epoch, getattr(self.data_loader, "dataset", None)))
 
     def epoch_loss(self) -> GeneratorLoss:
-        """The generator's loss of the current epoch: the switch at epoch m."""
+        """Select the generator's loss of the current epoch: early up to epoch m, late after it."""
         early = self.state.epoch <= self.schedule.early_epochs
         return self.objective.early if early and self.objective.early is not None else self.objective.late
 
     @property
     def supervised(self) -> bool:
-        """Whether N_S plays in the current epoch."""
+        """Whether N_S is trained and used in the current epoch."""
         return self.players.use_supervisor and self.epoch_loss().uses("supervision")
 
     @property
     def discriminated(self) -> bool:
-        """Whether N_D plays in the current epoch: in stage 1 after epoch m."""
+        """Whether N_D is trained and used in the current epoch: in stage 1 after epoch m."""
         return self.players.use_discriminator and self.epoch_loss().uses("discrimination")
 
     def _iteration(self, engine: Any, batchdata: Mapping[str, Tensor]) -> dict[str, Tensor]:
         batch = {key: self._to_device(batchdata[key]) for key in STEP_KEYS if key != Keys.SPACING}
-        batch[Keys.SPACING] = torch.as_tensor(batchdata[Keys.SPACING])  # stays on the host, which reads it
+        batch[Keys.SPACING] = torch.as_tensor(batchdata[Keys.SPACING])  # stays on the host, where it is used
         batch[Keys.SEEN] = self._to_device(batchdata[Keys.SEEN]) if Keys.SEEN in batchdata else batch[Keys.IMAGE]
         output = {Keys.IMAGE: batch[Keys.IMAGE], Keys.LABEL: batch[Keys.LABEL]}
         engine.state.output = output
@@ -131,7 +131,7 @@ class LayerSeparationTrainer(SupervisedTrainer):
         return engine.state.output
 
     def _play(self, engine: Any, batch: Mapping[str, Tensor], output: dict[str, Tensor]) -> None:
-        """A batch of Algorithm 1."""
+        """Run Algorithm 1 on a batch."""
         if self.supervised:
             output["supervisor"] = self._step(self.players.supervisor, self._supervisor_loss(batch))  # Eq. 8, 12
         output[Keys.PRED] = self._generate(engine, batch[Keys.SEEN])  # L = N_G(J, M)
@@ -141,11 +141,11 @@ class LayerSeparationTrainer(SupervisedTrainer):
         self._step_generator(engine, lambda: self._generator_parts(joints, batch), batch, output)  # Eq. 7, 11
 
     def _generate(self, engine: Any, image: Tensor, **options: Any) -> Tensor:
-        """What the generator makes of the batch, in float32."""
+        """The generator's output for the batch, in float32."""
         with self._autocast():
-            made = self.players.generator.network(image, **options)
+            output = self.players.generator.network(image, **options)
         engine.fire_event(IterationEvents.FORWARD_COMPLETED)
-        return made.float()
+        return output.float()
 
     def _to_device(self, values: Tensor) -> Tensor:
         return torch.as_tensor(values).to(self.state.device, non_blocking=self.non_blocking, **self.to_kwargs)
@@ -154,14 +154,14 @@ class LayerSeparationTrainer(SupervisedTrainer):
         return torch.autocast(self.state.device.type, enabled=self.amp, **self.amp_kwargs)
 
     def _step(self, player: Player, loss: Tensor) -> Tensor:
-        """Step one network; what is not scaled (CPU, no AMP) passes the scaler unchanged."""
+        """Update one network; without gradient scaling (CPU, no AMP) the scaler changes nothing."""
         player.optimizer.zero_grad(set_to_none=True)
         self.grad_scaler.scale(loss).backward()
         self.grad_scaler.step(player.optimizer)
         return loss.detach()
 
     def _supervisor_loss(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Eq. 12; of an image that is its own source Eq. 8."""
+        """Eq. 12, or Eq. 8 for an image that is its own source joint."""
         joints = [batch[Keys.IMAGE], batch[Keys.SOURCE]]
         with self._autocast():
             found = self.players.supervisor.network(torch.cat(joints)[:, :1]).chunk(2)
@@ -193,15 +193,15 @@ class LayerSeparationTrainer(SupervisedTrainer):
         engine.fire_event(IterationEvents.BACKWARD_COMPLETED)
 
     def _weighted(self, parts: Mapping[str, Tensor]) -> Tensor:
-        """The weighted sum of the parts and extra losses; parts of a player that is switched off count nothing."""
+        """Weighted sum of the loss terms and extra losses; the terms of a disabled network count as 0."""
         players = self.players
         absent = {"supervision": not players.use_supervisor, "discrimination": not players.use_discriminator}
-        nothing = {part: parts[Keys.PRED].new_zeros(()) for part, off in absent.items() if off}
+        zeros = {part: parts[Keys.PRED].new_zeros(()) for part, off in absent.items() if off}
         extra = [term.weight * parts[EXTRA + name] for name, term in self.objective.extra.items()]
-        return torch.stack([self.epoch_loss()({**parts, **nothing}), *extra]).sum()
+        return torch.stack([self.epoch_loss()({**parts, **zeros}), *extra]).sum()
 
     def _generator_parts(self, joints: Separation, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The parts L0 to L3 that have a weight in this epoch; L0 always."""
+        """The loss terms L0 to L3 with a weight in this epoch; L0 always."""
         layered = self.epoch_loss().uses("layers")
         compared = layered and self.objective.fidelity.moved > 0
         moved = joints
@@ -217,18 +217,18 @@ class LayerSeparationTrainer(SupervisedTrainer):
         return parts
 
     def _reconstruction(self, joints: Separation, batch: Mapping[str, Tensor]) -> Tensor:
-        """L0, of R = f_r(L)."""
+        """L0 on R = f_r(L)."""
         radiograph = reconstruct(joints.layers)
         return self.objective.reconstruction(radiograph, batch[Keys.IMAGE][:, :1], joints.masks, joints.visible)
 
     def _supervision(self, moved: Separation) -> Tensor:
-        """L1, of N_S(R')."""
+        """L1 on N_S(R')."""
         with self._autocast():
             found = self.players.supervisor.bare(reconstruct(moved.layers))
         return self.objective.supervision(found, moved.masks, moved.visible)
 
     def _discrimination(self, joints: Separation) -> Tensor:
-        """L2, of N_D(L_0)."""
+        """L2 on N_D(L_0)."""
         with self._autocast():
             found = self.players.discriminator.bare(joints.layers[:, :1])
         return self.objective.discrimination(found, joints.masks, joints.visible)
@@ -238,7 +238,7 @@ class LayerSeparationTrainer(SupervisedTrainer):
         return Separation(layers, masks, visible_region(image, masks), batch[Keys.LABEL])
 
     def _moved(self, still: Separation, spacing: Tensor, compared: bool) -> Separation:
-        """Random motions f_s of the batch, one after the other along it; if ``compared``, the true layers move too."""
+        """Random motions f_s of the batch, concatenated along it; if ``compared``, the true layers move too."""
         if not self.motion.used:
             return still
         times = self.motion.count
@@ -255,7 +255,7 @@ class LayerSeparationTrainer(SupervisedTrainer):
 
 @contextmanager
 def _frozen(network: nn.Module) -> Iterator[None]:
-    """Keep gradients from the parameters of a network, not from its input."""
+    """Freeze the parameters of a network; gradients still flow to its input."""
     network.requires_grad_(False)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Further terms of the generator's loss, beside those of the paper."""
+"""Extra terms of the generator's loss, in addition to those of the paper."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ EXTRA = "extra_"
 
 
 class WeightedLoss(nn.Module):
-    """A further term of the generator's loss, beside L0 to L3: an entry of ``extra_losses`` in configs/train.yaml.
+    """Extra term of the generator's loss in addition to L0 to L3: an entry of ``extra_losses`` in configs/train.yaml.
 
     >>> smooth = WeightedLoss(lambda layers, batch: layers.diff(dim=-1).abs().mean(), weight=0.1)
     >>> smooth(torch.zeros(2, 3, 8, 8), {})
     tensor(0.)
 
     Args:
-        loss: takes the generated layers (B, 3, H, W) and the batch, and returns a scalar. The batch holds ``image``
-            (B, 3, H, W), radiograph and masks; ``label`` (B, 3, H, W), the true layers of samples whose ``truth`` (B,
-            1) is 1; ``spacing`` (B, 1), mm per pixel.
-        weight: of the term in every epoch of both stages.
+        loss: function of the generated layers (B, 3, H, W) and the batch that returns a scalar. The batch holds
+            ``image`` (B, 3, H, W), radiograph and masks; ``label`` (B, 3, H, W), the true layers of samples whose
+            ``truth`` (B, 1) is 1; ``spacing`` (B, 1), the pixel size in mm.
+        weight: weight of the term in every epoch of both stages.
 
     Raises:
         ValueError: if the weight is negative or not finite.
@@ -46,6 +46,6 @@ class WeightedLoss(nn.Module):
         if not isinstance(value, Tensor) or value.ndim:
             got = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             name = getattr(self.loss, "__name__", type(self.loss).__name__)
-            msg = f"extra_losses: {name} returns {got}, no scalar: return the mean over the batch"
+            msg = f"extra_losses: {name} returns {got}, not a scalar. Return the mean over the batch."
             raise InputError(msg)
         return value

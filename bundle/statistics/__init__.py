@@ -1,4 +1,4 @@
-"""Agreement, bootstrap intervals, ROC curves and tables of what was measured."""
+"""Agreement, bootstrap intervals, ROC curves and tables of results."""
 
 from __future__ import annotations
 

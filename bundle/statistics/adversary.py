@@ -1,4 +1,4 @@
-"""The fixed recipe by which the measures E4 and E5 train a fresh network."""
+"""Fixed fit settings with which measures E4 and E5 train a fresh network."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import torch
 from torch import Tensor, nn
 
 Loss = Callable[[nn.Module, Tensor, torch.Generator], Tensor]
-"""From the network, the indices (B,) of a step's joints and the source of its augmentation to a scalar."""
+"""Function of the network, the indices (B,) of a step's joints and the generator of the augmentation; a scalar."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitSettings:
-    """AdamW with one cycle of the learning rate, up and down to nothing (torch's ``OneCycleLR``).
+    """AdamW with a one-cycle learning rate schedule (torch's ``OneCycleLR``).
 
     Attributes:
         epochs: passes over the training joints.
-        batch_size: joints in a step.
-        learning_rate: at its peak.
-        weight_decay: of AdamW.
+        batch_size: joints per step.
+        learning_rate: peak learning rate.
+        weight_decay: weight decay of AdamW.
     """
 
     epochs: int = 16
@@ -31,13 +31,13 @@ class FitSettings:
     weight_decay: float = 1e-2
 
     def train(self, make: Callable[[], nn.Module], loss: Loss, count: int, seed: int) -> nn.Module:
-        """Make a network with weights from the seed and train it; the global random state is left alone.
+        """Create a network with weights from the seed and train it; the global random state does not change.
 
         Args:
-            make: makes the network, on the device that it is trained on.
-            loss: of a step.
+            make: function that creates the network on the training device.
+            loss: loss of a step.
             count: number of training joints.
-            seed: of the weights, the order of the joints and the augmentation.
+            seed: random seed of the weights, the order of the joints and the augmentation.
 
         Returns:
             The network, in evaluation mode.
@@ -59,18 +59,18 @@ class FitSettings:
 
 
 def fit_seeds(seed: int, fits: int) -> list[int]:
-    """Seeds for repeated fits; the first ones stay the same when there are more."""
+    """Return the seeds of repeated fits; the first seeds do not depend on the number of fits."""
     return [np.random.RandomState([seed, fit]).randint(2**31) for fit in range(fits)]
 
 
 @torch.no_grad()
 def predict(network: nn.Module, inputs: Tensor, batch_size: int = 32) -> Tensor:
-    """Logits of inputs (N, C, H, W), on the CPU."""
+    """Compute the logits of inputs (N, C, H, W), returned on the CPU."""
     device = next(network.parameters()).device
     return torch.cat([network(batch.to(device)).cpu() for batch in inputs.split(batch_size)])
 
 
 def flip_some(batch: Tensor, random: torch.Generator) -> Tensor:
-    """Mirror each sample of (B, C, H, W) left to right with a chance of one half."""
+    """Mirror each sample of (B, C, H, W) left to right with probability 0.5."""
     mirrored = torch.rand(len(batch), generator=random) < 0.5
     return torch.where(mirrored[:, None, None, None].to(batch.device), batch.flip(-1), batch)

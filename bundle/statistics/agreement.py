@@ -1,4 +1,4 @@
-"""Agreement of two measurements of one quantity, or of several raters: Bland-Altman, ICC, smallest detectable change.
+"""Agreement of paired measurements or several raters: Bland-Altman, ICC, smallest detectable difference and change.
 
 Bland and Altman, Lancet 1986; Shrout and Fleiss, Psychological Bulletin 1979, with the intervals of McGraw and Wong,
 Psychological Methods 1996; Lassere et al., Journal of Rheumatology 1999 (SDD); Bruynesteyn et al., Annals of the
@@ -16,21 +16,21 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 Interval = tuple[float, float]
-"""Lower and upper end."""
+"""Lower and upper bound."""
 
 
 @dataclass(frozen=True)
 class BlandAltman:
-    """Differences of paired measurements, second less first, in their unit.
+    """Bland-Altman statistics of paired measurements: differences, second minus first, in their unit.
 
     Attributes:
-        pairs: how many.
+        pairs: number of pairs.
         bias: mean difference.
-        bias_interval: its confidence interval.
+        bias_interval: confidence interval of the bias.
         deviation: sample standard deviation of the differences.
-        limits: between which ``level`` of the differences lie, if they are normal.
+        limits: limits of agreement, which contain the fraction ``level`` of normal differences.
         lower_interval: confidence interval of the lower limit.
-        upper_interval: of the upper one.
+        upper_interval: confidence interval of the upper limit.
         mae: mean absolute difference.
     """
 
@@ -47,17 +47,17 @@ class BlandAltman:
 def bland_altman(
     first: ArrayLike, second: ArrayLike, *, level: float = 0.95, factor: float | None = None
 ) -> BlandAltman:
-    """Bias and limits of agreement of paired measurements.
+    """Compute bias and limits of agreement of paired measurements.
 
     Args:
-        first: (N,), N at least 2, finite.
-        second: (N,).
-        level: of the limits and the intervals, in (0, 1).
-        factor: limits are so many standard deviations from the bias; by default the normal quantile of ``level``,
+        first: first measurements, (N,), N at least 2, finite.
+        second: second measurements, (N,), finite.
+        level: level of the limits and the confidence intervals, in (0, 1).
+        factor: distance of the limits from the bias in standard deviations; default: the normal quantile of ``level``,
             1.96 for 0.95.
 
     Raises:
-        ValueError: see above.
+        ValueError: if the measurements are not finite, differ in length or are fewer than 2.
     """
     difference = np.subtract(*reversed(_paired(first, second)))
     count, bias, deviation = len(difference), float(difference.mean()), float(difference.std(ddof=1))
@@ -78,17 +78,20 @@ def bland_altman(
 
 
 def smallest_detectable_difference(first: ArrayLike, second: ArrayLike) -> float:
-    """SDD: 1.96 standard deviations of the differences of repeated measurements (N,), in their unit."""
+    """Compute the SDD: 1.96 standard deviations of the differences of repeated measurements (N,), in their unit."""
     return 1.96 * bland_altman(first, second).deviation
 
 
 def smallest_detectable_change(first: ArrayLike, second: ArrayLike, readings: int = 1) -> float:
-    """SDC: the SDD divided by the square roots of 2 and of the readings that are averaged.
+    """Compute the SDC: the SDD divided by the square roots of 2 and of the number of averaged readings.
 
-    ``first`` and ``second`` are changes as two readings found them, (N,).
+    Args:
+        first: changes measured in the first reading, (N,).
+        second: changes measured in the second reading, (N,).
+        readings: number of averaged readings.
 
     Raises:
-        ValueError: fewer than one reading, or as :func:`bland_altman`.
+        ValueError: if ``readings`` is below 1, or as in :func:`bland_altman`.
     """
     if readings < 1:
         msg = f"expected at least one reading, got {readings}"
@@ -105,14 +108,14 @@ class IntraclassCorrelation:
 
 
 def absolute_agreement(ratings: ArrayLike, *, level: float = 0.95) -> IntraclassCorrelation:
-    """ICC(2,1): of single ratings, the raters being a sample of all raters; their biases count as disagreement.
+    """Compute ICC(2,1), absolute agreement of single ratings by random raters; their biases count as disagreement.
 
     Args:
-        ratings: (N, K) of N subjects by K raters, both at least 2, finite, not all the same.
-        level: of the interval.
+        ratings: ratings of N subjects by K raters, (N, K), both at least 2, finite, not all equal.
+        level: level of the confidence interval.
 
     Raises:
-        ValueError: see above.
+        ValueError: if the ratings do not satisfy these conditions.
     """
     table = _Variance.of(ratings)
     n, k, rows, columns, rest = table.subjects, table.raters, table.rows, table.columns, table.rest
@@ -130,9 +133,9 @@ def absolute_agreement(ratings: ArrayLike, *, level: float = 0.95) -> Intraclass
 
 
 def consistency(ratings: ArrayLike, *, level: float = 0.95) -> IntraclassCorrelation:
-    """ICC(3,1): of single ratings by these raters; their biases do not count.
+    """Compute ICC(3,1), consistency of single ratings by fixed raters; their biases do not count.
 
-    Arguments and errors as of :func:`absolute_agreement`.
+    Arguments and errors as in :func:`absolute_agreement`.
     """
     table = _Variance.of(ratings)
     n, k = table.subjects, table.raters
@@ -145,13 +148,13 @@ def consistency(ratings: ArrayLike, *, level: float = 0.95) -> IntraclassCorrela
 
 
 def _of_ratio(ratio: float, raters: int) -> float:
-    """(F - 1) / (F + k - 1), 1 where F is infinite."""
+    """``(F - 1) / (F + k - 1)``; 1 for infinite F."""
     return 1.0 if math.isinf(ratio) else (ratio - 1.0) / (ratio + raters - 1.0)
 
 
 @dataclass(frozen=True)
 class _Variance:
-    """Mean squares of a two-way table without repeats: between subjects, between raters, and what is left."""
+    """Mean squares of a two-way table without replicates: between subjects, between raters, and residual."""
 
     subjects: int
     raters: int
@@ -178,7 +181,7 @@ class _Variance:
 
 
 def plot_bland_altman(first: ArrayLike, second: ArrayLike, unit: str, *, level: float = 0.95) -> Figure:
-    """Differences over means of paired measurements (N,), with the bias and the limits and their intervals."""
+    """Plot differences over means of paired measurements (N,), with bias, limits and confidence intervals."""
     one, other = _paired(first, second)
     found = bland_altman(one, other, level=level)
     figure = Figure(figsize=(7.0, 4.5), layout="constrained")

@@ -1,4 +1,4 @@
-"""What a measure of section E takes and gives: separated joints in memory, and figures with what they are made of."""
+"""Input and output of the measures of section E: separated joints in memory, and results with per-image values."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SeparatedJoints:
-    """Joints with the layers that a separator gave them, on the CPU.
+    """Joints with their generated layers, on the CPU.
 
     Attributes:
-        items: of each of the N joints ``name, joint, finger, side, spacing`` and what else its list says.
+        items: list item of each of the N joints, with ``name, joint, finger, side, spacing``.
         images: radiograph and masks, (N, 3, H, W).
         layers: generated layers, (N, 3, H, W).
-        truth: true layers where they are known, (N, 3, H, W).
+        truth: true layers, (N, 3, H, W); None if unknown.
 
     Raises:
-        ValueError: if the shapes do not agree.
+        ValueError: if the shapes do not match.
     """
 
     items: Sequence[dict[str, Any]]
@@ -43,24 +43,24 @@ class SeparatedJoints:
 
     @property
     def joints(self) -> list[str]:
-        """Name of the joint that each image is of."""
+        """Name of the joint of each image."""
         return [str(item["joint"]) for item in self.items]
 
     @property
     def spacing(self) -> Tensor:
-        """Mm per pixel of each, (N,)."""
+        """Pixel size of each image in mm, (N,)."""
         return torch.tensor([float(item["spacing"]) for item in self.items])
 
 
 @dataclass(frozen=True)
 class Column:
-    """A figure of a measure, as it stands in a table of results.
+    """A column of a table of results: one figure of a measure.
 
     Attributes:
-        figure: its name, as in ``metrics.json``; names of groups come before, with a space.
-        title: of the column.
-        goal: what it should be, if anything.
-        paper: what LSN has published, if anything.
+        figure: name in ``metrics.json``, prefixed by the names of groups and a space.
+        title: title of the column.
+        goal: target value, if any.
+        paper: value published by LSN, if any.
     """
 
     figure: str
@@ -74,10 +74,10 @@ class Measured:
     """The result of one measure.
 
     Attributes:
-        figures: numbers by name, as they go into ``metrics.json``; an interval is a list of two.
-        per_image: a row for each image (or image and trial), with ``name``, ``joint`` and ``finger``.
-        plots: matplotlib figures by file name without ending.
-        worst: names of the images to look at, the worst first.
+        figures: numbers by name, as written to ``metrics.json``; an interval is a list of two.
+        per_image: one row per image (or image and trial), with ``name``, ``joint`` and ``finger``.
+        plots: matplotlib figures by file name without extension.
+        worst: names of the images to inspect, worst first.
     """
 
     figures: dict[str, Any]
@@ -87,7 +87,7 @@ class Measured:
 
 
 class TrainedMeasure(Protocol):
-    """A measure that trains a fresh network on some joints and tests it on others (E4, E5)."""
+    """Measure that trains a fresh network on one set of joints and tests it on another (E4, E5)."""
 
     def __call__(self, training: SeparatedJoints, test: SeparatedJoints) -> Measured:
-        """Measure; nothing of the test joints is seen in training."""
+        """Run the measure; training uses no test joint."""

@@ -1,4 +1,4 @@
-"""Receiver operating characteristics: area and curve of scores, and their plot."""
+"""Receiver operating characteristic: area, curve and plot."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from scipy.stats import rankdata
 Curve = NDArray[np.floating[Any]]
 
 FALSE_POSITIVES: Curve = np.linspace(0.0, 1.0, 101)
-"""Rates of false positives at which a curve is given."""
+"""False positive rates at which a curve is sampled."""
 
 
 def area_under_curve(scores: ArrayLike, labels: ArrayLike) -> float:
-    """Probability that a positive scores above a negative, ties counted half: (U of Mann and Whitney) / (n_1 n_0).
+    """Compute the AUC, the probability that a positive scores above a negative, with ties counted half.
+
+    It equals the Mann-Whitney U divided by ``n_1 n_0``.
 
     Args:
-        scores: (N,), higher for positives.
-        labels: (N,), positive where above 0.5.
+        scores: scores (N,), higher for positives.
+        labels: labels (N,), positive above 0.5.
 
     Returns:
-        In [0, 1]; NaN without a positive or without a negative.
+        AUC in [0, 1]; NaN without positives or without negatives.
     """
     positive = np.asarray(labels) > 0.5
     count, others = int(positive.sum()), int((~positive).sum())
@@ -36,11 +38,11 @@ def area_under_curve(scores: ArrayLike, labels: ArrayLike) -> float:
 
 
 def roc_curve(scores: ArrayLike, labels: ArrayLike) -> Curve:
-    """Rate of true positives at :data:`FALSE_POSITIVES`; NaN without a positive or without a negative.
+    """Compute true positive rates at :data:`FALSE_POSITIVES`; NaN without positives or without negatives.
 
     Args:
-        scores: (N,), higher for positives.
-        labels: (N,), positive where above 0.5.
+        scores: scores (N,), higher for positives.
+        labels: labels (N,), positive above 0.5.
     """
     scores, positive = np.asarray(scores, dtype=np.float64), np.asarray(labels) > 0.5
     if positive.all() or not positive.any():
@@ -53,11 +55,11 @@ def roc_curve(scores: ArrayLike, labels: ArrayLike) -> Curve:
 
 
 def plot_roc(curves: Mapping[str, Sequence[Curve]], title: str) -> Figure:
-    """Plot the mean of each group's curves, whose area is the mean of their areas.
+    """Plot the mean curve of each group; its area is the mean of the areas.
 
     Args:
-        curves: by the line's label, curves of :func:`roc_curve` (of images, or of repeated fits).
-        title: above the plot.
+        curves: curves of :func:`roc_curve`, of images or repeated fits, by legend label.
+        title: title of the plot.
     """
     figure = Figure(figsize=(4.5, 4.5), layout="constrained")
     axes: Any = figure.add_subplot(

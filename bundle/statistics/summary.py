@@ -1,4 +1,4 @@
-"""Tables of measures: per finger and overall, with intervals over joints."""
+"""Summary tables per finger and overall, and bootstrap intervals over joints."""
 
 from __future__ import annotations
 
@@ -21,26 +21,25 @@ def bootstrap_interval(
     level: float = 0.95,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentile interval of a statistic when whole joints are drawn with replacement.
+    """Compute the percentile bootstrap interval of a statistic, resampling whole joints with replacement.
 
-    Images of one joint resemble each other, so they are drawn together.
+    Images of one joint are correlated, so they are resampled together.
 
     Args:
-        statistic: of the images with the given indices (with repeats); a NaN (a draw on which it is not defined) is
-            left out.
+        statistic: function of image indices (with repeats); NaN results (undefined) are ignored.
         joints: joint of each image.
-        samples: number of draws.
-        level: of the interval.
-        seed: of the draws.
+        samples: number of bootstrap samples.
+        level: confidence level of the interval.
+        seed: random seed.
 
     Returns:
-        Lower and upper end; NaN where the statistic is defined on no draw.
+        Lower and upper bound; NaN if the statistic is undefined on all samples.
     """
     names = sorted(set(joints))
     images = [np.flatnonzero(np.asarray(joints) == name) for name in names]
     random = np.random.RandomState(seed)
-    draws = [random.randint(len(names), size=len(names)) for _ in range(samples)]
-    values = np.array([statistic(np.concatenate([images[index] for index in draw])) for draw in draws])
+    resampled = [random.randint(len(names), size=len(names)) for _ in range(samples)]
+    values = np.array([statistic(np.concatenate([images[index] for index in rows])) for rows in resampled])
     values = values[np.isfinite(values)]
     if not len(values):
         return math.nan, math.nan
@@ -49,18 +48,19 @@ def bootstrap_interval(
 
 
 def summarize(values: Mapping[str, Any], fingers: Sequence[str]) -> pd.DataFrame:
-    """Mean, sample standard deviation and number of images of each metric, per finger and overall.
+    """Compute mean, sample standard deviation and number of images of each metric, per finger and overall.
 
     Args:
-        values: by the metric's name, one value an image: (N,) or (N, 1), a ``get_buffer()`` or any sequence of numbers.
-        fingers: finger of each of the N images, by name; rows go from thumb to small finger, other names follow.
+        values: one value per image, (N,) or (N, 1), by name of the metric: a ``get_buffer()`` or a sequence of numbers.
+        fingers: finger of each of the N images; rows are sorted from thumb to small finger, other names follow.
 
     Returns:
-        A row for each finger that occurs and "overall", and each metric, with the columns ``finger, metric, mean, std,
-        count``. NaNs are left out and not counted; the mean of none and the deviation of fewer than two are NaN.
+        One row for each metric and each finger present, and for "overall", with columns ``finger, metric, mean, std,
+        count``. NaN values are ignored and not counted; the mean of no values and the standard deviation of fewer than
+        two are NaN.
 
     Raises:
-        ValueError: if a metric has not one value an image.
+        ValueError: if a metric does not have one value per image.
     """
     frame = pd.DataFrame({name: _per_image(name, value, len(fingers)) for name, value in values.items()})
     order = [*reversed(FINGERS), *sorted(set(fingers) - set(FINGERS))]
@@ -74,9 +74,9 @@ def summarize(values: Mapping[str, Any], fingers: Sequence[str]) -> pd.DataFrame
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """A table of :func:`summarize` in Markdown: a row for each finger, a column for each metric.
+    """Format a table of :func:`summarize` in Markdown: one row per finger, one column per metric.
 
-    Cells are ``mean ± standard deviation``. ``n`` is the number of images; a metric defined on fewer states its own.
+    Cells are ``mean ± standard deviation``. ``n`` is the number of images; a cell with fewer values states its own n.
     """
     metrics = list(dict.fromkeys(table["metric"]))
     lines = [["finger", "n", *metrics], ["---", *["---:"] * (len(metrics) + 1)]]

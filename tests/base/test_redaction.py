@@ -72,6 +72,7 @@ raise RuntimeError("a bug with P-4711")
 """
 
 
+@pytest.mark.slow
 def test_log_records_warnings_and_tracebacks_are_changed_on_their_way_out(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(REPORTED)
     program = f"exec(compile(open({str(tmp_path / 'program.py')!r}).read(), 'program', 'exec'))"

@@ -144,6 +144,7 @@ def check(message: str, expected: str, data: Path, joint: Path) -> None:
     assert expected.format(data=data, joint=joint) in message
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("damage", "expected"), [*FILES, *LISTS], ids=identify)
 def test_data_that_cannot_be_used_ends_an_inference_with_its_name_and_leaves_no_folder(
     bundle: Any, data: Path, tmp_path: Path, damage: Damage, expected: str
@@ -156,6 +157,7 @@ def test_data_that_cannot_be_used_ends_an_inference_with_its_name_and_leaves_no_
     assert not out.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overlay", ["evaluate.yaml", "tasks/synthesize.yaml"])
 def test_every_overlay_checks_its_data_first(bundle: Any, data: Path, tmp_path: Path, overlay: str) -> None:
     joint = case(data, 3)
@@ -179,6 +181,7 @@ def test_a_missing_folder_ends_every_run(bundle: Any, tmp_path: Path) -> None:
     assert [path.name for path in out.rglob("*")] in ([], ["run.json"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [no_json, outside], ids=identify)
 def test_a_list_that_cannot_be_used_ends_a_training(bundle: Any, data: Path, tmp_path: Path, damage: Damage) -> None:
     damage(data, case(data))
@@ -207,6 +210,7 @@ def damaged_case(folder: Path, index: int) -> Path:
     return folder / "case" / f"{100 + index:05d}_L_8"
 
 
+@pytest.mark.slow
 def test_a_training_counts_and_names_what_it_cannot_use_and_goes_on(
     bundle: Any, damaged: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -223,6 +227,7 @@ def test_a_training_counts_and_names_what_it_cannot_use_and_goes_on(
     assert [epoch for epoch, _ in checkpoints(tmp_path / "out" / "checkpoints")] == [1]
 
 
+@pytest.mark.slow
 def test_a_strict_training_ends_with_all_that_it_cannot_use(bundle: Any, damaged: Path, tmp_path: Path) -> None:
     options = {**TRAINING, "validation_fraction": 0.5, "seed": 1, "strict": "true"}
     out = tmp_path / "out"
@@ -232,6 +237,7 @@ def test_a_strict_training_ends_with_all_that_it_cannot_use(bundle: Any, damaged
     assert [path.name for path in out.rglob("*")] in ([], ["run.json"])
 
 
+@pytest.mark.long
 def test_bad_input_ends_the_command_line_with_exit_code_1(commands: Any, data: Path, tmp_path: Path) -> None:
     joint = case(data)
     truncated(data, joint)
@@ -277,6 +283,7 @@ def without_rights(folder: Path) -> Iterator[None]:
         folder.chmod(0o700)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("run_id", "config"), [("evaluating", "inference.json"), ("training", "train.yaml")])
 def test_an_output_folder_without_the_right_to_write_is_refused(
     bundle: Any, tmp_path: Path, run_id: str, config: str
@@ -290,10 +297,11 @@ def test_an_output_folder_without_the_right_to_write_is_refused(
     assert not list(locked.iterdir())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("config", "options", "expected"),
     [
-        ("train.yaml", {"backbone": "UNnet"}, "unknown backbone 'UNnet'; expected one of"),
+        ("train.yaml", {"backbone": "UNnet"}, "unknown backbone 'UNnet'. Choose one of"),
         ("train.yaml", {"backbone_options": {"depth": 3}}, "backbone SubpixelUNet has no option depth"),
         ("train.yaml", {"reduction": 0}, "reduction: expected a whole number of at least 1, got 0"),
         ("train.yaml", {"use_motion": "perhaps"}, "expected true or false, got 'perhaps'"),

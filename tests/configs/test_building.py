@@ -77,6 +77,7 @@ def test_every_configuration_is_in_a_combination() -> None:
     assert {name for name in files - known if not name.startswith(("parts/", "jobs/", "experiments/"))} == set()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("bundle")
 @pytest.mark.parametrize("names", COMBINATIONS, ids="+".join)
 def test_building_every_part_of_a_configuration_writes_nothing(names: tuple[str, ...], alone: Path) -> None:
@@ -100,6 +101,7 @@ def test_what_runs_before_the_bundle_can_be_imported_needs_none_of_it(path: Path
         assert not item["_target_"].startswith("bundle.") or "find_spec('bundle')" in item["_disabled_"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("bundle")
 def test_a_part_that_writes_when_it_is_built_is_found(alone: Path) -> None:
     planted = {"_target_": "torch.utils.tensorboard.SummaryWriter", "log_dir": "$@output_dir + '/log'"}
@@ -109,6 +111,7 @@ def test_a_part_that_writes_when_it_is_built_is_found(alone: Path) -> None:
     assert everything(alone) != {}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("bundle")
 @pytest.mark.parametrize(
     ("name", "run_id", "result"),

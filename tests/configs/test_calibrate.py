@@ -22,6 +22,7 @@ def options(folder: Path, **more: Any) -> dict[str, Any]:
     return {"image_size": 64, "weights": "none", "closures": 2, "closure#joint_space_mm": [-1.2, -0.4], **made, **more}
 
 
+@pytest.mark.slow
 def test_errors_are_expected_as_on_joints_that_a_training_held_out(
     bundle: Any, training_data: Path, tmp_path: Path
 ) -> None:
@@ -39,12 +40,14 @@ def test_errors_are_expected_as_on_joints_that_a_training_held_out(
     assert not (tmp_path / "plausibility.json").exists()
 
 
+@pytest.mark.slow
 def test_a_list_that_was_not_trained_on_is_taken_whole(bundle: Any, training_data: Path, tmp_path: Path) -> None:
     settings = options(tmp_path, dataset_dir=str(training_data), calibrated_role="all", closures=1)
     bundle.run("calibrating_uncertainty", *CONFIGS, **settings)
     assert Calibration.read(tmp_path / "uncertainty.json").made["joints"] == 12
 
 
+@pytest.mark.slow
 def test_both_files_are_written_into_the_output_folder(bundle: Any, training_data: Path, tmp_path: Path) -> None:
     shipped = {path.name: path.read_bytes() for path in (bundle.root / "models").glob("*.json")}
     settings = {**options(tmp_path, dataset_dir=str(training_data), calibrated_role="all", closures=1, phantoms=6)}
@@ -57,6 +60,7 @@ def test_both_files_are_written_into_the_output_folder(bundle: Any, training_dat
     assert {path.name: path.read_bytes() for path in (bundle.root / "models").glob("*.json")} == shipped
 
 
+@pytest.mark.slow
 def test_too_few_joints_are_refused(bundle: Any, training_data: Path, tmp_path: Path) -> None:
     settings = options(tmp_path, dataset_dir=str(training_data), closures=1)
     message = bundle.refusal("calibrating_uncertainty", *CONFIGS, **settings)

@@ -46,6 +46,7 @@ def test_the_jobs_that_learn_are_known() -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LEARNING)
 def test_what_learns_takes_the_training_list_without_test_joints(name: str) -> None:
     parser = read(*of_job(name))

@@ -62,7 +62,7 @@ def test_the_measures_that_train_and_register_are_configured_as_they_are_by_defa
         assert json.loads(json.dumps(configured)) == json.loads(json.dumps(expected)), name
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_real_files_are_measured_per_finger_with_the_worst_shown(bundle: Any, data: Path, tmp_path: Path) -> None:
     bundle.run("evaluating", *CONFIGS, **options(tmp_path, dataset_dir=str(data)))
     out = tmp_path / "out"
@@ -79,6 +79,7 @@ def test_real_files_are_measured_per_finger_with_the_worst_shown(bundle: Any, da
     assert "## E3" in (out / "metrics.md").read_text()
 
 
+@pytest.mark.long
 def test_without_a_data_set_phantoms_are_measured_that_no_training_has_seen(bundle: Any, tmp_path: Path) -> None:
     workflow = bundle.run("evaluating", *CONFIGS, **options(tmp_path))
     sets = workflow.parser.get_parsed_content("sets")
@@ -90,7 +91,7 @@ def test_without_a_data_set_phantoms_are_measured_that_no_training_has_seen(bund
         assert found[f"{region}_rmse"] == pytest.approx(found[f"weight_free_{region}_rmse"], abs=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_joint_space_width_is_measured_on_re_takes_of_phantoms_and_on_test_joints(
     bundle: Any, data: Path, tmp_path: Path
 ) -> None:
@@ -103,7 +104,7 @@ def test_the_joint_space_width_is_measured_on_re_takes_of_phantoms_and_on_test_j
     assert (tmp_path / "out" / "JSW_phantoms" / "alignment_bland_altman.png").is_file()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_measure_is_run_by_its_name_from_the_command_line(commands: Any, data: Path, tmp_path: Path) -> None:
     settings = options(tmp_path, dataset_dir=str(data), measures="E1")
     result = commands.command("evaluating", *CONFIGS, **settings)
@@ -115,6 +116,7 @@ def test_a_measure_is_run_by_its_name_from_the_command_line(commands: Any, data:
     assert found["E1"]["machine"]["torch"] == torch.__version__
 
 
+@pytest.mark.long
 def test_a_second_run_adds_its_measures_and_repeats_none(bundle: Any, tmp_path: Path) -> None:
     bundle.run("evaluating", *CONFIGS, **options(tmp_path, measures="E1"))
     before = report(tmp_path / "out")["measures"]["E1"]
@@ -124,6 +126,7 @@ def test_a_second_run_adds_its_measures_and_repeats_none(bundle: Any, tmp_path: 
     assert after["E1"] == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("wrong", "expected"),
     [
@@ -142,6 +145,7 @@ def test_what_cannot_be_measured_is_refused_in_a_line_and_leaves_no_folder(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_half_split_is_measured_by_one_option(bundle: Any, tmp_path: Path) -> None:
     network = {"_target_": f"{HalfSplit.__module__}.{HalfSplit.__name__}"}
     settings = options(tmp_path, network_def=network, weights="", measures="E3")
@@ -152,6 +156,7 @@ def test_the_half_split_is_measured_by_one_option(bundle: Any, tmp_path: Path) -
     assert found["overlap_rmse"] != pytest.approx(found["weight_free_overlap_rmse"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_with_the_paper_s_head_is_measured(bundle: Any, tmp_path: Path) -> None:
     small = {"backbone_options": {"features": [4] * 6}, "head": {"_target_": f"{SigmoidHead.__module__}.SigmoidHead"}}
     config = ConfigParser()
@@ -164,7 +169,7 @@ def test_a_checkpoint_with_the_paper_s_head_is_measured(bundle: Any, tmp_path: P
 
 
 @pytest.mark.parametrize("real", [True, False], ids=["real files", "phantoms"])
-@pytest.mark.slow
+@pytest.mark.long
 def test_exported_joints_that_another_program_separates_measure_the_same(
     bundle: Any, data: Path, tmp_path: Path, real: bool
 ) -> None:
@@ -200,6 +205,7 @@ def test_exported_joints_that_another_program_separates_measure_the_same(
     )
 
 
+@pytest.mark.long
 def test_a_joint_without_layers_ends_the_run_with_the_file_s_name(bundle: Any, tmp_path: Path) -> None:
     bundle.run("exporting", *CONFIGS, **{**options(tmp_path), "output_dir": str(tmp_path / "joints")})
     inference = {"dataset_dir": str(tmp_path / "joints"), "datalist": "evaluation", "image_size": 64, "weights": "none"}

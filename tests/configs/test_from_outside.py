@@ -96,6 +96,7 @@ def overlay(outside: Path, text: str) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_a_writer_and_a_head_are_a_line_of_a_configuration_each(bundle: Any, outside: Path) -> None:
     more = overlay(outside, "+writers:\n- {_target_: OUTSIDE.MeanWriter}\nhead: {_target_: OUTSIDE.ThirdsHead}\n")
     out = outside.parent / "out"
@@ -113,6 +114,7 @@ def test_a_writer_and_a_head_are_a_line_of_a_configuration_each(bundle: Any, out
     assert rejected == {"name": "phantom_2", "reason": "phantom_2: no means of this one"}
 
 
+@pytest.mark.slow
 def test_results_of_other_writers_are_those_of_another_run(bundle: Any, outside: Path) -> None:
     more = overlay(outside, "writers:\n- {_target_: OUTSIDE.MeanWriter}\n")
     settings = {"image_size": 64, "phantoms": 1, "weights": "none", "output_dir": str(outside.parent / "out")}
@@ -125,6 +127,7 @@ def test_results_of_other_writers_are_those_of_another_run(bundle: Any, outside:
     assert "the results of another run" in bundle.refusal("evaluating", "inference.json", **settings)
 
 
+@pytest.mark.slow
 def test_a_measure_is_an_entry_of_the_tasks(bundle: Any, outside: Path) -> None:
     more = overlay(
         outside,
@@ -139,6 +142,7 @@ def test_a_measure_is_an_entry_of_the_tasks(bundle: Any, outside: Path) -> None:
     assert 0.0 < found["figures"]["mean"] < 1.0
 
 
+@pytest.mark.slow
 def test_a_method_of_registration_is_a_target(bundle: Any, outside: Path) -> None:
     more = overlay(outside, "predict#registration: {_target_: OUTSIDE.UpperBoneMoves, down_mm: 0.25}\n")
     out = outside.parent / "out"
@@ -150,6 +154,7 @@ def test_a_method_of_registration_is_a_target(bundle: Any, outside: Path) -> Non
     assert "weights" not in json.loads((out / "run.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_format_of_data_sets_is_a_target(bundle: Any, outside: Path) -> None:
     out = outside.parent / "out"
     settings = {"image_size": 64, "phantoms": 1, "weights": "none", "count": 2, "output_dir": str(out)}

@@ -90,6 +90,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_the_joints_of_a_hand_are_found_and_separated(
     bundle: Any, tmp_path: Path, hand: torch.Tensor, phantoms: dict[str, Phantom]
 ) -> None:
@@ -108,6 +109,7 @@ def test_the_joints_of_a_hand_are_found_and_separated(
     assert {line["masks"] for line in found} == {"predicted"}
 
 
+@pytest.mark.slow
 def test_a_hand_with_one_changed_joint_is_the_same_elsewhere(bundle: Any, tmp_path: Path, hand: torch.Tensor) -> None:
     source = write_hand(tmp_path / "Data" / "a.dcm", hand)
     bundle.run("synthesizing", *SYNTHESIS, **options(tmp_path, changes=[0.6]))
@@ -128,6 +130,7 @@ def test_a_hand_with_one_changed_joint_is_the_same_elsewhere(bundle: Any, tmp_pa
         assert written.SyntheticData == "YES" and list(map(float, written.PixelSpacing)) == list(SPACING)
 
 
+@pytest.mark.long
 def test_a_validator_finds_no_error_in_any_result(
     bundle: Any, tmp_path: Path, hand: torch.Tensor, dicom_errors: Callable[[Path], list[str]]
 ) -> None:
@@ -151,7 +154,7 @@ def content(path: Path) -> bytes:
     return (gzip.decompress(data) if path.name.endswith(".gz") else data).lower()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_nothing_of_the_patient_is_in_results_names_or_logs(commands: Any, tmp_path: Path, hand: torch.Tensor) -> None:
     folder = tmp_path / "Data" / "Plantedname Plantedgiven"
     write_hand(folder / "1.2.3.4.5.6789.2.dcm", hand, **PLANTED)
@@ -173,6 +176,7 @@ def test_nothing_of_the_patient_is_in_results_names_or_logs(commands: Any, tmp_p
                 assert planted.lower().encode() not in text, (planted, name)
 
 
+@pytest.mark.slow
 def test_identity_is_kept_only_when_it_is_asked_for(bundle: Any, tmp_path: Path, hand: torch.Tensor) -> None:
     write_hand(tmp_path / "Data" / "a.dcm", hand, **PLANTED)
     bundle.run("evaluating", *DICOM, **options(tmp_path, keep_identity=True))
@@ -182,6 +186,7 @@ def test_identity_is_kept_only_when_it_is_asked_for(bundle: Any, tmp_path: Path,
         assert found.SOPInstanceUID != PLANTED["SOPInstanceUID"] and found.PatientIdentityRemoved == "NO"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("listed", [False, True])
 def test_two_hands_of_a_patient_are_compared_joint_by_joint(tmp_path: Path, hand: torch.Tensor, listed: bool) -> None:
     """Those of one folder, or of one "joint" in a list; not the other hand."""
@@ -210,6 +215,7 @@ class Whole:
         return torch.stack([half, ~half]).float()
 
 
+@pytest.mark.slow
 def test_a_picture_needs_its_spacing_said(bundle: Any, tmp_path: Path, hand: torch.Tensor) -> None:
     (tmp_path / "Data").mkdir()
     path = tmp_path / "Data" / "a.png"
@@ -227,7 +233,7 @@ def wait_for(what: Callable[[], bool], process: Any) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_stopped_folder_goes_on_and_broken_hands_are_listed(
     commands: Any, tmp_path: Path, hand: torch.Tensor
 ) -> None:
@@ -258,6 +264,7 @@ def test_a_stopped_folder_goes_on_and_broken_hands_are_listed(
     assert again.returncode == 0 and "All joints are done" in again.stdout + again.stderr
 
 
+@pytest.mark.slow
 def test_joints_with_and_without_masks_are_separated_together_and_given_masks_count(
     bundle: Any, tmp_path: Path, phantoms: dict[str, Phantom]
 ) -> None:

@@ -56,7 +56,7 @@ def at_root(monkeypatch: pytest.MonkeyPatch, bundle: Any) -> None:
 
 @pytest.mark.usefixtures("at_root")
 @pytest.mark.parametrize("name", SEPARATORS)
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_job_trains_and_evaluates(tmp_path: Path, name: str) -> None:
     measures = MEASURES if name in WHOLE else ["E1", "E2"]
     job(name, tmp_path, measures=measures)
@@ -71,6 +71,7 @@ def test_a_job_trains_and_evaluates(tmp_path: Path, name: str) -> None:
     assert (tmp_path / "metrics.json").stat().st_size < 300_000
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("at_root")
 def test_a_job_in_several_invocations_finds_the_same(tmp_path: Path) -> None:
     measures = ["E1", "E2"]
@@ -87,6 +88,7 @@ def test_a_job_in_several_invocations_finds_the_same(tmp_path: Path) -> None:
     assert (tmp_path / "parts" / "model.pt").stat().st_mtime_ns == before
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("at_root")
 def test_a_job_reads_a_packed_data_set(tmp_path: Path, training_data: Path) -> None:
     (training_data / "LS_K1_all_test").write_text((training_data / "LS_K1_all_train").read_text())
@@ -101,6 +103,7 @@ def test_a_job_reads_a_packed_data_set(tmp_path: Path, training_data: Path) -> N
     assert str(tmp_path) not in json.dumps(found) and found["settings"]["dataset_dir"] == "joints.pack"
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("at_root")
 def test_a_dry_run_tells_what_a_job_takes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     job("lsn_published", tmp_path / "out", "planning", epochs=0, width=128, peak_tflops=400.0)

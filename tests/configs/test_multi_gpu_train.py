@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from monai.bundle import create_workflow
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -70,6 +71,7 @@ def metric(folder: Path, name: str) -> list[float]:
     return [value for _, value in sorted(values)]
 
 
+@pytest.mark.long
 def test_two_processes_train_as_one_with_the_doubled_batch(bundle: Any, tmp_path: Path) -> None:
     """Losses, weights and validation; only the first process writes."""
     two, one = tmp_path / "two", tmp_path / "one"

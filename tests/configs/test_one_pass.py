@@ -72,6 +72,7 @@ FILES = ["alone.png", "alone_mask_lower.png", "alone_mask_upper.png", "broken.pn
 FILES += ["hand_mask_lower.png", "hand_mask_upper.png"]
 
 
+@pytest.mark.slow
 def test_inference_decodes_every_file_once(bundle: Any, mixed: Path, decoded: Counter[str]) -> None:
     bundle.run("evaluating", *of_job("infer_dicom"), **settings(mixed, batch_size=2))
     lines = [json.loads(line) for line in (mixed.parent / "out" / "quality.jsonl").read_text().splitlines()]
@@ -80,6 +81,7 @@ def test_inference_decodes_every_file_once(bundle: Any, mixed: Path, decoded: Co
     assert decoded == dict.fromkeys(FILES, 1)
 
 
+@pytest.mark.slow
 def test_a_data_set_decodes_every_file_once_also_the_hands_of_its_images(
     bundle: Any, mixed: Path, decoded: Counter[str]
 ) -> None:
@@ -90,6 +92,7 @@ def test_a_data_set_decodes_every_file_once_also_the_hands_of_its_images(
     assert decoded == dict.fromkeys(FILES, 1)
 
 
+@pytest.mark.slow
 def test_a_counter_that_is_not_told_of_a_kept_joint_counts_twice(
     bundle: Any, mixed: Path, decoded: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,7 @@ def holder(content: Any, path: tuple[str, ...]) -> tuple[Any, Any]:
     return content, int(path[-1]) if isinstance(content, list) else path[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["false", "true", "False", " TRUE "])
 def test_every_switch_of_every_configuration_is_understood_as_text(text: str) -> None:
     found = list(switches())
@@ -175,6 +176,7 @@ def line(text: str, config: str = TRAIN) -> list[str]:
     return ["training", "--config_file", config, *shlex.split(text)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "text", "near"),
     [
@@ -201,6 +203,7 @@ def test_an_option_like_no_other_is_refused_and_all_faults_are_named() -> None:
         check_names(line("--qqq 1 --sed 2"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
@@ -250,6 +253,7 @@ def documented() -> Iterator[list[str]]:
             yield shlex.split(command.split("`")[0].rstrip(":;."), comments=True)
 
 
+@pytest.mark.long
 def test_documented_command_lines_have_the_options_that_they_are_given() -> None:
     not_here = ("NAME", "smooth.yaml")  # a reader's own
     commands = [command for command in documented() if not any(name in part for name in not_here for part in command)]
@@ -258,6 +262,7 @@ def test_documented_command_lines_have_the_options_that_they_are_given() -> None
         check_names(command)
 
 
+@pytest.mark.long
 def test_the_command_line_refuses_before_anything_is_written(commands: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = commands.command("training", "train.yaml", stage1_epoch=3, output_dir=str(out))
@@ -269,6 +274,7 @@ def test_the_command_line_refuses_before_anything_is_written(commands: Any, tmp_
     assert not out.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("run_id", "job", "options", "key", "meaning"),
     [

@@ -32,7 +32,7 @@ from tests.configs.planted import HAND_SPACING, SIZE, frames, hands
 from tests.configs.traces import MARK, Plants
 from torch.utils.tensorboard import SummaryWriter
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:parsing config_file")]
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore:parsing config_file")]
 
 TINY = {"widen_factor": 0.125}
 NARROW = {"features": [8] * 6}

@@ -63,6 +63,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_training_leaves_the_network_that_registers_best_and_goes_on(bundle: Any, tmp_path: Path) -> None:
     workflow = bundle.run("training", *TRAIN, **options(tmp_path, epochs=1))
     parsed = workflow.parser.get_parsed_content
@@ -76,7 +77,7 @@ def test_training_leaves_the_network_that_registers_best_and_goes_on(bundle: Any
 
 
 @pytest.mark.parametrize("run_id", ["training", "pretraining"])
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_training_ended_by_its_minutes_every_epoch_ends_in_the_same_weights(
     bundle: Any, tmp_path: Path, run_id: str
 ) -> None:
@@ -100,6 +101,7 @@ def test_a_training_ended_by_its_minutes_every_epoch_ends_in_the_same_weights(
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+@pytest.mark.slow
 def test_pretraining_is_on_pairs_of_training_joints_alone_and_can_be_started_from(bundle: Any, tmp_path: Path) -> None:
     workflow = bundle.run("pretraining", *PRETRAIN, **options(tmp_path / "first", **PRETRAINING))
     parsed = workflow.parser.get_parsed_content
@@ -115,19 +117,20 @@ def test_pretraining_is_on_pairs_of_training_joints_alone_and_can_be_started_fro
     assert first.keys() == last.keys() and any(not torch.equal(first[name], last[name]) for name in first)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_pretraining_and_training_run_one_after_the_other(bundle: Any, tmp_path: Path) -> None:
     bundle.run("training", *PRETRAIN, **options(tmp_path, epochs=1, **PRETRAINING))
     assert (tmp_path / "pretrained.pt").is_file() and (tmp_path / "registrar.pt").is_file()
 
 
+@pytest.mark.slow
 def test_pairs_of_few_joints_come_several_times_in_an_epoch(bundle: Any, tmp_path: Path) -> None:
     workflow = bundle.run("training", *TRAIN, **options(tmp_path, epochs=1, least_pairs=7))
     names = [pair["name"] for pair in workflow.parser.get_parsed_content("train#dataset")]
     assert len(names) >= 7 and {names.count(name) for name in names} == {len(names) // len(set(names))}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fine_tuning_is_on_real_and_synthetic_pairs(bundle: Any, tmp_path: Path, weights: str) -> None:
     more = {**PRETRAINING, "mixed_pairs": 3, "pretrained": weights, "epochs": 1}
     workflow = bundle.run("fine_tuning", *PRETRAIN, **options(tmp_path, **more))
@@ -139,7 +142,7 @@ def test_fine_tuning_is_on_real_and_synthetic_pairs(bundle: Any, tmp_path: Path,
 
 
 @pytest.mark.parametrize("method", ["network", "gauss_newton"])
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_evaluation_says_how_good_a_method_is(bundle: Any, tmp_path: Path, weights: str, method: str) -> None:
     more = {"method": method, "registrar_weights": weights if method == "network" else "none", **EVALUATION}
     bundle.run("evaluating", *EVALUATE, **options(tmp_path / "out", **more))
@@ -157,7 +160,7 @@ def test_an_evaluation_says_how_good_a_method_is(bundle: Any, tmp_path: Path, we
         assert synthetic["mae_mm"] == pytest.approx(error.mean())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_shipped_network_registers_phantoms(bundle: Any, tmp_path: Path) -> None:
     more = {"phantoms": 6, "weights": "none", "flips": False, "synthetic_pairs": 8, "repeats": 1}
     bundle.run("evaluating", *EVALUATE, **more, output_dir=str(tmp_path / "out"))
@@ -166,6 +169,7 @@ def test_the_shipped_network_registers_phantoms(bundle: Any, tmp_path: Path) -> 
     assert found["figures"]["synthetic"]["pairs"] == 8 and found["figures"]["synthetic"]["mae_mm"] < 0.05
 
 
+@pytest.mark.slow
 def test_a_prediction_measures_all_pairs_of_a_folder_without_masks(
     bundle: Any, data: Path, tmp_path: Path, weights: str
 ) -> None:
@@ -185,6 +189,7 @@ def test_a_prediction_measures_all_pairs_of_a_folder_without_masks(
     assert lines[0]["plausible"] == (not any(verdict["flagged"] for verdict in lines[0]["plausibility"].values()))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("run_id", "configs", "wrong", "message"),
     [

@@ -61,6 +61,7 @@ def losses(
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", METHODS)
 def test_the_losses_are_those_of_the_usual_training(
     bundle: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, method: str
@@ -74,6 +75,7 @@ def test_the_losses_are_those_of_the_usual_training(
         assert other == pytest.approx(one, abs=1e-5)
 
 
+@pytest.mark.long
 def test_a_training_of_many_invocations_ends_with_the_weights_of_one(bundle: Any, tmp_path: Path) -> None:
     options: dict[str, Any] = {**TINY, **OURS, "stage1_epochs": 2, "resume": True}
     configs = ("train.yaml", "variants/resident.yaml")
@@ -92,6 +94,7 @@ def test_a_training_of_many_invocations_ends_with_the_weights_of_one(bundle: Any
             assert torch.equal(value, parts[name][key]), key
 
 
+@pytest.mark.slow
 def test_crops_are_refused_before_anything_is_written(bundle: Any, tmp_path: Path) -> None:
     message = bundle.refusal(
         "training",
@@ -101,5 +104,5 @@ def test_crops_are_refused_before_anything_is_written(bundle: Any, tmp_path: Pat
         crop_size=32,
         **{**TINY, **OURS},
     )
-    assert "error: crop_size: crops are made joint by joint" in message
+    assert "error: crop_size is 32, but crops are made joint by joint" in message
     assert "Traceback" not in message

@@ -53,6 +53,7 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_training_leaves_the_reader_that_validates_best(bundle: Any, tmp_path: Path) -> None:
     workflow = bundle.run("training", *TRAIN, **options(tmp_path, epochs=2))
     trainer = workflow.parser.get_parsed_content("train#trainer")
@@ -62,12 +63,14 @@ def test_training_leaves_the_reader_that_validates_best(bundle: Any, tmp_path: P
     make_scorer("ResNet10", 1, TINY).load_state_dict(saved)
 
 
+@pytest.mark.slow
 def test_part_of_the_joints_can_be_trained_on(bundle: Any, tmp_path: Path) -> None:
     workflow = bundle.run("training", *TRAIN, **options(tmp_path, epochs=1, annotated=0.4))
     joints = {name: workflow.parser.get_parsed_content(name) for name in ("training_joints", "annotated_joints")}
     assert len(joints["annotated_joints"]) == round(0.4 * len(joints["training_joints"]))
 
 
+@pytest.mark.long
 def test_pretraining_comes_first_on_images_of_training_joints_alone(bundle: Any, tmp_path: Path) -> None:
     more = {"epochs": 1, "pretraining_epochs": 2, "pretraining_images": 8, "weights": "none", **GATE}
     workflow = bundle.run("training", *PRETRAIN, **options(tmp_path, **more))
@@ -82,7 +85,7 @@ def test_pretraining_comes_first_on_images_of_training_joints_alone(bundle: Any,
     assert any(not torch.equal(first[name], last[name]) for name in first)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_pretraining_alone_leaves_weights_to_start_from(bundle: Any, tmp_path: Path) -> None:
     more = {"pretraining_epochs": 1, "pretraining_images": 8, "weights": "none", **GATE}
     workflow = bundle.run("pretraining", *PRETRAIN, **options(tmp_path / "first", **more))
@@ -95,7 +98,7 @@ def test_a_pretraining_alone_leaves_weights_to_start_from(bundle: Any, tmp_path:
 
 
 @pytest.mark.parametrize("run_id", ["training", "pretraining"])
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_resumed_training_ends_in_the_weights_of_one_that_was_not_stopped(
     bundle: Any, tmp_path: Path, run_id: str
 ) -> None:
@@ -122,7 +125,7 @@ def test_a_resumed_training_ends_in_the_weights_of_one_that_was_not_stopped(
 
 
 @pytest.mark.parametrize("is_resident", [False, True])
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_training_ended_by_its_minutes_every_epoch_ends_in_the_same_weights(
     bundle: Any, tmp_path: Path, is_resident: bool
 ) -> None:
@@ -140,7 +143,7 @@ def test_a_training_ended_by_its_minutes_every_epoch_ends_in_the_same_weights(
     assert [entry["epoch"] for entry in epochs] == [1, 2, 3]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_pretraining_that_is_ended_leaves_no_weights_and_nothing_after_it_runs(bundle: Any, tmp_path: Path) -> None:
     more = {"epochs": 1, "pretraining_epochs": 2, "pretraining_images": 8, "weights": "none", **GATE}
     more |= {"minutes": 1e-9, "resume": "true"}
@@ -151,7 +154,7 @@ def test_a_pretraining_that_is_ended_leaves_no_weights_and_nothing_after_it_runs
     assert (tmp_path / "pretrained.pt").is_file() and not (tmp_path / "last.pt").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_images_on_the_device_give_the_same_losses(bundle: Any, tmp_path: Path) -> None:
     for name in ("alone", "resident"):
         configs = RESIDENT if name == "resident" else PRETRAIN
@@ -163,14 +166,14 @@ def test_images_on_the_device_give_the_same_losses(bundle: Any, tmp_path: Path) 
     assert resident[:3] == pytest.approx(alone[:3], abs=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_folder_with_checkpoints_is_not_trained_into_unless_resumed(bundle: Any, tmp_path: Path) -> None:
     bundle.run("training", *TRAIN, **options(tmp_path, epochs=1))
     assert "go on with --resume true" in bundle.refusal("training", *TRAIN, **options(tmp_path, epochs=2))
 
 
 @pytest.mark.parametrize("coding", ["OrdinalGrades", "NominalGrades"])
-@pytest.mark.slow
+@pytest.mark.long
 def test_grades_are_learned_measured_and_predicted(bundle: Any, tmp_path: Path, coding: str) -> None:
     more = {"grades": {"_target_": f"bundle.measurement.grading.{coding}"}}
     bundle.run("training", *GRADES, **options(tmp_path / "train", epochs=1, **more))
@@ -187,6 +190,7 @@ def test_grades_are_learned_measured_and_predicted(bundle: Any, tmp_path: Path, 
     assert all(sum(line["probabilities"]) == pytest.approx(1.0) for line in lines)
 
 
+@pytest.mark.slow
 def test_an_evaluation_says_how_good_the_readings_are(bundle: Any, tmp_path: Path, scorer: Path) -> None:
     bundle.run("evaluating", *EVALUATE, **options(tmp_path, scorer_weights=str(scorer)))
     found = json.loads((tmp_path / "metrics.json").read_text())
@@ -201,7 +205,7 @@ def test_an_evaluation_says_how_good_the_readings_are(bundle: Any, tmp_path: Pat
 @pytest.mark.parametrize(
     ("configs", "label", "figure"), [(TRAIN, "jsw", "pearson"), (GRADES, "grade", "kappa_quadratic")]
 )
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_shipped_readers_read_phantoms(
     bundle: Any, tmp_path: Path, configs: tuple[str, ...], label: str, figure: str
 ) -> None:
@@ -211,7 +215,7 @@ def test_the_shipped_readers_read_phantoms(
     assert found["figures"][figure] > 0.8
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_reading_does_not_depend_on_the_joints_beside_it(bundle: Any, tmp_path: Path, scorer: Path) -> None:
     read = []
     for batch_size in (1, 12):
@@ -221,6 +225,7 @@ def test_a_reading_does_not_depend_on_the_joints_beside_it(bundle: Any, tmp_path
     assert read[0] == pytest.approx(read[1], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_prediction_needs_no_masks(bundle: Any, data: Path, tmp_path: Path, scorer: Path) -> None:
     more = {"dataset_dir": str(data), "scorer_weights": str(scorer), "strict": "false"}
     for mask in data.rglob("*mask*"):
@@ -234,6 +239,7 @@ def test_a_prediction_needs_no_masks(bundle: Any, data: Path, tmp_path: Path, sc
         assert line["narrowing_grade"] == int(narrowing_grade(torch.tensor(line["read_mm"])))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("run_id", "configs", "wrong", "message"),
     [

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from tests.configs.conftest import of_job
 
@@ -13,6 +14,7 @@ CONFIGS = of_job("segment_bones")
 SMALL = {"backbone_options": {"features": [16] * 6, "width": 2}, "batch_size": 4, "translation": 4}
 
 
+@pytest.mark.long
 def test_masks_are_learned_and_the_best_weights_are_kept(bundle: Any, tmp_path: Path) -> None:
     settings = {"phantoms": 24, "epochs": 10, "image_size": bundle.size, "output_dir": str(tmp_path), **SMALL}
     workflow = bundle.run("training", *CONFIGS, **settings)
@@ -27,6 +29,7 @@ def test_masks_are_learned_and_the_best_weights_are_kept(bundle: Any, tmp_path: 
     assert evaluator.state.metrics["hausdorff_95"] >= 0.0
 
 
+@pytest.mark.slow
 def test_the_public_layout_is_trained_on(bundle: Any, data: Path, tmp_path: Path) -> None:
     settings = {"dataset_dir": str(data), "datalist": "LS_K1_all_test", "validation_fraction": 0.4, **SMALL}
     bundle.run("training", *CONFIGS, epochs=1, image_size=bundle.size, output_dir=str(tmp_path / "out"), **settings)

@@ -25,6 +25,7 @@ LOADERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("files", LOADERS, ids=lambda files: files[-1])
 def test_data_sets_of_configurations_are_sent_to_spawned_workers(files: tuple[str, ...], tmp_path: Path) -> None:
     parser = ConfigParser()

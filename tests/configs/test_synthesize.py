@@ -46,6 +46,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {**found, "card": json.dumps({**card, "command": ""}).encode()}
 
 
+@pytest.mark.slow
 def test_a_synthesis_of_real_files_is_replayed_by_its_truth(bundle: Any, data: Path, tmp_path: Path) -> None:
     settings = options(tmp_path, dataset_dir=str(data), datalist="LS_K1_all_test", changes=[-0.5, 0.5], seed=3)
     joints = joints_of(bundle.run("synthesizing", *SYNTHESIZE, **settings))
@@ -57,7 +58,9 @@ def test_a_synthesis_of_real_files_is_replayed_by_its_truth(bundle: Any, data: P
     for line in found:
         image, masks = joints[line["source"]][None, :1], joints[line["source"]][None, 1:]
         motion = RigidMotion.from_json(json.dumps(line["motion"]))
-        made = synthesize(separate(image, masks), masks, motion, line["spacing_mm"], [line["noise_seed"]])
+        made = synthesize(
+            separate(image, masks, line["spacing_mm"]), masks, motion, line["spacing_mm"], [line["noise_seed"]]
+        )
         begin = tmp_path / "out" / "radiographs-000000" / line["key"]
         with Image.open(f"{begin}.png") as picture:
             assert np.abs(np.asarray(picture) / 65535.0 - made.image[0, 0].numpy()).max() < 2e-3
@@ -65,6 +68,7 @@ def test_a_synthesis_of_real_files_is_replayed_by_its_truth(bundle: Any, data: P
         assert line["jsw_before_mm"] == pytest.approx(width, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_joint_space_of_phantoms_is_as_asked(bundle: Any, tmp_path: Path) -> None:
     """At full size, where a pixel is 0.08 mm, with the gate as it is by default."""
     more = {"phantoms": 2, "image_size": 256, "count": 12, "jsw#lowest": 0.2, "jsw#highest": 1.7, "pairs": True}
@@ -77,6 +81,7 @@ def test_the_joint_space_of_phantoms_is_as_asked(bundle: Any, tmp_path: Path) ->
         assert line["jsn_mm"] == pytest.approx(other["jsw_after_mm"] - line["jsw_after_mm"])
 
 
+@pytest.mark.long
 def test_what_is_wanted_comes_from_the_command_line(bundle: Any, tmp_path: Path) -> None:
     wanted = "{'_target_': 'bundle.datasets.Normal', 'mean': 1, 'deviation': 0.3, 'lowest': 0, 'highest': 2}"
     more = {"jsw": wanted, "count": "6", "pairs": "true", "format": "webdataset", "workers": "1"}
@@ -88,6 +93,7 @@ def test_what_is_wanted_comes_from_the_command_line(bundle: Any, tmp_path: Path)
     assert (tmp_path / "out" / "radiographs-000000.tar").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -105,6 +111,7 @@ def test_what_cannot_be_made_leaves_no_folder(bundle: Any, tmp_path: Path, wrong
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_data_set_without_an_image_is_an_error_that_names_the_way_on(bundle: Any, tmp_path: Path) -> None:
     nothing = {"count": 2, "phantoms": 1, "gate#least_visible": 1.0, "jsw#lowest": 2.4, "jsw#highest": 2.5}
     said = bundle.refusal("synthesizing", *SYNTHESIZE, **options(tmp_path, **nothing, **{"gate#tolerance_mm": 1e-9}))
@@ -125,7 +132,7 @@ def torchrun(processes: int, root: Path, settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("processes", [2, 4])
-@pytest.mark.slow
+@pytest.mark.long
 def test_processes_share_the_work_and_make_what_one_makes(bundle: Any, tmp_path: Path, processes: int) -> None:
     more = {"count": 22, "shard_size": 4, "sideways#highest": 0.3}
     bundle.run("synthesizing", *SYNTHESIZE, **options(tmp_path / "one", **more))

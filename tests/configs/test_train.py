@@ -95,6 +95,7 @@ def whole(commands: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_a_training_keeps_its_two_newest_checkpoints_with_all_that_it_needs(whole: Path) -> None:
     assert [epoch for epoch, _ in checkpoints(whole / "checkpoints")] == [EPOCHS - 1, EPOCHS]
     assert len(list((whole / "checkpoints").iterdir())) == 2
@@ -104,6 +105,7 @@ def test_a_training_keeps_its_two_newest_checkpoints_with_all_that_it_needs(whol
     assert state["trainer"]["epochs_before"] == 2
 
 
+@pytest.mark.slow
 def test_a_training_learns_in_every_network(whole: Path, bundle: Any, tmp_path: Path) -> None:
     start = built(bundle, tmp_path / "out")
     _, state = newest(whole)
@@ -128,6 +130,7 @@ def test_a_training_shows_a_montage_of_every_evaluation(whole: Path) -> None:
             picture.verify()
 
 
+@pytest.mark.long
 def test_a_training_warns_of_nothing(bundle: Any, tmp_path: Path) -> None:
     """The discriminator's schedule goes on while it is not trained, of which torch would warn."""
     with warnings.catch_warnings(record=True) as caught:
@@ -166,7 +169,7 @@ def kill_after(bundle: Any, folder: Path, epoch: int, **options: Any) -> None:
     assert newest(folder)[0] < EPOCHS
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 0), (signal.SIGTERM, 2)])
 def test_a_training_that_is_stopped_ends_in_a_line_and_goes_on(
     commands: Any, tmp_path: Path, number: signal.Signals, workers: int
@@ -190,7 +193,7 @@ def limit_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_training_killed_in_both_stages_and_stopped_by_a_full_disk_ends_with_the_same_weights(
     whole: Path, commands: Any, tmp_path: Path
 ) -> None:
@@ -210,7 +213,7 @@ def test_a_training_killed_in_both_stages_and_stopped_by_a_full_disk_ends_with_t
     assert len(list((folder / "checkpoints").iterdir())) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_seed_gives_one_training_and_another_another(whole: Path, bundle: Any, tmp_path: Path) -> None:
     train(bundle, tmp_path / "same")
     assert scalars(tmp_path / "same") == scalars(whole)
@@ -219,7 +222,7 @@ def test_one_seed_gives_one_training_and_another_another(whole: Path, bundle: An
     assert not equal(newest(whole)[1]["generator"], newest(tmp_path / "other")[1]["generator"])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_trainings_with_workers_are_reproducible(bundle: Any, tmp_path: Path) -> None:
     states = []
     for name in ("one", "two"):
@@ -228,7 +231,7 @@ def test_trainings_with_workers_are_reproducible(bundle: Any, tmp_path: Path) ->
     assert equal(*states)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_averaged_generator_is_kept_in_the_networks_place_and_resumed_to_the_bit(
     bundle: Any, tmp_path: Path
 ) -> None:
@@ -244,6 +247,7 @@ def test_an_averaged_generator_is_kept_in_the_networks_place_and_resumed_to_the_
     assert kept[0].keys() == whole[1]["generator"].keys()
 
 
+@pytest.mark.long
 def test_joints_are_augmented_and_cropped_for_training_and_whole_for_validation(bundle: Any, tmp_path: Path) -> None:
     augmentation = {
         "_target_": "bundle.separation.transforms.RandAugmentLayersd",
@@ -266,6 +270,7 @@ def test_joints_are_augmented_and_cropped_for_training_and_whole_for_validation(
     assert newest(tmp_path / "out")[0] == 2
 
 
+@pytest.mark.long
 def test_other_losses_are_named_in_the_configuration(bundle: Any, tmp_path: Path) -> None:
     losses = {
         "fidelity": {"_target_": "bundle.separation.LayerDistance", "gradient": 0.5, "both": 2.0},
@@ -286,7 +291,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_folder_with_a_training_is_refused_by_the_command_line_and_left_as_it_is(whole: Path, commands: Any) -> None:
     before = contents(whole)
     result = command(commands, whole)
@@ -310,7 +315,7 @@ CHANGED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("options", "reason"), CHANGED.values(), ids=list(CHANGED))
-@pytest.mark.slow
+@pytest.mark.long
 def test_resuming_with_other_settings_is_refused_by_their_names(
     whole: Path, bundle: Any, tmp_path: Path, options: dict[str, Any], reason: str
 ) -> None:
@@ -326,13 +331,14 @@ def test_resuming_with_other_settings_is_refused_by_their_names(
     assert contents(folder / "checkpoints") == before
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_finished_training_can_be_made_longer(whole: Path, bundle: Any, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "out")
     train(bundle, tmp_path / "out", resume="true", stage2_epochs=3, num_workers=1, log_interval=3, minutes=9)
     assert newest(tmp_path / "out")[0] == EPOCHS + 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backbone", ["AttentionUnet", "UNet"])
 def test_head_and_backbone_are_switched_by_options(bundle: Any, tmp_path: Path, backbone: str) -> None:
     parser = train(
@@ -360,7 +366,7 @@ def test_head_and_backbone_are_switched_by_options(bundle: Any, tmp_path: Path, 
     ],
     ids=["no supervisor", "no discriminator", "no motion"],
 )
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_ablation_leaves_its_network_as_built(
     bundle: Any, tmp_path: Path, switch: dict[str, str], trained: set[str]
 ) -> None:
@@ -372,6 +378,7 @@ def test_an_ablation_leaves_its_network_as_built(
     assert {name for name in NETWORKS if not equal(before[name], state[name])} == trained
 
 
+@pytest.mark.long
 def test_mixed_precision_trains(bundle: Any, tmp_path: Path) -> None:
     train(bundle, tmp_path / "out", amp="true", stage1_epochs=0, stage2_epochs=1, phantoms=4)
     _, state = newest(tmp_path / "out")
@@ -397,6 +404,7 @@ PAPER_TINY = {
 }
 
 
+@pytest.mark.long
 def test_the_papers_overlay_trains_with_its_head_and_its_pseudo_images(bundle: Any, tmp_path: Path) -> None:
     parser = train(bundle, tmp_path / "out", "variants/lsn_paper.yaml", **PAPER_TINY).parser
     network = parser.get_parsed_content("generator#network")
@@ -458,6 +466,7 @@ BLS_GAN_TINY = {
 }
 
 
+@pytest.mark.long
 def test_the_predecessors_overlay_trains_and_its_layers_are_evaluated(bundle: Any, tmp_path: Path) -> None:
     parser = train(bundle, tmp_path / "out", *BLS_GAN, **BLS_GAN_TINY).parser
     losses = [parser.get_parsed_content(name).weights for name in ("stage1_loss", "stage2_loss")]
@@ -480,6 +489,7 @@ def test_the_predecessors_overlay_trains_and_its_layers_are_evaluated(bundle: An
     assert layers[:, 1:].amin() == 0 and 0 < layers.amax() <= 1
 
 
+@pytest.mark.long
 def test_real_joints_are_trained_on_and_validated_by_joint(bundle: Any, data: Path, tmp_path: Path) -> None:
     options = {"dataset_dir": str(data), "datalist": "LS_K1_all_test", "stage1_epochs": 1, "stage2_epochs": 1}
     parser = train(bundle, tmp_path / "out", **options).parser
@@ -491,6 +501,7 @@ def test_real_joints_are_trained_on_and_validated_by_joint(bundle: Any, data: Pa
     assert newest(tmp_path / "out")[0] == 2
 
 
+@pytest.mark.slow
 def test_joints_that_all_overlap_train_without_stage_1(bundle: Any, data: Path, tmp_path: Path) -> None:
     """Their true layers are not known, so the newest generator is kept."""
     entries = json.loads((data / "LS_K1_all_test").read_text())
@@ -512,7 +523,7 @@ SHORT = {"stage1_epochs": 1, "stage2_epochs": 0, "phantoms": 6}
 
 
 @pytest.mark.parametrize(("file", "players"), [("model.pt", 1), ("checkpoints/checkpoint_epoch=4.pt", 3)])
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_training_starts_from_the_weights_that_it_is_given_and_says_so(
     whole: Path, bundle: Any, tmp_path: Path, file: str, players: int
 ) -> None:
@@ -534,6 +545,7 @@ def test_a_training_starts_from_the_weights_that_it_is_given_and_says_so(
     assert json.loads((tmp_path / "chance" / "training.json").read_text())["started_from"] == "chance"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("content", [None, b"no weights", {"generator": {"a": 1}}, [1]])
 def test_weights_that_a_training_cannot_start_from_are_refused(bundle: Any, tmp_path: Path, content: Any) -> None:
     path = tmp_path / "mine.pt"
@@ -543,5 +555,5 @@ def test_weights_that_a_training_cannot_start_from_are_refused(bundle: Any, tmp_
         torch.save(content, path)
     options = {**TINY, **SHORT, "weights": str(path), "output_dir": str(tmp_path / "out")}
     message = bundle.refusal("training", "train.yaml", **options)
-    assert message.startswith(f"error: expected the weights of this generator, got {path}")
+    assert message.startswith(f"error: {path}: ") and "the weights of this generator" in message
     assert message.count("\n") == 1 and not list((tmp_path / "out").rglob("*.pt"))

@@ -41,6 +41,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_network_is_loaded_by_name_with_the_shipped_weights(bundle: Any, elsewhere: Path) -> None:
     network = load(bundle.root.name, bundle_dir=str(bundle.root.parent), device="cpu")
     shipped = torch.load(bundle.root / "models" / "model.pt", weights_only=True)
@@ -50,6 +51,7 @@ def test_a_network_is_loaded_by_name_with_the_shipped_weights(bundle: Any, elsew
     assert os.listdir(elsewhere) == []
 
 
+@pytest.mark.slow
 def test_options_of_a_loaded_network_can_be_overridden(bundle: Any) -> None:
     options = {"features": [8] * 6, "width": 4}
     config = str(bundle.root / "configs" / "train.json")
@@ -59,6 +61,7 @@ def test_options_of_a_loaded_network_can_be_overridden(bundle: Any) -> None:
     assert sum(value.numel() for value in whole.network_def.parameters()) < 20_000
 
 
+@pytest.mark.slow
 def test_it_is_the_training_of_the_yaml_file_with_what_federated_learning_changes(bundle: Any) -> None:
     workflow = create_workflow(config_file=str(bundle.root / "configs" / "train.json"), logging_file=False, phantoms=4)
     yaml = ConfigParser(config=ConfigParser.load_config_file(bundle.root / "configs" / "train.yaml"))
@@ -80,6 +83,7 @@ def test_a_mapping_that_names_a_target_replaces_another_one() -> None:
     assert laid_over(below, above) == {"head": {"_target_": "B"}, "network": {"depth": 3, "width": 2}}
 
 
+@pytest.mark.slow
 def test_federated_rounds_train_and_evaluate_and_write_nothing(bundle: Any, elsewhere: Path) -> None:
     root = str(bundle.root)
     before = sorted(bundle.root.glob("outputs/federated/**"))

@@ -132,6 +132,7 @@ def test_kept_joints_of_other_settings_are_not_read(tmp_path: Path, items: list[
         other.begin()
 
 
+@pytest.mark.slow
 def test_every_image_has_its_masks_and_its_truth(whole: Path, items: list[dict[str, Any]]) -> None:
     joints = {item["name"]: LoadJointd(SIZE)(item)["image"] for item in items}
     found = truths(whole)
@@ -159,6 +160,7 @@ class Flat(FolderShards):
         return folder / f"flat-{name}"
 
 
+@pytest.mark.slow
 def test_a_format_of_one_s_own_is_an_object_and_its_name_is_in_the_settings(
     whole: Path, tmp_path: Path, items: list[dict[str, Any]]
 ) -> None:
@@ -168,6 +170,7 @@ def test_a_format_of_one_s_own_is_an_object_and_its_name_is_in_the_settings(
     assert written == {path.name: path.read_bytes() for path in whole.glob("radiographs-*/*")}
 
 
+@pytest.mark.slow
 def test_webdataset_reads_the_same_data_set(whole: Path, tmp_path: Path, items: list[dict[str, Any]]) -> None:
     out = made(tmp_path, items, format="webdataset")
     shards = [str(path) for path in sorted(out.glob("*.tar"))]
@@ -182,15 +185,18 @@ def test_webdataset_reads_the_same_data_set(whole: Path, tmp_path: Path, items: 
             assert set(np.unique(np.asarray(picture))) == {0, 255}
 
 
+@pytest.mark.slow
 def test_workers_make_the_same_files(whole: Path, tmp_path: Path, items: list[dict[str, Any]]) -> None:
     assert content(made(tmp_path, items, workers=2)) == content(whole)
 
 
+@pytest.mark.slow
 def test_another_seed_makes_other_images(whole: Path, tmp_path: Path, items: list[dict[str, Any]]) -> None:
     other = truths(made(tmp_path, items, plan=plan(seed=6)))
     assert not {line["noise_seed"] for line in other} & {line["noise_seed"] for line in truths(whole)}
 
 
+@pytest.mark.slow
 def test_a_stopped_data_set_goes_on_and_ends_in_the_same_files(
     whole: Path, tmp_path: Path, items: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,6 +236,7 @@ HARM: dict[str, Callable[[Path], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", HARM)
 def test_a_shard_that_is_not_whole_is_made_again_and_no_other(
     whole: Path, tmp_path: Path, items: list[dict[str, Any]], harm: str
@@ -241,6 +248,7 @@ def test_a_shard_that_is_not_whole_is_made_again_and_no_other(
     assert all(path.stat().st_mtime_ns == when for path, when in done.items())
 
 
+@pytest.mark.slow
 def test_an_archive_that_is_damaged_is_made_again(tmp_path: Path, items: list[dict[str, Any]]) -> None:
     first = content(made(tmp_path, items, format="webdataset"))
     flip(tmp_path / "out" / "radiographs-000000.tar")
@@ -248,6 +256,7 @@ def test_an_archive_that_is_damaged_is_made_again(tmp_path: Path, items: list[di
     assert content(made(tmp_path, items, format="webdataset")) == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", [Path.unlink, flip])
 def test_a_source_that_is_damaged_is_separated_again(
     whole: Path, tmp_path: Path, items: list[dict[str, Any]], harm: Callable[[Path], Any]
@@ -258,6 +267,7 @@ def test_a_source_that_is_damaged_is_separated_again(
     assert SourceStore(tmp_path / "out" / "sources").find(items[1]["name"]) is not None
 
 
+@pytest.mark.slow
 def test_shards_are_made_anew_when_their_sources_have_changed(tmp_path: Path, items: list[dict[str, Any]]) -> None:
     first = made(tmp_path, [{**item, "digest": "1"} for item in items])
     before = content(first)
@@ -289,6 +299,7 @@ def test_a_data_set_can_be_asked_for_by_the_card_of_another(whole: Path, tmp_pat
     assert np.quantile(values, 0.5) == pytest.approx(1.1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_refusals_are_counted_and_what_never_passes_is_missing(tmp_path: Path, items: list[dict[str, Any]]) -> None:
     narrow = plan(count=8, attempts=2, jsw=Uniform(-6.0, 1.0))
     out = made(tmp_path, items, plan=narrow)
@@ -299,6 +310,7 @@ def test_refusals_are_counted_and_what_never_passes_is_missing(tmp_path: Path, i
     assert sum(found["distributions"]["jsw_mm"]["asked"]) == 8
 
 
+@pytest.mark.slow
 def test_untrusted_sources_are_left_out_and_named(tmp_path: Path, items: list[dict[str, Any]]) -> None:
     known = [{**items[0], "name": "implausible"}, *items[1:]]
     found = card(made(tmp_path, known, gate=QualityGate(tolerance_mm=0.15)))
@@ -310,6 +322,7 @@ def test_untrusted_sources_are_left_out_and_named(tmp_path: Path, items: list[di
     assert "--gate#plausible false" in str(caught.value) and "(implausible: too dark)" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_joints_that_a_test_list_holds_back_stand_in_the_card(
     whole: Path, tmp_path: Path, items: list[dict[str, Any]]
 ) -> None:
@@ -318,6 +331,7 @@ def test_joints_that_a_test_list_holds_back_stand_in_the_card(
     assert card(made(tmp_path, known))["test_joints"] == {"K_test": 2}
 
 
+@pytest.mark.slow
 def test_a_source_is_separated_once_and_again_when_its_files_have_changed(
     tmp_path: Path, items: list[dict[str, Any]]
 ) -> None:
@@ -329,6 +343,7 @@ def test_a_source_is_separated_once_and_again_when_its_files_have_changed(
     assert kept is not None and kept.separator == "weight-free separator"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "batch_size", "threads"), [(1, 2, 1), (2, 3, 1), (0, 3, 3), (0, 1, 2)])
 def test_sources_are_the_same_bytes_however_they_were_put_together(
     whole: Path, tmp_path: Path, items: list[dict[str, Any]], first: int, batch_size: int, threads: int
@@ -344,6 +359,7 @@ def test_sources_are_the_same_bytes_however_they_were_put_together(
         assert one.read_bytes() == other.read_bytes()
 
 
+@pytest.mark.slow
 def test_rejected_joints_are_listed_beside_the_sources(tmp_path: Path, items: list[dict[str, Any]]) -> None:
     separated(tmp_path / "sources", Joints(items, [("hand", "no spacing")]), tmp_path)
     listed = (tmp_path / "sources" / "rejected.jsonl").read_text()
@@ -362,6 +378,7 @@ def test_shards_that_would_part_pairs_are_refused_and_leave_no_folder(tmp_path: 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_threads_are_as_they_were(whole: Path, tmp_path: Path, items: list[dict[str, Any]]) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -372,6 +389,7 @@ def test_threads_are_as_they_were(whole: Path, tmp_path: Path, items: list[dict[
         torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [b"", b"\x80\xff", b"[" * 100_000, b"3", b'{"made_from": "x"}'])
 def test_a_shard_whose_summary_is_damaged_is_made_anew(
     tmp_path: Path, items: list[dict[str, Any]], damage: bytes

@@ -18,6 +18,7 @@ from bundle.physics.synthesis import synthesize
 from tests.datasets.phantoms import OPEN, Joints, plan
 
 
+@pytest.mark.slow
 def test_an_image_is_the_synthesis_of_its_joint_by_its_recipe(joints: Joints) -> None:
     specifications = plan().of(joints.sources).sample(range(4))
     for sample in RadiographFactory(joints.store, OPEN).make(specifications):
@@ -53,6 +54,7 @@ def test_noise_is_that_of_the_tissue_times_its_strength(joints: Joints) -> None:
     assert float((twice - plain).std()) == pytest.approx(2 * float(added.std()), rel=0.05)
 
 
+@pytest.mark.slow
 def test_refused_images_are_tried_again_and_counted(joints: Joints) -> None:
     specifications = plan(count=32, rotation=Uniform(-12.0, 12.0)).of(joints.sources)
     refused: Counter[str] = Counter()
@@ -74,6 +76,7 @@ def test_what_never_passes_is_given_up(joints: Joints) -> None:
     assert refused == {"change": 8}
 
 
+@pytest.mark.slow
 def test_pairs_pass_together_and_know_their_narrowing(joints: Joints) -> None:
     specifications = plan(pairs=True, rotation=Uniform(-12.0, 12.0)).of(joints.sources)
     refused: Counter[str] = Counter()

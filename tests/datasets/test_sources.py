@@ -51,6 +51,7 @@ def test_what_is_known_of_a_joint_is_kept_with_it(tmp_path: Path) -> None:
     assert store.find("b") is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", ["no tensors", "half a line", "another key"])
 def test_a_joint_that_was_not_kept_whole_is_not_found(tmp_path: Path, harm: str) -> None:
     store, (image, _, bones) = SourceStore(tmp_path), joint(0)

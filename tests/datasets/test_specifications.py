@@ -67,6 +67,7 @@ def test_another_seed_gives_other_images() -> None:
     assert [a.source.name for a in one] != [b.source.name for b in other]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", [WIDTHS, Normal(1.0, 0.4, -0.5, 2.5), Mirror(bins=4)], ids=str)
 def test_asked_widths_run_evenly_through_their_distribution(wanted: Any) -> None:
     drawn = np.sort([specification.jsw_mm for specification in specifications(jsw=wanted).sample(range(400))])

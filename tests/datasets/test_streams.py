@@ -17,6 +17,7 @@ from bundle.measurement.joint_space import narrowing_grade
 from tests.datasets.phantoms import Joints, plan
 
 
+@pytest.mark.slow
 def test_images_to_train_on_are_those_of_the_plan_in_their_order(joints: Joints) -> None:
     data = SyntheticRadiographs(joints.store, joints.sources, plan(), QualityGate(tolerance_mm=0.1))
     sample, good = data[3], passed(data.specifications, data.factory, [3], Counter())[3]

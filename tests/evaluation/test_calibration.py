@@ -46,6 +46,7 @@ def closed() -> list[ClosedJoints]:
     return closed_repeatedly(joint_set(14), OverlapRange(joint_space_mm=(-1.2, -0.3)), 2, seed=3)
 
 
+@pytest.mark.slow
 def test_properties_are_those_of_the_images_as_loaded() -> None:
     joints = joint_set(2)
     found = properties_of(joints)
@@ -54,6 +55,7 @@ def test_properties_are_those_of_the_images_as_loaded() -> None:
         assert dict(found.iloc[row]) == pytest.approx(measure(joints.load(item)["image"], 21 / SIZE), nan_ok=True)
 
 
+@pytest.mark.long
 def test_the_reference_holds_every_kind_of_joint_and_says_what_it_is_made_of(tmp_path: Path) -> None:
     first, second = joint_set(10), joint_set(6, seed=1)
     write_plausibility_reference(tmp_path / "plausibility.json", {"a": first, "b": second}, 0.1, {"seed": 7})
@@ -66,6 +68,7 @@ def test_the_reference_holds_every_kind_of_joint_and_says_what_it_is_made_of(tmp
         assert np.mean(flagged) <= 0.1
 
 
+@pytest.mark.slow
 def test_each_push_of_a_joint_is_another_one_and_repeats(closed: list[ClosedJoints]) -> None:
     first, second = (joints.load(joints.items[0])["image"] for joints in closed)
     assert len(closed) == 2
@@ -75,6 +78,7 @@ def test_each_push_of_a_joint_is_another_one_and_repeats(closed: list[ClosedJoin
     assert torch.equal(again.load(again.items[0])["image"], second)
 
 
+@pytest.mark.slow
 def test_signs_and_error_are_of_the_pushed_joints_as_a_file_holds_them(closed: list[ClosedJoints]) -> None:
     joints = closed[0]
     found = signs_and_error(joints, 3, Unsure(), "cpu")
@@ -92,6 +96,7 @@ def test_signs_and_error_are_of_the_pushed_joints_as_a_file_holds_them(closed: l
     )
 
 
+@pytest.mark.long
 def test_a_calibration_is_written_for_its_separator(tmp_path: Path, closed: list[ClosedJoints]) -> None:
     weights: Any = GeneratorWeights("absent.pt", _weight_free())
     path = tmp_path / "uncertainty.json"

@@ -80,6 +80,7 @@ def evaluation(folder: Path, tasks: dict[str, Task], measures: Any = None, **mor
     return Evaluation(more.pop("separator", WeightFree()), sets, tasks, measures or list(tasks), report, shown=1)
 
 
+@pytest.mark.slow
 def test_a_set_is_listed_once_and_separated_in_its_order() -> None:
     calls: list[int] = []
 
@@ -105,6 +106,7 @@ def test_a_separator_sees_what_a_file_holds_and_the_measure_the_exact_masks() ->
     assert 0.0 < float(separated.images[0, 1:].frac().max()) < 1.0
 
 
+@pytest.mark.slow
 def test_joints_are_pushed_as_in_the_validation_of_a_training() -> None:
     overlap = OverlapRange(joint_space_mm=(-1.0, -0.2))
     closed = ClosedJoints(phantoms(4, 0), {"deep": overlap, "still": OverlapRange(joint_space_mm=(0.5, 0.5))}, seed=3)
@@ -120,6 +122,7 @@ def test_joints_are_pushed_as_in_the_validation_of_a_training() -> None:
         assert float(made["truth"]) == 1.0
 
 
+@pytest.mark.slow
 def test_delivered_joints_are_those_of_the_set_with_postprocessed_layers() -> None:
     class Halving(WeightFree):
         def __call__(self, names: Sequence[str], images: Tensor, postprocessed: bool = False) -> Tensor:
@@ -132,6 +135,7 @@ def test_delivered_joints_are_those_of_the_set_with_postprocessed_layers() -> No
     assert torch.equal(plain.layers / 2, postprocessed.layers)
 
 
+@pytest.mark.slow
 def test_exported_joints_are_read_back_as_every_separator_sees_them(tmp_path: Path) -> None:
     test = phantoms(3, 0)
     sets = {"test": test, "closed": ClosedJoints(test, {"deep": OverlapRange()}, seed=0)}
@@ -247,6 +251,7 @@ def test_measures_are_chosen_by_a_list_or_a_name() -> None:
             chosen_measures(wrong, ["E1", "E2"])
 
 
+@pytest.mark.slow
 def test_each_measure_gets_its_sets_in_order(tmp_path: Path) -> None:
     tasks = {
         "one": Task(Count(), ["test"]),
@@ -263,17 +268,20 @@ def test_each_measure_gets_its_sets_in_order(tmp_path: Path) -> None:
     assert len(list((tmp_path / "random").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_without_joints_to_train_on_the_test_joints_are_split_by_joint(tmp_path: Path) -> None:
     evaluation(tmp_path, {"two": Task(Count(), ["none", "test"])}).run()
     assert measures_of(tmp_path)["two"]["figures"] == {"images_0": 2, "images_1": 2}
 
 
+@pytest.mark.slow
 def test_a_measure_without_joints_is_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     evaluation(tmp_path, {"empty": Task(Count(), ["none"]), "one": Task(Count(), ["test"])}).run()
     assert list(measures_of(tmp_path)) == ["one"]
     assert "empty is not measured: no joint of none can be used" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_stopped_run_keeps_what_was_done_and_goes_on(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="switched off"):
         evaluation(tmp_path, {"one": Task(Count(), ["test"]), "two": Task(Count(broken=True), ["test"])}).run()
@@ -284,6 +292,7 @@ def test_a_stopped_run_keeps_what_was_done_and_goes_on(tmp_path: Path) -> None:
     assert measures_of(tmp_path)["one"] == before["one"]
 
 
+@pytest.mark.slow
 def test_a_measure_with_other_settings_is_measured_again(tmp_path: Path) -> None:
     for factor in (1, 2, 2):
         evaluation(tmp_path, {"one": Task(Count(factor=factor), ["test"])}).run()
@@ -291,6 +300,7 @@ def test_a_measure_with_other_settings_is_measured_again(tmp_path: Path) -> None
         assert measures_of(tmp_path)["one"]["settings"]["factor"] == factor
 
 
+@pytest.mark.slow
 def test_another_separator_s_folder_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
     evaluation(tmp_path, {"one": Task(Count(), ["test"])}).run()
     other = WeightFree()

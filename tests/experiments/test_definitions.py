@@ -15,6 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", experiment_names(ROOT))
 def test_every_run_is_of_configurations_and_options_that_are_there(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)

@@ -99,6 +99,7 @@ def test_a_single_fraction_of_the_joints_has_no_curve(tmp_path: Path, experiment
     assert "![" not in report.section()
 
 
+@pytest.mark.slow
 def test_the_document_shows_the_experiment_and_is_made_again_from_what_is_kept(
     tmp_path: Path, experiment: Path
 ) -> None:

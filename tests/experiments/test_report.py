@@ -59,6 +59,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
     return found
 
 
+@pytest.mark.slow
 def test_every_cell_is_reported_with_its_means_and_the_error_removed(made: Experiment) -> None:
     found = result(made)
     assert len(found["cells"]) == 8 and found["cells"][0]["figures"] == {"mae": pytest.approx(0.8)}
@@ -74,6 +75,7 @@ def test_every_cell_is_reported_with_its_means_and_the_error_removed(made: Exper
     assert section.startswith("### Widths\n") and "To repeat it: `snakemake`." in section
 
 
+@pytest.mark.slow
 def test_the_figures_of_a_run_hold_all_that_is_reported_of_it(made: Experiment) -> None:
     path = made.kept("ours/part050_seed1")
     assert path.is_relative_to(Path(made.figures_dir)) and path.stat().st_size < 2000
@@ -106,6 +108,7 @@ def test_fewer_runs_than_all_are_collected(tmp_path: Path) -> None:
     assert "nan" not in (Path(made.output_dir) / SECTION).read_text()
 
 
+@pytest.mark.slow
 def test_a_fraction_can_be_added(made: Experiment) -> None:
     more = replace(made, task=replace(made.task, fractions=[0.5, 1.0, 0.2]))
     evaluated(more, "none/part020_seed0", [0.5, 0.6, 0.7])
@@ -154,6 +157,7 @@ def test_classes_and_configurations_may_move(made: Experiment) -> None:
     assert len(only.outcomes()) == 1
 
 
+@pytest.mark.slow
 def test_comparisons_of_errors_that_were_not_kept_are_those_found_before(made: Experiment) -> None:
     found = result(made)
     Path(made.figures_dir).parent.joinpath("widths.json").write_text(json.dumps(found))

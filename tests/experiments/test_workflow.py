@@ -79,6 +79,7 @@ def workflow(tmp_path: Path) -> Workflow:
     return Workflow(tmp_path)
 
 
+@pytest.mark.long
 def test_a_dry_run_lists_every_run_but_those_whose_figures_are_kept(
     workflow: Workflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,7 +98,7 @@ def test_a_dry_run_lists_every_run_but_those_whose_figures_are_kept(
     assert jobs(found.stdout) == {**expected, "total": sum(expected.values())}, found.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_failure_stops_only_what_needs_it_and_is_named_and_what_is_done_is_not_done_again(workflow: Workflow) -> None:
     failed = workflow.run(FAILS="ours/pretraining_seed0", **DATA)
     assert failed.returncode != 0
@@ -133,7 +134,7 @@ def test_a_failure_stops_only_what_needs_it_and_is_named_and_what_is_done_is_not
     assert other.returncode != 0 and "training epochs was 20, is 3: delete it" in other.stderr + other.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_run_resumes_and_the_others_are_not_repeated(workflow: Workflow) -> None:
     known = {**os.environ, "DATASET_DIR": "", "WAITS": "ours/part100_seed0"}
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -161,7 +162,7 @@ def test_the_figures_that_are_committed_are_those_of_the_definitions(monkeypatch
         assert len(experiment.outcomes()) == len(experiment.cells)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_experiment_runs_to_its_figures(workflow: Workflow) -> None:
     places = {name: str(workflow.folder / name) for name in ("output_dir", "figures_dir")}
     config = {**places, "launcher": f"{sys.executable} -m monai.bundle run", "options": SMALL}

@@ -81,6 +81,7 @@ def write(folder: Path, judge: JointQuality, joints: list[Any], flips: bool = Tr
     return [json.loads(line) for line in (folder / "quality.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_each_joint_has_a_line_with_its_own_disagreement_and_signs(
     tmp_path: Path, judged_by: tuple[str, str], joints: list[Any]
 ) -> None:
@@ -191,6 +192,7 @@ def judged(pair: dict[str, Any]) -> dict[str, Any]:
     return PairQuality(str(ROOT / "models" / "plausibility.json"))(pair, reading)
 
 
+@pytest.mark.slow
 def test_a_pair_of_phantoms_and_its_registration_are_plausible() -> None:
     said = judged(pair_of_phantoms())
     assert said["plausible"] and not any(part["reasons"] for part in said["plausibility"].values())
@@ -198,6 +200,7 @@ def test_a_pair_of_phantoms_and_its_registration_are_plausible() -> None:
     json.dumps(said, allow_nan=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "side"), [("inverted", "image"), ("texture", "moving")])
 def test_an_implausible_radiograph_of_a_pair_is_told(kind: str, side: str) -> None:
     pair = pair_of_phantoms()

@@ -110,6 +110,7 @@ def test_a_joint_whose_files_have_changed_is_done_again(tmp_path: Path, joints: 
     assert [(line["name"], line["digest"]) for line in lines] == [(second["name"], "1"), (first["name"], "2")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["_layers.nii.gz", "_soft.png", "_montage.png"])
 @pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])])
 def test_a_joint_of_which_a_file_is_missing_or_damaged_is_done_again(

@@ -351,6 +351,7 @@ def test_other_bits_allocated_are_refused(make: Make, bits: int) -> None:
         read_dicom(make(ramp(), BitsAllocated=bits))
 
 
+@pytest.mark.slow
 def test_a_changed_dicom_file_is_read_or_refused_but_never_crashes(make: Make, tmp_path: Path) -> None:
     item = lut(64 * np.arange(64), 0, 12)
     shutter = {"ShutterShape": "CIRCULAR", "CenterOfCircularShutter": [10, 10], "RadiusOfCircularShutter": 9}

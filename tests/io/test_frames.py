@@ -39,6 +39,7 @@ def frame(
     return JointFrame(JointPlace("joint", center, (x / spacing[1], y / spacing[0])), spacing, size)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     angle=st.floats(-180.0, 180.0),
@@ -125,6 +126,7 @@ def test_a_frame_comes_back_from_json() -> None:
     assert JointFrame.from_json(frame.to_json()) == frame
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("angle", [0.0, 33.0, 200.0])
 @pytest.mark.parametrize("center", [(30.0, 30.0), (16.0, 44.0)])
 @pytest.mark.parametrize("spacing", [(0.1, 0.1), (0.05, 0.12), (0.3, 0.4)])

@@ -132,6 +132,7 @@ def test_folders_of_the_same_name_are_different_joints(tmp_path: Path) -> None:
     assert [item["joint"] for item in read_datalist(tmp_path, "mine")] == ["p1_mcp2", "p2_mcp2", "mcp3"]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from(["j", "k"]), st.sampled_from(["a", "a_2", "b"])), min_size=1, max_size=12))
 def test_names_are_unique_and_can_be_file_names(tmp_path: Path, pairs: list[tuple[str, str]]) -> None:
@@ -234,6 +235,7 @@ def test_a_loop_of_links_does_not_hang(tmp_path: Path) -> None:
     assert "0 usable" in result
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.sampled_from(["..", ".", "a", "b", "", "...", "~", "\\..", "é"]), min_size=1, max_size=7).map("/".join)
@@ -506,6 +508,7 @@ def test_an_unknown_role_is_refused() -> None:
     assert '"train"' in refusal(joint_items, "", "", "train")
 
 
+@pytest.mark.slow
 def test_the_public_lists_are_read_whole(joint_data: Path) -> None:
     training, validation = training_and_validation(joint_data, "LS_K1_all_train")
     assert len({item["name"] for item in training + validation}) == 1194
@@ -535,7 +538,7 @@ def test_grossly_wrong_masks_are_kept_with_a_warning_where_nothing_is_learned_fr
     assert "grossly wrong masks" in caplog.text and "00086_R_11_new" in caplog.text
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_exactly_five_public_joints_are_refused_and_all_for_their_masks(joint_data: Path) -> None:
     audits = [audit(read_datalist(joint_data, f"LS_K1_all_{role}")) for role in ("train", "test")]
     reasons = [reason for found in audits for _, reason in found.rejected]

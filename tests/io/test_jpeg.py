@@ -84,6 +84,7 @@ def test_restart_markers_must_be_there_in_order() -> None:
     assert refusal(whole.replace(b"\xff\xd1", b"", 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_one_changed_byte_is_seldom_visible_and_accepted(mode: str) -> None:
     """Of 200 changes at random at most 5 % may give a picture that is visibly another one."""
@@ -101,6 +102,7 @@ def test_one_changed_byte_is_seldom_visible_and_accepted(mode: str) -> None:
     assert wrong <= 10, wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 @pytest.mark.parametrize("size", [64, 128, 256])
 def test_no_phantom_has_seams(mode: str, size: int) -> None:

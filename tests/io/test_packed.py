@@ -240,6 +240,7 @@ def test_grossly_wrong_masks_are_packed_with_a_warning(folder: Path, caplog: pyt
     assert len(joint_items(str(archive), "K", size=SIZE, keep_gross=True)) == 2
 
 
+@pytest.mark.slow
 def test_the_public_set_is_read_bit_for_bit(joint_data: Path, tmp_path: Path) -> None:
     items = json.loads((joint_data / "LS_K1_all_test").read_text())[::7]
     listed(tmp_path, "K_test", items)
@@ -428,6 +429,7 @@ def test_a_missing_list_of_a_pack_is_refused_with_those_that_are_there(folder: P
     assert "joints.pack" in message and "K_test.json, K_train" in message
 
 
+@pytest.mark.long
 def test_a_spawned_process_reads_items_of_a_pack(folder: Path) -> None:
     items = read_datalist(pack(folder, "K_train"), "K_train")
     expected = [(item["name"], read_joint(item, SIZE).sum().item()) for item in items]

@@ -15,6 +15,7 @@ def test_a_command_of_monai_is_given_as_it_would_be_typed(monkeypatch: pytest.Mo
     assert command_line() == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("argument", ["['E1']", "it's $HOME", 'say "it\'s"', "a b", "", "plain", "'!'", "a\\'b"])
 def test_a_shell_reads_the_command_as_it_was_given(monkeypatch: pytest.MonkeyPatch, argument: str) -> None:
     monkeypatch.setattr(sys, "argv", ["monai/bundle/__main__.py", "run", argument])

@@ -174,6 +174,7 @@ def test_what_monais_tracking_writes_first_does_not_count_as_other_files(tmp_pat
     reserve_output(tmp_path, "run")
 
 
+@pytest.mark.long
 def test_a_folder_that_another_process_is_writing_to_is_refused_with_its_host_and_id(
     tmp_path: Path, other: Holder
 ) -> None:
@@ -184,6 +185,7 @@ def test_a_folder_that_another_process_is_writing_to_is_refused_with_its_host_an
     assert [path.name for path in tmp_path.iterdir()] == [LOCK]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("change", [{"process": 2**22 + 1}, {"started": "1"}], ids=["dead", "id given again"])
 def test_the_lock_of_a_process_that_has_ended_is_taken_over(
     tmp_path: Path, other: Holder, change: dict[str, Any]
@@ -193,6 +195,7 @@ def test_the_lock_of_a_process_that_has_ended_is_taken_over(
     assert Holder(**json.loads((tmp_path / LOCK).read_text())) == Holder.here()
 
 
+@pytest.mark.long
 def test_a_lock_of_another_host_is_refused_with_what_to_do(tmp_path: Path, other: Holder) -> None:
     write_lock(tmp_path, replace(other, host="elsewhere", process=2**22 + 1))
     message = refusal(reserve_output, tmp_path, "run")
@@ -225,6 +228,7 @@ def test_the_processes_of_torchrun_share_a_folder_and_the_first_one_gives_it_bac
     assert "is writing to this output folder" in refusal(reserve_output, tmp_path, "run")
 
 
+@pytest.mark.long
 def test_a_lock_that_was_taken_over_meanwhile_is_put_back(tmp_path: Path, other: Holder) -> None:
     write_lock(tmp_path, other)
     locking._take_away(tmp_path / LOCK, replace(other, started="1"))

@@ -157,7 +157,7 @@ def test_the_new_file_is_not_seen_before_it_is_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_write_that_is_killed_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")

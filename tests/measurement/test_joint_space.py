@@ -65,12 +65,14 @@ def test_the_width_of_parallel_outlines_is_their_gap(gap: float, bow: float, spa
     assert jsw(analytic_joint(gap, bow=bow), spacing) == pytest.approx(gap * spacing, abs=1e-5)
 
 
+@pytest.mark.slow
 @given(change=st.floats(-1.2, 1.2), gap=st.floats(-5.0, 12.0), upper_share=st.sampled_from([0.0, 0.5, 1.0]))
 def test_a_shift_of_outlines_changes_the_width_by_the_shift(change: float, gap: float, upper_share: float) -> None:
     masks = analytic_joint(gap)
     assert jsw(shifted(masks, change, upper_share)) - jsw(masks) == pytest.approx(change, abs=0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("upper_share", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("change", [-0.61, -0.02, 0.01, 0.04, 0.5])
 def test_a_shift_of_phantoms_changes_the_width_by_the_shift(change: float, upper_share: float) -> None:
@@ -81,6 +83,7 @@ def test_a_shift_of_phantoms_changes_the_width_by_the_shift(change: float, upper
     torch.testing.assert_close(difference, torch.full((4,), change), atol=0.02, rtol=0)
 
 
+@pytest.mark.slow
 def test_steps_of_a_tenth_of_a_pixel_are_told_apart() -> None:
     masks = phantom(4, 0.7).masks[None]
     widths = [jsw(shifted(masks, step * SPACING / 10)) for step in range(-10, 11)]
@@ -158,6 +161,7 @@ def test_a_hole_in_the_far_half_of_a_bone_and_faint_columns_beside_it_do_not_cou
     assert float(next(everywhere)) == pytest.approx(float(next(everywhere)), abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_the_width_is_the_same_in_a_mirror_and_upside_down(seed: int) -> None:
     masks = phantom(seed, 0.6).masks[None]
@@ -207,6 +211,7 @@ def test_a_turned_joint_has_the_gap_along_its_axis(angle: float, gap: float, spa
     assert axis == pytest.approx(angle, abs=0.5)
 
 
+@pytest.mark.slow
 def test_outlines_of_whole_pixels_are_measured_to_a_fraction_of_one() -> None:
     random = np.random.default_rng(0)
     truth = random.uniform([-20.0, -10.0], [20.0, 15.0], size=(40, 2))
@@ -256,6 +261,7 @@ def test_a_turned_view_is_sampled_by_its_definition(angle: float, row: int, colu
     assert float(view[0, 0, row, column]) == pytest.approx(naive_turned(values, angle, (row, column)), abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["soft", "binary"])
 def test_phantoms_are_measured_to_a_twentieth_of_a_millimetre(kind: str) -> None:
     widths = [-0.9, -0.3, 0.1, 0.6, 1.2, 2.0]
@@ -330,6 +336,7 @@ def aligned(made: Phantom, masks: Tensor | None = None, layers: Tensor | None = 
     return joint_space_by_alignment((made.layers if layers is None else layers)[None], masks[None], SPACING)
 
 
+@pytest.mark.slow
 def test_bones_are_moved_by_the_width_until_they_touch() -> None:
     widths = [-0.8, -0.2, 0.3, 1.0, 2.2]
     errors = [float(aligned(phantom(seed, width)).mean) - width for seed, width in enumerate(widths)]
@@ -337,6 +344,7 @@ def test_bones_are_moved_by_the_width_until_they_touch() -> None:
     assert np.abs(errors).max() <= 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jsw_mm", [-0.5, 0.9])
 def test_outlines_drawn_inside_the_bone_make_joints_wider_but_not_by_alignment(jsw_mm: float) -> None:
     made = phantom(6, jsw_mm)
@@ -348,6 +356,7 @@ def test_outlines_drawn_inside_the_bone_make_joints_wider_but_not_by_alignment(j
     assert moved[1] - moved[0] == pytest.approx(0.0, abs=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [-0.7, 0.03, 0.4])
 def test_layers_that_are_moved_apart_align_by_so_much_more(change: float) -> None:
     made = phantom(3, 0.5)
@@ -372,12 +381,14 @@ def test_bones_that_have_been_aligned_touch() -> None:
     assert float(left.minimum) < 0.0
 
 
+@pytest.mark.slow
 def test_the_first_contact_comes_before_the_surfaces_touch_in_the_mean() -> None:
     for seed in range(4):
         found = aligned(phantom(seed, 0.8))
         assert found.minimum < found.mean
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jsw_mm", [0.8, 1.9])
 def test_layers_without_weights_align_where_the_bones_are_apart(jsw_mm: float) -> None:
     made = phantom(5, jsw_mm)

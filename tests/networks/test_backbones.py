@@ -11,6 +11,7 @@ from torch import nn
 SIZES = {"UNETR": 256}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(BACKBONES))
 def test_defaults_give_logits_of_the_size_of_the_image(name: str) -> None:
     network = make_backbone(name, 2, 5).eval()
@@ -48,5 +49,5 @@ def test_an_unknown_name_is_answered_with_all_names() -> None:
 
 
 def test_an_unknown_option_is_answered_with_the_options() -> None:
-    with pytest.raises(InputError, match=r"BasicUNet has no option feature; expected some of .*features.*upsample"):
+    with pytest.raises(InputError, match=r"BasicUNet has no option feature\. Its options are .*features.*upsample"):
         make_backbone("BasicUNet", 1, 1, {"feature": [8] * 6})

@@ -51,6 +51,7 @@ def test_every_pixel_of_a_block_reaches_the_logits_through_the_unet(pixel: tuple
     assert image.grad[0, :, pixel[0], pixel[1]].abs().min() > 0
 
 
+@pytest.mark.slow
 def test_it_compiles_to_torchscript() -> None:
     model = network()
     image = torch.rand(1, 3, 64, 64)

@@ -47,6 +47,7 @@ def naive_attention(tokens: Tensor, attention: nn.Module, heads: int) -> Tensor:
     return result @ attention.out_proj.weight.T + attention.out_proj.bias
 
 
+@pytest.mark.slow
 def test_default_has_the_parameters_and_the_cost_that_were_published_for_lsn() -> None:
     with torch.device("meta"):
         network = TransUNet(3, 3).eval()
@@ -139,12 +140,12 @@ def test_a_size_that_16_does_not_divide_is_refused() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"img_size": 100}, "img_size to be a multiple of 16, got 100"),
-        ({"img_size": 0}, "img_size to be a multiple of 16, got 0"),
-        ({"num_heads": 5}, "hidden_size to be a multiple of num_heads = 5, got 32"),
-        ({"encoder_channels": (8, 8, 8)}, "4 positive integers as encoder_channels"),
-        ({"decoder_channels": (8, 8, 8, 0)}, "4 positive integers as decoder_channels"),
-        ({"depths": (1, 1)}, "3 positive integers as depths"),
+        ({"img_size": 100}, "img_size must be a multiple of 16, got 100"),
+        ({"img_size": 0}, "img_size must be a multiple of 16, got 0"),
+        ({"num_heads": 5}, "hidden_size must be a multiple of num_heads = 5, got 32"),
+        ({"encoder_channels": (8, 8, 8)}, "encoder_channels must be 4 positive integers"),
+        ({"decoder_channels": (8, 8, 8, 0)}, "decoder_channels must be 4 positive integers"),
+        ({"depths": (1, 1)}, "depths must be 3 positive integers"),
     ],
 )
 def test_widths_that_cannot_be_used_are_named(options: dict[str, Any], message: str) -> None:

@@ -27,9 +27,9 @@ def test_weights_come_back_as_they_were(path: Path) -> None:
 
 
 def test_what_cannot_be_loaded_is_refused_with_the_reason(path: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"expected the weights of this line, got .*a\.pt .*size mismatch.*: do that"):
+    with pytest.raises(InputError, match=r"a\.pt: not the weights of this line \(.*size mismatch.*\)\. Do that\.$"):
         load_weights(nn.Linear(4, 2), path, "line", "do that")
-    with pytest.raises(InputError, match="the file is damaged, incomplete or another one"):
+    with pytest.raises(InputError, match="The file is damaged, incomplete or another one"):
         load_weights(nn.Linear(3, 2), path, "line", "do that", sha256="0" * 64)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match="it is damaged, or torch did not write it"):
@@ -37,7 +37,7 @@ def test_what_cannot_be_loaded_is_refused_with_the_reason(path: Path, tmp_path: 
     path.write_bytes(LFS_POINTER + b"\noid sha256:0")
     with pytest.raises(InputError, match="git lfs pull"):
         load_weights(nn.Linear(3, 2), path, "line", "do that")
-    with pytest.raises(InputError, match=r"got .*no\.pt: there is no such file: do that"):
+    with pytest.raises(InputError, match=r"no\.pt: the weights of this line are missing\. Do that\.$"):
         load_weights(nn.Linear(3, 2), tmp_path / "no.pt", "line", "do that")
 
 
@@ -46,7 +46,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     state["bias"][1] = torch.nan
     torch.save(state, tmp_path / "nan.pt")
     with pytest.raises(
-        InputError, match=r"nan\.pt: the weights hold NaN or infinite numbers, in bias for one: do that"
+        InputError, match=r"nan\.pt: the weights contain NaN or infinite numbers, for example in bias\. Do that\.$"
     ):
         load_weights(nn.Linear(3, 2), tmp_path / "nan.pt", "line", "do that")
 
@@ -57,7 +57,7 @@ def test_a_checksum_is_that_of_the_metadata_or_none(tmp_path: Path) -> None:
     assert stated_sha256(metadata, "a.pt") == "ab"
     assert stated_sha256(metadata, "b.pt") is None
     metadata.write_text("[")
-    with pytest.raises(InputError, match="metadata as a JSON object"):
+    with pytest.raises(InputError, match=r"metadata\.json: not a JSON object"):
         stated_sha256(metadata, "a.pt")
 
 

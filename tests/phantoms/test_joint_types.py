@@ -29,6 +29,7 @@ def levels(values: Tensor) -> bytes:
     return (values * 255.0).round().to(torch.uint8).numpy().tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "digest"), [(0, "2fdb5e3585ec82e7"), (3, "2e024db6c69b5b46")])
 def test_the_phantoms_of_metacarpophalangeal_joints_stay_as_they_are(seed: int, digest: str) -> None:
     """Every figure on phantoms, and every network that was trained on them, is about these very images."""
@@ -59,6 +60,7 @@ def test_channels_of_bones_and_layers_are_named_in_their_order() -> None:
     assert LAYER_NAMES == ("soft", "lower", "upper")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_proximal_interphalangeal_phantom_shows_two_slender_bones_at_its_joint_space(seed: int) -> None:
     made = pip(seed)
@@ -85,6 +87,7 @@ def test_a_proximal_interphalangeal_joint_is_separated_without_weights_as_its_tr
     assert float((nothing[1:].square() * masks).sum() / masks.sum()) ** 0.5 > 0.1  # what no separation at all has
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_the_face_separates_measures_and_widens_a_proximal_interphalangeal_joint(seed: int) -> None:
     joint = Joint.phantom(seed, joint_space_mm=WIDTHS[seed], joint_type=PIP)
@@ -101,9 +104,9 @@ def test_the_face_separates_measures_and_widens_a_proximal_interphalangeal_joint
 def test_a_frame_of_another_joint_is_refused_and_a_thumb_has_no_such_joint() -> None:
     with pytest.raises(InputError, match=r"13\.0 to 21\.0 mm"):
         sample_parameters(0, joint_type=PIP, spacing=26.0 / 256.0)
-    with pytest.raises(InputError, match="finger to be one of small, ring, middle, index, got 'thumb'"):
+    with pytest.raises(InputError, match="finger must be one of small, ring, middle, index, got 'thumb'"):
         sample_parameters(0, joint_type=PIP, finger="thumb")
-    with pytest.raises(InputError, match="joint to be one of MCP, PIP, got 'DIP'"):
+    with pytest.raises(InputError, match="joint must be one of MCP, PIP, got 'DIP'"):
         PhantomParameters(0, "ring", "left", 256, 0.08, 1.0, joint="DIP")
 
 
@@ -114,6 +117,7 @@ def test_a_phantom_written_before_there_were_joint_types_is_metacarpophalangeal(
     assert PhantomParameters.from_json(sample_parameters(3, joint_type=PIP).to_json()).joint_type is PIP
 
 
+@pytest.mark.slow
 def test_the_files_of_a_proximal_interphalangeal_joint_are_read_as_one(tmp_path: object) -> None:
     joint = Joint.phantom(1, joint_space_mm=0.9, joint_type=PIP)
     path = f"{tmp_path}/joint.png"

@@ -95,6 +95,7 @@ def fill(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     return laplace_fill(seen, where)[0, 0].numpy()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("seed", "jsw_mm"), [(0, None), (1, -0.8), (2, 2.3), (3, 0.1)])
 def test_the_fill_of_a_joint_is_the_solution_of_the_laplace_equation(seed: int, jsw_mm: float | None) -> None:
     made = phantom(seed, jsw_mm)
@@ -104,6 +105,7 @@ def test_the_fill_of_a_joint_is_the_solution_of_the_laplace_equation(seed: int, 
     assert np.abs(fill(values, known) - solved(values, known)).max() < 5e-3
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10_000), height=st.integers(9, 40), width=st.integers(9, 40))
 def test_the_fill_of_any_mask_is_the_solution_of_the_laplace_equation(seed: int, height: int, width: int) -> None:
     random = np.random.default_rng(seed)
@@ -151,6 +153,7 @@ def test_fully_known_tissue_is_left_alone() -> None:
     np.testing.assert_array_equal(fill(values, np.ones(values.shape, bool)), values.astype(np.float32))
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10_000), height=st.integers(8, 70), width=st.integers(8, 70))
 def test_shares_are_a_partition_that_leaves_bones_in_their_support(seed: int, height: int, width: int) -> None:
     image, masks = random_joints(2, height, width, seed)
@@ -194,6 +197,7 @@ def test_the_support_is_the_mask_grown_by_five_pixels_of_the_public_frames() -> 
     assert torch.equal(support(masks, 0.1, 0.31), grow(masks, 3))
 
 
+@pytest.mark.slow
 def test_a_joint_in_twice_as_many_pixels_is_separated_alike() -> None:
     """RMS difference in intensity, without noise; with the lengths in pixels it would be 3 times as much."""
     for seed, jsw_mm in ((0, -0.4), (3, 0.1)):
@@ -220,6 +224,7 @@ def bones(made: Phantom) -> Tensor:
     return (made.masks > 0.5).float()[None]
 
 
+@pytest.mark.slow
 def test_phantoms_are_separated_into_their_layers() -> None:
     image, masks, truth = phantoms(0, 1, 2, 3)
     layers = separate(image, masks)
@@ -290,6 +295,7 @@ def test_shares_have_no_gradient_and_layers_keep_the_images() -> None:
     torch.testing.assert_close(gradient, torch.ones_like(gradient), atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_scripted_and_eager_agree() -> None:
     image, masks, _ = phantoms(0, 1)
     torch.testing.assert_close(torch.jit.script(separate)(image, masks), separate(image, masks), atol=1e-5, rtol=0)
@@ -307,7 +313,7 @@ def test_gpu_and_cpu_agree() -> None:
     assert float(psnr(reconstruct(on_gpu).cpu(), image).min()) > 90.0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_real_test_image_is_reconstructed_above_90_db(joint_data: Path) -> None:
     """All images of the list, those with grossly wrong masks too."""
     items = read_datalist(joint_data, "LS_K1_all_test")

@@ -67,6 +67,7 @@ def centroid(layer: Tensor) -> tuple[float, float]:
     return float((layer.sum(dim=0) * axis).sum() / total), float((layer.sum(dim=1) * axis).sum() / total)
 
 
+@pytest.mark.slow
 @given(
     height=st.integers(1, 40),
     width=st.integers(1, 40),
@@ -248,6 +249,7 @@ def test_every_sample_has_its_own_motion_and_spacing(mode: str, shape: tuple[int
     assert not torch.allclose(move(layers, masks, alike, spacing, mode)[0][1], together[0][1], atol=1e-3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", MODES)
 def test_a_motion_has_true_gradients(mode: str) -> None:
     layers, masks = smooth(2, 7, 6, sigma=1.0), joint_masks(2, 7, 6)

@@ -170,6 +170,7 @@ def test_the_texture_is_that_of_the_tissue_and_not_of_what_lies_elsewhere() -> N
     assert float(correlation[0, 1]) > 0.9
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 1000))
 def test_nothing_changes_where_nothing_is_uncovered(seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -242,6 +243,7 @@ def noisy_joint(strength: float = 0.02) -> tuple[Tensor, Tensor, Tensor]:
     return 1.0 - torch.exp(-torch.cat([soft, bones], dim=1)), masks, noise_texture
 
 
+@pytest.mark.slow
 def test_shared_grain_leaves_the_radiograph_and_the_tissue_beside_the_bones_as_they_are() -> None:
     made = [render(sample_parameters(seed, size=128, spacing=21 / 128)) for seed in range(3)]
     image, masks = torch.stack([p.image for p in made]), torch.stack([p.masks for p in made])
@@ -264,6 +266,7 @@ def test_tissue_below_a_bone_gets_the_strength_of_the_grain_around_it() -> None:
     assert float(soft[below].mean()) == pytest.approx(0.5, abs=0.3 * expected)
 
 
+@pytest.mark.slow
 def test_shared_grain_is_hardly_correlated_with_what_the_bone_keeps() -> None:
     layers, masks, _ = noisy_joint()
     below = eroded(support(masks).amax(dim=1, keepdim=True), 12)[0, 0]
@@ -291,6 +294,7 @@ def test_the_edge_of_another_bone_beside_the_joint_is_no_grain() -> None:
     assert beside < 1.5 * plain
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_shared_grain() -> None:
     layers, masks, _ = noisy_joint()
     assert torch.equal(share_noise_texture(layers, masks, [4]), share_noise_texture(layers, masks, [4]))

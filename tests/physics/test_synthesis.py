@@ -50,6 +50,7 @@ def same(one: SyntheticJoints, other: SyntheticJoints) -> bool:
     return all(torch.equal(getattr(one, name), getattr(other, name)) for name in ("image", "layers", "masks"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_no_motion_gives_the_image_back(mode: str) -> None:
     image, masks, layers = separated(0, 1, 2)
@@ -59,6 +60,7 @@ def test_no_motion_gives_the_image_back(mode: str) -> None:
     torch.testing.assert_close(made.masks, masks, atol=1e-6, rtol=0)
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(seed=st.integers(0, 10_000), mode=st.sampled_from(MODES))
 def test_any_motion_gives_layers_that_compose_to_the_image(seed: int, mode: str) -> None:
@@ -79,6 +81,7 @@ def test_any_motion_gives_layers_that_compose_to_the_image(seed: int, mode: str)
     assert torch.equal(made.layers[:, :1][kept], layers[:, :1][kept])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [-1.3, -0.03, 0.05, 1.0])
 def test_the_width_changes_by_what_was_asked(change: float) -> None:
     _, masks, _ = separated(0, 1, 2, 3)
@@ -87,6 +90,7 @@ def test_the_width_changes_by_what_was_asked(change: float) -> None:
     torch.testing.assert_close(difference, torch.full((4,), change), atol=0.02, rtol=0)
 
 
+@pytest.mark.slow
 def test_tissue_changes_only_where_a_bone_has_gone() -> None:
     _, masks, layers = separated(0, 1, jsw_mm=0.2)
     made = widened(1.2, 0, 1, jsw_mm=0.2)
@@ -96,6 +100,7 @@ def test_tissue_changes_only_where_a_bone_has_gone() -> None:
     assert float((made.layers - layers)[:, :1][uncovered].std()) > 0.002
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jsw_mm", [0.0, 1.0])
 def test_uncovered_tissue_has_the_brightness_and_grain_of_tissue(jsw_mm: float) -> None:
     image, masks, _ = separated(4, 5, jsw_mm=jsw_mm)
@@ -112,6 +117,7 @@ def test_uncovered_tissue_has_the_brightness_and_grain_of_tissue(jsw_mm: float) 
         assert float(low) < float(soft[sample][new].mean()) < float(high)
 
 
+@pytest.mark.slow
 def test_seeds_are_recorded_and_change_the_grain_alone() -> None:
     _, masks, _ = separated(0, 1, jsw_mm=0.4)
     one, again, other = (widened(1.0, 0, 1, jsw_mm=0.4, noise_texture=seed) for seed in (7, 7, 70))
@@ -123,6 +129,7 @@ def test_seeds_are_recorded_and_change_the_grain_alone() -> None:
     assert float(one.motion.translation[0, 0, 1]) == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_a_batch_is_made_of_its_joints_alone() -> None:
     _, masks, layers = separated(0, 1, jsw_mm=0.5)
     motion = MotionRange(x_mm=0.5, y_mm=0.8, rotation_deg=4.0).sample(2, np.random.RandomState(3))

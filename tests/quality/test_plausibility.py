@@ -107,6 +107,7 @@ def test_noise_and_exposure_are_measured() -> None:
     assert measure(flat, SPACING)["saturation"] == pytest.approx(0.25, abs=0.01)
 
 
+@pytest.mark.long
 def test_the_same_joint_measures_the_same_at_twice_the_resolution(joints: list[Tensor]) -> None:
     image = joints[0]
     large = image.repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)
@@ -123,6 +124,7 @@ def test_a_joint_and_its_mirror_image_are_alike_but_for_their_sides(joints: list
             assert mirrored[other] == pytest.approx(sign * found[name], abs=0.02), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fill", [0.0, 1.0])
 def test_masks_of_nothing_or_everything_are_measured_without_a_crash(
     fill: float, reference: PlausibilityReference
@@ -140,6 +142,7 @@ def test_values_that_are_not_finite_are_judged(joints: list[Tensor], reference: 
     assert reference.judge(measure(image, SPACING)).flagged
 
 
+@pytest.mark.slow
 def test_the_stated_part_of_the_images_is_flagged(values: pd.DataFrame) -> None:
     many = pd.DataFrame(np.random.RandomState(0).normal(size=(1000, len(PROPERTIES))) * 3.0, columns=list(PROPERTIES))
     for part in (0.01, 0.1):
@@ -148,6 +151,7 @@ def test_the_stated_part_of_the_images_is_flagged(values: pd.DataFrame) -> None:
         assert flagged == pytest.approx(part, abs=0.0021)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("corruption", "reason"),
     [
@@ -229,6 +233,7 @@ def test_a_stray_blob_or_a_hole_is_measured_and_flagged(joints: list[Tensor], re
     assert measure(hollow, 0.1)["upper_stray"] == pytest.approx(400 / 9600, rel=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pixels", "reason"), [(8, "smaller than its bone"), (-8, "larger than its bone")])
 def test_masks_away_from_the_edge_are_flagged(
     joints: list[Tensor], reference: PlausibilityReference, pixels: int, reason: str

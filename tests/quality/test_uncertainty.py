@@ -80,6 +80,7 @@ def generator() -> Generator:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 3])
 @torch.no_grad()
 def test_layers_of_a_joint_are_the_same_bits_whatever_else_is_in_the_batch(generator: Generator, threads: int) -> None:
@@ -179,6 +180,7 @@ def joints_with_signs(
     return signs, error, names
 
 
+@pytest.mark.slow
 def test_a_power_law_of_several_signs_is_found_and_its_spread_too() -> None:
     signs, error, names = joints_with_signs((0.5, 1.0, 0.2))
     found = Calibration.fit(signs, error, names, "any", {})
@@ -207,7 +209,7 @@ def test_more_of_a_sign_never_means_less_error() -> None:
     assert same.expected({SIGNS[0]: 0.7}) == pytest.approx(np.exp(np.log(error).mean()))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_bound_holds_for_joints_never_seen() -> None:
     """40 joints, whose pushes are alike: in the mean over calibrations it covers a little over 90 % of other joints."""
     signs, error, _ = joints_with_signs((0.5, 0.0, 0.2), seed=99, joints=4000, own=0.5)

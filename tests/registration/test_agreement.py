@@ -69,6 +69,7 @@ def test_deviations_of_repeats_make_sigma() -> None:
     assert math.sqrt((repeats["deviation_mm"] ** 2).sum() / freedom) == pytest.approx(found.figures["sigma_mm"])
 
 
+@pytest.mark.slow
 def test_an_outlier_raises_sigma_and_the_mismatch_rate() -> None:
     rows = measured()
     outlier = rows.index[(rows["repeat"] == 3)][0]
@@ -118,6 +119,7 @@ def test_errors_on_synthetic_pairs_are_those_of_what_was_found() -> None:
     assert measured.worst[:2] == ["p0", "p1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("told", [0.0, 0.6, 1.0])
 def test_the_slope_is_the_part_of_the_narrowing_that_is_told(told: float) -> None:
     rows = synthetic().assign(jsn_mm=lambda known: told * known["true_jsn_mm"] + 0.2)

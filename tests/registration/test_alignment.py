@@ -159,6 +159,7 @@ def test_each_bone_is_warped_by_its_own_alignment() -> None:
         assert torch.equal(found[:, bone : bone + 1], warp(image, alone, SPACING))
 
 
+@pytest.mark.slow
 def test_a_warp_has_gradients_in_all_parameters() -> None:
     image = torch.rand(1, 1, 12, 12, dtype=torch.float64)
     center = torch.tensor([[[0.1, 0.2], [-0.1, 0.05]]]).double()

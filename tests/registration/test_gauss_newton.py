@@ -64,6 +64,7 @@ def found(after: Tensor, spacing: float = SPACING) -> tuple[BoneShift, BoneShift
     return BoneRegistration()(joint((0, 0, 0), (0, 0, 0)), masks(), after, spacing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lower", "upper"),
     [
@@ -94,6 +95,7 @@ def test_an_image_has_not_moved_against_itself() -> None:
         assert shift.correlation == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_lengths_follow_the_spacing() -> None:
     whole = BoneRegistration()
     half = {name: 0.5 * getattr(whole, name) for name in LENGTHS}
@@ -107,6 +109,7 @@ def test_lengths_follow_the_spacing() -> None:
 LENGTHS = ("fine_mm", "coarse_mm", "reach_mm", "depth_mm", "rim_mm", "penumbra_mm", "clearance_mm", "tolerance_mm")
 
 
+@pytest.mark.slow
 def test_a_shadow_that_stays_pulls_the_motion_towards_none() -> None:
     pulled = [found(joint((0, 2.0, 0), (0, -2.0, 0), shadow))[0].y / SPACING for shadow in (0.0, 0.15, 0.3)]
     assert pulled[0] == pytest.approx(2.0, abs=0.01)
@@ -119,6 +122,7 @@ def noise_free(phantom_seed: int, jsw_mm: float) -> Phantom:
     return render(replace(parameters, detector=detector))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "jsw", "change"), [(0, 1.5, 0.02), (1, 0.2, 0.7), (2, -0.5, -0.3), (3, 2.0, -0.9)])
 def test_the_jsw_of_a_phantom_rendered_again_is_measured_to_three_micrometres(
     seed: int, jsw: float, change: float
@@ -128,6 +132,7 @@ def test_the_jsw_of_a_phantom_rendered_again_is_measured_to_three_micrometres(
     assert lower.y - upper.y == pytest.approx(change, abs=0.003)
 
 
+@pytest.mark.slow
 def test_noise_of_the_detector_costs_less_than_a_hundredth_of_a_millimetre() -> None:
     before, after = (render(sample_parameters(5, jsw_mm=jsw)) for jsw in (0.5, 1.1))
     lower, upper = BoneRegistration()(before.image, before.masks, after.image, SPACING)
@@ -158,6 +163,7 @@ def in_water(seed: int, jsw_mm: float, size: int, noise: float, take: int) -> tu
     return (255.0 * grey).round().clamp(0.0, 255.0) / 255.0, shown.masks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "size", "noise"), [(0, 80, 0.004), (1, 80, 0.004), (0, 256, 0.01)])
 def test_a_phantom_in_water_is_found_both_ways(seed: int, size: int, noise: float) -> None:
     (wide, outlines), (narrow, others) = (in_water(seed, jsw, size, noise, int(2 * jsw)) for jsw in (1.5, 1.0))
@@ -168,12 +174,14 @@ def test_a_phantom_in_water_is_found_both_ways(seed: int, size: int, noise: floa
         assert lower.y - upper.y == pytest.approx(change, abs=0.02)
 
 
+@pytest.mark.slow
 def test_steps_of_a_fit_have_the_right_length_on_details_of_few_pixels() -> None:
     (wide, outlines), (narrow, _) = (in_water(0, jsw, 105, 0.0, 0) for jsw in (1.5, 1.0))
     shifts = BoneRegistration(iterations=8, certainty=0.0)(wide, outlines, narrow, 0.2)
     assert all(shift.found for shift in shifts)
 
 
+@pytest.mark.slow
 def test_a_fit_to_noisy_pixels_stops_within_its_standard_error() -> None:
     random = torch.Generator().manual_seed(0)
     images = [render(sample_parameters(2, jsw_mm=jsw)) for jsw in (1.5, 1.0)]
@@ -188,6 +196,7 @@ def test_a_fit_to_noisy_pixels_stops_within_its_standard_error() -> None:
     assert not any(shift.found for shift in without)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", ["other picture", "not finite", "nothing", "bones on each other", "out of reach"])
 def test_what_cannot_be_registered_is_not_found(broken: str) -> None:
     before, bones, after = joint((0, 0, 0), (0, 0, 0)), masks(), joint((0, 1.0, 0), (0, 0, 0))

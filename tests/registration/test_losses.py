@@ -55,6 +55,7 @@ def test_the_error_is_that_of_the_definition(gain: bool, seed: int) -> None:
     assert registration_mse(*given(seed), gain).tolist() == [pytest.approx(row) for row in naive(*given(seed), gain)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gain", [False, True])
 def test_its_gradients_are_those_of_finite_differences(gain: bool) -> None:
     fixed, warped, masks = given(1)

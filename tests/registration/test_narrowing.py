@@ -30,6 +30,7 @@ def untrained() -> Registrar:
     return Registrar("ResNet10", {"widen_factor": 0.125}, rounds=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["phase_correlation", "gauss_newton"])
 def test_a_narrower_phantom_has_a_positive_narrowing_and_the_reverse_a_negative_one(method: str) -> None:
     registration = make_registration(method)
@@ -39,6 +40,7 @@ def test_a_narrower_phantom_has_a_positive_narrowing_and_the_reverse_a_negative_
     assert 0.0 < there.mse < 0.01
 
 
+@pytest.mark.slow
 def test_the_rivals_do_not_look_at_the_masks_of_the_moving_radiograph() -> None:
     for method in METHODS[1:]:
         registration = make_registration(method)
@@ -83,6 +85,7 @@ def test_the_exchanged_pair_has_the_opposite_narrowing() -> None:
     assert back.jsn_mm == pytest.approx(-there.jsn_mm, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_reading_says_its_method_and_whether_it_was_refined() -> None:
     for method in METHODS:
         found = read_pair(make_registration(method, untrained()), FIXED, MOVING, SPACING)

@@ -55,6 +55,7 @@ def test_a_radiograph_upside_down_exchanges_the_bones() -> None:
     assert torch.allclose(found.flip(1) * torch.tensor([1.0, -1.0, 1.0, -1.0]), upright, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_outlines_of_the_moving_radiograph_are_not_asked_for_and_samples_do_not_mix() -> None:
     network = stirred(registrar())
     moving = torch.stack([render(sample_parameters(2, jsw_mm=width)).image for width in (1.0, 1.9)])
@@ -75,6 +76,7 @@ def test_frames_of_other_pixels_give_nearly_the_same() -> None:
     assert torch.allclose(*found, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("amp", [False, True])
 def test_it_learns_the_motion_of_a_pair(amp: bool) -> None:
     network = registrar(1, size=64, view=32, amp=amp).train()

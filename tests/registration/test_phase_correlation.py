@@ -28,6 +28,7 @@ def frame(scale: float, degrees: float, x: float, y: float) -> Alignment:
     return Alignment.from_parameters(torch.tensor([[scale, degrees, x, y]]), torch.zeros(1, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("degrees", "x", "y"), [(0.0, 0.0, 0.0), (0.0, 0.37, -0.52), (2.0, 0.3, 0.4), (-3.0, -0.4, 0.1)]
 )
@@ -41,6 +42,7 @@ def test_the_motion_of_a_whole_frame_is_found_of_both_bones(degrees: float, x: f
         assert [shift.x, shift.y] == pytest.approx(expected[2:], abs=0.01)
 
 
+@pytest.mark.slow
 def test_the_motion_of_one_bone_is_found() -> None:
     narrower = render(sample_parameters(5, jsw_mm=1.1)).image
     found = PhaseCorrelation()(PHANTOM.image, MASKS, narrower, SPACING)
@@ -49,6 +51,7 @@ def test_the_motion_of_one_bone_is_found() -> None:
     assert float(closer) == pytest.approx(0.3, abs=0.02)
 
 
+@pytest.mark.slow
 def test_scale_is_found_where_it_is_asked_for() -> None:
     given = frame(1.04, 0.0, 0.1, 0.1)
     found = PhaseCorrelation(scales=True)(PHANTOM.image, MASKS, moved(given), SPACING)
@@ -56,6 +59,7 @@ def test_scale_is_found_where_it_is_asked_for() -> None:
     assert all(shift.scale == 1.0 for shift in PhaseCorrelation()(PHANTOM.image, MASKS, moved(given), SPACING))
 
 
+@pytest.mark.slow
 def test_what_is_not_there_is_not_found() -> None:
     noise = torch.rand(PHANTOM.image.shape, generator=torch.Generator().manual_seed(0))
     for after in (noise, torch.full_like(noise, torch.nan)):
@@ -107,6 +111,7 @@ def test_noise_lowers_the_peak_and_raises_the_doubt() -> None:
     assert all(one.doubt < two.doubt for one, two in itertools.pairwise(peaks[:3]))
 
 
+@pytest.mark.slow
 def test_unrelated_images_are_not_found() -> None:
     other = render(sample_parameters(25, jsw_mm=1.0)).image
     assert not any(shift.found for shift in PhaseCorrelation(turns=False)(PHANTOM.image, MASKS, other, SPACING))

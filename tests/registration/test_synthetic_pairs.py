@@ -44,6 +44,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[SourceStore, list[So
     return store, sources
 
 
+@pytest.mark.slow
 def test_registration_finds_the_alignment_that_a_pair_states(kept: tuple[SourceStore, list[Source]]) -> None:
     pairs = SyntheticPairs(*kept, PLAN, QualityGate())
     assert len(pairs) == 6
@@ -69,6 +70,7 @@ def test_narrowing_is_that_of_the_alignment_and_nearly_that_of_the_masks(
     assert torch.equal(pairs[1]["moving"], pairs[1]["moving"])
 
 
+@pytest.mark.slow
 def test_the_narrowing_does_not_depend_on_the_first_width(kept: tuple[SourceStore, list[Source]]) -> None:
     plan = replace(PLAN, count=4000, jsw=Uniform(-0.5, 2.0))
     specifications = PairSpecifications(plan, kept[1], Uniform(-1.0, 1.0))

@@ -44,6 +44,7 @@ def test_errors_are_in_mm_and_in_pixels() -> None:
     assert set(found.plots) == {"bland_altman"}
 
 
+@pytest.mark.slow
 def test_negative_widths_keep_their_sign() -> None:
     true = np.array([-0.6, -0.2, 0.4, 1.0])
     good, unsigned = (reading_of_widths(rows(true, read)).figures for read in (true + 0.01, np.abs(true)))

@@ -30,6 +30,7 @@ def test_what_is_not_known_is_refused_with_what_is(name: str, options: dict[str,
         make_scorer(name, 1, options)
 
 
+@pytest.mark.slow
 def test_a_width_scales_every_level() -> None:
     norm = ["group", {"num_groups": 8}]
     options = scaled_scorer_options(16, {"norm": norm}, multiple=8)

@@ -89,7 +89,7 @@ def all_but(*names: str) -> list[str]:
     return ["--skip", *(name for name in skippable if name not in (benchmark.REFERENCE, *names))]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_subject_has_a_row_with_positive_finite_figures(full: tuple[str, str]) -> None:
     table = rows(full[1])
     assert len(table) == len(benchmark.SUBJECTS) == 9
@@ -100,7 +100,7 @@ def test_every_subject_has_a_row_with_positive_finite_figures(full: tuple[str, s
     assert [row["unit"] for row in table] == ["images/s"] * 7 + ["s/step"] * 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ratios_are_those_of_images_a_second_to_the_separator(full: tuple[str, str]) -> None:
     table = rows(full[1])
     assert table[0]["measured"] == "weight-free separator"
@@ -116,6 +116,7 @@ def promised(report: str) -> dict[str, float]:
     return {name + (said if name == "separation" else ""): float(figure) for name, said, figure in lines}
 
 
+@pytest.mark.long
 def test_the_default_network_is_compared_with_the_papers(full: tuple[str, str]) -> None:
     shown = dict(zip(benchmark.SUBJECTS, rows(full[1]), strict=True))
     ratios = {name: figure for name, figure in promised(full[1]).items() if name != "memory"}
@@ -126,11 +127,12 @@ def test_the_default_network_is_compared_with_the_papers(full: tuple[str, str]) 
     assert promised(full[1])["memory"] > 100
 
 
+@pytest.mark.slow
 def test_what_is_skipped_is_not_promised(tiny: list[str]) -> None:
     assert promised(run([*tiny, "--repeats", "1", "--seconds", "0", *all_but("inference")])) == {}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_memory_is_that_of_a_fresh_process_with_the_libraries(tiny: list[str]) -> None:
     """It holds torch, hence more than 100 MB, and nothing of what this process holds."""
     ballast = torch.ones(500_000_000 // 4)
@@ -168,6 +170,7 @@ def test_skipped_subjects_are_neither_measured_nor_read(tiny: list[str]) -> None
     assert [row["measured"] for row in table] == ["weight-free separator", "f_r + f_s alone, bilinear"]
 
 
+@pytest.mark.slow
 def test_without_time_everything_is_measured_once_and_one_batch_size_is_for_all(tiny: list[str]) -> None:
     options = ["--batch_size", "1", "--repeats", "9", "--seconds", "0", *all_but("inference", "training")]
     table = rows(run([*tiny, *options]))
@@ -198,6 +201,7 @@ def test_each_subject_does_the_work_it_is_named_after(tiny: list[str], monkeypat
         assert not layers.requires_grad
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["training", "paper_training"])
 def test_a_training_step_trains_all_three_networks(name: str, tiny: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     measured = benchmark.step_times
@@ -313,14 +317,14 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_measured
         benchmark.main(["--output", str(tmp_path)])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_run_from_anywhere_bad_input_ends_plainly_with_code_1_and_keeps_the_old_report(tmp_path: Path) -> None:
     output = tmp_path / "speed.md"
     output.write_text("old")
     command = [sys.executable, benchmark.__file__, "--size", "8", "--output", output.name]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1].startswith("error: phantom: expected size to be at least 32 pixels")
+    assert ended.stderr.splitlines()[-1].startswith("error: phantom: size must be at least 32 pixels")
     assert "Traceback" not in ended.stderr
     assert output.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["speed.md"]

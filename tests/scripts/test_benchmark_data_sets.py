@@ -18,6 +18,7 @@ def joints(tmp_path_factory: pytest.TempPathFactory) -> Joints:
     return Joints(tmp_path_factory.mktemp("sources"), 2)
 
 
+@pytest.mark.slow
 def test_the_loop_makes_the_images_of_the_factory(joints: Joints) -> None:
     found = difference(joints, PilLoop(joints.layers, joints.masks, "all"))
     assert found["image"] < 2e-3
@@ -25,6 +26,7 @@ def test_the_loop_makes_the_images_of_the_factory(joints: Joints) -> None:
     assert found["jsw"] < 1e-4
 
 
+@pytest.mark.slow
 def test_the_loops_make_the_same_whatever_they_keep(joints: Joints) -> None:
     (specification,) = joints.specifications.sample([3])
     _, first, *others = [loop(specification) for loop in loops(joints.layers, joints.masks).values()]
@@ -34,6 +36,7 @@ def test_the_loops_make_the_same_whatever_they_keep(joints: Joints) -> None:
         assert width == pytest.approx(first[2], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_loop_with_the_network_moves_the_bones_of_its_layers_alike(joints: Joints) -> None:
     (specification,) = joints.specifications.sample([3])
     network, without, *_ = [loop(specification) for loop in loops(joints.layers, joints.masks).values()]
@@ -42,12 +45,14 @@ def test_a_loop_with_the_network_moves_the_bones_of_its_layers_alike(joints: Joi
     assert network[2] == pytest.approx(without[2], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_every_step_has_a_time(joints: Joints, tmp_path: Path) -> None:
     found = steps(joints, tmp_path, 0.1)
     assert {"motion", "motion, noise texture and composition", "compression", "tar archive"} <= set(found)
     assert all(time > 0.0 for time in found.values())
 
 
+@pytest.mark.long
 def test_the_report_is_written(tmp_path: Path) -> None:
     output = tmp_path / "speed.md"
     command = [sys.executable, "scripts/benchmark_data_sets.py", "--joints", "2", "--seconds", "0.4"]

@@ -40,6 +40,7 @@ def test_a_file_for_the_running_python_is_resolved(requirements: Path, monkeypat
     assert asked == [requirements]
 
 
+@pytest.mark.slow
 def test_pins_that_pip_cannot_install_are_found(requirements: Path) -> None:
     (requirements.parent / "empty").mkdir()
     requirements.write_text(f"--no-index\n--find-links {requirements.parent / 'empty'}\nno-such-package-here==1\n")

@@ -287,6 +287,7 @@ def dicom_id(server: Server, nested: bool) -> str:
     return next(name for name in server.objects() if name.startswith("radiograph_"))
 
 
+@pytest.mark.long
 def test_the_bundle_is_listed_with_its_labels_and_tasks(server: Server) -> None:
     info = server.json("GET", "/info/")
     assert info["name"] == "finger_joint_layer_separation"
@@ -304,7 +305,7 @@ def test_radiographs_of_every_kind_are_found_in_flat_and_nested_folders(server: 
     assert len(found) == len(LABELLED) + 12
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_training_on_saved_labels_makes_a_better_model_that_is_used_from_then_on(
     server: Server, training: dict[str, Any]
 ) -> None:
@@ -318,6 +319,7 @@ def test_training_on_saved_labels_makes_a_better_model_that_is_used_from_then_on
     assert training["after"] > 0.85
 
 
+@pytest.mark.long
 def test_a_training_without_enough_labels_is_refused(training: dict[str, Any]) -> None:
     reason = "expected at least 2 saved labels to train on, got 0"
     assert training["too_few"]["at_once"].startswith(reason)
@@ -325,7 +327,7 @@ def test_a_training_without_enough_labels_is_refused(training: dict[str, Any]) -
     assert training["too_few"]["details"][-1].startswith(f"error: {reason}"), "without a traceback"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_weights_that_are_no_better_do_not_replace_those_in_use(server: Server, training: dict[str, Any]) -> None:
     weights = server.folder / "model" / "bone_masks.pt"
     kept = weights.read_bytes()
@@ -340,7 +342,7 @@ def test_weights_that_are_no_better_do_not_replace_those_in_use(server: Server, 
     assert weights.read_bytes() == kept
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("training")
 def test_one_request_puts_the_weights_before_a_training_back(server: Server) -> None:
     weights, before = server.folder / "model" / "bone_masks.pt", server.folder / "model" / "bone_masks_previous.pt"
@@ -353,13 +355,13 @@ def test_one_request_puts_the_weights_before_a_training_back(server: Server) -> 
 
 
 @pytest.mark.parametrize("image", ["new_21", "photo_20", "nested__below_22", "nifti_23", "large_24", "dicom_27"])
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("training")
 def test_masks_come_back_as_a_label_map_of_the_image(server: Server, image: str) -> None:
     assert dice(server, image) > 0.85
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("training")
 def test_a_label_map_lies_where_its_radiograph_lies(server: Server) -> None:
     for name in ("nifti_23", "large_24"):
@@ -370,7 +372,7 @@ def test_a_label_map_lies_where_its_radiograph_lies(server: Server) -> None:
         assert made.get_data_dtype() == np.uint8
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("training")
 def test_a_joint_that_is_marked_in_a_hand_is_drawn_where_it_is(server: Server) -> None:
     truth = torch.nn.functional.pad(phantom("hand_25").masks, [BESIDE, BESIDE, ABOVE, ABOVE])
@@ -379,7 +381,7 @@ def test_a_joint_that_is_marked_in_a_hand_is_drawn_where_it_is(server: Server) -
     assert (said["center"], said["spacing_mm"]) == (CENTER, pytest.approx(SPACING))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("training")
 def test_layers_compose_to_the_radiograph(server: Server) -> None:
     for name in ("nifti_23", dicom_id(server, nested=True)):
@@ -393,14 +395,14 @@ def test_layers_compose_to_the_radiograph(server: Server) -> None:
     assert {"plausibility_score", "flagged", "expected_overlap_rmse", "bone_disagreement"} <= set(said)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("training")
 def test_layers_of_a_joint_in_a_hand_are_those_of_its_frame(server: Server) -> None:
     layers = layers_of(server.infer("layer_separation", "hand_25", **CLICKS))
     assert (reconstruct(layers[None])[0] - phantom("hand_25").image).abs().max() < 0.01
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("training")
 def test_a_label_of_a_joint_in_a_hand_remembers_where_the_joint_is(server: Server) -> None:
     server.save("hand_31", hand_label(server), **CLICKS)
@@ -409,7 +411,7 @@ def test_a_label_of_a_joint_in_a_hand_remembers_where_the_joint_is(server: Serve
     assert said["jsw_mm"] == pytest.approx(sample_parameters(31).jsw_mm, abs=0.5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("training")
 def test_an_edited_mask_is_saved_and_counts_before_a_drawn_one(server: Server) -> None:
     drawn = layers_of(server.infer("layer_separation", "new_21"))
@@ -429,7 +431,7 @@ def test_an_edited_mask_is_saved_and_counts_before_a_drawn_one(server: Server) -
     assert (reconstruct(layers[None]) - reconstruct(drawn[None])).abs().max() < 1e-4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("training")
 def test_numbers_that_a_client_gives_its_labels_are_understood(server: Server) -> None:
     swapped = np.array([0, 2, 1, 3], np.uint8)[label_map(phantom("new_20").masks)]
@@ -442,7 +444,7 @@ def test_numbers_that_a_client_gives_its_labels_are_understood(server: Server) -
     assert server.said("layer_separation", "new_20")["jsw_mm"] == width
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("training")
 def test_segments_of_slicer_that_overlap_are_understood_by_their_names(server: Server) -> None:
     path = server.folder / "segments.seg.nrrd"
@@ -462,7 +464,7 @@ def segment(layer: int, name: str) -> dict[str, Any]:
     return {"ID": name, "Name": name, "Layer": layer, "LabelValue": 1}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("training")
 def test_an_image_that_is_sent_is_listed_once_and_can_be_used(server: Server) -> None:
     write_image(server.folder / "sent_29.png", phantom("sent_29").image)
@@ -472,7 +474,7 @@ def test_an_image_that_is_sent_is_listed_once_and_can_be_used(server: Server) ->
     assert dice(server, "sent_29") > 0.85
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("training")
 def test_masks_that_come_with_a_request_count_first(server: Server) -> None:
     files = {"label": label_file(server.folder, "joint_1", "nii.gz")}
@@ -515,7 +517,7 @@ def test_a_label_that_does_not_fit_is_not_saved(server: Server) -> None:
     assert not server.objects()["nifti_23"]["labels"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("training")
 def test_the_next_sample_is_the_unlabelled_one_with_the_highest_score(server: Server) -> None:
     sample = server.json("POST", "/activelearning/uncertainty", {})
@@ -531,7 +533,7 @@ def test_the_next_sample_is_the_unlabelled_one_with_the_highest_score(server: Se
     assert server.json("POST", "/activelearning/random", {})["id"] in open_
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("training")
 def test_a_labelled_image_is_not_offered_again(server: Server) -> None:
     server.save("nested__below_22", label_file(server.folder, "nested__below_22", "png"))
@@ -539,7 +541,7 @@ def test_a_labelled_image_is_not_offered_again(server: Server) -> None:
     assert offered.isdisjoint({"nested__below_22", "joint_0"})
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("training")
 def test_neither_answers_nor_the_log_tell_whose_radiograph_it_is(server: Server) -> None:
     for nested in (False, True):
@@ -550,7 +552,7 @@ def test_neither_answers_nor_the_log_tell_whose_radiograph_it_is(server: Server)
     assert not [value for value in PLANTED if value in told]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("training")
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
 def test_the_commands_of_the_document_work_as_they_stand(server: Server, tmp_path: Path) -> None:
@@ -563,7 +565,7 @@ def test_the_commands_of_the_document_work_as_they_stand(server: Server, tmp_pat
     server.ask("DELETE", "/train/")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_bundle_works_with_the_packages_of_monai_label(label_python: str, tmp_path: Path) -> None:
     write_planted_dicom(tmp_path / "joint.dcm", 3)
     code = (
@@ -631,6 +633,7 @@ def send_form(server: Server, route: Route, sent: dict[str, Any]) -> None:
     server.fields(route.method, concrete(route), fields, files, **{k: v for k, v in sent.items() if k in route.query})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", EVALUATED)
 def test_no_text_of_a_request_is_evaluated(server: Server, text: str) -> None:
     mark = server.folder / "evaluated"
@@ -733,6 +736,7 @@ def leftovers(server: Server) -> list[Path]:
     return [path for path in files if path.name != ".lock" and path.suffix != ".json"]
 
 
+@pytest.mark.slow
 def test_uploads_do_not_outlast_their_request(server: Server) -> None:
     image, broken = server.folder / "studies" / "joint_5.png", server.folder / "studies" / "broken_26.png"
     server.form("POST", "/infer/bone_masks", {"file": image}, output="image")
@@ -769,6 +773,7 @@ def wrong_labels(name: str) -> dict[str, tuple[torch.Tensor, str]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", wrong_labels("joint_6"))
 def test_a_label_that_does_not_lie_on_its_bones_is_refused(server: Server, kind: str) -> None:
     masks, reason = wrong_labels("joint_6")[kind]
@@ -780,6 +785,7 @@ def test_a_label_that_does_not_lie_on_its_bones_is_refused(server: Server, kind:
         assert str(server.folder) not in found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "reason"),
     [
@@ -818,7 +824,7 @@ def test_labels_are_opened_in_their_formats_only(server: Server, name: str) -> N
     assert not mark.exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_labels_saved_before_the_check_are_left_out_of_a_training(label_python: str, tmp_path: Path) -> None:
     """The server is killed in the next training: its child ends, and neither files nor other weights are left."""
     write_studies(tmp_path / "studies")
@@ -888,6 +894,7 @@ def is_alive(pid: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_a_second_joint_of_a_hand_does_not_replace_the_first(server: Server) -> None:
     first, second = np.zeros((2, 576, 1100), np.float32)
     first[160:416, 100:356], second[160:416, 700:956] = (phantom(f"x_{seed}").image[0].numpy() for seed in (41, 42))
@@ -932,7 +939,7 @@ def write_placed(folder: Path) -> None:
         write_dicom(folder / f"{name}.dcm", dataset)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_label_lies_where_itk_sees_its_radiograph(label_python: str, tmp_path: Path) -> None:
     write_placed(tmp_path)
     code = (
@@ -962,6 +969,7 @@ def test_a_label_lies_where_itk_sees_its_radiograph(label_python: str, tmp_path:
     assert len(result.stdout.splitlines()) == 7
 
 
+@pytest.mark.long
 def test_masks_of_many_images_are_drawn_at_once(server: Server) -> None:
     found = server.json("POST", "/batch/infer/bone_masks", {"label_tag": "predicted"}, run_sync=True)
     assert set(found) == set(server.objects())

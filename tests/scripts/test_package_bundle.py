@@ -31,6 +31,7 @@ def lost_links(root: Path) -> list[str]:
     return [link for link, both in places if not all(place.exists() for place in both)]
 
 
+@pytest.mark.slow
 def test_only_what_runs_is_packaged(package: Path) -> None:
     assert sorted(path.name for path in package.iterdir()) == [
         "LICENSE", "bundle", "configs", "docs", "models", "requirements-export.txt", "requirements.txt",
@@ -40,6 +41,7 @@ def test_only_what_runs_is_packaged(package: Path) -> None:
     assert package.with_suffix(".zip").is_file()
 
 
+@pytest.mark.long
 def test_the_packaged_bundle_separates_a_phantom_in_a_process_of_its_own(package: Path, tmp_path: Path) -> None:
     command = [
         sys.executable,
@@ -55,6 +57,7 @@ def test_the_packaged_bundle_separates_a_phantom_in_a_process_of_its_own(package
     assert list((tmp_path / "made").glob("*_layers.nii.gz"))
 
 
+@pytest.mark.slow
 def test_the_packaged_bundle_passes_the_quick_checks_of_the_zoo(package: Path) -> None:
     quick = [title for title, _ in verify_bundle.checks(package)][:8]
     checks = dict(verify_bundle.checks(package))

@@ -158,6 +158,7 @@ def failures(root: Path) -> dict[str, str]:
     return {title: reason for title, (passed, reason) in results.items() if not passed}
 
 
+@pytest.mark.slow
 def test_a_good_bundle_passes_every_check(root: Path) -> None:
     assert failures(root) == {}
 
@@ -168,6 +169,7 @@ def test_an_overlay_is_checked_on_top_of_the_training_config(root: Path) -> None
     assert "inference.json" in titles
 
 
+@pytest.mark.slow
 def test_a_config_in_a_folder_is_checked_with_those_of_its_command(root: Path) -> None:
     (root / "configs" / "studies").mkdir()
     files = "['configs/train.yaml', 'configs/studies/train.yaml']"
@@ -186,6 +188,7 @@ def add_job(root: Path, *parts: str, **values: Any) -> None:
     write_yaml(root / "configs" / "jobs" / "long.yaml", {"run_id": "training", "config_file": files} | values)
 
 
+@pytest.mark.slow
 def test_a_job_is_checked_with_its_configs_and_its_own_values(root: Path) -> None:
     add_job(root, "wide.yaml", **{"width": 4, "train#trainer#max_epochs": 9})
     put("README.md", "`python -m monai.bundle run training --args_file configs/jobs/long.yaml --width 2`")(root)
@@ -195,6 +198,7 @@ def test_a_job_is_checked_with_its_configs_and_its_own_values(root: Path) -> Non
     assert not [title for title in titles if title.startswith("parts/")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("parts", "values", "check", "reason"),
     [
@@ -211,6 +215,7 @@ def test_a_job_that_cannot_run_is_found(
     assert reason in failures(root)[check]
 
 
+@pytest.mark.slow
 def test_a_command_with_an_option_that_its_job_lacks_is_found(root: Path) -> None:
     add_job(root, "wide.yaml")
     put("README.md", "`python -m monai.bundle run training --args_file configs/jobs/long.yaml --widht 2`")(root)
@@ -393,6 +398,7 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_each_defect_is_found_and_named(root: Path, defect: str) -> None:
     spoil, title, reason = DEFECTS[defect]
@@ -415,6 +421,7 @@ class TwoFaced(torch.nn.Module):
         return image * self.scale
 
 
+@pytest.mark.slow
 def test_a_network_that_scripts_to_something_else_is_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify_bundle.nn, "TwoFaced", TwoFaced, raising=False)
     edit(
@@ -446,6 +453,7 @@ def test_a_network_that_is_another_one_in_onnx_is_found(root: Path, monkeypatch:
     assert "got 0.001 apart" in reason
 
 
+@pytest.mark.slow
 def test_an_onnx_model_of_one_image_alone_is_found(root: Path) -> None:
     edit(root / verify_bundle.ONNX_ARGUMENTS, lambda arguments: arguments["converter_kwargs"].pop("dynamic_axes"))
     passed, reason = verify_bundle.run_check(lambda: verify_bundle.check_onnx(root), verbose=False)
@@ -453,6 +461,7 @@ def test_an_onnx_model_of_one_image_alone_is_found(root: Path) -> None:
     assert "dimensions" in reason
 
 
+@pytest.mark.slow
 def test_a_network_that_does_not_script_is_found(root: Path) -> None:
     edit(root / "configs" / "inference.json", lambda config: config.update(network_def=swin_network()))
     assert "TorchScript export" in failures(root)
@@ -462,6 +471,7 @@ def swin_network() -> dict[str, Any]:
     return {"_target_": "SwinUNETR", "in_channels": 3, "out_channels": 3, "spatial_dims": 2, "feature_size": 12}
 
 
+@pytest.mark.slow
 def test_a_listed_large_file_needs_its_own_hash(root: Path) -> None:
     large(root)
     name = "models/model_large.bin"
@@ -480,6 +490,7 @@ def test_a_file_to_be_downloaded_is_not_missing(root: Path) -> None:
     assert FILES not in failures(root)
 
 
+@pytest.mark.slow
 def test_what_git_ignores_is_not_part_of_the_bundle(root: Path) -> None:
     large(root)
     (root / ".gitignore").write_text("*.bin\n")
@@ -492,7 +503,7 @@ def run_script(root: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_command_prints_a_line_for_each_check_and_its_exit_code_says_whether_all_passed(root: Path) -> None:
     result = run_script(root)
     assert result.returncode == 0, result.stdout + result.stderr

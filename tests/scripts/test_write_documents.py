@@ -30,10 +30,12 @@ def change(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
+@pytest.mark.slow
 def test_the_documents_of_the_repository_are_up_to_date() -> None:
     assert differences(ROOT) == []
 
 
+@pytest.mark.slow
 def test_a_wrong_figure_is_found_with_its_line_and_mended(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     change(root / CARD, "<!--=ours:E2/deep_overlap_rmse .4f-->0.0419", "<!--=ours:E2/deep_overlap_rmse .4f-->0.0319")
     with pytest.raises(InputError, match=r"model_card.md:\d+: ours:E2/deep_overlap_rmse: '0.0319' should be '0.0419'"):
@@ -43,6 +45,7 @@ def test_a_wrong_figure_is_found_with_its_line_and_mended(root: Path, capsys: py
     assert (root / CARD).read_text() == (ROOT / CARD).read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("typed", ["an error of 0.042 remains", "43 % less", "| 0.0419 |", "AUC 0.960."])
 def test_a_figure_that_is_typed_is_found(root: Path, typed: str) -> None:
     change(root / CARD, "## Performance\n", f"## Performance\n\n{typed}\n")
@@ -58,6 +61,7 @@ def test_code_links_and_settings_are_no_typed_figures(text: str) -> None:
     assert list(copied_figures("a.md", text)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "value"), [("ssim", 0.9), ("typed", 0.5)])
 def test_a_wrong_or_typed_figure_of_the_metadata_is_found(root: Path, key: str, value: float) -> None:
     path = root / "configs" / "metadata.json"
@@ -73,6 +77,7 @@ def test_each_figure_of_the_metadata_has_a_source() -> None:
     assert set(json.loads((ROOT / "configs" / "metadata.json").read_text())["eval_metrics"]) == set(METADATA)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "old", "new"), [("CHANGELOG.md", "## 0.9.0", "## 0.9"), ("CITATION.cff", "version: 0", "version: 9")]
 )
@@ -81,6 +86,7 @@ def test_another_changelog_or_version_is_found(root: Path, name: str, old: str, 
     assert [found.place.split(":")[0] for found in differences(root)] == [name]
 
 
+@pytest.mark.slow
 def test_a_missing_changelog_is_written(root: Path) -> None:
     (root / "CHANGELOG.md").unlink()
     assert len(differences(root)) == 1

@@ -101,11 +101,11 @@ def test_missing_damaged_and_other_weights_are_refused_with_what_to_do(weights: 
     absent = BoneSegmenter(Darkness(), tmp_path / "no.pt")
     with pytest.raises(InputError, match=r"no\.pt"):
         absent(picture())
-    with pytest.raises(InputError, match=r"expected the weights of this bone segmentation.*segment_bones\.yaml"):
+    with pytest.raises(InputError, match=r"not the weights of this bone segmentation.*segment_bones\.yaml"):
         BoneSegmenter(nn.Conv2d(1, 2, 1), weights)(picture())
     metadata = tmp_path / "metadata.json"
     metadata.write_text(json.dumps({"weights": {"masks.pt": {"sha256": "0" * 64}}}))
-    with pytest.raises(InputError, match="expected the shipped weights"):
+    with pytest.raises(InputError, match="not the shipped weights"):
         BoneSegmenter(Darkness(), weights, str(metadata))(picture())
 
 

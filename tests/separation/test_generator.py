@@ -59,6 +59,7 @@ def make(name: str = "BasicUNet", head: Head | None = None, reduction: int = 1, 
     return generator
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", [SigmoidHead(), PartitionHead()])
 @pytest.mark.parametrize("reduction", [1, 2, 3])
 @pytest.mark.parametrize("size", [(64, 64), (45, 64), (33, 51), (7, 5)])
@@ -76,6 +77,7 @@ def test_untrained_generator_is_the_weight_free_separator(image: Tensor, reducti
     torch.testing.assert_close(layers, separate(crop[:, :1], crop[:, 1:]), rtol=0.0, atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_scripted_generator_gives_the_same_layers(image: Tensor, name: str) -> None:
     generator = make(name, scale=1.0).eval()
@@ -84,11 +86,13 @@ def test_scripted_generator_gives_the_same_layers(image: Tensor, name: str) -> N
     torch.testing.assert_close(scripted(crop), generator(crop), rtol=0.0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_scripted_generator_of_the_paper_gives_the_same_layers(image: Tensor) -> None:
     generator = make("TransUNet", SigmoidHead(), reduction=2).eval()
     torch.testing.assert_close(torch.jit.script(generator)(image), generator(image), rtol=0.0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_scripted_generator_refuses_another_shape(image: Tensor) -> None:
     with pytest.raises(torch.jit.Error, match=r"expected an image of shape \(B, 3, H, W\)"):
         torch.jit.script(make().eval())(image[:, :1])
@@ -130,6 +134,7 @@ def test_first_gradient_reaches_the_zero_convolution(image: Tensor) -> None:
     assert generator.start.weight.grad.abs().max() > 0
 
 
+@pytest.mark.slow
 def test_training_from_the_weight_free_start_finds_the_layers_in_the_overlap(phantom: Phantom, image: Tensor) -> None:
     truth = torch.stack([phantom.layers, phantom.layers.flip(-1)])
     both = overlap(image[:, 1:])
@@ -148,6 +153,7 @@ def test_training_from_the_weight_free_start_finds_the_layers_in_the_overlap(pha
     torch.testing.assert_close(reconstruct(generator(image)), image[:, :1], rtol=0.0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_weights_are_a_flat_state_that_loads_into_another_generator(image: Tensor) -> None:
     source, other = make(scale=1.0).eval(), make().eval()
     other.load_state_dict(source.state_dict())

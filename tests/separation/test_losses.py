@@ -335,6 +335,7 @@ def still_and_moved(L: Tensor, truth: Tensor) -> tuple[Separation, Separation]:
     return separation(L, truth), separation(moved, moved_truth, region, masks().roll(1, dims=-1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("region", ["visible", "bones"])
 def test_layer_fidelity_is_eq_11_over_the_samples_with_truth(region: str) -> None:
     truth, known = draw(B, 3, H, W, seed=8), torch.tensor([[1.0], [0.0], [1.0]])
@@ -400,6 +401,7 @@ def naive_slopes(bones: Tensor) -> Tensor:
     return slopes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rmse", "l1"])
 @pytest.mark.parametrize("weights", [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.5, 0.75, 0.25)])
 def test_layer_distance_is_the_loop_over_its_terms(kind: str, weights: tuple[float, float, float]) -> None:
@@ -526,6 +528,7 @@ def test_supervisor_loss_is_eq_8() -> None:
     )
 
 
+@pytest.mark.slow
 def test_supervisor_loss_on_pseudo_images_is_eq_12() -> None:
     source_masks = masks().flip(-1)
     targets = naive_exclusive(masks(), visible()), naive_exclusive(source_masks, visible())
@@ -598,7 +601,8 @@ def test_an_extra_loss_that_is_no_scalar_is_refused_by_its_name(returned: Any) -
     def per_sample(layers: Tensor, batch: Any) -> Any:
         return returned
 
-    with pytest.raises(InputError, match=r"extra_losses: per_sample returns .*: return the mean over the batch"):
+    message = r"extra_losses: per_sample returns .*, not a scalar\. Return the mean over the batch"
+    with pytest.raises(InputError, match=message):
         WeightedLoss(per_sample)(torch.zeros(2, 3, 4, 4), {})
 
 

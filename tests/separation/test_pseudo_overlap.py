@@ -42,6 +42,7 @@ def moved_width(masks: Tensor, motion: RigidMotion, spacing: float | Tensor) -> 
     return joint_space_width(move(torch.cat([masks[:, :1], masks], dim=1), masks, motion, spacing)[1], spacing)
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(seed=st.integers(0, 10_000), low=st.floats(-1.6, 1.0), extent=st.floats(0.0, 1.5))
 def test_draws_bring_every_joint_into_the_wanted_range(seed: int, low: float, extent: float) -> None:
@@ -53,6 +54,7 @@ def test_draws_bring_every_joint_into_the_wanted_range(seed: int, low: float, ex
     assert bool((widths < low + extent + 0.02).all())
 
 
+@pytest.mark.slow
 def test_shifts_and_rotations_leave_the_widths_near_the_range() -> None:
     _, masks = joints(*range(6), size=128)
     motion = OverlapRange(joint_space_mm=(-1.0, -0.6)).sample(masks, 21 / 128, np.random.RandomState(0))
@@ -111,6 +113,7 @@ def test_a_range_that_does_not_ascend_is_refused(jsw: Any) -> None:
         OverlapRange(joint_space_mm=jsw)
 
 
+@pytest.mark.slow
 def test_composed_layers_are_the_truth_of_their_image() -> None:
     layers, masks = joints(0, 1, 2)
     motion = closing(3)
@@ -142,6 +145,7 @@ def naive_published(layers: Tensor, masks: Tensor, motion: RigidMotion, spacing:
     return image.clip(0.0, 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_the_published_image_is_eq_10_pixel_by_pixel(seed: int) -> None:
     layers, masks = joints(seed)
@@ -168,6 +172,7 @@ def test_k_takes_constant_tissue_out_of_the_overlap_exactly_once() -> None:
     torch.testing.assert_close(reconstruct(made.layers), made.image, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_published_layers_compose_nearly_to_their_image() -> None:
     layers, masks = joints(0, 1, 2, size=128)
     motion = OverlapRange(joint_space_mm=(-1.2, -0.4)).sample(masks, 21 / 128, np.random.RandomState(1))
@@ -208,6 +213,7 @@ def test_shafts_at_the_border_are_as_bright_as_before(maker: OverlapMaker, jsw_m
         assert float(new.quantile(0.01)) > 0.8 * float(old.quantile(0.01))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("maker", MAKERS)
 def test_overlap_is_brighter_than_either_bone(maker: OverlapMaker) -> None:
     layers, masks = joints(0, 1, size=128)

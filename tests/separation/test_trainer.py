@@ -187,6 +187,7 @@ def test_the_output_holds_images_labels_predictions_losses_and_named_parts() -> 
     assert not any(value.requires_grad for value in output.values())
 
 
+@pytest.mark.slow
 def test_the_parts_equal_the_losses_on_the_same_inputs() -> None:
     """Without a learning rate no step changes a network, so every part can be computed anew from the outputs."""
     engine = trainer(rate=0.0, count=3, max_epochs=2)
@@ -233,6 +234,7 @@ def expected_losses(engine: Any, batch: dict[str, Tensor], layers: Tensor, draw:
     return {name: value.detach() for name, value in losses.items()}
 
 
+@pytest.mark.slow
 def test_the_discriminator_is_untouched_up_to_epoch_m_and_trained_after() -> None:
     early = EarlyPseudoGeneratorLoss()
     engine = trainer(max_epochs=3, early=early, early_epochs=2)
@@ -248,6 +250,7 @@ def test_the_discriminator_is_untouched_up_to_epoch_m_and_trained_after() -> Non
     assert [{"discrimination", "discriminator"} <= names for _, _, names in seen] == [False, False, True]
 
 
+@pytest.mark.slow
 def test_the_switch_at_epoch_m_counts_epochs_of_both_stages() -> None:
     engine = trainer(max_epochs=4, epochs_before=2, early=EarlyPseudoGeneratorLoss(), early_epochs=3)
     seen = after_each(engine, Events.EPOCH_COMPLETED, lambda: (engine.state.epoch, engine.epoch_loss()))
@@ -385,7 +388,7 @@ def closed(seed: int, epochs: int = 2, epochs_before: int = 0, **options: Any) -
     return trainer(data_loader=loader, seed=seed, max_epochs=epochs, epochs_before=epochs_before, **options)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_seed_gives_one_training_and_another_another() -> None:
     runs = [closed(3), closed(3), closed(4)]
     for index, engine in enumerate(runs):
@@ -396,6 +399,7 @@ def test_one_seed_gives_one_training_and_another_another() -> None:
     assert not same(first, other)
 
 
+@pytest.mark.slow
 def test_an_epoch_depends_on_the_seed_and_its_number_alone() -> None:
     """So a training goes on from a checkpoint as if it had never stopped."""
     whole, part = closed(3), closed(3, epochs=1)
@@ -412,6 +416,7 @@ def test_an_epoch_depends_on_the_seed_and_its_number_alone() -> None:
     assert same(everything(whole), everything(rest))
 
 
+@pytest.mark.slow
 def test_epochs_of_one_training_draw_differently() -> None:
     engine = closed(3)
     shown = after_each(engine, Events.ITERATION_COMPLETED, lambda: engine.state.batch["image"])
@@ -454,6 +459,7 @@ def test_extra_losses_are_added_with_their_weights_and_named_in_the_output() -> 
         torch.testing.assert_close(own, 3.0 * output["extra_tissue"])
 
 
+@pytest.mark.long
 def test_an_extra_loss_changes_what_is_learned() -> None:
     def brightness(weight: float) -> float:
         engine = trainer(max_epochs=20, extra={"tissue": WeightedLoss(BrightTissue(), weight)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from bundle.statistics.adversary import FitSettings, flip_some, predict
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ def test_a_linear_network_finds_the_line() -> None:
     assert torch.allclose(predict(network, INPUTS), INPUTS @ SLOPE, atol=0.05)
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_network_whatever_was_drawn_before() -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()

@@ -44,6 +44,7 @@ def test_operations_of_a_convolution_are_two_a_product() -> None:
     assert parameters_of(network) == 3 * 5 * 9 + 5
 
 
+@pytest.mark.slow
 def test_the_published_generator_has_67_million_parameters_and_67_gflop() -> None:
     network = TransUNet(3, 3)
     assert parameters_of(network) == pytest.approx(67e6, rel=0.01)

@@ -35,6 +35,7 @@ with replacing(folder / "half"):
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("result", ["some", "none"])
 def test_a_run_that_is_stopped_ends_in_a_line_with_what_it_works_with(

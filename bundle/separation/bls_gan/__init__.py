@@ -1,4 +1,4 @@
-"""BLS-GAN (arXiv 2409.07304): its network and its training."""
+"""BLS-GAN (arXiv 2409.07304): generator and trainer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The generator of BLS-GAN (arXiv 2409.07304): two bone layers, each with its soft tissue, and the correction k."""
+"""Generator of BLS-GAN (arXiv 2409.07304): two bone layers, each with its soft tissue, and the correction k."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 
 class Correction(nn.Module):
-    """A small network that reads k, the intensity of the soft tissue in the overlap, off a radiograph.
+    """Small regressor of k, the intensity of the soft tissue in the overlap, from a radiograph.
 
-    The published one is a VGG11 with a head for images of 256 x 256 (42 M parameters). This has its convolutions,
-    ``width`` channels wide at first, and pools over the frame, so that it takes any size.
+    The published network is a VGG11 with a head for 256 x 256 images (42 M parameters). This network has the same
+    convolutions, starting at ``width`` channels, and global average pooling, so that it accepts any image size.
 
     Args:
-        width: channels of the first convolution; it doubles up to eight times as many. Published: 64.
+        width: channels of the first convolution; later ones double up to ``8 * width``. Published: 64.
     """
 
     def __init__(self, width: int = 16) -> None:
@@ -32,22 +32,22 @@ class Correction(nn.Module):
         self.k = nn.Sequential(nn.Linear(widths[-1], 2 * width), nn.ReLU(), nn.Linear(2 * width, 1), nn.Sigmoid())
 
     def forward(self, image: Tensor) -> Tensor:
-        """The k in (0, 1) of radiographs (B, 1, H, W): (B, 1, 1, 1)."""
+        """Predict k in (0, 1), (B, 1, 1, 1), from radiographs (B, 1, H, W)."""
         return self.k(self.features(image))[..., None, None]
 
 
 class BoneLayerGenerator(nn.Module):
-    """``B = N_G(J, M) * M``: each bone with its soft tissue; and k of the reconstruction (:func:`reconstruct_bones`).
+    """``B = N_G(J, M) * M``: each bone with its soft tissue, plus k for the reconstruction (:func:`reconstruct_bones`).
 
-    BLS-GAN knows no soft-tissue layer. Where all layers are asked for, it is the radiograph itself outside the masks,
-    and inside them what the Laplace equation continues from the tissue beyond their grown support; the layer of a bone
-    is its excess over it, ``L_i = 1 - (1 - B_i) / (1 - L_0)``, or none where B is darker than that tissue.
+    BLS-GAN has no soft-tissue layer. For three layers, soft tissue is the radiograph outside the masks; inside, it is
+    the Laplace fill from the tissue outside the grown support. A bone layer is the excess over that tissue,
+    ``L_i = 1 - (1 - B_i) / (1 - L_0)``, clipped at 0.
 
     Args:
         backbone: network from (B, 3, H, W) to (B, 2, H, W).
         correction: network from (B, 1, H, W) to k (B, 1, 1, 1).
-        reduction: the backbone works at this fraction of the resolution.
-        spacing_mm: width of a pixel of the images that the network is made for.
+        reduction: downsampling factor of the backbone's input.
+        spacing_mm: pixel size in mm of the images that the network is made for.
     """
 
     def __init__(
@@ -59,11 +59,12 @@ class BoneLayerGenerator(nn.Module):
         self.correction = correction
 
     def forward(self, image: Tensor, separated: bool = True) -> Tensor:
-        """Separate images (B, 3, H, W) = [J, M_lower, M_upper], of which only the bones are seen.
+        """Separate images (B, 3, H, W) = [J, M_lower, M_upper]; the backbone receives only the bone pixels.
 
         Args:
             image: float, values in [0, 1].
-            separated: False gives what is trained: k on every pixel, and the two bones B with their soft tissue.
+            separated: whether to return layers. False returns the training outputs: k on every pixel, and the two bones
+                B with their soft tissue.
 
         Returns:
             Layers soft tissue, lower bone, upper bone, (B, 3, H, W) in [0, 1]; or [k, B_lower, B_upper].
@@ -83,7 +84,7 @@ class BoneLayerGenerator(nn.Module):
 
 
 def filled_tissue(radiograph: Tensor, masks: Tensor, spacing_mm: float = MCP.spacing_mm) -> Tensor:
-    """Soft tissue (B, 1, H, W): J outside the masks, the weight-free fill, never above J, inside them."""
+    """Estimate soft tissue (B, 1, H, W): J outside the masks; inside, the weight-free fill, at most J."""
     total = attenuation(radiograph)
     tissue = (support(masks, spacing_mm).amax(dim=1, keepdim=True) < 0.5).to(total.dtype)
     fill = torch.minimum(laplace_fill(total, tissue).clamp(min=0.0), total)
@@ -91,7 +92,7 @@ def filled_tissue(radiograph: Tensor, masks: Tensor, spacing_mm: float = MCP.spa
 
 
 def reconstruct_bones(bones: Tensor, k: Tensor, masks: Tensor) -> Tensor:
-    """``R = 1 - (1 - B_1) (1 - B_2) / (1 - k M_cap)``: the soft tissue that both bones carry counts once.
+    """``R = 1 - (1 - B_1) (1 - B_2) / (1 - k M_cap)``: k removes the soft tissue that both bones contain once.
 
     Args:
         bones: (B, 2, H, W), each with its soft tissue, 0 outside its mask.

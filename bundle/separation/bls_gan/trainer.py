@@ -1,7 +1,8 @@
-"""BLS-GAN (arXiv 2409.07304), the predecessor of LSN: its losses and its trainer.
+"""Losses and trainer of BLS-GAN (arXiv 2409.07304), the predecessor of LSN.
 
-Its supervisor sees the two bone layers and finds the bone masks in them, twice: the first copy in any layers, the
-second only in real ones. Of generated layers it is to find the first copy alone, and the generator wants both found.
+The supervisor receives the two bone layers and predicts two copies of the bone masks: the first copy for any layers,
+the second only for real ones. For generated layers its target is the first copy alone; the generator is trained to
+make it predict both.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from torch.nn import functional as F
 
 
 class BoneSupervision(nn.Module):
-    """``BCE + soft Dice`` over two copies of the masks, in the whole bones and once more in the overlap.
+    """``BCE + soft Dice`` over two copies of the masks, in the whole bones and again in the overlap.
 
-    Both halves are ``0.5 BCE + 0.5 Dice``. In the overlap all four maps are wanted; samples without overlap add 0.
+    Both terms are ``0.5 BCE + 0.5 Dice``. In the overlap all four targets are 1; samples without overlap add 0.
     """
 
     def __init__(self) -> None:
@@ -34,7 +35,7 @@ class BoneSupervision(nn.Module):
         """Mean over the batch.
 
         Args:
-            found: logits of the four maps, (B, 4, H, W); they count inside the masks, as published.
+            found: logits of the four maps, (B, 4, H, W); only pixels inside the masks count, as published.
             M: bone masks, (B, 2, H, W).
         """
         twice = torch.cat([M, M], dim=1)
@@ -49,10 +50,10 @@ class BoneSupervision(nn.Module):
 
 
 class BoneSupervisorLoss(nn.Module):
-    """BCE of the supervisor inside the masks, the mean of what it is shown.
+    """BCE of the supervisor inside the masks, averaged over its three inputs.
 
-    Of the radiograph, cut out by each mask: where the bones do not overlap, both copies. Of true bone layers: both
-    copies of the masks. Of generated layers: the first copy alone.
+    Targets: for the radiograph cut out by each mask, both copies where the bones do not overlap; for true bone layers,
+    both copies of the masks; for generated layers, the first copy alone.
     """
 
     def forward(self, cut: Tensor, generated: Tensor, true: Tensor, known: Tensor, M: Tensor) -> Tensor:  # noqa: N803
@@ -66,24 +67,24 @@ class BoneSupervisorLoss(nn.Module):
 
 
 def _inside(found: Tensor, target: Tensor, M: Tensor) -> Tensor:  # noqa: N803
-    """BCE inside the masks, as a mean over the frame: (B,)."""
+    """BCE inside the masks, averaged over the frame: (B,)."""
     region = torch.cat([M, M], dim=1)
     found = found.to(torch.promote_types(found.dtype, torch.float32))
     return (F.binary_cross_entropy_with_logits(found, target, reduction="none") * region).flatten(1).mean(dim=1)
 
 
 class BoneLayerTrainer(LayerSeparationTrainer):
-    """Trains BLS-GAN: the generator with its correction k, and the supervisor; no motion and no discriminator.
+    """Trainer of BLS-GAN: the generator with its correction k, and the supervisor; no motion and no discriminator.
 
-    The parts are those of :class:`bundle.separation.GeneratorLoss`: ``reconstruction`` (RMSE of R in the bones),
-    ``supervision`` (:class:`BoneSupervision`) and ``layers`` (RMSE of the bones B over the frame, of samples whose
-    layers are known). The generator is a :class:`bundle.separation.bls_gan.BoneLayerGenerator`, the supervisor takes
-    two channels and gives four.
+    The loss terms are those of :class:`bundle.separation.GeneratorLoss`: ``reconstruction`` (RMSE of R in the bones),
+    ``supervision`` (:class:`BoneSupervision`) and ``layers`` (RMSE of the bones B over the frame, for samples with
+    true layers). The generator is a :class:`bundle.separation.bls_gan.BoneLayerGenerator`; the supervisor has two input
+    and four output channels.
 
     Args:
-        args: as of :class:`bundle.separation.LayerSeparationTrainer`.
-        generator_alone: main training as published: the supervisor and the correction stay as they are.
-        kwargs: as ``args``.
+        args: arguments of :class:`bundle.separation.LayerSeparationTrainer`.
+        generator_alone: whether to freeze the supervisor and the correction, as in the published main training.
+        kwargs: keyword arguments of :class:`bundle.separation.LayerSeparationTrainer`.
     """
 
     def __init__(self, *args: Any, generator_alone: bool = False, **kwargs: Any) -> None:

@@ -1,6 +1,6 @@
-"""Heads: what a backbone sees, and how its logits become layers.
+"""Heads: the input features of a backbone, and the conversion of its logits to layers.
 
-``prepare(image)`` gives the features for the backbone, ``forward(logits, features)`` the layers (B, 3, H, W): soft
+``prepare(image)`` computes the features for the backbone, ``forward(logits, features)`` the layers (B, 3, H, W): soft
 tissue, lower bone, upper bone. Images are (B, 3, H, W): radiograph, lower mask, upper mask.
 """
 

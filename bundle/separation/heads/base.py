@@ -1,4 +1,4 @@
-"""What all heads have in common."""
+"""Base class of the heads."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from torch import Tensor, nn
 
 
 class Head(nn.Module):
-    """What all heads have.
+    """Base class of the heads.
 
     Attributes:
-        in_channels: channels of the features, which the backbone takes.
-        out_channels: channels of the logits, which the backbone gives.
+        in_channels: channels of the features, the backbone's input.
+        out_channels: channels of the logits, the backbone's output.
         zero_start: whether the logits of an untrained generator are zero.
     """
 
@@ -19,5 +19,5 @@ class Head(nn.Module):
     zero_start = False
 
     def prepare(self, image: Tensor) -> Tensor:
-        """Features (B, in_channels, H, W) of images (B, 3, H, W); unless a head says otherwise, the image itself."""
+        """Features (B, in_channels, H, W) of images (B, 3, H, W); by default the image itself."""
         return image

@@ -1,4 +1,4 @@
-"""A head that divides by estimates of the layers."""
+"""Partition head with estimates of the layers."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from torch import Tensor
 
 
 class EstimateHead(PartitionHead):
-    """A partition head that also has estimates of the layers: each takes its estimate, and its share of the rest.
+    """Partition head with estimates of the layers: a layer is its estimate plus its share of the residual.
 
-    The backbone gives three logits, with the shares ``w`` of :class:`PartitionHead`, and three estimates ``m`` of
-    attenuation. Of the attenuation ``a`` of a pixel a layer gets what its conditional expectation would be, were the
-    layers independent Gaussians with means ``m`` and variances in proportion to ``w``::
+    The backbone predicts three logits, which give the shares ``w`` of :class:`PartitionHead`, and three attenuation
+    estimates ``m``. A layer is its conditional expectation given the attenuation ``a`` of the pixel, for independent
+    Gaussian layers with means ``m`` and variances proportional to ``w``::
 
         a_i = m_i + w_i (a - sum m)
 
-    So a smooth estimate of the bones is enough where they overlap: their texture is divided without being known. A
-    layer that would be negative gets nothing, at the cost of the others. Zero logits and estimates are the weight-free
-    separation, and the layers compose to the radiograph for any.
+    A smooth estimate of the bones therefore suffices where they overlap; the shares divide the texture. Negative layers
+    are set to 0 and the others rescaled. Zero logits and estimates give the weight-free separation. The layers always
+    compose to the radiograph.
 
     Args:
-        mixture: as of :class:`PartitionHead`.
-        reach_mm: as of :class:`PartitionHead`.
-        spacing_mm: as of :class:`PartitionHead`.
-        least: where the attenuation is less (air), estimates count as parts of this.
+        mixture: see :class:`PartitionHead`.
+        reach_mm: see :class:`PartitionHead`.
+        spacing_mm: see :class:`PartitionHead`.
+        least: lower bound of the attenuation by which the estimates are divided (in air).
     """
 
     out_channels = 6
@@ -37,7 +37,7 @@ class EstimateHead(PartitionHead):
         self.least = least
 
     def shares(self, logits: Tensor, features: Tensor) -> Tensor:
-        """Shares of the attenuation, (B, 3, H, W): at least 0, summing to 1, of logits (B, 6, H, W)."""
+        """Shares of the attenuation, (B, 3, H, W), non-negative and summing to 1, from logits (B, 6, H, W)."""
         allowed = self.allowed(features)
         shares = mixed_shares(logits[:, :3], features[:, 3:6], allowed, self.mixture)
         estimates = logits[:, 3:].to(features.dtype) * allowed / attenuation(features[:, :1]).clamp(min=self.least)

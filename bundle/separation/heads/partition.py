@@ -1,4 +1,4 @@
-"""The head that divides the attenuation of each pixel exactly."""
+"""Head that divides the attenuation of each pixel exactly between the layers."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from torch import Tensor
 
 
 class PartitionHead(Head):
-    """Exact reconstruction: the logits move the attenuation of a pixel between the layers that are allowed there.
+    """Head with exact reconstruction: the logits redistribute a pixel's attenuation between the layers allowed there.
 
-    Soft tissue is allowed everywhere, a bone inside its grown support. With the shares ``p`` of the weight-free
-    separator, ``s = (1 - e) p + e u`` is their mixture with the uniform share ``u`` of the allowed layers, so that no
-    allowed layer is out of reach, and ``q = softmax(log s + logits)``. ``q`` contains ``w s``, with
-    ``w = min_i q_i / s_i <= 1``; this part is put back to ``w p``::
+    Soft tissue is allowed everywhere, a bone inside its grown support. The shares ``p`` of the weight-free separator
+    are mixed with the uniform share ``u`` of the allowed layers, ``s = (1 - e) p + e u``, so that every allowed layer
+    is reachable. ``q = softmax(log s + logits)`` contains ``w s`` with ``w = min_i q_i / s_i <= 1``, and ``w p``
+    replaces it::
 
         shares = q + w (p - s)
 
-    They are at least 0 and sum to 1; logits of zero give exactly ``p``, a large logit gives its layer everything. The
-    composition of the layers is the radiograph (:func:`bundle.physics.partition`) for any logits. Computed in the
-    precision of the image, also under automatic mixed precision.
+    The shares are non-negative and sum to 1. Zero logits give exactly ``p``; a large logit gives its layer everything.
+    The layers compose to the radiograph (:func:`bundle.physics.partition`) for any logits. Computed in the precision
+    of the image, also under automatic mixed precision.
 
     Args:
-        mixture: ``e`` in (0, 1]; a layer without a share in the weight-free solution answers to its logit in
-            proportion to it.
-        reach_mm: the backbone also sees how far each bone's outline is, up to so far; 0 for not.
-        spacing_mm: width of a pixel of the images that the network is made for.
+        mixture: ``e`` in (0, 1]. A layer without a share in the weight-free solution responds to its logit in
+            proportion to ``e``.
+        reach_mm: range in mm of the signed distances to the bone outlines that the backbone receives as two further
+            features; 0 omits them.
+        spacing_mm: pixel size in mm of the images that the network is made for.
 
     Raises:
         ValueError: if ``mixture`` or the spacing is out of range, or ``reach_mm`` is negative.
@@ -53,7 +54,7 @@ class PartitionHead(Head):
         self.in_channels = 8 if reach_mm else 6
 
     def prepare(self, image: Tensor) -> Tensor:
-        """The features: the image, the shares of the weight-free separator, signed distances as parts of the reach."""
+        """Compute the features: image, shares of the weight-free separator, signed distances divided by the reach."""
         with torch.no_grad():
             distance = signed_distance(image[:, 1:3], self.known)
             features = [image, shares_by_distance(image[:, :1], distance, self.spacing_mm)]
@@ -62,15 +63,15 @@ class PartitionHead(Head):
         return torch.cat(features, dim=1)
 
     def forward(self, logits: Tensor, features: Tensor) -> Tensor:
-        """Layers in [0, 1] that compose to the radiograph exactly; a bone is zero outside its support."""
+        """Compute layers in [0, 1] that compose to the radiograph exactly; a bone is zero outside its support."""
         return partition(features[:, :1], self.shares(logits, features))
 
     def shares(self, logits: Tensor, features: Tensor) -> Tensor:
-        """Shares of the attenuation, (B, 3, H, W): at least 0, summing to 1."""
+        """Shares of the attenuation, (B, 3, H, W): non-negative, summing to 1."""
         return mixed_shares(logits, features[:, 3:6], self.allowed(features), self.mixture)
 
     def allowed(self, features: Tensor) -> Tensor:
-        """Where a layer may have attenuation, (B, 3, H, W) of 0 and 1: tissue everywhere, a bone in its support."""
+        """Allowed pixels of each layer, (B, 3, H, W) of 0 and 1: tissue everywhere, a bone in its support."""
         known = self.reach > self.growth
         if known:
             bones = grown(features[:, 6:8] * self.reach, self.growth)
@@ -80,7 +81,7 @@ class PartitionHead(Head):
 
 
 def mixed_shares(logits: Tensor, prior: Tensor, allowed: Tensor, mixture: float) -> Tensor:
-    """The shares of :class:`PartitionHead`; all are (B, 3, H, W)."""
+    """Compute the shares of :class:`PartitionHead`; all tensors are (B, 3, H, W)."""
     smooth = (1.0 - mixture) * prior + mixture * allowed / allowed.sum(dim=1, keepdim=True)
     forbidden = allowed < 0.5
     logits = logits.to(prior.dtype).masked_fill(forbidden, float("-inf"))

@@ -1,4 +1,4 @@
-"""The head of LSN, which multiplies layers by their masks."""
+"""Head of LSN, which multiplies layers by their masks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 class SigmoidHead(Head):
-    """The head of LSN (Eq. 1): ``L = N_G(J, M) * M``, bones by their masks, soft tissue by the visible region."""
+    """Head of LSN (Eq. 1): ``L = N_G(J, M) * M``, bones times their masks, soft tissue times the visible region."""
 
     def forward(self, logits: Tensor, features: Tensor) -> Tensor:
-        """Layers in [0, 1], zero outside the masks: (B, 3, H, W)."""
+        """Compute layers (B, 3, H, W) in [0, 1], zero outside the masks."""
         radiograph, masks = features[:, :1], features[:, 1:3]
         regions = torch.cat([visible_region(radiograph, masks), masks], dim=1)
         return torch.sigmoid(logits.to(features.dtype)) * regions

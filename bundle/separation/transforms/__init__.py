@@ -1,4 +1,4 @@
-"""MONAI transforms on joints and their layers: array transforms and their dictionary versions (``...d``)."""
+"""MONAI transforms of joints and their layers: array transforms and their dictionary versions (``...d``)."""
 
 from __future__ import annotations
 

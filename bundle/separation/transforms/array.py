@@ -1,8 +1,8 @@
-"""Array transforms over single joints, channel first and without a batch axis.
+"""Array transforms of single joints, channel first and without a batch axis.
 
 A joint is ``image`` (3, H, W): radiograph, lower mask, upper mask; its ``layers`` are (3, H, W): soft tissue, lower
-bone, upper bone. A random transform draws its parameters in ``randomize`` and hands them to its plain twin; what it
-drew last stays in ``motion`` and ``seed``, so that a draw can be replayed.
+bone, upper bone. A random transform samples its parameters in ``randomize`` and keeps them in ``motion`` and ``seed``,
+so that the last call can be repeated.
 """
 
 from __future__ import annotations
@@ -40,21 +40,22 @@ def _joint(made: SyntheticJoints) -> Joint:
 
 
 class SeparateLayers(Transform):
-    """Separate a joint without weights: image (3, H, W) to layers (3, H, W)."""
+    """Weight-free separation of a joint: image (3, H, W) to layers (3, H, W)."""
 
     backend = [TransformBackends.TORCH]
 
     def __call__(self, image: Tensor, spacing_mm: float = MCP.spacing_mm) -> Tensor:
-        """Separate one joint, whose pixels are ``spacing_mm`` wide."""
+        """Separate one joint with a pixel size of ``spacing_mm``."""
         return separate(image[None, :1], image[None, 1:], spacing_mm)[0]
 
 
 class ShareNoiseTexture(Transform):
-    """Give soft tissue below bones the noise texture around it (:func:`bundle.physics.share_noise_texture`).
+    """Noise texture for the soft tissue below bones, as around them (:func:`bundle.physics.share_noise_texture`).
 
     Args:
-        seed: of the grain, together with the radiograph: a joint gets the same grain wherever it stands in a list.
-        noise_texture: False changes nothing; true or false as text is understood.
+        seed: random seed, combined with the radiograph, so that the result does not depend on a joint's position in
+            the list.
+        noise_texture: whether to add noise texture; a bool, or "true" or "false".
     """
 
     backend = [TransformBackends.TORCH]
@@ -64,7 +65,7 @@ class ShareNoiseTexture(Transform):
         self.noise_texture = flag(noise_texture)
 
     def __call__(self, image: Tensor, layers: Tensor, spacing_mm: float = MCP.spacing_mm) -> Tensor:
-        """New layers (3, H, W) of an image (3, H, W), whose pixels are ``spacing_mm`` wide."""
+        """Add noise texture to layers (3, H, W) of an image (3, H, W) with a pixel size of ``spacing_mm``."""
         if not self.noise_texture:
             return layers
         grey = (image[0] * 255.0).round().to(torch.uint8).cpu().numpy()
@@ -73,7 +74,7 @@ class ShareNoiseTexture(Transform):
 
 
 class Reconstruct(Transform):
-    """Compose layers (C, H, W) into the radiograph (1, H, W), Eq. 4."""
+    """Composition of layers (C, H, W) to the radiograph (1, H, W), Eq. 4."""
 
     backend = [TransformBackends.TORCH]
 
@@ -83,14 +84,14 @@ class Reconstruct(Transform):
 
 
 class ShiftBones(Transform):
-    """Move bone layers and masks by one given motion, Eq. 5-6.
+    """Motion of bone layers and masks by a given amount, Eq. 5-6.
 
     Args:
-        translation_mm: mm, ((x, y) of the lower bone, (x, y) of the upper bone); x right, y down.
-        rotation_deg: degrees, (lower, upper), clockwise.
-        center_mm: mm from the frame's centre, as ``translation_mm``.
-        spacing_mm: mm per pixel.
-        mode: ``bilinear`` or ``bicubic``.
+        translation_mm: shift in mm, ((x, y) of the lower bone, (x, y) of the upper bone); x right, y down.
+        rotation_deg: clockwise rotation in degrees, (lower, upper).
+        center_mm: centres of rotation in mm from the frame's centre, shaped as ``translation_mm``.
+        spacing_mm: pixel size in mm.
+        mode: interpolation, ``bilinear`` or ``bicubic``.
     """
 
     backend = [TransformBackends.TORCH]
@@ -115,15 +116,15 @@ class ShiftBones(Transform):
 
 
 class RandShiftBones(RandomizableTransform):
-    """Move bone layers and masks by a random motion, each bone its own.
+    """Random motion of bone layers and masks, independent for each bone.
 
     Args:
-        prob: of moving at all.
-        x_mm: largest shift to either side in mm.
-        y_mm: largest shift up or down in mm.
-        rotation_deg: largest rotation either way in degrees.
-        spacing_mm: mm per pixel.
-        mode: ``bilinear`` or ``bicubic``.
+        prob: probability of a motion.
+        x_mm: maximum lateral shift in mm, to either side.
+        y_mm: maximum vertical shift in mm, up or down.
+        rotation_deg: maximum rotation in degrees, in either direction.
+        spacing_mm: pixel size in mm.
+        mode: interpolation, ``bilinear`` or ``bicubic``.
     """
 
     backend = [TransformBackends.TORCH]
@@ -144,12 +145,12 @@ class RandShiftBones(RandomizableTransform):
         self.motion = RigidMotion.still(1)
 
     def randomize(self, data: Any | None = None) -> None:
-        """Draw the motion of the next call."""
+        """Sample the motion of the next call."""
         super().randomize(None)
         self.motion = self.range.sample(1, self.R) if self._do_transform else RigidMotion.still(1)
 
     def __call__(self, layers: Tensor, masks: Tensor, randomize: bool = True) -> tuple[Tensor, Tensor]:
-        """Move layers (3, H, W) and masks (2, H, W); without ``randomize`` the last motion is replayed."""
+        """Move layers (3, H, W) and masks (2, H, W); without ``randomize`` repeat the last motion."""
         if randomize:
             self.randomize()
         moved, moved_masks = move(layers[None], masks[None], self.motion, self.spacing_mm, self.mode)
@@ -157,13 +158,13 @@ class RandShiftBones(RandomizableTransform):
 
 
 class SynthesizeJointSpace(Transform):
-    """A radiograph of the same joint with its JSW changed by a given width, Eq. 13.
+    """Synthesis of the same joint with its JSW changed by a given amount, Eq. 13.
 
     Args:
-        change_mm: mm, positive widens.
-        upper_share: part of the change that the upper bone makes, in [0, 1].
-        seed: of the grain in uncovered tissue.
-        spacing_mm: mm per pixel.
+        change_mm: change of the JSW in mm; positive widens.
+        upper_share: fraction of the change that moves the upper bone, in [0, 1].
+        seed: random seed of the noise texture in uncovered tissue.
+        spacing_mm: pixel size in mm.
     """
 
     backend = [TransformBackends.TORCH]
@@ -181,13 +182,13 @@ class SynthesizeJointSpace(Transform):
 
 
 class RandSynthesizeJointSpace(RandomizableTransform):
-    """A radiograph of the same joint with its JSW changed at random.
+    """Synthesis of the same joint with a random change of its JSW.
 
     Args:
-        change_mm: lowest and highest change in mm.
-        prob: of changing at all.
-        upper_share: part of the change that the upper bone makes, in [0, 1].
-        spacing_mm: mm per pixel.
+        change_mm: minimum and maximum change in mm.
+        prob: probability of a change.
+        upper_share: fraction of the change that moves the upper bone, in [0, 1].
+        spacing_mm: pixel size in mm.
     """
 
     backend = [TransformBackends.TORCH]
@@ -207,27 +208,27 @@ class RandSynthesizeJointSpace(RandomizableTransform):
         self.seed = 0
 
     def randomize(self, data: Any | None = None) -> None:
-        """Draw the motion and the seed of the grain of the next call."""
+        """Sample the motion and the noise seed of the next call."""
         super().randomize(None)
         change = self.R.uniform(*self.change_mm) * self._do_transform
         self.motion = RigidMotion.widening(torch.tensor([change], dtype=torch.float64), self.upper_share)
         self.seed = int(self.R.randint(MAX_SEED))
 
     def __call__(self, image: Tensor, layers: Tensor, randomize: bool = True) -> Joint:
-        """Move the bones of one joint; without ``randomize`` the last draw is replayed."""
+        """Move the bones of one joint; without ``randomize`` repeat the last motion and noise."""
         if randomize:
             self.randomize()
         return _joint(synthesize(layers[None], image[None, 1:], self.motion, self.spacing_mm, [self.seed]))
 
 
 class RandPseudoOverlap(RandomizableTransform):
-    """Push the bones of a joint that does not overlap into each other.
+    """Random closing of a non-overlapping joint until its bones overlap.
 
     Args:
-        prob: of pushing at all.
+        prob: probability of closing.
         overlap: ranges of the closing motion.
         maker: :func:`bundle.separation.compose_layers` or :func:`bundle.separation.compose_published` (Eq. 10).
-        spacing_mm: mm per pixel.
+        spacing_mm: pixel size in mm.
     """
 
     backend = [TransformBackends.TORCH]
@@ -248,11 +249,11 @@ class RandPseudoOverlap(RandomizableTransform):
 
     @property
     def closes(self) -> bool:
-        """Whether the last draw pushes."""
+        """Whether the last sampled motion closes the joint."""
         return self._do_transform
 
     def randomize(self, data: Tensor) -> None:
-        """Draw motion and seed for the joint ``data``: its image (3, H, W), or its JSW in mm (1,), 0 if it has none."""
+        """Sample motion and seed for a joint, given as image (3, H, W) or as JSW in mm (1,), 0 if undefined."""
         super().randomize(None)
         if data.dim() == 1:
             self.motion = self.overlap.closing(data, self.R)
@@ -261,7 +262,7 @@ class RandPseudoOverlap(RandomizableTransform):
         self.seed = int(self.R.randint(MAX_SEED))
 
     def __call__(self, image: Tensor, layers: Tensor, randomize: bool = True) -> Joint:
-        """Push one joint; returns the pseudo-image with its masks, and its layers."""
+        """Close one joint; returns the pseudo-image with its masks, and its layers."""
         if randomize:
             self.randomize(image)
         if not self.closes:
@@ -270,13 +271,13 @@ class RandPseudoOverlap(RandomizableTransform):
 
 
 class PseudoOverlap(Transform, ThreadUnsafe):
-    """The push of :class:`RandPseudoOverlap` that one seed gives: the same joint, the same push.
+    """Reproducible :class:`RandPseudoOverlap`: the same seed and joint give the same result.
 
     Args:
-        seed: of the motion and the grain.
+        seed: random seed of the motion and the noise texture.
         overlap: ranges of the closing motion.
-        maker: as in :class:`RandPseudoOverlap`.
-        spacing_mm: mm per pixel.
+        maker: see :class:`RandPseudoOverlap`.
+        spacing_mm: pixel size in mm.
     """
 
     backend = [TransformBackends.TORCH]
@@ -289,9 +290,9 @@ class PseudoOverlap(Transform, ThreadUnsafe):
         spacing_mm: float = MCP.spacing_mm,
     ) -> None:
         self.seed = seed
-        self._push = RandPseudoOverlap(1.0, overlap, maker, spacing_mm)
+        self._closing = RandPseudoOverlap(1.0, overlap, maker, spacing_mm)
 
     def __call__(self, image: Tensor, layers: Tensor) -> Joint:
-        """Push one joint; returns the pseudo-image with its masks, and its layers."""
-        self._push.set_random_state(self.seed)
-        return self._push(image, layers)
+        """Close one joint; returns the pseudo-image with its masks, and its layers."""
+        self._closing.set_random_state(self.seed)
+        return self._closing(image, layers)

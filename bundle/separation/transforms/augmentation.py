@@ -1,7 +1,7 @@
-"""Augmentations that keep the truth exact: a new radiograph is composed of the new layers, never the other way round.
+"""Augmentations that keep the truth exact: they change the layers and compose the radiograph from the result.
 
-A joint is ``image`` (3, H, W): radiograph, lower mask, upper mask; its ``layers`` are (3, H, W). Where the layers are
-not known, the radiograph takes their place.
+A joint is ``image`` (3, H, W): radiograph, lower mask, upper mask; its ``layers`` are (3, H, W). Without known layers,
+the augmentation applies to the radiograph.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from torch import Tensor
 
 MAX_SEED = 2**31 - 1
 
-_BY_JOINT = "made joint by joint, not in batches on the device (set it to 0, or leave out variants/resident.yaml)"
+_BY_JOINT = "made joint by joint, not in batches on the device. Set it to 0, or leave out variants/resident.yaml."
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What was done to a joint; it stands under ``augmentation`` as JSON.
+    """The augmentation of a joint, stored under ``augmentation`` as JSON.
 
     Attributes:
-        mirrored: whether left and right were exchanged.
-        contrast: factor of the attenuation of soft tissue, lower and upper bone.
-        blur_mm: sigma of a Gaussian.
-        noise: standard deviation of the noise of the radiograph, in intensity.
-        seed: of the noise.
+        mirrored: whether left and right are exchanged.
+        contrast: attenuation factors of soft tissue, lower bone and upper bone.
+        blur_mm: sigma of the Gaussian blur in mm.
+        noise: standard deviation of the noise in the radiograph, in intensity.
+        seed: random seed of the noise.
     """
 
     mirrored: bool = False
@@ -48,7 +48,7 @@ class Augmentation:
     seed: int = 0
 
     def apply(self, layers: Tensor, spacing_mm: float = MCP.spacing_mm) -> Tensor:
-        """The new layers (3, H, W) of layers, or the new radiograph (1, H, W) of one, by the mean contrast."""
+        """Augment layers (3, H, W), or a radiograph (1, H, W) with the mean contrast."""
         if self.mirrored:
             layers = layers.flip(-1)
         factors = layers.new_tensor(self.contrast)
@@ -59,22 +59,22 @@ class Augmentation:
         return self._noisy(intensity(parts))
 
     def _noisy(self, layers: Tensor) -> Tensor:
-        """Noise changes what is measured, not the shares: each layer takes the part of it that it has of the whole."""
+        """Add noise to the radiograph and divide the result between the layers; their shares do not change."""
         if not self.noise:
             return layers
         image = reconstruct(layers)
-        drawn = torch.randn(image.shape, generator=torch.Generator().manual_seed(self.seed)).to(image)
-        return partition((image + self.noise * drawn).clamp(0.0, 1.0), attenuation_shares(layers))
+        white = torch.randn(image.shape, generator=torch.Generator().manual_seed(self.seed)).to(image)
+        return partition((image + self.noise * white).clamp(0.0, 1.0), attenuation_shares(layers))
 
 
 @dataclass(frozen=True)
 class BatchAugmentation:
-    """What is done to each joint of a batch, on its device: :class:`Augmentation` without blur and noise.
+    """The augmentations of a batch, on its device: :class:`Augmentation` without blur and noise.
 
     Attributes:
-        mirrored: whether left and right are exchanged, (B, 1, 1, 1) of booleans.
-        contrast: factors of the attenuation of the three layers, (B, 3, 1, 1).
-        active: whether anything is done, (B, 1, 1, 1) of booleans.
+        mirrored: whether left and right are exchanged, boolean, (B, 1, 1, 1).
+        contrast: attenuation factors of the three layers, (B, 3, 1, 1).
+        active: whether the joint changes at all, boolean, (B, 1, 1, 1).
     """
 
     mirrored: Tensor
@@ -82,43 +82,43 @@ class BatchAugmentation:
     active: Tensor
 
     @classmethod
-    def of(cls, drawn: Sequence[Augmentation], like: Tensor) -> BatchAugmentation:
-        """Of what was drawn for B joints, on the device of a tensor."""
-        mirrored = to_device([float(each.mirrored) for each in drawn], like)
-        active = to_device([float(each != Augmentation(seed=each.seed)) for each in drawn], like)
-        contrast = to_device([each.contrast for each in drawn], like)
+    def of(cls, sampled: Sequence[Augmentation], like: Tensor) -> BatchAugmentation:
+        """Combine the augmentations sampled for B joints, on the device of a tensor."""
+        mirrored = to_device([float(each.mirrored) for each in sampled], like)
+        active = to_device([float(each != Augmentation(seed=each.seed)) for each in sampled], like)
+        contrast = to_device([each.contrast for each in sampled], like)
         return cls(mirrored.bool()[:, None, None, None], contrast[..., None, None], active.bool()[:, None, None, None])
 
     def apply(self, layers: Tensor) -> Tensor:
-        """The new layers (B, 3, H, W), or the new radiographs (B, 1, H, W) by the mean contrast."""
+        """Augment layers (B, 3, H, W), or radiographs (B, 1, H, W) with the mean contrast."""
         factors = self.contrast if layers.shape[1] == 3 else self.contrast.mean(dim=1, keepdim=True)
-        return torch.where(self.active, intensity(attenuation(self._turned(layers)) * factors), layers)
+        return torch.where(self.active, intensity(attenuation(self._mirrored(layers)) * factors), layers)
 
     def image(self, image: Tensor) -> Tensor:
-        """Radiographs with their masks (B, 3, H, W) that are not composed of layers."""
-        return torch.cat([self.apply(image[:, :1]), self._turned(image[:, 1:])], dim=1)
+        """Augment radiographs with masks (B, 3, H, W) that have no known layers."""
+        return torch.cat([self.apply(image[:, :1]), self._mirrored(image[:, 1:])], dim=1)
 
-    def _turned(self, values: Tensor) -> Tensor:
+    def _mirrored(self, values: Tensor) -> Tensor:
         return torch.where(self.mirrored, values.flip(-1), values)
 
 
 class RandAugmentLayersd(RandomizableTransform, ThreadUnsafe, MapTransform):
-    """Augment joints at random: mirrored, with another contrast of each layer, blurred, noisier. By default nothing.
+    """Random augmentation of joints: mirroring, contrast of each layer, blur and noise; all off by default.
 
-    The layers under ``label_key`` are augmented where ``truth`` is 1, and their image is composed of them; any other
-    radiograph is augmented as it is. All keys of a sample change alike. Noise falls on the layers in proportion to
-    their attenuation, as in phantoms (:class:`bundle.phantoms.Phantom`): the shares, which a network learns, stay
-    free of it.
+    Where ``truth`` is 1, the layers under ``label_key`` are augmented and the image is composed of them; other
+    radiographs are augmented directly. All keys of a sample change alike. Noise is divided between the layers in
+    proportion to their attenuation, as in phantoms (:class:`bundle.phantoms.Phantom`), so that the shares, the target
+    of the network, contain no noise.
 
     Args:
         keys: images (3, H, W).
         label_key: layers (3, H, W) of the first key.
         mirror: probability of exchanging left and right.
-        contrast: largest change of the attenuation of each layer by itself, as a fraction in [0, 1).
-        blur_mm: largest sigma of the blur; drawn from 0 up.
-        noise: largest standard deviation of the noise in intensity; drawn from 0 up.
-        prob: of contrast, blur and noise together.
-        allow_missing_keys: do not raise when a key is missing.
+        contrast: maximum relative change of the attenuation, sampled for each layer, in [0, 1).
+        blur_mm: maximum sigma of the blur in mm, sampled from 0.
+        noise: maximum standard deviation of the noise in intensity, sampled from 0.
+        prob: joint probability of contrast, blur and noise.
+        allow_missing_keys: whether to ignore missing keys.
 
     Raises:
         ValueError: if a range is negative, or the contrast is not below 1.
@@ -144,52 +144,52 @@ class RandAugmentLayersd(RandomizableTransform, ThreadUnsafe, MapTransform):
             raise ValueError(msg)
         self.label_key = label_key
         self.mirror, self.contrast, self.blur_mm, self.noise = mirror, contrast, blur_mm, noise
-        self.drawn = Augmentation()
+        self.sampled = Augmentation()
 
     def randomize(self, data: Any | None = None) -> None:
-        """Draw what is done to the next sample."""
+        """Sample the augmentation of the next joint."""
         super().randomize(None)
         mirrored = bool(self.R.uniform() < self.mirror)
         soft, lower, upper = (float(value) for value in 1.0 + self.R.uniform(-self.contrast, self.contrast, 3))
         blur, noise = float(self.R.uniform(0.0, self.blur_mm)), float(self.R.uniform(0.0, self.noise))
         seed = int(self.R.randint(MAX_SEED))
         full = Augmentation(mirrored, (soft, lower, upper), blur, noise, seed)
-        self.drawn = full if self._do_transform else Augmentation(mirrored)
+        self.sampled = full if self._do_transform else Augmentation(mirrored)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Augment one sample."""
         sample = dict(data)
         self.randomize()
-        if self.drawn == Augmentation(seed=self.drawn.seed):
+        if self.sampled == Augmentation(seed=self.sampled.seed):
             return {**sample, "augmentation": json.dumps(asdict(Augmentation()))}
         first = self.first_key(sample)
         for key in self.key_iterator(sample):
             known = key == first and float(sample.get("truth", 0.0)) == 1.0
             pixel = spacing_of(sample, sample[key])
             if known:
-                sample[self.label_key] = self.drawn.apply(sample[self.label_key], pixel)
+                sample[self.label_key] = self.sampled.apply(sample[self.label_key], pixel)
             sample[key] = self._image(sample[key], pixel, reconstruct(sample[self.label_key]) if known else None)
-        return {**sample, "augmentation": json.dumps(asdict(self.drawn))}
+        return {**sample, "augmentation": json.dumps(asdict(self.sampled))}
 
     def check_batched(self) -> None:
-        """Refuse what is done image by image only.
+        """Refuse options without a batched version.
 
         Raises:
-            InputError: images are blurred, or noise is added.
+            InputError: if images are blurred or noise is added.
         """
         if self.blur_mm or self.noise:
             msg = f"augmentation: blur and noise are {_BY_JOINT}"
             raise InputError(msg)
 
     def batched(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """Augment the joints of a resident batch, with the draws that they would get one by one."""
-        drawn = []
+        """Augment the joints of a resident batch, with parameters sampled joint by joint."""
+        sampled = []
         for _ in batch["known"]:
             self.randomize()
-            drawn.append(self.drawn)
-        if all(each == Augmentation(seed=each.seed) for each in drawn):
+            sampled.append(self.sampled)
+        if all(each == Augmentation(seed=each.seed) for each in sampled):
             return dict(batch)
-        changed = BatchAugmentation.of(drawn, batch["image"])
+        changed = BatchAugmentation.of(sampled, batch["image"])
         label = changed.apply(batch[self.label_key])
         known = batch["truth"].bool()[..., None, None]
         images = {str(key): changed.image(batch[str(key)]) for key in self.keys}
@@ -199,22 +199,23 @@ class RandAugmentLayersd(RandomizableTransform, ThreadUnsafe, MapTransform):
         return {**batch, **images, self.label_key: torch.where(known, label, batch[self.label_key])}
 
     def _image(self, image: Tensor, pixel: float, composed: Tensor | None) -> Tensor:
-        masks = image[1:].flip(-1) if self.drawn.mirrored else image[1:]
-        return torch.cat([self.drawn.apply(image[:1], pixel) if composed is None else composed, masks])
+        masks = image[1:].flip(-1) if self.sampled.mirrored else image[1:]
+        return torch.cat([self.sampled.apply(image[:1], pixel) if composed is None else composed, masks])
 
 
 class RandPredictedMasksd(RandomizableTransform, ThreadUnsafe, MapTransform):
-    """What the generator sees in place of an image: the radiograph with masks that a network draws, at random.
+    """Random replacement of the generator's input masks by masks that a network predicts.
 
-    Given masks know where the outlines are to a pixel, drawn ones do not. Losses keep the given ones, so that the
-    generator learns to look at the radiograph where masks are not to be relied on.
+    Annotated masks are accurate to a pixel, predicted ones are not. The losses keep the annotated masks, so that the
+    generator learns to rely on the radiograph where masks are inaccurate.
 
     Args:
-        segment: draws masks (2, H, W) of a radiograph (1, H, W); a bone that it does not find keeps its given mask.
-        prob: how often; with 0 nothing is added.
+        segment: network that predicts masks (2, H, W) from a radiograph (1, H, W); a bone that it misses keeps its
+            annotated mask.
+        prob: probability of predicted masks; 0 adds no key.
         keys: radiograph and masks (3, H, W).
-        seen_key: where what is seen goes; the image itself where nothing is drawn.
-        allow_missing_keys: do not raise when a key is missing.
+        seen_key: key of the generator's input; the image itself if the masks are not replaced.
+        allow_missing_keys: whether to ignore missing keys.
     """
 
     backend = [TransformBackends.TORCH]
@@ -233,35 +234,35 @@ class RandPredictedMasksd(RandomizableTransform, ThreadUnsafe, MapTransform):
         self.seen_key = seen_key
 
     def check_batched(self) -> None:
-        """Refuse drawn masks, which are made image by image.
+        """Refuse predicted masks, which are made joint by joint.
 
         Raises:
-            InputError: masks are drawn.
+            InputError: if masks are predicted.
         """
         if self.prob:
-            msg = f"predicted_masks: masks are {_BY_JOINT}, got {self.prob}"
+            msg = f"predicted_masks is {self.prob}, but masks are {_BY_JOINT}"
             raise InputError(msg)
 
     def batched(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """A resident batch, whose masks are those given."""
+        """Return a resident batch with its annotated masks."""
         return dict(batch)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """See one sample."""
+        """Add the generator's input to one sample."""
         sample = dict(data)
         self.randomize(None)
         for key in self.key_iterator(sample) if self.prob else ():
-            sample[self.seen_key] = self._drawn(sample, key) if self._do_transform else sample[key]
+            sample[self.seen_key] = self._predicted(sample, key) if self._do_transform else sample[key]
         return sample
 
-    def _drawn(self, sample: Mapping[Hashable, Any], key: Hashable) -> Tensor:
+    def _predicted(self, sample: Mapping[Hashable, Any], key: Hashable) -> Tensor:
         return with_predicted_masks(sample[key], self.segment, spacing_of(sample, sample[key]))
 
 
 def joint_space_centre(masks: Tensor) -> tuple[int, int]:
-    """Row and column of the middle of the joint space of masks (2, H, W); of the frame where there is none.
+    """Locate the centre (row, column) of the joint space of masks (2, H, W); the image centre without joint space.
 
-    The middle between the bones' facing outlines, over the columns that both have.
+    The centre lies midway between the facing outlines of the bones, averaged over the columns with both bones.
     """
     lower, upper = (mask > 0.5 for mask in masks)
     columns = torch.nonzero(lower.any(dim=0) & upper.any(dim=0))[:, 0]
@@ -274,16 +275,15 @@ def joint_space_centre(masks: Tensor) -> tuple[int, int]:
 
 
 class RandCropJointd(RandomizableTransform, ThreadUnsafe, MapTransform):
-    """Crop a square that holds the middle of the joint space, at random around it; all keys alike.
+    """Random square crop around the centre of the joint space; all keys alike.
 
-    A network trained on crops sees detail at full resolution for less; its weight-free prior knows only the tissue
-    inside the crop.
+    Crops show a network full-resolution detail at lower cost; the weight-free prior uses only tissue inside the crop.
 
     Args:
         keys: images and layers (C, H, W).
-        size: side in pixels; 0 crops nothing, a larger one than the frame the frame.
-        masks_key: image (3, H, W) whose masks show the joint space.
-        allow_missing_keys: do not raise when a key is missing.
+        size: side length in pixels, at most that of the frame; 0 disables cropping.
+        masks_key: image (3, H, W) whose masks locate the joint space.
+        allow_missing_keys: whether to ignore missing keys.
     """
 
     backend = [TransformBackends.TORCH]
@@ -302,7 +302,7 @@ class RandCropJointd(RandomizableTransform, ThreadUnsafe, MapTransform):
         self.corner = (0, 0)
 
     def randomize(self, data: Tensor) -> None:
-        """Draw the corner of the next crop, for an image (3, H, W): its middle half holds the joint space."""
+        """Sample the corner of the next crop of an image (3, H, W), with the joint space in the crop's middle half."""
         super().randomize(None)
         corner = []
         for centre, side in zip(joint_space_centre(data[1:]), data.shape[1:], strict=True):
@@ -311,17 +311,17 @@ class RandCropJointd(RandomizableTransform, ThreadUnsafe, MapTransform):
         self.corner = (corner[0], corner[1])
 
     def check_batched(self) -> None:
-        """Refuse crops, which are made image by image.
+        """Refuse crops, which are made joint by joint.
 
         Raises:
-            InputError: a size is given.
+            InputError: if a size is given.
         """
         if self.size:
-            msg = f"crop_size: crops are {_BY_JOINT}, got {self.size}"
+            msg = f"crop_size is {self.size}, but crops are {_BY_JOINT}"
             raise InputError(msg)
 
     def batched(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """A resident batch, which is not cropped."""
+        """Return a resident batch, uncropped."""
         return dict(batch)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

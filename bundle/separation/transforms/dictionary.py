@@ -1,9 +1,8 @@
-"""Dictionary transforms over the joints of a data list.
+"""Dictionary transforms of the joints of a data list.
 
-Keys of a joint: ``image`` (3, H, W) radiograph and masks; ``label`` (3, H, W) its layers; ``truth`` (1,) 1 where the
-label is true and 0 where it is only the weight-free separation; ``source`` (3, H, W) the joint that a pseudo-image was
-made of; ``spacing`` (1,) in mm per pixel. What a synthetic joint was made with stands under ``motion`` (JSON) and
-``noise_seed``.
+Keys of a joint: ``image`` (3, H, W), radiograph and masks; ``label`` (3, H, W), its layers; ``truth`` (1,), 1 if the
+label is true and 0 if it is only the weight-free separation; ``source`` (3, H, W), the source joint of a pseudo-image;
+``spacing`` (1,), the pixel size in mm. ``motion`` (JSON) and ``noise_seed`` are the parameters of a synthetic joint.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from torch import Tensor
 
 
 class ShiftBonesd(JointMapd):
-    """Move the bones by one given motion and compose the radiograph anew (Eq. 5-6 and 4).
+    """Motion of the bones by a given amount and composition of the new radiograph (Eq. 5-6 and 4).
 
     Arguments as in :class:`JointMapd` and :class:`bundle.separation.transforms.array.ShiftBones`.
     """
@@ -60,7 +59,7 @@ class ShiftBonesd(JointMapd):
 
 
 class RandShiftBonesd(RandJointMapd):
-    """Move the bones by a random motion and compose the radiograph anew; all keys move alike.
+    """Random motion of the bones and composition of the new radiograph; all keys move alike.
 
     Arguments as in :class:`JointMapd` and :class:`bundle.separation.transforms.array.RandShiftBones`.
     """
@@ -91,12 +90,12 @@ class RandShiftBonesd(RandJointMapd):
 
 
 def composed(layers: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """The radiograph with its masks, and the layers: a joint that is composed of its layers (Eq. 4)."""
+    """Compose a joint of its layers (Eq. 4): the radiograph with its masks, and the layers."""
     return torch.cat([reconstruct(layers), masks]), layers
 
 
 class SynthesizeJointSpaced(JointMapd):
-    """The same joint with its JSW changed by a given width (Eq. 13).
+    """Change of the JSW of a joint by a given amount (Eq. 13).
 
     Arguments as in :class:`JointMapd` and :class:`bundle.separation.transforms.array.SynthesizeJointSpace`.
     """
@@ -124,7 +123,7 @@ class SynthesizeJointSpaced(JointMapd):
 
 
 class RandSynthesizeJointSpaced(RandJointMapd):
-    """The same joint with its JSW changed at random; all keys change alike.
+    """Random change of the JSW of a joint; all keys change alike.
 
     Arguments as in :class:`JointMapd` and :class:`bundle.separation.transforms.array.RandSynthesizeJointSpace`.
     """
@@ -153,18 +152,18 @@ class RandSynthesizeJointSpaced(RandJointMapd):
 
 
 class RandPseudoOverlapd(RandJointMapd):
-    """Push the bones of joints that do not overlap into each other; the label becomes true.
+    """Random closing of non-overlapping joints until their bones overlap; the label becomes true.
 
-    Samples whose ``overlapping`` is true are left alone, and so are those not drawn; without true layers their label is
-    zero. Every sample gets a ``source``: the joint before the push.
+    Samples with ``overlapping`` true and samples not selected stay unchanged; without true layers their label is set to
+    zero. Every sample gets a ``source``, the joint before closing.
 
     Args:
         keys: images (3, H, W).
         label_key: layers (3, H, W).
-        prob: of pushing a joint that does not overlap.
+        prob: probability of closing a joint that does not overlap.
         overlap: ranges of the closing motion.
         maker: :func:`bundle.separation.compose_layers` or :func:`bundle.separation.compose_published` (Eq. 10).
-        allow_missing_keys: do not raise when a key is missing.
+        allow_missing_keys: whether to ignore missing keys.
     """
 
     def __init__(
@@ -180,7 +179,7 @@ class RandPseudoOverlapd(RandJointMapd):
         super().__init__(keys, label_key, self.closure, allow_missing_keys)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
-        """Push one sample."""
+        """Close one sample."""
         sample = dict(data)
         first = self.first_key(sample)
         if first == ():
@@ -199,16 +198,16 @@ class RandPseudoOverlapd(RandJointMapd):
         return {**sample, Keys.MOTION: motion.to_json(), "noise_seed": self.closure.seed}
 
     def batched(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """Push the joints of a resident batch, with the draws that they would get one by one."""
-        drawn = [self._drawn(*joint) for joint in zip(batch["overlapping"], batch["width"], strict=True)]
-        rows = [row for row, closure in enumerate(drawn) if closure is not None]
-        known = [float(closure is not None) or true for closure, true in zip(drawn, batch["known"], strict=True)]
+        """Close the joints of a resident batch, with parameters sampled joint by joint."""
+        sampled = [self._sampled(*joint) for joint in zip(batch["overlapping"], batch["width"], strict=True)]
+        rows = [row for row, closure in enumerate(sampled) if closure is not None]
+        known = [float(closure is not None) or true for closure, true in zip(sampled, batch["known"], strict=True)]
         image, truth = batch[Keys.IMAGE], to_device(known, batch[Keys.IMAGE])[:, None]
         label = batch[Keys.LABEL] * truth[..., None, None]
         if rows:
             index = torch.tensor(rows).to(image.device, non_blocking=True)
             made = self._made(
-                batch, index, batch[Keys.SPACING][rows], [closure for closure in drawn if closure is not None]
+                batch, index, batch[Keys.SPACING][rows], [closure for closure in sampled if closure is not None]
             )
             image = image.index_copy(0, index, torch.cat([made.image, made.masks], dim=1))
             label = label.index_copy(0, index, made.layers)
@@ -221,29 +220,29 @@ class RandPseudoOverlapd(RandJointMapd):
             "known": known,
         }
 
-    def _drawn(self, overlapping: bool, width: Tensor) -> tuple[RigidMotion, int] | None:
-        """The motion of a joint and the seed of its grain; None where it is left alone."""
+    def _sampled(self, overlapping: bool, width: Tensor) -> tuple[RigidMotion, int] | None:
+        """Sample the motion of a joint and the seed of its noise texture; None if it stays unchanged."""
         self.closure.randomize(width.reshape(1))
         return (self.closure.motion, self.closure.seed) if self.closure.closes and not overlapping else None
 
     def _made(
-        self, batch: Mapping[str, Any], index: Tensor, spacing: Tensor, drawn: Sequence[tuple[RigidMotion, int]]
+        self, batch: Mapping[str, Any], index: Tensor, spacing: Tensor, sampled: Sequence[tuple[RigidMotion, int]]
     ) -> SyntheticJoints:
-        motions, seeds = zip(*drawn, strict=True)
+        motions, seeds = zip(*sampled, strict=True)
         image, label = (batch[key].index_select(0, index) for key in (Keys.IMAGE, Keys.LABEL))
         return self.closure.maker(label, image[:, 1:], RigidMotion.joined(motions), spacing, seeds)
 
 
 class PseudoOverlapd(JointMapd):
-    """As :class:`RandPseudoOverlapd` with ``prob`` 1, but a joint of one name is always pushed the same way.
+    """Reproducible :class:`RandPseudoOverlapd` with ``prob`` 1: the motion depends only on the seed and the name.
 
     Args:
         keys: images (3, H, W).
         label_key: layers (3, H, W).
-        seed: of all draws, together with the sample's ``name``.
+        seed: random seed, combined with the sample's ``name``.
         overlap: ranges of the closing motion.
-        maker: as in :class:`RandPseudoOverlapd`.
-        allow_missing_keys: do not raise when a key is missing.
+        maker: see :class:`RandPseudoOverlapd`.
+        allow_missing_keys: whether to ignore missing keys.
     """
 
     def __init__(
@@ -257,11 +256,11 @@ class PseudoOverlapd(JointMapd):
     ) -> None:
         super().__init__(keys, label_key, allow_missing_keys)
         self.seed = seed
-        self._push = RandPseudoOverlapd(keys, label_key, 1.0, overlap, maker, allow_missing_keys)
+        self._closing = RandPseudoOverlapd(keys, label_key, 1.0, overlap, maker, allow_missing_keys)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
-        """Push one sample."""
+        """Close one sample."""
         if self.first_key(dict(data)) == ():
             return dict(data)
         named = zlib.crc32(f"{self.seed} {data['name']}".encode())
-        return self._push.set_random_state(named)(data)
+        return self._closing.set_random_state(named)(data)

@@ -1,4 +1,4 @@
-"""Bases of the dictionary transforms that change the layers and masks of a joint together."""
+"""Base classes of the dictionary transforms that change the layers and masks of a joint together."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from torch import Tensor
 
 
 class JointMapd(ThreadUnsafe, MapTransform):
-    """Base of the transforms that remake joints: images under ``keys``, their layers under ``label_key``.
+    """Base class of transforms that recompose joints: images under ``keys``, their layers under ``label_key``.
 
-    A sample that has none of the keys is returned as it is, if that is allowed.
+    With ``allow_missing_keys``, a sample without any of the keys is returned unchanged.
 
     Args:
         keys: images (3, H, W).
         label_key: layers (3, H, W), one key for each of ``keys``.
-        allow_missing_keys: do not raise when a key is missing.
+        allow_missing_keys: whether to ignore missing keys.
     """
 
     backend = [TransformBackends.TORCH]
@@ -38,7 +38,7 @@ class JointMapd(ThreadUnsafe, MapTransform):
         return sample
 
     def _spacing(self, sample: Sample) -> float:
-        """The pixel spacing that travels with the sample, in mm."""
+        """The pixel spacing of the sample in mm."""
         if "spacing" not in sample:
             msg = f"expected the pixel spacing in mm under 'spacing', got a sample with {sorted(map(str, sample))}"
             raise KeyError(msg)
@@ -46,24 +46,24 @@ class JointMapd(ThreadUnsafe, MapTransform):
 
 
 class RandJointMapd(RandomizableTransform, JointMapd):
-    """Base of the random ones: an array transform draws, and is seeded with the dictionary transform.
+    """Base class of random transforms; an array transform samples the parameters and shares the seed.
 
     Args:
         keys: see :class:`JointMapd`.
         label_key: see :class:`JointMapd`.
-        drawing: the array transform.
+        sampler: the array transform.
         allow_missing_keys: see :class:`JointMapd`.
     """
 
     def __init__(
-        self, keys: KeysCollection, label_key: KeysCollection, drawing: RandomizableTransform, allow_missing_keys: bool
+        self, keys: KeysCollection, label_key: KeysCollection, sampler: RandomizableTransform, allow_missing_keys: bool
     ) -> None:
         JointMapd.__init__(self, keys, label_key, allow_missing_keys)
-        RandomizableTransform.__init__(self, drawing.prob)
-        self.drawing = drawing
+        RandomizableTransform.__init__(self, sampler.prob)
+        self.sampler = sampler
 
     def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandJointMapd:
-        """Seed the transform."""
+        """Seed the transform and its array transform."""
         super().set_random_state(seed, state)
-        self.drawing.set_random_state(seed, state)
+        self.sampler.set_random_state(seed, state)
         return self

@@ -13,13 +13,13 @@ from monai.transforms import MapTransform
 
 
 class SeparateLayersd(MapTransform):
-    """Separate without weights, for the samples whose layers are not known.
+    """Weight-free separation of samples without true layers.
 
     Args:
         keys: images (3, H, W).
-        label_key: where the layers go.
-        truth_key: samples with a 1 there keep their label.
-        allow_missing_keys: do not raise when a key is missing.
+        label_key: key of the layers.
+        truth_key: key of the truth; samples with 1 keep their label.
+        allow_missing_keys: whether to ignore missing keys.
     """
 
     backend = SeparateLayers.backend
@@ -46,14 +46,14 @@ class SeparateLayersd(MapTransform):
 
 
 class ShareNoiseTextured(MapTransform):
-    """Give the soft tissue of separated layers grain below the bones.
+    """Noise texture for the soft tissue below the bones of separated layers.
 
     Args:
         keys: layers (3, H, W).
-        image_key: their radiograph and masks, (3, H, W).
-        seed: as in :class:`bundle.separation.transforms.array.ShareNoiseTexture`.
-        noise_texture: as there.
-        allow_missing_keys: do not raise when a key is missing.
+        image_key: key of the radiograph and masks, (3, H, W).
+        seed: see :class:`bundle.separation.transforms.array.ShareNoiseTexture`.
+        noise_texture: see :class:`bundle.separation.transforms.array.ShareNoiseTexture`.
+        allow_missing_keys: whether to ignore missing keys.
     """
 
     backend = ShareNoiseTexture.backend
@@ -71,7 +71,7 @@ class ShareNoiseTextured(MapTransform):
         self.share = ShareNoiseTexture(seed, noise_texture)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
-        """Give one sample grain."""
+        """Add noise texture to one sample."""
         sample = dict(data)
         for key in self.key_iterator(sample):
             sample[key] = self.share(sample[self.image_key], sample[key], spacing_of(sample, sample[key]))
@@ -79,12 +79,12 @@ class ShareNoiseTextured(MapTransform):
 
 
 class Reconstructd(MapTransform):
-    """Compose layers into radiographs, Eq. 4.
+    """Composition of layers to radiographs, Eq. 4.
 
     Args:
         keys: layers (C, H, W).
-        output_postfix: the radiograph of ``key`` goes to ``<key>_<output_postfix>``.
-        allow_missing_keys: do not raise when a key is missing.
+        output_postfix: postfix of the output key ``<key>_<output_postfix>``.
+        allow_missing_keys: whether to ignore missing keys.
     """
 
     backend = Reconstruct.backend

@@ -1,4 +1,4 @@
-"""Dictionary transforms that load a joint and choose what a network is given of it."""
+"""Dictionary transforms that load a joint and prepare it as input of a network."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from torch import Tensor
 Sample = dict[Hashable, Any]
 
 KEPT = ("loaded", "whole")
-"""Keys under which an item says where its pixels are kept (:class:`bundle.io.audit.JointCheck`)."""
+"""Keys of an item's loaded pixels (:class:`bundle.io.audit.JointCheck`)."""
 
 
 def spacing_of(sample: Mapping[Hashable, Any], image: Tensor) -> float:
-    """Width of a pixel of a sample's image (C, H, W) in mm; where it is not told, that of the frame of an MCP joint."""
+    """Return the pixel size of a sample's image (C, H, W) in mm; default: that of an MCP frame of the same size."""
     return float(sample[Keys.SPACING]) if Keys.SPACING in sample else MCP.spacing_at(image.shape[-1])
 
 
 class LoadJointd(Transform):
-    """Load an item of a data list: as its audit has loaded it, from its files, or the phantom of its seed.
+    """Loader of a data list item: from the pixels of its audit, from its files, or as the phantom of its seed.
 
-    Adds ``image``, ``label``, ``truth`` and ``spacing`` as described at the top, and the ``file`` of the image. The
-    label of a file is all zero. Masks are continued to the border that their bone crosses.
+    Adds ``image``, ``label``, ``truth`` and ``spacing`` (:mod:`bundle.separation.transforms.dictionary`), and the
+    ``file`` of the image. The label of a file is zero. Masks are continued to the border that their bone crosses.
 
     Args:
         size: expected height and width in pixels; None accepts any.
-        segment: draws masks that are not named.
+        segment: network that predicts missing masks.
 
     Raises:
-        InputError: a file cannot be used.
+        InputError: if a file cannot be used.
     """
 
     backend = [TransformBackends.TORCH]
@@ -68,7 +68,7 @@ class LoadJointd(Transform):
 
 
 class MasksAsLabeld(Transform):
-    """What a segmentation learns: ``image`` becomes the radiograph (1, H, W), ``label`` the masks (2, H, W).
+    """Training pair of a segmentation network: ``image`` is the radiograph (1, H, W), ``label`` the masks (2, H, W).
 
     Only ``image``, ``label``, ``name`` and ``spacing`` are kept.
     """
@@ -76,21 +76,21 @@ class MasksAsLabeld(Transform):
     backend = [TransformBackends.TORCH]
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
-        """Divide one sample."""
+        """Convert one sample."""
         image = data["image"]
         return {"image": image[:1], "label": image[1:], "name": data["name"], "spacing": data["spacing"]}
 
 
 class JointReadingd(Transform):
-    """What a network learns to read of a joint: keeps the radiograph alone, and adds what its masks say.
+    """Training target of a scoring network: keeps the radiograph and adds JSW and grade measured on the masks.
 
-    ``image`` (3, H, W) becomes the radiograph (1, H, W); ``jsw`` (1,) is the joint space width in mm, signed
-    (:func:`bundle.measurement.joint_space_width`, as the factory measures it), NaN where there is none, and ``grade``
-    (1,) its grade of narrowing. True layers are left out: they are another task's label.
+    ``image`` (3, H, W) becomes the radiograph (1, H, W). ``jsw`` (1,) is the signed joint space width in mm
+    (:func:`bundle.measurement.joint_space_width`, as in data generation), NaN if undefined; ``grade`` (1,) is its grade
+    of narrowing. ``label`` and ``truth`` are removed.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """See the class."""
+        """Convert one sample."""
         image = data["image"]
         width = joint_space_width(image[None, 1:], float(data["spacing"]))
         kept = {key: value for key, value in data.items() if key not in ("label", "truth")}
@@ -98,16 +98,16 @@ class JointReadingd(Transform):
 
 
 class ReadingFramed(MapTransform):
-    """The frame in which a network reads a radiograph: always as many pixels of the same size, whatever its spacing.
+    """Input frame of a scoring network: a fixed number of pixels of fixed size, for any pixel spacing.
 
-    Resampled about its middle, antialiased; what is wider is cut off, what is smaller is continued by its border.
+    Radiographs are resampled about their centre with antialiasing, then cropped or padded with their border.
 
     Args:
         keys: radiographs (C, H, W).
         size: height and width of the frame in pixels.
-        field_mm: height and width of the frame.
-        spacing_key: where the radiograph's mm per pixel stand, (1,). It becomes that of the frame, and the radiograph's
-            goes to ``radiograph_spacing``.
+        field_mm: height and width of the frame in mm.
+        spacing_key: key of the radiograph's pixel size in mm, (1,). It is replaced by that of the frame; the original
+            value is stored under ``radiograph_spacing``.
     """
 
     backend = [TransformBackends.TORCH]

@@ -55,6 +55,7 @@ def with_shadows(share: float) -> Tensor:
     return torch.cat([left, kept], dim=1)
 
 
+@pytest.mark.slow
 def test_true_layers_of_phantoms_move_as_asked() -> None:
     figures = of_true_layers().figures
     assert figures["failures"] == 0
@@ -63,6 +64,7 @@ def test_true_layers_of_phantoms_move_as_asked() -> None:
     assert figures["largest"] <= 0.02
 
 
+@pytest.mark.slow
 def test_the_weight_free_separator_moves_as_asked() -> None:
     joints = phantoms()
     figures = QUICK(replace(joints, layers=separate(joints.images[:, :1], joints.images[:, 1:]))).figures
@@ -74,6 +76,7 @@ def test_the_asked_change_of_the_masks_is_the_asked_one() -> None:
     assert of_true_layers().figures["masks"]["mae"] <= 0.003
 
 
+@pytest.mark.slow
 def test_shadows_left_in_the_soft_tissue_cost_control() -> None:
     control = replace(QUICK, changes_mm=(0.3,), random_changes=0)
     errors = [control(replace(phantoms(), layers=with_shadows(share))).figures for share in (0.0, 0.2)]
@@ -81,6 +84,7 @@ def test_shadows_left_in_the_soft_tissue_cost_control() -> None:
     assert errors[1]["bias"] < -0.02
 
 
+@pytest.mark.slow
 def test_a_separator_without_bones_has_no_control() -> None:
     joints = phantoms()
     layers = torch.cat([joints.images[:, :1], torch.zeros_like(joints.layers[:, 1:])], dim=1)
@@ -88,6 +92,7 @@ def test_a_separator_without_bones_has_no_control() -> None:
     assert np.abs(table["measured"]).max() <= 0.005
 
 
+@pytest.mark.slow
 def test_a_diverged_separator_fails_every_trial() -> None:
     joints = phantoms()
     measured = QUICK(replace(joints, layers=torch.full_like(joints.layers, torch.nan)))
@@ -97,6 +102,7 @@ def test_a_diverged_separator_fails_every_trial() -> None:
     assert measured.plots["bland_altman"] is not None
 
 
+@pytest.mark.slow
 def test_sideways_motion_and_rotation_do_not_disturb_the_measurement() -> None:
     control = replace(QUICK, changes_mm=(0.1,), random_changes=1, sideways_mm=0.3, rotation_deg=2.0)
     figures = control(phantoms()).figures
@@ -126,7 +132,7 @@ def test_trials_are_grouped_by_finger_and_by_change() -> None:
     json.dumps(figures)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_seed_makes_the_measure() -> None:
     one = replace(QUICK, changes_mm=())
     tables = [replace(one, seed=seed)(phantoms()).per_image for seed in (0, 0, 1)]
@@ -135,6 +141,7 @@ def test_the_seed_makes_the_measure() -> None:
     assert one(phantoms()).figures["settings"]["seed"] == 0
 
 
+@pytest.mark.slow
 def test_other_layers_are_asked_for_the_same_changes() -> None:
     joints = phantoms()
     other = QUICK(replace(joints, layers=with_shadows(0.1))).per_image
@@ -142,6 +149,7 @@ def test_other_layers_are_asked_for_the_same_changes() -> None:
     pd.testing.assert_frame_equal(other[columns], of_true_layers().per_image[columns])
 
 
+@pytest.mark.slow
 def test_the_worst_come_first_and_failures_before_them() -> None:
     joints = phantoms()
     layers = joints.layers.clone()
@@ -162,6 +170,7 @@ def test_nothing_to_measure_is_an_error() -> None:
         replace(QUICK, changes_mm=(), random_changes=0)(phantoms())
 
 
+@pytest.mark.long
 def test_real_joints_move_as_asked(joint_data: Path) -> None:
     items = read_datalist(joint_data, "LS_K1_all_test", spacing=SPACING)[::40]
     images = torch.stack([LoadJointd()(item)["image"] for item in items]).float()

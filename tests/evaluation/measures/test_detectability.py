@@ -47,6 +47,7 @@ def bones_left_in(joints: SeparatedJoints) -> SeparatedJoints:
     return replace(joints, layers=joints.images[:, :1].expand(-1, 3, -1, -1))
 
 
+@pytest.mark.long
 def test_true_soft_tissue_shows_no_more_than_shape_and_radiographs_show_the_bones(
     training: SeparatedJoints, test_joints: SeparatedJoints
 ) -> None:
@@ -60,6 +61,7 @@ def test_true_soft_tissue_shows_no_more_than_shape_and_radiographs_show_the_bone
         assert clean[same] == shown[same], "what knows nothing of the layers does not depend on them"
 
 
+@pytest.mark.slow
 def test_figures_are_means_of_the_table_with_intervals_around_them(
     training: SeparatedJoints, test_joints: SeparatedJoints
 ) -> None:
@@ -78,6 +80,7 @@ def test_figures_are_means_of_the_table_with_intervals_around_them(
     assert again.figures == figures and again.per_image.equals(table)
 
 
+@pytest.mark.slow
 def test_figures_are_means_over_fits_and_more_fits_begin_with_the_same(
     training: SeparatedJoints, test_joints: SeparatedJoints
 ) -> None:
@@ -106,6 +109,7 @@ def test_the_band_is_bone_and_tissue_near_the_outline_without_penumbra_and_air()
     assert np.array_equal(asked.counts[0, 0].numpy(), expected)
 
 
+@pytest.mark.slow
 def test_an_image_without_tissue_in_the_band_is_not_defined_and_left_out(
     training: SeparatedJoints, test_joints: SeparatedJoints
 ) -> None:

@@ -45,6 +45,7 @@ def retaken() -> SeparatedJoints:
     return SeparatedJoints(items, images, layers, layers)
 
 
+@pytest.mark.slow
 def test_phantoms_are_measured_to_a_twentieth_of_a_millimetre_and_repeat_to_a_tenth(retaken: SeparatedJoints) -> None:
     measured = JointSpaceMeasurement(samples=20)(retaken)
     assert (measured.figures["images"], measured.figures["joints"]) == (8, 4)
@@ -61,6 +62,7 @@ def test_phantoms_are_measured_to_a_twentieth_of_a_millimetre_and_repeat_to_a_te
     assert measured.per_image["retake"].tolist() == [0, 1] * 4
 
 
+@pytest.mark.slow
 def test_errors_and_differences_are_those_of_the_widths() -> None:
     """Gaps of 4, 8 and 12 pixels; the truths are 0.1 mm less, and drawn masks a pixel wider."""
     gaps = [4, 8, 12]

@@ -44,6 +44,7 @@ def measured(reference: str, test_joints: SeparatedJoints) -> Measured:
     return PlausibilityFlag(reference=reference, corrupted=3, shown=2)(test_joints)
 
 
+@pytest.mark.slow
 def test_each_corruption_is_measured_on_joints_spread_over_the_set(measured: Measured) -> None:
     rows = measured.per_image
     names = {*CORRUPTIONS, "no_bones", "masks_of_another_joint"}
@@ -74,6 +75,7 @@ def test_gross_corruptions_are_caught(measured: Measured) -> None:
         assert measured.figures[f"{name}_auc"] > 0.95, name
 
 
+@pytest.mark.slow
 def test_the_same_seed_measures_the_same_and_worst_are_the_false_alarms(
     reference: str, test_joints: SeparatedJoints, measured: Measured
 ) -> None:
@@ -85,6 +87,7 @@ def test_the_same_seed_measures_the_same_and_worst_are_the_false_alarms(
     assert list(measured.plots) == ["roc"]
 
 
+@pytest.mark.slow
 def test_masks_of_another_joint_are_not_those_of_the_same_joint(reference: str) -> None:
     """Two images of one joint: there is no other joint to take masks from."""
     found = PlausibilityFlag(reference=reference)(phantoms(0, 2))

@@ -52,6 +52,7 @@ def hollow(joints: SeparatedJoints) -> SeparatedJoints:
     return replace(joints, layers=torch.cat([soft, joints.images[:, :1] * masks], dim=1))
 
 
+@pytest.mark.slow
 def test_an_image_against_itself_is_a_coin_and_layers_that_do_not_compose_are_found(
     training: SeparatedJoints, test_joints: SeparatedJoints
 ) -> None:
@@ -64,6 +65,7 @@ def test_an_image_against_itself_is_a_coin_and_layers_that_do_not_compose_are_fo
     assert found["accuracy_0mm"] > 0.9
 
 
+@pytest.mark.slow
 def test_black_gaps_are_found_and_listed(training: SeparatedJoints, test_joints: SeparatedJoints) -> None:
     measure = Realism(trials=(Trial(motion_mm=1.5),), **QUICK)
     measured = measure(hollow(training), hollow(test_joints))
@@ -82,6 +84,7 @@ def test_black_gaps_are_found_and_listed(training: SeparatedJoints, test_joints:
     assert {f"{figure}_{floor}" for figure in ("accuracy", "auc") for floor in floors} <= set(figures)
 
 
+@pytest.mark.slow
 def test_a_seed_repeats_every_figure(training: SeparatedJoints, test_joints: SeparatedJoints) -> None:
     quick = {**QUICK, "fits": 2, "fit_settings": FitSettings(epochs=1), "trials": (Trial(),)}
     first, again, other = (Realism(seed=seed, **quick)(training, test_joints) for seed in (3, 3, 4))
@@ -140,6 +143,7 @@ def test_bones_that_move_together_keep_their_place_to_each_other(training: Separ
     assert abs(area - still) < abs(other - still)
 
 
+@pytest.mark.long
 def test_the_place_of_a_joint_in_its_frame_is_what_a_floor_shows(
     training: SeparatedJoints, test_joints: SeparatedJoints
 ) -> None:

@@ -345,6 +345,7 @@ def test_a_cache_holds_what_is_fixed_and_draws_anew_what_is_random() -> None:
     assert torch.equal(cached[1]["truth"], torch.ones(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ShiftBonesd", "SynthesizeJointSpaced", "PseudoOverlapd"])
 def test_a_cache_filled_by_many_threads_is_that_of_one(name: str) -> None:
     """Transforms that hold a sample's spacing or its random state while they run must not be shared."""
@@ -354,6 +355,7 @@ def test_a_cache_filled_by_many_threads_is_that_of_one(name: str) -> None:
     assert all(same(found, one) for found, one in zip((cached[i] for i in range(24)), expected, strict=True))
 
 
+@pytest.mark.slow
 @random_ones
 def test_workers_draw_differently_and_a_seed_repeats_all_draws(name: str) -> None:
     def motions(seed: int) -> list[str]:
@@ -368,6 +370,7 @@ def test_workers_draw_differently_and_a_seed_repeats_all_draws(name: str) -> Non
     assert not set(one) & set(other)
 
 
+@pytest.mark.slow
 def test_epochs_draw_differently() -> None:
     loader = DataLoader(Dataset([sample()] * 2, RandPseudoOverlapd()), num_workers=1)
     drawn = [batch["motion"][0] for _ in range(2) for batch in loader]
