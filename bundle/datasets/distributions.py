@@ -146,7 +146,7 @@ class Mirror(Distribution):
         lowest = float(known.min()) if self.lowest is None else self.lowest
         highest = float(known.max()) if self.highest is None else self.highest
         if self.bins < 1 or not lowest < highest:
-            msg = f"expected at least one bin and sources that differ, got {self.bins} from {lowest} to {highest}"
+            msg = f"{self.bins} bins from {lowest} to {highest}: pass at least one bin and sources that differ."
             raise InputError(msg)
         counts, edges = np.histogram(known, self.bins, (lowest, highest))
         if (counts == counts[0]).all():
@@ -177,7 +177,7 @@ class Own(Distribution):
         """
         known = np.asarray(values, np.float64)
         if self.bins < 1:
-            msg = f"expected at least one bin, got {self.bins}"
+            msg = f"bins is {self.bins}. Pass at least one bin."
             raise InputError(msg)
         if (known == known[0]).all():
             return Uniform(float(known[0]), float(known[0]))
@@ -193,7 +193,7 @@ class Sweep(Distribution):
 
     def __post_init__(self) -> None:
         if not len(self.values) or not np.isfinite(np.asarray(self.values, np.float64)).all():
-            msg = f"expected a list of values, got {self.values}"
+            msg = f"values is {self.values}. Pass a list of finite numbers."
             raise InputError(msg)
 
     def quantile(self, share: ArrayLike) -> Array:
@@ -204,5 +204,5 @@ class Sweep(Distribution):
 
 def _expect_range(lowest: float, highest: float) -> None:
     if not (np.isfinite([lowest, highest]).all() and lowest <= highest):
-        msg = f"expected a range from lowest to highest, got {lowest} to {highest}"
+        msg = f"lowest is {lowest}, highest {highest}. Pass finite numbers with lowest up to highest."
         raise InputError(msg)

@@ -141,7 +141,10 @@ class DataPlan:
 def _check_numbers(plan: DataPlan) -> None:
     numbers = (plan.count, plan.attempts, plan.seed)
     if not all(isinstance(number, int) for number in numbers) or min(*numbers[:2], plan.seed + 1) < 1:
-        msg = f"expected a count and attempts above 0 and a seed of at least 0, all whole, got {numbers}"
+        msg = (
+            f"count, attempts and seed are {numbers}. Pass whole numbers: a count and attempts above 0, a seed of at "
+            "least 0."
+        )
         raise InputError(msg)
     if not 0.0 <= plan.upper_share <= 1.0:
         msg = f"upper_share, the upper bone's share of each motion, is {plan.upper_share}. Pass a value in [0, 1]."
@@ -156,7 +159,7 @@ def _checked_changes(changes: Any) -> list[float]:
         values = [np.inf]
     small = all(abs(value) < LARGEST_CHANGE for value in values)
     if not small or len({_micrometres(value) for value in values}) < len(values):
-        msg = f"expected a list of changes in mm, all below {LARGEST_CHANGE} and 0.001 or more apart, got {changes}"
+        msg = f"changes is {changes}. Pass a list of changes in mm, all below {LARGEST_CHANGE} and 0.001 or more apart."
         raise InputError(msg)
     return values
 
@@ -252,7 +255,8 @@ def _weights(fingers: Mapping[str, float], sources: Sequence[Source]) -> np.ndar
     shown = [source.finger for source in sources]
     absent = sorted(finger for finger, weight in fingers.items() if weight and finger not in shown)
     if absent or any(weight < 0 for weight in fingers.values()) or (fingers and not any(fingers.values())):
-        msg = f"expected fingers with weights of at least 0, not all 0, among {sorted(set(shown))}, got {dict(fingers)}"
+        known = f"fingers among {sorted(set(shown))}"
+        msg = f"fingers is {dict(fingers)}. Pass weights of at least 0, not all 0, of {known}."
         raise InputError(msg)
     weights = np.array([fingers.get(finger, 0.0) / shown.count(finger) if fingers else 1.0 for finger in shown])
     return weights / weights.sum()

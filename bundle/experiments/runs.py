@@ -134,12 +134,12 @@ class Downstream:
     def __post_init__(self) -> None:
         if not (self.arms and self.fractions and self.seeds):
             got = f"{list(self.arms)}, {self.fractions} and {self.seeds}"
-            raise InputError(f"expected at least one arm, fraction and seed, got {got}")
+            raise InputError(f"an experiment needs at least one arm, fraction and seed; it has {got}.")
         names = Counter(self.trained(*cell) for cell in self.cells())
         wrong = [name for name, count in names.items() if count > 1 or not _CELL.fullmatch(name)]
         if wrong:
             known = "arms of letters, digits and underscores, different fractions in whole percent, different seeds"
-            raise InputError(f"expected {known}, got {', '.join(wrong)}")
+            raise InputError(f"{', '.join(wrong)}: the names of runs need {known}.")
 
     def cells(self) -> Iterator[tuple[str, float, int]]:
         """Yield arm, fraction and seed of each training; all seeds of a fraction before the next fraction."""

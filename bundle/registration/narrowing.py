@@ -37,7 +37,7 @@ def make_registration(
         InputError: there is no such method, or it has no such option.
     """
     if method not in METHODS or (method == NetworkRegistration.name and network is None):
-        msg = f"expected the method {', '.join(METHODS)}, the first with a network, got {method!r}"
+        msg = f"method is {method!r}. Choose one of {', '.join(METHODS)}; the first needs a network."
         raise InputError(msg)
     try:
         if method == PhaseCorrelation.name:
@@ -46,7 +46,7 @@ def make_registration(
             return BoneRegistration(**(options or {}))
         return NetworkRegistration(network, BoneRegistration() if flag(refine) else None, **(options or {}))
     except TypeError as error:
-        msg = f"expected options of the method {method}, got {dict(options or {})}: {error}"
+        msg = f"the method {method} cannot take the options {dict(options or {})} ({error}). Correct them."
         raise InputError(msg) from error
 
 

@@ -181,7 +181,7 @@ def test_weights_of_another_backbone_are_refused_in_a_line(bundle: Any, trained:
 def test_a_head_that_needs_weights_is_refused_without(bundle: Any, tmp_path: Path) -> None:
     head = {"_target_": "bundle.separation.SigmoidHead"}
     message = bundle.refusal("evaluating", "inference.json", **options(tmp_path, head=head))
-    assert message.startswith("error: expected weights, found none at none")
+    assert message.startswith("error: none: no such weights file.")
 
 
 @pytest.mark.slow

@@ -199,7 +199,7 @@ def test_a_misspelt_option_is_refused_with_the_nearest_name(config: str, text: s
 
 
 def test_an_option_like_no_other_is_refused_and_all_faults_are_named() -> None:
-    with pytest.raises(InputError, match=r"^qqq: .*: see the keys of the configurations; sed: .* --seed"):
+    with pytest.raises(InputError, match=r"^--qqq is .*\. See the keys of the configurations\. --sed is .* --seed"):
         check_names(line("--qqq 1 --sed 2"))
 
 

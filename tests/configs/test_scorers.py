@@ -169,7 +169,7 @@ def test_images_on_the_device_give_the_same_losses(bundle: Any, tmp_path: Path) 
 @pytest.mark.long
 def test_a_folder_with_checkpoints_is_not_trained_into_unless_resumed(bundle: Any, tmp_path: Path) -> None:
     bundle.run("training", *TRAIN, **options(tmp_path, epochs=1))
-    assert "go on with --resume true" in bundle.refusal("training", *TRAIN, **options(tmp_path, epochs=2))
+    assert "Pass --resume true" in bundle.refusal("training", *TRAIN, **options(tmp_path, epochs=2))
 
 
 @pytest.mark.parametrize("coding", ["OrdinalGrades", "NominalGrades"])
@@ -203,8 +203,7 @@ def test_an_evaluation_says_how_good_the_readings_are(bundle: Any, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("configs", "weights", "figure"),
-    [(TRAIN, "jsw_regressor.pt", "pearson"), (GRADES, "grader.pt", "kappa_quadratic")],
+    ("configs", "weights", "figure"), [(TRAIN, "jsw_regressor.pt", "pearson"), (GRADES, "grader.pt", "kappa_quadratic")]
 )
 @pytest.mark.long
 def test_the_shipped_scoring_networks_score_phantoms(

@@ -182,7 +182,7 @@ def test_a_training_that_is_stopped_ends_in_a_line_and_goes_on(
     _, stderr = process.communicate()
     assert process.returncode == 128 + number
     assert stderr.count("stopped: ") == 1
-    assert stderr.endswith(f"what was done stays in {folder}; run the command again with --resume true to go on\n")
+    assert stderr.endswith(f"results so far are in {folder}; run the command again with --resume true to resume\n")
     assert "Traceback" not in stderr
     assert not [path for path in folder.rglob("*") if path.suffix in (".part", ".lock")]
     assert command(commands, folder, resume="true", num_workers=workers).returncode == 0
@@ -297,7 +297,7 @@ def test_a_folder_with_a_training_is_refused_by_the_command_line_and_left_as_it_
     before = contents(whole)
     result = command(commands, whole)
     assert result.returncode == 1
-    assert f"error: expected an output folder without checkpoints, got a training in {whole}" in result.stderr
+    assert f"error: {whole} contains the checkpoints of a training. " in result.stderr
     assert "--resume true" in result.stderr
     assert "Traceback" not in result.stderr
     assert contents(whole) == before

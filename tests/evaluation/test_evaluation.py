@@ -220,7 +220,7 @@ def test_layers_that_cannot_be_used_are_named(written: Path, damage: Callable[[P
 
 def test_the_missing_one_of_three_pictures_is_named(written: Path) -> None:
     (written / "b_upper.png").unlink()
-    with pytest.raises(InputError, match=r"found neither that nor b_upper\.png in"):
+    with pytest.raises(InputError, match=r"neither b_layers\.nii\.gz nor b_upper\.png\."):
         LayersFolder(written).prepare(["a", "b"])
 
 
@@ -244,7 +244,7 @@ def test_measures_are_chosen_by_a_list_or_a_name() -> None:
     assert chosen_measures(["E2", "E1", "E2"], ["E1", "E2"]) == ["E2", "E1"]
     assert chosen_measures("E1", ["E1", "E2"]) == ["E1"]
     for wrong in (["E1", "E9"], "E9", []):
-        with pytest.raises(InputError, match="expected measures to be some of E1, E2, got"):
+        with pytest.raises(InputError, match="Choose some of E1, E2"):
             chosen_measures(wrong, ["E1", "E2"])
 
 

@@ -46,7 +46,7 @@ def test_a_definition_lies_over_the_one_that_it_extends_and_options_over_both() 
     [
         ("read_jws", {}, "configs/experiments/read_jws.yaml: there is no such experiment: .*read_jsw"),
         ("read_jsw", {"epoch": 3}, "read_jsw: there is no option epoch. Choose among .*epochs"),
-        ("read_jsw", {"seeds": []}, "read_jsw: expected at least one arm, fraction and seed"),
+        ("read_jsw", {"seeds": []}, "read_jsw: an experiment needs at least one arm, fraction and seed"),
     ],
 )
 def test_what_is_not_there_is_refused(name: str, options: dict[str, object], said: str) -> None:

@@ -101,7 +101,7 @@ def test_nothing_to_compare_is_refused(nothing: str) -> None:
 
 @pytest.mark.parametrize("wrong", [{"fractions": [0.051, 0.05]}, {"seeds": [1, 1]}, {"arms": {"a/b": Arm("x")}}])
 def test_runs_of_one_folder_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=r"got .*/part"):
+    with pytest.raises(InputError, match=r"/part.*: the names of runs need arms of letters"):
         downstream(**wrong)
 
 
