@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 EQUATIONS = {
     "Eq. 1": "`L = N_G(J, M) * M`: the generator's layers, inside the masks",
-    "Eq. 2": "`M_S = N_S(R')`: the supervisor finds the bones in shifted radiographs",
-    "Eq. 3": "`M_D = N_D(L_0)`: the discriminator looks for bone shadows in the soft tissue",
+    "Eq. 2": "`M_S = N_S(R')`: the supervisor segments the bones in shifted radiographs",
+    "Eq. 3": "`M_D = N_D(L_0)`: the discriminator detects bone shadows in the soft tissue",
     "Eq. 4": "`R = f_r(L) = 1 - prod_i (1 - L_i)`: composition of layers",
     "Eq. 5": "`A' = f_s(A, t)`: rigid motion of each bone layer",
     "Eq. 6": "`M' = f_s(M, t)`: the same motion of its mask",
@@ -128,8 +128,8 @@ def index_page(rooms: list[str]) -> str:
     rows = "".join(f"| [`{room}`]({room}.rst) | {_first(import_module(room).__doc__)} |\n" for room in rooms)
     listed = "\n".join(rooms)
     toctree = f"```{{toctree}}\n:hidden:\n\n{listed}\n```\n"
-    text = "Import from these packages; the modules inside of them may get other names."
-    return f"# API\n\n{text}\n\n| room | holds |\n|---|---|\n{rows}\n{toctree}"
+    text = "Import from these packages; the names of the modules inside them may change."
+    return f"# API\n\n{text}\n\n| room | contents |\n|---|---|\n{rows}\n{toctree}"
 
 
 @cache
@@ -203,9 +203,9 @@ def equations_page(index: dict[str, list[Mention]]) -> str:
     order = [*EQUATIONS, *sorted(index.keys() - EQUATIONS.keys())]
     parts = [_equation(equation, index.get(equation, [])) for equation in order]
     text = (
-        "Made of the docstrings: whatever names an equation of LSN "
-        "([arXiv 2502.01972](https://arxiv.org/abs/2502.01972)) is listed below it. Names that start with an "
-        "underscore are steps inside of a module."
+        "Generated from the docstrings that cite an equation of LSN "
+        "([arXiv 2502.01972](https://arxiv.org/abs/2502.01972)). Names with a leading underscore are private "
+        "functions of a module."
     )
     return "\n\n".join(["# Equations", text, *parts]) + "\n"
 
@@ -215,7 +215,7 @@ def _equation(equation: str, found: list[Mention]) -> str:
     if not found:
         return f"{title}\n\nNot implemented."
     rows = "\n".join(f"| {_named(mention)} | {mention.summary} |" for mention in found)
-    return f"{title}\n\n| where | what it does |\n|---|---|\n{rows}"
+    return f"{title}\n\n| name | description |\n|---|---|\n{rows}"
 
 
 def _named(mention: Mention) -> str:

@@ -80,7 +80,8 @@ def test_every_line_of_the_document_runs_and_holds(folder: Path) -> None:
     checks = """
 dice = 2 * (predicted.masks * joint.masks).sum() / (predicted.masks + joint.masks).sum()
 assert float(dice) > 0.9, dice
-assert reading.found and abs(reading.jsn_mm + 0.5) < 0.05, reading
+assert result.found and abs(result.jsn_mm + 0.5) < 0.05, result
+assert narrower_pip.radiograph.shape == (1, 256, 256)
 assert network is not None
 """
     run("".join(BLOCKS) + checks, folder)

@@ -157,7 +157,7 @@ def synthetic(folder: Path) -> Found:
     good = passed(images.specifications, RadiographFactory(store, GATE), range(2), Counter())
     pairs = SyntheticPairs(store, kept, plan, GATE)  # type: ignore[arg-type]
     return {
-        "Image to train on": set(images[0]),
+        "Training image": set(images[0]),
         "Pair": set(pairs[0]),
         "Truth of a synthetic image": set(truth_of(good[0], good[1])),
     }

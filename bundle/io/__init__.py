@@ -1,4 +1,4 @@
-"""Files in and out: radiographs, masks, marked points, lists of joints, and everything that is written."""
+"""Input and output: radiographs, masks, marked points, lists of joints, and all written files."""
 
 from __future__ import annotations
 

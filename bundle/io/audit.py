@@ -1,8 +1,8 @@
-"""The audit of joints: each is loaded once and kept, and one that cannot be used is rejected with its reason.
+"""Audit of joints: each is loaded once and cached, and an unusable one is rejected with the reason.
 
-Whether a joint can be used shows only when its pixels are decoded and its masks are there, and a strict list has to be
-refused before anything is written. So the audit comes first and loads everything; what it has loaded goes along with
-the items (:mod:`bundle.io.keeping`), and nothing is decoded again.
+A joint proves usable only once its pixels and masks are decoded, and a strict list must be rejected before anything is
+written. The audit therefore comes first and loads everything; the loaded data stay with the items
+(:mod:`bundle.io.keeping`), and nothing is decoded twice.
 """
 
 from __future__ import annotations
@@ -26,16 +26,13 @@ from tqdm import tqdm
 _log = logging.getLogger("bundle.io")
 
 OVERLAP_PIXELS = 20
-"""Common mask pixels from which on a joint counts as overlapping, as in the public lists."""
-
+"""Smallest number of common mask pixels at which a joint counts as overlapping, as in the public lists."""
 
 GROSS_OVERLAP = 0.5
-"""Masks that share more than this part of the smaller one are grossly wrong: no joint overlaps so far."""
-
+"""Masks that share more than this fraction of the smaller one are grossly wrong: no joint overlaps this far."""
 
 PREDICTED = "predicted"
-"""What an item says of its masks where a network drew at least one."""
-
+"""Value of ``masks`` of an item of which a network predicted at least one mask."""
 
 Check = Callable[[Item, OpenFiles], Item]
 """Checks a joint and returns its item, or raises :class:`InputError` (:func:`audited`)."""
@@ -43,12 +40,12 @@ Check = Callable[[Item, OpenFiles], Item]
 
 @dataclass
 class Audit:
-    """What an audit found.
+    """Result of an audit.
 
     Attributes:
-        accepted: the usable joints, each with ``overlapping`` (bool), ``masks`` ("given" or "drawn") and what was
+        accepted: items of the usable joints, with ``overlapping`` (bool), ``masks`` ("given" or "predicted") and
             ``loaded`` (:class:`JointCheck`) added.
-        rejected: name and reason of the others; of a hand that cannot be used its own name.
+        rejected: name and reason of each unusable joint, or of an unusable hand as a whole.
     """
 
     accepted: list[Item] = field(default_factory=list)
@@ -56,11 +53,11 @@ class Audit:
 
 
 class Joints(list[Item]):
-    """Audited items, and those that were rejected.
+    """Audited items, with the rejected ones.
 
     Attributes:
-        rejected: ``name`` and ``reason`` of each.
-        strict: whether one that cannot be used ends the run.
+        rejected: ``name`` and ``reason`` of each rejected item.
+        strict: whether one unusable joint ends the run.
     """
 
     def __init__(
@@ -80,29 +77,29 @@ def audit(
     segment: MaskMaker | None = None,
     keep_whole: bool = False,
 ) -> Audit:
-    """Read every item once, keep the joints that can be used and log the others with the reason.
+    """Read every item once, keep the usable joints and log the others with the reason.
 
     Args:
-        items: with paths, as from :func:`read_datalist`.
-        strict: refuse the whole list when one item cannot be used.
-        size: expected height and width in pixels; None accepts any.
-        keep_gross: keep joints whose masks are grossly wrong, with a warning; they can be separated, not learned from.
-        segment: draws masks that are not named; without it they are missed.
-        keep_whole: keep also the radiographs that joints are cut out of, for what is put back into them.
+        items: items with paths, as from :func:`read_datalist`.
+        strict: reject the whole list if one joint is unusable.
+        size: required height and width in pixels; None accepts any.
+        keep_gross: keep joints whose masks are grossly wrong, with a warning: for separation, not for training.
+        segment: predicts masks that are not given; None rejects such joints.
+        keep_whole: also keep the radiographs that joints are cut out of, to paste results back.
 
     Raises:
-        InputError: no item can be used, or ``strict`` and not all can.
+        InputError: no joint is usable, or ``strict`` and not all are.
     """
     check = JointCheck(size, keep_gross, segment, keep_whole)
     return audited(items, check, strict=strict, size=size)
 
 
 def audited(items: Sequence[Item], check: Check, *, strict: bool = False, size: int | None = MCP.pixels) -> Audit:
-    """Audit items by any check, which returns the item of a joint that can be used and raises for another one.
+    """Audit items by any check, which returns the item of a usable joint and raises for an unusable one.
 
     Args:
         items: as in :func:`audit`.
-        check: of a joint (:func:`bundle.io.open_joints`).
+        check: check of a joint of :func:`bundle.io.open_joints`.
         strict: as in :func:`audit`.
         size: as in :func:`audit`.
 
@@ -124,16 +121,16 @@ def audited(items: Sequence[Item], check: Check, *, strict: bool = False, size: 
 
 
 def _check_name(name: str) -> None:
-    """Refuse a name that is too long for the names of results."""
+    """Reject a name that is too long for the file names of results."""
     length = len(name.encode())
     if length > LONGEST_NAME:
-        msg = f"{name}: {length} bytes are too long for the names of results: rename it to {LONGEST_NAME} or fewer"
+        msg = f"{name}: a name of {length} bytes is too long for result files. Shorten it to {LONGEST_NAME} bytes."
         raise InputError(msg)
 
 
 @contextmanager
 def _rejecting(item: Item, result: Audit) -> Iterator[None]:
-    """Note an item that cannot be used; what it is called is not said where that tells whose radiograph it is."""
+    """Record an unusable item, without a name that reveals the patient."""
     try:
         yield
     except InputError as error:
@@ -141,25 +138,25 @@ def _rejecting(item: Item, result: Audit) -> Iterator[None]:
 
 
 def _discreet(message: str, item: Item) -> str:
-    """A message without paths of an item's files that tell whose radiograph it is."""
+    """A message without paths of an item's files that reveal the patient."""
     name = private_name(item["name"], item["image"])
     return discreet(message, [item[key] for key in JOINT_FILES], item["image"], name)
 
 
 @dataclass
 class JointCheck:
-    """Loads a joint, keeps it, and says ``overlapping`` and ``masks`` in its item.
+    """Check that loads and caches a joint and adds ``overlapping`` and ``masks`` to its item.
 
-    The item gets ``loaded`` (:class:`bundle.io.keeping.KeptJoint`), and with ``keep_whole`` that of a joint which is
-    cut out of its radiograph gets the ``whole`` radiograph (:class:`bundle.io.keeping.KeptArray`); None where there is
-    no room.
+    The item gets ``loaded`` (:class:`bundle.io.keeping.KeptJoint`); with ``keep_whole`` the item of a joint cut out of
+    its radiograph also gets the ``whole`` radiograph (:class:`bundle.io.keeping.KeptArray`). Both are None where the
+    cache is full.
 
     Attributes:
         size: as in :func:`audit`.
         keep_gross: as in :func:`audit`.
         segment: as in :func:`audit`.
         keep_whole: as in :func:`audit`.
-        kept: where joints are kept.
+        kept: cache of the joints.
     """
 
     size: int | None = MCP.pixels
@@ -170,10 +167,10 @@ class JointCheck:
     _whole: tuple[OpenFiles, KeptArray | None] | None = field(default=None, init=False)
 
     def __call__(self, item: Item, files: OpenFiles) -> Item:
-        """The item of a joint of a radiograph.
+        """Check a joint of a radiograph and return its item.
 
         Raises:
-            InputError: the joint cannot be used.
+            InputError: the joint is unusable.
         """
         joint = read_joint(item, self.size, self.segment, files)
         check_overlap(joint, item, self.keep_gross)
@@ -183,31 +180,30 @@ class JointCheck:
         return {**item, "overlapping": is_overlapping(joint), "masks": masks, "loaded": loaded, **whole}
 
     def _kept_whole(self, files: OpenFiles) -> KeptArray | None:
-        """A radiograph, kept once for all of its joints, which come one after another."""
+        """A radiograph, cached once for all its joints, which come one after another."""
         if self._whole is None or self._whole[0] is not files:
             self._whole = files, self.kept.keep(files.radiograph.intensity)
         return self._whole[1]
 
 
 def check_overlap(joint: Tensor, item: Item, keep_gross: bool) -> None:
-    """Refuse masks that share more than :data:`GROSS_OVERLAP` of the smaller one.
+    """Reject masks that share more than :data:`GROSS_OVERLAP` of the smaller one.
 
     Args:
-        joint: (3, H, W), as :func:`bundle.io.read_joint` gives it.
-        item: of the joint.
+        joint: joint of :func:`bundle.io.read_joint`, (3, H, W).
+        item: item of the joint.
         keep_gross: only warn.
 
     Raises:
-        InputError: they do, and are not kept.
+        InputError: the masks overlap too far and ``keep_gross`` is false.
     """
     common = int((joint[1] * joint[2]).sum())
     share = common / int(joint[1:].sum(dim=(1, 2)).min())
     if share <= GROSS_OVERLAP:
         return
     msg = (
-        f"grossly wrong masks: expected at most {GROSS_OVERLAP:.0%} of the smaller bone in common, "
-        f"got {share:.0%} ({common} pixels): {item['lower'] or 'drawn'} and {item['upper'] or 'drawn'} of "
-        f"{item['image']}: draw them again"
+        f"{item['image']}: grossly wrong masks: {item['lower'] or PREDICTED} and {item['upper'] or PREDICTED} share "
+        f"{share:.0%} of the smaller bone ({common} pixels), more than {GROSS_OVERLAP:.0%}. Draw them again."
     )
     if not keep_gross:
         raise InputError(msg)
@@ -215,7 +211,7 @@ def check_overlap(joint: Tensor, item: Item, keep_gross: bool) -> None:
 
 
 def is_overlapping(joint: Tensor) -> bool:
-    """Whether the masks of a joint (3, H, W) have at least 20 pixels in common, as the public lists count it."""
+    """Whether the masks of a joint (3, H, W) have at least 20 pixels in common, as in the public lists."""
     return int((joint[1] * joint[2]).sum()) >= OVERLAP_PIXELS
 
 
@@ -224,8 +220,8 @@ def _report(result: Audit, strict: bool) -> None:
     summary = f"{total} joints checked, {len(result.accepted)} usable, {len(result.rejected)} rejected"
     reasons = [f"rejected {name}: {reason}" for name, reason in result.rejected]
     if not result.accepted or (strict and reasons):
-        expected = "every joint" if strict else "at least one joint"
-        raise InputError("\n".join([f"expected {expected} to be usable: {summary}", *reasons]))
+        remedy = "Mend or remove the rejected joints, or set strict to false" if strict else "Mend at least one joint"
+        raise InputError("\n".join([f"{summary}. {remedy}.", *reasons]))
     for line in reasons:
         _log.warning(line)
     _log.log(logging.WARNING if reasons else logging.INFO, summary)

@@ -1,4 +1,4 @@
-"""What files held when they were written, so that those that are missing or damaged are noticed and made again."""
+"""Checksums of written files, to detect missing or damaged files and make them again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CHUNK = 1 << 20
 
 
 def checksum(path: Path) -> int:
-    """CRC-32 of a file; raises OSError where it cannot be read."""
+    """Compute the CRC-32 of a file; raises OSError if it cannot be read."""
     total = 0
     with path.open("rb") as file:
         while part := file.read(_CHUNK):
@@ -23,16 +23,16 @@ def checksum(path: Path) -> int:
 
 
 def sums_of(folder: Path, paths: Iterable[Path]) -> Sums:
-    """The sums of files below a folder, by their paths relative to it."""
+    """Compute the checksums of files below a folder, by their paths relative to it."""
     return {path.relative_to(folder).as_posix(): checksum(path) for path in sorted(paths)}
 
 
 def are_whole(folder: Path, sums: Any) -> bool:
-    """Whether the files that ``sums`` states (:func:`sums_of`) are all there and hold what they held.
+    """Whether all files in ``sums`` (:func:`sums_of`) exist with unchanged content.
 
     Args:
-        folder: that their paths start from.
-        sums: as it was read from a file; nothing, or what states no sums, is not whole.
+        folder: folder of the relative paths.
+        sums: checksums as parsed from a file; an empty or invalid value gives False.
     """
     if not isinstance(sums, Mapping) or not sums:
         return False

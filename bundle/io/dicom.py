@@ -1,8 +1,8 @@
-"""DICOM radiographs (CR, DX, secondary capture) as the project has them: linear in the absorbed fraction, bone bright.
+"""DICOM radiographs (CR, DX, secondary capture) as intensity: linear in the absorbed fraction, bone bright.
 
 Stored values pass the standard's pipeline (PS3.4 N.2): modality LUT or rescale, VOI LUT or window, presentation LUT,
-polarity; then the scale of the detector is undone. What the file does not say is not guessed: a spacing that is not
-there is None, and a file that is no single grey projection is refused.
+polarity; then the response of the detector is inverted. Nothing is guessed: a missing spacing is None, and a file that
+is no single grey projection is rejected.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ RADIOGRAPHS = {
     "1.2.840.10008.5.1.4.1.1.7.2": "multi-frame grey secondary capture, 8 bit",
     "1.2.840.10008.5.1.4.1.1.7.3": "multi-frame grey secondary capture, 16 bit",
 }
-"""Kinds of files that are read, by their SOP Class UID."""
+"""Supported kinds of files by their SOP Class UID."""
 
 MODALITIES = ("CR", "DX", "RG", "OT", "SC", "")
 """Modalities of a secondary capture that may be a radiograph."""
@@ -53,15 +53,15 @@ _HUFFMAN_JPEG = (JPEGBaseline8Bit, JPEGExtended12Bit)
 
 @dataclass(frozen=True)
 class DicomRadiograph:
-    """A radiograph out of a DICOM file.
+    """Radiograph of a DICOM file.
 
     Attributes:
-        intensity: float32 (H, W) in [0, 1], linear in the absorbed fraction, bone bright; 0 where it is not valid.
-        valid: bool (H, W): neither padding nor beyond the shutter or the collimator.
-        spacing: of the pixels along rows' and columns' direction (height, width of a pixel), in mm; None if not known.
+        intensity: float32 (H, W) in [0, 1], linear in the absorbed fraction, bone bright; 0 where not valid.
+        valid: bool (H, W): neither padding nor outside the shutter or the collimator.
+        spacing: height and width of a pixel in mm; None if unknown.
         laterality: "L", "R" or "".
-        modality: "CR", "DX", ... as in the file.
-        ratio: height of a pixel divided by its width, by the Pixel Aspect Ratio; 1 where there is none.
+        modality: modality of the file, such as "CR" or "DX".
+        ratio: height of a pixel divided by its width, from the Pixel Aspect Ratio; 1 without one.
     """
 
     intensity: NDArray[np.float32]
@@ -73,31 +73,31 @@ class DicomRadiograph:
 
 
 def is_dicom(path: str | Path) -> bool:
-    """Whether a file says that it is DICOM, by its name or by the prefix after its preamble."""
+    """Whether a file is DICOM by its name or by the prefix after its preamble."""
     if str(path).lower().endswith((".dcm", ".dicom", ".ima")):
         return True
     try:
         return stored(path).head(132)[128:] == b"DICM"
-    except (OSError, InputError):  # missing or damaged: said where it is read
+    except (OSError, InputError):  # missing or damaged: reported on reading
         return False
 
 
 def read_header(path: str | Path) -> Dataset:
-    """What a DICOM file says besides its pixels; values that break a rule of DICOM stay as they are, without a warning.
+    """Read the header of a DICOM file; values that violate the standard are kept, without a warning.
 
     Raises:
-        Exception: about any, for a broken header.
+        Exception: of almost any type, for a damaged header.
     """
     with disable_value_validation(), stored(path).open() as file:
         return pydicom.dcmread(file, stop_before_pixels=True)
 
 
 def read_dicom(path: str | Path) -> DicomRadiograph:
-    """Read a radiograph.
+    """Read a DICOM radiograph.
 
     Raises:
         InputError: the file is missing, no DICOM, truncated, no CR, DX or secondary capture, has several frames,
-            colour, no pixels, pixels that cannot be decoded, or attributes that contradict each other.
+            colour, no pixels, pixels that cannot be decoded, or contradictory attributes.
     """
     with disable_value_validation():  # its warnings would quote the values
         dataset = _read(path)
@@ -107,8 +107,8 @@ def read_dicom(path: str | Path) -> DicomRadiograph:
             raise
         except Exception as error:  # damaged attributes raise about anything in pydicom, NumPy and scikit-image
             msg = (
-                "expected attributes as in the standard, got a look-up table, window, padding, shutter, collimator or "
-                f"spacing that cannot be used ({_reason(error)}): {path}: export it again"
+                f"{path}: an invalid look-up table, window, padding, shutter, collimator or spacing "
+                f"({_reason(error)}). Export it again."
             )
             raise InputError(msg) from error
 
@@ -120,9 +120,7 @@ def _radiograph(dataset: Dataset, path: str | Path) -> DicomRadiograph:
     for what in ("Shutter", "Collimator"):
         valid &= within(dataset, stored.shape, what)
     if not valid.any():
-        msg = (
-            f"expected a radiograph, got one that is all padding, shutter or collimator: {path}: check these attributes"
-        )
+        msg = f"{path}: the image is all padding, shutter or collimator. Check these attributes."
         raise InputError(msg)
     shown = presented(dataset, stored, valid)
     intensity = np.where(valid, by_detector(dataset, shown), 0.0).astype(np.float32)
@@ -131,10 +129,10 @@ def _radiograph(dataset: Dataset, path: str | Path) -> DicomRadiograph:
 
 
 def pixel_spacing(dataset: Dataset, path: str | Path) -> tuple[float, float] | None:
-    """Height and width of a pixel in mm in the plane of the object, as far as the file says it.
+    """Determine the height and width of a pixel in mm in the object plane; None if the file does not state them.
 
-    A calibrated Pixel Spacing counts; one that only repeats the Imager Pixel Spacing does not say more than that. The
-    Imager Pixel Spacing, at the detector, is divided by the magnification factor where that is given.
+    A calibrated Pixel Spacing takes precedence; one that repeats the Imager Pixel Spacing adds nothing to it. The
+    Imager Pixel Spacing, at the detector, is divided by the magnification factor if that is stated.
 
     Raises:
         InputError: an attribute has a value that is no spacing.
@@ -158,28 +156,26 @@ def _read(path: str | Path) -> Dataset:
     except InputError:
         raise
     except InvalidDicomError as error:
-        msg = f"expected a DICOM file, got one without its header: {path}: export it again"
+        msg = f"{path}: the DICOM header is missing. Export it again."
         raise InputError(msg) from error
     except FileNotFoundError as error:
-        msg = f"expected a file, found none: {path}"
+        msg = f"{path}: no such file. Correct the path."
         raise InputError(msg) from error
     except Exception as error:  # a broken file raises about anything: EOF, struct, value, OS errors
         raise _unreadable(path, error) from error
 
 
 def _unreadable(path: str | Path, error: Exception) -> InputError:
-    return InputError(
-        f"expected a readable DICOM file, got one that cannot be read ({_reason(error)}): {path}: export it again"
-    )
+    return InputError(f"{path}: the DICOM file cannot be read ({_reason(error)}). Export it again.")
 
 
 def _reason(error: Exception) -> str:
-    """What a library says, in a line, without values that it quotes."""
+    """First line of a library's message, without values that it quotes."""
     return re.sub(r"'[^']*'|\"[^\"]*\"", "text", (str(error) or type(error).__name__).splitlines()[0])
 
 
 def _check_kind(dataset: Dataset, path: str | Path) -> None:
-    """Refuse what is no single grey projection, by the attribute that says so."""
+    """Reject a file that is no single grey projection; the message names the attribute."""
     kind, modality = str(dataset.get("SOPClassUID", "")), str(dataset.get("Modality", "") or "")
     frames, samples = str(dataset.get("NumberOfFrames") or 1), str(dataset.get("SamplesPerPixel") or 1)
     colours = str(dataset.get("PhotometricInterpretation", ""))
@@ -198,9 +194,9 @@ def _check_kind(dataset: Dataset, path: str | Path) -> None:
         (shape == polarity, "Presentation LUT Shape", f"{polarity} with Photometric Interpretation {colours}", shape),
         (bits in ("8", "16", "32"), "Bits Allocated", "pixels of 8, 16 or 32 bits", bits),
     ]
-    for good, attribute, expected, got in checks:
+    for good, attribute, expected, found in checks:
         if not good:
-            msg = f"expected {expected}, got {attribute} {got}: {path}: export a single grey radiograph"
+            msg = f"{path}: {attribute} {found}, not {expected}. Export a single grey radiograph."
             raise InputError(msg)
 
 
@@ -208,14 +204,14 @@ def _pixels(dataset: Dataset, path: str | Path) -> NDArray[Any]:
     """Stored values (H, W)."""
     syntax = dataset.file_meta.TransferSyntaxUID if "TransferSyntaxUID" in dataset.file_meta else None
     if syntax is None:
-        msg = f"expected pixels of a known encoding, got no Transfer Syntax UID: {path}: export it again"
+        msg = f"{path}: no Transfer Syntax UID, so the encoding of the pixels is unknown. Export it again."
         raise InputError(msg)
     try:
         if syntax in _HUFFMAN_JPEG:
             check_jpeg(next(_frames(dataset.PixelData)))
         return np.asarray(dataset.pixel_array)
     except NotImplementedError as error:
-        msg = f"expected pixels that can be decoded, got Transfer Syntax UID {syntax.name}: {path}: export uncompressed"
+        msg = f"{path}: the Transfer Syntax {syntax.name} cannot be decoded. Export it uncompressed."
         raise InputError(msg) from error
     except Exception as error:  # decoders raise what they like
         raise _broken_pixels(path, syntax.name, error) from error
@@ -223,15 +219,9 @@ def _pixels(dataset: Dataset, path: str | Path) -> NDArray[Any]:
 
 def _broken_pixels(path: str | Path, syntax: str, error: Exception) -> InputError:
     return InputError(
-        f"expected Pixel Data that decodes ({syntax}), got data that does not ({_reason(error)}): {path}: export it "
-        "again, uncompressed if it is whole"
+        f"{path}: the Pixel Data ({syntax}) cannot be decoded ({_reason(error)}). Export it again, uncompressed if the "
+        "original is intact."
     )
-
-
-# ---- what of it is image -------------------------------------------------------------------------------------------
-
-
-# ---- from stored values to intensity -------------------------------------------------------------------------------
 
 
 # ---- attributes ----------------------------------------------------------------------------------------------------
@@ -248,13 +238,13 @@ def _lengths(dataset: Dataset, attribute: str, path: str | Path) -> tuple[float,
         return None
     lengths = tuple(float(length) for length in value)
     if len(lengths) != 2 or not all(math.isfinite(length) and length > 0 for length in lengths):
-        msg = f"expected two lengths above 0, got {attribute} {value}: {path}: correct it or give the spacing"
+        msg = f"{path}: {attribute} {value} is not two lengths above 0. Correct it or pass --spacing MM."
         raise InputError(msg)
     return lengths[0], lengths[1]
 
 
 def _aspect(dataset: Dataset, path: str | Path) -> float:
-    """Height of a pixel divided by its width, by the Pixel Aspect Ratio."""
+    """Height of a pixel divided by its width, from the Pixel Aspect Ratio."""
     vertical, horizontal = _lengths(dataset, "PixelAspectRatio", path) or (1.0, 1.0)
     return vertical / horizontal
 
@@ -264,6 +254,6 @@ def _number(dataset: Dataset, attribute: str, path: str | Path) -> float | None:
     if value is None or value == "":
         return None
     if not math.isfinite(float(value)) or float(value) <= 0:
-        msg = f"expected a number above 0, got {attribute} {value}: {path}: correct it or give the spacing"
+        msg = f"{path}: {attribute} {value} is not a number above 0. Correct it or pass --spacing MM."
         raise InputError(msg)
     return float(value)

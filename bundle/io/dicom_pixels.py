@@ -1,4 +1,4 @@
-"""Stored values of a DICOM radiograph as intensities: padding, tables, windows and the response of the detector."""
+"""Intensities from the stored values of a DICOM radiograph: padding, tables, windows and the detector response."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ except ImportError:  # pydicom before 3
     from pydicom.pixel_data_handlers.util import apply_modality_lut, apply_windowing  # type: ignore[no-redef]
 
 LOG_SPAN = 3.0
-"""Attenuation between black and white of a radiograph whose detector is logarithmic; its window hides the true one."""
+"""Attenuation between black and white of a radiograph from a logarithmic detector; its window hides the true one."""
 
 _EDGES = ("LeftVerticalEdge", "RightVerticalEdge", "UpperHorizontalEdge", "LowerHorizontalEdge")
 
 
 def not_padding(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_]:
-    """Pixels that show something: all but those of the padding value."""
+    """Mark the image pixels, bool (H, W): all but those of the padding value."""
     if dataset.get("PixelPaddingValue") is None:
         return np.ones(stored.shape, bool)
     ends = [int(dataset.PixelPaddingValue), int(dataset.get("PixelPaddingRangeLimit", dataset.PixelPaddingValue))]
@@ -29,7 +29,7 @@ def not_padding(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def within(dataset: Dataset, shape: tuple[int, ...], what: str) -> NDArray[np.bool_]:
-    """Pixels within the shutter or the collimator (PS3.3 C.7.6.11, C.8.7.3); edges count from 1 and belong to it."""
+    """Mark the pixels inside the shutter or the collimator (PS3.3 C.7.6.11, C.8.7.3); edges count from 1, inclusive."""
     shapes = dataset.get(f"{what}Shape") or []
     inside = np.ones(shape, bool)
     for kind in [shapes] if isinstance(shapes, str) else shapes:
@@ -62,14 +62,14 @@ _SHAPES = {"RECTANGULAR": _rectangle, "CIRCULAR": _circle, "POLYGONAL": _polygon
 
 
 def presented(dataset: Dataset, stored: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Values in [0, 1] as they are meant to be seen, bone bright, (H, W)."""
+    """Compute the presentation values in [0, 1], bone bright, (H, W)."""
     values = _rescaled(dataset, stored)
     shown = _presentation_lut(dataset, _windowed(dataset, values, valid))
     return shown if _bone_is_bright(dataset) else 1.0 - shown
 
 
 def _table(dataset: Dataset, item: Dataset) -> tuple[NDArray[np.int64], int]:
-    """The entries of a look-up table, which are of 8 or 16 bits in the file, and how many of the bits they use."""
+    """Entries of a look-up table, stored in 8 or 16 bits, and the number of bits used."""
     count, _, bits = (int(value) for value in item.LUTDescriptor)
     data, count = item["LUTData"].value, count or 2**16
     if isinstance(data, bytes):
@@ -84,7 +84,7 @@ def _table(dataset: Dataset, item: Dataset) -> tuple[NDArray[np.int64], int]:
 
 
 def _looked_up(values: NDArray[Any], entries: NDArray[np.int64], item: Dataset) -> NDArray[np.float64]:
-    """Values by a table, whose descriptor names the value of its first entry; the ends hold beyond it."""
+    """Values mapped by a table, whose descriptor states the first input value; the ends extend beyond it."""
     place = np.rint(values).astype(np.int64) - int(item.LUTDescriptor[1])
     return entries[place.clip(0, len(entries) - 1)].astype(float)
 
@@ -98,7 +98,7 @@ def _rescaled(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _windowed(dataset: Dataset, values: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Values in [0, 1] after the first VOI LUT or window; without one, from the least to the greatest valid value."""
+    """Values in [0, 1] after the first VOI LUT or window; without one, from the lowest to the highest valid value."""
     if dataset.get("VOILUTSequence"):
         item = dataset.VOILUTSequence[0]
         entries, bits = _table(dataset, item)
@@ -112,7 +112,7 @@ def _windowed(dataset: Dataset, values: NDArray[np.float64], valid: NDArray[np.b
 
 
 def _presentation_lut(dataset: Dataset, shown: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values in [0, 1] after the Presentation LUT Sequence; its shape only repeats the polarity."""
+    """Values in [0, 1] after the Presentation LUT Sequence; the Presentation LUT Shape only repeats the polarity."""
     if not dataset.get("PresentationLUTSequence"):
         return shown
     entries, bits = _table(dataset, dataset.PresentationLUTSequence[0])
@@ -121,7 +121,7 @@ def _presentation_lut(dataset: Dataset, shown: NDArray[np.float64]) -> NDArray[n
 
 
 def _bone_is_bright(dataset: Dataset) -> bool:
-    """Whether high values after the rescale are bone, as the detector says by its sign, or are to be shown bright."""
+    """Whether high values after the rescale are bone, by the detector's sign, or are displayed bright."""
     sign = dataset.get("PixelIntensityRelationshipSign")
     if sign is not None:
         return (int(sign) == -1) == (float(dataset.get("RescaleSlope") or 1.0) > 0.0)
@@ -129,7 +129,7 @@ def _bone_is_bright(dataset: Dataset) -> bool:
 
 
 def by_detector(dataset: Dataset, shown: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Absorbed fraction: what is linear in the beam is linear in it; what is logarithmic is an attenuation."""
+    """Convert presentation values to the absorbed fraction: unchanged for a linear detector, from attenuation else."""
     if str(dataset.get("PixelIntensityRelationship") or "").upper().startswith("LOG"):
         return -np.expm1(-LOG_SPAN * shown)
     return shown

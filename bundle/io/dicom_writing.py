@@ -1,7 +1,7 @@
 """Results as DICOM: layers and synthetic radiographs as 16-bit secondary captures, bone masks as a segmentation.
 
-Objects are new: of the radiograph that they come from they keep the pixels' size and the side, and nothing that tells
-whose it is, unless that is asked for. Not imported by ``bundle.io``: highdicom needs pydicom 3.
+The objects are new: they keep the pixel size and the side of their radiograph, and no identity unless
+``keep_identity`` is set. Not imported by ``bundle.io``: highdicom needs pydicom 3.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, generate_uid
 from pydicom.valuerep import validate_value
 
-logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells the UIDs of what it reads
+logging.getLogger("highdicom").setLevel(logging.WARNING)  # it logs the UIDs of its input
 
 MANUFACTURER = "The finger joint layer separation developers"
 MODEL = "finger_joint_layer_separation"
 
 DEIDENTIFIED = "New object: keeps pixels, their size and the side, no more"
-"""De-identification Method; at most 64 characters."""
+"""Value of De-identification Method; at most 64 characters."""
 
 IDENTITY = {
     "patient_id": "PatientID",
@@ -44,13 +44,13 @@ IDENTITY = {
     "study_time": "StudyTime",
     "referring_physician_name": "ReferringPhysicianName",
 }
-"""What is kept of the source where its identity is, by the names of highdicom."""
+"""Attributes kept with the identity of the referenced instance, by highdicom's names."""
 
 _MADE = (
     *("InstanceCreationDate", "InstanceCreationTime", "ContentDate", "ContentTime"),
     *("DateOfSecondaryCapture", "TimeOfSecondaryCapture"),
 )
-"""What says when an object was made."""
+"""Attributes of the creation date and time."""
 
 _FULL = 65535
 _BONE = hd.sr.CodedConcept("272673000", "SCT", "Bone")
@@ -64,18 +64,19 @@ _PURPOSES = {
 
 @dataclass(frozen=True)
 class DicomStudy:
-    """The study that results of one radiograph go to.
+    """Study of the results of one radiograph.
 
     Attributes:
-        version: of the bundle.
-        key: tells this study from others; the same key and content give the same UIDs.
+        version: version of the bundle.
+        key: identifier of the study; the same key and content give the same UIDs.
         laterality: "L", "R" or "".
-        source: of the radiograph; its patient and study are kept if ``keep_identity``.
-        keep_identity: whether results belong to the source's patient and study.
-        moment: when objects are said to have been made; None for the time that it is.
+        source: referenced instance, the radiograph; its patient and study are kept with ``keep_identity``.
+        keep_identity: whether results belong to the patient and study of the referenced instance.
+        moment: creation date and time of the objects; None for now.
 
     Raises:
-        InputError: identity is to be kept of no source, or is not to be kept although it is burned into the pixels.
+        InputError: ``keep_identity`` without a referenced instance, or not set although the pixels contain burned-in
+            identity.
     """
 
     version: str
@@ -87,15 +88,13 @@ class DicomStudy:
 
     def __post_init__(self) -> None:
         if self.keep_identity and self.source is None:
-            msg = (
-                "expected a DICOM radiograph whose identity is kept, got another kind of file: leave keep_identity out"
-            )
+            msg = "keep_identity: the radiograph is no DICOM file, so no identity is kept. Remove keep_identity."
             raise InputError(msg)
         burned = self.source is not None and str(self.source.get("BurnedInAnnotation", "")).upper() == "YES"
         if burned and not self.keep_identity:
             msg = (
-                "expected pixels without text, got a radiograph with Burned In Annotation YES: remove the text, or "
-                "keep the identity"
+                "The radiograph has Burned In Annotation YES: its pixels contain text. Remove the text, or pass "
+                "--keep_identity true."
             )
             raise InputError(msg)
         if self.keep_identity and self.source is not None:
@@ -110,15 +109,15 @@ class DicomStudy:
         series: int = 1,
         number: int = 1,
     ) -> Dataset:
-        """A radiograph or a layer.
+        """Make the object of a radiograph or a layer.
 
         Args:
-            intensity: (H, W) in [0, 1]; stored in 16 bits, white being 1.
+            intensity: (H, W) in [0, 1]; stored in 16 bits, 1 is white.
             spacing: height and width of a pixel in mm.
-            description: how it was made, with all that is needed to make it again.
-            synthetic: whether it shows what no detector has seen.
+            description: derivation of the image, with everything needed to reproduce it.
+            synthetic: whether the pixels are synthetic.
             series: number of the series, the same for images of one kind.
-            number: of the image in its series.
+            number: number of the image in its series.
 
         Raises:
             ValueError: the intensity is no image in [0, 1].
@@ -147,18 +146,19 @@ class DicomStudy:
         self,
         masks: NDArray[Any],
         image: Dataset,
-        drawn: bool = False,
+        predicted: bool = False,
         names: tuple[str, ...] = ("lower bone", "upper bone"),
     ) -> Dataset:
-        """A segmentation of an image of this study.
+        """Make the segmentation of an image of this study.
 
         Args:
-            masks: (C, H, W) of 0 and 1; they may overlap.
-            image: as :meth:`image` made it, (H, W).
-            drawn: whether a network drew them, alone.
-            names: of the C masks.
+            masks: masks of 0 and 1, (C, H, W); they may overlap.
+            image: image of :meth:`image`, (H, W).
+            predicted: whether a network alone predicted the masks.
+            names: names of the C masks.
         """
-        kind = hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC if drawn else hd.seg.SegmentAlgorithmTypeValues.SEMIAUTOMATIC
+        kinds = hd.seg.SegmentAlgorithmTypeValues
+        kind = kinds.AUTOMATIC if predicted else kinds.SEMIAUTOMATIC
         algorithm = hd.AlgorithmIdentificationSequence(MODEL, _SEGMENTATION, self.version)
         segments = [
             hd.seg.SegmentDescription(index, name, _STRUCTURE, _BONE, kind, algorithm)
@@ -223,29 +223,29 @@ class DicomStudy:
         return self._stated(made)
 
     def _stated(self, made: Dataset) -> Dataset:
-        """Say whether whose it is has been removed; how the hand lay is not known of a frame upright on its finger."""
+        """Set the attributes of de-identification; the patient orientation of an upright frame is unknown."""
         made.PatientOrientation = None
         made.PatientIdentityRemoved = "NO" if self.keep_identity else "YES"
         if not self.keep_identity:
             made.DeidentificationMethod = DEIDENTIFIED
         if self.moment is not None:
-            _say_when(made, self.moment)
+            _set_creation(made, self.moment)
         return made
 
 
 def _check_identity(source: Dataset) -> None:
-    """Refuse a header whose identity cannot be kept; the values, which tell whose it is, are not quoted."""
+    """Reject a header whose identity cannot be kept; its values, which identify the patient, are not quoted."""
     faulty = [name for name in ("StudyInstanceUID", *IDENTITY.values()) if not _is_valid(source, name)]
     if faulty:
         msg = (
-            f"expected a DICOM radiograph whose identity can be kept, got none or no valid {', '.join(faulty)}: mend "
-            "the header, or leave keep_identity out"
+            f"The radiograph's DICOM header has no valid {', '.join(faulty)}, so its identity cannot be kept. Mend the "
+            "header, or remove keep_identity."
         )
         raise InputError(msg)
 
 
 def _is_valid(source: Dataset, keyword: str) -> bool:
-    """Whether an attribute has a value as its representation asks for; only the study must have one."""
+    """Whether the value of an attribute fits its representation; only the study UID is required."""
     value = str(source.get(keyword) or "")
     if not value:
         return keyword != "StudyInstanceUID"
@@ -256,8 +256,8 @@ def _is_valid(source: Dataset, keyword: str) -> bool:
         return False
 
 
-def _say_when(made: Dataset, moment: datetime) -> None:
-    """Say of an object, and of the equipment that made it, that this was its moment."""
+def _set_creation(made: Dataset, moment: datetime) -> None:
+    """Set the creation date and time of an object and of its contributing equipment."""
     for keyword in filter(made.__contains__, _MADE):
         setattr(made, keyword, moment.strftime("%Y%m%d" if "Date" in keyword else "%H%M%S"))
     for equipment in made.get("ContributingEquipmentSequence", []):
@@ -266,12 +266,12 @@ def _say_when(made: Dataset, moment: datetime) -> None:
 
 
 def write_dicom(path: str | Path, dataset: Dataset) -> None:
-    """Write a file whole or not at all; raises as :func:`bundle.io.replacing`."""
+    """Write a DICOM file atomically; raises as :func:`bundle.io.replacing`."""
     write_bytes(path, dicom_bytes(dataset))
 
 
 def dicom_bytes(dataset: Dataset) -> bytes:
-    """A DICOM file."""
+    """Encode a DICOM file."""
     content = io.BytesIO()
     dataset.save_as(content, enforce_file_format=True)
     return content.getvalue()
@@ -280,7 +280,7 @@ def dicom_bytes(dataset: Dataset) -> bytes:
 def _stored(intensity: NDArray[Any]) -> NDArray[np.uint16]:
     values = np.asarray(intensity, np.float64)
     if values.ndim != 2 or not np.isfinite(values).all() or values.min() < 0.0 or values.max() > 1.0:
-        msg = f"expected an image (H, W) in [0, 1], got shape {values.shape} with other values or NaN"
+        msg = f"the image must be (H, W) in [0, 1] without NaN, but has the shape {values.shape} or other values"
         raise ValueError(msg)
     stored: NDArray[np.uint16] = np.round(values * _FULL).astype(np.uint16)
     return stored

@@ -1,4 +1,4 @@
-"""Where the files of a data set are read: on disk, or inside a pack (:mod:`bundle.io.packed`)."""
+"""Access to the files of a data set, on disk or inside a pack (:mod:`bundle.io.packed`)."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from bundle.io.packed import find_member, open_pack
 
 
 class Stored(Protocol):
-    """A file of a data set, there or not."""
+    """File of a data set, existing or not."""
 
     def is_file(self) -> bool:
-        """Whether it is there."""
+        """Whether the file exists."""
 
     def read_bytes(self) -> bytes:
-        """All its bytes; raises OSError where it cannot be read, InputError where it or its pack cannot be used."""
+        """Read all bytes; raises OSError if the file cannot be read, InputError if it or its pack is unusable."""
 
     def head(self, count: int) -> bytes:
-        """Its first bytes; raises as :meth:`read_bytes`."""
+        """Read the first bytes; raises as :meth:`read_bytes`."""
 
     def open(self) -> BinaryIO:
-        """The file, open for reading; raises as :meth:`read_bytes`."""
+        """Open the file for reading; raises as :meth:`read_bytes`."""
 
     def state(self) -> tuple[int, int]:
-        """When it was changed last, in ns, and its length; raises as :meth:`read_bytes`."""
+        """Return the modification time in ns and the size in bytes; raises as :meth:`read_bytes`."""
 
 
 class _OnDisk:
-    """A regular file on disk: a FIFO, a device or a socket, which may never end, is refused before it is opened."""
+    """Regular file on disk; a FIFO, a device or a socket, which may never end, is rejected before opening."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -64,36 +64,36 @@ class _OnDisk:
 
 
 def stored(path: str | Path) -> Stored:
-    """The file at ``path``, on disk or inside a pack.
+    """Locate the file at ``path``, on disk or inside a pack.
 
     Raises:
-        InputError: a pack above ``path`` cannot be used (:func:`bundle.io.packed.find_member`).
+        InputError: a pack above ``path`` is unusable (:func:`bundle.io.packed.find_member`).
     """
     return find_member(path) or _OnDisk(path)
 
 
 def data_set_root(dataset_dir: str | Path) -> Path:
-    """The root of a data set with all links resolved: its folder, or the file of its pack.
+    """Resolve the root of a data set with all links: its folder, or its pack file.
 
     Raises:
-        InputError: there is neither, or the file is no pack that can be used.
+        InputError: the path does not exist, or the file is no usable pack.
     """
     root = Path(dataset_dir).expanduser()
     if root.is_file():
         open_pack(root.resolve())
     elif not root.is_dir():
-        msg = f"expected the folder of a data set, found none: {root}: correct dataset_dir"
+        msg = f"{root}: no such data set folder. Correct dataset_dir."
         raise InputError(msg)
     return root.resolve()
 
 
 def packed_lists(root: Path) -> list[Path]:
-    """The lists of the pack at ``root``; none of a folder."""
+    """List the paths of the lists in the pack at ``root``; none for a folder."""
     return [root / name for name in open_pack(root).lists] if root.is_file() else []
 
 
 def files_at(root: Path) -> list[Path]:
-    """The files right in a folder, or at the root of a pack."""
+    """List the files directly in a folder, or at the root of a pack."""
     if root.is_file():
         return [root / name for name in open_pack(root).names() if "/" not in name]
     return list(root.iterdir())

@@ -1,7 +1,7 @@
-"""The radiographs of a folder without a list: every one below it, with the masks and points that lie beside it.
+"""Radiographs of a folder without a list: all below it, with the masks and points beside them.
 
-What a run has written is no input: folders that bear its mark (:func:`bundle.io.reservations.is_output`) are passed
-over, so that a run whose output lies inside the data set does not take its own results the next time.
+Output folders of runs (:func:`bundle.io.reservations.is_output`) are skipped, so that a run whose output lies inside
+the data set does not read its own results.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _MASKS = tuple(f"_mask_{bone}" for bone in BONES)
 
 
 def stem(path: Path) -> str:
-    """The name of a file without its ending, ``.nii.gz`` being one."""
+    """Return the name of a file without its ending; ``.nii.gz`` counts as one ending."""
     return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE) if ".nii" in path.name.lower() else path.stem
 
 
 def files_below(root: Path) -> list[Path]:
-    """The files below a folder, sorted, without those of outputs and those whose name begins with a dot."""
+    """List the files below a folder, sorted, without output folders and names that begin with a dot."""
     found: list[Path] = []
     for folder, folders, names in os.walk(root):
         if Path(folder) != root and is_output(folder):
@@ -37,25 +37,25 @@ def files_below(root: Path) -> list[Path]:
 
 
 def entries_below(root: Path) -> list[dict[str, Any]]:
-    """Entries of all radiographs below a folder, as a list would have them.
+    """Make the list entries of all radiographs below a folder.
 
     Raises:
-        InputError: there is none, or the folder is itself the output of a run.
+        InputError: the folder contains no radiograph, or is itself the output of a run.
     """
     if is_output(root):
-        msg = f"{root} holds the results of a run, which are no input. Pass the folder of the radiographs, or a list."
+        msg = f"{root} contains the results of a run, not input. Pass the folder of the radiographs, or a list."
         raise InputError(msg)
     files = files_below(root)
     images = [path for path in files if is_radiograph(path) and not stem(path).endswith(_MASKS)]
     if not images:
-        msg = f"expected radiographs, found none: {root}: correct dataset_dir, or name a list by datalist"
+        msg = f"{root}: no radiographs in this folder. Correct dataset_dir, or name a list by datalist."
         raise InputError(msg)
     there = {str(path.relative_to(root)) for path in files}
     return [_entry_of(image.relative_to(root), there) for image in images]
 
 
 def _entry_of(image: Path, there: set[str]) -> dict[str, Any]:
-    """The entry of a radiograph, by the names of the files that are there."""
+    """The list entry of a radiograph, from the names of the existing files."""
     begin = str(image.with_name(stem(image)))
     masks = {bone: f"{begin}_mask_{bone}" for bone in BONES}
     named = {bone: [name + ending for ending in SUFFIXES if name + ending in there] for bone, name in masks.items()}

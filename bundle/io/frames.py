@@ -1,8 +1,8 @@
-"""Joints out of a hand radiograph: a frame of 21 mm around each joint, upright, and back into the hand.
+"""Joints cut out of a hand radiograph, an upright frame of 21 mm around each, and pasted back into the hand.
 
-A frame is a square of ``size`` pixels that looks at the hand through a rigid motion and a scale: its centre is the
-joint's, its upright direction the finger's, from the lower bone (metacarpal) to the upper one. Points are (x, y) in
-pixels of the hand, x to the right and y down, whole numbers at the centres of pixels.
+A frame is a square of ``size`` pixels that samples the hand by a rigid motion and a scale: its centre is the joint's,
+its upward direction the finger's, from the lower bone (metacarpal) to the upper one. Points are (x, y) in pixels of
+the hand, x to the right and y down, with integers at pixel centres.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from bundle.physics import REACH, blur, sample
 from torch import Tensor
 
 FARTHEST = 1e6
-"""Coordinates of a joint are at most this number of pixels, and its direction is no shorter than one part of it."""
+"""Largest coordinate of a joint in pixels; the length of its direction is at least the reciprocal."""
 
 FEATHER = 1.0
-"""A changed frame passes into the hand over so many mm inside its border."""
+"""Width in mm of the blend of a changed frame into the hand, inside the frame's border."""
 
 BLUR = 0.5
-"""Sigma of the antialiasing Gaussian in pixels of the hand, for each of them that a pixel of the frame is longer than
-one; nothing is blurred on enlarging."""
+"""Sigma of the antialiasing Gaussian in pixels of the hand, per pixel of the hand by which a pixel of the frame exceeds
+one; enlarging does not blur."""
 
 LARGE = 4_000_000
-"""Hands of more pixels are cropped around the joint before a frame is cut, which rounds the last bits otherwise."""
+"""Pixels of a hand above which it is cropped around the joint before a frame is cut; the crop changes rounding in the
+last bits."""
 
 Box = tuple[range, range]
 """Rows and columns of a hand."""
@@ -37,12 +38,12 @@ Box = tuple[range, range]
 
 @dataclass(frozen=True)
 class JointPlace:
-    """Where a joint lies in a hand radiograph.
+    """Position of a joint in a hand radiograph.
 
     Attributes:
-        name: of the joint.
+        name: name of the joint.
         center: (x, y) of the joint in pixels of the hand.
-        direction: (x, y) along the finger, from the lower to the upper bone; of any length but 0.
+        direction: (x, y) along the finger, from the lower to the upper bone; of any length except 0.
     """
 
     name: str
@@ -54,19 +55,18 @@ class JointPlace:
         length = math.hypot(*self.direction)
         if not all(abs(value) <= FARTHEST for value in values) or not 1.0 / FARTHEST <= length <= FARTHEST:
             msg = (
-                f"expected the centre of joint {self.name} and the direction of its finger as finite numbers, the "
-                f"direction not 0, none above {FARTHEST:g}, got {self.center} and {self.direction}: "
-                "mark the joint again"
+                f"joint {self.name} has the centre {self.center} and the direction {self.direction}: they must be "
+                f"finite numbers, none above {FARTHEST:g}, the direction not 0. Mark the joint again."
             )
             raise InputError(msg)
 
 
 @dataclass(frozen=True)
 class JointFrame:
-    """A frame that looks at a joint of a hand radiograph.
+    """Frame around a joint of a hand radiograph.
 
     Attributes:
-        place: the joint.
+        place: position of the joint.
         spacing: height and width of a pixel of the hand in mm.
         size: height and width of the frame in pixels.
         side: height and width of the frame in mm.
@@ -78,7 +78,7 @@ class JointFrame:
     side: float = MCP.frame_mm
 
     def to_json(self) -> str:
-        """One line of JSON."""
+        """Write the frame as one line of JSON."""
         return json.dumps(asdict(self))
 
     @classmethod
@@ -96,9 +96,9 @@ class JointFrame:
 
     @property
     def matrix(self) -> Tensor:
-        """From pixels of the frame (x, y, 1) to pixels of the hand (x, y), (2, 3), float64.
+        """Matrix from pixels of the frame (x, y, 1) to pixels of the hand (x, y), (2, 3), float64.
 
-        The direction is turned in mm, so that a hand with pixels that are not square is upright as well.
+        The rotation is computed in mm, so that a frame of a hand whose pixels are not square is upright too.
         """
         height, width = self.spacing
         x, y = self.place.direction[0] * width, self.place.direction[1] * height
@@ -111,10 +111,10 @@ class JointFrame:
         return torch.cat([axes, center - axes @ middle], dim=1)
 
     def cut(self, hand: Tensor) -> Tensor:
-        """The frame of hand images (C, H, W): (C, size, size), bilinear and antialiased.
+        """Cut the frame out of hand images (C, H, W): (C, size, size), bilinear and antialiased.
 
         Raises:
-            InputError: part of the frame lies outside the hand.
+            InputError: the frame lies partly outside the hand.
         """
         self._check_inside(hand)
         sigma = [BLUR * max(self.pixel / length - 1.0, 0.0) for length in self.spacing]
@@ -126,28 +126,28 @@ class JointFrame:
         return _sampled(blur(hand[None], sigma)[0], places)
 
     def covers(self, shape: tuple[int, int]) -> Tensor:
-        """How far each pixel of a hand (H, W) is given by the frame: 1 inside, falling to 0 at its border, (H, W)."""
+        """Weight of the frame in each pixel of a hand (H, W): 1 inside, falling to 0 at its border, (H, W)."""
         box, share = self._box(shape), torch.zeros(shape, dtype=torch.float64)
         _part(share, box).copy_(self._share(_places(self._inverse, box)))
         return share
 
     def _share(self, places: Tensor) -> Tensor:
-        """:meth:`covers` of places in the frame (H, W, 2)."""
+        """:meth:`covers` at positions in the frame (H, W, 2)."""
         x, y = places.unbind(dim=-1)
         depth = torch.stack([x + 0.5, y + 0.5, self.size - 0.5 - x, self.size - 0.5 - y]).amin(dim=0)
         share: Tensor = (depth * self.pixel / FEATHER).clamp(0.0, 1.0)
         return share
 
     def paste(self, hand: Tensor, before: Tensor, after: Tensor) -> Tensor:
-        """Put what has changed in a frame back into the hand.
+        """Paste the change of a frame back into the hand.
 
-        The difference of the frames is enlarged to the pixels of the hand and added, so the hand keeps its own detail
-        where nothing has changed, and every pixel outside the change stays the same to the last bit.
+        The difference of the frames is resampled to the pixels of the hand and added. The hand keeps its own detail,
+        and every pixel outside the change keeps its last bit.
 
         Args:
-            hand: (C, H, W), in [0, 1].
-            before: the frame as it was cut, (C, size, size).
-            after: the frame with its change.
+            hand: hand images, (C, H, W) in [0, 1].
+            before: frame as cut, (C, size, size).
+            after: changed frame, (C, size, size).
 
         Returns:
             (C, H, W) in [0, 1].
@@ -161,7 +161,7 @@ class JointFrame:
 
     @property
     def _inverse(self) -> Tensor:
-        """From pixels of the hand (x, y, 1) to pixels of the frame."""
+        """Matrix from pixels of the hand (x, y, 1) to pixels of the frame."""
         whole = torch.cat([self.matrix, torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.float64)])
         return torch.linalg.inv(whole)[:2]
 
@@ -173,7 +173,7 @@ class JointFrame:
         return x, y
 
     def _box(self, shape: Sequence[int], margin: int = 0) -> Box:
-        """The part of a hand (H, W) in which the frame lies, with a margin in pixels, inside the hand."""
+        """Bounding box of the frame in a hand (H, W), with a margin in pixels, clipped to the hand."""
         x, y = self._corners()
         edge = self.pixel / min(self.spacing) + margin
         rows, columns = (
@@ -187,9 +187,9 @@ class JointFrame:
         x, y = self._corners()
         if not bool(((x >= -0.5) & (y >= -0.5) & (x <= width - 0.5) & (y <= height - 0.5)).all()):
             msg = (
-                f"expected a frame of {self.side:g} mm around joint {self.place.name} inside the radiograph of "
-                f"{width} x {height} pixels, got one from x {float(x.min()):.0f} to {float(x.max()):.0f} and y "
-                f"{float(y.min()):.0f} to {float(y.max()):.0f}: check the point and the spacing"
+                f"joint {self.place.name}: its frame of {self.side:g} mm, x {float(x.min()):.0f} to "
+                f"{float(x.max()):.0f} and y {float(y.min()):.0f} to {float(y.max()):.0f}, does not lie inside the "
+                f"radiograph of {width} x {height} pixels. Check the point and the pixel spacing."
             )
             raise InputError(msg)
 
@@ -205,14 +205,14 @@ def _part(image: Tensor, box: Box) -> Tensor:
 
 
 def _places(matrix: Tensor, box: Box) -> Tensor:
-    """Where a matrix (2, 3) takes the pixels of an image in a box: (H, W, 2), float64."""
+    """Positions to which a matrix (2, 3) maps the pixels of an image in a box: (H, W, 2), float64."""
     lines = (torch.arange(of.start, of.stop, dtype=torch.float64) for of in box)
     y, x = torch.meshgrid(*lines, indexing="ij")
     return torch.stack([x, y, torch.ones_like(x)], dim=-1) @ matrix.T
 
 
 def _sampled(image: Tensor, places: Tensor) -> Tensor:
-    """Bilinear values of an image (C, H, W) at places (H', W', 2), continued past its border."""
+    """Bilinear values of an image (C, H, W) at positions (H', W', 2), extended past its border."""
     length = torch.tensor([image.shape[-1], image.shape[-2]], dtype=torch.float64)
     grid = (2.0 * places + 1.0) / length - 1.0
     return sample(image[None], grid[None])[0]

@@ -1,6 +1,6 @@
-"""Joints that lists of a data set keep back for tests: nothing is learned from them unless their list is asked for.
+"""Joints held out by the test lists of a data set: excluded from training unless their list is named.
 
-A list is one of tests by its name, ``test`` or ``..._test``.
+A test list is named ``test`` or ``..._test``.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Items = list[dict[str, Any]]
 
 
 class HeldBack:
-    """What the test lists of a data set keep back.
+    """Joints held out by the test lists of a data set.
 
     Args:
-        listed: images of each list of the data set, by the list's name.
+        listed: image paths of each list of the data set, by list name.
     """
 
     def __init__(self, listed: Mapping[str, Iterable[str]]) -> None:
@@ -35,40 +35,42 @@ class HeldBack:
             self.folders.pop(_folder(image), None)
 
     def list_of(self, item: Mapping[str, Any]) -> str:
-        """The test list that names an item's image; empty where there is none."""
+        """Name the test list that contains an item's image; empty if none does."""
         return self.images.get(str(item["image"]), "")
 
     def without(self, items: Sequence[dict[str, Any]]) -> Items:
-        """The items of a whole folder that no test list keeps back.
+        """Select the items of a whole folder that no test list holds out.
 
-        A test list keeps back its images, and all others in their folders where those are joints: where there are
-        several, and no other list names an image in them.
+        A test list holds out its images, and all other images of a folder that stands for a joint: one of several
+        folders, in which no other list names an image.
 
         Raises:
-            InputError: none is left.
+            InputError: no item remains.
         """
         are_joints = len({_folder(str(item["image"])) for item in items}) > 1
         folders = self.folders if are_joints else {}
         kept = [item for item in items if not self.list_of(item) and _folder(str(item["image"])) not in folders]
         lists = sorted({*self.images.values()})
         if not kept:
-            msg = f"{', '.join(lists)} holds every radiograph of the folder back for tests. Name a list by --datalist."
+            msg = (
+                f"{', '.join(lists)}: all radiographs of the folder are held out for tests. Name a list by --datalist."
+            )
             raise InputError(msg)
         if len(kept) < len(items):
             _log.warning(
-                f"{len(items) - len(kept)} of {len(items)} radiographs are of joints held back for tests by "
-                f"{', '.join(lists)}, and are left out. Name a list by --datalist to use them."
+                f"{len(items) - len(kept)} of {len(items)} radiographs are excluded: their joints are held out for "
+                f"tests by {', '.join(lists)}. Name a list by --datalist to use them."
             )
         return kept
 
     def named(self, items: Sequence[dict[str, Any]]) -> Items:
-        """The items, each with the ``test_list`` that holds it back, or an empty one."""
+        """Add to each item the ``test_list`` that holds it out, or an empty one."""
         found = [{**item, "test_list": self.list_of(item)} for item in items]
         tests = [item for item in found if item["test_list"]]
         if tests:
             _log.warning(
-                f"{len(tests)} of {len(found)} radiographs are held back for tests by {tests[0]['test_list']}: what is "
-                "learned from them cannot be tested on them."
+                f"{len(tests)} of {len(found)} radiographs are held out for tests by {tests[0]['test_list']}: a "
+                "network trained on them cannot be tested on them."
             )
         return found
 

@@ -1,13 +1,13 @@
-"""Names of results that do not tell whose radiograph they come from.
+"""Names of results that do not identify the patient.
 
 Hospitals name files and folders by patients, dates and UIDs, results are named after their files, and readers write
 names into the labels of their marks. Three rules give names:
 
-- Files and their folders keep their names unless these hold a UID, a date, or what a DICOM header of the same data set
-  says of its patient, study or institution (:func:`private_name`).
-- Labels of marks, the folder of a data set and its lists keep only words that are known to tell nothing
-  (:func:`private_label`, :func:`private_folder`, :func:`private_list`): of these no header says whose they are.
-- All else is a pseudonym: a checksum, the same for the same text.
+- Files and their folders keep their names unless these contain a UID, a date, or a value of the patient, study or
+  institution from a DICOM header of the same data set (:func:`private_name`).
+- Labels of marks, the folder of a data set and its lists, which no header covers, keep only words known to be harmless
+  (:func:`private_label`, :func:`private_folder`, :func:`private_list`).
+- Everything else becomes a pseudonym: a checksum, the same for the same text.
 """
 
 from __future__ import annotations
@@ -73,27 +73,27 @@ _PLACE_WORDS = """
 """
 _PLACES = _ANATOMY | _words(_PLACE_WORDS)
 DATA_SETS = ("dataset_dir", "packed")
-"""Settings that are the folder, or the pack, of a data set."""
+"""Settings whose value is the folder or the pack of a data set."""
 LISTS = ("datalist", "test_datalist", "training_datalist")
-"""Settings that are names of lists."""
+"""Settings whose value is the name of a list."""
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
-"""A word, of several that are written as ``indexMCP``, or a number."""
+"""A word, also one of several joined as in ``indexMCP``, or a number."""
 _LONGEST_NUMBER = 3
-"""Digits of numbers that tell nothing."""
+"""Maximum number of digits of a harmless number."""
 
 
 def safe_name(name: str) -> str:
-    """A name that can be that of a file."""
+    """Convert a name to a valid file name."""
     return re.sub(r"[^\w.-]", "_", name).lstrip(".")
 
 
 def private_name(name: str, path: str | Path, told: Collection[str] = ()) -> str:
-    """``name``, or a pseudonym where it holds a UID, a date, or what DICOM headers say of a patient.
+    """Return ``name``, or a pseudonym if it contains a UID, a date, or an identifying value of a DICOM header.
 
     Args:
-        name: of a file or a folder, or a path.
-        path: of the file whose header is looked at.
-        told: by other headers (:func:`told_by`), as :func:`bundle.base.bare_values` gives it.
+        name: name of a file or a folder, or a path.
+        path: path of the file whose header is searched.
+        told: values of other headers (:func:`told_by`), as returned by :func:`bundle.base.bare_values`.
     """
     if is_pseudonym(name) or not (tells(name, told) or holds(name, bare_values(_told(str(path))))):
         return name
@@ -101,12 +101,12 @@ def private_name(name: str, path: str | Path, told: Collection[str] = ()) -> str
 
 
 def told_by(paths: Iterable[str | Path]) -> frozenset[str]:
-    """What the headers of those files that are DICOM say of their patients, studies and institutions."""
+    """Collect the values of patients, studies and institutions in the headers of DICOM files."""
     return frozenset(value for path in paths for value in _told(str(path)))
 
 
 def private_label(label: str) -> str:
-    """A mark's label: its words of anatomy and short numbers, with a pseudonym in front where there are others.
+    """Reduce a mark's label to words of anatomy and short numbers, with a pseudonym in front for any other words.
 
     >>> private_label("Index MCP 2"), private_label("Doe Jane index")
     ('Index_MCP_2', 'mark_6c9bfcf2ab8b_index')
@@ -115,21 +115,21 @@ def private_label(label: str) -> str:
 
 
 def private_folder(folder: str | Path) -> str:
-    """The last part of a data set's path, its words that tell nothing; a pseudonym in front where there are others."""
+    """Reduce the last part of a data set's path to harmless words, with a pseudonym in front for any other words."""
     return _plain(Path(folder).expanduser().resolve().name, "folder", _PLACES)
 
 
 def private_list(name: str) -> str:
-    """The name of a list, likewise; ``"*"`` for all radiographs stays."""
+    """Reduce the name of a list in the same way; ``"*"``, all radiographs, is kept."""
     return name if name in ("", "*") else _plain(Path(name).name.removesuffix(".json"), "list", _PLACES)
 
 
 def private_setting(name: str, value: Any) -> Any:
-    """The value of a setting as it may be written: a data set or a list by its private name, a path by its last part.
+    """Return the private form of a setting: the private name of a data set or list, the last part of a path.
 
     Args:
-        name: of the setting, which tells what the value is.
-        value: mappings and lists are gone through.
+        name: name of the setting, which determines the kind of the value.
+        value: value of the setting; mappings and lists are converted recursively.
     """
     if isinstance(value, Mapping):
         return {key: private_setting(str(key), part) for key, part in value.items()}
@@ -143,14 +143,14 @@ def private_setting(name: str, value: Any) -> Any:
 
 
 def without_folders(text: str) -> str:
-    """A text whose absolute paths are cut to their last part."""
+    """Cut the absolute paths in a text to their last part."""
     if text.startswith("/") and not re.search(r"['\"\n]", text):
         return Path(text).name or text
     return re.sub(r"(?<![\w.~/:-])(?:/[\w.+~-]+)+/([\w.+~-]+)/?", r"\1", text)
 
 
 def _plain(text: str, kind: str, known: Collection[str]) -> str:
-    """A text that has only known words and short numbers; else its known words behind a pseudonym of the rest."""
+    """A text of known words and short numbers only; otherwise its known words after a pseudonym of the rest."""
     words = _WORD.findall(without_pseudonyms(text))
     letters = [word for word in words if not word.isdigit()]
     plain = [word for word in letters if word.lower() in known or len(word) == len(letters) == 1]
@@ -163,13 +163,13 @@ def _plain(text: str, kind: str, known: Collection[str]) -> str:
 
 
 def discreet(message: str, paths: Iterable[str], path: str | Path, name: str) -> str:
-    """A message in which paths that tell whose radiograph it is, as :func:`private_name` knows it, are a name instead.
+    """Replace paths that identify the patient (:func:`private_name`) in a message by a name.
 
     Args:
-        message: that may quote the paths.
-        paths: of the files of a radiograph.
-        path: of the radiograph itself.
-        name: what they are called.
+        message: message that may quote the paths.
+        paths: paths of the files of a radiograph.
+        path: path of the radiograph itself.
+        name: replacement.
     """
     for told in paths:
         if told and private_name(told, path) != told:
@@ -179,10 +179,10 @@ def discreet(message: str, paths: Iterable[str], path: str | Path, name: str) ->
 
 @lru_cache(maxsize=1 << 16)
 def patient_of(path: str) -> str:
-    """A pseudonym of the patient that a DICOM file states, the same in all files of the patient; empty where none is.
+    """Compute the pseudonym of a DICOM file's patient, equal in all files of the patient; empty without a patient.
 
     Args:
-        path: of a radiograph of any kind.
+        path: path of a radiograph of any format.
     """
     if not is_dicom(path):
         return ""
@@ -190,14 +190,14 @@ def patient_of(path: str) -> str:
         with disable_value_validation():
             header = read_header(path)
             stated = [str(header.get(keyword) or "").strip() for keyword in ("PatientID", "IssuerOfPatientID")]
-    except Exception:  # a broken header raises about anything, and is refused where it is read
+    except Exception:  # a damaged header raises about anything, and is rejected on reading
         return ""
     return pseudonym("|".join(stated), "patient") if stated[0] else ""
 
 
 @lru_cache(maxsize=1 << 16)
 def _told(path: str) -> tuple[str, ...]:
-    """What the header of a DICOM file says of its patient, study and institution; nothing of other files."""
+    """Values of patient, study and institution in the header of a DICOM file; empty for other files."""
     if not is_dicom(path):
         return ()
     try:
@@ -205,15 +205,15 @@ def _told(path: str) -> tuple[str, ...]:
             header = read_header(path)
             elements = [*_elements(header), *_elements(header.file_meta)]
             values = [value for element in elements for value in _values(element)]
-    except Exception:  # a broken header raises about anything, and is refused where it is read
+    except Exception:  # a damaged header raises about anything, and is rejected on reading
         return ()
     return tuple(sorted({value.strip() for value in values if value.strip()}))
 
 
 def _elements(dataset: Dataset) -> Iterator[DataElement]:
-    """All elements that can be read, also those in sequences."""
+    """All readable elements, including those in sequences."""
     for tag in list(dataset.keys()):
-        with suppress(Exception):  # a value that cannot be read says nothing, and the others do
+        with suppress(Exception):  # skips a value that cannot be read
             element = dataset[tag]
             if element.VR == "SQ":
                 yield from (below for item in element.value for below in _elements(item))
@@ -222,7 +222,7 @@ def _elements(dataset: Dataset) -> Iterator[DataElement]:
 
 
 def _values(element: DataElement) -> Iterator[str]:
-    """The texts of an element that tell whose it is."""
+    """The texts of an element that identify the patient, study or institution."""
     several = element.value if element.VM > 1 else [element.value]
     texts = [str(value) for value in several]
     if element.VR == "PN":

@@ -1,22 +1,21 @@
-"""Lists of joints: the public layout, a user's own data, and phantoms; their audit and their split by joint.
+"""Joints of a configuration: public layout, own data or phantoms; their audit and their split by joint.
 
-A data set is a folder that holds lists (JSON) and, anywhere below it, the files that they name::
+A data set is a folder with lists (JSON) and, anywhere below it, the files that they name::
 
     [{"image": "case/00054_L_13/1.jpg", "lower": "case/00054_L_13/1_mask_lower.bmp",
       "upper": "case/00054_L_13/1_mask_upper.bmp"},
      {"image": "case/2.png"},
      {"image": "hands/3.dcm", "points": "hands/3.csv"}, ...]
 
-Paths are relative to the folder. Masks that are not named can be drawn (:mod:`bundle.segmentation.segmenter`).
-``points`` mark the joints of a hand (:mod:`bundle.io.points`), of which each becomes an item. The list :data:`FOLDER`
-stands for all radiographs below the folder, with the files beside them that are named after them, but not for what runs
-have written.
+Paths are relative to the folder. Masks that are not named can be predicted (:mod:`bundle.segmentation.segmenter`).
+``points`` mark the joints of a hand (:mod:`bundle.io.points`), each of which becomes an item. The list :data:`FOLDER`
+means all radiographs below the folder, with the masks and points named after them beside them, except results of runs.
 
-The image's folder is its joint; ``<id>_<L|R>_<finger code>`` tells side and finger. Two keys are optional: ``joint``
-names the joint where the folders do not, ``spacing`` is the pixel's size in mm, of the hand where there are points.
-Without it that of the file counts; a frame in a file that does not say it has the public one, 21/256. A pack
-(:mod:`bundle.io.packed`), whose path may stand for that of the folder, has three more: ``item`` is the item's name,
-``finger`` and ``side`` count where they are known ones. Other keys are ignored.
+The image's folder is its joint; ``<id>_<L|R>_<finger code>`` states side and finger. Two keys are optional: ``joint``
+names the joint where the folders do not, ``spacing`` is the pixel size in mm, of the hand where there are points.
+Without it the file's own applies; a frame in a file that states none has the public one, 21/256. The entries of a pack
+(:mod:`bundle.io.packed`), whose path may replace that of the folder, have three more keys: ``item`` is the item's name,
+``finger`` and ``side`` apply if they are known ones. Other keys are ignored.
 """
 
 from __future__ import annotations
@@ -44,21 +43,20 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 SEEDS_PER_RUN = 1_000_000
-"""Phantoms of one run's seed, so that different seeds never share a phantom."""
-
+"""Number of phantom seeds per seed of a run, so that different seeds never share a phantom."""
 
 MADE_TOGETHER = 4
-"""Synthetic images that are asked for at once (:data:`bundle.datasets.TOGETHER`)."""
+"""Number of synthetic images per batch (:data:`bundle.datasets.TOGETHER`)."""
 
 
 class MadeOnce(Sequence[Item]):
-    """The samples of a data set that are made in batches, each made once, by several processes if asked for.
+    """Samples of a data set, made once in batches, optionally by several processes.
 
-    They are made by :meth:`make`, or when the first one is asked for.
+    They are made by :meth:`make` or at the first access.
 
     Args:
-        samples: of which :data:`MADE_TOGETHER` are asked for at once; the number of processes does not change them.
-        workers: processes; 0 makes them here.
+        samples: data set, read in batches of :data:`MADE_TOGETHER`; the number of processes does not change them.
+        workers: number of processes; 0 makes the samples in this process.
     """
 
     def __init__(self, samples: Dataset[Any], workers: int = 0) -> None:
@@ -66,9 +64,9 @@ class MadeOnce(Sequence[Item]):
 
     @cached_property
     def made(self) -> list[Item]:
-        """All of them."""
+        """All samples."""
         count = -(-len(self) // MADE_TOGETHER)
-        aside = torch.Generator()  # torch's own is left as it is
+        aside = torch.Generator()  # keeps torch's default generator unchanged
         loader: DataLoader[Any] = DataLoader(
             self.samples, batch_size=MADE_TOGETHER, num_workers=self.workers, collate_fn=list, generator=aside
         )
@@ -76,7 +74,7 @@ class MadeOnce(Sequence[Item]):
         return [sample for batch in shown for sample in batch]
 
     def make(self) -> None:
-        """Make them here, before other processes ask for them."""
+        """Make all samples now, before other processes need them."""
         _ = self.made
 
     def __len__(self) -> int:
@@ -89,20 +87,20 @@ class MadeOnce(Sequence[Item]):
 def training_and_validation(
     dataset_dir: str | Path, datalist: str, *, validation_fraction: float = 0.2, seed: int = 0, spacing: float = 0.0
 ) -> tuple[list[Item], list[Item]]:
-    """Items of a training list to train on and to validate on, split by joint; its partner ``X_test`` is left alone.
+    """Split the items of a training list by joint into training and validation, without its test list ``X_test``.
 
     Arguments as in :func:`read_datalist` and :func:`split_by_joint`.
 
     Raises:
-        InputError: as there, or a joint is also in the partner.
+        InputError: as there, or a joint is also in the test list.
     """
     return split_by_joint(_untested(dataset_dir, datalist, spacing), validation_fraction, seed)
 
 
 def _untested(dataset_dir: str | Path, datalist: str, spacing: float) -> list[Item]:
-    """Items of a list, of which no joint is in the partner ``X_test`` of a list ``X_train``.
+    """Items of a list ``X_train``, none of whose joints is in its test list ``X_test``.
 
-    Of :data:`FOLDER` those that are in no test list of the data set.
+    For :data:`FOLDER`, the items that are in no test list of the data set.
     """
     items = read_datalist(dataset_dir, datalist, spacing=spacing)
     if datalist == FOLDER:
@@ -113,7 +111,7 @@ def _untested(dataset_dir: str | Path, datalist: str, spacing: float) -> list[It
     shared = _folders(items) & _folders(read_datalist(dataset_dir, partner, spacing=spacing))
     if shared:
         joints = ", ".join(sorted(joint for joint, _ in shared))
-        msg = f"expected no joint in both {datalist} and {partner}, got {joints}: take them out of one list"
+        msg = f"{datalist} and {partner} share the joints {joints}. Remove them from one list."
         raise InputError(msg)
     return items
 
@@ -129,20 +127,20 @@ def training_joints(
     spacing: float = 0.0,
     segment: MaskMaker | None = None,
 ) -> list[Item]:
-    """Some of the joints that a measure may train on when it tests on a list ``X_test``: those of its ``X_train``.
+    """Sample joints of ``X_train`` on which a measure may train when it tests on a list ``X_test``.
 
     Args:
         dataset_dir: root of the data set; empty for phantoms.
-        datalist: name of the list that is tested on.
-        count: how many at most, drawn from the list; those that cannot be used are left out.
-        seed: of the drawing.
-        phantom_seed: of phantoms.
-        size: expected height and width in pixels; None accepts any.
-        spacing: mm per pixel of entries that do not state it; 0 for what their files say.
-        segment: draws masks that are not named (:func:`audit`).
+        datalist: name of the test list.
+        count: maximum number of joints, sampled from the list; unusable ones are omitted.
+        seed: random seed for the sampling.
+        phantom_seed: seed of the phantoms.
+        size: required height and width in pixels; None accepts any.
+        spacing: mm per pixel of entries that do not state it; 0 uses the files' own.
+        segment: predicts masks that are not given (:func:`audit`).
 
     Returns:
-        Audited items; none where the list has no partner.
+        Audited items; empty if the list has no training list.
 
     Raises:
         InputError: as :func:`training_and_validation`.
@@ -153,49 +151,48 @@ def training_joints(
     if partner == datalist or list_path(data_set_root(dataset_dir), partner) is None:
         return []
     items = _untested(dataset_dir, partner, spacing)
-    drawn = sorted(random.Random(seed).sample(range(len(items)), min(count, len(items))))
-    return audit([items[index] for index in drawn], size=size, segment=segment).accepted
+    sampled = sorted(random.Random(seed).sample(range(len(items)), min(count, len(items))))
+    return audit([items[index] for index in sampled], size=size, segment=segment).accepted
 
 
 SEED_STEPS = {"testing": 1, "detectors": 2, "retakes": 3}
-"""What phantoms are used for besides training, and how far their seed is from that of the run."""
+"""Uses of phantoms besides training, with the offset of their seed from the run's."""
 
 
 def disjoint_seed(seed: int, of: str) -> int:
-    """Seed of phantoms that share none with those of the run's own seed, nor with those for another use.
+    """Derive the seed of phantoms that differ from the run's own phantoms and from those of any other use.
 
     >>> disjoint_seed(1000, "testing")
     1001
 
     Args:
-        seed: of the run.
-        of: what they are used for, one of :data:`SEED_STEPS`.
+        seed: seed of the run.
+        of: use of the phantoms, one of :data:`SEED_STEPS`.
 
     Raises:
         InputError: an unknown use.
     """
     if of not in SEED_STEPS:
-        msg = f"of: expected one of {', '.join(SEED_STEPS)}, got {of!r}"
+        msg = f"of: {of!r} is unknown. Pass one of {', '.join(SEED_STEPS)}."
         raise InputError(msg)
     return seed + SEED_STEPS[of]
 
 
 def phantom_items(count: int, seed: int, size: int | None = MCP.pixels, takes: int = 1) -> list[Item]:
-    """Items of ``count`` phantoms with the seeds from ``seed * SEEDS_PER_RUN`` on; each is a joint of its own.
+    """Make the items of ``count`` phantoms with the seeds from ``seed * SEEDS_PER_RUN`` on; each is its own joint.
 
-    Besides ``name, joint, finger, side, spacing`` an item holds the phantom's ``seed`` and ``jsw_mm``, and is
-    ``overlapping`` where the latter is negative. Whatever its ``size`` in pixels, a phantom shows 21 mm. With several
-    ``takes`` there are so many radiographs of each joint, that say which ``retake`` they are
-    (:func:`bundle.phantoms.retake`).
+    Besides ``name, joint, finger, side, spacing`` an item has the phantom's ``seed`` and ``jsw_mm``, and is
+    ``overlapping`` if the latter is negative. A phantom covers 21 mm at any ``size`` in pixels. With several ``takes``
+    each joint has that number of radiographs, numbered by ``retake`` (:func:`bundle.phantoms.retake`).
 
     Raises:
         InputError: a count below 1 or above ``SEEDS_PER_RUN``, a negative seed, or less than one take.
     """
     if not 1 <= count <= SEEDS_PER_RUN or seed < 0:
-        msg = f"expected 1 to {SEEDS_PER_RUN} phantoms and a seed of at least 0, got {count} and {seed}"
+        msg = f"{count} phantoms with the seed {seed}: pass 1 to {SEEDS_PER_RUN} phantoms and a seed of at least 0."
         raise InputError(msg)
     if takes < 1:
-        msg = f"expected at least one take of each phantom, got {takes}"
+        msg = f"takes: {takes} is below 1. Pass at least one take of each phantom."
         raise InputError(msg)
     items = [_phantom_item(seed * SEEDS_PER_RUN + index, size or MCP.pixels) for index in range(count)]
     return items if takes == 1 else [_take(item, number) for item in items for number in range(takes)]
@@ -218,33 +215,33 @@ def joint_items(
     keep_whole: bool = False,
     segment: MaskMaker | None = None,
 ) -> Joints:
-    """The audited joints of a configuration: of a data set, or phantoms where ``dataset_dir`` is empty.
+    """Read and audit the joints of a configuration: of a data set, or phantoms if ``dataset_dir`` is empty.
 
     Args:
         dataset_dir: root of the data set; empty for phantoms.
-        datalist: name of the list (:func:`bundle.io.lists.meant_list`); without meaning for phantoms.
-        role: "training" or "validation" (:func:`training_and_validation`); "untested", to learn from all of the list,
-            without the joints of test lists unless the list is named, and then each such item says its ``test_list``
+        datalist: name of the list (:func:`bundle.io.lists.meant_list`); ignored for phantoms.
+        role: "training" or "validation" (:func:`training_and_validation`); "untested", for training on the whole list
+            without the joints of test lists, unless a list is named: then each such item states its ``test_list``
             (:mod:`bundle.io.held_back`); or "all" of the list.
-        phantoms: how many phantoms there are in all; those for validation are a part of them.
-        takes: radiographs of each phantom (:func:`phantom_items`).
-        added_phantoms: how many phantoms are trained on beside the joints of a data set.
-        validation_fraction: share of the joints for validation (:func:`split_by_joint`).
-        seed: of the split and of the phantoms.
-        strict: whether one unusable item refuses the list (:func:`audit`); true or false as text is understood. None
-            refuses a list, but not the folder :data:`FOLDER`.
-        size: expected height and width in pixels; None accepts any.
-        spacing: mm per pixel of entries that do not state it; 0 for what their files say.
+        phantoms: total number of phantoms, including those for validation.
+        takes: number of radiographs of each phantom (:func:`phantom_items`).
+        added_phantoms: number of phantoms for training in addition to the joints of a data set.
+        validation_fraction: fraction of the joints for validation (:func:`split_by_joint`).
+        seed: random seed of the split and of the phantoms.
+        strict: whether one unusable joint rejects the list (:func:`audit`); a bool or its text. None is strict for a
+            list, but not for the folder :data:`FOLDER`.
+        size: required height and width in pixels; None accepts any.
+        spacing: mm per pixel of entries that do not state it; 0 uses the files' own.
         keep_gross: whether joints with grossly wrong masks are kept (:func:`audit`).
-        keep_whole: whether the radiographs that joints are cut out of are kept, too (:func:`audit`).
-        segment: draws masks that are not named (:func:`audit`).
+        keep_whole: whether the radiographs that joints are cut out of are also kept (:func:`audit`).
+        segment: predicts masks that are not given (:func:`audit`).
 
     Raises:
         InputError: see the functions named above, or an unknown role.
     """
     spacing = checked_spacing(spacing)
     if role not in ("training", "validation", "untested", "all"):
-        msg = f'expected the role "training", "validation", "untested" or "all", got "{role}"'  # noqa: B907
+        msg = f'role: "{role}" is unknown. Pass "training", "validation", "untested" or "all".'  # noqa: B907
         raise InputError(msg)
     if not dataset_dir:
         items = phantom_items(phantoms, seed, size, takes)
@@ -275,7 +272,7 @@ def _listed(
 
 
 def _held_back(dataset_dir: str | Path) -> HeldBack:
-    """What the test lists at the root of a data set keep back."""
+    """Joints held out by the test lists at the root of a data set."""
     root, listed = data_set_root(dataset_dir), {}
     for name in lists_in(root):
         with suppress(InputError):  # JSON of another kind
@@ -304,5 +301,5 @@ def _phantom_item(seed: int, size: int) -> Item:
 
 
 def _take(item: Item, number: int) -> Item:
-    """A phantom's item as that of one of its radiographs."""
+    """The item of one radiograph of a phantom."""
     return {**item, "name": f"{item['name']}_take{number}", "retake": number}

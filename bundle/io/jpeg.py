@@ -1,12 +1,12 @@
-"""Strict check of JPEG files: decoders fill up what is damaged and say nothing of it.
+"""Strict check of JPEG files: decoders silently fill in damaged regions.
 
-Segments must follow each other without a gap, from the start marker to the end marker. Of a sequential Huffman file
-(SOF0 and SOF1, nearly all files) the scans are decoded as far as their symbols: every code must be one of its table,
-every block must end at its 64th coefficient, no coefficient may be larger than 8 bits can give, and the data must hold
-exactly the blocks that the header states. Of progressive files only the segments are checked.
+Segments must follow each other without a gap, from the start marker to the end marker. The scans of a sequential
+Huffman file (SOF0 and SOF1, nearly all files) are decoded to symbols: every code must be in its table, every block must
+end at its 64th coefficient, no coefficient may exceed the range of 8 bits, and the data must contain exactly the blocks
+that the header states. For progressive files only the segments are checked.
 
-A changed byte that still decodes to as many blocks shifts the grey level of all blocks after it, or spoils one block.
-:func:`check_seams` finds both in the pixels, where they can be seen.
+A changed byte that still decodes to the same number of blocks shifts the grey level of all later blocks, or spoils one
+block. :func:`check_seams` finds both in the pixels.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MOST_KNOWN = 2**16
 
 
 class DamagedJpegError(ValueError):
-    """A JPEG file that a decoder would fill up or misread."""
+    """Damage of a JPEG file that a decoder would fill in or misread."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class _Component:
 
 @dataclass
 class _State:
-    """What the segments before a scan state."""
+    """Parameters stated by the segments before a scan."""
 
     kind: int = 0
     precision: int = 8
@@ -60,16 +60,16 @@ class _State:
 
 
 def check_jpeg(data: bytes) -> Unit:
-    """Check that a JPEG file is whole; one that was found whole is remembered.
+    """Check that a JPEG file is intact; intact files are remembered.
 
     Args:
-        data: of the file.
+        data: content of the file.
 
     Returns:
         Height and width of its MCUs in pixels; 0 for a file whose scans are not checked.
 
     Raises:
-        DamagedJpegError: it is not; says where.
+        DamagedJpegError: the file is damaged; the message names the fault.
     """
     digest = sha256(data).digest()
     if digest in _KNOWN:
@@ -87,7 +87,7 @@ def check_jpeg(data: bytes) -> Unit:
 
 
 def _check(data: bytes) -> Unit:
-    """The segments in order, and the size of the MCUs; what follows the end marker does not matter."""
+    """Check the segments in order and return the size of the MCUs; data after the end marker are ignored."""
     demand(data[:2] == b"\xff\xd8", "it has no start marker")
     state, place, scans = _State(), 2, 0
     while (marker := _marker(data, place)) != _EOI:
@@ -112,10 +112,10 @@ def _unit(state: _State) -> Unit:
 
 
 def demand(holds: bool, fault: str) -> None:
-    """Refuse a picture that has a fault.
+    """Require a condition of an intact image.
 
     Raises:
-        DamagedJpegError: it does not hold.
+        DamagedJpegError: the condition does not hold.
     """
     if not holds:
         raise DamagedJpegError(fault)
@@ -135,7 +135,7 @@ def _marker(data: bytes, place: int) -> int:
 
 
 def _segment(marker: int, content: bytes, state: _State) -> None:
-    """Read what a segment states."""
+    """Read the parameters of a segment."""
     demand(marker != _SOI and marker not in _RESTARTS, "it has a marker in a wrong place")
     if marker in _FRAMES:
         _read_frame(marker, content, state)
@@ -186,7 +186,7 @@ def _read_codes(content: bytes, state: _State) -> None:
 
 
 def _scan(data: bytes, place: int, header: bytes, state: _State) -> int:
-    """Check a scan, whose data begin at ``place``, and return where they end."""
+    """Check a scan, whose data begin at ``place``, and return their end."""
     demand(len(header) >= 4 and len(header) == 4 + 2 * header[0], "its scan header is damaged")
     demand(bool(state.components), "it has no frame header before its scan")
     parts, end = _parts(data, place)
@@ -204,7 +204,7 @@ def _scan(data: bytes, place: int, header: bytes, state: _State) -> int:
 
 
 def _parts(data: bytes, place: int) -> tuple[list[bytes], int]:
-    """The entropy-coded data between restart markers, without stuffed bytes, and where they end."""
+    """The entropy-coded data between restart markers, without stuffed bytes, and their end."""
     parts, begin = [], place
     while True:
         place = data.find(b"\xff", place)
@@ -224,7 +224,7 @@ def _parts(data: bytes, place: int) -> tuple[list[bytes], int]:
 
 
 def _units(state: _State, components: Sequence[_Component]) -> int:
-    """How many MCUs a scan has (ISO/IEC 10918-1, A.2)."""
+    """Number of MCUs of a scan (ISO/IEC 10918-1, A.2)."""
     across = max(component.across for component in state.components.values())
     down = max(component.down for component in state.components.values())
     if len(components) > 1:
@@ -236,7 +236,7 @@ def _units(state: _State, components: Sequence[_Component]) -> int:
 
 @dataclass(frozen=True)
 class _Block:
-    """A block of an MCU: its component, its tables, and the largest sizes of its coefficients."""
+    """Block of an MCU: its component, its tables, and the largest sizes of its coefficients."""
 
     component: int
     first: tuple[list[int], list[int]]
@@ -259,13 +259,13 @@ def _blocks(state: _State, named: Sequence[tuple[_Component, int]]) -> list[_Blo
 
 
 def _largest_size(span: int, step: int) -> int:
-    """Bits of the largest coefficient: the transform of 8 x 8 pixels has none beyond ``span``."""
+    """Bits of the largest coefficient: the transform of 8 x 8 pixels does not exceed ``span``."""
     return (span // step + 1).bit_length()
 
 
 @lru_cache(maxsize=64)
 def _lengths(counts: bytes, values: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For every 16 bits the length of the code that they begin with, and its value; length 0 where there is none."""
+    """Length and value of the code at the start of every 16-bit pattern; length 0 without a code."""
     lengths, meaning = np.zeros(2**16, np.int64), np.zeros(2**16, np.int64)
     place, index = 0, 0
     for length, count in enumerate(counts, start=1):
@@ -279,14 +279,14 @@ def _lengths(counts: bytes, values: bytes) -> tuple[NDArray[np.int64], NDArray[n
 
 @lru_cache(maxsize=64)
 def _first_table(counts: bytes, values: bytes, largest: int) -> tuple[list[int], list[int]]:
-    """Of the first coefficient: length of its code and its size; a size of :data:`_BAD` where there is no code."""
+    """First coefficient: length of its code and its size; the size is :data:`_BAD` without a code."""
     lengths, sizes = _lengths(counts, values)
     return lengths.tolist(), np.where((lengths > 0) & (sizes <= largest), sizes, _BAD).tolist()
 
 
 @lru_cache(maxsize=64)
 def _other_table(counts: bytes, values: bytes) -> tuple[list[int], list[int], list[int]]:
-    """Of the other coefficients: bits of a code with its value, coefficients that it passes, and its size."""
+    """Other coefficients: bits of a code with its value, number of coefficients it advances, and its size."""
     lengths, meaning = _lengths(counts, values)
     runs, sizes = meaning >> 4, meaning & 15
     passed = np.where(sizes > 0, runs + 1, np.where(runs == 15, 16, _BAD))
@@ -295,7 +295,7 @@ def _other_table(counts: bytes, values: bytes) -> tuple[list[int], list[int], li
 
 
 def _windows(part: bytes) -> Sequence[int]:
-    """The 16 bits that begin at each bit; ones, which begin no code, after the end."""
+    """The 16 bits starting at each bit; after the end ones, which start no code."""
     data = np.frombuffer(part + b"\xff" * 64, np.uint8).astype(np.uint32)
     three = (data[:-2] << 16) | (data[1:-1] << 8) | data[2:]
     shifts = np.arange(8, 0, -1, dtype=np.uint32)
@@ -304,7 +304,7 @@ def _windows(part: bytes) -> Sequence[int]:
 
 
 def _walk(part: bytes, blocks: Sequence[_Block], count: int) -> None:
-    """Decode the symbols of so many MCUs, which must be all that there is."""
+    """Decode the symbols of ``count`` MCUs, which must be all of the data."""
     windows, place, last = _windows(part), 0, 8 * len(part)
     before = [0] * (1 + max(block.component for block in blocks))
     for _ in range(count):
@@ -313,12 +313,12 @@ def _walk(part: bytes, blocks: Sequence[_Block], count: int) -> None:
             before[block.component] += change
             demand(abs(before[block.component]) <= block.highest, "a block is brighter than white or darker than black")
             place = _others(windows, place, block)
-            demand(place <= last, "its data end before its picture does")
-    demand(last - place < 8, "it has more data than its picture has blocks")
+            demand(place <= last, "its data end before its last block")
+    demand(last - place < 8, "it has more data than blocks")
 
 
 def _first(windows: Sequence[int], place: int, block: _Block) -> tuple[int, int]:
-    """Where the other coefficients of a block begin, and how its first one differs from that of the block before."""
+    """Start of the other coefficients of a block, and the difference of its first one from the previous block's."""
     lengths, sizes = block.first
     window = windows[place]
     size = sizes[window]
@@ -331,7 +331,7 @@ def _first(windows: Sequence[int], place: int, block: _Block) -> tuple[int, int]
 
 
 def _others(windows: Sequence[int], place: int, block: _Block) -> int:
-    """Where the next block begins."""
+    """Start of the next block."""
     lengths, passed, sizes = block.others
     limits, done = block.limits, 1
     while done < 64:
@@ -343,6 +343,3 @@ def _others(windows: Sequence[int], place: int, block: _Block) -> int:
     demand(done < _BAD, "it has a code that is in no table")
     demand(done == 64 or done > _END_OF_BLOCK, "a block has more or larger coefficients than there can be")
     return place
-
-
-# ---- the pixels ----------------------------------------------------------------------------------------------------

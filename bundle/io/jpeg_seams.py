@@ -1,4 +1,4 @@
-"""Seams between the blocks of a JPEG picture, which a damaged scan leaves."""
+"""Seams between the blocks of a JPEG image, left by a damaged scan."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from bundle.io.jpeg import Unit, demand
 from numpy.typing import NDArray
 
 FEWEST = 8
-"""MCUs along each side of a picture whose seams are looked for; edges of bones look like them in smaller ones."""
+"""Smallest number of MCUs along each side of an image that is checked for seams; in smaller ones bone edges resemble
+seams."""
 
 LONGEST_CHANCE = 3
-"""MCUs of either part of a seam at least."""
+"""Smallest number of MCUs of either part of a seam."""
 
 SHIFT = 3.5
-"""Step in grey levels of 255 along the border of decoded blocks from which on it is no part of the picture. Public
-radiographs have at most 2.5."""
-
+"""Largest step along the border of blocks in an intact image, in grey levels of 255. Public radiographs have at most
+2.5."""
 
 SPOILT = 3.5
-"""Step around a block, in those around the others, from which on it is no part of the picture."""
+"""Largest step around a block in an intact image, in multiples of the usual step."""
 
 
 def check_seams(pixels: NDArray[np.float32], unit: Unit) -> None:
-    """Check that no step runs along the blocks of a decoded radiograph, as a damaged byte makes it.
+    """Check that no step, as left by a damaged byte, runs along the blocks of a decoded radiograph.
 
     Args:
-        pixels: grey values of 255, (H, W), as they are stored.
-        unit: height and width of its MCUs (:func:`check_jpeg`).
+        pixels: stored grey values from 0 to 255, (H, W).
+        unit: height and width of the MCUs in pixels (:func:`check_jpeg`).
 
     Raises:
-        DamagedJpegError: there is one.
+        DamagedJpegError: a step is found.
     """
     if not all(unit) or any(length < FEWEST * size for length, size in zip(pixels.shape, unit, strict=True)):
         return
@@ -40,7 +40,7 @@ def check_seams(pixels: NDArray[np.float32], unit: Unit) -> None:
 
 
 def _steps(pixels: NDArray[np.float32], height: int, width: int, absolute: bool = False) -> NDArray[np.float32]:
-    """Steps across the lower border of each block but those of the last row, beyond the slope on either side."""
+    """Steps across the lower border of each block, except in the last row, beyond the slope on either side."""
     whole = pixels[: len(pixels) // height * height, : pixels.shape[1] // width * width]
     below = np.arange(height, len(whole), height)
     one, two, three, four = (whole[below + shift] for shift in (-2, -1, 0, 1))
@@ -51,7 +51,7 @@ def _steps(pixels: NDArray[np.float32], height: int, width: int, absolute: bool 
 
 
 def _staircase(steps: NDArray[np.float32]) -> float:
-    """The largest step that is above all blocks from one on, and below all blocks before it in the same row."""
+    """The largest step that runs above all blocks from one on, and below all blocks before it in the same row."""
     most = 0.0
     for column in range(LONGEST_CHANCE, steps.shape[1] - LONGEST_CHANCE + 1):
         above = np.median(steps[:-1, column:], axis=1)
@@ -62,7 +62,7 @@ def _staircase(steps: NDArray[np.float32]) -> float:
 
 
 def _spoilt(pixels: NDArray[np.float32]) -> float:
-    """The largest step all around a block of 8 x 8 pixels, in multiples of the usual one, at least of a grey level."""
+    """The largest step all around a block of 8 x 8 pixels, in multiples of the usual step plus one grey level."""
     rows, columns = _steps(pixels, 8, 8, absolute=True), _steps(pixels.T, 8, 8, absolute=True).T
     around = np.minimum(np.minimum(rows[:-1, 1:-1], rows[1:, 1:-1]), np.minimum(columns[1:-1, :-1], columns[1:-1, 1:]))
     return float(around.max()) / (float(np.median(rows)) + 1.0)

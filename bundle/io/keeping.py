@@ -1,8 +1,8 @@
-"""Arrays that a run has loaded, kept in a temporary file until it ends.
+"""Cache of loaded arrays in a temporary file, for the duration of a run.
 
-The audit of a list loads every joint to say whether it can be used. What it has loaded is kept here, so that no file is
-decoded twice and memory stays flat, however long the list is. The file has no name and goes with the process. Once it
-is full, what comes after is not kept and has to be loaded from its file again.
+The audit of a list loads every joint to decide whether it is usable. The loaded data are cached here, so that no file
+is decoded twice and memory use does not grow with the list. The file has no name and disappears with the process. Once
+it is full, further arrays are not cached and are loaded from their files again.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 LIMIT = 16 * 2**30
-"""Bytes that are kept, at most; never more than a quarter of what is free where temporary files lie."""
+"""Maximum size of the cache in bytes; never more than a quarter of the free space for temporary files."""
 
 
 class Kept:
-    """Arrays in a temporary file; forked processes read them, too.
+    """Cache of arrays in a temporary file, which forked processes can read.
 
     Args:
-        limit: bytes that are kept, at most.
+        limit: maximum size in bytes.
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
@@ -39,7 +39,7 @@ class Kept:
         return tempfile.TemporaryFile(buffering=0)
 
     def keep(self, array: NDArray[Any]) -> KeptArray | None:
-        """Keep an array; None where there is no room for it."""
+        """Cache an array; None if there is no room for it."""
         number, place = self._file.fileno(), self.length
         if place + array.nbytes > self.limit:
             return None
@@ -53,19 +53,19 @@ class Kept:
         return KeptArray(self, place, array.shape, array.dtype)
 
     def read(self, place: int, length: int) -> bytearray:
-        """The bytes at a place."""
+        """Read ``length`` bytes at the offset ``place``."""
         return bytearray(os.pread(self._file.fileno(), length, place))
 
 
 @dataclass(frozen=True, eq=False)
 class KeptArray:
-    """An array that is kept; pickled it becomes None, for only forked processes share the file.
+    """Cached array; pickled it becomes None because only forked processes share the file.
 
     Attributes:
-        kept: where it is kept.
-        place: of its first byte.
-        shape: of the array.
-        dtype: of the array.
+        kept: its cache.
+        place: offset of its first byte.
+        shape: shape of the array.
+        dtype: type of the array.
     """
 
     kept: Kept
@@ -74,7 +74,7 @@ class KeptArray:
     dtype: np.dtype[Any]
 
     def read(self) -> NDArray[Any]:
-        """The array, a copy of its own."""
+        """Read the array as a copy."""
         length = int(np.prod(self.shape)) * self.dtype.itemsize
         return np.frombuffer(self.kept.read(self.place, length), self.dtype).reshape(self.shape)
 
@@ -89,11 +89,11 @@ class KeptArray:
 
 @dataclass(frozen=True)
 class KeptJoint:
-    """A joint (3, H, W) that is kept, its masks as bits.
+    """Cached joint (3, H, W), its masks as bits.
 
     Attributes:
         radiograph: float32 (H, W).
-        masks: of 0 and 1, packed.
+        masks: masks of 0 and 1, packed to bits.
     """
 
     radiograph: KeptArray
@@ -101,7 +101,7 @@ class KeptJoint:
 
     @classmethod
     def of(cls, joint: Tensor, kept: Kept) -> KeptJoint | None:
-        """Keep a joint; None where there is no room, or its masks are not of 0 and 1."""
+        """Cache a joint; None if there is no room, or its masks have values besides 0 and 1."""
         masks = joint[1:].numpy()
         radiograph = kept.keep(joint[0].numpy()) if np.isin(masks, (0.0, 1.0)).all() else None
         bits = None if radiograph is None else kept.keep(np.packbits(masks.astype(bool)))
@@ -113,7 +113,7 @@ class KeptJoint:
         return self.radiograph.shape
 
     def tensor(self) -> Tensor:
-        """The joint, float32 (3, H, W)."""
+        """Read the joint, float32 (3, H, W)."""
         radiograph = torch.from_numpy(self.radiograph.read())[None]
         bits = np.unpackbits(self.masks.read(), count=2 * radiograph.numel())
         masks = torch.from_numpy(bits.astype(np.float32)).reshape(2, *self.shape)
@@ -124,4 +124,4 @@ class KeptJoint:
 
 
 def _nothing() -> None:
-    """What arrays that are kept become in another process."""
+    """Unpickled value of cached arrays in another process."""

@@ -22,11 +22,11 @@ JOINT_FILES = ("image", *BONES, "points")
 
 
 FOLDER = "*"
-"""The name of a list that is not written: all radiographs below the folder."""
+"""Name of the implicit list of all radiographs below the folder."""
 
 
 OR_FOLDER = f"|{FOLDER}"
-"""End of the name of a list that stands for :data:`FOLDER` where a folder holds no list."""
+"""Suffix of a list name that falls back to :data:`FOLDER` where a folder holds no list."""
 
 
 _KNOWN = {"finger": [*MCP.codes.values(), UNKNOWN], "side": [*SIDES.values(), UNKNOWN]}
@@ -36,17 +36,17 @@ JOINT_NAME = re.compile(r".+_(?P<side>[LR])_(?P<finger>\d+)")
 
 
 def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = 0.0) -> list[Item]:
-    """Read a list of joints. The files it names are not opened.
+    """Read a list of joints without opening the files that it names.
 
     Args:
-        dataset_dir: root of the data set, or the file of its pack.
+        dataset_dir: root of the data set, or its pack file.
         datalist: name of the list in ``dataset_dir``, with or without ``.json``.
-        spacing: mm per pixel of entries that do not state it; 0 for what their files say.
+        spacing: mm per pixel of entries that do not state it; 0 uses the files' own.
 
     Returns:
         Items with a unique ``name`` (``<joint>_<file stem>``), ``joint``, ``finger``, ``side``, ``spacing`` (0 where
-        nothing states it) and the absolute paths ``image``, ``lower``, ``upper`` and ``points``, empty where there is
-        none. Finger and side are "unknown" where neither the joint nor the list states them.
+        the list states none) and the absolute paths ``image``, ``lower``, ``upper`` and ``points``, empty where
+        absent. Finger and side are "unknown" where neither the joint nor the list states them.
 
     Raises:
         InputError: the folder or the list is missing, the pack cannot be used, the list is not a JSON list of such
@@ -81,7 +81,7 @@ def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = 0.
 
 
 def _without_identity(items: Sequence[Item]) -> list[Item]:
-    """Items whose names tell nothing that a header of any of them says; messages will not say it either."""
+    """Items whose names, here and in messages, reveal nothing that a header of any of them states."""
     told = told_by(item["image"] for item in items)
     REDACTION.hide_values(told)
     known = bare_values(told)
@@ -98,11 +98,11 @@ def _without_identity(items: Sequence[Item]) -> list[Item]:
 
 
 def meant_list(dataset_dir: str | Path, datalist: str) -> str:
-    """Name of the list that is meant: of ``NAME|*`` the folder itself where there is no list in it, else ``NAME``.
+    """Resolve the name of a list: ``NAME|*`` means the folder itself where it holds no list, else ``NAME``.
 
     Args:
-        dataset_dir: root of the data set, or the file of its pack; empty for phantoms.
-        datalist: name of the list; one without ``|*`` is meant as it stands.
+        dataset_dir: root of the data set, or its pack file; empty for phantoms.
+        datalist: name of the list; a name without ``|*`` is returned unchanged.
 
     Raises:
         InputError: the folder is missing, or the pack cannot be used.
@@ -117,31 +117,31 @@ def meant_list(dataset_dir: str | Path, datalist: str) -> str:
 
 
 def list_path(root: Path, datalist: str) -> Path | None:
-    """The file of a list in a data set, with or without its ending; None where there is none."""
+    """Find the file of a list in a data set, with or without its ending; None where it is absent."""
     return next((path for path in (root / datalist, root / f"{datalist}.json") if stored(path).is_file()), None)
 
 
 def find_list(root: Path, datalist: str) -> Path:
-    """The file of a list, which may be named without ``.json``.
+    """Find the file of a list, which may be named without ``.json``.
 
     Args:
-        root: of the data set (:func:`bundle.io.files.data_set_root`).
+        root: root of the data set (:func:`bundle.io.files.data_set_root`).
         datalist: name of the list.
 
     Raises:
-        InputError: there is none.
+        InputError: the list is absent.
     """
     source = list_path(root, datalist)
     if source is None:
         there = ", ".join(lists_in(root))
-        remedy = f"to one that is there: {there}" if there else f'to "{FOLDER}" for all radiographs below the folder'
-        msg = f"expected the list {datalist} in {root}, found none: set datalist {remedy}"
+        remedy = f"one of {there}" if there else f'"{FOLDER}" for all radiographs below the folder'
+        msg = f"{root}: no list {datalist}. Set datalist to {remedy}."
         raise InputError(msg)
     return source
 
 
 def lists_in(root: Path) -> list[str]:
-    """Names of the files at the root that look like a JSON list, but for marks of the radiograph beside them."""
+    """List the names of files at the root that look like a JSON list, except marks of a radiograph beside them."""
     files = files_at(root)
     beside = {stem(path) for path in files if path.suffix not in ("", ".json")}
     candidates = [path for path in files if path.suffix == "" or (path.suffix == ".json" and path.stem not in beside)]
@@ -156,38 +156,38 @@ def _opens_a_list(path: Path) -> bool:
 
 
 def entries_of(source: Path) -> list[dict[str, Any]]:
-    """The entries of a list.
+    """Read the entries of a list.
 
     Raises:
-        InputError: it cannot be read, or an entry is none.
+        InputError: the list cannot be read, or an entry is invalid.
     """
     try:
         entries = parse_json(stored(source).read_bytes())
     except InputError:
         raise
     except (OSError, ValueError, RecursionError) as error:
-        msg = f"expected a JSON list of joints, got a file that cannot be read as JSON ({error}): {source}"
+        msg = f"{source}: the list cannot be read as JSON ({error}). Correct the file."
         raise InputError(msg) from error
     if not isinstance(entries, list) or not entries:
         got = "an empty list" if entries == [] else type(entries).__name__
-        msg = f"expected a JSON list of joints, got {got}: {source}: {_FORM}"
+        msg = f"{source}: {got} is not a JSON list of joints. {_FORM}"
         raise InputError(msg)
     for row, entry in enumerate(entries):
         fault = _fault(entry)
         if fault:
-            msg = f"expected joints in the list, got {fault} in entry {row}: {source}: {_FORM}"
+            msg = f"{source}: entry {row} has {fault}. {_FORM}"
             raise InputError(msg)
     return entries
 
 
 _FORM = (
-    'each entry is {"image": path, "lower": path, "upper": path} or {"image": path, "points": path}, paths relative to '
-    "the folder of the list"
+    'Write each entry as {"image": path, "lower": path, "upper": path} or {"image": path, "points": path}, with paths '
+    "relative to the folder of the list."
 )
 
 
 def _entries_in(root: Path) -> list[dict[str, Any]]:
-    """Entries of all radiographs below a folder; of a pack the entries of its lists, each radiograph once."""
+    """Entries of all radiographs below a folder; for a pack the entries of its lists, each radiograph once."""
     if lists := packed_lists(root):
         packed = {entry["image"]: entry for source in lists for entry in entries_of(source)}
         return [packed[image] for image in sorted(packed)]
@@ -196,30 +196,30 @@ def _entries_in(root: Path) -> list[dict[str, Any]]:
 
 def _fault(entry: Any) -> str | None:
     if not isinstance(entry, dict):
-        return f"{type(entry).__name__} instead of an object"
+        return f"the type {type(entry).__name__} instead of an object"
     for key in JOINT_FILES:
         if not isinstance(entry.get(key, ""), str) or (key == "image" and not entry.get(key)):
             return f'{_shown(entry.get(key))} as "{key}"'  # noqa: B907
     if entry.get("points") and any(entry.get(bone) for bone in BONES):
-        return "points of a hand together with masks, which are those of a frame,"
+        return "both points, which mark the joints of a hand, and masks, which belong to one joint"
     for key in ("joint", "item"):
         if not isinstance(entry.get(key, "given"), str) or not entry.get(key, "given").strip():
-            return f'{_shown(entry[key])} as "{key}", which is a name'  # noqa: B907
+            return f'{_shown(entry[key])} as "{key}", which must be a name'  # noqa: B907
     spacing = entry.get("spacing", MCP.spacing_mm)
     if isinstance(spacing, bool) or not isinstance(spacing, (int, float)) or not 0.0 < spacing < LARGEST_SPACING:
-        return f'{_shown(spacing)} as "spacing", which is in mm per pixel'
+        return f'{_shown(spacing)} as "spacing", which must be mm per pixel'
     return None
 
 
 def _shown(value: Any) -> str:
-    """A value of a list for a message: numbers as they are, of texts that there is one."""
+    """A value of a list for a message: numbers unchanged, words replaced by "text"."""
     if isinstance(value, (list, dict)):
         return type(value).__name__
     return re.sub(r"[^\W\d_]{2,}", "text", repr(value)) if isinstance(value, str) else repr(value)
 
 
 def _path_below(root: Path, given: str, source: Path, row: int) -> Path:
-    """The file that an entry names, with all links resolved; refuses one outside ``root``."""
+    """The file that an entry names, with all links resolved; rejects a path outside ``root``."""
     try:
         path = Path(os.path.realpath(root / given))
         inside = not os.path.isabs(given) and path != root and path.is_relative_to(root)
@@ -227,15 +227,15 @@ def _path_below(root: Path, given: str, source: Path, row: int) -> Path:
         inside = False
     if not inside:
         msg = (
-            f"expected paths that stay below {root}, got {without_told(given)!r} in entry {row}, which leaves it: "
-            f"{source}: give paths relative to that folder and copy the files there"
+            f"{source}: entry {row} names {without_told(given)!r}, which leaves {root}. Copy the files below that "
+            "folder and write paths relative to it."
         )
         raise InputError(msg)
     return path
 
 
 def _joint_names(folders: Sequence[Path], root: Path) -> list[str]:
-    """The folders' own names; with those above them where different folders have the same name."""
+    """The folders' own names; with their parents' where different folders have the same name."""
     same = Counter(folder.name for folder in set(folders))
     return [
         folder.name if same[folder.name] == 1 else "_".join(folder.relative_to(root).parts) or root.name
@@ -244,7 +244,7 @@ def _joint_names(folders: Sequence[Path], root: Path) -> list[str]:
 
 
 def _identity(joint: str, entry: dict[str, Any]) -> dict[str, str]:
-    """Joint, finger and side of an entry: as it states them, else as the joint's name does."""
+    """Joint, finger and side as the entry states them, else from the joint's name."""
     match = JOINT_NAME.fullmatch(joint)
     finger, side = (match["finger"], match["side"]) if match else ("", "")
     named = {"finger": MCP.codes.get(finger, UNKNOWN), "side": SIDES.get(side, UNKNOWN)}
@@ -252,7 +252,7 @@ def _identity(joint: str, entry: dict[str, Any]) -> dict[str, str]:
 
 
 def unique_names(names: Iterable[str]) -> list[str]:
-    """The names in order, with a number from 2 on where results of a joint before would have the same file names.
+    """Make names unique in order: a number from 2 is added where an earlier joint's results have the same file names.
 
     The results of ``x`` and ``x_mask`` would share ``x_mask_lower.png``. File systems may ignore the case of letters.
     """
@@ -272,6 +272,6 @@ def _files_of(name: str) -> list[str]:
 
 
 def partner_of(datalist: str) -> str | None:
-    """Name of the test list that belongs to a training list; None of another list."""
+    """Name the test list that belongs to a training list; None for any other list."""
     match = re.fullmatch(r"(.*)_train((?:\.json)?)", datalist)
     return f"{match[1]}_test{match[2]}" if match else None

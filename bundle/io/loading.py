@@ -1,4 +1,4 @@
-"""One joint of a list as a tensor: its radiograph, from a file or out of a hand, and its masks, read or drawn."""
+"""One joint of a list as a tensor: its radiograph, whole or cut out of a hand, and its given or predicted masks."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ Item = dict[str, Any]
 """One joint: ``name, joint, finger, side, spacing``, and the paths ``image, lower, upper`` or a phantom's ``seed``."""
 
 MaskMaker = Callable[[Tensor], Tensor]
-"""Draws the masks (2, H, W) of a radiograph (1, H, W): :class:`bundle.segmentation.BoneSegmenter`."""
+"""Predicts the masks (2, H, W) of a radiograph (1, H, W): :class:`bundle.segmentation.BoneSegmenter`."""
 
 SIDES = {"L": "left", "R": "right"}
 
 LATERALITY = {side: letter for letter, side in SIDES.items()}
-"""Letters of the sides, as DICOM has them."""
+"""DICOM letters of the sides."""
 UNKNOWN = "unknown"
 
 LARGEST_SPACING = 100.0
-"""Pixel spacings are below this length in mm."""
+"""Upper bound of pixel spacings in mm, exclusive."""
 
 _log = logging.getLogger("bundle.io")
 
 
 def checked_spacing(value: Any, option: str = "spacing") -> float:
-    """A pixel spacing in mm as an option gives it, 0 where it is not given.
+    """Check a pixel spacing in mm given by an option; 0 means not given.
 
     Args:
         value: a number, or a number as text.
-        option: its name, for the message.
+        option: name of the option, for the message.
 
     Raises:
         InputError: it is neither 0 nor a length below 100 mm.
@@ -56,16 +56,16 @@ def checked_spacing(value: Any, option: str = "spacing") -> float:
     except (TypeError, ValueError, OverflowError):
         length = math.nan
     if not 0.0 <= length < LARGEST_SPACING:
-        msg = f"--{option} {value!r} is no pixel spacing. Pass mm per pixel, such as 0.08, or 0 for that of the files."
+        msg = f"--{option} {value!r} is no pixel spacing. Pass mm per pixel, such as 0.08, or 0 to use the files' own."
         raise InputError(msg)
     return length
 
 
 class OpenFiles:
-    """The radiograph of an entry of a list and its masks, each decoded once for all its joints, when it is needed.
+    """The radiograph and masks of a list entry, each decoded on first use, once for all its joints.
 
     Args:
-        item: holds the path ``image``, and ``lower`` and ``upper`` where there are masks.
+        item: item with the path ``image``, and ``lower`` and ``upper`` where masks are given.
     """
 
     def __init__(self, item: Mapping[str, Any]) -> None:
@@ -74,11 +74,11 @@ class OpenFiles:
 
     @cached_property
     def radiograph(self) -> StatedRadiograph:
-        """The radiograph, whole."""
+        """The whole radiograph."""
         return read_stated(self.item["image"])
 
     def mask(self, bone: str) -> NDArray[np.bool_]:
-        """A mask (H, W), whole, of the radiograph's size."""
+        """Read a whole mask (H, W), which has the radiograph's size."""
         if bone not in self._masks:
             self._masks[bone] = self._read(self.item[bone])
         return self._masks[bone]
@@ -87,42 +87,42 @@ class OpenFiles:
         mask, image = read_mask(path), self.radiograph.intensity
         if mask.shape != image.shape:
             msg = (
-                f"expected a mask of {shape_of(image)} pixels like its radiograph {self.item['image']}, got "
-                f"{shape_of(mask)}: {path}: draw it on this radiograph"
+                f"{path}: a mask of {shape_of(mask)} pixels for a radiograph of {shape_of(image)}. Draw it on "
+                f"{self.item['image']}."
             )
             raise InputError(msg)
         return mask
 
 
 def open_joints(item: Item, size: int | None = MCP.pixels, joint_type: JointType = MCP) -> tuple[OpenFiles, list[Item]]:
-    """Read the radiograph of an entry of a list, and find its joints: itself, or those that its points mark in a hand.
+    """Read the radiograph of a list entry and find its joints: itself, or those that its points mark in a hand.
 
-    What only the files say is added: ``spacing`` of a frame in mm, ``side``, a ``digest`` of the files and one of the
-    ``pixels`` of the radiograph; and the ``series``, which is the same for all radiographs of one joint: its ``joint``,
-    or in hands their ``joint`` (the folder or what the list states) with the side and the label of the mark; and the
-    ``patient``, a pseudonym, where a DICOM header states one. Names that tell whose radiograph it is are replaced
-    (:func:`bundle.io.private_name`). A radiograph of one joint that has another size than a frame, or pixels that are
-    not square, is resampled where its spacing is known. The spacing of an item is the width of a pixel; their height
-    follows from the ratio that the file states.
+    The files add: ``spacing`` of a frame in mm, ``side``, a ``digest`` of the files and one of the ``pixels`` of the
+    radiograph; the ``series``, equal for all radiographs of one joint: its ``joint``, or for hands the ``joint`` (the
+    folder, or the list's value) with the side and the label of the mark; and the ``patient``, a pseudonym, where a
+    DICOM header states one. Names that reveal the patient are replaced (:func:`bundle.io.private_name`). A radiograph
+    of one joint whose size differs from the frame's, or whose pixels are not square, is resampled where its pixel
+    spacing is known. The spacing of an item is the width of a pixel; its height follows from the aspect ratio that the
+    file states.
 
     Args:
-        item: as :func:`bundle.io.lists.read_datalist` gives it; a ``spacing`` of 0 is not known from the list.
+        item: item of :func:`bundle.io.lists.read_datalist`; ``spacing`` 0 means that the list states none.
         size: height and width of frames in pixels; None leaves radiographs of one joint as they are.
-        joint_type: what kind of joints they are.
+        joint_type: type of the joints.
 
     Returns:
-        The files, and the items; one that is cut out of it has a ``frame``
-        (:meth:`bundle.io.JointFrame.to_json`), others an empty one.
+        The files, and the items; the ``frame`` of a joint that is cut out of a radiograph is
+        :meth:`bundle.io.JointFrame.to_json`, otherwise it is empty.
 
     Raises:
-        InputError: a file cannot be read, its spacing is not known, or it shows more than a joint and none is marked.
+        InputError: a file cannot be read, its pixel spacing is unknown, or it shows several joints and none is marked.
     """
     files = OpenFiles(item)
     found = files.radiograph
     side = SIDES.get(found.laterality, UNKNOWN) if item["side"] == UNKNOWN else item["side"]
     names = {key: private_name(item[key], item["image"]) for key in ("name", "joint")}
-    told = {"patient": patient_of(str(item["image"])), "pixels": found.digest}
-    known = {**item, **names, "side": side, "series": names["joint"], **told}
+    stated = {"patient": patient_of(str(item["image"])), "pixels": found.digest}
+    known = {**item, **names, "side": side, "series": names["joint"], **stated}
     joints = _joints(item, known, found, size, joint_type)
     if note := resampling(joints[0]) if joints else "":
         _log.warning("%s: %s", known["name"], note)
@@ -130,7 +130,7 @@ def open_joints(item: Item, size: int | None = MCP.pixels, joint_type: JointType
 
 
 def _joints(item: Item, known: Item, found: StatedRadiograph, size: int | None, joint_type: JointType) -> list[Item]:
-    """The joints of an item whose identity is ``known``."""
+    """The joints of an item with its names replaced in ``known``."""
     spacing = found.pixel(item["spacing"])
     if spacing is None and found.unstated:
         msg = f"{item['image']} has no pixel spacing, and {found.unstated}. Pass --spacing MM, the width of a pixel."
@@ -146,10 +146,10 @@ def _joints(item: Item, known: Item, found: StatedRadiograph, size: int | None, 
 
 
 def resampling(item: Mapping[str, Any]) -> str:
-    """What was done to pixels that are not square, in a sentence; empty where they are.
+    """Describe the resampling of pixels that are not square in one sentence; empty for square pixels.
 
     Args:
-        item: of a joint (:func:`open_joints`).
+        item: item of a joint (:func:`open_joints`).
     """
     if not item.get("frame"):
         return ""
@@ -163,24 +163,24 @@ def resampling(item: Mapping[str, Any]) -> str:
 def frame_in_middle(
     shape: tuple[int, ...], spacing: tuple[float, float], path: str | Path, size: int, joint_type: JointType = MCP
 ) -> JointFrame:
-    """The frame that a radiograph of one joint is: the largest square in its middle.
+    """Place the frame of a radiograph of one joint: the largest square in its centre.
 
     Args:
         shape: height and width of the radiograph in pixels.
         spacing: height and width of its pixels in mm.
-        path: of its file.
+        path: path of its file, for the message.
         size: height and width of the frame in pixels.
-        joint_type: what kind of joint it shows.
+        joint_type: type of the joint.
 
     Raises:
-        InputError: it is too large or too small to show one joint.
+        InputError: the radiograph is too large or too small to show one joint.
     """
     height, width = (count * length for count, length in zip(shape, spacing, strict=True))
     low, high = joint_type.extent_mm
     if not low <= min(height, width) <= max(height, width) <= high:
         msg = (
-            f"expected a radiograph of one joint, {low:g} to {high:g} mm high and wide, got {width:.1f} x {height:.1f} "
-            f"mm: {path}: check its spacing, crop it, or mark the joints of a hand by points"
+            f"{path}: {width:.1f} x {height:.1f} mm, but a radiograph of one joint is {low:g} to {high:g} mm high and "
+            "wide. Check its pixel spacing, crop it, or mark the joints of a hand by points."
         )
         raise InputError(msg)
     middle = JointPlace("joint", ((shape[1] - 1) / 2.0, (shape[0] - 1) / 2.0))
@@ -188,9 +188,9 @@ def frame_in_middle(
 
 
 def load_joint(item: Item, size: int | None = MCP.pixels, segment: MaskMaker | None = None) -> Tensor:
-    """The joint of an audited item: as the audit has loaded it where it was kept, else read from its files.
+    """Load the joint of an audited item: as cached by the audit, else from its files.
 
-    Arguments, result and errors as of :func:`read_joint`.
+    Arguments, result and errors as in :func:`read_joint`.
     """
     kept = item.get("loaded")
     if kept is not None and (size is None or kept.shape == (size, size)):
@@ -201,36 +201,36 @@ def load_joint(item: Item, size: int | None = MCP.pixels, segment: MaskMaker | N
 def read_joint(
     item: Item, size: int | None = MCP.pixels, segment: MaskMaker | None = None, files: OpenFiles | None = None
 ) -> Tensor:
-    """Read a joint: the radiograph and its two bone masks. A mask that the item names counts before a drawn one.
+    """Read a joint: the radiograph and its two bone masks. A given mask takes precedence over a predicted one.
 
     Args:
-        item: holds the path ``image``, and ``lower`` and ``upper`` where there are masks; ``frame`` is the part
-            that is cut out, if it is one.
-        size: expected height and width in pixels of a frame; None accepts any.
-        segment: draws masks that the item does not name.
-        files: of the entry that the joint is of; without them they are read here.
+        item: item with the path ``image``, and ``lower`` and ``upper`` where masks are given; ``frame`` is the region
+            to cut out, empty for the whole radiograph.
+        size: required height and width of a frame in pixels; None accepts any.
+        segment: predicts masks that the item does not name.
+        files: open files of the joint's list entry; None opens them here.
 
     Returns:
         float32 tensor (3, H, W): intensity in [0, 1], mask of the lower bone, mask of the upper bone (0 or 1).
 
     Raises:
         InputError: a file cannot be used (:func:`bundle.io.reading.read_radiograph`, ``read_mask``), the sizes differ
-            from each other or from ``size``, a mask is missing and not drawn, or a bone is not found.
+            from each other or from ``size``, a mask is missing and not predicted, or a bone is not found.
     """
     image, masks = read_given(item, size, files)
     if any(mask is None for mask in masks):
-        drawn = _drawn(image, item, segment)
-        masks = [given if given is not None else mask for given, mask in zip(masks, drawn, strict=True)]
+        predicted = _predicted(image, item, segment)
+        masks = [given if given is not None else mask for given, mask in zip(masks, predicted, strict=True)]
     return torch.cat([image, torch.stack([mask for mask in masks if mask is not None])])
 
 
 def read_given(
     item: Item, size: int | None = MCP.pixels, files: OpenFiles | None = None
 ) -> tuple[Tensor, list[Tensor | None]]:
-    """Read the radiograph of a joint and those of its masks that have a file; arguments as in :func:`read_joint`.
+    """Read the radiograph of a joint and its given masks; arguments as in :func:`read_joint`.
 
     Returns:
-        Intensity (1, H, W), and for the lower and the upper bone its mask (H, W) or None.
+        Intensity (1, H, W), and the masks (H, W) of the lower and the upper bone, None where no file is given.
 
     Raises:
         InputError: a file cannot be used, or the sizes differ from each other or from ``size``.
@@ -247,15 +247,15 @@ def _frame(item: Item, whole: NDArray[np.float32], size: int | None) -> Tensor:
         return JointFrame.from_json(item["frame"]).cut(image).clamp(0.0, 1.0)
     if size is not None and image.shape[1:] != (size, size):
         msg = (
-            f"expected a radiograph of {size} x {size} pixels, got {shape_of(whole)}: {item['image']}: "
-            "say its spacing by --spacing and it is resampled, or mark the joints of a hand by points"
+            f"{item['image']}: {shape_of(whole)} pixels, not {size} x {size}. Pass --spacing MM to resample it, or "
+            "mark the joints of a hand by points."
         )
         raise InputError(msg)
     return image
 
 
 def _mask_of(bone: str, item: Item, files: OpenFiles) -> Tensor:
-    """The mask (H, W) of a bone, of 0 and 1, cut out as the radiograph that it was drawn on."""
+    """The mask (H, W) of a bone, 0 or 1, cut out as its radiograph."""
     whole = torch.from_numpy(files.mask(bone)).float()
     if not item.get("frame"):
         return whole
@@ -264,30 +264,30 @@ def _mask_of(bone: str, item: Item, files: OpenFiles) -> Tensor:
     return cut
 
 
-def _drawn(image: Tensor, item: Item, segment: MaskMaker | None) -> Tensor:
-    """Masks (2, H, W) that a network draws."""
+def _predicted(image: Tensor, item: Item, segment: MaskMaker | None) -> Tensor:
+    """Masks (2, H, W) that a network predicts."""
     if segment is None:
         absent = " and ".join(bone for bone in BONES if not item.get(bone))
         msg = (
-            f"expected masks of both bones, got none of the {absent} one for {item['image']}: name them in the list; "
-            "inference draws and writes them"
+            f"{item['image']}: no mask of the {absent} bone. Name the masks in the list; inference predicts and writes "
+            "them."
         )
         raise InputError(msg)
     masks = segment(image)
     for bone, mask in zip(BONES, masks, strict=True):
-        check_area(mask.numpy() > 0.5, f"of the {bone} bone, drawn by the network on {item['image']}")
+        check_area(mask.numpy() > 0.5, f"{item['image']}, {bone} bone predicted by the network")
     return masks
 
 
 def _is_frame(found: StatedRadiograph, spacing: tuple[float, float], size: int | None) -> bool:
-    """Whether a radiograph of one joint is a frame as it is."""
+    """Whether a radiograph of one joint needs no resampling."""
     return is_square(spacing[0] / spacing[1]) and (size is None or found.intensity.shape == (size, size))
 
 
 def _frames_in_hand(
     item: Item, spacing: tuple[float, float] | None, size: int | None, joint_type: JointType
 ) -> list[JointFrame]:
-    """The frames around the joints that the points of a hand mark."""
+    """The frames of the joints that the points mark in a hand."""
     if spacing is None:
         msg = f"{item['image']} has no pixel spacing. Pass --spacing MM."
         raise InputError(msg)
@@ -296,7 +296,7 @@ def _frames_in_hand(
 
 
 def _marked(hand: Item, frame: JointFrame, sums: Sequence[int]) -> Item:
-    """The item of a joint that is marked in a hand."""
+    """The item of a joint marked in a hand."""
     marked = frame.place.name
     finger = next((name for name in FINGERS if name in marked.lower()), UNKNOWN)
     name = f"{hand['name']}_{marked}"
@@ -305,17 +305,17 @@ def _marked(hand: Item, frame: JointFrame, sums: Sequence[int]) -> Item:
 
 
 def _cut_out(item: Item, frame: JointFrame, sums: Sequence[int]) -> Item:
-    """An item whose radiograph is that of a frame."""
+    """An item whose radiograph is cut out by a frame."""
     described = frame.to_json()
     return {**item, "spacing": frame.pixel, "frame": described, "digest": _digest(sums, described)}
 
 
 def _digest(sums: Sequence[int], frame: str = "") -> str:
-    """What tells the content of an item's files from another, 8 digits."""
+    """Digest of the content of an item's files and its frame, 8 hexadecimal digits."""
     return f"{zlib.crc32(f'{frame} {list(sums)}'.encode()):08x}"
 
 
 def _checksums(item: Item) -> list[int]:
-    """Checksums of an item's files; missing ones are refused on reading."""
+    """Checksums of an item's files; reading rejects missing ones."""
     files = [stored(item[key]) for key in ("image", *BONES)]
     return [zlib.crc32(file.read_bytes()) for file in files if file.is_file()]

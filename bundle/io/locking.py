@@ -1,6 +1,6 @@
-"""Folders that one run at a time writes to: a lock file that names the host and the process of the run.
+"""Locks of output folders, to which one run at a time writes: a file with the host and the process of the run.
 
-The processes that ``torchrun`` starts are one run. The lock of a process that is dead is taken over.
+The processes that ``torchrun`` starts are one run. The lock of a dead process is taken over.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bundle.base import parse_json
 from bundle.errors import InputError
 
 LOCK = "run.lock"
-"""File in a folder that a run is writing to."""
+"""Lock file in a folder to which a run is writing."""
 
 _ATTEMPTS = 40
 _PAUSE = 0.05
@@ -26,13 +26,13 @@ _DEAD = ("Z", "X")
 
 @dataclass(frozen=True)
 class Holder:
-    """The run that holds a lock.
+    """Run that holds a lock.
 
     Attributes:
-        host: its name.
-        process: id of the process on that host; that of ``torchrun`` where it has started the run.
-        started: when that process was started, as the host counts; empty where it does not say.
-        run: the same for all processes of the run.
+        host: host name.
+        process: id of the process on that host; that of ``torchrun`` if it started the run.
+        started: start time of that process in the host's units; empty if unknown.
+        run: identifier of the run, the same for all its processes.
     """
 
     host: str
@@ -42,7 +42,7 @@ class Holder:
 
     @classmethod
     def here(cls) -> Holder:
-        """The run of this process."""
+        """Return the run of this process."""
         host, elastic = socket.gethostname(), os.environ.get("TORCHELASTIC_RUN_ID")
         process = os.getpid() if elastic is None else os.getppid()
         started = _state(process)[1]
@@ -52,7 +52,7 @@ class Holder:
         return cls(host, process, started, name)
 
     def is_dead(self) -> bool:
-        """Whether its process has ended; False where this host cannot know."""
+        """Whether its process has ended; False if this host cannot determine it."""
         if self.host != socket.gethostname() or os.name == "nt":
             return False
         try:
@@ -66,7 +66,7 @@ class Holder:
 
 
 def _state(process: int) -> tuple[str, str]:
-    """State and start of a process as Linux tells them; empty elsewhere."""
+    """State and start time of a process under Linux; empty elsewhere."""
     try:
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -75,7 +75,7 @@ def _state(process: int) -> tuple[str, str]:
 
 
 def is_first() -> bool:
-    """Whether this process is the first one of its run, which clears up."""
+    """Whether this process is the first one of its run, which cleans up."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -102,12 +102,12 @@ def acquire(folder: Path) -> None:
         if not holder.is_dead():
             raise _held(folder, holder)
         _take_away(path, holder)
-    msg = f"{path}: a lock that cannot be read: delete it if no other run is writing to that folder"
+    msg = f"{path}: the lock cannot be read. Delete it if no other run is writing to that folder."
     raise InputError(msg)
 
 
 def release(folder: Path) -> None:
-    """Give back the lock of a folder, if this run holds it."""
+    """Release the lock of a folder if this run holds it."""
     mine, holder = Holder.here(), _read(folder / LOCK)
     if holder is not None and holder.run == mine.run and is_first():
         with suppress(OSError):
@@ -122,7 +122,7 @@ def _read(path: Path) -> Holder | None:
 
 
 def _take_away(path: Path, dead: Holder) -> None:
-    """Remove the lock of a dead process; one that another run has put in its place meanwhile is put back."""
+    """Remove the lock of a dead process; a lock that another run has written meanwhile is restored."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     with suppress(OSError):
         os.replace(path, aside)
@@ -133,9 +133,9 @@ def _take_away(path: Path, dead: Holder) -> None:
 
 
 def _held(folder: Path, holder: Holder) -> InputError:
-    ended = f", or delete its {LOCK} if that process has ended"
+    ended = f" If that process has ended, delete its {LOCK}."
     unknown = holder.host != socket.gethostname() or os.name == "nt"
     return InputError(
-        f"{folder.absolute()}: process {holder.process} on {holder.host} is writing to this output folder: wait until "
-        f"it ends, choose another output folder{ended if unknown else ''}"
+        f"{folder.absolute()}: process {holder.process} on {holder.host} is writing to this output folder. Wait until "
+        f"it ends or choose another output folder.{ended if unknown else ''}"
     )

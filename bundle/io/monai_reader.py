@@ -1,7 +1,7 @@
-"""A MONAI reader of radiographs in every format: ``LoadImaged(keys, scorer=RadiographReader())``.
+"""MONAI image reader of radiographs in every format: ``LoadImaged(keys, reader=RadiographReader())``.
 
-The array is intensity (H, W), rows first, unlike that of MONAI's own readers. Its metadata has an affine of the spacing
-in mm and what the file says of the radiograph, and nothing of the patient.
+The array is intensity (H, W), rows first, unlike that of MONAI's own readers. Its metadata have an affine of the
+spacing in mm and the properties that the file states, without the patient's identity.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from monai.utils.enums import MetaKeys
 from numpy.typing import NDArray
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".nii", ".nii.gz")
-"""Names of files that are read; DICOM files are known by what is in them, too."""
+"""Endings of the supported files; DICOM files are also recognized by their content."""
 
 
 def is_radiograph(path: str | Path) -> bool:
-    """Whether a file is one of those that are read, by its name or because it is DICOM."""
+    """Whether a file is supported, by its ending or as DICOM."""
     return str(path).lower().endswith(SUFFIXES) or is_dicom(path)
 
 
 class RadiographReader(ImageReader):
-    """Reads radiographs from DICOM, PNG, JPEG, BMP, TIFF and 2D NIfTI files.
+    """Image reader of radiographs in DICOM, PNG, JPEG, BMP, TIFF and 2D NIfTI files.
 
     Args:
-        spacing: height and width of a pixel in mm, or its width, and the height follows from the ratio that the file
-            states; it replaces the spacing of the file. 0 for that of the file.
+        spacing: height and width of a pixel in mm, or the width alone, with the height from the file's aspect ratio;
+            it replaces the file's own spacing. 0 uses the file's own.
 
     Raises:
-        InputError: the spacing is no length; on reading, if a file cannot be used, or its spacing is known neither from
-            it nor from the argument.
+        InputError: the spacing is no length; on reading, a file is unusable, or neither it nor the argument gives the
+            spacing.
     """
 
     def __init__(self, spacing: float | Sequence[float] = 0.0) -> None:
@@ -49,26 +49,27 @@ class RadiographReader(ImageReader):
         except (TypeError, ValueError):
             pair = (math.nan, math.nan)
         if not all(math.isfinite(length) and length >= 0.0 for length in pair) or (0.0 in pair and any(pair)):
-            msg = f"expected a spacing in mm, got {spacing}: give the height and width of a pixel, or one for both"
+            msg = f"spacing {spacing} is no pixel spacing. Pass height and width of a pixel in mm, or one for both."
             raise InputError(msg)
         self.spacing = (pair[0], pair[1]) if any(pair) else None
 
     def verify_suffix(self, filename: Any) -> bool:
-        """Whether files are read, by their names or because they are DICOM."""
+        """Whether all files are supported, by their endings or as DICOM."""
         return all(is_radiograph(path) for path in _listed(filename))
 
     def read(self, data: Any, **kwargs: Any) -> list[Any]:
-        """The files, which only :meth:`get_data` reads.
+        """Return the files unread; :meth:`get_data` reads them.
 
-        MONAI's ``LoadImage`` answers a reader that raises here by trying its own ones, which guess.
+        If a reader raises here, MONAI's ``LoadImage`` falls back to its own readers, which guess.
         """
         return _listed(data)
 
     def get_data(self, img: Any) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """The array (H, W) of one file, or (C, H, W) of several of one size, with metadata of the first."""
+        """Read the array (H, W) of one file, or (C, H, W) of several of one size, with the metadata of the first."""
         arrays, metadata = zip(*(self._read(path) for path in img), strict=True)
         if len({array.shape for array in arrays}) != 1:
-            msg = f"expected radiographs of one size, got {', '.join(str(array.shape) for array in arrays)}"
+            shapes = ", ".join(str(array.shape) for array in arrays)
+            msg = f"the radiographs have the shapes {shapes}. Load radiographs of one size together."
             raise InputError(msg)
         single = len(arrays) == 1
         channel = {MetaKeys.ORIGINAL_CHANNEL_DIM: math.nan if single else 0}

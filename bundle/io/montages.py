@@ -1,4 +1,4 @@
-"""Montages: labelled pictures of joints and their layers, one joint a row, at native resolution."""
+"""Montages: labelled images of joints and their layers, one joint per row, at native resolution."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DIFFERENCE_LIMIT = 0.05
 """Intensity difference at which the diverging colour map is saturated."""
 DIFFERENCE = f"R - J (colour: +-{DIFFERENCE_LIMIT:g})"
 TITLES = ("radiograph, masks", "soft tissue", "lower bone", "upper bone", "wider", "narrower", DIFFERENCE)
-"""Titles of the row that :func:`joint_row` makes."""
+"""Titles of the panels of :func:`joint_row`."""
 OUTLINE_COLOURS = ((255, 176, 0), (0, 190, 255))
 """Lower bone (orange), upper bone (blue)."""
 
@@ -34,14 +34,14 @@ _FONT_SIZE = 13
 def joint_row(
     image: Picture, masks: Picture, layers: Picture, wider: Picture, narrower: Picture
 ) -> list[NDArray[np.uint8]]:
-    """The standard row of a joint, one panel for each of ``TITLES``.
+    """Make the standard row of a joint, one panel for each of ``TITLES``.
 
     Args:
         image: radiograph J, (1, H, W) or (H, W) in [0, 1].
-        masks: (2, H, W), drawn as outlines: lower orange, upper blue.
-        layers: (3, H, W).
-        wider: synthetic radiograph of the joint with a wider joint space, like ``image``.
-        narrower: the same with a narrower one.
+        masks: bone masks (2, H, W), plotted as outlines: lower orange, upper blue.
+        layers: layers (3, H, W).
+        wider: synthetic radiograph with a wider joint space, like ``image``.
+        narrower: synthetic radiograph with a narrower joint space, like ``image``.
 
     Returns:
         Colour panels (H, W, 3); the last is ``f_r(L) - J``, red where the reconstruction is brighter, white at 0.
@@ -53,13 +53,13 @@ def joint_row(
 
 
 def grey_panel(image: Picture) -> NDArray[np.uint8]:
-    """Intensity (1, H, W) or (H, W), clipped to [0, 1], as grey (H, W, 3)."""
+    """Convert intensity (1, H, W) or (H, W), clipped to [0, 1], to grey (H, W, 3)."""
     grey = np.rint(np.nan_to_num(_plane(image)).clip(0.0, 1.0) * 255.0).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=-1)
 
 
 def outlined_panel(image: Picture, masks: Picture) -> NDArray[np.uint8]:
-    """Intensity with the innermost pixels of each mask (2, H, W) drawn in ``OUTLINE_COLOURS``: (H, W, 3)."""
+    """Plot the border pixels of each mask (2, H, W) in ``OUTLINE_COLOURS`` over the intensity: (H, W, 3)."""
     panel = grey_panel(image)
     for mask, colour in zip(_array(masks) > 0.5, OUTLINE_COLOURS, strict=True):
         panel[mask & ~ndimage.binary_erosion(mask, border_value=1)] = colour
@@ -67,7 +67,7 @@ def outlined_panel(image: Picture, masks: Picture) -> NDArray[np.uint8]:
 
 
 def difference_panel(difference: Picture, limit: float = DIFFERENCE_LIMIT) -> NDArray[np.uint8]:
-    """Signed difference (1, H, W) or (H, W) in a map from blue (``-limit``) over white (0) to red (``limit``)."""
+    """Map a signed difference (1, H, W) or (H, W) from blue (``-limit``) over white (0) to red (``limit``)."""
     colours = matplotlib.colormaps["bwr"](0.5 + _plane(difference) / (2.0 * limit), bytes=True)
     return np.ascontiguousarray(colours[..., :3])
 
@@ -75,19 +75,19 @@ def difference_panel(difference: Picture, limit: float = DIFFERENCE_LIMIT) -> ND
 def montage_image(
     rows: Sequence[Sequence[Picture]], titles: Sequence[str], labels: Sequence[str] | None = None
 ) -> NDArray[np.uint8]:
-    """Lay panels out in a grid with the titles above the columns and the labels above the rows.
+    """Lay out panels in a grid with the titles above the columns and the labels above the rows.
 
     Args:
-        rows: of each joint its panels: intensities (1, H, W) or (H, W), or colours (H, W, 3) in uint8. One pixel of a
-            panel is one pixel of the montage; smaller panels stand in the upper left of their cell.
-        titles: one a column.
-        labels: one a row, or none.
+        rows: panels of each joint: intensities (1, H, W) or (H, W), or uint8 colours (H, W, 3). One pixel of a panel
+            is one pixel of the montage; smaller panels are placed at the upper left of their cell.
+        titles: one title per column.
+        labels: one label per row; None for no labels.
 
     Returns:
         (height, width, 3) uint8.
 
     Raises:
-        ValueError: no panel, or titles or labels that do not match the rows.
+        ValueError: there is no panel, or titles or labels do not match the rows.
     """
     _check_grid(rows, titles, labels)
     panels = [[_colour_panel(panel) for panel in row] for row in rows]
@@ -109,7 +109,7 @@ def montage_image(
 def _check_grid(rows: Sequence[Sequence[Picture]], titles: Sequence[str], labels: Sequence[str] | None) -> None:
     lengths, names = [len(row) for row in rows], len(rows if labels is None else labels)
     if not rows or not titles or any(length != len(titles) for length in lengths) or names != len(rows):
-        msg = f"expected rows of {len(titles)} panels and one label a row, got {lengths} panels and {names} labels"
+        msg = f"{len(titles)} titles and {names} labels do not match rows of {lengths} panels; give one label a row"
         raise ValueError(msg)
 
 

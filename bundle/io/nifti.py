@@ -1,4 +1,4 @@
-"""NIfTI files as radiographs."""
+"""Radiographs and masks from NIfTI files."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from bundle.io.stated import NO_SPACING, StatedRadiograph, bytes_of, stated, unr
 from numpy.typing import NDArray
 
 NIFTI_UNITS = {"mm": 1.0, "meter": 1000.0, "micron": 0.001}
-"""Millimetres of the units of length that a NIfTI header may state."""
+"""Units of length of a NIfTI header, in mm."""
 
 
 def is_nifti(path: str | Path) -> bool:
-    """Whether a file is NIfTI by its name."""
+    """Whether a file has the name of a NIfTI file."""
     return str(path).lower().endswith((".nii", ".nii.gz"))
 
 
 def open_nifti(path: str | Path) -> Any:
-    """The image of a NIfTI file, version 1 or 2."""
+    """Open the image of a NIfTI file, version 1 or 2.
+
+    Raises:
+        InputError: the file is missing or cannot be read.
+    """
     data = bytes_of(path)
     try:
         content = gzip.decompress(data) if str(path).lower().endswith(".gz") else data
@@ -35,22 +39,26 @@ def open_nifti(path: str | Path) -> Any:
 
 
 def nifti_values(image: Any, path: str | Path) -> NDArray[np.float32]:
-    """Values of a 2D NIfTI file (trailing axes of length 1 are dropped), float32 (H, W)."""
+    """Read the values of a 2D NIfTI file (trailing axes of length 1 are dropped), float32 (H, W).
+
+    Raises:
+        InputError: the data cannot be read or are not one 2D image.
+    """
     try:
         values = np.asarray(image.dataobj, dtype=np.float32)
     except Exception as error:  # a broken file raises about anything: zlib, header, value, OS errors
         raise unreadable(path, error) from error
     shape = values.shape
     if values.size == 0 or len(shape) < 2 or any(length != 1 for length in shape[2:]):
-        msg = f"expected one 2D image, got an array of shape {shape}: {path}: write one file per radiograph or mask"
+        msg = f"{path}: an array of shape {shape} is not one 2D image. Write one file per radiograph or mask."
         raise InputError(msg)
     return np.ascontiguousarray(values.reshape(shape[:2]).T)
 
 
 def stated_nifti(intensity: NDArray[np.float32], image: Any) -> StatedRadiograph:
-    """A NIfTI radiograph with the spacing of its header, in mm.
+    """Describe a NIfTI radiograph by the pixel spacing of its header, in mm.
 
-    A packed frame says that it stands for a picture without a spacing (:data:`NO_SPACING`).
+    The header of a packed frame marks an image without a pixel spacing (:data:`NO_SPACING`).
     """
     unit, zooms = image.header.get_xyzt_units()[0], [float(length) for length in image.header.get_zooms()[:2]]
     if not all(math.isfinite(length) and length > 0.0 for length in zooms):

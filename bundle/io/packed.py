@@ -1,9 +1,9 @@
-"""Data sets in one file: a ZIP archive that holds a folder's lists and the files that they name.
+"""Data sets in one file: a ZIP archive of a folder's lists and the files that they name.
 
-Unzipped it is a data set folder. A path inside it is ``PACK/member``, as Python's ``zipimport`` writes it: items stay
-dictionaries of text, and every process opens the archive for itself. ``manifest.json`` holds the format, its version,
-the names of the lists and the SHA-256 of every other member. Besides the lists there are pictures of three kinds,
-:data:`PICTURES`. Names and sizes of members are not trusted. :mod:`bundle.io.packing` writes packs.
+Unzipped, it is a data set folder. A path inside it is ``PACK/member``, as in Python's ``zipimport``: items stay
+dictionaries of text, and every process opens the archive itself. ``manifest.json`` contains the format, its version,
+the names of the lists and the SHA-256 of every other member. Besides the lists there are images of three kinds,
+:data:`PICTURES`. Names and sizes of members are checked. :mod:`bundle.io.packing` writes packs.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from bundle.base import parse_json
 from bundle.errors import InputError
 
 FORMAT = "packed finger joints"
-"""What the manifest of a pack says that it is."""
+"""Format stated by the manifest of a pack."""
 VERSION = 1
-"""The version of the form that is written, and the newest that is read."""
+"""Version of the format that is written, and the newest that is read."""
 MANIFEST = "manifest.json"
-"""The member that describes the others."""
+"""Member that describes the others."""
 LARGEST_MEMBER = 64 * 2**20
-"""Bytes of a member, not compressed, at most."""
+"""Maximum size of an uncompressed member in bytes."""
 MOST_MEMBERS = 200_000
-"""Members of a pack at most."""
+"""Maximum number of members of a pack."""
 
 PICTURES: Mapping[str, tuple[int, bytes]] = {
     ".jpg": (0, b"\xff\xd8\xff"),
@@ -41,7 +41,7 @@ PICTURES: Mapping[str, tuple[int, bytes]] = {
     ".png": (0, b"\x89PNG\r\n\x1a\n"),
     ".nii": (344, b"n+1\0"),
 }
-"""Endings of the pictures in a pack, each with the place and the bytes by which the kind is recognised."""
+"""Endings of the images in a pack, each with the offset and the bytes that identify its kind."""
 
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
@@ -49,27 +49,27 @@ _AGAIN = "Copy it again, or pack the data set again with scripts/pack_joints.py.
 
 
 def is_unsafe(name: str) -> bool:
-    """Whether the name of a member may lead out of the folder that it is unzipped to, or is no name on some system."""
+    """Whether a member's name may lead out of the folder it is unzipped to, or is invalid on some system."""
     parts = name.split("/")
     return any(part in ("", ".", "..") for part in parts) or "\\" in name or ":" in name or not name.isprintable()
 
 
 def is_picture_name(name: str) -> bool:
-    """Whether a member is a picture by its name."""
+    """Whether a member is an image by its name."""
     return name.lower().endswith(tuple(PICTURES))
 
 
 class Pack:
-    """An open pack, whose members are read by name.
+    """Open pack, whose members are read by name.
 
     Args:
-        path: of the file.
+        path: path of the file.
 
     Attributes:
         lists: names of the lists of joints.
 
     Raises:
-        InputError: the file is no pack, truncated or damaged, of a newer version, or holds what no pack may hold.
+        InputError: the file is no pack, is truncated or damaged, is of a newer version, or has a forbidden member.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -86,29 +86,29 @@ class Pack:
         return name in self._members
 
     def names(self) -> list[str]:
-        """Names of all members, sorted."""
+        """Return the names of all members, sorted."""
         return sorted(self._members)
 
     def size(self, name: str) -> int:
-        """Bytes of a member, not compressed; raises FileNotFoundError for one that is not there."""
+        """Return the uncompressed size of a member in bytes; raises FileNotFoundError for an absent member."""
         return self._member(name).file_size
 
     def head(self, name: str, count: int) -> bytes:
-        """The first bytes of a member, not checked; raises FileNotFoundError for one that is not there."""
+        """Read the first bytes of a member, unchecked; raises FileNotFoundError for an absent member."""
         return self._bytes(name, count)[:count]
 
     def read(self, name: str) -> bytes:
-        """The bytes of a member, checked against its size, its CRC and the manifest.
+        """Read the bytes of a member, checked against its size, its CRC and the manifest.
 
         Raises:
-            FileNotFoundError: there is no such member.
-            InputError: it is damaged, or not what its name says.
+            FileNotFoundError: the member is absent.
+            InputError: the member is damaged or not of the kind that its name states.
         """
         data = self._bytes(name, self._member(name).file_size + 1)
         if len(data) != self._member(name).file_size or hashlib.sha256(data).hexdigest() != self._sums.get(name):
             raise self._refusal(f"is damaged: its member {name} does not match the manifest", _AGAIN)
         if name not in self.lists and not _is_picture(name, data):
-            raise self._refusal(f"holds {name}, which is not the kind of picture that its name says", _AGAIN)
+            raise self._refusal(f"contains {name}, which is not the kind of image that its name states", _AGAIN)
         return data
 
     def _opened(self) -> zipfile.ZipFile:
@@ -120,10 +120,10 @@ class Pack:
             raise self._refusal(f"is truncated or damaged ({error})", _AGAIN) from error
 
     def _checked_members(self) -> dict[str, zipfile.ZipInfo]:
-        """The members by name, once their names, number and sizes have been checked."""
+        """The members by name, after a check of their names, number and sizes."""
         members = self._archive.infolist()
         if len(members) > MOST_MEMBERS:
-            raise self._unsafe(f"{len(members)} members, more than the {MOST_MEMBERS} that are read")
+            raise self._unsafe(f"{len(members)} members, more than the {MOST_MEMBERS} allowed")
         twice = [name for name, count in Counter(member.filename for member in members).items() if count > 1]
         if twice:
             raise self._unsafe(f"{len(twice)} names more than once, {twice[0]!r} among them")
@@ -159,13 +159,13 @@ class Pack:
         return dict(found)
 
     def _check_listed(self) -> None:
-        """Refuse members that the manifest does not have, the other way round, and those of another kind."""
+        """Reject members that only the manifest or only the archive contains, and members of another kind."""
         others = sorted(({*self._members} - {MANIFEST}) ^ {*self._sums})
         if others:
             raise self._refusal(f"is damaged: {others[0]} is only in its manifest or only in its archive", _AGAIN)
         strange = sorted(name for name in {*self._sums} - {*self.lists} if not is_picture_name(name))
         if strange or not {*self.lists} <= {*self._sums}:
-            raise self._unsafe(f"{strange[0]}, neither a list nor a picture" if strange else "lists that are missing")
+            raise self._unsafe(f"{strange[0]}, neither a list nor an image" if strange else "lists that are missing")
 
     def _member(self, name: str) -> zipfile.ZipInfo:
         if name not in self._members:
@@ -173,7 +173,7 @@ class Pack:
         return self._members[name]
 
     def _bytes(self, name: str, most: int) -> bytes:
-        """At most so many bytes of a member; the CRC is checked at its end."""
+        """Up to ``most`` bytes of a member; the CRC is checked at its end."""
         member = self._member(name)
         try:
             with self._archive.open(member) as file:
@@ -185,7 +185,7 @@ class Pack:
         return self._refusal(f"is no packed data set: it {fault}", "Name a data set folder or a pack as dataset_dir.")
 
     def _unsafe(self, content: str) -> InputError:
-        return self._refusal(f"holds {content}", "Do not use it, or pack the data set with scripts/pack_joints.py.")
+        return self._refusal(f"contains {content}", "Do not use it, or pack the data set with scripts/pack_joints.py.")
 
     def _refusal(self, fault: str, remedy: str) -> InputError:
         return InputError(f"{self.path} {fault}. {remedy}")
@@ -193,34 +193,34 @@ class Pack:
 
 @dataclass(frozen=True)
 class Member:
-    """A file inside a pack, read as :class:`bundle.io.files.Stored`."""
+    """File inside a pack, read as :class:`bundle.io.files.Stored`."""
 
     pack: Pack
     name: str
 
     def is_file(self) -> bool:
-        """Whether there is such a member."""
+        """Whether the member exists."""
         return self.name in self.pack
 
     def read_bytes(self) -> bytes:
-        """All bytes, checked (:meth:`Pack.read`)."""
+        """Read all bytes, checked (:meth:`Pack.read`)."""
         return self.pack.read(self.name)
 
     def head(self, count: int) -> bytes:
-        """The first bytes, not checked."""
+        """Read the first bytes, unchecked."""
         return self.pack.head(self.name, count)
 
     def open(self) -> BinaryIO:
-        """The bytes as a file."""
+        """Open the bytes as a file."""
         return io.BytesIO(self.read_bytes())
 
     def state(self) -> tuple[int, int]:
-        """When the pack was changed last, in ns, and the bytes of the member."""
+        """Return the modification time of the pack in ns and the size of the member in bytes."""
         return self.pack.path.stat().st_mtime_ns, self.pack.size(self.name)
 
 
 def open_pack(path: str | Path) -> Pack:
-    """Open a pack; each process keeps the last ones open and opens a file that has changed again.
+    """Open a pack; each process keeps recent packs open and reopens a changed file.
 
     Raises:
         InputError: as :class:`Pack`, or the file cannot be read.
@@ -235,15 +235,15 @@ def open_pack(path: str | Path) -> Pack:
 
 @lru_cache(maxsize=8)
 def _kept(path: str, changed: int, length: int, process: int) -> Pack:
-    """A pack of this process: a forked one would share the place in the file with its parent."""
+    """A pack of this process: a forked process would share the file position with its parent."""
     return Pack(path)
 
 
 def find_member(path: str | Path) -> Member | None:
-    """The member of a pack that ``path`` names, there or not; None where no file lies above ``path``.
+    """Find the member of a pack that ``path`` names, existing or not; None where no file lies above ``path``.
 
     Raises:
-        InputError: the file above it is no pack, or one that cannot be used.
+        InputError: the file above it is no pack or an unusable one.
     """
     if os.path.exists(path):
         return None
@@ -271,6 +271,6 @@ def _is_manifest(found: Mapping[str, Any]) -> bool:
 
 
 def _is_picture(name: str, data: bytes) -> bool:
-    """Whether the bytes of a member are of the kind that its name says."""
+    """Whether the bytes of a member are of the kind that its name states."""
     place, mark = PICTURES[Path(name).suffix.lower()]
     return data[place : place + len(mark)] == mark

@@ -1,4 +1,4 @@
-"""Writing of packs: the joints of lists in one file (:mod:`bundle.io.packed`), bit for bit as they are loaded."""
+"""Writer of packs: the joints of lists in one file (:mod:`bundle.io.packed`), bit-identical to the loaded ones."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from PIL import Image
 from torch import Tensor
 
 FOLDER_LIST = "all.json"
-"""Name in a pack of the list of all radiographs of a folder, :data:`bundle.io.FOLDER`."""
+"""Name, in a pack, of the list of all radiographs of a folder, :data:`bundle.io.FOLDER`."""
 FRAMES = "frames"
-"""Folder in a pack of the frames that are no file of the data set: cut out, resampled, or of another format."""
+"""Folder, in a pack, of frames that are no file of the data set: cut out, resampled, or of another format."""
 
 _MOMENT = (1980, 1, 1, 0, 0, 0)
 _RIGHTS = 0o100644 << 16
@@ -43,13 +43,13 @@ _RIGHTS = 0o100644 << 16
 
 @dataclass
 class Packed:
-    """What a pack holds.
+    """Content of a pack.
 
     Attributes:
-        joints: how many each list has, by its name.
-        files: how many members there are.
-        size: bytes of the pack.
-        rejected: list, name and reason of every joint that was left out.
+        joints: number of joints of each list, by its name.
+        files: number of members.
+        size: size of the pack in bytes.
+        rejected: list, name and reason of every rejected joint.
     """
 
     joints: dict[str, int] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class Packed:
 
 @dataclass(frozen=True)
 class _Blob:
-    """Content that waits in a temporary file."""
+    """Content in a temporary file."""
 
     place: int
     length: int
@@ -68,10 +68,10 @@ class _Blob:
 
 
 class _Contents:
-    """Contents in the order in which they are found, and the names of the members that they become.
+    """Contents in the order of arrival, and the names of their members.
 
     Args:
-        file: temporary, to keep them in.
+        file: temporary file of the contents.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -79,7 +79,7 @@ class _Contents:
         self.members: dict[str, _Blob] = {}
 
     def keep(self, data: bytes, source: str | Path) -> _Blob:
-        """Keep a content; ``source`` is the path that it comes from, for the message."""
+        """Store a content; ``source`` is the path of its file, for the message."""
         if len(data) > LARGEST_MEMBER:
             msg = f"{source} takes {len(data)} bytes in a pack, more than {LARGEST_MEMBER}. Crop it."
             raise InputError(msg)
@@ -88,7 +88,7 @@ class _Contents:
         return blob
 
     def name(self, wished: str, blob: _Blob) -> str:
-        """Name a content: as wished, with a number where another content has that name."""
+        """Name a content: as requested, with a number where another content has that name."""
         path, name, number = Path(wished), wished, 2
         while name == MANIFEST or (name in self.members and self.members[name].digest != blob.digest):
             name, number = path.with_name(f"{path.stem}_{number}{path.suffix}").as_posix(), number + 1
@@ -96,7 +96,7 @@ class _Contents:
         return name
 
     def read(self, blob: _Blob) -> bytes:
-        """A content."""
+        """Read a content."""
         self._file.seek(blob.place)
         return self._file.read(blob.length)
 
@@ -110,23 +110,23 @@ def pack_joints(
     size: int | None = MCP.pixels,
     strict: bool = False,
 ) -> Packed:
-    """Write the joints of some lists as one file, which the loaders read as they read the data set.
+    """Write the joints of some lists to one file, which loads like the data set.
 
-    Joints that cannot be used are left out. Masks that have no file stay without one. JPEG and 8-bit PNG radiographs
-    keep their compressed pixels and lose everything else (:mod:`bundle.io.stripping`); other radiographs become the
-    frame that is loaded, as float32 NIfTI. Masks become PNG of 1 bit. The same input gives the same bytes.
+    Unusable joints are omitted, and masks without a file stay absent. JPEG and 8-bit PNG radiographs keep their
+    compressed pixels and lose everything else (:mod:`bundle.io.stripping`); other radiographs become the loaded frame
+    as float32 NIfTI. Masks become 1-bit PNG. The same input gives the same bytes.
 
     Args:
         dataset_dir: root of the data set.
-        datalists: names of the lists, each only once; ``"*"`` for all radiographs, as the list :data:`FOLDER_LIST`.
+        datalists: names of the lists, without repetition; ``"*"`` for all radiographs, as the list
+            :data:`FOLDER_LIST`.
         output: path of the pack.
-        spacing: mm per pixel of entries that do not state it; 0 for what their files say.
+        spacing: mm per pixel of entries that do not state it; 0 uses the files' own.
         size: height and width of frames in pixels; None accepts any.
-        strict: refuse a list of which one joint cannot be used.
+        strict: reject a list with an unusable joint.
 
     Raises:
-        InputError: a list cannot be used, two have the same name, there are too many files, or the pack cannot be
-            written.
+        InputError: a list is unusable, two have the same name, there are too many files, or the pack cannot be written.
     """
     root = data_set_root(dataset_dir)
     named = _named(root, datalists, Path(output))
@@ -139,7 +139,7 @@ def pack_joints(
 
 @contextmanager
 def _temporary_file() -> Iterator[BinaryIO]:
-    """A temporary file; what the operating system refuses is reported as an error of the user's."""
+    """A temporary file; errors of the operating system become input errors."""
     try:
         with tempfile.TemporaryFile() as file:
             yield file
@@ -149,19 +149,19 @@ def _temporary_file() -> Iterator[BinaryIO]:
 
 
 def _named(root: Path, datalists: Sequence[str], output: Path) -> dict[str, str]:
-    """The lists by their names in the pack."""
+    """The lists, by their names in the pack."""
     named: dict[str, str] = {}
     for datalist in datalists:
         name = _list_name(root, datalist)
         if name in named or name == MANIFEST:
-            msg = f"{output} cannot hold two files of the name {name}. Name each list once, and none {MANIFEST}."
+            msg = f"{output} cannot contain two files named {name}. Name each list once, and none {MANIFEST}."
             raise InputError(msg)
         named[name] = datalist
     return named
 
 
 def _list_name(root: Path, datalist: str) -> str:
-    """Name of a list in the pack: as it is below the root, else that of its file."""
+    """Name of a list in the pack: its path below the root, else its file name."""
     if datalist == FOLDER:
         return FOLDER_LIST
     found = Path(os.path.normpath(find_list(root, datalist)))
@@ -170,7 +170,7 @@ def _list_name(root: Path, datalist: str) -> str:
 
 
 class _Packing:
-    """A pack that is being filled."""
+    """Pack under construction."""
 
     def __init__(self, contents: _Contents, root: Path, size: int | None, strict: bool) -> None:
         self.contents, self.root, self.size, self.strict = contents, root, size, strict
@@ -178,7 +178,7 @@ class _Packing:
         self.rejected: list[tuple[str, str, str]] = []
 
     def add(self, name: str, items: Sequence[Item]) -> None:
-        """Add a list and keep the contents of its files."""
+        """Add a list and store the contents of its files."""
         known = [{**item, "stated": item["spacing"] > 0.0} for item in items]
         check = partial(_kept, size=self.size, contents=self.contents)
         found = audited(known, check, strict=self.strict, size=self.size)
@@ -188,7 +188,7 @@ class _Packing:
         self.lists[shown] = [_entry(item, self.contents, self.root, told) for item in found.accepted]
 
     def write(self, path: Path) -> Packed:
-        """Write the file."""
+        """Write the pack."""
         _write(path, self.contents, {name: _json(entries) for name, entries in self.lists.items()})
         joints = {name: len(entries) for name, entries in self.lists.items()}
         files = len(self.contents.members) + len(self.lists) + 1
@@ -196,7 +196,7 @@ class _Packing:
 
 
 def _kept(item: Item, files: OpenFiles, size: int | None, contents: _Contents) -> Item:
-    """The item of a joint that can be used, with the contents of its files."""
+    """The item of a usable joint, with the contents of its files."""
     image, masks = read_given(item, size, files)
     known = _known_spacing(item, files)
     suffix, picture = _picture(item, image, known)
@@ -212,16 +212,16 @@ def _kept_masks(masks: dict[str, Tensor], contents: _Contents) -> dict[str, _Blo
 
 
 def _known_spacing(item: Item, files: OpenFiles) -> float:
-    """The spacing of a joint's pixels where the list or a file states it; 0 where the public one is only supposed.
+    """The pixel spacing of a joint as stated by the list or a file; 0 where the public data's spacing is assumed.
 
-    A JPEG or PNG states none.
+    JPEG and PNG files state none.
     """
     stated = item["frame"] or item["stated"] or files.radiograph.spacing
     return float(item["spacing"]) if stated else 0.0
 
 
 def _picture(item: Item, image: Tensor, known: float) -> tuple[str, bytes]:
-    """The ending and the content of a radiograph (1, H, W) in a pack."""
+    """File ending and content of a radiograph (1, H, W) in a pack."""
     if not item["frame"]:
         plain = picture_only(stored(item["image"]).read_bytes())
         if plain and _shows(plain[1], image):
@@ -230,7 +230,7 @@ def _picture(item: Item, image: Tensor, known: float) -> tuple[str, bytes]:
 
 
 def _shows(data: bytes, image: Tensor) -> bool:
-    """Whether a picture's bytes decode to a radiograph (1, H, W), bit for bit."""
+    """Whether the bytes of an image decode to a radiograph (1, H, W), bit for bit."""
     try:
         return np.array_equal(decode_picture(data, "stripped"), image[0].numpy())
     except InputError:
@@ -238,14 +238,14 @@ def _shows(data: bytes, image: Tensor) -> bool:
 
 
 def _mask_bytes(mask: Tensor) -> bytes:
-    """A mask (H, W) as PNG of 1 bit."""
+    """A mask (H, W) as 1-bit PNG."""
     content = io.BytesIO()
     Image.fromarray(mask.numpy() > 0.5).save(content, format="PNG", optimize=True)
     return content.getvalue()
 
 
 def _entry(item: Item, contents: _Contents, root: Path, told: Collection[str]) -> dict[str, Any]:
-    """The entry of a joint in its list; names its files."""
+    """The list entry of a joint; names its files."""
     packed = item["packed"]
     wished = _place(item, packed["suffix"], root, told)
     paths = {"image": contents.name(wished.as_posix(), packed["image"])}
@@ -257,7 +257,7 @@ def _entry(item: Item, contents: _Contents, root: Path, told: Collection[str]) -
 
 
 def _place(item: Item, suffix: str, root: Path, told: Collection[str]) -> Path:
-    """Where the radiograph of a joint lies in a pack: where it lay, if it is that file and its path tells no one."""
+    """Path of a joint's radiograph in a pack: its own, if the file is kept and the path reveals no identity."""
     path = Path(item["image"])
     place = path.relative_to(root) if path.is_relative_to(root) else path
     if suffix != ".nii" and not is_unsafe(place.as_posix()) and not tells(str(place), told):
@@ -274,11 +274,11 @@ def _json(value: Any) -> bytes:
 
 
 def _write(path: Path, contents: _Contents, lists: dict[str, bytes]) -> None:
-    """Write the archive, whole or not at all."""
+    """Write the archive atomically."""
     taken = sorted({*lists} & {*contents.members})
     if taken or len(contents.members) + len(lists) >= MOST_MEMBERS:
-        fault = f"two files of the name {taken[0]}" if taken else f"more than {MOST_MEMBERS} files"
-        msg = f"{path} cannot hold {fault}. Rename a list or pack fewer lists."
+        fault = f"two files named {taken[0]}" if taken else f"more than {MOST_MEMBERS} files"
+        msg = f"{path} cannot contain {fault}. Rename a list or pack fewer lists."
         raise InputError(msg)
     sums = {name: blob.digest for name, blob in contents.members.items()}
     sums |= {name: hashlib.sha256(content).hexdigest() for name, content in lists.items()}
@@ -291,7 +291,7 @@ def _write(path: Path, contents: _Contents, lists: dict[str, bytes]) -> None:
 
 
 def _write_member(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    """Write a member with nothing of its moment or its machine; what is compressed stays as it is."""
+    """Write a member without its date or machine; compressed formats are stored unchanged."""
     member = zipfile.ZipInfo(name, _MOMENT)
     member.create_system, member.external_attr = 3, _RIGHTS
     as_it_is = name.lower().endswith(tuple(ending for ending in PICTURES if ending != ".nii"))

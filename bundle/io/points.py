@@ -1,14 +1,14 @@
-"""Places of joints in a hand radiograph from JSON, CSV and 3D Slicer files.
+"""Positions of joints in a hand radiograph from JSON, CSV and 3D Slicer files.
 
 Each joint has a centre and a second point (or a direction) towards the fingertip:
 
 - JSON: a list of ``{"name", "center": [x, y], "direction": [x, y]}``, in pixels; ``"tip": [x, y]``, a point farther up
-  the finger, may stand for the direction.
+  the finger, may replace the direction.
 - CSV: columns ``name, x, y`` and either ``direction_x, direction_y`` or ``tip_x, tip_y``.
 - 3D Slicer, ``.mrk.json`` or ``.fcsv``: control points in pairs, centre and tip; a line markup is one pair. A joint has
-  the label of its centre. Slicer counts in mm, so the spacing of the radiograph must be the one it was shown with.
+  the label of its centre. Slicer's coordinates are in mm, so the pixel spacing must be the one that Slicer displayed.
 
-Names are labels without identity (:func:`bundle.io.identity.private_label`), which can be parts of file names.
+Names are labels without identity (:func:`bundle.io.identity.private_label`), usable in file names.
 """
 
 from __future__ import annotations
@@ -28,46 +28,45 @@ from bundle.io.frames import JointPlace
 from bundle.io.identity import private_label
 
 _SIGNS = {"LPS": 1.0, "RAS": -1.0, "1": 1.0, "0": -1.0}
-"""Of x and y in Slicer's coordinate systems, which old files number."""
+"""Sign of x and y in Slicer's coordinate systems, which old files number."""
 _SLICER_COLUMNS = (12, 13, 14, 16)
 """Numbers of cells in a row of ``.fcsv``, by the version of 3D Slicer."""
 
 Pixel = tuple[float, float]
 """(x, y) in pixels."""
 
-
 _FAULTS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, csv.Error)
 
 
 def read_places(path: str | Path, spacing: tuple[float, float]) -> list[JointPlace]:
-    """Read where the joints of a radiograph are.
+    """Read the positions of the joints in a radiograph.
 
     Args:
-        path: of the file; its ending says what it is.
-        spacing: height and width of a pixel of the radiograph in mm, by which Slicer's points become pixels.
+        path: path of the file; its ending determines the format.
+        spacing: height and width of a pixel of the radiograph in mm, to convert Slicer's points to pixels.
 
     Raises:
-        InputError: the file is missing, of no known kind or broken, names a joint twice or none, lacks a centre or a
-            direction, or has a value that is no number.
+        InputError: the file is missing, of an unknown format or damaged, contains no joint or one name twice, or a
+            joint lacks a centre or a direction or has a value that is no number.
     """
     text = _text(path)
     try:
-        places = _reader(path)(text, spacing)
+        places = _parser(path)(text, spacing)
     except InputError as error:
-        msg = f"{error}: {path}"
+        msg = f"{path}: {error}"
         raise InputError(msg) from error
     except _FAULTS as error:
         reason = f"no {error}" if isinstance(error, KeyError) else _without_quotes(str(error))
         msg = (
-            f"expected points of joints, got a file that cannot be read ({reason}): {path}: write name, centre, and "
-            "direction or tip of each joint"
+            f"{path}: the points cannot be read ({reason}). Write the name, the centre, and the direction or tip of "
+            "each joint."
         )
         raise InputError(msg) from error
     names = [place.name for place in places]
     twice = sorted({name for name in names if name.strip() and names.count(name) > 1})
     if twice or not names or not all(name.strip() for name in names):
-        got = f"{', '.join(twice)} more than once" if twice else "none"
-        msg = f"expected joints with a name each, got {got}: {path}: mark each joint once"
+        fault = f"{', '.join(twice)} more than once" if twice else "no joint, or a joint without a name"
+        msg = f"{path}: {fault}. Mark each joint once, with a name."
         raise InputError(msg)
     return places
 
@@ -76,20 +75,20 @@ def _text(path: str | Path) -> str:
     try:
         return stored(path).read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"expected a file of points, got one that cannot be read ({type(error).__name__}): {path}"
+        msg = f"{path}: the points cannot be read ({type(error).__name__}). Correct the path or save the file as UTF-8."
         raise InputError(msg) from error
 
 
 def _without_quotes(reason: str) -> str:
-    """What a library says, without what it quotes of the file."""
+    """A library's message without quotations from the file."""
     return re.sub(r"'[^']*'|\"[^\"]*\"", "text", reason)
 
 
-def _reader(path: str | Path) -> Callable[[str, tuple[float, float]], list[JointPlace]]:
-    for ending, reader in _READERS.items():
+def _parser(path: str | Path) -> Callable[[str, tuple[float, float]], list[JointPlace]]:
+    for ending, parser in _PARSERS.items():
         if str(path).lower().endswith(ending):
-            return reader
-    msg = f"expected points as {', '.join(_READERS)}, got another kind of file"
+            return parser
+    msg = f"an unknown format of points. Save them as {', '.join(_PARSERS)}."
     raise InputError(msg)
 
 
@@ -106,7 +105,7 @@ def _from_csv(text: str, spacing: tuple[float, float]) -> list[JointPlace]:
     rows = [row for row in csv.reader(io.StringIO(text), skipinitialspace=True) if row]
     names = rows[0] if rows else []
     if len(set(names)) != len(names):
-        msg = f"expected each column once, got {len(names)} columns of {len(set(names))} names"
+        msg = f"{len(names)} columns have {len(set(names))} different names. Write each column once."
         raise InputError(msg)
     _check_cells(rows[1:], range(len(names) + 1), f"at most {len(names)}")
     cells = [dict(zip_longest(names, row, fillvalue="")) for row in rows[1:]]
@@ -114,10 +113,10 @@ def _from_csv(text: str, spacing: tuple[float, float]) -> list[JointPlace]:
 
 
 def _check_cells(rows: Sequence[Sequence[str]], counts: Container[int], expected: str) -> None:
-    """Refuse rows with another number of cells."""
+    """Reject rows with another number of cells."""
     for number, row in enumerate(rows, start=1):
         if len(row) not in counts:
-            msg = f"expected {expected} cells in each row, got {len(row)} in row {number}"
+            msg = f"{len(row)} cells in row {number}. Write {expected} cells in each row."
             raise InputError(msg)
 
 
@@ -131,7 +130,7 @@ def _place(name: Any, center: Sequence[Any], direction: Sequence[Any] | None, ti
     name = private_label(str(name))
     middle = _numbers(center, f"centre of joint {name}")
     if direction is None and tip is None:
-        msg = f"expected a direction or a tip of joint {name}, got neither"
+        msg = f"joint {name} has neither a direction nor a tip. Add one of them."
         raise InputError(msg)
     if direction is None:
         return JointPlace(name, middle, _towards(middle, _numbers(tip, f"tip of joint {name}")))
@@ -142,8 +141,8 @@ def _numbers(pair: Any, what: str) -> Pixel:
     try:
         x, y = (float(value) for value in pair)
     except (TypeError, ValueError, OverflowError) as error:
-        got = re.sub(r"[^\W\d_]{2,}", "text", str(pair))[:100]
-        msg = f"expected the {what} as two numbers, x and y in pixels, got {got}"
+        shown = re.sub(r"[^\W\d_]{2,}", "text", str(pair))[:100]
+        msg = f"the {what} is {shown}. Write it as two numbers, x and y in pixels."
         raise InputError(msg) from error
     return x, y
 
@@ -175,25 +174,25 @@ def _from_slicer_csv(text: str, spacing: tuple[float, float]) -> list[JointPlace
 def _paired(
     points: Sequence[tuple[str, Sequence[float]]], system: str, spacing: tuple[float, float]
 ) -> list[JointPlace]:
-    """Joints of control points, centre and tip in turn; Slicer's systems by name, or 0 and 1 in old files."""
+    """Joints from control points, alternately centre and tip; Slicer's systems by name, or 0 and 1 in old files."""
     sign = _SIGNS.get(system)
     if sign is None:
-        msg = f"expected one of the coordinate systems {', '.join(_SIGNS)}, got another one"
+        msg = f"an unknown coordinate system. Save the points in one of {', '.join(_SIGNS)}."
         raise InputError(msg)
     if len(points) % 2:
-        msg = f"expected control points in pairs, centre and tip of each joint, got {len(points)}"
+        msg = f"{len(points)} control points, an odd number. Mark them in pairs, centre and tip of each joint."
         raise InputError(msg)
     pixels = [(sign * float(place[0]) / spacing[1], sign * float(place[1]) / spacing[0]) for _, place in points]
     pairs = zip(points[::2], pixels[::2], pixels[1::2], strict=True)
     return [JointPlace(private_label(label), center, _towards(center, tip)) for (label, _), center, tip in pairs]
 
 
-_READERS: Mapping[str, Callable[[str, tuple[float, float]], list[JointPlace]]] = {
+_PARSERS: Mapping[str, Callable[[str, tuple[float, float]], list[JointPlace]]] = {
     ".mrk.json": _from_slicer_json,
     ".json": _from_json,
     ".csv": _from_csv,
     ".fcsv": _from_slicer_csv,
 }
 
-POINTS = tuple(_READERS)
-"""Endings of the files that are read."""
+POINTS = tuple(_PARSERS)
+"""Endings of the supported files."""

@@ -1,4 +1,4 @@
-"""Where a figure comes from: the command that made it and the machine it was made on."""
+"""Provenance of a result: the command that produced it and the machine."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from bundle.io.identity import private_setting
 
 
 def command_line() -> str | None:
-    """The command of this process as it would be typed; None where it was not started by ``monai.bundle``.
+    """Return the command of this process as typed in a shell; None if not started by ``monai.bundle``.
 
-    Absolute paths are cut to their last part: where a machine keeps its files is its own matter. Data sets and lists
-    are named as :func:`bundle.io.private_setting` names them.
+    Absolute paths are cut to their last part, to hide the folders of the machine. Data sets and lists have the names
+    of :func:`bundle.io.private_setting`.
     """
     program = Path(sys.argv[0])
     if (program.parent.name, program.name) != ("bundle", "__main__.py"):
@@ -30,25 +30,25 @@ def command_line() -> str | None:
 
 
 def _private_arguments(arguments: Sequence[str]) -> list[str]:
-    """Arguments of a command line, the values of options as they may be told."""
+    """Arguments of a command line, with private values of options."""
     found, option = [], ""
     for argument in arguments:
         name, equals, value = argument.partition("=") if argument.startswith("--") else (option, "", argument)
-        told = REDACTION.in_record(private_setting(name.lstrip("-"), value)) if value else ""
-        found.append(f"{name}{equals}{told}" if argument.startswith("--") else told)
+        shown = REDACTION.in_record(private_setting(name.lstrip("-"), value)) if value else ""
+        found.append(f"{name}{equals}{shown}" if argument.startswith("--") else shown)
         option = name if argument.startswith("--") and not equals else ""
     return found
 
 
 def _quoted(argument: str) -> str:
-    """An argument for a shell; lists of names, which hold single quotes, in double ones."""
+    """An argument quoted for a shell; lists of names, which contain single quotes, in double quotes."""
     if "'" in argument and not set(argument) & set('"$`\\!'):
         return f'"{argument}"'  # noqa: B907
     return shlex.quote(argument)
 
 
 def bundle_version(metadata: str | Path) -> str:
-    """The bundle's version, from the file of its metadata.
+    """Read the version of the bundle from its metadata file.
 
     Raises:
         InputError: the file cannot be read.
@@ -56,12 +56,12 @@ def bundle_version(metadata: str | Path) -> str:
     try:
         return str(parse_json(Path(metadata).read_bytes())["version"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        msg = f"expected the bundle's metadata with its version, got {metadata} ({error}): restore the file"
+        msg = f"{metadata}: the metadata of the bundle have no readable version ({error}). Restore the file."
         raise InputError(msg) from error
 
 
 def processor() -> str:
-    """Name of the CPU."""
+    """Return the name of the CPU."""
     information = Path("/proc/cpuinfo")
     text = information.read_text() if information.is_file() else ""
     names = re.findall(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
@@ -69,7 +69,7 @@ def processor() -> str:
 
 
 def machine(device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Platform, CPU, device, threads and versions, for the results."""
+    """Describe platform, CPU, device, threads and versions, for the results."""
     on_gpu = torch.device(device).type == "cuda"
     return {
         "platform": platform.platform(),

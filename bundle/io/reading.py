@@ -1,9 +1,9 @@
-"""Radiographs and bone masks from DICOM, PNG, JPEG, BMP, TIFF and 2D NIfTI files, checked before they are used.
+"""Radiographs and bone masks from DICOM, PNG, JPEG, BMP, TIFF and 2D NIfTI files, checked before use.
 
 A radiograph is intensity in [0, 1], linear in the absorbed fraction, bone bright. Grey files of 8 or 16 bits are
 divided by their full scale; a NIfTI or float TIFF file holds the intensity itself. Values of 10 to 15 bits in a 16-bit
-file are refused, for their full scale is not known; a DICOM file says it (:mod:`bundle.io.dicom`). NIfTI arrays are
-in (x, y) order, as MONAI and nibabel have them, and are transposed to rows and columns.
+file are rejected because their full scale is unknown; a DICOM file states it (:mod:`bundle.io.dicom`). NIfTI arrays are
+in (x, y) order, as in MONAI and nibabel, and are transposed to rows and columns.
 """
 
 from __future__ import annotations
@@ -28,18 +28,17 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 FULL_FRAME = 0.95
-"""Share of the frame from which on a mask counts as covering it."""
+"""Smallest fraction of the frame at which a mask counts as covering it."""
 GREY_TOLERANCE = 2
-"""Largest difference between the colour channels, of 255, of an image that counts as grey."""
-
+"""Largest difference between the colour channels of an image that counts as grey, in levels of 255."""
 
 PICTURE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
-"""Formats that Pillow may open; its other decoders start programs or were never tried on radiographs."""
+"""Formats that Pillow may open; its other decoders start programs or are untested on radiographs."""
 
-_CONVERT = "convert it to 8-bit grey, or to float NIfTI in [0, 1], linear in the absorbed fraction and bone bright"
+_CONVERT = "Convert it to 8-bit grey, or to float NIfTI in [0, 1], linear in the absorbed fraction, bone bright."
 _BITS_PER_SAMPLE = 258  # TIFF tag
 _ORIENTATION = 274  # EXIF and TIFF tag
-_TURNED = (5, 6, 7, 8)  # orientations that exchange rows and columns
+_TRANSPOSED = (5, 6, 7, 8)  # orientations that exchange rows and columns
 
 
 def read_radiograph(path: str | Path) -> NDArray[np.float32]:
@@ -49,14 +48,14 @@ def read_radiograph(path: str | Path) -> NDArray[np.float32]:
         float32 array (H, W) in [0, 1].
 
     Raises:
-        InputError: the file is unreadable, truncated, coloured, not two-dimensional, its full scale is not known, or
+        InputError: the file is unreadable, truncated, coloured or not two-dimensional, its full scale is unknown, or
             its values are not finite or not in [0, 1].
     """
     return read_stated(path).intensity
 
 
 def read_stated(path: str | Path) -> StatedRadiograph:
-    """Read a radiograph with what its file says of it; raises as :func:`read_radiograph`."""
+    """Read a radiograph with the properties that its file states; raises as :func:`read_radiograph`."""
     if is_dicom(path):
         found = read_dicom(path)
         return stated(found.intensity, found.spacing, found.ratio, found.laterality, found.modality)
@@ -71,8 +70,8 @@ def decode_picture(data: bytes, path: str | Path) -> NDArray[np.float32]:
     """Decode the intensity of a PNG, JPEG, BMP or TIFF file from its bytes.
 
     Args:
-        data: of the file.
-        path: of the file, for messages.
+        data: content of the file.
+        path: path of the file, for messages.
 
     Raises:
         InputError: as :func:`read_radiograph`.
@@ -82,12 +81,12 @@ def decode_picture(data: bytes, path: str | Path) -> NDArray[np.float32]:
 
 
 def _intensity(pixels: NDArray[np.float32], scale: float, path: str | Path) -> NDArray[np.float32]:
-    """Grey values of a picture as intensity."""
+    """Intensity of grey values."""
     top = float(pixels.max())
     if scale > 255 and top <= scale / 2:
         msg = (
-            f"expected a 16-bit radiograph that uses its range, got values up to {top:g}, which may be of fewer bits: "
-            f"{path}: spread them to 0 to 65535, or {_CONVERT}"
+            f"{path}: a 16-bit file with values up to {top:g}, so its full scale is unknown. Rescale the values to 0 "
+            f"to 65535. {_CONVERT}"
         )
         raise InputError(msg)
     return _in_unit_range(pixels / np.float32(scale), path)
@@ -96,7 +95,7 @@ def _intensity(pixels: NDArray[np.float32], scale: float, path: str | Path) -> N
 def read_mask(path: str | Path) -> NDArray[np.bool_]:
     """Read one bone mask: pixels above half of the full scale (1, 255 or 65535) are bone.
 
-    A mask that went through JPEG, and so is no longer two-valued, is mended by the threshold.
+    The threshold restores a mask that JPEG compression has made multi-valued.
 
     Returns:
         bool array (H, W), neither empty nor covering the frame.
@@ -112,14 +111,14 @@ def read_mask(path: str | Path) -> NDArray[np.bool_]:
     )
     scale = max(scale, 255.0)
     if not np.isfinite(values).all():
-        msg = f"expected finite values in a mask, got NaN or infinity: {path}: write the mask again as 0 and 1"
+        msg = f"{path}: the mask has NaN or infinite values. Write the mask again as 0 and 1."
         raise InputError(msg)
     top = float(values.max())
     full = 1.0 if top <= 1.0 else scale
     if full / 2 >= top > 1.0:
         msg = (
-            f"expected a mask of 0 and 1 or of 0 and {scale:g}, got values up to {top:g}: {path}: "
-            "write each bone's mask to its own file"
+            f"{path}: the mask has values up to {top:g}, neither 0 and 1 nor 0 and {scale:g}. Write each bone's mask "
+            "to its own file."
         )
         raise InputError(msg)
     mask = values > full / 2
@@ -128,10 +127,10 @@ def read_mask(path: str | Path) -> NDArray[np.bool_]:
 
 
 def layer_files(folder: str | Path, name: str) -> list[Path]:
-    """The files of a joint's layers: ``<name>_layers.nii.gz``, or where that is absent a PNG for each layer.
+    """List the files of a joint's layers: ``<name>_layers.nii.gz``, or where that is absent one PNG per layer.
 
     Raises:
-        InputError: neither is there.
+        InputError: both are missing.
     """
     whole = Path(folder) / f"{name}_layers.nii.gz"
     single = [Path(folder) / f"{name}_{layer}.png" for layer in LAYER_NAMES]
@@ -140,8 +139,8 @@ def layer_files(folder: str | Path, name: str) -> list[Path]:
     absent = [path.name for path in single if not path.is_file()]
     if absent:
         msg = (
-            f"expected the layers of {name} in {whole.name} or as three PNGs, found neither that nor "
-            f"{', '.join(absent)} in {folder}: separate every joint of the exported list (run id exporting)"
+            f"{folder}: no layers of {name}, neither {whole.name} nor {', '.join(absent)}. Separate every joint of the "
+            "exported list (run id exporting)."
         )
         raise InputError(msg)
     return single
@@ -151,9 +150,9 @@ def read_layers(folder: str | Path, name: str, shape: tuple[int, int]) -> Tensor
     """Read layers as :func:`bundle.io.write_layers` or ``write_layer_images`` wrote them.
 
     Args:
-        folder: of the files (:func:`layer_files`).
-        name: of the joint.
-        shape: height and width that they must have.
+        folder: folder of the files (:func:`layer_files`).
+        name: name of the joint.
+        shape: required height and width in pixels.
 
     Returns:
         float32 (3, H, W) in [0, 1]: soft tissue, lower bone, upper bone.
@@ -165,7 +164,7 @@ def read_layers(folder: str | Path, name: str, shape: tuple[int, int]) -> Tensor
     values = _layers_of(paths[0]) if len(paths) == 1 else [read_radiograph(path) for path in paths]
     for layer, path in zip(values, paths * (len(values) // len(paths)), strict=True):
         if layer.shape != shape:
-            msg = f"expected layers of {shape[1]} x {shape[0]} pixels, got {shape_of(layer)}: {path}: write them again"
+            msg = f"{path}: layers of {shape_of(layer)} pixels, not {shape[1]} x {shape[0]}. Separate the joint again."
             raise InputError(msg)
     return torch.from_numpy(np.stack([_in_unit_range(layer, paths[0]) for layer in values]))
 
@@ -180,43 +179,44 @@ def _layers_of(path: Path) -> list[NDArray[np.float32]]:
     if values.ndim == 4 and values.shape[2] == 1:
         values = values[:, :, 0]
     if values.ndim != 3 or values.shape[2] != len(LAYER_NAMES):
-        msg = f"expected three layers, (W, H, 1, 3), got an array of shape {values.shape}: {path}: write them so"
+        msg = f"{path}: an array of shape {values.shape}, not three layers (W, H, 1, 3). Separate the joint again."
         raise InputError(msg)
     return list(np.ascontiguousarray(values.transpose(2, 1, 0)))
 
 
 def shape_of(array: NDArray[Any]) -> str:
-    """Width and height of an image (H, W), for a message."""
+    """Format the width and height of an image (H, W) for a message."""
     return f"{array.shape[1]} x {array.shape[0]}"
 
 
 def check_area(mask: NDArray[np.bool_], path: str | Path) -> None:
-    """Refuse a mask (H, W) that is empty or covers the frame."""
+    """Reject a mask (H, W) that is empty or covers the frame."""
     if not mask.any():
-        msg = f"expected the outline of a bone, got an empty mask: {path}: draw it or leave the entry out"
+        msg = f"{path}: the mask is empty. Draw the bone, or remove the entry from the list."
         raise InputError(msg)
     share = float(mask.mean())
     if share >= FULL_FRAME:
-        msg = f"expected the outline of a bone, got a mask that covers {share:.0%} of the frame: {path}: draw it again"
+        msg = f"{path}: the mask covers {share:.0%} of the frame. Draw the outline of the bone."
         raise InputError(msg)
 
 
 def _in_unit_range(values: NDArray[np.float32], path: str | Path) -> NDArray[np.float32]:
     if not np.isfinite(values).all():
         count = int((~np.isfinite(values)).sum())
-        msg = f"expected finite intensities, got {count} NaN or infinite pixels: {path}: fill or crop them"
+        msg = f"{path}: {count} NaN or infinite pixels. Fill or crop them."
         raise InputError(msg)
     low, high = float(values.min()), float(values.max())
     if low < -1e-6 or high > 1.0 + 1e-6:
-        msg = f"expected intensities in [0, 1], got {low:g} to {high:g}: {path}: {_CONVERT}"
+        msg = f"{path}: intensities from {low:g} to {high:g}, outside [0, 1]. {_CONVERT}"
         raise InputError(msg)
     return values.clip(0.0, 1.0)
 
 
 def _decoded(data: bytes, path: str | Path, seams: bool = True) -> tuple[NDArray[np.float32], float, float]:
-    """Grey values of a PNG, JPEG, BMP or TIFF file, float32 (H, W), full scale, and the ratio of its pixels.
+    """Grey values float32 (H, W), full scale and pixel aspect ratio of a PNG, JPEG, BMP or TIFF file.
 
-    The pixels of a radiograph out of a JPEG must have no ``seams``; masks have edges along blocks.
+    ``seams`` checks the pixels of a JPEG for seams between blocks: for radiographs only, as masks have edges along
+    blocks.
     """
     try:
         with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as picture:
@@ -227,30 +227,30 @@ def _decoded(data: bytes, path: str | Path, seams: bool = True) -> tuple[NDArray
     except Exception as error:  # a broken file raises about anything: syntax, struct and decompression errors
         raise unreadable(path, error) from error
     if frames != 1:
-        msg = f"expected one image in the file, got {frames}: {path}: write one file per radiograph or mask"
+        msg = f"{path}: {frames} images in one file. Write one file per radiograph or mask."
         raise InputError(msg)
     return (*_grey(upright, bits, path), ratio)
 
 
 def _check_jpeg(picture: Image.Image, data: bytes, seams: bool) -> None:
-    """Raise an error for a JPEG that is damaged, as far as its data, or with ``seams`` its pixels, show it."""
+    """Raise an error for a JPEG whose data, or with ``seams`` whose pixels, show damage."""
     unit = check_jpeg(data)
     if seams:
         check_seams(np.asarray(picture.convert("L"), np.float32), unit)
 
 
 def _upright(picture: Image.Image) -> tuple[Image.Image, float]:
-    """A picture as its EXIF orientation shows it, and the ratio of its pixels then; Pillow turns TIFF files itself."""
-    turned = picture.getexif().get(_ORIENTATION) in _TURNED
+    """The image in its EXIF orientation, and its pixel aspect ratio there; Pillow reorients TIFF files itself."""
+    transposed = picture.getexif().get(_ORIENTATION) in _TRANSPOSED
     picture.load()
     ratio = _ratio(picture.info)
-    return ImageOps.exif_transpose(picture), 1.0 / ratio if turned else ratio
+    return ImageOps.exif_transpose(picture), 1.0 / ratio if transposed else ratio
 
 
 def _ratio(info: Mapping[Any, Any]) -> float:
-    """Height of a pixel divided by its width, by the resolutions in x and y of a picture; 1 where it states none.
+    """Height of a pixel divided by its width, from the stated resolutions in x and y; 1 without them.
 
-    PNG, JFIF and TIFF state them without a unit, too.
+    PNG, JFIF and TIFF also state resolutions without a unit.
     """
     stated = next((info[key] for key in ("aspect", "jfif_density", "dpi", "resolution") if key in info), (1.0, 1.0))
     x, y = (float(value) for value in stated)
@@ -259,7 +259,7 @@ def _ratio(info: Mapping[Any, Any]) -> float:
 
 
 def _bits(picture: Image.Image, data: bytes) -> int:
-    """Bits per sample in the file: Pillow shortens 16-bit colour to 8 bit without a word."""
+    """Bits per sample in the file: Pillow silently reduces 16-bit colour to 8 bits."""
     if picture.format == "PNG":
         return data[24]
     if picture.format == "TIFF":
@@ -268,7 +268,7 @@ def _bits(picture: Image.Image, data: bytes) -> int:
 
 
 def _grey(picture: Image.Image, bits: int, path: str | Path) -> tuple[NDArray[np.float32], float]:
-    """Grey values and full scale of a decoded picture; refuses colour, transparency and unknown modes."""
+    """Grey values and full scale of a decoded image; rejects colour, transparency and unknown modes."""
     if picture.mode == "F":
         return np.asarray(picture, dtype=np.float32), 1.0
     if picture.mode.startswith("I"):
@@ -276,7 +276,7 @@ def _grey(picture: Image.Image, bits: int, path: str | Path) -> tuple[NDArray[np
     if picture.mode in ("1", "L") and bits <= 8:
         return np.asarray(picture.convert("L"), dtype=np.float32), 255.0
     if picture.mode not in ("P", "PA", "LA", "RGB", "RGBA") or bits > 8:
-        msg = f"expected an 8-bit grey image, got {bits}-bit samples in mode {picture.mode}: {path}: {_CONVERT}"
+        msg = f"{path}: {bits}-bit samples in mode {picture.mode} are not supported. {_CONVERT}"
         raise InputError(msg)
     return _equal_channels(np.asarray(picture.convert("RGBA")), path), 255.0
 
@@ -286,12 +286,9 @@ def _equal_channels(pixels: NDArray[np.uint8], path: str | Path) -> NDArray[np.f
     alpha = pixels[..., 3]
     difference = max(int(np.abs(one - other).max()) for one, other in ((red, green), (green, blue), (blue, red)))
     if difference > GREY_TOLERANCE:
-        msg = (
-            f"expected a grey image, got a colour image (channels differ by up to {difference} of 255): "
-            f"{path}: {_CONVERT}"
-        )
+        msg = f"{path}: a colour image (channels differ by up to {difference} of 255). {_CONVERT}"
         raise InputError(msg)
     if int(alpha.min()) < 255:
-        msg = f"expected an opaque image, got one with transparent pixels: {path}: remove its alpha channel"
+        msg = f"{path}: transparent pixels. Remove the alpha channel."
         raise InputError(msg)
     return (red + green + blue).astype(np.float32) / np.float32(3.0)

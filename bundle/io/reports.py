@@ -1,4 +1,4 @@
-"""Figures, tables and plots of what was measured, as files."""
+"""Figures, tables and plots of measurements, as files."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 METRICS = "metrics.json"
-"""The figures of an evaluation."""
+"""File of the figures of an evaluation."""
 
 
 def flat_figures(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Figures by name; those in groups by ``<group> <name>``. Settings among them are left out."""
+    """Flatten figures to names; figures of a group become ``<group> <name>``. Settings are omitted."""
     flat: dict[str, Any] = {}
     for name, value in figures.items():
         if isinstance(value, Mapping):
@@ -37,7 +37,7 @@ def flat_figures(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shown_figure(value: Any, digits: int = 4) -> str:
-    """A figure of ``metrics.json`` for a table: a number, an interval, or what else a measure says."""
+    """Format a figure of ``metrics.json`` for a table: a number, an interval, or any other value."""
     if isinstance(value, list):
         return " to ".join(shown_figure(part, digits) for part in value)
     if isinstance(value, float):
@@ -46,21 +46,21 @@ def shown_figure(value: Any, digits: int = 4) -> str:
 
 
 def file_stem(label: str) -> str:
-    """A label as the stem of a file's name: small letters, digits and underscores."""
+    """Convert a label to a file stem: lower-case letters, digits and underscores."""
     return re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
 
 
 def write_measured(folder: Path, table: str, rows: pd.DataFrame, plots: Mapping[str, Figure]) -> list[Path]:
-    """Write the rows of a measure as a CSV file of that name, and its plots as PNG files; gives their paths."""
+    """Write the rows of a measure as the CSV file ``table``, and its plots as PNG files; return the paths."""
     write_bytes(folder / table, rows.to_csv(index=False).encode())
-    drawn = {folder / f"{name}.png": figure for name, figure in plots.items()}
-    for path, figure in drawn.items():
+    plotted = {folder / f"{name}.png": figure for name, figure in plots.items()}
+    for path, figure in plotted.items():
         write_plot(path, figure)
-    return [folder / table, *drawn]
+    return [folder / table, *plotted]
 
 
 def write_figures(path: Path, found: Mapping[str, Any]) -> None:
-    """Write what an evaluation or an experiment found as JSON, settings as they may be told."""
+    """Write the figures of an evaluation or an experiment as JSON, with private settings."""
     write_bytes(path, json.dumps(private_setting("", plain(found)), indent=1, allow_nan=False).encode())
 
 
@@ -72,7 +72,7 @@ def write_plot(path: Path, figure: Figure) -> None:
 
 
 def plain(value: Any) -> Any:
-    """The same for JSON: plain numbers, lists and dictionaries; null for NaN, text for infinity."""
+    """Convert a value for JSON: plain numbers, lists and dictionaries; null for NaN, text for infinity."""
     if isinstance(value, Mapping):
         return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):

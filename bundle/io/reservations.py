@@ -1,4 +1,4 @@
-"""Output folders: which run's results they hold, and what becomes of a claim when its run ends."""
+"""Output folders: the run that owns their results, and the end of a reservation."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from bundle.io.identity import private_setting
 from bundle.io.writing import PART, storing, write_bytes
 
 MARKER = "run.json"
-"""File that says which run's results a folder holds."""
+"""File that states the run whose results a folder contains."""
 
 _CHECKSUM = "checksum with all folders"
-"""Setting of a fingerprint that tells data sets of one name apart."""
+"""Setting of a fingerprint that distinguishes data sets of the same name."""
 _NO_RESULTS = re.compile(rf"{re.escape(MARKER)}|{re.escape(locking.LOCK)}|.*{re.escape(PART)}")
 _TRACKING = re.compile(r"config_\d{8}_\d{6}\.json|mlruns(\.db.*)?")
-"""What MONAI's experiment tracking writes into the output folder, before anything else does."""
+"""Files that MONAI's experiment tracking writes to the output folder before the run."""
 
 
 @dataclass
 class _Reservation:
-    """What a run has claimed, or a result that it has written elsewhere."""
+    """Folder reserved by a run, or a result that it has written elsewhere."""
 
     named: Path
     made: list[Path] = field(default_factory=list)
@@ -42,7 +42,7 @@ class _Reservation:
         self.path = self.named.absolute()
 
     def end(self) -> None:
-        """Give the folder back, and take it away where nothing came out."""
+        """Release the folder, and remove it if it contains no result."""
         locking.release(self.path)
         if locking.is_first() and self.path.is_dir() and not holds_results(self.path):
             with suppress(OSError):
@@ -53,13 +53,13 @@ class _Reservation:
 
 
 _runs: list[list[_Reservation]] = [[]]
-"""Claims of the runs of this process that go on, each inside the one before."""
+"""Reservations of the active runs of this process, each nested in the one before."""
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:
-    """The settings of a run as text: equal for equal settings, whatever their order; readable in the marker file.
+    """Serialize the settings of a run: equal for equal settings in any order; readable in the marker file.
 
-    Of paths and lists it has what may be written (:func:`bundle.io.private_setting`), and a checksum of all.
+    Paths and lists have their private form (:func:`bundle.io.private_setting`), with a checksum of all settings.
     """
     whole = json.dumps(settings, sort_keys=True, default=str)
     shown = json.dumps(private_setting("", settings), sort_keys=True, default=str)
@@ -69,21 +69,21 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
 
 
 def reserve_output(folder: str | Path, run: str) -> Path:
-    """Make ``folder`` the output of ``run`` until the run ends, or refuse before anything is computed.
+    """Reserve ``folder`` as the output of ``run`` until the run ends, or fail before anything is computed.
 
-    A folder that is new, without results or already this run's is accepted, so that a run can be continued or repeated.
-    The marker file ``run.json`` says whose it is; writing it also proves the right to write. ``run.lock`` keeps other
-    runs out. When the run ends the lock goes, and so does a claim of which nothing came.
+    A folder that is new, without results or already this run's is accepted, so that a run can be resumed or repeated.
+    The marker file ``run.json`` states the run; writing it also tests the permission to write. ``run.lock`` excludes
+    other runs. At the end of the run the lock is removed, and so is a folder without results.
 
     Args:
-        folder: created with its parents where it does not exist.
+        folder: output folder, created with its parents if absent.
         run: fingerprint of the run (:func:`fingerprint`).
 
     Returns:
         The folder.
 
     Raises:
-        InputError: the folder holds something else, is a file, cannot be created or written to, or another run is
+        InputError: the folder contains something else, is a file, cannot be created or written to, or another run is
             writing to it.
     """
     folder = Path(folder)
@@ -104,10 +104,10 @@ def reserve_output(folder: str | Path, run: str) -> Path:
 
 
 def check_output(folder: str | Path, run: str) -> None:
-    """Refuse a folder that :func:`reserve_output` would refuse, without reserving it: several runs may read it.
+    """Reject a folder that :func:`reserve_output` would reject, without reserving it: several runs may read it.
 
     Raises:
-        InputError: the folder holds something else, or cannot be read.
+        InputError: the folder contains something else, or cannot be read.
     """
     marker = Path(folder) / MARKER
     with storing(marker):
@@ -115,7 +115,7 @@ def check_output(folder: str | Path, run: str) -> None:
 
 
 def is_output(folder: str | Path) -> bool:
-    """Whether a folder bears the mark of a run (:func:`reserve_output`), so that what it holds are results."""
+    """Whether a folder has the marker file of a run (:func:`reserve_output`), so that its files are results."""
     try:
         return isinstance(parse_json((Path(folder) / MARKER).read_bytes())["run"], str)
     except (OSError, ValueError, KeyError, TypeError):
@@ -123,7 +123,7 @@ def is_output(folder: str | Path) -> bool:
 
 
 def _lock(folder: Path) -> list[_Reservation]:
-    """Create and lock a folder; the claim of it, or none where this process has claimed it before."""
+    """Create and lock a folder; its reservation, or none if this process has already reserved it."""
     if folder.absolute() in reserved() and folder.is_dir():
         return []
     reservation = _Reservation(folder, _make(folder))
@@ -132,15 +132,15 @@ def _lock(folder: Path) -> list[_Reservation]:
 
 
 def name_result(path: str | Path) -> None:
-    """Remember a file that a run has written outside of a claimed folder, to name it at the end."""
+    """Record a file that a run has written outside its reserved folders, to report it at the end."""
     _runs[-1].append(_Reservation(Path(path)))
 
 
 def release_outputs() -> list[Path]:
-    """End the claims of the run that ends.
+    """Release the reservations of the ending run.
 
     Returns:
-        The folders and files that hold its results; none inside another one.
+        The folders and files of its results, outermost only.
     """
     reservations = [reservation for reservation in _runs[-1] if reservation.process == os.getpid()]
     _runs[-1].clear()
@@ -153,7 +153,7 @@ def release_outputs() -> list[Path]:
 
 @contextmanager
 def inner_run() -> Iterator[None]:
-    """A run inside another one, whose claims end with it."""
+    """Context of a run inside another run, whose reservations end with it."""
     _runs.append([])
     try:
         yield
@@ -163,7 +163,7 @@ def inner_run() -> Iterator[None]:
 
 
 def reserved() -> list[Path]:
-    """The folders that this process has claimed, those of the outermost run first."""
+    """List the folders that this process has reserved, those of the outermost run first."""
     return [reservation.path for reservations in _runs for reservation in reservations]
 
 
@@ -176,7 +176,7 @@ def _end_all() -> None:
 
 
 def holds_results(folder: Path) -> bool:
-    """Whether there is a file in a folder, or below it, besides those that claim it."""
+    """Whether a folder contains, at any depth, a file other than those of the reservation."""
     return any(
         not _NO_RESULTS.fullmatch(name)
         for place, folders, names in os.walk(folder)
@@ -185,14 +185,14 @@ def holds_results(folder: Path) -> bool:
 
 
 def _make(folder: Path) -> list[Path]:
-    """Create a folder; those that were created, the innermost first."""
+    """Create a folder; return the created folders, the innermost first."""
     missing = [place for place in (folder.absolute(), *folder.absolute().parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return missing
 
 
 def _check(marker: Path, run: str) -> None:
-    """Refuse a folder that holds something else."""
+    """Reject a folder that contains something else."""
     if not marker.parent.exists():
         return
     names = [name for name in os.listdir(marker.parent) if not _TRACKING.fullmatch(name)]
@@ -210,18 +210,18 @@ def _check_marker(marker: Path, run: str) -> None:
     try:
         found = parse_json(marker.read_bytes())["run"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise _not_ours(marker, f"one with other files and no readable {MARKER}") from None
+        raise _not_ours(marker, f"other files and no readable {MARKER}") from None
     if found != run:
         raise _not_ours(marker, f"the results of another run{_changed_settings(found, run)}")
 
 
-def _not_ours(marker: Path, got: str) -> InputError:
-    remedy = "choose another output folder or delete this one"
-    return InputError(f"expected a new or empty output folder, got {got}: {marker.parent.absolute()}: {remedy}")
+def _not_ours(marker: Path, content: str) -> InputError:
+    remedy = "Choose another output folder or delete this one."
+    return InputError(f"{marker.parent.absolute()} contains {content}. {remedy}")
 
 
 def _changed_settings(found: str, run: str) -> str:
-    """Which settings differ, for the message; empty where the fingerprints are not settings."""
+    """The differing settings, for the message; empty if the fingerprints are not settings."""
     try:
         old, new = parse_json(found), parse_json(run)
         keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))

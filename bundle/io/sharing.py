@@ -1,4 +1,4 @@
-"""How the processes that ``torchrun`` starts share the samples of a data set."""
+"""Distribution of the samples of a data set among the processes of ``torchrun``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from monai.data import DistributedSampler
 
 
 class SharedSampler(DistributedSampler):
-    """MONAI's sampler of one of several processes, which each need a sample at least.
+    """MONAI's distributed sampler, with at least one sample per process.
 
     Args:
-        dataset: that is shared.
-        what: its samples are called in messages.
-        **options: of :class:`monai.data.DistributedSampler`.
+        dataset: shared data set.
+        what: name of its samples in messages.
+        **options: options of :class:`monai.data.DistributedSampler`.
 
     Raises:
         InputError: there are fewer samples than processes.
@@ -24,7 +24,7 @@ class SharedSampler(DistributedSampler):
         super().__init__(dataset, **options)
         if len(dataset) < self.num_replicas:
             msg = (
-                f"nproc_per_node: expected at least one of the {what} for each of {self.num_replicas} processes, got "
-                f"{len(dataset)}: start at most {len(dataset)} processes, or give more joints"
+                f"nproc_per_node: {self.num_replicas} processes for {len(dataset)} of the {what}. Start at most "
+                f"{len(dataset)} processes, or add joints."
             )
             raise InputError(msg)

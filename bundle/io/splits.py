@@ -1,4 +1,4 @@
-"""Parts of a list: by joint, by share, without overlap, and never across training and test."""
+"""Subsets of a list: by joint, by fraction, without overlap, and never across training and test."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _log = logging.getLogger("bundle.io")
 
 
 def loaded(samples: Iterable[Item]) -> list[Item]:
-    """The samples of a data set, each loaded once, here, so that the workers of a loader share them."""
+    """Load every sample of a data set once, in this process, so that the workers of a loader share them."""
     return list(tqdm(samples, desc="loading joints", unit="joint", mininterval=0.5))
 
 
 def part_of_joints(items: Sequence[Item], fraction: float, seed: int) -> list[Item]:
-    """The items of a part of the joints, at least one; of the same seed a smaller part lies in a larger one.
+    """Select the items of a fraction of the joints, at least one; with one seed, smaller subsets lie in larger ones.
 
     Args:
-        items: each with ``joint``.
-        fraction: share of the joints, in (0, 1].
-        seed: of the drawing.
+        items: items with ``joint``.
+        fraction: fraction of the joints, in (0, 1].
+        seed: random seed for the selection.
 
     Raises:
-        InputError: a fraction out of its range.
+        InputError: the fraction is out of range.
     """
     if not 0.0 < fraction <= 1.0:
-        msg = f"expected a part of the joints above 0 and at most 1, got {fraction}"
+        msg = f"{fraction} is no fraction of the joints. Pass a number above 0 and at most 1."
         raise InputError(msg)
     joints = joint_names(items)
     names = sorted(set(joints))
@@ -43,65 +43,65 @@ def part_of_joints(items: Sequence[Item], fraction: float, seed: int) -> list[It
 
 
 def with_widths(samples: Iterable[Item]) -> list[Item]:
-    """The samples whose joint space width, ``jsw``, is known, each loaded once (:func:`loaded`).
+    """Select the samples with a known joint space width ``jsw``, each loaded once (:func:`loaded`).
 
     Raises:
-        InputError: there is none.
+        InputError: no sample has one.
     """
     found = [sample for sample in loaded(samples) if bool(sample["jsw"].isfinite())]
     if not found:
-        msg = "expected joints whose bones stand one above the other, got none: name another datalist"
+        msg = "datalist: no joint has its bones one above the other, as a joint space width needs. Name another list."
         raise InputError(msg)
     return found
 
 
 def repeated(samples: Sequence[Item], least: int) -> list[Item]:
-    """The samples, all of them as often as it takes to have at least ``least``: an epoch of few is not over at once."""
+    """Repeat all samples until there are at least ``least``, so that an epoch of few samples has enough steps."""
     return list(samples) * max(math.ceil(least / len(samples)), 1)
 
 
 def non_overlapping(samples: Iterable[Item], epochs: int = 1) -> list[Item]:
-    """The samples whose bones do not overlap, which pseudo-images are made of.
+    """Select the samples whose bones do not overlap, from which pseudo-images are made.
 
     Args:
-        samples: with ``overlapping``; a data set that caches at run time is filled on the way.
-        epochs: of the stage that they are for; a stage without any, which is skipped, gets all samples.
+        samples: samples with ``overlapping``; a data set that caches at run time is filled.
+        epochs: epochs of their stage; a stage of 0 epochs, which is skipped, gets all samples.
 
     Raises:
-        InputError: there is none.
+        InputError: no sample remains.
     """
     found = [sample for sample in loaded(samples) if epochs == 0 or not sample["overlapping"]]
     if not found:
         msg = (
-            "expected joints whose bones do not overlap to make pseudo-images of, got none: skip stage 1 "
-            "(--stage1_epochs 0) or add some"
+            "datalist: the bones of all joints overlap, so no pseudo-images can be made. Add other joints or skip "
+            "stage 1 (--stage1_epochs 0)."
         )
         raise InputError(msg)
     return found
 
 
 def split_by_joint(items: Sequence[Item], validation_fraction: float, seed: int) -> tuple[list[Item], list[Item]]:
-    """Split into training and validation so that no joint is on both sides; the order of the items is kept.
+    """Split items into training and validation without a common joint; the order of the items is kept.
 
-    Where all files lie in one folder, which says nothing of joints, they are split file by file (:func:`joint_names`).
+    If all files lie in one folder, which identifies no joints, they are split by file (:func:`joint_names`).
 
     Args:
-        items: each with ``joint``.
-        validation_fraction: share of the joints (not of the images), in (0, 1); at least one joint is on each side.
-        seed: the same seed and joints give the same split.
+        items: items with ``joint``.
+        validation_fraction: fraction of the joints (not of the images), in (0, 1); each side has at least one joint.
+        seed: random seed; the same seed and joints give the same split.
 
     Raises:
         InputError: fewer than two joints, or a fraction outside (0, 1).
     """
     if not 0.0 < validation_fraction < 1.0:
-        msg = f"expected a validation fraction between 0 and 1, got {validation_fraction}"
+        msg = f"validation_fraction: {validation_fraction} is out of range. Pass a number between 0 and 1, exclusive."
         raise InputError(msg)
     joints = joint_names(items)
     names = sorted(set(joints))
     if len(names) < 2:
         msg = (
-            f"expected at least two joints to split into training and validation, got {len(names)} ({names}): "
-            'keep each joint in its own folder or name it by "joint" in the list'
+            f"datalist: {len(names)} joints ({names}), but training and validation need at least two joints. Keep each "
+            'joint in its own folder or name it by "joint" in the list.'
         )
         raise InputError(msg)
     count = min(max(round(validation_fraction * len(names)), 1), len(names) - 1)
@@ -113,15 +113,15 @@ def split_by_joint(items: Sequence[Item], validation_fraction: float, seed: int)
 
 
 def named_by_joint(items: Sequence[Item]) -> list[Item]:
-    """Items whose ``joint`` is the one that they are divided by (:func:`joint_names`), without a folder's path."""
+    """Set the ``joint`` of items to the one of their split (:func:`joint_names`), without a folder's path."""
     by_file = joint_names(items) != [str(item["joint"]) for item in items]
     return [{**item, "joint": item["name"]} if by_file else item for item in items]
 
 
 def joint_names(items: Sequence[Item]) -> list[str]:
-    """The joint of each item, to divide items by; that of a file of its own where one folder holds all of them.
+    """Determine the joint of each item for splits; each file is its own joint if one folder contains all files.
 
-    A flat folder of several files would otherwise be one joint. It is one where its name is that of a joint
+    A flat folder of several files would otherwise be one joint. It is one if its name is that of a joint
     (``<id>_<L|R>_<finger code>``) or the list states ``joint``.
     """
     joints = [str(item["joint"]) for item in items]
@@ -130,7 +130,7 @@ def joint_names(items: Sequence[Item]) -> list[str]:
         return joints
     files = [str(item["image"]) for item in items]
     _log.warning(
-        f"{len(set(files))} radiographs lie in the one folder {joints[0]}: each file counts as a joint of its own. If "
-        'files show the same joint, keep each joint in its own folder or name it by "joint" in a list.'
+        f"{len(set(files))} radiographs lie in one folder, {joints[0]}: each file counts as its own joint. If several "
+        'files show one joint, keep each joint in its own folder or name it by "joint" in a list.'
     )
     return files

@@ -1,4 +1,4 @@
-"""What the file of a radiograph states besides its pixels."""
+"""Radiographs with the properties that their files state besides the pixels."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 from PIL import UnidentifiedImageError
 
 SQUARE = 0.01
-"""Largest deviation from 1 of the ratio of height to width of pixels that count as square."""
+"""Largest deviation from 1 of the aspect ratio (height / width) of pixels that count as square."""
 
 
 @dataclass(frozen=True)
 class StatedRadiograph:
-    """A radiograph with what its file says of it, and nothing of the patient.
+    """Radiograph with the properties that its file states, without the patient's identity.
 
     Attributes:
         intensity: float32 (H, W) in [0, 1].
-        spacing: height and width of a pixel in mm; None where the file does not say it.
+        spacing: height and width of a pixel in mm; None if the file states none.
         laterality: "L", "R" or "".
-        modality: of a DICOM file, as "CR".
-        ratio: height of a pixel divided by its width, as the file states it; 1 where it states none.
-        unstated: why the usual spacing cannot be assumed where ``spacing`` is None; empty where it can.
+        modality: modality of a DICOM file, such as "CR".
+        ratio: height of a pixel divided by its width, as the file states it; 1 if it states none.
+        unstated: reason why the usual spacing cannot be assumed if ``spacing`` is None; empty if it can.
     """
 
     intensity: NDArray[np.float32]
@@ -38,10 +38,10 @@ class StatedRadiograph:
     unstated: str = ""
 
     def pixel(self, width: float = 0.0) -> tuple[float, float] | None:
-        """Height and width of a pixel in mm; a given width replaces that of the file, whose ratio is kept.
+        """Return height and width of a pixel in mm; a given width replaces the file's own, whose ratio is kept.
 
         Args:
-            width: in mm; 0 for what the file states.
+            width: width of a pixel in mm; 0 uses the file's own spacing.
         """
         if not width:
             return self.spacing
@@ -49,16 +49,16 @@ class StatedRadiograph:
 
     @cached_property
     def digest(self) -> str:
-        """What tells its pixels from others."""
+        """SHA-256 of the pixels."""
         return hashlib.sha256(self.intensity.tobytes()).hexdigest()
 
 
 NO_SPACING = b"a picture without a pixel spacing"
-"""Description in the header of a NIfTI file that was made from a picture that states no spacing."""
+"""Description in the header of a NIfTI file made from an image without a pixel spacing."""
 
 
 def is_square(ratio: float) -> bool:
-    """Whether pixels of a ratio of height to width count as square."""
+    """Whether pixels of an aspect ratio (height / width) count as square."""
     return abs(ratio - 1.0) <= SQUARE
 
 
@@ -69,27 +69,27 @@ def stated(
     laterality: str = "",
     modality: str = "",
 ) -> StatedRadiograph:
-    """A radiograph; its ratio is that of its spacing where the file states one."""
+    """Make a stated radiograph; its ratio is that of its spacing if the file states one."""
     ratio = spacing[0] / spacing[1] if spacing else ratio
     unstated = "" if is_square(ratio) else f"its pixels are not square (height / width {ratio:.3f})"
     return StatedRadiograph(intensity, spacing, laterality, modality, ratio, unstated)
 
 
 def unreadable(path: str | Path, error: BaseException) -> InputError:
-    """The error that says why a file cannot be read."""
+    """Make the error of a file that cannot be read, with the reason."""
     if isinstance(error, FileNotFoundError):
-        return InputError(f"expected a file, found none: {path}")
+        return InputError(f"{path}: no such file. Correct the path.")
     reason = str(error) or type(error).__name__
     if isinstance(error, UnidentifiedImageError):
         reason = "neither PNG, JPEG, BMP, TIFF nor NIfTI"
-    return InputError(f"expected a readable image file, got one that cannot be read ({reason}): {path}: copy it again")
+    return InputError(f"{path}: the image cannot be read ({reason}). Copy it again.")
 
 
 def bytes_of(path: str | Path) -> bytes:
-    """The content of a file, also of one in a packed data set.
+    """Read the content of a file, on disk or in a packed data set.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the file cannot be read.
     """
     try:
         return stored(path).read_bytes()

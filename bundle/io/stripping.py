@@ -1,6 +1,6 @@
-"""JPEG and PNG files without what is not picture: EXIF, comments, text, dates, thumbnails, and data after the end.
+"""JPEG and PNG files stripped to the image: no EXIF, comments, text, dates, thumbnails, or data after the end.
 
-The compressed picture stays as it is, so that the decoded pixels are the same.
+The compressed data are unchanged, so that the decoded pixels are the same.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ PNG_START = b"\x89PNG\r\n\x1a\n"
 _END_OF_IMAGE, _START_OF_SCAN, _COMMENT = 0xD9, 0xDA, 0xFE
 _APPLICATIONS = range(0xE0, 0xF0)
 _KEPT_APPLICATIONS = {0xE0: b"JFIF\0", 0xEE: b"Adobe"}
-"""Application segments that decide how colours are decoded."""
+"""Application segments that control the decoding of colours."""
 _KEPT_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 
 
 def picture_only(data: bytes) -> tuple[str, bytes] | None:
-    """A JPEG or PNG file of 8 bits without what is not picture.
+    """Strip an 8-bit JPEG or PNG file to the image.
 
     Args:
-        data: of the file.
+        data: content of the file.
 
     Returns:
-        The ending of its kind and its bytes; None for another kind, for more than 8 bits and for a damaged file.
+        The ending of its format and its bytes; None for another format, more than 8 bits or a damaged file.
     """
     try:
         if data.startswith(JPEG_START):
@@ -38,7 +38,7 @@ def picture_only(data: bytes) -> tuple[str, bytes] | None:
 
 
 def _jpeg_segments(data: bytes) -> Iterator[bytes]:
-    """The segments after the start marker that decode the picture, each scan with its compressed data."""
+    """The segments after the start marker that decode the image, each scan with its compressed data."""
     place = _after_fill(data, 2)
     while (marker := _marker(data, place)) != _END_OF_IMAGE:
         end = place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")
@@ -51,7 +51,7 @@ def _jpeg_segments(data: bytes) -> Iterator[bytes]:
 
 
 def _after_fill(data: bytes, place: int) -> int:
-    """Where a marker begins that may follow fill bytes."""
+    """Offset of a marker that may follow fill bytes."""
     while data[place : place + 2] == b"\xff\xff":
         place += 1
     return place
@@ -65,7 +65,7 @@ def _marker(data: bytes, place: int) -> int:
 
 
 def _end_of_scan(data: bytes, place: int) -> int:
-    """Where the next marker is that is neither a restart nor a stuffed byte."""
+    """Offset of the next marker that is neither a restart nor a stuffed byte."""
     while True:
         place = data.index(b"\xff", place)
         if data[place + 1] != 0 and not 0xD0 <= data[place + 1] <= 0xD7:
@@ -80,7 +80,7 @@ def _is_kept(marker: int, content: bytes) -> bool:
 
 
 def _png_chunks(data: bytes) -> Iterator[bytes]:
-    """The chunks that decode the picture."""
+    """The chunks that decode the image."""
     place, kind = len(PNG_START), b""
     while kind != b"IEND":
         kind, end = data[place + 4 : place + 8], place + 12 + int.from_bytes(data[place : place + 4], "big")

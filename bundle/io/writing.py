@@ -1,4 +1,4 @@
-"""Results on disk: layers, images and masks, each file whole or not at all."""
+"""Atomic writing of results: layers, images and masks."""
 
 from __future__ import annotations
 
@@ -30,39 +30,40 @@ RESULT_ENDINGS = (
     "_masks.dcm",
     *(f"_{layer}.dcm" for layer in LAYER_NAMES),
 )
-"""What follows a joint's name in the names of its files; no two joints may have a file in common."""
+"""Endings of a joint's files after its name; no two joints may share a file."""
 LONGEST_NAME = 200
-"""Bytes of the longest name of a joint: file systems take 255 with all that precedes and follows it."""
+"""Maximum length of a joint's name in bytes: file systems allow 255 with all prefixes and endings."""
 PART = ".part"
-"""Ending of a file that is still being written."""
+"""Ending of an unfinished file."""
 
 _unfinished: list[Path] = []
 
-_REMEDIES = {
-    errno.ENOSPC: "the disk is full: free space or choose another output folder",
-    errno.EFBIG: "the file would be larger than is allowed here: choose another output folder",
-    errno.ENOENT: "the folder is not there: create it or choose another one",
-    errno.EDQUOT: "the quota is used up: free space or choose another output folder",
-    errno.EACCES: "no permission to write: choose another output folder or change its rights",
-    errno.EPERM: "no permission to write: choose another output folder or change its rights",
-    errno.EROFS: "the file system is read-only: choose another output folder",
-    errno.EEXIST: "a file is in the way: choose another output folder",
-    errno.ENOTDIR: "a file is in the way: choose another output folder",
+_REFUSALS = {
+    errno.ENOSPC: "the disk is full. Free space or choose another output folder.",
+    errno.EFBIG: "the file exceeds the size limit. Choose another output folder.",
+    errno.ENOENT: "the folder does not exist. Create it or choose another one.",
+    errno.EDQUOT: "the quota is used up. Free space or choose another output folder.",
+    errno.EACCES: "no permission to write. Choose another output folder or change its permissions.",
+    errno.EPERM: "no permission to write. Choose another output folder or change its permissions.",
+    errno.EROFS: "the file system is read-only. Choose another output folder.",
+    errno.EEXIST: "a file is in the way. Choose another output folder.",
+    errno.ENOTDIR: "a file is in the way. Choose another output folder.",
 }
+"""Reasons of the operating system, each with the remedy."""
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
-    """Give a temporary file beside ``path`` to write to; it takes the place of ``path`` when the block succeeds.
+    """Open a temporary file beside ``path`` for writing; it replaces ``path`` when the block succeeds.
 
-    A block that fails or is killed leaves ``path`` as it was. The way to write a checkpoint::
+    A block that fails or is killed leaves ``path`` unchanged. To write a checkpoint::
 
         with replacing(path) as file:
             torch.save(state, file)
 
     Raises:
-        InputError: the operating system refused (no permission, disk full), also where a library reports that by an
-            exception of its own. The message names the folder and what to do.
+        InputError: the operating system refused (no permission, disk full), even if a library reports that by its own
+            exception. The message names the file and the remedy.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{PART}")
@@ -80,14 +81,14 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def discard_unfinished() -> None:
-    """Remove the files that this process is writing, which a signal ends."""
+    """Remove the unfinished files of this process when a signal ends it."""
     for temporary in list(_unfinished):
         _discard(temporary)
 
 
 @contextmanager
 def storing(path: Path) -> Iterator[None]:
-    """Tell what the operating system refuses while a file or folder is written in the words of :func:`replacing`."""
+    """Convert errors of the operating system while ``path`` is written to an input error as in :func:`replacing`."""
     try:
         yield
     except BaseException as error:
@@ -103,12 +104,12 @@ def _discard(temporary: Path) -> None:
 
 
 def _not_written(path: Path, error: OSError) -> InputError:
-    remedy = _REMEDIES.get(error.errno or 0, "check the space left and the rights of that folder")
-    return InputError(f"could not write {path.name} in {path.parent.absolute()} ({error}): {remedy}")
+    reason = _REFUSALS.get(error.errno or 0, "the system refused. Check the free space and the permissions.")
+    return InputError(f"{path.absolute()} could not be written ({error}): {reason}")
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write a file whole or not at all; raises as :func:`replacing`."""
+    """Write a file atomically; raises as :func:`replacing`."""
     with replacing(path) as file:
         file.write(data)
 
@@ -129,35 +130,35 @@ def append_line(path: str | Path, line: str) -> None:
 def write_layers(path: str | Path, layers: Tensor | NDArray[Any], spacing: float) -> None:
     """Write layers as a float32 NIfTI-1 file.
 
-    The array on disk has the shape (W, H, 1, C), x first and the layers last: nibabel reads it so, MONAI's
-    ``LoadImage`` and ``EnsureChannelFirst`` give (C, W, H, 1), and viewers show C volumes of one slice. The affine is
+    The array on disk has the shape (W, H, 1, C), x first and the layers last: nibabel returns this shape, MONAI's
+    ``LoadImage`` with ``EnsureChannelFirst`` (C, W, H, 1), and viewers show C volumes of one slice. The affine is
     ``diag(-spacing, -spacing, 1, 1)`` in mm: in a viewer's axial plane x runs to the right and y down.
 
     Args:
-        path: ends with ``.nii.gz``.
-        layers: (C, H, W), finite.
+        path: path ending with ``.nii.gz``.
+        layers: finite layers, (C, H, W).
         spacing: mm per pixel.
 
     Raises:
         InputError: the file cannot be written.
-        ValueError: values that are not finite, or another shape or ending.
+        ValueError: values are not finite, or the shape or the ending is wrong.
     """
     content = layers_bytes(layers, spacing)
     if not str(path).endswith(".nii.gz"):
-        msg = f"expected a path ending with .nii.gz, got {path}"
+        msg = f"{path} does not end with .nii.gz"
         raise ValueError(msg)
     write_bytes(path, gzip.compress(content, compresslevel=6, mtime=0))
 
 
 def layers_bytes(layers: Tensor | NDArray[Any], spacing: float | None) -> bytes:
-    """Layers (C, H, W) as the NIfTI-1 file that :func:`write_layers` compresses.
+    """Encode layers (C, H, W) as the NIfTI-1 file that :func:`write_layers` compresses.
 
     Args:
-        layers: (C, H, W), finite.
-        spacing: mm per pixel; None where it is not known, and the file then states no unit.
+        layers: finite layers, (C, H, W).
+        spacing: mm per pixel; None if unknown: the file then states no unit.
 
     Raises:
-        ValueError: values that are not finite, or another shape.
+        ValueError: values are not finite, or the shape is wrong.
     """
     length = spacing or 1.0
     values = _finite(layers, 3).transpose(2, 1, 0)[:, :, None, :]
@@ -176,7 +177,7 @@ def write_image(path: str | Path, image: Tensor | NDArray[Any]) -> None:
 
 
 def deep_pixels(image: Tensor | NDArray[Any]) -> NDArray[np.uint16]:
-    """An intensity image (1, H, W) or (H, W) in [0, 1] as 16-bit pixels (H, W)."""
+    """Convert an intensity image (1, H, W) or (H, W) in [0, 1] to 16-bit pixels (H, W)."""
     values = _finite(image, 2)
     pixels: NDArray[np.uint16] = np.rint(values.clip(0.0, 1.0).astype(np.float64) * 65535.0).astype(np.uint16)
     return pixels
@@ -188,7 +189,7 @@ def write_png(path: str | Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) 
 
 
 def png_bytes(pixels: NDArray[np.uint8] | NDArray[np.uint16], compress_type: int = -1) -> bytes:
-    """Grey (H, W) or colour (H, W, 3) pixels as a PNG of their depth; ``compress_type`` is zlib's strategy."""
+    """Encode grey (H, W) or colour (H, W, 3) pixels as a PNG of their depth; ``compress_type`` is zlib's strategy."""
     content = io.BytesIO()
     Image.fromarray(pixels).save(content, format="PNG", compress_type=compress_type)
     return content.getvalue()
@@ -201,26 +202,26 @@ def write_layer_images(folder: str | Path, name: str, layers: Tensor | NDArray[A
 
 
 def write_masks(folder: str | Path, name: str, masks: Tensor | NDArray[Any]) -> None:
-    """Write masks (2, H, W), above one half is bone, as ``<name>_mask_lower.png`` and ``<name>_mask_upper.png``."""
+    """Write masks (2, H, W), bone above one half, as ``<name>_mask_lower.png`` and ``<name>_mask_upper.png``."""
     for mask, bone in zip(mask_pixels(masks), LAYER_NAMES[1:], strict=True):
         write_png(Path(folder) / f"{name}_mask_{bone}.png", mask)
 
 
 def mask_pixels(masks: Tensor | NDArray[Any]) -> NDArray[np.uint8]:
-    """Masks (2, H, W), above one half is bone, as pixels of 0 and 255."""
+    """Convert masks (2, H, W), bone above one half, to pixels of 0 and 255."""
     pixels: NDArray[np.uint8] = (_finite(masks, 3) > 0.5).astype(np.uint8) * np.uint8(255)
     return pixels
 
 
 def _finite(values: Tensor | NDArray[Any], dimensions: int) -> NDArray[np.float32]:
-    """float32 array of ``dimensions`` axes (leading axes of length 1 dropped), refused when not finite."""
+    """float32 array of ``dimensions`` axes (leading axes of length 1 dropped); rejects NaN and infinity."""
     array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
     while array.ndim > dimensions and array.shape[0] == 1:
         array = array[0]
     if array.ndim != dimensions:
-        msg = f"expected an array of {dimensions} axes, got shape {array.shape}"
+        msg = f"an array of shape {array.shape} has not {dimensions} axes"
         raise ValueError(msg)
     if not np.isfinite(array).all():
-        msg = f"expected finite values to write, got {int((~np.isfinite(array)).sum())} that are NaN or infinite"
+        msg = f"{int((~np.isfinite(array)).sum())} values are NaN or infinite"
         raise ValueError(msg)
     return array.astype(np.float32)

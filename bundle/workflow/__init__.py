@@ -1,4 +1,4 @@
-"""How a run goes: options, checkpoints, weights, time limits, records and jobs."""
+"""Workflow of runs: options, checkpoints, weights, time limits, records and jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A moving average of a network's weights, validated and kept in its place."""
+"""Moving average of a network's weights, validated and saved in its place."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 NAME = "average_momentum"
-"""Where Ignite's handler reads its momentum in the engine's state."""
+"""Attribute of the engine's state from which Ignite's handler reads its momentum."""
 
 
 class WeightAverage:
     """Exponential moving average of the weights, by :class:`ignite.handlers.EMAHandler`.
 
-    After step t the average moves towards the weights by ``max(momentum, 9 / (t + 10))`` of the way, so that it starts
-    with the first weights and soon forgets them. Put it among what a checkpoint holds; :class:`AverageUpdater` attaches
-    it.
+    After step t the average moves towards the weights by the fraction ``max(momentum, 9 / (t + 10))``, so that it
+    starts at the first weights and soon forgets them. Include it in checkpoints; :class:`AverageUpdater` attaches it.
 
     Args:
-        network: whose weights are averaged.
-        momentum: part of the way in (0, 1]; 1 is no average: the network itself, of several processes this one's.
+        network: network whose weights are averaged.
+        momentum: fraction of the update, in (0, 1]; 1 disables the average and uses this process's network itself.
 
     Raises:
-        ValueError: if the momentum is out of range.
+        ValueError: the momentum is out of range.
     """
 
     def __init__(self, network: nn.Module, momentum: float = 1.0) -> None:
@@ -46,25 +45,25 @@ class WeightAverage:
         setattr(engine.state, NAME, max(self.momentum, 9.0 / (engine.state.iteration + 10.0)))
 
     def state_dict(self) -> dict[str, Any]:
-        """The averaged weights; empty without average."""
+        """Return the averaged weights; empty without an average."""
         return {} if self.handler is None else self.network.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Load averaged weights.
 
         Raises:
-            RuntimeError: if they are of another network, or of a training without average.
-            ValueError: if there are some where no average is taken.
+            RuntimeError: the weights are of another network, or of a training without an average.
+            ValueError: weights are given, but no average is taken.
         """
         if self.handler is not None:
             self.network.load_state_dict(state)
         elif state:
-            msg = "expected no averaged weights: the momentum is 1"
+            msg = "averaged weights cannot be loaded: the momentum is 1"
             raise ValueError(msg)
 
 
 class AverageUpdater:
-    """Handler that keeps a :class:`WeightAverage` up to date; attach it to the trainers of both stages.
+    """Handler that updates a :class:`WeightAverage`; attach it to the trainers of both stages.
 
     Args:
         average: the average.

@@ -1,4 +1,4 @@
-"""Checkpoints of a training, the best network, and weights for inference; each file whole or not at all."""
+"""Checkpoints of a training, written atomically, and their loading on resume."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ RUN = "layer separation training"
 """Fingerprint of a training's output folder."""
 
 KEPT = 2
-"""Checkpoints that are kept, the newest."""
+"""Number of newest checkpoints that are kept."""
 
 _EPOCH = re.compile(r"_epoch=(\d+)\.pt$")
 _log = logging.getLogger("bundle.workflow")
 
 
 class WholeFileSaver(DiskSaver):
-    """Writes to a temporary file and renames it; a refusal of the system becomes an InputError.
+    """Atomic writer of checkpoints; an error of the operating system becomes an InputError.
 
-    The folder is made by the first file.
+    The first file creates the folder.
     """
 
     def __init__(self, folder: str, filename: str | None = None) -> None:
@@ -40,7 +40,7 @@ class WholeFileSaver(DiskSaver):
         self.dirname, self.filename = Path(folder).expanduser(), filename
 
     def __call__(self, checkpoint: Mapping[str, Any], filename: str, metadata: Mapping[str, Any] | None = None) -> None:
-        """Write a checkpoint under the name that was chosen."""
+        """Write a checkpoint under the chosen name."""
         super().__call__(checkpoint, self.filename or filename, metadata)
 
     def _save_func(self, checkpoint: Mapping[str, Any], path: Path, func: Callable[..., None]) -> None:
@@ -51,14 +51,14 @@ class WholeFileSaver(DiskSaver):
             self.finish(file)
 
     def finish(self, file: BinaryIO) -> None:
-        """Add what comes after the state."""
+        """Append data after the state."""
 
     def remove(self, filename: str) -> None:
         """Remove nothing: an old file stays until the new one is whole."""
 
 
 class _SealedFileSaver(WholeFileSaver):
-    """Gives files a checksum (:mod:`bundle.workflow.sealed`)."""
+    """Writer of files with a checksum (:mod:`bundle.workflow.sealed`)."""
 
     def finish(self, file: BinaryIO) -> None:
         """See above."""
@@ -66,17 +66,17 @@ class _SealedFileSaver(WholeFileSaver):
 
 
 class TrainingCheckpointSaver(CheckpointSaver):
-    """Saves all that a training needs to go on, after every few epochs: ``checkpoint_epoch=<n>.pt``.
+    """Writer of the complete state of a training at intervals of epochs: ``checkpoint_epoch=<n>.pt``.
 
-    Attach it to the trainers of both stages; the one that runs is saved with the rest, and with it epoch and stage. The
-    two newest files are kept; an older one is removed when the new one is whole.
+    Attach it to the trainers of both stages; the running one is saved with the rest, and with it epoch and stage. The
+    two newest files are kept; an older one is removed once the new one is complete.
 
     Args:
         save_dir: folder of the checkpoints.
-        save_dict: networks, optimizers, schedulers, and what else has a state.
-        save_interval: epochs from one checkpoint to the next. The last epoch, and one that ends an invocation in time,
-            are always saved.
-        limit: of the invocation's time, if there is one; it ends the training after the checkpoint.
+        save_dict: networks, optimizers, schedulers, and other objects with a state.
+        save_interval: interval between checkpoints in epochs. The last epoch, and one that the time limit ends, are
+            always saved.
+        limit: time limit of the invocation; it ends the training after the checkpoint. None for no limit.
     """
 
     def __init__(
@@ -90,12 +90,12 @@ class TrainingCheckpointSaver(CheckpointSaver):
             self._interval_checkpoint.save_handler = _SealedFileSaver(save_dir)
 
     def attach(self, engine: Engine) -> None:
-        """Save after epochs of the engine, whose time the limit takes."""
+        """Save after epochs of the engine, which the limit times."""
         self.limit.attach(engine)
         super().attach(engine)
 
     def interval_completed(self, engine: Engine) -> None:
-        """Save if it is time to, and end what has no time for another epoch."""
+        """Save if a checkpoint is due, and end the training if another epoch does not fit into the limit."""
         last = engine.state.epoch == engine.state.max_epochs
         over = not self.limit.allows_another()
         if over or last or engine.state.epoch % self.every == 0:
@@ -104,7 +104,7 @@ class TrainingCheckpointSaver(CheckpointSaver):
             self.limit.end(engine)
 
     def _save(self, engine: Engine) -> None:
-        """Save with the trainer that runs."""
+        """Save with the running trainer."""
         self.save_dict["trainer"] = engine
         super().interval_completed(engine)
         for _, old in checkpoints(self.save_dir)[:-KEPT]:
@@ -112,10 +112,10 @@ class TrainingCheckpointSaver(CheckpointSaver):
 
 
 class TrainingCheckpointLoader:
-    """Goes on from the newest checkpoint: attach it to the trainers of both stages, or to the one there is.
+    """Loader of the newest checkpoint: attach it to the trainers of both stages, or to the only one.
 
-    A stage that the checkpoint has left behind ends at once; one that it has not reached starts from its beginning. In
-    place of a damaged checkpoint the one before it is taken.
+    A stage before that of the checkpoint ends at once; a later stage starts from its beginning. A damaged checkpoint
+    is skipped in favour of the previous one.
 
     Args:
         load_dir: folder of the checkpoints.
@@ -123,8 +123,8 @@ class TrainingCheckpointLoader:
         map_location: device to load to.
 
     Raises:
-        InputError: on running, if the checkpoint does not fit the configuration, a setting is another one than it was
-            written with (:class:`bundle.workflow.RunSettings`), or all checkpoints are damaged.
+        InputError: on running, the checkpoint does not fit the configuration, a setting differs from the checkpoint's
+            (:class:`bundle.workflow.RunSettings`), or all checkpoints are damaged.
     """
 
     def __init__(self, load_dir: str, load_dict: dict[str, Any], map_location: Any = None) -> None:
@@ -135,7 +135,7 @@ class TrainingCheckpointLoader:
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Any) -> None:
-        """Load the newest checkpoint into the stage that it is of."""
+        """Load the newest checkpoint into its stage."""
         newest = newest_whole_checkpoint(self.load_dir)
         if newest is None or newest[0] <= _stage(engine)[0]:
             return
@@ -146,7 +146,7 @@ class TrainingCheckpointLoader:
         else:
             self.load_dict["trainer"] = engine
         self._load(engine, path)
-        _log.info(f"Restored the training from {path}")
+        _log.info(f"Resumed the training from {path}")
 
     def _load(self, engine: Any, path: Path) -> None:
         held = load_sealed(path, self.map_location)
@@ -155,22 +155,24 @@ class TrainingCheckpointLoader:
         before, epochs = _stage(engine), engine.state.max_epochs
         try:
             Checkpoint.load_objects(to_load=wanted, checkpoint=held)
-        except Exception as error:  # a checkpoint of something else raises about anything
+        except Exception as error:  # a foreign checkpoint raises about anything
             raise _misfit(path, load_failure(error)) from error
         engine.state.max_epochs = epochs
         found = _stage(engine)
         if found != before:
             raise _misfit(
-                path, f"its stage began after epoch {found[0]} and had {found[1]} steps an epoch, not {before}"
+                path,
+                f"its stage began after epoch {found[0]} with {found[1]} steps per epoch, not after epoch {before[0]} "
+                f"with {before[1]}",
             )
 
     def _check_settings(self, held: Mapping[str, Any], path: Path) -> None:
-        """Compare the settings of a checkpoint that has any, before anything is loaded."""
+        """Compare the settings of a checkpoint, if it has any, before loading."""
         for name, settings in self.load_dict.items():
             if not isinstance(settings, RunSettings):
                 continue
             if name not in held:
-                _log.warning(f"{path}: written before checkpoints held their settings: these are not compared")
+                _log.warning(f"{path}: the checkpoint contains no settings, so they are not compared")
                 continue
             try:
                 settings.load_state_dict(held[name])
@@ -180,58 +182,58 @@ class TrainingCheckpointLoader:
 
 def _misfit(path: Path, reason: str) -> InputError:
     return InputError(
-        f"{path}: no checkpoint of this configuration ({reason}): resume with the settings it was written with, or "
-        "train into another --output_dir"
+        f"{path}: the checkpoint does not fit this configuration ({reason}). Resume with its settings, or train into "
+        "another --output_dir."
     )
 
 
 def _stage(engine: Any) -> tuple[int, int | None]:
-    """Epochs before the stage of a trainer, 0 where there is but one, and its steps an epoch."""
+    """Epochs before the stage of a trainer, 0 for a single stage, and its steps per epoch."""
     return getattr(engine.state, "epochs_before", 0), engine.state.epoch_length
 
 
 def checkpoints(folder: str | Path) -> list[tuple[int, Path]]:
-    """Epoch and file of each checkpoint, the newest last."""
+    """List epoch and file of each checkpoint, the newest last."""
     found = [(path, _EPOCH.search(path.name)) for path in Path(folder).glob("*.pt")]
     return sorted((int(match[1]), path) for path, match in found if match)
 
 
 def newest_checkpoint(folder: str | Path) -> tuple[int, Path] | None:
-    """Epoch and file of the newest checkpoint, None if there is none."""
+    """Find epoch and file of the newest checkpoint; None without a checkpoint."""
     return max(checkpoints(folder), default=None)
 
 
 def newest_whole_checkpoint(folder: str | Path) -> tuple[int, Path] | None:
-    """Epoch and file of the newest checkpoint that is not damaged, None if there is none at all.
+    """Find epoch and file of the newest intact checkpoint; None without a checkpoint.
 
     Raises:
-        InputError: all of them are damaged.
+        InputError: all checkpoints are damaged.
     """
     faults: list[str] = []
     for epoch, path in reversed(checkpoints(folder)):
         fault = damage(path)
         if fault is None:
             if faults:
-                _log.warning(f"{'; '.join(faults)}: the training goes on from {path.name}")
+                _log.warning(f"{'; '.join(faults)}. Resuming from {path.name}.")
             return epoch, path
         faults.append(f"{path}: {fault}")
     if not faults:
         return None
-    raise InputError(f"{'; '.join(faults)}: delete these checkpoints to train from the beginning")
+    raise InputError(f"{'; '.join(faults)}. Delete these checkpoints to train from the beginning.")
 
 
 def reserve_training(output_dir: str, ckpt_dir: str = "", resume: bool = False, run: str = RUN) -> None:
-    """Make a folder the output of a training, or refuse before anything is computed.
+    """Reserve a folder as the output of a training, or fail before anything is computed.
 
     Args:
-        output_dir: the folder.
-        ckpt_dir: of its checkpoints; empty for a training without.
-        resume: whether it goes on from them.
+        output_dir: output folder.
+        ckpt_dir: folder of its checkpoints; empty for a training without checkpoints.
+        resume: whether the training resumes from them.
         run: fingerprint of the training.
 
     Raises:
-        InputError: the folder holds something else or cannot be written to; or it holds checkpoints and ``resume`` is
-            false.
+        InputError: the folder contains something else or cannot be written to, or it contains checkpoints and
+            ``resume`` is false.
     """
     reserve_output(output_dir, run)
     if not ckpt_dir:
@@ -239,9 +241,9 @@ def reserve_training(output_dir: str, ckpt_dir: str = "", resume: bool = False, 
     held = newest_checkpoint(ckpt_dir)
     if held is not None and not flag(resume):
         msg = (
-            f"expected an output folder without checkpoints, got a training in {output_dir}: go on with --resume true, "
-            "choose another --output_dir, or delete it"
+            f"{output_dir} contains the checkpoints of a training. Pass --resume true to resume it, choose another "
+            "--output_dir, or delete it."
         )
         raise InputError(msg)
     if flag(resume) and held is None:
-        _log.warning(f"No checkpoint in {ckpt_dir} to resume from: the training starts from its beginning")
+        _log.warning(f"No checkpoint in {ckpt_dir} to resume from: the training starts from the beginning")

@@ -1,4 +1,4 @@
-"""How a run ends: by naming where its results are, also where Ctrl-C or SIGTERM ends it."""
+"""End of a run: reports the location of its results, also after Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from monai.bundle import ConfigWorkflow
 _TRACKER = "MLFlowHandler"
 """MONAI's handler of experiment tracking."""
 _PATIENCE = 5.0
-"""Seconds that processes which are ended are waited for."""
+"""Maximum wait for terminated processes in seconds."""
 
 _programs: list[subprocess.Popen[Any]] = []
 
@@ -30,9 +30,9 @@ _log = logging.getLogger("bundle")
 
 
 def running_workflow() -> ConfigWorkflow | None:
-    """The workflow whose item is evaluated right now; None outside of one.
+    """Find the workflow whose item is being evaluated; None outside a workflow.
 
-    MONAI hands an item its own arguments alone, so the workflow is looked up among the callers.
+    MONAI passes an item only its own arguments, so the workflow is searched among the callers.
     """
     frame = inspect.currentframe()
     while frame is not None:
@@ -44,10 +44,10 @@ def running_workflow() -> ConfigWorkflow | None:
 
 
 def keep_run_open(content: Mapping[str, Any]) -> bool:
-    """Let experiment tracking keep its run open from one stage to the next; :func:`end_run` ends it.
+    """Keep the run of experiment tracking open from one stage to the next; :func:`end_run` ends it.
 
     Args:
-        content: of the configuration, which is changed.
+        content: content of the configuration, changed in place.
 
     Returns:
         Whether anything was changed.
@@ -65,7 +65,7 @@ def keep_run_open(content: Mapping[str, Any]) -> bool:
 
 
 def end_run() -> None:
-    """Name the results of the run that ends, and give its folders back; the first item of ``finalize``."""
+    """Log the results of the ending run and release its folders; the first item of ``finalize``."""
     workflow = running_workflow()
     parts: list[Any] = [] if workflow is None else list(workflow.parser.ref_resolver.resolved_content.values())
     for part in parts:
@@ -77,14 +77,14 @@ def end_run() -> None:
 
 
 def stop_plainly(remedy: str) -> None:
-    """From now on Ctrl-C and SIGTERM end this process with one line and the exit code 130 or 143.
+    """Make Ctrl-C and SIGTERM end this process with one line and the exit code 130 or 143.
 
-    No exception is raised: it could be lost wherever the signal comes. The processes that work for this one are ended,
-    files that are not whole are removed, folders are given back. Only in the main thread, which alone gets signals;
-    what is ignored (``nohup``) stays ignored.
+    No exception is raised, since it could be lost where the signal arrives. Worker processes are ended, unfinished
+    files are removed, folders are released. This applies only in the main thread, which alone receives signals;
+    ignored signals (``nohup``) stay ignored.
 
     Args:
-        remedy: what to do to go on.
+        remedy: instruction for continuing, printed in the line.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -122,7 +122,7 @@ def _end_workers() -> None:
 
 @contextmanager
 def running(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
-    """A program that ends with this process when that is stopped; as :class:`subprocess.Popen`."""
+    """Run a program that ends with this process when that is stopped; arguments as :class:`subprocess.Popen`."""
     with subprocess.Popen(command, **options) as program:
         _programs.append(program)
         try:
@@ -133,12 +133,12 @@ def running(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen
 
 def _kept(folders: Sequence[Path]) -> str:
     kept = [str(folder) for folder in folders if folder.is_dir() and holds_results(folder)]
-    return f"what was done stays in {kept[0]}; " if kept else ""
+    return f"results so far are in {kept[0]}; " if kept else ""
 
 
 def remedy_of(content: dict[str, Any]) -> str:
-    """What to do with a run of a configuration that was stopped."""
+    """Return the instruction for continuing a stopped run of a configuration."""
     again = "run the command again"
     if "resume" not in content:
         return f"{again} to finish it"
-    return f"{again} to go on" if str(content["resume"]).lower() == "true" else f"{again} with --resume true to go on"
+    return f"{again} to resume" if str(content["resume"]).lower() == "true" else f"{again} with --resume true to resume"

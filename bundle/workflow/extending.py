@@ -1,4 +1,4 @@
-"""Configurations that refer to another one as a whole, where MONAI reads a single file of a fixed name."""
+"""Configurations that extend another one, for cases in which MONAI reads a single file of a fixed name."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ INITIALIZE = "initialize"
 
 
 def extend_config(base: str, without: Sequence[str] = ()) -> None:
-    """Put the configuration that is starting over another one; an item of its ``initialize``.
+    """Extend a base configuration by the starting one; an item of its ``initialize``.
 
-    Values of the starting one win, mappings without ``_target_`` key by key. The items that initialize the base come
-    after its own. Nothing happens where it has been extended already.
+    Values of the starting one take precedence, key by key for mappings without ``_target_``. The ``initialize`` items
+    of the base follow its own. An extended configuration is left unchanged.
 
     Args:
-        base: name of the other file, beside that of the configuration.
-        without: keys of the base that are left out.
+        base: name of the base file, in the folder of the configuration.
+        without: keys of the base that are omitted.
     """
     workflow = running_workflow()
     if workflow is None:
@@ -36,7 +36,7 @@ def extend_config(base: str, without: Sequence[str] = ()) -> None:
 
 
 def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Content of one configuration with that of another over it.
+    """Merge the content of one configuration over that of another.
 
     >>> laid_over({"network": {"depth": 3, "width": 4}}, {"network": {"width": 8}})
     {'network': {'depth': 3, 'width': 8}}

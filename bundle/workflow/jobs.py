@@ -1,7 +1,7 @@
-"""Jobs: a published schedule with its evaluation by one command, in as many invocations as it takes.
+"""Jobs: a published schedule with its evaluation by one command, in any number of invocations.
 
-A job is a file of arguments of MONAI's command line in ``configs/jobs``, which names its configurations and a run.
-That of a schedule lays one of ``configs/parts`` over a training's, which adds the evaluation.
+A job is an arguments file of MONAI's command line in ``configs/jobs``, which names its configurations and a run. The
+job of a schedule merges one of ``configs/parts`` over a training's configuration to add the evaluation.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from bundle.workflow.time_limit import TimeLimit
 from monai.bundle import ConfigParser, create_workflow
 
 REPORT = "metrics.json"
-"""What a job found: the figures of its evaluation, how it was trained, and what that took."""
+"""File of a job's results: the figures of its evaluation, its training, and the cost."""
 
 LEAST_IMAGES = 8
-"""Synthetic images of the shortest pre-training."""
+"""Smallest number of synthetic images of a pre-training."""
 
 _log = logging.getLogger("bundle.workflow.jobs")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The epochs of a two-phase training.
+    """Epochs of a two-phase training.
 
     Attributes:
         stage1: epochs on pseudo-images.
         stage2: epochs on real and pseudo-images.
-        early: m, the first epochs of stage 1, in which N_D is neither used nor trained.
-        halve_every: epochs after which learning rates are halved.
+        early: m, the number of first epochs of stage 1 without N_D.
+        halve_every: interval in epochs at which learning rates are halved.
     """
 
     stage1: int
@@ -49,30 +49,30 @@ class Schedule:
 
     @property
     def epochs(self) -> int:
-        """Of both stages."""
+        """Epochs of both stages."""
         return self.stage1 + self.stage2
 
 
 def scaled_schedule(stage1: int, stage2: int, early: int = 0, halve_every: int = 100, epochs: int = 0) -> Schedule:
-    """A schedule in its own proportions with another number of epochs in all; a stage that has any keeps one.
+    """Scale a schedule to another total number of epochs in proportion; a stage with epochs keeps at least one.
 
     >>> scaled_schedule(300, 100, 200, epochs=40)
     Schedule(stage1=30, stage2=10, early=20, halve_every=10)
 
     Args:
-        stage1: epochs of stage 1 as published.
-        stage2: epochs of stage 2 as published.
-        early: m as published.
-        halve_every: epochs after which learning rates are halved as published.
-        epochs: of both stages; 0 for those published.
+        stage1: published epochs of stage 1.
+        stage2: published epochs of stage 2.
+        early: published m.
+        halve_every: published interval in epochs at which learning rates are halved.
+        epochs: epochs of both stages; 0 for the published ones.
 
     Raises:
-        InputError: a number that is negative or not whole, or fewer epochs than stages.
+        InputError: the number is negative or not whole, or smaller than the number of stages.
     """
     whole = Schedule(stage1, stage2, early, halve_every)
     stages = (stage1 > 0) + (stage2 > 0)
     if not isinstance(epochs, int) or (epochs != 0 and epochs < stages):
-        msg = f"epochs: expected 0 for the published schedule or a whole number of at least {stages}, got {epochs}"
+        msg = f"epochs: {epochs} is invalid. Pass a whole number of at least {stages}, or 0 for the published schedule."
         raise InputError(msg)
     if not epochs:
         return whole
@@ -83,13 +83,13 @@ def scaled_schedule(stage1: int, stage2: int, early: int = 0, halve_every: int =
 
 @dataclass(frozen=True)
 class TaskSchedule:
-    """The trainings of a downstream task.
+    """Trainings of a downstream task.
 
     Attributes:
         pretraining: epochs on synthetic images.
-        training: epochs on annotated ones after that.
-        longer: epochs on annotated images alone, which see as many images.
-        images: synthetic ones: of the pre-training, or of an epoch of it.
+        training: epochs on annotated images after pre-training.
+        longer: epochs on annotated images alone with the same total number of images.
+        images: number of synthetic images, of the pre-training or of one of its epochs.
     """
 
     pretraining: int
@@ -99,25 +99,25 @@ class TaskSchedule:
 
 
 def scaled_task(pretraining: int, training: int, longer: int, images: int, epochs: int = 0) -> TaskSchedule:
-    """A task's schedule in its own proportions, for another number of epochs of pre-training and training together.
+    """Scale a task's schedule in proportion to another total number of epochs of pre-training and training.
 
-    Fewer epochs also see fewer synthetic images, at least :data:`LEAST_IMAGES`: making them takes as long as training.
+    Fewer epochs also use fewer synthetic images, at least :data:`LEAST_IMAGES`: making them takes as long as training.
 
     >>> scaled_task(10, 20, 94, 8000, epochs=3)
     TaskSchedule(pretraining=1, training=2, longer=9, images=800)
 
     Args:
-        pretraining: epochs of it as published.
-        training: epochs of it as published.
-        longer: epochs without pre-training as published.
-        images: synthetic ones as published.
-        epochs: of pre-training and training; 0 for those published.
+        pretraining: published epochs of pre-training.
+        training: published epochs of training.
+        longer: published epochs without pre-training.
+        images: published number of synthetic images.
+        epochs: total epochs of pre-training and training; 0 for the published ones.
 
     Raises:
-        InputError: a number that is negative or not whole, or a single epoch.
+        InputError: the number is negative, not whole or 1.
     """
     if not isinstance(epochs, int) or epochs < 0 or epochs == 1:
-        msg = f"epochs: expected 0 for the published schedule or a whole number of at least 2, got {epochs}"
+        msg = f"epochs: {epochs} is invalid. Pass a whole number of at least 2, or 0 for the published schedule."
         raise InputError(msg)
     part = epochs / (pretraining + training) if epochs else 1.0
     first = min(max(round(pretraining * part), 1), epochs - 1) if epochs else pretraining
@@ -126,25 +126,25 @@ def scaled_task(pretraining: int, training: int, longer: int, images: int, epoch
 
 
 def workers(most: int = 12) -> int:
-    """Processes that load and synthesise for a GPU: one per core but one; 0, none, where there is no GPU.
+    """Choose the number of processes that load and synthesise for a GPU: one per core but one; 0 without a GPU.
 
     Args:
-        most: of them.
+        most: maximum number of processes.
     """
     return max(min((os.cpu_count() or 1) - 1, most), 0) if torch.cuda.is_available() else 0
 
 
 def reserve_job(output_dir: str, settings: Mapping[str, Any], runs: Sequence[str] = ()) -> None:
-    """Make a folder the output of a job, or refuse before anything is computed.
+    """Reserve a folder as the output of a job, or fail before anything is computed.
 
     Args:
-        output_dir: the folder.
-        settings: of the job: a job with others needs another folder.
-        runs: ids of its runs in the configuration: all that they depend on counts, too
+        output_dir: output folder.
+        settings: settings of the job; a job with other settings needs another folder.
+        runs: ids of its runs in the configuration, whose settings are included
             (:func:`bundle.workflow.run_settings.running_settings`).
 
     Raises:
-        InputError: the folder holds something else, or cannot be written to.
+        InputError: the folder contains something else, or cannot be written to.
     """
     known = {
         name: vars(value) if is_dataclass(value) else discreet_value(name, value) for name, value in settings.items()
@@ -153,23 +153,23 @@ def reserve_job(output_dir: str, settings: Mapping[str, Any], runs: Sequence[str
 
 
 def job_configs(name: str, bundle_root: str | Path = ".") -> list[str]:
-    """Paths of the configurations of a job in ``configs/jobs``, which names them from the root of the bundle."""
+    """List the paths of a job's configurations; ``configs/jobs`` names them relative to the root of the bundle."""
     root = Path(bundle_root)
     arguments = ConfigParser.load_config_file(root / "configs" / "jobs" / f"{name}.yaml")
     return [str(root / file) for file in arguments["config_file"]]
 
 
 class BundleRun:
-    """A run of this bundle's configurations in this process, with ``--<option> <value>``.
+    """Run of this bundle's configurations in this process, with ``--<option> <value>``.
 
     Args:
         config_file: configurations, relative to the root of the bundle; lists of them are joined.
-        options: overrides, by the id that they replace; of several mappings the later ones count.
-        run_id: what is run.
+        options: overrides by id; later mappings take precedence.
+        run_id: id of the run.
         bundle_root: root of the bundle.
-        result: file in the run's ``output_dir`` that is there when it is complete; then it is not run again. Empty for
-            a run that finds out by itself what is left to do.
-        limit: that the run shares with this invocation; None for none.
+        result: file in the run's ``output_dir`` that marks it as complete, so that it is skipped. Empty for a run that
+            determines its remaining work itself.
+        limit: time limit shared with this invocation; None for no limit.
     """
 
     def __init__(
@@ -191,13 +191,13 @@ class BundleRun:
 
     @property
     def done(self) -> bool:
-        """Whether its result is there."""
+        """Whether its result exists."""
         return bool(self.result) and (Path(self.options["output_dir"]) / self.result).is_file()
 
     def run(self) -> None:
-        """Run it to its end, unless it is done."""
+        """Run to completion, unless already done."""
         if self.done:
-            _log.info(f"{self.run_id}: {self.result} is in {self.options['output_dir']}: done before")
+            _log.info(f"{self.run_id}: skipped, {self.result} exists in {self.options['output_dir']}")
             return
         _log.info(f"{self.run_id}: {', '.join(self.files)}")
         with inner_run():
@@ -207,16 +207,16 @@ class BundleRun:
 
 
 class JobReport:
-    """Joins what a job's evaluations found, how it was trained and what that took into one ``metrics.json``.
+    """Report of a job: figures of its evaluations, training and cost in one ``metrics.json``.
 
     Args:
-        output_dir: of the job.
-        name: of the job, as that of its file.
-        label: of its row in a table.
-        table: that its row stands in: ``methods``, ``ablations`` or ``tasks``.
-        evaluations: folders of its evaluations in ``output_dir``, each with a ``metrics.json``; or these by the names
-            that they have in the report.
-        cost: what the training takes (:class:`bundle.workflow.costs.Cost`), if that is known.
+        output_dir: output folder of the job.
+        name: name of the job, equal to that of its file.
+        label: label of its row in a table.
+        table: table of its row: ``methods``, ``ablations`` or ``tasks``.
+        evaluations: folders of its evaluations in ``output_dir``, each with a ``metrics.json``; or a mapping from their
+            names in the report.
+        cost: cost of the training (:class:`bundle.workflow.costs.Cost`); None if unknown.
     """
 
     def __init__(
@@ -233,7 +233,7 @@ class JobReport:
         self.evaluations = dict(named)
 
     def run(self) -> None:
-        """Write it."""
+        """Write the report."""
         found = {name: _read(self.output_dir / folder / REPORT) for name, folder in self.evaluations.items()}
         job = {"name": self.name, "label": self.label, "table": self.table}
         if self.cost is not None:
@@ -246,5 +246,5 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return dict(parse_json(path.read_bytes()))
     except (OSError, ValueError, TypeError) as error:
-        msg = f"{path}: no figures of an evaluation ({error}): delete the folder and run the job again"
+        msg = f"{path}: no figures of an evaluation ({error}). Delete the folder and run the job again."
         raise InputError(msg) from error

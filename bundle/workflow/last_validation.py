@@ -1,4 +1,4 @@
-"""The validation of a training's last epoch, whatever the interval of the others is."""
+"""Validation of the last epoch of a training, independent of the validation interval."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from ignite.engine import Engine, Events
 
 
 class LastValidation:
-    """Validates after the last epoch, where :class:`monai.handlers.ValidationHandler` of an interval would not.
+    """Handler that validates the last epoch where the interval of :class:`monai.handlers.ValidationHandler` skips it.
 
-    Attach it to the trainer after that handler, and before what saves a checkpoint.
+    Attach it to the trainer after that handler, and before the checkpoint saver.
 
     Args:
-        validator: the evaluator.
-        interval: epochs from one validation to the next of the other handler.
+        validator: evaluator.
+        interval: validation interval of the other handler in epochs.
     """
 
     def __init__(self, validator: Any, interval: int) -> None:
         self.validator, self.interval = validator, interval
 
     def attach(self, engine: Engine) -> None:
-        """Look at every epoch that is done."""
+        """Check after every epoch."""
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Any) -> None:
-        """Validate if it was the last one."""
+        """Validate after the last epoch."""
         epoch = engine.state.epoch
         if epoch == engine.state.max_epochs and epoch % self.interval:
             self.validator.run(epoch)

@@ -1,4 +1,4 @@
-"""Kinds and ranges of options: what each key of a configuration takes, wherever it comes from."""
+"""Kinds and ranges of options: the values that each key of a configuration accepts."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ LARGEST_RATE = 10.0
 
 @dataclass(frozen=True)
 class Kind:
-    """Values that an option takes.
+    """Kind of the values that an option accepts.
 
     Attributes:
-        text: the values in words.
+        text: description of the values, for messages.
         fits: whether a value is one of them.
     """
 
@@ -28,17 +28,17 @@ class Kind:
     fits: Callable[[Any], bool]
 
     def check(self, name: str, value: Any) -> None:
-        """Refuse a value that does not fit.
+        """Reject a value that does not fit.
 
         Args:
-            name: of the option.
-            value: of the option.
+            name: name of the option.
+            value: value of the option.
 
         Raises:
-            InputError: it does not fit.
+            InputError: the value does not fit.
         """
         if not self.fits(value):
-            msg = f"{name}: expected {self.text}, got {value!r}: correct --{name}"
+            msg = f"--{name} {value!r} is invalid. Pass {self.text}."
             raise InputError(msg)
 
 
@@ -47,7 +47,7 @@ def _is_number(value: Any) -> bool:
 
 
 def whole(least: int) -> Kind:
-    """Whole numbers from ``least`` on."""
+    """Kind of the whole numbers from ``least`` on."""
     return Kind(
         f"a whole number of at least {least}",
         lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least,
@@ -55,7 +55,7 @@ def whole(least: int) -> Kind:
 
 
 def number(least: float, most: float = math.inf, above: bool = False) -> Kind:
-    """Numbers from ``least`` to ``most``; ``above``: without ``least`` itself."""
+    """Kind of the numbers from ``least`` to ``most``; ``above`` excludes ``least`` itself."""
     start = f"above {least:g}" if above else f"of at least {least:g}"
     end = "" if math.isinf(most) else f" and at most {most:g}"
     return Kind(
@@ -201,7 +201,7 @@ _PATHS = (
     "sources_dir",
 )
 NO_WEIGHTS = "none"
-"""The name of no weights on the command line."""
+"""Name on the command line for no weights."""
 _WEIGHTS = ("pretrained", "weights", "*_weights")
 _TEXTS = (
     "adversary",
@@ -241,8 +241,8 @@ KINDS: dict[str, Kind] = {
     "added_noise#lowest": number(0),
     "added_noise#highest": number(0),
 }
-"""Kinds by the key at the top of a configuration, or by its path; ``*`` in a key at the top
-stands for any letters; the first match counts."""
+"""Kinds by top-level key of a configuration, or by path; ``*`` in a top-level key stands for any letters; the first
+match counts."""
 
 NESTED: dict[str, Kind] = {
     "max_epochs": whole(0),
@@ -258,7 +258,7 @@ _REFERENCES = ("@", "$", "%")
 
 
 def kind_of(path: Sequence[str]) -> Kind | None:
-    """Kind of the values at a path; None where none is declared."""
+    """Find the kind of the values at a path; None if undeclared."""
     name = "#".join(path)
     if len(path) > 1:
         return KINDS.get(name, NESTED.get(path[-1]))
@@ -266,12 +266,12 @@ def kind_of(path: Sequence[str]) -> Kind | None:
 
 
 def is_of_weights(name: str) -> bool:
-    """Whether a key at the top of a configuration names a file of weights."""
+    """Whether a top-level key of a configuration names a weights file."""
     return any(fnmatchcase(name, pattern) for pattern in _WEIGHTS)
 
 
 def leaves(content: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
-    """Path and value of each plain value of nested mappings and lists, and the mapping or list that holds it."""
+    """Yield path and value of each plain value of nested mappings and lists, and the mapping or list that holds it."""
     pairs = content.items() if isinstance(content, Mapping) else enumerate(content)
     for key, value in pairs:
         below = (*path, str(key))
@@ -282,10 +282,10 @@ def leaves(content: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 
 
 def read_switches(content: dict[str, Any]) -> bool:
-    """Replace the texts ``true`` and ``false`` by what they mean, at every depth.
+    """Replace the texts ``true`` and ``false`` by booleans, at every depth.
 
     Args:
-        content: of a configuration; changed in place, but for paths and names.
+        content: content of a configuration; changed in place, except paths and names.
 
     Returns:
         Whether anything was replaced.
@@ -301,13 +301,13 @@ def read_switches(content: dict[str, Any]) -> bool:
 
 
 def check_values(content: Mapping[str, Any]) -> None:
-    """Refuse values that make no sense; expressions and references are left to what takes them.
+    """Reject invalid values; expressions and references are left to the components that evaluate them.
 
     Args:
-        content: of a configuration.
+        content: content of a configuration.
 
     Raises:
-        InputError: a value is not of the kind that its key declares.
+        InputError: a value is not of the kind declared for its key.
     """
     lists = (((key,), value) for key, value in content.items() if isinstance(value, list | tuple))
     for path, value in (*lists, *((path, value) for path, value, _ in leaves(content))):
@@ -318,18 +318,18 @@ def check_values(content: Mapping[str, Any]) -> None:
 
 
 def check_epochs(content: Mapping[str, Any]) -> None:
-    """Refuse a training without a single epoch; a job's 0 stands for its published schedule.
+    """Reject a training without any epoch; a job's 0 stands for its published schedule.
 
     Args:
-        content: of a configuration.
+        content: content of a configuration.
 
     Raises:
-        InputError: there is none.
+        InputError: all epochs are 0.
     """
     if "working" in content:
         return
     for names in (("stage1_epochs", "stage2_epochs"), ("epochs",)):
         if all(content.get(name) == 0 for name in names):
-            options = " or ".join(f"--{name}" for name in names)
-            msg = f"{' and '.join(names)}: expected at least one epoch, got none: correct {options}"
+            options = [f"--{name}" for name in names]
+            msg = f"{' and '.join(options)}: no epoch to train. Pass at least 1 by {' or '.join(options)}."
             raise InputError(msg)

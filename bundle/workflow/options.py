@@ -1,4 +1,4 @@
-"""The entrance of every run: its options are checked before anything is computed or written."""
+"""Entry point of every run: checks its options before anything is computed or written."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RUN_ARGUMENTS = {
 """Arguments of MONAI's own command line."""
 
 CHECKED = "bundle.workflow.check_options"
-"""Target of this module's item in configurations."""
+"""Target of the item of this module in configurations."""
 
 _MLFLOW: Any = DEFAULT_EXP_MGMT_SETTINGS["mlflow"]
 TRACKING_ARGUMENTS = {*_MLFLOW["configs"], "output_dir"}
@@ -38,15 +38,15 @@ _TRAININGS = ("training", "pretraining", "fine_tuning")
 
 
 def check_options() -> None:
-    """Check the options of the run that is starting.
+    """Check the options of the starting run.
 
-    The first item of ``initialize``, where the bundle can be imported already, and of each list that is run.
+    It is the first item of ``initialize``, where the bundle can already be imported, and of each list that is run.
 
-    Errors are reported in one line from now on (:func:`bundle.errors.report_plainly`). Names are checked where the run
-    was started by MONAI's command line; values also in a run from Python, which may add keys of its own.
+    Errors are then reported in one line (:func:`bundle.errors.report_plainly`). Names are checked only in runs of
+    MONAI's command line, since a run from Python may add its own keys; values are checked in both.
 
     Raises:
-        InputError: an option is misspelt, or its value makes no sense.
+        InputError: an option is misspelt or its value is invalid.
     """
     report_plainly()
     workflow = running_workflow()
@@ -70,21 +70,21 @@ def check_options() -> None:
 
 
 def _name_list(content: dict[str, Any]) -> bool:
-    """Replace a list or folder by which of them is meant; whether anything was replaced."""
+    """Resolve a name of the form ``LIST|*`` to the list or the folder; whether anything was replaced."""
     folder, name = content.get("dataset_dir"), content.get("datalist")
     if not isinstance(name, str) or not name.endswith(OR_FOLDER) or (folder and not _is_given(folder)):
         return False
     try:
         content["datalist"] = meant_list(folder or "", name)
-    except InputError:  # said where the list is read
+    except InputError:  # reported where the list is read
         return False
     return True
 
 
 def _hide_data_sets(workflow: ConfigWorkflow, content: Mapping[str, Any]) -> None:
-    """From now on logs do not say where data sets lie and what lists are called, nor does MONAI's copy of the options.
+    """Hide folders of data sets and names of lists in later logs and in MONAI's copy of the options.
 
-    MONAI writes that copy, for experiment tracking, before anything of the bundle runs.
+    MONAI writes that copy, for experiment tracking, before any code of the bundle runs.
     """
     for path, value, _ in leaves(content):
         if path[-1] in DATA_SETS and _is_given(value):
@@ -104,12 +104,12 @@ def _is_given(value: Any) -> bool:
 def depended_on(
     content: Mapping[str, Any], parts: Sequence[str], skip: Callable[[tuple[str, ...]], bool] = lambda path: False
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Path and value of each plain value that parts of a configuration depend on, found by following references.
+    """Yield path and value of each plain value on which parts of a configuration depend, following references.
 
     Args:
-        content: of the configuration.
-        parts: their ids; ids that are not there have no values.
-        skip: of a path, whether its value does not count.
+        content: content of the configuration.
+        parts: ids of the parts; unknown ids have no values.
+        skip: predicate of a path whose value is ignored.
     """
     waiting, seen = list(parts), set[str]()
     while waiting:
@@ -126,7 +126,7 @@ def depended_on(
 
 
 def _leaves_at(content: Any, part: str) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Path and value of each plain value of a part of a configuration; none of a part that is not there."""
+    """Path and value of each plain value of a part of a configuration; none for an unknown part."""
     path = tuple(ReferenceResolver.split_id(part))
     try:
         for key in path:
@@ -141,14 +141,14 @@ def _leaves_at(content: Any, part: str) -> Iterator[tuple[tuple[str, ...], Any]]
 
 
 def check_weights_used(run_id: str, content: Mapping[str, Any]) -> None:
-    """Refuse weights that a run would not use.
+    """Reject weights that a run would not use.
 
     Args:
-        run_id: of the list that is run.
-        content: of the configuration.
+        run_id: id of the list that is run.
+        content: content of the configuration.
 
     Raises:
-        InputError: an option names weights that nothing in the run refers to.
+        InputError: an option names weights to which nothing in the run refers.
     """
     chosen = {name: value for name, value in content.items() if is_of_weights(name) and isinstance(value, str)}
     given = [name for name, value in chosen.items() if value not in ("", NO_WEIGHTS)]
@@ -156,8 +156,8 @@ def check_weights_used(run_id: str, content: Mapping[str, Any]) -> None:
     for name in given:
         if name not in used:
             others = [key for key in content if is_of_weights(key) and key in used]
-            remedy = f"this run takes weights by --{', --'.join(others)}" if others else "this run takes no weights"
-            msg = f"{name}: {content[name]} would not be used: {remedy}; leave --{name} out"
+            remedy = f"Pass weights by --{' or --'.join(others)}" if others else f"Remove --{name}"
+            msg = f"--{name}: this run does not use {content[name]}. {remedy}."
             raise InputError(msg)
 
 
@@ -175,11 +175,11 @@ def _check_run_id(run_id: str, content: Mapping[str, Any]) -> None:
         if isinstance(value, list) and CHECKED in str(value) and name != "initialize"
     )
     if not lists and not _is_command_line(sys.argv):
-        return  # only looked into and run part by part, by MONAI's Python tools
+        return  # only inspected and run in parts, by MONAI's Python tools
     near = difflib.get_close_matches(run_id, lists, 1)
-    those = f"take one of {', '.join(lists)}" if lists else "it is not for the command line; name another one"
-    remedy = f"did you mean {near[0]}?" if near else those
-    msg = f"run_id: there is no {run_id!r} in this configuration: {remedy}"
+    known = f"Run one of {', '.join(lists)}." if lists else "It cannot be run; name another configuration."
+    remedy = f"Did you mean {near[0]}?" if near else known
+    msg = f"run_id: {run_id!r} is unknown in this configuration. {remedy}"
     raise InputError(msg)
 
 
@@ -190,13 +190,13 @@ def _is_command_line(argv: Sequence[str]) -> bool:
 
 
 def given_options(arguments: Sequence[str]) -> dict[str, str]:
-    """Options of a command line as Fire reads it, ``--key value`` and ``--key=value``, without their meaning.
+    """Parse the options of a command line as Fire does, ``--key value`` and ``--key=value``, to texts.
 
-    >>> given_options(["training", "--config_file", "a.yaml", "--noise#lowest=-1", "--strict"])
+     given_options(["training", "--config_file", "a.yaml", "--noise#lowest=-1", "--strict"])
     {'config_file': 'a.yaml', 'noise#lowest': '-1', 'strict': 'True'}
 
     Args:
-        arguments: after ``run``.
+        arguments: arguments after ``run``.
     """
     found: dict[str, str] = {}
     rest = list(arguments[: arguments.index("--")] if "--" in arguments else arguments)
@@ -216,23 +216,23 @@ def _is_option(argument: str) -> bool:
 
 
 def check_names(arguments: Sequence[str]) -> None:
-    """Refuse options that no configuration of a command line has.
+    """Reject options that are no key of a command line's configurations.
 
     Args:
-        arguments: after ``run``.
+        arguments: arguments after ``run``.
 
     Raises:
-        InputError: an option names no key, with the nearest one that there is.
+        InputError: an option names no key; the message suggests the nearest one.
     """
     given = given_options(arguments)
     content = _configured(given)
     faults = [fault for name in given if (fault := _fault(name, content))]
     if faults:
-        raise InputError("; ".join(faults))
+        raise InputError(" ".join(faults))
 
 
 def _configured(given: Mapping[str, str]) -> dict[str, Any]:
-    """Content of the configurations that a command line names, with the keys of its file of arguments."""
+    """Content of the configurations that a command line names, with the keys of its arguments file."""
     args: dict[str, Any] = {}
     for file in _files(given.get("args_file")):
         args |= ConfigParser.load_config_file(file)
@@ -244,14 +244,14 @@ def _configured(given: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _files(text: Any) -> list[str]:
-    """Paths as MONAI's command line takes them: one, several with commas, or a list."""
+    """Paths in the forms of MONAI's command line: one, several with commas, or a list."""
     if not isinstance(text, str):
         return list(text or [])
     return [part.strip(" '\"") for part in text.strip().strip("[]()").split(",") if part.strip(" '\"")]
 
 
 def _fault(name: str, content: dict[str, Any]) -> str:
-    """What is wrong with the name of an option; "" where there is such a key."""
+    """The fault in the name of an option; empty for a known key."""
     keys = ReferenceResolver.split_id(name.removeprefix("+"))
     if (len(keys) == 1 and keys[0] in RUN_ARGUMENTS | TRACKING_ARGUMENTS) or keys[0] == "_meta_":
         return ""
@@ -267,19 +267,19 @@ def _fault(name: str, content: dict[str, Any]) -> str:
 def _unknown(name: str, parents: Sequence[str], key: str, known: set[str]) -> str:
     near = difflib.get_close_matches(key, sorted(known), 1)
     meant = "#".join([*parents, *near])
-    remedy = f"did you mean --{meant}?" if near else "see the keys of the configurations"
-    return f"{name}: there is no such option in this run: {remedy}"
+    remedy = f"Did you mean --{meant}?" if near else "See the keys of the configurations."
+    return f"--{name} is no option of this run. {remedy}"
 
 
 def _below(here: Any, key: str) -> Any:
-    """Value at a key; None where it is new or refers to what is elsewhere."""
+    """Value at a key; None for a new key or a reference."""
     if isinstance(here, list):
         return here[int(key)]
     return here.get(key) if isinstance(here, dict) else None
 
 
 def _known(here: Any) -> set[str] | None:
-    """Keys that a value of a configuration can have; None for any."""
+    """Keys that a value of a configuration accepts; None for any."""
     if isinstance(here, list):
         return {str(index) for index in range(len(here))}
     if not isinstance(here, dict):
@@ -291,7 +291,7 @@ def _known(here: Any) -> set[str] | None:
 
 
 def _arguments(target: str) -> set[str] | None:
-    """Names of the arguments of a component; None where it takes any, or is not found."""
+    """Names of the arguments of a component; None if it accepts any or is not found."""
     modules = [] if "." in target else ComponentLocator().get_component_module_name(target) or []
     module = modules[0] if isinstance(modules, list) and modules else modules
     found: Any = locate(f"{module}.{target}" if module else target)

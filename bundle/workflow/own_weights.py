@@ -1,4 +1,4 @@
-"""Networks that bring their weights along: a TorchScript file, or one that was built with them."""
+"""Networks with built-in weights: a TorchScript file, or one constructed with weights."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import nn
 
 
 class OwnWeights:
-    """Stands for :class:`bundle.workflow.GeneratorWeights` where that is disabled: the network is used as it was built.
+    """Replacement of a disabled :class:`bundle.workflow.GeneratorWeights`: the network is used as constructed.
 
     Args:
-        network: the generator.
+        network: generator.
     """
 
     training: dict[str, Any] | None = None
@@ -24,7 +24,7 @@ class OwnWeights:
 
     @property
     def source(self) -> str:
-        """What separates, with a checksum of the weights that it has."""
+        """Label of the separator with a checksum of its weights."""
         return network_label(self.network)
 
     def attach(self, engine: Engine) -> None:
@@ -35,17 +35,17 @@ class OwnWeights:
 
 
 def used_weights(loader: Any, network: Any) -> Any:
-    """The loader of a network's weights; where it is disabled (None), :class:`OwnWeights`."""
+    """Return the loader of a network's weights; :class:`OwnWeights` if it is disabled (None)."""
     return OwnWeights(network) if loader is None else loader
 
 
 def brings_weights(network: Any) -> bool:
-    """Whether a network comes from a file that holds its weights, too: TorchScript."""
+    """Whether a network comes from a TorchScript file, which contains its weights."""
     return isinstance(network, torch.jit.ScriptModule)
 
 
 def network_label(network: Any) -> str:
-    """Name of a network with what tells its weights from others.
+    """Label a network by its name and a checksum of its weights.
 
     >>> network_label(nn.ReLU())
     'ReLU (no weights)'

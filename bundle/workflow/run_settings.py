@@ -1,4 +1,4 @@
-"""The settings that define a training: written into its checkpoints, compared when it is resumed."""
+"""Settings that define a training: stored in its checkpoints, compared on resume."""
 
 from __future__ import annotations
 
@@ -18,33 +18,32 @@ from monai.bundle import ConfigParser
 
 MAY_CHANGE = frozenset(
     (
-        # how long: a training can be made longer
+        # duration: a training can be extended
         *("epochs", "stage2_epochs", "pretraining_epochs", "max_epochs", "minutes", "resume"),
-        # where it runs, and with how many processes that load
+        # device and number of loading processes
         *("device", "num_workers", "workers", "compiled", "channels_last", "follower"),
-        # where things lie; the joints themselves are compared
+        # folders; the joints themselves are compared
         *("bundle_root", "dataset_dir", "packed", "sources_dir"),
         *("output_dir", "ckpt_dir", "log_dir", "montage_dir", "strict"),
-        # what is written, and how often
+        # intervals of output
         *("log_interval", "save_interval"),
     )
 )
-"""Keys of a configuration that a resumed training may have others of."""
+"""Keys of a configuration that may change on resume."""
 
 SHOWN = 6
-"""Changed settings that a message names."""
+"""Maximum number of changed settings in a message."""
 
 
 class RunSettings:
-    """The settings that a training depends on, as a part of what checkpoints hold.
+    """Settings on which a training depends, as part of its checkpoints.
 
-    They are found by following references from its trainers, schedules and the like through the configuration of the
-    run that is starting. Outside of a run there are none, and nothing is compared. Handlers, which log and save, do not
-    count.
+    They are found by following references from its trainers, schedules and similar parts through the configuration of
+    the starting run. Outside a run there are none, and nothing is compared. Handlers, which log and save, are excluded.
 
     Args:
-        parts: ids of these in the configuration.
-        joints: that are trained on: they define the run, not the folder in which they lie.
+        parts: ids of these parts in the configuration.
+        joints: items of the training; they define the run, their folder does not.
     """
 
     def __init__(self, parts: Sequence[str], joints: Iterable[Mapping[str, Any]] = ()) -> None:
@@ -53,14 +52,14 @@ class RunSettings:
             self.values |= {"joints": _joints_label(joints), "processes": idist.get_world_size()}
 
     def state_dict(self) -> dict[str, Any]:
-        """The settings, plain values by their ids."""
+        """Return the settings, plain values by id."""
         return dict(self.values)
 
     def load_state_dict(self, written: Mapping[str, Any]) -> None:
-        """Compare the settings with those that a checkpoint was written with.
+        """Compare the settings with those of a checkpoint.
 
         Raises:
-            InputError: one is another, with its name, the old and the new value.
+            InputError: a setting differs; the message states its name, the old and the new value.
         """
         changed = changes(written, self.values) if written and self.values else []
         if changed:
@@ -69,13 +68,13 @@ class RunSettings:
 
 
 def running_settings(parts: Sequence[str]) -> dict[str, Any]:
-    """:func:`settings_of` parts of the configuration of the run that is starting; none outside of a run."""
+    """Collect :func:`settings_of` parts of the starting run's configuration; empty outside a run."""
     workflow = running_workflow()
     return {} if workflow is None else settings_of(workflow.parser, parts)
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Each setting that differs, in words; those of which others are expressions first."""
+    """Describe each differing setting; those on which other settings depend come first."""
     keys = sorted((key for key in old.keys() | new.keys() if old.get(key) != new.get(key)), key=_nesting)
     return [f"{key} was {old.get(key)!r} and is {new.get(key)!r}" for key in keys]
 
@@ -85,13 +84,13 @@ def _nesting(name: str) -> tuple[int, str]:
 
 
 def settings_of(parser: ConfigParser, parts: Sequence[str]) -> dict[str, Any]:
-    """Plain values that parts of a configuration depend on, by their ids, without those that may change.
+    """Collect the plain values on which parts of a configuration depend, by id, without those that may change.
 
-    Options of a declared kind that are expressions count by what they evaluate to.
+    Expressions of options of a declared kind are replaced by their values.
 
     Args:
-        parser: of the configuration.
-        parts: their ids.
+        parser: parser of the configuration.
+        parts: ids of the parts.
     """
     return {
         "#".join(path): _kept(path, _evaluated(parser, path, value))
@@ -110,20 +109,20 @@ def _evaluated(parser: ConfigParser, path: tuple[str, ...], value: Any) -> Any:
 
 
 def _kept(path: tuple[str, ...], value: Any) -> Any:
-    """A value as it is compared and shown: weights by their content."""
+    """A value as compared and shown; weights files by their content."""
     if kind_of(path) is PATH and isinstance(value, str) and value and Path(value).is_file():
         return file_label(Path(value))
     return discreet_value(path[-1], value)
 
 
 def discreet_value(name: str, value: Any) -> Any:
-    """A plain value that tells neither whose radiographs these are nor where they lie; of other values the type."""
+    """Return a plain value without identity and folders; for other values the name of the type."""
     if isinstance(value, str):
         return private_name(private_setting(name, value), "")
     return value if value is None or isinstance(value, bool | int | float) else type(value).__name__
 
 
 def _joints_label(joints: Iterable[Mapping[str, Any]]) -> str:
-    """How many joints there are, and what tells them from others."""
+    """The number of joints and a checksum of their names."""
     names = sorted(str(joint.get("name", "")) for joint in joints)
     return f"{len(names)} joints ({hashlib.sha256(repr(names).encode()).hexdigest()[:8]})"

@@ -1,4 +1,4 @@
-"""Files that torch writes with a checksum: the comment of the ZIP archive is the SHA-256 of all that comes before."""
+"""Files of torch with a checksum: the comment of the ZIP archive is the SHA-256 of everything before it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from bundle.networks import load_failure
 
 _SEAL = re.compile(rb"\x47\x00sha256:([0-9a-f]{64})\Z")
 _LENGTH = 2 + 7 + 64
-"""Bytes of the length of the comment and of the comment itself, at the end of a ZIP archive."""
+"""Bytes of the comment and of its length field, at the end of a ZIP archive."""
 _END = b"PK\5\6"
-"""What the last 22 bytes of a ZIP archive without a comment begin with."""
+"""Start of the last 22 bytes of a ZIP archive without a comment."""
 
 
 def seal(file: BinaryIO, read: Callable[[], bytes]) -> None:
-    """Give an archive that has just been written its checksum.
+    """Add the checksum to an archive that has just been written.
 
     Args:
-        file: open for writing; ends with the two bytes of the length of a comment, as every ZIP archive.
-        read: reads what has been written.
+        file: file open for writing; it ends with the two bytes of the comment length, as every ZIP archive.
+        read: reads the written content.
     """
     file.flush()
     comment = b"sha256:" + hashlib.sha256(read()[:-2]).hexdigest().encode()
@@ -36,9 +36,9 @@ def seal(file: BinaryIO, read: Callable[[], bytes]) -> None:
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with a file that torch wrote; None where nothing is.
+    """Describe the damage of a file written by torch; None for an intact file.
 
-    A file from before there were seals is compared with the checksums of the parts of its archive.
+    A file without a seal, from an earlier version, is checked by the checksums of its archive members.
     """
     try:
         content = path.read_bytes()
@@ -48,11 +48,11 @@ def damage(path: Path) -> str | None:
     if stated is None:
         return _damaged_part(content)
     found = hashlib.sha256(content[:-_LENGTH]).hexdigest().encode()
-    return None if found == stated[1] else "it is damaged: its checksum is another one"
+    return None if found == stated[1] else "it is damaged: its checksum does not match"
 
 
 def _damaged_part(content: bytes) -> str | None:
-    """What is wrong with an archive without a seal."""
+    """The damage of an archive without a seal; None for an intact one."""
     part: str | None = "the end of its archive"
     if content[-len(_END) - 18 : -18] == _END and content.endswith(b"\0\0"):
         try:
@@ -64,17 +64,17 @@ def _damaged_part(content: bytes) -> str | None:
 
 
 def load_sealed(path: Path, map_location: Any = None) -> dict[str, Any]:
-    """What a file that is not damaged holds.
+    """Load the content of an intact file.
 
     Raises:
-        InputError: it does not hold a dictionary of what torch loads without running anything.
+        InputError: the file is not a dictionary of types that torch loads without executing code.
     """
     try:
         found = torch.load(path, map_location, weights_only=True)
-    except Exception as error:  # about anything may stand in a file
-        msg = f"{path}: no checkpoint ({load_failure(error)}): delete it, or train into another --output_dir"
+    except Exception as error:  # a foreign file raises about anything
+        msg = f"{path}: no checkpoint ({load_failure(error)}). Delete it, or train into another --output_dir."
         raise InputError(msg) from error
     if not isinstance(found, dict):
-        msg = f"{path}: no checkpoint (a {type(found).__name__}): delete it, or train into another --output_dir"
+        msg = f"{path}: no checkpoint (a {type(found).__name__}). Delete it, or train into another --output_dir."
         raise InputError(msg)
     return found

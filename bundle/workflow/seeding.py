@@ -1,4 +1,4 @@
-"""Seeds of the epochs of a training, so that a resumed one is the uninterrupted one."""
+"""Seeds of the epochs of a training, so that a resumed training equals an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from monai.data import set_rnd
 
 
 def seed_epoch(seed: int, epoch: int, dataset: Any) -> int:
-    """Seed everything random of an epoch, so that a resumed training goes on as an uninterrupted one would.
+    """Seed all random generators of an epoch, so that a resumed training equals an uninterrupted one.
 
     Args:
-        seed: of the training.
-        epoch: its number.
-        dataset: whose random transforms are seeded, or None.
+        seed: random seed of the training.
+        epoch: number of the epoch.
+        dataset: data set whose random transforms are seeded; None for none.
 
     Returns:
-        The seed of this epoch and, of several processes, of this one.
+        The seed of this epoch and process.
     """
     own = int(np.random.SeedSequence([seed, epoch, idist.get_rank()]).generate_state(1)[0])
     torch.manual_seed(own)
@@ -33,11 +33,11 @@ def seed_epoch(seed: int, epoch: int, dataset: Any) -> int:
 
 
 class EpochSeed:
-    """Seeds everything random at the start of each epoch of a trainer (:func:`bundle.workflow.seed_epoch`).
+    """Handler that seeds all random generators at the start of each epoch (:func:`bundle.workflow.seed_epoch`).
 
     Args:
-        seed: of the training.
-        dataset: whose random transforms are seeded.
+        seed: random seed of the training.
+        dataset: data set whose random transforms are seeded.
     """
 
     def __init__(self, seed: int, dataset: Any) -> None:
@@ -48,5 +48,5 @@ class EpochSeed:
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Seed the epoch that starts."""
+        """Seed the starting epoch."""
         seed_epoch(self.seed, engine.state.epoch, self.dataset)

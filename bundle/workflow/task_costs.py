@@ -1,4 +1,4 @@
-"""What the training of a downstream task takes, counted before it is run (:mod:`bundle.workflow.costs`)."""
+"""Cost of the trainings of a downstream task, estimated in advance (:mod:`bundle.workflow.costs`)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Stage:
-    """A training on its own number of images.
+    """Training on its own number of images.
 
     Attributes:
-        epochs: of it.
-        images: of an epoch, or what holds them.
-        record: folder of its record in that of the job.
-        added: images of an epoch besides these.
+        epochs: number of epochs.
+        images: number of images per epoch, or their container.
+        record: folder of its record inside that of the job.
+        added: number of additional images per epoch.
     """
 
     epochs: int
@@ -32,27 +32,27 @@ class Stage:
 
     @property
     def count(self) -> int:
-        """Images of an epoch."""
+        """Number of images per epoch."""
         return (self.images if isinstance(self.images, int) else len(self.images)) + self.added
 
 
 class TaskCost(Cost):
-    """What the trainings of a task take, of a network that learns from every image it sees.
+    """Cost of the trainings of a task with one network, trained on every image.
 
-    The synthetic radiographs, which are made before, and the validations are left out.
+    The synthesis of radiographs before training and the validations are excluded.
 
     Args:
-        name: of the network.
-        network: that learns.
-        shape: of one image, (C, H, W).
-        stages: the trainings, by name.
-        batch_size: images of a step.
-        views: how often a step sends each of them through the network.
-        kept: floats that stay on the device for each image of the largest stage; 0 where none do.
-        tflops: of the device at its peak, in the precision used; 0 if it is not known.
+        name: name of the network.
+        network: trained network.
+        shape: shape of one image, (C, H, W).
+        stages: trainings by name.
+        batch_size: number of images per step.
+        views: factors whose product is the number of passes of an image per step.
+        kept: floats kept on the device per image of the largest stage; 0 for none.
+        tflops: peak rate of the device in TFLOP/s, in the precision used; 0 if unknown.
 
     Raises:
-        InputError: a peak that is negative or not finite.
+        InputError: the peak rate is negative or not finite.
     """
 
     def __init__(
@@ -73,61 +73,61 @@ class TaskCost(Cost):
 
     @property
     def epochs(self) -> int:
-        """Of all stages."""
+        """Epochs of all stages."""
         return sum(stage.epochs for stage in self.stages.values())
 
     @cached_property
     def flop_of_image(self) -> float:
-        """Operations of a step for one image of its batch."""
+        """Operations of a step per image of its batch."""
         return self.passes[self.name].forwards * forward_flop(self.players[self.name], *self.shape)
 
     def flop(self) -> dict[str, float]:
-        """Operations of an epoch, by stage."""
+        """Count the operations of an epoch, by stage."""
         each = self.flop_of_image
         return {name: stage.count * each for name, stage in self.stages.items()}
 
     def total_flop(self) -> float:
-        """Operations of all stages."""
+        """Count the operations of all stages."""
         return sum(self.stages[name].epochs * flop for name, flop in self.flop().items())
 
     def steps(self) -> dict[str, int]:
-        """Steps of an epoch, by stage."""
+        """Count the steps of an epoch, by stage."""
         return {name: math.ceil(stage.count / self.batch_size) for name, stage in self.stages.items()}
 
     def summary(self) -> str:
-        """All of it in words."""
+        """Summarize the cost as text."""
         steps, flop = self.steps(), self.flop()
         whole = sum(stage.epochs * steps[name] for name, stage in self.stages.items())
         counts = ", ".join(f"{stage.count} in {name}" for name, stage in self.stages.items())
         plan = " + ".join(str(stage.epochs) for stage in self.stages.values())
-        of_epochs = ", ".join(f"of {name} {flop[name] / 1e12:.1f}" for name in self.stages)
+        of_epochs = ", ".join(f"{flop[name] / 1e12:.1f} in {name}" for name in self.stages)
         held = max(stage.count for stage in self.stages.values()) * self.kept * FLOAT
         lines = [
             self.described_parameters(),
             f"images: {counts}",
             f"schedule: {plan} epochs; {whole} steps of {self.batch_size} images",
-            f"operations of a step: {self.batch_size * self.flop_of_image / 1e12:.3f} TFLOP; of an epoch "
-            f"{of_epochs} TFLOP; of all {self.total_flop() / 1e15:.2f} PFLOP",
+            f"operations: {self.batch_size * self.flop_of_image / 1e12:.3f} TFLOP per step; TFLOP per epoch "
+            f"{of_epochs}; in total {self.total_flop() / 1e15:.2f} PFLOP",
             f"memory: images {held / 1e9:.2f} GB, weights with gradients and optimisers "
-            f"{self.size_of_training() / 1e9:.2f} GB, activations besides; a checkpoint "
+            f"{self.size_of_training() / 1e9:.2f} GB, without activations; a checkpoint "
             f"{self.bytes_of_checkpoint() / 1e9:.2f} GB",
             self.described_time(),
         ]
         return "\n".join(lines)
 
     def seconds_of(self, output_dir: Path) -> dict[str, float]:
-        """Seconds of each stage that is done, by its record (:class:`bundle.workflow.EpochRecord`)."""
+        """Read the seconds of each complete stage from its record (:class:`bundle.workflow.EpochRecord`)."""
         return {
             name: float(read_record(output_dir / stage.record / RECORD)["epochs"][-1]["seconds"])
             for name, stage in self.stages.items()
         }
 
     def seconds_in(self, output_dir: Path) -> float:
-        """Seconds of all stages."""
+        """Read the seconds of all stages."""
         return sum(self.seconds_of(output_dir).values())
 
     def spent(self, output_dir: Path) -> dict[str, Any]:
-        """See :meth:`bundle.workflow.costs.Cost.spent`; the same of each stage besides."""
+        """Report as :meth:`bundle.workflow.costs.Cost.spent`, and also for each stage."""
         flop, seconds = self.flop(), self.seconds_of(output_dir)
         stages = {
             name: {"epochs": stage.epochs, **self.pace(seconds[name], stage.epochs, stage.epochs * flop[name])}

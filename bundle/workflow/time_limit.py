@@ -1,4 +1,4 @@
-"""An invocation of a training that ends by itself, so that a machine that is lent for minutes is given back whole."""
+"""Time limit of an invocation of a training, for machines with a limited allocation."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from bundle.errors import InputError
 from ignite.engine import Engine, Events
 
 RESERVE = 1.1
-"""An epoch may take so many times as long as the longest one so far."""
+"""Safety factor on the duration of the longest epoch so far."""
 
 _log = logging.getLogger("bundle.workflow")
 
 
 class Runnable(Protocol):
-    """What runs: a trainer, an evaluation."""
+    """Trainer, evaluation or other object that runs."""
 
     def run(self) -> Any:
-        """Run to its end."""
+        """Run to completion."""
 
 
 class TimeLimit:
-    """Ends an invocation after the last epoch that fits into its minutes; the next invocation resumes.
+    """Time limit that ends an invocation after the last epoch that fits; the next invocation resumes.
 
-    The trainings of an invocation share one limit. :class:`bundle.workflow.TrainingCheckpointSaver` asks it after each
-    epoch, once everything else of that epoch is done, and writes a checkpoint before it ends the training.
+    The trainings of an invocation share one limit. :class:`bundle.workflow.TrainingCheckpointSaver` checks it after
+    each epoch, as the last handler, and writes a checkpoint before it ends the training.
 
     Args:
-        minutes: of this invocation, from when the limit is made; 0 is no limit.
-        clock: seconds, for tests.
+        minutes: duration of this invocation in minutes, counted from construction; 0 for no limit.
+        clock: clock in seconds, for tests.
 
     Attributes:
-        over: whether a training was ended; what comes after it does not run.
+        over: whether a training was ended; later work is then skipped.
 
     Raises:
-        InputError: a time that is negative or not finite.
+        InputError: the time is negative or not finite.
     """
 
     def __init__(self, minutes: float = 0.0, clock: Callable[[], float] = time.perf_counter) -> None:
         if not 0.0 <= float(minutes) < math.inf:
-            msg = f"minutes: expected a time of at least 0 (0: no limit), got {minutes}"
+            msg = f"minutes: {minutes} is no duration. Pass a number of at least 0; 0 means no limit."
             raise InputError(msg)
         self.seconds, self.clock = 60.0 * float(minutes), clock
         self.started = self.epoch_started = clock()
@@ -51,29 +51,29 @@ class TimeLimit:
         self.over = False
 
     def attach(self, engine: Engine) -> None:
-        """Take the time of the engine's epochs."""
+        """Time the epochs of the engine."""
         engine.add_event_handler(Events.EPOCH_STARTED, self.start)
 
     def start(self, engine: Engine) -> None:
-        """An epoch starts."""
+        """Record the start of an epoch."""
         self.epoch_started = self.clock()
 
     def allows_another(self) -> bool:
-        """Whether another epoch fits, now that one is done."""
+        """Whether another epoch fits, called after an epoch."""
         now = self.clock()
         self.longest = max(self.longest, now - self.epoch_started)
         return not self.seconds or now - self.started + RESERVE * self.longest <= self.seconds
 
     def end(self, engine: Any) -> None:
-        """End a training; what would run after it does not."""
+        """End a training and skip later work."""
         self.over = True
         _log.warning(
-            f"The time is up after epoch {engine.state.epoch} of {engine.state.max_epochs}: run the command again to "
-            "resume"
+            f"Time limit reached after epoch {engine.state.epoch} of {engine.state.max_epochs}. Run the command again "
+            "to resume."
         )
         engine.terminate()
 
     def run(self, work: Runnable) -> None:
-        """Run what comes next, unless a training was ended."""
+        """Run the next work, unless a training was ended."""
         if not self.over:
             work.run()

@@ -1,4 +1,4 @@
-"""How weights came about: the command and the machine of a training, what its validations found and its epochs took."""
+"""Record of a training beside its weights: command, machine, metrics of validations and times of epochs."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ RECORD = "training.json"
 
 
 class TrainingRecord:
-    """Writes ``training.json`` after every validation; attach it to the evaluator after what saves the weights.
+    """Writer of ``training.json`` after every validation; attach it to the evaluator after the weights saver.
 
-    It holds the commands and the machine of the training, what it started from, the SHA-256 of the best weights so far
-    and, for each validation, ``epoch``, ``seconds`` of training until then and the metrics. A resumed training goes on
-    with it.
+    The record contains the commands and the machine of the training, its initial weights, the SHA-256 of the best
+    weights so far and, for each validation, ``epoch``, ``seconds`` of training until then and the metrics. A resumed
+    training extends it.
 
     Args:
-        output_dir: of the training.
+        output_dir: output folder of the training.
         weights: name of the file of the best weights in it.
-        device: that is trained on.
-        started_from: file of weights that the training started from; empty, or "none", for chance.
+        device: device of the training.
+        started_from: file of the initial weights; empty or "none" for random ones.
 
     Raises:
-        InputError: on running, if there is a record that cannot be read.
+        InputError: on running, an existing record cannot be read.
     """
 
     entries = "validations"
@@ -46,19 +46,19 @@ class TrainingRecord:
         self.started = 0.0
 
     def attach(self, engine: Engine) -> None:
-        """Write when a validation is complete."""
+        """Write after each validation."""
         engine.add_event_handler(Events.EPOCH_STARTED, self.start)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def start(self, engine: Engine) -> None:
-        """The clock of a training that starts, or goes on, starts with its first validation."""
+        """Start the clock of a new or resumed training at its first validation."""
         if self.before is None:
             earlier = [entry for entry in self._read()[self.entries] if entry["epoch"] <= self._done(engine)]
             self.before = float(earlier[-1]["seconds"]) if earlier else 0.0
             self.started = time.perf_counter()
 
     def __call__(self, engine: Engine) -> None:
-        """Add a validation; those of a later epoch, of a training that was stopped before its checkpoint, go."""
+        """Add a validation and remove those of later epochs, left by a training stopped before its checkpoint."""
         record, epoch = self._read(), engine.state.epoch
         seconds = round((self.before or 0.0) + time.perf_counter() - self.started, 1)
         metrics = {name: float(value) for name, value in sorted(engine.state.metrics.items())}
@@ -72,7 +72,7 @@ class TrainingRecord:
         write_bytes(self.path, json.dumps(record, indent=1).encode())
 
     def _done(self, engine: Engine) -> int:
-        """Epochs whose time has been recorded when the engine starts: a validation comes after its epoch."""
+        """Number of recorded epochs when the engine starts: a validation follows its epoch."""
         return int(engine.state.epoch)
 
     def _read(self) -> dict[str, Any]:
@@ -89,10 +89,10 @@ class TrainingRecord:
 
 
 class EpochRecord(TrainingRecord):
-    """Writes ``training.json`` after every epoch of a trainer; attach it after what validates.
+    """Writer of ``training.json`` after every epoch of a trainer; attach it after the validation.
 
-    Its ``epochs`` are as the ``validations`` of a :class:`TrainingRecord`. The time of an epoch includes its
-    validation; what an invocation does before its first epoch and the checkpoints are not counted.
+    Its ``epochs`` have the form of the ``validations`` of a :class:`TrainingRecord`. The time of an epoch includes its
+    validation, but neither the work before the first epoch of an invocation nor the checkpoints.
 
     Args:
         output_dir: as in :class:`TrainingRecord`.
@@ -108,12 +108,12 @@ class EpochRecord(TrainingRecord):
 
 
 def sha256(path: Path) -> str | None:
-    """Checksum of a file; None where there is none."""
+    """Compute the SHA-256 of a file; None if it is absent."""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """What a training recorded.
+    """Read the record of a training.
 
     Raises:
         InputError: the file cannot be read.
@@ -125,11 +125,11 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
-    return InputError(f"expected the record of a training, got a file that is damaged ({error}): {path}: delete it")
+    return InputError(f"{path}: the record of the training is damaged ({error}). Delete it.")
 
 
 def training_of(weights: Path) -> dict[str, Any] | None:
-    """The record that lies beside weights, if it is of these."""
+    """Read the record beside a weights file; None if it is absent or of other weights."""
     path = weights.parent / RECORD
     if not path.is_file():
         return None

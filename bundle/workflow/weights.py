@@ -1,4 +1,4 @@
-"""Weights of the networks in a run: loaded when it starts, the best and the last ones kept."""
+"""Weights of the networks in a run: loaded at its start, the best and the last ones saved."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ _log = logging.getLogger("bundle.workflow")
 
 
 class _NoFileSaver(WholeFileSaver):
-    """Writes nothing."""
+    """Saver that writes nothing."""
 
     def _save_func(self, checkpoint: Mapping[str, Any], path: Path, func: Callable[..., None]) -> None:
         """See above."""
 
 
 class BestWeightsSaver(CheckpointSaver):
-    """Keeps the network with the best key metric as a flat state dict, as inference reads it.
+    """Writer of the network with the best key metric as a flat state dict for inference.
 
-    Where the key metric is not defined (NaN: no joint of the validation has known layers), it keeps the newest. It has
-    a state, so that a resumed training does not overwrite a better network.
+    If the key metric is undefined (NaN: no joint of the validation has known layers), the newest network is kept. The
+    best score is part of the state, so that a resumed training does not overwrite a better network.
 
     Args:
         save_dir: folder of the weights.
-        network: whose weights are kept.
+        network: network whose weights are saved.
         filename: name of the file.
         lowest: whether the lowest key metric is the best, or the highest.
-        follower: whether the process writes nothing; the best score it remembers all the same.
+        follower: whether this process writes no file; it tracks the best score all the same.
     """
 
     def __init__(
@@ -72,16 +72,16 @@ class BestWeightsSaver(CheckpointSaver):
         super().metrics_completed(engine)
 
     def state_dict(self) -> dict[str, Any]:
-        """The best score so far."""
+        """Return the best score so far."""
         return {} if self._key_metric_checkpoint is None else dict(self._key_metric_checkpoint.state_dict())
 
 
 class FinalWeightsSaver:
-    """Saves a network as a flat state dict when its training is complete, and not when that was ended before.
+    """Writer of a network as a flat state dict when its training is complete, not when it was ended early.
 
     Args:
         save_dir: folder of the weights.
-        network: whose weights are saved.
+        network: network whose weights are saved.
         filename: name of the file.
     """
 
@@ -99,30 +99,30 @@ class FinalWeightsSaver:
 
 
 class GeneratorWeights:
-    """Loads the generator's weights when the engine starts; without a file it stays as built, and says so.
+    """Loader of the generator's weights at the engine's start; without a file it logs that the generator is unchanged.
 
-    Built with the partition head, a generator without weights is the weight-free separator. A TorchScript network keeps
-    the weights that it brings along, unless a file is chosen.
+    With the partition head, a generator without weights is the weight-free separator. A TorchScript network keeps its
+    built-in weights unless a file is chosen.
 
     Args:
-        load_path: flat state dict of the generator, where there is one.
-        network: the generator.
+        load_path: flat state dict of the generator; the file may be absent.
+        network: generator.
         map_location: device to load to.
         chosen: the user's file in place of ``load_path``, or "none" for no weights.
-        metadata: file of the bundle's metadata, which states the checksum of ``load_path`` (:func:`stated_sha256`).
+        metadata: metadata file of the bundle, which states the checksum of ``load_path`` (:func:`stated_sha256`).
             A chosen file has none.
 
     Raises:
-        InputError: the chosen file does not exist; on running, if the file is not a state dict of this generator, is
-            not the one that the metadata describes or is a pointer of Git LFS, or there is none and the generator is
-            not weight-free (its head does not start at the weight-free separator).
+        InputError: the chosen file does not exist; on running, the file is not a state dict of this generator, is not
+            the one that the metadata describes or is a pointer of Git LFS, or it is absent and the generator is not
+            weight-free (its head does not start at the weight-free separator).
     """
 
     def __init__(
         self, load_path: str, network: nn.Module, map_location: Any = None, chosen: str = "", metadata: str = ""
     ) -> None:
         if chosen not in ("", NO_WEIGHTS) and not Path(chosen).is_file():
-            msg = f"expected a file of weights or {NO_WEIGHTS}, got {chosen}: there is no such file"
+            msg = f"{chosen}: no such weights file. Correct the path, or pass {NO_WEIGHTS} for no weights."
             raise InputError(msg)
         self.load_path, self.chosen = Path(chosen or load_path), chosen
         self.network = network
@@ -131,7 +131,7 @@ class GeneratorWeights:
 
     @property
     def source(self) -> str:
-        """What separates: the file's name and what tells it from others, or what separates without weights."""
+        """Label of the separator: name and checksum of the weights file, or the separator without weights."""
         if not self._takes_weights():
             return network_label(self.network)
         if not self.load_path.is_file():
@@ -140,7 +140,7 @@ class GeneratorWeights:
 
     @property
     def training(self) -> dict[str, Any] | None:
-        """How the weights were trained, where a record of it lies beside them."""
+        """Training record of the weights, if one lies beside them."""
         return training_of(self.load_path) if self._takes_weights() and self.load_path.is_file() else None
 
     def attach(self, engine: Engine) -> None:
@@ -148,14 +148,14 @@ class GeneratorWeights:
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Load the weights, or say that there are none; what takes none stays as it is."""
+        """Load the weights, or log their absence; a network without weights is unchanged."""
         if not self._takes_weights():
             return
         if not self.load_path.is_file():
             self._check_weight_free()
             _log.warning(f"No weights at {self.load_path}: the weight-free separator is used")
             return
-        remedy = "name the file by --weights, and the backbone, head and reduction it was trained with"
+        remedy = "name the file by --weights, and the backbone, head and reduction of its training"
         load_weights(self.network, self.load_path, "generator", remedy, self.map_location, self.sha256)
         _log.info(f"Weights of the generator: {self.load_path}")
 
@@ -167,28 +167,27 @@ class GeneratorWeights:
         head = getattr(self.network, "head", None)
         if not getattr(head, "zero_start", False):
             msg = (
-                f"expected weights, found none at {self.load_path}: name a file by --weights; only the partition head "
-                "separates without"
+                f"{self.load_path}: no such weights file. Name a file by --weights; only the partition head separates "
+                "without weights."
             )
             raise InputError(msg)
 
 
 class NetworkWeights:
-    """Loads the weights of a network that reads or registers radiographs when an engine starts, the first that does.
+    """Loader of the weights of a scoring or registration network at the start of the first engine.
 
     Args:
-        network: that takes them.
-        load_path: its weights, as a training wrote them; empty for none, with which the network stays as it is.
+        network: network that receives the weights.
+        load_path: weights file of a training; empty leaves the network unchanged.
         map_location: device to load to.
-        what: what the network is called in messages.
-        remedy: what to do when there is no such file, or it is of another network.
+        what: name of the network in messages.
+        remedy: remedy in messages if the file is absent or of another network.
         chosen: the user's file in place of ``load_path``; empty for none.
-        metadata: file of the bundle's metadata, which states the checksum of ``load_path`` (:func:`stated_sha256`).
+        metadata: metadata file of the bundle, which states the checksum of ``load_path`` (:func:`stated_sha256`).
             A chosen file has none.
 
     Raises:
-        InputError: on starting, if there is no such file, or it is of another network or not the one that the metadata
-            describes.
+        InputError: on starting, the file is absent, of another network or not the one that the metadata describes.
     """
 
     def __init__(
@@ -197,7 +196,7 @@ class NetworkWeights:
         load_path: str,
         map_location: Any = "cpu",
         what: str = "scorer",
-        remedy: str = "train the reader by configs/jobs/read_jsw.yaml, or name its weights by --scorer_weights",
+        remedy: str = "train the regressor by configs/jobs/read_jsw.yaml, or name its weights by --scorer_weights",
         chosen: str = "",
         metadata: str = "",
     ) -> None:
@@ -207,11 +206,11 @@ class NetworkWeights:
 
     @property
     def source(self) -> str:
-        """The file with what tells it from others."""
+        """Label of the weights file: name and checksum."""
         return file_label(Path(self.load_path))
 
     def attach(self, engine: Engine) -> None:
-        """Load at the start."""
+        """Load when the engine starts."""
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
@@ -228,24 +227,24 @@ class NetworkWeights:
 
 
 class StartingWeights:
-    """Loads what the training of a separator starts from, when the first of its stages starts; without a file nothing.
+    """Loader of the initial weights of a separator's training at the start of its first stage; optional.
 
-    Weights as inference takes them are those of the generator. A checkpoint also holds N_S and N_D; its generator is
-    the averaged one, where an average was taken.
+    Weights for inference are those of the generator. A checkpoint also contains N_S and N_D; its generator is the
+    averaged one if an average was taken.
 
     Args:
-        load_path: weights or a checkpoint; empty, or "none", for a training from chance.
-        generator: the generator.
+        load_path: weights or a checkpoint; empty or "none" for random initial weights.
+        generator: generator.
         supervisor: N_S.
         discriminator: N_D.
-        average: of the generator's weights, which starts with them.
+        average: average of the generator's weights, which starts at them.
         map_location: device to load to.
 
     Raises:
-        InputError: on running, if the file cannot be loaded (:func:`bundle.networks.load_weights`).
+        InputError: on running, the file cannot be loaded (:func:`bundle.networks.load_weights`).
     """
 
-    remedy = "name another file by --weights, or the backbone, head and adversary that it was trained with"
+    remedy = "name another file by --weights, or the backbone, head and adversary of its training"
 
     def __init__(
         self,
@@ -282,7 +281,7 @@ class StartingWeights:
 
 
 def _players_of(held: Mapping[str, Any]) -> dict[str, Any]:
-    """The state of each network in a file: of a checkpoint three, else the generator's alone."""
+    """The state of each network in a file: three networks of a checkpoint, otherwise the generator alone."""
     if not isinstance(held.get("generator"), Mapping):
         return {"generator": dict(held)}
     players = {name: held[name] for name in ("generator", "supervisor", "discriminator") if name in held}

@@ -1,8 +1,8 @@
 """Separate a joint
 ================
 
-A radiograph of one joint becomes three layers: soft tissue, lower bone (metacarpal head) and upper bone (proximal
-phalanx). This joint is a phantom whose bones overlap; for a radiograph of your own see :ref:`own_joint`.
+A radiograph of one joint is separated into three layers: soft tissue, lower bone (metacarpal head) and upper bone
+(proximal phalanx). This joint is a phantom with overlapping bones; for your own radiograph see :ref:`own_joint`.
 """
 
 import matplotlib.pyplot as plt
@@ -13,19 +13,19 @@ joint = Joint.phantom(seed=5, joint_space_mm=-0.6)
 layers = separate(joint)
 
 # %%
-# The outlines are those of the masks: lower bone orange, upper bone blue. Where the bones overlap, the attenuation of
-# the radiograph is divided among the layers.
+# The outlines show the masks: lower bone orange, upper bone blue. In the overlap, the attenuation of the radiograph is
+# divided among the layers.
 
 titles = ("radiograph", "soft tissue", "lower bone", "upper bone")
 figure, axes = plt.subplots(1, 4, figsize=(12, 3.3), layout="constrained")
-for axis, title, picture in zip(axes, titles, (joint.radiograph[0], *layers.layers), strict=True):
-    axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
+for axis, title, image in zip(axes, titles, (joint.radiograph[0], *layers.layers), strict=True):
+    axis.imshow(image, cmap="gray", vmin=0, vmax=1)
     axis.set(title=title, xticks=[], yticks=[])
 for mask, colour in zip(joint.masks, ("orange", "deepskyblue"), strict=True):
     axes[0].contour(mask, levels=[0.5], colors=colour, linewidths=1)
 
 # %%
-# The layers compose to the radiograph again (Eq. 4), to the precision of a float.
+# The layers compose to the radiograph (Eq. 4), to floating point precision.
 
 difference = (reconstruct(layers.layers) - joint.radiograph).abs().max()
 print(f"largest difference of the composition from the radiograph: {difference:.1e}")
@@ -33,8 +33,8 @@ print(f"largest difference of the composition from the radiograph: {difference:.
 # %%
 # .. _own_joint:
 #
-# A radiograph of your own
-# ------------------------
+# Your own radiograph
+# -------------------
 #
-# ``Joint.read("joint.dcm")``, or ``Joint.read("joint.png", spacing_mm=0.1)`` for a file that does not state its pixel
-# spacing. Bone masks are predicted where none are given. ``layers.write("results")`` writes NIfTI and PNG.
+# Use ``Joint.read("joint.dcm")``, or ``Joint.read("joint.png", spacing_mm=0.1)`` for a file without pixel spacing.
+# Missing bone masks are predicted. ``layers.write("results")`` writes NIfTI and PNG files.

@@ -1,8 +1,8 @@
 """Synthesize any joint space
 ==========================
 
-Moving the bone layers and composing them again gives the same joint with another joint space width (JSW), of which the
-truth is known: Eq. 13 of LSN.
+Moving the bone layers and composing them with the soft tissue yields the same joint with another joint space width
+(JSW) and known ground truth (Eq. 13 of LSN).
 """
 
 import matplotlib.pyplot as plt
@@ -13,8 +13,8 @@ changes = (-1.2, -0.6, 0.0, 0.6, 1.2)
 joints = [synthesize(layers, change_mm=change, seed=1) for change in changes]
 
 # %%
-# Positive changes widen the joint space. The tissue that a bone uncovers gets noise texture like that of the visible
-# tissue; ``seed`` says which.
+# Positive changes widen the joint space. Uncovered tissue receives noise texture like that of the visible tissue;
+# ``seed`` is its random seed.
 
 figure, axes = plt.subplots(1, len(joints), figsize=(13, 3.1), layout="constrained")
 for axis, change, joint in zip(axes, changes, joints, strict=True):
@@ -22,18 +22,18 @@ for axis, change, joint in zip(axes, changes, joints, strict=True):
     axis.set(title=f"{change:+.1f} mm: JSW {float(joint.joint_space.mean):.2f} mm", xticks=[], yticks=[])
 
 # %%
-# The truth comes along: masks, layers and motion of both bones.
+# The result includes the ground truth: masks, layers and motion of both bones.
 
 narrow = joints[0]
 print("layers", tuple(narrow.layers.shape), "masks", tuple(narrow.masks.shape))
 print("motion of the bones, mm:", narrow.motion.translation[0].round(decimals=2).tolist())
 
 # %%
-# ``narrow.write("narrow.png")`` or ``narrow.write("narrow.dcm")`` writes the radiograph. Rotation and sideways shift of
-# the upper bone are arguments, too.
+# ``narrow.write("narrow.png")`` or ``narrow.write("narrow.dcm")`` writes the radiograph. Further arguments are the
+# rotation and the sideways shift of the upper bone.
 
-turned = synthesize(layers, change_mm=0.3, sideways_mm=0.5, rotation_deg=6.0)
+rotated = synthesize(layers, change_mm=0.3, sideways_mm=0.5, rotation_deg=6.0)
 figure, axes = plt.subplots(1, 2, figsize=(6, 3.2), layout="constrained")
-for axis, title, joint in zip(axes, ("as it is", "turned by 6 degrees"), (layers.joint, turned), strict=True):
+for axis, title, joint in zip(axes, ("original", "rotated by 6 degrees"), (layers.joint, rotated), strict=True):
     axis.imshow(joint.radiograph[0], cmap="gray", vmin=0, vmax=1)
     axis.set(title=title, xticks=[], yticks=[])

@@ -1,8 +1,8 @@
 """Eq. 4, 5, 6 and 13 as MONAI transforms
 ======================================
 
-The physics is there as dictionary transforms, to be put into any MONAI pipeline: composition of layers (Eq. 4), rigid
-motion of bone layers and masks (Eq. 5 and 6), and synthesis with another joint space (Eq. 13).
+The physics is available as dictionary transforms for any MONAI pipeline: composition of layers (Eq. 4), rigid motion of
+bone layers and masks (Eq. 5 and 6), and synthesis with another joint space (Eq. 13).
 """
 
 import matplotlib.pyplot as plt
@@ -19,13 +19,13 @@ samples = [
 ]
 
 # %%
-# ``image`` holds radiograph and masks. ``SeparateLayersd`` is the weight-free separation; layers of a network may stand
-# under ``label`` instead. ``ShiftBonesd`` moves each bone by its own motion, here the upper one to the right.
+# ``image`` contains radiograph and masks. ``SeparateLayersd`` is the weight-free separation; ``label`` may also contain
+# the layers of a network. ``ShiftBonesd`` moves each bone separately, here the upper bone to the right.
 
 pipeline = Compose(
     [
         SeparateLayersd(keys="image", label_key="label"),
-        ShiftBonesd(keys="image", label_key="label", translation=((0.0, 0.0), (0.8, 0.0)), rotation=(0.0, 4.0)),
+        ShiftBonesd(keys="image", label_key="label", translation_mm=((0.0, 0.0), (0.8, 0.0)), rotation_deg=(0.0, 4.0)),
         Reconstructd(keys="label"),
     ]
 )
@@ -34,12 +34,12 @@ difference = (shifted["label_radiograph"] - shifted["image"][:1]).abs().max()
 print(f"largest difference of Eq. 4 from the shifted radiograph: {difference:.1e}")
 
 # %%
-# The random transforms are seeded as those of MONAI and augment a training on the fly.
+# The random transforms augment a training on the fly. Their seed is set as for MONAI's transforms.
 
 augment = Compose(
     [
         SeparateLayersd(keys="image", label_key="label"),
-        RandSynthesizeJointSpaced(keys="image", label_key="label", change=(-1.0, 1.0)),
+        RandSynthesizeJointSpaced(keys="image", label_key="label", change_mm=(-1.0, 1.0)),
         SelectItemsd(keys=["image", "label"]),
     ]
 ).set_random_state(0)
@@ -47,12 +47,12 @@ batch = next(iter(DataLoader(Dataset(samples * 2, augment), batch_size=4, num_wo
 print(tuple(batch["image"].shape), tuple(batch["label"].shape))
 
 # %%
-# Each sample has another joint space; radiograph, masks and layers move alike.
+# Each sample has a different joint space; radiograph, masks and layers move together.
 
-titles = ["as it is", "shifted", *["random"] * 4]
-pictures = [samples[0]["image"], shifted["image"], *batch["image"]]
-figure, axes = plt.subplots(1, len(pictures), figsize=(14, 2.8), layout="constrained")
-for axis, title, image in zip(axes, titles, pictures, strict=True):
+titles = ["original", "shifted", *["random"] * 4]
+images = [samples[0]["image"], shifted["image"], *batch["image"]]
+figure, axes = plt.subplots(1, len(images), figsize=(14, 2.8), layout="constrained")
+for axis, title, image in zip(axes, titles, images, strict=True):
     axis.imshow(image[0], cmap="gray", vmin=0, vmax=1)
     axis.contour(image[1:].amax(dim=0), levels=[0.5], colors="orange", linewidths=0.7)
     axis.set(title=title, xticks=[], yticks=[])

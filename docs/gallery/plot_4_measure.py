@@ -1,8 +1,9 @@
 """Measure the joint space
 =======================
 
-The joint space width (JSW) is the gap between the outlines of the bones along the joint's axis, in mm; negative where
-the bones overlap. Here it is measured on phantoms, whose JSW is known, with their own masks and with predicted ones.
+The joint space width (JSW) is the gap between the outlines of the bones along the axis of the joint, in mm; it is
+negative if the bones overlap. Here it is measured on phantoms with known JSW, with their true masks and with predicted
+masks.
 """
 
 import matplotlib.pyplot as plt
@@ -18,8 +19,8 @@ print(f"mean absolute error with the masks of the phantoms: {np.abs(np.subtract(
 # Predicted masks
 # ---------------
 #
-# ``Joint.read`` predicts the masks of a radiograph that has none. They run a little inside the bone, as those of the
-# annotators do, so that joint spaces come out wider by about the same amount each.
+# ``Joint.read`` predicts missing masks. Like the annotated masks of the training data, they lie slightly inside the
+# bone, so joint spaces are overestimated by a nearly constant amount.
 
 import tempfile
 from pathlib import Path
@@ -32,7 +33,7 @@ with tempfile.TemporaryDirectory() as folder:
 print(f"bias with predicted masks: {np.subtract(predicted, truth).mean():+.2f} mm")
 
 # %%
-# The figures of larger samples are in the model card and among the results.
+# The model card and the results page report figures for larger samples.
 
 figure, axis = plt.subplots(figsize=(5, 4), layout="constrained")
 axis.plot(truth, truth, color="gray", linewidth=1, label="truth")

@@ -1,7 +1,7 @@
 """Make a data set and load it
 ===========================
 
-One command makes synthetic radiographs with an even distribution of joint spaces; a PyTorch ``DataLoader`` reads them.
+One command synthesizes radiographs with a uniform distribution of joint spaces; a PyTorch ``DataLoader`` loads them.
 """
 
 import subprocess
@@ -18,7 +18,7 @@ root = Path(bundle.__file__).parents[1]  # the folder of the bundle
 output = tempfile.mkdtemp()
 
 # %%
-# The command, here on two phantoms; ``--dataset_dir DIR`` takes the joints of a folder.
+# The command, here with two phantoms; ``--dataset_dir DIR`` uses the joints of a folder.
 
 command = [
     *(sys.executable, "-m", "monai.bundle", "run", "--args_file", "configs/jobs/synthesize.yaml"),
@@ -29,7 +29,7 @@ subprocess.run(command, cwd=root, check=True, capture_output=True)
 print(sorted(path.name for path in Path(output).glob("*.*")))
 
 # %%
-# Archives hold radiograph, masks and truth of each image. ``decode_shard`` gives intensities in [0, 1].
+# Archives contain radiograph, masks and ground truth of each image. ``decode_shard`` yields intensities in [0, 1].
 
 from bundle.datasets import decode_shard
 
@@ -48,7 +48,7 @@ for axis, image, width in zip(axes, batch["image"], batch["jsw_mm"], strict=True
     axis.set(title=f"JSW {width:.2f} mm", xticks=[], yticks=[])
 
 # %%
-# All joint spaces of the data set: even from 0 to 2.5 mm.
+# All joint spaces of the data set, uniform from 0 to 2.5 mm.
 
 widths = [float(width) for batch in loader for width in batch["jsw_mm"]]
 figure, axis = plt.subplots(figsize=(5, 3), layout="constrained")

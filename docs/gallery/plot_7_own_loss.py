@@ -1,8 +1,8 @@
-"""Train with a loss of your own
-=============================
+"""Train with your own loss
+========================
 
-``extra_losses`` of ``configs/train.yaml`` adds terms to the generator's loss, each with its weight. The loss lies in
-any module that Python finds, outside of the bundle.
+``extra_losses`` in ``configs/train.yaml`` adds weighted terms to the generator's loss. The loss can be in any module on
+Python's path, outside the bundle.
 """
 
 import os
@@ -18,8 +18,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 root, folder = Path(bundle.__file__).parents[1], Path(tempfile.mkdtemp())
 
 # %%
-# The loss takes the generated layers (B, 3, H, W) and the batch, and returns a scalar. This one is the roughness of the
-# soft tissue below the bones.
+# The arguments of the loss are the predicted layers (B, 3, H, W) and the batch; it returns a scalar. This example is
+# the roughness of the soft tissue behind the bones.
 
 (folder / "my_losses.py").write_text("""
 import torch
@@ -33,7 +33,7 @@ class SmoothTissue(torch.nn.Module):
 """)
 
 # %%
-# An overlay names it:
+# An overlay registers the loss:
 
 (folder / "smooth.yaml").write_text("""
 extra_losses:
@@ -44,7 +44,7 @@ extra_losses:
 """)
 
 # %%
-# The training, here for three epochs on a few phantoms.
+# Train, here for three epochs on a few phantoms.
 
 command = [
     *(sys.executable, "-m", "monai.bundle", "run", "training"),
@@ -55,7 +55,7 @@ paths = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
 subprocess.run(command, cwd=root, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": paths})
 
 # %%
-# TensorBoard shows it as ``extra_smoothness``, beside the parts of the paper's loss.
+# TensorBoard shows the term as ``extra_smoothness``, with the terms of the paper's loss.
 
 events = EventAccumulator(f"{folder}/train/tensorboard").Reload()
 figure, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")

@@ -69,7 +69,7 @@ def test_a_folder_without_a_list_is_separated_and_what_cannot_be_used_is_skipped
     message = bundle.refusal(
         "evaluating", "inference.json", **options(tmp_path / "strict", dataset_dir=str(data), strict="true")
     )
-    assert "expected every joint to be usable" in message and not (tmp_path / "strict").exists()
+    assert "Mend or remove the rejected joints" in message and not (tmp_path / "strict").exists()
 
 
 @pytest.mark.slow
@@ -181,7 +181,7 @@ def test_weights_of_another_backbone_are_refused_in_a_line(bundle: Any, trained:
 def test_a_head_that_needs_weights_is_refused_without(bundle: Any, tmp_path: Path) -> None:
     head = {"_target_": "bundle.separation.SigmoidHead"}
     message = bundle.refusal("evaluating", "inference.json", **options(tmp_path, head=head))
-    assert message.startswith("error: expected weights, found none at none")
+    assert message.startswith("error: none: no such weights file.")
 
 
 @pytest.mark.slow
@@ -194,7 +194,7 @@ def test_an_output_folder_of_another_run_is_refused_and_left_as_it_is(bundle: An
         ("synthesizing", SYNTHESIZE, {"phantoms": 1}),
     ):
         message = bundle.refusal(run_id, *configs, **options(tmp_path, **more))
-        assert message.startswith("error: expected a new or empty output folder, got the results of another run")
+        assert "contains the results of another run" in message
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
     bundle.run("evaluating", "inference.json", **options(tmp_path, phantoms=1))
 

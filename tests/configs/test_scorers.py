@@ -169,7 +169,7 @@ def test_images_on_the_device_give_the_same_losses(bundle: Any, tmp_path: Path) 
 @pytest.mark.long
 def test_a_folder_with_checkpoints_is_not_trained_into_unless_resumed(bundle: Any, tmp_path: Path) -> None:
     bundle.run("training", *TRAIN, **options(tmp_path, epochs=1))
-    assert "go on with --resume true" in bundle.refusal("training", *TRAIN, **options(tmp_path, epochs=2))
+    assert "Pass --resume true" in bundle.refusal("training", *TRAIN, **options(tmp_path, epochs=2))
 
 
 @pytest.mark.parametrize("coding", ["OrdinalGrades", "NominalGrades"])
@@ -203,15 +203,15 @@ def test_an_evaluation_says_how_good_the_readings_are(bundle: Any, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("configs", "label", "figure"), [(TRAIN, "jsw", "pearson"), (GRADES, "grade", "kappa_quadratic")]
+    ("configs", "weights", "figure"), [(TRAIN, "jsw_regressor.pt", "pearson"), (GRADES, "grader.pt", "kappa_quadratic")]
 )
 @pytest.mark.long
-def test_the_shipped_readers_read_phantoms(
-    bundle: Any, tmp_path: Path, configs: tuple[str, ...], label: str, figure: str
+def test_the_shipped_scoring_networks_score_phantoms(
+    bundle: Any, tmp_path: Path, configs: tuple[str, ...], weights: str, figure: str
 ) -> None:
     bundle.run("evaluating", *configs, "tasks/evaluate_scorer.yaml", phantoms=32, output_dir=str(tmp_path))
     found = json.loads((tmp_path / "metrics.json").read_text())
-    assert found["settings"]["weights"].startswith(f"{label}_reader.pt (sha256 ")
+    assert found["settings"]["weights"].startswith(f"{weights} (sha256 ")
     assert found["figures"][figure] > 0.8
 
 
@@ -243,7 +243,7 @@ def test_a_prediction_needs_no_masks(bundle: Any, data: Path, tmp_path: Path, sc
 @pytest.mark.parametrize(
     ("run_id", "configs", "wrong", "message"),
     [
-        ("training", TRAIN, {"annotated": 0.0}, "expected a part of the joints above 0"),
+        ("training", TRAIN, {"annotated": 0.0}, "0.0 is no fraction of the joints"),
         ("training", TRAIN, {"scorer_name": "ResNet11"}, "'ResNet11' is not a scoring network. Choose one of ResNet10"),
         ("evaluating", EVALUATE, {"scorer_weights": "none.pt"}, "none.pt"),
     ],

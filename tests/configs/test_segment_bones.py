@@ -40,5 +40,5 @@ def test_a_missing_list_is_refused_in_a_line(bundle: Any, tmp_path: Path) -> Non
     message = bundle.refusal(
         "training", *CONFIGS, dataset_dir=str(tmp_path / "absent"), output_dir=str(tmp_path / "out")
     )
-    assert re.match(r"error: expected the folder of a data set, found none", message)
+    assert re.match(r"error: .*: no such data set folder", message)
     assert not (tmp_path / "out").exists()

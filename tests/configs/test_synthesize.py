@@ -99,7 +99,7 @@ def test_what_is_wanted_comes_from_the_command_line(bundle: Any, tmp_path: Path)
     [
         ({"changes": 0.5}, "changes is "),
         ({"changes": [99]}, "changes is "),
-        ({"count": 0}, "count: expected a whole number of at least 1, got 0"),
+        ({"count": 0}, "--count 0 is invalid. Pass a whole number of at least 1."),
         ({"format": "zip"}, "zip is not a format of shards"),
         ({"jsw#lowest": 9.0}, "lowest is 9.0, highest "),
     ],

@@ -257,7 +257,7 @@ def test_files_that_are_no_whole_dicom_are_refused(make: Make, tmp_path: Path) -
         with pytest.raises(InputError, match=name):
             read_dicom(tmp_path / name)
     for name in ("absent.dcm", ""):
-        with pytest.raises(InputError, match="expected a"):
+        with pytest.raises(InputError, match=r"no such file|cannot be read"):
             read_dicom(tmp_path / name)
 
 
@@ -265,7 +265,7 @@ def test_pixels_are_missing_or_of_no_known_encoding(make: Make, tmp_path: Path) 
     dataset = pydicom.dcmread(make(ramp()))
     del dataset.PixelData
     dataset.save_as(tmp_path / "none.dcm")
-    with pytest.raises(InputError, match=r"Pixel Data none: .*none\.dcm"):
+    with pytest.raises(InputError, match=r"none\.dcm: Pixel Data none, not pixels"):
         read_dicom(tmp_path / "none.dcm")
     dataset = pydicom.dcmread(make(ramp(), syntax=RLELossless))
     dataset.file_meta.TransferSyntaxUID = HTJ2KLossless
@@ -313,7 +313,7 @@ def test_a_damaged_jpeg_in_a_dicom_file_is_refused(make: Make) -> None:
         if data is whole:
             assert read_dicom(path).intensity.shape == ramp().shape
         else:
-            with pytest.raises(InputError, match="expected Pixel Data that decodes"):
+            with pytest.raises(InputError, match=r"the Pixel Data \(.*\) cannot be decoded"):
                 read_dicom(path)
 
 

@@ -47,5 +47,5 @@ def test_a_file_that_only_has_the_name_of_the_mark_hides_nothing(folder: Path) -
 def test_the_output_of_a_run_itself_is_refused_by_its_name(folder: Path) -> None:
     out = reserve_output(folder / "out", "a run")
     shutil.copy(folder / "a" / "1.png", out)
-    with pytest.raises(InputError, match="out holds the results of a run, which are no input"):
+    with pytest.raises(InputError, match="out contains the results of a run, not input"):
         read_datalist(out, FOLDER)

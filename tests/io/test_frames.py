@@ -109,7 +109,7 @@ def test_a_change_up_to_the_border_of_a_frame_leaves_no_edge() -> None:
 
 
 def test_a_frame_that_leaves_the_radiograph_is_refused_with_the_joint() -> None:
-    with pytest.raises(InputError, match=r"frame of 21 mm around joint joint inside the radiograph of 600 x 600"):
+    with pytest.raises(InputError, match=r"frame of 21 mm, .* does not lie inside the radiograph of 600 x 600"):
         frame((0.1, 0.1), (8.0, 30.0)).cut(hand((0.1, 0.1)))
 
 
@@ -117,7 +117,7 @@ def test_a_frame_that_leaves_the_radiograph_is_refused_with_the_joint() -> None:
     ("center", "direction"), [((math.nan, 1.0), (0.0, -1.0)), ((1.0, 1.0), (0.0, 0.0)), ((1.0, 1.0), (math.inf, 0.0))]
 )
 def test_a_place_that_is_none_is_refused(center: tuple[float, float], direction: tuple[float, float]) -> None:
-    with pytest.raises(InputError, match="mark the joint again"):
+    with pytest.raises(InputError, match="Mark the joint again"):
         JointPlace("index", center, direction)
 
 

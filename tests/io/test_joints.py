@@ -177,10 +177,10 @@ GOOD = names_only("j", "a")
     [
         ({"image": "a"}, "dict"),
         ([], "empty list"),
-        (["a.png"], "str instead of an object in entry 0"),
-        ([GOOD, {"lower": "a.png", "upper": "b.png"}], 'None as "image" in entry 1'),
-        ([GOOD, {"image": "a.png", "lower": None}], 'None as "lower" in entry 1'),
-        ([{**GOOD, "points": "a.csv"}], "points of a hand together with masks"),
+        (["a.png"], "entry 0 has the type str instead of an object"),
+        ([GOOD, {"lower": "a.png", "upper": "b.png"}], 'entry 1 has None as "image"'),
+        ([GOOD, {"image": "a.png", "lower": None}], 'entry 1 has None as "lower"'),
+        ([{**GOOD, "points": "a.csv"}], "both points, which mark the joints of a hand, and masks"),
         ([{**GOOD, "image": 3}], '3 as "image"'),
         ([{**GOOD, "image": ""}], "'' as \"image\""),
         ([{**GOOD, "joint": 5}], '5 as "joint"'),
@@ -203,7 +203,7 @@ def test_a_list_of_another_form_is_refused(tmp_path: Path, content: Any, got: st
 def test_a_path_that_leaves_the_root_is_fatal(tmp_path: Path, key: str, given: str) -> None:
     write_list(tmp_path, "mine", [GOOD, {**GOOD, key: given}])
     message = refusal(read_datalist, tmp_path, "mine")
-    assert "entry 1" in message and "leaves it" in message and repr(given) in message
+    assert "entry 1" in message and f"leaves {tmp_path}" in message and repr(given) in message
 
 
 def test_an_absolute_path_is_refused_even_below_the_root(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_link_out_of_the_root_is_refused_and_one_inside_is_followed(tmp_path: 
     (root / "in").symlink_to(root / "j")
     write_list(root, "out_of", [{**GOOD, "image": "out/outside.png"}])
     write_list(root, "within", [{**GOOD, "image": "in/a.jpg"}])
-    assert "leaves it" in refusal(read_datalist, root, "out_of")
+    assert f"leaves {root}" in refusal(read_datalist, root, "out_of")
     assert read_datalist(root, "within")[0]["image"] == str(root.resolve() / "j" / "a.jpg")
 
 
@@ -267,9 +267,9 @@ def spoil(root: Path) -> None:
 
 
 REASONS = {
-    "00054_L_13_one": "found none",
-    "00086_R_11_one": "empty mask",
-    "00111_L_5_one": "32 x 32 pixels, got 33 x 32",
+    "00054_L_13_one": "no such file",
+    "00086_R_11_one": "the mask is empty",
+    "00111_L_5_one": "33 x 32 pixels, not 32 x 32",
     "00307_R_8_two": "truncated",
 }
 
@@ -298,13 +298,13 @@ def test_a_clean_audit_warns_of_nothing(public: Path, caplog: pytest.LogCaptureF
 def test_a_strict_audit_refuses_and_lists_all(public: Path) -> None:
     spoil(public)
     message = refusal(audit, read_datalist(public, "LS_train"), strict=True, size=SIZE)
-    assert message.startswith("expected every joint to be usable: 8 joints checked, 4 usable, 4 rejected")
+    assert message.startswith("8 joints checked, 4 usable, 4 rejected. Mend or remove the rejected joints")
     assert all(name in message and reason in message for name, reason in REASONS.items())
 
 
 def test_an_audit_that_accepts_nothing_refuses_also_when_not_strict(public: Path) -> None:
     message = refusal(audit, read_datalist(public, "LS_train"))
-    assert message.startswith("expected at least one joint to be usable: 8 joints checked, 0 usable, 8 rejected")
+    assert message.startswith("8 joints checked, 0 usable, 8 rejected. Mend at least one joint")
 
 
 joints = st.lists(st.integers(0, 9), min_size=2, max_size=40).filter(lambda drawn: len(set(drawn)) > 1)
@@ -342,7 +342,7 @@ def test_a_flat_folder_is_split_file_by_file_and_says_so(tmp_path: Path, caplog:
     training, validation = split_by_joint(items, 0.3, 0)
     assert (len(training), len(validation)) == (4, 2)
     assert sorted(item["name"] for item in training + validation) == sorted(item["name"] for item in items)
-    assert "6 radiographs lie in the one folder mine: each file counts as a joint of its own" in caplog.text
+    assert "6 radiographs lie in one folder, mine: each file counts as its own joint" in caplog.text
     assert len(part_of_joints(items, 0.5, 0)) == 3
 
 
@@ -367,7 +367,7 @@ def test_no_test_joint_is_learned_from_in_a_whole_folder(
     write_joint(public, "cases/00500_L_2", "of no list")
     found = joint_items(str(public), FOLDER, role, size=SIZE)
     assert found and not any("00400_L_2" in item["name"] for item in found)
-    assert "2 of 11 radiographs are of joints held back for tests by LS_test" in caplog.text
+    assert "2 of 11 radiographs are excluded: their joints are held out for tests by LS_test" in caplog.text
     if role == "untested":
         assert {item["joint"] for item in found} >= {"00500_L_2", "00054_L_13"} and len(found) == 9
         assert all(item["test_list"] == "" for item in found)
@@ -379,7 +379,7 @@ def test_test_joints_are_taken_by_the_name_of_their_list_and_say_it(
 ) -> None:
     found = joint_items(str(public), "LS_test", "untested", size=SIZE)
     assert [(item["name"], item["test_list"]) for item in found] == [("00400_L_2_one", "LS_test")]
-    assert "1 of 1 radiographs are held back for tests by LS_test" in caplog.text
+    assert "1 of 1 radiographs are held out for tests by LS_test" in caplog.text
     assert {item["test_list"] for item in joint_items(str(public), "LS_train", "untested", size=SIZE)} == {""}
 
 
@@ -391,7 +391,7 @@ def test_test_images_of_a_flat_folder_are_left_out_one_by_one(tmp_path: Path) ->
     assert sorted(Path(item["image"]).stem for item in found) == ["b", "c", "d"]
     write_list(tmp_path, "test.json", entries)
     message = refusal(joint_items, str(tmp_path), FOLDER, "untested", size=SIZE)
-    assert "test.json holds every radiograph of the folder back for tests" in message
+    assert "test.json: all radiographs of the folder are held out for tests" in message
 
 
 def test_one_joint_cannot_be_split() -> None:
@@ -468,7 +468,7 @@ def test_phantoms_are_joints_of_their_own_with_the_parameters_of_their_seed() ->
 
 @pytest.mark.parametrize(("count", "seed"), [(0, 0), (SEEDS_PER_RUN + 1, 0), (3, -1)])
 def test_impossible_phantoms_are_refused(count: int, seed: int) -> None:
-    assert f"got {count} and {seed}" in refusal(phantom_items, count, seed)
+    assert f"{count} phantoms with the seed {seed}" in refusal(phantom_items, count, seed)
 
 
 def test_several_takes_of_a_phantom_are_radiographs_of_one_joint() -> None:
@@ -479,7 +479,7 @@ def test_several_takes_of_a_phantom_are_radiographs_of_one_joint() -> None:
     assert [{**item, "name": item["joint"]} for item in single] == [
         {key: value for key, value in {**item, "name": item["joint"]}.items() if key != "retake"} for item in taken[::3]
     ]
-    assert "expected at least one take" in refusal(phantom_items, 1, 0, takes=0)
+    assert "at least one take" in refusal(phantom_items, 1, 0, takes=0)
 
 
 def test_without_a_data_set_the_joints_are_phantoms() -> None:
@@ -525,7 +525,7 @@ def test_masks_that_share_more_than_half_of_the_smaller_are_grossly_wrong(
     write_list(public, "two", [write_joint(public, f"cases/{joint}", "new", rows) for joint, rows in joints])
     found = audit(read_datalist(public, "two"), size=SIZE)
     assert [name for name, _ in found.rejected] == ["00086_R_11_new"] * wrong
-    assert all(reason.startswith("grossly wrong masks") for _, reason in found.rejected)
+    assert all("grossly wrong masks" in reason for _, reason in found.rejected)
 
 
 def test_grossly_wrong_masks_are_kept_with_a_warning_where_nothing_is_learned_from_them(
@@ -543,7 +543,7 @@ def test_exactly_five_public_joints_are_refused_and_all_for_their_masks(joint_da
     audits = [audit(read_datalist(joint_data, f"LS_K1_all_{role}")) for role in ("train", "test")]
     reasons = [reason for found in audits for _, reason in found.rejected]
     assert len(reasons) == 5
-    assert all(reason.startswith("grossly wrong masks") for reason in reasons)
+    assert all("grossly wrong masks" in reason for reason in reasons)
     assert sum(item["overlapping"] for found in audits for item in found.accepted) == 518 + 76 - 5
 
 
@@ -572,7 +572,7 @@ def test_a_folder_stands_for_its_radiographs_with_the_masks_and_points_beside_th
 
 def test_a_folder_without_radiographs_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no radiograph")
-    assert "expected radiographs, found none" in refusal(read_datalist, tmp_path, FOLDER)
+    assert f"{tmp_path}: no radiographs in this folder" in refusal(read_datalist, tmp_path, FOLDER)
 
 
 def test_items_say_whose_masks_they_have_and_rejected_ones_are_kept_with_the_reason(tmp_path: Path) -> None:
@@ -586,7 +586,7 @@ def test_items_say_whose_masks_they_have_and_rejected_ones_are_kept_with_the_rea
     ]
     assert len({frozenset(item) for item in joints}) == 1
     (rejected,) = joints.rejected
-    assert rejected["name"].endswith("bad") and "without its header" in rejected["reason"]
+    assert rejected["name"].endswith("bad") and "the DICOM header is missing" in rejected["reason"]
 
 
 def test_one_bad_joint_of_a_hand_leaves_the_others(tmp_path: Path) -> None:
@@ -619,14 +619,14 @@ def test_a_missing_file_rejects_its_joint_alone(public: Path, key: str) -> None:
     Path(item[key]).unlink()
     result = audit(read_datalist(public, "LS_train"), size=SIZE)
     assert [name for name, _ in result.rejected] == [item["name"]] and len(result.accepted) == 7
-    assert "found none" in result.rejected[0][1] and item[key] in result.rejected[0][1]
+    assert result.rejected[0][1].startswith(f"{item[key]}: no such file")
 
 
 def test_the_name_of_a_rejected_file_tells_no_uid(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_joint(tmp_path, "a", "one")
     (tmp_path / "1.2.840.10008.5.1.4.dcm").write_text("no DICOM")
     (rejected,) = joint_items(str(tmp_path), FOLDER, size=SIZE).rejected
-    assert "1.2.840" not in str(rejected) + caplog.text and "without its header" in rejected["reason"]
+    assert "1.2.840" not in str(rejected) + caplog.text and "the DICOM header is missing" in rejected["reason"]
 
 
 @given(fraction=st.floats(0.01, 1.0), seed=st.integers(0, 99))
@@ -642,14 +642,14 @@ def test_a_part_of_the_joints_has_all_their_images_and_lies_in_larger_parts(frac
 
 @pytest.mark.parametrize("fraction", [0.0, 1.2, float("nan")])
 def test_a_part_of_the_joints_is_more_than_none_and_at_most_all(fraction: float) -> None:
-    with pytest.raises(InputError, match="a part of the joints above 0 and at most 1"):
+    with pytest.raises(InputError, match="no fraction of the joints"):
         part_of_joints([{"joint": "a"}], fraction, 0)
 
 
 def test_joints_without_a_width_are_left_out() -> None:
     samples = [{"jsw": torch.tensor([width])} for width in (0.5, math.nan, -0.2)]
     assert [float(sample["jsw"]) for sample in with_widths(samples)] == pytest.approx([0.5, -0.2])
-    with pytest.raises(InputError, match="bones stand one above the other"):
+    with pytest.raises(InputError, match="bones one above the other"):
         with_widths(samples[1:2])
 
 
@@ -695,7 +695,7 @@ def test_a_name_too_long_for_the_names_of_results_is_rejected_and_the_longest_is
     items = [{**item, "name": name} for item, name in zip(there, (fits, long), strict=True)]
     found = audited(items, lambda item, _: item, size=64)
     assert [item["name"] for item in found.accepted] == [fits]
-    assert [(name, "too long for the names of results" in reason) for name, reason in found.rejected] == [(long, True)]
-    with pytest.raises(InputError, match="rename it"):
+    assert [(name, "too long for result files" in reason) for name, reason in found.rejected] == [(long, True)]
+    with pytest.raises(InputError, match="Shorten it"):
         audited(items, lambda item, _: item, strict=True, size=64)
     assert max(len(f".{fits}{ending}.{2**22}{PART}".encode()) for ending in RESULT_ENDINGS) <= 255

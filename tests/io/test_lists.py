@@ -36,7 +36,7 @@ def test_a_folder_without_a_list_is_what_is_meant_unless_a_list_is_named(unliste
     assert meant_list(unlisted, "some_list|*") == FOLDER
     assert meant_list(unlisted, "some_list") == "some_list"
     assert meant_list("", "some_list|*") == "some_list"
-    assert f'set datalist to "{FOLDER}"' in refusal(read_datalist, unlisted, "some_list")
+    assert f'Set datalist to "{FOLDER}"' in refusal(read_datalist, unlisted, "some_list")
 
 
 @pytest.mark.parametrize(("name", "content"), [("some_list", "{"), ("some_list.json", "[]"), ("other", "[1]")])
@@ -58,9 +58,9 @@ def test_what_cannot_be_used_is_skipped_in_a_folder_and_ends_a_list(unlisted: Pa
     assert len(found) == 1 and not found.strict
     assert [entry["name"].endswith("bad") for entry in found.rejected] == [True]
     for strict in (True, "true"):
-        assert "every joint" in refusal(joint_items, str(unlisted), "some_list|*", strict=strict, **settings)
+        assert "set strict to false" in refusal(joint_items, str(unlisted), "some_list|*", strict=strict, **settings)
     (unlisted / "some_list").write_text('[{"image": "good.png"}, {"image": "bad.png"}]')
-    assert "every joint" in refusal(joint_items, str(unlisted), "some_list|*", strict=None, **settings)
+    assert "set strict to false" in refusal(joint_items, str(unlisted), "some_list|*", strict=None, **settings)
     assert len(joint_items(str(unlisted), "some_list|*", strict="false", **settings)) == 1
     (unlisted / "some_list").unlink()
     (unlisted / "good.png").unlink()

@@ -129,5 +129,5 @@ def test_a_montage_is_written_as_it_was_laid_out(tmp_path: Path) -> None:
     montage(rows, ["a"], tmp_path / "m.png", ["j"])
     with Image.open(tmp_path / "m.png") as picture:
         np.testing.assert_array_equal(np.asarray(picture), montage_image(rows, ["a"], ["j"]))
-    with pytest.raises(InputError, match="not there"):
+    with pytest.raises(InputError, match="the folder does not exist"):
         montage(rows, ["a"], tmp_path / "none" / "m.png")

@@ -235,7 +235,7 @@ def test_what_cannot_be_used_is_left_out_and_named(folder: Path) -> None:
 def test_grossly_wrong_masks_are_packed_with_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     listed(folder, "K", [joint(folder, "cases/00001_L_2", 1), joint(folder, "cases/00002_L_2", 2, overlap=30)])
     archive = pack(folder, "K")
-    assert "kept 00002_L_2_2: grossly wrong masks" in caplog.text
+    assert "kept 00002_L_2_2: " in caplog.text and "grossly wrong masks" in caplog.text
     assert len(same_joints(folder, archive, "K", keep_gross=False)) == 1
     assert len(joint_items(str(archive), "K", size=SIZE, keep_gross=True)) == 2
 
@@ -512,7 +512,7 @@ def test_files_that_are_no_packs_are_refused(folder: Path) -> None:
         ({"sha256": {}}, "is damaged"),
         ({"sha256": 3}, "is damaged"),
         ({"lists": ["K_train", "K_other"]}, "lists that are missing"),
-        ({"lists": []}, "holds K_train, neither a list nor a picture"),
+        ({"lists": []}, "contains K_train, neither a list nor an image"),
     ],
 )
 def test_another_manifest_is_refused(folder: Path, stated: dict[str, Any], expected: str) -> None:
@@ -534,7 +534,7 @@ def test_a_path_in_a_list_that_leaves_the_pack_is_refused(folder: Path) -> None:
     entries[0]["image"] = "../Data/" + entries[0]["image"]
     archive = pack(folder, "K_train")
     listed(folder.parent, "outside.json", entries)
-    assert "stay below" in refusal(read_datalist, archive, str(folder.parent / "outside.json"))
+    assert "leaves" in refusal(read_datalist, archive, str(folder.parent / "outside.json"))
 
 
 def test_a_name_twice_is_refused(folder: Path) -> None:
@@ -578,13 +578,13 @@ def test_another_kind_of_picture_than_the_name_says_is_refused(folder: Path, mak
 
     changed = rewritten(pack(folder, "K_train"), disguise)
     assert is_dicom(changed / name)
-    assert "not the kind of picture" in refusal(read_radiograph, changed / name)
+    assert "not the kind of image" in refusal(read_radiograph, changed / name)
 
 
 def test_a_missing_member_is_a_missing_file(folder: Path) -> None:
     archive = pack(folder, "K_train")
     assert not stored(archive / "none.jpg").is_file() and not is_dicom(archive / "none.jpg")
-    assert refusal(read_radiograph, archive / "none.jpg") == f"expected a file, found none: {archive / 'none.jpg'}"
+    assert refusal(read_radiograph, archive / "none.jpg") == f"{archive / 'none.jpg'}: no such file. Correct the path."
     assert find_member(folder / "K_none") is None and find_member(folder / "K_train") is None
 
 

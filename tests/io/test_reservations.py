@@ -81,7 +81,7 @@ def test_the_results_of_another_run_are_refused_with_what_differs(tmp_path: Path
     message = refusal(reserve_output, tmp_path, fingerprint({"seed": 2, "datalist": "LS", "weights": "model.pt"}))
     assert "seed was 1, is 2" in message and "epochs was 3, is None" in message and "'model.pt'" in message
     assert "datalist" not in message
-    assert str(tmp_path) in message and "choose another output folder or delete this one" in message
+    assert str(tmp_path) in message and "Choose another output folder or delete this one" in message
     assert (tmp_path / MARKER).read_bytes() == before
 
 
@@ -89,7 +89,7 @@ def test_the_results_of_another_run_are_refused_with_what_differs(tmp_path: Path
 def test_fingerprints_of_any_form_are_compared(tmp_path: Path, old: str, new: str) -> None:
     reserve_output(tmp_path, old)
     write_bytes(tmp_path / RESULT, b"1")
-    assert "another run:" in refusal(reserve_output, tmp_path, new)
+    assert "another run." in refusal(reserve_output, tmp_path, new)
 
 
 @pytest.mark.parametrize("marker", [None, b"", b"{", b"[]", b"{}", b"\xff"])
@@ -199,7 +199,7 @@ def test_the_lock_of_a_process_that_has_ended_is_taken_over(
 def test_a_lock_of_another_host_is_refused_with_what_to_do(tmp_path: Path, other: Holder) -> None:
     write_lock(tmp_path, replace(other, host="elsewhere", process=2**22 + 1))
     message = refusal(reserve_output, tmp_path, "run")
-    assert f"process {2**22 + 1} on elsewhere" in message and f"or delete its {LOCK} if that process" in message
+    assert f"process {2**22 + 1} on elsewhere" in message and f"If that process has ended, delete its {LOCK}" in message
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"host": 1}'])
@@ -208,7 +208,7 @@ def test_a_lock_that_cannot_be_read_is_explained(
 ) -> None:
     monkeypatch.setattr(locking, "_PAUSE", 0.0)
     (tmp_path / LOCK).write_bytes(content)
-    assert f"{LOCK}: a lock that cannot be read: delete it" in refusal(reserve_output, tmp_path, "run")
+    assert f"{LOCK}: the lock cannot be read. Delete it" in refusal(reserve_output, tmp_path, "run")
 
 
 def test_the_processes_of_torchrun_share_a_folder_and_the_first_one_gives_it_back(

@@ -11,5 +11,5 @@ def test_processes_share_all_samples() -> None:
 
 
 def test_fewer_samples_than_processes_are_refused_with_what_to_do() -> None:
-    with pytest.raises(InputError, match="one of the joints for each of 3 processes, got 2: start at most 2 processes"):
+    with pytest.raises(InputError, match=r"3 processes for 2 of the joints\. Start at most 2 processes"):
         SharedSampler([0, 1], what="joints", num_replicas=3, rank=0)

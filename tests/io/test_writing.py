@@ -89,13 +89,13 @@ def test_values_that_are_not_finite_are_not_written(tmp_path: Path, layers: torc
         lambda: write_layer_images(tmp_path, "a", layers),
         lambda: write_masks(tmp_path, "a", layers[:2]),
     ):
-        with pytest.raises(ValueError, match="1 that are NaN or infinite"):
+        with pytest.raises(ValueError, match="1 values are NaN or infinite"):
             write()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_another_shape_or_ending_is_refused(tmp_path: Path, layers: torch.Tensor) -> None:
-    with pytest.raises(ValueError, match=r"3 axes, got shape \(20, 30\)"):
+    with pytest.raises(ValueError, match=r"shape \(20, 30\) has not 3 axes"):
         write_layers(tmp_path / "a.nii.gz", layers[0], 0.1)
     with pytest.raises(ValueError, match=r"\.nii\.gz"):
         write_layers(tmp_path / "a.png", layers, 0.1)
@@ -182,7 +182,7 @@ def test_a_full_disk_is_explained_and_leaves_the_old_file(tmp_path: Path, save: 
     with pytest.raises(InputError) as caught, replacing(path) as file:
         save(file)
     assert "model.pt" in str(caught.value) and str(tmp_path) in str(caught.value)
-    assert "the disk is full: free space or choose another output folder" in str(caught.value)
+    assert "the disk is full. Free space or choose another output folder" in str(caught.value)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -196,7 +196,7 @@ def test_a_checkpoint_beyond_the_allowed_size_is_explained(tmp_path: Path) -> No
             torch.save(torch.ones(10**5), file)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert "larger than is allowed" in str(caught.value)
+    assert "exceeds the size limit" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -204,12 +204,12 @@ def test_lines_are_appended_in_order_and_a_refusal_is_explained(tmp_path: Path) 
     for line in ('{"jsw": 1}', '{"jsw": 2, "joint": "ü"}'):
         append_line(tmp_path / "truth.jsonl", line)
     assert (tmp_path / "truth.jsonl").read_text(encoding="utf-8") == '{"jsw": 1}\n{"jsw": 2, "joint": "ü"}\n'
-    assert "the folder is not there" in refusal(append_line, tmp_path / "none" / "truth.jsonl", "{}")
+    assert "the folder does not exist" in refusal(append_line, tmp_path / "none" / "truth.jsonl", "{}")
 
 
 def test_a_missing_folder_and_a_file_in_the_way_are_explained(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    assert "the folder is not there" in refusal(write_bytes, tmp_path / "none" / "a.bin", b"")
+    assert "the folder does not exist" in refusal(write_bytes, tmp_path / "none" / "a.bin", b"")
     assert "a file is in the way" in refusal(write_bytes, tmp_path / "file" / "a.bin", b"")
 
 
@@ -236,5 +236,5 @@ def test_a_refused_permission_is_explained(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(os, "replace", refuse)
     for message in (refusal(write_bytes, tmp_path / "a.bin", b""), refusal(reserve_output, tmp_path / "out", "run")):
-        assert "no permission to write: choose another output folder" in message and str(tmp_path) in message
+        assert "no permission to write. Choose another output folder" in message and str(tmp_path) in message
     assert list(tmp_path.glob("**/*.*")) == []

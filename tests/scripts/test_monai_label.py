@@ -135,7 +135,7 @@ def refusal(call: Any, *args: Any, **options: Any) -> str:
         call(*args, **options)
     assert caught.value.code == 400
     message: str = json.loads(caught.value.read())["detail"]
-    assert message.startswith("expected ")
+    assert message and "Traceback" not in message
     return message
 
 
@@ -489,7 +489,7 @@ def test_masks_that_come_with_a_request_count_first(server: Server) -> None:
     ("image", "params", "message"),
     [
         ("broken_26", {}, "cannot be read"),
-        ("hand_25", {"spacing": SPACING}, "radiograph of one joint, 16 to 26 mm high and wide, got 37.4 x 47.2 mm"),
+        ("hand_25", {"spacing": SPACING}, "37.4 x 47.2 mm, but a radiograph of one joint is 16 to 26 mm high and wide"),
         ("hand_25", {"center": CENTER}, '"tip" as [x, y]'),
         ("hand_25", {"center": CENTER, "tip": [0, 0]}, "with a stated pixel spacing"),
         ("hand_25", {**CLICKS, "center": [5, 5]}, "inside the radiograph"),
@@ -528,7 +528,7 @@ def test_the_next_sample_is_the_unlabelled_one_with_the_highest_score(server: Se
     assert sample["score"] == scores[sample["id"]]
     unreadable = {"broken_26", "hand_25", "unscaled_30"}
     assert set(open_) - set(scores) - {"hand_31"} == unreadable
-    assert "Not scored: expected a readable image file" in server.log
+    assert re.search("Not scored: .*the image cannot be read", server.log)
     assert len(set(scores.values())) > 3
     assert server.json("POST", "/activelearning/random", {})["id"] in open_
 

@@ -69,7 +69,7 @@ def test_an_average_goes_on_from_its_state_to_the_bit() -> None:
 
 
 def test_weights_and_no_weights_do_not_fit_each_other() -> None:
-    with pytest.raises(ValueError, match="momentum is 1"):
+    with pytest.raises(ValueError, match="the momentum is 1"):
         WeightAverage(linear()).load_state_dict(WeightAverage(linear(), 0.5).state_dict())
     with pytest.raises(RuntimeError, match="Missing key"):
         WeightAverage(linear(), 0.5).load_state_dict({})

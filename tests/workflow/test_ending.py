@@ -48,7 +48,7 @@ def test_a_run_that_is_stopped_ends_in_a_line_with_what_it_works_with(
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    kept = f"what was done stays in {tmp_path / 'out'}; " if result == "some" else ""
+    kept = f"results so far are in {tmp_path / 'out'}; " if result == "some" else ""
     assert said == f"\nstopped: {kept}run the command again to finish it\n"
     assert sorted(path.name for path in tmp_path.rglob("*")) == (["out", "result", "run.json"] if kept else [])
     with pytest.raises(ProcessLookupError):
@@ -56,6 +56,6 @@ def test_a_run_that_is_stopped_ends_in_a_line_with_what_it_works_with(
 
 
 def test_the_remedy_names_resume_where_a_run_has_it() -> None:
-    assert remedy_of({"resume": False}) == "run the command again with --resume true to go on"
-    assert remedy_of({"resume": "true"}) == "run the command again to go on"
+    assert remedy_of({"resume": False}) == "run the command again with --resume true to resume"
+    assert remedy_of({"resume": "true"}) == "run the command again to resume"
     assert remedy_of({}) == "run the command again to finish it"

@@ -73,10 +73,10 @@ def test_what_comes_after_a_training_that_was_ended_does_not_run(caplog: pytest.
     made.end(engine)
     made.run(work)
     assert (work.runs, engine.ended, made.over) == (1, True, True)
-    assert "after epoch 3 of 9: run the command again to resume" in caplog.text
+    assert "after epoch 3 of 9. Run the command again to resume." in caplog.text
 
 
 @pytest.mark.parametrize("minutes", [-1.0, float("nan"), float("inf")])
 def test_a_time_that_is_none_is_refused_by_name(minutes: float) -> None:
-    with pytest.raises(InputError, match=r"^minutes: expected"):
+    with pytest.raises(InputError, match=r"^minutes: .* is no duration"):
         TimeLimit(minutes)

@@ -60,7 +60,7 @@ def test_a_record_is_that_of_the_weights_beside_it_or_none(tmp_path: Path) -> No
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     (tmp_path / RECORD).write_text("{")
-    with pytest.raises(InputError, match=r"record of a training.*training\.json: delete it"):
+    with pytest.raises(InputError, match=r"training\.json: the record of the training is damaged .*\. Delete it"):
         validate(tmp_path, {0: 0.2})
 
 
