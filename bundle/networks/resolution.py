@@ -27,7 +27,7 @@ class ReducedResolution(nn.Module):
     def __init__(self, network: nn.Module, reduction: int = 1) -> None:
         super().__init__()
         if reduction < 1:
-            msg = f"expected a reduction of 1 or more, got {reduction}"
+            msg = f"reduction must be 1 or more, got {reduction}"
             raise InputError(msg)
         self.network = network
         self.reduction = reduction

@@ -113,7 +113,7 @@ class MotionRange:
 
     def __post_init__(self) -> None:
         if min(self.x_mm, self.y_mm, self.rotation_deg) < 0:
-            msg = f"expected ranges of motion of at least 0, got {self}"
+            msg = f"ranges of motion must be at least 0, got {self}"
             raise ValueError(msg)
 
     def sample(self, count: int, random: np.random.RandomState) -> RigidMotion:
@@ -310,7 +310,7 @@ def sampling_grid(
 def _check_shapes(bones: Tensor, maps: Tensor) -> None:
     if bones.dim() != 4 or maps.dim() != 5 or maps.shape[:2] + maps.shape[3:] != bones.shape or bones.shape[1] != 2:
         shapes = f"{tuple(bones.shape)} and {tuple(maps.shape)}"
-        msg = f"expected bone layers (B, 2, H, W) and maps of them (B, 2, K, H, W), got {shapes}"
+        msg = f"expected bone layers (B, 2, H, W) and maps (B, 2, K, H, W), got {shapes}"
         raise ValueError(msg)
 
 
@@ -320,7 +320,7 @@ def _check_motion(batch: int, motion: RigidMotion, spacing: float | Tensor, mode
         raise ValueError(msg)
     _check_spacing(batch, spacing)
     if mode not in ("bilinear", "bicubic"):
-        msg = f"expected the interpolation bilinear or bicubic, got {mode}"
+        msg = f"interpolation must be bilinear or bicubic, got {mode}"
         raise ValueError(msg)
 
 
@@ -328,5 +328,5 @@ def _check_spacing(batch: int, spacing: float | Tensor) -> None:
     given = torch.as_tensor(spacing)
     known = given.device.type == "cpu"  # no synchronization with an accelerator
     if given.numel() not in (1, batch) or (known and not bool((given > 0).all())):
-        msg = f"expected a spacing above 0 mm per pixel, one for all or for each of {batch} samples, got {spacing}"
+        msg = f"pixel size must be above 0 mm; a scalar or one for each of {batch} samples, got {spacing}"
         raise ValueError(msg)

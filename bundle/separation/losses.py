@@ -102,7 +102,7 @@ class LayerFidelity(nn.Module):
     def __init__(self, *, still: float = 0.5, moved: float = 0.5, region: str = "visible") -> None:
         super().__init__()
         if region not in ("visible", "bones"):
-            msg = f"expected the region visible or bones, got {region}"
+            msg = f"region must be visible or bones, got {region}"
             raise ValueError(msg)
         self.still = still
         self.moved = moved
@@ -156,7 +156,7 @@ class LayerDistance(nn.Module):
     ) -> None:
         super().__init__()
         if kind not in ("rmse", "l1"):
-            msg = f"expected the distance rmse or l1, got {kind}"
+            msg = f"kind must be rmse or l1, got {kind}"
             raise ValueError(msg)
         self.distance = rmse if kind == "rmse" else mean_absolute_error
         self.whole = whole
@@ -215,7 +215,7 @@ class GeneratorLoss(nn.Module):
         }
         for part, weight in self.weights.items():
             if not 0.0 <= weight < float("inf"):
-                msg = f"expected the weight of {part} to be finite and at least 0, got {weight}"
+                msg = f"the weight of {part} must be finite and at least 0, got {weight}"
                 raise ValueError(msg)
 
     def uses(self, part: str) -> bool:

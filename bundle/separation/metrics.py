@@ -74,7 +74,7 @@ class SeparationMetric(RegressionMetric):
         super().__init__(reduction=reduction, get_not_nans=get_not_nans)
         self.region = self.regions[0] if region is None else region
         if self.region not in self.regions:
-            msg = f"expected region to be one of {self.regions}, got {region!r}"
+            msg = f"region must be one of {self.regions}, got {region!r}"
             raise ValueError(msg)
 
     def aggregate(self, reduction: MetricReduction | str | None = None) -> Any:
@@ -85,7 +85,7 @@ class SeparationMetric(RegressionMetric):
         """
         values = self.get_buffer()
         if values is None:
-            msg = f"expected {type(self).__name__} to have seen an image before aggregate(), got none"
+            msg = f"{type(self).__name__}.aggregate() was called before any image was passed"
             raise ValueError(msg)
         result, not_nans = do_metric_reduction(values, reduction or self.reduction)
         result = torch.where(not_nans > 0, result, math.nan)
@@ -270,7 +270,7 @@ def pixel_row_frechet_distance(a: Tensor, b: Tensor) -> Tensor:
         ValueError: if the shapes do not match.
     """
     if a.shape != b.shape or a.ndim != 4 or a.shape[1] != 1 or a.shape[2] < 2:
-        msg = f"expected two images of one shape (B, 1, H >= 2, W), got {tuple(a.shape)} and {tuple(b.shape)}"
+        msg = f"expected two images of the same shape (B, 1, H >= 2, W), got {tuple(a.shape)} and {tuple(b.shape)}"
         raise ValueError(msg)
     a, b = a[:, 0].double(), b[:, 0].double()
     mean_a, mean_b = a.mean(dim=1, keepdim=True), b.mean(dim=1, keepdim=True)

@@ -45,7 +45,7 @@ class OverlapRange:
 
     def __post_init__(self) -> None:
         if len(self.joint_space_mm) != 2 or not self.joint_space_mm[0] <= self.joint_space_mm[1]:
-            msg = f"expected joint_space_mm as (lowest, highest) in mm, got {self.joint_space_mm}"
+            msg = f"joint_space_mm must be (minimum, maximum) in mm, got {self.joint_space_mm}"
             raise ValueError(msg)
 
     def sample(self, masks: Tensor, spacing: float | Tensor, random: np.random.RandomState) -> RigidMotion:

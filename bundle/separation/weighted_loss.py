@@ -31,7 +31,7 @@ class WeightedLoss(nn.Module):
     def __init__(self, loss: Callable[[Tensor, Mapping[str, Tensor]], Tensor], weight: float = 1.0) -> None:
         super().__init__()
         if not 0.0 <= weight < float("inf"):
-            msg = f"expected the weight of an extra loss to be finite and at least 0, got {weight}"
+            msg = f"the weight of an extra loss must be finite and at least 0, got {weight}"
             raise ValueError(msg)
         self.loss = loss
         self.weight = weight

@@ -96,9 +96,9 @@ class EpochRecord(TrainingRecord):
 
     Args:
         output_dir: as in :class:`TrainingRecord`.
-        weights: as there.
-        device: as there.
-        started_from: as there.
+        weights: as in :class:`TrainingRecord`.
+        device: as in :class:`TrainingRecord`.
+        started_from: as in :class:`TrainingRecord`.
     """
 
     entries = "epochs"

@@ -194,7 +194,7 @@ def test_a_prediction_measures_all_pairs_of_a_folder_without_masks(
     ("run_id", "configs", "wrong", "message"),
     [
         ("training", TRAIN, {"registrar_name": "ResNet11"}, "'ResNet11' is not a scoring network"),
-        ("training", TRAIN, {"takes": 1}, "expected two radiographs of a joint, got none"),
+        ("training", TRAIN, {"takes": 1}, "no two radiographs show the same joint"),
         ("training", TRAIN, {"pretrained": "none.pt"}, "none.pt"),
         ("evaluating", EVALUATE, {"method": "guess"}, "method is 'guess'. Choose one of network, phase_correlation"),
         ("evaluating", EVALUATE, {"registrar_weights": "none.pt"}, "none.pt"),

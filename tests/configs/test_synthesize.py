@@ -116,7 +116,7 @@ def test_a_data_set_without_an_image_is_an_error_that_names_the_way_on(bundle: A
     nothing = {"count": 2, "phantoms": 1, "gate#least_visible": 1.0, "jsw#lowest": 2.4, "jsw#highest": 2.5}
     said = bundle.refusal("synthesizing", *SYNTHESIZE, **options(tmp_path, **nothing, **{"gate#tolerance_mm": 1e-9}))
     assert said.startswith("error: count: no image was made of 2: most were refused as ")
-    assert "correct --jsw, --changes or --gate" in said
+    assert "Correct --jsw, --changes or --gate" in said
     assert (tmp_path / "out" / "dataset.json").is_file()
 
 

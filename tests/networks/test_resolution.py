@@ -69,5 +69,5 @@ def test_scripted_network_gives_the_same_logits() -> None:
 
 @pytest.mark.parametrize("reduction", [0, -2])
 def test_a_reduction_below_one_is_refused(reduction: int) -> None:
-    with pytest.raises(InputError, match=f"reduction of 1 or more, got {reduction}"):
+    with pytest.raises(InputError, match=f"reduction must be 1 or more, got {reduction}"):
         ReducedResolution(Recorder(), reduction)

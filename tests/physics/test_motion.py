@@ -402,7 +402,7 @@ def test_the_default_ranges_are_the_published_ones() -> None:
 
 @pytest.mark.parametrize("largest", [{"x_mm": -0.1}, {"y_mm": -1.0}, {"rotation_deg": -5.0}])
 def test_a_negative_range_is_refused(largest: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"ranges of motion of at least 0, got MotionRange\(x_mm="):
+    with pytest.raises(ValueError, match=r"ranges of motion must be at least 0, got MotionRange\(x_mm="):
         MotionRange(**largest)
 
 
@@ -420,10 +420,10 @@ def test_parameters_of_other_shapes_are_refused(rotation_shape: tuple[int, ...])
         ({"masks": torch.zeros(2, 2, 8, 9)}, r"got \(2, 3, 8, 8\) and \(2, 2, 8, 9\)"),
         ({"masks": torch.zeros(1, 2, 8, 8)}, r"got \(2, 3, 8, 8\) and \(1, 2, 8, 8\)"),
         ({"motion": RigidMotion.still(3)}, "the motion of 2 samples, got 3"),
-        ({"spacing": 0.0}, "a spacing above 0 mm per pixel.*got 0.0"),
-        ({"spacing": float("nan")}, "a spacing above 0 mm per pixel.*got nan"),
-        ({"spacing": torch.tensor([0.1, -0.1])}, "a spacing above 0 mm"),
-        ({"spacing": torch.tensor([0.1, 0.1, 0.1])}, "one for all or for each of 2 samples"),
+        ({"spacing": 0.0}, "pixel size must be above 0 mm.*got 0.0"),
+        ({"spacing": float("nan")}, "pixel size must be above 0 mm.*got nan"),
+        ({"spacing": torch.tensor([0.1, -0.1])}, "pixel size must be above 0 mm"),
+        ({"spacing": torch.tensor([0.1, 0.1, 0.1])}, "a scalar or one for each of 2 samples"),
         ({"mode": "nearest"}, "bilinear or bicubic, got nearest"),
     ],
 )

@@ -168,5 +168,5 @@ def test_an_image_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
 
 
 def test_a_reduction_below_one_is_refused() -> None:
-    with pytest.raises(InputError, match="reduction of 1 or more, got 0"):
+    with pytest.raises(InputError, match="reduction must be 1 or more, got 0"):
         make(reduction=0)

@@ -292,7 +292,7 @@ def test_a_reference_that_does_not_fit_is_refused(metric: SeparationMetric) -> N
 
 
 def test_aggregate_before_any_image_is_refused() -> None:
-    with pytest.raises(ValueError, match="ReconstructionMSE to have seen an image"):
+    with pytest.raises(ValueError, match=r"ReconstructionMSE\.aggregate\(\) was called before any image"):
         ReconstructionMSE().aggregate()
 
 

@@ -109,7 +109,7 @@ def test_bones_without_a_common_column_get_a_finite_motion() -> None:
 
 @pytest.mark.parametrize("jsw", [(0.5, -0.5), (0.1,), (0.0, 1.0, 2.0), (float("nan"), 0.0)])
 def test_a_range_that_does_not_ascend_is_refused(jsw: Any) -> None:
-    with pytest.raises(ValueError, match=r"joint_space_mm as \(lowest, highest\) in mm, got \("):
+    with pytest.raises(ValueError, match=r"joint_space_mm must be \(minimum, maximum\) in mm, got \("):
         OverlapRange(joint_space_mm=jsw)
 
 

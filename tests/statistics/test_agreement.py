@@ -90,13 +90,13 @@ def test_a_change_is_detected_the_sooner_the_more_readings_are_averaged() -> Non
     one = smallest_detectable_change(WRIGHT, MINI)
     assert one == pytest.approx(smallest_detectable_difference(WRIGHT, MINI) / math.sqrt(2))
     assert smallest_detectable_change(WRIGHT, MINI, readings=4) == pytest.approx(one / 2)
-    with pytest.raises(ValueError, match="at least one reading"):
+    with pytest.raises(ValueError, match="readings must be at least 1"):
         smallest_detectable_change(WRIGHT, MINI, readings=0)
 
 
 @pytest.mark.parametrize(("first", "second"), [([1.0], [2.0]), ([1, 2], [1, 2, 3]), ([1, math.nan], [1, 2])])
 def test_what_are_no_pairs_is_refused(first: list[float], second: list[float]) -> None:
-    with pytest.raises(ValueError, match="two finite series"):
+    with pytest.raises(ValueError, match="two finite series of the same length"):
         bland_altman(first, second)
 
 

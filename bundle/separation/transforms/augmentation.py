@@ -140,7 +140,7 @@ class RandAugmentLayersd(RandomizableTransform, ThreadUnsafe, MapTransform):
         MapTransform.__init__(self, keys, allow_missing_keys)
         RandomizableTransform.__init__(self, prob)
         if min(mirror, contrast, blur_mm, noise) < 0 or contrast >= 1:
-            msg = f"expected ranges of at least 0, contrast below 1, got {mirror=}, {contrast=}, {blur_mm=}, {noise=}"
+            msg = f"ranges must be at least 0, contrast below 1, got {mirror=}, {contrast=}, {blur_mm=}, {noise=}"
             raise ValueError(msg)
         self.label_key = label_key
         self.mirror, self.contrast, self.blur_mm, self.noise = mirror, contrast, blur_mm, noise

@@ -105,7 +105,7 @@ def test_a_seed_gives_one_augmentation_and_another_another(phantom: dict[str, An
 
 @pytest.mark.parametrize("ranges", [{"noise": -0.1}, {"contrast": 1.0}])
 def test_ranges_that_make_no_sense_are_refused(ranges: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="expected ranges"):
+    with pytest.raises(ValueError, match="ranges must be at least 0"):
         RandAugmentLayersd(**ranges)
 
 
