@@ -265,8 +265,8 @@ def _logarithms(
     names = np.asarray(joints)[known]
     if len(np.unique(names)) < FEWEST:
         msg = (
-            f"only {len(np.unique(names))} joints have an overlap and a known error; a calibration needs {FEWEST}. Add "
-            "joints that do not overlap, or use more of the list."
+            f"a calibration needs {FEWEST} joints with an overlap and a known error; the list has "
+            f"{len(np.unique(names))}. Add joints that do not overlap, or use more of the list."
         )
         raise InputError(msg)
     *x, y = (np.log(values[known]) for values in columns)

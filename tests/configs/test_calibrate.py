@@ -64,5 +64,5 @@ def test_both_files_are_written_into_the_output_folder(bundle: Any, training_dat
 def test_too_few_joints_are_refused(bundle: Any, training_data: Path, tmp_path: Path) -> None:
     settings = options(tmp_path, dataset_dir=str(training_data), closures=1)
     message = bundle.refusal("calibrating_uncertainty", *CONFIGS, **settings)
-    assert "expected at least 4 joints with an overlap and a known error to calibrate on, got 1" in message
+    assert "a calibration needs 4 joints with an overlap and a known error; the list has 1." in message
     assert not (tmp_path / "uncertainty.json").exists()

@@ -106,7 +106,7 @@ def test_a_job_ended_by_its_minutes_every_epoch_finds_the_same(bundle: Any, tmp_
 def test_a_plan_says_what_the_published_job_takes(bundle: Any, tmp_path: Path, capfd: Any) -> None:
     start(bundle, "resnet50_jsw", tmp_path / "out", "planning", width=64, reading_size=128, peak_tflops=100.0)
     said = capfd.readouterr().out
-    assert "parameters: reader 23.51 M" in said and "time at 100 TFLOP/s" in said
+    assert "parameters: scorer 23.51 M" in said and "time at 100 TFLOP/s" in said
     assert not (tmp_path / "out").exists()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bundle.joint import MCP
 from bundle.measurement.joint_space import joint_space_width
 from bundle.physics.harmonic import separate
 from bundle.physics.motion import RigidMotion
@@ -58,9 +59,8 @@ def test_a_synthesis_of_real_files_is_replayed_by_its_truth(bundle: Any, data: P
     for line in found:
         image, masks = joints[line["source"]][None, :1], joints[line["source"]][None, 1:]
         motion = RigidMotion.from_json(json.dumps(line["motion"]))
-        made = synthesize(
-            separate(image, masks, line["spacing_mm"]), masks, motion, line["spacing_mm"], [line["noise_seed"]]
-        )
+        layers = separate(image, masks, MCP.spacing_at(image.shape[-1]))
+        made = synthesize(layers, masks, motion, line["spacing_mm"], [line["noise_seed"]])
         begin = tmp_path / "out" / "radiographs-000000" / line["key"]
         with Image.open(f"{begin}.png") as picture:
             assert np.abs(np.asarray(picture) / 65535.0 - made.image[0, 0].numpy()).max() < 2e-3

@@ -55,7 +55,7 @@ def test_sources_are_refused_with_their_reason(joints: Joints) -> None:
     assert QualityGate(plausible="false").of_source(replace(known, flagged=True)) == ""
     assert QualityGate(largest_error=0.01).of_source(known) == "uncertain"
     assert QualityGate(largest_error=0.01).of_source(replace(known, expected_overlap_rmse=None)) == ""
-    with pytest.raises(InputError, match="true or false"):
+    with pytest.raises(InputError, match="neither true nor false"):
         QualityGate(plausible="perhaps")
 
 

@@ -763,8 +763,8 @@ def wrong_labels(name: str) -> dict[str, tuple[torch.Tensor, str]]:
     masks = (phantom(name).masks > 0.5).float()
     one = masks * torch.tensor([1.0, 0.0])[:, None, None]
     return {
-        "empty": (masks * 0, "empty mask"),
-        "one bone": (one, "empty mask"),
+        "empty": (masks * 0, "the mask is empty"),
+        "one bone": (one, "the mask is empty"),
         "swapped": (masks.flip(0), "the upper bone is not above the lower bone"),
         "mirrored": (masks.flip(2), "mirror image"),
         "upside down": (masks.flip(1, 0), "lies on the bones"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from bundle.joint import MCP
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
@@ -17,7 +18,7 @@ def image() -> torch.Tensor:
 
 
 def test_both_bones_get_the_same_where_both_masks_claim_a_pixel(image: torch.Tensor) -> None:
-    layers, weight_free = HalfSplit()(image), separate(image[:, :1], image[:, 1:])
+    layers, weight_free = HalfSplit()(image), separate(image[:, :1], image[:, 1:], MCP.spacing_at(image.shape[-1]))
     both = image[0, 1:].sum(dim=0) == 2
     assert int(both.sum()) > 10
     assert torch.equal(layers[0, 1][both], layers[0, 2][both])
@@ -26,7 +27,7 @@ def test_both_bones_get_the_same_where_both_masks_claim_a_pixel(image: torch.Ten
 
 
 def test_elsewhere_it_is_the_weight_free_separator_and_reconstructs_exactly(image: torch.Tensor) -> None:
-    layers, weight_free = HalfSplit()(image), separate(image[:, :1], image[:, 1:])
+    layers, weight_free = HalfSplit()(image), separate(image[:, :1], image[:, 1:], MCP.spacing_at(image.shape[-1]))
     elsewhere = image[0, 1:].sum(dim=0) < 2
     assert torch.allclose(layers[0, :, elsewhere], weight_free[0, :, elsewhere], atol=1e-6)
     assert torch.equal(layers[:, 0], weight_free[:, 0])

@@ -162,7 +162,7 @@ def test_the_plot_shows_every_trial_that_was_measured() -> None:
     axes = plot_changes(of_true_layers().per_image).axes[0]
     dots = [line for line in axes.lines if line.get_marker() == "."]
     assert sum(len(line.get_xdata()) for line in dots) == 12
-    assert axes.get_ylabel() == "measured - asked (mm)"
+    assert axes.get_ylabel() == "measured - requested (mm)"
 
 
 def test_nothing_to_measure_is_an_error() -> None:
