@@ -56,7 +56,7 @@ def at_root(monkeypatch: pytest.MonkeyPatch, bundle: Any) -> None:
 
 @pytest.mark.usefixtures("at_root")
 @pytest.mark.parametrize("name", SEPARATORS)
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_job_trains_and_evaluates(tmp_path: Path, name: str) -> None:
     measures = MEASURES if name in WHOLE else ["E1", "E2"]
     job(name, tmp_path, measures=measures)

@@ -73,7 +73,7 @@ def written(folder: Path) -> dict[str, int]:
     ("name", "figure"),
     [("resnet50_jsw", "mae_mm"), ("resnet50_grade", "accuracy"), ("resnet50_registration", "synthetic")],
 )
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_rehearsal_measures_both_arms_and_is_done_once(bundle: Any, tmp_path: Path, name: str, figure: str) -> None:
     start(bundle, name, tmp_path)
     found = json.loads((tmp_path / "metrics.json").read_text())
