@@ -82,8 +82,10 @@ def contents(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _gzipped(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """The content of a compressed file; weights may begin with its two bytes by chance."""
     if data[:2] == b"\x1f\x8b":
-        yield "gzip", gzip.decompress(data)
+        with suppress(gzip.BadGzipFile, EOFError, zlib.error):
+            yield "gzip", gzip.decompress(data)
 
 
 def _zipped(data: bytes) -> Iterator[tuple[str, bytes]]:
