@@ -203,7 +203,7 @@ def test_a_training_killed_in_both_stages_and_stopped_by_a_full_disk_ends_with_t
     full = command(commands, folder, resume="true", preexec_fn=limit_files)
     assert full.returncode == 1
     assert re.search(r"error: .*checkpoint_epoch=\d+\.pt could not be written", full.stderr)
-    assert "choose another output folder" in full.stderr
+    assert "Choose another output folder" in full.stderr
     assert "Traceback" not in full.stderr
     kill_after(commands, folder, 3, resume="true")
     last = command(commands, folder, resume="true")
@@ -328,7 +328,7 @@ def test_resuming_with_other_settings_is_refused_by_their_names(
     assert message.startswith(f"error: {folder}/checkpoints/checkpoint_epoch={EPOCHS}.pt: ")
     assert message.count("\n") == 1
     assert reason in message
-    assert "resume with the settings it was written with, or train into another --output_dir" in message
+    assert "Resume with its settings, or train into another --output_dir" in message
     assert contents(folder / "checkpoints") == before
 
 
