@@ -177,36 +177,45 @@ def discreet(message: str, paths: Iterable[str], path: str | Path, name: str) ->
     return message
 
 
-@lru_cache(maxsize=1 << 16)
 def patient_of(path: str) -> str:
     """Compute the pseudonym of a DICOM file's patient, equal in all files of the patient; empty without a patient.
 
     Args:
         path: path of a radiograph of any format.
     """
-    if not is_dicom(path):
-        return ""
-    try:
-        with disable_value_validation():
-            header = read_header(path)
-            stated = [str(header.get(keyword) or "").strip() for keyword in ("PatientID", "IssuerOfPatientID")]
-    except Exception:  # a damaged header raises about anything, and is rejected on reading
-        return ""
-    return pseudonym("|".join(stated), "patient") if stated[0] else ""
+    return _identity(path)[1]
+
+
+def _told(path: str) -> tuple[str, ...]:
+    """Values of patient, study and institution in the header of a DICOM file; empty for other files."""
+    return _identity(path)[0]
 
 
 @lru_cache(maxsize=1 << 16)
-def _told(path: str) -> tuple[str, ...]:
-    """Values of patient, study and institution in the header of a DICOM file; empty for other files."""
-    if not is_dicom(path):
-        return ()
-    try:
-        with disable_value_validation():
+def _identity(path: str) -> tuple[tuple[str, ...], str]:
+    """Identifying values and pseudonym of the patient, from one reading of the header."""
+    told: tuple[str, ...] = ()
+    patient = ""
+    if is_dicom(path):
+        # a damaged header raises about anything, and is rejected on reading
+        with suppress(Exception), disable_value_validation():
             header = read_header(path)
-            elements = [*_elements(header), *_elements(header.file_meta)]
-            values = [value for element in elements for value in _values(element)]
-    except Exception:  # a damaged header raises about anything, and is rejected on reading
-        return ()
+            with suppress(Exception):
+                patient = _patient(header)
+            told = _identifying(header)
+    return told, patient
+
+
+def _patient(header: Dataset) -> str:
+    """Pseudonym of the patient that a header states."""
+    stated = [str(header.get(keyword) or "").strip() for keyword in ("PatientID", "IssuerOfPatientID")]
+    return pseudonym("|".join(stated), "patient") if stated[0] else ""
+
+
+def _identifying(header: Dataset) -> tuple[str, ...]:
+    """Values of patient, study and institution in a header."""
+    elements = [*_elements(header), *_elements(header.file_meta)]
+    values = [value for element in elements for value in _values(element)]
     return tuple(sorted({value.strip() for value in values if value.strip()}))
 
 

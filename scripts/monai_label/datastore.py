@@ -164,12 +164,17 @@ class JointDatastore(LocalDatastore):
     def remove_image(self, image_id: str) -> None:
         """Delete an image and its labels, and update the list before returning."""
         super().remove_image(image_id)
-        self.refresh()
+        self._refresh_watched()
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
         """Delete a label, and update the list before returning."""
         super().remove_label(label_id, label_tag)
-        self.refresh()
+        self._refresh_watched()
+
+    def _refresh_watched(self) -> None:
+        """Update the list of a watched folder, which MONAI Label leaves to the watcher; others it updates itself."""
+        if self._auto_reload:
+            self.refresh()
 
     def refresh(self) -> None:
         """List the existing files, in one thread at a time: the watcher of the folder calls this as well."""
