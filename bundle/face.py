@@ -32,7 +32,7 @@ from bundle.io import (
     write_png,
 )
 from bundle.joint import MCP, JointType, Keys
-from bundle.measurement import JointSpace, measure_joint_space
+from bundle.measurement import OutlineGap, outline_gap_along_axis
 from bundle.phantoms import render, sample_parameters
 from bundle.physics import RigidMotion
 from bundle.physics import synthesize as compose
@@ -93,7 +93,7 @@ class Joint(bundle.joint.Joint):
         return cls(made.image, masks, sampled.spacing, name, sampled.finger, sampled.side, joint_type=joint_type)
 
     @property
-    def joint_space(self) -> JointSpace:
+    def joint_space(self) -> OutlineGap:
         """Gap between the outlines of the bones, in mm (:func:`joint_space`)."""
         return joint_space(self)
 
@@ -174,7 +174,7 @@ class Layers:
     separator: str
 
     @property
-    def joint_space(self) -> JointSpace:
+    def joint_space(self) -> OutlineGap:
         """Joint space of the joint."""
         return self.joint.joint_space
 
@@ -248,14 +248,14 @@ def synthesize(
     return SyntheticJoint(**{**known, "layers": made.layers[0], "motion": motion, "seed": seed})
 
 
-def joint_space(joint: Joint) -> JointSpace:
+def joint_space(joint: Joint) -> OutlineGap:
     """Measure the gap between the outlines of the bones, along the joint's axis, in mm.
 
     >>> round(float(joint_space(Joint.phantom(seed=0, joint_space_mm=1.0)).mean), 1)
     1.0
     """
-    found = measure_joint_space(joint.masks[None], joint.spacing_mm)
-    return JointSpace(found.mean[0], found.minimum[0], found.axis[0])
+    found = outline_gap_along_axis(joint.masks[None], joint.spacing_mm)
+    return OutlineGap(found.mean[0], found.minimum[0], found.axis[0])
 
 
 def narrowing(before: Joint, after: Joint, method: str | Registration = "gauss_newton") -> PairReading:

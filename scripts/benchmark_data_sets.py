@@ -50,7 +50,7 @@ from bundle.datasets import (
 from bundle.errors import report_plainly
 from bundle.io import deep_pixels, mask_pixels, processor, write_bytes
 from bundle.joint import MCP
-from bundle.measurement import facing_centers, joint_space_width
+from bundle.measurement import facing_centers, outline_gap
 from bundle.phantoms import render, sample_parameters
 from bundle.physics import CONTINUED_MM, SeparatedBones, reconstruct, separate
 
@@ -118,7 +118,7 @@ class PilLoop:
         )
         image = 1.0 - np.exp(-textured) * (1.0 - bones.clip(0.0, 1.0)).prod(axis=0)
         masks = np.stack(maps[:2])
-        return image, masks, float(joint_space_width(torch.from_numpy(masks)[None], specification.source.spacing_mm))
+        return image, masks, float(outline_gap(torch.from_numpy(masks)[None], specification.source.spacing_mm))
 
 
 def moved(picture: Image.Image, specification: SampleSpecification, bone: int, kernel: Image.Resampling) -> Array:
@@ -195,7 +195,7 @@ class Joints:
         image, masks = phantom.image[None], (phantom.masks[None] > 0.5).float()
         layers = separate(image, masks)
         edges = facing_centers(masks[0].numpy() > 0.5, MCP.spacing_mm).tolist()
-        width = float(joint_space_width(masks, MCP.spacing_mm))
+        width = float(outline_gap(masks, MCP.spacing_mm))
         source = Source(name, name, "ring", "left", MCP.spacing_mm, width, edges, "given", "", "weight-free separator")
         store.write(source, SeparatedBones.of(layers, masks), image[0])
         self.layers[name], self.masks[name] = layers[0].numpy(), masks[0].numpy()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bundle.datasets.sources import Source
 from bundle.datasets.specifications import SampleSpecification
 from bundle.errors import InputError, flag
-from bundle.measurement import joint_space_width
+from bundle.measurement import outline_gap
 from bundle.physics import overlap
 from torch import Tensor
 
@@ -115,7 +115,7 @@ def examine(before: Tensor, after: Tensor, spacing: Tensor) -> dict[str, Tensor]
     areas, left = before.sum(dim=(-2, -1)), after.sum(dim=(-2, -1))
     common = overlap(after).sum(dim=(-3, -2, -1))
     return {
-        "jsw_mm": joint_space_width(after, spacing),
+        "jsw_mm": outline_gap(after, spacing),
         "visible": (left / areas.clamp(min=1.0)).amin(dim=1),
         "overlap": common / left.amin(dim=1).clamp(min=1.0),
     }

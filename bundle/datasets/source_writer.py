@@ -11,7 +11,7 @@ from bundle.base import one_thread
 from bundle.datasets.sources import KeptSources, Source, SourceStore
 from bundle.inference import JointQuality, Results
 from bundle.io import Item, check_output, fingerprint
-from bundle.measurement import facing_centers, joint_space_width
+from bundle.measurement import facing_centers, outline_gap
 from bundle.physics import SeparatedBones
 from bundle.workflow import GeneratorWeights
 from torch import Tensor
@@ -70,7 +70,7 @@ class SourceWriter(Results):
 
     def _source(self, joint: Mapping[str, Any], masks: Tensor, judged: Mapping[str, Any]) -> Source:
         spacing = float(joint["spacing"])
-        width = float(joint_space_width(masks[None], spacing))
+        width = float(outline_gap(masks[None], spacing))
         return Source(
             **{key: str(joint[key]) for key in ("name", "joint", "finger", "side")},
             spacing_mm=spacing,

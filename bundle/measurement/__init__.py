@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
+from bundle.measurement.axis import joint_axis
 from bundle.measurement.facing import Region, facing_centers, facing_edges
 from bundle.measurement.grading import GRADES, GradeCoding, NominalGrades, OrdinalGrades
 from bundle.measurement.joint_space import (
-    ALIGNED,
-    ALONG_AXIS,
-    VERTICAL,
+    DEFINITION,
+    LARGEST_DOUBT,
     JointSpace,
-    joint_space_by_alignment,
-    joint_space_width,
+    closing_motion,
     measure_joint_space,
     narrowing_grade,
+    widths,
 )
 from bundle.measurement.outline import ON_THE_BORDER, outline_distance
+from bundle.measurement.outline_gap import ALONG_AXIS, VERTICAL, OutlineGap, outline_gap, outline_gap_along_axis
+from bundle.measurement.surfaces import JointSurfaces, find_surfaces
 
 __all__ = [
-    "ALIGNED",
     "ALONG_AXIS",
-    "GRADES",
-    "ON_THE_BORDER",
     "VERTICAL",
+    "DEFINITION",
+    "GRADES",
+    "LARGEST_DOUBT",
+    "ON_THE_BORDER",
     "GradeCoding",
     "JointSpace",
+    "JointSurfaces",
     "NominalGrades",
     "OrdinalGrades",
+    "OutlineGap",
     "Region",
+    "closing_motion",
     "facing_centers",
     "facing_edges",
-    "joint_space_by_alignment",
-    "joint_space_width",
+    "find_surfaces",
+    "joint_axis",
     "measure_joint_space",
     "narrowing_grade",
     "outline_distance",
+    "outline_gap",
+    "outline_gap_along_axis",
+    "widths",
 ]

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from bundle.measurement import joint_space_width, outline_distance
+from bundle.measurement import outline_distance, outline_gap
 from bundle.physics import attenuation
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -210,7 +210,7 @@ def _arrangement(masks: Tensor, pitch: float) -> dict[str, float]:
     return {
         "order": (y_lower - y_upper) * pitch,
         "sideways": (x_lower - x_upper) * pitch,
-        "gap": float(joint_space_width(masks[None], pitch)[0]),
+        "gap": float(outline_gap(masks[None], pitch)[0]),
         "overlap": float((lower & upper).sum() / smaller),
     }
 

@@ -166,7 +166,7 @@ def narrowing(bones: Alignment, axis: Tensor | None = None) -> Tensor:
     Args:
         bones: alignment (B, 2) about the middles of the edges that face the joint.
         axis: joint axis of the fixed radiograph, (B,) in degrees from the vertical, positive from x towards y; by
-            default the vertical, along which :func:`bundle.measurement.joint_space_width` measures.
+            default the vertical, along which :func:`bundle.measurement.outline_gap` measures.
     """
     moved = bones.center + bones.translation
     before, after = (places[:, UPPER] - places[:, LOWER] for places in (bones.center, moved))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from bundle.errors import InputError
 from bundle.io import Item
-from bundle.measurement import joint_space_width
+from bundle.measurement import outline_gap
 from bundle.registration.alignment import bone_centers
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -103,7 +103,7 @@ def _known(sample: Item) -> Item:
     """Return a loaded joint with the measurements of its masks."""
     image: Tensor = sample["image"]
     spacing = float(sample["spacing"])
-    width = joint_space_width(image[None, 1:], spacing).float()
+    width = outline_gap(image[None, 1:], spacing).float()
     return {
         **{name: sample[name] for name in ("name", "finger", "side", "spacing", "image")},
         "patient": sample.get("patient", ""),

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from bundle.measurement import joint_space_width
+from bundle.measurement import outline_gap
 from bundle.physics import RigidMotion, SyntheticJoints, bone_radiographs, move, overlap, sampled_on_device, synthesize
 from torch import Tensor
 
@@ -50,7 +50,7 @@ class OverlapRange:
 
     def sample(self, masks: Tensor, spacing: float | Tensor, random: np.random.RandomState) -> RigidMotion:
         """Sample motions that bring joints with masks (B, 2, H, W) to a JSW in the range, before rotation."""
-        return self.closing(torch.nan_to_num(joint_space_width(masks, spacing)).cpu(), random)
+        return self.closing(torch.nan_to_num(outline_gap(masks, spacing)).cpu(), random)
 
     def closing(self, now: Tensor, random: np.random.RandomState) -> RigidMotion:
         """Sample motions that bring joints with JSW ``now`` (B,) in mm to a JSW in the range, before rotation."""

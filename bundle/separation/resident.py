@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from bundle.errors import InputError, flag
 from bundle.joint import Keys
-from bundle.measurement import joint_space_width
+from bundle.measurement import outline_gap
 from bundle.physics import by_pixel_size, separate
 from bundle.separation.trainer import STEP_KEYS
 from monai.data import DataLoader, Dataset
@@ -77,7 +77,7 @@ class ResidentJoints(Sequence[dict[str, Any]]):
     def facts(self) -> list[dict[str, Any]]:
         """The facts of each joint on the host."""
         image, spacing = self.loaded[Keys.IMAGE], self.loaded[Keys.SPACING]
-        widths = torch.nan_to_num(joint_space_width(image[:, 1:], spacing)).cpu()
+        widths = torch.nan_to_num(outline_gap(image[:, 1:], spacing)).cpu()
         return [
             {"row": row, "width": width, **fact}
             for row, (width, fact) in enumerate(zip(widths, self.loaded["facts"], strict=True))

@@ -11,7 +11,7 @@ from typing import Any
 from bundle.errors import InputError
 from bundle.io import write_layers
 from bundle.joint import LAYER_NAMES
-from bundle.measurement import VERTICAL, joint_space_width
+from bundle.measurement import VERTICAL, outline_gap
 from fastapi import HTTPException
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
@@ -135,7 +135,7 @@ def _seen(request: Mapping[str, Any], datastore: JointDatastore) -> tuple[JointV
 
 def _summary(view: JointView, masks: Tensor, told: Mapping[str, Any]) -> dict[str, Any]:
     """Describe a joint and its masks (2, 256, 256) in the frame."""
-    width = float(joint_space_width(masks[None], view.spacing))
+    width = float(outline_gap(masks[None], view.spacing))
     absent = [bone for bone, mask in zip(LABELS, masks, strict=False) if not mask.any()]
     stated = {"jsw_mm": width if math.isfinite(width) else None, "jsw_definition": VERTICAL}
     measured = {"spacing_mm": view.spacing, **stated}

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from bundle.joint import MCP
-from bundle.measurement.joint_space import joint_space_width
+from bundle.measurement.joint_space import outline_gap
 from bundle.physics.harmonic import separate
 from bundle.physics.motion import RigidMotion
 from bundle.physics.synthesis import synthesize
@@ -64,7 +64,7 @@ def test_a_synthesis_of_real_files_is_replayed_by_its_truth(bundle: Any, data: P
         begin = tmp_path / "out" / "radiographs-000000" / line["key"]
         with Image.open(f"{begin}.png") as picture:
             assert np.abs(np.asarray(picture) / 65535.0 - made.image[0, 0].numpy()).max() < 2e-3
-        width = float(joint_space_width(masks, line["spacing_mm"]))
+        width = float(outline_gap(masks, line["spacing_mm"]))
         assert line["jsw_before_mm"] == pytest.approx(width, abs=1e-5)
 
 

@@ -12,7 +12,7 @@ from bundle.datasets.sources import Source, SourceStore
 from bundle.datasets.specifications import DataPlan
 from bundle.joint import MCP
 from bundle.measurement.facing import facing_centers
-from bundle.measurement.joint_space import joint_space_width
+from bundle.measurement.joint_space import outline_gap
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
@@ -35,7 +35,7 @@ class Joints:
             name = f"phantom{seed}"
             self.layers[name], self.masks[name] = separate(image, masks), masks
             edges = facing_centers(masks[0].numpy() > 0.5, MCP.spacing_mm).tolist()
-            width = float(joint_space_width(masks, MCP.spacing_mm))
+            width = float(outline_gap(masks, MCP.spacing_mm))
             found = Source(name, name, "ring", "left", MCP.spacing_mm, width, edges, "given", "", "none", False, 0.02)
             self.store.write(found, SeparatedBones.of(self.layers[name], masks), image[0])
             self.sources.append(found)

@@ -27,7 +27,7 @@ from bundle.io.audit import Joints
 from bundle.io.joints import phantom_items
 from bundle.io.locking import LOCK
 from bundle.io.reservations import release_outputs
-from bundle.measurement.joint_space import VERTICAL, joint_space_width
+from bundle.measurement.joint_space import VERTICAL, outline_gap
 from bundle.physics.harmonic import separate
 from bundle.physics.motion import RigidMotion
 from bundle.physics.synthesis import synthesize
@@ -149,7 +149,7 @@ def test_every_image_has_its_masks_and_its_truth(whole: Path, items: list[dict[s
             with Image.open(f"{begin}.{bone}.png") as picture:
                 assert np.mean((np.asarray(picture) > 0) != (mask > 0.5).numpy()) < 1e-3
         assert json.loads(Path(f"{begin}.json").read_text()) == line
-        assert line["jsw_before_mm"] == pytest.approx(float(joint_space_width(masks, 21 / SIZE)), abs=1e-5)
+        assert line["jsw_before_mm"] == pytest.approx(float(outline_gap(masks, 21 / SIZE)), abs=1e-5)
         assert line["jsw_definition"] == card(whole)["jsw_definition"] == VERTICAL
 
 

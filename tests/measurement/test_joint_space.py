@@ -11,12 +11,12 @@ import torch
 from bundle.joint import MCP
 from bundle.measurement.joint_space import (
     LARGEST_TURN,
-    JointSpace,
+    OutlineGap,
     joint_axis,
     joint_space_by_alignment,
-    joint_space_width,
-    measure_joint_space,
     narrowing_grade,
+    outline_gap,
+    outline_gap_along_axis,
     turned,
 )
 from bundle.phantoms.rendering import Phantom, render
@@ -52,7 +52,7 @@ def analytic_joint(gap: float, height: int = 128, width: int = 96, bow: float = 
 
 
 def jsw(masks: Tensor, spacing: float = SPACING) -> float:
-    return float(joint_space_width(masks, spacing))
+    return float(outline_gap(masks, spacing))
 
 
 def shifted(masks: Tensor, change: float, upper_share: float = 0.5) -> Tensor:
@@ -79,7 +79,7 @@ def test_a_shift_of_phantoms_changes_the_width_by_the_shift(change: float, upper
     masks = torch.stack([phantom(seed, width).masks for seed, width in ((0, 1.1), (1, 0.4), (2, 2.2), (3, -0.3))])
     motion = RigidMotion.widening(torch.full((4,), change), upper_share)
     _, moved = move(torch.cat([masks[:, :1], masks], dim=1), masks, motion, SPACING)
-    difference = joint_space_width(moved, SPACING) - joint_space_width(masks, SPACING)
+    difference = outline_gap(moved, SPACING) - outline_gap(masks, SPACING)
     torch.testing.assert_close(difference, torch.full((4,), change), atol=0.02, rtol=0)
 
 
@@ -118,7 +118,7 @@ def test_binary_masks_have_the_width_of_the_definition(seed: int, height: int, w
         shown = random.random((2, 1, width)) < random.choice([0.1, 0.9])
         masks[sample] = (rows >= ends[:, :1]) & (rows < ends[:, 1:]) & shown
     expected = [naive_jsw(one, window) for one in masks]
-    result = joint_space_width(torch.from_numpy(masks).float(), 1.0, window)
+    result = outline_gap(torch.from_numpy(masks).float(), 1.0, window)
     np.testing.assert_allclose(result.numpy(), expected, atol=1e-4)
 
 
@@ -132,7 +132,7 @@ def test_bones_without_a_common_column_have_no_width() -> None:
     masks[0, 0, :, :50] = 0.0
     masks[0, 1, :, 45:] = 0.0
     masks[1, 1] = 0.0
-    widths = joint_space_width(masks, 1.0)
+    widths = outline_gap(masks, 1.0)
     assert widths.isnan().tolist() == [True, True, False]
     assert float(widths[2]) == pytest.approx(6.0, abs=1e-6)
 
@@ -157,7 +157,7 @@ def test_a_hole_in_the_far_half_of_a_bone_and_faint_columns_beside_it_do_not_cou
     faint = masks.clone()
     faint[:, 1, :64, int(common[0]) - 1] = 0.4
     faint[:, 1, :64, int(common[-1]) + 1] = 0.4
-    everywhere = (joint_space_width(one, SPACING, window=1.0) for one in (masks, faint))
+    everywhere = (outline_gap(one, SPACING, window=1.0) for one in (masks, faint))
     assert float(next(everywhere)) == pytest.approx(float(next(everywhere)), abs=1e-9)
 
 
@@ -173,7 +173,7 @@ def test_the_width_is_the_same_in_a_mirror_and_upside_down(seed: int) -> None:
 def test_every_sample_is_measured_with_its_own_spacing(shape: tuple[int, ...]) -> None:
     masks = torch.cat([analytic_joint(6.0), analytic_joint(-3.5)])
     spacing = torch.tensor([0.1, 0.2])
-    together = joint_space_width(masks, spacing.reshape(shape))
+    together = outline_gap(masks, spacing.reshape(shape))
     assert tuple(together.shape) == (2,)
     alone = [jsw(one[None], float(pixel)) for one, pixel in zip(masks, spacing, strict=True)]
     assert together.tolist() == pytest.approx(alone, abs=1e-6)
@@ -199,7 +199,7 @@ def turned_joint(gap: float, angle: float, bow: float = 12.0, dent: float = 0.0,
 
 
 def along(masks: Tensor, spacing: float = 1.0) -> tuple[float, float, float]:
-    found = measure_joint_space(masks, spacing)
+    found = outline_gap_along_axis(masks, spacing)
     return float(found.mean), float(found.minimum), float(found.axis)
 
 
@@ -234,8 +234,8 @@ def test_the_minimum_is_where_the_bones_are_nearest(angle: float) -> None:
 
 def test_along_the_vertical_it_is_the_vertical_width() -> None:
     masks = torch.stack([phantom(seed, width).masks for seed, width in ((0, 1.1), (1, 0.4), (3, -0.3))])
-    found = measure_joint_space(masks, SPACING, axis=torch.zeros(3))
-    torch.testing.assert_close(found.mean, joint_space_width(masks, SPACING), atol=1e-4, rtol=0)
+    found = outline_gap_along_axis(masks, SPACING, axis=torch.zeros(3))
+    torch.testing.assert_close(found.mean, outline_gap(masks, SPACING), atol=1e-4, rtol=0)
     assert found.axis.tolist() == [0.0, 0.0, 0.0]
 
 
@@ -267,7 +267,7 @@ def test_phantoms_are_measured_to_a_twentieth_of_a_millimetre(kind: str) -> None
     widths = [-0.9, -0.3, 0.1, 0.6, 1.2, 2.0]
     masks = torch.stack([phantom(seed, width).masks for seed, width in enumerate(widths)])
     masks = masks if kind == "soft" else (masks > 0.5).float()
-    error = measure_joint_space(masks, SPACING).mean - torch.tensor(widths)
+    error = outline_gap_along_axis(masks, SPACING).mean - torch.tensor(widths)
     assert float(error.abs().mean()) <= 0.03
     assert float(error.abs().max()) <= 0.1
 
@@ -297,7 +297,7 @@ def test_what_cannot_be_measured_is_not_a_number_and_leaves_the_others_alone() -
     masks[2] = masks[2].flip(0)  # the upper bone below the lower one
     masks[3, 0, :, 50:] = 0.0
     masks[3, 1, :, :80] = 0.0
-    found = measure_joint_space(masks, 1.0)
+    found = outline_gap_along_axis(masks, 1.0)
     aligned = joint_space_by_alignment(torch.cat([masks[:, :1], 0.5 * masks], dim=1), masks, 1.0)
     for part in (found.mean, found.minimum, found.axis, aligned.mean, aligned.minimum, aligned.axis):
         assert part.isnan().tolist() == [True, True, True, True, False]
@@ -321,7 +321,7 @@ def test_an_axis_that_is_far_from_the_vertical_is_none() -> None:
 def test_a_batch_is_measured_sample_by_sample(shape: tuple[int, ...]) -> None:
     masks = torch.cat([turned_joint(6.0, 4.0, dent=1.0), turned_joint(-3.5, -9.0)])
     spacing = torch.tensor([0.1, 0.2], dtype=torch.float64)
-    together = measure_joint_space(masks, spacing.reshape(shape))
+    together = outline_gap_along_axis(masks, spacing.reshape(shape))
     alone = [along(one[None], float(pixel)) for one, pixel in zip(masks, spacing, strict=True)]
     assert together.mean.tolist() == pytest.approx([one[0] for one in alone], abs=1e-6)
     assert together.minimum.tolist() == pytest.approx([one[1] for one in alone], abs=1e-6)
@@ -331,7 +331,7 @@ def test_a_batch_is_measured_sample_by_sample(shape: tuple[int, ...]) -> None:
 # ---- by alignment --------------------------------------------------------------------------------------------------
 
 
-def aligned(made: Phantom, masks: Tensor | None = None, layers: Tensor | None = None) -> JointSpace:
+def aligned(made: Phantom, masks: Tensor | None = None, layers: Tensor | None = None) -> OutlineGap:
     masks = (made.masks > 0.5).float() if masks is None else masks
     return joint_space_by_alignment((made.layers if layers is None else layers)[None], masks[None], SPACING)
 
@@ -350,7 +350,7 @@ def test_outlines_drawn_inside_the_bone_make_joints_wider_but_not_by_alignment(j
     made = phantom(6, jsw_mm)
     whole = (made.masks > 0.5).float()
     inside = continue_to_border(1.0 - grow(1.0 - whole[None], 2)[0])
-    drawn = [float(measure_joint_space(masks[None], SPACING).mean) for masks in (whole, inside)]
+    drawn = [float(outline_gap_along_axis(masks[None], SPACING).mean) for masks in (whole, inside)]
     moved = [float(aligned(made, masks).mean) for masks in (whole, inside)]
     assert drawn[1] - drawn[0] == pytest.approx(4 * SPACING, abs=0.05)
     assert moved[1] - moved[0] == pytest.approx(0.0, abs=0.02)
@@ -431,8 +431,8 @@ def test_a_joint_without_a_width_has_no_grade() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is visible")
 def test_gpu_and_cpu_agree() -> None:
     masks = torch.cat([analytic_joint(6.0), analytic_joint(-3.5)]).float()
-    on_gpu = joint_space_width(masks.cuda(), SPACING)
-    torch.testing.assert_close(on_gpu.cpu(), joint_space_width(masks, SPACING))
+    on_gpu = outline_gap(masks.cuda(), SPACING)
+    torch.testing.assert_close(on_gpu.cpu(), outline_gap(masks, SPACING))
     assert torch.equal(narrowing_grade(on_gpu).cpu(), narrowing_grade(on_gpu.cpu()))
 
 
@@ -441,7 +441,7 @@ def test_gpu_and_cpu_agree_along_the_axis_and_by_alignment() -> None:
     made = phantom(3, 0.5)
     layers, masks = made.layers[None], (made.masks > 0.5).float()[None]
     pairs = [
-        (measure_joint_space(masks.cuda(), SPACING), measure_joint_space(masks, SPACING)),
+        (outline_gap_along_axis(masks.cuda(), SPACING), outline_gap_along_axis(masks, SPACING)),
         (
             joint_space_by_alignment(layers.cuda(), masks.cuda(), SPACING),
             joint_space_by_alignment(layers, masks, SPACING),

@@ -9,7 +9,7 @@ import torch
 from bundle.errors import InputError
 from bundle.face import Joint, separate, synthesize
 from bundle.joint import BONES, FINGERS, JOINT_TYPES, LAYER_NAMES, LOWER, MCP, PIP, UPPER, Keys
-from bundle.measurement import joint_space_width, measure_joint_space
+from bundle.measurement import outline_gap, outline_gap_along_axis
 from bundle.phantoms import Phantom, render, sample_parameters
 from bundle.phantoms.parameters import PhantomParameters
 from bundle.phantoms.populations import POPULATIONS
@@ -70,7 +70,7 @@ def test_a_proximal_interphalangeal_phantom_shows_two_slender_bones_at_its_joint
     assert made.parameters.spacing * PIP.pixels == PIP.frame_mm
     assert (widest > 7.0).all() and (widest < 15.0).all()
     assert bone[UPPER, 0].any() and bone[LOWER, -1].any() and not bone[UPPER, -1].any() and not bone[LOWER, 0].any()
-    assert float(joint_space_width(made.masks[None], PIP.spacing_mm)) == pytest.approx(WIDTHS[seed], abs=0.015)
+    assert float(outline_gap(made.masks[None], PIP.spacing_mm)) == pytest.approx(WIDTHS[seed], abs=0.015)
     torch.testing.assert_close(reconstruct(made.layers), made.image, atol=1e-6, rtol=0.0)
 
 
@@ -95,9 +95,9 @@ def test_the_face_separates_measures_and_widens_a_proximal_interphalangeal_joint
     assert float(joint.joint_space.mean) == pytest.approx(WIDTHS[seed], abs=0.06)
     wider = synthesize(separate(joint, weights=None), change_mm=0.3)
     assert wider.joint_type is PIP
-    change = joint_space_width(wider.masks[None], PIP.spacing_mm) - joint_space_width(joint.masks[None], PIP.spacing_mm)
+    change = outline_gap(wider.masks[None], PIP.spacing_mm) - outline_gap(joint.masks[None], PIP.spacing_mm)
     assert float(change) == pytest.approx(0.3, abs=0.02)
-    along = measure_joint_space(wider.masks[None], wider.spacing_mm).mean
+    along = outline_gap_along_axis(wider.masks[None], wider.spacing_mm).mean
     assert float(along - joint.joint_space.mean) == pytest.approx(0.3, abs=0.03)
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from bundle.errors import InputError
 from bundle.joint import FINGERS, MCP
-from bundle.measurement.joint_space import joint_space_width
+from bundle.measurement.joint_space import outline_gap
 from bundle.phantoms.parameters import PhantomParameters, Posture
 from bundle.phantoms.rendering import BLUR_REACH, Phantom, render
 from bundle.phantoms.sampling import retake, sample_parameters
@@ -33,7 +33,7 @@ def phantom(seed: int, jsw_mm: float | None = None, **options: Any) -> Phantom:
 
 
 def measured(made: Phantom) -> float:
-    return float(joint_space_width(made.masks[None], made.parameters.spacing))
+    return float(outline_gap(made.masks[None], made.parameters.spacing))
 
 
 def naive_jsw(masks: np.ndarray, spacing: float) -> float:
@@ -214,7 +214,7 @@ def test_moving_the_bones_changes_the_width_by_the_motion(change: float) -> None
     made = phantom(2, 0.8)
     motion = RigidMotion.widening(torch.tensor([change]))
     _, moved = move(made.layers[None], made.masks[None], motion, SPACING)
-    width = float(joint_space_width(moved, SPACING))
+    width = float(outline_gap(moved, SPACING))
     assert width - measured(made) == pytest.approx(change, abs=0.02)
 
 

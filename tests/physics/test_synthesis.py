@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from bundle.joint import MCP
-from bundle.measurement.joint_space import joint_space_width
+from bundle.measurement.joint_space import outline_gap
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import GROWTH_MM, separate, support
@@ -86,7 +86,7 @@ def test_any_motion_gives_layers_that_compose_to_the_image(seed: int, mode: str)
 def test_the_width_changes_by_what_was_asked(change: float) -> None:
     _, masks, _ = separated(0, 1, 2, 3)
     made = widened(change, 0, 1, 2, 3)
-    difference = joint_space_width(made.masks, SPACING) - joint_space_width(masks, SPACING)
+    difference = outline_gap(made.masks, SPACING) - outline_gap(masks, SPACING)
     torch.testing.assert_close(difference, torch.full((4,), change), atol=0.02, rtol=0)
 
 

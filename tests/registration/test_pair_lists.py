@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from bundle.errors import InputError
-from bundle.measurement.joint_space import joint_space_width
+from bundle.measurement.joint_space import outline_gap
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
 from bundle.registration.pair_lists import RadiographPairs, pairs_of_joint
@@ -60,7 +60,7 @@ def test_a_pair_says_how_much_narrower_the_masks_of_the_second_are() -> None:
     assert len(pairs) == 1
     pair = pairs[0]
     assert (pair["fixed_name"], pair["moving_name"], pair["joint"]) == ("1", "2", "a")
-    widths = [joint_space_width(pair[key][None, 1:], 21 / 64) for key in ("image", "moving")]
+    widths = [outline_gap(pair[key][None, 1:], 21 / 64) for key in ("image", "moving")]
     assert float(pair["masks_jsn"]) == pytest.approx(float(widths[0] - widths[1])) == pytest.approx(0.4, abs=0.05)
     assert bool(pair["alignment"].isnan().all()) and bool(pair["jsn"].isnan())
 

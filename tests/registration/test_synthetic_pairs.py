@@ -14,7 +14,7 @@ from bundle.datasets.specifications import DataPlan
 from bundle.errors import InputError
 from bundle.joint import MCP
 from bundle.measurement.facing import facing_centers
-from bundle.measurement.joint_space import joint_space_width
+from bundle.measurement.joint_space import outline_gap
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
@@ -37,7 +37,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[SourceStore, list[So
         phantom = render(sample_parameters(seed, jsw_mm=1.3))
         image, masks = phantom.image[None], (phantom.masks[None] > 0.5).float()
         edges = facing_centers(masks[0].numpy() > 0.5, SPACING).tolist()
-        width = float(joint_space_width(masks, SPACING))
+        width = float(outline_gap(masks, SPACING))
         found = Source(f"p{seed}", f"p{seed}", "ring", "left", SPACING, width, edges, "given", "", "none", False, 0.02)
         store.write(found, SeparatedBones.of(separate(image, masks), masks), image[0])
         sources.append(found)

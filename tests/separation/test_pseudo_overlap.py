@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bundle.measurement.joint_space import joint_space_width
+from bundle.measurement.joint_space import outline_gap
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate, support
@@ -39,7 +39,7 @@ def closing(count: int, seed: int = 0, **ranges: Any) -> RigidMotion:
 
 
 def moved_width(masks: Tensor, motion: RigidMotion, spacing: float | Tensor) -> Tensor:
-    return joint_space_width(move(torch.cat([masks[:, :1], masks], dim=1), masks, motion, spacing)[1], spacing)
+    return outline_gap(move(torch.cat([masks[:, :1], masks], dim=1), masks, motion, spacing)[1], spacing)
 
 
 @pytest.mark.slow
@@ -66,7 +66,7 @@ def test_shifts_and_rotations_leave_the_widths_near_the_range() -> None:
 def test_draws_fill_the_ranges_and_share_the_change_between_the_bones() -> None:
     _, masks = joints(0)
     masks = masks.expand(400, -1, -1, -1)
-    now = float(joint_space_width(masks[:1], SMALL))
+    now = float(outline_gap(masks[:1], SMALL))
     motion = OverlapRange(joint_space_mm=(-1.5, 0.1), x_mm=0.4, rotation_deg=3.0).sample(
         masks, SMALL, np.random.RandomState(0)
     )

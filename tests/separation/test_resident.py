@@ -8,7 +8,7 @@ import pytest
 import torch
 from bundle.errors import InputError
 from bundle.io.joints import phantom_items
-from bundle.measurement.joint_space import joint_space_width
+from bundle.measurement.joint_space import outline_gap
 from bundle.networks.backbones import make_backbone
 from bundle.physics.harmonic import separate
 from bundle.segmentation.segmenter import BoneSegmenter
@@ -99,7 +99,7 @@ def test_the_host_knows_overlap_and_width_of_every_joint() -> None:
     joints = ResidentJoints(loaded)
     for fact, one in zip(joints, loaded, strict=True):
         assert (fact["name"], fact["overlapping"]) == (one["name"], one["overlapping"])
-        width = joint_space_width(one["image"][None, 1:], float(one["spacing"]))
+        width = outline_gap(one["image"][None, 1:], float(one["spacing"]))
         assert float(fact["width"]) == pytest.approx(float(width.nan_to_num()), abs=1e-5)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 from bundle.joint import FINGERS, LOWER, UPPER
-from bundle.measurement import facing_centers, joint_space_width
+from bundle.measurement import facing_centers, outline_gap
 from bundle.physics import RigidMotion, SyntheticJoints, synthesize
 from bundle.registration import BoneRegistration, BoneShift
 from bundle.statistics import Column, Measured, SeparatedJoints, bootstrap_interval
@@ -38,7 +38,7 @@ class JointSpaceControl:
 
     Errors are measured - requested. A trial in which a bone was not found is counted under ``failures`` and excluded
     from bias, limits and ``mae``; ``mae_with_failures`` counts it as no motion. The mask figures check the motion
-    without any image: the change of :func:`bundle.measurement.joint_space_width` from the annotated to the moved masks
+    without any image: the change of :func:`bundle.measurement.outline_gap` from the annotated to the moved masks
     against the requested one.
 
     Attributes:
@@ -209,7 +209,7 @@ def _found(lower: BoneShift, upper: BoneShift, motion: RigidMotion) -> dict[str,
 
 
 def _checked(masks: Tensor, synthetic: SyntheticJoints, spacing: float) -> dict[str, float]:
-    before, after = joint_space_width(masks, spacing), joint_space_width(synthetic.masks, spacing)
+    before, after = outline_gap(masks, spacing), outline_gap(synthetic.masks, spacing)
     return {"mask_change": float(after - before)}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from bundle.measurement import ALIGNED, ALONG_AXIS, JointSpace, joint_space_by_alignment, measure_joint_space
+from bundle.measurement import ALIGNED, ALONG_AXIS, OutlineGap, joint_space_by_alignment, outline_gap_along_axis
 from bundle.physics import continue_to_border
 from bundle.separation import identity
 from bundle.statistics import (
@@ -36,7 +36,7 @@ NARROW = 0.3
 class JointSpaceMeasurement:
     """JSW by three methods, against the true one, between re-takes, and against each other, in mm.
 
-    The methods are ``masks`` (:func:`bundle.measurement.measure_joint_space` on the list's masks, binary),
+    The methods are ``masks`` (:func:`bundle.measurement.outline_gap_along_axis` on the list's masks, binary),
     ``predicted`` (on those that a network predicts) and ``alignment``
     (:func:`bundle.measurement.joint_space_by_alignment` of the layers, in the region of the list's masks).
 
@@ -100,11 +100,11 @@ class JointSpaceMeasurement:
         image, spacing = test.images[index], float(test.spacing[index])
         masks = (image[None, 1:] > 0.5).float()
         spaces = {
-            "masks": measure_joint_space(masks, spacing),
+            "masks": outline_gap_along_axis(masks, spacing),
             "alignment": joint_space_by_alignment(test.layers[index : index + 1], masks, spacing),
         }
         if self.segment is not None:
-            spaces["predicted"] = measure_joint_space(
+            spaces["predicted"] = outline_gap_along_axis(
                 continue_to_border(self.segment(image[:1]), spacing)[None], spacing
             )
         return {name: value for method, space in spaces.items() for name, value in _named(method, space)}
@@ -164,7 +164,7 @@ class JointSpaceMeasurement:
         }
 
 
-def _named(method: str, space: JointSpace) -> Iterator[tuple[str, float]]:
+def _named(method: str, space: OutlineGap) -> Iterator[tuple[str, float]]:
     yield method, float(space.mean)
     yield f"{method}_minimum", float(space.minimum)
 

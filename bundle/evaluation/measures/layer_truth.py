@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 import torch
-from bundle.measurement import joint_space_width
+from bundle.measurement import outline_gap
 from bundle.physics import by_pixel_size, overlap, separate
 from bundle.separation import BATCH, LayerRMSE, identity, means, values_of
 from bundle.statistics import Column, Measured, SeparatedJoints
@@ -88,7 +88,7 @@ class LayerTruth:
         masks = joints.images[:, 1:]
         size = {
             "overlap_px": overlap((masks > 0.5).float()).sum(dim=(1, 2, 3)).int().numpy(),
-            "jsw_mm": joint_space_width(masks, joints.spacing).numpy(),
+            "jsw_mm": outline_gap(masks, joints.spacing).numpy(),
         }
         compared = {f"{REFERENCE}{name}": values for name, values in theirs.items()}
         return identity(joints).assign(**grouped, **size, **own, **compared)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from bundle.io import MaskMaker, load_joint
 from bundle.joint import MCP, Keys
-from bundle.measurement import joint_space_width, narrowing_grade
+from bundle.measurement import narrowing_grade, outline_gap
 from bundle.phantoms import render, retake, sample_parameters
 from bundle.physics import continue_to_border
 from monai.config import KeysCollection
@@ -85,14 +85,14 @@ class JointReadingd(Transform):
     """Training target of a scoring network: keeps the radiograph and adds JSW and grade measured on the masks.
 
     ``image`` (3, H, W) becomes the radiograph (1, H, W). ``jsw`` (1,) is the signed joint space width in mm
-    (:func:`bundle.measurement.joint_space_width`, as in data generation), NaN if undefined; ``grade`` (1,) is its grade
+    (:func:`bundle.measurement.outline_gap`, as in data generation), NaN if undefined; ``grade`` (1,) is its grade
     of narrowing. ``label`` and ``truth`` are removed.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Convert one sample."""
         image = data["image"]
-        width = joint_space_width(image[None, 1:], float(data["spacing"]))
+        width = outline_gap(image[None, 1:], float(data["spacing"]))
         kept = {key: value for key, value in data.items() if key not in ("label", "truth")}
         return {**kept, "image": image[:1], "jsw": width.float(), "grade": narrowing_grade(width)}
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from bundle.joint import MCP
-from bundle.measurement.joint_space import joint_space_width
+from bundle.measurement.joint_space import outline_gap
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
@@ -50,7 +50,7 @@ def joint(seed: int = 0, jsw_mm: float = 1.3) -> tuple[Tensor, Tensor]:
 
 
 def width(image: Tensor) -> float:
-    return float(joint_space_width(image[None, 1:], PIXEL))
+    return float(outline_gap(image[None, 1:], PIXEL))
 
 
 def shift(transform: Any, **options: Any) -> tuple[Tensor, Tensor]:

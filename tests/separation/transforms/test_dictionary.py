@@ -12,7 +12,7 @@ import pytest
 import torch
 from bundle.errors import InputError
 from bundle.io.joints import phantom_items
-from bundle.measurement.joint_space import joint_space_width, narrowing_grade
+from bundle.measurement.joint_space import narrowing_grade, outline_gap
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
@@ -80,7 +80,7 @@ def sample(seed: int = 0, jsw_mm: float = 1.3, **more: Any) -> Sample:
 
 
 def width(image: Tensor) -> float:
-    return float(joint_space_width(image[None, 1:], PIXEL))
+    return float(outline_gap(image[None, 1:], PIXEL))
 
 
 def same(one: Sample, other: Sample) -> bool:
@@ -491,7 +491,7 @@ def test_a_reading_is_the_radiograph_with_the_width_of_its_masks() -> None:
     sample = LoadJointd(64)({"name": "a", "seed": 3, "spacing": 21 / 64})
     found = JointReadingd()(sample)
     assert torch.equal(found["image"], sample["image"][:1])
-    width = joint_space_width(sample["image"][None, 1:], 21 / 64)
+    width = outline_gap(sample["image"][None, 1:], 21 / 64)
     assert found["jsw"].tolist() == pytest.approx(width.tolist())
     assert found["grade"].tolist() == narrowing_grade(width).tolist()
     assert "label" not in found and found["name"] == "a"
