@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bundle.inference.joint_table import JointTable
 from bundle.inference.montage_writer import MontageWriter
 from bundle.inference.nifti_writer import NiftiWriter
 from bundle.inference.png_writer import PngWriter
@@ -13,6 +14,7 @@ from bundle.inference.writers import SeparatedJoint, Writer
 __all__ = [
     "REJECTED",
     "JointQuality",
+    "JointTable",
     "LayerWriter",
     "MontageWriter",
     "NiftiWriter",

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bundle.base import parse_json
+from bundle.base import one_thread
 from bundle.errors import InputError
+from bundle.inference.joint_table import JointTable
 from bundle.inference.montage_writer import MontageWriter
 from bundle.inference.nifti_writer import NiftiWriter
 from bundle.inference.png_writer import PngWriter
 from bundle.inference.quality import JointQuality, quality_label
 from bundle.inference.writers import SeparatedJoint, Writer
-from bundle.io import Item, Sums, append_line, are_whole, fingerprint, resampling, reserve_output, sums_of, write_bytes
+from bundle.io import (
+    Item,
+    Sums,
+    append_line,
+    are_whole,
+    fingerprint,
+    named_lines,
+    resampling,
+    reserve_output,
+    sums_of,
+    write_bytes,
+)
+from bundle.measurement import JointSpace, measure_joint_space
 from bundle.workflow import GeneratorWeights
 from ignite.engine import Events
+from torch import Tensor
 
 REJECTED = "rejected.jsonl"
 """Names of unusable joints and hands, with the reasons."""
@@ -78,6 +90,9 @@ class Results:
         else:
             path.unlink(missing_ok=True)
 
+    def end(self) -> None:
+        """Write what summarizes the joints, also of a run that was interrupted; nothing by default."""
+
     def add(self, joint: Mapping[str, Any], output: Mapping[str, Any]) -> None:
         """Write the results of a joint.
 
@@ -87,15 +102,6 @@ class Results:
                 :func:`bundle.inference.separate_batch`.
         """
         raise NotImplementedError
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """Return the intact lines of a file, one per joint; none if the file does not exist."""
-    found = []
-    for line in path.read_bytes().splitlines() if os.path.isfile(path) else []:
-        with suppress(ValueError):
-            found.append(parse_json(line))
-    return [line for line in found if isinstance(line, dict) and "name" in line]
 
 
 def _written(line: Mapping[str, Any]) -> tuple[str, str]:
@@ -119,6 +125,7 @@ class LayerWriter(Results):
         quality: assessment of the joints; without it ``quality.jsonl`` only lists the finished ones.
         writers: one writer per format; None for layers as NIfTI and PNG, and montages. Others identify another run.
         dicom: additional writer of DICOM results.
+        table: table of the joint spaces; None does not measure them.
     """
 
     def __init__(
@@ -129,9 +136,10 @@ class LayerWriter(Results):
         quality: JointQuality | None = None,
         writers: Sequence[Writer] | None = None,
         dicom: Writer | None = None,
+        table: JointTable | None = None,
     ) -> None:
         super().__init__(output_dir, settings, weights)
-        self.quality = quality
+        self.quality, self.table = quality, table
         chosen = [make() for make in _USUAL] if writers is None else [one for one in writers if one is not dicom]
         names = [type(writer).__name__ for writer in chosen]
         self.settings |= {} if names == [usual.__name__ for usual in _USUAL] else {"writers": names}
@@ -152,23 +160,41 @@ class LayerWriter(Results):
     def begin(self) -> None:
         """See :meth:`Results.begin`; removes the lines of joints that are no longer requested or are redone."""
         super().begin()
-        if self.joints is not None:
-            self.write_lines(QUALITY, self._done(self.joints))
+        if self.joints is None:
+            return
+        done = self._done(self.joints)
+        self.write_lines(QUALITY, done)
+        if self.table is not None:
+            self.table.keep(line["name"] for line in done)
+
+    def end(self) -> None:
+        """See :meth:`Results.end`."""
+        if self.table is not None:
+            self.table.finish()
 
     def _done(self, joints: Sequence[Item]) -> list[dict[str, Any]]:
         """Return the lines of joints whose files are all present and intact."""
         wanted = {_written(joint) for joint in joints}
-        lines = [line for line in _lines(self.output_dir / QUALITY) if _written(line) in wanted]
+        lines = [line for line in named_lines(self.output_dir / QUALITY) if _written(line) in wanted]
         return [line for line in lines if are_whole(self.output_dir, line.get("files"))]
 
     def add(self, joint: Mapping[str, Any], output: Mapping[str, Any]) -> None:
         """Assess and write a joint; see :meth:`Results.add`."""
         line = {"name": str(joint["name"])} if self.quality is None else self.quality(joint, output)
         layers, separator = output["pred"].detach().cpu(), self.settings["separator"]
-        files = self._write(SeparatedJoint(joint, layers, separator, quality_label(line)))
+        space = None if self.table is None else self._measured(joint, layers, line)
+        files = self._write(SeparatedJoint(joint, layers, separator, quality_label(line), space))
         source = {"masks": joint.get("masks", "given"), "digest": joint.get("digest", "")}
         source |= {"resampled": note} if (note := resampling(joint)) else {}
         append_line(self.output_dir / QUALITY, json.dumps({**line, **source, "files": files}))
+
+    def _measured(self, joint: Mapping[str, Any], layers: Tensor, quality: Mapping[str, Any]) -> JointSpace:
+        """Measure the joint space of a joint and add it to the table."""
+        with one_thread():
+            space = measure_joint_space(layers[None], joint["image"].cpu()[None, 1:], float(joint["spacing"]))
+        if self.table is not None:
+            self.table.append(joint, space, quality)
+        return space
 
     def _write(self, result: SeparatedJoint) -> Sums:
         """Write a joint in every format; return the checksums of its files."""
@@ -216,11 +242,14 @@ def run_remaining(evaluator: Any, writer: Results) -> None:
     Each joint is passed to the writer with its output once its batch is complete.
     """
     writer.begin()
-    if not len(evaluator.data_loader):
-        _log.info("All joints are done.")
-        return
-    with evaluator.add_event_handler(Events.ITERATION_COMPLETED, _hand_over, writer):
-        evaluator.run()
+    try:
+        if not len(evaluator.data_loader):
+            _log.info("All joints are done.")
+            return
+        with evaluator.add_event_handler(Events.ITERATION_COMPLETED, _hand_over, writer):
+            evaluator.run()
+    finally:
+        writer.end()
 
 
 def _hand_over(engine: Any, writer: Results) -> None:

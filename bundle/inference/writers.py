@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from bundle.measurement import JointSpace
 from torch import Tensor
 
 
@@ -20,12 +21,14 @@ class SeparatedJoint:
         layers: soft tissue, lower bone and upper bone, (3, H, W) in [0, 1].
         separator: name of the separator.
         label: name of the joint with its assessment.
+        joint_space: measured joint space, a batch of one; None if it was not measured.
     """
 
     joint: Mapping[str, Any]
     layers: Tensor
     separator: str = ""
     label: str = ""
+    joint_space: JointSpace | None = None
 
     @property
     def name(self) -> str:

@@ -32,7 +32,17 @@ from bundle.io.loading import (
 )
 from bundle.io.locking import is_first
 from bundle.io.monai_reader import SUFFIXES, is_radiograph
-from bundle.io.montages import TITLES, Picture, difference_panel, joint_row, montage, montage_image, outlined_panel
+from bundle.io.montages import (
+    TITLES,
+    Picture,
+    difference_panel,
+    grey_panel,
+    joint_row,
+    montage,
+    montage_image,
+    outlined_panel,
+    plotted_panel,
+)
 from bundle.io.nifti import is_nifti
 from bundle.io.packing import pack_joints
 from bundle.io.points import read_places
@@ -75,6 +85,7 @@ from bundle.io.writing import (
     deep_pixels,
     discard_unfinished,
     mask_pixels,
+    named_lines,
     png_bytes,
     replacing,
     storing,
@@ -126,6 +137,7 @@ __all__ = [
     "fingerprint",
     "flat_figures",
     "frame_in_middle",
+    "grey_panel",
     "holds_results",
     "inner_run",
     "is_dicom",
@@ -145,6 +157,7 @@ __all__ = [
     "montage_image",
     "name_result",
     "named_by_joint",
+    "named_lines",
     "non_overlapping",
     "open_joints",
     "outlined_panel",
@@ -152,6 +165,7 @@ __all__ = [
     "part_of_joints",
     "phantom_items",
     "plain",
+    "plotted_panel",
     "png_bytes",
     "private_folder",
     "private_list",

@@ -121,12 +121,23 @@ def open_joints(item: Item, size: int | None = MCP.pixels, joint_type: JointType
     found = files.radiograph
     side = SIDES.get(found.laterality, UNKNOWN) if item["side"] == UNKNOWN else item["side"]
     names = {key: private_name(item[key], item["image"]) for key in ("name", "joint")}
-    stated = {"patient": patient_of(str(item["image"])), "pixels": found.digest}
+    stated = {
+        "patient": patient_of(str(item["image"])),
+        "pixels": found.digest,
+        "spacing_source": _spacing_source(item["spacing"], found),
+    }
     known = {**item, **names, "side": side, "series": names["joint"], **stated}
     joints = _joints(item, known, found, size, joint_type)
     if note := resampling(joints[0]) if joints else "":
         _log.warning("%s: %s", known["name"], note)
     return files, joints
+
+
+def _spacing_source(spacing: float, found: StatedRadiograph) -> str:
+    """Where the pixel spacing comes from: ``given`` by list or option, the ``file``, or ``assumed`` by joint type."""
+    if found.pixel(spacing) is None:
+        return "assumed"
+    return "given" if spacing else "file"
 
 
 def _joints(item: Item, known: Item, found: StatedRadiograph, size: int | None, joint_type: JointType) -> list[Item]:

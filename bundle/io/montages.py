@@ -66,6 +66,16 @@ def outlined_panel(image: Picture, masks: Picture) -> NDArray[np.uint8]:
     return panel
 
 
+def plotted_panel(panel: NDArray[np.uint8], points: NDArray[Any], colour: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Plot a curve through points (N, 2), (x, y) in pixels from the centre, over a colour panel (H, W, 3)."""
+    if not np.isfinite(points).all():
+        return panel
+    canvas = Image.fromarray(panel)
+    centre = np.array([panel.shape[1], panel.shape[0]]) / 2 - 0.5
+    ImageDraw.Draw(canvas).line([tuple(point) for point in (points + centre).tolist()], fill=colour)
+    return np.asarray(canvas)
+
+
 def difference_panel(difference: Picture, limit: float = DIFFERENCE_LIMIT) -> NDArray[np.uint8]:
     """Map a signed difference (1, H, W) or (H, W) from blue (``-limit``) over white (0) to red (``limit``)."""
     colours = matplotlib.colormaps["bwr"](0.5 + _plane(difference) / (2.0 * limit), bytes=True)

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import nibabel as nib
 import numpy as np
+from bundle.base import parse_json
 from bundle.errors import InputError, chain
 from bundle.io.stated import NO_SPACING
 from bundle.joint import LAYER_NAMES
@@ -125,6 +126,15 @@ def append_line(path: str | Path, line: str) -> None:
             file.write(f"{line}\n")
     except OSError as error:
         raise _not_written(Path(path), error) from error
+
+
+def named_lines(path: str | Path) -> list[dict[str, Any]]:
+    """Read the intact lines of JSON with a ``name`` from a file; none if the file does not exist."""
+    path, found = Path(path), []
+    for line in path.read_bytes().splitlines() if path.is_file() else []:
+        with suppress(ValueError):  # the end of a line that was cut off
+            found.append(parse_json(line))
+    return [line for line in found if isinstance(line, dict) and "name" in line]
 
 
 def write_layers(path: str | Path, layers: Tensor | NDArray[Any], spacing: float) -> None:

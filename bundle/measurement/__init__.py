@@ -20,11 +20,11 @@ from bundle.measurement.surfaces import JointSurfaces, find_surfaces
 
 __all__ = [
     "ALONG_AXIS",
-    "VERTICAL",
     "DEFINITION",
     "GRADES",
     "LARGEST_DOUBT",
     "ON_THE_BORDER",
+    "VERTICAL",
     "GradeCoding",
     "JointSpace",
     "JointSurfaces",

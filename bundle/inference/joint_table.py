@@ -1,0 +1,144 @@
+"""Table of the measured joints of a run: ``joints.jsonl``, one line per joint, and ``joints.csv``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bundle.errors import InputError
+from bundle.io import JointFrame, append_line, named_lines, write_bytes
+from bundle.joint import MCP, SIDES, JointType
+from bundle.measurement import JointSpace, narrowing_grade
+from torch import Tensor
+
+LINES, TABLE = "joints.jsonl", "joints.csv"
+
+COLUMNS = (
+    *("name", "patient", "visit", "hand", "side", "finger", "joint", "x", "y", "score"),
+    *("joint_space_mm", "joint_space_sd_mm", "joint_space_min_mm", "network_mm", "network_sd_mm", "grade"),
+    *("refused", "plausible", "reasons", "masks", "spacing_mm", "spacing_source"),
+)
+"""Columns of the table; what is not known is empty, or null in JSON."""
+
+
+def table_row(
+    joint: Mapping[str, Any],
+    space: JointSpace,
+    quality: Mapping[str, Any],
+    normal_mm: float = MCP.normal_joint_space_mm,
+    joint_type: JointType = MCP,
+) -> dict[str, Any]:
+    """Return the row of a joint.
+
+    Args:
+        joint: loaded item of the joint.
+        space: its joint space, a batch of one. If it is refused, ``joint_space_mm`` and the grade are None, and the
+            reason is among the ``reasons``.
+        quality: its assessment (:class:`bundle.inference.JointQuality`).
+        normal_mm: normal joint space width, to which the grade refers, in mm.
+        joint_type: type of the joint.
+    """
+    grade = int(narrowing_grade(space.mean, normal_mm)[0])
+    reasons = [f"joint space: {reason}" for reason in space.refused if reason] + list(quality.get("reasons", []))
+    known = {
+        "name": str(joint["name"]),
+        "patient": joint.get("patient") or None,
+        **_place(joint),
+        "side": joint["side"][0].upper() if joint.get("side") in SIDES else None,
+        "finger": joint["finger"] if joint.get("finger") in joint_type.fingers else None,
+        "joint": joint_type.name,
+        "joint_space_mm": _rounded(space.mean),
+        "joint_space_sd_mm": _rounded(space.sd),
+        "joint_space_min_mm": _rounded(space.minimum),
+        "grade": grade if grade >= 0 else None,
+        "refused": bool(space.refused[0]),
+        "plausible": None if "flagged" not in quality else not quality["flagged"],
+        "reasons": "; ".join(reasons) or None,
+        "masks": joint.get("masks", "given"),
+        "spacing_mm": round(_pixel(joint), 5),
+        "spacing_source": joint.get("spacing_source"),
+    }
+    return {column: known.get(column) for column in COLUMNS}
+
+
+def _rounded(value: Tensor) -> float | None:
+    """The first of some lengths in mm, to a micrometre; None for NaN."""
+    number = float(value[0])
+    return round(number, 3) if math.isfinite(number) else None
+
+
+def _place(joint: Mapping[str, Any]) -> dict[str, Any]:
+    """Name of the hand and position of the joint in pixels of its radiograph, for joints that are cut out of a hand."""
+    if not joint.get("frame") or not joint.get("points"):
+        return {}
+    place = JointFrame.from_json(joint["frame"]).place
+    hand = str(joint["name"]).removesuffix(f"_{place.name}")
+    return {"hand": hand, "x": round(place.center[0], 2), "y": round(place.center[1], 2)}
+
+
+def _pixel(joint: Mapping[str, Any]) -> float:
+    """Pixel width in mm of the radiograph that the joint is cut out of, or of the joint."""
+    return JointFrame.from_json(joint["frame"]).spacing[1] if joint.get("frame") else float(joint["spacing"])
+
+
+class JointTable:
+    """The rows of a folder: appended one by one, and written as CSV when the run ends.
+
+    Args:
+        folder: output folder.
+        normal_mm: normal joint space width, to which the grade refers, in mm; by default that of LSN.
+        joint_type: type of the joints.
+    """
+
+    def __init__(
+        self, folder: str | Path, normal_mm: float = MCP.normal_joint_space_mm, joint_type: JointType = MCP
+    ) -> None:
+        self.folder, self.normal_mm, self.joint_type = Path(folder), _length(normal_mm), joint_type
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Remove the rows of other joints than these, before a run is resumed."""
+        kept = set(names)
+        lines = "".join(f"{json.dumps(row)}\n" for row in self.rows() if row["name"] in kept)
+        write_bytes(self.folder / LINES, lines.encode())
+
+    def append(self, joint: Mapping[str, Any], space: JointSpace, quality: Mapping[str, Any]) -> None:
+        """Append the row of a joint (:func:`table_row`)."""
+        row = table_row(joint, space, quality, self.normal_mm, self.joint_type)
+        append_line(self.folder / LINES, json.dumps(row))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the last row of each joint, in the order of their first ones."""
+        return list({row["name"]: row for row in named_lines(self.folder / LINES)}.values())
+
+    def finish(self) -> None:
+        """Write the table as CSV: booleans as true and false, unknown values empty."""
+        text = io.StringIO()
+        table = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
+        table.writeheader()
+        table.writerows({key: _cell(value) for key, value in row.items()} for row in self.rows())
+        write_bytes(self.folder / TABLE, text.getvalue().encode())
+
+
+def _length(value: Any) -> float:
+    """Check the normal joint space width.
+
+    Raises:
+        InputError: it is no length above 0.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0.0 < number < math.inf:
+        msg = f"--normal_joint_space_mm is {value!r}. Pass a length in mm above 0, such as {MCP.normal_joint_space_mm}."
+        raise InputError(msg)
+    return number
+
+
+def _cell(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
