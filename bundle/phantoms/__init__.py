@@ -5,5 +5,16 @@ from __future__ import annotations
 from bundle.phantoms.parameters import NATIVE
 from bundle.phantoms.rendering import Phantom, render
 from bundle.phantoms.sampling import retake, sample_parameters
+from bundle.phantoms.surfaces import TrueSurfaces, true_axis, true_joint_space, true_surfaces
 
-__all__ = ["NATIVE", "Phantom", "render", "retake", "sample_parameters"]
+__all__ = [
+    "NATIVE",
+    "Phantom",
+    "TrueSurfaces",
+    "render",
+    "retake",
+    "sample_parameters",
+    "true_axis",
+    "true_joint_space",
+    "true_surfaces",
+]

@@ -45,16 +45,16 @@ def _outline_gap(parameters: PhantomParameters, upper: Pose, lower: Pose) -> flo
         lambda x, y: lower_depth(parameters.lower, *lower.local(x, y)),
     ]
     half = parameters.size * parameters.spacing / 2
-    spans = [_columns(bone, half) for bone in bones]
+    spans = [columns_of(bone, half) for bone in bones]
     left, right = max(span[0] for span in spans), min(span[1] for span in spans)
     expect(right > left, "posture and shift", "such that the bones stand one above the other", "bones side by side")
     third = (right - left) / 3
     columns = np.linspace(left + third, right - third, 65)
     middles = (columns[1:] + columns[:-1]) / 2
-    return float(np.mean(_crossing(bones[1], middles, half, 1) - _crossing(bones[0], middles, half, -1)))
+    return float(np.mean(crossing(bones[1], middles, half, 1) - crossing(bones[0], middles, half, -1)))
 
 
-def _columns(bone: Shape, half: float) -> tuple[float, float]:
+def columns_of(bone: Shape, half: float) -> tuple[float, float]:
     """Leftmost and rightmost x of the bone in a frame of +-``half`` mm."""
     columns, rows = np.linspace(-half, half, 161), np.linspace(-half, half, 81)
     deepest = bone(*np.meshgrid(columns, rows)).max(axis=0)
@@ -71,7 +71,7 @@ def _zero(places: Array, values: Array, index: int) -> float:
     return float(places[index] + (places[index + 1] - places[index]) * first / (first - second))
 
 
-def _crossing(bone: Shape, columns: Array, half: float, direction: int) -> Array:
+def crossing(bone: Shape, columns: Array, half: float, direction: int) -> Array:
     """First crossing of the outline in each column, downwards (1) or upwards (-1), in mm; by bisection."""
     rows = direction * np.linspace(-half, half, 81)
     inside = bone(*np.meshgrid(columns, rows)) > 0
@@ -100,7 +100,26 @@ def upper_base(bone: UpperBone, u: Array, v: Array) -> Array:
     reach = bone.base * bone.width / 2
     rim = bone.concavity * ((u / reach) ** 2 - 1.0).clip(max=0.6) + bone.base_slope * u
     slope = np.where(np.abs(u) < 1.26 * reach, 2.0 * bone.concavity * u / reach**2, 0.0) + bone.base_slope
-    return (rim - v) / np.hypot(1.0, slope)
+    return (rim + _lips(bone, u, reach) - v) / np.hypot(1.0, slope)
+
+
+def _lips(bone: UpperBone, u: Array, reach: float) -> Array:
+    """Osteophytes: how far both ends of the rim extend beyond it, in mm."""
+    return max(bone.osteophyte, 0.0) * np.exp(-(((np.abs(u) - reach) / 0.7) ** 2))
+
+
+def floor_rise(bone: UpperBone, u: Array) -> Array:
+    """Compute the height of the articular floor above the rim in mm: an arch, tilted, uneven, and eroded."""
+    t = (u - bone.floor_shift) / (bone.floor_width * bone.width / 2)
+    arch = (1.0 - np.abs(t) ** bone.floor_power).clip(min=0.0)
+    uneven = bone.floor_tilt * u + bone.floor_wave * np.sin(1.9 * u + math.radians(bone.floor_phase))
+    eroded = dent(bone.floor_erosion, bone.floor_erosion_u, u)
+    return bone.floor * arch + (uneven + eroded) * np.minimum(1.0, 3.0 * arch)
+
+
+def dent(depth: float, place: float, u: Array) -> Array:
+    """Depth of an erosion at a place of a surface in mm; 0 if it is absent."""
+    return max(depth, 0.0) * np.exp(-(((u - place) / 0.7) ** 2))
 
 
 def lower_depth(bone: LowerBone, u: Array, v: Array) -> Array:
@@ -116,7 +135,8 @@ def _dome(bone: LowerBone, u: Array, v: Array) -> Array:
     power = bone.fullness
     level = (across**power + along**power) ** (1.0 / power)
     steep = np.hypot(across ** (power - 1) / (bone.width / 2), along ** (power - 1) / bone.height)
-    return (1.0 - level) * level ** (power - 1) / steep
+    depth: Array = (1.0 - level) * level ** (power - 1) / steep
+    return depth - dent(bone.erosion, bone.erosion_u, u) * (v < bone.height / 2)
 
 
 class _Profile(NamedTuple):

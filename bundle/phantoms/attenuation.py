@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from bundle.joint import MCP
-from bundle.phantoms.anatomy import lower_depth, phalanx_profile, upper_base, upper_sides
+from bundle.phantoms.anatomy import floor_rise, lower_depth, phalanx_profile, upper_base, upper_sides
 from bundle.phantoms.parameters import Array, LowerBone, SoftTissue, UpperBone
 from scipy.ndimage import map_coordinates
 
@@ -69,12 +69,13 @@ def upper_attenuation(bone: UpperBone, u: Array, v: Array, texture: Texture) -> 
     sides, base = upper_sides(bone, u, v), upper_base(bone, u, v)
     half = np.interp(-v, *phalanx_profile(bone, 1)[:2])
     pattern = texture.trabeculae(bone, 0.6 * bone.shaft * bone.width * u / half, v)
-    rise = bone.floor * (1.0 - ((u - bone.floor_shift) / (bone.floor_width * bone.width / 2)) ** 2).clip(min=0.0)
+    rise = floor_rise(bone, u)
     above = base - rise
     closed = smooth_step(above / 0.3 + 0.5)
     body = _shaft(bone, sides, half, v, pattern) * (closed + (1.0 - closed) * bone.rim * chord(base, 1.2))
     band = closed * np.exp(-((above.clip(min=0.0) / bone.band_height) ** 2))
-    band *= 0.3 + 0.7 * smooth_step(2.0 * rise / bone.floor)
+    second = np.exp(-(((above - bone.double_height) / 0.2) ** 2))
+    band = (band + max(bone.double, 0.0) * closed * second) * (0.3 + 0.7 * smooth_step(2.0 * rise / bone.floor))
     return (body + bone.band * band * (1.0 + 0.4 * pattern) * chord(sides, 2.0)) * chord(base, 0.5)
 
 

@@ -24,13 +24,22 @@ NATIVE = 0.15
 """Pixel pitch of the simulated detector in mm, so that the noise texture matches the public frames at any spacing."""
 
 
-PARAMETERS, TEXTURE, DETECTOR, RETAKE = range(4)
+PARAMETERS, TEXTURE, DETECTOR, RETAKE, SURFACES = range(5)
 """Independent random streams of a seed."""
 
 
-def _sampled(mean: float, deviation: float) -> float:
+VERSION = 2
+"""Version of the generator: 2 varies the joint surfaces. The same parameters of another version are other phantoms."""
+
+
+def _sampled(mean: float, deviation: float, stream: int = PARAMETERS) -> float:
     """A parameter of a normal distribution truncated at two standard deviations; the default is the mean."""
-    return field(default=mean, metadata={"deviation": deviation})
+    return field(default=mean, metadata={"deviation": deviation, "stream": stream})
+
+
+def _surface(mean: float, deviation: float) -> float:
+    """A parameter of a joint surface, sampled from a stream of its own."""
+    return _sampled(mean, deviation, SURFACES)
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,15 @@ class UpperBone:
     streaks: float = _sampled(0.28, 0.05)  # contrast of trabeculae along the shaft
     mesh: float = _sampled(0.28, 0.04)  # contrast of the trabecular mesh
     blotch: float = _sampled(0.1, 0.02)  # contrast of uneven density
+    floor_power: float = _surface(2.0, 0.3)  # exponent of the floor's arch, 2 is a parabola
+    floor_tilt: float = _surface(0.0, 0.04)  # slope of the floor relative to the rim
+    floor_wave: float = _surface(0.0, 0.05)  # amplitude of the floor's unevenness
+    floor_phase: float = _surface(0.0, 90.0)  # degrees
+    floor_erosion: float = _surface(0.0, 0.12)  # depth of an erosion of the floor; absent at or below 0
+    floor_erosion_u: float = _surface(0.0, 1.2)
+    double: float = _surface(0.0, 0.2)  # attenuation of a second contour, relative to the band; absent at or below 0
+    double_height: float = _surface(0.7, 0.15)  # height of the second contour above the floor
+    osteophyte: float = _surface(0.0, 0.3)  # length of osteophytes at the rim; absent at or below 0
 
 
 @dataclass(frozen=True)
@@ -101,6 +119,8 @@ class LowerBone:
     streaks: float = _sampled(0.1, 0.03)
     mesh: float = _sampled(0.24, 0.035)
     blotch: float = _sampled(0.11, 0.03)
+    erosion: float = _surface(0.0, 0.12)  # depth of an erosion of the head; absent at or below 0
+    erosion_u: float = _surface(0.0, 1.5)
 
 
 @dataclass(frozen=True)
@@ -161,6 +181,7 @@ class PhantomParameters:
         upper, lower, soft, posture, detector: see the classes.
         retake: number of the re-take (:func:`bundle.phantoms.retake`); 0 for the first radiograph.
         joint: name of the :class:`bundle.joint.JointType`.
+        version: version of the generator, :data:`VERSION`.
 
     Raises:
         InputError: if the seed, joint, finger, side, size, spacing or JSW is invalid.
@@ -179,6 +200,7 @@ class PhantomParameters:
     detector: Detector = Detector()
     retake: int = 0
     joint: str = MCP.name
+    version: int = VERSION
 
     @property
     def joint_type(self) -> JointType:
@@ -217,7 +239,9 @@ class PhantomParameters:
             InputError: if the line is not valid JSON, or has other parameters than :meth:`to_json` writes.
         """
         try:
-            return _nested(cls, json.loads(line))
+            values = json.loads(line)
+            _expect_version(values.get("version", 1))
+            return _nested(cls, values)
         except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
             msg = f"phantom: {line[:80]!r} was not written by PhantomParameters.to_json ({error})"
             raise InputError(msg) from error
@@ -231,6 +255,13 @@ def expect(holds: bool, name: str, expected: str, got: Any) -> None:
     """
     if not holds:
         msg = f"phantom: {name} must be {expected}, got {got!r}"
+        raise InputError(msg)
+
+
+def _expect_version(version: Any) -> None:
+    """Refuse the parameters of another version of the generator."""
+    if version != VERSION:
+        msg = f"phantom: its generator has version {version}, this one {VERSION}. Sample it again from its seed."
         raise InputError(msg)
 
 

@@ -12,6 +12,7 @@ from bundle.joint import MCP, SIDES, JointType
 from bundle.phantoms.parameters import (
     PARAMETERS,
     RETAKE,
+    SURFACES,
     Detector,
     Group,
     LowerBone,
@@ -63,16 +64,17 @@ def sample_parameters(
     size = joint_type.pixels if size is None else size
     spacing = joint_type.spacing_at(size) if spacing is None else spacing
     expect(finger in fingers, "finger", f"one of {', '.join(fingers)}", finger)
-    groups = _groups(population(joint_type), finger, rng)
+    streams = {PARAMETERS: rng, SURFACES: np.random.default_rng([seed, SURFACES])}
+    groups = _groups(population(joint_type), finger, streams)
     return PhantomParameters(int(seed), finger, side, size, spacing, jsw_mm, **groups, joint=joint_type.name)
 
 
-def _groups(joints: Population, finger: str, rng: np.random.Generator) -> dict[str, Any]:
-    """Sample the parameters of each group."""
+def _groups(joints: Population, finger: str, streams: Mapping[int, np.random.Generator]) -> dict[str, Any]:
+    """Sample the parameters of each group, each from its stream."""
     means = joints.means(finger)
-    means["soft"] = {**means["soft"], **_unmasked_bones(joints.seen[finger], rng)}
+    means["soft"] = {**means["soft"], **_unmasked_bones(joints.seen[finger], streams[PARAMETERS])}
     kinds = {"upper": UpperBone, "lower": LowerBone, "soft": SoftTissue, "posture": Posture, "detector": Detector}
-    return {name: _sample(kind, means.get(name, {}), rng) for name, kind in kinds.items()}
+    return {name: _sample(kind, means.get(name, {}), streams) for name, kind in kinds.items()}
 
 
 def retake(
@@ -111,9 +113,9 @@ def _unmasked_bones(seen: Mapping[str, float], rng: np.random.Generator) -> dict
     return {"neighbour": neighbour, "sesamoid": sesamoid}
 
 
-def _sample(kind: type[Group], means: Mapping[str, float], rng: np.random.Generator) -> Group:
+def _sample(kind: type[Group], means: Mapping[str, float], streams: Mapping[int, np.random.Generator]) -> Group:
     values = {}
     for item in fields(kind):  # type: ignore[arg-type]
-        step = float(np.clip(rng.standard_normal(), -2.0, 2.0))
+        step = float(np.clip(streams[item.metadata["stream"]].standard_normal(), -2.0, 2.0))
         values[item.name] = means.get(item.name, item.default) + item.metadata["deviation"] * step
     return kind(**values)

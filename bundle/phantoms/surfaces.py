@@ -1,0 +1,119 @@
+"""True joint surfaces and joint space width of a phantom, from its anatomy."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from bundle.phantoms.anatomy import (
+    Pose,
+    Shape,
+    columns_of,
+    crossing,
+    floor_rise,
+    lower_depth,
+    place,
+    upper_base,
+    upper_depth,
+)
+from bundle.phantoms.parameters import Array, PhantomParameters
+
+WINDOW, AXIS_WINDOW = 1 / 3, 2 / 3
+"""Central fractions of the common columns over which the joint space is averaged, and that determine the axis."""
+
+_ROUNDS = 4
+"""Rotations of the view until the midline is horizontal."""
+
+
+@dataclass(frozen=True)
+class TrueSurfaces:
+    """Joint surfaces of a phantom in columns along an axis, in mm from the frame's centre.
+
+    Attributes:
+        x: positions of the columns across the axis, (K,).
+        head: contour of the lower bone's head along the axis, (K,), positive downwards.
+        floor: articular floor of the upper bone along the axis, (K,).
+    """
+
+    x: Array
+    head: Array
+    floor: Array
+
+    @property
+    def width(self) -> float:
+        """Mean distance of the surfaces in mm."""
+        return float(np.mean(self.head - self.floor))
+
+
+def true_axis(parameters: PhantomParameters) -> float:
+    """Return the direction across the midline between the facing outlines, in degrees from the vertical, clockwise.
+
+    The midline is the regression line through the midpoints of the outlines' gap in the central two thirds of the
+    common columns, as in :func:`bundle.measurement.joint_axis`.
+    """
+    poses, axis = place(parameters), 0.0
+    for _ in range(_ROUNDS):
+        lower, upper = (_View(parameters, poses, axis, part) for part in ("lower", "upper"))
+        half = _half(parameters)
+        x = _central(lower, upper, half, AXIS_WINDOW)
+        midline = (crossing(lower, x, half, 1) + crossing(upper, x, half, -1)) / 2
+        axis += math.degrees(math.atan(np.polyfit(x, midline, 1)[0]))
+    return axis
+
+
+def true_surfaces(parameters: PhantomParameters, axis: float | None = None, x: Array | None = None) -> TrueSurfaces:
+    """Compute the joint surfaces of a phantom.
+
+    Args:
+        parameters: parameters of the phantom.
+        axis: direction of the columns in degrees; default: :func:`true_axis`.
+        x: positions of the columns, (K,) in mm; default: 64 over the central third of the common columns.
+    """
+    axis = true_axis(parameters) if axis is None else axis
+    poses, half = place(parameters), _half(parameters)
+    lower, upper, floor = (_View(parameters, poses, axis, part) for part in ("lower", "upper", "floor"))
+    x = _central(lower, upper, half, WINDOW) if x is None else x
+    return TrueSurfaces(x, crossing(lower, x, half, 1), crossing(floor, x, half, -1))
+
+
+def true_joint_space(parameters: PhantomParameters) -> float:
+    """Compute the true joint space width of a phantom in mm, as :func:`bundle.measurement.measure_joint_space` does."""
+    return true_surfaces(parameters).width
+
+
+def _half(parameters: PhantomParameters) -> float:
+    return parameters.size * parameters.spacing / 2
+
+
+def _central(lower: Shape, upper: Shape, half: float, window: float) -> Array:
+    """Positions in the central fraction of the columns that both bones share, in mm."""
+    spans = [columns_of(bone, half) for bone in (lower, upper)]
+    left, right = max(span[0] for span in spans), min(span[1] for span in spans)
+    margin = (right - left) * (1 - window) / 2
+    columns = np.linspace(left + margin, right - margin, 65)
+    return (columns[1:] + columns[:-1]) / 2
+
+
+@dataclass(frozen=True)
+class _View:
+    """Depth inside a part, ``lower``, ``upper`` or the upper bone above its ``floor``, in a view rotated by an axis."""
+
+    parameters: PhantomParameters
+    poses: tuple[Pose, Pose]
+    axis: float
+    part: str
+
+    def __call__(self, x: Array, y: Array) -> Array:
+        cosine, sine = math.cos(math.radians(self.axis)), math.sin(math.radians(self.axis))
+        right, down = cosine * x - sine * y, sine * x + cosine * y
+        upper, lower = self.poses
+        right = -right if self.parameters.side == "left" else right
+        if self.part == "lower":
+            return lower_depth(self.parameters.lower, *lower.local(right, down))
+        return self._upper(*upper.local(right, down))
+
+    def _upper(self, u: Array, v: Array) -> Array:
+        bone = self.parameters.upper
+        inside = upper_depth(bone, u, v)
+        return inside if self.part == "upper" else np.minimum(inside, upper_base(bone, u, v) - floor_rise(bone, u))
