@@ -32,8 +32,8 @@ from bundle.io import (
     write_png,
 )
 from bundle.joint import MCP, JointType, Keys
-from bundle.measurement import OutlineGap, outline_gap_along_axis
-from bundle.phantoms import render, sample_parameters
+from bundle.measurement import JointSpace, OutlineGap, measure_joint_space, outline_gap_along_axis
+from bundle.phantoms import render, sample_parameters, with_joint_space
 from bundle.physics import RigidMotion
 from bundle.physics import synthesize as compose
 from bundle.registration import PairReading, Registration, make_registration, read_pair
@@ -83,19 +83,21 @@ class Joint(bundle.joint.Joint):
 
         Args:
             seed: random seed.
-            joint_space_mm: joint space width in mm, -1.0 to 2.5 for an MCP joint; negative values overlap. Default:
-                sampled.
+            joint_space_mm: joint space width in mm, between the joint surfaces. Default: sampled.
             joint_type: type of the joint.
         """
-        sampled = sample_parameters(seed, jsw_mm=joint_space_mm, joint_type=joint_type)
+        sampled = sample_parameters(seed, joint_type=joint_type)
+        if joint_space_mm is not None:
+            sampled = with_joint_space(sampled, joint_space_mm)
         made = render(sampled)
         masks, name = (made.masks > 0.5).float(), f"phantom_{seed}"
         return cls(made.image, masks, sampled.spacing, name, sampled.finger, sampled.side, joint_type=joint_type)
 
     @property
-    def joint_space(self) -> OutlineGap:
-        """Gap between the outlines of the bones, in mm (:func:`joint_space`)."""
-        return joint_space(self)
+    def outline_gap(self) -> OutlineGap:
+        """Gap between the outlines of the bones, in mm; 1 to 1.5 mm less than the joint space."""
+        found = outline_gap_along_axis(self.masks[None], self.spacing_mm)
+        return OutlineGap(found.mean[0], found.minimum[0], found.axis[0])
 
     def write(self, path: str | Path) -> None:
         """Write the radiograph as a 16-bit PNG or a DICOM file, depending on the file extension."""
@@ -174,9 +176,9 @@ class Layers:
     separator: str
 
     @property
-    def joint_space(self) -> OutlineGap:
-        """Joint space of the joint."""
-        return self.joint.joint_space
+    def joint_space(self) -> JointSpace:
+        """Joint space between the joint surfaces (:func:`joint_space`)."""
+        return joint_space(self)
 
     def write(self, folder: str | Path) -> None:
         """Write ``<name>_layers.nii.gz``, a PNG of each layer and the masks into a folder."""
@@ -200,6 +202,11 @@ class SyntheticJoint(Joint):
     layers: Tensor
     motion: RigidMotion
     seed: int
+
+    @property
+    def joint_space(self) -> JointSpace:
+        """Joint space between the joint surfaces of the true layers."""
+        return measure_joint_space(self.layers[None], self.masks[None], self.spacing_mm)
 
     def write(self, path: str | Path) -> None:
         """Write the radiograph as a 16-bit PNG or a DICOM file, depending on the file extension."""
@@ -248,14 +255,20 @@ def synthesize(
     return SyntheticJoint(**{**known, "layers": made.layers[0], "motion": motion, "seed": seed})
 
 
-def joint_space(joint: Joint) -> OutlineGap:
-    """Measure the gap between the outlines of the bones, along the joint's axis, in mm.
+def joint_space(joint: Joint | Layers) -> JointSpace:
+    """Measure the distance between the joint surfaces along the joint's axis, a batch of one, in mm.
 
-    >>> round(float(joint_space(Joint.phantom(seed=0, joint_space_mm=1.0)).mean), 1)
-    1.0
+    Its ``mean`` is NaN where the measurement is refused; ``refused`` states why, ``sd`` how uncertain it is.
+
+    >>> space = joint_space(separate(Joint.phantom(seed=0, joint_space_mm=1.6), weights=None))
+    >>> round(float(space.mean), 1), space.refused
+    (1.6, ('',))
+
+    Args:
+        joint: separated joint; a joint is separated by the shipped weights first.
     """
-    found = outline_gap_along_axis(joint.masks[None], joint.spacing_mm)
-    return OutlineGap(found.mean[0], found.minimum[0], found.axis[0])
+    layers = separate(joint) if isinstance(joint, Joint) else joint
+    return measure_joint_space(layers.layers[None], layers.joint.masks[None], layers.joint.spacing_mm)
 
 
 def narrowing(before: Joint, after: Joint, method: str | Registration = "gauss_newton") -> PairReading:

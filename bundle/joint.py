@@ -75,7 +75,7 @@ class JointType:
         frame_mm: height and width of the frame.
         pixels: height and width of the frame in pixels.
         extent_mm: minimum and maximum width of a radiograph of one such joint.
-        joint_space_mm: minimum and maximum joint space width of phantoms; negative values overlap.
+        outline_gap_mm: minimum and maximum gap between the outlines of phantoms; negative values overlap.
         normal_joint_space_mm: joint space width of healthy adults.
         lower_bone: name of the lower, proximal bone.
         upper_bone: name of the upper, distal bone.
@@ -87,7 +87,7 @@ class JointType:
     frame_mm: float
     pixels: int
     extent_mm: tuple[float, float]
-    joint_space_mm: tuple[float, float]
+    outline_gap_mm: tuple[float, float]
     normal_joint_space_mm: float
     lower_bone: str
     upper_bone: str
@@ -109,7 +109,7 @@ MCP = JointType(
     frame_mm=21.0,
     pixels=256,
     extent_mm=(16.0, 26.0),
-    joint_space_mm=(-1.0, 2.5),
+    outline_gap_mm=(-1.0, 2.5),
     normal_joint_space_mm=1.75,
     lower_bone="metacarpal head",
     upper_bone="base of the proximal phalanx",
@@ -123,7 +123,7 @@ PIP = JointType(
     frame_mm=17.0,
     pixels=256,
     extent_mm=(13.0, 21.0),
-    joint_space_mm=(-0.8, 1.8),
+    outline_gap_mm=(-0.8, 1.8),
     normal_joint_space_mm=1.2,
     lower_bone="head of the proximal phalanx",
     upper_bone="base of the middle phalanx",

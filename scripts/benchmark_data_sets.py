@@ -191,7 +191,7 @@ class Joints:
         self.factory = RadiographFactory(store, QualityGate())
 
     def _separate(self, store: SourceStore, seed: int) -> None:
-        phantom, name = render(sample_parameters(seed, jsw_mm=0.5 + 0.1 * seed)), f"phantom{seed}"
+        phantom, name = render(sample_parameters(seed, outline_gap_mm=0.5 + 0.1 * seed)), f"phantom{seed}"
         image, masks = phantom.image[None], (phantom.masks[None] > 0.5).float()
         layers = separate(image, masks)
         edges = facing_centers(masks[0].numpy() > 0.5, MCP.spacing_mm).tolist()

@@ -156,7 +156,7 @@ def workspace(folder: Path) -> Path:
         (folder / name).symlink_to(ROOT / name)
     (folder / "DIR").mkdir()
     for seed in range(10):
-        save(render(sample_parameters(seed, jsw_mm=1.2)).image[0], folder / "DIR" / f"joint_{seed}.png")
+        save(render(sample_parameters(seed, outline_gap_mm=1.2)).image[0], folder / "DIR" / f"joint_{seed}.png")
     return folder
 
 

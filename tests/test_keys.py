@@ -80,7 +80,7 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 def write_data(folder: Path) -> None:
     """A hand with a marked joint of pixels that are not square, a picture with masks, and one that is broken."""
     folder.mkdir()
-    shown = render(sample_parameters(0, size=SIZE, spacing=SPACING, jsw_mm=1.5))
+    shown = render(sample_parameters(0, size=SIZE, spacing=SPACING, outline_gap_mm=1.5))
     write_png(folder / "joint.png", deep_pixels(shown.image))
     write_masks(folder, "joint", (shown.masks > 0.5).float())
     (folder / "broken.png").write_bytes(b"no picture")

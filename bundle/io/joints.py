@@ -181,7 +181,7 @@ def disjoint_seed(seed: int, of: str) -> int:
 def phantom_items(count: int, seed: int, size: int | None = MCP.pixels, takes: int = 1) -> list[Item]:
     """Make the items of ``count`` phantoms with the seeds from ``seed * SEEDS_PER_RUN`` on; each is its own joint.
 
-    Besides ``name, joint, finger, side, spacing`` an item has the phantom's ``seed`` and ``jsw_mm``, and is
+    Besides ``name, joint, finger, side, spacing`` an item has the phantom's ``seed`` and ``outline_gap_mm``, and is
     ``overlapping`` if the latter is negative. A phantom covers 21 mm at any ``size`` in pixels. With several ``takes``
     each joint has that number of radiographs, numbered by ``retake`` (:func:`bundle.phantoms.retake`).
 
@@ -295,8 +295,8 @@ def _phantom_item(seed: int, size: int) -> Item:
         "side": parameters.side,
         "spacing": parameters.spacing,
         "seed": seed,
-        "jsw_mm": parameters.jsw_mm,
-        "overlapping": parameters.jsw_mm < 0.0,
+        "outline_gap_mm": parameters.outline_gap_mm,
+        "overlapping": parameters.outline_gap_mm < 0.0,
     }
 
 

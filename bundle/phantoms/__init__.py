@@ -5,7 +5,7 @@ from __future__ import annotations
 from bundle.phantoms.parameters import NATIVE
 from bundle.phantoms.rendering import Phantom, render
 from bundle.phantoms.sampling import retake, sample_parameters
-from bundle.phantoms.surfaces import TrueSurfaces, true_axis, true_joint_space, true_surfaces
+from bundle.phantoms.surfaces import TrueSurfaces, true_axis, true_joint_space, true_surfaces, with_joint_space
 
 __all__ = [
     "NATIVE",
@@ -17,4 +17,5 @@ __all__ = [
     "true_axis",
     "true_joint_space",
     "true_surfaces",
+    "with_joint_space",
 ]

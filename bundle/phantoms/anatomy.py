@@ -29,17 +29,17 @@ class Pose(NamedTuple):
 
 
 def place(parameters: PhantomParameters) -> tuple[Pose, Pose]:
-    """Find the poses of upper and lower bone for which the JSW is ``jsw_mm``, keeping the joint's centre in place."""
-    posture, gap = parameters.posture, parameters.jsw_mm
+    """Find the poses of upper and lower bone with the gap ``outline_gap_mm``; the joint's centre stays in place."""
+    posture, gap = parameters.posture, parameters.outline_gap_mm
     for _ in range(4):
         upper = Pose(posture.x, posture.y - gap / 2, posture.tilt)
         lower = Pose(posture.x + posture.shift, posture.y + gap / 2, posture.tilt + posture.bend)
-        gap += parameters.jsw_mm - _outline_gap(parameters, upper, lower)
+        gap += parameters.outline_gap_mm - _outline_gap(parameters, upper, lower)
     return upper, lower
 
 
 def _outline_gap(parameters: PhantomParameters, upper: Pose, lower: Pose) -> float:
-    """JSW of two posed bones from their outlines, over the central third of their common columns, in mm."""
+    """Gap between the outlines of two posed bones over the central third of their common columns, in mm."""
     bones: list[Shape] = [
         lambda x, y: upper_depth(parameters.upper, *upper.local(x, y)),
         lambda x, y: lower_depth(parameters.lower, *lower.local(x, y)),

@@ -176,15 +176,16 @@ class PhantomParameters:
         side: hand, ``"left"`` or ``"right"``; a left joint is the mirror image of a right one.
         size: height and width of the frame in pixels, at least 32.
         spacing: pixel size in mm; ``size * spacing`` lies within the extents of the joint type.
-        jsw_mm: exact joint space width in mm, within the range of the joint type: mean vertical gap from the upper
-            bone's lower outline to the lower bone's upper outline over the central third of the common columns.
+        outline_gap_mm: exact gap between the outlines in mm, within the range of the joint type: mean vertical gap
+            from the upper bone's lower outline to the lower bone's upper outline over the central third of the common
+            columns. The joint space width follows (:func:`bundle.phantoms.true_joint_space`).
         upper, lower, soft, posture, detector: see the classes.
         retake: number of the re-take (:func:`bundle.phantoms.retake`); 0 for the first radiograph.
         joint: name of the :class:`bundle.joint.JointType`.
         version: version of the generator, :data:`VERSION`.
 
     Raises:
-        InputError: if the seed, joint, finger, side, size, spacing or JSW is invalid.
+        InputError: if the seed, joint, finger, side, size, spacing or gap is invalid.
     """
 
     seed: int
@@ -192,7 +193,7 @@ class PhantomParameters:
     side: str
     size: int
     spacing: float
-    jsw_mm: float
+    outline_gap_mm: float
     upper: UpperBone = UpperBone()
     lower: LowerBone = LowerBone()
     soft: SoftTissue = SoftTissue()
@@ -223,9 +224,9 @@ class PhantomParameters:
         low, high = self.joint_type.extent_mm
         expected = f"{low} to {high} mm (for example spacing={frame:g}/{self.size})"
         expect(low <= extent <= high, "size * spacing", expected, extent)
-        low, high = self.joint_type.joint_space_mm
-        jsw_holds = isinstance(self.jsw_mm, Real) and low <= self.jsw_mm <= high
-        expect(jsw_holds, "jsw_mm", f"{low} to {high} mm", self.jsw_mm)
+        low, high = self.joint_type.outline_gap_mm
+        gap_holds = isinstance(self.outline_gap_mm, Real) and low <= self.outline_gap_mm <= high
+        expect(gap_holds, "outline_gap_mm", f"{low} to {high} mm", self.outline_gap_mm)
 
     def to_json(self) -> str:
         """Serialize the parameters in one line of JSON."""

@@ -29,7 +29,7 @@ from bundle.phantoms.populations import Population, population
 def sample_parameters(
     seed: int,
     *,
-    jsw_mm: float | None = None,
+    outline_gap_mm: float | None = None,
     size: int | None = None,
     spacing: float | None = None,
     finger: str | None = None,
@@ -40,7 +40,7 @@ def sample_parameters(
 
     Args:
         seed: random seed, at least 0. Arguments below override sampled values and do not change the other ones.
-        jsw_mm: joint space width in mm; default: sampled uniformly from the range of the joint type.
+        outline_gap_mm: gap between the outlines in mm; default: sampled uniformly from the range of the joint type.
         size: height and width of the frame in pixels; default: that of the joint type.
         spacing: pixel size in mm; default: such that the frame has the size of the joint type, 21 mm for MCP joints.
         finger: one of the fingers of the joint type; default: sampled.
@@ -54,19 +54,19 @@ def sample_parameters(
     rng = np.random.default_rng([seed, PARAMETERS])
     fingers = joint_type.fingers
     width, sampled_finger, sampled_side = (
-        rng.uniform(*joint_type.joint_space_mm),
+        rng.uniform(*joint_type.outline_gap_mm),
         rng.choice(fingers),
         rng.choice(SIDES),
     )
     finger = str(sampled_finger) if finger is None else finger
     side = str(sampled_side) if side is None else side
-    jsw_mm = float(width) if jsw_mm is None else jsw_mm
+    outline_gap_mm = float(width) if outline_gap_mm is None else outline_gap_mm
     size = joint_type.pixels if size is None else size
     spacing = joint_type.spacing_at(size) if spacing is None else spacing
     expect(finger in fingers, "finger", f"one of {', '.join(fingers)}", finger)
     streams = {PARAMETERS: rng, SURFACES: np.random.default_rng([seed, SURFACES])}
     groups = _groups(population(joint_type), finger, streams)
-    return PhantomParameters(int(seed), finger, side, size, spacing, jsw_mm, **groups, joint=joint_type.name)
+    return PhantomParameters(int(seed), finger, side, size, spacing, outline_gap_mm, **groups, joint=joint_type.name)
 
 
 def _groups(joints: Population, finger: str, streams: Mapping[int, np.random.Generator]) -> dict[str, Any]:
@@ -82,9 +82,9 @@ def retake(
 ) -> PhantomParameters:
     """Return the parameters of another radiograph of the same joint: other noise, slightly other position.
 
-    Anatomy and JSW stay the same. The shift includes the error of a crop: 2 pixels of a public frame are 0.16 mm. The
-    bones are repositioned so that the vertical ``jsw_mm`` is exact in each re-take; along the joint's axis, re-takes
-    therefore differ by 0.01 mm in the mean.
+    Anatomy and gap stay the same. The shift includes the error of a crop: 2 pixels of a public frame are 0.16 mm. The
+    bones are repositioned so that the vertical ``outline_gap_mm`` is exact in each re-take; along the joint's axis,
+    re-takes therefore differ by 0.01 mm in the mean.
 
     Args:
         parameters: parameters of the phantom.

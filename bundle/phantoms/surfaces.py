@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from bundle.phantoms.anatomy import (
@@ -22,6 +22,7 @@ from bundle.phantoms.parameters import Array, PhantomParameters
 WINDOW, AXIS_WINDOW = 1 / 3, 2 / 3
 """Central fractions of the common columns over which the joint space is averaged, and that determine the axis."""
 
+_EXACT = 0.005
 _ROUNDS = 4
 """Rotations of the view until the midline is horizontal."""
 
@@ -80,6 +81,24 @@ def true_surfaces(parameters: PhantomParameters, axis: float | None = None, x: A
 def true_joint_space(parameters: PhantomParameters) -> float:
     """Compute the true joint space width of a phantom in mm, as :func:`bundle.measurement.measure_joint_space` does."""
     return true_surfaces(parameters).width
+
+
+def with_joint_space(parameters: PhantomParameters, width: float) -> PhantomParameters:
+    """Return the phantom with another joint space width, exact to 0.01 mm: its bones move along their axis.
+
+    Args:
+        parameters: parameters of the phantom.
+        width: true joint space width in mm.
+
+    Raises:
+        InputError: the gap between the outlines that this width needs is out of range.
+    """
+    for _ in range(_ROUNDS):
+        change = width - true_joint_space(parameters)
+        parameters = replace(parameters, outline_gap_mm=parameters.outline_gap_mm + change)
+        if abs(change) < _EXACT:
+            break
+    return parameters
 
 
 def _half(parameters: PhantomParameters) -> float:

@@ -31,21 +31,21 @@ class OverlapRange:
     """Ranges of the random motion that closes a joint.
 
     Attributes:
-        joint_space_mm: minimum and maximum joint space width after the motion, in mm; negative values overlap.
+        outline_gap_mm: minimum and maximum gap between the outlines after the motion, in mm; negative values overlap.
         x_mm: maximum lateral shift of a bone in mm, to either side.
         rotation_deg: maximum rotation of a bone in degrees, in either direction.
 
     Raises:
-        ValueError: if ``joint_space_mm`` is not an ascending pair.
+        ValueError: if ``outline_gap_mm`` is not an ascending pair.
     """
 
-    joint_space_mm: tuple[float, float] = (-1.6, 0.2)
+    outline_gap_mm: tuple[float, float] = (-1.6, 0.2)
     x_mm: float = 0.5
     rotation_deg: float = 3.0
 
     def __post_init__(self) -> None:
-        if len(self.joint_space_mm) != 2 or not self.joint_space_mm[0] <= self.joint_space_mm[1]:
-            msg = f"joint_space_mm must be (minimum, maximum) in mm, got {self.joint_space_mm}"
+        if len(self.outline_gap_mm) != 2 or not self.outline_gap_mm[0] <= self.outline_gap_mm[1]:
+            msg = f"outline_gap_mm must be (minimum, maximum) in mm, got {self.outline_gap_mm}"
             raise ValueError(msg)
 
     def sample(self, masks: Tensor, spacing: float | Tensor, random: np.random.RandomState) -> RigidMotion:
@@ -55,7 +55,7 @@ class OverlapRange:
     def closing(self, now: Tensor, random: np.random.RandomState) -> RigidMotion:
         """Sample motions that bring joints with JSW ``now`` (B,) in mm to a JSW in the range, before rotation."""
         count = now.shape[0]
-        target = torch.from_numpy(random.uniform(*self.joint_space_mm, size=count)).to(now)
+        target = torch.from_numpy(random.uniform(*self.outline_gap_mm, size=count)).to(now)
         share = torch.from_numpy(random.uniform(0.0, 1.0, size=count)).to(now)
         side = torch.from_numpy(random.uniform(-self.x_mm, self.x_mm, size=(count, 2))).to(now)
         rotation = torch.from_numpy(random.uniform(-self.rotation_deg, self.rotation_deg, size=(count, 2))).to(now)

@@ -104,9 +104,9 @@ def commands() -> Bundle:
     return Bundle(lambda: "")
 
 
-def write_case(folder: Path, seed: int, jsw_mm: float) -> dict[str, str]:
+def write_case(folder: Path, seed: int, outline_gap_mm: float) -> dict[str, str]:
     """Write a phantom as the public set has its cases; its entry of the list."""
-    parameters = sample_parameters(seed, size=SIZE, spacing=256 * SPACING / SIZE, jsw_mm=jsw_mm)
+    parameters = sample_parameters(seed, size=SIZE, spacing=256 * SPACING / SIZE, outline_gap_mm=outline_gap_mm)
     phantom = render(parameters)
     joint = f"{seed:05d}_{parameters.side[0].upper()}_{FINGER_CODES[parameters.finger]}"
     case = folder / "case" / joint

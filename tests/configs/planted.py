@@ -183,7 +183,7 @@ def _joint(root: Path, row: int, header: Header, plants: Plants) -> list[dict[st
     folder = root / header.values["InstitutionName"] / f"{header.names[row]}_{'LR'[row % 2]}_{CODES[row]}"
     found = []
     for visit, width in enumerate((1.5, 1.2)):
-        phantom = render(sample_parameters(row, size=SIZE, spacing=FRAME_SPACING, jsw_mm=width))
+        phantom = render(sample_parameters(row, size=SIZE, spacing=FRAME_SPACING, outline_gap_mm=width))
         stem = f"{visit} {header.names[-1 - 2 * row - visit]}"
         image = folder / f"{stem}{FORMATS[(2 * row + visit) % len(FORMATS)]}"
         write_radiograph(image, phantom.image[0].numpy(), FRAME_SPACING, header, plants)
@@ -202,7 +202,7 @@ def _joint(root: Path, row: int, header: Header, plants: Plants) -> list[dict[st
 def hands(root: Path, plants: Plants) -> None:
     """Write hands in four formats, each with a marked joint, with points in every format."""
     header = Header(plants)
-    phantom = render(sample_parameters(20, jsw_mm=1.5))
+    phantom = render(sample_parameters(20, outline_gap_mm=1.5))
     frame = JointFrame(JointPlace("index", *PLACE), (HAND_SPACING,) * 2)
     plain = torch.full((1, 180, 180), 0.4)
     image = frame.paste(plain, torch.full((1, 256, 256), 0.4), phantom.image)[0].numpy().clip(0.0, 1.0)

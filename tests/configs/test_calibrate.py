@@ -19,7 +19,7 @@ def options(folder: Path, **more: Any) -> dict[str, Any]:
         "uncertainty_calibration": str(folder / "uncertainty.json"),
         "plausibility_reference": str(folder / "plausibility.json"),
     }
-    return {"image_size": 64, "weights": "none", "closures": 2, "closure#joint_space_mm": [-1.2, -0.4], **made, **more}
+    return {"image_size": 64, "weights": "none", "closures": 2, "closure#outline_gap_mm": [-1.2, -0.4], **made, **more}
 
 
 @pytest.mark.slow

@@ -28,7 +28,9 @@ def mixed(tmp_path: Path) -> Path:
     """A folder of a picture with masks, a broken one, and a DICOM hand with masks of two joints."""
     folder = tmp_path / "Data"
     folder.mkdir()
-    alone, *others = (render(sample_parameters(seed, size=SIZE, spacing=SPACING[0], jsw_mm=1.5)) for seed in range(3))
+    alone, *others = (
+        render(sample_parameters(seed, size=SIZE, spacing=SPACING[0], outline_gap_mm=1.5)) for seed in range(3)
+    )
     write_png(folder / "alone.png", deep_pixels(alone.image))
     write_masks(folder, "alone", (alone.masks > 0.5).float())
     (folder / "broken.png").write_bytes((folder / "alone.png").read_bytes()[:-200])

@@ -156,7 +156,7 @@ RUNS = [
         options={**REGISTER, **PAIRS, "weights": "none", "pretraining_epochs": 1, "pretraining_pairs": 4},
     ),
     Run("calibrating_plausibility", of_job("calibrate"), options={**CALIBRATED, "phantoms": 3}),
-    Run("calibrating_uncertainty", of_job("calibrate"), options={**CALIBRATED, "closure#joint_space_mm": [-1.2, -0.4]}),
+    Run("calibrating_uncertainty", of_job("calibrate"), options={**CALIBRATED, "closure#outline_gap_mm": [-1.2, -0.4]}),
     Run("planning", ("jobs/ours_2x.yaml",), "pack", JOB),
     Run("working", ("jobs/resnet50_jsw.yaml",), "pack", SMALL_TASK),
 ]

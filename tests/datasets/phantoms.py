@@ -30,7 +30,7 @@ class Joints:
         self.layers: dict[str, torch.Tensor] = {}
         self.masks: dict[str, torch.Tensor] = {}
         for seed in range(COUNT):
-            phantom = render(sample_parameters(seed, jsw_mm=0.8 + 0.3 * seed))
+            phantom = render(sample_parameters(seed, outline_gap_mm=0.8 + 0.3 * seed))
             image, masks = phantom.image[None], (phantom.masks[None] > 0.5).float()
             name = f"phantom{seed}"
             self.layers[name], self.masks[name] = separate(image, masks), masks

@@ -43,7 +43,7 @@ def joint_set(count: int, seed: int = 0) -> JointSet:
 
 @pytest.fixture(scope="module")
 def closed() -> list[ClosedJoints]:
-    return closed_repeatedly(joint_set(14), OverlapRange(joint_space_mm=(-1.2, -0.3)), 2, seed=3)
+    return closed_repeatedly(joint_set(14), OverlapRange(outline_gap_mm=(-1.2, -0.3)), 2, seed=3)
 
 
 @pytest.mark.slow
@@ -74,7 +74,7 @@ def test_each_push_of_a_joint_is_another_one_and_repeats(closed: list[ClosedJoin
     assert len(closed) == 2
     assert closed[0].items == closed[1].items
     assert (first - second).abs().max() > 0.01
-    again = closed_repeatedly(joint_set(14), OverlapRange(joint_space_mm=(-1.2, -0.3)), 1, seed=4)[0]
+    again = closed_repeatedly(joint_set(14), OverlapRange(outline_gap_mm=(-1.2, -0.3)), 1, seed=4)[0]
     assert torch.equal(again.load(again.items[0])["image"], second)
 
 

@@ -108,8 +108,8 @@ def test_a_separator_sees_what_a_file_holds_and_the_measure_the_exact_masks() ->
 
 @pytest.mark.slow
 def test_joints_are_pushed_as_in_the_validation_of_a_training() -> None:
-    overlap = OverlapRange(joint_space_mm=(-1.0, -0.2))
-    closed = ClosedJoints(phantoms(4, 0), {"deep": overlap, "still": OverlapRange(joint_space_mm=(0.5, 0.5))}, seed=3)
+    overlap = OverlapRange(outline_gap_mm=(-1.0, -0.2))
+    closed = ClosedJoints(phantoms(4, 0), {"deep": overlap, "still": OverlapRange(outline_gap_mm=(0.5, 0.5))}, seed=3)
     apart = [item for item in phantom_items(4, 0, SIZE) if not item["overlapping"]]
     assert [item["name"] for item in closed.items] == [
         f"{item['name']}_{depth}" for depth in ("deep", "still") for item in apart

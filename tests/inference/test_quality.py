@@ -179,7 +179,7 @@ def texture() -> Tensor:
 
 def pair_of_phantoms() -> dict[str, Any]:
     """Two radiographs of a phantom, 0.3 mm narrower in the second."""
-    fixed, moving = (render(sample_parameters(5, jsw_mm=width)) for width in (1.4, 1.1))
+    fixed, moving = (render(sample_parameters(5, outline_gap_mm=width)) for width in (1.4, 1.1))
     images = {
         name: torch.cat([shown.image, (shown.masks > 0.5).float()])
         for name, shown in (("image", fixed), ("moving", moving))

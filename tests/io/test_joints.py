@@ -460,8 +460,8 @@ def test_phantoms_are_joints_of_their_own_with_the_parameters_of_their_seed() ->
     for item in items:
         parameters = sample_parameters(item["seed"])
         assert (item["finger"], item["side"]) == (parameters.finger, parameters.side)
-        assert (item["jsw_mm"], item["spacing"]) == (parameters.jsw_mm, parameters.spacing)
-        assert item["overlapping"] == (parameters.jsw_mm < 0)
+        assert (item["outline_gap_mm"], item["spacing"]) == (parameters.outline_gap_mm, parameters.spacing)
+        assert item["overlapping"] == (parameters.outline_gap_mm < 0)
     assert len({item["finger"] for item in items}) == 5
     assert {item["overlapping"] for item in items} == {True, False}
 

@@ -33,8 +33,8 @@ SPACING = MCP.spacing_mm
 
 
 @lru_cache
-def phantom(seed: int, jsw_mm: float) -> Phantom:
-    return render(sample_parameters(seed, jsw_mm=jsw_mm))
+def phantom(seed: int, outline_gap_mm: float) -> Phantom:
+    return render(sample_parameters(seed, outline_gap_mm=outline_gap_mm))
 
 
 def covered(edge: Tensor, height: int) -> Tensor:
@@ -345,9 +345,9 @@ def test_bones_are_moved_by_the_width_until_they_touch() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("jsw_mm", [-0.5, 0.9])
-def test_outlines_drawn_inside_the_bone_make_joints_wider_but_not_by_alignment(jsw_mm: float) -> None:
-    made = phantom(6, jsw_mm)
+@pytest.mark.parametrize("outline_gap_mm", [-0.5, 0.9])
+def test_outlines_drawn_inside_the_bone_make_joints_wider_but_not_by_alignment(outline_gap_mm: float) -> None:
+    made = phantom(6, outline_gap_mm)
     whole = (made.masks > 0.5).float()
     inside = continue_to_border(1.0 - grow(1.0 - whole[None], 2)[0])
     drawn = [float(outline_gap_along_axis(masks[None], SPACING).mean) for masks in (whole, inside)]
@@ -389,12 +389,12 @@ def test_the_first_contact_comes_before_the_surfaces_touch_in_the_mean() -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("jsw_mm", [0.8, 1.9])
-def test_layers_without_weights_align_where_the_bones_are_apart(jsw_mm: float) -> None:
-    made = phantom(5, jsw_mm)
+@pytest.mark.parametrize("outline_gap_mm", [0.8, 1.9])
+def test_layers_without_weights_align_where_the_bones_are_apart(outline_gap_mm: float) -> None:
+    made = phantom(5, outline_gap_mm)
     masks = (made.masks > 0.5).float()
     layers = separate(made.image[None], masks[None])[0]
-    assert float(aligned(made, layers=layers).mean) == pytest.approx(jsw_mm, abs=0.1)
+    assert float(aligned(made, layers=layers).mean) == pytest.approx(outline_gap_mm, abs=0.1)
 
 
 def test_bones_without_attenuation_have_no_surface() -> None:

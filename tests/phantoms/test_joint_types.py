@@ -22,7 +22,7 @@ WIDTHS = (0.4, 0.9, 1.5)
 
 @lru_cache(maxsize=8)
 def pip(seed: int) -> Phantom:
-    return render(sample_parameters(seed, joint_type=PIP, jsw_mm=WIDTHS[seed]))
+    return render(sample_parameters(seed, joint_type=PIP, outline_gap_mm=WIDTHS[seed]))
 
 
 def levels(values: Tensor) -> bytes:
@@ -35,7 +35,7 @@ def test_the_phantoms_of_metacarpophalangeal_joints_stay_as_they_are(seed: int, 
     """Every figure on phantoms, and every network that was trained on them, is about these very images."""
     made = render(sample_parameters(seed))
     assert hashlib.sha256(levels(made.image) + levels(made.masks)).hexdigest()[:16] == digest
-    moved = render(sample_parameters(seed, jsw_mm=made.parameters.jsw_mm + 0.01))
+    moved = render(sample_parameters(seed, outline_gap_mm=made.parameters.outline_gap_mm + 0.01))
     assert hashlib.sha256(levels(moved.image) + levels(moved.masks)).hexdigest()[:16] != digest
 
 

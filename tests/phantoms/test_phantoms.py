@@ -21,15 +21,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, label, maximum_filter
 
-JSW_RANGE = MCP.joint_space_mm
+GAP_RANGE = MCP.outline_gap_mm
 SPACING = MCP.spacing_mm
 
 SMALL = {"size": 128, "spacing": 21 / 128}
 
 
 @lru_cache(maxsize=32)
-def phantom(seed: int, jsw_mm: float | None = None, **options: Any) -> Phantom:
-    return render(sample_parameters(seed, jsw_mm=jsw_mm, **options))
+def phantom(seed: int, outline_gap_mm: float | None = None, **options: Any) -> Phantom:
+    return render(sample_parameters(seed, outline_gap_mm=outline_gap_mm, **options))
 
 
 def measured(made: Phantom) -> float:
@@ -125,7 +125,7 @@ def test_a_re_take_in_the_same_pose_differs_by_its_noise_alone() -> None:
 
 @pytest.mark.slow
 def test_a_re_take_has_the_same_joint_space_width() -> None:
-    first = sample_parameters(12, jsw_mm=0.7)
+    first = sample_parameters(12, outline_gap_mm=0.7)
     for number in range(3):
         assert measured(render(retake(first, number))) == pytest.approx(0.7, abs=0.015)
 
@@ -167,29 +167,32 @@ def test_a_bone_layer_is_zero_beyond_the_reach_of_the_blur_and_bright_inside(see
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("jsw_mm", [*JSW_RANGE, -0.5, 0.0, 0.03, 1.0, 1.75])
-def test_the_joint_space_width_is_exact_over_its_range(jsw_mm: float) -> None:
-    errors = [measured(phantom(seed, jsw_mm)) - jsw_mm for seed in range(6)]
+@pytest.mark.parametrize("outline_gap_mm", [*GAP_RANGE, -0.5, 0.0, 0.03, 1.0, 1.75])
+def test_the_joint_space_width_is_exact_over_its_range(outline_gap_mm: float) -> None:
+    errors = [measured(phantom(seed, outline_gap_mm)) - outline_gap_mm for seed in range(6)]
     assert np.abs(errors).mean() <= 0.005
     assert np.abs(errors).max() <= 0.015
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("jsw_mm", [-0.8, 1.2])
-def test_outlines_drawn_four_times_finer_have_the_width_by_its_definition(jsw_mm: float) -> None:
-    fine = phantom(7, jsw_mm, size=1024, spacing=21 / 1024)
-    assert naive_jsw(fine.masks.numpy() > 0.5, 21 / 1024) == pytest.approx(jsw_mm, abs=0.005)
+@pytest.mark.parametrize("outline_gap_mm", [-0.8, 1.2])
+def test_outlines_drawn_four_times_finer_have_the_width_by_its_definition(outline_gap_mm: float) -> None:
+    fine = phantom(7, outline_gap_mm, size=1024, spacing=21 / 1024)
+    assert naive_jsw(fine.masks.numpy() > 0.5, 21 / 1024) == pytest.approx(outline_gap_mm, abs=0.005)
 
 
 @pytest.mark.slow
 def test_thresholded_masks_are_within_a_fraction_of_a_pixel_of_the_width() -> None:
-    errors = [naive_jsw(made.masks.numpy() > 0.5, SPACING) - made.parameters.jsw_mm for made in map(phantom, range(12))]
+    errors = [
+        naive_jsw(made.masks.numpy() > 0.5, SPACING) - made.parameters.outline_gap_mm
+        for made in map(phantom, range(12))
+    ]
     assert np.abs(errors).mean() <= 0.02
 
 
 def test_a_twentieth_of_a_millimetre_shows_in_the_width() -> None:
     base = phantom(5, 0.4)
-    wider = render(replace(base.parameters, jsw_mm=0.45))
+    wider = render(replace(base.parameters, outline_gap_mm=0.45))
     assert measured(wider) - measured(base) == pytest.approx(0.05, abs=0.005)
 
 
@@ -234,12 +237,12 @@ def test_coarser_frames_show_the_same_joint() -> None:
     halved = torch.nn.functional.avg_pool2d(fine.masks, 2)
     assert (halved - coarse.masks).abs().max() < 0.25
     assert (torch.nn.functional.avg_pool2d(fine.image, 2) - coarse.image).abs().mean() < 0.01
-    assert measured(coarse) == pytest.approx(coarse.parameters.jsw_mm, abs=0.015)
+    assert measured(coarse) == pytest.approx(coarse.parameters.outline_gap_mm, abs=0.015)
 
 
 def test_what_is_given_leaves_the_other_draws_as_they_are() -> None:
     drawn = sample_parameters(21)
-    assert sample_parameters(21, jsw_mm=0.5) == replace(drawn, jsw_mm=0.5)
+    assert sample_parameters(21, outline_gap_mm=0.5) == replace(drawn, outline_gap_mm=0.5)
     assert sample_parameters(21, **SMALL) == replace(drawn, **SMALL)
     assert sample_parameters(21, finger=drawn.finger, side=drawn.side) == drawn
 
@@ -253,8 +256,8 @@ def test_numpy_seeds_give_the_phantoms_of_plain_ones() -> None:
 def test_every_finger_and_side_is_drawn_and_the_widths_fill_their_range() -> None:
     drawn = [sample_parameters(seed) for seed in range(200)]
     assert {(p.finger, p.side) for p in drawn} == {(f, s) for f in FINGERS for s in ("left", "right")}
-    widths = np.array([p.jsw_mm for p in drawn])
-    assert np.histogram(widths, bins=5, range=JSW_RANGE)[0].min() >= 20
+    widths = np.array([p.outline_gap_mm for p in drawn])
+    assert np.histogram(widths, bins=5, range=GAP_RANGE)[0].min() >= 20
 
 
 def test_fingers_differ_in_size_density_and_what_lies_beside_them() -> None:
@@ -295,7 +298,7 @@ def test_grey_levels_are_those_of_joint_radiographs() -> None:
 
 
 def fine_grey(photons: float, electronic: float) -> Phantom:
-    parameters = sample_parameters(4, jsw_mm=1.0)
+    parameters = sample_parameters(4, outline_gap_mm=1.0)
     detector = replace(parameters.detector, photons=photons, electronic=electronic, levels=2.0**20)
     return render(replace(parameters, detector=detector))
 
@@ -333,7 +336,7 @@ def test_any_seed_gives_a_joint(seed: int) -> None:
     assert (made.masks[0, -1] > 0.5).any()
     assert not (made.masks[0, 0] > 0.5).any()
     assert not (made.masks[1, -1] > 0.5).any()
-    assert measured(made) == pytest.approx(made.parameters.jsw_mm, abs=0.03)
+    assert measured(made) == pytest.approx(made.parameters.outline_gap_mm, abs=0.03)
 
 
 @pytest.mark.parametrize(
@@ -341,9 +344,9 @@ def test_any_seed_gives_a_joint(seed: int) -> None:
     [
         ({"seed": -1}, "seed must be a non-negative integer"),
         ({"seed": 1.5}, "seed must be a non-negative integer"),
-        ({"jsw_mm": 2.6}, r"jsw_mm must be -1\.0 to 2\.5 mm, got 2\.6"),
-        ({"jsw_mm": float("nan")}, "jsw_mm must be"),
-        ({"jsw_mm": "wide"}, "jsw_mm must be"),
+        ({"outline_gap_mm": 2.6}, r"outline_gap_mm must be -1\.0 to 2\.5 mm, got 2\.6"),
+        ({"outline_gap_mm": float("nan")}, "outline_gap_mm must be"),
+        ({"outline_gap_mm": "wide"}, "outline_gap_mm must be"),
         ({"size": 16, "spacing": 21 / 16}, "size must be at least 32"),
         ({"size": 128.0, "spacing": 21 / 128}, "size must be at least 32"),
         ({"size": 64, "spacing": 21 / 256}, r"size \* spacing must be 16\.0 to 26\.0 mm \(for example spacing=21/64\)"),

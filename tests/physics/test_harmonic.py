@@ -41,8 +41,8 @@ WIDTHS = [length / MCP.spacing_mm for length in (GROWTH_MM, RAMP_MM, FADE_MM)]
 
 
 @lru_cache
-def phantom(seed: int, jsw_mm: float | None = None) -> Phantom:
-    return render(sample_parameters(seed, jsw_mm=jsw_mm))
+def phantom(seed: int, outline_gap_mm: float | None = None) -> Phantom:
+    return render(sample_parameters(seed, outline_gap_mm=outline_gap_mm))
 
 
 def phantoms(*seeds: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -96,9 +96,9 @@ def fill(values: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("seed", "jsw_mm"), [(0, None), (1, -0.8), (2, 2.3), (3, 0.1)])
-def test_the_fill_of_a_joint_is_the_solution_of_the_laplace_equation(seed: int, jsw_mm: float | None) -> None:
-    made = phantom(seed, jsw_mm)
+@pytest.mark.parametrize(("seed", "outline_gap_mm"), [(0, None), (1, -0.8), (2, 2.3), (3, 0.1)])
+def test_the_fill_of_a_joint_is_the_solution_of_the_laplace_equation(seed: int, outline_gap_mm: float | None) -> None:
+    made = phantom(seed, outline_gap_mm)
     values = attenuation(made.image)[0].double().numpy()
     known = (support(made.masks[None]).amax(dim=1) < 0.5)[0].numpy()
     assert 0.2 < known.mean() < 0.7
@@ -200,8 +200,8 @@ def test_the_support_is_the_mask_grown_by_five_pixels_of_the_public_frames() -> 
 @pytest.mark.slow
 def test_a_joint_in_twice_as_many_pixels_is_separated_alike() -> None:
     """RMS difference in intensity, without noise; with the lengths in pixels it would be 3 times as much."""
-    for seed, jsw_mm in ((0, -0.4), (3, 0.1)):
-        coarse, fine = (noiseless(seed, jsw_mm, size) for size in (256, 512))
+    for seed, outline_gap_mm in ((0, -0.4), (3, 0.1)):
+        coarse, fine = (noiseless(seed, outline_gap_mm, size) for size in (256, 512))
         wrong = F.avg_pool2d(separate(fine.image[None], bones(fine), MCP.spacing_mm), 2)
         found = F.avg_pool2d(separate(fine.image[None], bones(fine), MCP.frame_mm / 512), 2)
         layers = separate(coarse.image[None], bones(coarse))
@@ -215,8 +215,8 @@ def test_a_joint_in_twice_as_many_pixels_is_separated_alike() -> None:
     assert areas[0] == pytest.approx(areas[1], rel=0.01)
 
 
-def noiseless(seed: int, jsw_mm: float, size: int) -> Phantom:
-    drawn = sample_parameters(seed, jsw_mm=jsw_mm, size=size)
+def noiseless(seed: int, outline_gap_mm: float, size: int) -> Phantom:
+    drawn = sample_parameters(seed, outline_gap_mm=outline_gap_mm, size=size)
     return render(replace(drawn, detector=Detector(drawn.detector.blur, 1e9, 0.0, 65535.0)))
 
 

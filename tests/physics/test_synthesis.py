@@ -27,15 +27,17 @@ MODES = ["bilinear", "bicubic"]
 
 
 @lru_cache
-def separated(*seeds: int, size: int = 256, jsw_mm: float | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def separated(*seeds: int, size: int = 256, outline_gap_mm: float | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Images of phantoms, their masks, and the layers that the weight-free separator finds."""
-    made = [render(sample_parameters(seed, size=size, spacing=21 / size, jsw_mm=jsw_mm)) for seed in seeds]
+    made = [
+        render(sample_parameters(seed, size=size, spacing=21 / size, outline_gap_mm=outline_gap_mm)) for seed in seeds
+    ]
     image, masks = torch.stack([p.image for p in made]), torch.stack([p.masks for p in made])
     return image, masks, separate(image, masks)
 
 
-def widened(change: float, *seeds: int, jsw_mm: float | None = None, noise_texture: int = 0) -> SyntheticJoints:
-    _, masks, layers = separated(*seeds, jsw_mm=jsw_mm)
+def widened(change: float, *seeds: int, outline_gap_mm: float | None = None, noise_texture: int = 0) -> SyntheticJoints:
+    _, masks, layers = separated(*seeds, outline_gap_mm=outline_gap_mm)
     motion = RigidMotion.widening(torch.full((len(seeds),), change))
     return synthesize(layers, masks, motion, SPACING, [noise_texture + index for index in range(len(seeds))])
 
@@ -92,8 +94,8 @@ def test_the_width_changes_by_what_was_asked(change: float) -> None:
 
 @pytest.mark.slow
 def test_tissue_changes_only_where_a_bone_has_gone() -> None:
-    _, masks, layers = separated(0, 1, jsw_mm=0.2)
-    made = widened(1.2, 0, 1, jsw_mm=0.2)
+    _, masks, layers = separated(0, 1, outline_gap_mm=0.2)
+    made = widened(1.2, 0, 1, outline_gap_mm=0.2)
     uncovered = uncovered_by(made, masks)
     assert int(uncovered.sum()) > 1000
     assert torch.equal(made.layers[:, :1][~uncovered], layers[:, :1][~uncovered])
@@ -101,10 +103,10 @@ def test_tissue_changes_only_where_a_bone_has_gone() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("jsw_mm", [0.0, 1.0])
-def test_uncovered_tissue_has_the_brightness_and_grain_of_tissue(jsw_mm: float) -> None:
-    image, masks, _ = separated(4, 5, jsw_mm=jsw_mm)
-    made = widened(1.4, 4, 5, jsw_mm=jsw_mm)
+@pytest.mark.parametrize("outline_gap_mm", [0.0, 1.0])
+def test_uncovered_tissue_has_the_brightness_and_grain_of_tissue(outline_gap_mm: float) -> None:
+    image, masks, _ = separated(4, 5, outline_gap_mm=outline_gap_mm)
+    made = widened(1.4, 4, 5, outline_gap_mm=outline_gap_mm)
     soft = attenuation(made.layers[:, :1])
     noise_texture = soft - local_mean(soft, torch.ones_like(soft), DETAIL_MM / SPACING)
     tissue = (visible_region(image, masks) > 0) & (support(masks).amax(dim=1, keepdim=True) == 0)
@@ -119,8 +121,8 @@ def test_uncovered_tissue_has_the_brightness_and_grain_of_tissue(jsw_mm: float) 
 
 @pytest.mark.slow
 def test_seeds_are_recorded_and_change_the_grain_alone() -> None:
-    _, masks, _ = separated(0, 1, jsw_mm=0.4)
-    one, again, other = (widened(1.0, 0, 1, jsw_mm=0.4, noise_texture=seed) for seed in (7, 7, 70))
+    _, masks, _ = separated(0, 1, outline_gap_mm=0.4)
+    one, again, other = (widened(1.0, 0, 1, outline_gap_mm=0.4, noise_texture=seed) for seed in (7, 7, 70))
     assert (list(one.seeds), list(other.seeds)) == ([7, 8], [70, 71])
     assert same(one, again)
     changed = one.image != other.image
@@ -131,7 +133,7 @@ def test_seeds_are_recorded_and_change_the_grain_alone() -> None:
 
 @pytest.mark.slow
 def test_a_batch_is_made_of_its_joints_alone() -> None:
-    _, masks, layers = separated(0, 1, jsw_mm=0.5)
+    _, masks, layers = separated(0, 1, outline_gap_mm=0.5)
     motion = MotionRange(x_mm=0.5, y_mm=0.8, rotation_deg=4.0).sample(2, np.random.RandomState(3))
     spacing = torch.tensor([SPACING, 0.9 * SPACING])
     together = synthesize(layers, masks, motion, spacing, [11, 12])
@@ -143,8 +145,8 @@ def test_a_batch_is_made_of_its_joints_alone() -> None:
 
 
 def test_a_recorded_motion_and_seed_make_the_same_bits_again() -> None:
-    _, masks, layers = separated(2, jsw_mm=0.5)
-    made = widened(0.77, 2, jsw_mm=0.5, noise_texture=99)
+    _, masks, layers = separated(2, outline_gap_mm=0.5)
+    made = widened(0.77, 2, outline_gap_mm=0.5, noise_texture=99)
     replayed = synthesize(layers, masks, RigidMotion.from_json(made.motion.to_json()), SPACING, made.seeds)
     assert same(made, replayed)
 
@@ -158,9 +160,9 @@ def test_every_joint_needs_a_seed(seeds: list[int]) -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is visible")
 def test_gpu_and_cpu_make_the_same_joint() -> None:
-    _, masks, layers = separated(0, jsw_mm=0.5)
+    _, masks, layers = separated(0, outline_gap_mm=0.5)
     motion = RigidMotion.widening(torch.tensor([1.0]))
     on_gpu = synthesize(layers.cuda(), masks.cuda(), motion, SPACING, [3])
     torch.testing.assert_close(
-        on_gpu.image.cpu(), widened(1.0, 0, jsw_mm=0.5, noise_texture=3).image, atol=1e-4, rtol=0
+        on_gpu.image.cpu(), widened(1.0, 0, outline_gap_mm=0.5, noise_texture=3).image, atol=1e-4, rtol=0
     )

@@ -34,7 +34,7 @@ FloatArray = NDArray[np.float64]
 
 
 def joint(seed: int = 0) -> Tensor:
-    phantom = render(sample_parameters(seed, size=SIZE, spacing=21 / SIZE, jsw_mm=-0.6))
+    phantom = render(sample_parameters(seed, size=SIZE, spacing=21 / SIZE, outline_gap_mm=-0.6))
     return torch.cat([phantom.image, phantom.masks])[None]
 
 

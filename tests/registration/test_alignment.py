@@ -194,7 +194,7 @@ def test_places_are_seen_that_lie_in_the_moving_frame() -> None:
 
 
 def test_centers_are_those_of_the_facing_edges() -> None:
-    masks = render(sample_parameters(3, size=96, spacing=21 / 96, jsw_mm=1.2)).masks
+    masks = render(sample_parameters(3, size=96, spacing=21 / 96, outline_gap_mm=1.2)).masks
     assert bone_centers(masks, 21 / 96).numpy() == pytest.approx(facing_centers(masks.numpy() > 0.5, 21 / 96), abs=1e-6)
 
 

@@ -116,8 +116,8 @@ def test_a_shadow_that_stays_pulls_the_motion_towards_none() -> None:
     assert pulled[0] - 0.1 > pulled[1] > pulled[2] + 0.1
 
 
-def noise_free(phantom_seed: int, jsw_mm: float) -> Phantom:
-    parameters = sample_parameters(phantom_seed, jsw_mm=jsw_mm)
+def noise_free(phantom_seed: int, outline_gap_mm: float) -> Phantom:
+    parameters = sample_parameters(phantom_seed, outline_gap_mm=outline_gap_mm)
     detector = replace(parameters.detector, photons=1e10, electronic=0.0)
     return render(replace(parameters, detector=detector))
 
@@ -134,7 +134,7 @@ def test_the_jsw_of_a_phantom_rendered_again_is_measured_to_three_micrometres(
 
 @pytest.mark.slow
 def test_noise_of_the_detector_costs_less_than_a_hundredth_of_a_millimetre() -> None:
-    before, after = (render(sample_parameters(5, jsw_mm=jsw)) for jsw in (0.5, 1.1))
+    before, after = (render(sample_parameters(5, outline_gap_mm=jsw)) for jsw in (0.5, 1.1))
     lower, upper = BoneRegistration()(before.image, before.masks, after.image, SPACING)
     assert lower.y - upper.y == pytest.approx(0.6, abs=0.01)
 
@@ -142,12 +142,12 @@ def test_noise_of_the_detector_costs_less_than_a_hundredth_of_a_millimetre() -> 
 WATER = {"upper": ("band", "cortex", "spongy"), "lower": ("head", "ridge_left", "ridge_right", "body", "edge", "patch")}
 
 
-def in_water(seed: int, jsw_mm: float, size: int, noise: float, take: int) -> tuple[Tensor, Tensor]:
+def in_water(seed: int, outline_gap_mm: float, size: int, noise: float, take: int) -> tuple[Tensor, Tensor]:
     """Radiograph and masks of a stand-in for a physical phantom in water.
 
     Bones of half the contrast below much scatter, with sharp detail of few pixels; each take has its own white noise.
     """
-    drawn = sample_parameters(seed, jsw_mm=jsw_mm, size=size, spacing=21.0 / size)
+    drawn = sample_parameters(seed, outline_gap_mm=outline_gap_mm, size=size, spacing=21.0 / size)
     faint = {
         bone: replace(
             getattr(drawn, bone),
@@ -184,7 +184,7 @@ def test_steps_of_a_fit_have_the_right_length_on_details_of_few_pixels() -> None
 @pytest.mark.slow
 def test_a_fit_to_noisy_pixels_stops_within_its_standard_error() -> None:
     random = torch.Generator().manual_seed(0)
-    images = [render(sample_parameters(2, jsw_mm=jsw)) for jsw in (1.5, 1.0)]
+    images = [render(sample_parameters(2, outline_gap_mm=jsw)) for jsw in (1.5, 1.0)]
     before, after = (
         (given.image + 0.02 * torch.randn(given.image.shape, generator=random)).clamp(0.0, 1.0) for given in images
     )

@@ -21,7 +21,7 @@ SPACING = MCP.spacing_mm
 WIDTHS = (1.4, 1.05)
 FIXED, MOVING = (
     torch.cat([phantom.image, (phantom.masks > 0.5).float()])
-    for phantom in (render(sample_parameters(5, jsw_mm=width)) for width in WIDTHS)
+    for phantom in (render(sample_parameters(5, outline_gap_mm=width)) for width in WIDTHS)
 )
 
 

@@ -15,7 +15,7 @@ SPACING = MCP.spacing_mm
 
 OPTIONS = {"widen_factor": 0.125}
 CENTER = torch.tensor([[[0.1, 0.9], [0.0, -0.7]]])
-PHANTOM = render(sample_parameters(2, jsw_mm=1.5))
+PHANTOM = render(sample_parameters(2, outline_gap_mm=1.5))
 GIVEN = (PHANTOM.image[None], PHANTOM.masks[None])
 
 
@@ -46,7 +46,7 @@ def test_what_a_round_finds_is_bounded() -> None:
 
 
 def test_a_radiograph_upside_down_exchanges_the_bones() -> None:
-    network, moving = stirred(registrar()), render(sample_parameters(2, jsw_mm=1.0)).image[None]
+    network, moving = stirred(registrar()), render(sample_parameters(2, outline_gap_mm=1.0)).image[None]
     upright = network(*GIVEN, moving, torch.tensor([SPACING]), CENTER)[-1].parameters()
     turned = torch.tensor([1.0, -1.0])
     down = [part.flip(-2) for part in (GIVEN[0], GIVEN[1].flip(1), moving)]
@@ -58,7 +58,7 @@ def test_a_radiograph_upside_down_exchanges_the_bones() -> None:
 @pytest.mark.slow
 def test_the_outlines_of_the_moving_radiograph_are_not_asked_for_and_samples_do_not_mix() -> None:
     network = stirred(registrar())
-    moving = torch.stack([render(sample_parameters(2, jsw_mm=width)).image for width in (1.0, 1.9)])
+    moving = torch.stack([render(sample_parameters(2, outline_gap_mm=width)).image for width in (1.0, 1.9)])
     fixed, masks = (part.repeat(2, 1, 1, 1) for part in GIVEN)
     both = network(fixed, masks, moving, torch.full((2,), SPACING), CENTER.repeat(2, 1, 1))[-1]
     alone = network(*GIVEN, moving[1:], torch.tensor([SPACING]), CENTER)[-1]
@@ -67,7 +67,7 @@ def test_the_outlines_of_the_moving_radiograph_are_not_asked_for_and_samples_do_
 
 def test_frames_of_other_pixels_give_nearly_the_same() -> None:
     network = stirred(registrar())
-    moving = render(sample_parameters(2, jsw_mm=1.0)).image[None]
+    moving = render(sample_parameters(2, outline_gap_mm=1.0)).image[None]
     small = [torch.nn.functional.interpolate(part, (128, 128), mode="area") for part in (*GIVEN, moving)]
     found = [
         network(*parts, torch.tensor([MCP.frame_mm / parts[0].shape[-1]]), CENTER)[-1].parameters()

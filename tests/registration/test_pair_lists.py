@@ -49,7 +49,7 @@ def test_radiographs_of_two_patients_in_one_folder_never_make_a_pair() -> None:
 
 
 def sample(joint: str, name: str, jsw: float, size: int = 64) -> dict[str, Any]:
-    phantom = render(sample_parameters(0, size=size, spacing=21 / size, jsw_mm=jsw))
+    phantom = render(sample_parameters(0, size=size, spacing=21 / size, outline_gap_mm=jsw))
     image = torch.cat([phantom.image, phantom.masks])
     known = {"joint": joint, "name": name, "finger": "ring", "side": "left", "spacing": torch.tensor([21 / size])}
     return {**known, "image": image, "label": image}

@@ -16,7 +16,7 @@ from bundle.registration.phase_correlation import PhaseCorrelation, fit_peak, pe
 
 SPACING = MCP.spacing_mm
 
-PHANTOM = render(sample_parameters(5, jsw_mm=1.4))
+PHANTOM = render(sample_parameters(5, outline_gap_mm=1.4))
 MASKS = (PHANTOM.masks > 0.5).float()
 
 
@@ -44,7 +44,7 @@ def test_the_motion_of_a_whole_frame_is_found_of_both_bones(degrees: float, x: f
 
 @pytest.mark.slow
 def test_the_motion_of_one_bone_is_found() -> None:
-    narrower = render(sample_parameters(5, jsw_mm=1.1)).image
+    narrower = render(sample_parameters(5, outline_gap_mm=1.1)).image
     found = PhaseCorrelation()(PHANTOM.image, MASKS, narrower, SPACING)
     bones = of_shifts(found, bone_centers(MASKS, SPACING))
     closer = bones.translation[0, 1, 1] - bones.translation[0, 0, 1]
@@ -113,5 +113,5 @@ def test_noise_lowers_the_peak_and_raises_the_doubt() -> None:
 
 @pytest.mark.slow
 def test_unrelated_images_are_not_found() -> None:
-    other = render(sample_parameters(25, jsw_mm=1.0)).image
+    other = render(sample_parameters(25, outline_gap_mm=1.0)).image
     assert not any(shift.found for shift in PhaseCorrelation(turns=False)(PHANTOM.image, MASKS, other, SPACING))

@@ -34,7 +34,7 @@ PLAN = DataPlan(
 def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[SourceStore, list[Source]]:
     store, sources = SourceStore(tmp_path_factory.mktemp("sources")), []
     for seed in range(2):
-        phantom = render(sample_parameters(seed, jsw_mm=1.3))
+        phantom = render(sample_parameters(seed, outline_gap_mm=1.3))
         image, masks = phantom.image[None], (phantom.masks[None] > 0.5).float()
         edges = facing_centers(masks[0].numpy() > 0.5, SPACING).tolist()
         width = float(outline_gap(masks, SPACING))

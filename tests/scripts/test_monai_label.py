@@ -391,7 +391,7 @@ def test_layers_compose_to_the_radiograph(server: Server) -> None:
         assert (layers[1:].flatten(1).amax(dim=1) > 0.1).all()
     said = server.said("layer_separation", "nifti_23")
     assert said["masks"] == "predicted"
-    assert said["jsw_mm"] == pytest.approx(sample_parameters(23).jsw_mm, abs=0.5)
+    assert said["jsw_mm"] == pytest.approx(sample_parameters(23).outline_gap_mm, abs=0.5)
     assert {"plausibility_score", "flagged", "expected_overlap_rmse", "bone_disagreement"} <= set(said)
 
 
@@ -408,7 +408,7 @@ def test_a_label_of_a_joint_in_a_hand_remembers_where_the_joint_is(server: Serve
     server.save("hand_31", hand_label(server), **CLICKS)
     said = server.said("layer_separation", "hand_31")
     assert (said["masks"], said["center"], said["tip"]) == ("saved", CLICKS["center"], CLICKS["tip"])
-    assert said["jsw_mm"] == pytest.approx(sample_parameters(31).jsw_mm, abs=0.5)
+    assert said["jsw_mm"] == pytest.approx(sample_parameters(31).outline_gap_mm, abs=0.5)
 
 
 @pytest.mark.long
@@ -907,7 +907,7 @@ def test_a_second_joint_of_a_hand_does_not_replace_the_first(server: Server) -> 
         clicks = {"center": [left + 127.5, 287.5], "tip": [left + 127.5, 160], "spacing": SPACING}
         for _ in range(2):
             server.save("two_50", server.folder / "two.png", **clicks)
-        widths.append((clicks, sample_parameters(seed).jsw_mm))
+        widths.append((clicks, sample_parameters(seed).outline_gap_mm))
     assert set(server.objects()["two_50"]["labels"]) == {"final", "final_2"}
     for clicks, width in widths:
         said = server.said("layer_separation", "two_50", **clicks)

@@ -13,7 +13,7 @@ from bundle.separation.baselines import HalfSplit
 @pytest.fixture(scope="module")
 def image() -> torch.Tensor:
     """A phantom whose bones overlap."""
-    phantom = render(sample_parameters(1, size=64, spacing=21 / 64, jsw_mm=-0.9))
+    phantom = render(sample_parameters(1, size=64, spacing=21 / 64, outline_gap_mm=-0.9))
     return torch.cat([phantom.image, (phantom.masks > 0.5).float()])[None]
 
 

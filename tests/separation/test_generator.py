@@ -39,7 +39,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def phantom() -> Phantom:
-    return render(sample_parameters(3, jsw_mm=-1.0, size=SIZE, spacing=21 / SIZE))
+    return render(sample_parameters(3, outline_gap_mm=-1.0, size=SIZE, spacing=21 / SIZE))
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,8 @@ SIZE = 64
 def joints() -> Tensor:
     """Two phantoms whose bones overlap and one with a joint space: (3, 3, H, W)."""
     drawn = [
-        sample_parameters(seed, jsw_mm=jsw, size=SIZE, spacing=21 / SIZE) for seed, jsw in enumerate((-1, -0.5, 2))
+        sample_parameters(seed, outline_gap_mm=jsw, size=SIZE, spacing=21 / SIZE)
+        for seed, jsw in enumerate((-1, -0.5, 2))
     ]
     return torch.stack([torch.cat([phantom.image, phantom.masks]) for phantom in map(render, drawn)])
 

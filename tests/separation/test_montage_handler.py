@@ -21,7 +21,7 @@ SPACING = 21 / SIZE
 
 def joint(seed: int) -> tuple[dict[str, Any], Tensor]:
     """A phantom as it comes from the loader, and its layers."""
-    phantom = render(sample_parameters(seed, size=SIZE, spacing=SPACING, jsw_mm=2.0))
+    phantom = render(sample_parameters(seed, size=SIZE, spacing=SPACING, outline_gap_mm=2.0))
     image = torch.cat([phantom.image, phantom.masks])
     return {"name": f"phantom_{seed}", "image": image, "spacing": torch.tensor([SPACING])}, phantom.layers
 

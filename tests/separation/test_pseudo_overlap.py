@@ -27,9 +27,11 @@ MAKERS = [compose_layers, compose_published]
 
 
 @lru_cache
-def joints(*seeds: int, size: int = 64, jsw_mm: float = 1.4) -> tuple[Tensor, Tensor]:
+def joints(*seeds: int, size: int = 64, outline_gap_mm: float = 1.4) -> tuple[Tensor, Tensor]:
     """Separated layers and masks of phantoms whose bones do not overlap."""
-    made = [render(sample_parameters(seed, size=size, spacing=21 / size, jsw_mm=jsw_mm)) for seed in seeds]
+    made = [
+        render(sample_parameters(seed, size=size, spacing=21 / size, outline_gap_mm=outline_gap_mm)) for seed in seeds
+    ]
     masks = torch.stack([p.masks for p in made])
     return separate(torch.stack([p.image for p in made]), masks), masks
 
@@ -47,7 +49,7 @@ def moved_width(masks: Tensor, motion: RigidMotion, spacing: float | Tensor) -> 
 @given(seed=st.integers(0, 10_000), low=st.floats(-1.6, 1.0), extent=st.floats(0.0, 1.5))
 def test_draws_bring_every_joint_into_the_wanted_range(seed: int, low: float, extent: float) -> None:
     _, masks = joints(0, 1, 2, 3, size=128)
-    wanted = OverlapRange(joint_space_mm=(low, low + extent), x_mm=0.0, rotation_deg=0.0)
+    wanted = OverlapRange(outline_gap_mm=(low, low + extent), x_mm=0.0, rotation_deg=0.0)
     motion = wanted.sample(masks, 21 / 128, np.random.RandomState(seed))
     widths = moved_width(masks, motion, 21 / 128)
     assert bool((widths > low - 0.02).all())
@@ -57,7 +59,7 @@ def test_draws_bring_every_joint_into_the_wanted_range(seed: int, low: float, ex
 @pytest.mark.slow
 def test_shifts_and_rotations_leave_the_widths_near_the_range() -> None:
     _, masks = joints(*range(6), size=128)
-    motion = OverlapRange(joint_space_mm=(-1.0, -0.6)).sample(masks, 21 / 128, np.random.RandomState(0))
+    motion = OverlapRange(outline_gap_mm=(-1.0, -0.6)).sample(masks, 21 / 128, np.random.RandomState(0))
     widths = moved_width(masks, motion, 21 / 128)
     assert float(widths.mean()) == pytest.approx(-0.8, abs=0.2)
     assert bool(((widths > -1.5) & (widths < -0.1)).all())
@@ -67,7 +69,7 @@ def test_draws_fill_the_ranges_and_share_the_change_between_the_bones() -> None:
     _, masks = joints(0)
     masks = masks.expand(400, -1, -1, -1)
     now = float(outline_gap(masks[:1], SMALL))
-    motion = OverlapRange(joint_space_mm=(-1.5, 0.1), x_mm=0.4, rotation_deg=3.0).sample(
+    motion = OverlapRange(outline_gap_mm=(-1.5, 0.1), x_mm=0.4, rotation_deg=3.0).sample(
         masks, SMALL, np.random.RandomState(0)
     )
     down = motion.translation[..., 1]
@@ -94,7 +96,7 @@ def test_draws_follow_the_random_state() -> None:
 def test_every_joint_is_closed_with_its_own_spacing(shape: tuple[int, ...]) -> None:
     _, masks = joints(0, 1)
     spacing = torch.tensor([SMALL, SMALL / 2])
-    closed = OverlapRange(joint_space_mm=(-0.5, -0.5), x_mm=0.0, rotation_deg=0.0)
+    closed = OverlapRange(outline_gap_mm=(-0.5, -0.5), x_mm=0.0, rotation_deg=0.0)
     motion = closed.sample(masks, spacing.reshape(shape), np.random.RandomState(0))
     torch.testing.assert_close(moved_width(masks, motion, spacing), torch.full((2,), -0.5), atol=0.03, rtol=0)
 
@@ -102,15 +104,15 @@ def test_every_joint_is_closed_with_its_own_spacing(shape: tuple[int, ...]) -> N
 def test_bones_without_a_common_column_get_a_finite_motion() -> None:
     masks = joints(0)[1].clone()
     masks[:, 0, :, :40] = masks[:, 1, :, 30:] = 0.0
-    motion = OverlapRange(joint_space_mm=(-1.0, 0.0)).sample(masks, SMALL, np.random.RandomState(0))
+    motion = OverlapRange(outline_gap_mm=(-1.0, 0.0)).sample(masks, SMALL, np.random.RandomState(0))
     assert torch.isfinite(motion.translation).all()
     assert float(motion.translation[..., 1].abs().max()) <= 1.0
 
 
 @pytest.mark.parametrize("jsw", [(0.5, -0.5), (0.1,), (0.0, 1.0, 2.0), (float("nan"), 0.0)])
 def test_a_range_that_does_not_ascend_is_refused(jsw: Any) -> None:
-    with pytest.raises(ValueError, match=r"joint_space_mm must be \(minimum, maximum\) in mm, got \("):
-        OverlapRange(joint_space_mm=jsw)
+    with pytest.raises(ValueError, match=r"outline_gap_mm must be \(minimum, maximum\) in mm, got \("):
+        OverlapRange(outline_gap_mm=jsw)
 
 
 @pytest.mark.slow
@@ -149,7 +151,7 @@ def naive_published(layers: Tensor, masks: Tensor, motion: RigidMotion, spacing:
 @pytest.mark.parametrize("seed", range(3))
 def test_the_published_image_is_eq_10_pixel_by_pixel(seed: int) -> None:
     layers, masks = joints(seed)
-    motion = OverlapRange(joint_space_mm=(-1.2, -0.8)).sample(masks, SMALL, np.random.RandomState(seed))
+    motion = OverlapRange(outline_gap_mm=(-1.2, -0.8)).sample(masks, SMALL, np.random.RandomState(seed))
     made = compose_published(layers, masks, motion, SMALL, [0])
     assert float(overlap(made.masks).sum()) > 20
     expected = naive_published(layers, masks, motion, SMALL)
@@ -175,7 +177,7 @@ def test_k_takes_constant_tissue_out_of_the_overlap_exactly_once() -> None:
 @pytest.mark.slow
 def test_published_layers_compose_nearly_to_their_image() -> None:
     layers, masks = joints(0, 1, 2, size=128)
-    motion = OverlapRange(joint_space_mm=(-1.2, -0.4)).sample(masks, 21 / 128, np.random.RandomState(1))
+    motion = OverlapRange(outline_gap_mm=(-1.2, -0.4)).sample(masks, 21 / 128, np.random.RandomState(1))
     made = compose_published(layers, masks, motion, 21 / 128, [0, 1, 2])
     error = (reconstruct(made.layers) - made.image).abs()
     assert float(error.mean()) < 0.01
@@ -199,11 +201,13 @@ def test_every_joint_is_made_alone_and_the_same_again(maker: OverlapMaker) -> No
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-@pytest.mark.parametrize("jsw_mm", [-1.6, -1.0])
-def test_shafts_at_the_border_are_as_bright_as_before(maker: OverlapMaker, jsw_mm: float) -> None:
+@pytest.mark.parametrize("outline_gap_mm", [-1.6, -1.0])
+def test_shafts_at_the_border_are_as_bright_as_before(maker: OverlapMaker, outline_gap_mm: float) -> None:
     """No black band where the pushed bones uncover the border."""
     layers, masks = joints(0, 1, 2, 3, size=128)
-    motion = OverlapRange(joint_space_mm=(jsw_mm, jsw_mm)).sample(masks, 21 / 128, np.random.RandomState(2))
+    motion = OverlapRange(outline_gap_mm=(outline_gap_mm, outline_gap_mm)).sample(
+        masks, 21 / 128, np.random.RandomState(2)
+    )
     made = maker(layers, masks, motion, 21 / 128, [0, 1, 2, 3])
     before = reconstruct(layers)
     for bone, rows in ((0, slice(-10, None)), (1, slice(0, 10))):
@@ -217,7 +221,7 @@ def test_shafts_at_the_border_are_as_bright_as_before(maker: OverlapMaker, jsw_m
 @pytest.mark.parametrize("maker", MAKERS)
 def test_overlap_is_brighter_than_either_bone(maker: OverlapMaker) -> None:
     layers, masks = joints(0, 1, size=128)
-    motion = OverlapRange(joint_space_mm=(-1.4, -1.4), x_mm=0.0, rotation_deg=0.0).sample(
+    motion = OverlapRange(outline_gap_mm=(-1.4, -1.4), x_mm=0.0, rotation_deg=0.0).sample(
         masks, 21 / 128, np.random.RandomState(0)
     )
     made = maker(layers, masks, motion, 21 / 128, [0, 1])

@@ -1,8 +1,8 @@
-"""Accuracy of the joint space width (JSW), measured on masks and by aligning the layers."""
+"""Accuracy and repeatability of the joint space width between the joint surfaces."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from bundle.measurement import ALIGNED, ALONG_AXIS, OutlineGap, joint_space_by_alignment, outline_gap_along_axis
+from bundle.measurement import ALONG_AXIS, DEFINITION, JointSpace, measure_joint_space, outline_gap_along_axis
+from bundle.phantoms import retake, sample_parameters, true_joint_space
 from bundle.physics import continue_to_border
 from bundle.separation import identity
 from bundle.statistics import (
@@ -25,29 +26,33 @@ from bundle.statistics import (
 from torch import Tensor
 from tqdm import tqdm
 
-DEFINITIONS = {"masks": ALONG_AXIS, "predicted": f"{ALONG_AXIS}, on predicted masks", "alignment": ALIGNED}
-"""Definition of the width by each method; truth files use another one, :data:`bundle.measurement.VERTICAL`."""
-METHODS = tuple(DEFINITIONS)
-NARROW = 0.3
-"""Upper limit of the narrow joints in mm; joints below 0 are overlapping."""
+DEFINITIONS = {"surfaces": DEFINITION, "predicted": f"{DEFINITION}, guided by predicted masks", "outlines": ALONG_AXIS}
+"""Definition of the width by each method; the gap of the outlines is another quantity, listed for comparison."""
+
+TRUE = "true_mm"
+"""Column of the true joint space width of phantoms."""
+
+NARROW, CLOSED = 1.0, 0.5
+"""Upper limits in mm of narrow and closed joints."""
+
+GROSS = 0.3
+"""Deviation from the median of a joint's visits, in mm, above which a measurement is a gross error."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JointSpaceMeasurement:
-    """JSW by three methods, against the true one, between re-takes, and against each other, in mm.
+    """Joint space width against the true one, between re-takes, and over the visits of a joint, in mm.
 
-    The methods are ``masks`` (:func:`bundle.measurement.outline_gap_along_axis` on the list's masks, binary),
-    ``predicted`` (on those that a network predicts) and ``alignment``
-    (:func:`bundle.measurement.joint_space_by_alignment` of the layers, in the region of the list's masks).
+    The methods are ``surfaces`` (:func:`bundle.measurement.measure_joint_space` of the layers, guided by the list's
+    masks), ``predicted`` (guided by predicted masks) and ``outlines`` (the gap of the list's masks).
 
-    Figures of joints whose items contain ``jsw_mm``: bias, 95 % limits, MAE, largest error and ICC(2,1) of each method
-    against it, also separately for wide, narrow and overlapping joints. For joints with several radiographs with a
-    ``retake``: the smallest detectable difference (SDD) over pairs of re-takes, of the mean and of the minimum width,
-    and the ICC(2,1) of re-takes. For all: ``alignment_less_masks`` and ``predicted_less_masks``. Intervals are by
-    bootstrap over joints. Failed measurements are counted as ``missing`` and excluded.
-
-    The true width is vertical, the measured one along the joint's axis; on phantoms, which are slightly slanted, the
-    two differ by 0.01 mm in the mean.
+    Figures of ``surfaces`` and ``predicted`` on phantoms: bias, 95 % limits, MAE, largest error and ICC(2,1) against
+    the true width (:func:`bundle.phantoms.true_joint_space`), also separately for wide, narrow and closed joints. For
+    joints with several radiographs with a ``retake``: the smallest detectable difference (SDD) over pairs of re-takes,
+    of the mean and of the minimum width, and the ICC(2,1) of re-takes. For other joints with several radiographs:
+    ``visits_sd``, the median standard deviation over a joint's visits, and ``gross``, the fraction of measurements that
+    deviate by more than :data:`GROSS` from the joint's median. For all: ``predicted_less_surfaces``, and ``refused``,
+    the fraction of refused measurements, with their number by reason. Intervals are by bootstrap over joints.
 
     Attributes:
         segment: function that predicts masks (2, H, W) from a radiograph (1, H, W); None omits ``predicted``.
@@ -62,62 +67,52 @@ class JointSpaceMeasurement:
     seed: int = 0
 
     def __call__(self, test: SeparatedJoints) -> Measured:
-        """Measure; the worst joints are those with the largest error, or difference of alignment and masks."""
+        """Measure; the worst joints are refused, or have the largest error or deviation from their other visits."""
         rows = self._rows(test)
-        reference = rows["jsw_mm"] if "jsw_mm" in rows else rows["masks"]
         figures = {
             "images": len(rows),
             "joints": rows["joint"].nunique(),
             "definitions": {method: DEFINITIONS[method] for method in self._methods},
             **{method: self._of_method(rows, method) for method in self._methods},
-            **{
-                f"{method}_less_masks": self._agreement(rows, "masks", method)
-                for method in self._methods
-                if method != "masks"
-            },
         }
-        error = (rows["alignment"] - reference).abs()
+        if self.segment is not None:
+            figures["predicted_less_surfaces"] = self._agreement(rows, "surfaces", "predicted")
+        reference = rows[TRUE] if TRUE in rows else rows.groupby("joint")["surfaces"].transform("median")
+        error = (rows["surfaces"] - reference).abs()
         worst = rows.assign(error=error).sort_values("error", ascending=False, na_position="first", kind="stable")
         return Measured(figures, rows, self._plots(rows), worst["name"].tolist())
 
     @property
     def _methods(self) -> tuple[str, ...]:
-        return METHODS if self.segment else tuple(method for method in METHODS if method != "predicted")
+        return tuple(method for method in DEFINITIONS if method != "predicted" or self.segment is not None)
 
     def _rows(self, test: SeparatedJoints) -> pd.DataFrame:
         """Return a row for each image with the widths by each method."""
-        known = {
-            key: [item[key] for item in test.items]
-            for key in ("jsw_mm", "retake")
-            if all(key in item for item in test.items)
-        }
-        images = tqdm(range(len(test)), desc="measuring JSW", unit="joint", mininterval=0.5)
-        found = [self._widths(test, index) for index in images]
-        return identity(test).assign(**known, **pd.DataFrame(found).to_dict("series"))
+        images = tqdm(range(len(test)), desc="measuring joint spaces", unit="joint", mininterval=0.5)
+        found = [{**_known(test.items[index]), **self._widths(test, index)} for index in images]
+        return identity(test).assign(**pd.DataFrame(found).to_dict("series"))
 
-    def _widths(self, test: SeparatedJoints, index: int) -> dict[str, float]:
-        """Measure one joint, by ``<method>`` and ``<method>_minimum``."""
+    def _widths(self, test: SeparatedJoints, index: int) -> dict[str, Any]:
+        """Measure one joint, by ``<method>``, ``<method>_minimum`` and ``<method>_refused``."""
         image, spacing = test.images[index], float(test.spacing[index])
-        masks = (image[None, 1:] > 0.5).float()
-        spaces = {
-            "masks": outline_gap_along_axis(masks, spacing),
-            "alignment": joint_space_by_alignment(test.layers[index : index + 1], masks, spacing),
-        }
+        layers, masks = test.layers[index : index + 1], (image[None, 1:] > 0.5).float()
+        gap = outline_gap_along_axis(masks, spacing)
+        widths = _named("surfaces", measure_joint_space(layers, masks, spacing))
         if self.segment is not None:
-            spaces["predicted"] = outline_gap_along_axis(
-                continue_to_border(self.segment(image[:1]), spacing)[None], spacing
-            )
-        return {name: value for method, space in spaces.items() for name, value in _named(method, space)}
+            predicted = continue_to_border(self.segment(image[:1]), spacing)[None]
+            widths |= _named("predicted", measure_joint_space(layers, predicted, spacing))
+        return {**widths, "outlines": float(gap.mean), "outlines_minimum": float(gap.minimum)}
 
     def _of_method(self, rows: pd.DataFrame, method: str) -> dict[str, Any]:
-        figures: dict[str, Any] = {"missing": int(rows[method].isna().sum())}
-        if "jsw_mm" in rows:
-            figures |= self._agreement(rows, "jsw_mm", method)
-            parts = _parts(rows["jsw_mm"])
-            figures |= {name: self._agreement(rows[part], "jsw_mm", method) for name, part in parts.items()}
-        if "retake" in rows:
-            figures |= self._between_retakes(rows, method)
-        return figures
+        figures: dict[str, Any] = {"refused": float(rows[method].isna().mean())}
+        if f"{method}_refused" in rows:
+            reasons = rows[f"{method}_refused"]
+            figures["reasons"] = reasons[reasons != ""].value_counts().to_dict()
+        if TRUE in rows and method != "outlines":
+            figures |= self._agreement(rows, TRUE, method)
+            parts = _parts(rows[TRUE])
+            figures |= {name: self._agreement(rows[part], TRUE, method) for name, part in parts.items()}
+        return figures | (self._between_retakes(rows, method) if "retake" in rows else _over_visits(rows, method))
 
     def _agreement(self, rows: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
         """Compute figures of ``second`` against ``first``; only their number if fewer than two images have both."""
@@ -155,8 +150,9 @@ class JointSpaceMeasurement:
         return figures
 
     def _plots(self, rows: pd.DataFrame) -> dict[str, Any]:
-        reference = "jsw_mm" if "jsw_mm" in rows else "masks"
-        measured = {method: rows.dropna(subset=[reference, method]) for method in self._methods if method != reference}
+        reference = TRUE if TRUE in rows else "surfaces"
+        others = [method for method in self._methods if method not in (reference, "outlines")]
+        measured = {method: rows.dropna(subset=[reference, method]) for method in others}
         return {
             f"{method}_bland_altman": plot_bland_altman(both[reference], both[method], "mm")
             for method, both in measured.items()
@@ -164,11 +160,37 @@ class JointSpaceMeasurement:
         }
 
 
-def _named(method: str, space: OutlineGap) -> Iterator[tuple[str, float]]:
-    yield method, float(space.mean)
-    yield f"{method}_minimum", float(space.minimum)
+def _known(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The number of the re-take, and the true width: as the item states it, or of a phantom."""
+    known = {key: item[key] for key in ("retake",) if key in item}
+    if "joint_space_mm" in item:
+        return {**known, TRUE: float(item["joint_space_mm"])}
+    if "seed" not in item:
+        return known
+    parameters = sample_parameters(int(item["seed"]), spacing=float(item["spacing"]))
+    return {**known, TRUE: true_joint_space(retake(parameters, int(item.get("retake", 0))))}
+
+
+def _named(method: str, space: JointSpace) -> dict[str, Any]:
+    widths = {method: float(space.mean), f"{method}_minimum": float(space.minimum)}
+    return {**widths, f"{method}_refused": space.refused[0]}
+
+
+def _over_visits(rows: pd.DataFrame, method: str) -> dict[str, Any]:
+    """Repeatability over the visits of joints with several; nothing if there are none."""
+    joints = rows.dropna(subset=[method]).groupby("joint")[method]
+    several = joints.filter(lambda widths: len(widths) > 1)
+    if several.empty:
+        return {}
+    deviation = (several - joints.transform("median")[several.index]).abs()
+    visits = joints.std().dropna()
+    return {
+        "visits_sd": float(visits.median()),
+        "visits_joints": len(visits),
+        "gross": float((deviation > GROSS).mean()),
+    }
 
 
 def _parts(width: pd.Series) -> dict[str, pd.Series]:
-    """Select the images whose joints are wide, narrow or overlapping."""
-    return {"wide": width >= NARROW, "narrow": (width >= 0.0) & (width < NARROW), "overlapping": width < 0.0}
+    """Select the images whose joints are wide, narrow or closed."""
+    return {"wide": width >= NARROW, "narrow": (width >= CLOSED) & (width < NARROW), "closed": width < CLOSED}

@@ -32,7 +32,7 @@ QUICK = JointSpaceControl(changes_mm=(0.02, -0.05), random_changes=2, samples=50
 @functools.cache
 def phantoms() -> SeparatedJoints:
     """Three phantoms with their true layers."""
-    drawn = [render(sample_parameters(seed, jsw_mm=jsw)) for seed, jsw in enumerate(WIDTHS)]
+    drawn = [render(sample_parameters(seed, outline_gap_mm=jsw)) for seed, jsw in enumerate(WIDTHS)]
     names = [{"name": f"p{i}", "joint": f"p{i}", "finger": p.parameters.finger} for i, p in enumerate(drawn)]
     items = [{**name, "side": "left", "spacing": SPACING} for name in names]
     images = torch.stack([torch.cat([phantom.image, phantom.masks]) for phantom in drawn])

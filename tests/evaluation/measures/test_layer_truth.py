@@ -20,7 +20,8 @@ WIDTHS = (-0.9, -0.5, -0.9, 1.5)
 def joints() -> dict[str, Any]:
     """Four phantoms, the last without overlap, in two groups."""
     phantoms = [
-        render(sample_parameters(seed, size=SIZE, spacing=SPACING, jsw_mm=jsw)) for seed, jsw in enumerate(WIDTHS)
+        render(sample_parameters(seed, size=SIZE, spacing=SPACING, outline_gap_mm=jsw))
+        for seed, jsw in enumerate(WIDTHS)
     ]
     images = torch.stack([torch.cat([phantom.image, (phantom.masks > 0.5).float()]) for phantom in phantoms])
     items: list[Item] = [

@@ -16,7 +16,8 @@ SIZE = 64
 def image() -> Tensor:
     """Two phantoms, the second with overlapping bones."""
     made = [
-        render(sample_parameters(seed, size=SIZE, spacing=21 / SIZE, jsw_mm=jsw)) for seed, jsw in ((0, 1.5), (1, -1))
+        render(sample_parameters(seed, size=SIZE, spacing=21 / SIZE, outline_gap_mm=jsw))
+        for seed, jsw in ((0, 1.5), (1, -1))
     ]
     return torch.stack([torch.cat([phantom.image, phantom.masks]) for phantom in made])
 

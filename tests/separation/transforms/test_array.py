@@ -43,9 +43,9 @@ Call = Callable[[Any], tuple[Tensor, Tensor]]
 
 
 @lru_cache
-def joint(seed: int = 0, jsw_mm: float = 1.3) -> tuple[Tensor, Tensor]:
+def joint(seed: int = 0, outline_gap_mm: float = 1.3) -> tuple[Tensor, Tensor]:
     """A phantom's image with masks (3, H, W) and its weight-free layers (3, H, W)."""
-    made = render(sample_parameters(seed, jsw_mm=jsw_mm, size=SIZE, spacing=PIXEL))
+    made = render(sample_parameters(seed, outline_gap_mm=outline_gap_mm, size=SIZE, spacing=PIXEL))
     return torch.cat([made.image, made.masks]), separate(made.image[None], made.masks[None])[0]
 
 
@@ -227,7 +227,7 @@ def test_a_random_change_of_width_stays_in_its_range(seed: int, low: float, exte
 @pytest.mark.parametrize("maker", [None, compose_published])
 def test_a_random_push_closes_the_joint_and_records_how(maker: Any) -> None:
     options = {} if maker is None else {"maker": maker}
-    overlap = OverlapRange(joint_space_mm=(-1.2, -0.8), x_mm=0.0, rotation_deg=0.0)
+    overlap = OverlapRange(outline_gap_mm=(-1.2, -0.8), x_mm=0.0, rotation_deg=0.0)
     transform = RandPseudoOverlap(overlap=overlap, spacing_mm=PIXEL, **options).set_random_state(7)
     assert isinstance(transform, RandPseudoOverlap)
     made, layers = remake(transform)

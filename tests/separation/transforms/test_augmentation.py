@@ -25,7 +25,7 @@ ALL: dict[str, float] = {"mirror": 0.5, "contrast": 0.3, "blur_mm": 0.12, "noise
 
 @pytest.fixture(scope="module")
 def phantom() -> dict[str, Any]:
-    made = render(sample_parameters(3, size=SIZE, spacing=21 / SIZE, jsw_mm=1.0))
+    made = render(sample_parameters(3, size=SIZE, spacing=21 / SIZE, outline_gap_mm=1.0))
     image = torch.cat([made.image, made.masks])
     return {"image": image, "label": made.layers, "truth": torch.ones(1), "source": image}
 

@@ -60,14 +60,14 @@ random_ones = pytest.mark.parametrize("name", [name for name in MAKERS if name.s
 
 
 @lru_cache
-def rendered(seed: int, jsw_mm: float) -> tuple[Tensor, Tensor]:
-    made = render(sample_parameters(seed, jsw_mm=jsw_mm, size=SIZE, spacing=PIXEL))
+def rendered(seed: int, outline_gap_mm: float) -> tuple[Tensor, Tensor]:
+    made = render(sample_parameters(seed, outline_gap_mm=outline_gap_mm, size=SIZE, spacing=PIXEL))
     return torch.cat([made.image, made.masks]), separate(made.image[None], made.masks[None], PIXEL)[0]
 
 
-def sample(seed: int = 0, jsw_mm: float = 1.3, **more: Any) -> Sample:
+def sample(seed: int = 0, outline_gap_mm: float = 1.3, **more: Any) -> Sample:
     """A joint of a file after SeparateLayersd: its layers are only a separation."""
-    image, layers = rendered(seed, jsw_mm)
+    image, layers = rendered(seed, outline_gap_mm)
     return {
         "name": f"joint_{seed}",
         "image": image.clone(),
@@ -195,7 +195,7 @@ def test_synthesising_transforms_are_their_array_twins() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"overlap": OverlapRange(joint_space_mm=(-0.5, -0.4)), "maker": compose_published}]
+    "options", [{}, {"overlap": OverlapRange(outline_gap_mm=(-0.5, -0.4)), "maker": compose_published}]
 )
 def test_a_push_is_its_array_twin(options: dict[str, Any]) -> None:
     image, layers = rendered(0, 1.3)
@@ -266,7 +266,7 @@ def still(result: Sample) -> bool:
 
 @pushers
 def test_an_overlapping_sample_of_unknown_layers_is_left_alone_with_an_empty_label(name: str) -> None:
-    given = sample(jsw_mm=-0.5, overlapping=True)
+    given = sample(outline_gap_mm=-0.5, overlapping=True)
     result = seeded(name)(given)
     assert torch.equal(result["image"], given["image"])
     assert torch.equal(result["source"], given["image"])
@@ -277,7 +277,7 @@ def test_an_overlapping_sample_of_unknown_layers_is_left_alone_with_an_empty_lab
 
 @pushers
 def test_an_overlapping_sample_of_known_layers_keeps_them(name: str) -> None:
-    given = sample(jsw_mm=-0.5, overlapping=True, truth=torch.ones(1))
+    given = sample(outline_gap_mm=-0.5, overlapping=True, truth=torch.ones(1))
     result = seeded(name)(given)
     for key in ("image", "label", "truth"):
         assert torch.equal(result[key], given[key])
@@ -312,7 +312,7 @@ def test_half_of_the_samples_are_pushed_where_so_asked() -> None:
 
 
 def test_a_batch_of_pushed_and_other_samples_can_be_collated() -> None:
-    data = [sample(0), sample(1, jsw_mm=-0.5, overlapping=True), sample(2, truth=torch.ones(1))]
+    data = [sample(0), sample(1, outline_gap_mm=-0.5, overlapping=True), sample(2, truth=torch.ones(1))]
     (batch,) = DataLoader(Dataset(data, RandPseudoOverlapd()), batch_size=3)
     for key in ("image", "label", "source"):
         assert tuple(batch[key].shape) == (3, 3, SIZE, SIZE)
@@ -429,7 +429,7 @@ def test_phantoms_are_rendered_with_true_layers() -> None:
         assert tuple(result["image"].shape) == (3, SIZE, SIZE)
         assert torch.equal(result["truth"], torch.ones(1))
         assert torch.equal(result["spacing"], torch.tensor([item["spacing"]]))
-        assert width(result["image"]) == pytest.approx(item["jsw_mm"], abs=0.03)
+        assert width(result["image"]) == pytest.approx(item["outline_gap_mm"], abs=0.03)
         assert result["name"] == item["name"]
         assert same(LoadJointd(SIZE)(item), result)
 
