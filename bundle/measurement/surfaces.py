@@ -116,10 +116,10 @@ def find_surfaces(layers: Tensor, masks: Tensor, spacing: float | Tensor) -> Joi
 
     Args:
         layers: soft tissue, lower and upper bone, (B, 3, H, W) in [0, 1].
-        masks: masks of lower and upper bone, (B, 2, H, W) in [0, 1].
+        masks: masks of lower and upper bone, (B, 2, H, W) in [0, 1]; they guide the search.
         spacing: pixel size in mm; scalar, (B,) or (B, 1).
     """
-    place = _place(masks, spacing)
+    place = _place(masks.to(layers), spacing)
     rows = depths(ABOVE, BELOW)
     lower, upper = _view(layers, place, rows).unbind(1)
     head, found_head, head_scores = _head(lower, place)

@@ -1,0 +1,93 @@
+"""The table of joints: written, read back, resumed, and what it says of refused joints."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from bundle.errors import InputError
+from bundle.inference.joint_table import COLUMNS, LINES, TABLE, JointTable, table_row
+from bundle.io.frames import JointFrame, JointPlace
+from bundle.measurement.joint_space import JointSpace, measure_joint_space
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import sample_parameters
+
+HEADER = (
+    "name,patient,visit,hand,side,finger,joint,x,y,score,joint_space_mm,joint_space_sd_mm,joint_space_min_mm,"
+    "network_mm,network_sd_mm,grade,refused,plausible,reasons,masks,spacing_mm,spacing_source"
+)
+QUALITY = {"flagged": True, "reasons": ["too dark", "no edge"]}
+
+
+@pytest.fixture(scope="module")
+def spaces() -> tuple[JointSpace, JointSpace]:
+    """A measured joint space and a refused one."""
+    made = render(sample_parameters(4, outline_gap_mm=0.2))
+    masks = (made.masks > 0.5).float()[None]
+    measured = [measure_joint_space(made.layers[None], some, 21 / 256) for some in (masks, torch.zeros_like(masks))]
+    return measured[0], measured[1]
+
+
+def joint(name: str = "a", **more: Any) -> dict[str, Any]:
+    known = {"name": name, "side": "left", "finger": "index", "spacing": torch.tensor([21 / 256]), "masks": "predicted"}
+    return {**known, "spacing_source": "file", "patient": "patient_1", **more}
+
+
+def test_a_row_has_the_columns_and_the_measured_values(spaces: tuple[JointSpace, JointSpace]) -> None:
+    assert ",".join(COLUMNS) == HEADER
+    row = table_row(joint(), spaces[0], {"flagged": False, "reasons": []})
+    assert row["joint_space_mm"] == pytest.approx(float(spaces[0].mean), abs=0.001)
+    assert row["joint_space_min_mm"] <= row["joint_space_mm"]
+    assert (row["side"], row["finger"], row["joint"], row["masks"]) == ("L", "index", "MCP", "predicted")
+    assert (row["refused"], row["plausible"], row["reasons"], row["patient"]) == (False, True, None, "patient_1")
+    assert row["visit"] is row["x"] is row["network_mm"] is None
+
+
+def test_a_refused_joint_keeps_its_row_without_a_width_and_with_every_reason(
+    spaces: tuple[JointSpace, JointSpace],
+) -> None:
+    row = table_row(joint(), spaces[1], QUALITY)
+    assert row["joint_space_mm"] is row["joint_space_sd_mm"] is row["grade"] is None
+    assert (row["refused"], row["plausible"]) == (True, False)
+    assert row["reasons"].split("; ")[1:] == ["too dark", "no edge"] and row["reasons"].startswith("joint space: ")
+
+
+def test_the_grade_refers_to_the_normal_width(spaces: tuple[JointSpace, JointSpace]) -> None:
+    width = float(spaces[0].mean)
+    assert [table_row(joint(), spaces[0], {}, normal)["grade"] for normal in (width / 1.1, width / 0.6)] == [0, 2]
+
+
+def test_a_joint_of_a_hand_states_its_place(spaces: tuple[JointSpace, JointSpace]) -> None:
+    frame = JointFrame(JointPlace("index", (412.25, 300.5)), (0.1, 0.2)).to_json()
+    row = table_row(joint("hand7_index", frame=frame, points="marks.csv"), spaces[0], {})
+    assert (row["hand"], row["x"], row["y"], row["spacing_mm"]) == ("hand7", 412.25, 300.5, 0.2)
+
+
+def test_the_table_is_the_lines_and_a_resumed_run_replaces_rows(
+    tmp_path: Path, spaces: tuple[JointSpace, JointSpace]
+) -> None:
+    table = JointTable(tmp_path)
+    table.append(joint("a"), spaces[0], {})
+    table.append(joint("b"), spaces[1], QUALITY)
+    with (tmp_path / LINES).open("a") as file:
+        file.write('{"name": "c", "joint_sp')  # cut off by a kill
+    table.keep(["a", "b"])
+    table.append(joint("b"), spaces[0], {})
+    table.finish()
+    with (tmp_path / TABLE).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == ["a", "b"]
+    assert [row["refused"] for row in rows] == ["false", "false"]
+    first = json.loads((tmp_path / LINES).read_text().splitlines()[0])
+    assert rows[0]["joint_space_mm"] == str(first["joint_space_mm"])
+    assert rows[0]["visit"] == ""
+
+
+@pytest.mark.parametrize("normal", [0.0, -1.0, "wide", None, float("nan")])
+def test_a_normal_width_that_is_no_length_is_refused(tmp_path: Path, normal: Any) -> None:
+    with pytest.raises(InputError, match="normal_joint_space_mm"):
+        JointTable(tmp_path, normal)
