@@ -23,13 +23,12 @@ from bundle.io import (
     JointFrame,
     OpenFiles,
     bundle_version,
-    deep_pixels,
     open_joints,
     read_joint,
     write_layer_images,
     write_layers,
     write_masks,
-    write_png,
+    write_radiograph,
 )
 from bundle.joint import MCP, JointType, Keys
 from bundle.measurement import JointSpace, OutlineGap, measure_joint_space, outline_gap_along_axis
@@ -83,7 +82,7 @@ class Joint(bundle.joint.Joint):
 
         Args:
             seed: random seed.
-            joint_space_mm: joint space width in mm, between the joint surfaces. Default: sampled.
+            joint_space_mm: joint space width in mm; default: sampled.
             joint_type: type of the joint.
         """
         sampled = sample_parameters(seed, joint_type=joint_type)
@@ -95,9 +94,8 @@ class Joint(bundle.joint.Joint):
 
     @property
     def outline_gap(self) -> OutlineGap:
-        """Gap between the outlines of the bones, in mm; 1 to 1.5 mm less than the joint space."""
-        found = outline_gap_along_axis(self.masks[None], self.spacing_mm)
-        return OutlineGap(found.mean[0], found.minimum[0], found.axis[0])
+        """Gap between the outlines of the bones, a batch of one, in mm; 1 to 1.5 mm less than the joint space."""
+        return outline_gap_along_axis(self.masks[None], self.spacing_mm)
 
     def write(self, path: str | Path) -> None:
         """Write the radiograph as a 16-bit PNG or a DICOM file, depending on the file extension."""
@@ -205,8 +203,8 @@ class SyntheticJoint(Joint):
 
     @property
     def joint_space(self) -> JointSpace:
-        """Joint space between the joint surfaces of the true layers."""
-        return measure_joint_space(self.layers[None], self.masks[None], self.spacing_mm)
+        """Joint space between the joint surfaces of the true layers (:func:`joint_space`)."""
+        return joint_space(Layers(self, self.layers, "true"))
 
     def write(self, path: str | Path) -> None:
         """Write the radiograph as a 16-bit PNG or a DICOM file, depending on the file extension."""
@@ -265,7 +263,7 @@ def joint_space(joint: Joint | Layers) -> JointSpace:
     (1.6, ('',))
 
     Args:
-        joint: separated joint; a joint is separated by the shipped weights first.
+        joint: separated joint, or one that is separated by the shipped weights first.
     """
     layers = separate(joint) if isinstance(joint, Joint) else joint
     return measure_joint_space(layers.layers[None], layers.joint.masks[None], layers.joint.spacing_mm)
@@ -344,16 +342,6 @@ def _write(
     synthetic: bool,
     spacing_mm: tuple[float, float] | None = None,
 ) -> None:
-    ending = Path(path).suffix.lower()
-    if ending == ".png":
-        write_png(path, deep_pixels(radiograph))
-    elif ending == ".dcm":
-        from bundle.io.dicom_writing import DicomStudy, write_dicom
-
-        laterality = LATERALITY.get(joint.side, "")
-        study = DicomStudy(bundle_version(_root() / "configs" / "metadata.json"), joint.name, laterality)
-        spacing = spacing_mm or (joint.spacing_mm,) * 2
-        write_dicom(Path(path), study.image(radiograph[0].numpy(), spacing, f"{joint.name}: {described}", synthetic))
-    else:
-        msg = f"{path}: unsupported file extension. Use .png or .dcm."
-        raise InputError(msg)
+    spacing = spacing_mm or (joint.spacing_mm,) * 2
+    study = (bundle_version(_root() / "configs" / "metadata.json"), joint.name, LATERALITY.get(joint.side, ""))
+    write_radiograph(path, radiograph, spacing, study, f"{joint.name}: {described}", synthetic)

@@ -43,6 +43,15 @@ def test_the_joint_space_changes_by_what_is_asked() -> None:
 
 
 @pytest.mark.slow
+def test_the_joint_space_of_a_joint_is_that_of_its_layers_and_more_than_the_gap_of_its_outlines() -> None:
+    joint = Joint.phantom(seed=2, joint_space_mm=1.6)
+    found = joint_space(joint)
+    assert float(found.mean) == pytest.approx(float(separate(joint).joint_space.mean))
+    assert float(found.mean) == pytest.approx(1.6, abs=0.1)
+    assert float(joint.outline_gap.mean) < float(found.mean) - 0.5
+
+
+@pytest.mark.slow
 def test_a_radiograph_is_read_as_it_was_written(tmp_path: Path) -> None:
     joint = Joint.phantom(seed=3)
     joint.write(tmp_path / "joint.png")
@@ -100,4 +109,3 @@ def test_radiographs_of_other_spacings_are_not_registered() -> None:
     joint = Joint.phantom(seed=7)
     with pytest.raises(InputError, match="spacing"):
         narrowing(joint, replace(joint, spacing_mm=0.1))
-    assert float(joint_space(joint).mean) == pytest.approx(float(joint.joint_space.mean))

@@ -95,6 +95,7 @@ from bundle.io.writing import (
     write_layers,
     write_masks,
     write_png,
+    write_radiograph,
 )
 from bundle.joint import BONES, LAYER_NAMES
 
@@ -202,4 +203,5 @@ __all__ = [
     "write_measured",
     "write_plot",
     "write_png",
+    "write_radiograph",
 ]

@@ -250,3 +250,36 @@ def _finite(values: Tensor | NDArray[Any], dimensions: int) -> NDArray[np.float3
         msg = f"{int((~np.isfinite(array)).sum())} values are NaN or infinite"
         raise ValueError(msg)
     return array.astype(np.float32)
+
+
+def write_radiograph(
+    path: str | Path,
+    radiograph: Tensor,
+    spacing_mm: tuple[float, float],
+    study: tuple[str, str, str],
+    described: str,
+    synthetic: bool,
+) -> None:
+    """Write a radiograph as a 16-bit PNG or a DICOM file, depending on the file extension.
+
+    Args:
+        path: path ending with ``.png`` or ``.dcm``.
+        radiograph: radiograph, (1, H, W) in [0, 1].
+        spacing_mm: height and width of a pixel.
+        study: arguments of :class:`bundle.io.dicom_writing.DicomStudy`: version of the bundle, name, laterality.
+        described: derivation description of the DICOM file.
+        synthetic: whether the radiograph is synthetic.
+
+    Raises:
+        InputError: the extension is another one, or the file cannot be written.
+    """
+    ending = Path(path).suffix.lower()
+    if ending == ".png":
+        write_png(path, deep_pixels(radiograph))
+    elif ending == ".dcm":
+        from bundle.io.dicom_writing import DicomStudy, write_dicom
+
+        write_dicom(Path(path), DicomStudy(*study).image(radiograph[0].numpy(), spacing_mm, described, synthetic))
+    else:
+        msg = f"{path}: unsupported file extension. Use .png or .dcm."
+        raise InputError(msg)

@@ -162,6 +162,7 @@ _AMOUNTS = (
     "magnification",
     "minutes",
     "noise",
+    "normal_joint_space_mm",
     "outline_mm",
     "overlap_weight",
     "peak_tflops",

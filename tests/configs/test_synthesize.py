@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from bundle.joint import MCP
-from bundle.measurement.joint_space import outline_gap
+from bundle.measurement.outline_gap import outline_gap
 from bundle.physics.harmonic import separate
 from bundle.physics.motion import RigidMotion
 from bundle.physics.synthesis import synthesize

@@ -27,7 +27,7 @@ from bundle.io.audit import Joints
 from bundle.io.joints import phantom_items
 from bundle.io.locking import LOCK
 from bundle.io.reservations import release_outputs
-from bundle.measurement.joint_space import VERTICAL, outline_gap
+from bundle.measurement.outline_gap import VERTICAL, outline_gap
 from bundle.physics.harmonic import separate
 from bundle.physics.motion import RigidMotion
 from bundle.physics.synthesis import synthesize

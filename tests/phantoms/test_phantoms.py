@@ -11,7 +11,7 @@ import pytest
 import torch
 from bundle.errors import InputError
 from bundle.joint import FINGERS, MCP
-from bundle.measurement.joint_space import outline_gap
+from bundle.measurement.outline_gap import outline_gap
 from bundle.phantoms.parameters import PhantomParameters, Posture
 from bundle.phantoms.rendering import BLUR_REACH, Phantom, render
 from bundle.phantoms.sampling import retake, sample_parameters

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from bundle.joint import MCP
-from bundle.measurement.joint_space import outline_gap
+from bundle.measurement.outline_gap import outline_gap
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import GROWTH_MM, separate, support

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from bundle.errors import InputError
-from bundle.measurement.joint_space import outline_gap
+from bundle.measurement.outline_gap import outline_gap
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
 from bundle.registration.pair_lists import RadiographPairs, pairs_of_joint

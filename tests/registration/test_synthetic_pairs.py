@@ -14,7 +14,7 @@ from bundle.datasets.specifications import DataPlan
 from bundle.errors import InputError
 from bundle.joint import MCP
 from bundle.measurement.facing import facing_centers
-from bundle.measurement.joint_space import outline_gap
+from bundle.measurement.outline_gap import outline_gap
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate

@@ -8,7 +8,7 @@ import pytest
 import torch
 from bundle.errors import InputError
 from bundle.io.joints import phantom_items
-from bundle.measurement.joint_space import outline_gap
+from bundle.measurement.outline_gap import outline_gap
 from bundle.networks.backbones import make_backbone
 from bundle.physics.harmonic import separate
 from bundle.segmentation.segmenter import BoneSegmenter

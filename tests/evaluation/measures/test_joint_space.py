@@ -10,7 +10,7 @@ import pytest
 import torch
 from bundle.evaluation.measures.joint_space import JointSpaceMeasurement
 from bundle.io.joints import phantom_items
-from bundle.measurement.joint_space import VERTICAL
+from bundle.measurement.outline_gap import VERTICAL
 from bundle.separation.transforms.loading import LoadJointd
 from bundle.statistics.measured import SeparatedJoints
 from torch import Tensor

@@ -12,7 +12,8 @@ import pytest
 import torch
 from bundle.errors import InputError
 from bundle.io.joints import phantom_items
-from bundle.measurement.joint_space import narrowing_grade, outline_gap
+from bundle.measurement.joint_space import narrowing_grade
+from bundle.measurement.outline_gap import outline_gap
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
