@@ -20,7 +20,7 @@ from torch import Tensor
 DEFINITION = "distance of the joint surfaces along the joint's axis (bundle.measurement.measure_joint_space)"
 """Definition of the joint space width in results."""
 
-LARGEST_DOUBT = 1.1
+LARGEST_DOUBT = 1.4
 """Measurements with more doubt are refused: 8 % of the radiographs of the public set that the limit was chosen on."""
 
 NO_AXIS = "the masks show no two bones facing each other"

@@ -241,7 +241,7 @@ class PhantomParameters:
         """
         try:
             values = json.loads(line)
-            _expect_version(values.get("version", 1))
+            _expect_version(values.get("version", VERSION if "jsw_mm" not in values else 1))
             return _nested(cls, values)
         except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
             msg = f"phantom: {line[:80]!r} was not written by PhantomParameters.to_json ({error})"

@@ -1,8 +1,7 @@
-"""Measuring the joint space width, by phantoms and by made-up widths whose agreement can be counted."""
+"""Figures of the joint space width, on phantoms and on made-up joints whose agreement can be counted."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 import torch
 from bundle.evaluation.measures.joint_space import JointSpaceMeasurement
 from bundle.io.joints import phantom_items
-from bundle.measurement.outline_gap import VERTICAL
+from bundle.measurement.joint_space import NO_AXIS
 from bundle.separation.transforms.loading import LoadJointd
 from bundle.statistics.measured import SeparatedJoints
 from torch import Tensor
@@ -49,59 +48,65 @@ def retaken() -> SeparatedJoints:
 def test_phantoms_are_measured_to_a_twentieth_of_a_millimetre_and_repeat_to_a_tenth(retaken: SeparatedJoints) -> None:
     measured = JointSpaceMeasurement(samples=20)(retaken)
     assert (measured.figures["images"], measured.figures["joints"]) == (8, 4)
-    assert "along the joint's axis" in measured.figures["definitions"]["masks"] != VERTICAL
-    for method in ("masks", "alignment"):
-        found = measured.figures[method]
-        assert found["missing"] == 0
-        assert found["mae"] <= 0.05
-        assert found["sdd"] <= 0.1
-        assert found["icc"] > 0.99 and found["retakes_icc"] > 0.99
-        assert found["limits"][0] < found["bias"] < found["limits"][1]
-        assert found["minimum_sdd"] <= 0.1
-    assert set(measured.plots) == {"masks_bland_altman", "alignment_bland_altman"}
+    found = measured.figures["surfaces"]
+    assert found["mae"] <= 0.05
+    assert found["sdd"] <= 0.1
+    assert found["icc"] > 0.99 and found["retakes_icc"] > 0.99
+    assert found["limits"][0] < found["bias"] < found["limits"][1]
+    assert "mae" not in measured.figures["outlines"] and measured.figures["outlines"]["sdd"] <= 0.1
+    assert set(measured.plots) == {"surfaces_bland_altman"}
     assert measured.per_image["retake"].tolist() == [0, 1] * 4
 
 
+GAPS = [10, 12, 14, 16, 18]
+TRUTH = [0.15 * gap - 0.1 for gap in GAPS]
+
+
 @pytest.mark.slow
-def test_errors_and_differences_are_those_of_the_widths() -> None:
-    """Gaps of 4, 8 and 12 pixels; the truths are 0.1 mm less, and drawn masks a pixel wider."""
-    gaps = [4, 8, 12]
-    joints = made_up(gaps, jsw_mm=[0.15 * gap - 0.1 for gap in gaps])
-    measure = JointSpaceMeasurement(segment=lambda image: flat_joint(gaps[round(float(image.max()) * 100)] + 1))
-    figures = measure(joints).figures
-    assert figures["masks"]["bias"] == pytest.approx(0.1, abs=1e-3)
-    assert (figures["masks"]["mae"], figures["masks"]["largest"]) == pytest.approx((0.1, 0.1), abs=1e-3)
-    assert figures["masks"]["limits"] == pytest.approx([0.1, 0.1], abs=1e-3)
-    assert figures["predicted_less_masks"]["bias"] == pytest.approx(0.15, abs=1e-3)
-    assert figures["predicted"]["bias_interval"] == pytest.approx([0.25, 0.25], abs=1e-3)
-    assert "sdd" not in figures["masks"]
+def test_errors_are_those_against_the_truth_and_between_masks() -> None:
+    joints = made_up(GAPS, joint_space_mm=TRUTH)
+    measure = JointSpaceMeasurement(samples=20, segment=lambda image: flat_joint(GAPS[round(float(image.max()) * 100)]))
+    measured = measure(joints)
+    rows, figures = measured.per_image, measured.figures["surfaces"]
+    error = rows["surfaces"].to_numpy() - np.array(TRUTH)
+    assert error == pytest.approx(np.full(5, 0.1), abs=0.06)
+    assert figures["bias"] == pytest.approx(error.mean()) and figures["mae"] == pytest.approx(np.abs(error).mean())
+    assert figures["largest"] == pytest.approx(np.abs(error).max())
+    assert figures["refused"] == 0.0 and figures["reasons"] == {}
+    assert measured.figures["predicted_less_surfaces"]["mae"] == pytest.approx(0.0, abs=1e-6)
+    assert rows["outlines"].to_numpy() == pytest.approx(0.15 * np.array(GAPS), abs=1e-3)
+    assert [figures[part]["images"] for part in ("wide", "narrow", "closed")] == [5, 0, 0]
 
 
 def test_the_detectable_difference_is_that_of_the_pairs_of_re_takes() -> None:
-    gaps = [4, 5, 7, 10, 10, 10, 12, 12, 13]
-    joints = made_up(gaps, spacing=1.0, retake=[0, 1, 2] * 3)
+    gaps = [10, 11, 13, 16, 16, 16, 18, 18, 19]
+    joints = made_up(gaps, retake=[0, 1, 2] * 3)
     for row, item in enumerate(joints.items):
         item["joint"] = f"j{row // 3}"
-    found = JointSpaceMeasurement(samples=20)(joints).figures["masks"]
-    pairs = [1, 3, 2, 0, 0, 0, 0, 1, 1]
+    found = JointSpaceMeasurement(samples=20)(joints).figures["outlines"]
+    pairs = 0.15 * np.array([1, 3, 2, 0, 0, 0, 0, 1, 1])
     assert found["sdd"] == pytest.approx(1.96 * np.std(pairs, ddof=1), abs=1e-3)
-    assert "mae" not in found
 
 
-def test_wide_narrow_and_overlapping_joints_have_figures_of_their_own() -> None:
-    gaps = [10, 8, 0, 1, -4, -6]
-    found = JointSpaceMeasurement(samples=20)(made_up(gaps, jsw_mm=[0.15 * gap for gap in gaps])).figures["masks"]
-    assert [found[part]["images"] for part in ("wide", "narrow", "overlapping")] == [2, 2, 2]
-    assert found["overlapping"]["mae"] == pytest.approx(0.0, abs=1e-3)
+def test_the_repeatability_over_visits_is_that_within_joints() -> None:
+    gaps = [10, 11, 12, 10, 10, 18]
+    joints = made_up(gaps)
+    for row, item in enumerate(joints.items):
+        item["joint"] = f"j{row // 3}"
+    found = JointSpaceMeasurement(samples=20)(joints).figures["outlines"]
+    assert found["visits_joints"] == 2
+    assert found["visits_sd"] == pytest.approx(
+        np.median([np.std([1.5, 1.65, 1.8], ddof=1), np.std([1.5, 1.5, 2.7], ddof=1)])
+    )
+    assert found["gross"] == pytest.approx(1 / 6)
 
 
-def test_joints_that_cannot_be_measured_are_counted_stay_out_and_are_the_worst() -> None:
-    joints = made_up([4, 8, 12])
+def test_refused_joints_are_counted_by_reason_stay_out_and_are_the_worst() -> None:
+    joints = made_up([10, 12, 14])
     joints.images[1, 1] = 0.0
-    joints.layers[2, 1:] = 0.0
     measured = JointSpaceMeasurement(samples=20)(joints)
-    assert (measured.figures["masks"]["missing"], measured.figures["alignment"]["missing"]) == (1, 2)
-    assert measured.figures["alignment_less_masks"] == {"images": 1}
-    assert set(measured.worst[:2]) == {"n1", "n2"}
-    assert math.isnan(measured.per_image["masks"][1])
-    assert measured.plots == {}
+    figures = measured.figures["surfaces"]
+    assert figures["refused"] == pytest.approx(1 / 3)
+    assert figures["reasons"] == {NO_AXIS: 1}
+    assert measured.worst[0] == "n1"
+    assert measured.per_image["surfaces"].isna().tolist() == [False, True, False]
