@@ -404,7 +404,7 @@ def test_bones_without_attenuation_have_no_surface() -> None:
 
 
 def test_layers_that_do_not_fit_their_masks_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"expected layers \(B, 3, H, W\)"):
+    with pytest.raises(ValueError, match=r"layers must be \(B, 3, H, W\)"):
         joint_space_by_alignment(torch.zeros(1, 3, 64, 64), turned_joint(6.0, 0.0), 1.0)
 
 
