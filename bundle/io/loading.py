@@ -97,13 +97,12 @@ class OpenFiles:
 def open_joints(item: Item, size: int | None = MCP.pixels, joint_type: JointType = MCP) -> tuple[OpenFiles, list[Item]]:
     """Read the radiograph of a list entry and find its joints: itself, or those that its points mark in a hand.
 
-    The files add: ``spacing`` of a frame in mm, ``side``, a ``digest`` of the files and one of the ``pixels`` of the
-    radiograph; the ``series``, equal for all radiographs of one joint: its ``joint``, or for hands the ``joint`` (the
-    folder, or the list's value) with the side and the label of the mark; and the ``patient``, a pseudonym, where a
-    DICOM header states one. Names that reveal the patient are replaced (:func:`bundle.io.private_name`). A radiograph
-    of one joint whose size differs from the frame's, or whose pixels are not square, is resampled where its pixel
-    spacing is known. The spacing of an item is the width of a pixel; its height follows from the aspect ratio that the
-    file states.
+    Each joint gets ``spacing``, the width of a pixel in mm (its height follows from the aspect ratio in the file);
+    ``side``; ``digest``, the checksum of its files; ``pixels``, the checksum of the radiograph's pixels; ``patient``, a
+    pseudonym, if a DICOM header states the patient; and ``series``, which is equal for all radiographs of one joint:
+    its ``joint``, in hands with the side and the label of the mark. Names that reveal the patient are replaced
+    (:func:`bundle.io.private_name`). If the pixel spacing is known, a radiograph of one joint is resampled unless it
+    already has the size of a frame and square pixels.
 
     Args:
         item: item of :func:`bundle.io.lists.read_datalist`; ``spacing`` 0 means that the list states none.
@@ -139,6 +138,7 @@ def _joints(item: Item, known: Item, found: StatedRadiograph, size: int | None, 
         frames, sums = _frames_in_hand(item, spacing, size, joint_type), _checksums(item)
         return [_marked(known, frame, sums) for frame in frames]
     if spacing is None or _is_frame(found, spacing, size):
+        check_extent(found.intensity.shape, spacing, item["image"], joint_type)
         digest = _digest(_checksums(item))
         return [{**known, "frame": "", "spacing": (spacing or (joint_type.spacing_mm,))[0], "digest": digest}]
     frame = frame_in_middle(found.intensity.shape, spacing, item["image"], size or joint_type.pixels, joint_type)
@@ -175,16 +175,26 @@ def frame_in_middle(
     Raises:
         InputError: the radiograph is too large or too small to show one joint.
     """
-    height, width = (count * length for count, length in zip(shape, spacing, strict=True))
+    check_extent(shape, spacing, path, joint_type)
+    middle = JointPlace("joint", ((shape[1] - 1) / 2.0, (shape[0] - 1) / 2.0))
+    return JointFrame(middle, spacing, size, min(count * length for count, length in zip(shape, spacing, strict=True)))
+
+
+def check_extent(
+    shape: tuple[int, ...], spacing: tuple[float, float] | None, path: str | Path, joint_type: JointType = MCP
+) -> None:
+    """Refuse a radiograph that is too large or too small to show one joint; an unknown spacing is not checked.
+
+    Arguments and errors as in :func:`frame_in_middle`.
+    """
+    height, width = (count * length for count, length in zip(shape, spacing or (math.nan, math.nan), strict=True))
     low, high = joint_type.extent_mm
-    if not low <= min(height, width) <= max(height, width) <= high:
+    if min(height, width) < low or max(height, width) > high:
         msg = (
             f"{path}: {width:.1f} x {height:.1f} mm, but a radiograph of one joint is {low:g} to {high:g} mm high and "
             "wide. Check its pixel spacing, crop it, or mark the joints of a hand by points."
         )
         raise InputError(msg)
-    middle = JointPlace("joint", ((shape[1] - 1) / 2.0, (shape[0] - 1) / 2.0))
-    return JointFrame(middle, spacing, size, min(height, width))
 
 
 def load_joint(item: Item, size: int | None = MCP.pixels, segment: MaskMaker | None = None) -> Tensor:

@@ -139,7 +139,7 @@ def refusal(call: Any, *args: Any, **options: Any) -> str:
     return message
 
 
-QUOTED = re.compile("(?<=, got ).*?(?=: )")
+QUOTED = re.compile(r"(?<= is ).*?(?=\. Pass )")
 """What a refusal quotes of the request, which may be cut short."""
 
 
@@ -767,7 +767,7 @@ def wrong_labels(name: str) -> dict[str, tuple[torch.Tensor, str]]:
         "one bone": (one, "the mask is empty"),
         "swapped": (masks.flip(0), "the upper bone is not above the lower bone"),
         "mirrored": (masks.flip(2), "mirror image"),
-        "upside down": (masks.flip(1, 0), "lies on the bones"),
+        "upside down": (masks.flip(1, 0), "does not lie on the bones"),
         "of another place": (masks.roll(40, 2), "does not lie on a bone"),
         "full": (torch.ones_like(masks), "covers"),
     }
@@ -802,7 +802,7 @@ def test_foreign_and_swapped_names_are_refused(server: Server, names: dict[str, 
 
 def test_a_hand_without_marks_takes_no_label(server: Server) -> None:
     assert '"center" and "tip"' in refusal(server.save, "unscaled_30", large_label(server))
-    assert "Mark the joint of a hand" in refusal(server.save, "hand_25", hand_label(server), spacing=SPACING)
+    assert "mark the joints of a hand" in refusal(server.save, "hand_25", hand_label(server), spacing=SPACING)
 
 
 def large_label(server: Server) -> Path:

@@ -280,7 +280,11 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "no inference config": (drop("configs/inference.json"), FILES, "missing configs/inference.json"),
     "no metadata": (drop("configs/metadata.json"), SCHEMA, "configs/metadata.json"),
     "metadata that is no JSON": (put("configs/metadata.json", "{"), SCHEMA, "JSON object"),
-    "weights that MONAI Label would take first": (put("models/g.pt", ""), FILES, "got g.pt"),
+    "weights that MONAI Label would take first": (
+        put("models/g.pt", ""),
+        FILES,
+        "models/g.pt: a shorter name than model.pt",
+    ),
     "large file not listed": (large, LARGE, "model_large.bin has 25 MB"),
     "large file listed by halves": (
         put("large_files.yml", "large_files: [{path: a.pt, url: u}]"),
