@@ -138,7 +138,6 @@ def _joints(item: Item, known: Item, found: StatedRadiograph, size: int | None, 
         frames, sums = _frames_in_hand(item, spacing, size, joint_type), _checksums(item)
         return [_marked(known, frame, sums) for frame in frames]
     if spacing is None or _is_frame(found, spacing, size):
-        check_extent(found.intensity.shape, spacing, item["image"], joint_type)
         digest = _digest(_checksums(item))
         return [{**known, "frame": "", "spacing": (spacing or (joint_type.spacing_mm,))[0], "digest": digest}]
     frame = frame_in_middle(found.intensity.shape, spacing, item["image"], size or joint_type.pixels, joint_type)
@@ -175,26 +174,16 @@ def frame_in_middle(
     Raises:
         InputError: the radiograph is too large or too small to show one joint.
     """
-    check_extent(shape, spacing, path, joint_type)
-    middle = JointPlace("joint", ((shape[1] - 1) / 2.0, (shape[0] - 1) / 2.0))
-    return JointFrame(middle, spacing, size, min(count * length for count, length in zip(shape, spacing, strict=True)))
-
-
-def check_extent(
-    shape: tuple[int, ...], spacing: tuple[float, float] | None, path: str | Path, joint_type: JointType = MCP
-) -> None:
-    """Refuse a radiograph that is too large or too small to show one joint; an unknown spacing is not checked.
-
-    Arguments and errors as in :func:`frame_in_middle`.
-    """
-    height, width = (count * length for count, length in zip(shape, spacing or (math.nan, math.nan), strict=True))
+    height, width = (count * length for count, length in zip(shape, spacing, strict=True))
     low, high = joint_type.extent_mm
-    if min(height, width) < low or max(height, width) > high:
+    if not low <= min(height, width) <= max(height, width) <= high:
         msg = (
             f"{path}: {width:.1f} x {height:.1f} mm, but a radiograph of one joint is {low:g} to {high:g} mm high and "
             "wide. Check its pixel spacing, crop it, or mark the joints of a hand by points."
         )
         raise InputError(msg)
+    middle = JointPlace("joint", ((shape[1] - 1) / 2.0, (shape[0] - 1) / 2.0))
+    return JointFrame(middle, spacing, size, min(height, width))
 
 
 def load_joint(item: Item, size: int | None = MCP.pixels, segment: MaskMaker | None = None) -> Tensor:
