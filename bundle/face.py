@@ -296,29 +296,33 @@ def _root() -> Path:
 
 @lru_cache(maxsize=4)
 def _parts(weights: str, pixel_mm: float = MCP.spacing_mm) -> Mapping[str, Any]:
-    """Components of the inference configuration by name, with loaded weights, for one pixel size."""
-    config = ConfigParser()
-    config.read_config(str(_root() / "configs" / "inference.json"))
-    config.update({"bundle_root": str(_root()), "weights": weights, "device": "cpu", "pixel_mm": pixel_mm})
-    names = ("segmenter", "network", "used_weights", "inferer", "postprocessing")
+    """Components of the separation by name, with loaded weights, for one pixel size."""
+    config = _inference(weights=weights, pixel_mm=pixel_mm)
+    names = ("network", "used_weights", "inferer", "postprocessing")
     parts = {name: config.get_parsed_content(name) for name in names}
     parts["used_weights"](None)
     parts["network"].eval()
     return parts
 
 
+@lru_cache(maxsize=1)
+def _segmenter() -> Any:
+    """Network that predicts missing masks."""
+    return _inference().get_parsed_content("segmenter")
+
+
+def _inference(**options: Any) -> ConfigParser:
+    """Inference configuration on the CPU."""
+    config = ConfigParser()
+    config.read_config(str(_root() / "configs" / "inference.json"))
+    config.update({"bundle_root": str(_root()), "device": "cpu", **options})
+    return config
+
+
 def _item(path: str | Path, **more: Any) -> dict[str, Any]:
     name = Path(path).name.split(".")[0]
-    known = {
-        Keys.NAME: name,
-        Keys.JOINT: name,
-        Keys.FINGER: "unknown",
-        Keys.SIDE: "unknown",
-        Keys.LOWER: "",
-        Keys.UPPER: "",
-        Keys.SPACING: 0.0,
-    }
-    return {**known, Keys.IMAGE: str(path), **more}
+    known = {Keys.NAME: name, Keys.JOINT: name, Keys.FINGER: "unknown", Keys.SIDE: "unknown"}
+    return {**known, Keys.LOWER: "", Keys.UPPER: "", Keys.SPACING: 0.0, Keys.IMAGE: str(path), **more}
 
 
 def _read(item: Mapping[str, Any], joint_type: JointType) -> tuple[OpenFiles, list[Joint]]:
@@ -326,7 +330,7 @@ def _read(item: Mapping[str, Any], joint_type: JointType) -> tuple[OpenFiles, li
     read = []
     files, joints = open_joints(dict(item), joint_type.pixels, joint_type)
     for one in joints:
-        image = read_joint(one, joint_type.pixels, _parts("none")["segmenter"], files)
+        image = read_joint(one, joint_type.pixels, _segmenter(), files)
         name, finger, side, frame, file = (
             str(one[key]) for key in (Keys.NAME, Keys.FINGER, Keys.SIDE, Keys.FRAME, Keys.IMAGE)
         )

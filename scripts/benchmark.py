@@ -185,9 +185,7 @@ def configuration(files: Sequence[Path], settings: Settings) -> ConfigParser:
     try:
         parser.read_config([str(path) for path in files])
     except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
-        msg = (
-            f"expected a configuration in JSON or YAML, got {named(files)} ({error}): correct the files or their names"
-        )
+        msg = f"{named(files)}: not a configuration in JSON or YAML ({error}). Correct the files or their names."
         raise InputError(msg) from error
     parser["device"], parser["seed"] = settings.device, settings.seed
     if settings.batch_size is not None:
@@ -207,7 +205,7 @@ def built(parser: ConfigParser, name: str, files: Sequence[Path]) -> Any:
         InputError: there is no such item.
     """
     if name not in parser:
-        msg = f"expected {name} in the configuration, found none in {named(files)}: name others"
+        msg = f"{named(files)}: the configuration has no {name}. Pass a complete configuration."
         raise InputError(msg)
     return parser.get_parsed_content(name)
 
@@ -412,23 +410,23 @@ def usable_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise argparse.ArgumentTypeError(f"expected a device that is there, got {name} ({error})") from error
+        raise argparse.ArgumentTypeError(f"{name} is not available ({error}). Choose cpu or cuda.") from error
     if device.type not in ("cpu", "cuda"):
-        raise argparse.ArgumentTypeError(f"expected cpu or cuda, got {name}")
+        raise argparse.ArgumentTypeError(f"{name} is not supported. Choose cpu or cuda.")
     return device
 
 
 def whole(text: str, lowest: int = 1, highest: int = 2**32 - 1) -> int:
     """Parse a whole number in a range."""
     if not re.fullmatch(r"[0-9]{1,10}", text) or not lowest <= int(text) <= highest:
-        raise argparse.ArgumentTypeError(f"expected a whole number from {lowest} to {highest}, got {text}")
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from {lowest} to {highest}")
     return int(text)
 
 
 def duration(text: str) -> float:
     """Parse a time in seconds, 0 or more."""
     if not re.fullmatch(r"[0-9]+(\.[0-9]*)?", text):
-        raise argparse.ArgumentTypeError(f"expected seconds, 0 or more, got {text}")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds, 0 or more")
     return float(text)
 
 

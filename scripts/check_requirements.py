@@ -32,9 +32,7 @@ def stated_pythons(path: Path) -> range:
     comments = "\n".join(line for line in head.splitlines() if line.startswith("#"))
     stated = _STATED.search(comments)
     if not stated:
-        msg = (
-            f"{path.name}: its head states no Python: begin it with a comment that has Python 3.10 to 3.12, or the like"
-        )
+        msg = f"{path.name}: the head states no Python version. Begin it with a comment such as Python 3.10 to 3.12."
         raise InputError(msg)
     first = int(stated[1])
     return range(first, int(stated[2] or first) + 1)
@@ -50,7 +48,7 @@ def resolve(path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = "\n".join(line for line in done.stderr.splitlines() if line.startswith("ERROR")) or done.stderr
-        msg = f"{path.name}: pip cannot install it: change its pins:\n{said}"
+        msg = f"{path.name}: pip cannot install it. Change its pins.\n{said}"
         raise InputError(msg)
 
 

@@ -30,9 +30,9 @@ CORRUPTION = "lower_mask_shifted_2mm"
 
 
 def configuration(phantoms: int, seed: int) -> ConfigParser:
-    """Return the configuration of inference with the shipped weights and of the measures, on phantoms."""
+    """Return the configuration of the evaluation of the shipped weights on phantoms."""
     parser = ConfigParser()
-    parser.read_config([str(ROOT / "configs" / name) for name in ("inference.json", "evaluate.yaml")])
+    parser.read_config(str(ROOT / "configs" / "evaluate.yaml"))
     parser.update({"bundle_root": str(ROOT), "dataset_dir": "", "phantoms": phantoms, "phantom_seed": seed})
     return parser
 

@@ -104,12 +104,12 @@ def metadata(root: Path) -> dict[str, Any]:
     """Read the bundle's ``configs/metadata.json``."""
     path = root / "configs" / "metadata.json"
     if not path.is_file():
-        msg = f"expected the file configs/metadata.json, got none in {root}"
+        msg = f"{path}: missing"
         raise Defect(msg)
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:
-        msg = f"expected configs/metadata.json to hold a JSON object: {error}"
+        msg = f"{path}: not a JSON object: {error}"
         raise Defect(msg) from error
 
 
@@ -141,7 +141,7 @@ def check_files(root: Path) -> str:
     refuse([f"missing {name}" for name in wanted if name not in downloadable and not (root / name).is_file()])
     weights = sorted((path.name for path in (root / "models").glob("*.pt")), key=len)
     if weights and weights[0] != "model.pt":
-        msg = f"expected model.pt to have the shortest name of models/*.pt (MONAI Label takes that), got {weights[0]}"
+        msg = f"models/{weights[0]}: a shorter name than model.pt, and MONAI Label loads the shortest. Rename it."
         raise Defect(msg)
     return f"{len(wanted)} files"
 
@@ -193,7 +193,7 @@ def check_schema(root: Path) -> str:
     """Check that the metadata are valid by MONAI's schema and name it."""
     named = str(metadata(root).get("schema", "")).rsplit("/", 1)[-1]
     if named != SCHEMA.name:
-        msg = f"expected the key schema to name {SCHEMA.name}, got '{named}'"
+        msg = f"configs/metadata.json: schema is '{named}'. Set it to the address of {SCHEMA.name}."
         raise Defect(msg)
     validator = jsonschema.Draft201909Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
     refuse([f"{error.json_path}: {error.message}" for error in validator.iter_errors(metadata(root))])
@@ -227,9 +227,9 @@ def calibration_defects(root: Path, found: dict[str, str]) -> list[str]:
     if not path.is_file():
         return []
     separator = json.loads(path.read_text(encoding="utf-8")).get("separator", "")
-    expected = [f"{name} (sha256 {sha256[:12]})" for name, sha256 in found.items()]
+    shipped = [f"{name} (sha256 {sha256[:12]})" for name, sha256 in found.items()]
     remedy = "calibrate anew by configs/jobs/calibrate.yaml"
-    return [] if separator in expected else [f"models/uncertainty.json is of {separator}, not of {expected}: {remedy}"]
+    return [] if separator in shipped else [f"models/uncertainty.json is of {separator}, not of {shipped}: {remedy}"]
 
 
 def state_checksums(root: Path) -> None:
@@ -244,7 +244,7 @@ def check_version(root: Path) -> str:
     """Check that the bundle's version has an entry in its changelog."""
     version, changelog = metadata(root).get("version"), metadata(root).get("changelog", {})
     if version not in changelog:
-        msg = f"expected an entry for version {version} in the changelog, got {sorted(changelog)}"
+        msg = f"configs/metadata.json: no entry for version {version} in changelog, only {sorted(changelog)}. Add one."
         raise Defect(msg)
     return str(version)
 
@@ -309,7 +309,7 @@ def named_config(root: Path, name: str) -> Path:
     found = [path for path in config_files(root) if path.stem == name]
     if found:
         return found[-1]
-    msg = f"expected configs/{name}.json or .yaml, got neither"
+    msg = f"configs/{name}.json or configs/{name}.yaml: missing"
     raise Defect(msg)
 
 
@@ -528,7 +528,7 @@ def check_shapes(root: Path) -> str:
     formats = metadata(root)["network_data_format"]
     names = [*formats["inputs"]], [*formats["outputs"]]
     if names != (["image"], ["pred"]):
-        msg = f"expected one input 'image' and one output 'pred', got {names[0]} and {names[1]}"
+        msg = f"configs/metadata.json: inputs {names[0]}, outputs {names[1]}. Name them 'image' and 'pred'."
         raise Defect(msg)
     return " -> ".join(str(io["num_channels"]) for io in (formats["inputs"]["image"], formats["outputs"]["pred"]))
 
@@ -542,7 +542,7 @@ def load_network(root: Path) -> nn.Module:
     try:
         network.load_state_dict(weights)
     except (AttributeError, RuntimeError, TypeError) as error:
-        msg = f"expected models/model.pt to be the flat state dict of network_def: {' '.join(str(error).split())[:300]}"
+        msg = f"models/model.pt: not the flat state dict of network_def: {' '.join(str(error).split())[:300]}"
         raise Defect(msg) from error
     return network.eval()
 
@@ -564,7 +564,7 @@ def check_torchscript(root: Path) -> str:
         ckpt_export("network_def", exported, **export_files(root))
         difference = (torch.jit.load(exported)(image) - network(image)).abs().max().item()
     if not difference <= TOLERANCE:
-        msg = f"expected the TorchScript network to give what the eager one gives, got {difference:.3g} apart"
+        msg = f"The TorchScript network differs from the eager one by {difference:.3g}, more than {TOLERANCE:g}."
         raise Defect(msg)
     return f"largest difference {difference:.2g}"
 
@@ -580,7 +580,7 @@ def check_onnx(root: Path) -> str:
         found = [torch.from_numpy(session.run(["pred"], {"image": part.numpy()})[0]) for part in images.split([1, 2])]
         difference = (torch.cat(found) - network(images)).abs().max().item()
     if not difference <= ONNX_TOLERANCE:
-        msg = f"expected ONNX Runtime to give what torch gives, got {difference:.3g} apart"
+        msg = f"ONNX Runtime differs from torch by {difference:.3g}, more than {ONNX_TOLERANCE:g}."
         raise Defect(msg)
     return f"largest difference {difference:.2g}"
 

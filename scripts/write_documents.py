@@ -123,7 +123,7 @@ def figure(source: str, root: Path) -> Any:
         for key in path.split("/"):
             value = _entry(value, key)
     except (IndexError, KeyError, ValueError, TypeError) as error:
-        msg = f"{source}: docs/results has no such figure: name a file, a measure and its figure"
+        msg = f"{source}: docs/results has no such figure. Name a file, a measure and its figure."
         raise InputError(msg) from error
     return value
 
@@ -145,7 +145,7 @@ def shown(source: str, form: str, root: Path) -> str:
     try:
         return format(100 * value, f"{form[:-1]}f") if form.endswith("p") else format(value, form)
     except (TypeError, ValueError) as error:
-        msg = f"{source}: {value!r} cannot be written as {form}: name a number and a format of Python"
+        msg = f"{source}: {value!r} cannot be written as {form}. Name a number and a Python format."
         raise InputError(msg) from error
 
 

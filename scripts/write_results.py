@@ -80,7 +80,7 @@ IMAGES = ("datalist", "training_joints", "phantoms", "phantom_seed", "seed", "im
 """Settings of an evaluation that determine the measured images."""
 
 
-CONFIGS = "--config_file \"['configs/inference.json', 'configs/evaluate.yaml']\" --dataset_dir Data"
+CONFIGS = "--config_file configs/evaluate.yaml --dataset_dir Data"
 OTHERS = f"""```bash
 python -m monai.bundle run exporting {CONFIGS} --output_dir outputs/joints
 python -m monai.bundle run evaluating {CONFIGS} --layers_dir outputs/layers --output_dir outputs/other
@@ -168,10 +168,10 @@ COLUMNS = {
 """The columns of each measure."""
 
 
-def shown_as(title: str, measure: str, figure: str) -> Column:
-    """Return a column of a measure under another title."""
+def shown_as(title: str, measure: str, figure: str, **changed: str) -> Column:
+    """Return a column of a measure under another title, with another goal or published value."""
     (found,) = (column for column in COLUMNS[measure] if column.figure == figure)
-    return replace(found, title=title)
+    return replace(found, title=title, **changed)
 
 
 MAIN = (
@@ -187,15 +187,18 @@ MAIN = (
 )
 """One or two figures of each measure; the goals are the project's."""
 
-ABLATIONS = (
-    Column("E1", "psnr", "E1 PSNR (dB)"),
-    Column("E1", "psnr_lowest", "E1 lowest PSNR (dB)"),
-    Column("E2", "deep_overlap_rmse", "E2 bones in the overlap"),
-    Column("E2", "deep_bones_rmse", "E2 whole bones"),
-    Column("E2", "deep_soft_rmse", "E2 soft tissue"),
-    Column("E3", "bones_rmse", "E3 bones"),
-    Column("E3", "soft_rmse", "E3 soft tissue"),
-    Column("E4", "above_shape", "E4 AUC above shape"),
+ABLATIONS = tuple(
+    shown_as(title, measure, figure, goal=ABSENT, paper=ABSENT)
+    for title, measure, figure in (
+        ("E1 PSNR (dB)", "E1", "psnr"),
+        ("E1 lowest PSNR (dB)", "E1", "psnr_lowest"),
+        ("E2 bones in the overlap", "E2", "deep_overlap_rmse"),
+        ("E2 whole bones", "E2", "deep_bones_rmse"),
+        ("E2 soft tissue", "E2", "deep_soft_rmse"),
+        ("E3 bones", "E3", "bones_rmse"),
+        ("E3 soft tissue", "E3", "soft_rmse"),
+        ("E4 AUC above shape", "E4", "above_shape"),
+    )
 )
 """Columns for the variants of one method."""
 
@@ -210,10 +213,10 @@ def read_method(given: str) -> Method:
     label, _, paths = given.partition("=")
     reports = [read_report(path, given) for path in paths.split("+")]
     if not label or not all(report["measures"] for report in reports):
-        msg = f"expected LABEL=PATH with the metrics.json of an evaluation that is not empty, got {given!r}"
+        msg = f"{given}: not LABEL=PATH of an evaluation with measures. Run an evaluation."
         raise InputError(msg)
     if any(report["settings"] != reports[0]["settings"] for report in reports):
-        msg = f"expected evaluations with the same settings, got {given!r}: evaluate with the same options"
+        msg = f"{given}: the evaluations differ in their settings. Evaluate with the same options."
         raise InputError(msg)
     measures = {name: entry for report in reports for name, entry in report["measures"].items()}
     merged = {**reports[0], "measures": measures}
@@ -247,7 +250,7 @@ def _read_job(file: Path, name: str) -> dict[str, Any]:
         if report["job"]["name"] != name or not all("figures" in part for part in parts):
             raise KeyError("figures")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        msg = f"{file}: no figures of the job {name} ({error}): run the job again"
+        msg = f"{file}: no figures of the job {name} ({error}). Run the job again."
         raise InputError(msg) from error
     return report
 
@@ -269,7 +272,7 @@ def read_report(path: str, given: str) -> dict[str, Any]:
         if not all("figures" in entry for entry in report["measures"].values()) or "settings" not in report:
             raise KeyError("figures and settings")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        msg = f"expected LABEL=PATH with the metrics.json of an evaluation, got {given!r} ({error}): run an evaluation"
+        msg = f"{given}: not LABEL=PATH with the metrics.json of an evaluation ({error}). Run an evaluation."
         raise InputError(msg) from error
     return report
 
@@ -286,8 +289,8 @@ def check_same_images(methods: Sequence[Method]) -> None:
         different = [key for key in IMAGES if first.get(key) != settings.get(key)]
         if different:
             msg = (
-                f"expected evaluations of the same images, got {method.label} with another {', '.join(different)} than "
-                f"{methods[0].label}: evaluate both with the same options"
+                f"{method.label}: other images than those of {methods[0].label}: another {', '.join(different)}. "
+                "Evaluate both with the same options."
             )
             raise InputError(msg)
 

@@ -67,11 +67,12 @@ def test_a_radiograph_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_masks_are_predicted_where_none_are_given(tmp_path: Path) -> None:
+def test_masks_are_predicted_where_none_are_given(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     joint = Joint.phantom(seed=4, joint_space_mm=1.2)
     joint.write(tmp_path / "joint.dcm")
     predicted = Joint.read(tmp_path / "joint.dcm").masks
     assert float((predicted * joint.masks).sum() * 2 / (predicted + joint.masks).sum()) > 0.95
+    assert caplog.messages == [], "reading separates nothing"
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from bundle.datasets.shards import ShardFormat, TarShards, decode_shard, png
 from bundle.datasets.source_writer import SourceWriter
 from bundle.datasets.sources import Source, SourceStore
 from bundle.datasets.specifications import DataPlan, SampleSpecification, SampleSpecifications, motion_of
-from bundle.datasets.streams import NextImages, SyntheticRadiographs
+from bundle.datasets.streams import NextImages, PlannedSamples, SyntheticRadiographs
 
 __all__ = [
     "TOGETHER",
@@ -22,6 +22,7 @@ __all__ = [
     "NextImages",
     "Normal",
     "Own",
+    "PlannedSamples",
     "QualityGate",
     "RadiographFactory",
     "Sample",

@@ -65,7 +65,7 @@ class Normal(Distribution):
     def __post_init__(self) -> None:
         _expect_range(self.lowest, self.highest)
         if not (self.deviation > 0 and self.lowest < self.highest and np.isfinite(self.mean)):
-            msg = f"{self}: set a finite mean, a deviation above 0 and lowest below highest."
+            msg = f"{self} is no distribution. Set a finite mean, a deviation above 0 and lowest below highest."
             raise InputError(msg)
 
     def quantile(self, share: ArrayLike) -> Array:
@@ -87,8 +87,8 @@ class Histogram(Distribution):
         finite = shaped and np.isfinite(edges).all() and np.isfinite(counts).all()
         if not (finite and (np.diff(edges) > 0).all() and (counts >= 0).all() and counts.sum() > 0):
             msg = (
-                "expected a histogram of N counts of at least 0, not all 0, between N + 1 ascending edges, got edges "
-                f"{self.edges} and counts {self.counts}"
+                f"edges are {self.edges}, counts {self.counts}. Pass N + 1 ascending edges and N counts of at least 0, "
+                "not all 0."
             )
             raise InputError(msg)
 
@@ -146,7 +146,7 @@ class Mirror(Distribution):
         lowest = float(known.min()) if self.lowest is None else self.lowest
         highest = float(known.max()) if self.highest is None else self.highest
         if self.bins < 1 or not lowest < highest:
-            msg = f"{self.bins} bins from {lowest} to {highest}: pass at least one bin and sources that differ."
+            msg = f"bins is {self.bins}, from {lowest} to {highest}. Pass at least one bin, and sources that differ."
             raise InputError(msg)
         counts, edges = np.histogram(known, self.bins, (lowest, highest))
         if (counts == counts[0]).all():

@@ -1,4 +1,4 @@
-"""Makes the images of sample specifications in batches and refuses those below the required quality."""
+"""Synthesis of the images of sample specifications in batches; images that fail the quality gate are refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bundle.physics import RigidMotion
 from torch import Tensor
 
 TOGETHER = 4
-"""Maximum number of images per batch, an even number: more exceed the processor's cache."""
+"""Maximum number of images per batch, even for pairs; larger batches exceed the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Sample:
     """A synthetic radiograph with its ground truth.
 
     Attributes:
-        specification: its sample specification.
+        specification: sample specification.
         image: (1, H, W) in [0, 1].
         masks: moved, soft bone masks, lower and upper, (2, H, W).
         motion: motion of the bones, a batch of one.
@@ -128,7 +128,7 @@ def first_passed(
 def _made(
     specifications: Sequence[SampleSpecification], factory: RadiographFactory
 ) -> tuple[dict[int, Sample], dict[int, str]]:
-    """Make the images of acceptable specifications, by index; also return why any image is refused, or ""."""
+    """Make the images of acceptable specifications, by index; also return the reason for each refusal, or ""."""
     reasons = {specification.index: factory.gate.of_specification(specification) for specification in specifications}
     worth = [specification for specification in specifications if not reasons[specification.index]]
     samples = {sample.specification.index: sample for sample in (factory.make(worth) if worth else [])}

@@ -158,7 +158,7 @@ def decode_shard(key: str, data: bytes) -> Tensor | None:
     read = partial(np.load, allow_pickle=False) if ending == "npy" else partial(Image.open, formats=["PNG"])
     pixels = np.asarray(read(content))
     if pixels.dtype not in _FULL or pixels.ndim != 2:
-        msg = f"expected grey pixels of 8 or 16 bits, got {pixels.dtype} of shape {pixels.shape}: {key}"
+        msg = f"{key}: {pixels.dtype} of shape {pixels.shape}, not grey pixels of 8 or 16 bits"
         raise ValueError(msg)
     return torch.from_numpy((pixels / _FULL[pixels.dtype]).astype(np.float32))[None]
 

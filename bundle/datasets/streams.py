@@ -16,7 +16,31 @@ from bundle.measurement import narrowing_grade
 from torch.utils.data import Dataset, Sampler
 
 
-class SyntheticRadiographs(Dataset[dict[str, Any]]):
+class PlannedSamples(Dataset[dict[str, Any]]):
+    """Base class of data sets whose samples are synthesized on demand from a plan.
+
+    Args:
+        store: store of the separated joints.
+        sources: records of the source joints.
+        plan: requested contents.
+        gate: quality gate of images and source joints.
+    """
+
+    def __init__(self, store: SourceStore, sources: Sequence[Source], plan: DataPlan, gate: QualityGate) -> None:
+        self.sources, self.plan = sources, plan
+        self.factory = RadiographFactory(store, gate)
+
+    @cached_property
+    def specifications(self) -> SampleSpecifications:
+        """Specifications of the images; the source joints may be stored only after this data set is built."""
+        return self.specify(self.factory.gate.usable(self.sources))
+
+    def specify(self, sources: Sequence[Source]) -> SampleSpecifications:
+        """Return the specifications of images of usable source joints."""
+        return self.plan.of(sources)
+
+
+class SyntheticRadiographs(PlannedSamples):
     """Training images of a plan, synthesized on demand.
 
     An image is a dictionary with ``image`` (1, H, W), ``spacing`` (1,) in mm, ``jsw`` (1,) in mm, ``grade`` (1,),
@@ -41,14 +65,8 @@ class SyntheticRadiographs(Dataset[dict[str, Any]]):
         gate: QualityGate,
         transform: Callable[[dict[str, Any]], Any] | None = None,
     ) -> None:
-        self.sources, self.plan = sources, plan
-        self.factory = RadiographFactory(store, gate)
+        super().__init__(store, sources, plan, gate)
         self.transform = transform
-
-    @cached_property
-    def specifications(self) -> SampleSpecifications:
-        """Specifications of the images; the source joints may be stored only after this data set is built."""
-        return self.plan.of(self.factory.gate.usable(self.sources))
 
     def __len__(self) -> int:
         return len(self.specifications) if self.plan.fixed else self.plan.count

@@ -52,7 +52,7 @@ class EvaluationReport:
 
     @property
     def path(self) -> Path:
-        """Path of the figures."""
+        """Path of ``metrics.json``."""
         return self.output_dir / METRICS
 
     def open(self, separator: str, training: Mapping[str, Any] | None = None) -> None:

@@ -126,7 +126,7 @@ def reduction(
     before, after = (_errors(found, error, *of) for of in ((base, base_fraction), (arm, fraction)))
     before, after = before.align(after, join="inner", axis=0)
     if not len(before):
-        msg = f"expected {base} and {arm} evaluated on the same images, got none"
+        msg = f"{base} and {arm} have no evaluated image in common"
         raise ValueError(msg)
     joints = before.index.get_level_values("joint").tolist()
     old, new, size = before["raised"].to_numpy(), after["raised"].to_numpy(), before["absolute"].mean()
@@ -150,7 +150,7 @@ def _errors(outcomes: Sequence[Outcome], error: ErrorColumn, arm: str, fraction:
     """Average the error of each image over rows and seeds: its ``mean``, ``absolute`` and ``raised`` size."""
     rows = [out.errors for out in outcomes if (out.arm, out.fraction) == (arm, fraction) and out.errors is not None]
     if not rows:
-        msg = f"expected outcomes of {arm} at the fraction {fraction}, got none"
+        msg = f"{arm} has no outcomes at the fraction {fraction}"
         raise ValueError(msg)
     table = pd.concat(rows).dropna(subset=[error.column])
     size = table[error.column].abs()

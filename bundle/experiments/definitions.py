@@ -80,7 +80,7 @@ def _chain(root: Path, name: str) -> list[str]:
     """Return the files of a definition, each laid over those before."""
     known = experiment_names(root)
     if name not in known:
-        raise InputError(f"{DEFINITIONS}/{name}.yaml: there is no such experiment: choose of {', '.join(known)}")
+        raise InputError(f"{DEFINITIONS}/{name}.yaml: no such experiment. Choose one of {', '.join(known)}.")
     path = str(root / DEFINITIONS / f"{name}.yaml")
     below = ConfigParser.load_config_file(path).get(EXTENDS)
     return [*(_chain(root, below) if below else []), path]

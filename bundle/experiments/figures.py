@@ -66,7 +66,7 @@ def keep_figures(
         figures = flat_figures(found["figures"])
         rows = pd.read_csv(table)[["name", "joint", *columns]].dropna(how="all", subset=list(columns))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        msg = f"{measured}: expected the figures of an evaluation ({error!r}): delete its folder and run it again"
+        msg = f"{measured}: not the figures of an evaluation ({error!r}). Delete its folder and run it again."
         raise InputError(msg) from error
     arm, fraction, seed = cell
     content = {
@@ -102,12 +102,12 @@ def read_figures(path: Path, cell: Cell, settings: Mapping[str, Any], names: Seq
         rows = None if errors is None else _rows(errors)
         measured = dict(found["settings"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        msg = f"{path}: expected the figures of a run ({error!r}): delete it to measure them again"
+        msg = f"{path}: not the figures of a run ({error!r}). Delete the file to measure them again."
         raise InputError(msg) from error
     different = _changes(measured, told(settings)) or ["it is of another run"] * (named != cell)
     if different:
-        remedy = "delete it to measure it again, or keep figures elsewhere (figures_dir)"
-        raise InputError(f"{path}: these figures are of other settings: {'; '.join(different)}: {remedy}")
+        remedy = "Delete the file to measure them again, or set another figures_dir."
+        raise InputError(f"{path}: these figures are of other settings: {'; '.join(different)}. {remedy}")
     return Outcome(*cell, figures, rows)
 
 
@@ -141,7 +141,7 @@ class KnownResult:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, TypeError) as error:
-            raise InputError(f"{self.path}: expected the figures of an experiment ({error!r}): restore it") from error
+            raise InputError(f"{self.path}: not the figures of an experiment ({error!r}). Restore the file.") from error
 
     def reduction(
         self, error: str, arm: tuple[str, float], base: tuple[str, float], outcomes: Sequence[Outcome]

@@ -29,7 +29,7 @@ OVERLAP_PIXELS = 20
 """Smallest number of common mask pixels at which a joint counts as overlapping, as in the public lists."""
 
 GROSS_OVERLAP = 0.5
-"""Masks that share more than this fraction of the smaller one are grossly wrong: no joint overlaps this far."""
+"""Largest plausible overlap, as a fraction of the smaller mask; beyond it the masks are grossly wrong."""
 
 PREDICTED = "predicted"
 """Value of ``masks`` of an item of which a network predicted at least one mask."""
@@ -84,7 +84,7 @@ def audit(
         strict: reject the whole list if one joint is unusable.
         size: required height and width in pixels; None accepts any.
         keep_gross: keep joints whose masks are grossly wrong, with a warning: for separation, not for training.
-        segment: predicts masks that are not given; None rejects such joints.
+        segment: predictor of missing masks; None rejects joints without masks.
         keep_whole: also keep the radiographs that joints are cut out of, to paste results back.
 
     Raises:
@@ -95,11 +95,11 @@ def audit(
 
 
 def audited(items: Sequence[Item], check: Check, *, strict: bool = False, size: int | None = MCP.pixels) -> Audit:
-    """Audit items by any check, which returns the item of a usable joint and raises for an unusable one.
+    """Audit items by a check.
 
     Args:
         items: as in :func:`audit`.
-        check: check of a joint of :func:`bundle.io.open_joints`.
+        check: check of a joint of :func:`bundle.io.open_joints`: returns its item, or raises if it is unusable.
         strict: as in :func:`audit`.
         size: as in :func:`audit`.
 
@@ -180,7 +180,7 @@ class JointCheck:
         return {**item, "overlapping": is_overlapping(joint), "masks": masks, "loaded": loaded, **whole}
 
     def _kept_whole(self, files: OpenFiles) -> KeptArray | None:
-        """A radiograph, cached once for all its joints, which come one after another."""
+        """The whole radiograph, cached once for its joints, which are checked consecutively."""
         if self._whole is None or self._whole[0] is not files:
             self._whole = files, self.kept.keep(files.radiograph.intensity)
         return self._whole[1]
@@ -220,7 +220,9 @@ def _report(result: Audit, strict: bool) -> None:
     summary = f"{total} joints checked, {len(result.accepted)} usable, {len(result.rejected)} rejected"
     reasons = [f"rejected {name}: {reason}" for name, reason in result.rejected]
     if not result.accepted or (strict and reasons):
-        remedy = "Mend or remove the rejected joints, or set strict to false" if strict else "Mend at least one joint"
+        remedy = (
+            "Correct or remove the rejected joints, or set strict to false" if strict else "Correct at least one joint"
+        )
         raise InputError("\n".join([f"{summary}. {remedy}.", *reasons]))
     for line in reasons:
         _log.warning(line)

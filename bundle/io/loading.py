@@ -97,13 +97,12 @@ class OpenFiles:
 def open_joints(item: Item, size: int | None = MCP.pixels, joint_type: JointType = MCP) -> tuple[OpenFiles, list[Item]]:
     """Read the radiograph of a list entry and find its joints: itself, or those that its points mark in a hand.
 
-    The files add: ``spacing`` of a frame in mm, ``side``, a ``digest`` of the files and one of the ``pixels`` of the
-    radiograph; the ``series``, equal for all radiographs of one joint: its ``joint``, or for hands the ``joint`` (the
-    folder, or the list's value) with the side and the label of the mark; and the ``patient``, a pseudonym, where a
-    DICOM header states one. Names that reveal the patient are replaced (:func:`bundle.io.private_name`). A radiograph
-    of one joint whose size differs from the frame's, or whose pixels are not square, is resampled where its pixel
-    spacing is known. The spacing of an item is the width of a pixel; its height follows from the aspect ratio that the
-    file states.
+    Each joint gets ``spacing``, the width of a pixel in mm (its height follows from the aspect ratio in the file);
+    ``side``; ``digest``, the checksum of its files; ``pixels``, the checksum of the radiograph's pixels; ``patient``, a
+    pseudonym, if a DICOM header states the patient; and ``series``, which is equal for all radiographs of one joint:
+    its ``joint``, in hands with the side and the label of the mark. Names that reveal the patient are replaced
+    (:func:`bundle.io.private_name`). If the pixel spacing is known, a radiograph of one joint is resampled unless it
+    already has the size of a frame and square pixels.
 
     Args:
         item: item of :func:`bundle.io.lists.read_datalist`; ``spacing`` 0 means that the list states none.

@@ -46,7 +46,7 @@ class GradeCoding(nn.Module):
         true = grade.reshape(-1).long()
         if output.shape != (len(true), self.outputs) or not bool(((true >= 0) & (true < GRADES)).all()):
             msg = (
-                f"expected outputs (B, {self.outputs}) and as many grades of 0 to {GRADES - 1}, got "
+                f"outputs must be (B, {self.outputs}) with as many grades of 0 to {GRADES - 1}, got "
                 f"{tuple(output.shape)} and {grade.flatten().tolist()}"
             )
             raise ValueError(msg)

@@ -41,7 +41,7 @@ class RigidMotion:
         expected = (self.translation.shape[0], 2)
         shapes = [tuple(getattr(self, field.name).shape) for field in fields(self)]
         if shapes != [(*expected, 2), expected, (*expected, 2)]:
-            msg = f"expected translation (B, 2, 2), rotation (B, 2) and center (B, 2, 2), got {shapes}"
+            msg = f"translation must be (B, 2, 2), rotation (B, 2) and center (B, 2, 2), got {shapes}"
             raise ValueError(msg)
 
     @classmethod
@@ -152,7 +152,7 @@ def move(
         ValueError: if the shapes do not match, the spacing is not positive or the mode is unknown.
     """
     if layers.dim() != 4 or layers.shape[1] != 3 or masks.shape != (layers.shape[0], 2, *layers.shape[2:]):
-        msg = f"expected layers (B, 3, H, W) and masks (B, 2, H, W), got {tuple(layers.shape)} and {tuple(masks.shape)}"
+        msg = f"layers must be (B, 3, H, W) and masks (B, 2, H, W), got {tuple(layers.shape)} and {tuple(masks.shape)}"
         raise ValueError(msg)
     _check_spacing(len(layers), spacing)
     continued = ContinuedBones.of(layers[:, 1:], masks[:, :, None], spacing)
@@ -310,13 +310,13 @@ def sampling_grid(
 def _check_shapes(bones: Tensor, maps: Tensor) -> None:
     if bones.dim() != 4 or maps.dim() != 5 or maps.shape[:2] + maps.shape[3:] != bones.shape or bones.shape[1] != 2:
         shapes = f"{tuple(bones.shape)} and {tuple(maps.shape)}"
-        msg = f"expected bone layers (B, 2, H, W) and maps (B, 2, K, H, W), got {shapes}"
+        msg = f"bone layers must be (B, 2, H, W) and maps (B, 2, K, H, W), got {shapes}"
         raise ValueError(msg)
 
 
 def _check_motion(batch: int, motion: RigidMotion, spacing: float | Tensor, mode: str) -> None:
     if motion.rotation.shape[0] != batch:
-        msg = f"expected the motion of {batch} samples, got {motion.rotation.shape[0]}"
+        msg = f"the motion must be that of {batch} samples, got {motion.rotation.shape[0]}"
         raise ValueError(msg)
     _check_spacing(batch, spacing)
     if mode not in ("bilinear", "bicubic"):

@@ -102,7 +102,7 @@ class SeparatedBones:
     ) -> SyntheticJoints:
         """Run :func:`synthesize`; ``exact`` as in :func:`bundle.physics.move`."""
         if len(seeds) != len(self.soft):
-            msg = f"expected one seed for each of {len(self.soft)} joints, got {len(seeds)}"
+            msg = f"seeds must be one for each of {len(self.soft)} joints, got {len(seeds)}"
             raise ValueError(msg)
         bones, maps = self.bones.moved(motion, spacing, mode, exact)
         uncovered = self.covered * (maps[:, :, 1] < 0.5).all(dim=1, keepdim=True)

@@ -90,7 +90,7 @@ class PlausibilityReference:
             ValueError: there is no image, or the fraction is out of range.
         """
         if not len(values) or not 0.0 < false_alarms < 1.0:
-            msg = f"expected images and a fraction in (0, 1) of them to flag, got {len(values)} and {false_alarms}"
+            msg = f"false_alarms must be in (0, 1), for at least one image, got {false_alarms} for {len(values)}"
             raise ValueError(msg)
         spreads = {name: _spread(values[name], kind.spread) for name, kind in PROPERTIES.items()}
         near = cls(spreads, {})

@@ -5,8 +5,8 @@ its uncertainty. The mean of the two predictions is taken in attenuation, where 
 to the radiograph, so does the mean. (The mean of intensities does not; this is why MONAI's ``TestTimeAugmentation``,
 which also samples its transforms at random and takes one joint at a time, is not used.)
 
-Both predictions may share an error. Size and brightness of an overlap predict the error as well: a
-:class:`Calibration` combines all :data:`SIGNS`.
+Both predictions may share an error, which their difference does not show. Size and brightness of an overlap predict
+the error as well: a :class:`Calibration` combines all :data:`SIGNS`.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class Calibration:
     Attributes:
         coefficients: c_k by the name of their sign, at least 0, so that a larger sign never means a smaller error.
         intercept: logarithm of the error if all signs are 1.
-        excess: factor by which the error of :data:`COVERED` of the joints at most exceeds the expected one.
+        excess: ratio of true to expected error that a fraction :data:`COVERED` of the joints does not exceed.
         separator: calibrated separator (:attr:`bundle.workflow.GeneratorWeights.source`).
         made: provenance: data, number of joints and seed, with rank correlation and coverage on left-out joints.
 
@@ -182,7 +182,7 @@ class Calibration:
 
     def __post_init__(self) -> None:
         if not self.coefficients or not set(dict(self.coefficients)) <= set(SIGNS):
-            msg = f"expected coefficients of some of the signs {SIGNS}, got {self.coefficients}"
+            msg = f"coefficients must be those of some of the signs {SIGNS}, got {self.coefficients}"
             raise ValueError(msg)
 
     @classmethod
@@ -194,14 +194,14 @@ class Calibration:
         The excess is relative to a fit to the other joints, so that the bound holds for unseen joints.
 
         Args:
-            signs: (N,) each, by name (:func:`overlap_signs`); samples where one is NaN or 0 are left out.
+            signs: (N,) each, by name (:func:`overlap_signs`); samples with a NaN or 0 are omitted.
             error: root mean squared error of the bones in the overlap (E2), (N,).
             joints: joint of each sample, (N,). All joints have the same weight in the excess.
             separator: measured separator.
             made: provenance to record with the calibration.
 
         Raises:
-            InputError: fewer than :data:`FEWEST` joints have all of these.
+            InputError: fewer than :data:`FEWEST` joints have complete samples.
         """
         coefficients, intercept, excess = _fit(*_logarithms(signs, error, joints))
         named = dict(zip(signs, coefficients.tolist(), strict=True))
@@ -242,7 +242,7 @@ def held_out_figures(signs: Mapping[str, ArrayLike], error: ArrayLike, joints: A
 
     Returns:
         ``spearman``, the rank correlation of expected and true error; ``coverage``, the fraction of the samples below
-        :meth:`Calibration.upper`; ``factor``, the mean ratio of expected and true error (of logarithms).
+        :meth:`Calibration.upper`; ``factor``, the geometric mean of the larger over the smaller of both errors.
     """
     x, y, names = _logarithms(signs, error, joints)
     expected, excess = np.empty_like(y), np.empty_like(y)
@@ -259,7 +259,7 @@ def held_out_figures(signs: Mapping[str, ArrayLike], error: ArrayLike, joints: A
 def _logarithms(
     signs: Mapping[str, ArrayLike], error: ArrayLike, joints: ArrayLike
 ) -> tuple[Floats, Floats, NDArray[Any]]:
-    """Return logarithms of signs (N, K) and errors (N,), and the joints (N,), of samples that have all of them."""
+    """Return logarithms of signs (N, K) and errors (N,), and the joints (N,), of the complete samples."""
     columns = [np.asarray(values, dtype=np.float64) for values in (*signs.values(), error)]
     known = np.all([values > 0.0 for values in columns], axis=0)
     names = np.asarray(joints)[known]
@@ -303,5 +303,5 @@ def _log_linear(x: Floats, y: Floats) -> tuple[Floats, float]:
 
 
 def _each(joints: NDArray[Any]) -> list[NDArray[np.bool_]]:
-    """Return the mask of the samples of each joint."""
+    """Return, for each joint, the mask of its samples."""
     return [joints == joint for joint in np.unique(joints)]

@@ -46,7 +46,7 @@ class Alignment:
         shape = tuple(self.scale.shape)
         shapes = [tuple(getattr(self, field.name).shape) for field in fields(self)]
         if shapes != [shape, shape, (*shape, 2), (*shape, 2)]:
-            msg = f"expected scale and rotation (...), translation and center (..., 2), got {shapes}"
+            msg = f"scale and rotation must be (...), translation and center (..., 2), got {shapes}"
             raise ValueError(msg)
 
     @classmethod

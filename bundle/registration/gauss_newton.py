@@ -200,7 +200,7 @@ def check_pair(before: Tensor, masks: Tensor, after: Tensor) -> None:
     """Refuse anything but two radiographs (1, H, W) and the masks of the first, (2, H, W)."""
     if before.dim() != 3 or len(before) != 1 or before.shape != after.shape or masks.shape != (2, *before.shape[1:]):
         shapes = [tuple(given.shape) for given in (before, masks, after)]
-        msg = f"expected radiographs (1, H, W) and masks (2, H, W), got {shapes}"
+        msg = f"radiographs must be (1, H, W) and masks (2, H, W), got {shapes}"
         raise ValueError(msg)
 
 

@@ -49,7 +49,7 @@ def registration_mse(
         or (*fixed.shape[:1], 2) != warped.shape[:2]
     ):
         shapes = [tuple(given.shape) for given in (fixed, warped, masks)]
-        msg = f"expected radiographs (B, 1, H, W), warped and masks (B, 2, H, W), got {shapes}"
+        msg = f"radiographs must be (B, 1, H, W), warped and masks (B, 2, H, W), got {shapes}"
         raise ValueError(msg)
     weights = exclusive_regions(masks)
     weights = (weights if seen is None else weights * seen).flatten(2)

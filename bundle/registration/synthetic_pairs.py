@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,8 @@ import torch
 from bundle.datasets import (
     DataPlan,
     Distribution,
+    PlannedSamples,
     QualityGate,
-    RadiographFactory,
     Sample,
     SampleSpecification,
     SampleSpecifications,
@@ -24,7 +23,6 @@ from bundle.datasets import (
 from bundle.errors import InputError
 from bundle.registration.alignment import between, bone_centers, narrowing
 from torch import Tensor
-from torch.utils.data import Dataset
 
 
 class PairSpecifications(SampleSpecifications):
@@ -56,7 +54,7 @@ class PairSpecifications(SampleSpecifications):
         return replace(specification, jsw_mm=first.jsw_mm + float(self.changes.quantile(share)))
 
 
-class SyntheticPairs(Dataset[dict[str, Any]]):
+class SyntheticPairs(PlannedSamples):
     """Pairs of a plan (:attr:`bundle.datasets.DataPlan.pairs`), synthesized on demand.
 
     A pair is a dictionary like that of :class:`bundle.registration.RadiographPairs`, with the true ``alignment`` and
@@ -85,14 +83,14 @@ class SyntheticPairs(Dataset[dict[str, Any]]):
         if not plan.pairs:
             msg = "the plan is one of single images. Set its pairs to true."
             raise InputError(msg)
-        self.sources, self.plan, self.changes = sources, plan, changes
-        self.factory = RadiographFactory(store, gate)
+        super().__init__(store, sources, plan, gate)
+        self.changes = changes
 
-    @cached_property
-    def specifications(self) -> SampleSpecifications:
-        """Specifications of the images; the source joints may be stored only after this data set is built."""
-        left = self.factory.gate.usable(self.sources)
-        return self.plan.of(left) if self.changes is None else PairSpecifications(self.plan, left, self.changes)
+    def specify(self, sources: Sequence[Source]) -> SampleSpecifications:
+        """Return the specifications of pairs of usable source joints."""
+        return (
+            super().specify(sources) if self.changes is None else PairSpecifications(self.plan, sources, self.changes)
+        )
 
     def __len__(self) -> int:
         return self.plan.count // 2

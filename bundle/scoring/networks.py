@@ -62,6 +62,6 @@ def scaled_scorer_options(width: int, options: Mapping[str, Any] | None = None, 
         InputError: the width is not a whole number above 0, or not such a multiple.
     """
     if not isinstance(width, int) or width < 1 or width % multiple:
-        msg = f"width: expected a whole number of channels above 0, a multiple of {multiple}, got {width}"
+        msg = f"width is {width}. Pass a whole number of channels above 0, a multiple of {multiple}."
         raise InputError(msg)
     return {**(options or {}), "widen_factor": width / FIRST_CHANNELS}

@@ -41,7 +41,7 @@ class Generator(nn.Module):
             ValueError: if the image has another shape.
         """
         if image.dim() != 4 or image.shape[1] != 3:
-            msg = f"expected an image of shape (B, 3, H, W) = [radiograph, lower mask, upper mask], got {image.shape}"
+            msg = f"the image must be (B, 3, H, W) = [radiograph, lower mask, upper mask], got {image.shape}"
             raise ValueError(msg)
         features = self.head.prepare(image)
         return self.head(self.start(self.backbone(features)), features)

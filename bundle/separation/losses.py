@@ -46,7 +46,7 @@ class Separation:
             ValueError: if there are no true layers.
         """
         if self.truth is None:
-            msg = "expected separated joints with their true layers, got none"
+            msg = "the true layers of the separated joints are unknown"
             raise ValueError(msg)
         return self.layers, self.truth
 
@@ -231,7 +231,7 @@ class GeneratorLoss(nn.Module):
         used = [part for part in self.weights if self.uses(part)]
         missing = [part for part in used if part not in parts]
         if missing or not used:
-            msg = f"expected the loss terms {used} (at least one), got {sorted(parts)}"
+            msg = f"the loss terms must include {used}, at least one, got {sorted(parts)}"
             raise ValueError(msg)
         return torch.stack([self.weights[part] * parts[part] for part in used]).sum()
 

@@ -99,7 +99,7 @@ class SeparationMetric(RegressionMetric):
         shape = tuple(y_pred.shape)
         expected = (shape[0], self._channels(shape[1]), *shape[2:])
         if len(shape) != 4 or tuple(y.shape) != expected:
-            msg = f"expected layers (B, C, H, W) and a reference {expected}, got {shape} and {tuple(y.shape)}"
+            msg = f"layers must be (B, C, H, W) and the reference {expected}, got {shape} and {tuple(y.shape)}"
             raise ValueError(msg)
 
     def _compute_metric(self, y_pred: Tensor, y: Tensor) -> Tensor:
@@ -270,7 +270,7 @@ def pixel_row_frechet_distance(a: Tensor, b: Tensor) -> Tensor:
         ValueError: if the shapes do not match.
     """
     if a.shape != b.shape or a.ndim != 4 or a.shape[1] != 1 or a.shape[2] < 2:
-        msg = f"expected two images of the same shape (B, 1, H >= 2, W), got {tuple(a.shape)} and {tuple(b.shape)}"
+        msg = f"both images must be of the same shape (B, 1, H >= 2, W), got {tuple(a.shape)} and {tuple(b.shape)}"
         raise ValueError(msg)
     a, b = a[:, 0].double(), b[:, 0].double()
     mean_a, mean_b = a.mean(dim=1, keepdim=True), b.mean(dim=1, keepdim=True)

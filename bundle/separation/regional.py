@@ -69,7 +69,7 @@ def mean_absolute_error(a: Tensor, b: Tensor, region: Tensor) -> Tensor:
 def same_shape(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Promote both tensors to float32 or better; different shapes are an error, even if they broadcast."""
     if a.shape != b.shape:
-        msg = f"expected two tensors of the same shape (B, C, H, W), got {tuple(a.shape)} and {tuple(b.shape)}"
+        msg = f"both tensors must be of the same shape (B, C, H, W), got {tuple(a.shape)} and {tuple(b.shape)}"
         raise ValueError(msg)
     return a.to(torch.promote_types(a.dtype, torch.float32)), b.to(torch.promote_types(b.dtype, torch.float32))
 

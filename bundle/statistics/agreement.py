@@ -166,7 +166,7 @@ class _Variance:
     def of(cls, ratings: ArrayLike) -> _Variance:
         table = np.asarray(ratings, np.float64)
         if table.ndim != 2 or min(table.shape) < 2 or not np.isfinite(table).all() or np.ptp(table) == 0.0:
-            msg = f"expected finite ratings (subjects, raters), at least 2 x 2 and not all equal, got {table.shape}"
+            msg = f"ratings must be finite, (subjects, raters) of at least 2 x 2 and not all equal, got {table.shape}"
             raise ValueError(msg)
         n, k = table.shape
         mean, row, column = table.mean(), table.mean(axis=1), table.mean(axis=0)
@@ -204,6 +204,6 @@ def plot_bland_altman(first: ArrayLike, second: ArrayLike, unit: str, *, level: 
 def _paired(first: ArrayLike, second: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     one, other = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if one.ndim != 1 or one.shape != other.shape or len(one) < 2 or not np.isfinite([one, other]).all():
-        msg = f"expected two finite series of the same length, at least 2, got {one.shape} and {other.shape}"
+        msg = f"both series must be finite and of the same length, at least 2, got {one.shape} and {other.shape}"
         raise ValueError(msg)
     return one, other

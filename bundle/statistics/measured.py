@@ -35,7 +35,7 @@ class SeparatedJoints:
         expected = (len(self.items), 3, *self.images.shape[-2:])
         shapes = [tuple(given.shape) for given in (self.images, self.layers, self.truth) if given is not None]
         if any(shape != expected for shape in shapes):
-            msg = f"expected images, layers and truth {expected}, got {shapes}"
+            msg = f"images, layers and truth must be {expected}, got {shapes}"
             raise ValueError(msg)
 
     def __len__(self) -> int:

@@ -96,6 +96,6 @@ def _cell(mean: float, std: float, count: int, images: int) -> str:
 def _per_image(name: str, values: Any, images: int) -> Any:
     column = torch.as_tensor(values, dtype=torch.float64).cpu().reshape(-1)
     if len(column) != images:
-        msg = f"expected one value of {name} for each of {images} images, got {len(column)}"
+        msg = f"{name} must have one value for each of {images} images, got {len(column)}"
         raise ValueError(msg)
     return column.numpy()

@@ -31,7 +31,7 @@ class FirstValidation:
 
 
 class LastValidation:
-    """Handler that validates the last epoch where the interval of :class:`monai.handlers.ValidationHandler` skips it.
+    """Handler that validates the last epoch if the interval of :class:`monai.handlers.ValidationHandler` skips it.
 
     Attach it to the trainer after that handler, and before the checkpoint saver.
 

@@ -33,15 +33,15 @@ class _NoFileSaver(WholeFileSaver):
 class BestWeightsSaver(CheckpointSaver):
     """Writer of the network with the best key metric as a flat state dict for inference.
 
-    If the key metric is undefined (NaN: no joint of the validation has known layers), the newest network is kept. The
-    best score is part of the state, so that a resumed training does not overwrite a better network.
+    While the key metric is NaN (no joint of the validation has known layers), the newest network is saved. The best
+    score is part of the state, so that a resumed training does not overwrite a better network.
 
     Args:
         save_dir: folder of the weights.
         network: network whose weights are saved.
         filename: name of the file.
-        lowest: whether the lowest key metric is the best, or the highest.
-        follower: whether this process writes no file; it tracks the best score all the same.
+        lowest: whether a lower key metric is better.
+        follower: whether to write no file; the best score is tracked in either case.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class BestWeightsSaver(CheckpointSaver):
             key_metric_filename=filename,
             key_metric_negative_sign=flag(lowest),
         )
-        self.save_dir = save_dir  # MONAI would make it now
+        self.save_dir = save_dir  # MONAI would create the folder at once
         if self._key_metric_checkpoint is not None:
             saver = _NoFileSaver if flag(follower) else WholeFileSaver
             self._key_metric_checkpoint.save_handler = saver(save_dir, filename)
@@ -77,7 +77,7 @@ class BestWeightsSaver(CheckpointSaver):
 
 
 class FinalWeightsSaver:
-    """Writer of a network as a flat state dict when its training is complete, not when it was ended early.
+    """Writer of the network as a flat state dict after a complete training; a training ended early writes none.
 
     Args:
         save_dir: folder of the weights.
@@ -99,7 +99,7 @@ class FinalWeightsSaver:
 
 
 class GeneratorWeights:
-    """Loader of the generator's weights at the engine's start; without a file it logs that the generator is unchanged.
+    """Loader of the generator's weights when the engine starts; a missing file is logged.
 
     With the partition head, a generator without weights is the weight-free separator. A TorchScript network keeps its
     built-in weights unless a file is chosen.
@@ -113,9 +113,9 @@ class GeneratorWeights:
             A chosen file has none.
 
     Raises:
-        InputError: the chosen file does not exist; on running, the file is not a state dict of this generator, is not
-            the one that the metadata describes or is a pointer of Git LFS, or it is absent and the generator is not
-            weight-free (its head does not start at the weight-free separator).
+        InputError: the chosen file does not exist. On running: the file is not a state dict of this generator, has not
+            the checksum in the metadata, or is a pointer of Git LFS; or it is absent and the head does not start at the
+            weight-free separator.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class GeneratorWeights:
 
     @property
     def source(self) -> str:
-        """Label of the separator: name and checksum of the weights file, or the separator without weights."""
+        """Label of the separator: name and checksum of the weights file, or ``weight-free separator``."""
         if not self._takes_weights():
             return network_label(self.network)
         if not self.load_path.is_file():
@@ -140,7 +140,7 @@ class GeneratorWeights:
 
     @property
     def training(self) -> dict[str, Any] | None:
-        """Training record of the weights, if one lies beside them."""
+        """Training record stored beside the weights, if any."""
         return training_of(self.load_path) if self._takes_weights() and self.load_path.is_file() else None
 
     def attach(self, engine: Engine) -> None:
@@ -153,9 +153,10 @@ class GeneratorWeights:
             return
         if not self.load_path.is_file():
             self._check_weight_free()
-            _log.warning(f"No weights at {self.load_path}: the weight-free separator is used")
+            missing = "" if self.chosen else f"{self.load_path}: no such weights file. "
+            _log.log(logging.WARNING if missing else logging.INFO, f"{missing}The weight-free separator is used.")
             return
-        remedy = "name the file by --weights, and the backbone, head and reduction of its training"
+        remedy = "pass the file as --weights, with the backbone, head and reduction of its training"
         load_weights(self.network, self.load_path, "generator", remedy, self.map_location, self.sha256)
         _log.info(f"Weights of the generator: {self.load_path}")
 
@@ -167,7 +168,7 @@ class GeneratorWeights:
         head = getattr(self.network, "head", None)
         if not getattr(head, "zero_start", False):
             msg = (
-                f"{self.load_path}: no such weights file. Name a file by --weights; only the partition head separates "
+                f"{self.load_path}: no such weights file. Pass a file as --weights; only the partition head separates "
                 "without weights."
             )
             raise InputError(msg)
@@ -181,13 +182,13 @@ class NetworkWeights:
         load_path: weights file of a training; empty leaves the network unchanged.
         map_location: device to load to.
         what: name of the network in messages.
-        remedy: remedy in messages if the file is absent or of another network.
+        remedy: remedy in the message if the file is absent or of another network.
         chosen: the user's file in place of ``load_path``; empty for none.
         metadata: metadata file of the bundle, which states the checksum of ``load_path`` (:func:`stated_sha256`).
             A chosen file has none.
 
     Raises:
-        InputError: on starting, the file is absent, of another network or not the one that the metadata describes.
+        InputError: on starting, the file is absent, of another network, or has not the checksum in the metadata.
     """
 
     def __init__(
@@ -227,24 +228,24 @@ class NetworkWeights:
 
 
 class StartingWeights:
-    """Loader of the initial weights of a separator's training at the start of its first stage; optional.
+    """Loader of optional initial weights at the start of the first stage of a separator's training.
 
-    Weights for inference are those of the generator. A checkpoint also contains N_S and N_D; its generator is the
-    averaged one if an average was taken.
+    A weights file for inference contains the generator only. A checkpoint also contains N_S and N_D; if it has an
+    averaged generator, this one is loaded.
 
     Args:
         load_path: weights or a checkpoint; empty or "none" for random initial weights.
         generator: generator.
         supervisor: N_S.
         discriminator: N_D.
-        average: average of the generator's weights, which starts at them.
+        average: moving average of the generator's weights; it starts from the loaded weights.
         map_location: device to load to.
 
     Raises:
         InputError: on running, the file cannot be loaded (:func:`bundle.networks.load_weights`).
     """
 
-    remedy = "name another file by --weights, or the backbone, head and adversary of its training"
+    remedy = "pass another file as --weights, or the backbone, head and adversary of its training"
 
     def __init__(
         self,
@@ -277,7 +278,7 @@ class StartingWeights:
             put_state(getattr(network, "module", network), state, path, name, self.remedy)
         if self.average.handler is not None:
             self.average.load_state_dict(states["generator"])
-        _log.info(f"The training starts from {file_label(path)}: {', '.join(states)}")
+        _log.info(f"Training starts from {file_label(path)}: {', '.join(states)}")
 
 
 def _players_of(held: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ FINAL = str(DefaultLabelTag.FINAL.value)
 APART = 8.0
 """Distance in mm above which two centres belong to different joints."""
 
-FIND = "take an id of GET /datastore/?output=all"
+FIND = "Use an id of GET /datastore/?output=all."
 
 _log = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class JointDatastore(LocalDatastore):
         with answering(self.get_image_uri(image_id), image_id):
             checked({"tag": label_tag}, {"tag": TAG})
             if image_id not in self.list_images():
-                msg = f"expected an image of the studies folder, got {image_id!r}: {FIND}"
+                msg = f"{image_id!r} is not an image of the studies folder. {FIND}"
                 raise InputError(msg)
             view = self._check(image_id, label_filename, label_info)
         tag = self.tag_of(image_id, view, label_tag) or self._free_tag(image_id, label_tag)
@@ -152,10 +152,10 @@ class JointDatastore(LocalDatastore):
         with answering(image_filename, image_id):
             checked({"image": image_id}, {"image": IMAGE})
             if image_id in self.list_images() or not self._is_free(image_id, image_filename):
-                msg = f"expected a new id, got {image_id!r}: choose another one, or delete that image"
+                msg = f"{image_id!r} is not a new id. Choose another one, or delete that image."
                 raise InputError(msg)
             if not is_radiograph(image_filename):
-                msg = f"expected a radiograph, got {image_id}: send DICOM, or one of {', '.join(SUFFIXES)}"
+                msg = f"{image_id} is not a radiograph. Send DICOM, or one of {', '.join(SUFFIXES)}."
                 raise InputError(msg)
             radiograph_shape(image_filename)
         added: str = super().add_image(image_id, image_filename, image_info)
@@ -193,7 +193,7 @@ class JointDatastore(LocalDatastore):
             HTTPException: there is none.
         """
         if not self.datalist():
-            raise HTTPException(NOT_FOUND, "expected images with a label, got none: save a label first")
+            raise HTTPException(NOT_FOUND, "No image has a label. Save a label first.")
         archive: str = super().get_dataset_archive(limit_cases)
         return archive
 

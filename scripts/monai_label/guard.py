@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from bundle.errors import InputError
 from monailabel.config import settings
+from scripts.monai_label.datastore import FIND
 from scripts.monai_label.options import OPTIONS, TRAINED, Route, checked, parsed, route_of
 from scripts.monai_label.uploads import request_folder
 from starlette.datastructures import UploadFile
@@ -88,7 +89,7 @@ class Guard:
         if route.form or route.files or route.fields:
             given = {*query, *await _check_form(route, request)}
             if route.path.startswith("/infer") and not given & {"image", "session_id", "file"}:
-                msg = 'expected a radiograph, got none: name an image, or send it as "file"'
+                msg = 'The request has no radiograph. Name an image, or send it as "file".'
                 raise InputError(msg)
             return body
         if not route.body:
@@ -103,7 +104,7 @@ class Guard:
         saved = "tag" in route.query and "label" not in route.files
         if not self.served.known(image_id, query.get("tag", "") if saved else None):
             what = "a saved label" if saved else "an image of the studies folder"
-            msg = f"expected {what}, got {image_id!r}: take an id of GET /datastore/?output=all"
+            msg = f"{image_id!r} is not {what}. {FIND}"
             raise _Refused(NOT_FOUND if route.method != "PUT" else BAD_REQUEST, msg)
 
 
@@ -120,11 +121,11 @@ def _route(scope: Message) -> Route:
     headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
     origin = headers.get(b"origin")
     if origin and urlsplit(origin).netloc != headers.get(b"host") and origin not in _origins():
-        msg = f"expected no request of a page of {origin[:100]}: name it by MONAI_LABEL_CORS_ORIGINS to allow it"
+        msg = f"{origin[:100]}: requests of this page are refused. List it in MONAI_LABEL_CORS_ORIGINS to allow them."
         raise _Refused(FORBIDDEN, msg)
     route = route_of(scope["method"], scope["path"].removeprefix(settings.MONAI_LABEL_API_STR))
     if route is None:
-        msg = f"expected a request that is served here, got {scope['method']} {scope['path'][:100]!r}: see GET /info"
+        msg = f"{scope['method']} {scope['path'][:100]!r} is not served here. See GET /info."
         raise _Refused(NOT_FOUND, msg)
     return route
 
@@ -140,7 +141,7 @@ async def _body(receive: Receive) -> bytes:
         message = await receive()
         content += message.get("body", b"")
         if len(content) > LARGEST:
-            msg = f"expected a request of at most {LARGEST >> 20} MB: send one radiograph or label"
+            msg = f"The request is larger than {LARGEST >> 20} MB. Send one radiograph or label."
             raise _Refused(TOO_LARGE, msg)
         if not message.get("more_body"):
             return bytes(content)
@@ -163,7 +164,7 @@ async def _check_form(route: Route, request: Request) -> set[str]:
     try:
         form = await request.form(max_files=8, max_fields=8)
     except HTTPException as error:
-        msg = f"expected a form, got one that cannot be read ({error.detail}): send multipart/form-data"
+        msg = f"The form cannot be read ({error.detail}). Send multipart/form-data."
         raise InputError(msg) from error
     fields = _single(form.multi_items(), "the form")
     for name, value in fields.items():
@@ -179,7 +180,7 @@ def _check_field(name: str, value: Any, route: Route) -> None:
     elif name in route.fields:
         checked({name: value}, route.fields)
     elif name not in route.form or isinstance(value, UploadFile):
-        msg = f"expected no field {name[:60]!r}: the fields are {', '.join((*route.form, *route.files, *route.fields))}"
+        msg = f"{name[:60]!r} is not a field. The fields are {', '.join((*route.form, *route.files, *route.fields))}."
         raise InputError(msg)
     else:
         checked(_object(value, f'"{name}"'), OPTIONS[route.form[name]])
@@ -196,7 +197,7 @@ def _check_file(name: str, value: Any) -> None:
     given = value.filename or "" if isinstance(value, UploadFile) else ""
     last = re.split(r"[/\\]", given)[-1]
     if not given.isprintable() or len(given.encode()) > LONGEST_PATH or not last or last.startswith("."):
-        msg = f'expected "{name}" as a file with a name, got {given[:60]!r}: name it as joint.png'
+        msg = f'"{name}" has the file name {given[:60]!r}. Send a file with a name such as joint.png.'
         raise InputError(msg)
 
 
@@ -205,6 +206,6 @@ def _single(items: Iterable[tuple[str, Any]], where: str) -> dict[str, Any]:
     items = list(items)
     found = dict(items)
     if len(found) != len(items):
-        msg = f"expected every option once, got one twice in {where}: leave one out"
+        msg = f"An option occurs twice in {where}. Pass every option once."
         raise InputError(msg)
     return found

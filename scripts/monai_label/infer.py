@@ -126,7 +126,7 @@ def _one(image: str, asked: dict[str, Any], infer: Callable[[dict[str, Any]], di
 def _seen(request: Mapping[str, Any], datastore: JointDatastore) -> tuple[JointView, dict[str, Any]]:
     """Return the requested joint, and its marks."""
     if not request["image"] or not Path(request["image"]).is_file():
-        msg = f"expected an image of the studies folder, got an unknown id: {FIND}, or send a file"
+        msg = f"The id is not an image of the studies folder. {FIND} Or send a file."
         raise InputError(msg)
     asked = {key: request[key] for key in CLICKS if request.get(key)}
     told = {**datastore.clicks(request["image_id"]), **asked}

@@ -21,7 +21,7 @@ _OF_IMAGE = ("brightness", "contrast", "saturation", "noise", "detail")
 MIRRORED = 0.02
 """Excess of the edge correlation of a label's mirror image above which the label counts as mirrored."""
 
-_REMEDY = "draw it again on this radiograph, upper bone at the top"
+_REMEDY = "Draw it again on this radiograph, upper bone at the top."
 
 
 def check_label(
@@ -48,7 +48,7 @@ def check_label(
     if _is_mirrored(view, cut, values):
         reasons.insert(0, "it is a mirror image")
     if reasons:
-        msg = f"expected a label that lies on the bones, got one of {name} of which {'; '.join(reasons)}: {_REMEDY}"
+        msg = f"{name}: the label does not lie on the bones: {'; '.join(reasons)}. {_REMEDY}"
         raise InputError(msg)
 
 

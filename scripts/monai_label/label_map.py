@@ -29,7 +29,7 @@ LABELS = {"lower bone": 1, "upper bone": 2, "both bones": 3}
 LARGEST = 2**28
 """Maximum size of an unpacked label map in bytes."""
 
-_REMEDY = "send a label map with the size of its radiograph, with 1 for lower bone, 2 for upper bone, 3 for both"
+_REMEDY = "Send a label map of the size of its radiograph: 1 for lower bone, 2 for upper bone, 3 for both."
 
 
 def write_label_map(path: str | Path, masks: Tensor, image: str | Path, spacing: tuple[float, float] | None) -> None:
@@ -75,12 +75,12 @@ def read_label_map(path: str | Path, shape: tuple[int, int], info: Mapping[str, 
     """
     values, named = _values(path)
     if values.shape != shape:
-        msg = f"expected a label map of {shape[1]} x {shape[0]} pixels, got {shape_of(values)}: {_REMEDY}"
+        msg = f"The label map has {shape_of(values)} pixels, the radiograph {shape[1]} x {shape[0]}. {_REMEDY}"
         raise InputError(msg)
     meaning = {label: label for label in LABELS.values()} if named else _meaning(values, (info or {}).get("label_info"))
     unknown = sorted(set(np.unique(values).tolist()) - {0, *meaning})
     if unknown:
-        msg = f"expected a label map of 0 and {sorted(meaning)}, got {unknown[:8]}: {_REMEDY}"
+        msg = f"The label map contains {unknown[:8]}, not only 0 and {sorted(meaning)}. {_REMEDY}"
         raise InputError(msg)
     bones = [np.isin(values, [number for number, label in meaning.items() if label & bit]) for bit in (1, 2)]
     return torch.from_numpy(np.stack(bones).astype(np.float32))
@@ -98,7 +98,7 @@ def _meaning(values: NDArray[Any], label_info: Iterable[Mapping[str, Any]] | Non
 
 
 def _foreign(name: Any) -> InputError:
-    return InputError(f"expected segments named {', '.join(LABELS)}, got {name!r}: {_REMEDY}")
+    return InputError(f"The segment {name!r} is unknown. Name the segments {', '.join(LABELS)}. {_REMEDY}")
 
 
 def _values(path: str | Path) -> tuple[NDArray[Any], bool]:
@@ -106,14 +106,14 @@ def _values(path: str | Path) -> tuple[NDArray[Any], bool]:
     try:
         values, header = _read(str(path))
     except Exception as error:  # a broken file raises almost any error: zlib, header, value, OS errors
-        msg = f"expected a label map as PNG, NIfTI or NRRD, got a file that cannot be read: {_REMEDY}"
+        msg = f"The label map cannot be read. Use PNG, NIfTI or NRRD. {_REMEDY}"
         raise InputError(msg) from error
     named = "Segment0_Name" in header
     values = _by_name(values, header) if named else values
     while values.ndim > 2 and values.shape[-1] == 1:
         values = values[..., 0]
     if values.ndim != 2:
-        msg = f"expected a label map of two dimensions, got an array of shape {values.shape}: {_REMEDY}"
+        msg = f"The label map has the shape {values.shape}, not two dimensions. {_REMEDY}"
         raise InputError(msg)
     return (values if _is_picture(path) else values.T), named
 

@@ -54,7 +54,7 @@ class FingerJointApp(MONAILabelApp):
     def init_datastore(self) -> Datastore:
         """Open the radiographs of the studies folder."""
         if self.studies.startswith(("http://", "https://")):
-            msg = f"expected a folder of radiographs, got {self.studies}: copy the radiographs to a folder"
+            msg = f"{self.studies}: not a folder of radiographs. Copy the radiographs to a folder."
             raise InputError(msg)
         reload, read_only = settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD, settings.MONAI_LABEL_DATASTORE_READ_ONLY
         return JointDatastore(self.studies, self._separate.reference, auto_reload=reload, read_only=read_only)
@@ -82,7 +82,7 @@ class FingerJointApp(MONAILabelApp):
 
         keep_private()
         if app.middleware_stack is None:
-            msg = "expected the server of MONAI Label, got none: start it by monailabel.main start_server"
+            msg = "The server of MONAI Label is not running. Start it with monailabel.main start_server."
             raise InputError(msg)
         app.middleware_stack = Guard(app.middleware_stack, self)
         super().on_init_complete()
@@ -168,7 +168,7 @@ _FILES = ("image", "label", "session", "description")
 def known_task(tasks: Mapping[str, Any], name: Any) -> Any:
     """Return a task by its name; raises :class:`InputError` if there is none."""
     if name not in tasks:
-        msg = f"expected one of {', '.join(tasks)}, got {name!r}: see GET /info"
+        msg = f"{name!r} is unknown. Choose one of {', '.join(tasks)}; GET /info lists them."
         raise InputError(msg)
     return tasks[name]
 
@@ -177,6 +177,6 @@ def _sent_label(request: Mapping[str, Any]) -> str:
     """Return the file of the label sent with a request; empty if there is none."""
     label = request.get("label") or ""
     if label and not is_upload(label):
-        msg = 'expected "label" as a file of the request, got text: send it as a field of the form'
+        msg = '"label" is text. Send a file, in a field of the form.'
         raise InputError(msg)
     return str(label)

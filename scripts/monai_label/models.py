@@ -86,7 +86,7 @@ class BoneMaskPredictor:
             InputError: there are no previous weights.
         """
         if not self._previous.is_file():
-            msg = f"expected weights of before a training, got none beside {self.trained.name}: train first"
+            msg = f"{self.trained.name}: no previous weights. Train first."
             raise InputError(msg)
         before = self._previous.read_bytes()
         self.replace(before)

@@ -281,20 +281,20 @@ def checked(values: Any, options: Mapping[str, Option]) -> dict[str, Any]:
         InputError: they are no object, or a field is unknown or has an unusable value. The message names the field.
     """
     if not isinstance(values, Mapping):
-        msg = f"expected the options of a request as a JSON object, got {_short(values)}: send {{}} for none"
+        msg = f"The options of the request are {_short(values)}, not a JSON object. Send {{}} for none."
         raise InputError(msg)
     return {name: _checked(name, value, options) for name, value in values.items() if value is not None}
 
 
 def _checked(name: str, value: Any, options: Mapping[str, Option]) -> Any:
     if name not in options:
-        known = f"the options are {', '.join(options)}" if options else "it has no options"
-        msg = f"expected no option {_short(name)}: {known}"
+        known = f"The options are {', '.join(options)}." if options else "The request has no options."
+        msg = f"{_short(name)} is not an option. {known}"
         raise InputError(msg)
     try:
         return options[name].take(value)
     except (ValueError, TypeError, KeyError, OverflowError):
-        msg = f'expected "{name}" as {options[name].expected}, got {_short(value)}: change it or leave it out'
+        msg = f'"{name}" is {_short(value)}. Pass {options[name].expected}, or leave it out.'
         raise InputError(msg) from None
 
 
@@ -307,7 +307,7 @@ def parsed(content: str | bytes, field: str) -> Any:
     try:
         return json.loads(content) if content else None
     except (ValueError, RecursionError) as error:
-        msg = f"expected {field} as JSON, got {_short(content)} ({type(error).__name__}): send an object"
+        msg = f"{field} is not JSON: {_short(content)} ({type(error).__name__}). Send an object."
         raise InputError(msg) from error
 
 

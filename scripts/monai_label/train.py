@@ -137,7 +137,7 @@ class BoneMaskTraining(TrainTask):
     def _replace(self, weights: bytes) -> None:
         """Use new weights, unless the server that started the training is gone."""
         if server_ended():
-            msg = "expected the server that started this training, got none: start it and train again"
+            msg = "The server that started this training has ended. Start it and train again."
             raise InputError(msg)
         self.predict_masks.replace(weights)
 
@@ -191,7 +191,7 @@ def write_data_set(datastore: JointDatastore, folder: Path) -> tuple[int, dict[s
             left_out[name] = without_path(str(error), datastore.get_image_uri(image_id), image_id)
             _log.warning(f"Left out of the training: {left_out[name]}")
     if len(entries) < FEWEST:
-        msg = f"expected at least {FEWEST} saved labels to train on, got {len(entries)}: save more ({left_out})"
+        msg = f"A training needs at least {FEWEST} saved labels, {len(entries)} can be used. Save more ({left_out})."
         raise InputError(msg)
     write_bytes(folder / _LIST, json.dumps(entries).encode())
     return len(entries), left_out
@@ -202,7 +202,7 @@ def _write_joint(datastore: JointDatastore, image_id: str, tag: str, folder: Pat
     view = datastore.view(image_id, tag=tag)
     masks = datastore.masks(image_id, view.shape, tag)
     if masks is None:
-        msg = f"expected a saved label, got none: {image_id}: save one"
+        msg = f"{image_id} has no saved label. Save one."
         raise InputError(msg)
     datastore.check_saved(image_id, tag, view, masks)
     write_layers(folder / f"{name}.nii.gz", view.image, view.spacing)

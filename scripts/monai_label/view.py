@@ -23,7 +23,7 @@ LARGEST = 1024
 CLICKS = ("center", "tip", "spacing")
 """Marks of a joint in a request: points (x, y) in pixels, and mm per pixel."""
 
-_REMEDY = 'mark the joint of a hand by "center" and "tip" in params, and "spacing" in mm if the file does not state it'
+_REMEDY = 'Mark the joint of a hand by "center" and "tip" in params; add "spacing" in mm if the file does not state it.'
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _marked(pixels: tuple[float, float] | None, clicks: Mapping[str, Any]) -> Jo
     """Return the frame of a marked joint in a hand."""
     center, tip = _point(clicks, "center"), _point(clicks, "tip")
     if pixels is None:
-        msg = f"expected a radiograph with a stated pixel spacing, got one without: {_REMEDY}"
+        msg = f"The radiograph has no pixel spacing. {_REMEDY}"
         raise InputError(msg)
     return JointFrame(JointPlace("marked", center, (tip[0] - center[0], tip[1] - center[1])), pixels, SIZE)
 
@@ -98,8 +98,8 @@ def _alone(shape: tuple[int, int], pixels: tuple[float, float] | None, path: str
     """Return the frame of a radiograph of one joint; without stated size it has the public frame's 21 mm."""
     if pixels is None and max(shape) > LARGEST:
         msg = (
-            f"expected a radiograph of one joint of at most {LARGEST} pixels or with a stated spacing, got "
-            f"{shape[1]} x {shape[0]} pixels: {path}: {_REMEDY}"
+            f"{path}: {shape[1]} x {shape[0]} pixels without a pixel spacing are not taken for one joint, which has at "
+            f"most {LARGEST}. {_REMEDY}"
         )
         raise InputError(msg)
     return frame_in_middle(shape, pixels or (MCP.spacing_at(min(shape)),) * 2, path, SIZE)
@@ -108,14 +108,14 @@ def _alone(shape: tuple[int, int], pixels: tuple[float, float] | None, path: str
 def _point(clicks: Mapping[str, Any], name: str) -> tuple[float, float]:
     values = clicks.get(name)
     if not isinstance(values, (list, tuple)) or len(values) != 2 or not all(map(_is_number, values)):
-        msg = f'expected "{name}" as [x, y] in pixels of the radiograph, got {values!r}: {_REMEDY}'
+        msg = f'"{name}" is {values!r}, not [x, y] in pixels of the radiograph. {_REMEDY}'
         raise InputError(msg)
     return float(values[0]), float(values[1])
 
 
 def _length(value: Any) -> float:
     if not _is_number(value) or float(value) <= 0.0:
-        msg = f'expected "spacing" as mm per pixel, above 0, got {value!r}: {_REMEDY}'
+        msg = f'"spacing" is {value!r}, not mm per pixel above 0. {_REMEDY}'
         raise InputError(msg)
     return float(value)
 

@@ -232,7 +232,7 @@ def test_a_strict_training_ends_with_all_that_it_cannot_use(bundle: Any, damaged
     options = {**TRAINING, "validation_fraction": 0.5, "seed": 1, "strict": "true"}
     out = tmp_path / "out"
     message = bundle.refusal("training", "train.yaml", dataset_dir=str(damaged), output_dir=str(out), **options)
-    check(message, "Mend or remove the rejected joints", damaged, damaged)
+    check(message, "Correct or remove the rejected joints", damaged, damaged)
     assert message.count("rejected 001") >= 2
     assert [path.name for path in out.rglob("*")] in ([], ["run.json"])
 
@@ -252,7 +252,7 @@ def test_bad_input_ends_the_command_line_with_exit_code_1(commands: Any, data: P
     result = commands.command("training", "train.yaml", **settings, **TRAINING)
     assert result.returncode == 1
     assert "Traceback" not in result.stdout + result.stderr
-    assert "Mend or remove the rejected joints" in result.stderr
+    assert "Correct or remove the rejected joints" in result.stderr
 
 
 @pytest.mark.parametrize(("run_id", "config"), [("evaluating", "inference.json"), ("training", "train.yaml")])

@@ -19,7 +19,7 @@ from monai.bundle import ConfigParser
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
-CONFIGS = ("inference.json", "evaluate.yaml")
+CONFIGS = ("evaluate.yaml",)
 PHANTOM_SEED = 1011
 """Some of its three phantoms overlap."""
 OPTIONS: dict[str, Any] = {
@@ -44,6 +44,25 @@ def report(folder: Path) -> dict[str, Any]:
 
 def figures(folder: Path, measure: str) -> dict[str, Any]:
     return report(folder)["measures"][measure]["figures"]
+
+
+def test_what_evaluation_and_inference_share_is_configured_alike() -> None:
+    configs = Path(__file__).resolve().parents[2] / "configs"
+    alone, inference = (ConfigParser.load_config_file(configs / name) for name in ("evaluate.yaml", "inference.json"))
+    own = {"datalist", "phantoms", "output_dir", "settings", "evaluating"}
+    shared = alone.keys() & inference.keys()
+    assert {key for key in shared if alone[key] != inference[key]} == own
+    assert {"network_def", "generator_weights", "inferer", "postprocessing", "segmenter", "list_joints"} < shared
+    assert inference["settings"].items() < alone["settings"].items()
+
+
+@pytest.mark.slow
+def test_the_configuration_runs_alone_on_phantoms_with_the_shipped_weights(bundle: Any, tmp_path: Path) -> None:
+    bundle.run("evaluating", "evaluate.yaml", phantoms=1, measures=["E1", "E3"], output_dir=str(tmp_path / "out"))
+    found = report(tmp_path / "out")
+    assert found["settings"]["separator"].startswith("model.pt (sha256 ")
+    assert found["measures"]["E1"]["figures"]["psnr_lowest"] > 100
+    assert found["measures"]["E3"]["figures"]["bones_rmse"] < 0.1
 
 
 def test_the_measures_that_train_and_register_are_configured_as_they_are_by_default() -> None:

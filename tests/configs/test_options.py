@@ -212,7 +212,7 @@ def test_an_option_like_no_other_is_refused_and_all_faults_are_named() -> None:
         "--run_id training --init_id initialize --logging_file a --meta_file b",
         "--backbone_options#width 8 --amp_kwargs#dtype x --head#reach_mm 0.3 --early_loss#layers 2",
         "--overlap#outline_gap_mm#0 1",
-        "--generator_schedule#T_max 9 --train#handlers#2#tag_name x --pretrain#trainer#decollate false",
+        "--generator_schedule#T_max 9 --train#handlers#2#tag_name x --stage1#trainer#decollate false",
         "--motion#_disabled_ true --+backbone_options x -- --help",
         "--generator#optimizer#maximize true --augmentation#blur_mm 0.5",
     ],

@@ -128,11 +128,11 @@ RUNS = [
     ),
     Run(
         "evaluating",
-        (*INFERENCE, "evaluate.yaml"),
+        of_job("evaluate"),
         "test",
         {"weights": "none", "measures": ["E1", "E2", "E6"], "phantoms": 2, "training_joints": 2, "worst": 2},
     ),
-    Run("exporting", (*INFERENCE, "evaluate.yaml"), "test", {"measures": ["E1"], "weights": "none"}),
+    Run("exporting", of_job("evaluate"), "test", {"measures": ["E1"], "weights": "none"}),
     Run("training", ("train.yaml",), options={**TRAINING, "backbone_options": NARROW, "adversary_options": NARROW}),
     Run("training", of_job("segment_bones"), options={"epochs": 1, "batch_size": 2, "validation_fraction": 0.4}),
     Run("training", of_job("read_jsw"), options={**READER, "epochs": 1, "validation_fraction": 0.4}),

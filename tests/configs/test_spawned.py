@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 LOADERS = {
     ("inference.json",): ["dataloader"],
-    ("train.yaml",): ["pretrain#dataloader", "train#dataloader", "validate#dataloader"],
+    ("train.yaml",): ["stage1#dataloader", "train#dataloader", "validate#dataloader"],
     of_job("bls_gan"): ["train#dataloader", "validate#dataloader"],
     of_job("segment_bones"): ["train#dataloader", "validate#dataloader"],
     of_job("read_jsw"): ["train#dataloader", "validate#dataloader"],

@@ -258,7 +258,7 @@ def test_joints_are_augmented_and_cropped_for_training_and_whole_for_validation(
     }
     options = {"augmentation": augmentation, "crop_size": 48, "stage1_epochs": 1, "stage2_epochs": 1, "phantoms": 4}
     parser = train(bundle, tmp_path / "out", **options).parser
-    for stage in ("pretrain", "train"):
+    for stage in ("stage1", "train"):
         sample = parser.get_parsed_content(f"{stage}#dataset")[0]
         assert sample["image"].shape == sample["label"].shape == sample["source"].shape == (3, 48, 48)
         assert json.loads(sample["augmentation"])["noise"] > 0.0
@@ -411,7 +411,7 @@ def test_the_papers_overlay_trains_with_its_head_and_its_pseudo_images(bundle: A
     network = parser.get_parsed_content("generator#network")
     assert isinstance(network.head, SigmoidHead)
     assert isinstance(parser.get_parsed_content("network_def#backbone"), TransUNet)
-    for stage in ("pretrain", "train"):
+    for stage in ("stage1", "train"):
         closure, *_ = parser.get_parsed_content(f"{stage}#dataset").transform.transforms
         assert closure.closure.maker is compose_published
     assert newest(tmp_path / "out")[0] == 2

@@ -102,7 +102,7 @@ def test_a_file_that_is_no_histogram_is_refused_by_its_name(tmp_path: Path, cont
     ],
 )
 def test_what_is_no_distribution_is_refused(kind: type[Distribution], arguments: tuple) -> None:
-    with pytest.raises(InputError, match=r"Pass |finite mean|expected a histogram"):
+    with pytest.raises(InputError, match=r"Pass |finite mean"):
         kind(*arguments)
 
 

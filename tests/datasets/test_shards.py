@@ -95,7 +95,7 @@ def test_archives_of_16_bit_png_are_white_to_webdataset_and_right_to_the_project
 def test_pixels_of_another_kind_are_refused(pixels: np.ndarray) -> None:
     content = io.BytesIO()
     np.save(content, pixels)
-    with pytest.raises(ValueError, match=r"grey pixels of 8 or 16 bits, got .*npy"):
+    with pytest.raises(ValueError, match=r"npy: .*not grey pixels of 8 or 16 bits"):
         decode_shard("npy", content.getvalue())
 
 

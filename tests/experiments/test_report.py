@@ -119,18 +119,18 @@ def test_damaged_evaluations_and_figures_are_named(made: Experiment) -> None:
     name = "none/part100_seed0"
     (Path(made.output_dir) / name / "evaluation" / "metrics.json").write_text("{}")
     with pytest.raises(
-        InputError, match=r"part100_seed0/evaluation/metrics.json: .*delete its folder and run it again"
+        InputError, match=r"part100_seed0/evaluation/metrics.json: .*Delete its folder and run it again"
     ):
         made.keep(name)
     made.kept(name).write_text("[1")
-    with pytest.raises(InputError, match=r"none/part100_seed0.json: .*delete it to measure them again"):
+    with pytest.raises(InputError, match=r"none/part100_seed0.json: .*Delete the file to measure them again"):
         made.outcomes()
 
 
 @pytest.mark.parametrize("of", ["options", "pretraining", "training", "evaluation"])
 def test_figures_of_other_settings_are_refused(made: Experiment, of: str) -> None:
     other = replace(made, task=replace(made.task, **{of: {"amp": True}}))
-    with pytest.raises(InputError, match=rf"part100_seed0.json: .*other settings: {of} amp was None, is True: delete"):
+    with pytest.raises(InputError, match=rf"part100_seed0.json: .*other settings: {of} amp was None, is True. Delete"):
         replace(other, task=replace(other.task, fractions=[1.0])).outcomes()
 
 

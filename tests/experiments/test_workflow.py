@@ -131,7 +131,7 @@ def test_a_failure_stops_only_what_needs_it_and_is_named_and_what_is_done_is_not
     assert workflow.run(**DATA).returncode == 0
     assert workflow.order == []
     other = workflow.run("-n", config={"options": {**FEW, "epochs": 3}}, **DATA)
-    assert other.returncode != 0 and "training epochs was 20, is 3: delete it" in other.stderr + other.stdout
+    assert other.returncode != 0 and "training epochs was 20, is 3. Delete the file" in other.stderr + other.stdout
 
 
 @pytest.mark.long

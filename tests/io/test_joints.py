@@ -298,13 +298,13 @@ def test_a_clean_audit_warns_of_nothing(public: Path, caplog: pytest.LogCaptureF
 def test_a_strict_audit_refuses_and_lists_all(public: Path) -> None:
     spoil(public)
     message = refusal(audit, read_datalist(public, "LS_train"), strict=True, size=SIZE)
-    assert message.startswith("8 joints checked, 4 usable, 4 rejected. Mend or remove the rejected joints")
+    assert message.startswith("8 joints checked, 4 usable, 4 rejected. Correct or remove the rejected joints")
     assert all(name in message and reason in message for name, reason in REASONS.items())
 
 
 def test_an_audit_that_accepts_nothing_refuses_also_when_not_strict(public: Path) -> None:
     message = refusal(audit, read_datalist(public, "LS_train"))
-    assert message.startswith("8 joints checked, 0 usable, 8 rejected. Mend at least one joint")
+    assert message.startswith("8 joints checked, 0 usable, 8 rejected. Correct at least one joint")
 
 
 joints = st.lists(st.integers(0, 9), min_size=2, max_size=40).filter(lambda drawn: len(set(drawn)) > 1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import torch
 from bundle.networks.backbones import make_backbone, scaled_options
 from bundle.networks.precision import Bfloat16Inferer, placed
@@ -26,15 +29,24 @@ def test_gradients_reach_the_weights() -> None:
     assert network.weight.grad is not None and network.weight.grad.dtype == torch.float32
 
 
-def small_generator() -> Generator:
+def small_generator(backbone: str, options: dict[str, Any]) -> Generator:
     torch.manual_seed(0)
-    return Generator(make_backbone("TransUNet", 3, 3, scaled_options("TransUNet", 8, 128)), SigmoidHead())
+    return Generator(make_backbone(backbone, 3, 3, options), SigmoidHead())
 
 
-def test_a_placed_network_gives_and_learns_the_same_and_keeps_its_names() -> None:
-    usual, fast = small_generator().eval(), small_generator().eval()
+@pytest.mark.parametrize(
+    ("backbone", "options", "compiled"),
+    [
+        ("SubpixelUNet", {"features": [4] * 6, "width": 4}, False),
+        pytest.param("TransUNet", scaled_options("TransUNet", 8, 128), True, marks=pytest.mark.long),
+    ],
+)
+def test_a_placed_network_gives_and_learns_the_same_and_keeps_its_names(
+    backbone: str, options: dict[str, Any], compiled: bool
+) -> None:
+    usual, fast = (small_generator(backbone, options).eval() for _ in range(2))
     fast.load_state_dict(usual.state_dict())
-    fast = placed(fast, "cpu", channels_last="true", compiled=True, backend="aot_eager")  # type: ignore[assignment]
+    fast = placed(fast, "cpu", channels_last="true", compiled=compiled, backend="aot_eager")  # type: ignore[assignment]
     assert fast.state_dict().keys() == usual.state_dict().keys()
     for count in (3, 1):  # the last batch of an epoch is smaller
         image = torch.cat([torch.rand(count, 1, 32, 32), (torch.rand(count, 2, 32, 32) > 0.5).float()], dim=1)

@@ -214,7 +214,7 @@ def test_a_reference_is_read_as_written_and_a_broken_one_is_named(
 
 @pytest.mark.parametrize(("rows", "part"), [(0, 0.1), (3, 0.0), (3, 1.0)])
 def test_a_fit_needs_images_and_a_part(values: pd.DataFrame, rows: int, part: float) -> None:
-    with pytest.raises(ValueError, match="expected images and a fraction in"):
+    with pytest.raises(ValueError, match="false_alarms must be in"):
         PlausibilityReference.fit(values.iloc[:rows], part)
 
 

@@ -199,5 +199,5 @@ def test_centers_are_those_of_the_facing_edges() -> None:
 
 
 def test_shapes_that_do_not_agree_are_refused() -> None:
-    with pytest.raises(ValueError, match="expected scale and rotation"):
+    with pytest.raises(ValueError, match="scale and rotation must be"):
         Alignment(torch.ones(2), torch.zeros(2), torch.zeros(2, 2), torch.zeros(3, 2))

@@ -228,7 +228,7 @@ def test_the_edges_that_face_the_joint() -> None:
 
 def test_shapes_must_agree() -> None:
     image = joint((0, 0, 0), (0, 0, 0))
-    with pytest.raises(ValueError, match=r"expected radiographs \(1, H, W\) and masks \(2, H, W\)"):
+    with pytest.raises(ValueError, match=r"radiographs must be \(1, H, W\) and masks \(2, H, W\)"):
         BoneRegistration()(image, masks()[:1], image, SPACING)
 
 

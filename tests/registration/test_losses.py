@@ -97,7 +97,7 @@ def test_what_the_moving_radiograph_does_not_show_is_not_compared() -> None:
 
 def test_shapes_that_do_not_agree_are_refused() -> None:
     fixed, warped, masks = given()
-    with pytest.raises(ValueError, match="expected radiographs"):
+    with pytest.raises(ValueError, match="radiographs must be"):
         registration_mse(fixed, warped[:, :1], masks)
 
 

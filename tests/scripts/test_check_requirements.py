@@ -25,7 +25,7 @@ def test_each_requirements_file_states_its_pythons() -> None:
 
 def test_a_file_that_states_no_python_is_refused(requirements: Path) -> None:
     requirements.write_text("# What runs.\na==1\n\n# Python 3.10 to 3.12\n")
-    with pytest.raises(InputError, match=r"requirements.txt: its head states no Python: begin it"):
+    with pytest.raises(InputError, match=r"requirements.txt: the head states no Python version. Begin it"):
         check(requirements)
 
 
@@ -45,6 +45,6 @@ def test_pins_that_pip_cannot_install_are_found(requirements: Path) -> None:
     (requirements.parent / "empty").mkdir()
     requirements.write_text(f"--no-index\n--find-links {requirements.parent / 'empty'}\nno-such-package-here==1\n")
     with pytest.raises(
-        InputError, match=r"requirements.txt: pip cannot install it: change its pins:\n.*no-such-package"
+        InputError, match=r"requirements.txt: pip cannot install it. Change its pins.\n.*no-such-package"
     ):
         resolve(requirements)

@@ -44,7 +44,7 @@ SPACING = MCP.spacing_mm
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs" / "monai_label.md").read_text()
-DOCUMENTED_START = DOCUMENT.split("```bash\n")[1].split("```")[0].splitlines()[2]
+DOCUMENTED_START = DOCUMENT.split("```bash\n")[2].splitlines()[0]
 DOCUMENTED_PYTHON = ".venv-label/bin/python"
 LABELLED = (*range(20), 60, 61, 62, 63)
 ABOVE, BESIDE = 160, 100
@@ -139,7 +139,7 @@ def refusal(call: Any, *args: Any, **options: Any) -> str:
     return message
 
 
-QUOTED = re.compile("(?<=, got ).*?(?=: )")
+QUOTED = re.compile(r"(?<= is ).*?(?=\. Pass )")
 """What a refusal quotes of the request, which may be cut short."""
 
 
@@ -321,7 +321,7 @@ def test_training_on_saved_labels_makes_a_better_model_that_is_used_from_then_on
 
 @pytest.mark.long
 def test_a_training_without_enough_labels_is_refused(training: dict[str, Any]) -> None:
-    reason = "expected at least 2 saved labels to train on, got 0"
+    reason = "A training needs at least 2 saved labels, 0 can be used"
     assert training["too_few"]["at_once"].startswith(reason)
     assert training["too_few"]["status"] == "ERROR"
     assert training["too_few"]["details"][-1].startswith(f"error: {reason}"), "without a traceback"
@@ -490,11 +490,11 @@ def test_masks_that_come_with_a_request_count_first(server: Server) -> None:
     [
         ("broken_26", {}, "cannot be read"),
         ("hand_25", {"spacing": SPACING}, "37.4 x 47.2 mm, but a radiograph of one joint is 16 to 26 mm high and wide"),
-        ("hand_25", {"center": CENTER}, '"tip" as [x, y]'),
-        ("hand_25", {"center": CENTER, "tip": [0, 0]}, "with a stated pixel spacing"),
+        ("hand_25", {"center": CENTER}, '"tip" is None, not [x, y]'),
+        ("hand_25", {"center": CENTER, "tip": [0, 0]}, "The radiograph has no pixel spacing"),
         ("hand_25", {**CLICKS, "center": [5, 5]}, "inside the radiograph"),
-        ("unscaled_30", {}, "at most 1024 pixels or with a stated spacing, got 1200 x 1200 pixels"),
-        ("absent", {}, "unknown id"),
+        ("unscaled_30", {}, "1200 x 1200 pixels without a pixel spacing"),
+        ("absent", {}, "not an image of the studies folder"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_a_sentence(
@@ -508,11 +508,11 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(
 
 def test_a_label_that_does_not_fit_is_not_saved(server: Server) -> None:
     path = label_file(server.folder, "joint_3", "png")
-    assert "label map of 456 x 576 pixels, got 256 x 256" in refusal(server.save, "hand_25", path)
-    assert "a file that cannot be read" in refusal(server.save, "joint_3", server.folder / "studies" / "broken_26.png")
-    assert "label map of 0 and [1, 2, 3]" in refusal(
-        server.save, "nifti_23", server.folder / "studies" / "nifti_23.nii.gz"
+    assert "The label map has 256 x 256 pixels, the radiograph 456 x 576" in refusal(server.save, "hand_25", path)
+    assert "The label map cannot be read" in refusal(
+        server.save, "joint_3", server.folder / "studies" / "broken_26.png"
     )
+    assert "not only 0 and [1, 2, 3]" in refusal(server.save, "nifti_23", server.folder / "studies" / "nifti_23.nii.gz")
     assert "an image of the studies folder" in refusal(server.save, "absent", path)
     assert not server.objects()["nifti_23"]["labels"]
 
@@ -767,7 +767,7 @@ def wrong_labels(name: str) -> dict[str, tuple[torch.Tensor, str]]:
         "one bone": (one, "the mask is empty"),
         "swapped": (masks.flip(0), "the upper bone is not above the lower bone"),
         "mirrored": (masks.flip(2), "mirror image"),
-        "upside down": (masks.flip(1, 0), "lies on the bones"),
+        "upside down": (masks.flip(1, 0), "does not lie on the bones"),
         "of another place": (masks.roll(40, 2), "does not lie on a bone"),
         "full": (torch.ones_like(masks), "covers"),
     }
@@ -789,9 +789,9 @@ def test_a_label_that_does_not_lie_on_its_bones_is_refused(server: Server, kind:
 @pytest.mark.parametrize(
     ("names", "reason"),
     [
-        ({"proximal phalanx": 1, "metacarpal": 2}, "got 'proximal phalanx'"),
+        ({"proximal phalanx": 1, "metacarpal": 2}, "The segment 'proximal phalanx' is unknown"),
         ({"upper bone": 1, "lower bone": 2}, "the upper bone is not above the lower bone"),
-        ({"lower bone": 1}, "got [2"),
+        ({"lower bone": 1}, "The label map contains [2"),
     ],
 )
 def test_foreign_and_swapped_names_are_refused(server: Server, names: dict[str, int], reason: str) -> None:

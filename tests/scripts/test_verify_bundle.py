@@ -280,7 +280,11 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "no inference config": (drop("configs/inference.json"), FILES, "missing configs/inference.json"),
     "no metadata": (drop("configs/metadata.json"), SCHEMA, "configs/metadata.json"),
     "metadata that is no JSON": (put("configs/metadata.json", "{"), SCHEMA, "JSON object"),
-    "weights that MONAI Label would take first": (put("models/g.pt", ""), FILES, "got g.pt"),
+    "weights that MONAI Label would take first": (
+        put("models/g.pt", ""),
+        FILES,
+        "models/g.pt: a shorter name than model.pt",
+    ),
     "large file not listed": (large, LARGE, "model_large.bin has 25 MB"),
     "large file listed by halves": (
         put("large_files.yml", "large_files: [{path: a.pt, url: u}]"),
@@ -428,7 +432,7 @@ def test_a_network_that_scripts_to_something_else_is_found(root: Path, monkeypat
         root / "configs" / "inference.json", lambda config: config.update(network_def={"_target_": "torch.nn.TwoFaced"})
     )
     torch.save(TwoFaced().state_dict(), root / "models" / "model.pt")
-    assert "got 0.001 apart" in failures(root)["TorchScript export"]
+    assert "by 0.001, more than" in failures(root)["TorchScript export"]
 
 
 class Shifting(torch.nn.Module):
@@ -450,7 +454,7 @@ def test_a_network_that_is_another_one_in_onnx_is_found(root: Path, monkeypatch:
     )
     torch.save(Shifting().state_dict(), root / "models" / "model.pt")
     reason = verify_bundle.run_check(lambda: verify_bundle.check_onnx(root), verbose=False)[1]
-    assert "got 0.001 apart" in reason
+    assert "by 0.001, more than" in reason
 
 
 @pytest.mark.slow

@@ -94,7 +94,7 @@ def test_scripted_generator_of_the_paper_gives_the_same_layers(image: Tensor) ->
 
 @pytest.mark.slow
 def test_scripted_generator_refuses_another_shape(image: Tensor) -> None:
-    with pytest.raises(torch.jit.Error, match=r"expected an image of shape \(B, 3, H, W\)"):
+    with pytest.raises(torch.jit.Error, match=r"the image must be \(B, 3, H, W\)"):
         torch.jit.script(make().eval())(image[:, :1])
 
 
@@ -163,7 +163,7 @@ def test_weights_are_a_flat_state_that_loads_into_another_generator(image: Tenso
 
 @pytest.mark.parametrize("shape", [(3, 64, 64), (1, 1, 64, 64), (1, 4, 64, 64)])
 def test_an_image_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"expected an image of shape \(B, 3, H, W\) = \[radiograph, lower mask"):
+    with pytest.raises(ValueError, match=r"the image must be \(B, 3, H, W\) = \[radiograph, lower mask"):
         make()(torch.rand(shape))
 
 

@@ -211,7 +211,7 @@ def test_layers_keep_the_precision_of_the_image(head: SigmoidHead | PartitionHea
 
 @pytest.mark.parametrize("mixture", [0.0, -0.1, 1.5])
 def test_a_mixture_out_of_range_is_refused(mixture: float) -> None:
-    with pytest.raises(ValueError, match=r"mixture in \(0, 1\]"):
+    with pytest.raises(ValueError, match=r"mixture must be in \(0, 1\]"):
         PartitionHead(mixture)
 
 
@@ -233,7 +233,7 @@ def test_distances_change_no_layer_by_themselves(joints: Tensor) -> None:
 
 
 def test_a_negative_reach_is_refused() -> None:
-    with pytest.raises(ValueError, match="reach_mm of at least 0"):
+    with pytest.raises(ValueError, match="reach_mm at least 0"):
         PartitionHead(reach_mm=-1.0)
 
 

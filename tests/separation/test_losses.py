@@ -431,7 +431,7 @@ def test_layer_distance_weighs_still_and_moved_and_needs_no_truth_of_what_has_no
     torch.testing.assert_close(value, 0.25 * first + 3.0 * second)
     unknown = Separation(moved.layers, moved.masks, moved.visible)
     torch.testing.assert_close(LayerDistance()(still, unknown, known), first)
-    with pytest.raises(ValueError, match="with their true layers"):
+    with pytest.raises(ValueError, match="true layers of the separated joints are unknown"):
         LayerDistance(moved=1.0)(still, unknown, known)
 
 

@@ -411,7 +411,7 @@ def test_summary_has_sample_statistics_per_finger_and_overall() -> None:
 
 
 def test_summary_refuses_values_that_do_not_match_the_images() -> None:
-    with pytest.raises(ValueError, match="one value of psnr for each of 5 images, got 2"):
+    with pytest.raises(ValueError, match="psnr must have one value for each of 5 images, got 2"):
         summarize({"psnr": [1.0, 2.0]}, WHICH)
 
 

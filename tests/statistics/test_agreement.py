@@ -96,7 +96,7 @@ def test_a_change_is_detected_the_sooner_the_more_readings_are_averaged() -> Non
 
 @pytest.mark.parametrize(("first", "second"), [([1.0], [2.0]), ([1, 2], [1, 2, 3]), ([1, math.nan], [1, 2])])
 def test_what_are_no_pairs_is_refused(first: list[float], second: list[float]) -> None:
-    with pytest.raises(ValueError, match="two finite series of the same length"):
+    with pytest.raises(ValueError, match="both series must be finite and of the same length"):
         bland_altman(first, second)
 
 

@@ -431,7 +431,7 @@ def test_a_generator_without_weights_stays_as_built_and_says_so(
     assert weights.source == "weight-free separator"
     with caplog.at_level(logging.WARNING):
         started(weights)
-    assert f"No weights at {tmp_path / 'model.pt'}: the weight-free separator is used" in caplog.text
+    assert f"{tmp_path / 'model.pt'}: no such weights file. The weight-free separator is used." in caplog.text
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
@@ -448,7 +448,7 @@ def test_a_chosen_file_takes_the_place_of_the_shipped_one_and_must_be_there(tmp_
 
 
 def test_a_generator_that_does_not_separate_without_weights_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"model\.pt: no such weights file\. Name a file by --weights"):
+    with pytest.raises(InputError, match=r"model\.pt: no such weights file\. Pass a file as --weights"):
         started(GeneratorWeights(str(tmp_path / "model.pt"), weight_free(SigmoidHead())))
 
 

@@ -91,7 +91,7 @@ class JointSpaceControl:
         """
         trials = len(self.changes_mm) + self.random_changes
         if not len(test) or not trials:
-            msg = f"expected at least one joint and one change, got {len(test)} and {trials}"
+            msg = f"joints and changes must be at least 1 each, got {len(test)} and {trials}"
             raise ValueError(msg)
         table = pd.DataFrame(
             [row for index, draws in enumerate(self._draw(len(test))) for row in self._rows(test, index, draws)]

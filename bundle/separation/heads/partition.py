@@ -42,8 +42,8 @@ class PartitionHead(Head):
         super().__init__()
         if not 0.0 < mixture <= 1.0 or reach_mm < 0 or not spacing_mm > 0:
             msg = (
-                f"expected a mixture in (0, 1], reach_mm of at least 0 and spacing_mm above 0, got {mixture}, "
-                f"{reach_mm} and {spacing_mm}"
+                f"mixture must be in (0, 1], reach_mm at least 0 and spacing_mm above 0, got {mixture}, {reach_mm} and "
+                f"{spacing_mm}"
             )
             raise ValueError(msg)
         self.mixture = mixture

@@ -90,7 +90,7 @@ class RandShiftBonesd(RandJointMapd):
 
 
 def composed(layers: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Compose a joint of its layers (Eq. 4): the radiograph with its masks, and the layers."""
+    """Compose a radiograph from its layers (Eq. 4); return it with its masks, and the layers."""
     return torch.cat([reconstruct(layers), masks]), layers
 
 
@@ -152,10 +152,10 @@ class RandSynthesizeJointSpaced(RandJointMapd):
 
 
 class RandPseudoOverlapd(RandJointMapd):
-    """Random closing of non-overlapping joints until their bones overlap; the label becomes true.
+    """Random closing of non-overlapping joints until their bones overlap, which makes the label true.
 
-    Samples with ``overlapping`` true and samples not selected stay unchanged; without true layers their label is set to
-    zero. Every sample gets a ``source``, the joint before closing.
+    Overlapping joints and joints that are not selected keep their image; if their layers are not true, the label
+    becomes 0. Every sample gets a ``source``, the joint before closing.
 
     Args:
         keys: images (3, H, W).

@@ -40,7 +40,7 @@ class JointMapd(ThreadUnsafe, MapTransform):
     def _spacing(self, sample: Sample) -> float:
         """The pixel spacing of the sample in mm."""
         if "spacing" not in sample:
-            msg = f"expected the pixel spacing in mm under 'spacing', got a sample with {sorted(map(str, sample))}"
+            msg = f"spacing, the pixel size in mm, is missing in the sample, which has {sorted(map(str, sample))}"
             raise KeyError(msg)
         return float(sample["spacing"])
 

@@ -166,7 +166,7 @@ def test_the_plot_shows_every_trial_that_was_measured() -> None:
 
 
 def test_nothing_to_measure_is_an_error() -> None:
-    with pytest.raises(ValueError, match="at least one joint and one change"):
+    with pytest.raises(ValueError, match="joints and changes must be at least 1 each"):
         replace(QUICK, changes_mm=(), random_changes=0)(phantoms())
 
 

@@ -118,7 +118,7 @@ def test_a_shift_by_default_moves_nothing_and_measures_at_the_public_spacing() -
 
 
 def test_a_shift_needs_the_motion_of_both_bones() -> None:
-    with pytest.raises(ValueError, match=r"translation \(B, 2, 2\)"):
+    with pytest.raises(ValueError, match=r"translation must be \(B, 2, 2\)"):
         ShiftBones(translation_mm=((0.0, 1.0),))
 
 

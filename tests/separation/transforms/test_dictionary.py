@@ -126,7 +126,7 @@ def test_a_missing_image_is_an_error_that_names_it_unless_allowed(name: str) -> 
 @makers
 def test_a_sample_without_spacing_is_refused_with_what_it_has(name: str) -> None:
     without = {key: value for key, value in sample().items() if key != "spacing"}
-    with pytest.raises(KeyError, match=r"pixel spacing in mm under 'spacing', got a sample with \['image', 'label'"):
+    with pytest.raises(KeyError, match=r"spacing, the pixel size in mm, is missing .*\['image', 'label'"):
         seeded(name)(without)
 
 
