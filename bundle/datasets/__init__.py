@@ -8,7 +8,7 @@ from bundle.datasets.factory import TOGETHER, RadiographFactory, Sample, first_p
 from bundle.datasets.gate import QualityGate, examine
 from bundle.datasets.shards import ShardFormat, TarShards, decode_shard, png
 from bundle.datasets.source_writer import SourceWriter
-from bundle.datasets.sources import Source, SourceStore
+from bundle.datasets.sources import Source, SourceStore, stated_joint_space, surfaces_of
 from bundle.datasets.specifications import DataPlan, SampleSpecification, SampleSpecifications, motion_of
 from bundle.datasets.streams import NextImages, PlannedSamples, SyntheticRadiographs
 
@@ -45,4 +45,6 @@ __all__ = [
     "passed",
     "png",
     "read_histogram",
+    "stated_joint_space",
+    "surfaces_of",
 ]

@@ -37,7 +37,7 @@ from bundle.io import (
     sums_of,
     write_bytes,
 )
-from bundle.measurement import VERTICAL
+from bundle.measurement import DEFINITION
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -270,7 +270,7 @@ class Shards:
         reason, times = next(iter(total.refused.most_common(1)), ("none was sampled", 0))
         msg = (
             f"count: no image was made of {len(self.specifications)}: most were refused as {reason!r} ({times} times; "
-            f"{self.data.output_dir / CARD}). Correct --jsw, --changes or --gate and pass another --output_dir."
+            f"{self.data.output_dir / CARD}). Correct --joint_space, --changes or --gate and pass another --output_dir."
         )
         raise InputError(msg)
 
@@ -298,7 +298,7 @@ class Shards:
             "separator": self.specifications.sources[0].separator,
             "command": command_line(),
             "shards": len(self),
-            "jsw_definition": VERTICAL,
+            "joint_space_definition": DEFINITION,
             **total.describe(),
             "test_joints": self._test_joints(),
             "refused_sources": self.refused,
