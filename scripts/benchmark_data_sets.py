@@ -198,7 +198,14 @@ class Joints:
         layers = separate(image, masks)
         edges = facing_centers(masks[0].numpy() > 0.5, MCP.spacing_mm).tolist()
         space = stated_joint_space(measure_joint_space(layers, masks, MCP.spacing_mm))
-        known = {"name": name, "joint": name, "finger": "ring", "side": "left", "masks": "given", "digest": ""}
+        known: dict[str, Any] = {
+            "name": name,
+            "joint": name,
+            "finger": "ring",
+            "side": "left",
+            "masks": "given",
+            "digest": "",
+        }
         separator = "weight-free separator"
         source = Source(**known, **space, spacing_mm=MCP.spacing_mm, edges_mm=edges, separator=separator)
         store.write(source, SeparatedBones.of(layers, masks), image[0])

@@ -70,8 +70,9 @@ class SourceWriter(Results):
 
     def _source(self, joint: Mapping[str, Any], layers: Tensor, masks: Tensor, judged: Mapping[str, Any]) -> Source:
         spacing = float(joint["spacing"])
+        known: dict[str, Any] = {key: str(joint[key]) for key in ("name", "joint", "finger", "side")}
         return Source(
-            **{key: str(joint[key]) for key in ("name", "joint", "finger", "side")},
+            **known,
             spacing_mm=spacing,
             **stated_joint_space(measure_joint_space(layers, masks[None], spacing)),
             edges_mm=facing_centers(masks.numpy() > 0.5, spacing).tolist(),

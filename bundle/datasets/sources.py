@@ -91,9 +91,9 @@ def _rounded(values: Tensor) -> Any:
 
 def surfaces_of(sources: Sequence[Source]) -> JointSurfaces:
     """Return the joint surfaces of source joints, each with a measured joint space, in float64 and without scores."""
-    axis, middle, head, floor, window = ([source.surfaces[name] for source in sources] for name in _SURFACES)
-    lengths = (torch.tensor(part, dtype=torch.float64) for part in (axis, middle, head, floor))
-    return JointSurfaces(*lengths, torch.tensor(window), {})
+    parts = {name: [source.surfaces[name] for source in sources] for name in _SURFACES}
+    lengths = {name: torch.tensor(part, dtype=torch.float64) for name, part in parts.items() if name != "window"}
+    return JointSurfaces(**lengths, window=torch.tensor(parts["window"]), scores={})
 
 
 _MEASURED = ("joint_space_mm", "joint_space_sd_mm", "joint_space_refused", "surfaces")

@@ -87,6 +87,8 @@ def test_the_joint_space_of_phantoms_is_as_asked(bundle: Any, tmp_path: Path) ->
     bundle.run("synthesizing", *SYNTHESIZE, **{**options(tmp_path, **more), "gate#tolerance_mm": 0.05})
     found = truths(tmp_path / "out")
     assert len(found) == 12
+    anew = json.loads((tmp_path / "out" / "dataset.json").read_text())["measured_anew"]
+    assert (anew["n"], anew["refused"], anew["seed"]) == (1, 0, 0) and anew["mae_mm"] < 0.2
     for line, other in zip(found[::2], found[1::2], strict=True):
         assert line["joint_space_after_mm"] == pytest.approx(line["joint_space_asked_mm"], abs=0.05)
         assert line["source"] == other["source"] and line["pair"] == other["key"]
