@@ -271,6 +271,23 @@ def test_a_source_that_is_damaged_is_separated_again(
 
 
 @pytest.mark.slow
+def test_a_half_made_data_set_of_an_older_version_is_refused_by_its_source_joints(
+    whole: Path, tmp_path: Path, items: list[dict[str, Any]]
+) -> None:
+    shutil.copytree(whole, tmp_path / "out")
+    (tmp_path / "out" / "summary-000002.json").unlink()
+    record = tmp_path / "out" / "sources" / f"{items[0]['name']}.json"
+    known = json.loads(record.read_text())
+    known["jsw_mm"] = known.pop("joint_space_mm")
+    record.write_text(json.dumps(known))
+    before = content(tmp_path / "out")
+    with pytest.raises(InputError, match="stored by an older version, which measured the gap between the outlines"):
+        made(tmp_path, items)
+    release_outputs()
+    assert {**content(tmp_path / "out"), LOCK: b""} == {**before, LOCK: b""}
+
+
+@pytest.mark.slow
 def test_shards_are_made_anew_when_their_sources_have_changed(tmp_path: Path, items: list[dict[str, Any]]) -> None:
     first = made(tmp_path, [{**item, "digest": "1"} for item in items])
     before = content(first)
