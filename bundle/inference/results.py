@@ -17,8 +17,8 @@ from bundle.inference.nifti_writer import NiftiWriter
 from bundle.inference.png_writer import PngWriter
 from bundle.inference.quality import JointQuality, quality_label
 from bundle.inference.writers import SeparatedJoint, Writer
-from bundle.io import Item, Sums, append_line, are_whole, fingerprint, resampling, reserve_output, sums_of, write_bytes
-from bundle.workflow import GeneratorWeights
+from bundle.io import Item, Sums, append_line, are_whole, resampling, reserve_output, sums_of, write_bytes
+from bundle.workflow import GeneratorWeights, results_run
 from ignite.engine import Events
 
 REJECTED = "rejected.jsonl"
@@ -39,9 +39,14 @@ class Results:
         output_dir: output folder; refused if it holds the results of another run.
         settings: settings of the run; they identify it and are written with the results.
         weights: weights of the generator.
+        defined_by: ids of the parts of the configuration that make the results: their options also identify the run
+            (:func:`bundle.workflow.results_run`).
     """
 
-    def __init__(self, output_dir: str, settings: Mapping[str, Any], weights: GeneratorWeights) -> None:
+    def __init__(
+        self, output_dir: str, settings: Mapping[str, Any], weights: GeneratorWeights, defined_by: Sequence[str] = ()
+    ) -> None:
+        self.defined_by = defined_by
         self.settings = {"results": type(self).__name__, **settings, "separator": weights.source}
         self.output_dir = Path(output_dir)
         self.joints: Sequence[Item] | None = None
@@ -49,7 +54,12 @@ class Results:
 
     def reserve(self) -> None:
         """Reserve the output folder."""
-        reserve_output(self.output_dir, fingerprint(self.settings))
+        reserve_output(self.output_dir, self.run)
+
+    @property
+    def run(self) -> str:
+        """Fingerprint of the run."""
+        return results_run(self.settings, self.defined_by)
 
     def remaining(self, joints: Sequence[Item]) -> list[Item]:
         """See :func:`remaining`; writes nothing yet."""
@@ -119,6 +129,7 @@ class LayerWriter(Results):
         quality: assessment of the joints; without it ``quality.jsonl`` only lists the finished ones.
         writers: one writer per format; None for layers as NIfTI and PNG, and montages. Others identify another run.
         dicom: additional writer of DICOM results.
+        defined_by: see :class:`Results`.
     """
 
     def __init__(
@@ -129,8 +140,9 @@ class LayerWriter(Results):
         quality: JointQuality | None = None,
         writers: Sequence[Writer] | None = None,
         dicom: Writer | None = None,
+        defined_by: Sequence[str] = (),
     ) -> None:
-        super().__init__(output_dir, settings, weights)
+        super().__init__(output_dir, settings, weights, defined_by)
         self.quality = quality
         chosen = [make() for make in _USUAL] if writers is None else [one for one in writers if one is not dicom]
         names = [type(writer).__name__ for writer in chosen]

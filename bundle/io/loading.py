@@ -102,8 +102,8 @@ def open_joints(item: Item, size: int | None = MCP.pixels, joint_type: JointType
     folder, or the list's value) with the side and the label of the mark; and the ``patient``, a pseudonym, where a
     DICOM header states one. Names that reveal the patient are replaced (:func:`bundle.io.private_name`). A radiograph
     of one joint whose size differs from the frame's, or whose pixels are not square, is resampled where its pixel
-    spacing is known. The spacing of an item is the width of a pixel; its height follows from the aspect ratio that the
-    file states.
+    spacing is known; without one it is a frame, as wide as those of the joint type. The spacing of an item is the width
+    of a pixel; its height follows from the aspect ratio that the file states.
 
     Args:
         item: item of :func:`bundle.io.lists.read_datalist`; ``spacing`` 0 means that the list states none.
@@ -139,8 +139,8 @@ def _joints(item: Item, known: Item, found: StatedRadiograph, size: int | None, 
         frames, sums = _frames_in_hand(item, spacing, size, joint_type), _checksums(item)
         return [_marked(known, frame, sums) for frame in frames]
     if spacing is None or _is_frame(found, spacing, size):
-        digest = _digest(_checksums(item))
-        return [{**known, "frame": "", "spacing": (spacing or (joint_type.spacing_mm,))[0], "digest": digest}]
+        pixel = spacing[0] if spacing else joint_type.spacing_at(found.intensity.shape[-1])
+        return [{**known, "frame": "", "spacing": pixel, "digest": _digest(_checksums(item))}]
     frame = frame_in_middle(found.intensity.shape, spacing, item["image"], size or joint_type.pixels, joint_type)
     return [_cut_out(known, frame, _checksums(item))]
 

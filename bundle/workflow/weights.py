@@ -134,14 +134,14 @@ class GeneratorWeights:
         """Label of the separator: name and checksum of the weights file, or the separator without weights."""
         if not self._takes_weights():
             return network_label(self.network)
-        if not self.load_path.is_file():
+        if not self._has_file():
             return "weight-free separator"
         return file_label(self.load_path)
 
     @property
     def training(self) -> dict[str, Any] | None:
         """Training record of the weights, if one lies beside them."""
-        return training_of(self.load_path) if self._takes_weights() and self.load_path.is_file() else None
+        return training_of(self.load_path) if self._takes_weights() and self._has_file() else None
 
     def attach(self, engine: Engine) -> None:
         """Load when the engine starts."""
@@ -151,13 +151,19 @@ class GeneratorWeights:
         """Load the weights, or log their absence; a network without weights is unchanged."""
         if not self._takes_weights():
             return
-        if not self.load_path.is_file():
+        if not self._has_file():
             self._check_weight_free()
-            _log.warning(f"No weights at {self.load_path}: the weight-free separator is used")
+            if self.chosen == NO_WEIGHTS:
+                _log.info("The weight-free separator is used.")
+            else:
+                _log.warning(f"No weights at {self.load_path}: the weight-free separator is used")
             return
         remedy = "name the file by --weights, and the backbone, head and reduction of its training"
         load_weights(self.network, self.load_path, "generator", remedy, self.map_location, self.sha256)
         _log.info(f"Weights of the generator: {self.load_path}")
+
+    def _has_file(self) -> bool:
+        return self.chosen != NO_WEIGHTS and self.load_path.is_file()
 
     def _takes_weights(self) -> bool:
         keeps_its_own = brings_weights(self.network) and self.chosen in ("", NO_WEIGHTS)
