@@ -17,7 +17,6 @@ import re
 import resource
 import shlex
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -41,7 +40,7 @@ from torch.utils.benchmark.utils.timer import timer as synchronised_time
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bundle.errors import InputError, report_plainly
-from bundle.io import SEEDS_PER_RUN, processor, write_bytes
+from bundle.io import SEEDS_PER_RUN, check_destination, processor, write_bytes
 from bundle.joint import MCP
 from bundle.phantoms import Phantom, render, sample_parameters
 from bundle.physics import RigidMotion, move, reconstruct, separate, synthesize
@@ -461,32 +460,13 @@ def command_line() -> argparse.ArgumentParser:
     return options
 
 
-def check_output(path: Path) -> None:
-    """Check before any measurement that ``path`` can be written.
-
-    Raises:
-        InputError: it is a folder, or its folder is missing or not writable.
-    """
-    if path.is_dir():
-        msg = f"expected a file as --output, got a folder: {path}: add a file name"
-        raise InputError(msg)
-    try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        msg = (
-            f"expected a folder to write {path.name} in, got {path.parent} ({error.strerror}): choose another --output"
-        )
-        raise InputError(msg) from error
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line, measure, print the report, and write it."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = vars(command_line().parse_args(given))
     output = options.pop("output")
     if output is not None:
-        check_output(output)
+        check_destination(output)
     settings = Settings(**options)
     command = shlex.join(["python", "scripts/benchmark.py", *given])
     text = report(measure(settings), peak_memory(settings), settings, command)

@@ -48,7 +48,7 @@ from bundle.datasets import (
     png,
 )
 from bundle.errors import report_plainly
-from bundle.io import deep_pixels, mask_pixels, processor, write_bytes
+from bundle.io import check_destination, deep_pixels, mask_pixels, processor, write_bytes
 from bundle.joint import MCP
 from bundle.measurement import facing_centers, joint_space_width
 from bundle.phantoms import render, sample_parameters
@@ -357,6 +357,8 @@ def main() -> None:
     """Measure and report."""
     report_plainly()
     given = arguments()
+    if given.output is not None:
+        check_destination(given.output)
     command = shlex.join(["python", "scripts/benchmark_data_sets.py", *sys.argv[1:]])
     found = report(given.joints, given.seconds, command)
     if given.output is None:

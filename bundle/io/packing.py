@@ -27,7 +27,7 @@ from bundle.io.loading import Item, OpenFiles, read_given
 from bundle.io.packed import FORMAT, LARGEST_MEMBER, MANIFEST, MOST_MEMBERS, PICTURES, VERSION, is_unsafe
 from bundle.io.reading import decode_picture
 from bundle.io.stripping import picture_only
-from bundle.io.writing import layers_bytes, replacing
+from bundle.io.writing import check_destination, layers_bytes, replacing
 from bundle.joint import BONES, MCP
 from PIL import Image
 from torch import Tensor
@@ -130,6 +130,7 @@ def pack_joints(
     """
     root = data_set_root(dataset_dir)
     named = _named(root, datalists, Path(output))
+    check_destination(output)
     with _temporary_file() as file:
         packing = _Packing(_Contents(file), root, size, strict)
         for name, datalist in named.items():

@@ -6,6 +6,7 @@ import errno
 import gzip
 import io
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -106,6 +107,20 @@ def _discard(temporary: Path) -> None:
 def _not_written(path: Path, error: OSError) -> InputError:
     reason = _REFUSALS.get(error.errno or 0, "the system refused. Check the free space and the permissions.")
     return InputError(f"{path.absolute()} could not be written ({error}): {reason}")
+
+
+def check_destination(path: str | Path) -> None:
+    """Check that a file can be written, before a long computation of its content.
+
+    Raises:
+        InputError: the path is a folder, or its folder is missing or not writable.
+    """
+    path = Path(path)
+    if path.is_dir():
+        msg = f"{path} is a folder. Add a file name."
+        raise InputError(msg)
+    with storing(path), tempfile.TemporaryFile(dir=path.parent):
+        pass
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

@@ -259,7 +259,7 @@ class _Pair:
             system = np.column_stack([slopes.T, slopes[1] * arm[:, 0] - slopes[0] * arm[:, 1]])[inside]
             difference = (self._values - sampled)[inside]
             step = np.linalg.lstsq(system, difference, rcond=None)[0]
-            correlation = float(np.corrcoef(sampled[inside], self._values[inside])[0, 1])
+            correlation = correlation_of(sampled[inside], self._values[inside])
             certain = _standard_errors(system, difference, step, limits.texture)
             small = self._is_small(step, limits.tolerance)
             converged = small or certain < (limits.certainty if remaining else float(limits.certainty > 0))
@@ -279,6 +279,12 @@ class _Pair:
             ndimage.map_coordinates(picture, places, order=3, mode="mirror", prefilter=False) for picture in self._after
         )
         return values, 0.5 * (self._slopes + np.stack(slopes))
+
+
+def correlation_of(one: Array, other: Array) -> float:
+    """Compute the correlation of two sets of values; NaN if one of them is constant."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.corrcoef(one, other)[0, 1])
 
 
 def _slopes(picture: Array) -> Array:

@@ -18,7 +18,7 @@ import torch
 from bundle.joint import LOWER, MCP, UPPER
 from bundle.physics import attenuation
 from bundle.registration.alignment import Alignment, bone_centers, warp
-from bundle.registration.gauss_newton import BoneShift, check_pair
+from bundle.registration.gauss_newton import BoneShift, check_pair, correlation_of
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.optimize import least_squares
@@ -227,7 +227,7 @@ class PhaseCorrelation:
             values = torch.tensor([[*step, *shift]], dtype=torch.float64)
             found = Alignment.from_parameters(values, center[None]).then(found)
         seen = region > 0.5
-        correlation = float(np.corrcoef(fixed[seen], _warped(moving, found, pixel)[seen])[0, 1])
+        correlation = correlation_of(fixed[seen], _warped(moving, found, pixel)[seen])
         return self._judged(found, peak, correlation)
 
     def _peak(self, fixed: Array, moving: Array, blocks: Sequence[Block], pixel: float) -> Peak:

@@ -8,14 +8,14 @@ from bundle.workflow.costs import TrainingCost, TrainingStep
 from bundle.workflow.ending import end_run, running
 from bundle.workflow.extending import extend_config
 from bundle.workflow.jobs import BundleRun, JobReport, job_configs, reserve_job, scaled_schedule, scaled_task, workers
-from bundle.workflow.last_validation import LastValidation
+from bundle.workflow.last_validation import FirstValidation, LastValidation
 from bundle.workflow.options import check_options
 from bundle.workflow.own_weights import used_weights
 from bundle.workflow.run_settings import RunSettings, results_run
 from bundle.workflow.seeding import EpochSeed, seed_epoch
 from bundle.workflow.task_costs import Stage, TaskCost
 from bundle.workflow.time_limit import TimeLimit
-from bundle.workflow.training_record import EpochRecord, TrainingRecord
+from bundle.workflow.training_record import EpochRecord, TrainingClock, TrainingRecord
 from bundle.workflow.weights import (
     BestWeightsSaver,
     FinalWeightsSaver,
@@ -31,6 +31,7 @@ __all__ = [
     "EpochRecord",
     "EpochSeed",
     "FinalWeightsSaver",
+    "FirstValidation",
     "GeneratorWeights",
     "JobReport",
     "LastValidation",
@@ -42,6 +43,7 @@ __all__ = [
     "TimeLimit",
     "TrainingCheckpointLoader",
     "TrainingCheckpointSaver",
+    "TrainingClock",
     "TrainingCost",
     "TrainingRecord",
     "TrainingStep",

@@ -1,10 +1,33 @@
-"""Validation of the last epoch of a training, independent of the validation interval."""
+"""Validations before the first and after the last epoch of a training, independent of the validation interval."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ignite.engine import Engine, Events
+
+
+class FirstValidation:
+    """Handler that validates the network before the first epoch; a resumed training does not repeat it.
+
+    A validation at the epoch of a checkpoint, outside the interval, would count among those that select the best
+    weights, which a training without interruption does not have. Attach it to the trainers after the checkpoint loader.
+
+    Args:
+        validator: evaluator.
+    """
+
+    def __init__(self, validator: Any) -> None:
+        self.validator = validator
+
+    def attach(self, engine: Engine) -> None:
+        """Check when the engine starts."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Any) -> None:
+        """Validate a training that has no epoch yet."""
+        if engine.state.epoch == 0:
+            self.validator.run(0)
 
 
 class LastValidation:

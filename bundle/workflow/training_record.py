@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bundle.base import parse_json
-from bundle.errors import InputError
+from bundle.errors import InputError, flag
 from bundle.io import command_line, machine, storing, write_bytes
 from bundle.networks import file_label
 from ignite.engine import Engine, Events
@@ -30,6 +30,7 @@ class TrainingRecord:
         weights: name of the file of the best weights in it.
         device: device of the training.
         started_from: file of the initial weights; empty or "none" for random ones.
+        follower: whether this process writes no file.
 
     Raises:
         InputError: on running, an existing record cannot be read.
@@ -37,25 +38,39 @@ class TrainingRecord:
 
     entries = "validations"
 
-    def __init__(self, output_dir: str, weights: str = "model.pt", device: Any = "cpu", started_from: str = "") -> None:
+    def __init__(
+        self,
+        output_dir: str,
+        weights: str = "model.pt",
+        device: Any = "cpu",
+        started_from: str = "",
+        follower: bool | str = False,
+    ) -> None:
         self.path = Path(output_dir) / RECORD
         self.weights = self.path.parent / weights
         self.device = device
         self.started_from = file_label(Path(started_from)) if started_from not in ("", "none") else "chance"
+        self.follower = flag(follower)
         self.before: float | None = None
         self.started = 0.0
 
     def attach(self, engine: Engine) -> None:
         """Write after each validation."""
+        if self.follower:
+            return
         engine.add_event_handler(Events.EPOCH_STARTED, self.start)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def start(self, engine: Engine) -> None:
         """Start the clock of a new or resumed training at its first validation."""
         if self.before is None:
-            earlier = [entry for entry in self._read()[self.entries] if entry["epoch"] <= self._done(engine)]
-            self.before = float(earlier[-1]["seconds"]) if earlier else 0.0
-            self.started = time.perf_counter()
+            self.resume(self._done(engine))
+
+    def resume(self, epoch: int) -> None:
+        """Start the clock from the last entry up to an epoch."""
+        earlier = [entry for entry in self._read()[self.entries] if entry["epoch"] <= epoch]
+        self.before = float(earlier[-1]["seconds"]) if earlier else 0.0
+        self.started = time.perf_counter()
 
     def __call__(self, engine: Engine) -> None:
         """Add a validation and remove those of later epochs, left by a training stopped before its checkpoint."""
@@ -86,6 +101,27 @@ class TrainingRecord:
         except (ValueError, LookupError, TypeError) as error:
             raise _damaged(self.path, error) from error
         return found
+
+
+class TrainingClock:
+    """Clock of a :class:`TrainingRecord`: attach it to the trainers of both stages after the checkpoint loader.
+
+    A resumed training continues from the time of the last validation before its checkpoint.
+
+    Args:
+        record: record of the training.
+    """
+
+    def __init__(self, record: TrainingRecord) -> None:
+        self.record = record
+
+    def attach(self, engine: Engine) -> None:
+        """Start the clock with the engine."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Start the clock of a new or resumed training."""
+        self.record.resume(engine.state.epoch)
 
 
 class EpochRecord(TrainingRecord):

@@ -48,6 +48,12 @@ def job(name: str, folder: Path, run_id: str = "", **options: Any) -> ConfigWork
     return workflow
 
 
+def curve(report: dict[str, Any]) -> list[dict[str, float]]:
+    """The validations of a job without their times."""
+    entries = report["training"]["validations"]
+    return [{name: value for name, value in entry.items() if name != "seconds"} for entry in entries]
+
+
 @pytest.fixture
 def at_root(monkeypatch: pytest.MonkeyPatch, bundle: Any) -> None:
     """Jobs name their configurations from the root of the bundle."""
@@ -83,6 +89,7 @@ def test_a_job_in_several_invocations_finds_the_same(tmp_path: Path) -> None:
     for measure in measures:
         assert whole["measures"][measure]["figures"] == parts["measures"][measure]["figures"]
     assert whole["settings"] == parts["settings"]
+    assert curve(whole) == curve(parts)
     before = (tmp_path / "parts" / "model.pt").stat().st_mtime_ns
     job("lsn_published", tmp_path / "parts", measures=measures)
     assert (tmp_path / "parts" / "model.pt").stat().st_mtime_ns == before

@@ -22,6 +22,7 @@ from bundle.io.reservations import reserve_output
 from bundle.io.writing import (
     PART,
     append_line,
+    check_destination,
     replacing,
     write_bytes,
     write_image,
@@ -211,6 +212,16 @@ def test_a_missing_folder_and_a_file_in_the_way_are_explained(tmp_path: Path) ->
     (tmp_path / "file").write_bytes(b"")
     assert "the folder does not exist" in refusal(write_bytes, tmp_path / "none" / "a.bin", b"")
     assert "a file is in the way" in refusal(write_bytes, tmp_path / "file" / "a.bin", b"")
+
+
+def test_a_destination_is_checked_as_its_writing_and_left_unchanged(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    check_destination(tmp_path / "file")
+    check_destination(tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"] and (tmp_path / "file").read_bytes() == b"old"
+    assert "the folder does not exist" in refusal(check_destination, tmp_path / "none" / "a.bin")
+    assert "a file is in the way" in refusal(check_destination, tmp_path / "file" / "a.bin")
+    assert "is a folder. Add a file name" in refusal(check_destination, tmp_path)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from bundle.measurement.facing import facing_centers, facing_edges
 from bundle.phantoms.rendering import Phantom, render
 from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.radiograph import intensity
-from bundle.registration.gauss_newton import BoneRegistration, BoneShift
+from bundle.registration.gauss_newton import BoneRegistration, BoneShift, correlation_of
 from torch import Tensor
 
 SPACING = MCP.spacing_mm
@@ -197,11 +197,16 @@ def test_a_fit_to_noisy_pixels_stops_within_its_standard_error() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("broken", ["other picture", "not finite", "nothing", "bones on each other", "out of reach"])
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "broken", ["constant", "other picture", "not finite", "nothing", "bones on each other", "out of reach"]
+)
 def test_what_cannot_be_registered_is_not_found(broken: str) -> None:
     before, bones, after = joint((0, 0, 0), (0, 0, 0)), masks(), joint((0, 1.0, 0), (0, 0, 0))
     if broken == "other picture":
         after = torch.rand(1, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    elif broken == "constant":
+        after = torch.full_like(after, 0.5)
     elif broken == "not finite":
         after[0, 5, 5] = torch.nan
     elif broken == "nothing":
@@ -232,3 +237,10 @@ def test_facing_edges_in_mm_are_from_the_middle_of_the_frame() -> None:
     bones[0, 24:, 15:45] = True
     bones[1, :18, 15:45] = True
     np.testing.assert_allclose(facing_centers(bones, 0.5), [[0.0, 2.25], [0.0, -1.25]])
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_correlation_with_constant_values_is_undefined_without_a_warning() -> None:
+    values = np.arange(5.0)
+    assert correlation_of(values, 3.0 * values + 1.0) == pytest.approx(1.0)
+    assert np.isnan(correlation_of(values, np.ones(5))) and np.isnan(correlation_of(np.zeros(5), values))

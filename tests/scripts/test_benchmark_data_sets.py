@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bundle.errors import InputError
+from scripts import benchmark_data_sets
 from scripts.benchmark_data_sets import Joints, PilLoop, difference, loops, steps
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,3 +63,12 @@ def test_the_report_is_written(tmp_path: Path) -> None:
     text = output.read_text()
     assert text.startswith("# Speed of data sets")
     assert all(f"| {name} |" in text for name in (*loops({}, {}), "factory, 2 processes", "compression"))
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark_data_sets, "report", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(sys, "argv", ["benchmark_data_sets.py", "--output", str(tmp_path / "nowhere" / "speed.md")])
+    with pytest.raises(InputError, match="the folder does not exist"):
+        benchmark_data_sets.main()

@@ -50,3 +50,12 @@ def test_strict_refuses_and_writes_nothing(folder: Path) -> None:
     with pytest.raises(InputError, match="1 rejected"):
         main([str(folder), "--lists", "K", "--output", str(output), "--size", str(SIZE), "--strict"])
     assert not output.exists()
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_any_joint_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bundle.io.packing.audited", lambda *_, **__: pytest.fail("read"))
+    for output, fault in ((folder / "nowhere" / "out.pack", "the folder does not exist"), (folder, "is a folder")):
+        with pytest.raises(InputError, match=fault):
+            main([str(folder), "--lists", "K", "--output", str(output), "--size", str(SIZE)])

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 from bundle.errors import InputError
+from bundle.io import plain
+from monai.bundle import ConfigParser
 from scripts import write_results
 from scripts.write_results import Column, Method, kept_report, table
 
+JOBS = write_results.ROOT / "configs" / "jobs"
 MACHINE = {"cpu": "A CPU", "device": "cpu", "threads": 1, "torch": "2.0"}
 
 
@@ -215,6 +218,27 @@ def test_the_order_of_the_rows_knows_every_job() -> None:
     files = (Path(write_results.ROOT) / "configs" / "jobs").glob("*.yaml")
     there = {path.stem for path in files if "run_id: working" in path.read_text().splitlines()}
     assert there == set(write_results.JOBS)
+
+
+def settings_of_a_job(name: str) -> dict[str, Any]:
+    """The settings that the evaluation of a job reports."""
+    job, evaluation = ConfigParser(), ConfigParser()
+    arguments = ConfigParser.load_config_file(JOBS / f"{name}.yaml")
+    job.read_config([str(write_results.ROOT / file) for file in arguments["config_file"]])
+    job.update({key: value for key, value in arguments.items() if key not in ("config_file", "run_id")})
+    evaluation.read_config([str(write_results.ROOT / file) for file in job["evaluated_by"]])
+    evaluation.update({**job.get_parsed_content("evaluation#options"), "bundle_root": str(write_results.ROOT)})
+    return dict(plain(evaluation.get_parsed_content("settings")))
+
+
+@pytest.mark.parametrize("name", [name for name in write_results.JOBS if not name.startswith("resnet50")])
+def test_a_job_is_measured_on_the_images_of_the_stored_rows(name: str) -> None:
+    settings = settings_of_a_job(name)
+    stored = [json.loads(file.read_text()) for file in (write_results.OUTPUT.parent / "results").glob("*.json")]
+    methods = [Method("stored", "", report) for report in stored if "settings" in report]
+    assert len(methods) > 5 and set(write_results.IMAGES) <= set(settings)
+    for method in methods:
+        write_results.check_same_images([method, Method(name, "", {"settings": settings})])
 
 
 def test_fingers_have_their_own_table(arguments: list[str], tmp_path: Path) -> None:

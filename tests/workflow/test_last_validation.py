@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from bundle.workflow.last_validation import LastValidation
+from bundle.workflow.last_validation import FirstValidation, LastValidation
 from ignite.engine import Engine, Events
 
 
@@ -29,3 +29,14 @@ def test_a_training_that_is_ended_before_is_not_validated() -> None:
     engine.add_event_handler(Events.EPOCH_COMPLETED(once=2), lambda: engine.terminate())
     engine.run([0], max_epochs=3)
     assert validator.epochs == []
+
+
+@pytest.mark.parametrize(("done", "expected"), [(0, [0]), (2, [])])
+def test_a_new_training_is_validated_before_its_first_epoch_and_a_resumed_one_is_not(
+    done: int, expected: list[int]
+) -> None:
+    engine, validator = Engine(lambda engine, batch: None), Validator()
+    FirstValidation(validator).attach(engine)
+    engine.state.max_epochs, engine.state.epoch, engine.state.epoch_length = 3, done, 1
+    engine.run([0])
+    assert validator.epochs == expected

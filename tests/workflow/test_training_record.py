@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from bundle.errors import InputError
-from bundle.workflow.training_record import RECORD, EpochRecord, TrainingRecord, training_of
+from bundle.workflow.training_record import RECORD, EpochRecord, TrainingClock, TrainingRecord, training_of
 from ignite.engine import Engine, Events
 
 
@@ -46,6 +46,27 @@ def test_a_resumed_training_replaces_what_is_later_and_goes_on_with_the_clock(tm
     resumed = validate(tmp_path, {1: 0.14})
     assert [(entry["epoch"], entry["bone_rmse_overlap"]) for entry in resumed["validations"]] == [(0, 0.2), (1, 0.14)]
     assert resumed["validations"][1]["seconds"] >= 500.0
+
+
+def test_a_stage_resumes_the_clock_at_its_own_epoch_even_after_a_stage_that_is_complete(tmp_path: Path) -> None:
+    record = validate(tmp_path, {0: 0.2, 1: 0.15, 2: 0.1})
+    record["validations"][1]["seconds"], record["validations"][2]["seconds"] = 300.0, 500.0
+    (tmp_path / RECORD).write_text(json.dumps(record))
+    resumed = TrainingRecord(str(tmp_path))
+    for epoch in (1, 2):  # the trainers of stage 1, complete, and of stage 2
+        trainer = Engine(lambda engine, batch: None)
+        trainer.add_event_handler(Events.STARTED, lambda engine, epoch=epoch: setattr(engine.state, "epoch", epoch))
+        TrainingClock(resumed).attach(trainer)
+        trainer.run([0], max_epochs=epoch)
+    after = validate(tmp_path, {3: 0.05}, resumed)["validations"]
+    assert after[:3] == record["validations"] and after[3]["seconds"] >= 500.0
+
+
+def test_a_follower_writes_no_record(tmp_path: Path) -> None:
+    evaluator = Engine(lambda engine, batch: None)
+    TrainingRecord(str(tmp_path), follower=True).attach(evaluator)
+    evaluator.run([0])
+    assert not (tmp_path / RECORD).exists()
 
 
 def test_a_record_is_that_of_the_weights_beside_it_or_none(tmp_path: Path) -> None:
