@@ -692,6 +692,10 @@ def test_what_is_not_served_is_answered_by_a_client_error(server: Server, method
     assert 400 <= status_of(server.json, method, path, sent) < 500
 
 
+def test_a_form_with_null_in_place_of_an_object_is_refused(server: Server) -> None:
+    assert "got null" in refusal(server.fields, "POST", "/infer/bone_masks", {"params": None}, image="joint_20")
+
+
 def test_a_page_of_another_site_is_not_answered(server: Server) -> None:
     request = urllib.request.Request(f"{server.url}/info/", headers={"Origin": "https://other.example"})
     assert status_of(urllib.request.urlopen, request) == 403
