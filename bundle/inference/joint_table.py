@@ -110,10 +110,11 @@ class JointTable:
         lines = "".join(f"{json.dumps(row)}\n" for row in self.rows() if row["name"] in kept)
         write_bytes(self.folder / LINES, lines.encode())
 
-    def append(self, joint: Mapping[str, Any], space: JointSpace, quality: Mapping[str, Any]) -> None:
-        """Append the row of a joint (:func:`table_row`)."""
+    def append(self, joint: Mapping[str, Any], space: JointSpace, quality: Mapping[str, Any]) -> dict[str, Any]:
+        """Append the row of a joint (:func:`table_row`), and return it."""
         row = table_row(joint, space, quality, self.normal_mm, self.joint_type)
         append_line(self.folder / LINES, json.dumps(row))
+        return row
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the last row of each joint, in the order of their first ones."""

@@ -183,19 +183,21 @@ class LayerWriter(Results):
         """Assess and write a joint; see :meth:`Results.add`."""
         line = {"name": str(joint["name"])} if self.quality is None else self.quality(joint, output)
         layers, separator = output["pred"].detach().cpu(), self.settings["separator"]
-        space = None if self.table is None else self._measured(joint, layers, line)
-        files = self._write(SeparatedJoint(joint, layers, separator, quality_label(line), space))
+        measured = self._measured(joint, layers, line)
+        files = self._write(SeparatedJoint(joint, layers, separator, quality_label(line), *measured))
         source = {"masks": joint.get("masks", "given"), "digest": joint.get("digest", "")}
         source |= {"resampled": note} if (note := resampling(joint)) else {}
         append_line(self.output_dir / QUALITY, json.dumps({**line, **source, "files": files}))
 
-    def _measured(self, joint: Mapping[str, Any], layers: Tensor, quality: Mapping[str, Any]) -> JointSpace:
-        """Measure the joint space of a joint and add it to the table."""
+    def _measured(
+        self, joint: Mapping[str, Any], layers: Tensor, quality: Mapping[str, Any]
+    ) -> tuple[JointSpace, Mapping[str, Any]] | tuple[()]:
+        """Measure the joint space of a joint and add it to the table; return it with its row."""
+        if self.table is None:
+            return ()
         with one_thread():
             space = measure_joint_space(layers[None], joint["image"].cpu()[None, 1:], float(joint["spacing"]))
-        if self.table is not None:
-            self.table.append(joint, space, quality)
-        return space
+        return space, self.table.append(joint, space, quality)
 
     def _write(self, result: SeparatedJoint) -> Sums:
         """Write a joint in every format; return the checksums of its files."""

@@ -30,6 +30,7 @@ RESULT_ENDINGS = (
     *(f"_mask_{bone}.png" for bone in LAYER_NAMES[1:]),
     ".dcm",
     "_masks.dcm",
+    "_report.dcm",
     *(f"_{layer}.dcm" for layer in LAYER_NAMES),
 )
 """Endings of a joint's files after its name; no two joints may share a file."""
