@@ -146,8 +146,8 @@ def append_line(path: str | Path, line: str) -> None:
 
 def named_lines(path: str | Path) -> list[dict[str, Any]]:
     """Read the intact lines of JSON with a ``name`` from a file; none if the file does not exist."""
-    path, found = Path(path), []
-    for line in path.read_bytes().splitlines() if path.is_file() else []:
+    found = []
+    for line in Path(path).read_bytes().splitlines() if os.path.isfile(path) else []:
         with suppress(ValueError):  # the end of a line that was cut off
             found.append(parse_json(line))
     return [line for line in found if isinstance(line, dict) and "name" in line]
