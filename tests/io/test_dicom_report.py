@@ -46,6 +46,7 @@ def numbers(made: Dataset) -> dict[str, float]:
     }
 
 
+@pytest.mark.slow
 def test_the_values_come_back_under_their_codes(tmp_path: Path) -> None:
     write_dicom(tmp_path / "a.dcm", report(ROW))
     read = pydicom.dcmread(tmp_path / "a.dcm")
