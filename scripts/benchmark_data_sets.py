@@ -46,16 +46,18 @@ from bundle.datasets import (
     motion_of,
     passed,
     png,
+    stated_joint_space,
+    surfaces_of,
 )
 from bundle.errors import report_plainly
 from bundle.io import check_destination, deep_pixels, mask_pixels, processor, write_bytes
 from bundle.joint import MCP
-from bundle.measurement import facing_centers, outline_gap
+from bundle.measurement import facing_centers, measure_joint_space, outline_gap
 from bundle.phantoms import render, sample_parameters
 from bundle.physics import CONTINUED_MM, SeparatedBones, reconstruct, separate
 
 TOGETHER, SIDE = 4, 256
-PLAN = DataPlan(jsw=Uniform(0.0, 2.0), sideways=Uniform(-0.3, 0.3), rotation=Uniform(-2.0, 2.0), count=10**9)
+PLAN = DataPlan(joint_space=Uniform(0.5, 2.6), sideways=Uniform(-0.3, 0.3), rotation=Uniform(-2.0, 2.0), count=10**9)
 ROOT = Path(__file__).resolve().parents[1]
 INFERENCE = ROOT / "configs" / "inference.json"
 ALL_KEPT = "loop with PIL, layers, continued bones and noise texture kept"
@@ -103,7 +105,7 @@ class PilLoop:
         }
 
     def __call__(self, specification: SampleSpecification) -> tuple[Array, Array, float]:
-        """Return image (H, W), masks (2, H, W) and the measured joint space width in mm."""
+        """Return image (H, W), masks (2, H, W) and the gap of their outlines in mm."""
         if self.keeping == "nothing":
             self._separate(specification.source.name)
         known = self.kept.get(specification.source.name) or self._prepare(specification.source.name)
@@ -195,8 +197,17 @@ class Joints:
         image, masks = phantom.image[None], (phantom.masks[None] > 0.5).float()
         layers = separate(image, masks)
         edges = facing_centers(masks[0].numpy() > 0.5, MCP.spacing_mm).tolist()
-        width = float(outline_gap(masks, MCP.spacing_mm))
-        source = Source(name, name, "ring", "left", MCP.spacing_mm, width, edges, "given", "", "weight-free separator")
+        space = stated_joint_space(measure_joint_space(layers, masks, MCP.spacing_mm))
+        known: dict[str, Any] = {
+            "name": name,
+            "joint": name,
+            "finger": "ring",
+            "side": "left",
+            "masks": "given",
+            "digest": "",
+        }
+        separator = "weight-free separator"
+        source = Source(**known, **space, spacing_mm=MCP.spacing_mm, edges_mm=edges, separator=separator)
         store.write(source, SeparatedBones.of(layers, masks), image[0])
         self.layers[name], self.masks[name] = layers[0].numpy(), masks[0].numpy()
 
@@ -234,6 +245,7 @@ def steps(joints: Joints, folder: Path, seconds: float) -> dict[str, float]:
     kept, motion = joints.factory.store.load(names), motion_of(specifications)
     spacing = torch.full((TOGETHER,), MCP.spacing_mm)
     seeds = [specification.seed for specification in specifications]
+    surfaces = surfaces_of([specification.source for specification in specifications])
     made = kept.synthesize(motion, spacing, seeds, exact=False)
     samples = joints.factory.make(specifications)
     files = [encoded(sample) for sample in samples]
@@ -243,7 +255,7 @@ def steps(joints: Joints, folder: Path, seconds: float) -> dict[str, float]:
         "separated joints, from memory": lambda: joints.factory.store.load(names),
         "motion": lambda: kept.bones.moved(motion, spacing, "bicubic", False),
         "motion, noise texture and composition": lambda: kept.synthesize(motion, spacing, seeds, exact=False),
-        "measuring and the gate": lambda: examine(kept.masks, made.masks, spacing),
+        "measuring and the gate": lambda: examine(kept.masks, made.masks, spacing, surfaces.moved(motion)),
         "compression": lambda: [encoded(sample) for sample in samples],
         "tar archive": lambda: TarShards().write(folder, "shard", archive),
     }
@@ -274,8 +286,12 @@ def difference(joints: Joints, loop: PilLoop) -> dict[str, float]:
     ]
     square = [np.square(sample.image[0].numpy() - image).mean() for sample, (image, _, _) in pairs]
     masks = [np.abs(sample.masks.numpy() - maps).mean() for sample, (_, maps, _) in pairs]
-    widths = [abs(sample.jsw_mm - width) for sample, (_, _, width) in pairs]
-    return {"image": math.sqrt(float(np.mean(square))), "masks": float(np.mean(masks)), "jsw": float(np.mean(widths))}
+    gaps = [abs(sample.outline_gap_mm - gap) for sample, (_, _, gap) in pairs]
+    return {
+        "image": math.sqrt(float(np.mean(square))),
+        "masks": float(np.mean(masks)),
+        "outline_gap": float(np.mean(gaps)),
+    }
 
 
 def together(folder: Path, count: int, processes: int, seconds: float) -> float:
@@ -331,7 +347,7 @@ Images per second, nothing written; ratios are to the four loops:
 
 The factory separates each joint once. The images are the same: those of the loops without a network differ by
 {apart["image"]:.4f} (root mean square, in intensity; PIL has another cubic kernel), their masks by
-{apart["masks"]:.5f} in the mean, their joint space widths by {apart["jsw"]:.4f} mm.
+{apart["masks"]:.5f} in the mean, the gaps of their outlines by {apart["outline_gap"]:.4f} mm.
 
 Time of each step in one process, with files:
 

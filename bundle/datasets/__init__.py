@@ -6,9 +6,10 @@ from bundle.datasets.data_sets import DataSet, join_processes, make
 from bundle.datasets.distributions import Distribution, Histogram, Mirror, Normal, Own, Sweep, Uniform, read_histogram
 from bundle.datasets.factory import TOGETHER, RadiographFactory, Sample, first_passed, passed
 from bundle.datasets.gate import QualityGate, examine
+from bundle.datasets.remeasuring import Remeasurement
 from bundle.datasets.shards import ShardFormat, TarShards, decode_shard, png
 from bundle.datasets.source_writer import SourceWriter
-from bundle.datasets.sources import Source, SourceStore
+from bundle.datasets.sources import Source, SourceStore, stated_joint_space, surfaces_of
 from bundle.datasets.specifications import DataPlan, SampleSpecification, SampleSpecifications, motion_of
 from bundle.datasets.streams import NextImages, PlannedSamples, SyntheticRadiographs
 
@@ -25,6 +26,7 @@ __all__ = [
     "PlannedSamples",
     "QualityGate",
     "RadiographFactory",
+    "Remeasurement",
     "Sample",
     "SampleSpecification",
     "SampleSpecifications",
@@ -45,4 +47,6 @@ __all__ = [
     "passed",
     "png",
     "read_histogram",
+    "stated_joint_space",
+    "surfaces_of",
 ]

@@ -38,11 +38,11 @@ class DataCount:
 
     def count(self, asked: SampleSpecification, made: Sample | None) -> None:
         """Count a requested image and the image made from it, if any."""
-        self._fill(self._asked, asked, asked.jsw_mm)
+        self._fill(self._asked, asked, asked.joint_space_mm)
         if made is None:
             self._counts["missing"]["all"] += 1
             return
-        self._fill(self._made, made.specification, made.jsw_mm)
+        self._fill(self._made, made.specification, made.joint_space_mm)
         source = made.specification.source
         named = {"images": "all", "fingers": source.finger, "narrowing_grades": str(made.grade), "sources": source.name}
         for name, value in named.items():
@@ -50,7 +50,7 @@ class DataCount:
 
     def _fill(self, counts: Mapping[str, Any], specification: SampleSpecification, width: float) -> None:
         for name, edges in self._edges.items():
-            value = width if name == "jsw_mm" else getattr(specification, name)
+            value = width if name == "joint_space_mm" else getattr(specification, name)
             counts[name][int(np.clip(np.searchsorted(edges, value, "right") - 1, 0, BINS - 1))] += 1
 
     def to_json(self) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def _ends(specifications: SampleSpecifications) -> dict[str, tuple[float, float]
     """Return the range of each quantity."""
     plan = specifications.plan
     asked = {
-        "jsw_mm": specifications.jsw,
+        "joint_space_mm": specifications.joint_space,
         "sideways_mm": plan.sideways,
         "rotation_degrees": plan.rotation,
         "noise": plan.noise,
@@ -109,5 +109,5 @@ def _ends(specifications: SampleSpecifications) -> dict[str, tuple[float, float]
         widths = [source.width + change for source in specifications.sources for change in plan.changes] or list(
             plan.fixed
         )
-        ends["jsw_mm"] = (min(widths), max(widths))
+        ends["joint_space_mm"] = (min(widths), max(widths))
     return {name: (low, high) if high > low else (low - 0.5, high + 0.5) for name, (low, high) in ends.items()}

@@ -17,6 +17,7 @@ from bundle.base import one_thread, parse_json
 from bundle.datasets.card import DataCount
 from bundle.datasets.factory import TOGETHER, RadiographFactory, Sample, passed, truth_of
 from bundle.datasets.gate import QualityGate
+from bundle.datasets.remeasuring import Remeasurement
 from bundle.datasets.shards import Files, ShardFormat, png, shard_format
 from bundle.datasets.source_writer import SourceWriter
 from bundle.datasets.sources import Source, SourceStore
@@ -37,7 +38,7 @@ from bundle.io import (
     sums_of,
     write_bytes,
 )
-from bundle.measurement import VERTICAL
+from bundle.measurement import DEFINITION
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -115,12 +116,13 @@ class DataSet:
         """Folder of the separated joints."""
         return str(self.output_dir / "sources")
 
-    def make(self, joints: Sequence[Item], writer: SourceWriter) -> None:
+    def make(self, joints: Sequence[Item], writer: SourceWriter, remeasurement: Remeasurement | None = None) -> None:
         """Make the rest of the data set, once all source joints are stored, and the card.
 
         Args:
             joints: source joints of the images.
             writer: writer that has stored them.
+            remeasurement: measurement of some finished images for the card; None for no such measurement.
         """
         self.reserve()
         idist.barrier()
@@ -136,14 +138,16 @@ class DataSet:
             pass
         idist.barrier()
         if idist.get_rank() == 0:
-            shards.write_card()
+            shards.write_card(remeasurement)
         idist.barrier()
         shards.check_made()
 
 
-def make(data_set: DataSet, joints: Sequence[Item], writer: SourceWriter) -> None:
+def make(
+    data_set: DataSet, joints: Sequence[Item], writer: SourceWriter, remeasurement: Remeasurement | None = None
+) -> None:
     """See :meth:`DataSet.make`."""
-    data_set.make(joints, writer)
+    data_set.make(joints, writer, remeasurement)
 
 
 class _Tasks(Dataset[int]):
@@ -270,7 +274,7 @@ class Shards:
         reason, times = next(iter(total.refused.most_common(1)), ("none was sampled", 0))
         msg = (
             f"count: no image was made of {len(self.specifications)}: most were refused as {reason!r} ({times} times; "
-            f"{self.data.output_dir / CARD}). Correct --jsw, --changes or --gate and pass another --output_dir."
+            f"{self.data.output_dir / CARD}). Correct --joint_space, --changes or --gate and pass another --output_dir."
         )
         raise InputError(msg)
 
@@ -285,9 +289,10 @@ class Shards:
         lists = [self.joints[source.name].get("test_list", "") for source in self.specifications.sources]
         return dict(Counter(filter(None, lists)))
 
-    def write_card(self) -> None:
-        """Write ``dataset.json`` from the summaries of all shards."""
+    def write_card(self, remeasurement: Remeasurement | None = None) -> None:
+        """Write ``dataset.json`` from the summaries of all shards and, if requested, a measurement of some images."""
         total = self._total()
+        measure = remeasurement if total.made else None
         sources = [
             {"name": source.name, "digest": source.digest, "images": total.images_of(source.name)}
             for source in self.specifications.sources
@@ -298,7 +303,8 @@ class Shards:
             "separator": self.specifications.sources[0].separator,
             "command": command_line(),
             "shards": len(self),
-            "jsw_definition": VERTICAL,
+            "joint_space_definition": DEFINITION,
+            "measured_anew": None if measure is None else measure(self.specifications, self.factory, total.made),
             **total.describe(),
             "test_joints": self._test_joints(),
             "refused_sources": self.refused,

@@ -1,4 +1,4 @@
-"""Target distributions of a data set: joint space width (JSW), shifts, rotations, noise.
+"""Target distributions of a data set: joint space, shifts, rotations, noise.
 
 A distribution is given by its quantile function, so that evenly spread shares yield a data set that follows it closely
 at any size.
@@ -102,7 +102,8 @@ class Histogram(Distribution):
 
 
 def read_histogram(path: str | Path) -> Histogram:
-    """Read a histogram: JSON with ``edges`` and ``counts``, as in the card of a data set under ``jsw_mm`` ``made``.
+    """Read a histogram: JSON with ``edges`` and ``counts``, as in the card of a data set under
+    ``distributions.joint_space_mm``.
 
     Raises:
         InputError: the file cannot be read or holds no histogram.

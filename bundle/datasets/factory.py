@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from bundle.datasets.gate import QualityGate, examine
-from bundle.datasets.sources import SourceStore
+from bundle.datasets.sources import SourceStore, surfaces_of
 from bundle.datasets.specifications import SampleSpecification, SampleSpecifications, motion_of
 from bundle.errors import InputError
-from bundle.measurement import VERTICAL, narrowing_grade
+from bundle.measurement import DEFINITION, narrowing_grade
 from bundle.physics import RigidMotion
 from torch import Tensor
 
@@ -30,7 +30,8 @@ class Sample:
         image: (1, H, W) in [0, 1].
         masks: moved, soft bone masks, lower and upper, (2, H, W).
         motion: motion of the bones, a batch of one.
-        jsw_mm: joint space width measured on the moved masks; NaN if they have no column in common.
+        joint_space_mm: joint space width between the joint surfaces of the source joint, moved with its bones.
+        outline_gap_mm: gap between the outlines of the moved masks; NaN if they have no column in common.
         refused: reason for the refusal, or "".
     """
 
@@ -38,13 +39,14 @@ class Sample:
     image: Tensor
     masks: Tensor
     motion: RigidMotion
-    jsw_mm: float
+    joint_space_mm: float
+    outline_gap_mm: float
     refused: str
 
     @property
     def grade(self) -> int:
         """Grade of narrowing (:func:`bundle.measurement.narrowing_grade`)."""
-        return int(narrowing_grade(torch.tensor(self.jsw_mm)))
+        return int(narrowing_grade(torch.tensor(self.joint_space_mm)))
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,18 @@ class RadiographFactory:
         made = joints.synthesize(motion, spacing, seeds, exact=False)
         strength = torch.tensor([specification.noise for specification in specifications])
         images = joints.noise_texture.noisy(made.image, strength, seeds)
-        found = examine(joints.masks, made.masks, spacing)
+        surfaces = surfaces_of([specification.source for specification in specifications]).moved(motion)
+        found = examine(joints.masks, made.masks, spacing, surfaces)
         reasons = self.gate.of_images(specifications, found)
         return [
             Sample(
-                specification, images[row], made.masks[row], motion.of(row), float(found["jsw_mm"][row]), reasons[row]
+                specification,
+                images[row],
+                made.masks[row],
+                motion.of(row),
+                float(found["joint_space_mm"][row]),
+                float(found["outline_gap_mm"][row]),
+                reasons[row],
             )
             for row, specification in enumerate(specifications)
         ]
@@ -144,11 +153,13 @@ def truth_of(sample: Sample, pair: Sample | None = None) -> dict[str, Any]:
 
     Returns:
         ``key``; of the source joint ``source, joint, finger, side, spacing_mm, masks, digest, separator`` and its
-        ``jsw_before_mm``; the requested ``jsw_asked_mm`` and ``change_mm``, and ``jsw_after_mm``, measured on the moved
-        masks, all by the ``jsw_definition`` (:data:`bundle.measurement.VERTICAL`, not along the joint's axis as in
-        evaluations); ``narrowing_grade`` (:func:`bundle.measurement.narrowing_grade`); ``sideways_mm``,
-        ``rotation_degrees``, ``noise``; ``motion`` of the bones, ``noise_seed``, ``attempt``; for a pair, the other
-        image's key ``pair`` and ``jsn_mm``, by how much this joint space is narrower than the other.
+        ``joint_space_before_mm``, measured on its layers; the requested ``joint_space_asked_mm`` and ``change_mm``, and
+        ``joint_space_after_mm``, between the surfaces that moved with the bones, all by the ``joint_space_definition``
+        (:data:`bundle.measurement.DEFINITION`); ``outline_gap_after_mm`` of the moved masks
+        (:data:`bundle.measurement.VERTICAL`); ``narrowing_grade`` of the joint space
+        (:func:`bundle.measurement.narrowing_grade`); ``sideways_mm``, ``rotation_degrees``, ``noise``; ``motion`` of
+        the bones, ``noise_seed``, ``attempt``; for a pair, the other image's key ``pair`` and ``jsn_mm``, by how much
+        this joint space is narrower than the other.
     """
     specification, source = sample.specification, sample.specification.source
     of_source = ("joint", "finger", "side", "spacing_mm", "masks", "digest", "separator")
@@ -156,14 +167,17 @@ def truth_of(sample: Sample, pair: Sample | None = None) -> dict[str, Any]:
         "key": specification.key,
         "source": source.name,
         **{name: getattr(source, name) for name in of_source},
-        "jsw_before_mm": source.jsw_mm,
+        "joint_space_before_mm": source.joint_space_mm,
         "change_mm": specification.change_mm,
-        "jsw_asked_mm": specification.jsw_mm,
-        "jsw_after_mm": sample.jsw_mm,
-        "jsw_definition": VERTICAL,
+        "joint_space_asked_mm": specification.joint_space_mm,
+        "joint_space_after_mm": sample.joint_space_mm,
+        "joint_space_definition": DEFINITION,
+        "outline_gap_after_mm": sample.outline_gap_mm,
         "narrowing_grade": sample.grade,
         **{name: getattr(specification, name) for name in ("sideways_mm", "rotation_degrees", "noise", "attempt")},
         "motion": json.loads(sample.motion.to_json()),
         "noise_seed": specification.seed,
     }
-    return truth if pair is None else {**truth, "pair": pair.specification.key, "jsn_mm": pair.jsw_mm - sample.jsw_mm}
+    if pair is None:
+        return truth
+    return {**truth, "pair": pair.specification.key, "jsn_mm": pair.joint_space_mm - sample.joint_space_mm}

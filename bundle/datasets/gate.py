@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bundle.datasets.sources import Source
 from bundle.datasets.specifications import SampleSpecification
 from bundle.errors import InputError, flag
-from bundle.measurement import outline_gap
+from bundle.measurement import JointSurfaces, outline_gap, widths
 from bundle.physics import overlap
 from torch import Tensor
 
@@ -21,7 +22,8 @@ class QualityGate:
         largest_change_mm: ``change``: largest relative motion of the bones.
         least_visible: ``frame``: smallest fraction of a bone's area that stays in the frame.
         largest_overlap: ``overlap``: largest overlap of the bones, as a fraction of the smaller one.
-        tolerance_mm: ``jsw``: largest difference between measured and requested joint space width.
+        tolerance_mm: ``joint_space``: largest difference between resulting and requested joint space. Images of
+            bones without a common column and source joints without a measured joint space have the same reason.
         largest_error: ``uncertain``, of a source joint: largest expected error of its bones in their overlap (root mean
             square, in intensity).
         plausible: ``implausible``, of a source joint: refuse joints that inference flags.
@@ -39,8 +41,8 @@ class QualityGate:
 
     def of_source(self, source: Source) -> str:
         """Return why a joint is refused as a source, or ""."""
-        if source.jsw_mm is None:
-            return "jsw"
+        if source.joint_space_mm is None:
+            return "joint_space"
         if self.plausible and source.flagged:
             return "implausible"
         return "uncertain" if (source.expected_overlap_rmse or 0.0) > self.largest_error else ""
@@ -77,11 +79,13 @@ class QualityGate:
             return "frame"
         if found["overlap"] > self.largest_overlap:
             return "overlap"
-        return "" if abs(found["jsw_mm"] - specification.jsw_mm) <= self.tolerance_mm else "jsw"
+        facing = math.isfinite(found["outline_gap_mm"])
+        as_asked = abs(found["joint_space_mm"] - specification.joint_space_mm) <= self.tolerance_mm
+        return "" if facing and as_asked else "joint_space"
 
 
 _WAYS_ON = {
-    "jsw": "without a joint space, for no column crosses both masks. Correct the masks",
+    "joint_space": "whose joint space measurement is refused. Correct their masks, or use other joints",
     "implausible": "flagged by inference. Pass --gate#plausible false (pre-training: --plausible false) to use them",
     "uncertain": "with an expected error above the gate's largest_error. Raise --gate#largest_error",
 }
@@ -89,33 +93,41 @@ _SHOWN = 5
 
 
 def _ways_on(sources: Sequence[Source], reasons: Sequence[str]) -> list[str]:
-    """Return for each reason the number of refused joints, the remedy, and some findings of inference."""
+    """Return for each reason the number of refused joints, the remedy, and the findings for some of them."""
     said = []
     for reason, way in _WAYS_ON.items():
         of = [source for source, why in zip(sources, reasons, strict=True) if why == reason]
-        flags = [f"{source.name}: {'; '.join(source.reasons)}" for source in of if reason == "implausible"][:_SHOWN]
+        flags = [f"{source.name}: {finding}" for source in of if (finding := _finding(source, reason))][:_SHOWN]
         if of:
             more = f", and {len(of) - _SHOWN} more" if len(of) > _SHOWN and flags else ""
             said.append(f"{len(of)} {way}" + (f" ({', '.join(flags)}{more})" if flags else ""))
     return said
 
 
-def examine(before: Tensor, after: Tensor, spacing: Tensor) -> dict[str, Tensor]:
+def _finding(source: Source, reason: str) -> str:
+    """Return what was found in a joint that is refused for a reason; empty if the reason states it all."""
+    return {"implausible": "; ".join(source.reasons), "joint_space": source.joint_space_refused}.get(reason, "")
+
+
+def examine(before: Tensor, after: Tensor, spacing: Tensor, surfaces: JointSurfaces) -> dict[str, Tensor]:
     """Measure the properties that the quality gate checks, (B,) each.
 
     Args:
         before: masks before the motion, (B, 2, H, W).
         after: moved masks, (B, 2, H, W).
         spacing: pixel size in mm, (B,).
+        surfaces: moved joint surfaces.
 
     Returns:
-        ``jsw_mm``; ``visible``, the remaining fraction of area of the bone that loses most; ``overlap``, the common
-        area as a fraction of the smaller bone.
+        ``joint_space_mm`` between the surfaces; ``outline_gap_mm`` of the masks, NaN without a common
+        column; ``visible``, the remaining fraction of area of the bone that loses most; ``overlap``, the common area as
+        a fraction of the smaller bone.
     """
     areas, left = before.sum(dim=(-2, -1)), after.sum(dim=(-2, -1))
     common = overlap(after).sum(dim=(-3, -2, -1))
     return {
-        "jsw_mm": outline_gap(after, spacing),
+        "joint_space_mm": widths(surfaces)[0],
+        "outline_gap_mm": outline_gap(after, spacing),
         "visible": (left / areas.clamp(min=1.0)).amin(dim=1),
         "overlap": common / left.amin(dim=1).clamp(min=1.0),
     }

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ignite.distributed as idist
-import numpy as np
 from bundle.base import one_thread
-from bundle.datasets.sources import KeptSources, Source, SourceStore
+from bundle.datasets.sources import KeptSources, Source, SourceStore, stated_joint_space
 from bundle.inference import JointQuality, Results
 from bundle.io import Item, check_output
-from bundle.measurement import facing_centers, outline_gap
+from bundle.measurement import facing_centers, measure_joint_space
 from bundle.physics import SeparatedBones
 from bundle.workflow import GeneratorWeights
 from torch import Tensor
@@ -71,16 +70,17 @@ class SourceWriter(Results):
         """Assess and store a joint; see :meth:`bundle.inference.Results.add`."""
         with one_thread():
             image, judged = joint["image"].detach().cpu(), self.quality(joint, output)
-            bones = SeparatedBones.of(output["pred"].detach().cpu()[None], image[None, 1:], float(joint["spacing"]))
-            self.store.write(self._source(joint, image[1:], judged), bones, image[:1])
+            layers = output["pred"].detach().cpu()[None]
+            bones = SeparatedBones.of(layers, image[None, 1:], float(joint["spacing"]))
+            self.store.write(self._source(joint, layers, image[1:], judged), bones, image[:1])
 
-    def _source(self, joint: Mapping[str, Any], masks: Tensor, judged: Mapping[str, Any]) -> Source:
+    def _source(self, joint: Mapping[str, Any], layers: Tensor, masks: Tensor, judged: Mapping[str, Any]) -> Source:
         spacing = float(joint["spacing"])
-        width = float(outline_gap(masks[None], spacing))
+        known: dict[str, Any] = {key: str(joint[key]) for key in ("name", "joint", "finger", "side")}
         return Source(
-            **{key: str(joint[key]) for key in ("name", "joint", "finger", "side")},
+            **known,
             spacing_mm=spacing,
-            jsw_mm=width if np.isfinite(width) else None,
+            **stated_joint_space(measure_joint_space(layers, masks[None], spacing)),
             edges_mm=facing_centers(masks.numpy() > 0.5, spacing).tolist(),
             masks=str(joint.get("masks", "given")),
             digest=str(joint.get("digest", "")),

@@ -14,6 +14,7 @@ import torch
 from bundle.base import parse_json
 from bundle.errors import InputError
 from bundle.io import are_whole, replacing, sums_of, write_bytes
+from bundle.measurement import JointSpace, JointSurfaces
 from bundle.networks import load_failure
 from bundle.physics import ContinuedBones, SeparatedBones, TissueNoise
 from torch import Tensor
@@ -29,7 +30,11 @@ class Source:
     Attributes:
         name, joint, finger, side: identity of the joint.
         spacing_mm: pixel size.
-        jsw_mm: joint space width on its masks; None if they have no column in common.
+        joint_space_mm: joint space width between its joint surfaces; None if the measurement is refused.
+        joint_space_sd_mm: expected standard deviation of the joint space width; None if it is refused.
+        joint_space_refused: reason of the refusal, or "".
+        surfaces: the joint surfaces (:class:`bundle.measurement.JointSurfaces`) as lists: ``axis`` in degrees,
+            ``middle``, ``head`` and ``floor`` in mm, rounded to 1e-4, and ``window``; empty if the masks show no joint.
         edges_mm: middle (x, y) of the edge of each bone that faces the joint, from the frame's centre.
         masks: "given" or "predicted".
         digest: digest of its files.
@@ -44,7 +49,10 @@ class Source:
     finger: str
     side: str
     spacing_mm: float
-    jsw_mm: float | None
+    joint_space_mm: float | None
+    joint_space_sd_mm: float | None
+    joint_space_refused: str
+    surfaces: Mapping[str, Any]
     edges_mm: Sequence[Sequence[float]]
     masks: str
     digest: str
@@ -56,8 +64,43 @@ class Source:
     @property
     def width(self) -> float:
         """Joint space width in mm; NaN if there is none."""
-        return math.nan if self.jsw_mm is None else self.jsw_mm
+        return math.nan if self.joint_space_mm is None else self.joint_space_mm
 
+    @property
+    def axis_degrees(self) -> float:
+        """Direction of the joint's axis in degrees from the vertical, positive clockwise."""
+        return float(self.surfaces["axis"])
+
+
+def stated_joint_space(space: JointSpace) -> dict[str, Any]:
+    """Return the fields of a :class:`Source` that state its joint space, from the measurement of one joint."""
+    known = not space.refused[0]
+    found = space.surfaces if bool(space.surfaces.axis.isfinite()) else None
+    return {
+        "joint_space_mm": float(space.mean) if known else None,
+        "joint_space_sd_mm": float(space.sd) if known else None,
+        "joint_space_refused": space.refused[0],
+        "surfaces": {} if found is None else {name: _rounded(getattr(found, name)[0]) for name in _SURFACES},
+    }
+
+
+def _rounded(values: Tensor) -> Any:
+    """Return values as numbers, rounded to 1e-4; boolean ones unchanged."""
+    return values.tolist() if values.dtype == torch.bool else values.double().numpy().round(4).tolist()
+
+
+def surfaces_of(sources: Sequence[Source]) -> JointSurfaces:
+    """Return the joint surfaces of source joints, each with a measured joint space, in float64 and without scores."""
+    parts = {name: [source.surfaces[name] for source in sources] for name in _SURFACES}
+    lengths = {name: torch.tensor(part, dtype=torch.float64) for name, part in parts.items() if name != "window"}
+    return JointSurfaces(**lengths, window=torch.tensor(parts["window"]), scores={})
+
+
+_MEASURED = ("joint_space_mm", "joint_space_sd_mm", "joint_space_refused", "surfaces")
+"""Fields of the joint space in the record of a joint; records of older versions lack them."""
+
+_SURFACES = ("axis", "middle", "head", "floor", "window")
+"""Fields of the joint surfaces in the record of a joint."""
 
 _PARTS = ("image", "soft", "covered", "bones", "maps", "boxes", "missing", "deviation", "amplitude")
 """Tensors in the file of a joint."""
@@ -97,12 +140,21 @@ class SourceStore:
         write_bytes(self.folder / f"{source.name}.json", json.dumps(known, indent=1).encode())
 
     def find(self, name: str) -> Source | None:
-        """Return the record of a joint; None if it is not stored, or its tensors are missing or damaged."""
+        """Return the record of a joint; None if it is not stored, or its tensors are missing or damaged.
+
+        Raises:
+            InputError: an older version of the bundle stored the joint, with another measurement of the joint space.
+        """
+        path = self.folder / f"{name}.json"
         try:
-            known = dict(parse_json((self.folder / f"{name}.json").read_bytes()))
-            sums = known.pop("files", None)
-            found = Source(**known)
+            known = dict(parse_json(path.read_bytes()))
         except (OSError, ValueError, TypeError):
+            return None
+        _check_version(path, known)
+        sums = known.pop("files", None)
+        try:
+            found = Source(**known)
+        except TypeError:
             return None
         return found if are_whole(self.folder, sums) else None
 
@@ -130,6 +182,17 @@ class SourceStore:
         except Exception as error:  # torch raises many kinds of errors for a damaged file
             msg = f"{path}: the separated joint cannot be read ({load_failure(error)}). Delete the file."
             raise InputError(msg) from error
+
+
+def _check_version(path: Path, known: Mapping[str, Any]) -> None:
+    """Refuse the record of a joint without the fields of its joint space, as older versions stored it."""
+    missing = [name for name in _MEASURED if name not in known]
+    if missing and known.keys() >= {"name", "edges_mm", "separator"}:
+        msg = (
+            f"{path}: stored by an older version, which measured the gap between the outlines of the bones instead of "
+            f"the joint space ({', '.join(missing)} missing). Delete {path.parent}, or pass another --output_dir."
+        )
+        raise InputError(msg)
 
 
 class KeptSources(Sequence[Source]):

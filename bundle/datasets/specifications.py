@@ -2,7 +2,7 @@
 
 A specification depends on the plan, its seed and the image's index alone, so any process can make any image. Requested
 values cover their distributions evenly (a scrambled Halton sequence). An image that the quality gate refuses is retried
-from another joint with the same joint space width (JSW), so refusals do not bias the distribution.
+from another joint with the same joint space, so refusals do not bias the distribution.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from bundle.physics import RigidMotion
 from scipy.stats import qmc
 
 NONE = Uniform(0.0, 0.0)
-_SAMPLED = ("jsw", "sideways", "rotation", "noise")
+_SAMPLED = ("joint_space", "sideways", "rotation", "noise")
 LARGEST_CHANGE = 10.0
-"""Upper limit of changes of the joint space width in mm: half the public frame."""
+"""Upper limit of changes of the joint space in mm: half the public frame."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class SampleSpecification:
         index: index of the image.
         key: name of the image.
         source: source joint.
-        jsw_mm: requested joint space width.
-        sideways_mm: shift of the upper bone to the right relative to the lower one.
+        joint_space_mm: requested joint space width, between the joint surfaces.
+        sideways_mm: shift of the upper bone relative to the lower one, across the joint's axis to the right.
         rotation_degrees: rotation of the upper bone relative to the lower one.
         upper_share: share of the motion that the upper bone makes.
         noise: strength of the added noise relative to that of the soft tissue.
@@ -47,7 +47,7 @@ class SampleSpecification:
     index: int
     key: str
     source: Source
-    jsw_mm: float
+    joint_space_mm: float
     sideways_mm: float
     rotation_degrees: float
     upper_share: float
@@ -58,21 +58,32 @@ class SampleSpecification:
 
     @property
     def change_mm(self) -> float:
-        """Requested change of the joint space width."""
-        return self.jsw_mm - self.source.width
+        """Requested change of the joint space."""
+        return self.joint_space_mm - self.source.width
 
 
 def motion_of(specifications: Sequence[SampleSpecification]) -> RigidMotion:
-    """Return the motions (B) of specifications in float64; bones rotate about the middle of their facing edge."""
+    """Return the motions (B) of specifications in float64.
+
+    Bones move along the axis of their source joint, so that the joint space changes by exactly the requested amount,
+    and across it; they rotate about the middle of their facing edge.
+    """
     upper = np.array([specification.upper_share for specification in specifications])
     shares = np.stack([upper - 1.0, upper], axis=1)
     across, change, turn = (
         np.array([getattr(specification, name) for specification in specifications])[:, None]
         for name in ("sideways_mm", "change_mm", "rotation_degrees")
     )
-    translation = np.stack([across * shares, -change * shares], axis=-1)
+    axis = np.deg2rad([specification.source.axis_degrees for specification in specifications])[:, None, None]
+    right, down = (across * shares)[..., None], (-change * shares)[..., None]
+    translation = right * _direction(axis) + down * _direction(axis + np.pi / 2)
     centers = np.array([specification.source.edges_mm for specification in specifications])
     return RigidMotion(*(torch.from_numpy(part) for part in (translation, turn * shares, centers)))
+
+
+def _direction(angle: np.ndarray) -> np.ndarray:
+    """Unit vectors (x, y) at angles (..., 1) in radians from the x axis, positive clockwise."""
+    return np.concatenate([np.cos(angle), np.sin(angle)], axis=-1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +93,12 @@ class DataPlan:
     Attributes:
         count: number of images.
         seed: random seed of the data set.
-        jsw: joint space widths in mm. A :class:`bundle.datasets.Sweep` makes each joint with each of its values and
-            ignores ``count``.
-        changes: changes of the joint space width in mm; if any, each joint is made with each, and ``jsw`` and ``count``
-            are ignored.
-        sideways: shifts of the upper bone relative to the lower one, in mm.
+        joint_space: joint space widths in mm, between the joint surfaces
+            (:func:`bundle.measurement.measure_joint_space`). A :class:`bundle.datasets.Sweep` makes each joint with
+            each of its values and ignores ``count``.
+        changes: changes of the joint space in mm; if any, each joint is made with each, and ``joint_space`` and
+            ``count`` are ignored.
+        sideways: shifts of the upper bone relative to the lower one across the joint's axis, in mm.
         rotation: rotations of the upper bone relative to the lower one, in degrees.
         noise: added noise, relative to that of the soft tissue.
         upper_share: share of each motion that the upper bone makes, in [0, 1].
@@ -100,7 +112,7 @@ class DataPlan:
 
     count: int = 1000
     seed: int = 0
-    jsw: Distribution
+    joint_space: Distribution
     changes: Sequence[float] = ()
     sideways: Distribution = NONE
     rotation: Distribution = NONE
@@ -125,11 +137,12 @@ class DataPlan:
     @property
     def fixed(self) -> Sequence[float]:
         """Changes or widths with which each joint is made; empty if they are sampled."""
-        return self.changes or (self.jsw.values if isinstance(self.jsw, Sweep) else ())
+        return self.changes or (self.joint_space.values if isinstance(self.joint_space, Sweep) else ())
 
     def describe(self) -> dict[str, Any]:
         """Return the requested contents, for the card of the data set."""
-        sampled = {name: getattr(self, name).describe() for name in _SAMPLED if name != "jsw" or not self.changes}
+        left = [name for name in _SAMPLED if name != "joint_space" or not self.changes]
+        sampled = {name: getattr(self, name).describe() for name in left}
         others = ("count", "seed", "changes", "upper_share", "fingers", "pairs", "attempts")
         return {**sampled, **{name: getattr(self, name) for name in others}}
 
@@ -165,7 +178,7 @@ def _checked_changes(changes: Any) -> list[float]:
 
 
 def _micrometres(value: float) -> str:
-    """Return a change of the joint space width for a file name."""
+    """Return a change of the joint space for a file name."""
     return f"{round(value * 1000):+d}um"
 
 
@@ -174,7 +187,7 @@ class SampleSpecifications:
 
     Args:
         plan: requested contents.
-        sources: usable source joints, each with a joint space width.
+        sources: usable source joints, each with a measured joint space.
 
     Raises:
         InputError: there is no joint, none of a requested finger, or two names differ by their dots alone.
@@ -186,7 +199,7 @@ class SampleSpecifications:
             raise InputError(msg)
         self.plan = plan
         self.sources = list(sources)
-        self.jsw = plan.jsw.of_sources([source.width for source in sources])
+        self.joint_space = plan.joint_space.of_sources([source.width for source in sources])
         self._weights = _weights(plan.fingers, sources)
         if len({_dotless(source.name) for source in sources}) < len(sources):
             msg = "names of joints must differ by more than dots, which file names in shards cannot have. Rename some."
@@ -219,7 +232,7 @@ class SampleSpecifications:
             index=index,
             key=self._key(index, source),
             source=source,
-            jsw_mm=self._width(index, source, shares[0]),
+            joint_space_mm=self._width(index, source, shares[0]),
             sideways_mm=float(plan.sideways.quantile(own[1])),
             rotation_degrees=float(plan.rotation.quantile(own[2])),
             noise=float(plan.noise.quantile(own[3])),
@@ -237,12 +250,15 @@ class SampleSpecifications:
     def _width(self, index: int, source: Source, share: float) -> float:
         if self.plan.changes:
             return source.width + self.plan.changes[index % len(self.plan.changes)]
-        return float(self.plan.fixed[index % len(self.plan.fixed)] if self.plan.fixed else self.jsw.quantile(share))
+        if self.plan.fixed:
+            return float(self.plan.fixed[index % len(self.plan.fixed)])
+        return float(self.joint_space.quantile(share))
 
     def _key(self, index: int, source: Source) -> str:
         if not self.plan.changes:
             return f"{index:09d}"
-        return f"{_dotless(source.name)}_jsw{_micrometres(self.plan.changes[index % len(self.plan.changes)])}"
+        change = _micrometres(self.plan.changes[index % len(self.plan.changes)])
+        return f"{_dotless(source.name)}_joint_space{change}"
 
 
 def _dotless(name: str) -> str:

@@ -16,7 +16,7 @@ search.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from bundle.measurement.axis import joint_axis, turned
@@ -33,7 +33,7 @@ from bundle.measurement.curves import (
     straightened,
 )
 from bundle.measurement.facing import facing_rows
-from bundle.physics import attenuation, sample
+from bundle.physics import RigidMotion, attenuation, sample
 from torch import Tensor
 
 WINDOW = 1 / 3
@@ -109,6 +109,46 @@ class JointSurfaces:
         angle = torch.deg2rad(self.axis)[:, None]
         x, y = self.middle[:, None] + columns().to(curve), curve
         return torch.stack([angle.cos() * x - angle.sin() * y, angle.sin() * x + angle.cos() * y], dim=-1)
+
+    def moved(self, motion: RigidMotion) -> JointSurfaces:
+        """Return the surfaces after a motion: the head moves with the lower bone, the floor with the upper bone.
+
+        The columns run along the axis rotated by the mean rotation of both bones, around the mean of the moved middles
+        of both surfaces; between them the surfaces are interpolated linearly, beyond them continued. The window keeps
+        its extent, and the scores stay those of the measurement. A shift along the axis changes the profile exactly.
+
+        Args:
+            motion: motion of B joints.
+        """
+        axis = self.axis + motion.rotation.mean(dim=1)
+        points = torch.stack([_displaced(curve, motion, bone) for bone, curve in enumerate(self.points())], dim=1)
+        across, along = _turned_back(points, axis)
+        middle = across[:, :, across.shape[-1] // 2].mean(dim=1)
+        places = (middle[:, None] + columns().to(middle))[:, None].expand_as(across)
+        head, floor = _interpolated(across, along, places).unbind(1)
+        return replace(self, axis=axis, middle=middle, head=head, floor=floor)
+
+
+def _displaced(points: Tensor, motion: RigidMotion, bone: int) -> Tensor:
+    """Points (B, K, 2) of a bone, 0 for the lower and 1 for the upper one, after its motion."""
+    angle, center = torch.deg2rad(motion.rotation[:, bone, None]), motion.center[:, bone, None]
+    x, y = (points - center).unbind(-1)
+    turned = torch.stack([angle.cos() * x - angle.sin() * y, angle.sin() * x + angle.cos() * y], dim=-1)
+    return turned + center + motion.translation[:, bone, None]
+
+
+def _turned_back(points: Tensor, axis: Tensor) -> tuple[Tensor, Tensor]:
+    """Coordinates (B, 2, K) across and along an axis (B,) of points (B, 2, K, 2)."""
+    angle = torch.deg2rad(axis)[:, None, None]
+    x, y = points.unbind(-1)
+    return angle.cos() * x + angle.sin() * y, angle.cos() * y - angle.sin() * x
+
+
+def _interpolated(x: Tensor, y: Tensor, places: Tensor) -> Tensor:
+    """Interpolate curves y(x), (..., K) each with ascending x, linearly at places (..., K), continued past the ends."""
+    after = torch.searchsorted(x.contiguous(), places.contiguous()).clamp(1, x.shape[-1] - 1)
+    left, right, low, high = (curve.gather(-1, after + step) for curve in (x, y) for step in (-1, 0))
+    return low + (high - low) * (places - left) / (right - left)
 
 
 def find_surfaces(layers: Tensor, masks: Tensor, spacing: float | Tensor) -> JointSurfaces:

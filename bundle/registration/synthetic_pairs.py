@@ -26,7 +26,7 @@ from torch import Tensor
 
 
 class PairSpecifications(SampleSpecifications):
-    """Sample specifications of pairs whose narrowing is independent of the joint space width of the first image.
+    """Sample specifications of pairs whose narrowing is independent of the joint space of the first image.
 
     If both widths were sampled independently, a narrow joint space would imply that the other one is probably wider,
     and an uncertain network would predict so for real pairs as well.
@@ -51,7 +51,7 @@ class PairSpecifications(SampleSpecifications):
     def _second(self, specification: SampleSpecification) -> SampleSpecification:
         first = super().sample([specification.index - 1], specification.attempt)[0]
         share = np.random.default_rng([self.plan.seed, specification.index, specification.attempt, 2]).random()
-        return replace(specification, jsw_mm=first.jsw_mm + float(self.changes.quantile(share)))
+        return replace(specification, joint_space_mm=first.joint_space_mm + float(self.changes.quantile(share)))
 
 
 class SyntheticPairs(PlannedSamples):
@@ -116,7 +116,7 @@ class SyntheticPairs(PlannedSamples):
             "moving_center": centers[1],
             "alignment": bones.parameters()[0].float(),
             "jsn": narrowing(bones).float(),
-            "masks_jsn": torch.tensor([fixed.jsw_mm - moving.jsw_mm]),
+            "masks_jsn": torch.tensor([fixed.outline_gap_mm - moving.outline_gap_mm]),
         }
 
 

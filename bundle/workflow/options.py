@@ -34,6 +34,9 @@ _MLFLOW: Any = DEFAULT_EXP_MGMT_SETTINGS["mlflow"]
 TRACKING_ARGUMENTS = {*_MLFLOW["configs"], "output_dir"}
 """Keys that MONAI's experiment tracking adds."""
 
+RENAMED = {"jsw": "joint_space"}
+"""Keys of older versions with the keys that replace them."""
+
 _COMPONENT_KEYS = {"_target_", "_disabled_", "_requires_", "_desc_", "_mode_"}
 _TRAININGS = ("training", "pretraining", "fine_tuning")
 
@@ -277,7 +280,8 @@ def _fault(name: str, content: dict[str, Any]) -> str:
 
 
 def _unknown(name: str, parents: Sequence[str], key: str, known: set[str]) -> str:
-    near = difflib.get_close_matches(key, sorted(known), 1)
+    renamed = RENAMED.get(key)
+    near = [renamed] if renamed in known else difflib.get_close_matches(key, sorted(known), 1)
     meant = "#".join([*parents, *near])
     remedy = f"Did you mean --{meant}?" if near else "See the keys of the configurations."
     return f"--{name} is no option of this run. {remedy}"

@@ -116,7 +116,7 @@ def test_a_hand_with_one_changed_joint_is_the_same_elsewhere(bundle: Any, tmp_pa
     before = read_dicom(source).intensity
     out = tmp_path / "out"
     for line in lines(out / "truth-000000.jsonl"):
-        assert line["jsw_after_mm"] - line["jsw_before_mm"] == pytest.approx(0.6, abs=0.1)
+        assert line["joint_space_after_mm"] - line["joint_space_before_mm"] == pytest.approx(0.6, abs=0.1)
         name = line["joint"].rpartition("_")[2]
         frame = JointFrame(JointPlace(name, *SPOTS[name]), SPACING)
         outside = frame.covers(before.shape).numpy() == 0.0

@@ -192,7 +192,9 @@ def line(text: str, config: str = TRAIN) -> list[str]:
         (TRAIN, "--confg_file x", "--config_file"),
         ("configs/inference.json", "--weigths none", "--weights"),
         (SYNTHESIZE, "--cuont 5", "--count"),
-        (SYNTHESIZE, "--jsw#lowst 5", "--jsw#lowest"),
+        (SYNTHESIZE, "--joint_space#lowst 5", "--joint_space#lowest"),
+        (SYNTHESIZE, "--jsw#lowest 0.5", "--joint_space"),
+        (SYNTHESIZE, "--data_set#plan#jsw 0.5", "--data_set#plan#joint_space"),
         (SYNTHESIZE, "--gate#tolerance 5", "--gate#tolerance_mm"),
     ],
 )
@@ -234,7 +236,7 @@ def test_lists_of_configurations_and_files_of_arguments_are_read() -> None:
         check_names(
             ["--args_file", str(job), "--packed", "x", "--name", "y", "--minutes", "9", "--schedule#epochs", "4"]
         )
-    check_names(["--args_file", "configs/jobs/synthesize.yaml", "--dataset_dir", "x", "--jsw#lowest", "0.0"])
+    check_names(["--args_file", "configs/jobs/synthesize.yaml", "--dataset_dir", "x", "--joint_space#lowest", "0.0"])
     with pytest.raises(InputError, match="Did you mean --count"):
         check_names(["--args_file", "configs/jobs/synthesize.yaml", "--cuont", "5"])
     with pytest.raises(InputError, match="main_trains_generator_alone"):

@@ -9,20 +9,17 @@ import torch
 from bundle.datasets.card import BINS, DataCount
 from bundle.datasets.distributions import Sweep, Uniform
 from bundle.datasets.factory import Sample
-from bundle.datasets.sources import Source
 from bundle.datasets.specifications import DataPlan, SampleSpecification, SampleSpecifications
 from bundle.physics.motion import RigidMotion
+from tests.datasets.phantoms import source
 
-SOURCES = [
-    Source(f"joint{n}", f"joint{n}", finger, "left", 0.1, 1.0, [[0.0, 1.0], [0.0, -1.0]], "given", "", "none")
-    for n, finger in enumerate(("ring", "small"))
-]
-SPECIFICATIONS = DataPlan(jsw=Uniform(0.0, 2.0), sideways=Uniform(-1.0, 1.0), count=60).of(SOURCES)
+SOURCES = [source(f"joint{n}", finger=finger) for n, finger in enumerate(("ring", "small"))]
+SPECIFICATIONS = DataPlan(joint_space=Uniform(0.0, 2.0), sideways=Uniform(-1.0, 1.0), count=60).of(SOURCES)
 
 
 def sample(specification: SampleSpecification, width: float) -> Sample:
     nothing = torch.zeros(1, 1, 1)
-    return Sample(specification, nothing, nothing, RigidMotion.still(1), width, "")
+    return Sample(specification, nothing, nothing, RigidMotion.still(1), width, width - 1.3, "")
 
 
 def counted(specifications: SampleSpecifications, drawn: list[SampleSpecification]) -> DataCount:
@@ -30,7 +27,8 @@ def counted(specifications: SampleSpecifications, drawn: list[SampleSpecificatio
     count = DataCount(specifications)
     for specification in drawn:
         count.count(
-            specification, sample(specification, specification.jsw_mm + 0.01) if specification.index % 5 else None
+            specification,
+            sample(specification, specification.joint_space_mm + 0.01) if specification.index % 5 else None,
         )
     return count
 
@@ -41,7 +39,7 @@ def test_counts_are_histograms_of_what_was_asked_and_made() -> None:
     assert (found["images"], found["missing"]) == (48, 12)
     made = [specification for specification in drawn if specification.index % 5]
     assert found["fingers"]["ring"] == sum(specification.source.finger == "ring" for specification in made)
-    for name, shift in (("jsw_mm", 0.01), ("sideways_mm", 0.0)):
+    for name, shift in (("joint_space_mm", 0.01), ("sideways_mm", 0.0)):
         of = found["distributions"][name]
         for kind, specifications, moved in (("asked", drawn, 0.0), ("counts", made, shift)):
             values = np.clip(
@@ -58,10 +56,10 @@ def test_parts_add_up_to_the_whole() -> None:
     drawn, total = SPECIFICATIONS.sample(range(60)), DataCount(SPECIFICATIONS)
     for part in (drawn[:7], drawn[7:30], drawn[30:]):
         count = counted(SPECIFICATIONS, part)
-        count.refused.update({"jsw": len(part)})
+        count.refused.update({"joint_space": len(part)})
         total.add(json.loads(json.dumps(count.to_json())))
     whole = counted(SPECIFICATIONS, drawn)
-    whole.refused.update({"jsw": 60})
+    whole.refused.update({"joint_space": 60})
     assert total.describe() == whole.describe()
     assert [total.images_of(s.name) for s in SOURCES] == [whole.images_of(s.name) for s in SOURCES]
 
@@ -75,10 +73,10 @@ def test_grades_are_those_of_the_made_widths() -> None:
 
 def test_fixed_widths_fill_the_histogram_from_the_least_to_the_most() -> None:
     for plan, ends in (
-        (DataPlan(jsw=Sweep([0.5, 1.5])), (0.5, 1.5)),
-        (DataPlan(jsw=Uniform(0.0, 0.0), changes=[-0.25, 0.5]), (0.75, 1.5)),
-        (DataPlan(jsw=Uniform(0.7, 0.7)), (0.2, 1.2)),
+        (DataPlan(joint_space=Sweep([0.5, 1.5])), (0.5, 1.5)),
+        (DataPlan(joint_space=Uniform(0.0, 0.0), changes=[-0.25, 0.5]), (0.75, 1.5)),
+        (DataPlan(joint_space=Uniform(0.7, 0.7)), (0.2, 1.2)),
     ):
-        edges = DataCount(plan.of(SOURCES)).describe()["distributions"]["jsw_mm"]["edges"]
+        edges = DataCount(plan.of(SOURCES)).describe()["distributions"]["joint_space_mm"]["edges"]
         assert len(edges) == BINS + 1
         np.testing.assert_allclose([edges[0], edges[-1]], ends)

@@ -27,7 +27,8 @@ from bundle.io.audit import Joints
 from bundle.io.joints import phantom_items
 from bundle.io.locking import LOCK
 from bundle.io.reservations import release_outputs
-from bundle.measurement.outline_gap import VERTICAL, outline_gap
+from bundle.measurement.joint_space import DEFINITION, measure_joint_space
+from bundle.measurement.outline_gap import outline_gap
 from bundle.physics.harmonic import separate
 from bundle.physics.motion import RigidMotion
 from bundle.physics.synthesis import synthesize
@@ -63,7 +64,7 @@ def items() -> list[dict[str, Any]]:
 
 
 def plan(**more: Any) -> DataPlan:
-    return DataPlan(**{"jsw": WIDTHS, "count": 20, "seed": 5, **more})
+    return DataPlan(**{"joint_space": WIDTHS, "count": 20, "seed": 5, **more})
 
 
 def separated(folder: Path, items: list[dict[str, Any]], weights: Path, batch_size: int = 2) -> SourceWriter:
@@ -149,8 +150,10 @@ def test_every_image_has_its_masks_and_its_truth(whole: Path, items: list[dict[s
             with Image.open(f"{begin}.{bone}.png") as picture:
                 assert np.mean((np.asarray(picture) > 0) != (mask > 0.5).numpy()) < 1e-3
         assert json.loads(Path(f"{begin}.json").read_text()) == line
-        assert line["jsw_before_mm"] == pytest.approx(float(outline_gap(masks, 21 / SIZE)), abs=1e-5)
-        assert line["jsw_definition"] == card(whole)["jsw_definition"] == VERTICAL
+        space = measure_joint_space(separate(image, masks), masks, 21 / SIZE)
+        assert line["joint_space_before_mm"] == pytest.approx(float(space.mean), abs=1e-3)
+        assert line["joint_space_definition"] == card(whole)["joint_space_definition"] == DEFINITION
+        assert line["outline_gap_after_mm"] == pytest.approx(float(outline_gap(again.masks, 21 / SIZE)), abs=1e-3)
 
 
 class Flat(FolderShards):
@@ -279,21 +282,25 @@ def test_shards_are_made_anew_when_their_sources_have_changed(tmp_path: Path, it
 def test_the_card_has_what_was_asked_beside_what_was_made(whole: Path, items: list[dict[str, Any]]) -> None:
     found, lines = card(whole), truths(whole)
     assert (found["images"], found["missing"], found["shards"]) == (20, 0, 3)
-    assert found["settings"]["plan"]["jsw"] == WIDTHS.describe()
+    assert found["settings"]["plan"]["joint_space"] == WIDTHS.describe()
     assert found["separator"] == "weight-free separator"
     assert sum(found["fingers"].values()) == sum(found["narrowing_grades"].values()) == 20
     assert {source["name"]: source["images"] for source in found["sources"]} == {
         item["name"]: sum(line["source"] == item["name"] for line in lines) for item in items
     }
-    widths = found["distributions"]["jsw_mm"]
-    assert widths["counts"] == np.histogram([line["jsw_after_mm"] for line in lines], widths["edges"])[0].tolist()
-    assert widths["asked"] == np.histogram([line["jsw_asked_mm"] for line in lines], widths["edges"])[0].tolist()
+    widths = found["distributions"]["joint_space_mm"]
+    assert (
+        widths["counts"] == np.histogram([line["joint_space_after_mm"] for line in lines], widths["edges"])[0].tolist()
+    )
+    assert (
+        widths["asked"] == np.histogram([line["joint_space_asked_mm"] for line in lines], widths["edges"])[0].tolist()
+    )
     assert widths["largest_difference"] < 0.2
 
 
 def test_a_data_set_can_be_asked_for_by_the_card_of_another(whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "histogram.json"
-    path.write_text(json.dumps(card(whole)["distributions"]["jsw_mm"]))
+    path.write_text(json.dumps(card(whole)["distributions"]["joint_space_mm"]))
     wanted: Distribution = read_histogram(path)
     values = wanted.quantile((np.arange(1000) + 0.5) / 1000)
     assert np.quantile(values, 0.5) == pytest.approx(1.1, abs=0.1)
@@ -301,13 +308,13 @@ def test_a_data_set_can_be_asked_for_by_the_card_of_another(whole: Path, tmp_pat
 
 @pytest.mark.slow
 def test_refusals_are_counted_and_what_never_passes_is_missing(tmp_path: Path, items: list[dict[str, Any]]) -> None:
-    narrow = plan(count=8, attempts=2, jsw=Uniform(-6.0, 1.0))
+    narrow = plan(count=8, attempts=2, joint_space=Uniform(-6.0, 1.0))
     out = made(tmp_path, items, plan=narrow)
     found = card(out)
     assert found["missing"] > 0 and found["images"] + found["missing"] == 8
     assert found["refused"]["change"] >= 2 * found["missing"]
     assert len(truths(out)) == found["images"]
-    assert sum(found["distributions"]["jsw_mm"]["asked"]) == 8
+    assert sum(found["distributions"]["joint_space_mm"]["asked"]) == 8
 
 
 @pytest.mark.slow

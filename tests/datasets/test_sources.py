@@ -8,20 +8,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from bundle.datasets.sources import KeptSources, Source, SourceStore
+from bundle.datasets.sources import KeptSources, Source, SourceStore, stated_joint_space, surfaces_of
 from bundle.errors import InputError
+from bundle.measurement.joint_space import measure_joint_space, widths
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
 from bundle.physics.motion import RigidMotion
 from bundle.physics.synthesis import SeparatedBones
+from tests.datasets.phantoms import source as kept
 
 SIZE = 64
 SPACING = 21 / SIZE
 
 
 def source(name: str = "a") -> Source:
-    return Source(name, "j", "ring", "left", SPACING, 0.5, [[0.0, 1.0], [0.0, -1.0]], "given", "d", "none", False, 0.01)
+    return kept(name, joint="j", spacing_mm=SPACING, digest="d", expected_overlap_rmse=0.01)
 
 
 def joint(seed: int) -> tuple[torch.Tensor, torch.Tensor, SeparatedBones]:
@@ -64,6 +66,52 @@ def test_a_joint_that_was_not_kept_whole_is_not_found(tmp_path: Path, harm: str)
     else:
         line.write_text(json.dumps({"name": "a", "else": 1}))
     assert store.find("a") is None
+
+
+@pytest.mark.parametrize("old", ["outline gap", "no surfaces"])
+def test_a_joint_that_an_older_version_stored_is_refused_by_its_name(tmp_path: Path, old: str) -> None:
+    store, (image, _, bones) = SourceStore(tmp_path), joint(0)
+    store.write(source(), bones, image[0])
+    known = json.loads((tmp_path / "a.json").read_text())
+    if old == "outline gap":
+        gone = {name: known.pop(name) for name in list(known) if name.startswith("joint_space") or name == "surfaces"}
+        assert len(gone) == 4
+        known["jsw_mm"] = 0.4
+    else:
+        del known["surfaces"]
+    (tmp_path / "a.json").write_text(json.dumps(known))
+    with pytest.raises(
+        InputError, match=r"a\.json: stored by an older version.*surfaces missing\)\. Delete .*output_dir"
+    ):
+        store.find("a")
+
+
+def test_the_surfaces_of_kept_joints_are_those_measured_to_a_ten_thousandth(tmp_path: Path) -> None:
+    stated, found = [], []
+    for seed in (0, 1):
+        image, masks, _ = joint(seed)
+        space = measure_joint_space(separate(image, masks), masks, SPACING)
+        found.append(space)
+        stated.append(kept(f"j{seed}", **json.loads(json.dumps(stated_joint_space(space)))))
+    surfaces = surfaces_of(stated)
+    for row, space in enumerate(found):
+        for name in ("axis", "middle", "head", "floor"):
+            one, other = getattr(surfaces, name)[row], getattr(space.surfaces, name)[0].double()
+            torch.testing.assert_close(one, other, atol=6e-5, rtol=0)
+        assert torch.equal(surfaces.window[row], space.surfaces.window[0])
+        assert stated[row].joint_space_mm == pytest.approx(float(widths(surfaces)[0][row]), abs=1e-4)
+
+
+def test_a_refused_joint_states_its_reason_and_no_width() -> None:
+    nothing = measure_joint_space(torch.zeros(1, 3, SIZE, SIZE), torch.zeros(1, 2, SIZE, SIZE), SPACING)
+    stated = stated_joint_space(nothing)
+    assert stated == {
+        "joint_space_mm": None,
+        "joint_space_sd_mm": None,
+        "joint_space_refused": nothing.refused[0],
+        "surfaces": {},
+    }
+    assert stated["joint_space_refused"]
 
 
 def test_damaged_tensors_are_refused_by_the_name_of_their_file(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ def test_images_to_train_on_are_those_of_the_plan_in_their_order(joints: Joints)
     data = SyntheticRadiographs(joints.store, joints.sources, plan(), QualityGate(tolerance_mm=0.1))
     sample, good = data[3], passed(data.specifications, data.factory, [3], Counter())[3]
     assert torch.equal(sample["image"], good.image) and sample["source"] == good.specification.source.name
-    assert sample["jsw"].tolist() == pytest.approx([good.jsw_mm])
+    assert sample["joint_space"].tolist() == pytest.approx([good.joint_space_mm])
+    assert sample["jsw"].tolist() == pytest.approx([good.outline_gap_mm])
     assert sample["grade"].tolist() == narrowing_grade(sample["jsw"]).tolist()
     assert [image["name"] for image in data] == [data[index]["name"] for index in range(len(data))]
 
@@ -53,7 +54,7 @@ def test_the_next_images_follow_those_of_the_epoch_before_and_go_on_where_a_stat
 
 
 def test_an_image_that_never_passes_is_replaced_by_the_next_one_that_does(joints: Joints) -> None:
-    wide = plan(jsw=Uniform(-8.0, 2.0), attempts=1)
+    wide = plan(joint_space=Uniform(-8.0, 2.0), attempts=1)
     data = SyntheticRadiographs(joints.store, joints.sources, wide, QualityGate(tolerance_mm=0.1))
     good = sorted(passed(data.specifications, data.factory, range(12), Counter()))
     assert 0 < len(good) < 12

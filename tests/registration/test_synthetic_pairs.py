@@ -9,12 +9,12 @@ import pytest
 import torch
 from bundle.datasets.distributions import Uniform
 from bundle.datasets.gate import QualityGate
-from bundle.datasets.sources import Source, SourceStore
+from bundle.datasets.sources import Source, SourceStore, stated_joint_space
 from bundle.datasets.specifications import DataPlan
 from bundle.errors import InputError
 from bundle.joint import MCP
 from bundle.measurement.facing import facing_centers
-from bundle.measurement.outline_gap import outline_gap
+from bundle.measurement.joint_space import measure_joint_space
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
@@ -22,11 +22,17 @@ from bundle.physics.synthesis import SeparatedBones
 from bundle.registration.alignment import Alignment, narrowing
 from bundle.registration.gauss_newton import BoneRegistration
 from bundle.registration.synthetic_pairs import PairSpecifications, SyntheticPairs
+from tests.datasets.phantoms import source
 
 SPACING = MCP.spacing_mm
 
 PLAN = DataPlan(
-    count=12, seed=1, jsw=Uniform(0.8, 1.8), sideways=Uniform(-0.3, 0.3), rotation=Uniform(-2.0, 2.0), pairs=True
+    count=12,
+    seed=1,
+    joint_space=Uniform(1.6, 2.6),
+    sideways=Uniform(-0.3, 0.3),
+    rotation=Uniform(-2.0, 2.0),
+    pairs=True,
 )
 
 
@@ -37,9 +43,10 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[SourceStore, list[So
         phantom = render(sample_parameters(seed, outline_gap_mm=1.3))
         image, masks = phantom.image[None], (phantom.masks[None] > 0.5).float()
         edges = facing_centers(masks[0].numpy() > 0.5, SPACING).tolist()
-        width = float(outline_gap(masks, SPACING))
-        found = Source(f"p{seed}", f"p{seed}", "ring", "left", SPACING, width, edges, "given", "", "none", False, 0.02)
-        store.write(found, SeparatedBones.of(separate(image, masks), masks), image[0])
+        layers = separate(image, masks)
+        space = stated_joint_space(measure_joint_space(layers, masks, SPACING))
+        found = source(f"p{seed}", **space, edges_mm=edges, expected_overlap_rmse=0.02)
+        store.write(found, SeparatedBones.of(layers, masks), image[0])
         sources.append(found)
     return store, sources
 
@@ -72,14 +79,14 @@ def test_narrowing_is_that_of_the_alignment_and_nearly_that_of_the_masks(
 
 @pytest.mark.slow
 def test_the_narrowing_does_not_depend_on_the_first_width(kept: tuple[SourceStore, list[Source]]) -> None:
-    plan = replace(PLAN, count=4000, jsw=Uniform(-0.5, 2.0))
+    plan = replace(PLAN, count=4000, joint_space=Uniform(0.3, 2.6))
     specifications = PairSpecifications(plan, kept[1], Uniform(-1.0, 1.0))
-    drawn = np.array([specification.jsw_mm for specification in specifications.sample(range(4000))])
+    drawn = np.array([specification.joint_space_mm for specification in specifications.sample(range(4000))])
     first, change = drawn[::2], drawn[1::2] - drawn[::2]
     assert np.abs(change).max() <= 1.0 and abs(np.corrcoef(first, change)[0, 1]) < 0.06
-    alone = np.array([specification.jsw_mm for specification in specifications.sample([7, 2])])
+    alone = np.array([specification.joint_space_mm for specification in specifications.sample([7, 2])])
     assert alone.tolist() == [drawn[7], drawn[2]]
-    assert specifications.sample([7], 1)[0].jsw_mm != drawn[7]
+    assert specifications.sample([7], 1)[0].joint_space_mm != drawn[7]
 
 
 def test_a_plan_of_single_images_is_refused(kept: tuple[SourceStore, list[Source]]) -> None:

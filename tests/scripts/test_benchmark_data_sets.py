@@ -25,7 +25,7 @@ def test_the_loop_makes_the_images_of_the_factory(joints: Joints) -> None:
     found = difference(joints, PilLoop(joints.layers, joints.masks, "all"))
     assert found["image"] < 2e-3
     assert found["masks"] < 1e-5
-    assert found["jsw"] < 1e-4
+    assert found["outline_gap"] < 1e-4
 
 
 @pytest.mark.slow
