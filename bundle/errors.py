@@ -8,6 +8,7 @@ import sys
 import traceback as tracebacks
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -36,11 +37,28 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
+_COMPONENT = re.compile(r"Failed to instantiate component '(?P<target>[\w.]+)' with keywords: (?P<keys>[\w,]+)")
+_OWN_CHECK = 2
+"""Maximum number of functions between MONAI's creation of a component and an error about its arguments."""
+
+
+def _argument_message(error: BaseException) -> str | None:
+    """The message about an argument that a component of the configuration refuses; None for any other error."""
+    made, cause = _COMPONENT.match(str(error)), error.__cause__
+    if made is None or not isinstance(cause, ValueError | TypeError):
+        return None
+    places = [Path(frame.filename).parts[-3:] for frame in tracebacks.extract_tb(cause.__traceback__)]
+    if len([place for place in places if place != ("monai", "utils", "module.py")]) > _OWN_CHECK:
+        return None
+    return f"{made['target']}: {cause}. Correct its options: {made['keys'].replace(',', ', ')}."
+
+
 def input_message(error: BaseException | None) -> str | None:
     """Extract the message of the :class:`InputError` that ``error`` is, wraps or quotes; None without one.
 
     MONAI wraps errors of transforms in a ``RuntimeError``. A ``DataLoader`` worker sends only the printed traceback to
-    the main process, so the message is parsed from its text.
+    the main process, so the message is parsed from its text. An argument that a component of the configuration refuses
+    (``ValueError`` or ``TypeError`` of its own checks) has a message as well.
     """
     for link in chain(error):
         printed = _PRINTED.search(str(link))
@@ -48,7 +66,7 @@ def input_message(error: BaseException | None) -> str | None:
             return printed["message"].strip()
         if isinstance(link, InputError):
             return str(link)
-    return None
+    return next(filter(None, map(_argument_message, chain(error))), None)
 
 
 def _excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

@@ -68,7 +68,8 @@ class Joint(bundle.joint.Joint):
                 :class:`Hand`.
             lower: file of the lower bone's mask; default: predicted by the shipped network.
             upper: file of the upper bone's mask; default: predicted by the shipped network.
-            spacing_mm: pixel size in mm for files without pixel spacing; default: that of the joint type, 21/256 mm.
+            spacing_mm: pixel size in mm for files without pixel spacing; default: the frame of the joint type, 256
+                pixels for 21 mm.
             joint_type: type of the joint. The shipped networks were trained on MCP joints.
 
         Raises:
@@ -224,7 +225,8 @@ def separate(joint: Joint, weights: str | Path | None = SHIPPED) -> Layers:
         InputError: if the weights are missing, damaged or those of another network.
     """
     chosen = "" if weights == SHIPPED else "none" if weights is None else str(weights)
-    parts = _parts(chosen, joint.spacing_mm if weights is None else MCP.spacing_mm)
+    pixel, names = joint.spacing_mm if weights is None else MCP.spacing_mm, ("inferer", "postprocessing")
+    parts = _parts("network", "used_weights", *names, weights=chosen, pixel_mm=pixel)
     image = torch.cat([joint.radiograph, joint.masks])
     pred = parts["inferer"](image[None], parts["network"])[0]
     given = {Keys.IMAGE: image, Keys.PRED: pred, Keys.SPACING: joint.spacing_mm}
@@ -294,29 +296,17 @@ def _root() -> Path:
     return here if (here / "configs").is_dir() else here.parent
 
 
-@lru_cache(maxsize=4)
-def _parts(weights: str, pixel_mm: float = MCP.spacing_mm) -> Mapping[str, Any]:
-    """Components of the separation by name, with loaded weights, for one pixel size."""
-    config = _inference(weights=weights, pixel_mm=pixel_mm)
-    names = ("network", "used_weights", "inferer", "postprocessing")
-    parts = {name: config.get_parsed_content(name) for name in names}
-    parts["used_weights"](None)
-    parts["network"].eval()
-    return parts
-
-
-@lru_cache(maxsize=1)
-def _segmenter() -> Any:
-    """Network that predicts missing masks."""
-    return _inference().get_parsed_content("segmenter")
-
-
-def _inference(**options: Any) -> ConfigParser:
-    """Inference configuration on the CPU."""
+@lru_cache(maxsize=5)
+def _parts(*names: str, **options: Any) -> Mapping[str, Any]:
+    """Components of the inference configuration with options, by name; a network with its weights."""
     config = ConfigParser()
     config.read_config(str(_root() / "configs" / "inference.json"))
     config.update({"bundle_root": str(_root()), "device": "cpu", **options})
-    return config
+    parts = {name: config.get_parsed_content(name) for name in names}
+    if "network" in parts:
+        parts["used_weights"](None)
+        parts["network"].eval()
+    return parts
 
 
 def _item(path: str | Path, **more: Any) -> dict[str, Any]:
@@ -330,7 +320,7 @@ def _read(item: Mapping[str, Any], joint_type: JointType) -> tuple[OpenFiles, li
     read = []
     files, joints = open_joints(dict(item), joint_type.pixels, joint_type)
     for one in joints:
-        image = read_joint(one, joint_type.pixels, _segmenter(), files)
+        image = read_joint(one, joint_type.pixels, _parts("segmenter")["segmenter"], files)
         name, finger, side, frame, file = (
             str(one[key]) for key in (Keys.NAME, Keys.FINGER, Keys.SIDE, Keys.FRAME, Keys.IMAGE)
         )

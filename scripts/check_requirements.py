@@ -26,8 +26,11 @@ def stated_pythons(path: Path) -> range:
     """Return the minor versions of Python 3 that the head of a requirements file states.
 
     Raises:
-        InputError: it states none.
+        InputError: it states none, or there is no such file.
     """
+    if not path.is_file():
+        msg = f"{path}: no such requirements file. Correct the path."
+        raise InputError(msg)
     head = path.read_text(encoding="utf-8").split("\n\n")[0]
     comments = "\n".join(line for line in head.splitlines() if line.startswith("#"))
     stated = _STATED.search(comments)

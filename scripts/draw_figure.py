@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
@@ -22,14 +23,13 @@ from bundle.separation import separation_row
 from bundle.separation.transforms import LoadJointd
 
 
-def network(weights: Path) -> torch.nn.Module:
-    """Return the default network; without weights it is the weight-free separator."""
+def network(weights: str) -> Any:
+    """Return the network of inference with the weights of a file; empty for the shipped ones, "none" for none."""
     parser = ConfigParser()
     parser.read_config(str(ROOT / "configs" / "inference.json"))
-    generator = parser.get_parsed_content("network_def").eval()
-    if weights.is_file():
-        generator.load_state_dict(torch.load(weights, weights_only=True))
-    return generator
+    parser.update({"bundle_root": str(ROOT), "device": "cpu", "weights": weights})
+    parser.get_parsed_content("used_weights")(None)
+    return parser.get_parsed_content("network").eval()
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
     options.add_argument("path", type=Path)
     options.add_argument("--seed", type=int, default=0, help="seed of the phantoms")
     options.add_argument("--joints", type=int, default=2, help="number of rows")
-    options.add_argument("--weights", type=Path, default=ROOT / "models" / "model.pt")
+    options.add_argument("--weights", default="", help="file of the weights, or none; by default the shipped ones")
     chosen = options.parse_args()
     report_plainly()
     generator, rows = network(chosen.weights), []

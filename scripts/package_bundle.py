@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bundle.errors import InputError, report_plainly
+from bundle.io import storing
 from scripts.verify_bundle import bundle_files, metadata
 from scripts.write_documents import QUOTE
 
@@ -44,8 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--repository", default="", help="address of the repository, the target of links")
     options.add_argument("--weights_url", default="", help="address of the weights, which are then left out")
     given = options.parse_args(arguments)
-    folder = package(ROOT, given.output / NAME, given.repository, given.weights_url)
-    archive = shutil.make_archive(str(folder), "zip", given.output, NAME)
+    with storing(given.output):
+        folder = package(ROOT, given.output / NAME, given.repository, given.weights_url)
+        archive = shutil.make_archive(str(folder), "zip", given.output, NAME)
     print(f"{folder} and {archive}; check the folder by: python scripts/verify_bundle.py {folder}")
 
 

@@ -228,7 +228,7 @@ def calibration_defects(root: Path, found: dict[str, str]) -> list[str]:
         return []
     separator = json.loads(path.read_text(encoding="utf-8")).get("separator", "")
     shipped = [f"{name} (sha256 {sha256[:12]})" for name, sha256 in found.items()]
-    remedy = "calibrate anew by configs/jobs/calibrate.yaml"
+    remedy = "calibrate anew by configs/jobs/calibrate.yaml with --output_dir models"
     return [] if separator in shipped else [f"models/uncertainty.json is of {separator}, not of {shipped}: {remedy}"]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from bundle.errors import InputError, flag, input_message
+from monai.utils.module import instantiate
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -48,6 +49,39 @@ def test_other_exceptions_keep_their_traceback() -> None:
     assert result.returncode == 1
     assert "Traceback" in result.stderr
     assert "RuntimeError: a bug" in result.stderr
+
+
+class Head:
+    """Component that checks its argument, and has a bug."""
+
+    def __init__(self, reach_mm: float = 0.0) -> None:
+        if reach_mm < 0.0:
+            msg = f"reach_mm is {reach_mm}, below 0"
+            raise ValueError(msg)
+        if reach_mm > 9.0:
+            self.deep()
+
+    def deep(self) -> None:
+        self.deeper()
+
+    def deeper(self) -> None:
+        msg = "a bug"
+        raise ValueError(msg)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"reach_mm": -1.0}, "tests.test_errors.Head: reach_mm is -1.0, below 0. Correct its options: reach_mm."),
+        ({"reach_mm": 10.0}, None),
+    ],
+)
+def test_an_argument_that_a_component_refuses_is_named_and_a_bug_inside_it_is_not(
+    options: dict[str, Any], message: str | None
+) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        instantiate("tests.test_errors.Head", "default", **options)
+    assert input_message(caught.value) == message
 
 
 @pytest.mark.long

@@ -19,6 +19,18 @@ def test_the_examples_of_the_docstrings_hold() -> None:
     assert doctest.testmod(bundle.face).failed == 0
 
 
+@pytest.mark.slow
+def test_masks_that_are_given_need_no_weights_of_which_nothing_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    joint = Joint.phantom(seed=3)
+    joint.write(tmp_path / "joint.png")
+    for bone, mask in zip(("lower", "upper"), joint.masks, strict=True):
+        Image.fromarray((mask.numpy() * 255).astype(np.uint8)).save(tmp_path / f"{bone}.png")
+    Joint.read(tmp_path / "joint.png", lower=tmp_path / "lower.png", upper=tmp_path / "upper.png")
+    assert not caplog.text
+
+
 def test_a_name_that_the_face_does_not_have_is_refused() -> None:
     with pytest.raises(AttributeError, match="separat"):
         bundle.separat  # noqa: B018

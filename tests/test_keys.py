@@ -21,6 +21,7 @@ from bundle.datasets.specifications import DataPlan
 from bundle.datasets.streams import SyntheticRadiographs
 from bundle.evaluation.measures import JointSpaceControl, LayerTruth, MaskAgreement, Realism, ShadowDetectability
 from bundle.evaluation.report import EvaluationReport
+from bundle.inference.joint_table import JointTable
 from bundle.inference.quality import JointQuality
 from bundle.inference.results import LayerWriter, run_remaining
 from bundle.inference.separating import separate_batch
@@ -105,13 +106,15 @@ def inference(folder: Path, items: Any) -> Found:
             seen.append(output)
             super().add(joint, output)
 
-    writer = Spying(str(folder / "out"), {}, weights, quality)
+    table = JointTable(str(folder / "out"))
+    writer = Spying(str(folder / "out"), {}, weights, quality, table=table)
     loader = DataLoader(Dataset(writer.remaining(items), loading.LoadJointd(SIZE)), batch_size=2, num_workers=0)
     step = {"iteration_update": separate_batch, "inferer": FlipInferer()}
     run_remaining(SupervisedEvaluator("cpu", loader, WeightFree(), **step), writer)
     return {
         "Output of inference": keys_of(seen),
         "quality.jsonl": keys_of(lines_of(folder / "out" / "quality.jsonl")),
+        "joints.jsonl": keys_of(lines_of(folder / "out" / "joints.jsonl")),
         "rejected.jsonl": keys_of(lines_of(folder / "out" / "rejected.jsonl")),
         "Source of a data set": sources(folder, loader.dataset, quality, weights),
     }

@@ -33,7 +33,7 @@ FLOORS = (
 
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
-ALONE = ("bundle.io.dicom_writing", "bundle.inference.dicom_results")
+ALONE = ("bundle.io.dicom_report", "bundle.io.dicom_writing", "bundle.inference.dicom_results")
 """Imported by their own name: they need highdicom, which not every environment has."""
 
 

@@ -9,7 +9,7 @@ import ignite.distributed as idist
 from bundle.base import one_thread
 from bundle.datasets.sources import KeptSources, Source, SourceStore, stated_joint_space
 from bundle.inference import JointQuality, Results
-from bundle.io import Item, check_output, fingerprint
+from bundle.io import Item, check_output
 from bundle.measurement import facing_centers, measure_joint_space
 from bundle.physics import SeparatedBones
 from bundle.workflow import GeneratorWeights
@@ -26,19 +26,25 @@ class SourceWriter(Results):
         settings: see :class:`bundle.inference.Results`.
         weights: weights of the generator.
         quality: assessment of the joints.
+        defined_by: see :class:`bundle.inference.Results`.
     """
 
     def __init__(
-        self, output_dir: str, settings: Mapping[str, Any], weights: GeneratorWeights, quality: JointQuality
+        self,
+        output_dir: str,
+        settings: Mapping[str, Any],
+        weights: GeneratorWeights,
+        quality: JointQuality,
+        defined_by: Sequence[str] = (),
     ) -> None:
-        super().__init__(output_dir, settings, weights)
+        super().__init__(output_dir, settings, weights, defined_by)
         self.store = SourceStore(output_dir)
         self.quality = quality
 
     def begin(self) -> None:
         """See :meth:`bundle.inference.Results.begin`; several runs may use a store that is complete."""
         if self.joints and not self.rejected and not self.left(self.joints):
-            check_output(self.output_dir, fingerprint(self.settings))
+            check_output(self.output_dir, self.run)
         else:
             super().begin()
 

@@ -14,7 +14,6 @@ from bundle.io import (
     TITLES,
     are_whole,
     command_line,
-    fingerprint,
     flat_figures,
     machine,
     montage,
@@ -28,6 +27,7 @@ from bundle.io import (
 )
 from bundle.separation import IDENTITY, separation_row
 from bundle.statistics import Measured, SeparatedJoints, summarize, to_markdown
+from bundle.workflow import results_run
 
 
 class EvaluationReport:
@@ -42,9 +42,19 @@ class EvaluationReport:
         settings: settings of the run, which identify it.
         worst: number of joints shown for each measure.
         device: device of the separator, recorded in the results.
+        defined_by: ids of the parts of the configuration that make the results: their options also identify the run
+            (:func:`bundle.workflow.results_run`).
     """
 
-    def __init__(self, output_dir: str, settings: Mapping[str, Any], worst: int = 10, device: Any = "cpu") -> None:
+    def __init__(
+        self,
+        output_dir: str,
+        settings: Mapping[str, Any],
+        worst: int = 10,
+        device: Any = "cpu",
+        defined_by: Sequence[str] = (),
+    ) -> None:
+        self.defined_by = defined_by
         self.output_dir = Path(output_dir)
         self.worst = worst
         self.device = device
@@ -66,7 +76,7 @@ class EvaluationReport:
             InputError: the folder belongs to another run, or its ``metrics.json`` cannot be read.
         """
         self.found["settings"]["separator"] = separator
-        reserve_output(self.output_dir, fingerprint(self.found["settings"]))
+        reserve_output(self.output_dir, results_run(self.found["settings"], self.defined_by))
         self.found["training"] = training
         if not self.path.is_file():
             return

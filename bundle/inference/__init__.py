@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bundle.inference.joint_table import JointTable
+from bundle.inference.joint_table import JointTable, described_space
 from bundle.inference.montage_writer import MontageWriter
 from bundle.inference.nifti_writer import NiftiWriter
 from bundle.inference.png_writer import PngWriter
@@ -22,6 +22,7 @@ __all__ = [
     "Results",
     "SeparatedJoint",
     "Writer",
+    "described_space",
     "remaining",
     "run_remaining",
     "separate_batch",

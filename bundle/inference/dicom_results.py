@@ -14,6 +14,7 @@ from typing import Any
 from bundle.errors import InputError, flag
 from bundle.inference.writers import SeparatedJoint, Writer
 from bundle.io import LATERALITY, PREDICTED, JointFrame, bundle_version, is_dicom, read_header, read_stated
+from bundle.io.dicom_report import measurement_report
 from bundle.io.dicom_writing import MODEL, DicomStudy, dicom_bytes, write_dicom
 from bundle.joint import LAYER_NAMES
 from pydicom.dataset import Dataset
@@ -56,7 +57,10 @@ class DicomResults(Writer):
             raise InputError(f"{joint['name']}: {error}") from error
 
     def write(self, folder: Path, result: SeparatedJoint) -> Sequence[Path]:
-        """Write ``<name>.dcm``, the radiograph, ``<name>_<layer>.dcm`` and ``<name>_masks.dcm``."""
+        """Write ``<name>.dcm``, the radiograph, ``<name>_<layer>.dcm``, ``<name>_masks.dcm`` and ``<name>_report.dcm``.
+
+        The report holds the measured joint space (:func:`bundle.io.dicom_report.measurement_report`).
+        """
         joint, study, image = result.joint, self._study(result.joint), result.image
         spacing = (result.spacing_mm,) * 2
         frame = study.image(image[0].numpy(), spacing, _derived(joint, "the radiograph"), synthetic=False)
@@ -65,6 +69,8 @@ class DicomResults(Writer):
             described = _derived(joint, f"{kind} layer, separated by {self.method} with {result.separator}")
             shown = layer.clip(0.0, 1.0)
             made[f"_{kind}"] = study.image(shown, spacing, described, synthetic=True, series=2, number=number)
+        if result.row:
+            made["_report"] = measurement_report(study, frame, result.row, self.method)
         files = {folder / f"{result.name}{ending}.dcm": part for ending, part in made.items()}
         for path, part in files.items():
             write_dicom(path, part)

@@ -52,9 +52,7 @@ def table_row(
         "side": joint["side"][0].upper() if joint.get("side") in SIDES else None,
         "finger": joint["finger"] if joint.get("finger") in joint_type.fingers else None,
         "joint": joint_type.name,
-        "joint_space_mm": _rounded(space.mean),
-        "joint_space_sd_mm": _rounded(space.sd),
-        "joint_space_min_mm": _rounded(space.minimum),
+        **described_space(space),
         "grade": grade if grade >= 0 else None,
         "refused": bool(space.refused[0]),
         "plausible": None if "flagged" not in quality else not quality["flagged"],
@@ -64,6 +62,12 @@ def table_row(
         "spacing_source": joint.get("spacing_source"),
     }
     return {column: known.get(column) for column in COLUMNS}
+
+
+def described_space(space: JointSpace) -> dict[str, float | None]:
+    """Return ``joint_space_mm``, ``joint_space_sd_mm`` and ``joint_space_min_mm`` of one joint; None if refused."""
+    values = {"mm": space.mean, "sd_mm": space.sd, "min_mm": space.minimum}
+    return {f"joint_space_{name}": _rounded(value) for name, value in values.items()}
 
 
 def _rounded(value: Tensor) -> float | None:
@@ -106,10 +110,11 @@ class JointTable:
         lines = "".join(f"{json.dumps(row)}\n" for row in self.rows() if row["name"] in kept)
         write_bytes(self.folder / LINES, lines.encode())
 
-    def append(self, joint: Mapping[str, Any], space: JointSpace, quality: Mapping[str, Any]) -> None:
-        """Append the row of a joint (:func:`table_row`)."""
+    def append(self, joint: Mapping[str, Any], space: JointSpace, quality: Mapping[str, Any]) -> dict[str, Any]:
+        """Append the row of a joint (:func:`table_row`), and return it."""
         row = table_row(joint, space, quality, self.normal_mm, self.joint_type)
         append_line(self.folder / LINES, json.dumps(row))
+        return row
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the last row of each joint, in the order of their first ones."""

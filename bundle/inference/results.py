@@ -16,20 +16,9 @@ from bundle.inference.nifti_writer import NiftiWriter
 from bundle.inference.png_writer import PngWriter
 from bundle.inference.quality import JointQuality, quality_label
 from bundle.inference.writers import SeparatedJoint, Writer
-from bundle.io import (
-    Item,
-    Sums,
-    append_line,
-    are_whole,
-    fingerprint,
-    named_lines,
-    resampling,
-    reserve_output,
-    sums_of,
-    write_bytes,
-)
+from bundle.io import Item, Sums, append_line, are_whole, named_lines, resampling, reserve_output, sums_of, write_bytes
 from bundle.measurement import JointSpace, measure_joint_space
-from bundle.workflow import GeneratorWeights
+from bundle.workflow import GeneratorWeights, results_run
 from ignite.engine import Events
 from torch import Tensor
 
@@ -51,9 +40,14 @@ class Results:
         output_dir: output folder; refused if it holds the results of another run.
         settings: settings of the run; they identify it and are written with the results.
         weights: weights of the generator.
+        defined_by: ids of the parts of the configuration that make the results: their options also identify the run
+            (:func:`bundle.workflow.results_run`).
     """
 
-    def __init__(self, output_dir: str, settings: Mapping[str, Any], weights: GeneratorWeights) -> None:
+    def __init__(
+        self, output_dir: str, settings: Mapping[str, Any], weights: GeneratorWeights, defined_by: Sequence[str] = ()
+    ) -> None:
+        self.defined_by = defined_by
         self.settings = {"results": type(self).__name__, **settings, "separator": weights.source}
         self.output_dir = Path(output_dir)
         self.joints: Sequence[Item] | None = None
@@ -61,7 +55,12 @@ class Results:
 
     def reserve(self) -> None:
         """Reserve the output folder."""
-        reserve_output(self.output_dir, fingerprint(self.settings))
+        reserve_output(self.output_dir, self.run)
+
+    @property
+    def run(self) -> str:
+        """Fingerprint of the run."""
+        return results_run(self.settings, self.defined_by)
 
     def remaining(self, joints: Sequence[Item]) -> list[Item]:
         """See :func:`remaining`; writes nothing yet."""
@@ -126,6 +125,7 @@ class LayerWriter(Results):
         writers: one writer per format; None for layers as NIfTI and PNG, and montages. Others identify another run.
         dicom: additional writer of DICOM results.
         table: table of the joint spaces; None does not measure them.
+        defined_by: see :class:`Results`.
     """
 
     def __init__(
@@ -137,8 +137,9 @@ class LayerWriter(Results):
         writers: Sequence[Writer] | None = None,
         dicom: Writer | None = None,
         table: JointTable | None = None,
+        defined_by: Sequence[str] = (),
     ) -> None:
-        super().__init__(output_dir, settings, weights)
+        super().__init__(output_dir, settings, weights, defined_by)
         self.quality, self.table = quality, table
         chosen = [make() for make in _USUAL] if writers is None else [one for one in writers if one is not dicom]
         names = [type(writer).__name__ for writer in chosen]
@@ -182,19 +183,21 @@ class LayerWriter(Results):
         """Assess and write a joint; see :meth:`Results.add`."""
         line = {"name": str(joint["name"])} if self.quality is None else self.quality(joint, output)
         layers, separator = output["pred"].detach().cpu(), self.settings["separator"]
-        space = None if self.table is None else self._measured(joint, layers, line)
-        files = self._write(SeparatedJoint(joint, layers, separator, quality_label(line), space))
+        measured = self._measured(joint, layers, line)
+        files = self._write(SeparatedJoint(joint, layers, separator, quality_label(line), *measured))
         source = {"masks": joint.get("masks", "given"), "digest": joint.get("digest", "")}
         source |= {"resampled": note} if (note := resampling(joint)) else {}
         append_line(self.output_dir / QUALITY, json.dumps({**line, **source, "files": files}))
 
-    def _measured(self, joint: Mapping[str, Any], layers: Tensor, quality: Mapping[str, Any]) -> JointSpace:
-        """Measure the joint space of a joint and add it to the table."""
+    def _measured(
+        self, joint: Mapping[str, Any], layers: Tensor, quality: Mapping[str, Any]
+    ) -> tuple[JointSpace, Mapping[str, Any]] | tuple[()]:
+        """Measure the joint space of a joint and add it to the table; return it with its row."""
+        if self.table is None:
+            return ()
         with one_thread():
             space = measure_joint_space(layers[None], joint["image"].cpu()[None, 1:], float(joint["spacing"]))
-        if self.table is not None:
-            self.table.append(joint, space, quality)
-        return space
+        return space, self.table.append(joint, space, quality)
 
     def _write(self, result: SeparatedJoint) -> Sums:
         """Write a joint in every format; return the checksums of its files."""

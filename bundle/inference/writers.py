@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ class SeparatedJoint:
         separator: name of the separator.
         label: name of the joint with its assessment.
         joint_space: measured joint space, a batch of one; None if it was not measured.
+        row: row of the joint in ``joints.csv``; empty if it was not measured.
     """
 
     joint: Mapping[str, Any]
@@ -29,6 +30,7 @@ class SeparatedJoint:
     separator: str = ""
     label: str = ""
     joint_space: JointSpace | None = None
+    row: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

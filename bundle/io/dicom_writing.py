@@ -129,9 +129,9 @@ class DicomStudy:
             bits_allocated=16,
             coordinate_system="PATIENT",
             study_instance_uid=self._study_uid,
-            series_instance_uid=self._uid("series", series),
+            series_instance_uid=self.uid("series", series),
             series_number=series,
-            sop_instance_uid=self._uid("image", series, number, description, stored.tobytes()),
+            sop_instance_uid=self.uid("image", series, number, description, stored.tobytes()),
             instance_number=number,
             manufacturer=MANUFACTURER,
             pixel_spacing=spacing,
@@ -169,9 +169,9 @@ class DicomStudy:
             np.moveaxis(np.asarray(masks) > 0, 0, -1)[None],
             hd.seg.SegmentationTypeValues.BINARY,
             segments,
-            series_instance_uid=self._uid("masks of", str(image.SOPInstanceUID)),
+            series_instance_uid=self.uid("masks of", str(image.SOPInstanceUID)),
             series_number=int(image.SeriesNumber) + 100,
-            sop_instance_uid=self._uid("masks", str(image.SOPInstanceUID), np.packbits(masks > 0).tobytes()),
+            sop_instance_uid=self.uid("masks", str(image.SOPInstanceUID), np.packbits(masks > 0).tobytes()),
             instance_number=1,
             manufacturer=MANUFACTURER,
             manufacturer_model_name=MODEL,
@@ -180,14 +180,14 @@ class DicomStudy:
             omit_empty_frames=False,
         )
         for dimension in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
-            dimension.DimensionOrganizationUID = self._uid("dimensions", str(image.SOPInstanceUID))
-        return self._stated(made)
+            dimension.DimensionOrganizationUID = self.uid("dimensions", str(image.SOPInstanceUID))
+        return self.stated(made)
 
     @property
     def _study_uid(self) -> UID:
         if self.keep_identity and self.source is not None:
             return UID(self.source.StudyInstanceUID)
-        return self._uid("study")
+        return self.uid("study")
 
     @property
     def _identity(self) -> dict[str, Any]:
@@ -195,7 +195,8 @@ class DicomStudy:
             return {}
         return {name: self.source.get(attribute) or None for name, attribute in IDENTITY.items()}
 
-    def _uid(self, *parts: str | int | bytes) -> UID:
+    def uid(self, *parts: str | int | bytes) -> UID:
+        """Return a UID of this study, the same for the same parts."""
         digest = hashlib.sha256()
         for part in (self.version, self.key, *parts):
             data = part if isinstance(part, bytes) else str(part).encode()
@@ -220,9 +221,9 @@ class DicomStudy:
         made.PresentationLUTShape = "IDENTITY"
         if not self.laterality:
             made.Laterality = None
-        return self._stated(made)
+        return self.stated(made)
 
-    def _stated(self, made: Dataset) -> Dataset:
+    def stated(self, made: Dataset) -> Dataset:
         """Set the attributes of de-identification; the patient orientation of an upright frame is unknown."""
         made.PatientOrientation = None
         made.PatientIdentityRemoved = "NO" if self.keep_identity else "YES"

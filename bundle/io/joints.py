@@ -13,7 +13,7 @@ means all radiographs below the folder, with the masks and points named after th
 
 The image's folder is its joint; ``<id>_<L|R>_<finger code>`` states side and finger. Two keys are optional: ``joint``
 names the joint where the folders do not, ``spacing`` is the pixel size in mm, of the hand where there are points.
-Without it the file's own applies; a frame in a file that states none has the public one, 21/256. The entries of a pack
+Without it the file's own applies; a frame in a file that states none is 21 mm wide. The entries of a pack
 (:mod:`bundle.io.packed`), whose path may replace that of the folder, have three more keys: ``item`` is the item's name,
 ``finger`` and ``side`` apply if they are known ones. Other keys are ignored.
 """

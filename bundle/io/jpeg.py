@@ -1,9 +1,10 @@
 """Strict check of JPEG files: decoders silently fill in damaged regions.
 
-Segments must follow each other without a gap, from the start marker to the end marker. The scans of a sequential
-Huffman file (SOF0 and SOF1, nearly all files) are decoded to symbols: every code must be in its table, every block must
-end at its 64th coefficient, no coefficient may exceed the range of 8 bits, and the data must contain exactly the blocks
-that the header states. For progressive files only the segments are checked.
+Segments must follow each other without a gap, from the start marker to the end marker. The scans of Huffman files (SOF0
+to SOF2, nearly all files) are decoded to symbols: every code must be in its table, every block must end at its 64th
+coefficient or the last one of its scan, no coefficient may exceed the range of 8 bits, and the data must contain
+exactly the blocks that the header states. The scans of a progressive file must give all bits of its coefficients. Of
+files with arithmetic codes only the segments are checked.
 
 A changed byte that still decodes to the same number of blocks shifts the grey level of all later blocks, or spoils one
 block. :func:`check_seams` finds both in the pixels.
@@ -12,37 +13,36 @@ block. :func:`check_seams` finds both in the pixels.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from hashlib import sha256
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from bundle.io.jpeg_progressive import Band, BandWalk, Progress, walk_first, walk_first_bit
+from bundle.io.jpeg_scans import BAD, Block, DamagedJpegError, demand, first_table, largest_size, other_table, walk
 
 Unit = tuple[int, int]
 
 _SOI, _EOI, _SOS, _DQT, _DHT, _DRI = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xDD
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_SEQUENTIAL = (0xC0, 0xC1)
+_SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
 _RESTARTS = range(0xD0, 0xD8)
-_END_OF_BLOCK, _BAD = 100, 1000
 _KNOWN: OrderedDict[bytes, Unit] = OrderedDict()
 _MOST_KNOWN = 2**16
 
 
-class DamagedJpegError(ValueError):
-    """Damage of a JPEG file that a decoder would fill in or misread."""
-
-
 @dataclass(frozen=True)
 class _Component:
-    """A component of the frame: its sampling and its quantisation table."""
+    """A component of the frame: its sampling, its quantisation table, and what progressive scans have given of it."""
 
     across: int
     down: int
     table: int
+    progress: Progress = field(default_factory=Progress)
+
+
+_Named = Sequence[tuple[_Component, int]]
+_Walk = Callable[[bytes, int, int], None]
 
 
 @dataclass
@@ -101,7 +101,10 @@ def _check(data: bytes) -> Unit:
             _segment(marker, content, state)
         place = end
     demand(scans > 0, "it has no scan")
-    return _unit(state) if state.kind in _SEQUENTIAL and scans == 1 else (0, 0)
+    if state.kind == _PROGRESSIVE:
+        for component in state.components.values():
+            component.progress.check_complete()
+    return _unit(state) if state.kind == _PROGRESSIVE or scans == 1 else (0, 0)
 
 
 def _unit(state: _State) -> Unit:
@@ -109,16 +112,6 @@ def _unit(state: _State) -> Unit:
     if len(components) == 1:
         return 8, 8
     return 8 * max(component.down for component in components), 8 * max(component.across for component in components)
-
-
-def demand(holds: bool, fault: str) -> None:
-    """Require a condition of an intact image.
-
-    Raises:
-        DamagedJpegError: the condition does not hold.
-    """
-    if not holds:
-        raise DamagedJpegError(fault)
 
 
 def _after_fill(data: bytes, place: int) -> int:
@@ -190,17 +183,39 @@ def _scan(data: bytes, place: int, header: bytes, state: _State) -> int:
     demand(len(header) >= 4 and len(header) == 4 + 2 * header[0], "its scan header is damaged")
     demand(bool(state.components), "it has no frame header before its scan")
     parts, end = _parts(data, place)
-    if state.kind not in _SEQUENTIAL:
+    if state.kind not in (*_SEQUENTIAL, _PROGRESSIVE):
         return end
-    demand(header[-3:] == b"\x00\x3f\x00", "its scan header is damaged")
     named = [(state.components[name], tables) for name, tables in zip(header[1:-3:2], header[2:-3:2], strict=True)]
     total = _units(state, [component for component, _ in named])
     demand(len(parts) == (-(-total // state.interval) if state.interval else 1), "restart markers are missing")
-    blocks = _blocks(state, named)
+    walk_part = _sequential(header, named, state) if state.kind in _SEQUENTIAL else _progressive(header, named, state)
     for number, part in enumerate(parts):
-        count = min(state.interval, total - number * state.interval) if state.interval else total
-        _walk(part, blocks, count)
+        begin = number * state.interval
+        walk_part(part, begin, min(state.interval, total - begin) if state.interval else total)
     return end
+
+
+def _sequential(header: bytes, named: _Named, state: _State) -> _Walk:
+    """The walk through a scan of a sequential image."""
+    demand(header[-3:] == b"\x00\x3f\x00", "its scan header is damaged")
+    blocks = _blocks(state, named)
+    return lambda part, begin, count: walk(part, blocks, count)
+
+
+def _progressive(header: bytes, named: _Named, state: _State) -> _Walk:
+    """The walk through a scan of a progressive image."""
+    band = Band.of(header)
+    for component, _ in named:
+        component.progress.begin(band)
+    if band.first == 0 and band.before:
+        each = sum(component.across * component.down for component, _ in named) if len(named) > 1 else 1
+        return lambda part, begin, count: walk_first_bit(part, count * each)
+    if band.first == 0:
+        blocks = _blocks(state, named, others=False)
+        return lambda part, begin, count: walk_first(part, blocks, count, band.after)
+    demand(len(named) == 1, "its scan header is damaged")
+    component, tables = named[0]
+    return BandWalk(band, state.codes[0x10 | tables & 15], _limits(state, component), component.progress)
 
 
 def _parts(data: bytes, place: int) -> tuple[list[bytes], int]:
@@ -234,112 +249,18 @@ def _units(state: _State, components: Sequence[_Component]) -> int:
     return -(-width // 8) * -(-height // 8)
 
 
-@dataclass(frozen=True)
-class _Block:
-    """Block of an MCU: its component, its tables, and the largest sizes of its coefficients."""
-
-    component: int
-    first: tuple[list[int], list[int]]
-    others: tuple[list[int], list[int], list[int]]
-    limits: list[int]
-    highest: int
+def _limits(state: _State, component: _Component) -> list[int]:
+    """Bits of the largest coefficients of a component."""
+    return [largest_size(8 << (state.precision - 1), step) for step in state.steps[component.table]]
 
 
-def _blocks(state: _State, named: Sequence[tuple[_Component, int]]) -> list[_Block]:
-    """The blocks of an MCU in order."""
+def _blocks(state: _State, named: _Named, others: bool = True) -> list[Block]:
+    """The blocks of an MCU in order; without ``others`` of their first coefficients alone."""
     blocks = []
     for number, (component, tables) in enumerate(named):
         steps, span = state.steps[component.table], 8 << (state.precision - 1)
-        limits = [_largest_size(span, step) for step in steps] + [0] * _BAD
-        first = _first_table(*state.codes[tables >> 4], state.precision + 3)
-        others = _other_table(*state.codes[0x10 | tables & 15])
-        block = _Block(number, first, others, limits, span // steps[0] + 2)
+        first = first_table(*state.codes[tables >> 4], state.precision + 3)
+        further = other_table(*state.codes[0x10 | tables & 15]) if others else ([], [], [])
+        block = Block(number, first, further, _limits(state, component) + [0] * BAD, span // steps[0] + 2)
         blocks += [block] * (component.across * component.down if len(named) > 1 else 1)
     return blocks
-
-
-def _largest_size(span: int, step: int) -> int:
-    """Bits of the largest coefficient: the transform of 8 x 8 pixels does not exceed ``span``."""
-    return (span // step + 1).bit_length()
-
-
-@lru_cache(maxsize=64)
-def _lengths(counts: bytes, values: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Length and value of the code at the start of every 16-bit pattern; length 0 without a code."""
-    lengths, meaning = np.zeros(2**16, np.int64), np.zeros(2**16, np.int64)
-    place, index = 0, 0
-    for length, count in enumerate(counts, start=1):
-        for value in values[index : index + count]:
-            span = 1 << (16 - length)
-            lengths[place : place + span], meaning[place : place + span] = length, value
-            place += span
-        index += count
-    return lengths, meaning
-
-
-@lru_cache(maxsize=64)
-def _first_table(counts: bytes, values: bytes, largest: int) -> tuple[list[int], list[int]]:
-    """First coefficient: length of its code and its size; the size is :data:`_BAD` without a code."""
-    lengths, sizes = _lengths(counts, values)
-    return lengths.tolist(), np.where((lengths > 0) & (sizes <= largest), sizes, _BAD).tolist()
-
-
-@lru_cache(maxsize=64)
-def _other_table(counts: bytes, values: bytes) -> tuple[list[int], list[int], list[int]]:
-    """Other coefficients: bits of a code with its value, number of coefficients it advances, and its size."""
-    lengths, meaning = _lengths(counts, values)
-    runs, sizes = meaning >> 4, meaning & 15
-    passed = np.where(sizes > 0, runs + 1, np.where(runs == 15, 16, _BAD))
-    passed = np.where(meaning == 0, _END_OF_BLOCK, passed)
-    return (lengths + sizes).tolist(), np.where(lengths > 0, passed, _BAD).tolist(), sizes.tolist()
-
-
-def _windows(part: bytes) -> Sequence[int]:
-    """The 16 bits starting at each bit; after the end ones, which start no code."""
-    data = np.frombuffer(part + b"\xff" * 64, np.uint8).astype(np.uint32)
-    three = (data[:-2] << 16) | (data[1:-1] << 8) | data[2:]
-    shifts = np.arange(8, 0, -1, dtype=np.uint32)
-    found: Any = ((three[:, None] >> shifts) & 0xFFFF).astype(np.uint16).ravel()
-    return memoryview(found)
-
-
-def _walk(part: bytes, blocks: Sequence[_Block], count: int) -> None:
-    """Decode the symbols of ``count`` MCUs, which must be all of the data."""
-    windows, place, last = _windows(part), 0, 8 * len(part)
-    before = [0] * (1 + max(block.component for block in blocks))
-    for _ in range(count):
-        for block in blocks:
-            place, change = _first(windows, place, block)
-            before[block.component] += change
-            demand(abs(before[block.component]) <= block.highest, "a block is brighter than white or darker than black")
-            place = _others(windows, place, block)
-            demand(place <= last, "its data end before its last block")
-    demand(last - place < 8, "it has more data than blocks")
-
-
-def _first(windows: Sequence[int], place: int, block: _Block) -> tuple[int, int]:
-    """Start of the other coefficients of a block, and the difference of its first one from the previous block's."""
-    lengths, sizes = block.first
-    window = windows[place]
-    size = sizes[window]
-    demand(size != _BAD, "it has a code that is in no table")
-    place += lengths[window]
-    if not size:
-        return place, 0
-    bits = windows[place] >> (16 - size)
-    return place + size, bits if bits >> (size - 1) else bits - (1 << size) + 1
-
-
-def _others(windows: Sequence[int], place: int, block: _Block) -> int:
-    """Start of the next block."""
-    lengths, passed, sizes = block.others
-    limits, done = block.limits, 1
-    while done < 64:
-        window = windows[place]
-        place += lengths[window]
-        done += passed[window]
-        if sizes[window] > limits[done - 1]:
-            break
-    demand(done < _BAD, "it has a code that is in no table")
-    demand(done == 64 or done > _END_OF_BLOCK, "a block has more or larger coefficients than there can be")
-    return place

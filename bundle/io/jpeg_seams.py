@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from bundle.io.jpeg import Unit, demand
+from bundle.io.jpeg import Unit
+from bundle.io.jpeg_scans import demand
 from numpy.typing import NDArray
 
 FEWEST = 8
@@ -16,6 +17,9 @@ LONGEST_CHANCE = 3
 SHIFT = 3.5
 """Largest step along the border of blocks in an intact image, in grey levels of 255. Public radiographs have at most
 2.5."""
+
+EVEN = 0.25
+"""Largest relative deviation of the steps along a whole row of blocks; those of edges in a radiograph vary more."""
 
 SPOILT = 3.5
 """Largest step around a block in an intact image, in multiples of the usual step."""
@@ -34,7 +38,7 @@ def check_seams(pixels: NDArray[np.float32], unit: Unit) -> None:
     if not all(unit) or any(length < FEWEST * size for length, size in zip(pixels.shape, unit, strict=True)):
         return
     rows = _steps(pixels, *unit)
-    shift = _staircase(rows) / max(float(np.median(np.abs(rows))), 1.0)
+    shift = max(_staircase(rows), _level(rows)) / max(float(np.median(np.abs(rows))), 1.0)
     demand(shift <= SHIFT, f"its grey level changes by {shift:.0f} of 255 between two blocks and stays so")
     demand(_spoilt(pixels) <= SPOILT, "one of its blocks does not fit those around it")
 
@@ -59,6 +63,13 @@ def _staircase(steps: NDArray[np.float32]) -> float:
         both = np.where(above * below > 0.0, np.minimum(np.abs(above), np.abs(below)), 0.0)
         most = max(most, float(both.max()))
     return most
+
+
+def _level(steps: NDArray[np.float32]) -> float:
+    """The largest step that is the same along a whole row: a shift that begins near one of its ends."""
+    middle = np.median(steps, axis=1)
+    spread = np.median(np.abs(steps - middle[:, None]), axis=1)
+    return float(np.where(spread < EVEN * np.abs(middle), np.abs(middle), 0.0).max())
 
 
 def _spoilt(pixels: NDArray[np.float32]) -> float:

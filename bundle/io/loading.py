@@ -98,11 +98,12 @@ def open_joints(item: Item, size: int | None = MCP.pixels, joint_type: JointType
     """Read the radiograph of a list entry and find its joints: itself, or those that its points mark in a hand.
 
     Each joint gets ``spacing``, the width of a pixel in mm (its height follows from the aspect ratio in the file);
-    ``side``; ``digest``, the checksum of its files; ``pixels``, the checksum of the radiograph's pixels; ``patient``, a
-    pseudonym, if a DICOM header states the patient; and ``series``, which is equal for all radiographs of one joint:
-    its ``joint``, in hands with the side and the label of the mark. Names that reveal the patient are replaced
-    (:func:`bundle.io.private_name`). If the pixel spacing is known, a radiograph of one joint is resampled unless it
-    already has the size of a frame and square pixels.
+    ``spacing_source``, its origin; ``side``; ``digest``, the checksum of its files; ``pixels``, the checksum of the
+    radiograph's pixels; ``patient``, a pseudonym, if a DICOM header states the patient; and ``series``, which is equal
+    for all radiographs of one joint: its ``joint``, in hands with the side and the label of the mark. Names that reveal
+    the patient are replaced (:func:`bundle.io.private_name`). If the pixel spacing is known, a radiograph of one joint
+    is resampled unless it already has the size of a frame and square pixels; without one it is a frame, as wide as
+    those of the joint type.
 
     Args:
         item: item of :func:`bundle.io.lists.read_datalist`; ``spacing`` 0 means that the list states none.
@@ -149,8 +150,8 @@ def _joints(item: Item, known: Item, found: StatedRadiograph, size: int | None, 
         frames, sums = _frames_in_hand(item, spacing, size, joint_type), _checksums(item)
         return [_marked(known, frame, sums) for frame in frames]
     if spacing is None or _is_frame(found, spacing, size):
-        digest = _digest(_checksums(item))
-        return [{**known, "frame": "", "spacing": (spacing or (joint_type.spacing_mm,))[0], "digest": digest}]
+        pixel = spacing[0] if spacing else joint_type.spacing_at(found.intensity.shape[-1])
+        return [{**known, "frame": "", "spacing": pixel, "digest": _digest(_checksums(item))}]
     frame = frame_in_middle(found.intensity.shape, spacing, item["image"], size or joint_type.pixels, joint_type)
     return [_cut_out(known, frame, _checksums(item))]
 

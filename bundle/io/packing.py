@@ -213,7 +213,7 @@ def _kept_masks(masks: dict[str, Tensor], contents: _Contents) -> dict[str, _Blo
 
 
 def _known_spacing(item: Item, files: OpenFiles) -> float:
-    """The pixel spacing of a joint as stated by the list or a file; 0 where the public data's spacing is assumed.
+    """The pixel spacing of a joint as stated by the list or a file; 0 for a frame without one.
 
     JPEG and PNG files state none.
     """

@@ -22,6 +22,8 @@ from bundle.io.writing import PART, storing, write_bytes
 MARKER = "run.json"
 """File that states the run whose results a folder contains."""
 
+OPTIONS = "options"
+"""Setting of a fingerprint with the options of its run; a fingerprint without them is of any options."""
 _CHECKSUM = "checksum with all folders"
 """Setting of a fingerprint that distinguishes data sets of the same name."""
 _NO_RESULTS = re.compile(rf"{re.escape(MARKER)}|{re.escape(locking.LOCK)}|.*{re.escape(PART)}")
@@ -56,16 +58,20 @@ _runs: list[list[_Reservation]] = [[]]
 """Reservations of the active runs of this process, each nested in the one before."""
 
 
-def fingerprint(settings: Mapping[str, Any]) -> str:
+def fingerprint(settings: Mapping[str, Any], options: Mapping[str, Any] | None = None) -> str:
     """Serialize the settings of a run: equal for equal settings in any order; readable in the marker file.
 
     Paths and lists have their private form (:func:`bundle.io.private_setting`), with a checksum of all settings.
+
+    Args:
+        settings: settings of the run.
+        options: further options by id, in their private form; compared only with a fingerprint that has options.
     """
     whole = json.dumps(settings, sort_keys=True, default=str)
-    shown = json.dumps(private_setting("", settings), sort_keys=True, default=str)
-    if shown == whole:
-        return whole
-    return json.dumps({**json.loads(shown), _CHECKSUM: f"{zlib.crc32(whole.encode()):08x}"}, sort_keys=True)
+    shown = json.loads(json.dumps(private_setting("", settings), sort_keys=True, default=str))
+    if json.dumps(shown, sort_keys=True) != whole:
+        shown[_CHECKSUM] = f"{zlib.crc32(whole.encode()):08x}"
+    return json.dumps({**shown, OPTIONS: dict(options)} if options else shown, sort_keys=True, default=str)
 
 
 def reserve_output(folder: str | Path, run: str) -> Path:
@@ -211,8 +217,8 @@ def _check_marker(marker: Path, run: str) -> None:
         found = parse_json(marker.read_bytes())["run"]
     except (OSError, ValueError, KeyError, TypeError):
         raise _not_ours(marker, f"other files and no readable {MARKER}") from None
-    if found != run:
-        raise _not_ours(marker, f"the results of another run{_changed_settings(found, run)}")
+    if found != run and (changed := _changed_settings(found, run)) is not None:
+        raise _not_ours(marker, f"the results of another run{changed}")
 
 
 def _not_ours(marker: Path, content: str) -> InputError:
@@ -220,12 +226,18 @@ def _not_ours(marker: Path, content: str) -> InputError:
     return InputError(f"{marker.parent.absolute()} contains {content}. {remedy}")
 
 
-def _changed_settings(found: str, run: str) -> str:
-    """The differing settings, for the message; empty if the fingerprints are not settings."""
+def _changed_settings(found: str, run: str) -> str | None:
+    """The differing settings, for the message: empty if the fingerprints are not settings, None if none differs."""
     try:
         old, new = parse_json(found), parse_json(run)
-        keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-        keys = [key for key in keys if key != _CHECKSUM] or keys
+        options = old.pop(OPTIONS, {}), new.pop(OPTIONS, {})
+        changed = _differences(old, new) | (_differences(*options) if all(options) else {})
     except (ValueError, TypeError, AttributeError):
         return ""
-    return f" ({', '.join(f'{key} was {old.get(key)!r}, is {new.get(key)!r}' for key in keys)})"
+    shown = {key: change for key, change in changed.items() if key != _CHECKSUM} or changed
+    return f" ({', '.join(f'{key} {change}' for key, change in shown.items())})" if changed else None
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
+    keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    return {key: f"was {old.get(key)!r}, is {new.get(key)!r}" for key in keys}

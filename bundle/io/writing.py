@@ -30,6 +30,7 @@ RESULT_ENDINGS = (
     *(f"_mask_{bone}.png" for bone in LAYER_NAMES[1:]),
     ".dcm",
     "_masks.dcm",
+    "_report.dcm",
     *(f"_{layer}.dcm" for layer in LAYER_NAMES),
 )
 """Endings of a joint's files after its name; no two joints may share a file."""
@@ -145,8 +146,8 @@ def append_line(path: str | Path, line: str) -> None:
 
 def named_lines(path: str | Path) -> list[dict[str, Any]]:
     """Read the intact lines of JSON with a ``name`` from a file; none if the file does not exist."""
-    path, found = Path(path), []
-    for line in path.read_bytes().splitlines() if path.is_file() else []:
+    found = []
+    for line in Path(path).read_bytes().splitlines() if os.path.isfile(path) else []:
         with suppress(ValueError):  # the end of a line that was cut off
             found.append(parse_json(line))
     return [line for line in found if isinstance(line, dict) and "name" in line]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bundle.measurement.axis import joint_axis
+from bundle.measurement.curves import columns as curve_positions
 from bundle.measurement.facing import Region, facing_centers, facing_edges
 from bundle.measurement.grading import GRADES, GradeCoding, NominalGrades, OrdinalGrades
 from bundle.measurement.joint_space import (
@@ -33,6 +34,7 @@ __all__ = [
     "OutlineGap",
     "Region",
     "closing_motion",
+    "curve_positions",
     "facing_centers",
     "facing_edges",
     "find_surfaces",

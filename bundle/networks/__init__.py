@@ -5,11 +5,20 @@ from __future__ import annotations
 from bundle.networks.backbones import make_backbone, scaled_channels, scaled_options
 from bundle.networks.precision import Bfloat16Inferer, placed
 from bundle.networks.resolution import ReducedResolution
-from bundle.networks.weights import file_label, load_failure, load_weights, put_state, read_state, stated_sha256
+from bundle.networks.weights import (
+    file_digest,
+    file_label,
+    load_failure,
+    load_weights,
+    put_state,
+    read_state,
+    stated_sha256,
+)
 
 __all__ = [
     "Bfloat16Inferer",
     "ReducedResolution",
+    "file_digest",
     "file_label",
     "load_failure",
     "load_weights",

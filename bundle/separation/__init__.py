@@ -18,6 +18,7 @@ from bundle.separation.metrics import (
     ReconstructionMSE,
     ReconstructionPSNR,
     ReconstructionSSIM,
+    layer_reference,
     truth_from_engine,
 )
 from bundle.separation.montage_handler import LayerMontageHandler, TensorBoardWriter, losses_from_engine, separation_row
@@ -68,6 +69,7 @@ __all__ = [
     "compose_published",
     "gaussian",
     "identity",
+    "layer_reference",
     "losses_from_engine",
     "means",
     "separation_row",

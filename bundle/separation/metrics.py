@@ -10,42 +10,59 @@ count as unmeasured.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
-from bundle.joint import MCP
-from bundle.physics import overlap, reconstruct, support, visible_region
-from monai.handlers import from_engine
+from bundle.joint import MCP, Keys
+from bundle.physics import by_pixel_size, overlap, reconstruct, support, visible_region
 from monai.metrics.regression import RegressionMetric, compute_ssim_and_cs
 from monai.metrics.utils import do_metric_reduction
 from monai.utils import MetricReduction, convert_to_tensor
 from torch import Tensor
 
 
-def truth_from_engine(pred: str = "pred", label: str = "label", image: str = "image") -> Callable[[Any], Any]:
+def truth_from_engine(
+    pred: str = "pred", label: str = "label", image: str = "image", spacing: str = Keys.SPACING
+) -> Callable[[Any], Any]:
     """Create the ``output_transform`` of an ``IgniteMetricHandler`` for :class:`LayerRMSE`.
 
-    MONAI's handler passes a prediction and ONE reference to its metric, so the true layers and the image are
-    concatenated.
+    MONAI's handler passes a prediction and ONE reference to its metric, see :func:`layer_reference`.
 
     Args:
         pred: key of the generated layers in ``engine.state.output``, decollated or not.
         label: key of the true layers.
         image: key of radiograph and masks.
+        spacing: key of the pixel size in mm; the output may lack it.
 
     Returns:
         A function from the engine's output to ``(y_pred, y)``.
     """
-    select = from_engine([pred, label, image])
 
     def transform(output: Any) -> tuple[Any, Any]:
-        layers, truth, images = select(output)
-        if isinstance(truth, Tensor):
-            return layers, torch.cat([truth, images], dim=1)
-        return layers, [torch.cat(pair) for pair in zip(truth, images, strict=True)]
+        if isinstance(output, Mapping):
+            return output[pred], layer_reference(output[label], output[image], output.get(spacing))
+        known = [layer_reference(one[label][None], one[image][None], one.get(spacing))[0] for one in output]
+        return [one[pred] for one in output], known
 
     return transform
+
+
+def layer_reference(truth: Tensor, images: Tensor, spacing: Tensor | None = None) -> Tensor:
+    """Concatenate what :class:`LayerRMSE` compares layers with.
+
+    Args:
+        truth: true layers, (B, 3, H, W).
+        images: radiograph and masks, (B, 3, H, W).
+        spacing: pixel size in mm, (B,) or (B, 1); None for that of a frame of an MCP joint.
+
+    Returns:
+        (B, 7, H, W), the last channel the pixel size; (B, 6, H, W) without it.
+    """
+    if spacing is None:
+        return torch.cat([truth, images], dim=1)
+    pixel = spacing.to(images).reshape(-1, 1, 1, 1).expand_as(images[:, :1])
+    return torch.cat([truth, images, pixel], dim=1)
 
 
 class SeparationMetric(RegressionMetric):
@@ -220,8 +237,8 @@ class PixelRowFrechetDistance(ReconstructionMSE):
 class LayerRMSE(SeparationMetric):
     """E2 and E3: root mean squared error of the layers against true layers.
 
-    ``y`` is (B, 6, H, W): the true layers and the network's input [J, M_lower, M_upper], see :func:`truth_from_engine`.
-    NaN for an image whose true layers are all zero (unknown), or whose region is smaller than a pixel.
+    ``y`` is that of :func:`layer_reference`: the true layers, the network's input [J, M_lower, M_upper] and optionally
+    the pixel size. NaN for an image whose true layers are all zero (unknown), or whose region is smaller than a pixel.
 
     Args:
         region: "overlap" (default) compares the bone layers in the overlap; "bones" compares each bone layer in its
@@ -233,21 +250,27 @@ class LayerRMSE(SeparationMetric):
 
     regions = ("overlap", "bones", "soft")
 
+    def _check_shape(self, y_pred: Tensor, y: Tensor) -> None:
+        has_spacing = y_pred.ndim == y.ndim == 4 and y.shape[1] == 2 * y_pred.shape[1] + 1
+        super()._check_shape(y_pred, y[:, :-1] if has_spacing else y)
+
     def _channels(self, layers: int) -> int:
         return 2 * layers
 
     def _score(self, layers: Tensor, reference: Tensor) -> Tensor:
-        count = layers.shape[1]
-        truth, J, M = reference[:, :count], reference[:, count : count + 1], reference[:, count + 1 :]  # noqa: N806
+        truth, J, M, spacing = reference.tensor_split([layers.shape[1], layers.shape[1] + 1, 2 * layers.shape[1]], 1)  # noqa: N806
+        pixel = spacing[:, 0, 0, 0] if spacing.shape[1] else MCP.spacing_at(M.shape[-1])
         channels = slice(0, 1) if self.region == "soft" else slice(1, None)
-        error = _weighted_mean((layers - truth)[:, channels] ** 2, self._weights(J, M)).sqrt()
+        error = _weighted_mean((layers - truth)[:, channels] ** 2, self._weights(J, M, pixel)).sqrt()
         unknown = (truth == 0.0).flatten(1).all(dim=1)
         return error.masked_fill(unknown, math.nan)
 
-    def _weights(self, J: Tensor, M: Tensor) -> Tensor:  # noqa: N803
+    def _weights(self, J: Tensor, M: Tensor, spacing: float | Tensor) -> Tensor:  # noqa: N803
         if self.region == "soft":
             return visible_region(J, M)
-        return overlap(M) if self.region == "overlap" else support(M, MCP.spacing_at(M.shape[-1]))
+        if self.region == "overlap":
+            return overlap(M)
+        return torch.cat(by_pixel_size(lambda pixel, part: support(part, pixel), spacing, M))
 
 
 def pixel_row_frechet_distance(a: Tensor, b: Tensor) -> Tensor:

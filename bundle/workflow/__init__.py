@@ -11,7 +11,7 @@ from bundle.workflow.jobs import BundleRun, JobReport, job_configs, reserve_job,
 from bundle.workflow.last_validation import FirstValidation, LastValidation
 from bundle.workflow.options import check_options
 from bundle.workflow.own_weights import used_weights
-from bundle.workflow.run_settings import RunSettings
+from bundle.workflow.run_settings import RunSettings, results_run
 from bundle.workflow.seeding import EpochSeed, seed_epoch
 from bundle.workflow.task_costs import Stage, TaskCost
 from bundle.workflow.time_limit import TimeLimit
@@ -54,6 +54,7 @@ __all__ = [
     "job_configs",
     "reserve_job",
     "reserve_training",
+    "results_run",
     "running",
     "scaled_schedule",
     "scaled_task",

@@ -153,9 +153,19 @@ def reserve_job(output_dir: str, settings: Mapping[str, Any], runs: Sequence[str
 
 
 def job_configs(name: str, bundle_root: str | Path = ".") -> list[str]:
-    """List the paths of a job's configurations; ``configs/jobs`` names them relative to the root of the bundle."""
+    """List the paths of a job's configurations; ``configs/jobs`` names them relative to the root of the bundle.
+
+    Raises:
+        InputError: the job does not exist.
+    """
     root = Path(bundle_root)
-    arguments = ConfigParser.load_config_file(root / "configs" / "jobs" / f"{name}.yaml")
+    file = root / "configs" / "jobs" / f"{name}.yaml"
+    if not file.is_file():
+        msg = (
+            f"{file}: no such job. Choose one of {', '.join(sorted(path.stem for path in file.parent.glob('*.yaml')))}."
+        )
+        raise InputError(msg)
+    arguments = ConfigParser.load_config_file(file)
     return [str(root / file) for file in arguments["config_file"]]
 
 

@@ -17,6 +17,7 @@ from bundle.errors import InputError, report_plainly
 from bundle.io import DATA_SETS, LISTS, OR_FOLDER, meant_list, private_folder, private_list
 from bundle.workflow.ending import keep_run_open, remedy_of, running_workflow, stop_plainly
 from bundle.workflow.option_kinds import NO_WEIGHTS, check_epochs, check_values, is_of_weights, leaves, read_switches
+from bundle.workflow.option_shapes import check_shapes
 from monai.bundle import ComponentLocator, ConfigParser, ConfigWorkflow, ReferenceResolver
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS, merge_kv
 
@@ -53,8 +54,7 @@ def check_options() -> None:
     """
     report_plainly()
     workflow = running_workflow()
-    if _is_command_line(sys.argv):
-        _check_names_once(tuple(sys.argv[2:]))
+    configured = _check_names_once(tuple(sys.argv[2:])) if _is_command_line(sys.argv) else {}
     if workflow is None:
         return
     content = {key: value for key, value in workflow.parser.get().items() if key != workflow.parser.meta_key}
@@ -65,8 +65,11 @@ def check_options() -> None:
         whole.update(content)
         workflow.parser.parse(reset=True)
     _hide_data_sets(workflow, content)
-    _check_run_id(workflow.run_id, content)
+    _check_run_id(str(workflow.run_id), content)
     check_values(content)
+    if configured and not _compared:
+        _compared.append(True)
+        check_shapes(given_options(sys.argv[2:]), configured, content)
     check_weights_used(workflow.run_id, content)
     if workflow.run_id in _TRAININGS or (workflow.run_id == "run" and "train" in content):
         check_epochs(content)
@@ -164,13 +167,18 @@ def check_weights_used(run_id: str, content: Mapping[str, Any]) -> None:
             raise InputError(msg)
 
 
+_compared: list[bool] = []
+"""Whether the options of the command line are compared: once, in the outermost run."""
+
+
 @cache
-def _check_names_once(arguments: tuple[str, ...]) -> None:
+def _check_names_once(arguments: tuple[str, ...]) -> dict[str, Any]:
     check_names(arguments)
+    return configured_by(given_options(arguments))
 
 
 def _check_run_id(run_id: str, content: Mapping[str, Any]) -> None:
-    if run_id in content:
+    if isinstance(content.get(run_id), list | str):
         return
     lists = sorted(
         name
@@ -228,14 +236,18 @@ def check_names(arguments: Sequence[str]) -> None:
         InputError: an option names no key; the message suggests the nearest one.
     """
     given = given_options(arguments)
-    content = _configured(given)
+    content = configured_by(given)
     faults = [fault for name in given if (fault := _fault(name, content))]
     if faults:
         raise InputError(" ".join(faults))
 
 
-def _configured(given: Mapping[str, str]) -> dict[str, Any]:
-    """Content of the configurations that a command line names, with the keys of its arguments file."""
+def configured_by(given: Mapping[str, str]) -> dict[str, Any]:
+    """Return the content of the configurations that a command line names, with the keys of its arguments file.
+
+    Args:
+        given: options of the command line (:func:`given_options`).
+    """
     args: dict[str, Any] = {}
     for file in _files(given.get("args_file")):
         args |= ConfigParser.load_config_file(file)

@@ -1,4 +1,4 @@
-"""Settings that define a training: stored in its checkpoints, compared on resume."""
+"""Settings that define a training or its results: stored with them, compared on resume."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 import ignite.distributed as idist
 from bundle.errors import InputError
-from bundle.io import private_name, private_setting
-from bundle.networks import file_label
+from bundle.io import fingerprint, private_name, private_setting
+from bundle.networks import file_digest, file_label
 from bundle.workflow.ending import running_workflow
-from bundle.workflow.option_kinds import DEVICE, PATH, kind_of
+from bundle.workflow.option_kinds import DEVICE, PATH, is_of_weights, kind_of
 from bundle.workflow.options import depended_on
 from monai.bundle import ConfigParser
 
@@ -30,6 +30,12 @@ MAY_CHANGE = frozenset(
     )
 )
 """Keys of a configuration that may change on resume."""
+
+FREE_OF_RESULTS = MAY_CHANGE | {"batch_size", "layers_dir"}
+"""Keys of a configuration that may change when results are resumed."""
+
+FILES = ("load_path", "plausibility_reference", "uncertainty_calibration")
+"""Keys of files on whose content results depend."""
 
 SHOWN = 6
 """Maximum number of changed settings in a message."""
@@ -71,6 +77,37 @@ def running_settings(parts: Sequence[str]) -> dict[str, Any]:
     """Collect :func:`settings_of` parts of the starting run's configuration; empty outside a run."""
     workflow = running_workflow()
     return {} if workflow is None else settings_of(workflow.parser, parts)
+
+
+def results_run(settings: Mapping[str, Any], defined_by: Sequence[str] = ()) -> str:
+    """Serialize the settings of results and the options on which these depend, for :func:`bundle.io.reserve_output`.
+
+    The options are those of the starting run's configuration; outside a run there are none, and they are not compared.
+    Files count by their content. The separator's weights are excluded, since the results state the separator, and so
+    are :data:`FREE_OF_RESULTS`.
+
+    Args:
+        settings: settings of the run.
+        defined_by: ids of the parts of the configuration that make the results.
+    """
+    workflow = running_workflow()
+    if workflow is None:
+        return fingerprint(settings)
+    found = depended_on(workflow.parser.get(), defined_by, _is_free_of_results)
+    return fingerprint(settings, {"#".join(path): _defining(workflow.parser, path, value) for path, value in found})
+
+
+def _is_free_of_results(path: tuple[str, ...]) -> bool:
+    return any(key in FREE_OF_RESULTS or key.endswith("handlers") for key in path) or is_of_weights(path[0])
+
+
+def _defining(parser: ConfigParser, path: tuple[str, ...], value: Any) -> Any:
+    """A value as compared: a file by its content, an option by its value."""
+    if path[-1] not in FILES or not isinstance(value, str):
+        return _kept(path, _evaluated(parser, path, value))
+    file: Any = parser.ref_resolver.get_resolved_content("#".join(path)) if value.startswith(("$", "@")) else value
+    is_file = isinstance(file, str) and Path(file).is_file()
+    return f"sha256 {file_digest(Path(file))}" if is_file else discreet_value(path[-1], file)
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -134,14 +134,14 @@ class GeneratorWeights:
         """Label of the separator: name and checksum of the weights file, or ``weight-free separator``."""
         if not self._takes_weights():
             return network_label(self.network)
-        if not self.load_path.is_file():
+        if not self._has_file():
             return "weight-free separator"
         return file_label(self.load_path)
 
     @property
     def training(self) -> dict[str, Any] | None:
         """Training record stored beside the weights, if any."""
-        return training_of(self.load_path) if self._takes_weights() and self.load_path.is_file() else None
+        return training_of(self.load_path) if self._takes_weights() and self._has_file() else None
 
     def attach(self, engine: Engine) -> None:
         """Load when the engine starts."""
@@ -151,14 +151,17 @@ class GeneratorWeights:
         """Load the weights, or log their absence; a network without weights is unchanged."""
         if not self._takes_weights():
             return
-        if not self.load_path.is_file():
+        if not self._has_file():
             self._check_weight_free()
-            missing = "" if self.chosen else f"{self.load_path}: no such weights file. "
+            missing = "" if self.chosen == NO_WEIGHTS else f"{self.load_path}: no such weights file. "
             _log.log(logging.WARNING if missing else logging.INFO, f"{missing}The weight-free separator is used.")
             return
         remedy = "pass the file as --weights, with the backbone, head and reduction of its training"
         load_weights(self.network, self.load_path, "generator", remedy, self.map_location, self.sha256)
         _log.info(f"Weights of the generator: {self.load_path}")
+
+    def _has_file(self) -> bool:
+        return self.chosen != NO_WEIGHTS and self.load_path.is_file()
 
     def _takes_weights(self) -> bool:
         keeps_its_own = brings_weights(self.network) and self.chosen in ("", NO_WEIGHTS)

@@ -182,6 +182,9 @@ def _check_field(name: str, value: Any, route: Route) -> None:
     elif name not in route.form or isinstance(value, UploadFile):
         msg = f"{name[:60]!r} is not a field. The fields are {', '.join((*route.form, *route.files, *route.fields))}."
         raise InputError(msg)
+    elif value.strip() == "null":
+        msg = f'expected "{name}" as a JSON object, got null: send an object or leave the field out'
+        raise InputError(msg)
     else:
         checked(_object(value, f'"{name}"'), OPTIONS[route.form[name]])
 

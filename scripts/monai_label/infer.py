@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from bundle.errors import InputError
+from bundle.inference import described_space
 from bundle.io import write_layers
 from bundle.joint import LAYER_NAMES
-from bundle.measurement import VERTICAL, outline_gap
+from bundle.measurement import measure_joint_space, outline_gap
 from fastapi import HTTPException
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
@@ -88,7 +89,10 @@ class LayerSeparation(InferTask):
         made = self.separate(view.image, masks, request["image_id"], view.spacing)
         path = _new_file()
         write_layers(path, made.layers, view.spacing)
-        return path, {**_summary(view, masks, told), **made.quality, "layers": list(LAYER_NAMES), "masks": origin}
+        space = measure_joint_space(made.layers[None], masks[None], view.spacing)
+        measured = {**described_space(space), "joint_space_refused": space.refused[0]}
+        known = {**_summary(view, masks, told), **measured, **made.quality}
+        return path, {**known, "layers": list(LAYER_NAMES), "masks": origin}
 
     def _masks(self, request: Mapping[str, Any], view: JointView) -> tuple[Tensor, str]:
         """Return masks (2, 256, 256), and their origin."""
@@ -137,8 +141,7 @@ def _summary(view: JointView, masks: Tensor, told: Mapping[str, Any]) -> dict[st
     """Describe a joint and its masks (2, 256, 256) in the frame."""
     width = float(outline_gap(masks[None], view.spacing))
     absent = [bone for bone, mask in zip(LABELS, masks, strict=False) if not mask.any()]
-    stated = {"jsw_mm": width if math.isfinite(width) else None, "jsw_definition": VERTICAL}
-    measured = {"spacing_mm": view.spacing, **stated}
+    measured = {"spacing_mm": view.spacing, "outline_gap_mm": width if math.isfinite(width) else None}
     return {**told, **measured, "not_found": absent}
 
 

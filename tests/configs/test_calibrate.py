@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from bundle.io.joints import training_and_validation
 from bundle.quality.uncertainty import SIGNS, Calibration
+from monai.bundle import ConfigParser
 from tests.configs.conftest import of_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
@@ -58,6 +59,13 @@ def test_both_files_are_written_into_the_output_folder(bundle: Any, training_dat
         "uncertainty.json",
     ]
     assert {path.name: path.read_bytes() for path in (bundle.root / "models").glob("*.json")} == shipped
+
+
+def test_by_default_no_file_of_the_bundle_is_replaced(bundle: Any) -> None:
+    config = ConfigParser()
+    config.read_config([str(bundle.root / "configs" / name) for name in CONFIGS])
+    for name in ("output_dir", "plausibility_reference", "uncertainty_calibration"):
+        assert config.get_parsed_content(name).startswith("./outputs/calibrate")
 
 
 @pytest.mark.slow

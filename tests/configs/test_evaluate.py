@@ -114,13 +114,15 @@ def test_without_a_data_set_phantoms_are_measured_that_no_training_has_seen(bund
 def test_the_joint_space_width_is_measured_on_re_takes_of_phantoms_and_on_test_joints(
     bundle: Any, data: Path, tmp_path: Path
 ) -> None:
-    settings = options(tmp_path, dataset_dir=str(data), measures=["JSW", "JSW_phantoms"], retaken_phantoms=2)
+    settings = options(
+        tmp_path, dataset_dir=str(data), measures=["joint_space", "joint_space_phantoms"], retaken_phantoms=2
+    )
     bundle.run("evaluating", *CONFIGS, **settings)
-    found = figures(tmp_path / "out", "JSW_phantoms")
+    found = figures(tmp_path / "out", "joint_space_phantoms")
     assert (found["images"], found["joints"]) == (6, 2)
-    assert {"mae", "sdd", "limits", "icc"} <= set(found["masks"]) & set(found["alignment"])
-    assert set(figures(tmp_path / "out", "JSW")["masks"]) == {"missing"}
-    assert (tmp_path / "out" / "JSW_phantoms" / "alignment_bland_altman.png").is_file()
+    assert {"mae", "sdd", "limits", "icc", "refused"} <= set(found["surfaces"]) & set(found["predicted"])
+    assert "mae" not in figures(tmp_path / "out", "joint_space")["surfaces"]
+    assert (tmp_path / "out" / "joint_space_phantoms" / "surfaces_bland_altman.png").is_file()
 
 
 @pytest.mark.long

@@ -120,6 +120,8 @@ def test_results_of_other_writers_are_those_of_another_run(bundle: Any, outside:
     settings = {"image_size": 64, "phantoms": 1, "weights": "none", "output_dir": str(outside.parent / "out")}
     bundle.run("evaluating", "inference.json", more, **settings)
     assert sorted(path.name for path in (outside.parent / "out").iterdir()) == [
+        "joints.csv",
+        "joints.jsonl",
         "phantom_0_means.txt",
         "quality.jsonl",
         "run.json",

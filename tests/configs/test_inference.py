@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,7 @@ def test_phantoms_are_separated_without_weights_which_is_said(
     with caplog.at_level("INFO"):
         workflow = bundle.run("evaluating", "inference.json", **options(tmp_path, noise_texture="false"))
     assert "The weight-free separator is used." in caplog.messages
+    assert "not for weight-free separator" in caplog.text and "no such weights file" not in caplog.text
     joints = joints_of(workflow)
     assert len(joints) == 3
     for name, image in joints.items():
@@ -105,7 +107,31 @@ def test_phantoms_are_separated_without_weights_which_is_said(
             assert np.abs(pixels(tmp_path / "out" / f"{name}_{kind}.png") - layer * 255.0).max() <= 0.5001
         with Image.open(tmp_path / "out" / f"{name}_montage.png") as picture:
             assert picture.width > 7 * 64
-    assert len(list((tmp_path / "out").iterdir())) == 5 * 3 + 2
+    assert len(list((tmp_path / "out").iterdir())) == 5 * 3 + 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("run", "more"),
+    [(("evaluating", "inference.json"), {}), (("synthesizing", *SYNTHESIZE), {"count": 2})],
+    ids=["inference", "synthesis"],
+)
+def test_a_run_is_resumed_with_the_options_on_which_its_results_depend_and_any_others(
+    bundle: Any, tmp_path: Path, run: tuple[str, ...], more: dict[str, Any]
+) -> None:
+    settings = options(tmp_path, **{**more, "phantoms": 1})
+    bundle.run(*run, **settings)
+    shutil.copy(bundle.root / "models" / "plausibility.json", tmp_path / "same.json")
+    free = {"batch_size": 1, "device": "cpu", "plausibility_reference": str(tmp_path / "same.json")}
+    bundle.run(*run, **{**settings, **free})
+    reference = json.loads((tmp_path / "same.json").read_text())
+    (tmp_path / "mine.json").write_text(json.dumps({**reference, "made": {}}))
+    for name, value in (
+        ("head#reach_mm", 0.3),
+        ("reduction", 2),
+        ("plausibility_reference", str(tmp_path / "mine.json")),
+    ):
+        assert f"{name.split('#')[0]}" in bundle.refusal(*run, **settings, **{name: value}).split("another run (")[1]
 
 
 @pytest.mark.long
@@ -113,7 +139,7 @@ def test_real_files_are_separated_by_the_command_line(bundle: Any, data: Path, t
     settings = options(tmp_path, dataset_dir=str(data), num_workers=1)
     result = bundle.command("evaluating", "inference.json", **settings)
     assert result.returncode == 0, result.stderr
-    assert "the weight-free separator is used" in result.stdout + result.stderr
+    assert "The weight-free separator is used." in result.stdout + result.stderr
     entries = json.loads((data / "LS_K1_all_test").read_text())
     for entry in entries:
         image = read_joint({key: str(data / path) for key, path in entry.items()}, 64)

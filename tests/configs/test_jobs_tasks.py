@@ -148,4 +148,4 @@ def test_a_job_is_not_resumed_with_other_settings(
 def test_a_width_that_the_norm_cannot_divide_is_refused(bundle: Any, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError) as refused:
         start(bundle, "resnet50_registration", tmp_path / "out", width=12)
-    assert "a multiple of 8, got 12" in str(input_message(refused.value))
+    assert "width is 12. Pass a whole number of channels above 0, a multiple of 8." in str(input_message(refused.value))

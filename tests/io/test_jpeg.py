@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from bundle.errors import InputError
-from bundle.io.jpeg import DamagedJpegError, check_jpeg
+from bundle.io.jpeg import check_jpeg
+from bundle.io.jpeg_scans import DamagedJpegError
+from bundle.io.jpeg_seams import check_seams
 from bundle.io.reading import decode_picture, read_mask
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
@@ -78,6 +80,26 @@ def test_damage_that_decoders_fill_up_is_named(mode: str) -> None:
     assert "Huffman table" in refusal(whole[:tables] + b"\xff" + whole[tables + 1 :])
 
 
+def test_a_scan_that_a_progressive_file_lacks_is_missed() -> None:
+    whole = jpeg(radiograph(), progressive=True)
+    scans = [place for place in range(len(whole)) if whole[place : place + 2] == b"\xff\xda"]
+    assert len(scans) > 3
+    assert "lacks scans" in refusal(whole[: scans[-1]] + b"\xff\xd9")
+    assert "order" in refusal(whole[: scans[-1]] + whole[scans[0] :])
+
+
+@pytest.mark.parametrize("quality", [75, 95])
+def test_a_shift_of_all_that_follows_is_found_wherever_it_begins(quality: int) -> None:
+    pixels = decode_picture(jpeg(radiograph(256, 256), quality=quality), "a.jpg") * 255.0
+    check_seams(pixels, (8, 8))
+    for begin in (97, 100, 112, 126, 127, 128):
+        shifted = pixels.reshape(32, 8, 32, 8).transpose(0, 2, 1, 3).reshape(-1, 8, 8).copy()
+        shifted[begin:] += 20.0
+        changed = shifted.reshape(32, 32, 8, 8).transpose(0, 2, 1, 3).reshape(256, 256)
+        with pytest.raises(DamagedJpegError, match="grey level changes"):
+            check_seams(changed, (8, 8))
+
+
 def test_restart_markers_must_be_there_in_order() -> None:
     whole = jpeg(radiograph(), restart_marker_blocks=16)
     assert "out of order" in refusal(whole.replace(b"\xff\xd1", b"\xff\xd2", 1))
@@ -85,10 +107,12 @@ def test_restart_markers_must_be_there_in_order() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("progressive", [False, True], ids=["sequential", "progressive"])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_one_changed_byte_is_seldom_visible_and_accepted(mode: str) -> None:
+def test_one_changed_byte_is_seldom_visible_and_accepted(mode: str, progressive: bool) -> None:
     """Of 200 changes at random at most 5 % may give a picture that is visibly another one."""
-    whole, rng, wrong = jpeg(radiograph(256, 256), mode, quality=90), random.Random(0), 0
+    whole = jpeg(radiograph(256, 256), mode, quality=90, progressive=progressive)
+    rng, wrong = random.Random(0), 0
     picture = decode_picture(whole, "a.jpg")
     for _ in range(200):
         place = rng.randrange(len(whole))

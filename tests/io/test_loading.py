@@ -16,7 +16,7 @@ from bundle.io import loading
 from bundle.io.frames import JointFrame
 from bundle.io.loading import open_joints, read_joint, resampling
 from bundle.io.reading import read_stated
-from bundle.joint import MCP
+from bundle.joint import MCP, PIP, JointType
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -134,8 +134,17 @@ def test_a_frame_has_the_spacing_that_is_stated_then_that_of_its_file_then_the_p
     stating = nifti(tmp_path / "mm.nii", (0.09, 0.09), "mm")
     dicom = make(radiograph(), 8, PixelSpacing=[0.11, 0.11])
     found = [joints_of(item(path), SIZE)[0]["spacing"] for path in (picture, stating, dicom)]
-    assert found == pytest.approx([SPACING, 0.09, 0.11])
+    assert found == pytest.approx([MCP.spacing_at(SIZE), 0.09, 0.11])
     assert {joints_of(item(path, spacing=0.2), SIZE)[0]["spacing"] for path in (picture, stating, dicom)} == {0.2}
+
+
+@pytest.mark.parametrize("kind", [MCP, PIP], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("size", [SIZE, None])
+def test_a_frame_of_any_number_of_pixels_without_spacing_is_as_wide_as_the_frame_of_its_joint_type(
+    tmp_path: Path, size: int | None, kind: JointType
+) -> None:
+    (found,) = open_joints(item(save(tmp_path / "a.png", radiograph())), size, kind)[1]
+    assert found["spacing"] * SIZE == pytest.approx(kind.frame_mm)
 
 
 def test_a_joint_of_another_size_is_resampled_with_its_masks_where_its_spacing_is_known(joint: dict[str, Any]) -> None:
@@ -207,7 +216,7 @@ def test_equal_resolutions_change_nothing(tmp_path: Path) -> None:
         path = tmp_path / f"{number}.png"
         Image.fromarray(radiograph()).save(path, **options)
         (found,) = joints_of(item(path), SIZE)
-        assert (found["frame"], found["spacing"], resampling(found)) == ("", SPACING, "")
+        assert (found["frame"], found["spacing"], resampling(found)) == ("", MCP.spacing_at(SIZE), "")
 
 
 @pytest.mark.parametrize("spacing", [0.1, 1.0])

@@ -32,9 +32,8 @@ from bundle.joint import MCP
 from PIL import Image, PngImagePlugin
 from torch import Tensor
 
-SPACING = MCP.spacing_mm
-
 SIZE = 64
+SPACING = MCP.spacing_at(SIZE)
 KEYS = ("name", "joint", "finger", "side", "spacing")
 AUDITED = (*KEYS, "overlapping", "masks")
 SECRET = b"Planted"

@@ -85,6 +85,25 @@ def test_the_results_of_another_run_are_refused_with_what_differs(tmp_path: Path
     assert (tmp_path / MARKER).read_bytes() == before
 
 
+def test_results_of_other_options_are_refused_with_the_options(tmp_path: Path) -> None:
+    settings = {"seed": 1, "dataset_dir": "/disk/Doe Jane"}
+    reserve_output(tmp_path, fingerprint(settings, {"head#reach_mm": 0.5, "seed": 1}))
+    write_bytes(tmp_path / RESULT, b"1")
+    message = refusal(reserve_output, tmp_path, fingerprint(settings, {"head#reach_mm": 0.6, "seed": 1}))
+    assert "(head#reach_mm was 0.5, is 0.6)" in message
+    reserve_output(tmp_path, fingerprint(settings, {"head#reach_mm": 0.5, "seed": 1}))
+
+
+def test_results_without_options_are_of_any_options_and_take_those_of_the_next_run(tmp_path: Path) -> None:
+    reserve_output(tmp_path, fingerprint({"seed": 1, "list": ["/a/b"]}))
+    write_bytes(tmp_path / RESULT, b"1")
+    reserve_output(tmp_path, fingerprint({"seed": 1, "list": ["/a/b"]}, {"amp": True}))
+    assert "amp was True, is False" in refusal(
+        reserve_output, tmp_path, fingerprint({"seed": 1, "list": ["/a/b"]}, {"amp": False})
+    )
+    assert "list was" in refusal(reserve_output, tmp_path, fingerprint({"seed": 1, "list": ["/a/c"]}, {"amp": True}))
+
+
 @pytest.mark.parametrize(("old", "new"), [("run 1", "run 2"), ("[1]", "[2]"), ("3", "4")])
 def test_fingerprints_of_any_form_are_compared(tmp_path: Path, old: str, new: str) -> None:
     reserve_output(tmp_path, old)

@@ -37,6 +37,7 @@ def measured(made: Phantom, masks: Tensor | None = None) -> JointSpace:
     return measure_joint_space(made.layers[None], (made.masks if masks is None else masks)[None] > 0.5, SPACING)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "width"), [(0, 0.4), (1, 1.1), (2, 1.75), (5, 2.6)])
 def test_the_distance_of_the_surfaces_of_phantoms_is_the_true_one(seed: int, width: float) -> None:
     found = measured(phantom(seed, width))
@@ -57,6 +58,7 @@ def test_moving_the_bones_changes_the_width_by_the_motion(change: float) -> None
     assert float(difference) == pytest.approx(change * math.cos(angle), abs=0.02)
 
 
+@pytest.mark.slow
 def test_errors_of_the_masks_hardly_change_the_width() -> None:
     made = phantom(1, 1.1)
     masks = (made.masks > 0.5).float()
@@ -65,6 +67,7 @@ def test_errors_of_the_masks_hardly_change_the_width() -> None:
         assert float(measured(made, moved).mean) == pytest.approx(float(measured(made).mean), abs=0.06)
 
 
+@pytest.mark.slow
 def test_surfaces_brought_into_contact_have_no_distance() -> None:
     made = phantom(2, 1.2)
     found = measured(made)

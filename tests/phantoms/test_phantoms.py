@@ -124,7 +124,7 @@ def test_a_re_take_in_the_same_pose_differs_by_its_noise_alone() -> None:
 
 
 @pytest.mark.slow
-def test_a_re_take_has_the_same_joint_space_width() -> None:
+def test_a_re_take_has_the_same_outline_gap() -> None:
     first = sample_parameters(12, outline_gap_mm=0.7)
     for number in range(3):
         assert measured(render(retake(first, number))) == pytest.approx(0.7, abs=0.015)

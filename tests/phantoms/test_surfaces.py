@@ -21,12 +21,14 @@ def test_the_head_is_the_outline_of_the_lower_mask() -> None:
     np.testing.assert_allclose(truth.head, (rows - 128) * made.parameters.spacing, atol=0.12)
 
 
+@pytest.mark.slow
 def test_the_floor_lies_above_the_rim_by_a_millimetre_or_more() -> None:
     for seed in range(4):
         parameters = sample_parameters(seed, outline_gap_mm=1.0)
         assert 1.5 < true_joint_space(parameters) < 3.5
 
 
+@pytest.mark.slow
 def test_the_width_follows_the_gap_of_the_outlines() -> None:
     parameters = sample_parameters(6, outline_gap_mm=0.2)
     wider = replace(parameters, outline_gap_mm=1.0)
@@ -34,6 +36,7 @@ def test_the_width_follows_the_gap_of_the_outlines() -> None:
     assert true_joint_space(wider) - true_joint_space(parameters) == pytest.approx(0.8 * cosine, abs=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [0.5, 1.75, 2.8])
 def test_a_phantom_with_a_width_has_it(width: float) -> None:
     assert true_joint_space(with_joint_space(sample_parameters(8), width)) == pytest.approx(width, abs=0.01)
@@ -44,6 +47,7 @@ def test_a_width_that_no_gap_gives_is_refused() -> None:
         with_joint_space(sample_parameters(8), 9.0)
 
 
+@pytest.mark.slow
 def test_a_left_joint_is_the_mirror_image_of_the_right_one() -> None:
     right = sample_parameters(5, side="right")
     left = replace(right, side="left")

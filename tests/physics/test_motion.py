@@ -408,18 +408,20 @@ def test_a_negative_range_is_refused(largest: dict[str, float]) -> None:
 
 @pytest.mark.parametrize("rotation_shape", [(2,), (1, 3), (2, 2)])
 def test_parameters_of_other_shapes_are_refused(rotation_shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"translation \(B, 2, 2\), rotation \(B, 2\) and center \(B, 2, 2\), got \["):
+    with pytest.raises(
+        ValueError, match=r"translation must be \(B, 2, 2\), rotation \(B, 2\) and center \(B, 2, 2\), got \["
+    ):
         RigidMotion(torch.zeros(1, 2, 2), torch.zeros(rotation_shape), torch.zeros(1, 2, 2))
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"layers": torch.zeros(2, 2, 8, 8)}, r"layers \(B, 3, H, W\).*got \(2, 2, 8, 8\) and \(2, 2, 8, 8\)"),
+        ({"layers": torch.zeros(2, 2, 8, 8)}, r"layers must be \(B, 3, H, W\).*got \(2, 2, 8, 8\) and \(2, 2, 8, 8\)"),
         ({"layers": torch.zeros(3, 8, 8)}, r"got \(3, 8, 8\) and"),
         ({"masks": torch.zeros(2, 2, 8, 9)}, r"got \(2, 3, 8, 8\) and \(2, 2, 8, 9\)"),
         ({"masks": torch.zeros(1, 2, 8, 8)}, r"got \(2, 3, 8, 8\) and \(1, 2, 8, 8\)"),
-        ({"motion": RigidMotion.still(3)}, "the motion of 2 samples, got 3"),
+        ({"motion": RigidMotion.still(3)}, "the motion must be that of 2 samples, got 3"),
         ({"spacing": 0.0}, "pixel size must be above 0 mm.*got 0.0"),
         ({"spacing": float("nan")}, "pixel size must be above 0 mm.*got nan"),
         ({"spacing": torch.tensor([0.1, -0.1])}, "pixel size must be above 0 mm"),

@@ -29,6 +29,11 @@ def test_a_file_that_states_no_python_is_refused(requirements: Path) -> None:
         check(requirements)
 
 
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"absent\.txt: no such requirements file"):
+        check(tmp_path / "absent.txt")
+
+
 def test_a_file_for_another_python_is_skipped_with_the_reason(requirements: Path) -> None:
     assert check(requirements, minor=9) == "requirements.txt: skipped: it is for Python 3.10 to 3.12, this is 3.9"
 

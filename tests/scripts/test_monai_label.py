@@ -35,6 +35,7 @@ from bundle.io.writing import write_image, write_layers
 from bundle.joint import MCP
 from bundle.phantoms.rendering import Phantom, render
 from bundle.phantoms.sampling import sample_parameters
+from bundle.phantoms.surfaces import true_joint_space
 from bundle.physics.radiograph import reconstruct
 from monai.bundle import ConfigParser
 from PIL import Image
@@ -391,7 +392,8 @@ def test_layers_compose_to_the_radiograph(server: Server) -> None:
         assert (layers[1:].flatten(1).amax(dim=1) > 0.1).all()
     said = server.said("layer_separation", "nifti_23")
     assert said["masks"] == "predicted"
-    assert said["jsw_mm"] == pytest.approx(sample_parameters(23).outline_gap_mm, abs=0.5)
+    assert said["outline_gap_mm"] == pytest.approx(sample_parameters(23).outline_gap_mm, abs=0.5)
+    assert said["joint_space_mm"] == pytest.approx(true_joint_space(sample_parameters(23)), abs=0.2)
     assert {"plausibility_score", "flagged", "expected_overlap_rmse", "bone_disagreement"} <= set(said)
 
 
@@ -408,7 +410,7 @@ def test_a_label_of_a_joint_in_a_hand_remembers_where_the_joint_is(server: Serve
     server.save("hand_31", hand_label(server), **CLICKS)
     said = server.said("layer_separation", "hand_31")
     assert (said["masks"], said["center"], said["tip"]) == ("saved", CLICKS["center"], CLICKS["tip"])
-    assert said["jsw_mm"] == pytest.approx(sample_parameters(31).outline_gap_mm, abs=0.5)
+    assert said["outline_gap_mm"] == pytest.approx(sample_parameters(31).outline_gap_mm, abs=0.5)
 
 
 @pytest.mark.long
@@ -439,9 +441,9 @@ def test_numbers_that_a_client_gives_its_labels_are_understood(server: Server) -
     nib.save(nib.Nifti1Image(swapped.T[..., None], np.eye(4)), path)
     names = [{"name": "upper bone", "idx": 1}, {"name": "lower bone", "idx": 2}, {"name": "both bones", "idx": 3}]
     server.save("new_20", path, label_info=names)
-    width = server.said("layer_separation", "new_20")["jsw_mm"]
+    width = server.said("layer_separation", "new_20")["outline_gap_mm"]
     server.save("new_20", label_file(server.folder, "new_20", "png"))
-    assert server.said("layer_separation", "new_20")["jsw_mm"] == width
+    assert server.said("layer_separation", "new_20")["outline_gap_mm"] == width
 
 
 @pytest.mark.long
@@ -455,9 +457,9 @@ def test_segments_of_slicer_that_overlap_are_understood_by_their_names(server: S
     lines = [*head, "encoding: raw", *(f"{key}:={value}" for key, value in fields.items()), "", ""]
     path.write_bytes("\n".join(lines).encode() + np.stack([masks[1], masks[0]], axis=-1).tobytes())
     server.save("new_20", path, label_info=[{"name": name, "idx": i + 1} for i, name in enumerate(names)])
-    width = server.said("layer_separation", "new_20")["jsw_mm"]
+    width = server.said("layer_separation", "new_20")["outline_gap_mm"]
     server.save("new_20", label_file(server.folder, "new_20", "png"))
-    assert server.said("layer_separation", "new_20")["jsw_mm"] == width
+    assert server.said("layer_separation", "new_20")["outline_gap_mm"] == width
 
 
 def segment(layer: int, name: str) -> dict[str, Any]:
@@ -690,6 +692,10 @@ def test_what_is_not_served_is_answered_by_a_client_error(server: Server, method
     assert 400 <= status_of(server.json, method, path, sent) < 500
 
 
+def test_a_form_with_null_in_place_of_an_object_is_refused(server: Server) -> None:
+    assert "got null" in refusal(server.fields, "POST", "/infer/bone_masks", {"params": None}, image="joint_20")
+
+
 def test_a_page_of_another_site_is_not_answered(server: Server) -> None:
     request = urllib.request.Request(f"{server.url}/info/", headers={"Origin": "https://other.example"})
     assert status_of(urllib.request.urlopen, request) == 403
@@ -911,7 +917,7 @@ def test_a_second_joint_of_a_hand_does_not_replace_the_first(server: Server) -> 
     assert set(server.objects()["two_50"]["labels"]) == {"final", "final_2"}
     for clicks, width in widths:
         said = server.said("layer_separation", "two_50", **clicks)
-        assert (said["masks"], said["jsw_mm"]) == ("saved", pytest.approx(width, abs=0.5))
+        assert (said["masks"], said["outline_gap_mm"]) == ("saved", pytest.approx(width, abs=0.5))
     server.ask("DELETE", "/datastore/image", id="two_50")
     assert "two_50" not in server.objects()
 

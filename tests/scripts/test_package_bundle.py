@@ -103,5 +103,11 @@ def test_nothing_that_is_there_is_overwritten(tmp_path: Path) -> None:
         package_bundle.package(ROOT, tmp_path / "bundle")
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="could not be written"):
+        package_bundle.main(["--output", str(tmp_path / "file" / "package")])
+
+
 def test_the_repository_has_no_document_that_a_push_to_a_hub_copies_over_its_readme() -> None:
     assert not (ROOT / "docs" / "README.md").exists()

@@ -20,6 +20,7 @@ from bundle.separation.metrics import (
     ReconstructionPSNR,
     ReconstructionSSIM,
     SeparationMetric,
+    layer_reference,
     pixel_row_frechet_distance,
     truth_from_engine,
 )
@@ -387,6 +388,20 @@ def test_truth_from_engine_joins_true_layers_and_image() -> None:
     assert torch.equal(y_pred, layers()) and torch.equal(y, torch.cat([layers(seed=3), images()], dim=1))
     y_preds, ys = truth_from_engine()(decollate_batch(batch))
     assert torch.equal(torch.stack(y_preds), y_pred) and torch.equal(torch.stack(ys), y)
+
+
+def test_the_supports_of_bones_are_of_the_pixel_size_that_comes_with_the_image() -> None:
+    pixels = torch.tensor([[MCP.spacing_at(W)], [0.1 * MCP.spacing_at(W)]])
+    batch = {"pred": layers()[:2], "label": layers(seed=3)[:2], "image": images()[:2], "spacing": pixels}
+    one, several = truth_from_engine()(batch), truth_from_engine()(decollate_batch(batch))
+    assert torch.equal(one[0], torch.stack(several[0])) and torch.equal(one[1], torch.stack(several[1]))
+    found = per_image(LayerRMSE("bones"), *one)
+    plain = per_image(LayerRMSE("bones"), one[0], layer_reference(batch["label"], batch["image"]))
+    assert found[0] == plain[0] and found[1] != plain[1]
+    for region in ("overlap", "soft"):
+        assert per_image(LayerRMSE(region), *one) == pytest.approx(
+            per_image(LayerRMSE(region), one[0], one[1][:, :-1]), nan_ok=True
+        )
 
 
 VALUES = {"mse": [1.0, 3.0, 5.0, 7.0, 0.5], "rmse": torch.tensor([[0.1], [math.nan], [0.3], [0.4], [math.nan]])}

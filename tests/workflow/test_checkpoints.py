@@ -435,6 +435,18 @@ def test_a_generator_without_weights_stays_as_built_and_says_so(
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
+def test_a_generator_that_is_to_have_no_weights_takes_none_and_warns_of_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("none").write_bytes(b"of somebody else")
+    weights = GeneratorWeights("model.pt", weight_free(PartitionHead()), chosen="none")
+    with caplog.at_level(logging.INFO):
+        started(weights)
+    assert weights.source == "weight-free separator"
+    assert [record.levelname for record in caplog.records if "weight" in record.message] == ["INFO"]
+
+
 def test_a_chosen_file_takes_the_place_of_the_shipped_one_and_must_be_there(tmp_path: Path) -> None:
     shipped, chosen = tmp_path / "model.pt", tmp_path / "mine.pt"
     for path in (shipped, chosen):

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bundle.errors import InputError
-from bundle.workflow.run_settings import MAY_CHANGE, RunSettings, settings_of
-from monai.bundle import ConfigParser
+from bundle.workflow.run_settings import FREE_OF_RESULTS, MAY_CHANGE, RunSettings, results_run, settings_of
+from monai.bundle import ConfigParser, ConfigWorkflow
 
 CONFIG: dict[str, Any] = {
     "lr": 0.1,
@@ -57,6 +58,57 @@ def test_weights_count_by_what_they_hold(tmp_path: Path) -> None:
     assert settings(pretrained=str(path)) != first
 
 
+def run_of(folder: Path, **changed: Any) -> dict[str, Any]:
+    """The options in the fingerprint that a run of a configuration gives its results."""
+    content: dict[str, Any] = {
+        "root": str(folder),
+        "weights": "",
+        "batch_size": 4,
+        "device": "cpu",
+        "loader": {"chosen": "@weights", "size": "@batch_size"},
+        "segmenter": {"load_path": "$@root + '/masks.pt'", "device": "@device"},
+        "plausibility_reference": "$@root + '/masks.pt'",
+        "head": {"reach_mm": 0.5},
+        "writer": {"parts": ["@head", "@loader", "@segmenter"], "reference": "@plausibility_reference"},
+        "run": [{"_target_": "tests.workflow.test_run_settings.keep", "run": "@made"}],
+        "made": {"_target_": "bundle.workflow.results_run", "settings": {"seed": 1}, "defined_by": ["writer"]},
+        **changed,
+    }
+    FOUND.clear()
+    ConfigWorkflow(config_file=str(_written(folder / "run.json", content)), workflow_type="infer").run()
+    return dict(json.loads(FOUND[0])["options"])
+
+
+FOUND: list[str] = []
+"""Fingerprints of the runs of :func:`run_of`."""
+
+
+def keep(run: str) -> None:
+    FOUND.append(run)
+
+
+def _written(path: Path, content: dict[str, Any]) -> Path:
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_results_are_those_of_all_options_that_make_them_and_of_no_other(tmp_path: Path) -> None:
+    (tmp_path / "masks.pt").write_bytes(b"one")
+    found = run_of(tmp_path)
+    assert found["head#reach_mm"] == 0.5 and found["segmenter#load_path"].startswith("sha256 ")
+    assert run_of(tmp_path, batch_size=2, device="cuda", weights="mine.pt") == found
+    assert run_of(tmp_path, head={"reach_mm": 0.6})["head#reach_mm"] == 0.6
+    (tmp_path / "copy.pt").write_bytes(b"one")
+    assert run_of(tmp_path, plausibility_reference=str(tmp_path / "copy.pt")) == found
+    (tmp_path / "masks.pt").write_bytes(b"two")
+    changed = run_of(tmp_path)
+    assert {key for key in found if found[key] != changed[key]} == {"segmenter#load_path", "plausibility_reference"}
+
+
+def test_outside_a_run_results_have_no_options() -> None:
+    assert json.loads(results_run({"seed": 1}, ["writer"])) == {"seed": 1}
+
+
 def of(**values: Any) -> RunSettings:
     made = RunSettings([])
     made.values = values
@@ -77,4 +129,4 @@ def test_without_a_configuration_nothing_is_compared() -> None:
 def test_what_may_change_are_options_of_the_configurations() -> None:
     configs = Path(__file__).resolve().parents[2] / "configs"
     keys = {line.split(":")[0].strip() for path in configs.rglob("*.yaml") for line in path.read_text().splitlines()}
-    assert keys >= MAY_CHANGE - {"bundle_root", "workers"}
+    assert keys >= MAY_CHANGE | FREE_OF_RESULTS - {"bundle_root", "workers"}

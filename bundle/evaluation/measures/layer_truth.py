@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from bundle.measurement import outline_gap
 from bundle.physics import by_pixel_size, overlap, separate
-from bundle.separation import BATCH, LayerRMSE, identity, means, values_of
+from bundle.separation import BATCH, LayerRMSE, identity, layer_reference, means, values_of
 from bundle.statistics import Column, Measured, SeparatedJoints
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -80,7 +80,7 @@ class LayerTruth:
         if joints.truth is None:
             msg = "the true layers of some joints are unknown"
             raise ValueError(msg)
-        reference = torch.cat([joints.truth, joints.images], dim=1)
+        reference = layer_reference(joints.truth, joints.images, joints.spacing)
         weight_free = _weight_free(joints)
         metrics = {f"{region}_rmse": LayerRMSE(region) for region in REGIONS}
         own, theirs = (values_of(metrics, layers, reference) for layers in (joints.layers, weight_free))

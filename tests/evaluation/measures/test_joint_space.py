@@ -78,6 +78,7 @@ def test_errors_are_those_against_the_truth_and_between_masks() -> None:
     assert [figures[part]["images"] for part in ("wide", "narrow", "closed")] == [5, 0, 0]
 
 
+@pytest.mark.slow
 def test_the_detectable_difference_is_that_of_the_pairs_of_re_takes() -> None:
     gaps = [10, 11, 13, 16, 16, 16, 18, 18, 19]
     joints = made_up(gaps, retake=[0, 1, 2] * 3)
@@ -88,6 +89,7 @@ def test_the_detectable_difference_is_that_of_the_pairs_of_re_takes() -> None:
     assert found["sdd"] == pytest.approx(1.96 * np.std(pairs, ddof=1), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_repeatability_over_visits_is_that_within_joints() -> None:
     gaps = [10, 11, 12, 10, 10, 18]
     joints = made_up(gaps)
@@ -101,6 +103,7 @@ def test_the_repeatability_over_visits_is_that_within_joints() -> None:
     assert found["gross"] == pytest.approx(1 / 6)
 
 
+@pytest.mark.slow
 def test_refused_joints_are_counted_by_reason_stay_out_and_are_the_worst() -> None:
     joints = made_up([10, 12, 14])
     joints.images[1, 1] = 0.0

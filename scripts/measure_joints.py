@@ -1,0 +1,110 @@
+"""Measure the joint spaces of lists of joints, with the surfaces, into one CSV file without pixels.
+
+    python scripts/measure_joints.py DATA --datalists LS_K1_all_train LS_K1_all_test \
+      --output docs/results/public_joints.csv
+
+Rerun the command to resume. Curves are in mm from the frame's centre, along (y) and across (x) the joint's axis.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from bundle import Joint, separate
+from bundle.errors import InputError, report_plainly
+from bundle.inference import described_space
+from bundle.io import check_destination
+from bundle.io.lists import read_datalist
+from bundle.measurement import JointSpace, curve_positions, narrowing_grade
+
+STEP = 5
+"""Every fifth column of a curve is written, 0.5 mm apart."""
+
+COLUMNS = (
+    *("name", "joint", "finger", "side", "datalist", "joint_space_mm", "joint_space_sd_mm", "joint_space_min_mm"),
+    *("grade", "doubt", "refused", "axis_deg", "x_mm", "head_mm", "floor_mm", "separator"),
+)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Measure the joint space of the joints of lists.")
+    parser.add_argument("dataset_dir")
+    parser.add_argument("--datalists", nargs="+", required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    given = parser.parse_args(arguments)
+    report_plainly()
+    check_destination(given.output)
+    torch.set_num_threads(1)
+    done = written(given.output)
+    items = [(name, item) for name in given.datalists for item in read_datalist(given.dataset_dir, name)]
+    left = [(name, item) for name, item in items if str(item["name"]) not in done]
+    append(given.output, (row(name, item) for name, item in tqdm(left, unit="joint")), new=not done)
+    sort(given.output, [str(item["name"]) for _, item in items])
+
+
+def written(path: Path) -> set[str]:
+    """Return the names of the joints that a file has."""
+    if not path.is_file():
+        return set()
+    with path.open(newline="", encoding="utf-8") as file:
+        return {line["name"] for line in csv.DictReader(file)}
+
+
+def append(path: Path, rows: Iterable[dict[str, Any]], new: bool) -> None:
+    """Append rows to a file, each at once; a new file begins with the columns."""
+    with path.open("a", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        if new:
+            table.writeheader()
+        for one in rows:
+            table.writerow(one)
+            file.flush()
+
+
+def sort(path: Path, names: list[str]) -> None:
+    """Write the rows in the order of the lists."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = sorted(csv.DictReader(file), key=lambda line: names.index(line["name"]))
+    path.unlink()
+    append(path, rows, new=True)
+
+
+def row(datalist: str, item: dict[str, Any]) -> dict[str, Any]:
+    """Measure a joint; one that cannot be read has only the reason."""
+    known = {**{key: item[key] for key in ("name", "joint", "finger", "side")}, "datalist": datalist}
+    try:
+        joint = Joint.read(item["image"], lower=item["lower"], upper=item["upper"])
+        layers = separate(joint)
+    except InputError as error:
+        return {**known, "refused": str(error).replace(str(Path(item["image"]).parent), "")[-200:]}
+    space = layers.joint_space
+    grade = int(narrowing_grade(space.mean)[0])
+    measured = {**described_space(space), "grade": grade if grade >= 0 else "", "doubt": round(float(space.doubt), 2)}
+    return {**known, **measured, "refused": space.refused[0], **curves(space), "separator": layers.separator}
+
+
+def curves(space: JointSpace) -> dict[str, Any]:
+    """Describe the surfaces of one joint in columns around the measured ones; empty without an axis."""
+    surfaces = space.surfaces
+    if not bool(surfaces.axis.isfinite()):
+        return {}
+    x = curve_positions() + float(surfaces.middle)
+    lines = {"x_mm": x, "head_mm": surfaces.head[0], "floor_mm": surfaces.floor[0]}
+    described = {name: ";".join(f"{value:.2f}" for value in line[::STEP].tolist()) for name, line in lines.items()}
+    return {"axis_deg": round(float(surfaces.axis), 2), **described}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""The table of measured joints of a list: resumed, in the order of the list, with refused and unreadable joints."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from bundle.io.writing import deep_pixels, write_masks, write_png
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import sample_parameters
+from bundle.phantoms.surfaces import true_joint_space
+from scripts.measure_joints import COLUMNS, main
+
+SEEDS = (4, 5)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A list of two phantoms and a file that is no radiograph."""
+    folder = tmp_path / "Data"
+    folder.mkdir()
+    entries = []
+    for seed in SEEDS:
+        made = render(sample_parameters(seed, outline_gap_mm=0.5))
+        write_png(folder / f"{seed}.png", deep_pixels(made.image))
+        write_masks(folder, str(seed), (made.masks > 0.5).float())
+        entries.append({"image": f"{seed}.png", "lower": f"{seed}_mask_lower.png", "upper": f"{seed}_mask_upper.png"})
+    (folder / "bad.png").write_bytes(b"no picture")
+    entries.insert(1, {**entries[0], "image": "bad.png"})
+    (folder / "K").write_text(json.dumps(entries))
+    return folder
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_every_joint_of_a_list_has_a_row_with_its_joint_space_and_curves(data: Path, tmp_path: Path) -> None:
+    output = tmp_path / "joints.csv"
+    main([str(data), "--datalists", "K", "--output", str(output)])
+    found = rows(output)
+    assert tuple(found[0]) == COLUMNS
+    assert [bool(row["joint_space_mm"]) for row in found] == [True, False, True]
+    assert found[1]["refused"] and str(tmp_path) not in found[1]["refused"]
+    for row, seed in zip((found[0], found[2]), SEEDS, strict=True):
+        assert float(row["joint_space_mm"]) == pytest.approx(
+            true_joint_space(sample_parameters(seed, outline_gap_mm=0.5)), abs=0.1
+        )
+        x, head, floor = ([float(value) for value in row[name].split(";")] for name in ("x_mm", "head_mm", "floor_mm"))
+        assert len(x) == len(head) == len(floor) > 10
+
+
+@pytest.mark.slow
+def test_a_table_that_was_begun_is_completed_in_the_order_of_the_list(data: Path, tmp_path: Path) -> None:
+    output = tmp_path / "joints.csv"
+    main([str(data), "--datalists", "K", "--output", str(output)])
+    whole = output.read_text()
+    lines = whole.splitlines(keepends=True)
+    output.write_text(lines[0] + lines[3] + lines[2])
+    main([str(data), "--datalists", "K", "--output", str(output)])
+    assert output.read_text() == whole
