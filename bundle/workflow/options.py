@@ -35,7 +35,10 @@ TRACKING_ARGUMENTS = {*_MLFLOW["configs"], "output_dir"}
 """Keys that MONAI's experiment tracking adds."""
 
 RENAMED = {"jsw": "joint_space"}
-"""Keys of older versions with the keys that replace them."""
+"""Keys of older versions with the keys that replace them.
+
+A configuration keeps the old key, empty, so that MONAI accepts options below it until they are refused here.
+"""
 
 _COMPONENT_KEYS = {"_target_", "_disabled_", "_requires_", "_desc_", "_mode_"}
 _TRAININGS = ("training", "pretraining", "fine_tuning")
@@ -272,7 +275,7 @@ def _fault(name: str, content: dict[str, Any]) -> str:
         return ""
     here: Any = content
     for depth, key in enumerate(keys):
-        known = {*content} if depth == 0 else _known(here)
+        known = {*content} - {*RENAMED} if depth == 0 else _known(here)
         if known is not None and key not in known:
             return _unknown(name, keys[:depth], key, known | (RUN_ARGUMENTS if depth == 0 else set()))
         here = _below(here, key)

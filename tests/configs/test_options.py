@@ -194,6 +194,7 @@ def line(text: str, config: str = TRAIN) -> list[str]:
         (SYNTHESIZE, "--cuont 5", "--count"),
         (SYNTHESIZE, "--joint_space#lowst 5", "--joint_space#lowest"),
         (SYNTHESIZE, "--jsw#lowest 0.5", "--joint_space"),
+        ("configs/parts/synthetic_pairs.yaml", "--jsw#highest 0.5", "--joint_space"),
         (SYNTHESIZE, "--data_set#plan#jsw 0.5", "--data_set#plan#joint_space"),
         (SYNTHESIZE, "--gate#tolerance 5", "--gate#tolerance_mm"),
     ],
