@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 import torch
 from bundle.measurement.axis import joint_axis, turned
 from bundle.measurement.curves import (
+    ALONG,
     Found,
     Parabolas,
     blurred_across,
@@ -59,8 +60,11 @@ PLATE, ABOVE_PLATE = (-0.7, -0.15), (-1.8, -1.1)
 _AROUND = (-5.0, 1.2)
 """Range of the view that is straightened around the head, in mm."""
 
-_REACH = 0.45
-"""Range of the traced edge around its parabola, in mm."""
+_REACH, _MARGIN = 0.45, 0.42
+"""Range of the traced edge around its parabola, and what is sampled beyond it for the slope, in mm."""
+
+_BESIDE = (0.18, 0.6)
+"""Range of distances from a curve over which the attenuation on both sides is averaged for the contrast, in mm."""
 
 _STIFFNESS = 600.0
 """Weight of the third differences of the smooth surfaces."""
@@ -254,18 +258,19 @@ def _floor(upper: Tensor, weight: Tensor) -> tuple[Tensor, Found, dict[str, Tens
 
 def _traced_around(view: Tensor, start: float, curve: Tensor, weight: Tensor, sign: int) -> tuple[Tensor, Tensor]:
     """Refine a curve on the slope (``sign`` 1: rise, -1: fall) of the view around it; also its roughness."""
-    margin = 0.42
-    near = straightened(blurred_across(view, 0.2), start, curve, depths(-_REACH - margin, _REACH + margin))
-    inner = slice(round(margin / 0.03), -round(margin / 0.03))
-    edges = (sign * slope_along(near, 0.08)).clamp(min=0.0)[:, inner]
+    near = straightened(blurred_across(view, 0.2), start, curve, depths(-_REACH - _MARGIN, _REACH + _MARGIN))
+    beyond = round(_MARGIN / ALONG)
+    edges = (sign * slope_along(near, 0.08)).clamp(min=0.0)[:, beyond:-beyond]
     offset, roughness = refined(edges, -_REACH, weight, _STIFFNESS)
     return curve + offset, roughness
 
 
 def _contrast(view: Tensor, start: float, curve: Tensor, weight: Tensor) -> Tensor:
     """Attenuation just below a curve less that just above it, relative to the larger, (B,) from -1 to 1."""
-    near = straightened(view, start, curve, depths(-0.6, 0.6))
-    above, below = near[:, :14].mean(1), near[:, -14:].mean(1)
+    above, below = (
+        straightened(view, start, curve, depths(*sorted(side))).mean(1)
+        for side in ((-_BESIDE[1], -_BESIDE[0]), _BESIDE)
+    )
     share = (below - above) / above.abs().maximum(below.abs()).clamp(min=1e-3)
     return (share * weight).sum(-1) / weight.sum(-1)
 

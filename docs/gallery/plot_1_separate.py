@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 from bundle import Joint, separate
 from bundle.physics import reconstruct
 
-joint = Joint.phantom(seed=5, joint_space_mm=-0.6)
+joint = Joint.phantom(seed=5, joint_space_mm=0.5)
 layers = separate(joint)
 
 # %%

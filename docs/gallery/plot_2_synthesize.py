@@ -8,7 +8,7 @@ Moving the bone layers and composing them with the soft tissue yields the same j
 import matplotlib.pyplot as plt
 from bundle import Joint, separate, synthesize
 
-layers = separate(Joint.phantom(seed=5, joint_space_mm=0.9))
+layers = separate(Joint.phantom(seed=5, joint_space_mm=1.8))
 changes = (-1.2, -0.6, 0.0, 0.6, 1.2)
 joints = [synthesize(layers, change_mm=change, seed=1) for change in changes]
 
@@ -19,7 +19,7 @@ joints = [synthesize(layers, change_mm=change, seed=1) for change in changes]
 figure, axes = plt.subplots(1, len(joints), figsize=(13, 3.1), layout="constrained")
 for axis, change, joint in zip(axes, changes, joints, strict=True):
     axis.imshow(joint.radiograph[0], cmap="gray", vmin=0, vmax=1)
-    axis.set(title=f"{change:+.1f} mm: JSW {float(joint.joint_space.mean):.2f} mm", xticks=[], yticks=[])
+    axis.set(title=f"{change:+.1f} mm: joint space {float(joint.joint_space.mean):.2f} mm", xticks=[], yticks=[])
 
 # %%
 # The result includes the ground truth: masks, layers and motion of both bones.

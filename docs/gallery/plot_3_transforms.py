@@ -12,7 +12,7 @@ from bundle.separation.transforms import RandSynthesizeJointSpaced, Reconstructd
 from monai.data import DataLoader, Dataset
 from monai.transforms import Compose, SelectItemsd
 
-joints = [Joint.phantom(seed=seed, joint_space_mm=0.8) for seed in (5, 9)]
+joints = [Joint.phantom(seed=seed, joint_space_mm=2.0) for seed in (5, 9)]
 samples = [
     {"image": torch.cat([joint.radiograph, joint.masks]), "spacing": torch.tensor([joint.spacing_mm])}
     for joint in joints

@@ -2,7 +2,7 @@
 ===================================
 
 How much has a joint space narrowed between two visits? Each bone of the first radiograph is registered to the second
-radiograph, and the narrowing is the change of the gap between the bones, in mm. Here the second radiograph is
+radiograph, and the narrowing is the change of the joint space, in mm. Here the second radiograph is
 synthetic, so the true narrowing is known.
 """
 
@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import torch
 from bundle import Joint, narrowing, separate, synthesize
 
-before = Joint.phantom(seed=5, joint_space_mm=1.3)
+before = Joint.phantom(seed=5, joint_space_mm=1.8)
 layers = separate(before)
 after = synthesize(layers, change_mm=-0.25, sideways_mm=0.1, seed=4)
 
