@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bundle.errors import InputError
-from bundle.io import JointFrame, append_line, named_lines, write_bytes
+from bundle.io import JointFrame, append_line, named_lines, write_or_remove
 from bundle.joint import MCP, SIDES, JointType
 from bundle.measurement import JointSpace, narrowing_grade
 from torch import Tensor
@@ -108,7 +108,7 @@ class JointTable:
         """Remove the rows of other joints than these, before a run is resumed."""
         kept = set(names)
         lines = "".join(f"{json.dumps(row)}\n" for row in self.rows() if row["name"] in kept)
-        write_bytes(self.folder / LINES, lines.encode())
+        write_or_remove(self.folder / LINES, lines)
 
     def append(self, joint: Mapping[str, Any], space: JointSpace, quality: Mapping[str, Any]) -> None:
         """Append the row of a joint (:func:`table_row`)."""
@@ -116,16 +116,17 @@ class JointTable:
         append_line(self.folder / LINES, json.dumps(row))
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the last row of each joint, in the order of their first ones."""
-        return list({row["name"]: row for row in named_lines(self.folder / LINES)}.values())
+        """Return the last row of each joint, in the order of their first ones; rows without all columns are omitted."""
+        whole = (row for row in named_lines(self.folder / LINES) if row.keys() >= set(COLUMNS))
+        return list({row["name"]: row for row in whole}.values())
 
     def finish(self) -> None:
-        """Write the table as CSV: booleans as true and false, unknown values empty."""
-        text = io.StringIO()
+        """Write the table as CSV: booleans as true and false, unknown values empty. A table without rows is removed."""
+        text, rows = io.StringIO(), self.rows()
         table = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
         table.writeheader()
-        table.writerows({key: _cell(value) for key, value in row.items()} for row in self.rows())
-        write_bytes(self.folder / TABLE, text.getvalue().encode())
+        table.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+        write_or_remove(self.folder / TABLE, text.getvalue() if rows else "")
 
 
 def _length(value: Any) -> float:
