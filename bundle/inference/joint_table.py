@@ -91,7 +91,7 @@ def _pixel(joint: Mapping[str, Any]) -> float:
 
 
 class JointTable:
-    """The rows of a folder: appended one by one, and written as CSV when the run ends.
+    """The rows of a folder, appended one by one to both files, which agree also after a run that was killed.
 
     Args:
         folder: output folder.
@@ -109,11 +109,14 @@ class JointTable:
         kept = set(names)
         lines = "".join(f"{json.dumps(row)}\n" for row in self.rows() if row["name"] in kept)
         write_or_remove(self.folder / LINES, lines)
+        self.finish()
 
     def append(self, joint: Mapping[str, Any], space: JointSpace, quality: Mapping[str, Any]) -> None:
         """Append the row of a joint (:func:`table_row`)."""
         row = table_row(joint, space, quality, self.normal_mm, self.joint_type)
         append_line(self.folder / LINES, json.dumps(row))
+        begun = (self.folder / TABLE).is_file()
+        append_line(self.folder / TABLE, _as_csv([row], header=not begun).removesuffix("\n"))
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the last row of each joint, in the order of their first ones; rows without all columns are omitted."""
@@ -122,11 +125,17 @@ class JointTable:
 
     def finish(self) -> None:
         """Write the table as CSV: booleans as true and false, unknown values empty. A table without rows is removed."""
-        text, rows = io.StringIO(), self.rows()
-        table = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
+        rows = self.rows()
+        write_or_remove(self.folder / TABLE, _as_csv(rows) if rows else "")
+
+
+def _as_csv(rows: Iterable[Mapping[str, Any]], header: bool = True) -> str:
+    text = io.StringIO()
+    table = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
+    if header:
         table.writeheader()
-        table.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
-        write_or_remove(self.folder / TABLE, text.getvalue() if rows else "")
+    table.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    return text.getvalue()
 
 
 def _length(value: Any) -> float:

@@ -21,6 +21,7 @@ from bundle.io import (
     Sums,
     append_line,
     are_whole,
+    check_output,
     named_lines,
     resampling,
     reserve_output,
@@ -96,7 +97,7 @@ class Results:
         write_or_remove(self.output_dir / name, "".join(f"{json.dumps(line)}\n" for line in lines))
 
     def end(self) -> None:
-        """Write what summarizes the joints, also of a run that was interrupted; nothing by default."""
+        """Write what summarizes the joints, also of a run that failed; nothing by default."""
 
     def add(self, joint: Mapping[str, Any], output: Mapping[str, Any]) -> None:
         """Write the results of a joint.
@@ -160,7 +161,8 @@ class LayerWriter(Results):
         return writable(joints, self.writers)
 
     def left(self, joints: Sequence[Item]) -> list[Item]:
-        """See :meth:`Results.left`."""
+        """See :meth:`Results.left`; refuses a folder with the results of another run."""
+        check_output(self.output_dir, self.run)
         done = {_written(line) for line in self._done(joints)}
         left = [joint for joint in joints if _written(joint) not in done]
         if len(left) < len(joints):

@@ -157,9 +157,15 @@ def append_line(path: str | Path, line: str) -> None:
 
 
 def named_lines(path: str | Path) -> list[dict[str, Any]]:
-    """Read the intact lines of JSON whose ``name`` is a text from a file; none if the file does not exist."""
+    """Read the intact lines of JSON whose ``name`` is a text from a file; none if the file does not exist.
+
+    Raises:
+        InputError: the operating system refused.
+    """
     path, found = Path(path), []
-    for line in path.read_bytes().splitlines() if path.is_file() else []:
+    with storing(path):
+        text = path.read_bytes() if path.is_file() else b""
+    for line in text.splitlines():
         with suppress(ValueError):  # the end of a line that was cut off
             found.append(parse_json(line))
     return [line for line in found if isinstance(line, dict) and isinstance(line.get("name"), str)]

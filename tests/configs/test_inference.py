@@ -107,7 +107,7 @@ def test_phantoms_are_separated_without_weights_which_is_said(
             assert np.abs(pixels(tmp_path / "out" / f"{name}_{kind}.png") - layer * 255.0).max() <= 0.5001
         with Image.open(tmp_path / "out" / f"{name}_montage.png") as picture:
             assert picture.width > 7 * 64
-    assert len(list((tmp_path / "out").iterdir())) == 5 * 3 + 2
+    assert len(list((tmp_path / "out").iterdir())) == 5 * 3 + 4
 
 
 @pytest.mark.slow
@@ -146,7 +146,7 @@ def test_real_files_are_separated_by_the_command_line(bundle: Any, data: Path, t
         image = torch.cat([image[:1], continue_to_border(image[1:])])
         name = f"{Path(entry['image']).parent.name}_1"
         assert psnr(image, layers_of(tmp_path / "out" / f"{name}_layers.nii.gz")) > 90.0
-    assert len(list((tmp_path / "out").iterdir())) == 5 * len(entries) + 2
+    assert len(list((tmp_path / "out").iterdir())) == 5 * len(entries) + 4
 
 
 @pytest.fixture(scope="module")

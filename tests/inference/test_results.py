@@ -153,6 +153,7 @@ def test_a_joint_without_its_row_of_the_table_is_done_again(tmp_path: Path, join
         for item, file in zip(items, files, strict=True)
     ]
     (out / "quality.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    writer().reserve()
     assert writer().remaining(items) == []
     first, *others = (out / "joints.jsonl").read_bytes().splitlines(keepends=True)
     damaged = {"removed": b"", "random bytes": os.urandom(200) + b"\n", "other keys": b'{"name": "x"}\n'}[damage]

@@ -36,7 +36,7 @@ def test_it_says_what_was_packed_and_what_was_left_out(folder: Path, capsys: pyt
     main([str(folder), "--lists", "K", "--output", str(output), "--size", str(SIZE)])
     said = capsys.readouterr().out
     assert "K: 2 joints, 1 left out" in said and "8 files" in said
-    assert [item["spacing"] for item in joint_items(str(output), "K", size=SIZE)] == [21 / 256] * 2
+    assert [item["spacing"] for item in joint_items(str(output), "K", size=SIZE)] == [21 / SIZE] * 2
 
 
 def test_without_lists_all_radiographs_are_packed_with_the_given_spacing(folder: Path) -> None:
