@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bundle.errors import InputError
-from bundle.io import JointFrame, append_line, named_lines, write_bytes
+from bundle.io import JointFrame, append_line, named_lines, write_or_remove
 from bundle.joint import MCP, SIDES, JointType
 from bundle.measurement import JointSpace, narrowing_grade
 from torch import Tensor
@@ -91,7 +91,7 @@ def _pixel(joint: Mapping[str, Any]) -> float:
 
 
 class JointTable:
-    """The rows of a folder: appended one by one, and written as CSV when the run ends.
+    """The rows of a folder, appended one by one to both files, which agree also after a run that was killed.
 
     Args:
         folder: output folder.
@@ -108,25 +108,35 @@ class JointTable:
         """Remove the rows of other joints than these, before a run is resumed."""
         kept = set(names)
         lines = "".join(f"{json.dumps(row)}\n" for row in self.rows() if row["name"] in kept)
-        write_bytes(self.folder / LINES, lines.encode())
+        write_or_remove(self.folder / LINES, lines)
+        self.finish()
 
     def append(self, joint: Mapping[str, Any], space: JointSpace, quality: Mapping[str, Any]) -> dict[str, Any]:
         """Append the row of a joint (:func:`table_row`), and return it."""
         row = table_row(joint, space, quality, self.normal_mm, self.joint_type)
         append_line(self.folder / LINES, json.dumps(row))
+        begun = (self.folder / TABLE).is_file()
+        append_line(self.folder / TABLE, _as_csv([row], header=not begun).removesuffix("\n"))
         return row
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the last row of each joint, in the order of their first ones."""
-        return list({row["name"]: row for row in named_lines(self.folder / LINES)}.values())
+        """Return the last row of each joint, in the order of their first ones; rows without all columns are omitted."""
+        whole = (row for row in named_lines(self.folder / LINES) if row.keys() >= set(COLUMNS))
+        return list({row["name"]: row for row in whole}.values())
 
     def finish(self) -> None:
-        """Write the table as CSV: booleans as true and false, unknown values empty."""
-        text = io.StringIO()
-        table = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
+        """Write the table as CSV: booleans as true and false, unknown values empty. A table without rows is removed."""
+        rows = self.rows()
+        write_or_remove(self.folder / TABLE, _as_csv(rows) if rows else "")
+
+
+def _as_csv(rows: Iterable[Mapping[str, Any]], header: bool = True) -> str:
+    text = io.StringIO()
+    table = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
+    if header:
         table.writeheader()
-        table.writerows({key: _cell(value) for key, value in row.items()} for row in self.rows())
-        write_bytes(self.folder / TABLE, text.getvalue().encode())
+    table.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    return text.getvalue()
 
 
 def _length(value: Any) -> float:

@@ -16,7 +16,18 @@ from bundle.inference.nifti_writer import NiftiWriter
 from bundle.inference.png_writer import PngWriter
 from bundle.inference.quality import JointQuality, quality_label
 from bundle.inference.writers import SeparatedJoint, Writer
-from bundle.io import Item, Sums, append_line, are_whole, named_lines, resampling, reserve_output, sums_of, write_bytes
+from bundle.io import (
+    Item,
+    Sums,
+    append_line,
+    are_whole,
+    check_output,
+    named_lines,
+    resampling,
+    reserve_output,
+    sums_of,
+    write_or_remove,
+)
 from bundle.measurement import JointSpace, measure_joint_space
 from bundle.workflow import GeneratorWeights, results_run
 from ignite.engine import Events
@@ -83,14 +94,10 @@ class Results:
 
     def write_lines(self, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
         """Replace a file of lines; remove it if there are none."""
-        path = self.output_dir / name
-        if lines:
-            write_bytes(path, "".join(f"{json.dumps(line)}\n" for line in lines).encode())
-        else:
-            path.unlink(missing_ok=True)
+        write_or_remove(self.output_dir / name, "".join(f"{json.dumps(line)}\n" for line in lines))
 
     def end(self) -> None:
-        """Write what summarizes the joints, also of a run that was interrupted; nothing by default."""
+        """Write what summarizes the joints, also of a run that failed; nothing by default."""
 
     def add(self, joint: Mapping[str, Any], output: Mapping[str, Any]) -> None:
         """Write the results of a joint.
@@ -126,6 +133,9 @@ class LayerWriter(Results):
         dicom: additional writer of DICOM results.
         table: table of the joint spaces; None does not measure them.
         defined_by: see :class:`Results`.
+
+    Raises:
+        InputError: a writer is no writer.
     """
 
     def __init__(
@@ -144,14 +154,15 @@ class LayerWriter(Results):
         chosen = [make() for make in _USUAL] if writers is None else [one for one in writers if one is not dicom]
         names = [type(writer).__name__ for writer in chosen]
         self.settings |= {} if names == [usual.__name__ for usual in _USUAL] else {"writers": names}
-        self.writers = chosen if dicom is None else [*chosen, dicom]
+        self.writers = checked_writers(chosen if dicom is None else [*chosen, dicom])
 
     def usable(self, joints: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Mapping[str, Any]]]:
         """See :meth:`Results.usable`."""
         return writable(joints, self.writers)
 
     def left(self, joints: Sequence[Item]) -> list[Item]:
-        """See :meth:`Results.left`."""
+        """See :meth:`Results.left`; refuses a folder with the results of another run."""
+        check_output(self.output_dir, self.run)
         done = {_written(line) for line in self._done(joints)}
         left = [joint for joint in joints if _written(joint) not in done]
         if len(left) < len(joints):
@@ -174,9 +185,12 @@ class LayerWriter(Results):
             self.table.finish()
 
     def _done(self, joints: Sequence[Item]) -> list[dict[str, Any]]:
-        """Return the lines of joints whose files are all present and intact."""
+        """Return the lines of joints whose files are all present and intact, with their rows of the table."""
         wanted = {_written(joint) for joint in joints}
         lines = [line for line in named_lines(self.output_dir / QUALITY) if _written(line) in wanted]
+        if self.table is not None:
+            measured = {row["name"] for row in self.table.rows()}
+            lines = [line for line in lines if line["name"] in measured]
         return [line for line in lines if are_whole(self.output_dir, line.get("files"))]
 
     def add(self, joint: Mapping[str, Any], output: Mapping[str, Any]) -> None:
@@ -203,6 +217,22 @@ class LayerWriter(Results):
         """Write a joint in every format; return the checksums of its files."""
         written = [path for writer in self.writers for path in writer.write(self.output_dir, result)]
         return sums_of(self.output_dir, written)
+
+
+def checked_writers(writers: Sequence[Any]) -> list[Writer]:
+    """Check that each writer is one.
+
+    Raises:
+        InputError: an entry of ``writers``, or ``dicom``, is no component that writes results.
+    """
+    for writer in writers:
+        if not callable(getattr(writer, "write", None)) or not callable(getattr(writer, "check", None)):
+            msg = (
+                f"writers and dicom: {writer!r} is no writer of results. Pass a component, such as "
+                "\"{'_target_': 'bundle.inference.NiftiWriter'}\"."
+            )
+            raise InputError(msg)
+    return list(writers)
 
 
 def writable(joints: Sequence[Item], writers: Sequence[Writer]) -> tuple[list[Item], list[dict[str, str]]]:

@@ -94,6 +94,7 @@ from bundle.io.writing import (
     write_layer_images,
     write_layers,
     write_masks,
+    write_or_remove,
     write_png,
     write_radiograph,
 )
@@ -201,6 +202,7 @@ __all__ = [
     "write_layers",
     "write_masks",
     "write_measured",
+    "write_or_remove",
     "write_plot",
     "write_png",
     "write_radiograph",

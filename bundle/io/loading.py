@@ -149,6 +149,8 @@ def _joints(item: Item, known: Item, found: StatedRadiograph, size: int | None, 
     if item.get("points"):
         frames, sums = _frames_in_hand(item, spacing, size, joint_type), _checksums(item)
         return [_marked(known, frame, sums) for frame in frames]
+    if spacing is not None:
+        _check_extent(found.intensity.shape, spacing, item["image"], joint_type)
     if spacing is None or _is_frame(found, spacing, size):
         pixel = spacing[0] if spacing else joint_type.spacing_at(found.intensity.shape[-1])
         return [{**known, "frame": "", "spacing": pixel, "digest": _digest(_checksums(item))}]
@@ -186,6 +188,15 @@ def frame_in_middle(
     Raises:
         InputError: the radiograph is too large or too small to show one joint.
     """
+    side = _check_extent(shape, spacing, path, joint_type)
+    middle = JointPlace("joint", ((shape[1] - 1) / 2.0, (shape[0] - 1) / 2.0))
+    return JointFrame(middle, spacing, size, side)
+
+
+def _check_extent(
+    shape: tuple[int, ...], spacing: tuple[float, float], path: str | Path, joint_type: JointType
+) -> float:
+    """Reject a radiograph that is too large or too small to show one joint; return its smaller side in mm."""
     height, width = (count * length for count, length in zip(shape, spacing, strict=True))
     low, high = joint_type.extent_mm
     if not low <= min(height, width) <= max(height, width) <= high:
@@ -194,8 +205,7 @@ def frame_in_middle(
             "wide. Check its pixel spacing, crop it, or mark the joints of a hand by points."
         )
         raise InputError(msg)
-    middle = JointPlace("joint", ((shape[1] - 1) / 2.0, (shape[0] - 1) / 2.0))
-    return JointFrame(middle, spacing, size, min(height, width))
+    return min(height, width)
 
 
 def load_joint(item: Item, size: int | None = MCP.pixels, segment: MaskMaker | None = None) -> Tensor:

@@ -127,7 +127,7 @@ def _pair(row: Mapping[str, str], name: str) -> tuple[str, str] | None:
 
 
 def _place(name: Any, center: Sequence[Any], direction: Sequence[Any] | None, tip: Sequence[Any] | None) -> JointPlace:
-    name = private_label(str(name))
+    name = private_label(_stated_name(name))
     middle = _numbers(center, f"centre of joint {name}")
     if direction is None and tip is None:
         msg = f"joint {name} has neither a direction nor a tip. Add one of them."
@@ -137,9 +137,27 @@ def _place(name: Any, center: Sequence[Any], direction: Sequence[Any] | None, ti
     return JointPlace(name, middle, _numbers(direction, f"direction of joint {name}"))
 
 
+def _stated_name(name: Any) -> str:
+    """The name of a joint, a text or a number."""
+    if isinstance(name, bool) or not isinstance(name, str | int):
+        msg = f"the name of a joint is of type {type(name).__name__}. Write it as text."
+        raise InputError(msg)
+    return str(name)
+
+
+def _number(value: Any) -> float:
+    """A coordinate: a number, or a number as text."""
+    if isinstance(value, bool):
+        msg = "true and false are no numbers"
+        raise TypeError(msg)
+    return float(value)
+
+
 def _numbers(pair: Any, what: str) -> Pixel:
     try:
-        x, y = (float(value) for value in pair)
+        if isinstance(pair, str | Mapping):
+            raise TypeError
+        x, y = (_number(value) for value in pair)
     except (TypeError, ValueError, OverflowError) as error:
         shown = re.sub(r"[^\W\d_]{2,}", "text", str(pair))[:100]
         msg = f"the {what} is {shown}. Write it as two numbers, x and y in pixels."
@@ -157,7 +175,7 @@ def _towards(center: Pixel, tip: Pixel) -> Pixel:
 def _from_slicer_json(text: str, spacing: tuple[float, float]) -> list[JointPlace]:
     places = []
     for markup in parse_json(text)["markups"]:
-        points = [(str(point.get("label", "")), point["position"]) for point in markup["controlPoints"]]
+        points = [(_stated_name(point.get("label", "")), point["position"]) for point in markup["controlPoints"]]
         places += _paired(points, str(markup.get("coordinateSystem", "LPS")), spacing)
     return places
 
@@ -182,7 +200,7 @@ def _paired(
     if len(points) % 2:
         msg = f"{len(points)} control points, an odd number. Mark them in pairs, centre and tip of each joint."
         raise InputError(msg)
-    pixels = [(sign * float(place[0]) / spacing[1], sign * float(place[1]) / spacing[0]) for _, place in points]
+    pixels = [(sign * _number(place[0]) / spacing[1], sign * _number(place[1]) / spacing[0]) for _, place in points]
     pairs = zip(points[::2], pixels[::2], pixels[1::2], strict=True)
     return [JointPlace(private_label(label), center, _towards(center, tip)) for (label, _), center, tip in pairs]
 

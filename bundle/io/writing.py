@@ -131,6 +131,19 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         file.write(data)
 
 
+def write_or_remove(path: str | Path, text: str) -> None:
+    """Write a text file, or remove it if there is no text, so that a folder without results holds no file.
+
+    Raises:
+        InputError: the operating system refused.
+    """
+    if text:
+        write_bytes(path, text.encode())
+    else:
+        with storing(Path(path)):
+            Path(path).unlink(missing_ok=True)
+
+
 def append_line(path: str | Path, line: str) -> None:
     """Append a line of text to a file.
 
@@ -145,12 +158,18 @@ def append_line(path: str | Path, line: str) -> None:
 
 
 def named_lines(path: str | Path) -> list[dict[str, Any]]:
-    """Read the intact lines of JSON with a ``name`` from a file; none if the file does not exist."""
-    found = []
-    for line in Path(path).read_bytes().splitlines() if os.path.isfile(path) else []:
+    """Read the intact lines of JSON whose ``name`` is a text from a file; none if the file does not exist.
+
+    Raises:
+        InputError: the operating system refused.
+    """
+    path, found = Path(path), []
+    with storing(path):
+        text = path.read_bytes() if path.is_file() else b""
+    for line in text.splitlines():
         with suppress(ValueError):  # the end of a line that was cut off
             found.append(parse_json(line))
-    return [line for line in found if isinstance(line, dict) and "name" in line]
+    return [line for line in found if isinstance(line, dict) and isinstance(line.get("name"), str)]
 
 
 def write_layers(path: str | Path, layers: Tensor | NDArray[Any], spacing: float) -> None:

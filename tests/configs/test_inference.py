@@ -146,7 +146,7 @@ def test_real_files_are_separated_by_the_command_line(bundle: Any, data: Path, t
         image = torch.cat([image[:1], continue_to_border(image[1:])])
         name = f"{Path(entry['image']).parent.name}_1"
         assert psnr(image, layers_of(tmp_path / "out" / f"{name}_layers.nii.gz")) > 90.0
-    assert len(list((tmp_path / "out").iterdir())) == 5 * len(entries) + 2
+    assert len(list((tmp_path / "out").iterdir())) == 5 * len(entries) + 4
 
 
 @pytest.fixture(scope="module")

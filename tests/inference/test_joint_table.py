@@ -87,6 +87,35 @@ def test_the_table_is_the_lines_and_a_resumed_run_replaces_rows(
     assert rows[0]["visit"] == ""
 
 
+def test_the_table_is_complete_at_any_time_without_the_end_of_a_run(
+    tmp_path: Path, spaces: tuple[JointSpace, JointSpace]
+) -> None:
+    table = JointTable(tmp_path)
+    for name in "abc":
+        table.append(joint(name), spaces[0], QUALITY)
+    killed = (tmp_path / TABLE).read_bytes()
+    table.finish()
+    assert killed == (tmp_path / TABLE).read_bytes() and len(killed.splitlines()) == 4
+    table.keep(["b"])
+    with (tmp_path / TABLE).open(newline="") as file:
+        assert [row["name"] for row in csv.DictReader(file)] == ["b"]
+
+
+def test_odd_lines_are_no_rows_and_a_table_without_rows_leaves_no_file(
+    tmp_path: Path, spaces: tuple[JointSpace, JointSpace]
+) -> None:
+    table = JointTable(tmp_path)
+    table.append(joint("a"), spaces[0], {})
+    with (tmp_path / LINES).open("ab") as file:
+        file.write(b'{"name": ["x"]}\n{"name": 5}\n{"name": "b"}\n[1]\n\xff\x00\n' + b"[" * 9999 + b"\n")
+    assert [row["name"] for row in table.rows()] == ["a"]
+    table.finish()
+    table.keep([])
+    assert not (tmp_path / LINES).exists()
+    table.finish()
+    assert not (tmp_path / TABLE).exists()
+
+
 @pytest.mark.parametrize("normal", [0.0, -1.0, "wide", None, float("nan")])
 def test_a_normal_width_that_is_no_length_is_refused(tmp_path: Path, normal: Any) -> None:
     with pytest.raises(InputError, match="normal_joint_space_mm"):

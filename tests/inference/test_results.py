@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ import pytest
 import torch
 from bundle.errors import InputError
 from bundle.evaluation.report import EvaluationReport
+from bundle.inference.joint_table import JointTable
 from bundle.inference.results import LayerWriter, Results, run_remaining
 from bundle.io.audit import Joints
 from bundle.io.checksums import sums_of
 from bundle.io.joints import phantom_items
 from bundle.io.reports import flat_figures, shown_figure
 from bundle.io.reservations import release_outputs
+from bundle.measurement.joint_space import measure_joint_space
 from bundle.physics.harmonic import separate
 from bundle.quality.uncertainty import FlipInferer
 from bundle.separation.transforms.loading import LoadJointd
@@ -50,6 +53,14 @@ def joints() -> Dataset:
 
 def weights(folder: Path) -> GeneratorWeights:
     return GeneratorWeights(str(folder / "no.pt"), nn.Conv2d(1, 1, 1))
+
+
+def write_layer_file(folder: Path, name: str) -> Path:
+    """A stand-in for the files of a joint."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}_layers.nii.gz"
+    path.write_bytes(name.encode())
+    return path
 
 
 def evaluate(results: Results, joints: Dataset) -> None:
@@ -126,6 +137,34 @@ def test_a_joint_of_which_a_file_is_missing_or_damaged_is_done_again(
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name.startswith("phantom")} == whole
     assert again.remaining(list(joints)) == []
     assert len((tmp_path / "quality.jsonl").read_text().splitlines()) == COUNT
+
+
+@pytest.mark.parametrize("damage", ["removed", "random bytes", "other keys"])
+def test_a_joint_without_its_row_of_the_table_is_done_again(tmp_path: Path, joints: Dataset, damage: str) -> None:
+    out = tmp_path / "out"
+    writer = partial(LayerWriter, str(out), {}, weights(tmp_path), writers=[], table=JointTable(out))
+    items = [{**joint, "digest": ""} for joint in joints]
+    writer().reserve()
+    files = [write_layer_file(out, str(item["name"])) for item in items]
+    table = JointTable(out)
+    for item in items:
+        table.append(item, measure_joint_space(item["image"][None], item["image"][None, 1:], 0.3), {})
+    lines = [
+        {"name": item["name"], "digest": "", "files": sums_of(out, [file])}
+        for item, file in zip(items, files, strict=True)
+    ]
+    (out / "quality.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert writer().remaining(items) == []
+    first, *others = (out / "joints.jsonl").read_bytes().splitlines(keepends=True)
+    damaged = {"removed": b"", "random bytes": os.urandom(200) + b"\n", "other keys": b'{"name": "x"}\n'}[damage]
+    (out / "joints.jsonl").write_bytes(damaged + b"".join(others))
+    assert [item["name"] for item in writer().remaining(items)] == [json.loads(first)["name"]]
+
+
+@pytest.mark.parametrize("option", [{"writers": [5]}, {"dicom": "x"}])
+def test_what_is_no_writer_is_refused(tmp_path: Path, option: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="no writer of results"):
+        LayerWriter(str(tmp_path), {}, weights(tmp_path), **option)
 
 
 def test_rejected_joints_are_listed_with_the_reasons_and_no_longer_when_mended(tmp_path: Path) -> None:
@@ -287,6 +326,9 @@ class NoDicomOf:
         if joint["name"] == self.name:
             msg = f"{self.name}: text in the pixels"
             raise InputError(msg)
+
+    def write(self, folder: Path, result: Any) -> list[Path]:
+        raise NotImplementedError
 
 
 def test_a_joint_whose_results_cannot_be_written_is_listed_and_left_out(tmp_path: Path) -> None:

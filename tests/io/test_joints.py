@@ -609,7 +609,7 @@ def test_the_points_of_a_rejected_hand_tell_no_uid_either(tmp_path: Path, caplog
     write_joint(tmp_path, "a", "one")
     Image.new("L", (300, 300), 90).save(tmp_path / "1.2.840.10008.5.1.png")
     (tmp_path / "1.2.840.10008.5.1.csv").write_text("nothing")
-    (rejected,) = joint_items(str(tmp_path), FOLDER, size=SIZE, spacing=0.2).rejected
+    (rejected,) = joint_items(str(tmp_path), FOLDER, size=SIZE, spacing=0.6).rejected
     assert "1.2.840" not in str(rejected) + caplog.text
 
 
@@ -691,7 +691,7 @@ def test_a_name_too_long_for_the_names_of_results_is_rejected_and_the_longest_is
     fits, long = (letter * (length // len(letter.encode())) for length in (LONGEST_NAME, LONGEST_NAME + 2))
     for name in "ab":
         Image.fromarray(np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * 16).save(tmp_path / f"{name}.png")
-    there = read_datalist(tmp_path, "*", spacing=0.1)
+    there = read_datalist(tmp_path, "*", spacing=0.3)
     items = [{**item, "name": name} for item, name in zip(there, (fits, long), strict=True)]
     found = audited(items, lambda item, _: item, size=64)
     assert [item["name"] for item in found.accepted] == [fits]

@@ -131,11 +131,24 @@ def test_a_frame_has_the_spacing_that_is_stated_then_that_of_its_file_then_the_p
     tmp_path: Path, make: Callable[..., Path]
 ) -> None:
     picture = save(tmp_path / "a.png", radiograph())
-    stating = nifti(tmp_path / "mm.nii", (0.09, 0.09), "mm")
-    dicom = make(radiograph(), 8, PixelSpacing=[0.11, 0.11])
+    stating = nifti(tmp_path / "mm.nii", (0.29, 0.29), "mm")
+    dicom = make(radiograph(), 8, PixelSpacing=[0.31, 0.31])
     found = [joints_of(item(path), SIZE)[0]["spacing"] for path in (picture, stating, dicom)]
-    assert found == pytest.approx([MCP.spacing_at(SIZE), 0.09, 0.11])
-    assert {joints_of(item(path, spacing=0.2), SIZE)[0]["spacing"] for path in (picture, stating, dicom)} == {0.2}
+    assert found == pytest.approx([MCP.spacing_at(SIZE), 0.29, 0.31])
+    assert {joints_of(item(path, spacing=0.3), SIZE)[0]["spacing"] for path in (picture, stating, dicom)} == {0.3}
+
+
+@pytest.mark.parametrize("size", [SIZE, None])
+@pytest.mark.parametrize("spacing", [0.01, 0.24, 0.41, 5.0])
+def test_a_frame_of_a_spacing_that_no_joint_has_is_refused(
+    tmp_path: Path, make: Callable[..., Path], spacing: float, size: int | None
+) -> None:
+    for path, given in (
+        (save(tmp_path / "a.png", radiograph()), spacing),
+        (make(radiograph(), 8, PixelSpacing=[spacing] * 2), 0),
+    ):
+        message = refusal(open_joints, item(path, spacing=given), size)
+        assert message.startswith(str(path)) and "16 to 26 mm" in message
 
 
 @pytest.mark.parametrize("kind", [MCP, PIP], ids=lambda kind: kind.name)
@@ -174,7 +187,7 @@ def test_a_nifti_without_a_unit_needs_a_spacing(tmp_path: Path) -> None:
     path = nifti(tmp_path / "a.nii", (0.09, 0.09), "unknown")
     message = refusal(open_joints, item(path), SIZE)
     assert message.startswith(str(path)) and "no unit" in message and "Pass --spacing MM" in message
-    assert joints_of(item(path, spacing=0.2), SIZE)[0]["spacing"] == 0.2
+    assert joints_of(item(path, spacing=0.3), SIZE)[0]["spacing"] == 0.3
 
 
 def test_a_given_spacing_is_the_width_of_pixels_that_are_not_square(
@@ -227,7 +240,7 @@ def test_what_shows_more_or_less_than_a_joint_is_refused_where_none_is_marked(tm
 
 
 def test_the_side_is_that_of_the_name_then_that_of_the_file(make: Callable[..., Path]) -> None:
-    path = make(radiograph(), 8, PixelSpacing=[0.1, 0.1], ImageLaterality="L")
+    path = make(radiograph(), 8, PixelSpacing=[0.3, 0.3], ImageLaterality="L")
     assert joints_of(item(path), SIZE)[0]["side"] == "left"
     assert joints_of(item(path, side="right"), SIZE)[0]["side"] == "right"
 

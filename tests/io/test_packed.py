@@ -171,7 +171,7 @@ def test_a_spacing_that_is_not_stated_can_still_be_given(folder: Path) -> None:
     listed(folder, "K_train", [joints[0], joints[1] | {"image": "cases/3.bmp", "joint": "x"}])
     archive = pack(folder, "K_train")
     for root in (folder, archive):
-        assert {item["spacing"] for item in joint_items(str(root), "K_train", size=SIZE, spacing=0.2)} == {0.2}
+        assert {item["spacing"] for item in joint_items(str(root), "K_train", size=SIZE, spacing=0.3)} == {0.3}
         assert {item["spacing"] for item in joint_items(str(root), "K_train", size=SIZE)} == {SPACING}
 
 
