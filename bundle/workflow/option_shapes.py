@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bundle.errors import InputError
+from bundle.workflow.option_kinds import kind_of
 from monai.bundle import ReferenceResolver
 
 _EXPRESSIONS = ("@", "$", "%")
@@ -27,6 +28,9 @@ def check_shapes(names: Mapping[str, Any], configured: Mapping[str, Any], conten
     for name in names:
         path = ReferenceResolver.split_id(name.removeprefix("+"))
         old, new = _value_at(configured, path), _value_at(content, path)
+        kind = kind_of(path)
+        if isinstance(old, Mapping) and kind is not None and kind.fits(new):
+            continue  # a component that makes a plain value, such as the device
         if expected := _expected(old, new):
             msg = f"--{name} {new!r} is invalid. Pass {expected}."
             raise InputError(msg)

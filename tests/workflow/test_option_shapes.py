@@ -14,6 +14,7 @@ CONFIGURED: dict[str, Any] = {
     "head": {"_target_": "Head", "reach_mm": 0.5},
     "options": {"width": 4},
     "writers": [{"_target_": "Writer"}],
+    "device": {"_target_": "ignite.distributed.device"},
 }
 
 
@@ -39,6 +40,7 @@ def given(name: str, value: Any) -> None:
         ("head#reach_mm", "nan", "a number"),
         ("options", "[1", "{'KEY': VALUE}"),
         ("writers", 5, "a list"),
+        ("device", "nope", "{'_target_': 'CLASS'}"),
     ],
 )
 def test_an_option_of_another_type_is_refused_by_its_name(name: str, value: Any, expected: str) -> None:
@@ -55,6 +57,7 @@ def test_an_option_of_another_type_is_refused_by_its_name(name: str, value: Any,
         ("flips", False),
         ("flips", 0.5),
         ("name", 5),
+        ("device", "cpu"),
         ("dicom", {"_target_": "Dicom"}),
         ("head", "@other"),
         ("head", None),
