@@ -59,11 +59,11 @@ class DataCount:
         return {"asked": asked, "made": made, "refused": dict(self.refused), "counts": self._counts}
 
     def add(self, stored: Mapping[str, Any]) -> None:
-        """Add the :meth:`to_json` of another subset."""
+        """Add the :meth:`to_json` of another subset; damaged counts raise a ValueError, LookupError or kin."""
         for name in self._edges:
             self._asked[name] += np.asarray(stored["asked"][name])
             self._made[name] += np.asarray(stored["made"][name])
-        self.refused.update(stored["refused"])
+        self.refused.update({reason: int(count) for reason, count in stored["refused"].items()})
         for name, counts in self._counts.items():
             counts.update(stored["counts"][name])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 import torch
 from bundle.datasets.card import BINS, DataCount
 from bundle.datasets.distributions import Sweep, Uniform
@@ -62,6 +63,13 @@ def test_parts_add_up_to_the_whole() -> None:
     whole.refused.update({"joint_space": 60})
     assert total.describe() == whole.describe()
     assert [total.images_of(s.name) for s in SOURCES] == [whole.images_of(s.name) for s in SOURCES]
+
+
+@pytest.mark.parametrize("damage", ["x", None, [1], {"a": "x"}, {"a": [1]}])
+def test_refusals_that_are_no_counts_are_not_added(damage: object) -> None:
+    stored = {**DataCount(SPECIFICATIONS).to_json(), "refused": damage}
+    with pytest.raises((ValueError, LookupError, TypeError, AttributeError)):
+        DataCount(SPECIFICATIONS).add(stored)
 
 
 def test_grades_are_those_of_the_made_widths() -> None:
