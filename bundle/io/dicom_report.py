@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import highdicom as hd
 from bundle.io.dicom_writing import MANUFACTURER, MODEL, DicomStudy
 from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
 from pydicom.sr.codedict import codes
 
 SCHEME = "99FJLS"
@@ -86,7 +85,7 @@ def _document(study: DicomStudy, image: Dataset, group: hd.sr.MeasurementsAndQua
         instance_number=1,
         manufacturer=MANUFACTURER,
     )
-    report.CodingSchemeIdentificationSequence = Sequence([_scheme()])
+    report.CodingSchemeIdentificationSequence = [_scheme()]
     return report
 
 
