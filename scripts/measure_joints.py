@@ -3,18 +3,21 @@
     python scripts/measure_joints.py DATA --datalists LS_K1_all_train LS_K1_all_test \
       --output docs/results/public_joints.csv
 
-Rerun the command to resume. Curves are in mm from the frame's centre, along (y) and across (x) the joint's axis.
+A summary by finger goes into a JSON file beside it. Rerun the command to resume. Curves are in mm from the frame's
+centre, along (y) and across (x) the joint's axis.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from tqdm import tqdm
 
@@ -23,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 from bundle import Joint, separate
 from bundle.errors import InputError, report_plainly
+from bundle.evaluation.measures.joint_space import GROSS
 from bundle.inference import described_space
 from bundle.io import check_destination
 from bundle.io.lists import read_datalist
@@ -52,6 +56,8 @@ def main(arguments: list[str] | None = None) -> None:
     left = [(name, item) for name, item in items if str(item["name"]) not in done]
     append(given.output, (row(name, item) for name, item in tqdm(left, unit="joint")), new=not done)
     sort(given.output, [str(item["name"]) for _, item in items])
+    figures = json.dumps(summary(pd.read_csv(given.output)), indent=1) + "\n"
+    given.output.with_suffix(".json").write_text(figures, encoding="utf-8")
 
 
 def written(path: Path) -> set[str]:
@@ -79,6 +85,33 @@ def sort(path: Path, names: list[str]) -> None:
         rows = sorted(csv.DictReader(file), key=lambda line: names.index(line["name"]))
     path.unlink()
     append(path, rows, new=True)
+
+
+def summary(rows: pd.DataFrame) -> dict[str, Any]:
+    """Summarize the rows of each finger and of all."""
+    groups = {"all": rows, **dict(iter(rows.groupby("finger")))}
+    return {str(finger): figures(group) for finger, group in groups.items()}
+
+
+def figures(rows: pd.DataFrame) -> dict[str, Any]:
+    """Summarize joints: lengths in mm.
+
+    The repeatability is the median over joints of the standard deviation over a joint's visits. Visits are months
+    apart, so true changes are part of it, and the smallest detectable change, ``1.96 sqrt(2)`` times as much, is an
+    upper limit.
+    """
+    width = rows["joint_space_mm"]
+    joints = width.groupby(rows["joint"])
+    deviation = (width - joints.transform("median")).abs()[joints.transform("count") > 1].dropna()
+    repeatability = float(joints.std().median())
+    return {
+        "radiographs": len(rows),
+        "refused": float(width.isna().mean()),
+        "median": float(width.median()),
+        "visits_sd": repeatability,
+        "detectable": 1.96 * 2**0.5 * repeatability,
+        "gross": float((deviation > GROSS).mean()),
+    }
 
 
 def row(datalist: str, item: dict[str, Any]) -> dict[str, Any]:

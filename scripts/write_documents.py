@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 from bundle.errors import InputError, report_plainly
 from bundle.io import write_bytes
 
-QUOTING = ("README.md", "docs/model_card.md")
+QUOTING = ("README.md", "docs/model_card.md", "docs/concepts/joint_space.md")
 """Documents in which every figure is quoted."""
 
 SHIPPED = "cells[arm=ours,fraction=1.0,seed=0]/figures"
@@ -76,6 +76,10 @@ SETTINGS = (
         "3D",
         "0.5 mm",
         "0.3 mm",
+        "1 to 1.5 mm",
+        "1.75 mm",
+        "1.96 times",
+        "0.11",
         "0.8 mm",
         "0 to 2.5 mm",
         "0.15 mm",

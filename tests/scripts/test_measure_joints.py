@@ -46,6 +46,9 @@ def test_every_joint_of_a_list_has_a_row_with_its_joint_space_and_curves(data: P
     assert tuple(found[0]) == COLUMNS
     assert [bool(row["joint_space_mm"]) for row in found] == [True, False, True]
     assert found[1]["refused"] and str(tmp_path) not in found[1]["refused"]
+    figures = json.loads(output.with_suffix(".json").read_text())["all"]
+    assert figures["radiographs"] == 3 and figures["refused"] == pytest.approx(1 / 3)
+    assert figures["median"] == pytest.approx(sum(float(found[row]["joint_space_mm"]) for row in (0, 2)) / 2)
     for row, seed in zip((found[0], found[2]), SEEDS, strict=True):
         assert float(row["joint_space_mm"]) == pytest.approx(
             true_joint_space(sample_parameters(seed, outline_gap_mm=0.5)), abs=0.1
