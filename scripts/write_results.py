@@ -128,7 +128,10 @@ SAID = {
         'separation before the closure. "Deep": as in training; "real": the range of the overlapping joints of the '
         "test list."
     ),
-    "E3": ("RMSE of the layers on phantoms, whose layers come from no separator."),
+    "E3": (
+        "RMSE of the layers on phantoms, whose layers come from no separator; phantoms of generator version 1, whose "
+        "joint surfaces vary less."
+    ),
     "E3_closed": ("The same on phantoms, closed like the joints of E2."),
     "E4": (
         "A fresh segmenter looks for the bones in soft-tissue layers; area under the ROC in a band around their "
@@ -143,10 +146,10 @@ SAID = {
         "real joint is equally off-centre."
     ),
     "E6": (
-        "Requested change of JSW against the change that image registration finds in real joints, in mm. The eight "
-        "trials in which a bone was not found are all four trials of two radiographs. Both masks of one lie on the "
-        "same bone: rightly not found. The bones of the other overlap by 5 mm: the registration of version 0.9 finds "
-        "it (errors up to 0.005 mm)."
+        "Requested change of the joint space against the change that image registration finds in real joints, in mm. The "
+        "four trials in which a bone was not found are those of one radiograph, both masks of which lie on the same "
+        "bone: rightly not found. In rows measured before version 0.9 the bones of another, which overlap by 5 mm, "
+        "were not found either."
     ),
     "E6_phantoms": ("The same on phantoms."),
     "masks": (
