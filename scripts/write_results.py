@@ -147,7 +147,7 @@ SAID = {
     ),
     "E6": (
         "Requested change of the joint space against the change that image registration finds in real joints, in mm. "
-        "The four trials in which a bone was not found are those of one radiograph, both masks of which lie on the same "
+        "The four trials in which a bone was not found are of one radiograph, both masks of which lie on the same "
         "bone: rightly not found. In rows measured before version 0.9 the bones of another, which overlap by 5 mm, "
         "were not found either."
     ),
