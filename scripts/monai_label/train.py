@@ -102,9 +102,13 @@ class BoneMaskTraining(TrainTask):
 
     def _train(self, folder: Path, used: int, request: Mapping[str, Any]) -> tuple[Dice, Dice, bytes]:
         """Return Dice of each held-out joint by the weights in use and by the new ones, and the new weights."""
-        workflow = self._workflow(folder, used, request)
-        network, evaluator = (workflow.parser.get_parsed_content(key) for key in ("network", "validate#evaluator"))
-        before = self._judge_weights_in_use(network, evaluator, request.get("pretrained", True))
+        parts = ("network", "validate#evaluator")
+        judging = self._workflow(folder, used, request, "before")
+        start, judge_before = (judging.parser.get_parsed_content(key) for key in parts)
+        before = self._judge_weights_in_use(start, judge_before, request.get("pretrained", True))
+        workflow = self._workflow(folder, used, request, "out")
+        network, evaluator = (workflow.parser.get_parsed_content(key) for key in parts)
+        network.load_state_dict(start.state_dict())
         workflow.run()
         after = _dice(evaluator)
         workflow.finalize()
@@ -112,11 +116,11 @@ class BoneMaskTraining(TrainTask):
         torch.save({name: value.cpu() for name, value in network.state_dict().items()}, content)
         return before, after, content.getvalue()
 
-    def _workflow(self, folder: Path, used: int, request: Mapping[str, Any]) -> ConfigWorkflow:
+    def _workflow(self, folder: Path, used: int, request: Mapping[str, Any], output: str) -> ConfigWorkflow:
         """Return the training of configs/tasks/segment_bones.yaml with the numbers of the request as settings."""
         asked = {own: request.get(name, DEFAULTS[name]) for name, own in SETTINGS.items()}
         asked["validation_fraction"] = max(asked["validation_fraction"], min(HELD_OUT / used, 0.5))
-        places = {"bundle_root": str(self.bundle_root), "dataset_dir": str(folder), "output_dir": str(folder / "out")}
+        places = {"bundle_root": str(self.bundle_root), "dataset_dir": str(folder), "output_dir": str(folder / output)}
         files = job_configs("segment_bones", self.bundle_root)
         made: ConfigWorkflow = create_workflow(
             config_file=files, logging_file=False, run_id="training", datalist=_LIST, **places, **asked
