@@ -26,9 +26,9 @@ sys.path.insert(0, str(ROOT))
 
 from bundle import Joint, separate
 from bundle.errors import InputError, report_plainly
-from bundle.evaluation.measures.joint_space import GROSS
+from bundle.evaluation.measures.joint_space import over_visits
 from bundle.inference import described_space
-from bundle.io import check_destination
+from bundle.io import check_destination, write_bytes
 from bundle.io.lists import read_datalist
 from bundle.measurement import JointSpace, curve_positions, narrowing_grade
 
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     append(given.output, (row(name, item) for name, item in tqdm(left, unit="joint")), new=not done)
     sort(given.output, [str(item["name"]) for _, item in items])
     figures = json.dumps(summary(pd.read_csv(given.output)), indent=1) + "\n"
-    given.output.with_suffix(".json").write_text(figures, encoding="utf-8")
+    write_bytes(given.output.with_suffix(".json"), figures.encode())
 
 
 def written(path: Path) -> set[str]:
@@ -81,10 +81,8 @@ def append(path: Path, rows: Iterable[dict[str, Any]], new: bool) -> None:
 
 def sort(path: Path, names: list[str]) -> None:
     """Write the rows in the order of the lists."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = sorted(csv.DictReader(file), key=lambda line: names.index(line["name"]))
-    path.unlink()
-    append(path, rows, new=True)
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False).set_index("name").loc[names].reset_index()
+    write_bytes(path, rows.to_csv(index=False, lineterminator="\n").encode())
 
 
 def summary(rows: pd.DataFrame) -> dict[str, Any]:
@@ -101,17 +99,9 @@ def figures(rows: pd.DataFrame) -> dict[str, Any]:
     upper limit.
     """
     width = rows["joint_space_mm"]
-    joints = width.groupby(rows["joint"])
-    deviation = (width - joints.transform("median")).abs()[joints.transform("count") > 1].dropna()
-    repeatability = float(joints.std().median())
-    return {
-        "radiographs": len(rows),
-        "refused": float(width.isna().mean()),
-        "median": float(width.median()),
-        "visits_sd": repeatability,
-        "detectable": 1.96 * 2**0.5 * repeatability,
-        "gross": float((deviation > GROSS).mean()),
-    }
+    found = {"radiographs": len(rows), "refused": float(width.isna().mean()), "median": float(width.median())}
+    visits = over_visits(rows, "joint_space_mm")
+    return {**found, **visits, **({"detectable": 1.96 * 2**0.5 * visits["visits_sd"]} if visits else {})}
 
 
 def row(datalist: str, item: dict[str, Any]) -> dict[str, Any]:

@@ -112,7 +112,7 @@ class JointSpaceMeasurement:
             figures |= self._agreement(rows, TRUE, method)
             parts = _parts(rows[TRUE])
             figures |= {name: self._agreement(rows[part], TRUE, method) for name, part in parts.items()}
-        return figures | (self._between_retakes(rows, method) if "retake" in rows else _over_visits(rows, method))
+        return figures | (self._between_retakes(rows, method) if "retake" in rows else over_visits(rows, method))
 
     def _agreement(self, rows: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
         """Compute figures of ``second`` against ``first``; only their number if fewer than two images have both."""
@@ -167,7 +167,7 @@ def _known(item: Mapping[str, Any]) -> dict[str, Any]:
         return {**known, TRUE: float(item["joint_space_mm"])}
     if "seed" not in item:
         return known
-    parameters = sample_parameters(int(item["seed"]), spacing=float(item["spacing"]))
+    parameters = sample_parameters(int(item["seed"]))
     return {**known, TRUE: true_joint_space(retake(parameters, int(item.get("retake", 0))))}
 
 
@@ -176,7 +176,7 @@ def _named(method: str, space: JointSpace) -> dict[str, Any]:
     return {**widths, f"{method}_refused": space.refused[0]}
 
 
-def _over_visits(rows: pd.DataFrame, method: str) -> dict[str, Any]:
+def over_visits(rows: pd.DataFrame, method: str) -> dict[str, Any]:
     """Repeatability over the visits of joints with several; nothing if there are none."""
     joints = rows.dropna(subset=[method]).groupby("joint")[method]
     several = joints.filter(lambda widths: len(widths) > 1)

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bundle.evaluation.measures.joint_space import JointSpaceMeasurement
+from bundle.evaluation.measures.joint_space import TRUE, JointSpaceMeasurement, _known
 from bundle.io.joints import phantom_items
 from bundle.measurement.joint_space import NO_AXIS
+from bundle.phantoms.sampling import sample_parameters
+from bundle.phantoms.surfaces import true_joint_space
 from bundle.separation.transforms.loading import LoadJointd
 from bundle.statistics.measured import SeparatedJoints
 from torch import Tensor
@@ -56,6 +58,11 @@ def test_phantoms_are_measured_to_a_twentieth_of_a_millimetre_and_repeat_to_a_te
     assert "mae" not in measured.figures["outlines"] and measured.figures["outlines"]["sdd"] <= 0.1
     assert set(measured.plots) == {"surfaces_bland_altman"}
     assert measured.per_image["retake"].tolist() == [0, 1] * 4
+
+
+def test_the_true_width_of_a_phantom_does_not_depend_on_the_number_of_pixels() -> None:
+    small, usual = (_known(phantom_items(1, 11, size)[0]) for size in (64, 256))
+    assert small == usual and usual[TRUE] == true_joint_space(sample_parameters(11_000_000))
 
 
 GAPS = [10, 12, 14, 16, 18]
