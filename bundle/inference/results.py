@@ -96,9 +96,6 @@ class Results:
         """Replace a file of lines; remove it if there are none."""
         write_or_remove(self.output_dir / name, "".join(f"{json.dumps(line)}\n" for line in lines))
 
-    def end(self) -> None:
-        """Write what summarizes the joints, also of a run that failed; nothing by default."""
-
     def add(self, joint: Mapping[str, Any], output: Mapping[str, Any]) -> None:
         """Write the results of a joint.
 
@@ -179,11 +176,6 @@ class LayerWriter(Results):
         if self.table is not None:
             self.table.keep(line["name"] for line in done)
 
-    def end(self) -> None:
-        """See :meth:`Results.end`."""
-        if self.table is not None:
-            self.table.finish()
-
     def _done(self, joints: Sequence[Item]) -> list[dict[str, Any]]:
         """Return the lines of joints whose files are all present and intact, with their rows of the table."""
         wanted = {_written(joint) for joint in joints}
@@ -197,26 +189,25 @@ class LayerWriter(Results):
         """Assess and write a joint; see :meth:`Results.add`."""
         line = {"name": str(joint["name"])} if self.quality is None else self.quality(joint, output)
         layers, separator = output["pred"].detach().cpu(), self.settings["separator"]
-        measured = self._measured(joint, layers, line)
-        files = self._write(SeparatedJoint(joint, layers, separator, quality_label(line), *measured))
+        space, row = (None, {}) if self.table is None else _measured(self.table, joint, layers, line)
+        files = self._write(SeparatedJoint(joint, layers, separator, quality_label(line), space, row))
         source = {"masks": joint.get("masks", "given"), "digest": joint.get("digest", "")}
         source |= {"resampled": note} if (note := resampling(joint)) else {}
         append_line(self.output_dir / QUALITY, json.dumps({**line, **source, "files": files}))
-
-    def _measured(
-        self, joint: Mapping[str, Any], layers: Tensor, quality: Mapping[str, Any]
-    ) -> tuple[JointSpace, Mapping[str, Any]] | tuple[()]:
-        """Measure the joint space of a joint and add it to the table; return it with its row."""
-        if self.table is None:
-            return ()
-        with one_thread():
-            space = measure_joint_space(layers[None], joint["image"].cpu()[None, 1:], float(joint["spacing"]))
-        return space, self.table.append(joint, space, quality)
 
     def _write(self, result: SeparatedJoint) -> Sums:
         """Write a joint in every format; return the checksums of its files."""
         written = [path for writer in self.writers for path in writer.write(self.output_dir, result)]
         return sums_of(self.output_dir, written)
+
+
+def _measured(
+    table: JointTable, joint: Mapping[str, Any], layers: Tensor, quality: Mapping[str, Any]
+) -> tuple[JointSpace, dict[str, Any]]:
+    """Measure the joint space of a joint and add it to the table; return it with its row."""
+    with one_thread():
+        space = measure_joint_space(layers[None], joint["image"].cpu()[None, 1:], float(joint["spacing"]))
+    return space, table.append(joint, space, quality)
 
 
 def checked_writers(writers: Sequence[Any]) -> list[Writer]:
@@ -275,14 +266,11 @@ def run_remaining(evaluator: Any, writer: Results) -> None:
     Each joint is passed to the writer with its output once its batch is complete.
     """
     writer.begin()
-    try:
-        if not len(evaluator.data_loader):
-            _log.info("All joints are done.")
-            return
-        with evaluator.add_event_handler(Events.ITERATION_COMPLETED, _hand_over, writer):
-            evaluator.run()
-    finally:
-        writer.end()
+    if not len(evaluator.data_loader):
+        _log.info("All joints are done.")
+        return
+    with evaluator.add_event_handler(Events.ITERATION_COMPLETED, _hand_over, writer):
+        evaluator.run()
 
 
 def _hand_over(engine: Any, writer: Results) -> None:

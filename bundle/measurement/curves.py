@@ -97,9 +97,14 @@ def straightened(view: Tensor, start: float, curve: Tensor, offsets: Tensor) -> 
         (B, M, K), interpolated linearly and continued past the ends of the view.
     """
     rows = ((curve[:, None] + offsets[:, None] - start) / ALONG).clamp(0, view.shape[1] - 1.001)
-    above = rows.long()
-    part = rows - above
-    return view.gather(1, above) * (1 - part) + view.gather(1, above + 1) * part
+    return between_samples(view, rows)
+
+
+def between_samples(values: Tensor, places: Tensor) -> Tensor:
+    """Interpolate values (B, N, ...) linearly at places (B, M, ...) from 0 to below ``N - 1`` along the samples."""
+    before = places.long()
+    part = places - before
+    return values.gather(1, before) * (1 - part) + values.gather(1, before + 1) * part
 
 
 @dataclass(frozen=True)

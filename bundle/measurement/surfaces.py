@@ -24,6 +24,7 @@ from bundle.measurement.curves import (
     ALONG,
     Found,
     Parabolas,
+    between_samples,
     blurred_across,
     columns,
     depths,
@@ -110,9 +111,7 @@ class JointSurfaces:
         return self._points(self.head), self._points(self.floor)
 
     def _points(self, curve: Tensor) -> Tensor:
-        angle = torch.deg2rad(self.axis)[:, None]
-        x, y = self.middle[:, None] + columns().to(curve), curve
-        return torch.stack([angle.cos() * x - angle.sin() * y, angle.sin() * x + angle.cos() * y], dim=-1)
+        return torch.stack(_turned(self.middle[:, None] + columns().to(curve), curve, self.axis[:, None]), dim=-1)
 
     def moved(self, motion: RigidMotion) -> JointSurfaces:
         """Return the surfaces after a motion: the head moves with the lower bone, the floor with the upper bone.
@@ -126,7 +125,7 @@ class JointSurfaces:
         """
         axis = self.axis + motion.rotation.mean(dim=1)
         points = torch.stack([_displaced(curve, motion, bone) for bone, curve in enumerate(self.points())], dim=1)
-        across, along = _turned_back(points, axis)
+        across, along = _turned(points[..., 0], points[..., 1], -axis[:, None, None])
         middle = across[:, :, across.shape[-1] // 2].mean(dim=1)
         places = (middle[:, None] + columns().to(middle))[:, None].expand_as(across)
         head, floor = _interpolated(across, along, places).unbind(1)
@@ -135,17 +134,17 @@ class JointSurfaces:
 
 def _displaced(points: Tensor, motion: RigidMotion, bone: int) -> Tensor:
     """Points (B, K, 2) of a bone, 0 for the lower and 1 for the upper one, after its motion."""
-    angle, center = torch.deg2rad(motion.rotation[:, bone, None]), motion.center[:, bone, None]
+    center = motion.center[:, bone, None]
     x, y = (points - center).unbind(-1)
-    turned = torch.stack([angle.cos() * x - angle.sin() * y, angle.sin() * x + angle.cos() * y], dim=-1)
-    return turned + center + motion.translation[:, bone, None]
+    return (
+        torch.stack(_turned(x, y, motion.rotation[:, bone, None]), dim=-1) + center + motion.translation[:, bone, None]
+    )
 
 
-def _turned_back(points: Tensor, axis: Tensor) -> tuple[Tensor, Tensor]:
-    """Coordinates (B, 2, K) across and along an axis (B,) of points (B, 2, K, 2)."""
-    angle = torch.deg2rad(axis)[:, None, None]
-    x, y = points.unbind(-1)
-    return angle.cos() * x + angle.sin() * y, angle.cos() * y - angle.sin() * x
+def _turned(x: Tensor, y: Tensor, degrees: Tensor) -> tuple[Tensor, Tensor]:
+    """Rotate positions (x, y) about the origin, clockwise (x towards y)."""
+    angle = torch.deg2rad(degrees)
+    return angle.cos() * x - angle.sin() * y, angle.sin() * x + angle.cos() * y
 
 
 def _interpolated(x: Tensor, y: Tensor, places: Tensor) -> Tensor:
@@ -166,16 +165,14 @@ def find_surfaces(layers: Tensor, masks: Tensor, spacing: float | Tensor) -> Joi
     place = _place(masks.to(layers), spacing)
     rows = depths(ABOVE, BELOW)
     lower, upper = _view(layers, place, rows).unbind(1)
-    head, found_head, head_scores = _head(lower, place)
+    head, head_scores = _head(lower, place)
     offsets = depths(*_AROUND)
     around = straightened(upper, ABOVE, head, offsets)
-    floor, found_floor, floor_scores = _floor(around, place.weight)
+    floor, floor_scores = _floor(around, place.weight)
     edge = _quarter_level(lower, head, place.window)
-    scores = {"head": found_head.score, "head_margin": found_head.margin, **head_scores}
-    scores |= {"floor": found_floor.score, "floor_margin": found_floor.margin, **floor_scores}
     unknown = torch.where(place.axis.isfinite(), 0.0, math.nan)[:, None]
     head_mm, floor_mm = place.guide + head + edge[:, None] + unknown, place.guide + head + floor + unknown
-    return JointSurfaces(place.axis, place.middle, head_mm, floor_mm, place.window, scores)
+    return JointSurfaces(place.axis, place.middle, head_mm, floor_mm, place.window, head_scores | floor_scores)
 
 
 @dataclass(frozen=True)
@@ -216,34 +213,31 @@ def _resampled(values: Tensor, known: Tensor, x: Tensor, pixel: Tensor) -> tuple
     """Interpolate values (B, W) of pixel columns at positions (B, K) in mm; also whether they are known there."""
     width = values.shape[-1]
     place = (x / pixel + width / 2 - 0.5).clamp(0, width - 1.001)
-    left = place.long()
-    part = place - left
-    return values.gather(1, left) * (1 - part) + values.gather(1, left + 1) * part, known.gather(1, left)
+    return between_samples(values, place), known.gather(1, place.long())
 
 
 def _view(layers: Tensor, place: _Place, rows: Tensor) -> Tensor:
     """Sample the attenuation of both bones along the axis around the guide, (B, 2, N, K)."""
     height, width = layers.shape[-2:]
-    angle = torch.deg2rad(place.axis.nan_to_num())[:, None, None]
     y = place.guide[:, None] + rows.to(layers)[:, None]
     x = (place.middle[:, None] + columns().to(layers))[:, None].expand_as(y)
-    right, down = angle.cos() * x - angle.sin() * y, angle.sin() * x + angle.cos() * y
+    right, down = _turned(x, y, place.axis.nan_to_num()[:, None, None])
     half = place.pixel[..., None] / 2
     grid = torch.stack([right / (half * width), down / (half * height)], dim=-1)
     return sample(attenuation(layers[:, 1:]), grid, "bicubic")
 
 
-def _head(lower: Tensor, place: _Place) -> tuple[Tensor, Found, dict[str, Tensor]]:
+def _head(lower: Tensor, place: _Place) -> tuple[Tensor, dict[str, Tensor]]:
     """Find the steepest rise of the lower bone, (B, K) in mm from the guide, with scores."""
     rise = slope_along(blurred_across(lower, 0.25), 0.12).clamp(min=0.0)
     near = depths(ABOVE, BELOW).abs() <= HEAD.highest + 0.3
     found = HEAD.best(rise * near[:, None].to(rise), ABOVE, place.weight)
     curve, roughness = _traced_around(lower, ABOVE, found.curve, place.weight, 1)
     contrast = _contrast(lower, ABOVE, curve, place.weight)
-    return curve, found, {"head_roughness": roughness, "head_contrast": contrast}
+    return curve, _scores("head", found, roughness, contrast)
 
 
-def _floor(upper: Tensor, weight: Tensor) -> tuple[Tensor, Found, dict[str, Tensor]]:
+def _floor(upper: Tensor, weight: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """Find the floor in the upper bone straightened around the head, (B, K) in mm from the head, with scores."""
     smooth = blurred_across(upper, 0.25)
     fall = (-slope_along(smooth, 0.12)).clamp(min=0.0)
@@ -253,7 +247,13 @@ def _floor(upper: Tensor, weight: Tensor) -> tuple[Tensor, Found, dict[str, Tens
     found = FLOOR.best(fall * plate * near[:, None].to(fall), _AROUND[0], weight)
     curve, roughness = _traced_around(upper, _AROUND[0], found.curve, weight, -1)
     contrast = -_contrast(upper, _AROUND[0], curve, weight)
-    return curve, found, {"floor_roughness": roughness, "floor_contrast": contrast}
+    return curve, _scores("floor", found, roughness, contrast)
+
+
+def _scores(name: str, found: Found, roughness: Tensor, contrast: Tensor) -> dict[str, Tensor]:
+    """Scores of one surface; see :class:`JointSurfaces`."""
+    values = {name: found.score, "margin": found.margin, "roughness": roughness, "contrast": contrast}
+    return {key if key == name else f"{name}_{key}": value for key, value in values.items()}
 
 
 def _traced_around(view: Tensor, start: float, curve: Tensor, weight: Tensor, sign: int) -> tuple[Tensor, Tensor]:

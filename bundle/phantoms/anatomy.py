@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from bundle.phantoms.parameters import Array, LowerBone, PhantomParameters, UpperBone, expect
 from scipy.interpolate import PchipInterpolator
+
+WINDOW = 1 / 3
+"""Central fraction of the common columns over which gap and joint space are averaged."""
 
 Shape = Callable[[Array, Array], Array]
 
@@ -28,6 +31,7 @@ class Pose(NamedTuple):
         return cosine * right + sine * down, cosine * down - sine * right
 
 
+@lru_cache(maxsize=16)
 def place(parameters: PhantomParameters) -> tuple[Pose, Pose]:
     """Find the poses of upper and lower bone with the gap ``outline_gap_mm``; the joint's centre stays in place."""
     posture, gap = parameters.posture, parameters.outline_gap_mm
@@ -44,17 +48,22 @@ def _outline_gap(parameters: PhantomParameters, upper: Pose, lower: Pose) -> flo
         lambda x, y: upper_depth(parameters.upper, *upper.local(x, y)),
         lambda x, y: lower_depth(parameters.lower, *lower.local(x, y)),
     ]
-    half = parameters.size * parameters.spacing / 2
-    spans = [columns_of(bone, half) for bone in bones]
-    left, right = max(span[0] for span in spans), min(span[1] for span in spans)
-    expect(right > left, "posture and shift", "such that the bones stand one above the other", "bones side by side")
-    third = (right - left) / 3
-    columns = np.linspace(left + third, right - third, 65)
-    middles = (columns[1:] + columns[:-1]) / 2
+    half = parameters.half_mm
+    middles = central_columns(bones, half, WINDOW)
     return float(np.mean(crossing(bones[1], middles, half, 1) - crossing(bones[0], middles, half, -1)))
 
 
-def columns_of(bone: Shape, half: float) -> tuple[float, float]:
+def central_columns(bones: Sequence[Shape], half: float, window: float) -> Array:
+    """Positions of 64 columns in the central fraction ``window`` of those that all bones share, in mm."""
+    spans = [_columns(bone, half) for bone in bones]
+    left, right = max(span[0] for span in spans), min(span[1] for span in spans)
+    expect(right > left, "posture and shift", "such that the bones stand one above the other", "bones side by side")
+    margin = (right - left) * (1 - window) / 2
+    columns = np.linspace(left + margin, right - margin, 65)
+    return (columns[1:] + columns[:-1]) / 2
+
+
+def _columns(bone: Shape, half: float) -> tuple[float, float]:
     """Leftmost and rightmost x of the bone in a frame of +-``half`` mm."""
     columns, rows = np.linspace(-half, half, 161), np.linspace(-half, half, 81)
     deepest = bone(*np.meshgrid(columns, rows)).max(axis=0)

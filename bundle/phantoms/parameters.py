@@ -208,6 +208,11 @@ class PhantomParameters:
         """The joint type."""
         return JOINT_TYPES[self.joint]
 
+    @property
+    def half_mm(self) -> float:
+        """Half the height and width of the frame in mm."""
+        return self.size * self.spacing / 2
+
     def __post_init__(self) -> None:
         expect(isinstance(self.seed, Integral) and self.seed >= 0, "seed", "a non-negative integer", self.seed)
         expect_retake(self.retake)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from bundle.phantoms.anatomy import (
+    WINDOW,
     Pose,
-    Shape,
-    columns_of,
+    central_columns,
     crossing,
     floor_rise,
     lower_depth,
@@ -19,8 +19,8 @@ from bundle.phantoms.anatomy import (
 )
 from bundle.phantoms.parameters import Array, PhantomParameters
 
-WINDOW, AXIS_WINDOW = 1 / 3, 2 / 3
-"""Central fractions of the common columns over which the joint space is averaged, and that determine the axis."""
+AXIS_WINDOW = 2 / 3
+"""Central fraction of the common columns that determines the axis."""
 
 _EXACT = 0.005
 _ROUNDS = 4
@@ -56,8 +56,8 @@ def true_axis(parameters: PhantomParameters) -> float:
     poses, axis = place(parameters), 0.0
     for _ in range(_ROUNDS):
         lower, upper = (_View(parameters, poses, axis, part) for part in ("lower", "upper"))
-        half = _half(parameters)
-        x = _central(lower, upper, half, AXIS_WINDOW)
+        half = parameters.half_mm
+        x = central_columns((lower, upper), half, AXIS_WINDOW)
         midline = (crossing(lower, x, half, 1) + crossing(upper, x, half, -1)) / 2
         axis += math.degrees(math.atan(np.polyfit(x, midline, 1)[0]))
     return axis
@@ -72,9 +72,9 @@ def true_surfaces(parameters: PhantomParameters, axis: float | None = None, x: A
         x: positions of the columns, (K,) in mm; default: 64 over the central third of the common columns.
     """
     axis = true_axis(parameters) if axis is None else axis
-    poses, half = place(parameters), _half(parameters)
+    poses, half = place(parameters), parameters.half_mm
     lower, upper, floor = (_View(parameters, poses, axis, part) for part in ("lower", "upper", "floor"))
-    x = _central(lower, upper, half, WINDOW) if x is None else x
+    x = central_columns((lower, upper), half, WINDOW) if x is None else x
     return TrueSurfaces(x, crossing(lower, x, half, 1), crossing(floor, x, half, -1))
 
 
@@ -99,19 +99,6 @@ def with_joint_space(parameters: PhantomParameters, width: float) -> PhantomPara
         if abs(change) < _EXACT:
             break
     return parameters
-
-
-def _half(parameters: PhantomParameters) -> float:
-    return parameters.size * parameters.spacing / 2
-
-
-def _central(lower: Shape, upper: Shape, half: float, window: float) -> Array:
-    """Positions in the central fraction of the columns that both bones share, in mm."""
-    spans = [columns_of(bone, half) for bone in (lower, upper)]
-    left, right = max(span[0] for span in spans), min(span[1] for span in spans)
-    margin = (right - left) * (1 - window) / 2
-    columns = np.linspace(left + margin, right - margin, 65)
-    return (columns[1:] + columns[:-1]) / 2
 
 
 @dataclass(frozen=True)
