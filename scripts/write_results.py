@@ -1,7 +1,7 @@
 """Write docs/results.md from the metrics.json of evaluations, one row per method, and store these files beside it.
 
     python scripts/write_results.py "Weight-free=outputs/weight_free" "Ours=outputs/evaluate+outputs/realism" \\
-      --experiments outputs/experiments/read_jsw
+      --experiments outputs/experiments/read_joint_space
 
 Jobs (configs/jobs) need not be named: each job with a metrics.json in outputs/jobs, or stored in docs/results/jobs, is
 a row.
@@ -35,7 +35,7 @@ JOBS_OUTPUT = ROOT / "outputs" / "jobs"
 ABSENT = "-"
 JOBS = (
     "lsn_published",
-    "resnet50_jsw",
+    "resnet50_joint_space",
     "resnet50_grade",
     "resnet50_registration",
     "bls_gan_published",

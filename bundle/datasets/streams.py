@@ -43,9 +43,9 @@ class PlannedSamples(Dataset[dict[str, Any]]):
 class SyntheticRadiographs(PlannedSamples):
     """Training images of a plan, synthesized on demand.
 
-    An image is a dictionary with ``image`` (1, H, W), ``spacing`` (1,) in mm, ``joint_space`` (1,) in mm, ``name`` and
-    ``source``, and the labels of scoring networks, ``jsw`` (1,) in mm and ``grade`` (1,). An image that never passes
-    the gate is replaced by the next one that does.
+    An image is a dictionary with ``image`` (3, H, W), the radiograph and its masks, ``spacing`` (1,) in mm, ``name``,
+    ``source``, and the labels of scoring networks, ``joint_space`` (1,) in mm and its ``grade`` (1,) of narrowing. An
+    image that never passes the gate is replaced by the next one that does.
 
     Args:
         store: store of the separated joints.
@@ -96,11 +96,10 @@ class SyntheticRadiographs(PlannedSamples):
         return first_passed(self.specifications, self.factory, places)[0]
 
     def _sample(self, sample: Sample) -> dict[str, Any]:
-        source, outlines = sample.specification.source, torch.tensor([sample.outline_gap_mm])
+        source, width = sample.specification.source, torch.tensor([sample.joint_space_mm])
         known = {"name": sample.specification.key, "source": source.name, "spacing": torch.tensor([source.spacing_mm])}
-        # The labels of real joints (JointReadingd) are still the gap of the outlines and its grade; so are these.
-        labels = {"jsw": outlines, "grade": narrowing_grade(outlines)}
-        return {**known, "image": sample.image, "joint_space": torch.tensor([sample.joint_space_mm]), **labels}
+        image = torch.cat([sample.image, sample.masks])
+        return {**known, "image": image, "joint_space": width, "grade": narrowing_grade(width)}
 
 
 class NextImages(Sampler[int]):

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from bundle.errors import InputError
 from bundle.io import JointFrame, append_line, named_lines, write_or_remove
 from bundle.joint import MCP, SIDES, JointType
 from bundle.measurement import JointSpace, narrowing_grade
+from bundle.scoring import JointSpaceRegressor
 from torch import Tensor
 
 LINES, TABLE = "joints.jsonl", "joints.csv"
@@ -32,6 +34,7 @@ def table_row(
     quality: Mapping[str, Any],
     normal_mm: float = MCP.normal_joint_space_mm,
     joint_type: JointType = MCP,
+    network: tuple[float, float] | None = None,
 ) -> dict[str, Any]:
     """Return the row of a joint.
 
@@ -42,6 +45,7 @@ def table_row(
         quality: its assessment (:class:`bundle.inference.JointQuality`).
         normal_mm: normal joint space width, to which the grade refers, in mm.
         joint_type: type of the joint.
+        network: joint space and standard deviation in mm that the regressor predicts; None if unknown.
     """
     grade = int(narrowing_grade(space.mean, normal_mm)[0])
     reasons = [f"joint space: {reason}" for reason in space.refused if reason] + list(quality.get("reasons", []))
@@ -53,6 +57,7 @@ def table_row(
         "finger": joint["finger"] if joint.get("finger") in joint_type.fingers else None,
         "joint": joint_type.name,
         **described_space(space),
+        **({} if network is None else {"network_mm": round(network[0], 3), "network_sd_mm": round(network[1], 3)}),
         "grade": grade if grade >= 0 else None,
         "refused": bool(space.refused[0]),
         "plausible": None if "flagged" not in quality else not quality["flagged"],
@@ -97,12 +102,18 @@ class JointTable:
         folder: output folder.
         normal_mm: normal joint space width, to which the grade refers, in mm; by default that of LSN.
         joint_type: type of the joints.
+        regressor: network that predicts the joint space as well; None for none.
     """
 
     def __init__(
-        self, folder: str | Path, normal_mm: float = MCP.normal_joint_space_mm, joint_type: JointType = MCP
+        self,
+        folder: str | Path,
+        normal_mm: float = MCP.normal_joint_space_mm,
+        joint_type: JointType = MCP,
+        regressor: JointSpaceRegressor | None = None,
     ) -> None:
         self.folder, self.normal_mm, self.joint_type = Path(folder), _length(normal_mm), joint_type
+        self.regressor = regressor
 
     def keep(self, names: Iterable[str]) -> None:
         """Remove the rows of other joints than these, before a run is resumed."""
@@ -113,7 +124,9 @@ class JointTable:
 
     def append(self, joint: Mapping[str, Any], space: JointSpace, quality: Mapping[str, Any]) -> dict[str, Any]:
         """Append the row of a joint (:func:`table_row`), and return it."""
-        row = table_row(joint, space, quality, self.normal_mm, self.joint_type)
+        image, spacing = torch.as_tensor(joint["image"]).cpu(), float(joint["spacing"])
+        network = None if self.regressor is None else self.regressor(image, spacing)
+        row = table_row(joint, space, quality, self.normal_mm, self.joint_type, network)
         append_line(self.folder / LINES, json.dumps(row))
         begun = (self.folder / TABLE).is_file()
         append_line(self.folder / TABLE, _as_csv([row], header=not begun).removesuffix("\n"))

@@ -69,15 +69,7 @@ from bundle.io.reservations import (
     reserved,
 )
 from bundle.io.sharing import SharedSampler
-from bundle.io.splits import (
-    loaded,
-    named_by_joint,
-    non_overlapping,
-    part_of_joints,
-    repeated,
-    split_by_joint,
-    with_widths,
-)
+from bundle.io.splits import loaded, named_by_joint, non_overlapping, part_of_joints, repeated, split_by_joint
 from bundle.io.writing import (
     PART,
     RESULT_ENDINGS,
@@ -194,7 +186,6 @@ __all__ = [
     "storing",
     "sums_of",
     "training_joints",
-    "with_widths",
     "without_folders",
     "write_bytes",
     "write_figures",

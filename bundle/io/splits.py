@@ -42,19 +42,6 @@ def part_of_joints(items: Sequence[Item], fraction: float, seed: int) -> list[It
     return [item for item, joint in zip(items, joints, strict=True) if joint in kept]
 
 
-def with_widths(samples: Iterable[Item]) -> list[Item]:
-    """Select the samples with a known joint space width ``jsw``, each loaded once (:func:`loaded`).
-
-    Raises:
-        InputError: no sample has one.
-    """
-    found = [sample for sample in loaded(samples) if bool(sample["jsw"].isfinite())]
-    if not found:
-        msg = "datalist: no joint has its bones one above the other, as a joint space width needs. Name another list."
-        raise InputError(msg)
-    return found
-
-
 def repeated(samples: Sequence[Item], least: int) -> list[Item]:
     """Repeat all samples until there are at least ``least``, so that an epoch of few samples has enough steps."""
     return list(samples) * max(math.ceil(least / len(samples)), 1)

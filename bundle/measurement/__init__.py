@@ -17,6 +17,7 @@ from bundle.measurement.joint_space import (
 )
 from bundle.measurement.outline import ON_THE_BORDER, outline_distance
 from bundle.measurement.outline_gap import ALONG_AXIS, VERTICAL, OutlineGap, outline_gap, outline_gap_along_axis
+from bundle.measurement.pose import JointPose, joint_pose, rotated
 from bundle.measurement.surfaces import JointSurfaces, find_surfaces
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "ON_THE_BORDER",
     "VERTICAL",
     "GradeCoding",
+    "JointPose",
     "JointSpace",
     "JointSurfaces",
     "NominalGrades",
@@ -39,10 +41,12 @@ __all__ = [
     "facing_edges",
     "find_surfaces",
     "joint_axis",
+    "joint_pose",
     "measure_joint_space",
     "narrowing_grade",
     "outline_distance",
     "outline_gap",
     "outline_gap_along_axis",
+    "rotated",
     "widths",
 ]

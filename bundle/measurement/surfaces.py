@@ -19,30 +19,24 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
-from bundle.measurement.axis import joint_axis, turned
 from bundle.measurement.curves import (
     ALONG,
     Found,
     Parabolas,
-    between_samples,
     blurred_across,
     columns,
     depths,
-    fitted_parabola,
     mean_along,
     refined,
     slope_along,
     straightened,
 )
-from bundle.measurement.facing import facing_rows
+from bundle.measurement.pose import JointPose, joint_pose, rotated
 from bundle.physics import RigidMotion, attenuation, sample
 from torch import Tensor
 
 WINDOW = 1 / 3
 """Central fraction of the common columns over which the joint space is measured."""
-
-SEARCHED = 0.84
-"""Central fraction of the common columns in which the surfaces are searched."""
 
 ABOVE, BELOW = -7.0, 2.5
 """Range of the view along the axis, in mm from the parabola fitted to the head's outline."""
@@ -111,7 +105,7 @@ class JointSurfaces:
         return self._points(self.head), self._points(self.floor)
 
     def _points(self, curve: Tensor) -> Tensor:
-        return torch.stack(_turned(self.middle[:, None] + columns().to(curve), curve, self.axis[:, None]), dim=-1)
+        return torch.stack(rotated(self.middle[:, None] + columns().to(curve), curve, self.axis[:, None]), dim=-1)
 
     def moved(self, motion: RigidMotion) -> JointSurfaces:
         """Return the surfaces after a motion: the head moves with the lower bone, the floor with the upper bone.
@@ -125,7 +119,7 @@ class JointSurfaces:
         """
         axis = self.axis + motion.rotation.mean(dim=1)
         points = torch.stack([_displaced(curve, motion, bone) for bone, curve in enumerate(self.points())], dim=1)
-        across, along = _turned(points[..., 0], points[..., 1], -axis[:, None, None])
+        across, along = rotated(points[..., 0], points[..., 1], -axis[:, None, None])
         middle = across[:, :, across.shape[-1] // 2].mean(dim=1)
         places = (middle[:, None] + columns().to(middle))[:, None].expand_as(across)
         head, floor = _interpolated(across, along, places).unbind(1)
@@ -137,14 +131,8 @@ def _displaced(points: Tensor, motion: RigidMotion, bone: int) -> Tensor:
     center = motion.center[:, bone, None]
     x, y = (points - center).unbind(-1)
     return (
-        torch.stack(_turned(x, y, motion.rotation[:, bone, None]), dim=-1) + center + motion.translation[:, bone, None]
+        torch.stack(rotated(x, y, motion.rotation[:, bone, None]), dim=-1) + center + motion.translation[:, bone, None]
     )
-
-
-def _turned(x: Tensor, y: Tensor, degrees: Tensor) -> tuple[Tensor, Tensor]:
-    """Rotate positions (x, y) about the origin, clockwise (x towards y)."""
-    angle = torch.deg2rad(degrees)
-    return angle.cos() * x - angle.sin() * y, angle.sin() * x + angle.cos() * y
 
 
 def _interpolated(x: Tensor, y: Tensor, places: Tensor) -> Tensor:
@@ -162,78 +150,38 @@ def find_surfaces(layers: Tensor, masks: Tensor, spacing: float | Tensor) -> Joi
         masks: masks of lower and upper bone, (B, 2, H, W) in [0, 1]; they guide the search.
         spacing: pixel size in mm; scalar, (B,) or (B, 1).
     """
-    place = _place(masks.to(layers), spacing)
+    pose = joint_pose(masks.to(layers), spacing)
+    window = columns().to(layers).abs() <= WINDOW / 2 * pose.extent[:, None]
     rows = depths(ABOVE, BELOW)
-    lower, upper = _view(layers, place, rows).unbind(1)
-    head, head_scores = _head(lower, place)
+    lower, upper = _view(layers, pose, rows).unbind(1)
+    head, head_scores = _head(lower, pose.weight)
     offsets = depths(*_AROUND)
     around = straightened(upper, ABOVE, head, offsets)
-    floor, floor_scores = _floor(around, place.weight)
-    edge = _quarter_level(lower, head, place.window)
-    unknown = torch.where(place.axis.isfinite(), 0.0, math.nan)[:, None]
-    head_mm, floor_mm = place.guide + head + edge[:, None] + unknown, place.guide + head + floor + unknown
-    return JointSurfaces(place.axis, place.middle, head_mm, floor_mm, place.window, head_scores | floor_scores)
+    floor, floor_scores = _floor(around, pose.weight)
+    edge = _quarter_level(lower, head, window)
+    unknown = torch.where(pose.axis.isfinite(), 0.0, math.nan)[:, None]
+    head_mm, floor_mm = pose.outline + head + edge[:, None] + unknown, pose.outline + head + floor + unknown
+    return JointSurfaces(pose.axis, pose.middle, head_mm, floor_mm, window, head_scores | floor_scores)
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where the joint lies: see :class:`JointSurfaces`; ``guide`` is the parabola fitted to the head's outline."""
-
-    axis: Tensor
-    middle: Tensor
-    guide: Tensor
-    weight: Tensor
-    window: Tensor
-    pixel: Tensor
-
-
-def _place(masks: Tensor, spacing: float | Tensor) -> _Place:
-    pixel = torch.as_tensor(spacing, dtype=masks.dtype, device=masks.device).reshape(-1, 1).expand(len(masks), 1)
-    axis = joint_axis(masks)
-    edges, common = facing_rows(turned(masks, axis))
-    height, width = masks.shape[-2:]
-    x = (torch.arange(width).to(masks) + 0.5 - width / 2) * pixel
-    left, right = _ends(x, common)
-    middle, extent = (left + right) / 2, right - left
-    across = columns().to(masks)
-    outline, known = _resampled((edges[:, 0] - height / 2) * pixel, common, middle[:, None] + across, pixel)
-    weight = (known & (across.abs() <= SEARCHED / 2 * extent[:, None])).to(masks) + 1e-6
-    guide = fitted_parabola(outline, weight)
-    return _Place(axis, middle, guide, weight, across.abs() <= WINDOW / 2 * extent[:, None], pixel)
-
-
-def _ends(x: Tensor, common: Tensor) -> tuple[Tensor, Tensor]:
-    """Leftmost and rightmost position (B,) of the common columns; of the columns of a view if there are none."""
-    left, right = torch.where(common, x, math.inf).amin(-1), torch.where(common, x, -math.inf).amax(-1)
-    some, end = common.any(-1), columns()[-1].to(x)
-    return torch.where(some, left, -end), torch.where(some, right, end)
-
-
-def _resampled(values: Tensor, known: Tensor, x: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor]:
-    """Interpolate values (B, W) of pixel columns at positions (B, K) in mm; also whether they are known there."""
-    width = values.shape[-1]
-    place = (x / pixel + width / 2 - 0.5).clamp(0, width - 1.001)
-    return between_samples(values, place), known.gather(1, place.long())
-
-
-def _view(layers: Tensor, place: _Place, rows: Tensor) -> Tensor:
-    """Sample the attenuation of both bones along the axis around the guide, (B, 2, N, K)."""
+def _view(layers: Tensor, pose: JointPose, rows: Tensor) -> Tensor:
+    """Sample the attenuation of both bones along the axis around the outline of the head, (B, 2, N, K)."""
     height, width = layers.shape[-2:]
-    y = place.guide[:, None] + rows.to(layers)[:, None]
-    x = (place.middle[:, None] + columns().to(layers))[:, None].expand_as(y)
-    right, down = _turned(x, y, place.axis.nan_to_num()[:, None, None])
-    half = place.pixel[..., None] / 2
+    y = pose.outline[:, None] + rows.to(layers)[:, None]
+    x = (pose.middle[:, None] + columns().to(layers))[:, None].expand_as(y)
+    right, down = rotated(x, y, pose.axis.nan_to_num()[:, None, None])
+    half = pose.pixel[..., None] / 2
     grid = torch.stack([right / (half * width), down / (half * height)], dim=-1)
     return sample(attenuation(layers[:, 1:]), grid, "bicubic")
 
 
-def _head(lower: Tensor, place: _Place) -> tuple[Tensor, dict[str, Tensor]]:
-    """Find the steepest rise of the lower bone, (B, K) in mm from the guide, with scores."""
+def _head(lower: Tensor, weight: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Find the steepest rise of the lower bone, (B, K) in mm from its outline, with scores."""
     rise = slope_along(blurred_across(lower, 0.25), 0.12).clamp(min=0.0)
     near = depths(ABOVE, BELOW).abs() <= HEAD.highest + 0.3
-    found = HEAD.best(rise * near[:, None].to(rise), ABOVE, place.weight)
-    curve, roughness = _traced_around(lower, ABOVE, found.curve, place.weight, 1)
-    contrast = _contrast(lower, ABOVE, curve, place.weight)
+    found = HEAD.best(rise * near[:, None].to(rise), ABOVE, weight)
+    curve, roughness = _traced_around(lower, ABOVE, found.curve, weight, 1)
+    contrast = _contrast(lower, ABOVE, curve, weight)
     return curve, _scores("head", found, roughness, contrast)
 
 

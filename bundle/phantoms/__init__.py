@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bundle.phantoms.parameters import NATIVE
+from bundle.phantoms.parameters import NATIVE, PhantomParameters
 from bundle.phantoms.rendering import Phantom, render
 from bundle.phantoms.sampling import retake, sample_parameters
 from bundle.phantoms.surfaces import TrueSurfaces, true_axis, true_joint_space, true_surfaces, with_joint_space
@@ -10,6 +10,7 @@ from bundle.phantoms.surfaces import TrueSurfaces, true_axis, true_joint_space, 
 __all__ = [
     "NATIVE",
     "Phantom",
+    "PhantomParameters",
     "TrueSurfaces",
     "render",
     "retake",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bundle.quality.corruption import CORRUPTIONS, corrupt
-from bundle.quality.plausibility import PlausibilityReference, Range, Verdict
+from bundle.quality.plausibility import Plausibilityd, PlausibilityReference, Range, Verdict
 from bundle.quality.properties import PROPERTIES, Property, measure
 from bundle.quality.uncertainty import (
     SIGNS,
@@ -23,6 +23,7 @@ __all__ = [
     "Calibration",
     "FlipInferer",
     "PlausibilityReference",
+    "Plausibilityd",
     "Property",
     "Range",
     "Verdict",

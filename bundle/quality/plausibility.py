@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from bundle.base import parse_json
 from bundle.errors import InputError
 from bundle.io import write_bytes
-from bundle.quality.properties import PROPERTIES, TAIL, Property
+from bundle.joint import Keys
+from bundle.quality.properties import PROPERTIES, TAIL, Property, measure
+from monai.transforms import Transform
+from monai.utils.enums import TransformBackends
 
 MARGIN = 1e-6
 """Smallest extent of a range in spreads, for images that do not depart from the medians."""
@@ -164,3 +168,27 @@ def _spread(values: pd.Series, narrowest: float) -> Range:
     """Return the median and the first and last :data:`TAIL` of the values, at least the narrowest spread apart."""
     median, first, last = (float(values.quantile(part)) for part in (0.5, TAIL, 1.0 - TAIL))
     return Range(median, min(first, median - narrowest), max(last, median + narrowest))
+
+
+class Plausibilityd(Transform):
+    """Judgement of a loaded joint, for networks that see only a part of it.
+
+    Adds ``plausibility_score`` (1,), infinite at worst, and ``reasons``, the implausible properties in words, separated
+    by semicolons, "" if there is none.
+
+    Args:
+        reference: path of the ranges of plausible images (:meth:`PlausibilityReference.read`).
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+
+    backend = [TransformBackends.TORCH]
+
+    def __init__(self, reference: str | Path) -> None:
+        self.reference = PlausibilityReference.read(reference)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Judge ``image`` (3, H, W), a radiograph and its masks, by its ``spacing``."""
+        verdict = self.reference.judge(measure(data[Keys.IMAGE], float(data[Keys.SPACING])))
+        return {**data, "plausibility_score": torch.tensor([verdict.score]), "reasons": "; ".join(verdict.reasons)}

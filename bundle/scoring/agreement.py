@@ -1,4 +1,4 @@
-"""Accuracy of predicted joint space widths (JSW), and of the grades of narrowing that follow from them."""
+"""Accuracy of predicted joint spaces, and of the grades of narrowing that follow from them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from bundle.measurement import VERTICAL, narrowing_grade
+from bundle.measurement import narrowing_grade
+from bundle.scoring.losses import predicted_joint_space
 from bundle.statistics import (
     Measured,
     absolute_agreement,
@@ -30,39 +31,46 @@ class Reading(Protocol):
         """Interpret a network's outputs (outputs,), for JSON."""
 
     def truth(self, joint: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the true value of a joint (:class:`bundle.separation.transforms.JointReadingd`); None if unknown."""
+        """Return the true value of a joint (:class:`bundle.scoring.JointSpaceLabels`); None if unknown."""
 
     def measure(self, rows: pd.DataFrame, seed: int) -> Measured:
         """Evaluate the predictions; a row has ``name, joint, finger``, the prediction and the true value."""
 
 
-class WidthReading:
-    """Interpretation of an output as joint space width in mm."""
+class JointSpaceReading:
+    """Interpretation of the outputs of a regressor as the joint space in mm and its uncertainty."""
 
     def read(self, output: Tensor) -> dict[str, Any]:
-        """Return ``read_mm``, its ``jsw_definition``, that of the training data, and its ``narrowing_grade``."""
-        width = output.detach().float().cpu().reshape(())
-        return {"read_mm": float(width), "jsw_definition": VERTICAL, "narrowing_grade": int(narrowing_grade(width))}
+        """Return ``network_mm``, its standard deviation ``network_sd_mm`` and its ``narrowing_grade``."""
+        width, deviation = predicted_joint_space(output.detach().cpu()[None])
+        return {
+            "network_mm": float(width),
+            "network_sd_mm": float(deviation),
+            "narrowing_grade": int(narrowing_grade(width)),
+        }
 
     def truth(self, joint: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return ``jsw_mm`` and ``spacing_mm``; None if the joint has no width."""
-        width = float(joint["jsw"])
-        return {"jsw_mm": width, "spacing_mm": float(joint["radiograph_spacing"])} if np.isfinite(width) else None
+        """Return ``joint_space_mm`` and ``spacing_mm``; None if the joint has no joint space."""
+        width, spacing = float(joint["joint_space"]), float(joint["radiograph_spacing"])
+        return {"joint_space_mm": width, "spacing_mm": spacing} if np.isfinite(width) else None
 
     def measure(self, rows: pd.DataFrame, seed: int) -> Measured:
-        """See :func:`reading_of_widths`."""
-        return reading_of_widths(rows, seed=seed)
+        """See :func:`agreement_of_joint_spaces`."""
+        return agreement_of_joint_spaces(rows, seed=seed)
 
 
-def reading_of_widths(rows: pd.DataFrame, *, samples: int = 1000, level: float = 0.95, seed: int = 0) -> Measured:
-    """Compute errors and agreement of predicted with true widths.
+def agreement_of_joint_spaces(
+    rows: pd.DataFrame, *, samples: int = 1000, level: float = 0.95, seed: int = 0
+) -> Measured:
+    """Compute errors and agreement of predicted with true joint spaces.
 
     Figures are MSE (mm^2), MAE in mm and in pixels, explained variance, R2, Pearson's r, bias and limits of agreement,
-    ICC(2,1) and ICC(3,1); MAE and R2 with bootstrap intervals over joints.
+    ICC(2,1) and ICC(3,1), and the fraction of errors within 1.96 predicted standard deviations; MAE and R2 with
+    bootstrap intervals over joints.
 
     Args:
-        rows: one image per row, at least two, with ``name, joint, finger, spacing_mm``, the true ``jsw_mm`` and
-            ``read_mm``, finite.
+        rows: one image per row, at least two, with ``name, joint, finger, spacing_mm``, the true
+            ``joint_space_mm``, ``network_mm`` and ``network_sd_mm``, finite.
         samples: number of bootstrap samples.
         level: confidence level of the intervals.
         seed: random seed of the bootstrap.
@@ -70,7 +78,7 @@ def reading_of_widths(rows: pd.DataFrame, *, samples: int = 1000, level: float =
     Raises:
         ValueError: fewer than two rows, or widths that are not finite (:mod:`bundle.statistics.agreement`).
     """
-    true, read = (rows[name].to_numpy(np.float64) for name in ("jsw_mm", "read_mm"))
+    true, read = (rows[name].to_numpy(np.float64) for name in ("joint_space_mm", "network_mm"))
     pixel = rows["spacing_mm"].to_numpy(np.float64)
     found = bland_altman(true, read, level=level)
     table = np.stack([true, read], axis=1)
@@ -91,6 +99,7 @@ def reading_of_widths(rows: pd.DataFrame, *, samples: int = 1000, level: float =
         "explained_variance": explained_variance(true, read),
         "r2": r2(true, read),
         "r2_interval": interval(lambda sampled: r2(true[sampled], read[sampled])),
+        "within_limits": float((np.abs(error) <= 1.96 * rows["network_sd_mm"].to_numpy(np.float64)).mean()),
         "pearson": float(stats.pearsonr(true, read).statistic),
         "bias_mm": found.bias,
         "limits_mm": list(found.limits),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,17 @@ class ReadingWriter:
             append_line(self.output_dir / READINGS, json.dumps(line))
 
     def _line(self, joint: Mapping[str, Any], output: Tensor) -> dict[str, Any]:
-        return {**{key: str(joint[key]) for key in (*IDENTITY, "side")}, **self.reading.read(output)}
+        known = {key: str(joint[key]) for key in (*IDENTITY, "side")}
+        return {**known, **self.reading.read(output), **_plausibility(joint)}
+
+
+def _plausibility(joint: Mapping[str, Any]) -> dict[str, Any]:
+    """Whether a joint is plausible, and the reasons if not (:class:`bundle.quality.Plausibilityd`)."""
+    if "reasons" not in joint:
+        return {}
+    score = float(joint["plausibility_score"])
+    known = {"plausibility_score": round(score, 3) if math.isfinite(score) else None}
+    return {"plausible": not joint["reasons"], **known, "reasons": joint["reasons"]}
 
 
 class ReadingReport(ReadingWriter):

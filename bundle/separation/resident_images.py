@@ -17,7 +17,14 @@ from bundle.errors import InputError
 from bundle.physics import sample, sampled_on_device
 from bundle.separation.resident import DeviceLoader, to_device
 from monai.data import Dataset
-from monai.transforms import NormalizeIntensityd, RandAdjustContrastd, RandAffined, RandFlipd, RandGaussianNoised
+from monai.transforms import (
+    CenterSpatialCropd,
+    NormalizeIntensityd,
+    RandAdjustContrastd,
+    RandAffined,
+    RandFlipd,
+    RandGaussianNoised,
+)
 from torch import Tensor
 
 Step = Callable[[Tensor], Tensor]
@@ -68,8 +75,8 @@ class ResidentImageLoader(DeviceLoader):
 def batched(transform: Any) -> Step:
     """Return the batched version of a transform, which samples its parameters image by image.
 
-    Supported: RandFlipd, RandAffined (rotations and shifts), RandAdjustContrastd, RandGaussianNoised and
-    NormalizeIntensityd.
+    Supported: RandFlipd, RandAffined (rotations and shifts), RandAdjustContrastd, RandGaussianNoised,
+    CenterSpatialCropd and NormalizeIntensityd.
 
     Args:
         transform: dictionary transform of the key ``image``.
@@ -172,7 +179,15 @@ def _noisy(transform: RandGaussianNoised, images: Tensor) -> Tensor:
 
 def _normalised(transform: NormalizeIntensityd, images: Tensor) -> Tensor:
     whole: Any = transform.normalizer
-    return (images - float(whole.subtrahend)) / float(whole.divisor)
+    if whole.subtrahend is not None:
+        return (images - float(whole.subtrahend)) / float(whole.divisor)
+    deviation, mean = torch.std_mean(images, dim=(1, 2, 3), correction=0, keepdim=True)
+    return (images - mean) / torch.where(deviation == 0.0, 1.0, deviation)
+
+
+def _cropped(transform: CenterSpatialCropd, images: Tensor) -> Tensor:
+    slices: Any = transform.cropper.compute_slices(images.shape[2:])
+    return images[(slice(None), slice(None), *slices)]
 
 
 def _rotates_and_shifts(transform: RandAffined) -> bool:
@@ -184,7 +199,8 @@ def _rotates_and_shifts(transform: RandAffined) -> bool:
 def _by_numbers(transform: NormalizeIntensityd) -> bool:
     whole = transform.normalizer
     given = isinstance(whole.subtrahend, (int, float)) and isinstance(whole.divisor, (int, float))
-    return given and not whole.nonzero and not whole.channel_wise
+    none = whole.subtrahend is None and whole.divisor is None
+    return (given or none) and not whole.nonzero and not whole.channel_wise
 
 
 _BATCHED: dict[type, tuple[Callable[[Any], bool], Callable[[Any, Tensor], Tensor]]] = {
@@ -192,5 +208,6 @@ _BATCHED: dict[type, tuple[Callable[[Any], bool], Callable[[Any, Tensor], Tensor
     RandAffined: (_rotates_and_shifts, _moved),
     RandAdjustContrastd: (lambda transform: not transform.adjuster.invert_image, _contrasted),
     RandGaussianNoised: (lambda transform: True, _noisy),
+    CenterSpatialCropd: (lambda transform: True, _cropped),
     NormalizeIntensityd: (_by_numbers, _normalised),
 }

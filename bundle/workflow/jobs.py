@@ -200,9 +200,14 @@ class BundleRun:
         self.run_id, self.result = run_id, result
 
     @property
+    def result_path(self) -> Path:
+        """Path of its result."""
+        return Path(self.options["output_dir"]) / self.result
+
+    @property
     def done(self) -> bool:
         """Whether its result exists."""
-        return bool(self.result) and (Path(self.options["output_dir"]) / self.result).is_file()
+        return bool(self.result) and self.result_path.is_file()
 
     def run(self) -> None:
         """Run to completion, unless already done."""

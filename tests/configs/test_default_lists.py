@@ -14,7 +14,7 @@ from tests.configs.conftest import ROOT, of_job
 
 LEARNING = (
     *("train", "lsn_paper", "bls_gan", "resident_train", "multi_gpu_train", "segment_bones"),
-    *("read_jsw", "grade_narrowing", "register_joints", "pretrain_scorer", "pretrain_grader", "pretrain_registration"),
+    *("read_joint_space", "grade_narrowing", "register_joints", "pretrain_scorer", "pretrain_grader", "pretrain_registration"),
     *("resident_scorer", "resident_registration", "synthesize", "calibrate"),
 )
 KEPT_APART = ("training", "validation", "untested", "$@held_out.role")
@@ -58,7 +58,7 @@ def test_what_learns_takes_the_training_list_without_test_joints(name: str) -> N
 
 
 def test_joints_of_a_list_as_it_stands_are_found() -> None:
-    parser = read(*of_job("read_jsw"))
+    parser = read(*of_job("read_joint_space"))
     parser["validation_joints#role"] = "all"
     assert "all" in [block.get("role") for block in lists_of_joints(parser, "training")]
 

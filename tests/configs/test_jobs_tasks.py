@@ -39,7 +39,7 @@ REGISTRATION = {
     "synthetic_pairs": 2,
     "bootstrap": 5,
 }
-TASKS = {"resnet50_jsw": READING, "resnet50_grade": READING, "resnet50_registration": REGISTRATION}
+TASKS = {"resnet50_joint_space": READING, "resnet50_grade": READING, "resnet50_registration": REGISTRATION}
 
 
 def start(bundle: Any, name: str, folder: Path, run_id: str = "working", **more: Any) -> ConfigWorkflow:
@@ -71,7 +71,7 @@ def written(folder: Path) -> dict[str, int]:
 
 @pytest.mark.parametrize(
     ("name", "figure"),
-    [("resnet50_jsw", "mae_mm"), ("resnet50_grade", "accuracy"), ("resnet50_registration", "synthetic")],
+    [("resnet50_joint_space", "mae_mm"), ("resnet50_grade", "accuracy"), ("resnet50_registration", "synthetic")],
 )
 @pytest.mark.slow
 def test_a_rehearsal_measures_both_arms_and_is_done_once(bundle: Any, tmp_path: Path, name: str, figure: str) -> None:
@@ -91,20 +91,20 @@ def test_a_rehearsal_measures_both_arms_and_is_done_once(bundle: Any, tmp_path: 
 @pytest.mark.long
 def test_a_job_ended_by_its_minutes_every_epoch_finds_the_same(bundle: Any, tmp_path: Path) -> None:
     more = {"schedule#longer": 30}
-    start(bundle, "resnet50_jsw", tmp_path / "whole", **more)
+    start(bundle, "resnet50_joint_space", tmp_path / "whole", **more)
     for left in ("pretraining/pretrained.pt", "pretrained/last.pt", "", "from_chance/last.pt"):
-        start(bundle, "resnet50_jsw", tmp_path / "parts", minutes=1e-9, **more)
+        start(bundle, "resnet50_joint_space", tmp_path / "parts", minutes=1e-9, **more)
         assert not left or (tmp_path / "parts" / left).is_file()
         assert left.startswith("from_chance") or not (tmp_path / "parts" / "from_chance" / "last.pt").exists()
         assert not (tmp_path / "parts" / "metrics.json").exists()
-    start(bundle, "resnet50_jsw", tmp_path / "parts", minutes=1e-9, **more)
+    start(bundle, "resnet50_joint_space", tmp_path / "parts", minutes=1e-9, **more)
     parts, whole = (figures(tmp_path / name) for name in ("parts", "whole"))
     assert json.dumps(parts) == json.dumps(whole)
 
 
 @pytest.mark.slow
 def test_a_plan_says_what_the_published_job_takes(bundle: Any, tmp_path: Path, capfd: Any) -> None:
-    start(bundle, "resnet50_jsw", tmp_path / "out", "planning", width=64, reading_size=128, peak_tflops=100.0)
+    start(bundle, "resnet50_joint_space", tmp_path / "out", "planning", width=64, reading_size=128, peak_tflops=100.0)
     said = capfd.readouterr().out
     assert "parameters: scorer 23.51 M" in said and "time at 100 TFLOP/s" in said
     assert not (tmp_path / "out").exists()
@@ -115,7 +115,7 @@ def test_another_width_needs_another_folder(bundle: Any, tmp_path: Path) -> None
     (tmp_path / "run.json").write_text('{"run": "{\\"job\\": {\\"width\\": 64}}"}')
     (tmp_path / "metrics.json").write_text("{}")
     with pytest.raises(RuntimeError) as refused:
-        start(bundle, "resnet50_jsw", tmp_path)
+        start(bundle, "resnet50_joint_space", tmp_path)
     assert "another run" in str(input_message(refused.value)) and not (tmp_path / "pretraining").exists()
 
 
@@ -135,12 +135,12 @@ def test_a_job_is_not_resumed_with_other_settings(
 ) -> None:
     monkeypatch.setattr(BundleRun, "run", lambda run: None)
     monkeypatch.setattr(JobReport, "run", lambda report: (tmp_path / "metrics.json").write_text("{}"))
-    start(bundle, "resnet50_jsw", tmp_path)
+    start(bundle, "resnet50_joint_space", tmp_path)
     if not change:
-        start(bundle, "resnet50_jsw", tmp_path, **more)
+        start(bundle, "resnet50_joint_space", tmp_path, **more)
         return
     with pytest.raises(RuntimeError) as refused:
-        start(bundle, "resnet50_jsw", tmp_path, **more)
+        start(bundle, "resnet50_joint_space", tmp_path, **more)
     assert change in str(input_message(refused.value))
 
 

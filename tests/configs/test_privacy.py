@@ -135,7 +135,7 @@ RUNS = [
     Run("exporting", of_job("evaluate"), "test", {"measures": ["E1"], "weights": "none"}),
     Run("training", ("train.yaml",), options={**TRAINING, "backbone_options": NARROW, "adversary_options": NARROW}),
     Run("training", of_job("segment_bones"), options={"epochs": 1, "batch_size": 2, "validation_fraction": 0.4}),
-    Run("training", of_job("read_jsw"), options={**READER, "epochs": 1, "validation_fraction": 0.4}),
+    Run("training", of_job("read_joint_space"), options={**READER, "epochs": 1, "validation_fraction": 0.4}),
     Run("evaluating", of_job("evaluate_scorer"), "test", READ),
     Run("predicting", of_job("predict_scorer"), "test", READ),
     Run("pretraining", of_job("pretrain_scorer"), options=PRETRAINED),
@@ -158,7 +158,7 @@ RUNS = [
     Run("calibrating_plausibility", of_job("calibrate"), options={**CALIBRATED, "phantoms": 3}),
     Run("calibrating_uncertainty", of_job("calibrate"), options={**CALIBRATED, "closure#outline_gap_mm": [-1.2, -0.4]}),
     Run("planning", ("jobs/ours_2x.yaml",), "pack", JOB),
-    Run("working", ("jobs/resnet50_jsw.yaml",), "pack", SMALL_TASK),
+    Run("working", ("jobs/resnet50_joint_space.yaml",), "pack", SMALL_TASK),
 ]
 NO_RUNS = {"auditing": "a part of pretraining"}
 

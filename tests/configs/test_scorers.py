@@ -15,7 +15,7 @@ from tests.configs.conftest import of_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
-TRAIN = of_job("read_jsw")
+TRAIN = of_job("read_joint_space")
 PRETRAIN = of_job("pretrain_scorer")
 RESIDENT = (*PRETRAIN, "variants/resident_scorer.yaml")
 EVALUATE = of_job("evaluate_scorer")
@@ -203,7 +203,7 @@ def test_an_evaluation_says_how_good_the_readings_are(bundle: Any, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("configs", "weights", "figure"), [(TRAIN, "jsw_regressor.pt", "pearson"), (GRADES, "grader.pt", "kappa_quadratic")]
+    ("configs", "weights", "figure"), [(TRAIN, "joint_space_regressor.pt", "pearson"), (GRADES, "grader.pt", "kappa_quadratic")]
 )
 @pytest.mark.long
 def test_the_shipped_scoring_networks_score_phantoms(

@@ -18,7 +18,7 @@ LOADERS = {
     ("train.yaml",): ["stage1#dataloader", "train#dataloader", "validate#dataloader"],
     of_job("bls_gan"): ["train#dataloader", "validate#dataloader"],
     of_job("segment_bones"): ["train#dataloader", "validate#dataloader"],
-    of_job("read_jsw"): ["train#dataloader", "validate#dataloader"],
+    of_job("read_joint_space"): ["train#dataloader", "validate#dataloader"],
     of_job("register_joints"): ["train#dataloader", "validate#dataloader"],
     of_job("pretrain_scorer"): ["pretrain#dataloader"],
     of_job("pretrain_registration"): ["pretrain#dataloader"],

@@ -44,9 +44,9 @@ def test_a_definition_lies_over_the_one_that_it_extends_and_options_over_both() 
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
-        ("read_jws", {}, "configs/experiments/read_jws.yaml: no such experiment. .*read_jsw"),
-        ("read_jsw", {"epoch": 3}, "read_jsw: there is no option epoch. Choose among .*epochs"),
-        ("read_jsw", {"seeds": []}, "read_jsw: an experiment needs at least one arm, fraction and seed"),
+        ("read_jws", {}, "configs/experiments/read_jws.yaml: no such experiment. .*read_joint_space"),
+        ("read_joint_space", {"epoch": 3}, "read_joint_space: there is no option epoch. Choose among .*epochs"),
+        ("read_joint_space", {"seeds": []}, "read_joint_space: an experiment needs at least one arm, fraction and seed"),
     ],
 )
 def test_what_is_not_there_is_refused(name: str, options: dict[str, object], said: str) -> None:

@@ -41,13 +41,13 @@ RUNS = ["sources_seed0", "pretraining_seed0", "part050_seed0", "part100_seed0"]
 
 
 class Workflow:
-    """The experiment ``read_jsw`` in a folder of its own."""
+    """The experiment ``read_joint_space`` in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def command(self, *more: str, profile: str = "local", **config: object) -> list[str]:
-        places = {"output_dir": "outputs", "figures_dir": "figures", "experiments": "read_jsw", "options": FEW}
+        places = {"output_dir": "outputs", "figures_dir": "figures", "experiments": "read_joint_space", "options": FEW}
         launcher = f"{sys.executable} {Path(__file__).parent / 'stand_in.py'}"
         given = {**places, "launcher": launcher, **config}
         begin = [sys.executable, "-m", "snakemake", "--snakefile", str(WORKFLOW / "Snakefile")]
@@ -66,7 +66,7 @@ class Workflow:
         noted = self.folder / "order.txt"
         lines = noted.read_text().splitlines() if noted.is_file() else []
         noted.unlink(missing_ok=True)
-        return [line.removeprefix("outputs/read_jsw/") for line in lines]
+        return [line.removeprefix("outputs/read_joint_space/") for line in lines]
 
 
 def jobs(said: str) -> dict[str, int]:
@@ -85,8 +85,8 @@ def test_a_dry_run_lists_every_run_but_those_whose_figures_are_kept(
 ) -> None:
     monkeypatch.setenv("DATASET_DIR", "")
     places = [str(workflow.folder / name) for name in ("outputs", "figures")]
-    experiment = read_definition(ROOT, "read_jsw", *places, FEW)
-    evaluation = workflow.folder / "outputs/read_jsw/none/part050_seed0/evaluation"
+    experiment = read_definition(ROOT, "read_joint_space", *places, FEW)
+    evaluation = workflow.folder / "outputs/read_joint_space/none/part050_seed0/evaluation"
     evaluation.mkdir(parents=True)
     figures = dict.fromkeys(experiment.figures, 0.1)
     (evaluation / "metrics.json").write_text(json.dumps({"figures": figures}))
@@ -103,7 +103,7 @@ def test_a_failure_stops_only_what_needs_it_and_is_named_and_what_is_done_is_not
     failed = workflow.run(FAILS="ours/pretraining_seed0", **DATA)
     assert failed.returncode != 0
     said = failed.stderr.splitlines()[-5:]
-    assert any(line.startswith("read_jsw/ours/pretraining_seed0: it cannot (see outputs/") for line in said)
+    assert any(line.startswith("read_joint_space/ours/pretraining_seed0: it cannot (see outputs/") for line in said)
     done = {*(f"none/{name}" for name in RUNS[2:]), *(f"none/{name}/evaluation" for name in RUNS[2:])}
     begun = workflow.order
     assert {line.split()[0] for line in begun} == done | {f"ours/{name}" for name in RUNS[:2]}
@@ -118,12 +118,12 @@ def test_a_failure_stops_only_what_needs_it_and_is_named_and_what_is_done_is_not
     again = [line.split()[0] for line in workflow.order]
     evaluations = [f"ours/{name}/evaluation" for name in RUNS[2:]]
     assert sorted(again) == sorted([*(f"ours/{name}" for name in RUNS[1:]), *evaluations])
-    found = json.loads((workflow.folder / "outputs/read_jsw/experiment.json").read_text())
+    found = json.loads((workflow.folder / "outputs/read_joint_space/experiment.json").read_text())
     gone = {(row["fraction"], row["base_fraction"]): row["reduction"] for row in found["reductions"]}
     assert gone == pytest.approx(dict.fromkeys([(0.5, 0.5), (0.5, 1.0), (1.0, 0.5), (1.0, 1.0)], 0.1 / 0.22))
     assert (
         "| 100% | pre-trained on synthetic radiographs | 1 |"
-        in (workflow.folder / "outputs/read_jsw/experiment.md").read_text()
+        in (workflow.folder / "outputs/read_joint_space/experiment.md").read_text()
     )
 
     shutil.rmtree(workflow.folder / "outputs")
@@ -139,7 +139,7 @@ def test_a_killed_run_resumes_and_the_others_are_not_repeated(workflow: Workflow
     known = {**os.environ, "DATASET_DIR": "", "WAITS": "ours/part100_seed0"}
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(workflow.command("--cores", "1"), env=known, start_new_session=True, **pipes)
-    waited = workflow.folder / "outputs/read_jsw/ours/part100_seed0/checkpoint.pt"
+    waited = workflow.folder / "outputs/read_joint_space/ours/part100_seed0/checkpoint.pt"
     begun = time.monotonic()
     while not waited.exists() and process.poll() is None and time.monotonic() - begun < 300:
         time.sleep(0.2)
@@ -173,9 +173,9 @@ def test_an_experiment_runs_to_its_figures(workflow: Workflow) -> None:
     workflow.folder = ROOT
     ended = workflow.run(config=config, DATASET_DIR="")
     assert ended.returncode == 0, ended.stderr
-    found = json.loads((Path(places["output_dir"]) / "read_jsw" / "experiment.json").read_text())
+    found = json.loads((Path(places["output_dir"]) / "read_joint_space" / "experiment.json").read_text())
     assert [(cell["arm"], cell["fraction"]) for cell in found["cells"]] == [("none", 1.0), ("ours", 1.0)]
     assert all(cell["figures"]["mae_mm"] > 0.0 for cell in found["cells"])
     assert [row["arm"] for row in found["reductions"]] == ["ours"]
     for name in ("none/part100_seed0", "ours/part100_seed0"):
-        assert (Path(places["figures_dir"]) / "read_jsw" / f"{name}.json").stat().st_size < 10000
+        assert (Path(places["figures_dir"]) / "read_joint_space" / f"{name}.json").stat().st_size < 10000

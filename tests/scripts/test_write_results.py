@@ -263,7 +263,7 @@ def task(folder: Path, name: str, **figures: Any) -> None:
 
 
 def test_tasks_have_a_table_each_with_both_arms(arguments: list[str], tmp_path: Path) -> None:
-    task(tmp_path / "jobs", "resnet50_jsw", mae_mm=0.125, mae_mm_interval=[0.1, 0.15], r2=0.75)
+    task(tmp_path / "jobs", "resnet50_joint_space", mae_mm=0.125, mae_mm_interval=[0.1, 0.15], r2=0.75)
     write_results.main(arguments)
     document = (tmp_path / "docs" / "results.md").read_text()
     part = document.split("### width, ResNet50\n\n")[1].splitlines()
@@ -271,7 +271,7 @@ def test_tasks_have_a_table_each_with_both_arms(arguments: list[str], tmp_path: 
     assert part[2] == "| random weights, as many images | 0.125 (0.1 to 0.15) | 0.75 |"
     assert part[3].startswith("| pre-trained on synthetic radiographs | 0.125")
     assert "scorer 23.5 M; 0.9 PFLOP in 124 epochs of 1.5 s" in document
-    assert json.loads((tmp_path / "docs" / "results" / "jobs" / "resnet50_jsw.json").read_text())["pretrained"]
+    assert json.loads((tmp_path / "docs" / "results" / "jobs" / "resnet50_joint_space.json").read_text())["pretrained"]
 
 
 def test_rivals_that_were_not_trained_as_published_are_said_to_be_so(arguments: list[str], tmp_path: Path) -> None:

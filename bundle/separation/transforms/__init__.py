@@ -19,10 +19,9 @@ from bundle.separation.transforms.dictionary import (
     SynthesizeJointSpaced,
 )
 from bundle.separation.transforms.layers import Reconstructd, SeparateLayersd, ShareNoiseTextured
-from bundle.separation.transforms.loading import JointReadingd, LoadJointd, MasksAsLabeld, ReadingFramed
+from bundle.separation.transforms.loading import LoadJointd, MasksAsLabeld, phantom_of
 
 __all__ = [
-    "JointReadingd",
     "LoadJointd",
     "MasksAsLabeld",
     "PseudoOverlapd",
@@ -34,7 +33,6 @@ __all__ = [
     "RandShiftBonesd",
     "RandSynthesizeJointSpace",
     "RandSynthesizeJointSpaced",
-    "ReadingFramed",
     "Reconstruct",
     "Reconstructd",
     "SeparateLayersd",
@@ -43,4 +41,5 @@ __all__ = [
     "ShiftBonesd",
     "SynthesizeJointSpace",
     "SynthesizeJointSpaced",
+    "phantom_of",
 ]
