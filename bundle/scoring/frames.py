@@ -53,6 +53,7 @@ class ReadingFramed(Transform):
 
     ``image`` (3, H, W), the radiograph and its masks, becomes the framed radiograph (1, size, size). ``spacing``
     becomes the pixel size of the frame; the radiograph's is stored under ``radiograph_spacing``, (1,).
+    The layers, ``label`` and ``truth``, are removed.
 
     Args:
         size: height and width of the frame in pixels.
@@ -71,4 +72,5 @@ class ReadingFramed(Transform):
         pose = joint_pose(F.avg_pool2d(masks, COARSE), COARSE * spacing)
         framed = joint_frames(radiograph, replace(pose, pixel=spacing[None]), self.size, self.field_mm)[0]
         pixel = torch.tensor([self.field_mm / self.size])
-        return {**data, Keys.IMAGE: framed, Keys.SPACING: pixel, "radiograph_spacing": spacing}
+        kept = {key: value for key, value in data.items() if key not in (Keys.LABEL, Keys.TRUTH)}
+        return {**kept, Keys.IMAGE: framed, Keys.SPACING: pixel, "radiograph_spacing": spacing}
