@@ -31,11 +31,14 @@ from bundle.io.writing import deep_pixels, write_masks, write_png
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
+from bundle.quality.plausibility import Plausibilityd
 from bundle.quality.uncertainty import SIGNS, Calibration, FlipInferer
 from bundle.registration.narrowing import make_registration
 from bundle.registration.pair_lists import RadiographPairs
 from bundle.registration.report import NarrowingWriter, PairQuality
 from bundle.registration.synthetic_pairs import SyntheticPairs
+from bundle.scoring.frames import ReadingFramed
+from bundle.scoring.labels import JointSpaceLabels
 from bundle.separation.reconstruction import ReconstructionQuality
 from bundle.separation.transforms import augmentation, dictionary, layers, loading
 from bundle.statistics.measured import Measured, SeparatedJoints
@@ -132,7 +135,6 @@ def sources(folder: Path, joints: Any, quality: JointQuality, weights: Generator
 
 def transformed(joint: Any) -> set[str]:
     """What the transforms add to a joint."""
-    single, reading = loading.JointReadingd()(joint), loading.ReadingFramed("image")
     made = [
         dictionary.PseudoOverlapd()(joint),
         dictionary.RandPseudoOverlapd()(joint),
@@ -146,7 +148,7 @@ def transformed(joint: Any) -> set[str]:
         augmentation.RandCropJointd("image", size=32)(joint),
         augmentation.RandPredictedMasksd(lambda image: torch.ones(2, SIZE, SIZE), 1.0)(joint),
         loading.MasksAsLabeld()(joint),
-        {**single, **reading(single)},
+        ReadingFramed()(JointSpaceLabels()(Plausibilityd(ROOT / "models" / "plausibility.json")(joint))),
     ]
     return keys_of(made) - set(joint)
 

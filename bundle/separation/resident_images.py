@@ -187,7 +187,7 @@ def _normalised(transform: NormalizeIntensityd, images: Tensor) -> Tensor:
 
 def _cropped(transform: CenterSpatialCropd, images: Tensor) -> Tensor:
     slices: Any = transform.cropper.compute_slices(images.shape[2:])
-    return images[(slice(None), slice(None), *slices)]
+    return images[..., slices[0], slices[1]]
 
 
 def _rotates_and_shifts(transform: RandAffined) -> bool:

@@ -14,7 +14,14 @@ from tests.configs.conftest import ROOT, of_job
 
 LEARNING = (
     *("train", "lsn_paper", "bls_gan", "resident_train", "multi_gpu_train", "segment_bones"),
-    *("read_joint_space", "grade_narrowing", "register_joints", "pretrain_scorer", "pretrain_grader", "pretrain_registration"),
+    *(
+        "read_joint_space",
+        "grade_narrowing",
+        "register_joints",
+        "pretrain_scorer",
+        "pretrain_grader",
+        "pretrain_registration",
+    ),
     *("resident_scorer", "resident_registration", "synthesize", "calibrate"),
 )
 KEPT_APART = ("training", "validation", "untested", "$@held_out.role")

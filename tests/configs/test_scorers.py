@@ -1,4 +1,4 @@
-"""The reader of the joint space width, as a user trains, measures and uses it."""
+"""The regressor of the joint space, as a user trains, measures and uses it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RESIDENT = (*PRETRAIN, "variants/resident_scorer.yaml")
 EVALUATE = of_job("evaluate_scorer")
 PREDICT = of_job("predict_scorer")
 GRADES = of_job("grade_narrowing")
-SMALL = {"image_size": 64, "reading_size": 64, "batch_size": 4, "phantoms": 12, "save_interval": 1}
+SMALL = {"image_size": 64, "frame_size": 56, "reading_size": 48, "batch_size": 4, "phantoms": 12, "save_interval": 1}
 TINY = {"widen_factor": 0.125}
 GATE = {"tolerance_mm": 0.3, "plausible": "false"}
 
@@ -49,7 +49,7 @@ class Losses:
 def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("scorer") / "scorer.pt"
     torch.manual_seed(0)
-    torch.save(make_scorer("ResNet10", 1, TINY).state_dict(), path)
+    torch.save(make_scorer("ResNet10", 2, TINY).state_dict(), path)
     return path
 
 
@@ -60,7 +60,7 @@ def test_training_leaves_the_reader_that_validates_best(bundle: Any, tmp_path: P
     best = workflow.parser.get_parsed_content("validate#evaluator").state.best_metric
     assert trainer.state.epoch == 2 and best > 0.0
     saved = torch.load(tmp_path / "scorer.pt", weights_only=True)
-    make_scorer("ResNet10", 1, TINY).load_state_dict(saved)
+    make_scorer("ResNet10", 2, TINY).load_state_dict(saved)
 
 
 @pytest.mark.slow
@@ -196,14 +196,15 @@ def test_an_evaluation_says_how_good_the_readings_are(bundle: Any, tmp_path: Pat
     found = json.loads((tmp_path / "metrics.json").read_text())
     lines = [json.loads(line) for line in (tmp_path / "readings.jsonl").read_text().splitlines()]
     assert len(lines) == found["figures"]["images"] == 12
-    error = [abs(line["read_mm"] - line["jsw_mm"]) for line in lines]
+    error = [abs(line["network_mm"] - line["joint_space_mm"]) for line in lines]
     assert found["figures"]["mae_mm"] == pytest.approx(sum(error) / 12)
     assert found["settings"]["weights"].startswith("scorer.pt (sha256 ")
     assert (tmp_path / "bland_altman.png").is_file() and (tmp_path / "per_image.csv").is_file()
 
 
 @pytest.mark.parametrize(
-    ("configs", "weights", "figure"), [(TRAIN, "joint_space_regressor.pt", "pearson"), (GRADES, "grader.pt", "kappa_quadratic")]
+    ("configs", "weights", "figure"),
+    [(TRAIN, "joint_space_regressor.pt", "pearson"), (GRADES, "grader.pt", "kappa_quadratic")],
 )
 @pytest.mark.long
 def test_the_shipped_scoring_networks_score_phantoms(
@@ -221,7 +222,7 @@ def test_a_reading_does_not_depend_on_the_joints_beside_it(bundle: Any, tmp_path
     for batch_size in (1, 12):
         folder = tmp_path / str(batch_size)
         bundle.run("evaluating", *EVALUATE, **options(folder, scorer_weights=str(scorer), batch_size=batch_size))
-        read.append([json.loads(line)["read_mm"] for line in (folder / "readings.jsonl").read_text().splitlines()])
+        read.append([json.loads(line)["network_mm"] for line in (folder / "readings.jsonl").read_text().splitlines()])
     assert read[0] == pytest.approx(read[1], abs=1e-4)
 
 
@@ -236,7 +237,27 @@ def test_a_prediction_needs_no_masks(bundle: Any, data: Path, tmp_path: Path, sc
     lines = [json.loads(line) for line in (tmp_path / "out" / "readings.jsonl").read_text().splitlines()]
     assert lines
     for line in lines:
-        assert line["narrowing_grade"] == int(narrowing_grade(torch.tensor(line["read_mm"])))
+        assert line["narrowing_grade"] == int(narrowing_grade(torch.tensor(line["network_mm"])))
+        assert line["network_sd_mm"] > 0.0 and line["plausible"] == (line["reasons"] == "")
+
+
+@pytest.mark.slow
+def test_labels_are_those_of_the_table_and_joints_without_one_are_left_out(
+    bundle: Any, data: Path, tmp_path: Path, scorer: Path
+) -> None:
+    more = {"dataset_dir": str(data), "datalist": "*", "strict": "false", "scorer_weights": str(scorer)}
+    bundle.run("predicting", *PREDICT, **options(tmp_path / "read", **more))
+    names = [json.loads(line)["name"] for line in (tmp_path / "read" / "readings.jsonl").read_text().splitlines()]
+    rows = [f"{name},{1.0 + index / 10}" for index, name in enumerate(names[1:])]
+    (tmp_path / "labels.csv").write_text("\n".join(["name,joint_space_mm", f"{names[0]},", *rows]))
+    more["labels"] = str(tmp_path / "labels.csv")
+    bundle.run("evaluating", *EVALUATE, **options(tmp_path / "out", **more))
+    lines = [json.loads(line) for line in (tmp_path / "out" / "readings.jsonl").read_text().splitlines()]
+    assert [line.get("joint_space_mm") for line in lines] == [
+        None,
+        *(pytest.approx(1.0 + index / 10) for index in range(len(names) - 1)),
+    ]
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["without_truth"] == 1
 
 
 @pytest.mark.long

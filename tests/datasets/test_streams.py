@@ -21,10 +21,10 @@ from tests.datasets.phantoms import Joints, plan
 def test_images_to_train_on_are_those_of_the_plan_in_their_order(joints: Joints) -> None:
     data = SyntheticRadiographs(joints.store, joints.sources, plan(), QualityGate(tolerance_mm=0.1))
     sample, good = data[3], passed(data.specifications, data.factory, [3], Counter())[3]
-    assert torch.equal(sample["image"], good.image) and sample["source"] == good.specification.source.name
+    assert torch.equal(sample["image"], torch.cat([good.image, good.masks]))
+    assert sample["source"] == good.specification.source.name
     assert sample["joint_space"].tolist() == pytest.approx([good.joint_space_mm])
-    assert sample["jsw"].tolist() == pytest.approx([good.outline_gap_mm])
-    assert sample["grade"].tolist() == narrowing_grade(sample["jsw"]).tolist()
+    assert sample["grade"].tolist() == narrowing_grade(sample["joint_space"]).tolist()
     assert [image["name"] for image in data] == [data[index]["name"] for index in range(len(data))]
 
 

@@ -46,7 +46,7 @@ def test_a_definition_lies_over_the_one_that_it_extends_and_options_over_both() 
     [
         ("read_jws", {}, "configs/experiments/read_jws.yaml: no such experiment. .*read_joint_space"),
         ("read_joint_space", {"epoch": 3}, "read_joint_space: there is no option epoch. Choose among .*epochs"),
-        ("read_joint_space", {"seeds": []}, "read_joint_space: an experiment needs at least one arm, fraction and seed"),
+        ("read_joint_space", {"seeds": []}, "an experiment needs at least one arm, fraction and seed"),
     ],
 )
 def test_what_is_not_there_is_refused(name: str, options: dict[str, object], said: str) -> None:

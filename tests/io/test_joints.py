@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from bundle.io.audit import audit, audited
 from bundle.io.joints import SEEDS_PER_RUN, joint_items, phantom_items, training_and_validation, training_joints
 from bundle.io.lists import FOLDER, read_datalist
 from bundle.io.loading import Item, checked_spacing
-from bundle.io.splits import part_of_joints, repeated, split_by_joint, with_widths
+from bundle.io.splits import part_of_joints, repeated, split_by_joint
 from bundle.io.writing import LONGEST_NAME, PART, RESULT_ENDINGS
 from bundle.phantoms.sampling import sample_parameters
 from hypothesis import HealthCheck, given, settings
@@ -644,13 +643,6 @@ def test_a_part_of_the_joints_has_all_their_images_and_lies_in_larger_parts(frac
 def test_a_part_of_the_joints_is_more_than_none_and_at_most_all(fraction: float) -> None:
     with pytest.raises(InputError, match="no fraction of the joints"):
         part_of_joints([{"joint": "a"}], fraction, 0)
-
-
-def test_joints_without_a_width_are_left_out() -> None:
-    samples = [{"jsw": torch.tensor([width])} for width in (0.5, math.nan, -0.2)]
-    assert [float(sample["jsw"]) for sample in with_widths(samples)] == pytest.approx([0.5, -0.2])
-    with pytest.raises(InputError, match="bones one above the other"):
-        with_widths(samples[1:2])
 
 
 @pytest.mark.parametrize(("least", "times"), [(0, 1), (3, 1), (4, 2), (9, 3)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from bundle.scoring.agreement import explained_variance, r2, reading_of_widths
+from bundle.scoring.agreement import agreement_of_joint_spaces, explained_variance, r2
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +14,7 @@ def rows(true: np.ndarray, read: np.ndarray, spacing: float = 0.1) -> pd.DataFra
     names = [f"image{index}" for index in range(len(true))]
     joints = [f"joint{index // 2}" for index in range(len(true))]
     known = {"name": names, "joint": joints, "finger": "ring", "spacing_mm": spacing}
-    return pd.DataFrame({**known, "jsw_mm": true, "read_mm": read})
+    return pd.DataFrame({**known, "joint_space_mm": true, "network_mm": read, "network_sd_mm": 0.1})
 
 
 @given(seed=st.integers(0, 1000), bias=st.floats(-1.0, 1.0))
@@ -32,11 +32,12 @@ def test_reading_the_mean_explains_nothing() -> None:
 
 def test_errors_are_in_mm_and_in_pixels() -> None:
     true = np.array([0.5, 1.0, 1.5, 2.0])
-    found = reading_of_widths(rows(true, true + np.array([0.1, -0.1, 0.3, -0.1]), spacing=0.05))
+    found = agreement_of_joint_spaces(rows(true, true + np.array([0.1, -0.1, 0.3, -0.1]), spacing=0.05))
     assert found.figures["mae_mm"] == pytest.approx(0.15)
     assert found.figures["mae_px"] == pytest.approx(3.0)
     assert found.figures["mse_mm2"] == pytest.approx(0.03)
     assert found.figures["bias_mm"] == pytest.approx(0.05)
+    assert found.figures["within_limits"] == 0.75
     low, high = found.figures["mae_mm_interval"]
     assert low <= 0.15 <= high
     assert found.worst[0] == "image2"
@@ -47,5 +48,5 @@ def test_errors_are_in_mm_and_in_pixels() -> None:
 @pytest.mark.slow
 def test_negative_widths_keep_their_sign() -> None:
     true = np.array([-0.6, -0.2, 0.4, 1.0])
-    good, unsigned = (reading_of_widths(rows(true, read)).figures for read in (true + 0.01, np.abs(true)))
+    good, unsigned = (agreement_of_joint_spaces(rows(true, read)).figures for read in (true + 0.01, np.abs(true)))
     assert good["r2"] > 0.99 > 0.8 > unsigned["r2"]

@@ -13,6 +13,7 @@ from bundle.separation.resident_images import ResidentImageLoader, batched, gaus
 from bundle.workflow.seeding import seed_epoch
 from monai.data import DataLoader, Dataset, set_track_meta
 from monai.transforms import (
+    CenterSpatialCropd,
     Compose,
     NormalizeIntensityd,
     RandAdjustContrastd,
@@ -28,6 +29,8 @@ TRANSFORMS = {
     "contrast": lambda: RandAdjustContrastd("image", prob=0.5, gamma=(0.7, 1.4)),
     "noise": lambda: RandGaussianNoised("image", prob=0.5, std=0.02),
     "normalise": lambda: NormalizeIntensityd("image", subtrahend=0.4, divisor=0.2),
+    "normalise alone": lambda: NormalizeIntensityd("image"),
+    "crop": lambda: CenterSpatialCropd("image", [12, 10]),
 }
 
 
@@ -72,7 +75,7 @@ def test_batches_are_those_of_a_data_loader(names: list[str]) -> None:
         RandZoomd("image"),
         RandAffined("image", scale_range=0.1),
         RandAdjustContrastd("image", invert_image=True),
-        NormalizeIntensityd("image"),
+        NormalizeIntensityd("image", nonzero=True),
     ],
 )
 def test_what_is_not_made_in_batches_is_refused(transform: Any) -> None:

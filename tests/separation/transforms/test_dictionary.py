@@ -12,7 +12,6 @@ import pytest
 import torch
 from bundle.errors import InputError
 from bundle.io.joints import phantom_items
-from bundle.measurement.joint_space import narrowing_grade
 from bundle.measurement.outline_gap import outline_gap
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
@@ -37,7 +36,7 @@ from bundle.separation.transforms.dictionary import (
     SynthesizeJointSpaced,
 )
 from bundle.separation.transforms.layers import Reconstructd, SeparateLayersd
-from bundle.separation.transforms.loading import JointReadingd, LoadJointd, ReadingFramed
+from bundle.separation.transforms.loading import LoadJointd
 from monai.data import CacheDataset, DataLoader, Dataset
 from monai.transforms import Compose, MapTransform, Randomizable
 from PIL import Image
@@ -486,33 +485,3 @@ def test_composing_writes_one_radiograph_for_each_key() -> None:
     with pytest.raises(KeyError, match="`absent` of transform `Reconstructd`"):
         Reconstructd("absent")(given)
     assert Reconstructd("absent", allow_missing_keys=True)(given).keys() == given.keys()
-
-
-def test_a_reading_is_the_radiograph_with_the_width_of_its_masks() -> None:
-    sample = LoadJointd(64)({"name": "a", "seed": 3, "spacing": 21 / 64})
-    found = JointReadingd()(sample)
-    assert torch.equal(found["image"], sample["image"][:1])
-    width = outline_gap(sample["image"][None, 1:], 21 / 64)
-    assert found["jsw"].tolist() == pytest.approx(width.tolist())
-    assert found["grade"].tolist() == narrowing_grade(width).tolist()
-    assert "label" not in found and found["name"] == "a"
-
-
-@pytest.mark.parametrize(("size", "extent"), [(64, 21.0), (256, 21.0), (200, 16.4), (100, 26.0)])
-def test_the_frame_for_reading_has_the_same_pixels_whatever_those_of_the_radiograph(size: int, extent: float) -> None:
-    sample = {"image": torch.rand(1, size, size), "spacing": torch.tensor([extent / size])}
-    found = ReadingFramed("image", 128, 21.0)(sample)
-    assert found["image"].shape == (1, 128, 128)
-    assert found["spacing"].tolist() == pytest.approx([21 / 128])
-    assert found["radiograph_spacing"].tolist() == sample["spacing"].tolist()
-
-
-def test_what_is_so_many_mm_from_the_middle_stays_there_in_the_frame_for_reading() -> None:
-    size, spacing = 220, 0.1
-    image = torch.zeros(1, size, size)
-    image[0, 110 - 51 : 110 - 49, 110 + 29 : 110 + 31] = 1.0
-    frame = ReadingFramed("image", 128, 21.0)({"image": image, "spacing": torch.tensor([spacing])})["image"][0]
-    rows, columns = (frame.sum(dim=dim) for dim in (1, 0))
-    places = (torch.arange(128) - 63.5) * 21 / 128
-    assert float((rows * places).sum() / rows.sum()) == pytest.approx(-5.0, abs=0.05)
-    assert float((columns * places).sum() / columns.sum()) == pytest.approx(3.0, abs=0.05)
