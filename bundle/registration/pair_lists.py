@@ -51,7 +51,7 @@ class RadiographPairs(Dataset[dict[str, Any]]):
     A pair is a dictionary with ``name``, ``joint``, ``finger``, ``side``; ``fixed_name`` and ``moving_name``; the fixed
     and the moving radiograph with their bone masks, ``image`` and ``moving`` (3, H, W); ``spacing`` (1,) in mm per
     pixel; the middles of the edges that face the joint, ``center`` and ``moving_center`` (2, 2) in mm from the frame's
-    centre; ``masks_jsn`` (1,), the narrowing by the masks' joint space widths in mm, positive if the moving radiograph
+    centre; ``masks_jsn`` (1,), the narrowing of the gap between the masks' outlines in mm, positive if the moving radiograph
     is narrower; ``alignment`` (2, 4) and ``jsn`` (1,), which are unknown: NaN.
 
     Args:
@@ -88,7 +88,7 @@ class RadiographPairs(Dataset[dict[str, Any]]):
             "moving_name": moving["name"],
             "moving": moving["image"],
             "moving_center": moving["center"],
-            "masks_jsn": fixed["jsw"] - moving["jsw"],
+            "masks_jsn": fixed["outline_gap"] - moving["outline_gap"],
             "alignment": torch.full((2, 4), torch.nan),
             "jsn": torch.full((1,), torch.nan),
         }
@@ -109,7 +109,7 @@ def _known(sample: Item) -> Item:
         "patient": sample.get("patient", ""),
         "joint": _series(sample),
         "center": bone_centers(image[1:], spacing),
-        "jsw": width,
+        "outline_gap": width,
     }
 
 

@@ -88,7 +88,7 @@ class LayerTruth:
         masks = joints.images[:, 1:]
         size = {
             "overlap_px": overlap((masks > 0.5).float()).sum(dim=(1, 2, 3)).int().numpy(),
-            "jsw_mm": outline_gap(masks, joints.spacing).numpy(),
+            "outline_gap_mm": outline_gap(masks, joints.spacing).numpy(),
         }
         compared = {f"{REFERENCE}{name}": values for name, values in theirs.items()}
         return identity(joints).assign(**grouped, **size, **own, **compared)
@@ -96,7 +96,7 @@ class LayerTruth:
     def _figures(self, rows: pd.DataFrame) -> dict[str, Any]:
         names = [f"{begin}{region}_rmse" for begin in ("", REFERENCE) for region in REGIONS]
         figures = means(rows, names, self.samples, self.level, self.seed)
-        medians = {f"{name}_median": float(rows[name].median()) for name in ("overlap_px", "jsw_mm")}
+        medians = {f"{name}_median": float(rows[name].median()) for name in ("overlap_px", "outline_gap_mm")}
         counts = {"images": len(rows), "overlap_images": int(rows["overlap_rmse"].notna().sum())}
         return {**counts, **figures, **medians}
 

@@ -76,7 +76,7 @@ def test_sizes_and_the_worst_are_those_of_the_overlap(joints: dict[str, Any]) ->
     assert measured.worst[-1] == "p3_1"
     pixels = joints["images"][:, 1:].prod(dim=1).sum(dim=(1, 2))
     assert measured.per_image["overlap_px"].tolist() == pixels.tolist()
-    assert measured.per_image["jsw_mm"].tolist() == pytest.approx(WIDTHS, abs=0.3)
+    assert measured.per_image["outline_gap_mm"].tolist() == pytest.approx(WIDTHS, abs=0.3)
     assert list(measured.plots) == ["error_against_overlap"]
 
 
