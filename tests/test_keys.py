@@ -90,7 +90,7 @@ def write_data(folder: Path) -> None:
     write_dicom(folder / "hand.dcm", DicomStudy("1", "hand", "R").image(wide[0].numpy(), spacing, "phantom", False))
     write_masks(folder, "hand", (wide[1:] > 0.5).float())
     centre = f"{SIZE - 0.5},{(SIZE - 1) / 2}"
-    (folder / "hand.csv").write_text(f"name,x,y,direction_x,direction_y\nindex,{centre},0,-1")
+    (folder / "hand.csv").write_text(f"name,x,y,direction_x,direction_y\nleft index,{centre},0,-1")
 
 
 def inference(folder: Path, items: Any) -> Found:
