@@ -181,10 +181,11 @@ def narrowed(folder: Path) -> Found:
     """The narrowing of a pair of phantoms."""
     loaded = Dataset(phantom_items(1, 0, 256, takes=2), loading.LoadJointd(256))
     pairs = RadiographPairs(loaded)
-    quality = PairQuality(str(ROOT / "models" / "plausibility.json"))
+    quality = PairQuality(*(str(ROOT / "models" / f"{name}.json") for name in ("plausibility", "detectable_change")))
     writer = NarrowingWriter(str(folder / "pairs"), {}, make_registration("gauss_newton"), None, quality)  # type: ignore[arg-type]
     writer.write(pairs)
-    return {"Pair": set(pairs[0]), "narrowing.jsonl": keys_of(lines_of(folder / "pairs" / "narrowing.jsonl"))}
+    made = {"narrowing.jsonl": keys_of(lines_of(folder / "pairs" / "narrowing.jsonl"))}
+    return {"Pair": set(pairs[0]), **made}
 
 
 @pytest.fixture(scope="module")
