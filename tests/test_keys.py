@@ -32,6 +32,7 @@ from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
 from bundle.quality.uncertainty import SIGNS, Calibration, FlipInferer
+from bundle.registration.following import COLUMNS as FOLLOWED
 from bundle.registration.narrowing import make_registration
 from bundle.registration.pair_lists import RadiographPairs
 from bundle.registration.report import NarrowingWriter, PairQuality
@@ -185,7 +186,7 @@ def narrowed(folder: Path) -> Found:
     writer = NarrowingWriter(str(folder / "pairs"), {}, make_registration("gauss_newton"), None, quality)  # type: ignore[arg-type]
     writer.write(pairs)
     made = {"narrowing.jsonl": keys_of(lines_of(folder / "pairs" / "narrowing.jsonl"))}
-    return {"Pair": set(pairs[0]), **made}
+    return {"Pair": set(pairs[0]), **made, "narrowing.csv": set(FOLLOWED)}
 
 
 @pytest.fixture(scope="module")
