@@ -31,13 +31,13 @@ def plot_joints(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
     dated = bool(table["days"].notna().all())
     table["at"] = table["days"].astype(float) if dated else table.groupby(["side", "finger", "joint"]).cumcount() + 1.0
     sides = [side for side in _SIDES if (table["side"] == side).any()]
-    figure = Figure(figsize=(4.5 * len(sides) + 1.0, 4.0), layout="constrained")
+    figure = Figure(figsize=(5.5 * len(sides) + 0.5, 4.0), layout="constrained")
     panels = figure.subplots(1, len(sides), sharey=True, squeeze=False)[0]
     for axes, side in zip(panels, sides, strict=True):
         for (finger, joint), visits in table[table["side"] == side].groupby(["finger", "joint"], sort=False):
             _plot(axes, visits, f"{finger} {joint}".strip(), _COLOURS.get(finger, "0.4"))
         axes.set(title=_SIDES[side], xlabel="days since the first visit" if dated else "visit")
-        axes.legend(fontsize="small")
+        axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].set_ylabel("joint space width (mm)")
     figure.suptitle(title)
