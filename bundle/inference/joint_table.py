@@ -52,6 +52,7 @@ def table_row(
     known = {
         "name": str(joint["name"]),
         "patient": joint.get("patient") or None,
+        "visit": int(joint["visit"]) if joint.get("visit") else None,
         **_place(joint),
         "side": joint["side"][0].upper() if joint.get("side") in SIDES else None,
         "finger": joint["finger"] if joint.get("finger") in joint_type.fingers else None,

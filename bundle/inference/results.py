@@ -193,6 +193,7 @@ class LayerWriter(Results):
         files = self._write(SeparatedJoint(joint, layers, separator, quality_label(line), space, row))
         source = {"masks": joint.get("masks", "given"), "digest": joint.get("digest", "")}
         source |= {"resampled": note} if (note := resampling(joint)) else {}
+        source |= {"side_conflict": joint["side_conflict"]} if joint.get("side_conflict") else {}
         append_line(self.output_dir / QUALITY, json.dumps({**line, **source, "files": files}))
 
     def _write(self, result: SeparatedJoint) -> Sums:

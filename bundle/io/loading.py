@@ -15,11 +15,13 @@ import torch
 from bundle.errors import InputError
 from bundle.io.files import stored
 from bundle.io.frames import JointFrame, JointPlace
-from bundle.io.identity import patient_of, private_name
+from bundle.io.identity import private_name
+from bundle.io.mark_names import UNKNOWN
+from bundle.io.marks import agreed_side, marked_joints
 from bundle.io.points import read_places
 from bundle.io.reading import check_area, read_mask, read_stated, shape_of
 from bundle.io.stated import StatedRadiograph, is_square
-from bundle.joint import BONES, FINGERS, MCP, JointType
+from bundle.joint import BONES, MCP, JointType
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -33,7 +35,6 @@ SIDES = {"L": "left", "R": "right"}
 
 LATERALITY = {side: letter for letter, side in SIDES.items()}
 """DICOM letters of the sides."""
-UNKNOWN = "unknown"
 
 LARGEST_SPACING = 100.0
 """Upper bound of pixel spacings in mm, exclusive."""
@@ -98,12 +99,12 @@ def open_joints(item: Item, size: int | None = MCP.pixels, joint_type: JointType
     """Read the radiograph of a list entry and find its joints: itself, or those that its points mark in a hand.
 
     Each joint gets ``spacing``, the width of a pixel in mm (its height follows from the aspect ratio in the file);
-    ``spacing_source``, its origin; ``side``; ``digest``, the checksum of its files; ``pixels``, the checksum of the
-    radiograph's pixels; ``patient``, a pseudonym, if a DICOM header states the patient; and ``series``, which is equal
-    for all radiographs of one joint: its ``joint``, in hands with the side and the label of the mark. Names that reveal
-    the patient are replaced (:func:`bundle.io.private_name`). If the pixel spacing is known, a radiograph of one joint
-    is resampled unless it already has the size of a frame and square pixels; without one it is a frame, as wide as
-    those of the joint type.
+    ``spacing_source``, its origin; ``side``, from the list, else the DICOM header, else the mark; ``side_conflict``,
+    where these disagree; ``finger`` of a mark from its name; ``digest``, the checksum of its files; ``pixels``, the
+    checksum of the radiograph's pixels; and ``series``, which is equal for all radiographs of one joint
+    (:func:`bundle.io.marks.series_of`). Names that reveal the patient are replaced (:func:`bundle.io.private_name`). If
+    the pixel spacing is known, a radiograph of one joint is resampled unless it already has the size of a frame and
+    square pixels; without one it is a frame, as wide as those of the joint type.
 
     Args:
         item: item of :func:`bundle.io.lists.read_datalist`; ``spacing`` 0 means that the list states none.
@@ -119,10 +120,10 @@ def open_joints(item: Item, size: int | None = MCP.pixels, joint_type: JointType
     """
     files = OpenFiles(item)
     found = files.radiograph
-    side = SIDES.get(found.laterality, UNKNOWN) if item["side"] == UNKNOWN else item["side"]
+    side, conflict = agreed_side(_stated_sides(item, found))
     names = {key: private_name(item[key], item["image"]) for key in ("name", "joint")}
     stated = {
-        "patient": patient_of(str(item["image"])),
+        "side_conflict": conflict,
         "pixels": found.digest,
         "spacing_source": _spacing_source(item["spacing"], found),
     }
@@ -130,7 +131,15 @@ def open_joints(item: Item, size: int | None = MCP.pixels, joint_type: JointType
     joints = _joints(item, known, found, size, joint_type)
     if note := resampling(joints[0]) if joints else "":
         _log.warning("%s: %s", known["name"], note)
+    for joint in joints:
+        if joint["side_conflict"]:
+            _log.warning("%s: %s. Used: %s.", joint["name"], joint["side_conflict"], joint["side"])
     return files, joints
+
+
+def _stated_sides(item: Item, found: StatedRadiograph) -> dict[str, str]:
+    """The side of a radiograph by each statement, in the order of precedence."""
+    return {"the list or folder": item["side"], "the DICOM header": SIDES.get(found.laterality, UNKNOWN)}
 
 
 def _spacing_source(spacing: float, found: StatedRadiograph) -> str:
@@ -148,7 +157,8 @@ def _joints(item: Item, known: Item, found: StatedRadiograph, size: int | None, 
         raise InputError(msg)
     if item.get("points"):
         frames, sums = _frames_in_hand(item, spacing, size, joint_type), _checksums(item)
-        return [_marked(known, frame, sums) for frame in frames]
+        marked = marked_joints(known, [frame.place for frame in frames], _stated_sides(item, found), joint_type)
+        return [_cut_out(joint, frame, sums) for joint, frame in zip(marked, frames, strict=True)]
     if spacing is not None:
         _check_extent(found.intensity.shape, spacing, item["image"], joint_type)
     if spacing is None or _is_frame(found, spacing, size):
@@ -314,15 +324,6 @@ def _frames_in_hand(
         raise InputError(msg)
     places = read_places(item["points"], spacing)
     return [JointFrame(place, spacing, size or joint_type.pixels, joint_type.frame_mm) for place in places]
-
-
-def _marked(hand: Item, frame: JointFrame, sums: Sequence[int]) -> Item:
-    """The item of a joint marked in a hand."""
-    marked = frame.place.name
-    finger = next((name for name in FINGERS if name in marked.lower()), UNKNOWN)
-    name = f"{hand['name']}_{marked}"
-    series = f"{hand['joint']}_{hand['side']}_{marked}".casefold()
-    return _cut_out({**hand, "name": name, "joint": name, "finger": finger, "series": series}, frame, sums)
 
 
 def _cut_out(item: Item, frame: JointFrame, sums: Sequence[int]) -> Item:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bundle.measurement.axis import joint_axis
 from bundle.measurement.curves import columns as curve_positions
+from bundle.measurement.detectable import DetectableChange
 from bundle.measurement.facing import Region, facing_centers, facing_edges
 from bundle.measurement.grading import GRADES, GradeCoding, NominalGrades, OrdinalGrades
 from bundle.measurement.joint_space import (
@@ -27,6 +28,7 @@ __all__ = [
     "LARGEST_DOUBT",
     "ON_THE_BORDER",
     "VERTICAL",
+    "DetectableChange",
     "GradeCoding",
     "JointPose",
     "JointSpace",
