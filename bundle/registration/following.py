@@ -20,7 +20,8 @@ FOLLOWED = "narrowing.csv"
 
 COLUMNS = (
     *("patient", "side", "finger", "joint", "name", "days", "joint_space_mm", "joint_space_sd_mm"),
-    *("change_mm", "smallest_detectable_change_mm", "exceeds", "plausible", "refused", "reasons"),
+    *("change_mm", "smallest_detectable_change_mm", "exceeds", "registered_change_mm"),
+    *("plausible", "refused", "reasons"),
 )
 """Columns of the table; what is not known is empty."""
 
@@ -31,10 +32,11 @@ class FollowUp(NarrowingWriter):
     """Writer of the joint space of each joint over all visits of its patient.
 
     ``narrowing.csv`` has a line per radiograph, by patient and joint, in the order of the days: columns of
-    ``joints.csv``; ``change_mm``, the change of the joint space since the first visit by registration (negative if it
-    narrowed; empty for the first visit and where a bone was not found); the smallest detectable change of the finger;
-    and ``exceeds``: whether the change exceeds it. A change is ``plausible`` if both radiographs and the registration
-    are; ``refused`` refers to the measured joint space. ``narrowing_<patient>.png`` shows the joints of a patient, or
+    ``joints.csv``; ``change_mm``, the change of the measured joint space since the first visit (negative if it narrowed;
+    empty for the first visit and where either measurement is refused); the smallest detectable change of the finger,
+    and ``exceeds``: whether the change exceeds it; ``registered_change_mm``, the change by registration, empty where a
+    bone was not found. A change is ``plausible`` if both radiographs and the registration are; ``refused`` refers to
+    the measured joint space. ``narrowing_<patient>.png`` shows the joints of a patient, or
     the joint where the patient is unknown.
 
     Arguments as in :class:`NarrowingWriter`.
@@ -80,26 +82,28 @@ class FollowUp(NarrowingWriter):
     ) -> Iterator[Row]:
         """The rows of one joint, in the order of the days, or of the list if a day is unknown."""
         ordered = in_order(joints)
-        first = with_outlines(load(ordered[0])) if len(ordered) > 1 else None
-        for number, joint in enumerate(ordered):
-            row = _row(joint, measured.get(joint["name"], {}), self.quality.detectable.of(joint["finger"]))
-            if number and first is not None:
-                row = _changed(row, self._change(first, with_outlines(load(joint))))
-            yield row
+        rows = [
+            _row(joint, measured.get(joint["name"], {}), self.quality.detectable.of(joint["finger"]))
+            for joint in ordered
+        ]
+        yield rows[0]
+        first = with_outlines(load(ordered[0])) if len(ordered) > 1 else {}
+        for joint, row in zip(ordered[1:], rows[1:], strict=True):
+            yield _changed(row, rows[0], self._registered(first, with_outlines(load(joint))))
 
-    def _change(self, first: Item, later: Item) -> Row:
-        """The change between two radiographs: ``change_mm``, ``exceeds``, ``plausible`` and ``reasons``."""
+    def _registered(self, first: Item, later: Item) -> Row:
+        """The registration of two radiographs: ``registered_change_mm``, ``plausible`` and ``reasons``."""
         try:
             check_alike(first, later)
         except InputError as error:
-            return {"change_mm": None, "exceeds": None, "plausible": False, "reasons": [str(error)]}
+            return {"registered_change_mm": None, "plausible": False, "reasons": [str(error)]}
         pair = pair_of(first, later)
         reading = read_pair(self.registration, pair["image"], pair["moving"], float(pair["spacing"]))
         quality = self.quality(pair, reading)
         shown = {"first visit": "fixed", "registration": "registration"}
         reasons = [f"{name}: {why}" for name, key in shown.items() for why in quality["plausibility"][key]["reasons"]]
         change = round(-reading.jsn_mm, 3) if reading.found else None
-        return {"change_mm": change, **{key: quality[key] for key in ("exceeds", "plausible")}, "reasons": reasons}
+        return {"registered_change_mm": change, "plausible": quality["plausible"], "reasons": reasons}
 
 
 def in_order(joints: Sequence[Item]) -> list[Item]:
@@ -122,8 +126,18 @@ def _row(joint: Item, measured: Mapping[str, Any], limit: float) -> Row:
     return {column: known[column] for column in COLUMNS}
 
 
-def _changed(row: Row, change: Row) -> Row:
-    """The row of a later visit; it is plausible if the radiograph and the change are."""
-    plausible = row["plausible"] is not False and change["plausible"]
-    reasons = "; ".join([*([row["reasons"]] if row["reasons"] else []), *change["reasons"]])
-    return {**row, **change, "plausible": plausible, "reasons": reasons or None}
+def _changed(row: Row, first: Row, registered: Row) -> Row:
+    """The row of a later visit; it is plausible if the radiograph and the registration are."""
+    widths = [each["joint_space_mm"] for each in (first, row)]
+    change = None if None in widths else round(widths[1] - widths[0], 3)
+    exceeds = None if change is None else abs(change) > row["smallest_detectable_change_mm"]
+    plausible = row["plausible"] is not False and registered["plausible"]
+    reasons = "; ".join([*([row["reasons"]] if row["reasons"] else []), *registered["reasons"]])
+    return {
+        **row,
+        "change_mm": change,
+        "exceeds": exceeds,
+        **registered,
+        "plausible": plausible,
+        "reasons": reasons or None,
+    }

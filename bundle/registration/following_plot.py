@@ -46,9 +46,8 @@ def plot_joints(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
 
 def _plot(axes: Axes, visits: pd.DataFrame, label: str, colour: str) -> None:
     """Plot one joint."""
-    at, width, sd, change = (
-        visits[name].astype(float).to_numpy() for name in ("at", "joint_space_mm", "joint_space_sd_mm", "change_mm")
-    )
+    names = ("at", "joint_space_mm", "joint_space_sd_mm", "registered_change_mm")
+    at, width, sd, change = (visits[name].astype(float).to_numpy() for name in names)
     axes.errorbar(at, width, yerr=np.nan_to_num(sd), fmt="o", capsize=3.0, color=colour, label=label)
     change = np.concatenate([[0.0], change[1:]])
     axes.plot(at, width[0] + change, linestyle="--", linewidth=1.0, color=colour)

@@ -45,7 +45,8 @@ def test_two_visits_in_two_folders_are_followed(bundle: Any, tmp_path: Path) -> 
     assert (first["side"], first["finger"], first["joint"]) == ("R", "index", "MCP")
     assert (first["days"], later["days"], first["change_mm"]) == ("0", "365", "")
     assert float(later["joint_space_mm"]) - float(first["joint_space_mm"]) == pytest.approx(-0.7, abs=0.2)
-    assert float(later["change_mm"]) == pytest.approx(-0.7, abs=0.25) and later["exceeds"] == "true"
+    assert float(later["change_mm"]) == pytest.approx(-0.7, abs=0.2) and later["exceeds"] == "true"
+    assert float(later["registered_change_mm"]) == pytest.approx(-0.7, abs=0.25)
     assert [path.name for path in (tmp_path / "out").glob("*.png")] == [f"narrowing_{first['patient']}.png"]
     written = "".join(path.read_text() for path in (tmp_path / "out").rglob("*.*") if path.suffix in (".csv", ".jsonl"))
     assert "4711" not in written and "20190305" not in written and "20200304" not in written

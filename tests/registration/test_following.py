@@ -91,8 +91,9 @@ def test_the_visits_of_a_joint_are_registered_to_the_first_day(tmp_path: Path, l
     writer(tmp_path).follow(given, load, Table(given))
     rows = followed(tmp_path)
     assert [row["days"] for row in rows] == ["0", "30", "400"]
-    assert [row["change_mm"] for row in rows] == ["", "-0.4", "-0.4"]
-    assert [row["exceeds"] for row in rows] == ["", "true", "true"]
+    assert [row["change_mm"] for row in rows] == ["", "-0.1", "0.1"]
+    assert [row["exceeds"] for row in rows] == ["", "false", "false"]
+    assert [row["registered_change_mm"] for row in rows] == ["", "-0.4", "-0.4"]
     assert [row["joint_space_mm"] for row in rows] == ["1.4", "1.3", "1.5"]
     assert {(row["patient"], row["side"], row["finger"], row["joint"]) for row in rows} == {
         ("patient_1", "R", "ring", "MCP")
@@ -115,7 +116,7 @@ def test_a_bone_that_is_not_found_leaves_no_change_and_the_reason(tmp_path: Path
     given = joints("0", "9")
     writer(tmp_path, finds=False).follow(given, load, Table(given, reasons="too dark"))
     first, later = followed(tmp_path)
-    assert (later["change_mm"], later["exceeds"], later["plausible"]) == ("", "", "false")
+    assert (later["registered_change_mm"], later["change_mm"], later["plausible"]) == ("", "-0.1", "false")
     assert (
         later["reasons"].startswith("too dark; ") and "registration: the lower bone was not found" in later["reasons"]
     )
@@ -127,7 +128,8 @@ def test_frames_that_differ_are_not_registered_and_sides_that_disagree_are_state
     given[1] |= {"scale": 1.1, "side_conflict": "the DICOM header states right, the mark states left"}
     writer(tmp_path).follow(given, load, Table(given, joint_space_mm=None, refused=True))
     first, later = followed(tmp_path)
-    assert later["change_mm"] == "" and "differ in size or spacing" in later["reasons"]
+    assert (later["change_mm"], later["exceeds"]) == ("", "")
+    assert later["registered_change_mm"] == "" and "differ in size or spacing" in later["reasons"]
     assert "side: the DICOM header states right" in later["reasons"]
     assert (first["joint_space_mm"], first["refused"], first["plausible"]) == ("", "true", "true")
 
@@ -145,7 +147,7 @@ def test_radiographs_without_days_keep_the_order_of_the_list() -> None:
 def test_a_plot_has_a_panel_for_each_hand_and_a_point_for_each_measurement() -> None:
     row = {**dict.fromkeys(COLUMNS), "finger": "ring", "joint": "MCP", "joint_space_sd_mm": 0.1}
     values = [("R", 0, 1.5, None), ("R", 90, 1.2, -0.3), ("L", 0, 1.4, None), ("L", 90, None, -0.1)]
-    names = ("side", "days", "joint_space_mm", "change_mm")
+    names = ("side", "days", "joint_space_mm", "registered_change_mm")
     rows = [{**row, **dict(zip(names, value, strict=True))} for value in values]
     right, left = plot_joints(rows, "patient_1").axes
     assert (right.get_title(), left.get_title()) == ("right hand", "left hand")
