@@ -32,10 +32,10 @@ class FollowUp(NarrowingWriter):
     """Writer of the joint space of each joint over all visits of its patient.
 
     ``narrowing.csv`` has a line per radiograph, by patient and joint, in the order of the days: columns of
-    ``joints.csv``; ``change_mm``, the change of the measured joint space since the first visit (negative if it narrowed;
-    empty for the first visit and where either measurement is refused); the smallest detectable change of the finger,
-    and ``exceeds``: whether the change exceeds it; ``registered_change_mm``, the change by registration, empty where a
-    bone was not found. A change is ``plausible`` if both radiographs and the registration are; ``refused`` refers to
+    ``joints.csv``; ``change_mm``, the change of the measured joint space since the first visit (negative if it
+    narrowed; empty for the first visit and where either measurement is refused); the smallest detectable change of the
+    finger, and ``exceeds``: whether the change exceeds it; ``registered_change_mm``, the change by registration, empty
+    where a bone was not found. A change is ``plausible`` if both radiographs and the registration are; ``refused`` refers to
     the measured joint space. ``narrowing_<patient>.png`` shows the joints of a patient, or
     the joint where the patient is unknown.
 
@@ -132,12 +132,6 @@ def _changed(row: Row, first: Row, registered: Row) -> Row:
     change = None if None in widths else round(widths[1] - widths[0], 3)
     exceeds = None if change is None else abs(change) > row["smallest_detectable_change_mm"]
     plausible = row["plausible"] is not False and registered["plausible"]
-    reasons = "; ".join([*([row["reasons"]] if row["reasons"] else []), *registered["reasons"]])
-    return {
-        **row,
-        "change_mm": change,
-        "exceeds": exceeds,
-        **registered,
-        "plausible": plausible,
-        "reasons": reasons or None,
-    }
+    reasons = "; ".join([*([row["reasons"]] if row["reasons"] else []), *registered["reasons"]]) or None
+    changes = {"change_mm": change, "exceeds": exceeds, **registered}
+    return {**row, **changes, "plausible": plausible, "reasons": reasons}

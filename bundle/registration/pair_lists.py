@@ -69,8 +69,8 @@ class RadiographPairs(Dataset[dict[str, Any]]):
     A pair is a dictionary with ``name``, ``joint``, ``finger``, ``side``; ``fixed_name`` and ``moving_name``; the fixed
     and the moving radiograph with their bone masks, ``image`` and ``moving`` (3, H, W); ``spacing`` (1,) in mm per
     pixel; the middles of the edges that face the joint, ``center`` and ``moving_center`` (2, 2) in mm from the frame's
-    centre; ``masks_jsn`` (1,), the narrowing of the gap between the masks' outlines in mm, positive if the moving radiograph
-    is narrower; ``alignment`` (2, 4) and ``jsn`` (1,), which are unknown: NaN.
+    centre; ``masks_jsn`` (1,), the narrowing of the gap between the masks' outlines in mm, positive if the moving
+    radiograph is narrower; ``alignment`` (2, 4) and ``jsn`` (1,), which are unknown: NaN.
 
     Args:
         samples: loaded joints, from :class:`bundle.separation.transforms.LoadJointd`; each is loaded once.
