@@ -35,9 +35,9 @@ class FollowUp(NarrowingWriter):
     ``joints.csv``; ``change_mm``, the change of the measured joint space since the first visit (negative if it
     narrowed; empty for the first visit and where either measurement is refused); the smallest detectable change of the
     finger, and ``exceeds``: whether the change exceeds it; ``registered_change_mm``, the change by registration, empty
-    where a bone was not found. A change is ``plausible`` if both radiographs and the registration are; ``refused`` refers to
-    the measured joint space. ``narrowing_<patient>.png`` shows the joints of a patient, or
-    the joint where the patient is unknown.
+    where a bone was not found. A change is ``plausible`` if both radiographs and the registration are; ``refused``
+    refers to the measured joint space. ``narrowing_<patient>.png`` shows the joints of a patient, or the joint where
+    the patient is unknown.
 
     Arguments as in :class:`NarrowingWriter`.
     """
