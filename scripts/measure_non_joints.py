@@ -15,12 +15,14 @@ import json
 import random
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from monai.bundle import ConfigParser
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -29,11 +31,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bundle.errors import InputError, report_plainly
-from bundle.face import segment
 from bundle.io import JointFrame, JointPlace, check_destination, joint_items, read_stated, write_bytes
 from bundle.joint import MCP
 from bundle.physics import continue_to_border
 from bundle.quality import PlausibilityReference, measure
+from bundle.segmentation import BoneSegmenter
 from bundle.separation.transforms import LoadJointd
 from bundle.statistics import area_under_curve
 
@@ -79,7 +81,12 @@ def main(arguments: list[str] | None = None) -> None:
     reference = PlausibilityReference.read(ROOT / "models" / "plausibility.json")
     chosen = joint_items(given.dataset_dir, given.datalist, seed=given.seed)
     joints = [LoadJointd()(item) for item in random_.sample(list(chosen), min(given.joints, len(chosen)))]
-    pictures = [*of_joints(joints, random_), *noise(given.seed), *everyday(), *of_hands(given.hands_dir, given.hands, random_)]
+    pictures = [
+        *of_joints(joints, random_),
+        *noise(given.seed),
+        *everyday(),
+        *of_hands(given.hands_dir, given.hands, random_),
+    ]
     rows = pd.DataFrame([judged(reference, *picture) for picture in tqdm(pictures, unit="picture")])
     settings = {"datalist": given.datalist, "joints": given.joints, "hands": given.hands, "seed": given.seed}
     write_bytes(given.output, (json.dumps({"settings": settings, **figures(rows)}, indent=1) + "\n").encode())
@@ -141,9 +148,19 @@ def _places(row: dict[str, Any], shape: tuple[int, ...], random_: random.Random)
     yield "random place", JointPlace("place", (x, y), (random_.uniform(-1.0, 1.0), -1.0))
 
 
+@lru_cache
+def segmenter() -> BoneSegmenter:
+    """Return the segmentation network of inference."""
+    config = ConfigParser()
+    config.read_config(str(ROOT / "configs" / "inference.json"))
+    config.update({"bundle_root": str(ROOT)})
+    found: BoneSegmenter = config.get_parsed_content("segmenter")
+    return found
+
+
 def judged(reference: PlausibilityReference, kind: str, image: Tensor, spacing: float) -> dict[str, Any]:
     """Judge a picture with predicted masks; without both bones it is implausible."""
-    masks = segment(image)
+    masks = segmenter()(image)
     if not bool(masks.flatten(1).any(dim=1).all()):
         return {"kind": kind, "score": np.inf, "flagged": True}
     verdict = reference.judge(measure(torch.cat([image, continue_to_border(masks, spacing)]), spacing))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+from bundle.base import one_thread
 from bundle.errors import InputError
 from bundle.io import JointFrame, append_line, named_lines, write_or_remove
 from bundle.joint import MCP, SIDES, JointType
@@ -125,13 +125,18 @@ class JointTable:
 
     def append(self, joint: Mapping[str, Any], space: JointSpace, quality: Mapping[str, Any]) -> dict[str, Any]:
         """Append the row of a joint (:func:`table_row`), and return it."""
-        image, spacing = torch.as_tensor(joint["image"]).cpu(), float(joint["spacing"])
-        network = None if self.regressor is None else self.regressor(image, spacing)
-        row = table_row(joint, space, quality, self.normal_mm, self.joint_type, network)
+        row = table_row(joint, space, quality, self.normal_mm, self.joint_type, self._predicted(joint))
         append_line(self.folder / LINES, json.dumps(row))
         begun = (self.folder / TABLE).is_file()
         append_line(self.folder / TABLE, _as_csv([row], header=not begun).removesuffix("\n"))
         return row
+
+    def _predicted(self, joint: Mapping[str, Any]) -> tuple[float, float] | None:
+        """Joint space and standard deviation in mm that the regressor predicts; None without one."""
+        if self.regressor is None:
+            return None
+        with one_thread():
+            return self.regressor(joint["image"].detach().cpu(), float(joint["spacing"]))
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the last row of each joint, in the order of their first ones; rows without all columns are omitted."""
