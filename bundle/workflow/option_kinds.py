@@ -115,6 +115,7 @@ _COUNTS = (
     "correction_width",
     "count",
     "detector_fits",
+    "frame_size",
     "halve_lr_every",
     "image_size",
     "jobs",
@@ -159,6 +160,7 @@ _COUNTS_FROM_0 = (
     "worst",
 )
 _AMOUNTS = (
+    "frame_field_mm",
     "magnification",
     "minutes",
     "noise",
@@ -166,14 +168,15 @@ _AMOUNTS = (
     "outline_mm",
     "overlap_weight",
     "peak_tflops",
-    "reading_field",
     "rotation",
+    "rotation_rad",
     "scale",
     "seen_weight",
     "shift_mm",
     "spacing",
     "tolerance_mm",
     "translation",
+    "translation_px",
     "turn_deg",
     "weight_decay",
 )

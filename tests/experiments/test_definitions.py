@@ -34,11 +34,11 @@ def test_every_run_is_of_configurations_and_options_that_are_there(name: str, mo
 
 def test_a_definition_lies_over_the_one_that_it_extends_and_options_over_both() -> None:
     options = {"epochs": 3, "task#training#extra": 1}
-    longer = read_definition(ROOT, "longer_reading", "out", "figures", options)
-    assert set(longer.task.arms) == {"none", "ours", "longer"} and longer.task.fractions == [0.05, 1.0]
-    assert longer.task.training["epochs"] == 3 and longer.task.training["extra"] == 1
-    assert longer.task.arms["longer"].training["epochs"] == 94
-    assert (longer.output_dir, longer.figures_dir) == ("out/longer_reading", "figures/longer_reading")
+    few = read_definition(ROOT, "few_masks", "out", "figures", options)
+    assert set(few.task.arms) == {"none", "few", "ours"} and few.task.fractions == [0.05]
+    assert few.task.training["epochs"] == 3 and few.task.training["extra"] == 1
+    assert few.task.arms["few"].pretraining["pretraining_part"] == 0.05
+    assert (few.output_dir, few.figures_dir) == ("out/few_masks", "figures/few_masks")
 
 
 @pytest.mark.parametrize(
