@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,9 +80,8 @@ def hand_view(hand: HandPicture, matrix: Array, size: Size, rng: Random, changed
         rng: random generator.
         changed: landmarks of the bent hand in pixels of the radiograph, (24, 2); default: the given ones.
     """
-    bending = changed is not None
-    places = Warp(hand.points, changed).positions(matrix, size) if bending else positions(matrix, size)
-    points = apply(inverse(matrix), changed if bending else hand.points)
+    places = positions(matrix, size) if changed is None else Warp(hand.points, changed).positions(matrix, size)
+    points = apply(inverse(matrix), hand.points if changed is None else changed)
     height, width = hand.shape
     shown = ((places >= 0) & (places <= torch.tensor([width - 1.0, height - 1.0]))).all(dim=-1)
     image = hand.radiograph.view(matrix, size, places, "zeros" if rng.rand() < 0.7 else "border")
@@ -295,14 +294,14 @@ class RandHandViewsd(Randomizable, MapTransform):
         key: key of the :class:`HandPicture`.
     """
 
-    def __init__(self, hands: Sequence[Mapping[Hashable, Any]], key: str = "hand") -> None:
+    def __init__(self, hands: Sequence[Mapping[str, HandPicture]], key: str = "hand") -> None:
         MapTransform.__init__(self, key)
         pictures = [sample[key] for sample in hands]
-        self.kinds = {"film": FilmViews(pictures), "crop": CropViews(pictures)}
+        self.kinds: dict[str, FilmViews | CropViews] = {"film": FilmViews(pictures), "crop": CropViews(pictures)}
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+    def __call__(self, data: Mapping[Any, Any]) -> dict[Any, Any]:
         """Replace the hand by ``film``, ``film_points``, ``crop`` and ``crop_points``."""
-        hand, made = data[self.keys[0]], dict[Hashable, Any]()
+        hand, made = data[self.keys[0]], dict[Any, Any]()
         for name, kind in self.kinds.items():
             made[name], made[f"{name}_points"] = kind(hand, self.R)
         return made

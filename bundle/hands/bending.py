@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from bundle.hands.landmarks import CHAINS, MEAN_HAND, Array, apply, chain, similarity
@@ -38,7 +40,7 @@ def _rearranged(points: Array, length: dict[str, float], rng: np.random.RandomSt
     changed = points.copy()
     for finger, factor in length.items():
         row, turn = chain(finger), np.deg2rad(rng.normal(0.0, 2.0 * degrees if finger == "thumb" else degrees))
-        for before, after in zip(row[1:], row[2:], strict=False):
+        for before, after in pairwise(row[1:]):
             cos, sin = factor * np.cos(turn), factor * np.sin(turn)
             changed[after] = changed[before] + np.array([[cos, -sin], [sin, cos]]) @ (points[after] - points[before])
             turn += np.deg2rad(rng.normal(0.0, 0.7 * degrees))

@@ -36,8 +36,8 @@ def hand_items(
     """List the hands of a folder, split by hand.
 
     Args:
-        dataset_dir: folder with radiographs and ``landmarks.csv``: ``name`` (file name, or its stem), ``reduction`` (pixel
-            size in pixels of the full size), ``x0, y0`` to ``x36, y36`` in pixels of the file.
+        dataset_dir: folder with radiographs and ``landmarks.csv``: ``name`` (file name, or its stem), ``reduction``
+            (pixel size in pixels of the full size), ``x0, y0`` to ``x36, y36`` in pixels of the file.
         role: ``training``, ``validation`` or ``held_out``.
         seed: random seed of the split.
         held_out: fraction of the hands that is held out for evaluation.
@@ -63,7 +63,7 @@ def hand_items(
 def _listed(folder: Path) -> list[dict[str, Any]]:
     table = folder / LANDMARK_TABLE
     if not table.is_file():
-        msg = f"{table}: no such file. Pass --dataset_dir FOLDER with hand radiographs and {LANDMARK_TABLE} (docs/hands.md)."
+        msg = f"{table}: no such file. Pass --dataset_dir FOLDER with hand radiographs and their landmarks."
         raise InputError(msg)
     columns = [f"{axis}{number}" for number in ATLAS_POINTS for axis in "xy"]
     try:

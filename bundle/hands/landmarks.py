@@ -32,7 +32,8 @@ CHAINS = {
 """Landmarks of each finger, from the carpus to the fingertip."""
 
 LANDMARKS = tuple(Landmark(finger, joint) for finger, joints in CHAINS.items() for joint in joints)
-"""Channels of the heatmaps. A landmark of a joint lies in the base of the distal bone, 1 to 3 mm beyond the joint space."""
+"""Channels of the heatmaps. A landmark of a joint lies in the base of the distal bone, 1 to 3 mm beyond the joint
+space."""
 
 INDEX = {landmark: channel for channel, landmark in enumerate(LANDMARKS)}
 

@@ -56,7 +56,7 @@ class HeatmapLoss(nn.Module):
         return torch.stack([self._one(*pair) for pair in zip(logits, points, strict=True)]).mean()
 
     def _one(self, logits: Tensor, points: Tensor) -> Tensor:
-        targets = target_heatmaps(points, *logits.shape[-2:], self.sigma)
+        targets = target_heatmaps(points, logits.shape[-2], logits.shape[-1], self.sigma)
         flat = logits.flatten(2)
         normalizer = torch.cat([flat, flat.new_zeros(*flat.shape[:2], 1)], dim=2).logsumexp(dim=2)
         return (normalizer - (targets.flatten(2) * flat).sum(dim=2)).mean()

@@ -18,7 +18,7 @@ KINDS = ("film", "crop")
 def views_and_points(
     batch: Mapping[str, Tensor], device: Any = None, non_blocking: bool = False, **_: Any
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Split a batch into the inputs of the network and the targets of the loss (``prepare_batch`` of MONAI's engines)."""
+    """Split a batch into the inputs of the network and the targets of the loss (``prepare_batch`` of MONAI)."""
     views = [batch[kind].to(device, non_blocking=non_blocking) for kind in KINDS]
     return views, [batch[f"{kind}_points"].to(device, non_blocking=non_blocking) for kind in KINDS]
 
@@ -40,8 +40,8 @@ class LandmarkAccuracy(Metric):
     """Fraction of the landmarks that are predicted correctly, over the views of one kind.
 
     A landmark in the view is correct if the peak of its heatmap lies within a distance of it and the probability that
-    it is in the view is at least 0.5; of two hands, either counts. A landmark that is not in the view is correct if this
-    probability is below 0.5.
+    it is in the view is at least 0.5; of two hands, either counts. A landmark that is not in the view is correct if
+    this probability is below 0.5.
 
     Args:
         kind: ``film`` or ``crop``.

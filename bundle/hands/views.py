@@ -93,7 +93,9 @@ class Pyramid:
         return values(self.levels[level], (places + 0.5) / 2**level - 0.5, padding)
 
 
-def moved(matrix: Array, size: Size, rotation: float, scale: float, shift: Sequence[float], mirrored: bool) -> Array:
+def moved(
+    matrix: Array, size: Size, rotation: float, scale: float, shift: Sequence[float] | Array, mirrored: bool
+) -> Array:
     """Change a view: its content is mirrored, rotated and scaled about the middle of the view, then shifted.
 
     Args:
