@@ -287,21 +287,32 @@ def _part_upright(hand: HandPicture, rng: Random) -> View:
 
 
 class RandHandViewsd(Randomizable, MapTransform):
-    """Random view of a film, random upright crop of its hand, and their landmarks.
+    """Random views of films, random upright crops of their hand, and their landmarks.
 
     Args:
         hands: hands from which neighbours are sampled.
         key: key of the :class:`HandPicture`.
+        films: number of views of films.
+        crops: number of upright crops.
     """
 
-    def __init__(self, hands: Sequence[Mapping[str, HandPicture]], key: str = "hand") -> None:
+    def __init__(
+        self, hands: Sequence[Mapping[str, HandPicture]], key: str = "hand", films: int = 2, crops: int = 1
+    ) -> None:
         MapTransform.__init__(self, key)
         pictures = [sample[key] for sample in hands]
-        self.kinds: dict[str, FilmViews | CropViews] = {"film": FilmViews(pictures), "crop": CropViews(pictures)}
+        self.kinds: tuple[tuple[str, int, FilmViews | CropViews], ...] = (
+            ("film", films, FilmViews(pictures)),
+            ("crop", crops, CropViews(pictures)),
+        )
 
     def __call__(self, data: Mapping[Any, Any]) -> dict[Any, Any]:
-        """Replace the hand by ``film``, ``film_points``, ``crop`` and ``crop_points``."""
-        hand, made = data[self.keys[0]], dict[Any, Any]()
-        for name, kind in self.kinds.items():
-            made[name], made[f"{name}_points"] = kind(hand, self.R)
+        """Replace the hand by ``film`` and ``crop``, (views, 1, H, W), and their landmarks.
+
+        These are ``film_points`` and ``crop_points``, (views, hands, 24, 3) (:meth:`View.labels`).
+        """
+        made: dict[Any, Any] = {}
+        for name, count, kind in self.kinds:
+            views, points = zip(*(kind(data[self.keys[0]], self.R) for _ in range(count)), strict=True)
+            made[name], made[f"{name}_points"] = torch.stack(views), torch.stack(points)
         return made

@@ -18,9 +18,12 @@ KINDS = ("film", "crop")
 def views_and_points(
     batch: Mapping[str, Tensor], device: Any = None, non_blocking: bool = False, **_: Any
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Split a batch into the inputs of the network and the targets of the loss (``prepare_batch`` of MONAI)."""
-    views = [batch[kind].to(device, non_blocking=non_blocking) for kind in KINDS]
-    return views, [batch[f"{kind}_points"].to(device, non_blocking=non_blocking) for kind in KINDS]
+    """Split a batch of :class:`RandHandViewsd` into the inputs of the network and the targets of the loss.
+
+    It is a ``prepare_batch`` of MONAI's engines; all views of a kind become one batch.
+    """
+    views = [batch[kind].flatten(0, 1).to(device, non_blocking=non_blocking) for kind in KINDS]
+    return views, [batch[f"{kind}_points"].flatten(0, 1).to(device, non_blocking=non_blocking) for kind in KINDS]
 
 
 def fixed_views(hands: Sequence[dict[str, HandPicture]], each: int, seed: int) -> list[dict[str, Tensor]]:
