@@ -146,7 +146,7 @@ class FilmViews:
         self.hands, self.scale, self.inverted = hands, scale, inverted
 
     def __call__(self, hand: HandPicture, rng: Random) -> tuple[Tensor, Tensor]:
-        """Make a view (1, 192, 192) and its landmarks (2, 24, 3)."""
+        """Make a view (1, 128, 128) and its landmarks (2, 24, 3)."""
         kind = rng.choice(5, p=[0.58, 0.22, 0.07, 0.05, 0.08])
         make: Callable[[HandPicture, Random], View] = (self._one, self._two, _tiles, _nothing, _part)[kind]
         view = make(hand, rng)
@@ -297,7 +297,7 @@ class RandHandViewsd(Randomizable, MapTransform):
     """
 
     def __init__(
-        self, hands: Sequence[Mapping[str, HandPicture]], key: str = "hand", films: int = 2, crops: int = 1
+        self, hands: Sequence[Mapping[str, HandPicture]], key: str = "hand", films: int = 4, crops: int = 1
     ) -> None:
         MapTransform.__init__(self, key)
         pictures = [sample[key] for sample in hands]

@@ -11,7 +11,7 @@ from bundle.hands.views import Size
 from torch import Tensor
 from torch.nn import functional as F
 
-COARSE = 6
+COARSE = 4
 """Step in pixels of a view at which the warp is evaluated; bilinear in between."""
 
 _FAR = [(x, y) for x in (-1.2, 0.0, 1.2) for y in (-1.2, 0.0, 1.2) if (x, y) != (0.0, 0.0)]

@@ -43,7 +43,7 @@ SMALLEST = 32
 class HandFinder:
     """Finder of the hands in a radiograph, with their fingers and joints, on the CPU.
 
-    One network finds hands in views of the film (192 x 192 pixels) and of its overlapping halves, at any rotation,
+    One network finds hands in views of the film (128 x 128 pixels) and of its overlapping halves, at any rotation,
     mirrored or inverted. A second network places the landmarks in an upright crop of each hand (288 x 256 pixels),
     which is never mirrored or inverted. Hands and joints that are not certain are left out or refused.
 

@@ -11,7 +11,7 @@ from bundle.physics import sample
 from torch import Tensor
 from torch.nn import functional as F
 
-FILM = (192, 192)
+FILM = (128, 128)
 """Height and width in pixels of the view of a film, in which hands are found."""
 
 CROP = (288, 256)
