@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -60,8 +62,7 @@ def peaks(maps: Tensor, each: int = 3, least: float = 0.04) -> Peaks:
     """
     side = 2 * REACH + 1
     padded = F.pad(maps, [REACH] * 4)
-    mass = F.avg_pool2d(padded[None], side, 1)[0] * side**2
-    highest = F.max_pool2d(maps[None], side, 1, REACH)[0]
+    mass, highest = _windows(padded, torch.add), _windows(padded, torch.maximum)
     best, at = torch.where(maps == highest, mass, mass.new_zeros(())).flatten(1).topk(each)
     channel, slot = torch.nonzero(best >= least, as_tuple=True)
     at = at[channel, slot]
@@ -73,6 +74,14 @@ def peaks(maps: Tensor, each: int = 3, least: float = 0.04) -> Peaks:
     y = row + (window.sum(dim=2) * (steps - REACH)).sum(dim=1) / whole
     place = torch.stack([x, y], dim=1) * BLOCK + (BLOCK - 1) / 2
     return Peaks(channel.numpy(), place.double().numpy(), best[channel, slot].double().numpy())
+
+
+def _windows(padded: Tensor, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Combine the values within :data:`REACH` of each position, along one axis after the other."""
+    for axis in (1, 2):
+        length = padded.shape[axis] - 2 * REACH
+        padded = reduce(combine, (padded.narrow(axis, shift, length) for shift in range(2 * REACH + 1)))
+    return padded
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 CODES = 0.15 + 0.03 * np.arange(24)
 """Grey value of the disc of each landmark."""
 
-RADIUS = 0.03
+RADIUS = 0.042
 """Radius of a disc in heights of the upright crop."""
 
 
