@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,11 @@ from bundle.hands.judging import found_hand, is_hand, score_of
 from bundle.hands.landmarks import Array, compose
 from bundle.hands.networks import FinderNetwork, probabilities
 from bundle.hands.placing import Placement, place_hand
-from bundle.hands.views import FILM, Pyramid, film_matrix
+from bundle.hands.views import FILM, Pyramid, film_matrix, moved
 from bundle.networks import file_label, load_weights, stated_sha256
 from torch import Tensor
 
-LEAST_FIT = 5.0
+LEAST_FIT = 3.0
 """Smallest score of a hand in the view of a film: number of landmarks, weighted by probability and distance."""
 
 RIVAL = 0.5
@@ -43,9 +43,9 @@ SMALLEST = 32
 class HandFinder:
     """Finder of the hands in a radiograph, with their fingers and joints, on the CPU.
 
-    One network finds hands in views of the film (128 x 128 pixels) and of its overlapping halves, at any rotation,
-    mirrored or inverted. A second network places the landmarks in an upright crop of each hand (288 x 256 pixels),
-    which is never mirrored or inverted. Hands and joints that are not certain are left out or refused.
+    One network finds hands in views of the film (128 x 128 pixels) and of its overlapping halves, plain and inverted,
+    at any rotation, mirrored or not. A second network places the landmarks in an upright crop of each hand (288 x 256
+    pixels), which is never mirrored or inverted. Hands and joints that are not certain are left out or refused.
 
     The weights are loaded on first use, so that they are not required where joints are marked.
 
@@ -89,21 +89,31 @@ class HandFinder:
                         yield placement
 
     def _candidates(self, radiograph: Pyramid) -> list[tuple[Array, Fit]]:
-        """Hands found in a film and its halves, each once: the view's matrix and the fit in it."""
+        """Hands found in a film, each once: the view's matrix and the fit in it.
+
+        The halves are searched if no hand fills the film, and the rotated film if there is none.
+        """
         height, width = radiograph.levels[0].shape[-2:]
-        found = self._fits(radiograph, film_matrix(height, width))
+        whole = film_matrix(height, width)
+        found = self._fits(radiograph, [whole])
         if not any(fit.size >= WHOLE * FILM[0] for _, fit in found):
-            for box in halves_of(height, width):
-                found += self._fits(radiograph, film_matrix(*box))
+            found += self._fits(radiograph, [film_matrix(*box) for box in halves_of(height, width)])
+        if not found:
+            turns = (0.5 * np.pi * quarters for quarters in (1, 2, 3))
+            found = self._fits(radiograph, [moved(whole, FILM, turn, 1.0, (0.0, 0.0), False) for turn in turns])
         kept: list[tuple[Array, Fit]] = []
         for matrix, fit in sorted(found, key=lambda pair: -pair[1].score):
             if not any(_is_same(compose(matrix, fit.matrix), compose(other, best.matrix)) for other, best in kept):
                 kept.append((matrix, fit))
         return kept
 
-    def _fits(self, radiograph: Pyramid, matrix: Array) -> list[tuple[Array, Fit]]:
-        maps = probabilities(self.network.film(radiograph.view(matrix, FILM)[None]))[0]
-        return [(matrix, fit) for fit in fit_hands(peaks(maps), LEAST_FIT)]
+    def _fits(self, radiograph: Pyramid, matrices: Sequence[Array]) -> list[tuple[Array, Fit]]:
+        """Fits in views of a film, plain and inverted."""
+        plain = [radiograph.view(matrix, FILM) for matrix in matrices]
+        inverted = [radiograph.inverted(*pair) for pair in zip(matrices, plain, strict=True)]
+        maps = probabilities(self.network.film(torch.stack([*plain, *inverted])))
+        pairs = zip([*matrices, *matrices], maps, strict=True)
+        return [(matrix, fit) for matrix, own in pairs for fit in fit_hands(peaks(own), LEAST_FIT)]
 
     def __str__(self) -> str:
         """Name and checksum of the weights."""

@@ -87,7 +87,8 @@ def _seen(
     crop = compose(matrix, inverse(crop_from_mean()))
     image = radiograph.view(crop, CROP)
     inverted = is_inverted(image)
-    found = peaks(probabilities(network((1.0 - image if inverted else image)[None]))[0], each=2)
+    bright = radiograph.inverted(crop, image) if inverted else image
+    found = peaks(probabilities(network(bright[None]))[0], each=2)
     return crop, inverted, found, fit_chirality(found, False)
 
 

@@ -92,6 +92,13 @@ class Pyramid:
         # the centre of a pixel of a level is the centre of a block of 2^level pixels
         return values(self.levels[level], (places + 0.5) / 2**level - 0.5, padding)
 
+    def inverted(self, matrix: Array, view: Tensor) -> Tensor:
+        """Invert a view (1, h, w) with the same ``matrix``; outside the radiograph it stays black."""
+        height, width = self.levels[0].shape[-2:]
+        places = positions(matrix, (view.shape[-2], view.shape[-1]))
+        inside = (places > -0.5) & (places < torch.tensor([width - 0.5, height - 0.5]))
+        return (1.0 - view) * inside.all(dim=-1)
+
 
 def moved(
     matrix: Array, size: Size, rotation: float, scale: float, shift: Sequence[float] | Array, mirrored: bool

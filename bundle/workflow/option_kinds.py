@@ -142,6 +142,7 @@ _COUNTS = (
     "threads",
     "training_joints",
     "val_interval",
+    "validation_views",
     "variations",
     "width",
 )
@@ -181,6 +182,7 @@ _PROBABILITIES = (
     "annotated",
     "collimated",
     "false_alarms",
+    "held_out",
     "largest_overlap",
     "pretraining_part",
     "closed",
@@ -199,6 +201,7 @@ _PATHS = (
     "montage_dir",
     "output_dir",
     "packed",
+    "no_hands_dir",
     "sources_dir",
 )
 NO_WEIGHTS = "none"

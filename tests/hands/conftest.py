@@ -17,7 +17,7 @@ def write_hands(folder: Path, count: int) -> Path:
     rows = []
     for number in range(count):
         points = placed(240.0, (140.0, 160.0), 4.0 * (number % 5 - 2))
-        image = drawing((320, 280), [points], 240.0)
+        image = drawing((320, 280), [points], 240.0, 0.036)
         Image.fromarray((image[0].numpy() * 255).round().astype(np.uint8)).save(folder / f"{number:04d}.png")
         row = {
             "name": f"{number:04d}",

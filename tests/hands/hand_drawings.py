@@ -15,7 +15,7 @@ CODES = 0.15 + 0.03 * np.arange(24)
 """Grey value of the disc of each landmark."""
 
 RADIUS = 0.042
-"""Radius of a disc in heights of the upright crop."""
+"""Radius of a disc in heights of the upright crop; the discs of two CMC joints overlap."""
 
 
 def placed(size: float, middle: tuple[float, float], degrees: float = 0.0, mirrored: bool = False) -> Array:
@@ -25,7 +25,7 @@ def placed(size: float, middle: tuple[float, float], degrees: float = 0.0, mirro
     return points @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) + middle
 
 
-def drawing(shape: tuple[int, int], hands: list[Array], size: float) -> Tensor:
+def drawing(shape: tuple[int, int], hands: list[Array], size: float, radius: float = RADIUS) -> Tensor:
     """Draw hands: white phalanges and metacarpals, a disc at each landmark, on black; (1, H, W)."""
     picture = Image.new("L", (shape[1], shape[0]))
     draw = ImageDraw.Draw(picture)
@@ -33,7 +33,7 @@ def drawing(shape: tuple[int, int], hands: list[Array], size: float) -> Tensor:
         for finger in CHAINS:
             draw.line([tuple(point) for point in points[chain(finger)]], fill=255, width=max(int(0.02 * size), 1))
         for (x, y), code in zip(points, CODES, strict=True):
-            reach = RADIUS * size
+            reach = radius * size
             draw.ellipse((x - reach, y - reach, x + reach, y + reach), fill=round(255 * code))
     return torch.as_tensor(np.array(picture), dtype=torch.float32)[None] / 255
 

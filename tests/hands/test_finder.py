@@ -59,8 +59,8 @@ def test_a_direction_points_along_the_distal_bone() -> None:
 
 
 def test_both_hands_of_a_film_are_found_from_left_to_right() -> None:
-    hands = [placed(SIZE, (190.0, 220.0), 0.0, True), placed(SIZE, (570.0, 220.0))]
-    found = find(drawing((440, 760), hands, SIZE))
+    hands = [placed(SIZE, (170.0, 220.0), 0.0, True), placed(SIZE, (470.0, 220.0))]
+    found = find(drawing((440, 640), hands, SIZE))
     assert [hand.side for hand in found] == ["right", "left"]
     for hand, points in zip(found, hands, strict=True):
         check(hand, points)
