@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,9 @@ WHOLE = 0.8
 
 HALF = 0.62
 """Length of the overlapping halves of a film relative to its longest side."""
+
+SMALLER = 0.85
+"""Magnification of the film in other orientations."""
 
 SMALLEST = 32
 """Smallest side of a radiograph in pixels."""
@@ -75,34 +78,37 @@ class HandFinder:
             raise InputError(msg)
         self._load()
         shape = (radiograph.shape[-2], radiograph.shape[-1])
-        placed = [placement for placement in self._placements(Pyramid(radiograph)) if is_hand(placement, shape)]
-        clear = sorted(without_rivals(placed, shape), key=lambda placement: placement.middle[0])
+        clear = sorted(without_rivals(self._placements(radiograph), shape), key=lambda placement: placement.middle[0])
         return [found_hand(placement, shape) for placement in clear]
 
-    def _placements(self, radiograph: Pyramid) -> Iterator[Placement]:
-        """Placements of the hands found in all views of a film."""
-        for matrix, fit in self._candidates(radiograph):
+    def _placements(self, radiograph: Tensor) -> list[Placement]:
+        """Placements of all hands; one hand may have several.
+
+        The halves are searched if no hand fills the film, and the film in other orientations if no hand is found.
+        """
+        pyramid, height, width = Pyramid(radiograph), radiograph.shape[-2], radiograph.shape[-1]
+        whole = film_matrix(height, width)
+        placed = self._hands(pyramid, [whole])
+        if not any(placement.size >= WHOLE * max(height, width) for placement in placed):
+            placed += self._hands(pyramid, [film_matrix(*box) for box in halves_of(height, width)])
+        if not placed:
+            turns = [0.5 * np.pi * quarters for quarters in range(4)]
+            placed = self._hands(pyramid, [moved(whole, FILM, turn, SMALLER, (0.0, 0.0), False) for turn in turns])
+        return placed
+
+    def _hands(self, radiograph: Pyramid, matrices: Sequence[Array]) -> list[Placement]:
+        """Placements that show a hand, of the hands found in views of a film."""
+        shape, placed = (radiograph.levels[0].shape[-2], radiograph.levels[0].shape[-1]), []
+        for matrix, fit in self._candidates(radiograph, matrices):
             for one in (fit, fit.rival):
                 if one is not None and one.score >= max(LEAST_FIT, RIVAL * fit.score):
-                    placement = place_hand(radiograph, compose(matrix, one.matrix), one.mirrored, self.network.crop)
-                    if placement is not None:
-                        yield placement
+                    placed.append(place_hand(radiograph, compose(matrix, one.matrix), one.mirrored, self.network.crop))
+        return [placement for placement in placed if placement is not None and is_hand(placement, shape)]
 
-    def _candidates(self, radiograph: Pyramid) -> list[tuple[Array, Fit]]:
-        """Hands found in a film, each once: the view's matrix and the fit in it.
-
-        The halves are searched if no hand fills the film, and the rotated film if there is none.
-        """
-        height, width = radiograph.levels[0].shape[-2:]
-        whole = film_matrix(height, width)
-        found = self._fits(radiograph, [whole])
-        if not any(fit.size >= WHOLE * FILM[0] for _, fit in found):
-            found += self._fits(radiograph, [film_matrix(*box) for box in halves_of(height, width)])
-        if not found:
-            turns = (0.5 * np.pi * quarters for quarters in (1, 2, 3))
-            found = self._fits(radiograph, [moved(whole, FILM, turn, 1.0, (0.0, 0.0), False) for turn in turns])
+    def _candidates(self, radiograph: Pyramid, matrices: Sequence[Array]) -> list[tuple[Array, Fit]]:
+        """Hands found in views of a film, each once: the view's matrix and the fit in it."""
         kept: list[tuple[Array, Fit]] = []
-        for matrix, fit in sorted(found, key=lambda pair: -pair[1].score):
+        for matrix, fit in sorted(self._fits(radiograph, matrices), key=lambda pair: -pair[1].score):
             if not any(_is_same(compose(matrix, fit.matrix), compose(other, best.matrix)) for other, best in kept):
                 kept.append((matrix, fit))
         return kept

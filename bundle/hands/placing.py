@@ -86,7 +86,7 @@ def _seen(
     """
     crop = compose(matrix, inverse(crop_from_mean()))
     image = radiograph.view(crop, CROP)
-    inverted = is_inverted(image)
+    inverted = is_inverted(radiograph.view(crop, CROP, padding="border"))
     bright = radiograph.inverted(crop, image) if inverted else image
     found = peaks(probabilities(network(bright[None]))[0], each=2)
     return crop, inverted, found, fit_chirality(found, False)
