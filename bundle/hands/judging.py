@@ -27,7 +27,7 @@ LEAST_MCPS = 3
 LENGTHS = (0.6, 1.6)
 """Smallest and largest length of a bone relative to that of the mean hand of the same size."""
 
-BEND = 60.0
+BEND = 45.0
 """Largest angle in degrees between two bones of a finger."""
 
 MARGIN = 0.01
@@ -128,7 +128,8 @@ def _reason(placement: Placement, upright: Array, row: list[int], step: int) -> 
         pair = [row[bone[0]], row[bone[1]]]
         if bone[0] != bone[1] and (placement.mass[pair] >= LEAST_MASS).all() and not _plausible(upright, pair):
             return "implausible length of a bone"
-    if 1 <= step < len(row) - 1 and placement.mass[row[step - 1]] >= LEAST_MASS and _bend(upright, row, step) > BEND:
+    bent = min(step, len(row) - 2)  # the end of a finger has the angle of the joint before it
+    if (placement.mass[row[bent - 1 : bent + 2]] >= LEAST_MASS).all() and _bend(upright, row, bent) > BEND:
         return "implausible angle between bones"
     return ""
 
