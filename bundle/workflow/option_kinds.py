@@ -143,6 +143,7 @@ _COUNTS = (
     "threads",
     "training_joints",
     "val_interval",
+    "validation_views",
     "variations",
     "width",
 )
@@ -184,6 +185,7 @@ _PROBABILITIES = (
     "annotated",
     "collimated",
     "false_alarms",
+    "held_out",
     "largest_overlap",
     "pretraining_part",
     "closed",
@@ -202,6 +204,7 @@ _PATHS = (
     "montage_dir",
     "output_dir",
     "packed",
+    "no_hands_dir",
     "sources_dir",
 )
 NO_WEIGHTS = "none"

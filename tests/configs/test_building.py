@@ -10,6 +10,7 @@ import pytest
 from bundle.io.locking import LOCK
 from monai.bundle import ConfigParser, ConfigWorkflow
 from tests.configs.conftest import of_job
+from tests.hands.conftest import write_hands
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
@@ -21,6 +22,7 @@ COMBINATIONS = [
     of_job("resident_scorer"),
     *(of_job(name) for name in ("evaluate_registration", "predict_registration", "follow")),
     of_job("resident_registration"),
+    *(of_job(name) for name in ("find_joints", "evaluate_finder")),
 ]
 SMALL: dict[str, Any] = {
     "phantoms": 4,
@@ -36,7 +38,15 @@ SMALL: dict[str, Any] = {
 
 
 USED = {"tasks/calibrate.yaml": ConfigParser.load_config_file(str(CONFIGS / "tasks" / "calibrate.yaml"))}
-"""Parts that alone are built: the others of inference would read what a calibration has not made yet."""
+"""Parts that alone are built: the others of inference would read what a calibration has not made yet, or list joints in
+a folder of hands."""
+
+_TASKS = {
+    name: ConfigParser.load_config_file(str(CONFIGS / "tasks" / f"{name}.yaml"))
+    for name in ("find_joints", "evaluate_finder")
+}
+USED["tasks/find_joints.yaml"] = [*_TASKS["find_joints"], "train", "validate"]
+USED["tasks/evaluate_finder.yaml"] = [*_TASKS["evaluate_finder"], "finder"]
 
 
 def workflow(files: list[str], folder: Path, **options: Any) -> ConfigWorkflow:
@@ -80,9 +90,16 @@ def test_every_configuration_is_in_a_combination() -> None:
 @pytest.mark.long
 @pytest.mark.usefixtures("bundle")
 @pytest.mark.parametrize("names", COMBINATIONS, ids="+".join)
-def test_building_every_part_of_a_configuration_writes_nothing(names: tuple[str, ...], alone: Path) -> None:
+def test_building_every_part_of_a_configuration_writes_nothing(
+    names: tuple[str, ...], alone: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     kept = everything(CONFIGS, CONFIGS.parent / "models")
-    made = workflow([str(CONFIGS / name) for name in names], alone)
+    hands = (
+        {"dataset_dir": str(write_hands(tmp_path_factory.mktemp("hands"), 4))}
+        if "tasks/find_joints.yaml" in names
+        else {}
+    )
+    made = workflow([str(CONFIGS / name) for name in names], alone, **hands)
     made.initialize()
     try:
         build(made, USED.get(names[-1]))

@@ -1,0 +1,62 @@
+"""Loss of heatmaps against landmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from bundle.hands.networks import BLOCK
+from torch import Tensor, nn
+
+
+def target_heatmaps(points: Tensor, height: int, width: int, sigma: float) -> Tensor:
+    """Gaussians at the landmarks that are in a view, normalised to 1 in each channel, else 0: (B, C, H, W).
+
+    Args:
+        points: x and y in pixels of the view, and 1 if the landmark is in the view, else 0; (B, hands, C, 3).
+        height: height of the heatmaps.
+        width: width of the heatmaps.
+        sigma: standard deviation in positions of the heatmap.
+    """
+    places = (points[..., :2] - (BLOCK - 1) / 2) / BLOCK
+    rows = _gaussian(places[..., 1], height, sigma)
+    columns = _gaussian(places[..., 0], width, sigma)
+    maps = torch.einsum("bkc,bkch,bkcw->bchw", points[..., 2], rows, columns)
+    return maps / maps.sum(dim=(2, 3), keepdim=True).clamp_min(1e-6)
+
+
+def _gaussian(centers: Tensor, length: int, sigma: float) -> Tensor:
+    at = torch.arange(length, device=centers.device, dtype=centers.dtype)
+    return torch.exp(-0.5 * ((at - centers[..., None]) / sigma) ** 2)
+
+
+class HeatmapLoss(nn.Module):
+    r"""Cross-entropy of the position of each landmark, including "not in the view".
+
+    .. math:: L = -\frac{1}{C} \sum_c \Big( \sum_p t_{cp} \log q_{cp} + t_{c0} \log q_{c0} \Big)
+
+    with the probabilities :math:`q` of :func:`probabilities`, the targets :math:`t_{cp}` of :func:`target_heatmaps`,
+    and :math:`t_{c0} = 1` where the landmark is not in the view.
+
+    Args:
+        sigma: standard deviation of the targets in positions of the heatmap.
+    """
+
+    def __init__(self, sigma: float = 1.2) -> None:
+        super().__init__()
+        self.sigma = sigma
+
+    def forward(self, logits: Sequence[Tensor], points: Sequence[Tensor]) -> Tensor:
+        """Compute the mean loss, a scalar, over the kinds of views.
+
+        Args:
+            logits: heatmaps of each kind, (B, C, H, W).
+            points: landmarks of each kind, (B, hands, C, 3) (:func:`target_heatmaps`).
+        """
+        return torch.stack([self._one(*pair) for pair in zip(logits, points, strict=True)]).mean()
+
+    def _one(self, logits: Tensor, points: Tensor) -> Tensor:
+        targets = target_heatmaps(points, logits.shape[-2], logits.shape[-1], self.sigma)
+        flat = logits.flatten(2)
+        normalizer = torch.cat([flat, flat.new_zeros(*flat.shape[:2], 1)], dim=2).logsumexp(dim=2)
+        return (normalizer - (targets.flatten(2) * flat).sum(dim=2)).mean()
