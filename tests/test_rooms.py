@@ -21,7 +21,7 @@ FLOORS = (
     ("workflow",),
     ("separation",),
     ("quality",),
-    ("scoring",),
+    ("scoring", "hands"),
     ("inference",),
     ("datasets",),
     ("registration",),

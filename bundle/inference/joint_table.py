@@ -7,18 +7,22 @@ import io
 import json
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from bundle.errors import InputError
 from bundle.io import JointFrame, append_line, named_lines, write_or_remove
-from bundle.joint import MCP, SIDES, JointType
+from bundle.joint import MCP, OPEN_PLATE, SIDES, JointType, Keys
 from bundle.measurement import JointSpace, narrowing_grade
 from bundle.scoring import JointSpaceRegressor
 from torch import Tensor
 
 LINES, TABLE = "joints.jsonl", "joints.csv"
+
+OPEN_GROWTH_PLATE = "open growth plate"
+"""Reason of refusal of a joint space."""
 
 COLUMNS = (
     *("name", "patient", "visit", "hand", "side", "finger", "joint", "x", "y", "score"),
@@ -103,6 +107,7 @@ class JointTable:
         normal_mm: normal joint space width, to which the grade refers, in mm; by default that of LSN.
         joint_type: type of the joints.
         regressor: network that predicts the joint space as well; None for none.
+        open_growth_plates: whether the joint space of joints with an open growth plate is given.
     """
 
     def __init__(
@@ -111,9 +116,10 @@ class JointTable:
         normal_mm: float = MCP.normal_joint_space_mm,
         joint_type: JointType = MCP,
         regressor: JointSpaceRegressor | None = None,
+        open_growth_plates: bool = False,
     ) -> None:
         self.folder, self.normal_mm, self.joint_type = Path(folder), _length(normal_mm), joint_type
-        self.regressor = regressor
+        self.regressor, self.open_growth_plates = regressor, open_growth_plates
 
     def keep(self, names: Iterable[str]) -> None:
         """Remove the rows of other joints than these, before a run is resumed."""
@@ -122,10 +128,18 @@ class JointTable:
         write_or_remove(self.folder / LINES, lines)
         self.finish()
 
+    def checked(self, joint: Mapping[str, Any], space: JointSpace) -> JointSpace:
+        """Refuse the joint space of a joint with an open growth plate, unless it is requested."""
+        if self.open_growth_plates or joint.get(Keys.GROWTH_PLATE) != OPEN_PLATE:
+            return space
+        unknown = torch.full_like(space.mean, math.nan)
+        return replace(space, mean=unknown, minimum=unknown, sd=unknown, refused=(OPEN_GROWTH_PLATE,))
+
     def append(self, joint: Mapping[str, Any], space: JointSpace, quality: Mapping[str, Any]) -> dict[str, Any]:
         """Append the row of a joint (:func:`table_row`), and return it."""
         image, spacing = torch.as_tensor(joint["image"]).cpu(), float(joint["spacing"])
-        network = None if self.regressor is None else self.regressor(image, spacing)
+        regressor = None if OPEN_GROWTH_PLATE in space.refused else self.regressor
+        network = None if regressor is None else regressor(image, spacing)
         row = table_row(joint, space, quality, self.normal_mm, self.joint_type, network)
         append_line(self.folder / LINES, json.dumps(row))
         begun = (self.folder / TABLE).is_file()

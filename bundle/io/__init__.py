@@ -24,10 +24,12 @@ from bundle.io.loading import (
     Item,
     MaskMaker,
     OpenFiles,
+    Recentre,
     frame_in_middle,
     load_joint,
     open_joints,
     read_joint,
+    recentred,
     resampling,
 )
 from bundle.io.locking import is_first
@@ -115,6 +117,7 @@ __all__ = [
     "MaskMaker",
     "OpenFiles",
     "Picture",
+    "Recentre",
     "SharedSampler",
     "Sums",
     "append_line",
@@ -173,6 +176,7 @@ __all__ = [
     "read_layers",
     "read_places",
     "read_stated",
+    "recentred",
     "release_outputs",
     "repeated",
     "replacing",

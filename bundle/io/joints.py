@@ -35,7 +35,7 @@ from bundle.io.audit import Joints, audit
 from bundle.io.files import data_set_root
 from bundle.io.held_back import HeldBack
 from bundle.io.lists import FOLDER, entries_of, list_path, lists_in, meant_list, partner_of, read_datalist
-from bundle.io.loading import Item, MaskMaker, checked_spacing
+from bundle.io.loading import Item, MaskMaker, Recentre, checked_spacing
 from bundle.io.splits import split_by_joint
 from bundle.joint import MCP
 from bundle.phantoms import sample_parameters
@@ -214,6 +214,7 @@ def joint_items(
     keep_gross: bool = False,
     keep_whole: bool = False,
     segment: MaskMaker | None = None,
+    recentre: Recentre | None = None,
 ) -> Joints:
     """Read and audit the joints of a configuration: of a data set, or phantoms if ``dataset_dir`` is empty.
 
@@ -235,6 +236,7 @@ def joint_items(
         keep_gross: whether joints with grossly wrong masks are kept (:func:`audit`).
         keep_whole: whether the radiographs that joints are cut out of are also kept (:func:`audit`).
         segment: predicts masks that are not given (:func:`audit`).
+        recentre: places the frames of joints marked in hands (:func:`audit`).
 
     Raises:
         InputError: see the functions named above, or an unknown role.
@@ -251,8 +253,15 @@ def joint_items(
     datalist = meant_list(dataset_dir, datalist)
     refuses = datalist != FOLDER if strict is None else flag(strict)
     items = _listed(dataset_dir, datalist, role, validation_fraction, seed, spacing)
-    kept = {"keep_gross": keep_gross, "keep_whole": keep_whole}
-    found = audit(items, strict=refuses, size=size, segment=segment, **kept)
+    found = audit(
+        items,
+        strict=refuses,
+        size=size,
+        keep_gross=keep_gross,
+        segment=segment,
+        keep_whole=keep_whole,
+        recentre=recentre,
+    )
     added = phantom_items(added_phantoms, seed, size) if role == "training" and added_phantoms else []
     return Joints(found.accepted + added, found.rejected, refuses)
 

@@ -19,7 +19,7 @@ from bundle.io.identity import patient_of, private_name
 from bundle.io.points import read_places
 from bundle.io.reading import check_area, read_mask, read_stated, shape_of
 from bundle.io.stated import StatedRadiograph, is_square
-from bundle.joint import BONES, FINGERS, MCP, JointType
+from bundle.joint import BONES, FINGERS, MCP, UNKNOWN_PLATE, JointType, Keys
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -28,6 +28,10 @@ Item = dict[str, Any]
 
 MaskMaker = Callable[[Tensor], Tensor]
 """Predicts the masks (2, H, W) of a radiograph (1, H, W): :class:`bundle.segmentation.BoneSegmenter`."""
+
+Recentre = Callable[[Tensor, JointFrame], tuple[JointFrame, dict[str, Any]]]
+"""Places the frame of a joint in a radiograph (1, H, W) from a mark, and returns it with more keys of the joint's item:
+:class:`bundle.hands.Recentring`."""
 
 SIDES = {"L": "left", "R": "right"}
 
@@ -99,11 +103,11 @@ def open_joints(item: Item, size: int | None = MCP.pixels, joint_type: JointType
 
     Each joint gets ``spacing``, the width of a pixel in mm (its height follows from the aspect ratio in the file);
     ``spacing_source``, its origin; ``side``; ``digest``, the checksum of its files; ``pixels``, the checksum of the
-    radiograph's pixels; ``patient``, a pseudonym, if a DICOM header states the patient; and ``series``, which is equal
-    for all radiographs of one joint: its ``joint``, in hands with the side and the label of the mark. Names that reveal
-    the patient are replaced (:func:`bundle.io.private_name`). If the pixel spacing is known, a radiograph of one joint
-    is resampled unless it already has the size of a frame and square pixels; without one it is a frame, as wide as
-    those of the joint type.
+    radiograph's pixels; ``patient``, a pseudonym, if a DICOM header states the patient; ``growth_plate``, unknown
+    before :func:`recentred`; and ``series``, which is equal for all radiographs of one joint: its ``joint``, in hands
+    with the side and the label of the mark. Names that reveal the patient are replaced
+    (:func:`bundle.io.private_name`). If the pixel spacing is known, a radiograph of one joint is resampled unless it
+    already has the size of a frame and square pixels; without one it is a frame, as wide as those of the joint type.
 
     Args:
         item: item of :func:`bundle.io.lists.read_datalist`; ``spacing`` 0 means that the list states none.
@@ -126,7 +130,7 @@ def open_joints(item: Item, size: int | None = MCP.pixels, joint_type: JointType
         "pixels": found.digest,
         "spacing_source": _spacing_source(item["spacing"], found),
     }
-    known = {**item, **names, "side": side, "series": names["joint"], **stated}
+    known = {**item, **names, "side": side, "series": names["joint"], **stated, Keys.GROWTH_PLATE: UNKNOWN_PLATE}
     joints = _joints(item, known, found, size, joint_type)
     if note := resampling(joints[0]) if joints else "":
         _log.warning("%s: %s", known["name"], note)
@@ -156,6 +160,34 @@ def _joints(item: Item, known: Item, found: StatedRadiograph, size: int | None, 
         return [{**known, "frame": "", "spacing": pixel, "digest": _digest(_checksums(item))}]
     frame = frame_in_middle(found.intensity.shape, spacing, item["image"], size or joint_type.pixels, joint_type)
     return [_cut_out(known, frame, _checksums(item))]
+
+
+def recentred(item: Item, files: OpenFiles, recentre: Recentre | None) -> Item:
+    """Place the frame of a joint that is marked in a hand, so that it does not depend on the exact mark.
+
+    Joints with given masks, and radiographs of one joint, keep their frames.
+
+    Args:
+        item: item of :func:`open_joints`.
+        files: its files.
+        recentre: places the frame; None keeps it.
+
+    Returns:
+        The item with the new ``frame``, its ``digest`` and ``growth_plate``.
+
+    Raises:
+        InputError: no frame can be placed.
+    """
+    if recentre is None or not item.get("points") or any(item[bone] for bone in BONES):
+        return item
+    mark = JointFrame.from_json(item["frame"])
+    try:
+        frame, known = recentre(torch.from_numpy(files.radiograph.intensity)[None], mark)
+    except InputError as error:
+        msg = f"{item['image']}: {error}"
+        raise InputError(msg) from error
+    described = frame.to_json()
+    return {**item, **known, "frame": described, "digest": _digest([int(item["digest"], 16)], described)}
 
 
 def resampling(item: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from bundle.measurement.axis import joint_axis
 from bundle.measurement.curves import columns as curve_positions
 from bundle.measurement.facing import Region, facing_centers, facing_edges
 from bundle.measurement.grading import GRADES, GradeCoding, NominalGrades, OrdinalGrades
+from bundle.measurement.growth_plate import PlateSigns, plate_signs
 from bundle.measurement.joint_space import (
     DEFINITION,
     LARGEST_DOUBT,
@@ -34,6 +35,7 @@ __all__ = [
     "NominalGrades",
     "OrdinalGrades",
     "OutlineGap",
+    "PlateSigns",
     "Region",
     "closing_motion",
     "curve_positions",
@@ -47,6 +49,7 @@ __all__ = [
     "outline_distance",
     "outline_gap",
     "outline_gap_along_axis",
+    "plate_signs",
     "rotated",
     "widths",
 ]
