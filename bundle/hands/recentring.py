@@ -11,11 +11,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from bundle.base import one_thread
 from bundle.errors import InputError
 from bundle.io import JointFrame
-from bundle.joint import Keys
-from bundle.measurement import JointPose, PlateSigns, joint_pose, plate_signs, rotated
+from bundle.joint import MCP, OPEN_PLATE, Keys
+from bundle.measurement import BoneShape, JointPose, PlateSigns, bone_shape, joint_pose, plate_signs, rotated
 from bundle.segmentation import BoneSegmenter
 from torch import Tensor
 
@@ -35,10 +36,14 @@ FARTHEST_MM = 5.0
 ABOVE_HEAD_MM = 0.6
 """Distance from the outline of the lower bone's head to the middle of the joint space."""
 
+NEAR_MM = 6.5
+"""Distance from the middle of the joint space up to which the masks determine the pose."""
+
 NO_JOINT = "the masks show no two bones facing each other"
 UNSTABLE = "the frame does not come to rest on a joint"
 FAR = "the joint found lies too far from the mark"
 GROWING = "open growth plate: the masks leave the bones"
+OTHER_JOINT = "the bones have the shape of another joint than an MCP joint"
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class Recentred:
         last_deg: last rotation of the frame; NaN if the masks show no joint.
         pose: pose of the joint in the last frame that was segmented.
         signs: signs of an open growth plate in that frame.
+        shape: shape of the bones in that frame.
         refused: reason why the frame should not be used, or "".
     """
 
@@ -67,6 +73,7 @@ class Recentred:
     last_deg: float
     pose: JointPose
     signs: PlateSigns
+    shape: BoneShape
     refused: str = ""
 
     @property
@@ -116,23 +123,38 @@ class Recentring:
         while len(motions) <= TURNS and not _rests(motions[-1]):
             image = frame.cut(radiograph).clamp(0.0, 1.0)
             masks = self.segmenter.coarse(image)[None]
-            pose = joint_pose(masks, frame.side / masks.shape[-1])
+            pose = _pose_near_joint(masks, frame.side / masks.shape[-1])
             motions.append(_centre(pose))
             frame = frame if math.isnan(motions[-1][-1]) else frame.moved(*motions[-1])
         signs = plate_signs(image[None], masks, pose, frame.side)
         (right, down, rotation), (x, y, degrees) = mark.motion_to(frame), motions[-1]
-        refused = self._refused(math.hypot(right, down), math.hypot(x, y), degrees, signs)
+        moved = (math.hypot(right, down), math.hypot(x, y), degrees)
+        shape = bone_shape(masks, pose)
+        refused = self._refused(*moved, signs, shape if frame.side == MCP.frame_mm else None)
         turns = len(motions) - 1
-        return Recentred(frame, turns, -down, right, rotation, math.hypot(x, y), degrees, pose, signs, refused)
+        return Recentred(frame, turns, -down, right, rotation, *moved[1:], pose, signs, shape, refused)
 
-    def _refused(self, distance: float, last_mm: float, last_deg: float, signs: PlateSigns) -> str:
+    def _refused(
+        self, distance: float, last_mm: float, last_deg: float, signs: PlateSigns, shape: BoneShape | None
+    ) -> str:
+        """Reason of refusal, or ""; the shape is that of a frame which should show an MCP joint, else None."""
         if math.isnan(last_deg):
             return NO_JOINT
         if not bool(signs.on_bones):
             return GROWING
         if last_mm > UNSTABLE_MM or abs(last_deg) > UNSTABLE_DEG:
             return UNSTABLE
-        return FAR if distance > self.farthest_mm else ""
+        if distance > self.farthest_mm:
+            return FAR
+        other = shape is not None and signs.states[0] != OPEN_PLATE and not bool(shape.fits_mcp)
+        return OTHER_JOINT if other else ""
+
+
+def _pose_near_joint(masks: Tensor, pixel: float) -> JointPose:
+    """Pose of a joint from the masks (1, 2, H, W) near the joint space, where they do not depend on the frame."""
+    rows = (torch.arange(masks.shape[-2]) + 0.5 - masks.shape[-2] / 2) * pixel
+    far = (rows - joint_pose(masks, pixel).head + ABOVE_HEAD_MM).abs() > NEAR_MM
+    return joint_pose(masks.masked_fill(far[:, None], 0.0), pixel)
 
 
 def _centre(pose: JointPose) -> tuple[float, float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bundle.measurement.axis import joint_axis
+from bundle.measurement.bone_shape import BoneShape, bone_shape
 from bundle.measurement.curves import columns as curve_positions
 from bundle.measurement.facing import Region, facing_centers, facing_edges
 from bundle.measurement.grading import GRADES, GradeCoding, NominalGrades, OrdinalGrades
@@ -28,6 +29,7 @@ __all__ = [
     "LARGEST_DOUBT",
     "ON_THE_BORDER",
     "VERTICAL",
+    "BoneShape",
     "GradeCoding",
     "JointPose",
     "JointSpace",
@@ -37,6 +39,7 @@ __all__ = [
     "OutlineGap",
     "PlateSigns",
     "Region",
+    "bone_shape",
     "closing_motion",
     "curve_positions",
     "facing_centers",
