@@ -32,8 +32,8 @@ from bundle.io import (
     write_masks,
     write_radiograph,
 )
-from bundle.joint import MCP, JointType, Keys
-from bundle.measurement import JointSpace, OutlineGap, measure_joint_space, outline_gap_along_axis
+from bundle.joint import FINGERS, MCP, JointType, Keys
+from bundle.measurement import DetectableChange, JointSpace, OutlineGap, measure_joint_space, outline_gap_along_axis
 from bundle.phantoms import render, sample_parameters, with_joint_space
 from bundle.physics import RigidMotion
 from bundle.physics import synthesize as compose
@@ -285,6 +285,9 @@ def joint_space(joint: Joint | Layers) -> JointSpace:
 def narrowing(before: Joint, after: Joint, method: str | Registration = "gauss_newton") -> PairReading:
     """Register two radiographs of a joint and measure the narrowing of its joint space.
 
+    The reading states the smallest detectable change of the finger, and whether the narrowing ``exceeds`` it. For an
+    unknown finger it is the largest of the fingers.
+
     Args:
         before: the earlier radiograph.
         after: the later radiograph, with the same pixel spacing.
@@ -298,7 +301,10 @@ def narrowing(before: Joint, after: Joint, method: str | Registration = "gauss_n
         raise InputError(msg)
     fixed, moving = (torch.cat([joint.radiograph, joint.masks]) for joint in (before, after))
     registration = make_registration(method) if isinstance(method, str) else method
-    return read_pair(registration, fixed, moving, before.spacing_mm)
+    reading = read_pair(registration, fixed, moving, before.spacing_mm)
+    finger = before.finger if before.finger in FINGERS else after.finger
+    detectable = DetectableChange.read(_root() / "models" / "detectable_change.json")
+    return replace(reading, smallest_detectable_change_mm=detectable.of(finger))
 
 
 def _root() -> Path:

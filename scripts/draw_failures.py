@@ -48,7 +48,7 @@ def worst_rows(joints: SeparatedJoints, truth: Tensor, count: int) -> list[tuple
     table = LayerTruth()(joints).per_image.nlargest(count, "overlap_rmse")
     return [
         (
-            f"error of the bones in the overlap {line['overlap_rmse']:.3f} (RMSE), outline gap {line['outline_gap_mm']:.1f} mm",
+            f"RMSE of the bones in the overlap {line['overlap_rmse']:.3f}, outline gap {line['outline_gap_mm']:.1f} mm",
             row(joints.images[index], joints.layers[index], truth[index]),
         )
         for index, line in table.iterrows()

@@ -31,6 +31,7 @@ from bundle.inference import described_space
 from bundle.io import check_destination, write_bytes
 from bundle.io.lists import read_datalist
 from bundle.measurement import JointSpace, curve_positions, narrowing_grade
+from bundle.statistics import repeatability
 
 STEP = 5
 """Every fifth column of a curve is written, 0.5 mm apart."""
@@ -94,14 +95,16 @@ def summary(rows: pd.DataFrame) -> dict[str, Any]:
 def figures(rows: pd.DataFrame) -> dict[str, Any]:
     """Summarize joints: lengths in mm.
 
-    The repeatability is the median over joints of the standard deviation over a joint's visits. Visits are months
-    apart, so true changes are part of it, and the smallest detectable change, ``1.96 sqrt(2)`` times as much, is an
-    upper limit.
+    ``visits_sd`` is the median over joints of the standard deviation over a joint's visits, the usual one.
+    ``detectable``, the smallest detectable change, is :func:`bundle.statistics.repeatability`: the standard deviation
+    within joints, pooled, so that the less repeatable joints count, times ``1.96 sqrt(2)``. Visits are months apart, so
+    true changes are part of it, and it is an upper limit.
     """
     width = rows["joint_space_mm"]
     found = {"radiographs": len(rows), "refused": float(width.isna().mean()), "median": float(width.median())}
     visits = over_visits(rows, "joint_space_mm")
-    return {**found, **visits, **({"detectable": 1.96 * 2**0.5 * visits["visits_sd"]} if visits else {})}
+    measured = rows.dropna(subset=["joint_space_mm"])
+    return {**found, **visits, **({"detectable": repeatability(width.dropna(), measured["joint"])} if visits else {})}
 
 
 def row(datalist: str, item: dict[str, Any]) -> dict[str, Any]:

@@ -51,7 +51,10 @@ def test_the_joint_space_changes_by_what_is_asked() -> None:
     for change in (-0.5, 0.7):
         made = synthesize(layers, change_mm=change)
         assert float(made.joint_space.mean - layers.joint_space.mean) == pytest.approx(change, abs=0.02)
-        assert float(narrowing(layers.joint, made).jsn_mm) == pytest.approx(-change, abs=0.03)
+        found = narrowing(layers.joint, made)
+        assert float(found.jsn_mm) == pytest.approx(-change, abs=0.03)
+        assert found.exceeds and 0.1 < found.smallest_detectable_change_mm < 0.5
+    assert narrowing(layers.joint, layers.joint).exceeds is False
 
 
 @pytest.mark.slow

@@ -33,6 +33,7 @@ from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.harmonic import separate
 from bundle.quality.plausibility import Plausibilityd
 from bundle.quality.uncertainty import SIGNS, Calibration, FlipInferer
+from bundle.registration.following import COLUMNS as FOLLOWED
 from bundle.registration.narrowing import make_registration
 from bundle.registration.pair_lists import RadiographPairs
 from bundle.registration.report import NarrowingWriter, PairQuality
@@ -93,7 +94,7 @@ def write_data(folder: Path) -> None:
     write_dicom(folder / "hand.dcm", DicomStudy("1", "hand", "R").image(wide[0].numpy(), spacing, "phantom", False))
     write_masks(folder, "hand", (wide[1:] > 0.5).float())
     centre = f"{SIZE - 0.5},{(SIZE - 1) / 2}"
-    (folder / "hand.csv").write_text(f"name,x,y,direction_x,direction_y\nindex,{centre},0,-1")
+    (folder / "hand.csv").write_text(f"name,x,y,direction_x,direction_y\nleft index,{centre},0,-1")
 
 
 def inference(folder: Path, items: Any) -> Found:
@@ -183,10 +184,11 @@ def narrowed(folder: Path) -> Found:
     """The narrowing of a pair of phantoms."""
     loaded = Dataset(phantom_items(1, 0, 256, takes=2), loading.LoadJointd(256))
     pairs = RadiographPairs(loaded)
-    quality = PairQuality(str(ROOT / "models" / "plausibility.json"))
+    quality = PairQuality(*(str(ROOT / "models" / f"{name}.json") for name in ("plausibility", "detectable_change")))
     writer = NarrowingWriter(str(folder / "pairs"), {}, make_registration("gauss_newton"), None, quality)  # type: ignore[arg-type]
     writer.write(pairs)
-    return {"Pair": set(pairs[0]), "narrowing.jsonl": keys_of(lines_of(folder / "pairs" / "narrowing.jsonl"))}
+    made = {"narrowing.jsonl": keys_of(lines_of(folder / "pairs" / "narrowing.jsonl"))}
+    return {"Pair": set(pairs[0]), **made, "narrowing.csv": set(FOLLOWED)}
 
 
 @pytest.fixture(scope="module")

@@ -18,12 +18,16 @@ from bundle.quality import (
     Calibration,
     FlipInferer,
     PlausibilityReference,
+    another_scanner,
     held_out_figures,
     measure,
     overlap_signs,
 )
 from bundle.separation import LayerRMSE, OverlapRange
 from tqdm import tqdm
+
+SCANNED = 300
+"""Number of joints whose varied images limit the appearance of plausible images."""
 
 
 def properties_of(joints: JointSet) -> pd.DataFrame:
@@ -41,7 +45,8 @@ def write_plausibility_reference(
     Args:
         path: path of the JSON file.
         sets: kinds of plausible images by name. The first gives the medians; the ranges include those of each kind.
-        false_alarms: fraction of each kind's images outside its own ranges.
+        false_alarms: fraction of each kind's images outside its own ranges, and of joints of the first kind, varied as
+            between scanners, beyond the limit of the appearance.
         settings: data and seed, written to the file as well.
     """
     _make_room(path)
@@ -57,9 +62,27 @@ def write_plausibility_reference(
     reference = fitted[0]
     for other in fitted[1:]:
         reference = reference.widened(other)
+    scanned = scanned_elsewhere(next(iter(sets.values())), int(settings["seed"]))
+    reference = reference.with_appearance(scanned, false_alarms)
     reference.write(path)
     name_result(path)
     return reference
+
+
+def scanned_elsewhere(joints: JointSet, seed: int, count: int = SCANNED) -> pd.DataFrame:
+    """Measure joints of a set as :func:`bundle.quality.another_scanner` varies them.
+
+    Args:
+        joints: set of joints.
+        seed: random seed of the variation.
+        count: maximum number of joints, evenly spread over the set.
+    """
+    rows = np.unique(np.linspace(0, len(joints.items) - 1, count).astype(int))
+    random, varied = np.random.RandomState(seed), []
+    for row in tqdm(rows, desc="measuring varied joints", unit="joint", mininterval=0.5):
+        image, spacing = joints.load(joints.items[row])["image"], float(joints.items[row]["spacing"])
+        varied.append(measure(*another_scanner(image, spacing, random)))
+    return pd.DataFrame(varied, columns=list(PROPERTIES))
 
 
 def _make_room(path: str | Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from bundle.base import one_thread
 from bundle.errors import InputError
 from bundle.io import JointFrame, append_line, named_lines, write_or_remove
 from bundle.joint import MCP, OPEN_PLATE, SIDES, JointType, Keys
@@ -56,6 +57,7 @@ def table_row(
     known = {
         "name": str(joint["name"]),
         "patient": joint.get("patient") or None,
+        "visit": int(joint["visit"]) if joint.get("visit") else None,
         **_place(joint),
         "side": joint["side"][0].upper() if joint.get("side") in SIDES else None,
         "finger": joint["finger"] if joint.get("finger") in joint_type.fingers else None,
@@ -137,10 +139,9 @@ class JointTable:
 
     def append(self, joint: Mapping[str, Any], space: JointSpace, quality: Mapping[str, Any]) -> dict[str, Any]:
         """Append the row of a joint (:func:`table_row`), and return it."""
-        image, spacing = torch.as_tensor(joint["image"]).cpu(), float(joint["spacing"])
         regressor = None if OPEN_GROWTH_PLATE in space.refused else self.regressor
-        network = None if regressor is None else regressor(image, spacing)
-        row = table_row(joint, space, quality, self.normal_mm, self.joint_type, network)
+        predicted = _predicted(regressor, joint)
+        row = table_row(joint, space, quality, self.normal_mm, self.joint_type, predicted)
         append_line(self.folder / LINES, json.dumps(row))
         begun = (self.folder / TABLE).is_file()
         append_line(self.folder / TABLE, _as_csv([row], header=not begun).removesuffix("\n"))
@@ -155,6 +156,14 @@ class JointTable:
         """Write the table as CSV: booleans as true and false, unknown values empty. A table without rows is removed."""
         rows = self.rows()
         write_or_remove(self.folder / TABLE, _as_csv(rows) if rows else "")
+
+
+def _predicted(regressor: JointSpaceRegressor | None, joint: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Joint space and standard deviation in mm that the regressor predicts; None without one."""
+    if regressor is None:
+        return None
+    with one_thread():
+        return regressor(joint["image"].detach().cpu(), float(joint["spacing"]))
 
 
 def _as_csv(rows: Iterable[Mapping[str, Any]], header: bool = True) -> str:

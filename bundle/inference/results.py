@@ -195,6 +195,7 @@ class LayerWriter(Results):
         source = {"masks": joint.get("masks", "given"), "digest": joint.get("digest", "")}
         source[Keys.GROWTH_PLATE] = joint.get(Keys.GROWTH_PLATE, UNKNOWN_PLATE)
         source |= {"resampled": note} if (note := resampling(joint)) else {}
+        source |= {"side_conflict": joint["side_conflict"]} if joint.get("side_conflict") else {}
         append_line(self.output_dir / QUALITY, json.dumps({**line, **source, "files": files}))
 
     def _write(self, result: SeparatedJoint) -> Sums:

@@ -24,12 +24,10 @@ from bundle.io.loading import (
     Item,
     MaskMaker,
     OpenFiles,
-    Recentre,
     frame_in_middle,
     load_joint,
     open_joints,
     read_joint,
-    recentred,
     resampling,
 )
 from bundle.io.locking import is_first
@@ -47,6 +45,7 @@ from bundle.io.montages import (
 )
 from bundle.io.nifti import is_nifti
 from bundle.io.packing import pack_joints
+from bundle.io.placing import Recentre, recentred
 from bundle.io.points import read_places
 from bundle.io.provenance import bundle_version, command_line, machine, processor
 from bundle.io.reading import check_area, layer_files, read_layers, read_stated, shape_of

@@ -17,7 +17,8 @@ from bundle.errors import InputError
 from bundle.io.identity import discreet, private_name
 from bundle.io.keeping import Kept, KeptArray, KeptJoint
 from bundle.io.lists import JOINT_FILES, unique_names
-from bundle.io.loading import Item, MaskMaker, OpenFiles, Recentre, open_joints, read_joint, recentred
+from bundle.io.loading import Item, MaskMaker, OpenFiles, open_joints, read_joint
+from bundle.io.placing import Recentre, recentred
 from bundle.io.writing import LONGEST_NAME
 from bundle.joint import BONES, MCP
 from torch import Tensor
@@ -87,7 +88,7 @@ def audit(
         keep_gross: keep joints whose masks are grossly wrong, with a warning: for separation, not for training.
         segment: predictor of missing masks; None rejects joints without masks.
         keep_whole: also keep the radiographs that joints are cut out of, to paste results back.
-        recentre: places the frames of joints marked in hands (:func:`bundle.io.loading.recentred`).
+        recentre: places the frames of joints marked in hands (:func:`recentred`).
 
     Raises:
         InputError: no joint is usable, or ``strict`` and not all are.

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import torch
 from bundle.errors import InputError
+from bundle.io.mark_names import MarkName
 from bundle.joint import MCP
 from bundle.physics import REACH, blur, sample
 from torch import Tensor
@@ -44,11 +45,13 @@ class JointPlace:
         name: name of the joint.
         center: (x, y) of the joint in pixels of the hand.
         direction: (x, y) along the finger, from the lower to the upper bone; of any length except 0.
+        stated: finger, side and joint that the name of the mark states; no part of a frame's JSON.
     """
 
     name: str
     center: tuple[float, float]
     direction: tuple[float, float] = (0.0, -1.0)
+    stated: MarkName = field(default=MarkName(), compare=False)
 
     def __post_init__(self) -> None:
         values = (*self.center, *self.direction)
@@ -79,7 +82,9 @@ class JointFrame:
 
     def to_json(self) -> str:
         """Write the frame as one line of JSON."""
-        return json.dumps(asdict(self))
+        described = asdict(self)
+        del described["place"]["stated"]
+        return json.dumps(described)
 
     @classmethod
     def from_json(cls, line: str) -> JointFrame:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -186,24 +187,35 @@ def patient_of(path: str) -> str:
     return _identity(path)[1]
 
 
+def study_day(path: str) -> int | None:
+    """Return the day of a DICOM file's study as a number of days, for differences only; None without a study date.
+
+    Args:
+        path: path of a radiograph of any format.
+    """
+    return _identity(path)[2]
+
+
 def _told(path: str) -> tuple[str, ...]:
     """Values of patient, study and institution in the header of a DICOM file; empty for other files."""
     return _identity(path)[0]
 
 
 @lru_cache(maxsize=1 << 16)
-def _identity(path: str) -> tuple[tuple[str, ...], str]:
-    """Identifying values and pseudonym of the patient, from one reading of the header."""
+def _identity(path: str) -> tuple[tuple[str, ...], str, int | None]:
+    """Identifying values, pseudonym of the patient and day of the study, from one reading of the header."""
     told: tuple[str, ...] = ()
-    patient = ""
+    patient, day = "", None
     if is_dicom(path):
         # a damaged header raises about anything, and is rejected on reading
         with suppress(Exception), disable_value_validation():
             header = read_header(path)
             with suppress(Exception):
                 patient = _patient(header)
+            with suppress(Exception):
+                day = datetime.strptime(str(header.StudyDate).strip(), "%Y%m%d").date().toordinal()
             told = _identifying(header)
-    return told, patient
+    return told, patient, day
 
 
 def _patient(header: Dataset) -> str:

@@ -35,7 +35,8 @@ from bundle.io.audit import Joints, audit
 from bundle.io.files import data_set_root
 from bundle.io.held_back import HeldBack
 from bundle.io.lists import FOLDER, entries_of, list_path, lists_in, meant_list, partner_of, read_datalist
-from bundle.io.loading import Item, MaskMaker, Recentre, checked_spacing
+from bundle.io.loading import Item, MaskMaker, checked_spacing
+from bundle.io.placing import Recentre
 from bundle.io.splits import split_by_joint
 from bundle.joint import MCP
 from bundle.phantoms import sample_parameters

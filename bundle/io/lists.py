@@ -13,8 +13,10 @@ from bundle.base import REDACTION, bare_values, parse_json, tells, without_told
 from bundle.errors import InputError
 from bundle.io.files import data_set_root, files_at, packed_lists, stored
 from bundle.io.folders import entries_below, stem
-from bundle.io.identity import private_folder, private_name, safe_name, told_by
-from bundle.io.loading import LARGEST_SPACING, SIDES, UNKNOWN, Item, checked_spacing
+from bundle.io.identity import patient_of, private_folder, private_name, safe_name, told_by
+from bundle.io.loading import LARGEST_SPACING, SIDES, Item, checked_spacing
+from bundle.io.mark_names import UNKNOWN
+from bundle.io.visits import with_visits
 from bundle.io.writing import RESULT_ENDINGS
 from bundle.joint import BONES, MCP
 
@@ -32,6 +34,10 @@ OR_FOLDER = f"|{FOLDER}"
 _KNOWN = {"finger": [*MCP.codes.values(), UNKNOWN], "side": [*SIDES.values(), UNKNOWN]}
 
 
+LONGEST_TIME = 1e6
+"""Upper bound of the days of a visit in a list, exclusive."""
+
+
 JOINT_NAME = re.compile(r".+_(?P<side>[LR])_(?P<finger>\d+)")
 
 
@@ -46,7 +52,10 @@ def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = 0.
     Returns:
         Items with a unique ``name`` (``<joint>_<file stem>``), ``joint``, ``finger``, ``side``, ``spacing`` (0 where
         the list states none) and the absolute paths ``image``, ``lower``, ``upper`` and ``points``, empty where
-        absent. Finger and side are "unknown" where neither the joint nor the list states them.
+        absent. Finger and side are "unknown" where neither the joint nor the list states them. ``patient`` is a
+        pseudonym of the PatientID in the DICOM header, else the list's ``patient``, its ``joint`` or the folder that
+        holds the radiograph, except the data set's own folder; ``visit`` the days since the patient's first study in
+        the list, by its ``visit`` or the Study Date. Both are text, empty where unknown.
 
     Raises:
         InputError: the folder or the list is missing, the pack cannot be used, the list is not a JSON list of such
@@ -72,6 +81,8 @@ def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = 0.
             {
                 "name": name,
                 **_identity(joint, entry),
+                "patient": _patient(entry, joint, path["image"].parent == root),
+                "visit": entry.get("visit"),
                 "spacing": float(entry.get("spacing", spacing)),
                 **{key: str(path.get(key, "")) for key in JOINT_FILES},
             }
@@ -86,8 +97,11 @@ def _without_identity(items: Sequence[Item]) -> list[Item]:
     REDACTION.hide_values(told)
     known = bare_values(told)
     names, joints = ([private_name(item[key], item["image"], known) for item in items] for key in ("name", "joint"))
-    rows = zip(items, unique_names(names), joints, strict=True)
-    found = [{**item, "name": name, "joint": joint} for item, name, joint in rows]
+    patients = [patient_of(item["image"]) or private_name(item["patient"], item["image"], known) for item in items]
+    rows = zip(items, unique_names(names), joints, patients, strict=True)
+    found = with_visits(
+        [{**item, "name": name, "joint": joint, "patient": patient} for item, name, joint, patient in rows]
+    )
     paths = {item[key]: item["name"] for item in found for key in JOINT_FILES}
     parts = {part for path in paths for part in path.split("/")}
     telling = {part for part in parts if tells(part, known)}
@@ -202,12 +216,15 @@ def _fault(entry: Any) -> str | None:
             return f'{_shown(entry.get(key))} as "{key}"'  # noqa: B907
     if entry.get("points") and any(entry.get(bone) for bone in BONES):
         return "both points, which mark the joints of a hand, and masks, which belong to one joint"
-    for key in ("joint", "item"):
+    for key in ("joint", "item", "patient"):
         if not isinstance(entry.get(key, "given"), str) or not entry.get(key, "given").strip():
             return f'{_shown(entry[key])} as "{key}", which must be a name'  # noqa: B907
     spacing = entry.get("spacing", MCP.spacing_mm)
     if isinstance(spacing, bool) or not isinstance(spacing, (int, float)) or not 0.0 < spacing < LARGEST_SPACING:
         return f'{_shown(spacing)} as "spacing", which must be mm per pixel'
+    visit = entry.get("visit", 0)
+    if isinstance(visit, bool) or not isinstance(visit, (int, float)) or not abs(visit) < LONGEST_TIME:
+        return f'{_shown(visit)} as "visit", which must be a number of days'
     return None
 
 
@@ -249,6 +266,16 @@ def _identity(joint: str, entry: dict[str, Any]) -> dict[str, str]:
     finger, side = (match["finger"], match["side"]) if match else ("", "")
     named = {"finger": MCP.codes.get(finger, UNKNOWN), "side": SIDES.get(side, UNKNOWN)}
     return {"joint": joint, **named, **{key: entry[key] for key in named if entry.get(key) in _KNOWN[key]}}
+
+
+def _patient(entry: dict[str, Any], joint: str, at_root: bool) -> str:
+    """Patient of an entry without a DICOM header: the list's ``patient``, its ``joint``, or the folder.
+
+    Radiographs at the root of a data set, and those of a pack, may be of any patient.
+    """
+    if "patient" in entry:
+        return str(entry["patient"])
+    return "" if "item" in entry or (at_root and "joint" not in entry) else joint
 
 
 def unique_names(names: Iterable[str]) -> list[str]:

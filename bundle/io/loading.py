@@ -15,11 +15,13 @@ import torch
 from bundle.errors import InputError
 from bundle.io.files import stored
 from bundle.io.frames import JointFrame, JointPlace
-from bundle.io.identity import patient_of, private_name
+from bundle.io.identity import private_name
+from bundle.io.mark_names import UNKNOWN
+from bundle.io.marks import agreed_side, marked_joints
 from bundle.io.points import read_places
 from bundle.io.reading import check_area, read_mask, read_stated, shape_of
 from bundle.io.stated import StatedRadiograph, is_square
-from bundle.joint import BONES, FINGERS, MCP, UNKNOWN_PLATE, JointType, Keys
+from bundle.joint import BONES, MCP, UNKNOWN_PLATE, JointType, Keys
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -29,15 +31,10 @@ Item = dict[str, Any]
 MaskMaker = Callable[[Tensor], Tensor]
 """Predicts the masks (2, H, W) of a radiograph (1, H, W): :class:`bundle.segmentation.BoneSegmenter`."""
 
-Recentre = Callable[[Tensor, JointFrame], tuple[JointFrame, dict[str, Any]]]
-"""Places the frame of a joint in a radiograph (1, H, W) from a mark, and returns it with more keys of the joint's item:
-:class:`bundle.hands.Recentring`."""
-
 SIDES = {"L": "left", "R": "right"}
 
 LATERALITY = {side: letter for letter, side in SIDES.items()}
 """DICOM letters of the sides."""
-UNKNOWN = "unknown"
 
 LARGEST_SPACING = 100.0
 """Upper bound of pixel spacings in mm, exclusive."""
@@ -102,12 +99,13 @@ def open_joints(item: Item, size: int | None = MCP.pixels, joint_type: JointType
     """Read the radiograph of a list entry and find its joints: itself, or those that its points mark in a hand.
 
     Each joint gets ``spacing``, the width of a pixel in mm (its height follows from the aspect ratio in the file);
-    ``spacing_source``, its origin; ``side``; ``digest``, the checksum of its files; ``pixels``, the checksum of the
-    radiograph's pixels; ``patient``, a pseudonym, if a DICOM header states the patient; ``growth_plate``, unknown
-    before :func:`recentred`; and ``series``, which is equal for all radiographs of one joint: its ``joint``, in hands
-    with the side and the label of the mark. Names that reveal the patient are replaced
-    (:func:`bundle.io.private_name`). If the pixel spacing is known, a radiograph of one joint is resampled unless it
-    already has the size of a frame and square pixels; without one it is a frame, as wide as those of the joint type.
+    ``spacing_source``, its origin; ``side``, from the list, else the DICOM header, else the mark; ``side_conflict``,
+    where these disagree; ``finger`` of a mark from its name; ``digest``, the checksum of its files; ``pixels``, the
+    checksum of the radiograph's pixels; ``growth_plate``, unknown before :func:`bundle.io.placing.recentred`; and ``series``, which is
+    equal for all radiographs of one joint (:func:`bundle.io.marks.series_of`). Names that reveal the patient are
+    replaced (:func:`bundle.io.private_name`). If the pixel spacing is known, a radiograph of one joint is resampled
+    unless it already has the size of a frame and square pixels; without one it is a frame, as wide as those of the
+    joint type.
 
     Args:
         item: item of :func:`bundle.io.lists.read_datalist`; ``spacing`` 0 means that the list states none.
@@ -123,10 +121,10 @@ def open_joints(item: Item, size: int | None = MCP.pixels, joint_type: JointType
     """
     files = OpenFiles(item)
     found = files.radiograph
-    side = SIDES.get(found.laterality, UNKNOWN) if item["side"] == UNKNOWN else item["side"]
+    side, conflict = agreed_side(_stated_sides(item, found))
     names = {key: private_name(item[key], item["image"]) for key in ("name", "joint")}
     stated = {
-        "patient": patient_of(str(item["image"])),
+        "side_conflict": conflict,
         "pixels": found.digest,
         "spacing_source": _spacing_source(item["spacing"], found),
     }
@@ -134,7 +132,15 @@ def open_joints(item: Item, size: int | None = MCP.pixels, joint_type: JointType
     joints = _joints(item, known, found, size, joint_type)
     if note := resampling(joints[0]) if joints else "":
         _log.warning("%s: %s", known["name"], note)
+    for joint in joints:
+        if joint["side_conflict"]:
+            _log.warning("%s: %s. Used: %s.", joint["name"], joint["side_conflict"], joint["side"])
     return files, joints
+
+
+def _stated_sides(item: Item, found: StatedRadiograph) -> dict[str, str]:
+    """The side of a radiograph by each statement, in the order of precedence."""
+    return {"the list or folder": item["side"], "the DICOM header": SIDES.get(found.laterality, UNKNOWN)}
 
 
 def _spacing_source(spacing: float, found: StatedRadiograph) -> str:
@@ -152,42 +158,15 @@ def _joints(item: Item, known: Item, found: StatedRadiograph, size: int | None, 
         raise InputError(msg)
     if item.get("points"):
         frames, sums = _frames_in_hand(item, spacing, size, joint_type), _checksums(item)
-        return [_marked(known, frame, sums) for frame in frames]
+        marked = marked_joints(known, [frame.place for frame in frames], _stated_sides(item, found), joint_type)
+        return [_cut_out(joint, frame, sums) for joint, frame in zip(marked, frames, strict=True)]
     if spacing is not None:
         _check_extent(found.intensity.shape, spacing, item["image"], joint_type)
     if spacing is None or _is_frame(found, spacing, size):
         pixel = spacing[0] if spacing else joint_type.spacing_at(found.intensity.shape[-1])
-        return [{**known, "frame": "", "spacing": pixel, "digest": _digest(_checksums(item))}]
+        return [{**known, "frame": "", "spacing": pixel, "digest": joint_digest(_checksums(item))}]
     frame = frame_in_middle(found.intensity.shape, spacing, item["image"], size or joint_type.pixels, joint_type)
     return [_cut_out(known, frame, _checksums(item))]
-
-
-def recentred(item: Item, files: OpenFiles, recentre: Recentre | None) -> Item:
-    """Place the frame of a joint that is marked in a hand, so that it does not depend on the exact mark.
-
-    Joints with given masks, and radiographs of one joint, keep their frames.
-
-    Args:
-        item: item of :func:`open_joints`.
-        files: its files.
-        recentre: places the frame; None keeps it.
-
-    Returns:
-        The item with the new ``frame``, its ``digest`` and ``growth_plate``.
-
-    Raises:
-        InputError: no frame can be placed.
-    """
-    if recentre is None or not item.get("points") or any(item[bone] for bone in BONES):
-        return item
-    mark = JointFrame.from_json(item["frame"])
-    try:
-        frame, known = recentre(torch.from_numpy(files.radiograph.intensity)[None], mark)
-    except InputError as error:
-        msg = f"{item['image']}: {error}"
-        raise InputError(msg) from error
-    described = frame.to_json()
-    return {**item, **known, "frame": described, "digest": _digest([int(item["digest"], 16)], described)}
 
 
 def resampling(item: Mapping[str, Any]) -> str:
@@ -348,22 +327,13 @@ def _frames_in_hand(
     return [JointFrame(place, spacing, size or joint_type.pixels, joint_type.frame_mm) for place in places]
 
 
-def _marked(hand: Item, frame: JointFrame, sums: Sequence[int]) -> Item:
-    """The item of a joint marked in a hand."""
-    marked = frame.place.name
-    finger = next((name for name in FINGERS if name in marked.lower()), UNKNOWN)
-    name = f"{hand['name']}_{marked}"
-    series = f"{hand['joint']}_{hand['side']}_{marked}".casefold()
-    return _cut_out({**hand, "name": name, "joint": name, "finger": finger, "series": series}, frame, sums)
-
-
 def _cut_out(item: Item, frame: JointFrame, sums: Sequence[int]) -> Item:
     """An item whose radiograph is cut out by a frame."""
     described = frame.to_json()
-    return {**item, "spacing": frame.pixel, "frame": described, "digest": _digest(sums, described)}
+    return {**item, "spacing": frame.pixel, "frame": described, "digest": joint_digest(sums, described)}
 
 
-def _digest(sums: Sequence[int], frame: str = "") -> str:
+def joint_digest(sums: Sequence[int], frame: str = "") -> str:
     """Digest of the content of an item's files and its frame, 8 hexadecimal digits."""
     return f"{zlib.crc32(f'{frame} {list(sums)}'.encode()):08x}"
 

@@ -4,11 +4,13 @@ Each joint has a centre and a second point (or a direction) towards the fingerti
 
 - JSON: a list of ``{"name", "center": [x, y], "direction": [x, y]}``, in pixels; ``"tip": [x, y]``, a point farther up
   the finger, may replace the direction.
-- CSV: columns ``name, x, y`` and either ``direction_x, direction_y`` or ``tip_x, tip_y``.
+- CSV: columns ``name, x, y`` and either ``direction_x, direction_y`` or ``tip_x, tip_y``, separated by commas,
+  semicolons or tabs. Headings may be capitalized and padded; numbers may have a decimal comma.
 - 3D Slicer, ``.mrk.json`` or ``.fcsv``: control points in pairs, centre and tip; a line markup is one pair. A joint has
   the label of its centre. Slicer's coordinates are in mm, so the pixel spacing must be the one that Slicer displayed.
 
-Names are labels without identity (:func:`bundle.io.identity.private_label`), usable in file names.
+Names are labels without identity (:func:`bundle.io.identity.private_label`), usable in file names. Finger, side and
+joint are read from the name as written (:mod:`bundle.io.mark_names`), except from names that 3D Slicer numbered itself.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -26,6 +29,7 @@ from bundle.errors import InputError
 from bundle.io.files import stored
 from bundle.io.frames import JointPlace
 from bundle.io.identity import private_label
+from bundle.io.mark_names import MarkName, read_mark_name
 
 _SIGNS = {"LPS": 1.0, "RAS": -1.0, "1": 1.0, "0": -1.0}
 """Sign of x and y in Slicer's coordinate systems, which old files number."""
@@ -50,30 +54,46 @@ def read_places(path: str | Path, spacing: tuple[float, float]) -> list[JointPla
             joint lacks a centre or a direction or has a value that is no number.
     """
     text = _text(path)
+    ending = _ending(path)
     try:
-        places = _parser(path)(text, spacing)
+        places = _PARSERS[ending](text, spacing)
+        _check_names([place.name for place in places])
     except InputError as error:
-        msg = f"{path}: {error}"
+        msg = f"{path}: {error} {_example(ending, text)}"
         raise InputError(msg) from error
     except _FAULTS as error:
         reason = f"no {error}" if isinstance(error, KeyError) else _without_quotes(str(error))
         msg = (
             f"{path}: the points cannot be read ({reason}). Write the name, the centre, and the direction or tip of "
-            "each joint."
+            f"each joint. {_example(ending, text)}"
         )
         raise InputError(msg) from error
-    names = [place.name for place in places]
-    twice = sorted({name for name in names if name.strip() and names.count(name) > 1})
-    if twice or not names or not all(name.strip() for name in names):
-        fault = f"{', '.join(twice)} more than once" if twice else "no joint, or a joint without a name"
-        msg = f"{path}: {fault}. Mark each joint once, with a name."
-        raise InputError(msg)
     return places
 
 
+def _check_names(names: Sequence[str]) -> None:
+    """Reject names that are empty or repeated, and files without a joint."""
+    twice = sorted({name for name in names if name.strip() and names.count(name) > 1})
+    if twice or not names or not all(name.strip() for name in names):
+        fault = f"{', '.join(twice)} more than once" if twice else "no joint, or a joint without a name"
+        msg = f"{fault}. Mark each joint once, with a name."
+        raise InputError(msg)
+
+
+def _example(ending: str, text: str) -> str:
+    """One right line of a file with this ending, for a message."""
+    if ending != ".csv":
+        return f"Example: {_EXAMPLES[ending]}"
+    separator = _separator(text)
+    columns, line = (separator.join(cells) for cells in _CSV_EXAMPLE)
+    return f"Example: the columns {columns} and the line {line}"
+
+
 def _text(path: str | Path) -> str:
+    """The text of a file in UTF-8, or in UTF-16 with a byte order mark."""
     try:
-        return stored(path).read_bytes().decode("utf-8-sig")
+        data = stored(path).read_bytes()
+        return data.decode("utf-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         msg = f"{path}: the points cannot be read ({type(error).__name__}). Correct the path or save the file as UTF-8."
         raise InputError(msg) from error
@@ -84,11 +104,12 @@ def _without_quotes(reason: str) -> str:
     return re.sub(r"'[^']*'|\"[^\"]*\"", "text", reason)
 
 
-def _parser(path: str | Path) -> Callable[[str, tuple[float, float]], list[JointPlace]]:
-    for ending, parser in _PARSERS.items():
+def _ending(path: str | Path) -> str:
+    """The ending of a file, a key of ``_PARSERS``."""
+    for ending in _PARSERS:
         if str(path).lower().endswith(ending):
-            return parser
-    msg = f"an unknown format of points. Save them as {', '.join(_PARSERS)}."
+            return ending
+    msg = f"{path}: an unknown format of points. Save them as {', '.join(_PARSERS)}."
     raise InputError(msg)
 
 
@@ -102,14 +123,33 @@ def _from_json(text: str, spacing: tuple[float, float]) -> list[JointPlace]:
 
 
 def _from_csv(text: str, spacing: tuple[float, float]) -> list[JointPlace]:
-    rows = [row for row in csv.reader(io.StringIO(text), skipinitialspace=True) if row]
-    names = rows[0] if rows else []
+    lines = csv.reader(io.StringIO(text), delimiter=_separator(text), skipinitialspace=True)
+    rows = [filled for line in lines if (filled := _filled(line))]
+    names = [re.sub(r"[\s_-]+", "_", name.casefold()) for name in rows[0]] if rows else []
     if len(set(names)) != len(names):
         msg = f"{len(names)} columns have {len(set(names))} different names. Write each column once."
+        raise InputError(msg)
+    absent = [name for name in ("name", "x", "y") if rows and name not in names]
+    if absent:
+        msg = f"no column {' and no column '.join(absent)}. Write the names of the columns into the first line."
         raise InputError(msg)
     _check_cells(rows[1:], range(len(names) + 1), f"at most {len(names)}")
     cells = [dict(zip_longest(names, row, fillvalue="")) for row in rows[1:]]
     return [_place(row["name"], (row["x"], row["y"]), _pair(row, "direction"), _pair(row, "tip")) for row in cells]
+
+
+def _separator(text: str) -> str:
+    """The separator of the cells of a CSV file, from its first line with a text."""
+    heading = next((line for line in text.splitlines() if line.strip()), "")
+    return next((separator for separator in (";", "\t") if separator in heading), ",")
+
+
+def _filled(line: Sequence[str]) -> list[str]:
+    """The cells of a line without padding and without empty cells at the end, which spreadsheets add."""
+    cells = [cell.strip() for cell in line]
+    while cells and not cells[-1]:
+        cells.pop()
+    return cells
 
 
 def _check_cells(rows: Sequence[Sequence[str]], counts: Container[int], expected: str) -> None:
@@ -127,14 +167,15 @@ def _pair(row: Mapping[str, str], name: str) -> tuple[str, str] | None:
 
 
 def _place(name: Any, center: Sequence[Any], direction: Sequence[Any] | None, tip: Sequence[Any] | None) -> JointPlace:
-    name = private_label(_stated_name(name))
+    written = _stated_name(name)
+    name, stated = private_label(written), read_mark_name(written)
     middle = _numbers(center, f"centre of joint {name}")
     if direction is None and tip is None:
         msg = f"joint {name} has neither a direction nor a tip. Add one of them."
         raise InputError(msg)
     if direction is None:
-        return JointPlace(name, middle, _towards(middle, _numbers(tip, f"tip of joint {name}")))
-    return JointPlace(name, middle, _numbers(direction, f"direction of joint {name}"))
+        return JointPlace(name, middle, _towards(middle, _numbers(tip, f"tip of joint {name}")), stated)
+    return JointPlace(name, middle, _numbers(direction, f"direction of joint {name}"), stated)
 
 
 def _stated_name(name: Any) -> str:
@@ -146,11 +187,11 @@ def _stated_name(name: Any) -> str:
 
 
 def _number(value: Any) -> float:
-    """A coordinate: a number, or a number as text."""
+    """A coordinate: a number, or a number as text with a decimal point or comma."""
     if isinstance(value, bool):
         msg = "true and false are no numbers"
         raise TypeError(msg)
-    return float(value)
+    return float(value.replace(",", ".") if isinstance(value, str) else value)
 
 
 def _numbers(pair: Any, what: str) -> Pixel:
@@ -201,8 +242,19 @@ def _paired(
         msg = f"{len(points)} control points, an odd number. Mark them in pairs, centre and tip of each joint."
         raise InputError(msg)
     pixels = [(sign * _number(place[0]) / spacing[1], sign * _number(place[1]) / spacing[0]) for _, place in points]
-    pairs = zip(points[::2], pixels[::2], pixels[1::2], strict=True)
-    return [JointPlace(private_label(label), center, _towards(center, tip)) for (label, _), center, tip in pairs]
+    labels = [label for label, _ in points]
+    pairs = zip(labels[::2], labels[1::2], pixels[::2], pixels[1::2], strict=True)
+    return [
+        JointPlace(private_label(label), center, _towards(center, tip), _stated_by(label, following))
+        for label, following, center, tip in pairs
+    ]
+
+
+def _stated_by(label: str, following: str) -> MarkName:
+    """What the label of a centre states: nothing if it and the label of its tip are numbered in sequence."""
+    one, other = (re.fullmatch(r"(.*?)(\d+)", text) for text in (label, following))
+    numbered = one and other and one[1] == other[1] and int(other[2]) == int(one[2]) + 1
+    return MarkName() if numbered else read_mark_name(label)
 
 
 _PARSERS: Mapping[str, Callable[[str, tuple[float, float]], list[JointPlace]]] = {
@@ -211,6 +263,13 @@ _PARSERS: Mapping[str, Callable[[str, tuple[float, float]], list[JointPlace]]] =
     ".csv": _from_csv,
     ".fcsv": _from_slicer_csv,
 }
+
+_EXAMPLES = {
+    ".json": '{"name": "index", "center": [612.5, 804.0], "tip": [598.0, 610.5]}',
+    ".mrk.json": '{"label": "index", "position": [61.25, 80.4, 0.0]}',
+    ".fcsv": "1,61.25,80.4,0,0,0,0,1,1,1,0,index,,",
+}
+_CSV_EXAMPLE = ("name", "x", "y", "tip_x", "tip_y"), ("index", "612.5", "804.0", "598.0", "610.5")
 
 POINTS = tuple(_PARSERS)
 """Endings of the supported files."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bundle.measurement.axis import joint_axis
 from bundle.measurement.bone_shape import BoneShape, bone_shape
 from bundle.measurement.curves import columns as curve_positions
+from bundle.measurement.detectable import DetectableChange
 from bundle.measurement.facing import Region, facing_centers, facing_edges
 from bundle.measurement.grading import GRADES, GradeCoding, NominalGrades, OrdinalGrades
 from bundle.measurement.growth_plate import PlateSigns, plate_signs
@@ -30,6 +31,7 @@ __all__ = [
     "ON_THE_BORDER",
     "VERTICAL",
     "BoneShape",
+    "DetectableChange",
     "GradeCoding",
     "JointPose",
     "JointSpace",

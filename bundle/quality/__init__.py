@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bundle.quality.corruption import CORRUPTIONS, corrupt
+from bundle.quality.corruption import CORRUPTIONS, another_scanner, corrupt
 from bundle.quality.plausibility import Plausibilityd, PlausibilityReference, Range, Verdict
 from bundle.quality.properties import PROPERTIES, Property, measure
 from bundle.quality.uncertainty import (
@@ -27,6 +27,7 @@ __all__ = [
     "Property",
     "Range",
     "Verdict",
+    "another_scanner",
     "bone_disagreement",
     "corrupt",
     "held_out_figures",

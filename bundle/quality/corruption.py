@@ -51,6 +51,18 @@ def exposed(image: Tensor, spacing: float, random: np.random.RandomState, *, gai
     return torch.cat([(gain * image[:1]).clamp(0.0, 1.0), image[1:]]), spacing
 
 
+GAMMA, BLUR_MM, NOISE = (0.5, 2.0), 0.25, 0.03
+"""Range of the contrast, and largest blur and noise (standard deviations), between scanners and exposures."""
+
+
+def another_scanner(image: Tensor, spacing: float, random: np.random.RandomState) -> Corrupted:
+    """Vary contrast, sharpness and noise as between scanners and exposures; the joint stays usable."""
+    gamma = math.exp(random.uniform(*np.log(GAMMA)))
+    contrasted = torch.cat([image[:1].clamp(0.0, 1.0) ** gamma, image[1:]])
+    smooth, _ = blurred(contrasted, spacing, random, deviation=random.uniform(0.0, BLUR_MM))
+    return noisy(smooth, spacing, random, deviation=random.uniform(0.0, NOISE))
+
+
 def rescaled(image: Tensor, spacing: float, random: np.random.RandomState, *, factor: float) -> Corrupted:
     """Multiply the pixel spacing by a factor and leave the image unchanged."""
     return image, factor * spacing

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,10 +45,13 @@ class Verdict:
     Attributes:
         score: largest distance of a property from its median, relative to the distance of its limit; usual up to 1.
         reasons: implausible properties in words, the worst first; empty if the image is plausible.
+        notes: unusual properties of the appearance in words, the worst first, that do not make the image implausible:
+            the separator has not seen such images, and its errors are not known there.
     """
 
     score: float
     reasons: Sequence[str]
+    notes: Sequence[str] = ()
 
     @property
     def flagged(self) -> bool:
@@ -56,9 +59,10 @@ class Verdict:
         return bool(self.reasons)
 
     def described(self) -> dict[str, Any]:
-        """Describe for JSON: ``plausibility_score`` (null if infinite), ``flagged`` and ``reasons``."""
+        """Describe for JSON: ``plausibility_score`` (null if infinite), ``flagged``, ``reasons`` and ``notes``."""
         score = round(self.score, 3) if math.isfinite(self.score) else None
-        return {"plausibility_score": score, "flagged": self.flagged, "reasons": list(self.reasons)}
+        lists = {"reasons": list(self.reasons), "notes": list(self.notes)}
+        return {"plausibility_score": score, "flagged": self.flagged, **lists}
 
 
 @dataclass(frozen=True)
@@ -69,11 +73,14 @@ class PlausibilityReference:
         ranges: range of each property.
         made: provenance: data, number of images, rate of false alarms, seed.
         properties: the properties.
+        appearance_limit: distance of a property of the appearance from its median, relative to the distance of the
+            end of its range, beyond which the image is implausible. Between both there is a note.
     """
 
     ranges: Mapping[str, Range]
     made: Mapping[str, Any]
     properties: Mapping[str, Property] = field(default_factory=lambda: PROPERTIES)
+    appearance_limit: float = 1.0
 
     @classmethod
     def fit(
@@ -112,15 +119,34 @@ class PlausibilityReference:
             name: Range(own.median, min(own.low, other.ranges[name].low), max(own.high, other.ranges[name].high))
             for name, own in self.ranges.items()
         }
-        return PlausibilityReference(ranges, self.made)
+        return replace(self, ranges=ranges)
+
+    def with_appearance(self, values: pd.DataFrame, false_alarms: float) -> PlausibilityReference:
+        """Extend the limit of the appearance, so that it excludes a fraction of images that other scanners may make.
+
+        Args:
+            values: properties of such images, a row each.
+            false_alarms: fraction of the images beyond the limit.
+        """
+        names = [name for name, kind in self.properties.items() if kind.appearance]
+        farthest = [max(self._departure(name, row[name]) for name in names) for row in values.to_dict("records")]
+        limit = float(np.quantile(farthest, 1.0 - false_alarms, method="higher"))
+        return replace(self, appearance_limit=max(limit, 1.0))
 
     def judge(self, values: Mapping[str, float]) -> Verdict:
         """Compare the properties of an image (:func:`measure`) with their ranges; NaN values are ignored."""
-        found = [(self._departure(name, values[name]), name) for name in self.properties]
-        odd = sorted(((score, name) for score, name in found if score > 1.0), reverse=True)
-        score = max((score for score, _ in found), default=0.0)
-        reasons = list(dict.fromkeys(self._reason(name, values[name]) for _, name in odd))
-        return Verdict(score, reasons)
+        departures = {name: self._departure(name, values[name]) for name in self.properties}
+        scores = {name: value / self._limit(name) for name, value in departures.items()}
+        unusual = sorted((name for name, value in departures.items() if value > 1.0), key=lambda name: -scores[name])
+        said = {name: self._reason(name, values[name]) for name in unusual}
+        reasons, notes = (
+            list(dict.fromkeys(text for name, text in said.items() if (scores[name] > 1.0) == odd))
+            for odd in (True, False)
+        )
+        return Verdict(max(scores.values(), default=0.0), reasons, notes)
+
+    def _limit(self, name: str) -> float:
+        return self.appearance_limit if self.properties[name].appearance else 1.0
 
     def _departure(self, name: str, value: float) -> float:
         kind, (median, low, high) = self.properties[name], self.ranges[name]
@@ -143,7 +169,8 @@ class PlausibilityReference:
             name: {part: round(value, 4) for part, value in held._asdict().items()}
             for name, held in self.ranges.items()
         }
-        write_bytes(path, (json.dumps({"made": dict(self.made), "ranges": ranges}, indent=1) + "\n").encode())
+        content = {"made": dict(self.made), "appearance_limit": round(self.appearance_limit, 4), "ranges": ranges}
+        write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
 
     @classmethod
     def read(cls, path: str | Path) -> PlausibilityReference:
@@ -155,13 +182,14 @@ class PlausibilityReference:
         try:
             content = parse_json(Path(path).read_bytes())
             ranges = {name: Range(**content["ranges"][name]) for name in PROPERTIES}
+            limit = float(content["appearance_limit"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             msg = (
                 f"{path}: not the ranges of plausible images ({type(error).__name__}: {error}). Restore the file, or "
                 "run configs/jobs/calibrate.yaml."
             )
             raise InputError(msg) from error
-        return cls(ranges, content.get("made", {}))
+        return cls(ranges, content.get("made", {}), appearance_limit=limit)
 
 
 def _spread(values: pd.Series, narrowest: float) -> Range:

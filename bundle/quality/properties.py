@@ -54,12 +54,15 @@ class Property(NamedTuple):
         low: meaning of a value that is too low; None if impossible.
         high: meaning of a value that is too high; None if impossible.
         spread: smallest spread of a range on either side of the median.
+        appearance: whether it describes what the picture looks like, which differs between scanners, rather than
+            whether masks and geometry can be right.
     """
 
     unit: str
     low: str | None
     high: str | None
     spread: float
+    appearance: bool = False
 
 
 _OFF = "the {bone} mask does not lie on a bone: its {side} edge follows no edge in the image"
@@ -73,7 +76,12 @@ def _bone_properties(bone: str) -> dict[str, Property]:
     name = f"the {bone} bone"
     return {
         **edges,
-        f"{bone}_width": Property(" mm", f"{name} is too narrow", f"{name} is too wide", 0.5),
+        f"{bone}_width": Property(
+            " mm",
+            f"{name} is too narrow, or the pixel spacing is wrong",
+            f"{name} is too wide, or the pixel spacing is wrong",
+            0.5,
+        ),
         f"{bone}_height": Property(" mm", f"{name} is too short", f"{name} is too long", 0.5),
         f"{bone}_end": Property(" mm", f"{name} has the wrong shape", f"{name} has the wrong shape", 0.3),
         f"{bone}_inset": Property(
@@ -84,17 +92,22 @@ def _bone_properties(bone: str) -> dict[str, Property]:
 
 
 PROPERTIES: dict[str, Property] = {
+    "polarity": Property("", "the radiograph is inverted, or the masks lie on no bones", None, 0.1),
     **_bone_properties("lower"),
     **_bone_properties("upper"),
     "order": Property(" mm", "the upper bone is not above the lower bone", "the bones are too far apart", 0.5),
-    "sideways": Property(" mm", "the bones are not in line", "the bones are not in line", 0.5),
+    "sideways": Property(" mm", *["the bones are not in line: subluxed, or a mask is off its bone"] * 2, 0.5),
     "gap": Property(" mm", "the masks overlap too far", "the joint space is too wide", 0.3),
     "overlap": Property("", None, "the masks share too much", 0.05),
-    "brightness": Property("", "the image is too dark", "the image is too bright", 0.03),
-    "contrast": Property("", "the image has too little contrast", "the image has too much contrast", 0.05),
-    "saturation": Property("", None, "too many pixels are saturated", 0.01),
-    "noise": Property(" (log10)", "the image is blurred", "the image is too noisy", 0.1),
-    "detail": Property(" (log10)", "the image shows too little detail", "the image shows too much detail", 0.1),
+    "brightness": Property("", "the image is too dark", "the image is too bright", 0.03, appearance=True),
+    "contrast": Property(
+        "", "the image has too little contrast", "the image has too much contrast", 0.05, appearance=True
+    ),
+    "saturation": Property("", None, "too many pixels are saturated", 0.01, appearance=True),
+    "noise": Property(" (log10)", "the image is blurred", "the image is too noisy", 0.1, appearance=True),
+    "detail": Property(
+        " (log10)", "the image shows too little detail", "the image shows too much detail", 0.1, appearance=True
+    ),
 }
 
 
@@ -116,9 +129,13 @@ def measure(image: Tensor, spacing: float) -> dict[str, float]:
     lower, upper = (small[1:] > 0.5).numpy()
     absorbed = attenuation(small[0]).double().numpy()
     distance = {"lower": outline_distance(lower), "upper": outline_distance(upper)}
-    return {
+    edges = {
         **_edges("lower", absorbed, distance["lower"], distance["upper"]),
         **_edges("upper", absorbed[::-1], distance["upper"][::-1], distance["lower"][::-1]),
+    }
+    return {
+        "polarity": float(np.median(list(edges.values()))),
+        **edges,
         **_extent("lower", lower, pitch),
         **_extent("upper", upper[::-1], pitch),
         "lower_inset": _inset(absorbed, distance["lower"], distance["upper"]) * pitch,

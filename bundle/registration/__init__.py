@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bundle.registration.alignment import FrameMotion
+from bundle.registration.following import FollowUp
 from bundle.registration.gauss_newton import BoneRegistration, BoneShift
 from bundle.registration.losses import MixedRegistration, SeenRegistration, TrueRegistration
 from bundle.registration.method import Registration
@@ -18,6 +19,7 @@ from bundle.registration.synthetic_pairs import SyntheticPairs
 __all__ = [
     "BoneRegistration",
     "BoneShift",
+    "FollowUp",
     "FrameMotion",
     "MixedRegistration",
     "NarrowingReport",

@@ -65,6 +65,7 @@ class PairReading:
         missing: bones that were not found, ``lower`` and ``upper``.
         likeness: correlation of the fixed and the warped moving radiograph, inside the bone where it is lower; NaN if a
             bone was not found.
+        smallest_detectable_change_mm: smallest detectable change of the joint space; NaN where it was not looked up.
     """
 
     jsn_mm: float
@@ -75,6 +76,13 @@ class PairReading:
     refined: bool = False
     missing: Sequence[str] = ()
     likeness: float = math.nan
+    smallest_detectable_change_mm: float = math.nan
+
+    @property
+    def exceeds(self) -> bool | None:
+        """Whether the narrowing or widening exceeds the smallest detectable change; None if either is unknown."""
+        change = abs(self.jsn_mm) - self.smallest_detectable_change_mm
+        return None if math.isnan(change) else change > 0.0
 
 
 def read_pair(registration: Registration, fixed: Tensor, moving: Tensor, spacing: float) -> PairReading:

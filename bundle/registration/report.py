@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from bundle.io import (
     write_figures,
     write_measured,
 )
-from bundle.measurement import VERTICAL
+from bundle.measurement import VERTICAL, DetectableChange
 from bundle.quality import PlausibilityReference, measure
 from bundle.registration.agreement import narrowing_of_real_pairs, narrowing_of_synthetic_pairs
 from bundle.registration.alignment import FrameMotion, warp
@@ -50,8 +51,9 @@ class NarrowingWriter:
     A line has the names, ``jsn_mm`` (positive if the moving radiograph is narrower; null if a bone was not found),
     ``lower`` and ``upper``: scale, rotation in degrees and translation in mm of each bone, about the middle of its edge
     that faces the joint, ``registration_mse`` of the raw intensities, ``method``, ``refined``: whether a fit at full
-    resolution has refined the network's result, and ``plausible`` with ``plausibility``: the reasons against the two
-    radiographs and the registration (:class:`bundle.registration.PairQuality`).
+    resolution has refined the network's result, ``plausible`` with ``plausibility``: the reasons against the two
+    radiographs and the registration, and ``smallest_detectable_change_mm`` of the finger with ``exceeds``: whether
+    ``jsn_mm`` exceeds it (:class:`bundle.registration.PairQuality`).
 
     Args:
         output_dir: output folder; refused if it holds the results of another run.
@@ -236,24 +238,31 @@ class PairQuality:
 
     Args:
         plausibility: path of the ranges of plausible images (:class:`bundle.quality.PlausibilityReference`).
+        detectable: path of the smallest detectable changes (:class:`bundle.measurement.DetectableChange`).
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: a file cannot be read.
     """
 
-    def __init__(self, plausibility: str) -> None:
+    def __init__(self, plausibility: str, detectable: str) -> None:
         self.reference = PlausibilityReference.read(plausibility)
+        self.detectable = DetectableChange.read(detectable)
 
     def __call__(self, pair: Mapping[str, Any], reading: PairReading) -> dict[str, Any]:
         """Assess a pair (:class:`bundle.registration.RadiographPairs`) and its registration.
 
         Returns:
             ``plausible``: whether nothing is flagged, and ``plausibility``: the ``plausibility_score``, ``flagged`` and
-            ``reasons`` of the ``fixed`` and the ``moving`` radiograph and of the ``registration``.
+            ``reasons`` of the ``fixed`` and the ``moving`` radiograph and of the ``registration``;
+            ``smallest_detectable_change_mm`` and ``exceeds``, None if a bone was not found.
         """
         spacing = float(pair["spacing"])
         radiographs = {"fixed": pair["image"], "moving": pair["moving"]}
         verdicts = {name: self.reference.judge(measure(image.cpu(), spacing)) for name, image in radiographs.items()}
         verdicts["registration"] = judge_registration(reading, float(pair["masks_jsn"]))
         plausibility = {name: verdict.described() for name, verdict in verdicts.items()}
-        return {"plausible": not any(verdict.flagged for verdict in verdicts.values()), "plausibility": plausibility}
+        plausible = not any(verdict.flagged for verdict in verdicts.values())
+        limit = round(self.detectable.of(str(pair["finger"])), 3)
+        exceeds = replace(reading, smallest_detectable_change_mm=limit).exceeds
+        change = {"smallest_detectable_change_mm": limit, "exceeds": exceeds}
+        return {"plausible": plausible, "plausibility": plausibility, **change}

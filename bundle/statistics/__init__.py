@@ -8,6 +8,7 @@ from bundle.statistics.agreement import (
     bland_altman,
     consistency,
     plot_bland_altman,
+    repeatability,
     smallest_detectable_difference,
 )
 from bundle.statistics.measured import Column, Measured, SeparatedJoints
@@ -30,6 +31,7 @@ __all__ = [
     "plot_bland_altman",
     "plot_roc",
     "predict",
+    "repeatability",
     "roc_curve",
     "smallest_detectable_difference",
     "summarize",

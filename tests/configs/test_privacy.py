@@ -150,6 +150,7 @@ RUNS = [
         {**REGISTERED, **TEST_PAIRS, "repeats": 1, "synthetic_pairs": 2, "test#report#samples": 5},
     ),
     Run("predicting", of_job("predict_registration"), "test", REGISTERED),
+    Run("following", of_job("follow"), "test", REGISTERED),
     Run(
         "pretraining",
         of_job("pretrain_registration"),

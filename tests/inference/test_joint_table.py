@@ -68,6 +68,18 @@ def test_a_refused_joint_keeps_its_row_without_a_width_and_with_every_reason(
     assert row["reasons"].split("; ")[1:] == ["too dark", "no edge"] and row["reasons"].startswith("joint space: ")
 
 
+@pytest.mark.parametrize("row", [0, 1])
+def test_the_prediction_of_the_network_has_columns_of_its_own(
+    tmp_path: Path, spaces: tuple[JointSpace, JointSpace], row: int
+) -> None:
+    table = JointTable(tmp_path, regressor=lambda image, spacing: (1.23456, float(image.mean()) * spacing))
+    given = joint(image=torch.full((3, 4, 4), 2.0))
+    table.append(given, spaces[row], {})
+    (found,) = table.rows()
+    assert (found["network_mm"], found["network_sd_mm"]) == (1.235, round(2 * 21 / 256, 3))
+    assert (found["joint_space_mm"] is None) == found["refused"] == bool(row)
+
+
 def test_the_grade_refers_to_the_normal_width(spaces: tuple[JointSpace, JointSpace]) -> None:
     width = float(spaces[0].mean)
     assert [table_row(joint(), spaces[0], {}, normal)["grade"] for normal in (width / 1.1, width / 0.6)] == [0, 2]

@@ -169,6 +169,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path, judged_by: tuple[str,
 
 
 ROOT = Path(__file__).resolve().parents[2]
+FILES = [str(ROOT / "models" / f"{name}.json") for name in ("plausibility", "detectable_change")]
 
 
 def texture() -> Tensor:
@@ -184,12 +185,12 @@ def pair_of_phantoms() -> dict[str, Any]:
         name: torch.cat([shown.image, (shown.masks > 0.5).float()])
         for name, shown in (("image", fixed), ("moving", moving))
     }
-    return {**images, "spacing": torch.tensor([SPACING]), "masks_jsn": torch.tensor([0.3])}
+    return {**images, "spacing": torch.tensor([SPACING]), "masks_jsn": torch.tensor([0.3]), "finger": "ring"}
 
 
 def judged(pair: dict[str, Any]) -> dict[str, Any]:
     reading = read_pair(make_registration("gauss_newton"), pair["image"], pair["moving"], SPACING)
-    return PairQuality(str(ROOT / "models" / "plausibility.json"))(pair, reading)
+    return PairQuality(*FILES)(pair, reading)
 
 
 @pytest.mark.slow
@@ -197,6 +198,7 @@ def test_a_pair_of_phantoms_and_its_registration_are_plausible() -> None:
     said = judged(pair_of_phantoms())
     assert said["plausible"] and not any(part["reasons"] for part in said["plausibility"].values())
     assert list(said["plausibility"]) == ["fixed", "moving", "registration"]
+    assert said["exceeds"] and 0.1 < said["smallest_detectable_change_mm"] < 0.3
     json.dumps(said, allow_nan=False)
 
 
@@ -210,5 +212,6 @@ def test_an_implausible_radiograph_of_a_pair_is_told(kind: str, side: str) -> No
     assert not said["plausible"]
     assert any("follows no edge" in reason for reason in said["plausibility"][part]["reasons"])
     assert said["plausibility"]["registration"]["reasons"][0].endswith("bone was not found")
+    assert said["exceeds"] is None
     assert not said["plausibility"][other]["flagged"]
     json.dumps(said, allow_nan=False)

@@ -85,6 +85,8 @@ def test_an_item_has_the_files_joint_finger_side_and_spacing(public: Path) -> No
         "joint": "00054_L_13",
         "finger": "thumb",
         "side": "left",
+        "patient": "00054_L_13",
+        "visit": "",
         "spacing": 0.0,
         "image": str(folder / "one.jpg"),
         "lower": str(folder / "one_mask_lower.bmp"),

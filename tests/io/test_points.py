@@ -39,6 +39,9 @@ FILES = {
     ),
     "direction.csv": "name, x, y, direction_x, direction_y\nindex, 100, 200, 10, -40\nring, 300, 150, -5, -30\n",
     "tip.CSV": "\ufeffname,x,y,tip_x,tip_y\nindex,100,200,110,160\nring,300,150,295,120\n",
+    "semicolons.csv": "\ufeffName ; X ;Y; Tip X; TIP-Y ;;\nindex;100;200,0;110;160;;\n;;;;;;\nring;300;150;295;120\n",
+    "tabs.csv": "NAME\tX\tY\tDirection_X\tDirection_Y\nindex\t100,0\t200\t10\t-40,0\nring\t300\t150\t-5\t-30\n",
+    "quoted.csv": 'name,x,y,tip_x,tip_y\nindex,"100,0",200,110,160\nring,300,"150,0",295,120\n',
     "lines.mrk.json": slicer("LPS", 1.0, True),
     "list.mrk.json": slicer("RAS", -1.0, False),
     "lps.fcsv": old_slicer("LPS", 1.0),
@@ -107,6 +110,60 @@ def test_what_are_no_points_is_refused_with_the_file(tmp_path: Path, name: str, 
     with pytest.raises(InputError) as refused:
         read_places(tmp_path / name, SPACING)
     assert said in str(refused.value) and str(tmp_path / name) in str(refused.value)
+
+
+def test_a_spreadsheets_utf_16_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(FILES["tabs.csv"], encoding="utf-16")
+    assert read_places(tmp_path / "a.csv", SPACING) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("a.csv", "name,x,y,tip_x,tip_y\nindex,612,5,804,0,598,0,610,5\n", "index,612.5,804.0,598.0,610.5"),
+        ("a.csv", "name;x;y;tip_x;tip_y\nindex;one;2;3;4\n", "index;612.5;804.0;598.0;610.5"),
+        ("a.csv", "name\ty\nindex\t1\n", "index\t612.5\t804.0\t598.0\t610.5"),
+        ("a.csv", "index 1 2 3 4\n", "the columns name,x,y,tip_x,tip_y"),
+        ("a.json", "[]", '"name": "index"'),
+        ("a.mrk.json", "{}", '"label": "index"'),
+        ("a.fcsv", "1\n", ",index,"),
+    ],
+)
+def test_an_error_shows_a_right_line(tmp_path: Path, name: str, content: str, line: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError) as refused:
+        read_places(tmp_path / name, SPACING)
+    assert line in str(refused.value).partition("Example: ")[2]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.json", "a.fcsv"])
+def test_the_example_of_a_format_can_be_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("[]" if name == "a.json" else "1")
+    with pytest.raises(InputError) as refused:
+        read_places(tmp_path / name, SPACING)
+    shown = str(refused.value).partition("Example: ")[2]
+    columns, _, line = shown.removeprefix("the columns ").rpartition(" and the line ")
+    tip = line.replace("index", "tip").replace("61.25", "60.5")
+    whole = {"a.csv": f"{columns}\n{line}", "a.json": f"[{line}]", "a.fcsv": f"{line}\n{tip}"}
+    (tmp_path / name).write_text(whole[name])
+    assert [place.stated.finger for place in read_places(tmp_path / name, SPACING)] == ["index"]
+
+
+def test_a_name_gives_finger_and_side_but_no_identity(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("name,x,y,tip_x,tip_y\nDoe Jane mcp2 R,1,2,3,4\n")
+    (place,) = read_places(tmp_path / "a.csv", SPACING)
+    assert place.stated == ("index", "right", "MCP")
+    assert "doe" not in place.name.lower() and "jane" not in place.name.lower()
+
+
+def test_labels_that_3d_slicer_numbered_itself_give_no_finger(tmp_path: Path) -> None:
+    for name, labels in (("F", ["F-1", "F-2", "F-3", "F-4"]), ("named", ["MCP-2", "tip", "MCP-3", "tip"])):
+        content = json.loads(slicer("LPS", 1.0, False))
+        for point, label in zip(content["markups"][0]["controlPoints"], labels, strict=True):
+            point["label"] = label
+        (tmp_path / f"{name}.mrk.json").write_text(json.dumps(content))
+    fingers = [[p.stated.finger for p in read_places(tmp_path / f"{n}.mrk.json", SPACING)] for n in ("F", "named")]
+    assert fingers == [["unknown", "unknown"], ["index", "middle"]]
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

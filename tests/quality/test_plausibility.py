@@ -155,7 +155,7 @@ def test_the_stated_part_of_the_images_is_flagged(values: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("corruption", "reason"),
     [
-        ("inverted", "edge follows no edge in the image"),
+        ("inverted", "the radiograph is inverted"),
         ("blank", "the image shows too little detail"),
         ("noise_0.1", "the image is too noisy"),
         ("blur_0.6mm", "the image is blurred"),
@@ -183,7 +183,7 @@ def test_a_reason_names_the_value_and_what_is_usual(reference: PlausibilityRefer
     assert said.score == pytest.approx(50.0)
     assert list(said.reasons) == [
         "too many pixels are saturated (saturation 0.50, usual at most 0.01)",
-        "the lower bone is too narrow (lower width 7.00 mm, usual 10.00 to 19.00)",
+        "the lower bone is too narrow, or the pixel spacing is wrong (lower width 7.00 mm, usual 10.00 to 19.00)",
     ]
 
 
@@ -197,12 +197,29 @@ def test_ranges_widened_by_another_kind_hold_both(values: pd.DataFrame, referenc
     assert both.ranges["brightness"].median == reference.ranges["brightness"].median
 
 
+def test_an_appearance_between_its_range_and_its_limit_is_a_note(
+    values: pd.DataFrame, reference: PlausibilityReference
+) -> None:
+    other = values.assign(noise=values["noise"] + 1.0)
+    wide = reference.with_appearance(other, 0.05)
+    assert wide.appearance_limit > 1.0
+    noisy = dict(other.median())
+    assert reference.judge(noisy).flagged and not reference.judge(noisy).notes
+    said = wide.judge(noisy)
+    assert not said.flagged and said.score <= 1.0
+    assert [note.split(" (")[0] for note in said.notes] == ["the image is too noisy"]
+    beyond = wide.judge({**noisy, "noise": noisy["noise"] + 2.0})
+    assert beyond.flagged and not beyond.notes
+    narrow = wide.judge({**noisy, "lower_width": 1.0})
+    assert [reason.split(",")[0] for reason in narrow.reasons] == ["the lower bone is too narrow"]
+
+
 def test_a_reference_is_read_as_written_and_a_broken_one_is_named(
     tmp_path: Path, reference: PlausibilityReference
 ) -> None:
-    replace(reference, made={"seed": 4}).write(tmp_path / "plausibility.json")
+    replace(reference, made={"seed": 4}, appearance_limit=2.5).write(tmp_path / "plausibility.json")
     found = PlausibilityReference.read(tmp_path / "plausibility.json")
-    assert found.made == {"seed": 4}
+    assert found.made == {"seed": 4} and found.appearance_limit == 2.5
     for name, held in reference.ranges.items():
         assert found.ranges[name] == pytest.approx(held, abs=1e-4)
     content = json.loads((tmp_path / "plausibility.json").read_text())

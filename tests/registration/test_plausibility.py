@@ -53,4 +53,5 @@ def test_what_was_not_found_is_not_plausible_and_names_the_bone() -> None:
         "plausibility_score": None,
         "flagged": True,
         "reasons": ["the lower bone was not found"],
+        "notes": [],
     }

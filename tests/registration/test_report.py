@@ -47,7 +47,7 @@ def pairs() -> RadiographPairs:
 
 
 def writer(folder: Path, finds: bool) -> NarrowingWriter:
-    quality = PairQuality(str(ROOT / "models" / "plausibility.json"))
+    quality = PairQuality(*(str(ROOT / "models" / f"{name}.json") for name in ("plausibility", "detectable_change")))
     return NarrowingWriter(str(folder), {}, Registers(finds), NetworkWeights(torch.nn.Identity(), ""), quality)
 
 

@@ -21,6 +21,7 @@ from bundle.statistics import (
     bland_altman,
     bootstrap_interval,
     plot_bland_altman,
+    repeatability,
     smallest_detectable_difference,
 )
 from torch import Tensor
@@ -49,9 +50,10 @@ class JointSpaceMeasurement:
     Figures of ``surfaces`` and ``predicted`` on phantoms: bias, 95 % limits, MAE, largest error and ICC(2,1) against
     the true width (:func:`bundle.phantoms.true_joint_space`), also separately for wide, narrow and closed joints. For
     joints with several radiographs with a ``retake``: the smallest detectable difference (SDD) over pairs of re-takes,
-    of the mean and of the minimum width, and the ICC(2,1) of re-takes. For other joints with several radiographs:
-    ``visits_sd``, the median standard deviation over a joint's visits, and ``gross``, the fraction of measurements that
-    deviate by more than :data:`GROSS` from the joint's median. For all: ``predicted_less_surfaces``, and ``refused``,
+    of the mean, also by finger (:func:`bundle.statistics.repeatability`), and of the minimum width, and the ICC(2,1) of
+    re-takes. For other joints with several radiographs: ``visits_sd``, the median standard deviation over a joint's
+    visits, and ``gross``, the fraction of measurements that deviate by more than :data:`GROSS` from the joint's
+    median. For all: ``predicted_less_surfaces``, and ``refused``,
     the fraction of refused measurements, with their number by reason. Intervals are by bootstrap over joints.
 
     Attributes:
@@ -141,6 +143,8 @@ class JointSpaceMeasurement:
             if min(takes.shape) < 2:
                 continue
             found = absolute_agreement(takes, level=self.level)
+            if not name and "finger" in rows:
+                figures["sdd_by_finger"] = _repeatability_by_finger(rows.dropna(subset=[column]), column)
             first, second = (np.concatenate(pair) for pair in zip(*combinations(takes.T, 2), strict=True))
             figures |= {
                 f"{name}sdd": smallest_detectable_difference(first, second),
@@ -189,6 +193,12 @@ def over_visits(rows: pd.DataFrame, method: str) -> dict[str, Any]:
         "visits_joints": len(visits),
         "gross": float((deviation > GROSS).mean()),
     }
+
+
+def _repeatability_by_finger(rows: pd.DataFrame, column: str) -> dict[str, float]:
+    """Compute the smallest detectable difference between re-takes of each finger that has several of one joint."""
+    several = rows[rows.groupby("joint")[column].transform("size") > 1]
+    return {str(finger): repeatability(group[column], group["joint"]) for finger, group in several.groupby("finger")}
 
 
 def _parts(width: pd.Series) -> dict[str, pd.Series]:

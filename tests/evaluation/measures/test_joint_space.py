@@ -94,6 +94,8 @@ def test_the_detectable_difference_is_that_of_the_pairs_of_re_takes() -> None:
     found = JointSpaceMeasurement(samples=20)(joints).figures["outlines"]
     pairs = 0.15 * np.array([1, 3, 2, 0, 0, 0, 0, 1, 1])
     assert found["sdd"] == pytest.approx(1.96 * np.std(pairs, ddof=1), abs=1e-3)
+    within = [np.var(0.15 * np.array(gaps[row : row + 3]), ddof=1) for row in (0, 3, 6)]
+    assert found["sdd_by_finger"] == {"index": pytest.approx(1.96 * np.sqrt(2 * np.mean(within)), abs=1e-3)}
 
 
 @pytest.mark.slow
