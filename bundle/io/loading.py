@@ -101,11 +101,11 @@ def open_joints(item: Item, size: int | None = MCP.pixels, joint_type: JointType
     Each joint gets ``spacing``, the width of a pixel in mm (its height follows from the aspect ratio in the file);
     ``spacing_source``, its origin; ``side``, from the list, else the DICOM header, else the mark; ``side_conflict``,
     where these disagree; ``finger`` of a mark from its name; ``digest``, the checksum of its files; ``pixels``, the
-    checksum of the radiograph's pixels; ``growth_plate``, unknown before :func:`bundle.io.placing.recentred`; and ``series``, which is
-    equal for all radiographs of one joint (:func:`bundle.io.marks.series_of`). Names that reveal the patient are
-    replaced (:func:`bundle.io.private_name`). If the pixel spacing is known, a radiograph of one joint is resampled
-    unless it already has the size of a frame and square pixels; without one it is a frame, as wide as those of the
-    joint type.
+    checksum of the radiograph's pixels; ``growth_plate``, unknown before :func:`bundle.io.placing.recentred`; and
+    ``series``, which is equal for all radiographs of one joint (:func:`bundle.io.marks.series_of`). Names that reveal
+    the patient are replaced (:func:`bundle.io.private_name`). If the pixel spacing is known, a radiograph of one joint
+    is resampled unless it already has the size of a frame and square pixels; without one it is a frame, as wide as
+    those of the joint type.
 
     Args:
         item: item of :func:`bundle.io.lists.read_datalist`; ``spacing`` 0 means that the list states none.

@@ -17,7 +17,7 @@ from bundle.physics import attenuation, overlap, sample
 from torch import Tensor
 from torch.nn import functional as F
 
-OPEN_FROM, CLOSED_BELOW = 0.28, 0.2
+OPEN_FROM, CLOSED_BELOW = 0.3, 0.2
 """Strengths of the band from which the plate is open, and below which it is closed."""
 
 FAINTEST_HEAD, LARGEST_CROSSING = 0.8, 12.0
