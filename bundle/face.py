@@ -22,7 +22,6 @@ from bundle.io import (
     LATERALITY,
     JointFrame,
     OpenFiles,
-    Recentre,
     bundle_version,
     open_joints,
     read_joint,
@@ -123,15 +122,9 @@ class Hand:
 
     @classmethod
     def read(
-        cls,
-        path: str | Path,
-        points: str | Path,
-        *,
-        spacing_mm: float = 0.0,
-        joint_type: JointType = MCP,
-        recentre: bool = True,
+        cls, path: str | Path, points: str | Path, *, spacing_mm: float = 0.0, joint_type: JointType = MCP
     ) -> Hand:
-        """Read a radiograph of a hand and crop its joints.
+        """Read a radiograph of a hand and crop its joints, centred on the joint spaces and upright whatever the marks.
 
         Args:
             path: file of the radiograph.
@@ -139,14 +132,11 @@ class Hand:
                 markups (:func:`bundle.io.read_places`).
             spacing_mm: pixel size in mm for files without pixel spacing.
             joint_type: type of the marked joints.
-            recentre: whether frames are centred on the joint spaces and upright, so that they do not depend on the
-                exact marks.
 
         Raises:
             InputError: if a file cannot be used, or a frame extends beyond the radiograph.
         """
-        item = _item(path, points=str(points), spacing=spacing_mm)
-        files, joints = _read(item, joint_type, _parts("recentring")["recentring"] if recentre else None)
+        files, joints = _read(_item(path, points=str(points), spacing=spacing_mm), joint_type)
         radiograph = torch.from_numpy(files.radiograph.intensity)[None]
         return cls(radiograph, JointFrame.from_json(joints[0].frame).spacing, tuple(joints), str(path))
 
@@ -332,15 +322,14 @@ def _item(path: str | Path, **more: Any) -> dict[str, Any]:
     return {**known, Keys.LOWER: "", Keys.UPPER: "", Keys.SPACING: 0.0, Keys.IMAGE: str(path), **more}
 
 
-def _read(
-    item: Mapping[str, Any], joint_type: JointType, recentre: Recentre | None = None
-) -> tuple[OpenFiles, list[Joint]]:
+def _read(item: Mapping[str, Any], joint_type: JointType) -> tuple[OpenFiles, list[Joint]]:
     """Open the files of an item and read its joints."""
     read = []
     files, joints = open_joints(dict(item), joint_type.pixels, joint_type)
+    parts = _parts("segmenter", "recentring")
     for marked in joints:
-        one = recentred(marked, files, recentre)
-        image = read_joint(one, joint_type.pixels, _parts("segmenter")["segmenter"], files)
+        one = recentred(marked, files, parts["recentring"])
+        image = read_joint(one, joint_type.pixels, parts["segmenter"], files)
         name, finger, side, frame, file = (
             str(one[key]) for key in (Keys.NAME, Keys.FINGER, Keys.SIDE, Keys.FRAME, Keys.IMAGE)
         )

@@ -8,7 +8,7 @@ masks also show whether the frame holds a joint at all, and whether the growth p
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -36,8 +36,11 @@ FARTHEST_MM = 5.0
 ABOVE_HEAD_MM = 0.6
 """Distance from the outline of the lower bone's head to the middle of the joint space."""
 
-NEAR_MM = 6.5
+NEAR_MM = 9.0
 """Distance from the middle of the joint space up to which the masks determine the pose."""
+
+Motion = tuple[float, float, float]
+"""Shift to the right and down in mm, and rotation in degrees, positive clockwise."""
 
 NO_JOINT = "the masks show no two bones facing each other"
 UNSTABLE = "the frame does not come to rest on a joint"
@@ -53,11 +56,8 @@ class Recentred:
     Attributes:
         frame: frame, centred on the joint space and upright.
         turns: number of times that the frame was segmented.
-        along_mm: distance of the frame's centre from the mark along the marked direction, positive towards the tip.
-        across_mm: distance to the right of the marked direction.
-        rotation_deg: rotation from the marked direction, positive clockwise.
-        last_mm: last shift of the frame.
-        last_deg: last rotation of the frame; NaN if the masks show no joint.
+        motion: motion from the mark to the frame: right and down in mm, and degrees clockwise, in the marked frame.
+        last: last motion of the frame; NaN if the masks show no joint.
         pose: pose of the joint in the last frame that was segmented.
         signs: signs of an open growth plate in that frame.
         shape: shape of the bones in that frame.
@@ -66,11 +66,8 @@ class Recentred:
 
     frame: JointFrame
     turns: int
-    along_mm: float
-    across_mm: float
-    rotation_deg: float
-    last_mm: float
-    last_deg: float
+    motion: Motion
+    last: Motion
     pose: JointPose
     signs: PlateSigns
     shape: BoneShape
@@ -119,35 +116,32 @@ class Recentring:
             return self._find(radiograph, mark)
 
     def _find(self, radiograph: Tensor, mark: JointFrame) -> Recentred:
-        frame, motions = mark, [(math.inf, math.inf, math.inf)]
+        frame, motions = replace(mark, size=MCP.pixels), [(math.inf, math.inf, math.inf)]
         while len(motions) <= TURNS and not _rests(motions[-1]):
             image = frame.cut(radiograph).clamp(0.0, 1.0)
             masks = self.segmenter.coarse(image)[None]
             pose = _pose_near_joint(masks, frame.side / masks.shape[-1])
             motions.append(_centre(pose))
             frame = frame if math.isnan(motions[-1][-1]) else frame.moved(*motions[-1])
-        signs = plate_signs(image[None], masks, pose, frame.side)
-        (right, down, rotation), (x, y, degrees) = mark.motion_to(frame), motions[-1]
-        moved = (math.hypot(right, down), math.hypot(x, y), degrees)
-        shape = bone_shape(masks, pose)
-        refused = self._refused(*moved, signs, shape if frame.side == MCP.frame_mm else None)
-        turns = len(motions) - 1
-        return Recentred(frame, turns, -down, right, rotation, *moved[1:], pose, signs, shape, refused)
+        frame, signs = replace(frame, size=mark.size), plate_signs(image[None], masks, pose, frame.side)
+        found = Recentred(
+            frame, len(motions) - 1, mark.motion_to(frame), motions[-1], pose, signs, bone_shape(masks, pose)
+        )
+        return replace(found, refused=self._refused(found))
 
-    def _refused(
-        self, distance: float, last_mm: float, last_deg: float, signs: PlateSigns, shape: BoneShape | None
-    ) -> str:
-        """Reason of refusal, or ""; the shape is that of a frame which should show an MCP joint, else None."""
-        if math.isnan(last_deg):
+    def _refused(self, found: Recentred) -> str:
+        """Reason of refusal, or ""; the bones of a frame as wide as those of MCP joints must have their shape."""
+        (right, down, _), (x, y, degrees) = found.motion, found.last
+        if math.isnan(degrees):
             return NO_JOINT
-        if not bool(signs.on_bones):
+        if not bool(found.signs.on_bones):
             return GROWING
-        if last_mm > UNSTABLE_MM or abs(last_deg) > UNSTABLE_DEG:
+        if math.hypot(x, y) > UNSTABLE_MM or abs(degrees) > UNSTABLE_DEG:
             return UNSTABLE
-        if distance > self.farthest_mm:
+        if math.hypot(right, down) > self.farthest_mm:
             return FAR
-        other = shape is not None and signs.states[0] != OPEN_PLATE and not bool(shape.fits_mcp)
-        return OTHER_JOINT if other else ""
+        is_mcp = found.frame.side == MCP.frame_mm and found.growth_plate != OPEN_PLATE
+        return OTHER_JOINT if is_mcp and not bool(found.shape.fits_mcp) else ""
 
 
 def _pose_near_joint(masks: Tensor, pixel: float) -> JointPose:
@@ -157,13 +151,13 @@ def _pose_near_joint(masks: Tensor, pixel: float) -> JointPose:
     return joint_pose(masks.masked_fill(far[:, None], 0.0), pixel)
 
 
-def _centre(pose: JointPose) -> tuple[float, float, float]:
+def _centre(pose: JointPose) -> Motion:
     """Middle of the joint space (x, y) in mm from the frame's centre, and the joint's axis in degrees."""
     x, y = rotated(pose.middle, pose.head - ABOVE_HEAD_MM, pose.axis)
     return float(x), float(y), float(pose.axis)
 
 
-def _rests(motion: tuple[float, float, float]) -> bool:
+def _rests(motion: Motion) -> bool:
     """Whether a motion in mm and degrees is the last one; one that is unknown is."""
     x, y, degrees = motion
     return not (math.hypot(x, y) >= REST_MM or abs(degrees) >= REST_DEG)

@@ -50,7 +50,7 @@ PLANTED = {
 
 @pytest.fixture(scope="module")
 def phantoms() -> dict[str, Phantom]:
-    return {name: render(sample_parameters(seed, outline_gap_mm=1.5)) for seed, name in enumerate(SPOTS, start=20)}
+    return {name: render(sample_parameters(seed, outline_gap_mm=1.5)) for seed, name in enumerate(SPOTS, start=23)}
 
 
 @pytest.fixture(scope="module")

@@ -83,7 +83,7 @@ def test_a_frame_is_segmented_up_to_three_times_and_refused_if_it_does_not_rest(
     drawn = Drawn(bones(3.0))
     found = Recentring(drawn).find(torch.full((1, 450, 450), GREY), mark())  # type: ignore[arg-type]
     assert drawn.calls == found.turns == TURNS
-    assert found.last_mm > 1.0 and found.along_mm < -3.0
+    assert found.last[1] > 1.0 and found.motion[1] > 3.0
 
 
 @pytest.mark.parametrize(("head_mm", "reason"), [(recentring.ABOVE_HEAD_MM, ""), (3.0, UNSTABLE)])
@@ -95,7 +95,7 @@ def test_the_reason_of_a_frame_at_rest_is_empty(monkeypatch: pytest.MonkeyPatch,
     found = Recentring(Drawn(masks)).find(hand, mark())  # type: ignore[arg-type]
     assert found.refused == reason
     if not reason:
-        assert abs(found.along_mm) < 0.1 and abs(found.rotation_deg) < 0.5
+        assert abs(found.motion[1]) < 0.1 and abs(found.motion[2]) < 0.5
         far = Recentring(Drawn(masks), farthest_mm=0.0).find(hand, mark())  # type: ignore[arg-type]
         assert far.refused == FAR
 
