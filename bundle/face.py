@@ -25,6 +25,7 @@ from bundle.io import (
     bundle_version,
     open_joints,
     read_joint,
+    recentred,
     write_layer_images,
     write_layers,
     write_masks,
@@ -123,7 +124,7 @@ class Hand:
     def read(
         cls, path: str | Path, points: str | Path, *, spacing_mm: float = 0.0, joint_type: JointType = MCP
     ) -> Hand:
-        """Read a radiograph of a hand and crop its joints.
+        """Read a radiograph of a hand and crop its joints, centred on the joint spaces and upright whatever the marks.
 
         Args:
             path: file of the radiograph.
@@ -325,8 +326,10 @@ def _read(item: Mapping[str, Any], joint_type: JointType) -> tuple[OpenFiles, li
     """Open the files of an item and read its joints."""
     read = []
     files, joints = open_joints(dict(item), joint_type.pixels, joint_type)
-    for one in joints:
-        image = read_joint(one, joint_type.pixels, _parts("segmenter")["segmenter"], files)
+    parts = _parts("segmenter", "recentring")
+    for marked in joints:
+        one = recentred(marked, files, parts["recentring"])
+        image = read_joint(one, joint_type.pixels, parts["segmenter"], files)
         name, finger, side, frame, file = (
             str(one[key]) for key in (Keys.NAME, Keys.FINGER, Keys.SIDE, Keys.FRAME, Keys.IMAGE)
         )

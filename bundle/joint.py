@@ -20,6 +20,9 @@ LAYER_NAMES = ("soft", *BONES)
 FINGERS = ("small", "ring", "middle", "index", "thumb")
 SIDES = ("left", "right")
 
+OPEN_PLATE, CLOSED_PLATE, UNKNOWN_PLATE = "open", "closed", "unknown"
+"""States of the growth plate of the upper bone."""
+
 
 class Keys:
     """Keys of the dictionaries of MONAI transforms, engines and data lists."""
@@ -60,6 +63,8 @@ class Keys:
     """In lists, the file with the joint positions of a hand."""
     FRAME = "frame"
     """Frame of a joint in a larger radiograph, in JSON; empty for a radiograph of one joint."""
+    GROWTH_PLATE = "growth_plate"
+    """State of the growth plate of the upper bone: "open", "closed" or "unknown"."""
     DIGEST = "digest"
     """Checksum of the files of a joint."""
     SEED = "seed"

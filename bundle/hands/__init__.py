@@ -10,6 +10,7 @@ from bundle.hands.found import FoundHand, FoundJoint, found_places
 from bundle.hands.landmarks import LANDMARKS, Landmark
 from bundle.hands.losses import HeatmapLoss
 from bundle.hands.networks import FinderNetwork
+from bundle.hands.recentring import Recentred, Recentring
 from bundle.hands.training import LandmarkAccuracy, fixed_views, views_and_points
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "Landmark",
     "LandmarkAccuracy",
     "RandHandViewsd",
+    "Recentred",
+    "Recentring",
     "fixed_views",
     "found_places",
     "hand_items",

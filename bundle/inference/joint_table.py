@@ -7,18 +7,23 @@ import io
 import json
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from bundle.base import one_thread
 from bundle.errors import InputError
 from bundle.io import JointFrame, append_line, named_lines, write_or_remove
-from bundle.joint import MCP, SIDES, JointType
+from bundle.joint import MCP, OPEN_PLATE, SIDES, JointType, Keys
 from bundle.measurement import JointSpace, narrowing_grade
 from bundle.scoring import JointSpaceRegressor
 from torch import Tensor
 
 LINES, TABLE = "joints.jsonl", "joints.csv"
+
+OPEN_GROWTH_PLATE = "open growth plate"
+"""Reason of refusal of a joint space."""
 
 COLUMNS = (
     *("name", "patient", "visit", "hand", "side", "finger", "joint", "x", "y", "score"),
@@ -104,6 +109,7 @@ class JointTable:
         normal_mm: normal joint space width, to which the grade refers, in mm; by default that of LSN.
         joint_type: type of the joints.
         regressor: network that predicts the joint space as well; None for none.
+        open_growth_plates: whether the joint space of joints with an open growth plate is given.
     """
 
     def __init__(
@@ -112,9 +118,10 @@ class JointTable:
         normal_mm: float = MCP.normal_joint_space_mm,
         joint_type: JointType = MCP,
         regressor: JointSpaceRegressor | None = None,
+        open_growth_plates: bool = False,
     ) -> None:
         self.folder, self.normal_mm, self.joint_type = Path(folder), _length(normal_mm), joint_type
-        self.regressor = regressor
+        self.regressor, self.open_growth_plates = regressor, open_growth_plates
 
     def keep(self, names: Iterable[str]) -> None:
         """Remove the rows of other joints than these, before a run is resumed."""
@@ -123,20 +130,22 @@ class JointTable:
         write_or_remove(self.folder / LINES, lines)
         self.finish()
 
+    def checked(self, joint: Mapping[str, Any], space: JointSpace) -> JointSpace:
+        """Refuse the joint space of a joint with an open growth plate, unless it is requested."""
+        if self.open_growth_plates or joint.get(Keys.GROWTH_PLATE) != OPEN_PLATE:
+            return space
+        unknown = torch.full_like(space.mean, math.nan)
+        return replace(space, mean=unknown, minimum=unknown, sd=unknown, refused=(OPEN_GROWTH_PLATE,))
+
     def append(self, joint: Mapping[str, Any], space: JointSpace, quality: Mapping[str, Any]) -> dict[str, Any]:
         """Append the row of a joint (:func:`table_row`), and return it."""
-        row = table_row(joint, space, quality, self.normal_mm, self.joint_type, self._predicted(joint))
+        regressor = None if OPEN_GROWTH_PLATE in space.refused else self.regressor
+        predicted = _predicted(regressor, joint)
+        row = table_row(joint, space, quality, self.normal_mm, self.joint_type, predicted)
         append_line(self.folder / LINES, json.dumps(row))
         begun = (self.folder / TABLE).is_file()
         append_line(self.folder / TABLE, _as_csv([row], header=not begun).removesuffix("\n"))
         return row
-
-    def _predicted(self, joint: Mapping[str, Any]) -> tuple[float, float] | None:
-        """Joint space and standard deviation in mm that the regressor predicts; None without one."""
-        if self.regressor is None:
-            return None
-        with one_thread():
-            return self.regressor(joint["image"].detach().cpu(), float(joint["spacing"]))
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the last row of each joint, in the order of their first ones; rows without all columns are omitted."""
@@ -147,6 +156,14 @@ class JointTable:
         """Write the table as CSV: booleans as true and false, unknown values empty. A table without rows is removed."""
         rows = self.rows()
         write_or_remove(self.folder / TABLE, _as_csv(rows) if rows else "")
+
+
+def _predicted(regressor: JointSpaceRegressor | None, joint: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Joint space and standard deviation in mm that the regressor predicts; None without one."""
+    if regressor is None:
+        return None
+    with one_thread():
+        return regressor(joint["image"].detach().cpu(), float(joint["spacing"]))
 
 
 def _as_csv(rows: Iterable[Mapping[str, Any]], header: bool = True) -> str:

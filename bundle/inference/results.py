@@ -28,6 +28,7 @@ from bundle.io import (
     sums_of,
     write_or_remove,
 )
+from bundle.joint import UNKNOWN_PLATE, Keys
 from bundle.measurement import JointSpace, measure_joint_space
 from bundle.workflow import GeneratorWeights, results_run
 from ignite.engine import Events
@@ -192,6 +193,7 @@ class LayerWriter(Results):
         space, row = (None, {}) if self.table is None else _measured(self.table, joint, layers, line)
         files = self._write(SeparatedJoint(joint, layers, separator, quality_label(line), space, row))
         source = {"masks": joint.get("masks", "given"), "digest": joint.get("digest", "")}
+        source[Keys.GROWTH_PLATE] = joint.get(Keys.GROWTH_PLATE, UNKNOWN_PLATE)
         source |= {"resampled": note} if (note := resampling(joint)) else {}
         source |= {"side_conflict": joint["side_conflict"]} if joint.get("side_conflict") else {}
         append_line(self.output_dir / QUALITY, json.dumps({**line, **source, "files": files}))
@@ -208,6 +210,7 @@ def _measured(
     """Measure the joint space of a joint and add it to the table; return it with its row."""
     with one_thread():
         space = measure_joint_space(layers[None], joint["image"].cpu()[None, 1:], float(joint["spacing"]))
+    space = table.checked(joint, space)
     return space, table.append(joint, space, quality)
 
 

@@ -45,6 +45,7 @@ from bundle.io.montages import (
 )
 from bundle.io.nifti import is_nifti
 from bundle.io.packing import pack_joints
+from bundle.io.placing import Recentre, recentred
 from bundle.io.points import read_places
 from bundle.io.provenance import bundle_version, command_line, machine, processor
 from bundle.io.reading import check_area, layer_files, read_layers, read_stated, shape_of
@@ -115,6 +116,7 @@ __all__ = [
     "MaskMaker",
     "OpenFiles",
     "Picture",
+    "Recentre",
     "SharedSampler",
     "Sums",
     "append_line",
@@ -173,6 +175,7 @@ __all__ = [
     "read_layers",
     "read_places",
     "read_stated",
+    "recentred",
     "release_outputs",
     "repeated",
     "replacing",

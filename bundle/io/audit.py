@@ -18,6 +18,7 @@ from bundle.io.identity import discreet, private_name
 from bundle.io.keeping import Kept, KeptArray, KeptJoint
 from bundle.io.lists import JOINT_FILES, unique_names
 from bundle.io.loading import Item, MaskMaker, OpenFiles, open_joints, read_joint
+from bundle.io.placing import Recentre, recentred
 from bundle.io.writing import LONGEST_NAME
 from bundle.joint import BONES, MCP
 from torch import Tensor
@@ -76,6 +77,7 @@ def audit(
     keep_gross: bool = False,
     segment: MaskMaker | None = None,
     keep_whole: bool = False,
+    recentre: Recentre | None = None,
 ) -> Audit:
     """Read every item once, keep the usable joints and log the others with the reason.
 
@@ -86,11 +88,12 @@ def audit(
         keep_gross: keep joints whose masks are grossly wrong, with a warning: for separation, not for training.
         segment: predictor of missing masks; None rejects joints without masks.
         keep_whole: also keep the radiographs that joints are cut out of, to paste results back.
+        recentre: places the frames of joints marked in hands (:func:`recentred`).
 
     Raises:
         InputError: no joint is usable, or ``strict`` and not all are.
     """
-    check = JointCheck(size, keep_gross, segment, keep_whole)
+    check = JointCheck(size, keep_gross, segment, keep_whole, recentre)
     return audited(items, check, strict=strict, size=size)
 
 
@@ -156,6 +159,7 @@ class JointCheck:
         keep_gross: as in :func:`audit`.
         segment: as in :func:`audit`.
         keep_whole: as in :func:`audit`.
+        recentre: as in :func:`audit`.
         kept: cache of the joints.
     """
 
@@ -163,6 +167,7 @@ class JointCheck:
     keep_gross: bool = False
     segment: MaskMaker | None = None
     keep_whole: bool = False
+    recentre: Recentre | None = None
     kept: Kept = field(default_factory=Kept)
     _whole: tuple[OpenFiles, KeptArray | None] | None = field(default=None, init=False)
 
@@ -172,6 +177,7 @@ class JointCheck:
         Raises:
             InputError: the joint is unusable.
         """
+        item = recentred(item, files, self.recentre)
         joint = read_joint(item, self.size, self.segment, files)
         check_overlap(joint, item, self.keep_gross)
         masks = "given" if all(item[bone] for bone in BONES) else PREDICTED

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import torch
 from bundle.errors import InputError
@@ -114,6 +114,28 @@ class JointFrame:
         middle = torch.full((2, 1), (self.size - 1) / 2.0, dtype=torch.float64)
         center = torch.tensor(self.place.center, dtype=torch.float64)[:, None]
         return torch.cat([axes, center - axes @ middle], dim=1)
+
+    def moved(self, right: float, down: float, degrees: float) -> JointFrame:
+        """Return the frame moved and rotated within the hand.
+
+        Args:
+            right: shift of the centre to the right of the frame in mm.
+            down: shift of the centre to the bottom of the frame in mm.
+            degrees: rotation, positive clockwise.
+        """
+        middle, angle = (self.size - 1) / 2.0, math.radians(degrees)
+        center = torch.tensor([right / self.pixel + middle, down / self.pixel + middle, 1.0], dtype=torch.float64)
+        up = torch.tensor([math.sin(angle), -math.cos(angle), 0.0], dtype=torch.float64)
+        (x, y), (across, along) = (self.matrix @ center).tolist(), (self.matrix @ up).tolist()
+        return replace(self, place=replace(self.place, center=(x, y), direction=(across, along)))
+
+    def motion_to(self, other: JointFrame) -> tuple[float, float, float]:
+        """Return the motion to another frame of the hand: ``right``, ``down`` and ``degrees`` of :meth:`moved`."""
+        middle, inverse = (self.size - 1) / 2.0, self._inverse
+        x, y = (inverse @ torch.tensor([*other.place.center, 1.0], dtype=torch.float64)).tolist()
+        up = torch.tensor([*other.place.direction, 0.0], dtype=torch.float64)
+        across, along = (inverse @ up).tolist()
+        return (x - middle) * self.pixel, (y - middle) * self.pixel, math.degrees(math.atan2(across, -along))
 
     def cut(self, hand: Tensor) -> Tensor:
         """Cut the frame out of hand images (C, H, W): (C, size, size), bilinear and antialiased.

@@ -31,11 +31,12 @@ from typing import Any
 
 import torch
 from bundle.errors import InputError, flag
-from bundle.io.audit import Joints, audit
+from bundle.io.audit import JointCheck, Joints, audit, audited
 from bundle.io.files import data_set_root
 from bundle.io.held_back import HeldBack
 from bundle.io.lists import FOLDER, entries_of, list_path, lists_in, meant_list, partner_of, read_datalist
 from bundle.io.loading import Item, MaskMaker, checked_spacing
+from bundle.io.placing import Recentre
 from bundle.io.splits import split_by_joint
 from bundle.joint import MCP
 from bundle.phantoms import sample_parameters
@@ -214,6 +215,7 @@ def joint_items(
     keep_gross: bool = False,
     keep_whole: bool = False,
     segment: MaskMaker | None = None,
+    recentre: Recentre | None = None,
 ) -> Joints:
     """Read and audit the joints of a configuration: of a data set, or phantoms if ``dataset_dir`` is empty.
 
@@ -235,6 +237,7 @@ def joint_items(
         keep_gross: whether joints with grossly wrong masks are kept (:func:`audit`).
         keep_whole: whether the radiographs that joints are cut out of are also kept (:func:`audit`).
         segment: predicts masks that are not given (:func:`audit`).
+        recentre: places the frames of joints marked in hands (:func:`audit`).
 
     Raises:
         InputError: see the functions named above, or an unknown role.
@@ -251,8 +254,8 @@ def joint_items(
     datalist = meant_list(dataset_dir, datalist)
     refuses = datalist != FOLDER if strict is None else flag(strict)
     items = _listed(dataset_dir, datalist, role, validation_fraction, seed, spacing)
-    kept = {"keep_gross": keep_gross, "keep_whole": keep_whole}
-    found = audit(items, strict=refuses, size=size, segment=segment, **kept)
+    check = JointCheck(size, keep_gross, segment, keep_whole, recentre)
+    found = audited(items, check, strict=refuses, size=size)
     added = phantom_items(added_phantoms, seed, size) if role == "training" and added_phantoms else []
     return Joints(found.accepted + added, found.rejected, refuses)
 

@@ -21,7 +21,7 @@ from bundle.io.marks import agreed_side, marked_joints
 from bundle.io.points import read_places
 from bundle.io.reading import check_area, read_mask, read_stated, shape_of
 from bundle.io.stated import StatedRadiograph, is_square
-from bundle.joint import BONES, MCP, JointType
+from bundle.joint import BONES, MCP, UNKNOWN_PLATE, JointType, Keys
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -101,10 +101,11 @@ def open_joints(item: Item, size: int | None = MCP.pixels, joint_type: JointType
     Each joint gets ``spacing``, the width of a pixel in mm (its height follows from the aspect ratio in the file);
     ``spacing_source``, its origin; ``side``, from the list, else the DICOM header, else the mark; ``side_conflict``,
     where these disagree; ``finger`` of a mark from its name; ``digest``, the checksum of its files; ``pixels``, the
-    checksum of the radiograph's pixels; and ``series``, which is equal for all radiographs of one joint
-    (:func:`bundle.io.marks.series_of`). Names that reveal the patient are replaced (:func:`bundle.io.private_name`). If
-    the pixel spacing is known, a radiograph of one joint is resampled unless it already has the size of a frame and
-    square pixels; without one it is a frame, as wide as those of the joint type.
+    checksum of the radiograph's pixels; ``growth_plate``, unknown before :func:`bundle.io.placing.recentred`; and
+    ``series``, which is equal for all radiographs of one joint (:func:`bundle.io.marks.series_of`). Names that reveal
+    the patient are replaced (:func:`bundle.io.private_name`). If the pixel spacing is known, a radiograph of one joint
+    is resampled unless it already has the size of a frame and square pixels; without one it is a frame, as wide as
+    those of the joint type.
 
     Args:
         item: item of :func:`bundle.io.lists.read_datalist`; ``spacing`` 0 means that the list states none.
@@ -127,7 +128,7 @@ def open_joints(item: Item, size: int | None = MCP.pixels, joint_type: JointType
         "pixels": found.digest,
         "spacing_source": _spacing_source(item["spacing"], found),
     }
-    known = {**item, **names, "side": side, "series": names["joint"], **stated}
+    known = {**item, **names, "side": side, "series": names["joint"], **stated, Keys.GROWTH_PLATE: UNKNOWN_PLATE}
     joints = _joints(item, known, found, size, joint_type)
     if note := resampling(joints[0]) if joints else "":
         _log.warning("%s: %s", known["name"], note)
@@ -163,7 +164,7 @@ def _joints(item: Item, known: Item, found: StatedRadiograph, size: int | None, 
         _check_extent(found.intensity.shape, spacing, item["image"], joint_type)
     if spacing is None or _is_frame(found, spacing, size):
         pixel = spacing[0] if spacing else joint_type.spacing_at(found.intensity.shape[-1])
-        return [{**known, "frame": "", "spacing": pixel, "digest": _digest(_checksums(item))}]
+        return [{**known, "frame": "", "spacing": pixel, "digest": joint_digest(_checksums(item))}]
     frame = frame_in_middle(found.intensity.shape, spacing, item["image"], size or joint_type.pixels, joint_type)
     return [_cut_out(known, frame, _checksums(item))]
 
@@ -329,10 +330,10 @@ def _frames_in_hand(
 def _cut_out(item: Item, frame: JointFrame, sums: Sequence[int]) -> Item:
     """An item whose radiograph is cut out by a frame."""
     described = frame.to_json()
-    return {**item, "spacing": frame.pixel, "frame": described, "digest": _digest(sums, described)}
+    return {**item, "spacing": frame.pixel, "frame": described, "digest": joint_digest(sums, described)}
 
 
-def _digest(sums: Sequence[int], frame: str = "") -> str:
+def joint_digest(sums: Sequence[int], frame: str = "") -> str:
     """Digest of the content of an item's files and its frame, 8 hexadecimal digits."""
     return f"{zlib.crc32(f'{frame} {list(sums)}'.encode()):08x}"
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from bundle.measurement.axis import joint_axis
+from bundle.measurement.bone_shape import BoneShape, bone_shape
 from bundle.measurement.curves import columns as curve_positions
 from bundle.measurement.detectable import DetectableChange
 from bundle.measurement.facing import Region, facing_centers, facing_edges
 from bundle.measurement.grading import GRADES, GradeCoding, NominalGrades, OrdinalGrades
+from bundle.measurement.growth_plate import PlateSigns, plate_signs
 from bundle.measurement.joint_space import (
     DEFINITION,
     LARGEST_DOUBT,
@@ -28,6 +30,7 @@ __all__ = [
     "LARGEST_DOUBT",
     "ON_THE_BORDER",
     "VERTICAL",
+    "BoneShape",
     "DetectableChange",
     "GradeCoding",
     "JointPose",
@@ -36,7 +39,9 @@ __all__ = [
     "NominalGrades",
     "OrdinalGrades",
     "OutlineGap",
+    "PlateSigns",
     "Region",
+    "bone_shape",
     "closing_motion",
     "curve_positions",
     "facing_centers",
@@ -49,6 +54,7 @@ __all__ = [
     "outline_distance",
     "outline_gap",
     "outline_gap_along_axis",
+    "plate_signs",
     "rotated",
     "widths",
 ]

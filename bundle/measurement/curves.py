@@ -209,14 +209,19 @@ def refined(edges: Tensor, start: float, weight: Tensor, stiffness: float) -> tu
     Returns:
         The smooth curve (B, K) in mm, and the deviation of the traced edge from it, (B,) in mm.
     """
-    usual = _mean(edges.amax(1), weight).clamp(min=1e-6)
-    path = _traced(edges / usual[:, None, None] * weight[:, None])
+    path = traced(edges, weight)
     depth, strength = _peak(edges, path)
     sure = strength * weight
     sure = sure / _mean(sure, torch.ones_like(sure)).clamp(min=1e-9)[:, None] * weight.mean(-1, keepdim=True)
     curve = smooth_curve(depth, sure, stiffness)
     roughness = _mean((depth - curve).abs(), weight)
     return start + curve, roughness
+
+
+def traced(edges: Tensor, weight: Tensor) -> Tensor:
+    """Trace the strongest edge of a map (B, N, K) with column weights (B, K) from column to column: rows, (B, K)."""
+    usual = _mean(edges.amax(1), weight).clamp(min=1e-6)
+    return _traced(edges / usual[:, None, None] * weight[:, None])
 
 
 def _traced(gain: Tensor) -> Tensor:

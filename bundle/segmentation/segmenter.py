@@ -18,6 +18,7 @@ from monai.transforms import FillHoles, KeepLargestConnectedComponent, MapTransf
 from monai.utils import convert_to_tensor
 from monai.utils.enums import TransformBackends
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def with_predicted_masks(
@@ -133,6 +134,17 @@ class BoneSegmenter:
             InputError: if the weights are missing or those of another network.
         """
         return torch.from_numpy(self._predict(image).numpy().astype(bool).astype(np.float32))
+
+    @torch.no_grad()
+    def coarse(self, image: Tensor) -> Tensor:
+        """Predict masks (2, H / 2, W / 2) at half the resolution and without the mirror image, in a fifth of the time.
+
+        Args:
+            image: radiograph, (1, H, W) in [0, 1].
+        """
+        self._load()
+        masks: Tensor = self._masks(self._padded(F.avg_pool2d(image[None], 2))[0])
+        return masks
 
     def _predict(self, image: Tensor) -> Tensor:
         self._load()

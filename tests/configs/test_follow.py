@@ -38,6 +38,7 @@ def test_two_visits_in_two_folders_are_followed(bundle: Any, tmp_path: Path) -> 
     for place, known in WIDTHS.items():
         write(tmp_path / "Data" / place, *known)
     options = {"dataset_dir": str(tmp_path / "Data"), "output_dir": str(tmp_path / "out"), "image_size": SIZE}
+    options["recentre"] = False  # the frame fills the radiograph
     bundle.run("following", *of_job("follow"), **options)
     table = tmp_path / "out" / "narrowing.csv"
     first, later = csv.DictReader(table.open(newline=""))

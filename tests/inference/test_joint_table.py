@@ -37,6 +37,18 @@ def joint(name: str = "a", **more: Any) -> dict[str, Any]:
     return {**known, "spacing_source": "file", "patient": "patient_1", **more}
 
 
+def test_the_joint_space_of_an_open_growth_plate_is_refused_unless_requested(
+    tmp_path: Path, spaces: tuple[JointSpace, JointSpace]
+) -> None:
+    growing, grown = joint(growth_plate="open"), joint(growth_plate="closed")
+    refused = JointTable(tmp_path).checked(growing, spaces[0])
+    row = JointTable(tmp_path).append(growing, refused, {})
+    assert row["refused"] and row["joint_space_mm"] is row["joint_space_min_mm"] is row["grade"] is None
+    assert row["reasons"] == "joint space: open growth plate"
+    assert JointTable(tmp_path).checked(grown, spaces[0]) is spaces[0]
+    assert JointTable(tmp_path, open_growth_plates=True).checked(growing, spaces[0]) is spaces[0]
+
+
 def test_a_row_has_the_columns_and_the_measured_values(spaces: tuple[JointSpace, JointSpace]) -> None:
     assert ",".join(COLUMNS) == HEADER
     row = table_row(joint(), spaces[0], {"flagged": False, "reasons": []})

@@ -143,3 +143,15 @@ def test_a_large_hand_is_cut_and_pasted_around_the_joint_alone(
     monkeypatch.setattr(JointFrame, "_box", lambda *_: (range(picture.shape[-2]), range(picture.shape[-1])))
     assert torch.equal(place.covers(picture.shape[-2:]), covered) and bool((covered > 0).any())
     assert torch.equal(place.paste(picture, whole, 1.0 - whole), changed)
+
+
+@pytest.mark.parametrize("spacing", [(0.1, 0.1), (0.1, 0.2)])
+@pytest.mark.parametrize("motion", [(1.5, -2.0, 20.0), (0.0, 0.0, -90.0), (3.0, 0.0, 0.0)])
+def test_a_moved_frame_lies_where_its_motion_states(
+    spacing: tuple[float, float], motion: tuple[float, float, float]
+) -> None:
+    before = frame(spacing, angle=30.0)
+    after = before.moved(*motion)
+    assert before.motion_to(after) == pytest.approx(motion, abs=1e-9)
+    moved_mm = [(b - a) * s for a, b, s in zip(before.place.center, after.place.center, spacing[::-1], strict=True)]
+    assert math.hypot(*moved_mm) == pytest.approx(math.hypot(*motion[:2]), abs=1e-9)

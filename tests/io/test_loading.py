@@ -15,6 +15,7 @@ from bundle.errors import InputError
 from bundle.io import loading
 from bundle.io.frames import JointFrame
 from bundle.io.loading import open_joints, read_joint, resampling
+from bundle.io.placing import recentred
 from bundle.io.reading import read_stated
 from bundle.joint import MCP, PIP, JointType
 from numpy.typing import NDArray
@@ -263,6 +264,27 @@ def test_every_marked_joint_of_a_hand_is_a_joint_of_its_own(tmp_path: Path, make
     assert (index["finger"], other["finger"]) == ("index", "unknown")
     assert index["joint"] != other["joint"] and index["digest"] != other["digest"]
     assert index["spacing"] == pytest.approx(21 / 128)
+
+
+def test_frames_follow_the_joint_unless_masks_are_given(tmp_path: Path, make: Callable[..., Path]) -> None:
+    files, joints = open_joints(hand(tmp_path, make), 128)
+
+    def shifted(radiograph: torch.Tensor, frame: JointFrame) -> tuple[JointFrame, dict[str, Any]]:
+        return frame.moved(1.0, 0.0, 0.0), {"growth_plate": "closed"}
+
+    def refused(radiograph: torch.Tensor, frame: JointFrame) -> tuple[JointFrame, dict[str, Any]]:
+        raise InputError("joint a: no joint. Check the mark.")
+
+    found = recentred(joints[0], files, shifted)
+    before, after = (JointFrame.from_json(one["frame"]) for one in (joints[0], found))
+    assert before.motion_to(after) == pytest.approx((1.0, 0.0, 0.0))
+    assert found["growth_plate"] == "closed" and joints[0]["growth_plate"] == "unknown"
+    assert found["digest"] != joints[0]["digest"]
+    for kept in ({**joints[0], "lower": "mask.png"}, {**joints[0], "points": ""}):
+        assert recentred(kept, files, shifted) is kept
+    assert recentred(joints[0], files, None) is joints[0]
+    with pytest.raises(InputError, match=r"\.dcm: joint a: no joint"):
+        recentred(joints[0], files, refused)
 
 
 def test_a_joint_of_a_hand_is_cut_out_in_its_frame(tmp_path: Path, make: Callable[..., Path]) -> None:

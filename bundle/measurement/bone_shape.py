@@ -1,0 +1,65 @@
+"""Shape of the bones of a joint from their masks: roundness of the head, and flare of the upper shaft.
+
+The head of a metacarpal is round and the shaft of its phalanx waisted; the condyles of phalanges are square, and the
+bones of the wrist and the distal phalanges widen away from the joint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bundle.joint import UPPER
+from bundle.measurement.axis import turned
+from bundle.measurement.facing import facing_rows
+from bundle.measurement.pose import JointPose
+from torch import Tensor
+
+_HEAD, _BASE = (1.0, 4.0), (6.0, 2.0)
+"""Distances in mm from the joint at which the widths of the lower, and of the upper bone are compared."""
+
+LARGEST_OF_MCP = 1.68
+"""Largest sum of both ratios at an MCP joint of an adult: 2.6 % of the public radiographs, but 85 % of PIP, 100 % of
+DIP and 93 % of carpometacarpal joints exceed it."""
+
+
+@dataclass(frozen=True)
+class BoneShape:
+    """Shape of the bones of B joints.
+
+    Attributes:
+        head: width of the lower bone 1 mm below its head's outline, relative to that 4 mm below it, (B,).
+        shaft: width of the upper bone 6 mm above its base, relative to that 2 mm above it, (B,).
+    """
+
+    head: Tensor
+    shaft: Tensor
+
+    @property
+    def fits_mcp(self) -> Tensor:
+        """Whether the bones have the shape of an adult's MCP joint, (B,); false if the masks show no joint."""
+        return self.head + self.shaft <= LARGEST_OF_MCP
+
+
+def bone_shape(masks: Tensor, pose: JointPose) -> BoneShape:
+    """Measure the shape of the bones.
+
+    Args:
+        masks: masks of lower and upper bone, (B, 2, H, W) in [0, 1].
+        pose: poses of the joints (:func:`joint_pose`).
+    """
+    upright = turned(masks, pose.axis)
+    edges, common = facing_rows(upright)
+    middle = upright.shape[-2] / 2
+    base = (edges[:, UPPER] * common).sum(-1) / common.sum(-1) - middle
+    head = pose.head / pose.pixel[:, 0]
+    lower, upper = ((bone > 0.5).sum(-1).to(masks) for bone in upright.unbind(1))
+    first, second = (_at(lower, head + middle + far / pose.pixel[:, 0]) for far in _HEAD)
+    far, near = (_at(upper, base + middle - up / pose.pixel[:, 0]) for up in _BASE)
+    unknown = 0.0 * pose.axis
+    return BoneShape(first / second.clamp(min=1.0) + unknown, far / near.clamp(min=1.0) + unknown)
+
+
+def _at(widths: Tensor, row: Tensor) -> Tensor:
+    """Widths (B, H) at rows (B,), rounded and clipped to the image."""
+    index = (row - 0.5).nan_to_num().round().long().clamp(0, widths.shape[-1] - 1)
+    return widths.gather(1, index[:, None])[:, 0]
