@@ -60,6 +60,7 @@ class Keys:
     LOWER, UPPER = BONES
     """In lists, the files of the masks."""
     POINTS = "points"
+    SCORE = "score"
     """In lists, the file with the joint positions of a hand."""
     FRAME = "frame"
     """Frame of a joint in a larger radiograph, in JSON; empty for a radiograph of one joint."""

@@ -7,6 +7,7 @@ from bundle.hands.data import hand_items, load_hand, loaded_hands
 from bundle.hands.evaluation import FinderReport
 from bundle.hands.finder import HandFinder
 from bundle.hands.found import FoundHand, FoundJoint, found_places
+from bundle.hands.joint_finder import JointFinder
 from bundle.hands.landmarks import LANDMARKS, Landmark
 from bundle.hands.losses import HeatmapLoss
 from bundle.hands.networks import FinderNetwork
@@ -22,6 +23,7 @@ __all__ = [
     "HandFinder",
     "HandPicture",
     "HeatmapLoss",
+    "JointFinder",
     "Landmark",
     "LandmarkAccuracy",
     "RandHandViewsd",

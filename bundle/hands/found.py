@@ -77,8 +77,12 @@ def found_places(hand: FoundHand, joint: str = "MCP") -> list[JointPlace]:
         hand: hand.
         joint: kind of the joints.
     """
-    used = [one for one in hand.joints if one.joint == joint and not one.refused]
-    return [JointPlace(one.name, (one.x, one.y), one.direction) for one in used]
+    return [JointPlace(one.name, (one.x, one.y), one.direction) for one in used_joints(hand, joint)]
+
+
+def used_joints(hand: FoundHand, joint: str) -> list[FoundJoint]:
+    """Return the joints of one kind that are not refused."""
+    return [one for one in hand.joints if one.joint == joint and not one.refused]
 
 
 def unit(x: float, y: float) -> tuple[float, float]:

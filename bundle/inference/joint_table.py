@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from bundle.base import one_thread
 from bundle.errors import InputError
-from bundle.io import JointFrame, append_line, named_lines, write_or_remove
+from bundle.io import JointFrame, append_line, in_hand, named_lines, write_or_remove
 from bundle.joint import MCP, OPEN_PLATE, SIDES, JointType, Keys
 from bundle.measurement import JointSpace, narrowing_grade
 from bundle.scoring import JointSpaceRegressor
@@ -59,6 +59,7 @@ def table_row(
         "patient": joint.get("patient") or None,
         "visit": int(joint["visit"]) if joint.get("visit") else None,
         **_place(joint),
+        "score": joint.get(Keys.SCORE),
         "side": joint["side"][0].upper() if joint.get("side") in SIDES else None,
         "finger": joint["finger"] if joint.get("finger") in joint_type.fingers else None,
         "joint": joint_type.name,
@@ -89,7 +90,7 @@ def _rounded(value: Tensor) -> float | None:
 
 def _place(joint: Mapping[str, Any]) -> dict[str, Any]:
     """Name of the hand and position of the joint in pixels of its radiograph, for joints that are cut out of a hand."""
-    if not joint.get("frame") or not joint.get("points"):
+    if not joint.get("frame") or not in_hand(joint):
         return {}
     place = JointFrame.from_json(joint["frame"]).place
     hand = str(joint["name"]).removesuffix(f"_{place.name}")

@@ -31,6 +31,7 @@ from bundle.io.loading import (
     resampling,
 )
 from bundle.io.locking import is_first
+from bundle.io.mark_names import MarkName
 from bundle.io.monai_reader import SUFFIXES, is_radiograph
 from bundle.io.montages import (
     TITLES,
@@ -45,7 +46,7 @@ from bundle.io.montages import (
 )
 from bundle.io.nifti import is_nifti
 from bundle.io.packing import pack_joints
-from bundle.io.placing import Recentre, recentred
+from bundle.io.placing import Recentre, in_hand, recentred
 from bundle.io.points import read_places
 from bundle.io.provenance import bundle_version, command_line, machine, processor
 from bundle.io.reading import check_area, layer_files, read_layers, read_stated, shape_of
@@ -113,6 +114,7 @@ __all__ = [
     "JointPlace",
     "Joints",
     "MadeOnce",
+    "MarkName",
     "MaskMaker",
     "OpenFiles",
     "Picture",
@@ -137,6 +139,7 @@ __all__ = [
     "frame_in_middle",
     "grey_panel",
     "holds_results",
+    "in_hand",
     "inner_run",
     "is_dicom",
     "is_first",

@@ -17,7 +17,7 @@ from bundle.errors import InputError
 from bundle.io.identity import discreet, private_name
 from bundle.io.keeping import Kept, KeptArray, KeptJoint
 from bundle.io.lists import JOINT_FILES, unique_names
-from bundle.io.loading import Item, MaskMaker, OpenFiles, open_joints, read_joint
+from bundle.io.loading import FindPlaces, Item, MaskMaker, OpenFiles, open_joints, read_joint
 from bundle.io.placing import Recentre, recentred
 from bundle.io.writing import LONGEST_NAME
 from bundle.joint import BONES, MCP
@@ -97,7 +97,14 @@ def audit(
     return audited(items, check, strict=strict, size=size)
 
 
-def audited(items: Sequence[Item], check: Check, *, strict: bool = False, size: int | None = MCP.pixels) -> Audit:
+def audited(
+    items: Sequence[Item],
+    check: Check,
+    *,
+    strict: bool = False,
+    size: int | None = MCP.pixels,
+    find: FindPlaces | None = None,
+) -> Audit:
     """Audit items by a check.
 
     Args:
@@ -105,6 +112,7 @@ def audited(items: Sequence[Item], check: Check, *, strict: bool = False, size: 
         check: check of a joint of :func:`bundle.io.open_joints`: returns its item, or raises if it is unusable.
         strict: as in :func:`audit`.
         size: as in :func:`audit`.
+        find: finds the joints of hands without marks (:func:`bundle.io.open_joints`).
 
     Raises:
         InputError: as :func:`audit`.
@@ -112,7 +120,7 @@ def audited(items: Sequence[Item], check: Check, *, strict: bool = False, size: 
     result = Audit()
     for item in tqdm(items, desc="checking joints", unit="file", mininterval=0.5):
         with _rejecting(item, result):
-            files, joints = open_joints(item, size)
+            files, joints = open_joints(item, size, find=find)
             for joint in joints:
                 with _rejecting(joint, result):
                     _check_name(joint["name"])

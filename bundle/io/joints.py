@@ -35,7 +35,7 @@ from bundle.io.audit import JointCheck, Joints, audit, audited
 from bundle.io.files import data_set_root
 from bundle.io.held_back import HeldBack
 from bundle.io.lists import FOLDER, entries_of, list_path, lists_in, meant_list, partner_of, read_datalist
-from bundle.io.loading import Item, MaskMaker, checked_spacing
+from bundle.io.loading import FindPlaces, Item, MaskMaker, checked_spacing
 from bundle.io.placing import Recentre
 from bundle.io.splits import split_by_joint
 from bundle.joint import MCP
@@ -216,6 +216,7 @@ def joint_items(
     keep_whole: bool = False,
     segment: MaskMaker | None = None,
     recentre: Recentre | None = None,
+    find: FindPlaces | None = None,
 ) -> Joints:
     """Read and audit the joints of a configuration: of a data set, or phantoms if ``dataset_dir`` is empty.
 
@@ -237,7 +238,8 @@ def joint_items(
         keep_gross: whether joints with grossly wrong masks are kept (:func:`audit`).
         keep_whole: whether the radiographs that joints are cut out of are also kept (:func:`audit`).
         segment: predicts masks that are not given (:func:`audit`).
-        recentre: places the frames of joints marked in hands (:func:`audit`).
+        recentre: places the frames of joints marked or found in hands (:func:`audit`).
+        find: finds the joints of hands without marks (:func:`bundle.io.open_joints`).
 
     Raises:
         InputError: see the functions named above, or an unknown role.
@@ -255,7 +257,7 @@ def joint_items(
     refuses = datalist != FOLDER if strict is None else flag(strict)
     items = _listed(dataset_dir, datalist, role, validation_fraction, seed, spacing)
     check = JointCheck(size, keep_gross, segment, keep_whole, recentre)
-    found = audited(items, check, strict=refuses, size=size)
+    found = audited(items, check, strict=refuses, size=size, find=find)
     added = phantom_items(added_phantoms, seed, size) if role == "training" and added_phantoms else []
     return Joints(found.accepted + added, found.rejected, refuses)
 

@@ -28,6 +28,9 @@ from torch import Tensor
 Item = dict[str, Any]
 """One joint: ``name, joint, finger, side, spacing``, and the paths ``image, lower, upper`` or a phantom's ``seed``."""
 
+FindPlaces = Callable[[Tensor], Sequence[tuple[JointPlace, float]]]
+"""Finds the joints in a radiograph (1, H, W), with a score each: :class:`bundle.hands.JointFinder`."""
+
 MaskMaker = Callable[[Tensor], Tensor]
 """Predicts the masks (2, H, W) of a radiograph (1, H, W): :class:`bundle.segmentation.BoneSegmenter`."""
 
@@ -95,7 +98,9 @@ class OpenFiles:
         return mask
 
 
-def open_joints(item: Item, size: int | None = MCP.pixels, joint_type: JointType = MCP) -> tuple[OpenFiles, list[Item]]:
+def open_joints(
+    item: Item, size: int | None = MCP.pixels, joint_type: JointType = MCP, find: FindPlaces | None = None
+) -> tuple[OpenFiles, list[Item]]:
     """Read the radiograph of a list entry and find its joints: itself, or those that its points mark in a hand.
 
     Each joint gets ``spacing``, the width of a pixel in mm (its height follows from the aspect ratio in the file);
@@ -111,6 +116,7 @@ def open_joints(item: Item, size: int | None = MCP.pixels, joint_type: JointType
         item: item of :func:`bundle.io.lists.read_datalist`; ``spacing`` 0 means that the list states none.
         size: height and width of frames in pixels; None leaves radiographs of one joint as they are.
         joint_type: type of the joints.
+        find: finds the joints in a radiograph that is too large for one joint and has no marks; None refuses it.
 
     Returns:
         The files, and the items; the ``frame`` of a joint that is cut out of a radiograph is
@@ -129,7 +135,7 @@ def open_joints(item: Item, size: int | None = MCP.pixels, joint_type: JointType
         "spacing_source": _spacing_source(item["spacing"], found),
     }
     known = {**item, **names, "side": side, "series": names["joint"], **stated, Keys.GROWTH_PLATE: UNKNOWN_PLATE}
-    joints = _joints(item, known, found, size, joint_type)
+    joints = _joints(item, known, found, size, joint_type, find)
     if note := resampling(joints[0]) if joints else "":
         _log.warning("%s: %s", known["name"], note)
     for joint in joints:
@@ -150,7 +156,9 @@ def _spacing_source(spacing: float, found: StatedRadiograph) -> str:
     return "given" if spacing else "file"
 
 
-def _joints(item: Item, known: Item, found: StatedRadiograph, size: int | None, joint_type: JointType) -> list[Item]:
+def _joints(
+    item: Item, known: Item, found: StatedRadiograph, size: int | None, joint_type: JointType, find: FindPlaces | None
+) -> list[Item]:
     """The joints of an item with its names replaced in ``known``."""
     spacing = found.pixel(item["spacing"])
     if spacing is None and found.unstated:
@@ -160,6 +168,8 @@ def _joints(item: Item, known: Item, found: StatedRadiograph, size: int | None, 
         frames, sums = _frames_in_hand(item, spacing, size, joint_type), _checksums(item)
         marked = marked_joints(known, [frame.place for frame in frames], _stated_sides(item, found), joint_type)
         return [_cut_out(joint, frame, sums) for joint, frame in zip(marked, frames, strict=True)]
+    if find is not None and spacing is not None and _is_hand(found, spacing, joint_type):
+        return _found_joints(item, known, found, spacing, size, joint_type, find)
     if spacing is not None:
         _check_extent(found.intensity.shape, spacing, item["image"], joint_type)
     if spacing is None or _is_frame(found, spacing, size):
@@ -325,6 +335,36 @@ def _frames_in_hand(
         raise InputError(msg)
     places = read_places(item["points"], spacing)
     return [JointFrame(place, spacing, size or joint_type.pixels, joint_type.frame_mm) for place in places]
+
+
+def _is_hand(found: StatedRadiograph, spacing: tuple[float, float], joint_type: JointType) -> bool:
+    """Whether a radiograph is too large for one joint."""
+    sides = [count * length for count, length in zip(found.intensity.shape, spacing, strict=True)]
+    return max(sides) > joint_type.extent_mm[1]
+
+
+def _found_joints(
+    item: Item,
+    known: Item,
+    found: StatedRadiograph,
+    spacing: tuple[float, float],
+    size: int | None,
+    joint_type: JointType,
+    find: FindPlaces,
+) -> list[Item]:
+    """The joints that are found in a hand, with their ``score``."""
+    places = find(torch.from_numpy(found.intensity)[None])
+    if not places:
+        msg = f"{item['image']}: no hand with its {joint_type.name} joints is found. Mark the joints by points."
+        raise InputError(msg)
+    frames = [JointFrame(place, spacing, size or joint_type.pixels, joint_type.frame_mm) for place, _ in places]
+    sides = _stated_sides(item, found)
+    marked = marked_joints(known, [place for place, _ in places], sides, joint_type, "the picture")
+    sums = _checksums(item)
+    return [
+        {**_cut_out(joint, frame, sums), Keys.SCORE: round(score, 4)}
+        for joint, frame, (_, score) in zip(marked, frames, places, strict=True)
+    ]
 
 
 def _cut_out(item: Item, frame: JointFrame, sums: Sequence[int]) -> Item:

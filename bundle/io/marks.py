@@ -25,7 +25,11 @@ def agreed_side(stated: Mapping[str, str]) -> tuple[str, str]:
 
 
 def marked_joints(
-    hand: Mapping[str, Any], places: Sequence[JointPlace], sides: Mapping[str, str], joint_type: JointType
+    hand: Mapping[str, Any],
+    places: Sequence[JointPlace],
+    sides: Mapping[str, str],
+    joint_type: JointType,
+    by: str = "the mark",
 ) -> list[dict[str, Any]]:
     """Return the items of the joints of a hand with ``name, joint, finger, side, side_conflict, series``.
 
@@ -34,8 +38,9 @@ def marked_joints(
         places: positions of its joints.
         sides: sides by the other sources (:func:`agreed_side`), which take precedence over the marks.
         joint_type: type of the joints that their marks do not state.
+        by: what states the side of a place.
     """
-    joints = [_marked(hand, place, sides, len(places) == 1) for place in places]
+    joints = [_marked(hand, place, sides, by, len(places) == 1) for place in places]
     rows = list(zip(joints, places, strict=True))
     series = [series_of(hand, joint, place, joint_type) for joint, place in rows]
     return [
@@ -44,9 +49,11 @@ def marked_joints(
     ]
 
 
-def _marked(hand: Mapping[str, Any], place: JointPlace, sides: Mapping[str, str], alone: bool) -> dict[str, Any]:
+def _marked(
+    hand: Mapping[str, Any], place: JointPlace, sides: Mapping[str, str], by: str, alone: bool
+) -> dict[str, Any]:
     """The item of a joint; the finger of the list applies only if the hand has no other joint."""
-    side, conflict = agreed_side({**sides, "the mark": place.stated.side})
+    side, conflict = agreed_side({**sides, by: place.stated.side})
     finger = hand["finger"] if alone and hand["finger"] != UNKNOWN else place.stated.finger
     name = f"{hand['name']}_{place.name}"
     return {**hand, "name": name, "joint": name, "finger": finger, "side": side, "side_conflict": conflict}

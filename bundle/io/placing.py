@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from bundle.errors import InputError
 from bundle.io.frames import JointFrame
 from bundle.io.loading import Item, OpenFiles, joint_digest
-from bundle.joint import BONES
+from bundle.joint import BONES, Keys
 from torch import Tensor
 
 Recentre = Callable[[Tensor, JointFrame], tuple[JointFrame, dict[str, Any]]]
 """Places the frame of a joint in a radiograph (1, H, W) from a mark, and returns it with more keys of the joint's item:
 :class:`bundle.hands.Recentring`."""
+
+
+def in_hand(item: Mapping[str, Any]) -> bool:
+    """Whether a joint is marked or found in a radiograph of a hand."""
+    return bool(item.get(Keys.POINTS) or item.get(Keys.SCORE) is not None)
 
 
 def recentred(item: Item, files: OpenFiles, recentre: Recentre | None) -> Item:
@@ -33,7 +38,7 @@ def recentred(item: Item, files: OpenFiles, recentre: Recentre | None) -> Item:
     Raises:
         InputError: no frame can be placed.
     """
-    if recentre is None or not item.get("points") or any(item[bone] for bone in BONES):
+    if recentre is None or not in_hand(item) or any(item[bone] for bone in BONES):
         return item
     mark = JointFrame.from_json(item["frame"])
     try:

@@ -1,0 +1,37 @@
+"""Joints of all hands in a radiograph, as places for frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from bundle.hands.found import FoundHand, FoundJoint, found_places, used_joints
+from bundle.io import JointPlace, MarkName
+from torch import Tensor
+
+
+class JointFinder:
+    """Finder of the joints of one kind in radiographs of hands (``find`` of :func:`bundle.io.joint_items`).
+
+    A joint is named by side, kind and finger, such as ``left_mcp_index``. The side is that of the hand as displayed.
+
+    Args:
+        hands: finder of the hands in a radiograph (:class:`bundle.hands.HandFinder`).
+        joint: kind of the joints.
+    """
+
+    def __init__(self, hands: Callable[[Tensor], Sequence[FoundHand]], joint: str = "MCP") -> None:
+        self.hands, self.joint = hands, joint
+
+    def __call__(self, radiograph: Tensor) -> list[tuple[JointPlace, float]]:
+        """Find the joints in a radiograph (1, H, W) in [0, 1], with their scores; refused joints are left out."""
+        return [
+            (_named(place, hand, joint), joint.score)
+            for hand in self.hands(radiograph)
+            for place, joint in zip(found_places(hand, self.joint), used_joints(hand, self.joint), strict=True)
+        ]
+
+
+def _named(place: JointPlace, hand: FoundHand, joint: FoundJoint) -> JointPlace:
+    stated = MarkName(joint.finger, hand.side, joint.joint)
+    return replace(place, name=f"{hand.side}_{place.name}", stated=stated)
