@@ -80,7 +80,9 @@ def main(arguments: list[str] | None = None) -> None:
     random_ = random.Random(given.seed)
     reference = PlausibilityReference.read(ROOT / "models" / "plausibility.json")
     chosen = joint_items(given.dataset_dir, given.datalist, seed=given.seed)
-    joints = [LoadJointd()(item) for item in random_.sample(list(chosen), min(given.joints, len(chosen)))]
+    joints: list[Any] = [
+        LoadJointd()({**item}) for item in random_.sample(list(chosen), min(given.joints, len(chosen)))
+    ]
     pictures = [
         *of_joints(joints, random_),
         *noise(given.seed),

@@ -32,6 +32,7 @@ QUOTING = ("README.md", "docs/model_card.md", "docs/concepts/joint_space.md")
 SHIPPED = "cells[arm=ours,fraction=1.0,seed=0]/figures"
 """The shipped networks of the experiments: pre-trained, all training joints, seed 0."""
 
+REGRESSOR = "experiments/read_joint_space/ours/part100_seed0:figures"
 REGISTRATION = f"experiments/narrowing_between_two_radiographs:{SHIPPED}"
 
 METADATA = {
@@ -61,10 +62,10 @@ METADATA = {
     "joint_space_visits_sd_mm": "joint_space:joint_space/surfaces/visits_sd .3f",
     "joint_space_gross": "joint_space:joint_space/surfaces/gross .3f",
     "joint_space_refused": "joint_space:joint_space/surfaces/refused .3f",
-    "joint_space_regressor_mae_mm": f"experiments/joint_space_width:{SHIPPED}/mae_mm .3f",
-    "joint_space_regressor_r2": f"experiments/joint_space_width:{SHIPPED}/r2 .3f",
-    "grader_accuracy": f"experiments/grade_of_narrowing:{SHIPPED}/accuracy .3f",
-    "grader_sensitivity": f"experiments/grade_of_narrowing:{SHIPPED}/sensitivity .3f",
+    "joint_space_regressor_mae_mm": f"{REGRESSOR}/mae_mm .3f",
+    "joint_space_regressor_r2": f"{REGRESSOR}/r2 .3f",
+    "grader_accuracy": "grader:figures/accuracy .3f",
+    "grader_sensitivity": "grader:figures/sensitivity .3f",
     "registrar_sigma_mm": f"{REGISTRATION}/real sigma_mm .3f",
     "registrar_synthetic_mae_mm": f"{REGISTRATION}/synthetic mae_mm .3f",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from bundle.errors import InputError
 from bundle.hands.found import FoundHand, FoundJoint, found_places, used_joints
 from bundle.io import JointPlace, MarkName
 from torch import Tensor
@@ -24,10 +25,18 @@ class JointFinder:
         self.hands, self.joint = hands, joint
 
     def __call__(self, radiograph: Tensor) -> list[tuple[JointPlace, float]]:
-        """Find the joints in a radiograph (1, H, W) in [0, 1], with their scores; refused joints are left out."""
+        """Find the joints in a radiograph (1, H, W) in [0, 1], with their scores; refused joints are left out.
+
+        Raises:
+            InputError: a hand is inverted.
+        """
+        hands = self.hands(radiograph)
+        if any(hand.inverted for hand in hands):
+            msg = "the bones are darker than the soft tissue. Invert the radiograph."
+            raise InputError(msg)
         return [
             (_named(place, hand, joint), joint.score)
-            for hand in self.hands(radiograph)
+            for hand in hands
             for place, joint in zip(found_places(hand, self.joint), used_joints(hand, self.joint), strict=True)
         ]
 

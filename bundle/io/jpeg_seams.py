@@ -24,6 +24,10 @@ EVEN = 0.25
 SPOILT = 3.5
 """Largest step around a block in an intact image, in multiples of the usual step."""
 
+LARGEST = 512 * 512
+"""Number of pixels up to which single blocks are checked. In whole hands, burned-in text and strong compression give
+larger steps in 8 of 112 intact images, and damage in 1 of 15 damaged ones."""
+
 
 def check_seams(pixels: NDArray[np.float32], unit: Unit) -> None:
     """Check that no step, as left by a damaged byte, runs along the blocks of a decoded radiograph.
@@ -40,7 +44,8 @@ def check_seams(pixels: NDArray[np.float32], unit: Unit) -> None:
     rows = _steps(pixels, *unit)
     shift = max(_staircase(rows), _level(rows)) / max(float(np.median(np.abs(rows))), 1.0)
     demand(shift <= SHIFT, f"its grey level changes by {shift:.0f} of 255 between two blocks and stays so")
-    demand(_spoilt(pixels) <= SPOILT, "one of its blocks does not fit those around it")
+    fits = pixels.size > LARGEST or _spoilt(pixels) <= SPOILT
+    demand(fits, "one of its blocks does not fit those around it")
 
 
 def _steps(pixels: NDArray[np.float32], height: int, width: int, absolute: bool = False) -> NDArray[np.float32]:

@@ -353,7 +353,11 @@ def _found_joints(
     find: FindPlaces,
 ) -> list[Item]:
     """The joints that are found in a hand, with their ``score``."""
-    places = find(torch.from_numpy(found.intensity)[None])
+    try:
+        places = find(torch.from_numpy(found.intensity)[None])
+    except InputError as error:
+        msg = f"{item['image']}: {error}"
+        raise InputError(msg) from error
     if not places:
         msg = f"{item['image']}: no hand with its {joint_type.name} joints is found. Mark the joints by points."
         raise InputError(msg)

@@ -68,6 +68,8 @@ class Property(NamedTuple):
 _OFF = "the {bone} mask does not lie on a bone: its {side} edge follows no edge in the image"
 
 
+_OUT_OF_LINE = "the bones are not in line: subluxed, or a mask is off its bone"
+
 _SIDES = ("left", "right", "joint")
 
 
@@ -96,7 +98,7 @@ PROPERTIES: dict[str, Property] = {
     **_bone_properties("lower"),
     **_bone_properties("upper"),
     "order": Property(" mm", "the upper bone is not above the lower bone", "the bones are too far apart", 0.5),
-    "sideways": Property(" mm", *["the bones are not in line: subluxed, or a mask is off its bone"] * 2, 0.5),
+    "sideways": Property(" mm", _OUT_OF_LINE, _OUT_OF_LINE, 0.5),
     "gap": Property(" mm", "the masks overlap too far", "the joint space is too wide", 0.3),
     "overlap": Property("", None, "the masks share too much", 0.05),
     "brightness": Property("", "the image is too dark", "the image is too bright", 0.03, appearance=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,12 @@ def test_a_radiograph_without_a_hand_is_refused_by_name(film: Path) -> None:
         open_joints(item(film), find=JointFinder(lambda image: []))
     with pytest.raises(InputError, match="or mark the joints of a hand by points"):
         open_joints(item(film))
+
+
+def test_an_inverted_hand_is_refused_by_name(film: Path) -> None:
+    find = JointFinder(lambda image: [replace(hand(), inverted=True)])
+    with pytest.raises(InputError, match=r"hand7\.png: the bones are darker than the soft tissue\. Invert"):
+        open_joints(item(film), find=find)
 
 
 def test_the_audit_keeps_what_is_found_and_lists_the_other_films(film: Path) -> None:
