@@ -17,19 +17,10 @@ from bundle.io.identity import (
     safe_name,
     without_folders,
 )
+from bundle.io.joint_images import load_joint, read_joint
 from bundle.io.joints import SEEDS_PER_RUN, MadeOnce, disjoint_seed, joint_items, phantom_items, training_joints
 from bundle.io.lists import FOLDER, OR_FOLDER, meant_list
-from bundle.io.loading import (
-    LATERALITY,
-    Item,
-    MaskMaker,
-    OpenFiles,
-    frame_in_middle,
-    load_joint,
-    open_joints,
-    read_joint,
-    resampling,
-)
+from bundle.io.loading import LATERALITY, Item, MaskMaker, OpenFiles, frame_in_middle, open_joints, resampling
 from bundle.io.locking import is_first
 from bundle.io.mark_names import MarkName
 from bundle.io.monai_reader import SUFFIXES, is_radiograph

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from bundle.base import REDACTION
 from bundle.errors import InputError
 from bundle.io.identity import discreet, private_name
+from bundle.io.joint_images import read_joint
 from bundle.io.keeping import Kept, KeptArray, KeptJoint
 from bundle.io.lists import JOINT_FILES, unique_names
-from bundle.io.loading import FindPlaces, Item, MaskMaker, OpenFiles, open_joints, read_joint
+from bundle.io.loading import FindPlaces, Item, MaskMaker, OpenFiles, open_joints
 from bundle.io.placing import Recentre, recentred
 from bundle.io.writing import LONGEST_NAME
 from bundle.joint import BONES, MCP

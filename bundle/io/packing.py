@@ -22,8 +22,9 @@ from bundle.errors import InputError
 from bundle.io.audit import audited, check_overlap
 from bundle.io.files import data_set_root, stored
 from bundle.io.identity import private_list, told_by
+from bundle.io.joint_images import read_given
 from bundle.io.lists import FOLDER, find_list, read_datalist
-from bundle.io.loading import Item, OpenFiles, read_given
+from bundle.io.loading import Item, OpenFiles
 from bundle.io.packed import FORMAT, LARGEST_MEMBER, MANIFEST, MOST_MEMBERS, PICTURES, VERSION, is_unsafe
 from bundle.io.reading import decode_picture
 from bundle.io.stripping import picture_only

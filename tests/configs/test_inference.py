@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from bundle.io.loading import read_joint
+from bundle.io.joint_images import read_joint
 from bundle.joint import MCP
 from bundle.networks.backbones import make_backbone
 from bundle.physics.harmonic import separate

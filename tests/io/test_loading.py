@@ -14,7 +14,8 @@ import torch
 from bundle.errors import InputError
 from bundle.io import loading
 from bundle.io.frames import JointFrame
-from bundle.io.loading import open_joints, read_joint, resampling
+from bundle.io.joint_images import read_joint
+from bundle.io.loading import open_joints, resampling
 from bundle.io.placing import recentred
 from bundle.io.reading import read_stated
 from bundle.joint import MCP, PIP, JointType

@@ -19,9 +19,10 @@ from bundle.errors import InputError
 from bundle.io import packed
 from bundle.io.dicom import is_dicom
 from bundle.io.files import stored
+from bundle.io.joint_images import read_joint
 from bundle.io.joints import joint_items, training_and_validation, training_joints
 from bundle.io.lists import read_datalist
-from bundle.io.loading import Item, read_joint
+from bundle.io.loading import Item
 from bundle.io.packed import MANIFEST, Pack, find_member
 from bundle.io.packing import FOLDER_LIST, Packed, pack_joints
 from bundle.io.reading import read_radiograph

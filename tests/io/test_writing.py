@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from bundle.errors import InputError
-from bundle.io.loading import read_joint
+from bundle.io.joint_images import read_joint
 from bundle.io.reading import read_radiograph
 from bundle.io.reservations import reserve_output
 from bundle.io.writing import (
