@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> None:
     reference = PlausibilityReference.read(ROOT / "models" / "plausibility.json")
     chosen = joint_items(given.dataset_dir, given.datalist, seed=given.seed)
     joints: list[Any] = [
-        LoadJointd()({**item}) for item in random_.sample(list(chosen), min(given.joints, len(chosen)))
+        LoadJointd()(cast(Any, item)) for item in random_.sample(list(chosen), min(given.joints, len(chosen)))
     ]
     pictures = [
         *of_joints(joints, random_),
