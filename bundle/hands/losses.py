@@ -33,10 +33,10 @@ def _gaussian(centers: Tensor, length: int, sigma: float) -> Tensor:
 class HeatmapLoss(nn.Module):
     r"""Cross-entropy of the position of each landmark, including "not in the view".
 
-    .. math:: L = -\frac{1}{C} \sum_c \Big( \sum_p t_{cp} \log q_{cp} + t_{c0} \log q_{c0} \Big)
+    ``L = - sum_c (sum_p t_cp log q_cp + t_c0 log q_c0) / C``,
 
-    with the probabilities :math:`q` of :func:`probabilities`, the targets :math:`t_{cp}` of :func:`target_heatmaps`,
-    and :math:`t_{c0} = 1` where the landmark is not in the view.
+    with the probabilities ``q`` of :func:`probabilities`, the targets ``t_cp`` of :func:`target_heatmaps`,
+    and ``t_c0 = 1`` where the landmark is not in the view.
 
     Args:
         sigma: standard deviation of the targets in positions of the heatmap.
