@@ -25,6 +25,9 @@ LINES, TABLE = "joints.jsonl", "joints.csv"
 OPEN_GROWTH_PLATE = "open growth plate"
 """Reason of refusal of a joint space."""
 
+AGREEING_MM = 0.3
+"""Largest usual difference in mm of the network's prediction from the measurement; 3 % of the test joints exceed it."""
+
 COLUMNS = (
     *("name", "patient", "visit", "hand", "side", "finger", "joint", "x", "y", "score"),
     *("joint_space_mm", "joint_space_sd_mm", "joint_space_min_mm", "network_mm", "network_sd_mm", "grade"),
@@ -46,14 +49,15 @@ def table_row(
     Args:
         joint: loaded item of the joint.
         space: its joint space, a batch of one. If it is refused, ``joint_space_mm`` and the grade are None, and the
-            reason is among the ``reasons``.
+            reason is among the ``reasons``; so is a prediction of the network that differs from it.
         quality: its assessment (:class:`bundle.inference.JointQuality`).
         normal_mm: normal joint space width, to which the grade refers, in mm.
         joint_type: type of the joint.
         network: joint space and standard deviation in mm that the regressor predicts; None if unknown.
     """
     grade = int(narrowing_grade(space.mean, normal_mm)[0])
-    reasons = [f"joint space: {reason}" for reason in space.refused if reason] + list(quality.get("reasons", []))
+    doubts = [*space.refused, _disagreement(space, network)]
+    reasons = [f"joint space: {doubt}" for doubt in doubts if doubt] + list(quality.get("reasons", []))
     known = {
         "name": str(joint["name"]),
         "patient": joint.get("patient") or None,
@@ -74,6 +78,14 @@ def table_row(
         "spacing_source": joint.get("spacing_source"),
     }
     return {column: known.get(column) for column in COLUMNS}
+
+
+def _disagreement(space: JointSpace, network: tuple[float, float] | None) -> str:
+    """Describe a difference of more than :data:`AGREEING_MM` between measurement and network; "" for none."""
+    apart = math.nan if network is None else network[0] - float(space.mean[0])
+    if not abs(apart) > AGREEING_MM:
+        return ""
+    return f"the network predicts {abs(apart):.2f} mm {'more' if apart > 0.0 else 'less'}, one of the two is wrong"
 
 
 def described_space(space: JointSpace) -> dict[str, float | None]:

@@ -80,6 +80,17 @@ def test_the_prediction_of_the_network_has_columns_of_its_own(
     assert (found["joint_space_mm"] is None) == found["refused"] == bool(row)
 
 
+@pytest.mark.parametrize(("apart", "said"), [(0.29, None), (0.45, "0.45 mm more"), (-0.5, "0.50 mm less")])
+def test_a_prediction_far_from_the_measurement_is_a_reason_for_doubt(
+    spaces: tuple[JointSpace, JointSpace], apart: float, said: str | None
+) -> None:
+    network = float(spaces[0].mean) + apart, 0.05
+    row = table_row(joint(), spaces[0], {}, network=network)
+    assert row["joint_space_mm"] is not None and not row["refused"]
+    assert row["reasons"] is None if said is None else f"the network predicts {said}" in row["reasons"]
+    assert "network" not in table_row(joint(), spaces[1], {}, network=network)["reasons"]
+
+
 def test_the_grade_refers_to_the_normal_width(spaces: tuple[JointSpace, JointSpace]) -> None:
     width = float(spaces[0].mean)
     assert [table_row(joint(), spaces[0], {}, normal)["grade"] for normal in (width / 1.1, width / 0.6)] == [0, 2]
