@@ -79,7 +79,7 @@ def test_each_figure_of_the_metadata_has_a_source() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "old", "new"), [("CHANGELOG.md", "## 0.9.0", "## 0.9"), ("CITATION.cff", "version: 0", "version: 9")]
+    ("name", "old", "new"), [("CHANGELOG.md", "## 0.9.0", "## 0.9"), ("CITATION.cff", "\nversion: 1", "\nversion: 9")]
 )
 def test_another_changelog_or_version_is_found(root: Path, name: str, old: str, new: str) -> None:
     change(root / name, old, new)

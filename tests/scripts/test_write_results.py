@@ -235,7 +235,7 @@ def settings_of_a_job(name: str) -> dict[str, Any]:
 def test_a_job_is_measured_on_the_images_of_the_stored_rows(name: str) -> None:
     settings = settings_of_a_job(name)
     stored = [json.loads(file.read_text()) for file in (write_results.OUTPUT.parent / "results").glob("*.json")]
-    methods = [Method("stored", "", report) for report in stored if "settings" in report]
+    methods = [Method("stored", "", report) for report in stored if "measures" in report]
     assert len(methods) > 5 and set(write_results.IMAGES) <= set(settings)
     for method in methods:
         write_results.check_same_images([method, Method(name, "", {"settings": settings})])
