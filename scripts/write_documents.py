@@ -29,6 +29,9 @@ from bundle.io import write_bytes
 QUOTING = ("README.md", "docs/model_card.md", "docs/concepts/joint_space.md")
 """Documents in which every figure is quoted."""
 
+PARTLY = ("docs/downstream.md", "docs/radiographs.md")
+"""Documents that also state figures without a quotation."""
+
 SHIPPED = "cells[arm=ours,fraction=1.0,seed=0]/figures"
 """The shipped networks of the experiments: pre-trained, all training joints, seed 0."""
 
@@ -225,7 +228,7 @@ def written(root: Path) -> dict[str, str]:
     """Return the correct content of every generated file, by its path."""
     metadata = metadata_with_figures((root / "configs" / "metadata.json").read_text(encoding="utf-8"), root)
     return {
-        **{path: quoted((root / path).read_text(encoding="utf-8"), root) for path in QUOTING},
+        **{path: quoted((root / path).read_text(encoding="utf-8"), root) for path in (*QUOTING, *PARTLY)},
         "configs/metadata.json": metadata,
         "CHANGELOG.md": changelog(metadata),
         "CITATION.cff": citation((root / "CITATION.cff").read_text(encoding="utf-8"), metadata),
@@ -239,6 +242,8 @@ def differences(root: Path) -> list[Difference]:
         text = (root / path).read_text(encoding="utf-8") if (root / path).is_file() else ""
         if path in QUOTING:
             found += [*wrong_quotes(path, text, root), *copied_figures(path, text)]
+        elif path in PARTLY:
+            found += wrong_quotes(path, text, root)
         elif text != should:
             found.append(_first_difference(path, text, should))
     return found
