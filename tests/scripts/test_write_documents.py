@@ -16,7 +16,8 @@ CARD = "docs/model_card.md"
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """The documents of this repository, and the figures that they quote."""
-    for name in (*write_documents.QUOTING, *write_documents.PARTLY, "configs/metadata.json", "CHANGELOG.md", "CITATION.cff"):
+    quoting = (*write_documents.QUOTING, *write_documents.PARTLY)
+    for name in (*quoting, "configs/metadata.json", "CHANGELOG.md", "CITATION.cff"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     (tmp_path / "docs" / "results").symlink_to(ROOT / "docs" / "results")
