@@ -15,7 +15,7 @@ from bundle.hands.landmarks import Array, compose
 from bundle.hands.networks import FinderNetwork, probabilities
 from bundle.hands.placing import Placement, place_hand
 from bundle.hands.views import FILM, Pyramid, film_matrix, moved
-from bundle.networks import file_label, load_weights, stated_sha256
+from bundle.networks import LoadedOnUse
 from torch import Tensor
 
 LEAST_FIT = 3.0
@@ -43,7 +43,7 @@ SMALLEST = 32
 """Smallest side of a radiograph in pixels."""
 
 
-class HandFinder:
+class HandFinder(LoadedOnUse):
     """Finder of the hands in a radiograph, with their fingers and joints, on the CPU.
 
     One network finds hands in views of the film (128 x 128 pixels) and of its overlapping halves, plain and inverted,
@@ -59,11 +59,12 @@ class HandFinder:
         chosen: the user's file in place of ``load_path``, which has no checksum; empty for none.
     """
 
+    what = "joint finder"
+    remedy = "mark the joints, or train this network with configs/jobs/find_joints.yaml"
+    network: FinderNetwork
+
     def __init__(self, network: FinderNetwork, load_path: str | Path, metadata: str = "", chosen: str = "") -> None:
-        self.network = network.eval()
-        self.load_path = Path(chosen or load_path)
-        self.metadata = "" if chosen else metadata
-        self._loaded = False
+        super().__init__(network, chosen or load_path, "" if chosen else metadata)
 
     @torch.no_grad()
     def __call__(self, radiograph: Tensor) -> list[FoundHand]:
@@ -76,7 +77,7 @@ class HandFinder:
             shape = tuple(radiograph.shape)
             msg = f"a radiograph of shape {shape}: pass (1, H, W) with sides of at least {SMALLEST} pixels."
             raise InputError(msg)
-        self._load()
+        self.load()
         shape = (radiograph.shape[-2], radiograph.shape[-1])
         clear = sorted(without_rivals(self._placements(radiograph), shape), key=lambda placement: placement.middle[0])
         return [found_hand(placement, shape) for placement in clear]
@@ -120,18 +121,6 @@ class HandFinder:
         maps = probabilities(self.network.film(torch.stack([*plain, *inverted])))
         pairs = zip([*matrices, *matrices], maps, strict=True)
         return [(matrix, fit) for matrix, own in pairs for fit in fit_hands(peaks(own), LEAST_FIT)]
-
-    def __str__(self) -> str:
-        """Name and checksum of the weights."""
-        return file_label(self.load_path)
-
-    def _load(self) -> None:
-        if self._loaded:
-            return
-        sha256 = stated_sha256(self.metadata, self.load_path.name) if self.metadata else None
-        remedy = "mark the joints, or train this network with configs/jobs/find_joints.yaml"
-        load_weights(self.network, self.load_path, "joint finder", remedy, "cpu", sha256)
-        self._loaded = True
 
 
 def halves_of(height: int, width: int) -> list[tuple[float, float, float, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bundle.networks.backbones import make_backbone, scaled_channels, scaled_options
+from bundle.networks.loaded_on_use import LoadedOnUse
 from bundle.networks.precision import Bfloat16Inferer, placed
 from bundle.networks.resolution import ReducedResolution
 from bundle.networks.weights import (
@@ -17,6 +18,7 @@ from bundle.networks.weights import (
 
 __all__ = [
     "Bfloat16Inferer",
+    "LoadedOnUse",
     "ReducedResolution",
     "file_digest",
     "file_label",

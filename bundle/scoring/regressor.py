@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from bundle.networks import file_label, load_weights, stated_sha256
+from bundle.networks import LoadedOnUse
 from bundle.scoring.losses import predicted_joint_space
 from monai.transforms import Transform
 from torch import Tensor, nn
 
 
-class JointSpaceRegressor:
+class JointSpaceRegressor(LoadedOnUse):
     """Regressor of the joint space of a radiograph, on the CPU; its weights are loaded on first use.
 
     Args:
@@ -21,10 +21,12 @@ class JointSpaceRegressor:
         metadata: file of the bundle's metadata with the checksum of the weights; empty for user-trained weights.
     """
 
+    what = "joint space regressor"
+    remedy = "train this network with configs/jobs/read_joint_space.yaml"
+
     def __init__(self, network: nn.Module, load_path: str | Path, preparation: Transform, metadata: str = "") -> None:
-        self.network, self.load_path = network.eval(), Path(load_path)
-        self.preparation, self.metadata = preparation, metadata
-        self._loaded = False
+        super().__init__(network, load_path, metadata)
+        self.preparation = preparation
 
     @torch.no_grad()
     def __call__(self, image: Tensor, spacing_mm: float) -> tuple[float, float]:
@@ -33,19 +35,7 @@ class JointSpaceRegressor:
         Raises:
             InputError: if the weights are missing or those of another network.
         """
-        self._load()
+        self.load()
         frame = self.preparation({"image": image, "spacing": torch.tensor([spacing_mm])})["image"]
         width, deviation = predicted_joint_space(self.network(torch.as_tensor(frame)[None]))
         return float(width), float(deviation)
-
-    def __str__(self) -> str:
-        """Name and checksum of the weights."""
-        return file_label(self.load_path)
-
-    def _load(self) -> None:
-        if self._loaded:
-            return
-        sha256 = stated_sha256(self.metadata, self.load_path.name) if self.metadata else None
-        remedy = "train this network with configs/jobs/read_joint_space.yaml"
-        load_weights(self.network, self.load_path, "joint space regressor", remedy, "cpu", sha256)
-        self._loaded = True

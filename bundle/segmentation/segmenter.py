@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from bundle.base import side_by_side
 from bundle.joint import MCP
-from bundle.networks import ReducedResolution, file_label, load_weights, stated_sha256
+from bundle.networks import LoadedOnUse, ReducedResolution
 from bundle.physics import continue_to_border, overlap
 from monai.config import KeysCollection
 from monai.losses import DiceLoss
@@ -106,7 +106,7 @@ class BoneMasksd(MapTransform):
         return sample
 
 
-class BoneSegmenter:
+class BoneSegmenter(LoadedOnUse):
     """Predictor of the masks of the two bones from a radiograph of a joint, on the CPU.
 
     The logits are averaged over the radiograph and its mirror image. The weights are loaded on first use, so that they
@@ -118,13 +118,13 @@ class BoneSegmenter:
         metadata: file of the bundle's metadata with the checksum of the weights; empty for user-trained weights.
     """
 
+    what = "bone segmentation"
+    remedy = "provide masks, or train this network with configs/jobs/segment_bones.yaml"
+
     def __init__(self, network: nn.Module, load_path: str | Path, metadata: str = "") -> None:
-        self.network = network.eval()
-        self.load_path = Path(load_path)
-        self.metadata = metadata
+        super().__init__(network, load_path, metadata)
         self._padded = ReducedResolution(self.network, 1)
         self._masks = BoneMasks()
-        self._loaded = False
 
     @torch.no_grad()
     def __call__(self, image: Tensor) -> Tensor:
@@ -142,23 +142,11 @@ class BoneSegmenter:
         Args:
             image: radiograph, (1, H, W) in [0, 1].
         """
-        self._load()
+        self.load()
         masks: Tensor = self._masks(self._padded(F.avg_pool2d(image[None], 2))[0])
         return masks
 
     def _predict(self, image: Tensor) -> Tensor:
-        self._load()
+        self.load()
         direct, mirrored = side_by_side(self._padded, [image[None], image.flip(-1)[None]])
         return self._masks((direct + mirrored.flip(-1))[0] / 2.0)
-
-    def __str__(self) -> str:
-        """Name and checksum of the weights."""
-        return file_label(self.load_path)
-
-    def _load(self) -> None:
-        if self._loaded:
-            return
-        sha256 = stated_sha256(self.metadata, self.load_path.name) if self.metadata else None
-        remedy = "provide masks, or train this network with configs/jobs/segment_bones.yaml"
-        load_weights(self.network, self.load_path, "bone segmentation", remedy, "cpu", sha256)
-        self._loaded = True
