@@ -33,9 +33,6 @@ adults."""
 FARTHEST_MM = 5.0
 """Largest distance of the middle of the joint space from the mark."""
 
-ABOVE_HEAD_MM = 0.6
-"""Distance from the outline of the lower bone's head to the middle of the joint space."""
-
 NEAR_MM = 9.0
 """Distance from the middle of the joint space up to which the masks determine the pose."""
 
@@ -147,13 +144,13 @@ class Recentring:
 def _pose_near_joint(masks: Tensor, pixel: float) -> JointPose:
     """Pose of a joint from the masks (1, 2, H, W) near the joint space, where they do not depend on the frame."""
     rows = (torch.arange(masks.shape[-2]) + 0.5 - masks.shape[-2] / 2) * pixel
-    far = (rows - joint_pose(masks, pixel).head + ABOVE_HEAD_MM).abs() > NEAR_MM
+    far = (rows - joint_pose(masks, pixel).space).abs() > NEAR_MM
     return joint_pose(masks.masked_fill(far[:, None], 0.0), pixel)
 
 
 def _centre(pose: JointPose) -> Motion:
     """Middle of the joint space (x, y) in mm from the frame's centre, and the joint's axis in degrees."""
-    x, y = rotated(pose.middle, pose.head - ABOVE_HEAD_MM, pose.axis)
+    x, y = rotated(pose.middle, pose.space, pose.axis)
     return float(x), float(y), float(pose.axis)
 
 

@@ -79,6 +79,7 @@ def audit(
     segment: MaskMaker | None = None,
     keep_whole: bool = False,
     recentre: Recentre | None = None,
+    find: FindPlaces | None = None,
 ) -> Audit:
     """Read every item once, keep the usable joints and log the others with the reason.
 
@@ -89,13 +90,14 @@ def audit(
         keep_gross: keep joints whose masks are grossly wrong, with a warning: for separation, not for training.
         segment: predictor of missing masks; None rejects joints without masks.
         keep_whole: also keep the radiographs that joints are cut out of, to paste results back.
-        recentre: places the frames of joints marked in hands (:func:`recentred`).
+        recentre: places the frames of joints marked or found in hands (:func:`recentred`).
+        find: finds the joints of hands without marks (:func:`bundle.io.open_joints`).
 
     Raises:
         InputError: no joint is usable, or ``strict`` and not all are.
     """
     check = JointCheck(size, keep_gross, segment, keep_whole, recentre)
-    return audited(items, check, strict=strict, size=size)
+    return audited(items, check, strict=strict, size=size, find=find)
 
 
 def audited(
@@ -113,7 +115,7 @@ def audited(
         check: check of a joint of :func:`bundle.io.open_joints`: returns its item, or raises if it is unusable.
         strict: as in :func:`audit`.
         size: as in :func:`audit`.
-        find: finds the joints of hands without marks (:func:`bundle.io.open_joints`).
+        find: as in :func:`audit`.
 
     Raises:
         InputError: as :func:`audit`.

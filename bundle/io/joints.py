@@ -31,7 +31,7 @@ from typing import Any
 
 import torch
 from bundle.errors import InputError, flag
-from bundle.io.audit import JointCheck, Joints, audit, audited
+from bundle.io.audit import Joints, audit
 from bundle.io.files import data_set_root
 from bundle.io.held_back import HeldBack
 from bundle.io.lists import FOLDER, entries_of, list_path, lists_in, meant_list, partner_of, read_datalist
@@ -256,8 +256,8 @@ def joint_items(
     datalist = meant_list(dataset_dir, datalist)
     refuses = datalist != FOLDER if strict is None else flag(strict)
     items = _listed(dataset_dir, datalist, role, validation_fraction, seed, spacing)
-    check = JointCheck(size, keep_gross, segment, keep_whole, recentre)
-    found = audited(items, check, strict=refuses, size=size, find=find)
+    kept = {"keep_gross": keep_gross, "keep_whole": keep_whole}
+    found = audit(items, strict=refuses, size=size, segment=segment, recentre=recentre, find=find, **kept)
     added = phantom_items(added_phantoms, seed, size) if role == "training" and added_phantoms else []
     return Joints(found.accepted + added, found.rejected, refuses)
 

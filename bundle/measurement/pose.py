@@ -15,6 +15,11 @@ SEARCHED = 0.84
 """Central fraction of the common columns in which the joint surfaces are searched."""
 
 
+ABOVE_HEAD_MM = 0.6
+"""Distance from the outline of the lower bone's head up to the middle of the joint space, which does not move when the
+joint space narrows."""
+
+
 @dataclass(frozen=True)
 class JointPose:
     """Poses of B joints in their frames.
@@ -42,6 +47,11 @@ class JointPose:
     def head(self) -> Tensor:
         """Outline of the head in the middle of the joint, (B,) in mm along the axis from the frame's centre."""
         return self.outline[:, self.outline.shape[1] // 2]
+
+    @property
+    def space(self) -> Tensor:
+        """Middle of the joint space, (B,) in mm along the axis from the frame's centre."""
+        return self.head - ABOVE_HEAD_MM
 
 
 def joint_pose(masks: Tensor, spacing: float | Tensor) -> JointPose:

@@ -15,9 +15,6 @@ from monai.utils.enums import TransformBackends
 from torch import Tensor
 from torch.nn import functional as F
 
-ABOVE_HEAD = 0.6
-"""Distance in mm from the outline of the lower bone's head up to the centre of the frame, inside the joint space."""
-
 COARSE = 2
 """Reduction of the masks by which a joint is framed; it makes framing four times as fast."""
 
@@ -38,7 +35,7 @@ def joint_frames(images: Tensor, pose: JointPose, size: int, field_mm: float) ->
     """
     known = pose.axis.isfinite()
     axis, across, along = (
-        torch.where(known, values, 0.0)[:, None, None] for values in (pose.axis, pose.middle, pose.head - ABOVE_HEAD)
+        torch.where(known, values, 0.0)[:, None, None] for values in (pose.axis, pose.middle, pose.space)
     )
     offset = ((torch.arange(size).to(images) + 0.5) / size - 0.5) * field_mm
     across, along = torch.broadcast_tensors(across + offset, along + offset[:, None])

@@ -12,6 +12,7 @@ from bundle.errors import InputError
 from bundle.hands import recentring
 from bundle.hands.recentring import FAR, GROWING, OTHER_JOINT, TURNS, UNSTABLE, Recentring
 from bundle.io.frames import JointFrame, JointPlace
+from bundle.measurement.pose import ABOVE_HEAD_MM
 from bundle.networks import make_backbone
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
@@ -86,7 +87,7 @@ def test_a_frame_is_segmented_up_to_three_times_and_refused_if_it_does_not_rest(
     assert found.last[1] > 1.0 and found.motion[1] > 3.0
 
 
-@pytest.mark.parametrize(("head_mm", "reason"), [(recentring.ABOVE_HEAD_MM, ""), (3.0, UNSTABLE)])
+@pytest.mark.parametrize(("head_mm", "reason"), [(ABOVE_HEAD_MM, ""), (3.0, UNSTABLE)])
 def test_the_reason_of_a_frame_at_rest_is_empty(monkeypatch: pytest.MonkeyPatch, head_mm: float, reason: str) -> None:
     masks = bones(head_mm)
     shown = 0.3 + 0.5 * torch.nn.functional.interpolate(masks[None], scale_factor=2.0)[0].amax(0, keepdim=True)
@@ -101,14 +102,14 @@ def test_the_reason_of_a_frame_at_rest_is_empty(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_square_condyles_are_refused_as_another_joint() -> None:
-    masks = bones(recentring.ABOVE_HEAD_MM, lambda x: 0.002 * x**2)
+    masks = bones(ABOVE_HEAD_MM, lambda x: 0.002 * x**2)
     shown = 0.3 + 0.5 * torch.nn.functional.interpolate(masks[None], scale_factor=2.0)[0].amax(0, keepdim=True)
     hand = mark().paste(torch.full((1, 450, 450), 0.3), torch.full((1, 256, 256), 0.3), shown)
     assert Recentring(Drawn(masks)).find(hand, mark()).refused == OTHER_JOINT  # type: ignore[arg-type]
 
 
 def test_masks_of_the_lower_bone_on_soft_tissue_are_refused_as_an_open_growth_plate() -> None:
-    masks = bones(recentring.ABOVE_HEAD_MM)
+    masks = bones(ABOVE_HEAD_MM)
     shown = 0.3 + 0.5 * torch.nn.functional.interpolate(masks[None, 1:], scale_factor=2.0)[0]
     hand = mark().paste(torch.full((1, 450, 450), 0.3), torch.full((1, 256, 256), 0.3), shown)
     assert Recentring(Drawn(masks)).find(hand, mark()).refused == GROWING  # type: ignore[arg-type]
