@@ -27,7 +27,7 @@ def finder() -> HandFinder:
 
 def test_the_shipped_weights_are_at_most_8_mb_and_load(finder: HandFinder) -> None:
     assert finder.load_path.stat().st_size <= 8_000_000
-    finder._load()
+    finder.load()
 
 
 @pytest.mark.slow
