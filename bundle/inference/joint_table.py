@@ -83,8 +83,8 @@ def table_row(
         "plausible": None if "flagged" not in quality else not quality["flagged"],
         "reasons": "; ".join(reasons) or None,
         "masks": joint.get("masks", "given"),
-        "spacing_mm": None if NO_SPACING in space.refused else round(_pixel(joint), 5),
-        Keys.SPACING_SOURCE: None if NO_SPACING in space.refused else joint.get(Keys.SPACING_SOURCE),
+        "spacing_mm": round(_pixel(joint), 5),
+        Keys.SPACING_SOURCE: joint.get(Keys.SPACING_SOURCE),
     }
     return {column: known.get(column) for column in COLUMNS}
 
@@ -114,8 +114,12 @@ def _place(joint: Mapping[str, Any]) -> dict[str, Any]:
     if not joint.get("frame") or not in_hand(joint):
         return {}
     place = JointFrame.from_json(joint["frame"]).place
-    hand = str(joint["name"]).removesuffix(f"_{place.name}")
-    return {"hand": hand, "x": round(place.center[0], 2), "y": round(place.center[1], 2)}
+    return {"hand": hand_of(joint), "x": round(place.center[0], 2), "y": round(place.center[1], 2)}
+
+
+def hand_of(joint: Mapping[str, Any]) -> str:
+    """Name of the hand that a joint is cut out of."""
+    return str(joint["name"]).removesuffix(f"_{JointFrame.from_json(joint['frame']).place.name}")
 
 
 def _pixel(joint: Mapping[str, Any]) -> float:
@@ -163,23 +167,29 @@ class JointTable:
         if reason := self._refusal(joint):
             unknown = torch.full_like(space.mean, math.nan)
             return replace(space, mean=unknown, minimum=unknown, sd=unknown, refused=(reason,))
-        if joint.get(Keys.SPACING_SOURCE) != ESTIMATED:
+        if not _has_estimate(joint):
             return space
         return replace(space, sd=torch.hypot(space.sd, ESTIMATE_SD * space.mean))
 
     def _refusal(self, joint: Mapping[str, Any]) -> str:
         """Why no length of a joint is given; "" if it is."""
-        plate, estimated = joint.get(Keys.GROWTH_PLATE), joint.get(Keys.SPACING_SOURCE) == ESTIMATED
+        plate = joint.get(Keys.GROWTH_PLATE)
         if plate == OPEN_PLATE and not self.open_growth_plates:
             return OPEN_GROWTH_PLATE
-        if estimated and not self.estimate_spacing:
+        if self._lacks_spacing(joint):
             return NO_SPACING
-        return GROWING_HAND if estimated and plate != CLOSED_PLATE else ""
+        return GROWING_HAND if _has_estimate(joint) and plate != CLOSED_PLATE else ""
+
+    def _lacks_spacing(self, joint: Mapping[str, Any]) -> bool:
+        """Whether the pixel size of a joint is unknown: estimated, but no estimate is requested."""
+        return _has_estimate(joint) and not self.estimate_spacing
 
     def append(self, joint: Mapping[str, Any], space: JointSpace, quality: Mapping[str, Any]) -> dict[str, Any]:
         """Append the row of a joint (:func:`table_row`), and return it."""
         predicted = None if self._refusal(joint) else _predicted(self.regressor, joint)
         row = table_row(joint, space, quality, self.normal_mm, self.joint_type, predicted)
+        if self._lacks_spacing(joint):
+            row |= {"spacing_mm": None, Keys.SPACING_SOURCE: None}
         append_line(self.folder / LINES, json.dumps(row))
         begun = (self.folder / TABLE).is_file()
         append_line(self.folder / TABLE, _as_csv([row], header=not begun).removesuffix("\n"))
@@ -196,13 +206,18 @@ class JointTable:
         write_or_remove(self.folder / TABLE, _as_csv(rows) if rows else "")
 
 
+def _has_estimate(joint: Mapping[str, Any]) -> bool:
+    """Whether the pixel size of a joint is estimated from the size of the hand."""
+    return bool(joint.get(Keys.SPACING_SOURCE) == ESTIMATED)
+
+
 def _predicted(regressor: JointSpaceRegressor | None, joint: Mapping[str, Any]) -> tuple[float, float] | None:
     """Joint space and standard deviation in mm that the regressor predicts; None without one."""
     if regressor is None:
         return None
     with one_thread():
         mean, deviation = regressor(joint["image"].detach().cpu(), float(joint["spacing"]))
-    scale = ESTIMATE_SD if joint.get(Keys.SPACING_SOURCE) == ESTIMATED else 0.0
+    scale = ESTIMATE_SD if _has_estimate(joint) else 0.0
     return mean, math.hypot(deviation, scale * mean)
 
 
