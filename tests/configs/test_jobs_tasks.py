@@ -71,9 +71,12 @@ def written(folder: Path) -> dict[str, int]:
 
 @pytest.mark.parametrize(
     ("name", "figure"),
-    [("resnet50_joint_space", "mae_mm"), ("resnet50_grade", "accuracy"), ("resnet50_registration", "synthetic")],
+    [
+        pytest.param("resnet50_joint_space", "mae_mm", marks=pytest.mark.slow),
+        pytest.param("resnet50_grade", "accuracy", marks=[pytest.mark.slow, pytest.mark.long]),
+        pytest.param("resnet50_registration", "synthetic", marks=[pytest.mark.slow, pytest.mark.long]),
+    ],
 )
-@pytest.mark.slow
 def test_a_rehearsal_measures_both_arms_and_is_done_once(bundle: Any, tmp_path: Path, name: str, figure: str) -> None:
     start(bundle, name, tmp_path)
     found = json.loads((tmp_path / "metrics.json").read_text())
