@@ -171,15 +171,13 @@ _AMOUNTS = (
     "outline_mm",
     "overlap_weight",
     "peak_tflops",
-    "rotation",
     "rotation_rad",
     "scale",
     "seen_weight",
     "shift_mm",
-    "sigma",
+    "sigma_px",
     "spacing",
     "tolerance_mm",
-    "translation",
     "translation_px",
     "turn_deg",
     "weight_decay",
@@ -197,7 +195,7 @@ _PROBABILITIES = (
     "upper_share",
     "validation_fraction",
 )
-_PAIRS = ("blur", "gamma")
+_PAIRS = ("blur_px", "gamma")
 _PATHS = (
     "bundle_root",
     "ckpt_dir",
