@@ -154,9 +154,8 @@ def check_former_keys(content: Mapping[str, Any]) -> None:
 
 def _beside(content: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Collection[str]]]:
     """Yield the path of each key in :data:`FORMER`, and the keys or arguments that exist in its place."""
-    if not isinstance(content, Mapping | list):
-        return
-    pairs = list(content.items() if isinstance(content, Mapping) else enumerate(content))
+    items = content if isinstance(content, list) else ()
+    pairs = list(content.items() if isinstance(content, Mapping) else enumerate(items))
     former = [str(key) for key, _ in pairs if key in FORMER]
     if former:
         known = {*content} if not path else _arguments(str(content.get("_target_"))) or ()
