@@ -23,6 +23,9 @@ SIDES = ("left", "right")
 OPEN_PLATE, CLOSED_PLATE, UNKNOWN_PLATE = "open", "closed", "unknown"
 """States of the growth plate of the upper bone."""
 
+ESTIMATED = "estimated"
+"""Origin of a pixel size that follows from the size of the hand."""
+
 
 class Keys:
     """Keys of the dictionaries of MONAI transforms, engines and data lists."""
@@ -41,6 +44,8 @@ class Keys:
     """Source joint of a pseudo-overlap image: ``image`` before closing."""
     SPACING = "spacing"
     """Pixel size in mm."""
+    SPACING_SOURCE = "spacing_source"
+    """Origin of the pixel size: "given", "file", "assumed" or "estimated"."""
     MASKS = "masks"
     """Lower and upper bone, (2, H, W)."""
     LAYERS = "layers"
@@ -60,8 +65,9 @@ class Keys:
     LOWER, UPPER = BONES
     """In lists, the files of the masks."""
     POINTS = "points"
-    SCORE = "score"
     """In lists, the file with the joint positions of a hand."""
+    SCORE = "score"
+    """Probability of a joint that was found in a hand, in [0, 1]."""
     FRAME = "frame"
     """Frame of a joint in a larger radiograph, in JSON; empty for a radiograph of one joint."""
     GROWTH_PLATE = "growth_plate"

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from bundle.errors import InputError
 from bundle.hands.found import FoundHand, FoundJoint, found_places, used_joints
-from bundle.io import JointPlace, MarkName
+from bundle.hands.hand_size import estimated_pixel_mm
+from bundle.io import FoundPlace, JointPlace, MarkName
 from torch import Tensor
 
 
@@ -24,8 +25,8 @@ class JointFinder:
     def __init__(self, hands: Callable[[Tensor], Sequence[FoundHand]], joint: str = "MCP") -> None:
         self.hands, self.joint = hands, joint
 
-    def __call__(self, radiograph: Tensor) -> list[tuple[JointPlace, float]]:
-        """Find the joints in a radiograph (1, H, W) in [0, 1], with their scores; refused joints are left out.
+    def __call__(self, radiograph: Tensor) -> list[FoundPlace]:
+        """Find the joints in a radiograph (1, H, W) in [0, 1]; refused joints are left out.
 
         Raises:
             InputError: a hand is inverted.
@@ -35,7 +36,7 @@ class JointFinder:
             msg = "the bones are darker than the soft tissue. Invert the radiograph."
             raise InputError(msg)
         return [
-            (_named(place, hand, joint), joint.score)
+            FoundPlace(_named(place, hand, joint), joint.score, estimated_pixel_mm(hand))
             for hand in hands
             for place, joint in zip(found_places(hand, self.joint), used_joints(hand, self.joint), strict=True)
         ]

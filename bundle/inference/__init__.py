@@ -5,6 +5,7 @@ from __future__ import annotations
 from bundle.inference.joint_table import JointTable, described_space
 from bundle.inference.montage_writer import MontageWriter
 from bundle.inference.nifti_writer import NiftiWriter
+from bundle.inference.overviews import write_overviews
 from bundle.inference.png_writer import PngWriter
 from bundle.inference.quality import JointQuality
 from bundle.inference.results import REJECTED, LayerWriter, Results, remaining, run_remaining, writable
@@ -27,4 +28,5 @@ __all__ = [
     "run_remaining",
     "separate_batch",
     "writable",
+    "write_overviews",
 ]

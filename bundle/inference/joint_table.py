@@ -15,7 +15,7 @@ import torch
 from bundle.base import one_thread
 from bundle.errors import InputError
 from bundle.io import JointFrame, append_line, in_hand, named_lines, write_or_remove
-from bundle.joint import MCP, OPEN_PLATE, SIDES, JointType, Keys
+from bundle.joint import CLOSED_PLATE, ESTIMATED, MCP, OPEN_PLATE, SIDES, JointType, Keys
 from bundle.measurement import JointSpace, narrowing_grade
 from bundle.scoring import JointSpaceRegressor
 from torch import Tensor
@@ -24,6 +24,15 @@ LINES, TABLE = "joints.jsonl", "joints.csv"
 
 OPEN_GROWTH_PLATE = "open growth plate"
 """Reason of refusal of a joint space."""
+
+NO_SPACING = "no pixel spacing"
+"""Reason of refusal of lengths in a radiograph whose pixel size is unknown."""
+
+GROWING_HAND = "the pixel spacing cannot be estimated from a hand whose growth plates are not closed"
+"""Reason of refusal of lengths by the estimated pixel size."""
+
+ESTIMATE_SD = 0.1
+"""Relative standard deviation of an estimated pixel size: that of the sizes of adults' hands."""
 
 AGREEING_MM = 0.3
 """Largest usual difference in mm of the network's prediction from the measurement; 3 % of the test joints exceed it."""
@@ -75,7 +84,7 @@ def table_row(
         "reasons": "; ".join(reasons) or None,
         "masks": joint.get("masks", "given"),
         "spacing_mm": round(_pixel(joint), 5),
-        "spacing_source": joint.get("spacing_source"),
+        Keys.SPACING_SOURCE: joint.get(Keys.SPACING_SOURCE),
     }
     return {column: known.get(column) for column in COLUMNS}
 
@@ -105,8 +114,12 @@ def _place(joint: Mapping[str, Any]) -> dict[str, Any]:
     if not joint.get("frame") or not in_hand(joint):
         return {}
     place = JointFrame.from_json(joint["frame"]).place
-    hand = str(joint["name"]).removesuffix(f"_{place.name}")
-    return {"hand": hand, "x": round(place.center[0], 2), "y": round(place.center[1], 2)}
+    return {"hand": hand_of(joint), "x": round(place.center[0], 2), "y": round(place.center[1], 2)}
+
+
+def hand_of(joint: Mapping[str, Any]) -> str:
+    """Name of the hand that a joint is cut out of."""
+    return str(joint["name"]).removesuffix(f"_{JointFrame.from_json(joint['frame']).place.name}")
 
 
 def _pixel(joint: Mapping[str, Any]) -> float:
@@ -123,6 +136,7 @@ class JointTable:
         joint_type: type of the joints.
         regressor: network that predicts the joint space as well; None for none.
         open_growth_plates: whether the joint space of joints with an open growth plate is given.
+        estimate_spacing: whether lengths are given where the pixel size is estimated from the size of the hand.
     """
 
     def __init__(
@@ -132,9 +146,11 @@ class JointTable:
         joint_type: JointType = MCP,
         regressor: JointSpaceRegressor | None = None,
         open_growth_plates: bool = False,
+        estimate_spacing: bool = False,
     ) -> None:
         self.folder, self.normal_mm, self.joint_type = Path(folder), _length(normal_mm), joint_type
         self.regressor, self.open_growth_plates = regressor, open_growth_plates
+        self.estimate_spacing = estimate_spacing
 
     def keep(self, names: Iterable[str]) -> None:
         """Remove the rows of other joints than these, before a run is resumed."""
@@ -144,17 +160,36 @@ class JointTable:
         self.finish()
 
     def checked(self, joint: Mapping[str, Any], space: JointSpace) -> JointSpace:
-        """Refuse the joint space of a joint with an open growth plate, unless it is requested."""
-        if self.open_growth_plates or joint.get(Keys.GROWTH_PLATE) != OPEN_PLATE:
+        """Refuse the joint space of a joint with an open growth plate or without pixel spacing, unless requested.
+
+        That by an estimated pixel spacing has the larger standard deviation of the estimate.
+        """
+        if reason := self._refusal(joint):
+            unknown = torch.full_like(space.mean, math.nan)
+            return replace(space, mean=unknown, minimum=unknown, sd=unknown, refused=(reason,))
+        if not _has_estimate(joint):
             return space
-        unknown = torch.full_like(space.mean, math.nan)
-        return replace(space, mean=unknown, minimum=unknown, sd=unknown, refused=(OPEN_GROWTH_PLATE,))
+        return replace(space, sd=torch.hypot(space.sd, ESTIMATE_SD * space.mean))
+
+    def _refusal(self, joint: Mapping[str, Any]) -> str:
+        """Why no length of a joint is given; "" if it is."""
+        plate = joint.get(Keys.GROWTH_PLATE)
+        if plate == OPEN_PLATE and not self.open_growth_plates:
+            return OPEN_GROWTH_PLATE
+        if self._lacks_spacing(joint):
+            return NO_SPACING
+        return GROWING_HAND if _has_estimate(joint) and plate != CLOSED_PLATE else ""
+
+    def _lacks_spacing(self, joint: Mapping[str, Any]) -> bool:
+        """Whether the pixel size of a joint is unknown: estimated, but no estimate is requested."""
+        return _has_estimate(joint) and not self.estimate_spacing
 
     def append(self, joint: Mapping[str, Any], space: JointSpace, quality: Mapping[str, Any]) -> dict[str, Any]:
         """Append the row of a joint (:func:`table_row`), and return it."""
-        regressor = None if OPEN_GROWTH_PLATE in space.refused else self.regressor
-        predicted = _predicted(regressor, joint)
+        predicted = None if self._refusal(joint) else _predicted(self.regressor, joint)
         row = table_row(joint, space, quality, self.normal_mm, self.joint_type, predicted)
+        if self._lacks_spacing(joint):
+            row |= {"spacing_mm": None, Keys.SPACING_SOURCE: None}
         append_line(self.folder / LINES, json.dumps(row))
         begun = (self.folder / TABLE).is_file()
         append_line(self.folder / TABLE, _as_csv([row], header=not begun).removesuffix("\n"))
@@ -171,12 +206,19 @@ class JointTable:
         write_or_remove(self.folder / TABLE, _as_csv(rows) if rows else "")
 
 
+def _has_estimate(joint: Mapping[str, Any]) -> bool:
+    """Whether the pixel size of a joint is estimated from the size of the hand."""
+    return bool(joint.get(Keys.SPACING_SOURCE) == ESTIMATED)
+
+
 def _predicted(regressor: JointSpaceRegressor | None, joint: Mapping[str, Any]) -> tuple[float, float] | None:
     """Joint space and standard deviation in mm that the regressor predicts; None without one."""
     if regressor is None:
         return None
     with one_thread():
-        return regressor(joint["image"].detach().cpu(), float(joint["spacing"]))
+        mean, deviation = regressor(joint["image"].detach().cpu(), float(joint["spacing"]))
+    scale = ESTIMATE_SD if _has_estimate(joint) else 0.0
+    return mean, math.hypot(deviation, scale * mean)
 
 
 def _as_csv(rows: Iterable[Mapping[str, Any]], header: bool = True) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from bundle.base import one_thread
 from bundle.errors import InputError
 from bundle.inference.joint_table import JointTable
+from bundle.inference.locating import SURFACES, located_surfaces
 from bundle.inference.montage_writer import MontageWriter
 from bundle.inference.nifti_writer import NiftiWriter
 from bundle.inference.png_writer import PngWriter
@@ -196,6 +197,7 @@ class LayerWriter(Results):
         source[Keys.GROWTH_PLATE] = joint.get(Keys.GROWTH_PLATE, UNKNOWN_PLATE)
         source |= {"resampled": note} if (note := resampling(joint)) else {}
         source |= {"side_conflict": joint["side_conflict"]} if joint.get("side_conflict") else {}
+        source |= {} if space is None else {SURFACES: located_surfaces(joint, space)}
         append_line(self.output_dir / QUALITY, json.dumps({**line, **source, "files": files}))
 
     def _write(self, result: SeparatedJoint) -> Sums:

@@ -20,7 +20,16 @@ from bundle.io.identity import (
 from bundle.io.joint_images import load_joint, read_joint
 from bundle.io.joints import SEEDS_PER_RUN, MadeOnce, disjoint_seed, joint_items, phantom_items, training_joints
 from bundle.io.lists import FOLDER, OR_FOLDER, meant_list
-from bundle.io.loading import LATERALITY, Item, MaskMaker, OpenFiles, frame_in_middle, open_joints, resampling
+from bundle.io.loading import (
+    LATERALITY,
+    FoundPlace,
+    Item,
+    MaskMaker,
+    OpenFiles,
+    frame_in_middle,
+    open_joints,
+    resampling,
+)
 from bundle.io.locking import is_first
 from bundle.io.mark_names import MarkName
 from bundle.io.monai_reader import SUFFIXES, is_radiograph
@@ -100,6 +109,7 @@ __all__ = [
     "SEEDS_PER_RUN",
     "SUFFIXES",
     "TITLES",
+    "FoundPlace",
     "Item",
     "JointFrame",
     "JointPlace",

@@ -48,10 +48,12 @@ class Audit:
         accepted: items of the usable joints, with ``overlapping`` (bool), ``masks`` ("given" or "predicted") and
             ``loaded`` (:class:`JointCheck`) added.
         rejected: name and reason of each unusable joint, or of an unusable hand as a whole.
+        left_out: items of the unusable joints with a frame in a radiograph, each with its reason, ``refused``.
     """
 
     accepted: list[Item] = field(default_factory=list)
     rejected: list[tuple[str, str]] = field(default_factory=list)
+    left_out: list[Item] = field(default_factory=list)
 
 
 class Joints(list[Item]):
@@ -60,13 +62,18 @@ class Joints(list[Item]):
     Attributes:
         rejected: ``name`` and ``reason`` of each rejected item.
         strict: whether one unusable joint ends the run.
+        left_out: see :class:`Audit`.
     """
 
     def __init__(
-        self, accepted: Iterable[Item], rejected: Sequence[tuple[str, str]] = (), strict: bool = False
+        self,
+        accepted: Iterable[Item],
+        rejected: Sequence[tuple[str, str]] = (),
+        strict: bool = False,
+        left_out: Sequence[Item] = (),
     ) -> None:
         super().__init__(accepted)
-        self.strict = strict
+        self.strict, self.left_out = strict, left_out
         self.rejected = [{"name": name, "reason": REDACTION.in_record(reason)} for name, reason in rejected]
 
 
@@ -148,7 +155,9 @@ def _rejecting(item: Item, result: Audit) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        result.rejected.append((private_name(item["name"], item["image"]), _discreet(str(error), item)))
+        name, reason = private_name(item["name"], item["image"]), _discreet(str(error), item)
+        result.rejected.append((name, reason))
+        result.left_out += [{**item, "name": name, "refused": reason}] if item.get("frame") else []
 
 
 def _discreet(message: str, item: Item) -> str:

@@ -259,7 +259,7 @@ def joint_items(
     kept = {"keep_gross": keep_gross, "keep_whole": keep_whole}
     found = audit(items, strict=refuses, size=size, segment=segment, recentre=recentre, find=find, **kept)
     added = phantom_items(added_phantoms, seed, size) if role == "training" and added_phantoms else []
-    return Joints(found.accepted + added, found.rejected, refuses)
+    return Joints(found.accepted + added, found.rejected, refuses, found.left_out)
 
 
 def _listed(

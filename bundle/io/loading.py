@@ -6,6 +6,7 @@ import logging
 import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,31 @@ from bundle.io.marks import agreed_side, marked_joints
 from bundle.io.points import read_places
 from bundle.io.reading import read_mask, read_stated, shape_of
 from bundle.io.stated import StatedRadiograph, is_square
-from bundle.joint import BONES, MCP, UNKNOWN_PLATE, JointType, Keys
+from bundle.joint import BONES, ESTIMATED, MCP, UNKNOWN_PLATE, JointType, Keys
 from numpy.typing import NDArray
 from torch import Tensor
 
 Item = dict[str, Any]
 """One joint: ``name, joint, finger, side, spacing``, and the paths ``image, lower, upper`` or a phantom's ``seed``."""
 
-FindPlaces = Callable[[Tensor], Sequence[tuple[JointPlace, float]]]
-"""Finds the joints in a radiograph (1, H, W), with a score each: :class:`bundle.hands.JointFinder`."""
+
+@dataclass(frozen=True)
+class FoundPlace:
+    """A joint that is found in a radiograph of a hand.
+
+    Attributes:
+        place: position and direction.
+        score: probability that the joint is there, in [0, 1].
+        pixel_mm: pixel size in mm, estimated from the size of the hand as that of an adult; NaN if unknown.
+    """
+
+    place: JointPlace
+    score: float
+    pixel_mm: float = math.nan
+
+
+FindPlaces = Callable[[Tensor], Sequence[FoundPlace]]
+"""Finds the joints in a radiograph (1, H, W): :class:`bundle.hands.JointFinder`."""
 
 MaskMaker = Callable[[Tensor], Tensor]
 """Predicts the masks (2, H, W) of a radiograph (1, H, W): :class:`bundle.segmentation.BoneSegmenter`."""
@@ -116,7 +133,8 @@ def open_joints(
         item: item of :func:`bundle.io.lists.read_datalist`; ``spacing`` 0 means that the list states none.
         size: height and width of frames in pixels; None leaves radiographs of one joint as they are.
         joint_type: type of the joints.
-        find: finds the joints in a radiograph that is too large for one joint and has no marks; None refuses it.
+        find: finds the joints in a radiograph that is too large for one joint and has no marks; None refuses it. It
+            also estimates the pixel spacing of a hand that has none.
 
     Returns:
         The files, and the items; the ``frame`` of a joint that is cut out of a radiograph is
@@ -132,7 +150,7 @@ def open_joints(
     stated = {
         "side_conflict": conflict,
         "pixels": found.digest,
-        "spacing_source": _spacing_source(item["spacing"], found),
+        Keys.SPACING_SOURCE: _spacing_source(item["spacing"], found),
     }
     known = {**item, **names, "side": side, "series": names["joint"], **stated, Keys.GROWTH_PLATE: UNKNOWN_PLATE}
     joints = _joints(item, known, found, size, joint_type, find)
@@ -168,8 +186,10 @@ def _joints(
         frames, sums = _frames_in_hand(item, spacing, size, joint_type), _checksums(item)
         marked = marked_joints(known, [frame.place for frame in frames], _stated_sides(item, found), joint_type)
         return [_cut_out(joint, frame, sums) for joint, frame in zip(marked, frames, strict=True)]
-    if find is not None and spacing is not None and _is_hand(found, spacing, joint_type):
-        return _found_joints(item, known, found, spacing, size, joint_type, find)
+    if find is not None and _is_hand(found, spacing, joint_type):
+        places = _found_places(item, found, joint_type, find)
+        if places or spacing is not None:
+            return _found_joints(item, known, found, spacing, size, joint_type, places)
     if spacing is not None:
         _check_extent(found.intensity.shape, spacing, item["image"], joint_type)
     if spacing is None or _is_frame(found, spacing, size):
@@ -245,37 +265,46 @@ def _frames_in_hand(
     return [JointFrame(place, spacing, size or joint_type.pixels, joint_type.frame_mm) for place in places]
 
 
-def _is_hand(found: StatedRadiograph, spacing: tuple[float, float], joint_type: JointType) -> bool:
-    """Whether a radiograph is too large for one joint."""
+def _is_hand(found: StatedRadiograph, spacing: tuple[float, float] | None, joint_type: JointType) -> bool:
+    """Whether a radiograph is too large for one joint, or may be one of a hand without pixel spacing."""
+    if spacing is None:
+        return max(found.intensity.shape) > joint_type.pixels
     sides = [count * length for count, length in zip(found.intensity.shape, spacing, strict=True)]
     return max(sides) > joint_type.extent_mm[1]
+
+
+def _found_places(item: Item, found: StatedRadiograph, joint_type: JointType, find: FindPlaces) -> Sequence[FoundPlace]:
+    """The joints that are found in a radiograph."""
+    try:
+        return find(torch.from_numpy(found.intensity)[None])
+    except InputError as error:
+        msg = f"{item['image']}: {error}"
+        raise InputError(msg) from error
 
 
 def _found_joints(
     item: Item,
     known: Item,
     found: StatedRadiograph,
-    spacing: tuple[float, float],
+    spacing: tuple[float, float] | None,
     size: int | None,
     joint_type: JointType,
-    find: FindPlaces,
+    places: Sequence[FoundPlace],
 ) -> list[Item]:
-    """The joints that are found in a hand, with their ``score``."""
-    try:
-        places = find(torch.from_numpy(found.intensity)[None])
-    except InputError as error:
-        msg = f"{item['image']}: {error}"
-        raise InputError(msg) from error
+    """The items of found joints, with their ``score``; without pixel spacing it is estimated."""
     if not places:
         msg = f"{item['image']}: no hand with its {joint_type.name} joints is found. Mark the joints by points."
         raise InputError(msg)
-    frames = [JointFrame(place, spacing, size or joint_type.pixels, joint_type.frame_mm) for place, _ in places]
-    sides = _stated_sides(item, found)
-    marked = marked_joints(known, [place for place, _ in places], sides, joint_type, "the picture")
+    frames = [
+        JointFrame(one.place, spacing or (one.pixel_mm,) * 2, size or joint_type.pixels, joint_type.frame_mm)
+        for one in places
+    ]
+    sides, source = _stated_sides(item, found), {} if spacing else {Keys.SPACING_SOURCE: ESTIMATED}
+    marked = marked_joints(known, [one.place for one in places], sides, joint_type, "the picture")
     sums = _checksums(item)
     return [
-        {**_cut_out(joint, frame, sums), Keys.SCORE: round(score, 4)}
-        for joint, frame, (_, score) in zip(marked, frames, places, strict=True)
+        {**_cut_out(joint, frame, sums), **source, Keys.SCORE: round(one.score, 4)}
+        for joint, frame, one in zip(marked, frames, places, strict=True)
     ]
 
 

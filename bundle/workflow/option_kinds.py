@@ -97,6 +97,7 @@ _SWITCHES = (
     "keep_identity",
     "main_trains_generator_alone",
     "pairs",
+    "estimate_spacing",
     "open_growth_plates",
     "recentre",
     "refine",

@@ -47,9 +47,9 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_joints_of_one_kind_are_named_by_side_and_finger_and_refused_ones_are_left_out() -> None:
     found = JointFinder(lambda image: [hand(), hand("right")])(torch.zeros(1, 1000, 600))
     names = ["left_mcp_index", "left_mcp_ring", "right_mcp_index", "right_mcp_ring"]
-    assert [place.name for place, _ in found] == names
-    assert [score for _, score in found] == [0.97, 0.9, 0.97, 0.9]
-    assert found[0][0].center == (400.0, 500.0) and found[0][0].direction == UP
+    assert [one.place.name for one in found] == names
+    assert [one.score for one in found] == [0.97, 0.9, 0.97, 0.9]
+    assert found[0].place.center == (400.0, 500.0) and found[0].place.direction == UP
 
 
 def test_a_hand_without_marks_has_the_joints_that_are_found(film: Path) -> None:
@@ -81,6 +81,20 @@ def test_a_radiograph_without_a_hand_is_refused_by_name(film: Path) -> None:
         open_joints(item(film), find=JointFinder(lambda image: []))
     with pytest.raises(InputError, match="or mark the joints of a hand by points"):
         open_joints(item(film))
+
+
+def test_the_spacing_of_a_hand_without_one_follows_from_its_phalanges(film: Path) -> None:
+    (joint, _) = open_joints(item(film, spacing=0.0), find=JointFinder(lambda image: [hand()]))[1]
+    frame = JointFrame.from_json(joint["frame"])
+    assert frame.spacing == pytest.approx((39.8 / 200.0,) * 2), "the index's phalanx of 39.8 mm is 200 pixels long"
+    assert joint["spacing_source"] == "estimated"
+    (stated, _) = open_joints(item(film), find=JointFinder(lambda image: [hand()]))[1]
+    assert stated["spacing_source"] == "given" and JointFrame.from_json(stated["frame"]).spacing == (0.1, 0.1)
+
+
+def test_a_radiograph_without_spacing_and_hand_is_a_frame_of_one_joint(film: Path) -> None:
+    (joint,) = open_joints(item(film, spacing=0.0), find=JointFinder(lambda image: []))[1]
+    assert joint["spacing_source"] == "assumed" and not joint["frame"]
 
 
 def test_an_inverted_hand_is_refused_by_name(film: Path) -> None:

@@ -49,6 +49,31 @@ def test_the_joint_space_of_an_open_growth_plate_is_refused_unless_requested(
     assert JointTable(tmp_path, open_growth_plates=True).checked(growing, spaces[0]) is spaces[0]
 
 
+def test_lengths_by_an_estimated_spacing_are_given_on_request_with_its_doubt(
+    tmp_path: Path, spaces: tuple[JointSpace, JointSpace]
+) -> None:
+    grown = joint(growth_plate="closed", spacing_source="estimated")
+    silent, asked = JointTable(tmp_path / "a"), JointTable(tmp_path / "b", estimate_spacing=True)
+    for table in (silent, asked):
+        table.folder.mkdir()
+    row = silent.append(grown, silent.checked(grown, spaces[0]), {})
+    lengths = [name for name in COLUMNS if name.endswith("_mm")]
+    assert [row[name] for name in (*lengths, "grade", "spacing_source")] == [None] * (len(lengths) + 2)
+    assert row["refused"] and row["reasons"] == "joint space: no pixel spacing"
+    row = asked.append(grown, asked.checked(grown, spaces[0]), {})
+    assert row["joint_space_mm"] == pytest.approx(float(spaces[0].mean), abs=0.001)
+    assert row["joint_space_sd_mm"] > 0.1 * row["joint_space_mm"] and row["spacing_source"] == "estimated"
+
+
+@pytest.mark.parametrize("plate", ["open", "unknown"])
+def test_no_length_is_estimated_from_the_hand_of_a_child(
+    tmp_path: Path, spaces: tuple[JointSpace, JointSpace], plate: str
+) -> None:
+    growing = joint(growth_plate=plate, spacing_source="estimated")
+    table = JointTable(tmp_path, estimate_spacing=True)
+    assert table.append(growing, table.checked(growing, spaces[0]), {})["joint_space_mm"] is None
+
+
 def test_a_row_has_the_columns_and_the_measured_values(spaces: tuple[JointSpace, JointSpace]) -> None:
     assert ",".join(COLUMNS) == HEADER
     row = table_row(joint(), spaces[0], {"flagged": False, "reasons": []})

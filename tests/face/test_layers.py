@@ -5,6 +5,8 @@ from pathlib import Path
 
 import bundle
 import bundle.face
+import bundle.face.joints
+import bundle.face.layers
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,9 @@ from PIL import Image
 
 @pytest.mark.slow
 def test_the_examples_of_the_docstrings_hold() -> None:
-    assert doctest.testmod(bundle.face).failed == 0
+    for module in (bundle.face, bundle.face.joints, bundle.face.layers):
+        found = doctest.testmod(module)
+        assert found.attempted and not found.failed
 
 
 @pytest.mark.slow

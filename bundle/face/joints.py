@@ -1,0 +1,226 @@
+"""Joints and hands in radiographs, as users read and write them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import bundle.joint
+import torch
+from bundle.errors import InputError
+from bundle.face.shipped import parts, root
+from bundle.hands import JointFinder
+from bundle.io import (
+    LATERALITY,
+    JointFrame,
+    OpenFiles,
+    bundle_version,
+    open_joints,
+    read_joint,
+    recentred,
+    write_radiograph,
+)
+from bundle.joint import ESTIMATED, MCP, OPEN_PLATE, JointType, Keys
+from bundle.measurement import OutlineGap, outline_gap_along_axis
+from bundle.phantoms import render, sample_parameters, with_joint_space
+from torch import Tensor
+
+_log = logging.getLogger("bundle")
+
+
+class Joint(bundle.joint.Joint):
+    """A radiograph of one joint with the masks of its bones; see :class:`bundle.joint.Joint` for its attributes.
+
+    >>> joint = Joint.phantom(seed=3, joint_space_mm=1.2)
+    >>> joint.radiograph.shape, joint.masks.shape
+    (torch.Size([1, 256, 256]), torch.Size([2, 256, 256]))
+    """
+
+    @classmethod
+    def read(
+        cls,
+        path: str | Path,
+        *,
+        lower: str | Path = "",
+        upper: str | Path = "",
+        spacing_mm: float = 0.0,
+        joint_type: JointType = MCP,
+    ) -> Joint:
+        """Read a radiograph of one joint from a DICOM, PNG, JPEG, TIFF or NIfTI file.
+
+        Args:
+            path: file of the radiograph, 16 to 26 mm high and wide for an MCP joint; for a whole hand use
+                :class:`Hand`.
+            lower: file of the lower bone's mask; default: predicted by the shipped network.
+            upper: file of the upper bone's mask; default: predicted by the shipped network.
+            spacing_mm: pixel size in mm for files without pixel spacing; default: the frame of the joint type, 256
+                pixels for 21 mm.
+            joint_type: type of the joint. The shipped networks were trained on MCP joints.
+
+        Raises:
+            InputError: if a file cannot be used; the message states the fault and the remedy.
+        """
+        return _read(_item(path, lower=str(lower), upper=str(upper), spacing=spacing_mm), joint_type)[1][0]
+
+    @classmethod
+    def phantom(cls, seed: int = 0, joint_space_mm: float | None = None, joint_type: JointType = MCP) -> Joint:
+        """Make a procedural radiograph with known bones and joint space.
+
+        Args:
+            seed: random seed.
+            joint_space_mm: joint space width in mm; default: sampled.
+            joint_type: type of the joint.
+        """
+        sampled = sample_parameters(seed, joint_type=joint_type)
+        if joint_space_mm is not None:
+            sampled = with_joint_space(sampled, joint_space_mm)
+        made = render(sampled)
+        masks, name = (made.masks > 0.5).float(), f"phantom_{seed}"
+        return cls(made.image, masks, sampled.spacing, name, sampled.finger, sampled.side, joint_type=joint_type)
+
+    @property
+    def outline_gap(self) -> OutlineGap:
+        """Gap between the outlines of the bones, a batch of one, in mm; 1 to 1.5 mm less than the joint space."""
+        return outline_gap_along_axis(self.masks[None], self.spacing_mm)
+
+    def write(self, path: str | Path) -> None:
+        """Write the radiograph as a 16-bit PNG or a DICOM file, depending on the file extension."""
+        write_as(path, self.radiograph, self, "the radiograph", synthetic=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Hand:
+    """A radiograph of a hand with its joints.
+
+    Attributes:
+        radiograph: radiograph, (1, H, W) in [0, 1].
+        spacing_mm: height and width of a pixel in mm.
+        joints: the marked or found joints.
+        file: file of the radiograph.
+    """
+
+    radiograph: Tensor
+    spacing_mm: tuple[float, float]
+    joints: tuple[Joint, ...]
+    file: str = ""
+
+    @classmethod
+    def read(
+        cls,
+        path: str | Path,
+        points: str | Path = "",
+        *,
+        spacing_mm: float = 0.0,
+        joint_type: JointType = MCP,
+        open_growth_plates: bool = False,
+    ) -> Hand:
+        """Read a radiograph of a hand and crop its joints, centred on the joint spaces and upright whatever the marks.
+
+        Found joints that cannot be used are left out with a warning.
+
+        Args:
+            path: file of the radiograph.
+            points: file with the centre of each joint and the direction of its finger, as CSV, JSON or 3D Slicer
+                markups (:func:`bundle.io.read_places`); default: the joints are found by the shipped network.
+            spacing_mm: pixel size in mm for files without pixel spacing.
+            joint_type: type of the joints.
+            open_growth_plates: whether found joints with an open growth plate, of growing hands, are used.
+
+        Raises:
+            InputError: if a file cannot be used, no usable joint is found, or the frame of a marked joint extends
+                beyond the radiograph.
+        """
+        item = _item(path, points=str(points), spacing=spacing_mm)
+        files, joints = _read(item, joint_type) if points else _find(item, joint_type, open_growth_plates)
+        radiograph = torch.from_numpy(files.radiograph.intensity)[None]
+        return cls(radiograph, JointFrame.from_json(joints[0].frame).spacing, tuple(joints), str(path))
+
+    def with_joint(self, joint: Joint) -> Hand:
+        """Paste a changed joint into the hand; pixels outside its frame stay unchanged.
+
+        Args:
+            joint: one of :attr:`joints`, or a joint synthesized from one of them.
+
+        Raises:
+            InputError: if the joint does not belong to this hand.
+        """
+        before = next((one for one in self.joints if one.frame == joint.frame), None)
+        if before is None:
+            msg = f"{joint.name} is not a joint of this hand. Synthesize one of its joints."
+            raise InputError(msg)
+        changed = JointFrame.from_json(joint.frame).paste(self.radiograph, before.radiograph, joint.radiograph)
+        return replace(self, radiograph=changed)
+
+    def write(self, path: str | Path) -> None:
+        """Write the radiograph as a 16-bit PNG or a DICOM file, depending on the file extension."""
+        write_as(path, self.radiograph, self.joints[0], "a hand with changed joints", True, self.spacing_mm)
+
+
+def _item(path: str | Path, **more: Any) -> dict[str, Any]:
+    name = Path(path).name.split(".")[0]
+    known = {Keys.NAME: name, Keys.JOINT: name, Keys.FINGER: "unknown", Keys.SIDE: "unknown"}
+    return {**known, Keys.LOWER: "", Keys.UPPER: "", Keys.SPACING: 0.0, Keys.IMAGE: str(path), **more}
+
+
+def _read(item: dict[str, Any], joint_type: JointType) -> tuple[OpenFiles, list[Joint]]:
+    """Open the files of an item and read its joints."""
+    files, joints = open_joints(item, joint_type.pixels, joint_type)
+    return files, [_read_one(one, files, joint_type) for one in joints]
+
+
+def _find(item: dict[str, Any], joint_type: JointType, open_growth_plates: bool) -> tuple[OpenFiles, list[Joint]]:
+    """Open the files of an item, find its joints and read those that can be used."""
+    finder = JointFinder(parts("finder")["finder"], joint_type.name)
+    files, found = open_joints(item, joint_type.pixels, joint_type, finder)
+    if found[0][Keys.SPACING_SOURCE] == ESTIMATED:
+        msg = f"{item[Keys.IMAGE]} has no pixel spacing. Pass spacing_mm=MM, the width of a pixel."
+        raise InputError(msg)
+    read, refused = [], []
+    for one in found:
+        try:
+            read.append(_read_one(one, files, joint_type, not open_growth_plates))
+        except InputError as error:
+            refused.append(str(error))
+            _log.warning(f"Left out: {error}")
+    if not read:
+        raise InputError("\n".join(refused))
+    return files, read
+
+
+def _read_one(item: dict[str, Any], files: OpenFiles, joint_type: JointType, closed_only: bool = False) -> Joint:
+    """Read a joint of open files, its frame placed on the joint space; refuse an open growth plate if asked to."""
+    used = parts("segmenter", "recentring")
+    one = recentred(item, files, used["recentring"])
+    if closed_only and one[Keys.GROWTH_PLATE] == OPEN_PLATE:
+        msg = f"{one[Keys.IMAGE]}: joint {one[Keys.NAME]}: open growth plate. Pass open_growth_plates=True to use it."
+        raise InputError(msg)
+    image = read_joint(one, joint_type.pixels, used["segmenter"], files)
+    name, finger, side, frame, file = (
+        str(one[key]) for key in (Keys.NAME, Keys.FINGER, Keys.SIDE, Keys.FRAME, Keys.IMAGE)
+    )
+    return Joint(image[:1], image[1:], float(one[Keys.SPACING]), name, finger, side, frame, file, joint_type)
+
+
+def write_as(
+    path: str | Path,
+    radiograph: Tensor,
+    joint: bundle.joint.Joint,
+    described: str,
+    synthetic: bool,
+    spacing_mm: tuple[float, float] | None = None,
+) -> None:
+    """Write a radiograph as a 16-bit PNG or a DICOM file without patient data.
+
+    Args:
+        path: file; its extension chooses the format.
+        radiograph: radiograph, (1, H, W) in [0, 1].
+        joint: joint that it shows.
+        described: derivation of the radiograph.
+        synthetic: whether it is a synthetic one.
+        spacing_mm: height and width of a pixel; default: those of the joint.
+    """
+    spacing = spacing_mm or (joint.spacing_mm,) * 2
+    study = (bundle_version(root() / "configs" / "metadata.json"), joint.name, LATERALITY.get(joint.side, ""))
+    write_radiograph(path, radiograph, spacing, study, f"{joint.name}: {described}", synthetic)

@@ -1,0 +1,117 @@
+"""Results for visual inspection: whole hands with their joints."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from bundle.inference.joint_table import JointTable, hand_of
+from bundle.inference.locating import SURFACES
+from bundle.inference.montage_writer import SURFACE_COLOURS
+from bundle.inference.results import QUALITY, LayerWriter
+from bundle.io import Item, JointFrame, Joints, grey_panel, in_hand, named_lines, read_stated, write_png
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from tqdm import tqdm
+
+LARGEST = 1200
+"""Longest side of an overview in pixels."""
+
+LINE, LETTER = 17, 7
+"""Height of a line of text and width of a letter in pixels."""
+
+MEASURED, DOUBTFUL, REFUSED = (60, 220, 90), (255, 176, 0), (255, 70, 70)
+"""Colours of frames: measured; without a joint space, or flagged (orange); left out (red)."""
+
+
+def write_overviews(writer: LayerWriter, joints: Joints) -> None:
+    """Write ``<hand>_overview.png`` of each hand: frames, joint surfaces and joint spaces of its joints.
+
+    Args:
+        writer: writer of the results, which has a table of joint spaces.
+        joints: joints of the run, with those that were left out.
+    """
+    table, folder = writer.table or JointTable(writer.output_dir), writer.output_dir
+    lines = {line["name"]: line for line in named_lines(folder / QUALITY)}
+    rows = {row["name"]: row for row in table.rows()}
+    for path, shown in tqdm(_by_hand([*joints, *joints.left_out]).items(), desc="overviews", unit="hand"):
+        write_png(folder / f"{hand_of(shown[0])}_overview.png", overview(path, shown, rows, lines))
+
+
+def _by_hand(joints: Iterable[Item]) -> dict[str, list[Item]]:
+    """Joints that are cut out of hands, by the path of the hand."""
+    hands: dict[str, list[Item]] = {}
+    for joint in joints:
+        if joint.get("frame") and in_hand(joint):
+            hands.setdefault(str(joint["image"]), []).append(joint)
+    return hands
+
+
+def overview(
+    path: str, joints: Sequence[Item], rows: Mapping[str, Mapping[str, Any]], lines: Mapping[str, Mapping[str, Any]]
+) -> NDArray[np.uint8]:
+    """Plot joints over their hand, reduced to at most :data:`LARGEST` pixels, with a line of text each, (H, W, 3).
+
+    Args:
+        path: file of the radiograph.
+        joints: items of its joints.
+        rows: rows of the table by the name of the joint.
+        lines: lines of ``quality.jsonl`` by the name of the joint.
+    """
+    image = Image.fromarray(grey_panel(torch.from_numpy(read_stated(path).intensity)))
+    scale = min(1.0, LARGEST / max(image.size))
+    width, height = (max(round(scale * length), 1) for length in image.size)
+    verdicts = [_verdict(joint, rows.get(str(joint["name"]), {})) for joint in joints]
+    texts = [(colour, line) for colour, text in verdicts for line in textwrap.wrap(text, max(width // LETTER, 20))]
+    canvas = Image.new("RGB", (width, height + LINE * (len(texts) + 1)))
+    canvas.paste(image.resize((width, height), Image.Resampling.BOX))
+    draw = ImageDraw.Draw(canvas)
+    for joint, (colour, _) in zip(joints, verdicts, strict=True):
+        _plot(draw, joint, lines.get(str(joint["name"]), {}), colour, scale)
+    for number, (colour, text) in enumerate(texts):
+        draw.text((4, height + LINE * number + 4), text, fill=colour, font=ImageFont.load_default(13))
+    return np.asarray(canvas)
+
+
+def _plot(
+    draw: ImageDraw.ImageDraw, joint: Item, line: Mapping[str, Any], colour: tuple[int, int, int], scale: float
+) -> None:
+    """Plot the frame, the surfaces and the finger of a joint."""
+    corners = _corners(JointFrame.from_json(joint["frame"]))
+    draw.line(_scaled([*corners, corners[0]], scale), fill=colour, width=2)
+    for name, own in zip(("head", "floor"), SURFACE_COLOURS, strict=True):
+        draw.line(_scaled((line.get(SURFACES) or {}).get(name, []), scale), fill=own, width=2)
+    left, top = np.max([np.min(_scaled(corners, scale), axis=0) - [0, LINE], [0, 0]], axis=0).tolist()
+    draw.text((left, top), str(joint["finger"]), fill=colour, font=ImageFont.load_default(13))
+
+
+def _verdict(joint: Item, row: Mapping[str, Any]) -> tuple[tuple[int, int, int], str]:
+    """Colour and text of a joint: its finger with the joint space, or why there is none."""
+    finger = str(joint["finger"])
+    if reason := joint.get("refused"):
+        return REFUSED, f"{finger}: {_short(reason)}"
+    if row.get("joint_space_mm") is None:
+        return DOUBTFUL, f"{finger}: {row.get('reasons') or 'not measured'}"
+    text = f"{finger}: {row['joint_space_mm']:.2f} mm (SD {row['joint_space_sd_mm']:.2f})"
+    text = f"{text}, {row['reasons']}" if row.get("reasons") else text
+    return (DOUBTFUL if row.get("plausible") is False else MEASURED), text
+
+
+def _short(reason: str) -> str:
+    """A reason without the file and the joint before it and the remedy after it."""
+    return reason.rsplit(": ", 1)[-1].split(". ")[0]
+
+
+def _corners(frame: JointFrame) -> list[list[float]]:
+    """Corners of a frame (x, y) in pixels of its hand, around it."""
+    last = frame.size - 1.0
+    corners = torch.tensor([[0.0, 0.0, 1.0], [last, 0.0, 1.0], [last, last, 1.0], [0.0, last, 1.0]]).double()
+    found: list[list[float]] = (corners @ frame.matrix.T).tolist()
+    return found
+
+
+def _scaled(points: Sequence[Sequence[float]], scale: float) -> list[tuple[float, float]]:
+    return [(x * scale, y * scale) for x, y in points]

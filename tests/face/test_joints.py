@@ -1,0 +1,49 @@
+"""Hands whose joints are found; the finder is replaced by one that knows where two phantoms lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bundle.face.joints
+import pytest
+import torch
+from bundle import Hand, Joint
+from bundle.errors import InputError
+from bundle.hands import FoundHand, FoundJoint
+from bundle.io.writing import write_image
+
+pytestmark = pytest.mark.slow
+UP = (0.0, -1.0)
+CENTRES = {"index": (200.0, 230.0), "middle": (520.0, 230.0)}
+
+
+def found(image: torch.Tensor) -> list[FoundHand]:
+    joints = [FoundJoint(finger, "MCP", x, y, UP, 0.9) for finger, (x, y) in CENTRES.items()]
+    far = FoundJoint("ring", "MCP", 700.0, 40.0, UP, 0.9)
+    return [FoundHand("left", 0.0, False, 0.9, 900.0, (*joints, far))]
+
+
+@pytest.fixture
+def film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    whole = torch.full((1, 460, 740), 0.1)
+    for seed, (x, y) in enumerate(CENTRES.values()):
+        whole[0, int(y) - 128 : int(y) + 128, int(x) - 128 : int(x) + 128] = Joint.phantom(seed).radiograph[0]
+    write_image(tmp_path / "hand.png", whole[0])
+    known = bundle.face.joints.parts
+    monkeypatch.setattr(
+        bundle.face.joints, "parts", lambda *names: {"finder": found} if names == ("finder",) else known(*names)
+    )
+    return tmp_path / "hand.png"
+
+
+def test_the_joints_of_a_hand_are_found_and_unusable_ones_are_named(
+    film: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hand = Hand.read(film, spacing_mm=21 / 256)
+    assert [(joint.finger, joint.side) for joint in hand.joints] == [("index", "left"), ("middle", "left")]
+    assert "left_mcp_ring" in caplog.text and "Left out" in caplog.text
+
+
+def test_a_hand_without_spacing_is_refused(film: Path) -> None:
+    with pytest.raises(InputError, match=r"hand\.png has no pixel spacing\. Pass spacing_mm=MM"):
+        Hand.read(film)
