@@ -22,7 +22,16 @@ from scripts.monai_label.answers import NOT_FOUND, answering
 from scripts.monai_label.label_check import check_label
 from scripts.monai_label.label_map import read_label_map
 from scripts.monai_label.options import IMAGE, TAG, checked
-from scripts.monai_label.view import CLICKS, JointView, radiograph_shape, view_of
+from scripts.monai_label.view import (
+    CLICKS,
+    FINGER,
+    FindFrames,
+    JointView,
+    Views,
+    labelled_views,
+    radiograph_shape,
+    views_of,
+)
 from torch import Tensor
 
 EXTENSIONS = tuple(f"*{suffix}" for suffix in (*SUFFIXES, ".dcm", ".dicom", ".ima", ".nrrd", ".seg.nrrd"))
@@ -48,24 +57,30 @@ class JointDatastore(LocalDatastore):
     Args:
         studies: folder of the radiographs.
         reference: plausibility reference of labels.
+        find: finds the joints of a hand without marks.
         auto_reload: whether to notice new and removed files in the top folder while the server runs.
         read_only: whether to leave the folder unchanged.
     """
 
     def __init__(
-        self, studies: str, reference: PlausibilityReference, auto_reload: bool = False, read_only: bool = False
+        self,
+        studies: str,
+        reference: PlausibilityReference,
+        find: FindFrames,
+        auto_reload: bool = False,
+        read_only: bool = False,
     ) -> None:
-        self._reference = reference
+        self._reference, self.find = reference, find
         self._refreshing = threading.RLock()
         super().__init__(studies, extensions=EXTENSIONS, auto_reload=auto_reload, read_only=read_only)
 
-    def view(self, image_id: str, clicks: Mapping[str, Any] | None = None, tag: str = FINAL) -> JointView:
-        """Return the view of an image's joint, at the given marks or those saved with its label.
+    def views(self, image_id: str, clicks: Mapping[str, Any] | None = None, tag: str = FINAL) -> Views:
+        """Return the views of an image's joints, at the given marks or those saved with its label.
 
         Raises:
-            InputError: see :func:`scripts.monai_label.view.view_of`.
+            InputError: see :func:`scripts.monai_label.view.views_of`.
         """
-        return view_of(self.get_image_uri(image_id), {**self.clicks(image_id, tag), **(clicks or {})})
+        return views_of(self.get_image_uri(image_id), {**self.clicks(image_id, tag), **(clicks or {})}, self.find)
 
     def clicks(self, image_id: str, tag: str = FINAL) -> dict[str, Any]:
         """Return the marks of the joint saved with an image's label."""
@@ -108,7 +123,7 @@ class JointDatastore(LocalDatastore):
         return {**info.get("params", {}), **info}
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
-        """Save a label map if it fits its image.
+        """Save a label map if it fits its image, once for each joint of a hand that it shows; return the first id.
 
         Raises:
             HTTPException: there is no such image, the tag is no name, or the file is no label map of the image.
@@ -118,18 +133,26 @@ class JointDatastore(LocalDatastore):
             if image_id not in self.list_images():
                 msg = f"{image_id!r} is not an image of the studies folder. {FIND}"
                 raise InputError(msg)
-            view = self._check(image_id, label_filename, label_info)
-        tag = self.tag_of(image_id, view, label_tag) or self._free_tag(image_id, label_tag)
-        label_id: str = super().save_label(image_id, label_filename, tag, label_info)
+            views = self._check(image_id, label_filename, label_info)
+        ids = [self._save(image_id, view, label_filename, label_tag, label_info) for view in views]
+        return ids[0]
+
+    def _save(self, image_id: str, view: JointView, path: str, tag: str, info: Mapping[str, Any]) -> str:
+        """Save a label map for one of its joints; return its id."""
+        known = {**info, "params": {**info.get("params", {}), **view.marks}}
+        tag = self.tag_of(image_id, view, tag) or self._free_tag(image_id, tag)
+        label_id: str = super().save_label(image_id, path, tag, known)
         return label_id
 
-    def _check(self, image_id: str, path: str, label_info: Mapping[str, Any]) -> JointView:
-        """Return the joint of a label map; refuse one that does not fit its image, or does not lie on its bones."""
+    def _check(self, image_id: str, path: str, label_info: Mapping[str, Any]) -> list[JointView]:
+        """Return the joints of a label map; refuse one that does not fit its image, or does not lie on their bones."""
         info = {**label_info.get("params", {}), **label_info}
         masks = read_label_map(path, radiograph_shape(self.get_image_uri(image_id)), info)
-        view = self.view(image_id, {key: info[key] for key in CLICKS if info.get(key)})
-        self.check(image_id, view, masks, bool(info.get("unusual")))
-        return view
+        views = self.views(image_id, {key: info[key] for key in (*CLICKS, FINGER) if info.get(key)})
+        shown = labelled_views(views, masks)
+        for view in shown:
+            self.check(image_id, view, masks, bool(info.get("unusual")))
+        return shown
 
     def check(self, image_id: str, view: JointView, masks: Tensor, unusual: bool = False) -> None:
         """Refuse implausible masks (2, H, W).

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from bundle.errors import InputError
 from bundle.inference import described_space
 from bundle.io import write_layers
@@ -19,7 +20,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from scripts.monai_label.datastore import FIND, JointDatastore
 from scripts.monai_label.label_map import LABELS, read_label_map, write_label_map
 from scripts.monai_label.models import BoneMaskPredictor, LayerSeparator
-from scripts.monai_label.view import CLICKS, JointView, view_of
+from scripts.monai_label.view import CLICKS, FINGER, JointView, Views, views_of
 from torch import Tensor
 
 
@@ -50,11 +51,12 @@ class BoneMasks(InferTask):
         Raises:
             InputError: the radiograph is unusable, or there are no weights.
         """
-        view, told = _seen(request, self.datastore)
-        masks = self.predict_masks(view.image)
+        views, told = _seen(request, self.datastore)
+        masks = [self.predict_masks(view.image) for view in views.joints]
+        laid = torch.stack([view.lay_back(own) for view, own in zip(views.joints, masks, strict=True)]).amax(dim=0)
         path = _new_file()
-        write_label_map(path, view.lay_back(masks), request["image"], view.pixels)
-        return path, {**_summary(view, masks, told), "masks": "predicted"}
+        write_label_map(path, laid, request["image"], views.joints[0].pixels)
+        return path, {**_described(views, masks, told), "masks": "predicted"}
 
 
 class LayerSeparation(InferTask):
@@ -84,7 +86,8 @@ class LayerSeparation(InferTask):
         Raises:
             InputError: the radiograph or the label is unusable, or a bone has no mask.
         """
-        view, told = _seen(request, self.datastore)
+        views, told = _seen(request, self.datastore)
+        view = views.one()
         masks, origin = self._masks(request, view)
         made = self.separate(view.image, masks, request["image_id"], view.spacing)
         path = _new_file()
@@ -127,14 +130,21 @@ def _one(image: str, asked: dict[str, Any], infer: Callable[[dict[str, Any]], di
     return found
 
 
-def _seen(request: Mapping[str, Any], datastore: JointDatastore) -> tuple[JointView, dict[str, Any]]:
-    """Return the requested joint, and its marks."""
+def _seen(request: Mapping[str, Any], datastore: JointDatastore) -> tuple[Views, dict[str, Any]]:
+    """Return the requested joints, and the marks of the request."""
     if not request["image"] or not Path(request["image"]).is_file():
         msg = f"The id is not an image of the studies folder. {FIND} Or send a file."
         raise InputError(msg)
-    asked = {key: request[key] for key in CLICKS if request.get(key)}
-    told = {**datastore.clicks(request["image_id"]), **asked}
-    return view_of(request["image"], told), told
+    asked = {key: request[key] for key in (*CLICKS, FINGER) if request.get(key)}
+    saved = {} if FINGER in asked else datastore.clicks(request["image_id"])
+    told = {**saved, **asked}
+    return views_of(request["image"], told, datastore.find), told
+
+
+def _described(views: Views, masks: Sequence[Tensor], told: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe the joints of a radiograph and their masks, each (2, 256, 256); one joint alone as itself."""
+    found = [_summary(view, own, told) for view, own in zip(views.joints, masks, strict=True)]
+    return found[0] if len(found) == 1 else {**told, "joints": found, "left_out": views.left_out}
 
 
 def _summary(view: JointView, masks: Tensor, told: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,7 +152,7 @@ def _summary(view: JointView, masks: Tensor, told: Mapping[str, Any]) -> dict[st
     width = float(outline_gap(masks[None], view.spacing))
     absent = [bone for bone, mask in zip(LABELS, masks, strict=False) if not mask.any()]
     measured = {"spacing_mm": view.spacing, "outline_gap_mm": width if math.isfinite(width) else None}
-    return {**told, **measured, "not_found": absent}
+    return {**told, **view.marks, **view.found, **measured, "not_found": absent}
 
 
 def _new_file() -> str:

@@ -23,7 +23,7 @@ from scripts.monai_label.answers import answering
 from scripts.monai_label.datastore import JointDatastore
 from scripts.monai_label.guard import Guard
 from scripts.monai_label.infer import BatchBoneMasks, BoneMasks, LayerSeparation
-from scripts.monai_label.models import BoneMaskPredictor, LayerSeparator
+from scripts.monai_label.models import BoneMaskPredictor, HandJointFinder, LayerSeparator
 from scripts.monai_label.options import OPTIONS, SESSION, checked
 from scripts.monai_label.strategy import AnyUnlabelled, Uncertainty
 from scripts.monai_label.train import BoneMaskTraining
@@ -57,7 +57,7 @@ class FingerJointApp(MONAILabelApp):
             msg = f"{self.studies}: not a folder of radiographs. Copy the radiographs to a folder."
             raise InputError(msg)
         reload, read_only = settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD, settings.MONAI_LABEL_DATASTORE_READ_ONLY
-        return JointDatastore(self.studies, self._separate.reference, auto_reload=reload, read_only=read_only)
+        return JointDatastore(self.studies, self._separate.reference, HandJointFinder(ROOT), reload, read_only)
 
     def init_infers(self) -> dict[str, InferTask]:
         """Return the tasks: bone masks as a label map, and layers."""

@@ -1,4 +1,4 @@
-"""The two networks of the bundle's configurations: prediction of bone masks, and separation of layers."""
+"""The networks of the bundle's configurations: prediction of bone masks, separation of layers, joints of hands."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any, NamedTuple
 
 import torch
 from bundle.errors import InputError
-from bundle.io import check_area, write_bytes
-from bundle.joint import BONES
+from bundle.hands import JointFinder, Recentring
+from bundle.io import JointFrame, check_area, write_bytes
+from bundle.joint import BONES, MCP
 from bundle.networks import file_label
 from bundle.physics import continue_to_border, union
 from bundle.quality import PlausibilityReference, bone_disagreement
 from bundle.segmentation import BoneSegmenter
 from monai.bundle import ConfigParser
+from scripts.monai_label.view import HandJoints
 from torch import Tensor
 
 BONE_MASKS = "bone_masks.pt"
@@ -153,9 +155,41 @@ class LayerSeparator:
         return Separation(finish({"image": joint, "pred": layers})["pred"], said, float(uncertainty))
 
 
-def _read_config(bundle_root: Path) -> ConfigParser:
-    """Read the inference configuration of the bundle, independent of the working directory."""
+class HandJointFinder:
+    """Finding of the MCP joints of a hand, with frames centred on the joint spaces (job hands).
+
+    Args:
+        bundle_root: root of the bundle.
+    """
+
+    def __init__(self, bundle_root: Path) -> None:
+        config = _read_config(bundle_root, "parts/finder.yaml")
+        self._find = JointFinder(config.get_parsed_content("finder"), MCP.name)
+        self._place: Recentring = config.get_parsed_content("recentring")
+        self._lock = threading.Lock()
+
+    def __call__(self, radiograph: Tensor, pixels: tuple[float, float]) -> HandJoints:
+        """Find the joints in a radiograph (1, H, W) with a pixel height and width in mm.
+
+        Raises:
+            InputError: the radiograph is inverted, or the weights are missing.
+        """
+        frames, left_out = [], {}
+        with self._lock:
+            for one in self._find(radiograph):
+                place = one.place
+                try:
+                    frame, known = self._place(radiograph, JointFrame(place, pixels, MCP.pixels, MCP.frame_mm))
+                    found = {"name": place.name, "finger": place.stated.finger, "side": place.stated.side}
+                    frames.append((frame, {**found, "score": round(one.score, 4), **known}))
+                except InputError as error:
+                    left_out[place.name] = str(error)
+        return HandJoints(frames, left_out)
+
+
+def _read_config(bundle_root: Path, *parts: str) -> ConfigParser:
+    """Read the inference configuration of the bundle, with parts, independent of the working directory."""
     config = ConfigParser()
-    config.read_config(str(bundle_root / "configs" / "inference.json"))
+    config.read_config([str(bundle_root / "configs" / name) for name in ("inference.json", *parts)])
     config["bundle_root"] = str(bundle_root)
     return config

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from bundle.errors import InputError
+from bundle.joint import FINGERS
 
 TASKS = ("bone_masks", "layer_separation")
 TRAINED = "bone_masks"
@@ -127,8 +128,8 @@ SESSION = text(_SESSION, "the id of a session")
 POINT = Option(_point, "[x, y] in pixels of the radiograph")
 SEGMENTS = Option(_segments, 'a list of {"name": NAME, "idx": 0 to 255}')
 
-CLICKED = {"center": POINT, "tip": POINT, "spacing": number(0.001, 10.0)}
-"""Position of the joint in a radiograph; the spacing is in mm."""
+CLICKED = {"center": POINT, "tip": POINT, "spacing": number(0.001, 10.0), "finger": word(*FINGERS)}
+"""Position of the joint in a radiograph, or the finger of a joint that is found; the spacing is in mm."""
 
 _CLIENT = {
     "client_id": NAME,

@@ -12,6 +12,7 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from scripts.monai_label.answers import without_path
 from scripts.monai_label.datastore import JointDatastore
 from scripts.monai_label.models import BoneMaskPredictor, LayerSeparator
+from scripts.monai_label.view import JointView
 
 NOT_FOUND = 1.0
 """Uncertainty of a joint with a missing bone: above every standard deviation of intensities in [0, 1]."""
@@ -65,14 +66,17 @@ class Uncertainty(Strategy):
         return {"id": chosen, "score": scores[chosen]}
 
     def _score(self, image_id: str, datastore: JointDatastore) -> dict[str, Any]:
-        """Return the score of an image, or why it has none."""
+        """Return the score of an image, that of its most uncertain joint, or why it has none."""
         try:
-            view = datastore.view(image_id)
-            masks = self.predict_masks(view.image)
-            if not masks.flatten(1).any(dim=1).all():
-                return {"score": NOT_FOUND}
-            return {"score": self.separate(view.image, masks, image_id, view.spacing).uncertainty}
+            return {"score": max(self._score_joint(image_id, view) for view in datastore.views(image_id).joints)}
         except InputError as error:
             reason = without_path(str(error), datastore.get_image_uri(image_id), image_id)
             _log.warning(f"Not scored: {reason}")
             return {"reason": reason}
+
+    def _score_joint(self, image_id: str, view: JointView) -> float:
+        """Return the uncertainty of a joint's separation with predicted masks."""
+        masks = self.predict_masks(view.image)
+        if not masks.flatten(1).any(dim=1).all():
+            return NOT_FOUND
+        return self.separate(view.image, masks, image_id, view.spacing).uncertainty

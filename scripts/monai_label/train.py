@@ -203,7 +203,7 @@ def write_data_set(datastore: JointDatastore, folder: Path) -> tuple[int, dict[s
 
 def _write_joint(datastore: JointDatastore, image_id: str, tag: str, folder: Path, name: str) -> dict[str, str]:
     """Write the frame and the masks of a labelled joint; return its entry of the list."""
-    view = datastore.view(image_id, tag=tag)
+    view = datastore.views(image_id, tag=tag).one()
     masks = datastore.masks(image_id, view.shape, tag)
     if masks is None:
         msg = f"{image_id} has no saved label. Save one."

@@ -491,7 +491,8 @@ def test_masks_that_come_with_a_request_count_first(server: Server) -> None:
     ("image", "params", "message"),
     [
         ("broken_26", {}, "cannot be read"),
-        ("hand_25", {"spacing": SPACING}, "37.4 x 47.2 mm, but a radiograph of one joint is 16 to 26 mm high and wide"),
+        ("hand_25", {"spacing": SPACING}, 'no hand with its MCP joints is found. Mark the joint of a hand by "center"'),
+        ("hand_25", {"spacing": SPACING, "finger": "pinky"}, "\"finger\" is 'pinky'"),
         ("hand_25", {"center": CENTER}, '"tip" is None, not [x, y]'),
         ("hand_25", {"center": CENTER, "tip": [0, 0]}, "The radiograph has no pixel spacing"),
         ("hand_25", {**CLICKS, "center": [5, 5]}, "inside the radiograph"),
@@ -808,7 +809,31 @@ def test_foreign_and_swapped_names_are_refused(server: Server, names: dict[str, 
 
 def test_a_hand_without_marks_takes_no_label(server: Server) -> None:
     assert '"center" and "tip"' in refusal(server.save, "unscaled_30", large_label(server))
-    assert "mark the joints of a hand" in refusal(server.save, "hand_25", hand_label(server), spacing=SPACING)
+    assert "no hand with its MCP joints is found" in refusal(
+        server.save, "hand_25", hand_label(server), spacing=SPACING
+    )
+
+
+@pytest.mark.long
+@pytest.mark.slow
+def test_a_whole_hand_needs_no_click(label_python: str, tmp_path: Path) -> None:
+    if not os.environ.get("HANDS_DATA"):
+        pytest.skip("the environment variable HANDS_DATA does not name the folder of the public hands")
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "model").mkdir()
+    shutil.copy(Path(os.environ["HANDS_DATA"]) / "3249.jpg", tmp_path / "studies" / "hand.jpg")
+    scale = {"spacing": 0.1}
+    with started(label_python, tmp_path) as (server, _):
+        said = server.said("bone_masks", "hand", **scale)
+        assert [joint["finger"] for joint in said["joints"]] == ["thumb", "index", "middle", "ring", "small"]
+        assert all(joint["side"] == "left" and not joint["not_found"] for joint in said["joints"])
+        assert "Choose one of the fingers thumb, index" in refusal(server.said, "layer_separation", "hand", **scale)
+        nib.save(server.infer("bone_masks", "hand", **scale), tmp_path / "masks.nii.gz")
+        server.save("hand", tmp_path / "masks.nii.gz", **scale)
+        labels = server.objects()["hand"]["labels"]
+        assert set(labels) == {"final", *(f"final_{number}" for number in range(2, 6))}
+        separated = server.said("layer_separation", "hand", finger="middle", **scale)
+        assert separated["masks"] == "saved" and 0.8 < separated["joint_space_mm"] < 2.5
 
 
 def large_label(server: Server) -> Path:
