@@ -57,7 +57,9 @@ from bundle.phantoms import render, sample_parameters
 from bundle.physics import CONTINUED_MM, SeparatedBones, reconstruct, separate
 
 TOGETHER, SIDE = 4, 256
-PLAN = DataPlan(joint_space=Uniform(0.5, 2.6), sideways=Uniform(-0.3, 0.3), rotation=Uniform(-2.0, 2.0), count=10**9)
+PLAN = DataPlan(
+    joint_space_mm=Uniform(0.5, 2.6), sideways_mm=Uniform(-0.3, 0.3), rotation_deg=Uniform(-2.0, 2.0), count=10**9
+)
 ROOT = Path(__file__).resolve().parents[1]
 INFERENCE = ROOT / "configs" / "inference.json"
 ALL_KEPT = "loop with PIL, layers, continued bones and noise texture kept"

@@ -158,7 +158,7 @@ def synthetic(folder: Path) -> Found:
     """Images, pairs and truths from the sources that were kept."""
     store = SourceStore(folder / "sources")
     kept = [store.find(path.stem) for path in sorted(store.folder.glob("*.pt"))]
-    plan = DataPlan(joint_space=Uniform(0.5, 2.5), count=4, pairs=True)
+    plan = DataPlan(joint_space_mm=Uniform(0.5, 2.5), count=4, pairs=True)
     images = SyntheticRadiographs(store, kept, plan, GATE)  # type: ignore[arg-type]
     good = passed(images.specifications, RadiographFactory(store, GATE), range(2), Counter())
     pairs = SyntheticPairs(store, kept, plan, GATE)  # type: ignore[arg-type]

@@ -99,14 +99,14 @@ def _ends(specifications: SampleSpecifications) -> dict[str, tuple[float, float]
     """Return the range of each quantity."""
     plan = specifications.plan
     asked = {
-        "joint_space_mm": specifications.joint_space,
-        "sideways_mm": plan.sideways,
-        "rotation_degrees": plan.rotation,
+        "joint_space_mm": specifications.joint_space_mm,
+        "sideways_mm": plan.sideways_mm,
+        "rotation_degrees": plan.rotation_deg,
         "noise": plan.noise,
     }
     ends = {name: (float(of.quantile(0.0)), float(of.quantile(_ALMOST_ALL))) for name, of in asked.items()}
     if plan.fixed:
-        widths = [source.width + change for source in specifications.sources for change in plan.changes] or list(
+        widths = [source.width + change for source in specifications.sources for change in plan.changes_mm] or list(
             plan.fixed
         )
         ends["joint_space_mm"] = (min(widths), max(widths))

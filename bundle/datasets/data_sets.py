@@ -274,7 +274,8 @@ class Shards:
         reason, times = next(iter(total.refused.most_common(1)), ("none was sampled", 0))
         msg = (
             f"count: no image was made of {len(self.specifications)}: most were refused as {reason!r} ({times} times; "
-            f"{self.data.output_dir / CARD}). Correct --joint_space, --changes or --gate and pass another --output_dir."
+            f"{self.data.output_dir / CARD}). Correct --joint_space_mm, --changes_mm or --gate and pass another "
+            "--output_dir."
         )
         raise InputError(msg)
 

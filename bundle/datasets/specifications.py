@@ -21,7 +21,7 @@ from bundle.physics import RigidMotion
 from scipy.stats import qmc
 
 NONE = Uniform(0.0, 0.0)
-_SAMPLED = ("joint_space", "sideways", "rotation", "noise")
+_SAMPLED = ("joint_space_mm", "sideways_mm", "rotation_deg", "noise")
 LARGEST_CHANGE = 10.0
 """Upper limit of changes of the joint space in mm: half the public frame."""
 
@@ -93,13 +93,13 @@ class DataPlan:
     Attributes:
         count: number of images.
         seed: random seed of the data set.
-        joint_space: joint space widths in mm, between the joint surfaces
+        joint_space_mm: joint space widths, between the joint surfaces
             (:func:`bundle.measurement.measure_joint_space`). A :class:`bundle.datasets.Sweep` makes each joint with
             each of its values and ignores ``count``.
-        changes: changes of the joint space in mm; if any, each joint is made with each, and ``joint_space`` and
+        changes_mm: changes of the joint space; if any, each joint is made with each, and ``joint_space_mm`` and
             ``count`` are ignored.
-        sideways: shifts of the upper bone relative to the lower one across the joint's axis, in mm.
-        rotation: rotations of the upper bone relative to the lower one, in degrees.
+        sideways_mm: shifts of the upper bone relative to the lower one across the joint's axis.
+        rotation_deg: rotations of the upper bone relative to the lower one.
         noise: added noise, relative to that of the soft tissue.
         upper_share: share of each motion that the upper bone makes, in [0, 1].
         fingers: frequency of each finger, by name; empty for that of the source joints.
@@ -112,10 +112,10 @@ class DataPlan:
 
     count: int = 1000
     seed: int = 0
-    joint_space: Distribution
-    changes: Sequence[float] = ()
-    sideways: Distribution = NONE
-    rotation: Distribution = NONE
+    joint_space_mm: Distribution
+    changes_mm: Sequence[float] = ()
+    sideways_mm: Distribution = NONE
+    rotation_deg: Distribution = NONE
     noise: Distribution = NONE
     upper_share: float = 0.5
     fingers: Mapping[str, float] = field(default_factory=dict)
@@ -124,7 +124,7 @@ class DataPlan:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pairs", flag(self.pairs))
-        object.__setattr__(self, "changes", _checked_changes(self.changes))
+        object.__setattr__(self, "changes_mm", _checked_changes(self.changes_mm))
         _check_numbers(self)
         for name in _SAMPLED:
             if not isinstance(getattr(self, name), Distribution):
@@ -137,13 +137,13 @@ class DataPlan:
     @property
     def fixed(self) -> Sequence[float]:
         """Changes or widths with which each joint is made; empty if they are sampled."""
-        return self.changes or (self.joint_space.values if isinstance(self.joint_space, Sweep) else ())
+        return self.changes_mm or (self.joint_space_mm.values if isinstance(self.joint_space_mm, Sweep) else ())
 
     def describe(self) -> dict[str, Any]:
         """Return the requested contents, for the card of the data set."""
-        left = [name for name in _SAMPLED if name != "joint_space" or not self.changes]
+        left = [name for name in _SAMPLED if name != "joint_space_mm" or not self.changes_mm]
         sampled = {name: getattr(self, name).describe() for name in left}
-        others = ("count", "seed", "changes", "upper_share", "fingers", "pairs", "attempts")
+        others = ("count", "seed", "changes_mm", "upper_share", "fingers", "pairs", "attempts")
         return {**sampled, **{name: getattr(self, name) for name in others}}
 
     def of(self, sources: Sequence[Source]) -> SampleSpecifications:
@@ -172,7 +172,10 @@ def _checked_changes(changes: Any) -> list[float]:
         values = [np.inf]
     small = all(abs(value) < LARGEST_CHANGE for value in values)
     if not small or len({_micrometres(value) for value in values}) < len(values):
-        msg = f"changes is {changes}. Pass a list of changes in mm, all below {LARGEST_CHANGE} and 0.001 or more apart."
+        msg = (
+            f"changes_mm is {changes}. Pass a list of changes in mm, all below {LARGEST_CHANGE} and "
+            "0.001 or more apart."
+        )
         raise InputError(msg)
     return values
 
@@ -199,7 +202,7 @@ class SampleSpecifications:
             raise InputError(msg)
         self.plan = plan
         self.sources = list(sources)
-        self.joint_space = plan.joint_space.of_sources([source.width for source in sources])
+        self.joint_space_mm = plan.joint_space_mm.of_sources([source.width for source in sources])
         self._weights = _weights(plan.fingers, sources)
         if len({_dotless(source.name) for source in sources}) < len(sources):
             msg = "names of joints must differ by more than dots, which file names in shards cannot have. Rename some."
@@ -233,8 +236,8 @@ class SampleSpecifications:
             key=self._key(index, source),
             source=source,
             joint_space_mm=self._width(index, source, shares[0]),
-            sideways_mm=float(plan.sideways.quantile(own[1])),
-            rotation_degrees=float(plan.rotation.quantile(own[2])),
+            sideways_mm=float(plan.sideways_mm.quantile(own[1])),
+            rotation_degrees=float(plan.rotation_deg.quantile(own[2])),
             noise=float(plan.noise.quantile(own[3])),
             upper_share=plan.upper_share,
             attempt=attempt,
@@ -248,16 +251,16 @@ class SampleSpecifications:
         return self.sources[int(random.choice(len(self.sources), p=self._weights))]
 
     def _width(self, index: int, source: Source, share: float) -> float:
-        if self.plan.changes:
-            return source.width + self.plan.changes[index % len(self.plan.changes)]
+        if self.plan.changes_mm:
+            return source.width + self.plan.changes_mm[index % len(self.plan.changes_mm)]
         if self.plan.fixed:
             return float(self.plan.fixed[index % len(self.plan.fixed)])
-        return float(self.joint_space.quantile(share))
+        return float(self.joint_space_mm.quantile(share))
 
     def _key(self, index: int, source: Source) -> str:
-        if not self.plan.changes:
+        if not self.plan.changes_mm:
             return f"{index:09d}"
-        change = _micrometres(self.plan.changes[index % len(self.plan.changes)])
+        change = _micrometres(self.plan.changes_mm[index % len(self.plan.changes_mm)])
         return f"{_dotless(source.name)}_joint_space{change}"
 
 

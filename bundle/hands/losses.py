@@ -39,12 +39,12 @@ class HeatmapLoss(nn.Module):
     and ``t_c0 = 1`` where the landmark is not in the view.
 
     Args:
-        sigma: standard deviation of the targets in positions of the heatmap.
+        sigma_px: standard deviation of the targets in pixels of the heatmap.
     """
 
-    def __init__(self, sigma: float = 1.2) -> None:
+    def __init__(self, sigma_px: float = 1.2) -> None:
         super().__init__()
-        self.sigma = sigma
+        self.sigma_px = sigma_px
 
     def forward(self, logits: Sequence[Tensor], points: Sequence[Tensor]) -> Tensor:
         """Compute the mean loss, a scalar, over the kinds of views.
@@ -56,7 +56,7 @@ class HeatmapLoss(nn.Module):
         return torch.stack([self._one(*pair) for pair in zip(logits, points, strict=True)]).mean()
 
     def _one(self, logits: Tensor, points: Tensor) -> Tensor:
-        targets = target_heatmaps(points, logits.shape[-2], logits.shape[-1], self.sigma)
+        targets = target_heatmaps(points, logits.shape[-2], logits.shape[-1], self.sigma_px)
         flat = logits.flatten(2)
         normalizer = torch.cat([flat, flat.new_zeros(*flat.shape[:2], 1)], dim=2).logsumexp(dim=2)
         return (normalizer - (targets.flatten(2) * flat).sum(dim=2)).mean()

@@ -48,12 +48,12 @@ class LandmarkAccuracy(Metric):
 
     Args:
         kind: ``film`` or ``crop``.
-        within: distance in pixels of the view.
+        within_px: distance in pixels of the view.
         output_transform: from the engine's output to logits and points of all kinds.
     """
 
-    def __init__(self, kind: str, within: float = 6.0, output_transform: Any = lambda output: output) -> None:
-        self.kind, self.within = KINDS.index(kind), within
+    def __init__(self, kind: str, within_px: float = 6.0, output_transform: Any = lambda output: output) -> None:
+        self.kind, self.within_px = KINDS.index(kind), within_px
         super().__init__(output_transform, skip_unrolling=True)
 
     def reset(self) -> None:
@@ -66,7 +66,7 @@ class LandmarkAccuracy(Metric):
         maps = probabilities(logits)
         at = maps.flatten(2).argmax(dim=2)
         places = torch.stack([at % maps.shape[-1], at // maps.shape[-1]], dim=-1) * BLOCK + (BLOCK - 1) / 2
-        near = ((places[:, None] - points[..., :2]).norm(dim=-1) <= self.within) & (points[..., 2] > 0)
+        near = ((places[:, None] - points[..., :2]).norm(dim=-1) <= self.within_px) & (points[..., 2] > 0)
         present, visible = maps.sum(dim=(2, 3)) >= 0.5, (points[..., 2] > 0).any(dim=1)
         correct = torch.where(visible, present & near.any(dim=1), ~present)
         self.correct, self.count = self.correct + int(correct.sum()), self.count + correct.numel()

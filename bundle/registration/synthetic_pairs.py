@@ -34,12 +34,12 @@ class PairSpecifications(SampleSpecifications):
     Args:
         plan: plan of the first images, and of all but the width of the second ones.
         sources: source joints.
-        changes: distribution of how much wider the second image is, in mm.
+        changes_mm: distribution of how much wider the second image is.
     """
 
-    def __init__(self, plan: DataPlan, sources: Sequence[Source], changes: Distribution) -> None:
+    def __init__(self, plan: DataPlan, sources: Sequence[Source], changes_mm: Distribution) -> None:
         super().__init__(plan, sources)
-        self.changes = changes
+        self.changes_mm = changes_mm
 
     def sample(self, indices: Sequence[int], attempt: int = 0) -> list[SampleSpecification]:
         """See :meth:`bundle.datasets.SampleSpecifications.sample`."""
@@ -51,7 +51,7 @@ class PairSpecifications(SampleSpecifications):
     def _second(self, specification: SampleSpecification) -> SampleSpecification:
         first = super().sample([specification.index - 1], specification.attempt)[0]
         share = np.random.default_rng([self.plan.seed, specification.index, specification.attempt, 2]).random()
-        return replace(specification, joint_space_mm=first.joint_space_mm + float(self.changes.quantile(share)))
+        return replace(specification, joint_space_mm=first.joint_space_mm + float(self.changes_mm.quantile(share)))
 
 
 class SyntheticPairs(PlannedSamples):
@@ -65,8 +65,7 @@ class SyntheticPairs(PlannedSamples):
         sources: records of the source joints.
         plan: requested contents, in pairs.
         gate: quality gate of images and source joints.
-        changes: distribution of how much wider the second image is than the first, in mm; None for two widths of the
-            plan.
+        changes_mm: distribution of how much wider the second image is than the first; None for two widths of the plan.
 
     Raises:
         InputError: the plan is not one of pairs; on use, no source joint or no pair passes the gate.
@@ -78,19 +77,19 @@ class SyntheticPairs(PlannedSamples):
         sources: Sequence[Source],
         plan: DataPlan,
         gate: QualityGate,
-        changes: Distribution | None = None,
+        changes_mm: Distribution | None = None,
     ) -> None:
         if not plan.pairs:
             msg = "the plan is one of single images. Set its pairs to true."
             raise InputError(msg)
         super().__init__(store, sources, plan, gate)
-        self.changes = changes
+        self.changes_mm = changes_mm
 
     def specify(self, sources: Sequence[Source]) -> SampleSpecifications:
         """Return the specifications of pairs of usable source joints."""
-        return (
-            super().specify(sources) if self.changes is None else PairSpecifications(self.plan, sources, self.changes)
-        )
+        if self.changes_mm is None:
+            return super().specify(sources)
+        return PairSpecifications(self.plan, sources, self.changes_mm)
 
     def __len__(self) -> int:
         return self.plan.count // 2

@@ -9,7 +9,7 @@ from bundle.workflow.ending import end_run, running
 from bundle.workflow.extending import extend_config
 from bundle.workflow.jobs import BundleRun, JobReport, job_configs, reserve_job, scaled_schedule, scaled_task, workers
 from bundle.workflow.last_validation import FirstValidation, LastValidation
-from bundle.workflow.options import check_options
+from bundle.workflow.options import CheckedWorkflow, check_options
 from bundle.workflow.own_weights import used_weights
 from bundle.workflow.run_settings import RunSettings, results_run
 from bundle.workflow.seeding import EpochSeed, seed_epoch
@@ -28,6 +28,7 @@ __all__ = [
     "AverageUpdater",
     "BestWeightsSaver",
     "BundleRun",
+    "CheckedWorkflow",
     "EpochRecord",
     "EpochSeed",
     "FinalWeightsSaver",

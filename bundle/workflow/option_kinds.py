@@ -172,15 +172,13 @@ _AMOUNTS = (
     "outline_mm",
     "overlap_weight",
     "peak_tflops",
-    "rotation",
     "rotation_rad",
     "scale",
     "seen_weight",
     "shift_mm",
-    "sigma",
+    "sigma_px",
     "spacing",
     "tolerance_mm",
-    "translation",
     "translation_px",
     "turn_deg",
     "weight_decay",
@@ -198,7 +196,7 @@ _PROBABILITIES = (
     "upper_share",
     "validation_fraction",
 )
-_PAIRS = ("blur", "gamma")
+_PAIRS = ("blur_px", "gamma")
 _PATHS = (
     "bundle_root",
     "ckpt_dir",

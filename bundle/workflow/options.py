@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import inspect
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from pydoc import locate
 from typing import Any
 
 from bundle.base import REDACTION
@@ -17,31 +14,42 @@ from bundle.errors import InputError, report_plainly
 from bundle.io import DATA_SETS, LISTS, OR_FOLDER, meant_list, private_folder, private_list
 from bundle.workflow.ending import keep_run_open, remedy_of, running_workflow, stop_plainly
 from bundle.workflow.option_kinds import NO_WEIGHTS, check_epochs, check_values, is_of_weights, leaves, read_switches
+from bundle.workflow.option_names import (
+    check_former_keys,
+    check_former_names,
+    check_names,
+    configured_by,
+    given_options,
+)
 from bundle.workflow.option_shapes import check_shapes
-from monai.bundle import ComponentLocator, ConfigParser, ConfigWorkflow, ReferenceResolver
-from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS, merge_kv
-
-RUN_ARGUMENTS = {
-    *("args_file", "config_file", "final_id", "init_id", "logging_file", "meta_file", "properties_path", "run_id"),
-    *("tracking", "workflow_name", "workflow_type"),
-}
-"""Arguments of MONAI's own command line."""
+from monai.bundle import ConfigWorkflow, ReferenceResolver
+from monai.utils import ensure_tuple
 
 CHECKED = "bundle.workflow.check_options"
 """Target of the item of this module in configurations."""
 
-_MLFLOW: Any = DEFAULT_EXP_MGMT_SETTINGS["mlflow"]
-TRACKING_ARGUMENTS = {*_MLFLOW["configs"], "output_dir"}
-"""Keys that MONAI's experiment tracking adds."""
-
-RENAMED = {"jsw": "joint_space"}
-"""Keys of older versions with the keys that replace them.
-
-A configuration keeps the old key, empty, so that MONAI accepts options below it until they are refused here.
-"""
-
-_COMPONENT_KEYS = {"_target_", "_disabled_", "_requires_", "_desc_", "_mode_"}
 _TRAININGS = ("training", "pretraining", "fine_tuning")
+
+
+class CheckedWorkflow(ConfigWorkflow):
+    """Workflow that checks the names of its options before MONAI merges them into the configurations.
+
+    Without it, MONAI fails at an option below a key that does not exist, before :func:`check_options` runs.
+
+    Args:
+        config_file: configuration files.
+        options: as for :class:`monai.bundle.ConfigWorkflow`.
+
+    Raises:
+        InputError: an option is misspelt, or a name is a former one.
+    """
+
+    def __init__(self, config_file: str | Sequence[str], **options: Any) -> None:
+        report_plainly()
+        if _is_command_line(sys.argv):
+            _check_names_once(tuple(sys.argv[2:]))
+        check_former_names([str(file) for file in ensure_tuple(config_file)], options)
+        super().__init__(config_file, **options)
 
 
 def check_options() -> None:
@@ -53,7 +61,7 @@ def check_options() -> None:
     MONAI's command line, since a run from Python may add its own keys; values are checked in both.
 
     Raises:
-        InputError: an option is misspelt or its value is invalid.
+        InputError: an option is misspelt, has a former name, or its value is invalid.
     """
     report_plainly()
     workflow = running_workflow()
@@ -61,6 +69,7 @@ def check_options() -> None:
     if workflow is None:
         return
     content = {key: value for key, value in workflow.parser.get().items() if key != workflow.parser.meta_key}
+    check_former_keys(content)
     if _is_command_line(sys.argv):
         stop_plainly(remedy_of(content))
     if read_switches(content) | keep_run_open(content) | _name_list(content):
@@ -201,123 +210,3 @@ def _is_command_line(argv: Sequence[str]) -> bool:
     program = Path(argv[0]) if argv else Path()
     is_bundle = program.name == "__main__.py" and program.parts[-3:-1] == ("monai", "bundle")
     return is_bundle and argv[1:2] in (["run"], ["run_workflow"])
-
-
-def given_options(arguments: Sequence[str]) -> dict[str, str]:
-    """Parse the options of a command line as Fire does, ``--key value`` and ``--key=value``, to texts.
-
-     given_options(["training", "--config_file", "a.yaml", "--noise#lowest=-1", "--strict"])
-    {'config_file': 'a.yaml', 'noise#lowest': '-1', 'strict': 'True'}
-
-    Args:
-        arguments: arguments after ``run``.
-    """
-    found: dict[str, str] = {}
-    rest = list(arguments[: arguments.index("--")] if "--" in arguments else arguments)
-    while rest:
-        argument = rest.pop(0)
-        if not _is_option(argument):
-            continue
-        name, equals, value = argument.lstrip("-").partition("=")
-        if not equals:
-            value = rest.pop(0) if rest and not _is_option(rest[0]) else "True"
-        found[name.replace("-", "_")] = value
-    return found
-
-
-def _is_option(argument: str) -> bool:
-    return re.match(r"--|-[a-zA-Z]", argument) is not None
-
-
-def check_names(arguments: Sequence[str]) -> None:
-    """Reject options that are no key of a command line's configurations.
-
-    Args:
-        arguments: arguments after ``run``.
-
-    Raises:
-        InputError: an option names no key; the message suggests the nearest one.
-    """
-    given = given_options(arguments)
-    content = configured_by(given)
-    faults = [fault for name in given if (fault := _fault(name, content))]
-    if faults:
-        raise InputError(" ".join(faults))
-
-
-def configured_by(given: Mapping[str, str]) -> dict[str, Any]:
-    """Return the content of the configurations that a command line names, with the keys of its arguments file.
-
-    Args:
-        given: options of the command line (:func:`given_options`).
-    """
-    args: dict[str, Any] = {}
-    for file in _files(given.get("args_file")):
-        args |= ConfigParser.load_config_file(file)
-    files = _files(given["config_file"]) if "config_file" in given else _files(args.get("config_file"))
-    parser = ConfigParser(config=ConfigParser.load_config_files(files))
-    for key, value in args.items():
-        merge_kv(parser, key, value)
-    return dict(parser.get())
-
-
-def _files(text: Any) -> list[str]:
-    """Paths in the forms of MONAI's command line: one, several with commas, or a list."""
-    if not isinstance(text, str):
-        return list(text or [])
-    return [part.strip(" '\"") for part in text.strip().strip("[]()").split(",") if part.strip(" '\"")]
-
-
-def _fault(name: str, content: dict[str, Any]) -> str:
-    """The fault in the name of an option; empty for a known key."""
-    keys = ReferenceResolver.split_id(name.removeprefix("+"))
-    if (len(keys) == 1 and keys[0] in RUN_ARGUMENTS | TRACKING_ARGUMENTS) or keys[0] == "_meta_":
-        return ""
-    here: Any = content
-    for depth, key in enumerate(keys):
-        known = {*content} - {*RENAMED} if depth == 0 else _known(here)
-        if known is not None and key not in known:
-            return _unknown(name, keys[:depth], key, known | (RUN_ARGUMENTS if depth == 0 else set()))
-        here = _below(here, key)
-    return ""
-
-
-def _unknown(name: str, parents: Sequence[str], key: str, known: set[str]) -> str:
-    renamed = RENAMED.get(key)
-    near = [renamed] if renamed in known else difflib.get_close_matches(key, sorted(known), 1)
-    meant = "#".join([*parents, *near])
-    remedy = f"Did you mean --{meant}?" if near else "See the keys of the configurations."
-    return f"--{name} is no option of this run. {remedy}"
-
-
-def _below(here: Any, key: str) -> Any:
-    """Value at a key; None for a new key or a reference."""
-    if isinstance(here, list):
-        return here[int(key)]
-    return here.get(key) if isinstance(here, dict) else None
-
-
-def _known(here: Any) -> set[str] | None:
-    """Keys that a value of a configuration accepts; None for any."""
-    if isinstance(here, list):
-        return {str(index) for index in range(len(here))}
-    if not isinstance(here, dict):
-        return None
-    if "_target_" in here:
-        taken = _arguments(str(here["_target_"]))
-        return None if taken is None else {*here, *taken, *_COMPONENT_KEYS}
-    return {*here} if any(isinstance(value, dict) and "_target_" in value for value in here.values()) else None
-
-
-def _arguments(target: str) -> set[str] | None:
-    """Names of the arguments of a component; None if it accepts any or is not found."""
-    modules = [] if "." in target else ComponentLocator().get_component_module_name(target) or []
-    module = modules[0] if isinstance(modules, list) and modules else modules
-    found: Any = locate(f"{module}.{target}" if module else target)
-    try:
-        parameters = inspect.signature(found).parameters
-    except (TypeError, ValueError):
-        return None
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return None
-    return set(parameters)

@@ -13,6 +13,7 @@ from bundle.io import fingerprint, private_name, private_setting
 from bundle.networks import file_digest, file_label
 from bundle.workflow.ending import running_workflow
 from bundle.workflow.option_kinds import DEVICE, PATH, is_of_weights, kind_of
+from bundle.workflow.option_names import present_names
 from bundle.workflow.options import depended_on
 from monai.bundle import ConfigParser
 
@@ -65,9 +66,12 @@ class RunSettings:
         """Compare the settings with those of a checkpoint.
 
         Raises:
-            InputError: a setting differs; the message states its name, the old and the new value.
+            InputError: a setting differs; the message states its name, the old and the new value, or the present name
+                of a setting that an earlier version wrote.
         """
         changed = changes(written, self.values) if written and self.values else []
+        if changed and (former := former_names(written, self.values)):
+            raise InputError(f"it is of an earlier version: {'; '.join(former)}")
         if changed:
             more = f"; and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
             raise InputError(f"{'; '.join(changed[:SHOWN])}{more}")
@@ -114,6 +118,13 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Describe each differing setting; those on which other settings depend come first."""
     keys = sorted((key for key in old.keys() | new.keys() if old.get(key) != new.get(key)), key=_nesting)
     return [f"{key} was {old.get(key)!r} and is {new.get(key)!r}" for key in keys]
+
+
+def former_names(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Describe each top-level key of ``old`` that has another name in ``new``."""
+    before, after = ({key.partition("#")[0] for key in settings} for settings in (old, new))
+    present = {key: present_names(key, after - before) for key in sorted(before)}
+    return [f"{key} is now {' or '.join(names)}" for key, names in present.items() if names]
 
 
 def _nesting(name: str) -> tuple[int, str]:

@@ -22,7 +22,7 @@ output = tempfile.mkdtemp()
 
 command = [
     *(sys.executable, "-m", "monai.bundle", "run", "--args_file", "configs/jobs/synthesize.yaml"),
-    *("--count", "24", "--joint_space#lowest", "0.5", "--joint_space#highest", "2.5", "--format", "webdataset"),
+    *("--count", "24", "--joint_space_mm#lowest", "0.5", "--joint_space_mm#highest", "2.5", "--format", "webdataset"),
     *("--phantoms", "2", "--flips", "false", "--gate#largest_error", "1.0", "--output_dir", output),
 ]
 subprocess.run(command, cwd=root, check=True, capture_output=True)

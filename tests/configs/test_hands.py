@@ -112,7 +112,7 @@ def test_the_joints_of_a_hand_are_found_and_separated(
 @pytest.mark.slow
 def test_a_hand_with_one_changed_joint_is_the_same_elsewhere(bundle: Any, tmp_path: Path, hand: torch.Tensor) -> None:
     source = write_hand(tmp_path / "Data" / "a.dcm", hand)
-    bundle.run("synthesizing", *SYNTHESIS, **options(tmp_path, changes=[0.6], recentre=False))
+    bundle.run("synthesizing", *SYNTHESIS, **options(tmp_path, changes_mm=[0.6], recentre=False))
     before = read_dicom(source).intensity
     out = tmp_path / "out"
     for line in lines(out / "truth-000000.jsonl"):
@@ -139,7 +139,7 @@ def test_a_validator_finds_no_error_in_any_result(
     more = {
         "output_dir": str(tmp_path / "out2"),
         "weights": "none",
-        "changes": [0.5],
+        "changes_mm": [0.5],
         "keep_identity": True,
         "gate#plausible": False,
     }
@@ -161,7 +161,7 @@ def test_nothing_of_the_patient_is_in_results_names_or_logs(commands: Any, tmp_p
     write_hand(folder / "planted-4711.dcm", hand, **PLANTED)
     (folder / "1.2.3.4.5.6789.3.dcm").write_bytes(b"truncated")
     for number, (run_id, configs, more) in enumerate(
-        (("evaluating", DICOM, {}), ("synthesizing", SYNTHESIS, {"changes": "[0.5]"}))
+        (("evaluating", DICOM, {}), ("synthesizing", SYNTHESIS, {"changes_mm": "[0.5]"}))
     ):
         out = tmp_path / f"out{number}"
         settings = {**options(tmp_path, strict="false", weights="none", **more), "output_dir": str(out)}

@@ -87,7 +87,7 @@ def test_inference_decodes_every_file_once(bundle: Any, mixed: Path, decoded: Co
 def test_a_data_set_decodes_every_file_once_also_the_hands_of_its_images(
     bundle: Any, mixed: Path, decoded: Counter[str]
 ) -> None:
-    more = {"changes": [-0.2, 0.2], "gate#plausible": False, "gate#tolerance_mm": 1.0, "gate#largest_overlap": 1.0}
+    more = {"changes_mm": [-0.2, 0.2], "gate#plausible": False, "gate#tolerance_mm": 1.0, "gate#largest_overlap": 1.0}
     bundle.run("synthesizing", *of_job("synthesize_dicom"), **settings(mixed, **more))
     images = mixed.parent / "out" / "radiographs-000000"
     assert len(list(images.glob("*.hand.png"))) == len(list(images.glob("*.hand.dcm"))) == 4

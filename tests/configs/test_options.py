@@ -21,8 +21,9 @@ from bundle.workflow.option_kinds import (
     leaves,
     read_switches,
 )
+from bundle.workflow.option_names import RUN_ARGUMENTS, check_names, configured_by, given_options
 from bundle.workflow.option_shapes import check_shapes
-from bundle.workflow.options import RUN_ARGUMENTS, check_names, check_weights_used, configured_by, given_options
+from bundle.workflow.options import check_weights_used
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 from monai.bundle.utils import merge_kv
@@ -192,10 +193,7 @@ def line(text: str, config: str = TRAIN) -> list[str]:
         (TRAIN, "--confg_file x", "--config_file"),
         ("configs/inference.json", "--weigths none", "--weights"),
         (SYNTHESIZE, "--cuont 5", "--count"),
-        (SYNTHESIZE, "--joint_space#lowst 5", "--joint_space#lowest"),
-        (SYNTHESIZE, "--jsw#lowest 0.5", "--joint_space"),
-        ("configs/parts/synthetic_pairs.yaml", "--jsw#highest 0.5", "--joint_space"),
-        (SYNTHESIZE, "--data_set#plan#jsw 0.5", "--data_set#plan#joint_space"),
+        (SYNTHESIZE, "--joint_space_mm#lowst 5", "--joint_space_mm#lowest"),
         (SYNTHESIZE, "--gate#tolerance 5", "--gate#tolerance_mm"),
     ],
 )
@@ -237,7 +235,7 @@ def test_lists_of_configurations_and_files_of_arguments_are_read() -> None:
         check_names(
             ["--args_file", str(job), "--packed", "x", "--name", "y", "--minutes", "9", "--schedule#epochs", "4"]
         )
-    check_names(["--args_file", "configs/jobs/synthesize.yaml", "--dataset_dir", "x", "--joint_space#lowest", "0.0"])
+    check_names(["--args_file", "configs/jobs/synthesize.yaml", "--dataset_dir", "x", "--joint_space_mm#lowest", "0.0"])
     with pytest.raises(InputError, match="Did you mean --count"):
         check_names(["--args_file", "configs/jobs/synthesize.yaml", "--cuont", "5"])
     with pytest.raises(InputError, match="main_trains_generator_alone"):
@@ -266,7 +264,7 @@ def test_documented_command_lines_have_the_options_that_they_are_given() -> None
     assert len(commands) > 20
     for command in commands:
         check_names(command)
-        # the number sign of "--jsw#lowest" begins a comment in a document, which leaves a name without its value
+        # the number sign of "--noise#lowest" begins a comment in a document, which leaves a name without its value
         given = {name: value for name, value in given_options(command).items() if value != "True"}
         content = ConfigParser(config=dict(configured_by(given)))
         for name in given.keys() - RUN_ARGUMENTS:

@@ -120,11 +120,11 @@ SMALL_TASK |= {"reading_size": 32, "least_images": 8, "batch_size": 8, "validati
 INFERENCE = ("inference.json",)
 RUNS = [
     Run("evaluating", of_job("infer_dicom"), "hands", {"weights": "none"}),
-    Run("synthesizing", of_job("synthesize_dicom"), "hands", {"changes": [0.5], "weights": "none"}),
+    Run("synthesizing", of_job("synthesize_dicom"), "hands", {"changes_mm": [0.5], "weights": "none"}),
     Run(
         "synthesizing",
         of_job("synthesize"),
-        options={"format": "webdataset", "changes": [0.4], "weights": "none", "gate#plausible": False},
+        options={"format": "webdataset", "changes_mm": [0.4], "weights": "none", "gate#plausible": False},
     ),
     Run(
         "evaluating",

@@ -11,7 +11,7 @@ import torch
 from tests.configs.conftest import of_job
 
 CONFIGS = of_job("segment_bones")
-SMALL = {"backbone_options": {"features": [16] * 6, "width": 2}, "batch_size": 4, "translation": 4}
+SMALL = {"backbone_options": {"features": [16] * 6, "width": 2}, "batch_size": 4, "translation_px": 4}
 
 
 @pytest.mark.long

@@ -49,7 +49,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 def test_a_synthesis_of_real_files_is_replayed_by_its_truth(bundle: Any, data: Path, tmp_path: Path) -> None:
-    settings = options(tmp_path, dataset_dir=str(data), datalist="LS_K1_all_test", changes=[-0.5, 0.5], seed=3)
+    settings = options(tmp_path, dataset_dir=str(data), datalist="LS_K1_all_test", changes_mm=[-0.5, 0.5], seed=3)
     joints = joints_of(bundle.run("synthesizing", *SYNTHESIZE, **settings))
     found = truths(tmp_path / "out")
     card = json.loads((tmp_path / "out" / "dataset.json").read_text())
@@ -80,8 +80,8 @@ def test_the_joint_space_of_phantoms_is_as_asked(bundle: Any, tmp_path: Path) ->
         "phantoms": 2,
         "image_size": 256,
         "count": 12,
-        "joint_space#lowest": 1.2,
-        "joint_space#highest": 2.6,
+        "joint_space_mm#lowest": 1.2,
+        "joint_space_mm#highest": 2.6,
         "pairs": True,
     }
     bundle.run("synthesizing", *SYNTHESIZE, **{**options(tmp_path, **more), "gate#tolerance_mm": 0.05})
@@ -98,11 +98,11 @@ def test_the_joint_space_of_phantoms_is_as_asked(bundle: Any, tmp_path: Path) ->
 @pytest.mark.long
 def test_what_is_wanted_comes_from_the_command_line(bundle: Any, tmp_path: Path) -> None:
     wanted = "{'_target_': 'bundle.datasets.Normal', 'mean': 1, 'deviation': 0.3, 'lowest': 0, 'highest': 2}"
-    more = {"joint_space": wanted, "count": "6", "pairs": "true", "format": "webdataset", "workers": "1"}
+    more = {"joint_space_mm": wanted, "count": "6", "pairs": "true", "format": "webdataset", "workers": "1"}
     result = bundle.command("synthesizing", *SYNTHESIZE, **options(tmp_path, **more))
     assert result.returncode == 0, result.stderr
     card = json.loads((tmp_path / "out" / "dataset.json").read_text())
-    assert card["settings"]["plan"]["joint_space"]["distribution"] == "Normal"
+    assert card["settings"]["plan"]["joint_space_mm"]["distribution"] == "Normal"
     assert card["images"] == 6 and card["version"] and "monai.bundle run synthesizing" in card["command"]
     assert (tmp_path / "out" / "radiographs-000000.tar").is_file()
 
@@ -111,11 +111,11 @@ def test_what_is_wanted_comes_from_the_command_line(bundle: Any, tmp_path: Path)
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"changes": 0.5}, "changes is "),
-        ({"changes": [99]}, "changes is "),
+        ({"changes_mm": 0.5}, "changes_mm is "),
+        ({"changes_mm": [99]}, "changes_mm is "),
         ({"count": 0}, "--count 0 is invalid. Pass a whole number of at least 1."),
         ({"format": "zip"}, "zip is not a format of shards"),
-        ({"joint_space#lowest": 9.0}, "lowest is 9.0, highest "),
+        ({"joint_space_mm#lowest": 9.0}, "lowest is 9.0, highest "),
     ],
     ids=str,
 )
@@ -131,12 +131,12 @@ def test_a_data_set_without_an_image_is_an_error_that_names_the_way_on(bundle: A
         "count": 2,
         "phantoms": 1,
         "gate#least_visible": 1.0,
-        "joint_space#lowest": 2.5,
-        "joint_space#highest": 2.6,
+        "joint_space_mm#lowest": 2.5,
+        "joint_space_mm#highest": 2.6,
     }
     said = bundle.refusal("synthesizing", *SYNTHESIZE, **options(tmp_path, **nothing, **{"gate#tolerance_mm": 1e-9}))
     assert said.startswith("error: count: no image was made of 2: most were refused as ")
-    assert "Correct --joint_space, --changes or --gate" in said
+    assert "Correct --joint_space_mm, --changes_mm or --gate" in said
     assert (tmp_path / "out" / "dataset.json").is_file()
 
 
@@ -154,7 +154,7 @@ def torchrun(processes: int, root: Path, settings: dict[str, Any]) -> None:
 @pytest.mark.parametrize("processes", [2, 4])
 @pytest.mark.long
 def test_processes_share_the_work_and_make_what_one_makes(bundle: Any, tmp_path: Path, processes: int) -> None:
-    more = {"count": 22, "shard_size": 4, "sideways#highest": 0.3}
+    more = {"count": 22, "shard_size": 4, "sideways_mm#highest": 0.3}
     bundle.run("synthesizing", *SYNTHESIZE, **options(tmp_path / "one", **more))
     torchrun(processes, bundle.root, options(tmp_path / "many", **more))
     assert content(tmp_path / "many" / "out") == content(tmp_path / "one" / "out")

@@ -63,5 +63,9 @@ class Joints:
 
 
 def plan(**more: Any) -> DataPlan:
-    wanted = {"joint_space": Uniform(0.5, 2.5), "sideways": Uniform(-0.3, 0.3), "rotation": Uniform(-2.0, 2.0)}
+    wanted = {
+        "joint_space_mm": Uniform(0.5, 2.5),
+        "sideways_mm": Uniform(-0.3, 0.3),
+        "rotation_deg": Uniform(-2.0, 2.0),
+    }
     return DataPlan(**{**wanted, "count": 12, **more})

@@ -15,7 +15,7 @@ from bundle.physics.motion import RigidMotion
 from tests.datasets.phantoms import source
 
 SOURCES = [source(f"joint{n}", finger=finger) for n, finger in enumerate(("ring", "small"))]
-SPECIFICATIONS = DataPlan(joint_space=Uniform(0.0, 2.0), sideways=Uniform(-1.0, 1.0), count=60).of(SOURCES)
+SPECIFICATIONS = DataPlan(joint_space_mm=Uniform(0.0, 2.0), sideways_mm=Uniform(-1.0, 1.0), count=60).of(SOURCES)
 
 
 def sample(specification: SampleSpecification, width: float) -> Sample:
@@ -81,9 +81,9 @@ def test_grades_are_those_of_the_made_widths() -> None:
 
 def test_fixed_widths_fill_the_histogram_from_the_least_to_the_most() -> None:
     for plan, ends in (
-        (DataPlan(joint_space=Sweep([0.5, 1.5])), (0.5, 1.5)),
-        (DataPlan(joint_space=Uniform(0.0, 0.0), changes=[-0.25, 0.5]), (0.75, 1.5)),
-        (DataPlan(joint_space=Uniform(0.7, 0.7)), (0.2, 1.2)),
+        (DataPlan(joint_space_mm=Sweep([0.5, 1.5])), (0.5, 1.5)),
+        (DataPlan(joint_space_mm=Uniform(0.0, 0.0), changes_mm=[-0.25, 0.5]), (0.75, 1.5)),
+        (DataPlan(joint_space_mm=Uniform(0.7, 0.7)), (0.2, 1.2)),
     ):
         edges = DataCount(plan.of(SOURCES)).describe()["distributions"]["joint_space_mm"]["edges"]
         assert len(edges) == BINS + 1

@@ -64,7 +64,7 @@ def items() -> list[dict[str, Any]]:
 
 
 def plan(**more: Any) -> DataPlan:
-    return DataPlan(**{"joint_space": WIDTHS, "count": 20, "seed": 5, **more})
+    return DataPlan(**{"joint_space_mm": WIDTHS, "count": 20, "seed": 5, **more})
 
 
 def separated(folder: Path, items: list[dict[str, Any]], weights: Path, batch_size: int = 2) -> SourceWriter:
@@ -299,7 +299,7 @@ def test_shards_are_made_anew_when_their_sources_have_changed(tmp_path: Path, it
 def test_the_card_has_what_was_asked_beside_what_was_made(whole: Path, items: list[dict[str, Any]]) -> None:
     found, lines = card(whole), truths(whole)
     assert (found["images"], found["missing"], found["shards"]) == (20, 0, 3)
-    assert found["settings"]["plan"]["joint_space"] == WIDTHS.describe()
+    assert found["settings"]["plan"]["joint_space_mm"] == WIDTHS.describe()
     assert found["separator"] == "weight-free separator"
     assert sum(found["fingers"].values()) == sum(found["narrowing_grades"].values()) == 20
     assert {source["name"]: source["images"] for source in found["sources"]} == {
@@ -325,7 +325,7 @@ def test_a_data_set_can_be_asked_for_by_the_card_of_another(whole: Path, tmp_pat
 
 @pytest.mark.slow
 def test_refusals_are_counted_and_what_never_passes_is_missing(tmp_path: Path, items: list[dict[str, Any]]) -> None:
-    narrow = plan(count=8, attempts=2, joint_space=Uniform(-6.0, 1.0))
+    narrow = plan(count=8, attempts=2, joint_space_mm=Uniform(-6.0, 1.0))
     out = made(tmp_path, items, plan=narrow)
     found = card(out)
     assert found["missing"] > 0 and found["images"] + found["missing"] == 8

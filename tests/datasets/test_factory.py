@@ -46,7 +46,9 @@ def test_the_measured_width_is_the_asked_one(joints: Joints) -> None:
 
 def test_a_change_alone_makes_exactly_the_asked_joint_space(joints: Joints) -> None:
     nothing = Uniform(0.0, 0.0)
-    specifications = plan(changes=[-0.4, 0.7], sideways=nothing, rotation=nothing).of(joints.sources).sample(range(6))
+    specifications = (
+        plan(changes_mm=[-0.4, 0.7], sideways_mm=nothing, rotation_deg=nothing).of(joints.sources).sample(range(6))
+    )
     for sample in RadiographFactory(joints.store, OPEN).make(specifications[:4]):
         assert sample.joint_space_mm == pytest.approx(sample.specification.joint_space_mm, abs=2e-4)
 
@@ -76,7 +78,7 @@ def test_noise_is_that_of_the_tissue_times_its_strength(joints: Joints) -> None:
 
 @pytest.mark.slow
 def test_refused_images_are_tried_again_and_counted(joints: Joints) -> None:
-    specifications = plan(count=32, rotation=Uniform(-12.0, 12.0)).of(joints.sources)
+    specifications = plan(count=32, rotation_deg=Uniform(-12.0, 12.0)).of(joints.sources)
     refused: Counter[str] = Counter()
     strict = QualityGate(tolerance_mm=0.02)
     good = passed(specifications, RadiographFactory(joints.store, strict), range(32), refused)
@@ -100,7 +102,7 @@ def test_what_never_passes_is_given_up(joints: Joints) -> None:
 
 @pytest.mark.slow
 def test_pairs_pass_together_and_know_their_narrowing(joints: Joints) -> None:
-    specifications = plan(pairs=True, rotation=Uniform(-12.0, 12.0)).of(joints.sources)
+    specifications = plan(pairs=True, rotation_deg=Uniform(-12.0, 12.0)).of(joints.sources)
     refused: Counter[str] = Counter()
     good = passed(specifications, RadiographFactory(joints.store, QualityGate(tolerance_mm=0.03)), range(12), refused)
     assert refused["joint_space"] > 1 and len(good) == 12

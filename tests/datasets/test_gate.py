@@ -21,7 +21,9 @@ def gate(specification: SampleSpecification, limits: QualityGate, joints: Joints
 
 
 def test_each_limit_refuses_with_its_reason(joints: Joints) -> None:
-    (specification,) = plan(sideways=Uniform(0.0, 0.0), rotation=Uniform(0.0, 0.0)).of(joints.sources).sample([0])
+    (specification,) = (
+        plan(sideways_mm=Uniform(0.0, 0.0), rotation_deg=Uniform(0.0, 0.0)).of(joints.sources).sample([0])
+    )
     before = specification.source.width
     assert gate(replace(specification, joint_space_mm=before), QualityGate(), joints) == ""
     assert gate(replace(specification, joint_space_mm=before - 2.6), QualityGate(), joints) == "change"

@@ -39,7 +39,7 @@ def remeasurement(weights: Any, seed: int = 0) -> Remeasurement:
     return Remeasurement(SupervisedEvaluator("cpu", loader, WeightFree(), inferer=FlipInferer()), weights, seed)
 
 
-WIDE = {"joint_space": Uniform(1.3, 2.5)}
+WIDE = {"joint_space_mm": Uniform(1.3, 2.5)}
 
 
 @pytest.mark.slow

@@ -40,13 +40,13 @@ SOURCES = [source(number) for number in range(5)]
 
 
 def specifications(**plan: Any) -> SampleSpecifications:
-    return DataPlan(**{"joint_space": WIDTHS, "count": 400, **plan}).of(SOURCES)
+    return DataPlan(**{"joint_space_mm": WIDTHS, "count": 400, **plan}).of(SOURCES)
 
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**31), chosen=st.lists(st.integers(0, 399), min_size=1, max_size=5, unique=True))
 def test_a_recipe_does_not_depend_on_those_drawn_with_it(seed: int, chosen: list[int]) -> None:
-    of = specifications(seed=seed, sideways=Uniform(-0.3, 0.3))
+    of = specifications(seed=seed, sideways_mm=Uniform(-0.3, 0.3))
     alone = [of.sample([index])[0] for index in chosen]
     assert of.sample(chosen) == alone
     assert [specification.index for specification in alone] == chosen
@@ -72,7 +72,7 @@ def test_another_seed_gives_other_images() -> None:
 @pytest.mark.parametrize("wanted", [WIDTHS, Normal(1.0, 0.4, -0.5, 2.5), Mirror(bins=4)], ids=str)
 def test_asked_widths_run_evenly_through_their_distribution(wanted: Any) -> None:
     drawn = np.sort(
-        [specification.joint_space_mm for specification in specifications(joint_space=wanted).sample(range(400))]
+        [specification.joint_space_mm for specification in specifications(joint_space_mm=wanted).sample(range(400))]
     )
     of = wanted.of_sources([source.width for source in SOURCES])
     even = of.quantile((np.arange(400) + 0.5) / 400)
@@ -80,9 +80,9 @@ def test_asked_widths_run_evenly_through_their_distribution(wanted: Any) -> None
 
 
 def test_everything_else_follows_its_distribution_and_nothing_moves_with_anything_else() -> None:
-    drawn = specifications(sideways=Uniform(-1.0, 1.0), rotation=Uniform(0.0, 4.0), noise=Uniform(0.0, 0.5)).sample(
-        range(400)
-    )
+    drawn = specifications(
+        sideways_mm=Uniform(-1.0, 1.0), rotation_deg=Uniform(0.0, 4.0), noise=Uniform(0.0, 0.5)
+    ).sample(range(400))
     table = np.array([[r.joint_space_mm, r.sideways_mm, r.rotation_degrees, r.noise] for r in drawn])
     np.testing.assert_allclose(table.mean(axis=0), [1.0, 0.0, 2.0, 0.25], atol=0.05)
     np.testing.assert_allclose(np.corrcoef(table.T), np.eye(4), atol=0.1)
@@ -91,7 +91,7 @@ def test_everything_else_follows_its_distribution_and_nothing_moves_with_anythin
 
 
 def test_the_next_attempt_asks_for_the_same_width_of_another_draw() -> None:
-    of = specifications(sideways=Uniform(-1.0, 1.0))
+    of = specifications(sideways_mm=Uniform(-1.0, 1.0))
     first, second = (of.sample(range(60), attempt) for attempt in (0, 1))
     assert [r.joint_space_mm for r in first] == [r.joint_space_mm for r in second]
     assert all(a.seed != b.seed and a.sideways_mm != b.sideways_mm for a, b in zip(first, second, strict=True))
@@ -118,8 +118,8 @@ def test_fingers_are_shown_as_often_as_told() -> None:
 
 def test_changes_and_sweeps_are_made_of_each_joint_once_and_never_tried_again() -> None:
     for plan, asked in (
-        ({"changes": [-0.5, 0.25]}, [source.width + change for source in SOURCES for change in (-0.5, 0.25)]),
-        ({"joint_space": Sweep([0.3, 1.7])}, [0.3, 1.7] * len(SOURCES)),
+        ({"changes_mm": [-0.5, 0.25]}, [source.width + change for source in SOURCES for change in (-0.5, 0.25)]),
+        ({"joint_space_mm": Sweep([0.3, 1.7])}, [0.3, 1.7] * len(SOURCES)),
     ):
         of = specifications(**plan)
         drawn = of.sample(range(len(of)))
@@ -127,11 +127,11 @@ def test_changes_and_sweeps_are_made_of_each_joint_once_and_never_tried_again() 
         assert [specification.source for specification in drawn] == [source for source in SOURCES for _ in range(2)]
         assert len({specification.key for specification in drawn}) == len(of)
         assert of.sample([0], 1) == []
-    assert specifications(changes=[-0.5]).sample([1])[0].key == "joint1_joint_space-500um"
+    assert specifications(changes_mm=[-0.5]).sample([1])[0].key == "joint1_joint_space-500um"
 
 
 def test_keys_have_no_dots_and_joints_that_differ_by_dots_alone_are_refused() -> None:
-    plan = DataPlan(joint_space=WIDTHS, changes=[0.125])
+    plan = DataPlan(joint_space_mm=WIDTHS, changes_mm=[0.125])
     assert plan.of([source(name="a.b")]).sample([0])[0].key == "a-b_joint_space+125um"
     with pytest.raises(InputError, match="differ by more than dots"):
         plan.of([source(name="a.b"), source(name="a-b")])
@@ -139,11 +139,11 @@ def test_keys_have_no_dots_and_joints_that_differ_by_dots_alone_are_refused() ->
 
 def test_bones_move_along_the_axis_of_their_joint_and_across_it() -> None:
     joint = source(**flat(1.0, axis=30.0))
-    (along,) = DataPlan(joint_space=WIDTHS, changes=[0.8]).of([joint]).sample([0])
+    (along,) = DataPlan(joint_space_mm=WIDTHS, changes_mm=[0.8]).of([joint]).sample([0])
     lower, upper = motion_of([along]).translation[0]
     down = torch.tensor([-0.5, 3**0.5 / 2], dtype=torch.float64)
     torch.testing.assert_close(lower - upper, 0.8 * down)
-    (across,) = DataPlan(joint_space=WIDTHS, changes=[0.0], sideways=Uniform(0.4, 0.4)).of([joint]).sample([0])
+    (across,) = DataPlan(joint_space_mm=WIDTHS, changes_mm=[0.0], sideways_mm=Uniform(0.4, 0.4)).of([joint]).sample([0])
     lower, upper = motion_of([across]).translation[0]
     torch.testing.assert_close(upper - lower, 0.4 * torch.stack([down[1], -down[0]]))
 
@@ -151,7 +151,7 @@ def test_bones_move_along_the_axis_of_their_joint_and_across_it() -> None:
 @settings(max_examples=30, deadline=None)
 @given(share=st.floats(0.0, 1.0), seed=st.integers(0, 99))
 def test_bones_share_a_motion_and_turn_about_their_facing_edges(share: float, seed: int) -> None:
-    of = specifications(upper_share=share, sideways=Uniform(-0.5, 0.5), rotation=Uniform(-3.0, 3.0), seed=seed)
+    of = specifications(upper_share=share, sideways_mm=Uniform(-0.5, 0.5), rotation_deg=Uniform(-3.0, 3.0), seed=seed)
     drawn = of.sample(range(4))
     motion = motion_of(drawn)
     lower, upper = motion.translation.unbind(dim=1)
@@ -170,16 +170,16 @@ def test_bones_share_a_motion_and_turn_about_their_facing_edges(share: float, se
         ({"seed": -1}, "a seed of at least 0"),
         ({"count": "many"}, "a count and attempts above 0"),
         ({"count": 10.5}, "Pass whole numbers"),
-        ({"joint_space": "uniform"}, "joint_space is 'uniform'. Pass a distribution"),
+        ({"joint_space_mm": "uniform"}, "joint_space_mm is 'uniform'. Pass a distribution"),
         ({"noise": 0.5}, "noise is 0.5. Pass a distribution"),
         ({"upper_share": 1.1}, r"upper_share, .* in \[0, 1\]"),
         ({"pairs": True, "count": 3}, "pairs need an even count"),
-        ({"pairs": "true", "changes": [0.5]}, "neither changes nor a sweep"),
+        ({"pairs": "true", "changes_mm": [0.5]}, "neither changes nor a sweep"),
         ({"pairs": "perhaps"}, "neither true nor false"),
-        ({"changes": 0.5}, "a list of changes in mm"),
-        ({"changes": [10.0]}, "all below 10"),
-        ({"changes": [float("nan")]}, "a list of changes in mm"),
-        ({"changes": [0.5, 0.5002]}, "0.001 or more apart"),
+        ({"changes_mm": 0.5}, "a list of changes in mm"),
+        ({"changes_mm": [10.0]}, "all below 10"),
+        ({"changes_mm": [float("nan")]}, "a list of changes in mm"),
+        ({"changes_mm": [0.5, 0.5002]}, "0.001 or more apart"),
         ({"fingers": {"thumb": 1.0}}, r"fingers .* among \['middle', 'ring', 'small'\]"),
         ({"fingers": {"small": -1.0}}, "weights of at least 0"),
     ],
@@ -191,4 +191,4 @@ def test_what_cannot_be_made_is_refused(plan: dict[str, Any], message: str) -> N
 
 def test_a_data_set_needs_a_joint() -> None:
     with pytest.raises(InputError, match="no joint is left"):
-        DataPlan(joint_space=WIDTHS).of([])
+        DataPlan(joint_space_mm=WIDTHS).of([])

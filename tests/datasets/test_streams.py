@@ -54,7 +54,7 @@ def test_the_next_images_follow_those_of_the_epoch_before_and_go_on_where_a_stat
 
 
 def test_an_image_that_never_passes_is_replaced_by_the_next_one_that_does(joints: Joints) -> None:
-    wide = plan(joint_space=Uniform(-8.0, 2.0), attempts=1)
+    wide = plan(joint_space_mm=Uniform(-8.0, 2.0), attempts=1)
     data = SyntheticRadiographs(joints.store, joints.sources, wide, QualityGate(tolerance_mm=0.1))
     good = sorted(passed(data.specifications, data.factory, range(12), Counter()))
     assert 0 < len(good) < 12

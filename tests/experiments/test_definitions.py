@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from bundle.errors import InputError
 from bundle.experiments import experiment_names, read_definition, typed
-from bundle.workflow.options import check_names
+from bundle.workflow.option_names import check_names
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 

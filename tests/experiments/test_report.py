@@ -148,7 +148,9 @@ def test_figures_of_another_run_or_another_data_set_are_refused(made: Experiment
 def test_classes_and_configurations_may_move(made: Experiment) -> None:
     def settings(module: str, folder: str) -> Experiment:
         target = f"{{'_target_': '{module}.Own'}}"
-        return replace(made, task=replace(made.task, train=[f"{folder}/t.yaml"], pretraining={"joint_space": target}))
+        return replace(
+            made, task=replace(made.task, train=[f"{folder}/t.yaml"], pretraining={"joint_space_mm": target})
+        )
 
     before, after = settings("bundle.distributions", "configs"), settings("bundle.datasets", "configs/tasks")
     assert before._settings("none") != after._settings("none")

@@ -31,7 +31,7 @@ def test_the_loss_is_the_cross_entropy_written_out() -> None:
                 weights[row, column] = math.exp(-0.5 * away / (2 * 1.5) ** 2)
         share = weights / weights.sum() if channel == 0 else 0.0 * weights
         expected += whole - float((share * logits[0, channel].numpy()).sum())
-    loss = HeatmapLoss(sigma=1.5)([logits], [given])
+    loss = HeatmapLoss(sigma_px=1.5)([logits], [given])
     assert float(loss) == pytest.approx(expected / 2, rel=1e-5)
 
 
@@ -57,7 +57,7 @@ def test_accuracy_counts_near_peaks_and_rightly_absent_landmarks() -> None:
     logits[0, 1, 4, 6] = 20.0  # far from its landmark
     logits[0, 2, 4, 6] = 20.0  # of an absent landmark
     given = points((13.0, 9.0, 1), (28.0, 9.0, 1), (0.0, 0.0, 0), (0.0, 0.0, 0))
-    metric = LandmarkAccuracy("crop", within=4.0)
+    metric = LandmarkAccuracy("crop", within_px=4.0)
     metric.update(([logits, logits], [given, given]))
     assert metric.compute() == 0.5
 

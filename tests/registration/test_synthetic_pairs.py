@@ -29,9 +29,9 @@ SPACING = MCP.spacing_mm
 PLAN = DataPlan(
     count=12,
     seed=1,
-    joint_space=Uniform(1.6, 2.6),
-    sideways=Uniform(-0.3, 0.3),
-    rotation=Uniform(-2.0, 2.0),
+    joint_space_mm=Uniform(1.6, 2.6),
+    sideways_mm=Uniform(-0.3, 0.3),
+    rotation_deg=Uniform(-2.0, 2.0),
     pairs=True,
 )
 
@@ -79,7 +79,7 @@ def test_narrowing_is_that_of_the_alignment_and_nearly_that_of_the_masks(
 
 @pytest.mark.slow
 def test_the_narrowing_does_not_depend_on_the_first_width(kept: tuple[SourceStore, list[Source]]) -> None:
-    plan = replace(PLAN, count=4000, joint_space=Uniform(0.3, 2.6))
+    plan = replace(PLAN, count=4000, joint_space_mm=Uniform(0.3, 2.6))
     specifications = PairSpecifications(plan, kept[1], Uniform(-1.0, 1.0))
     drawn = np.array([specification.joint_space_mm for specification in specifications.sample(range(4000))])
     first, change = drawn[::2], drawn[1::2] - drawn[::2]

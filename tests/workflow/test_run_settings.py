@@ -130,3 +130,12 @@ def test_what_may_change_are_options_of_the_configurations() -> None:
     configs = Path(__file__).resolve().parents[2] / "configs"
     keys = {line.split(":")[0].strip() for path in configs.rglob("*.yaml") for line in path.read_text().splitlines()}
     assert keys >= MAY_CHANGE | FREE_OF_RESULTS - {"bundle_root", "workers"}
+
+
+def test_settings_of_an_earlier_version_are_named_by_their_present_names() -> None:
+    settings = {"rotation_deg#lowest": -2.5, "rotation_rad": 0.1, "changes_mm#lowest": -1.0}
+    written = {"turning#lowest": -2.5, "rotation_rad": 0.1, "changes#lowest": -1.0}
+    message = r"^it is of an earlier version: changes is now changes_mm; turning is now rotation_deg$"
+    with pytest.raises(InputError, match=message):
+        of(**settings).load_state_dict(written)
+    of(**settings).load_state_dict(settings)
