@@ -11,25 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import bundle.joint
 import torch
-from bundle.errors import InputError
+from bundle.errors import InputError, instance_argument, number_argument, path_argument, seed_argument
 from bundle.io import (
-    LATERALITY,
     JointFrame,
     OpenFiles,
-    bundle_version,
+    checked_spacing,
     open_joints,
     read_joint,
     recentred,
+    storing,
     write_layer_images,
     write_layers,
     write_masks,
-    write_radiograph,
 )
 from bundle.joint import FINGERS, MCP, JointType, Keys
 from bundle.measurement import DetectableChange, JointSpace, OutlineGap, measure_joint_space, outline_gap_along_axis
@@ -37,11 +35,14 @@ from bundle.phantoms import render, sample_parameters, with_joint_space
 from bundle.physics import RigidMotion
 from bundle.physics import synthesize as compose
 from bundle.registration import PairReading, Registration, make_registration, read_pair
-from monai.bundle import ConfigParser
+from bundle.shipped import bundle_root, parts_of_inference, write_of_joint
 from torch import Tensor
 
 SHIPPED = "shipped"
 """Selects the weights that come with the bundle."""
+
+JOINT, JOINT_TYPE = "a joint, such as Joint.read(FILE)", "a joint type, bundle.joint.MCP or PIP"
+"""Accepted values of arguments, for messages."""
 
 
 class Joint(bundle.joint.Joint):
@@ -76,7 +77,8 @@ class Joint(bundle.joint.Joint):
         Raises:
             InputError: if a file cannot be used; the message states the fault and the remedy.
         """
-        return _read(_item(path, lower=str(lower), upper=str(upper), spacing=spacing_mm), joint_type)[1][0]
+        masks = {key: str(path_argument(key, file)) for key, file in (("lower", lower), ("upper", upper)) if file != ""}
+        return _read(_item(path, spacing_mm, joint_type, **masks), joint_type)[1][0]
 
     @classmethod
     def phantom(cls, seed: int = 0, joint_space_mm: float | None = None, joint_type: JointType = MCP) -> Joint:
@@ -86,10 +88,14 @@ class Joint(bundle.joint.Joint):
             seed: random seed.
             joint_space_mm: joint space width in mm; default: sampled.
             joint_type: type of the joint.
+
+        Raises:
+            InputError: an argument is invalid, or such a phantom would have an implausible joint space.
         """
-        sampled = sample_parameters(seed, joint_type=joint_type)
+        instance_argument("joint_type", joint_type, JointType, JOINT_TYPE)
+        sampled = sample_parameters(seed_argument("seed", seed), joint_type=joint_type)
         if joint_space_mm is not None:
-            sampled = with_joint_space(sampled, joint_space_mm)
+            sampled = with_joint_space(sampled, number_argument("joint_space_mm", joint_space_mm))
         made = render(sampled)
         masks, name = (made.masks > 0.5).float(), f"phantom_{seed}"
         return cls(made.image, masks, sampled.spacing, name, sampled.finger, sampled.side, joint_type=joint_type)
@@ -101,7 +107,7 @@ class Joint(bundle.joint.Joint):
 
     def write(self, path: str | Path) -> None:
         """Write the radiograph as a 16-bit PNG or a DICOM file, depending on the file extension."""
-        _write(path, self.radiograph, self, "the radiograph", synthetic=False)
+        write_of_joint(path, self.radiograph, self, "the radiograph", synthetic=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +142,8 @@ class Hand:
         Raises:
             InputError: if a file cannot be used, or a frame extends beyond the radiograph.
         """
-        files, joints = _read(_item(path, points=str(points), spacing=spacing_mm), joint_type)
+        marks = str(path_argument("points", points))
+        files, joints = _read(_item(path, spacing_mm, joint_type, points=marks), joint_type)
         radiograph = torch.from_numpy(files.radiograph.intensity)[None]
         return cls(radiograph, JointFrame.from_json(joints[0].frame).spacing, tuple(joints), str(path))
 
@@ -149,6 +156,7 @@ class Hand:
         Raises:
             InputError: if the joint does not belong to this hand.
         """
+        instance_argument("joint", joint, Joint, JOINT)
         before = next((one for one in self.joints if one.frame == joint.frame), None)
         if before is None:
             msg = f"{joint.name} is not a joint of this hand. Synthesize one of its joints."
@@ -158,7 +166,7 @@ class Hand:
 
     def write(self, path: str | Path) -> None:
         """Write the radiograph as a 16-bit PNG or a DICOM file, depending on the file extension."""
-        _write(path, self.radiograph, self.joints[0], "a hand with changed joints", True, self.spacing_mm)
+        write_of_joint(path, self.radiograph, self.joints[0], "a hand with changed joints", True, self.spacing_mm)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,9 +189,14 @@ class Layers:
         return joint_space(self)
 
     def write(self, folder: str | Path) -> None:
-        """Write ``<name>_layers.nii.gz``, a PNG of each layer and the masks into a folder."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        """Write ``<name>_layers.nii.gz``, a PNG of each layer and the masks into a folder.
+
+        Raises:
+            InputError: the folder cannot be created or written to.
+        """
+        folder = path_argument("folder", folder)
+        with storing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         write_layers(folder / f"{self.joint.name}_layers.nii.gz", self.layers, self.joint.spacing_mm)
         write_layer_images(folder, self.joint.name, self.layers)
         write_masks(folder, self.joint.name, self.joint.masks)
@@ -211,7 +224,7 @@ class SyntheticJoint(Joint):
     def write(self, path: str | Path) -> None:
         """Write the radiograph as a 16-bit PNG or a DICOM file, depending on the file extension."""
         described = f"bones moved: {self.motion.to_json()}, noise seed {self.seed}"
-        _write(path, self.radiograph, self, described, synthetic=True)
+        write_of_joint(path, self.radiograph, self, described, synthetic=True)
 
 
 @torch.no_grad()
@@ -225,9 +238,10 @@ def separate(joint: Joint, weights: str | Path | None = SHIPPED) -> Layers:
     Raises:
         InputError: if the weights are missing, damaged or those of another network.
     """
+    instance_argument("joint", joint, Joint, JOINT)
     chosen = "" if weights == SHIPPED else "none" if weights is None else str(weights)
     pixel, names = joint.spacing_mm if weights is None else MCP.spacing_mm, ("inferer", "postprocessing")
-    parts = _parts("network", "used_weights", *names, weights=chosen, pixel_mm=pixel)
+    parts = parts_of_inference("network", "used_weights", *names, weights=chosen, pixel_mm=pixel)
     image = torch.cat([joint.radiograph, joint.masks])
     pred = parts["inferer"](image[None], parts["network"])[0]
     given = {Keys.IMAGE: image, Keys.PRED: pred, Keys.SPACING: joint.spacing_mm}
@@ -246,11 +260,16 @@ def synthesize(
         sideways_mm: shift of the upper bone to the right in mm.
         rotation_deg: clockwise rotation of the upper bone about the frame's centre, in degrees.
         seed: random seed of the noise texture in uncovered tissue.
+
+    Raises:
+        InputError: an argument is no number, or a motion exceeds the frame.
     """
-    motion = RigidMotion.widening(torch.tensor([float(change_mm)]))
-    motion.translation[:, 1, 0] += sideways_mm
-    motion.rotation[:, 1] += rotation_deg
-    joint = layers.joint
+    instance_argument("layers", layers, Layers, "separated layers, separate(joint)")
+    joint, farthest = layers.joint, layers.joint.joint_type.frame_mm
+    motion = RigidMotion.widening(torch.tensor([number_argument("change_mm", change_mm, -farthest, farthest)]))
+    motion.translation[:, 1, 0] += number_argument("sideways_mm", sideways_mm, -farthest, farthest)
+    motion.rotation[:, 1] += number_argument("rotation_deg", rotation_deg, -180.0, 180.0)
+    seed = seed_argument("seed", seed)
     made = compose(layers.layers[None], joint.masks[None], motion, joint.spacing_mm, [seed])
     known = {**vars(joint), "radiograph": made.image[0], "masks": made.masks[0]}
     return SyntheticJoint(**{**known, "layers": made.layers[0], "motion": motion, "seed": seed})
@@ -268,6 +287,7 @@ def joint_space(joint: Joint | Layers) -> JointSpace:
     Args:
         joint: separated joint, or one that is separated by the shipped weights first.
     """
+    instance_argument("joint", joint, (Joint, Layers), f"{JOINT}, or its layers")
     layers = separate(joint) if isinstance(joint, Joint) else joint
     return measure_joint_space(layers.layers[None], layers.joint.masks[None], layers.joint.spacing_mm)
 
@@ -286,6 +306,10 @@ def narrowing(before: Joint, after: Joint, method: str | Registration = "gauss_n
     Raises:
         InputError: if pixel spacings or sizes differ, or the method is unknown.
     """
+    for name, joint in (("before", before), ("after", after)):
+        instance_argument(name, joint, Joint, JOINT)
+    if not callable(method):
+        instance_argument("method", method, str, "the name of a registration method")
     if before.spacing_mm != after.spacing_mm or before.radiograph.shape != after.radiograph.shape:
         msg = f"{after.name} and {before.name} differ in pixel spacing or size. Read both with the same spacing_mm."
         raise InputError(msg)
@@ -293,40 +317,23 @@ def narrowing(before: Joint, after: Joint, method: str | Registration = "gauss_n
     registration = make_registration(method) if isinstance(method, str) else method
     reading = read_pair(registration, fixed, moving, before.spacing_mm)
     finger = before.finger if before.finger in FINGERS else after.finger
-    detectable = DetectableChange.read(_root() / "models" / "detectable_change.json")
+    detectable = DetectableChange.read(bundle_root() / "models" / "detectable_change.json")
     return replace(reading, smallest_detectable_change_mm=detectable.of(finger))
 
 
-def _root() -> Path:
-    """Root folder of configurations and weights: the checkout, or the installed package."""
-    here = Path(__file__).parent
-    return here if (here / "configs").is_dir() else here.parent
-
-
-@lru_cache(maxsize=5)
-def _parts(*names: str, **options: Any) -> Mapping[str, Any]:
-    """Components of the inference configuration with options, by name; a network with its weights."""
-    config = ConfigParser()
-    config.read_config(str(_root() / "configs" / "inference.json"))
-    config.update({"bundle_root": str(_root()), "device": "cpu", **options})
-    parts = {name: config.get_parsed_content(name) for name in names}
-    if "network" in parts:
-        parts["used_weights"](None)
-        parts["network"].eval()
-    return parts
-
-
-def _item(path: str | Path, **more: Any) -> dict[str, Any]:
-    name = Path(path).name.split(".")[0]
+def _item(path: str | Path, spacing_mm: float, joint_type: JointType, **more: str) -> dict[str, Any]:
+    instance_argument("joint_type", joint_type, JointType, JOINT_TYPE)
+    name = path_argument("path", path).name.split(".")[0]
     known = {Keys.NAME: name, Keys.JOINT: name, Keys.FINGER: "unknown", Keys.SIDE: "unknown"}
-    return {**known, Keys.LOWER: "", Keys.UPPER: "", Keys.SPACING: 0.0, Keys.IMAGE: str(path), **more}
+    known |= {Keys.LOWER: "", Keys.UPPER: "", Keys.IMAGE: str(path), **more}
+    return {**known, Keys.SPACING: checked_spacing(spacing_mm, "spacing_mm")}
 
 
 def _read(item: Mapping[str, Any], joint_type: JointType) -> tuple[OpenFiles, list[Joint]]:
     """Open the files of an item and read its joints."""
     read = []
     files, joints = open_joints(dict(item), joint_type.pixels, joint_type)
-    parts = _parts("segmenter", "recentring")
+    parts = parts_of_inference("segmenter", "recentring")
     for marked in joints:
         one = recentred(marked, files, parts["recentring"])
         image = read_joint(one, joint_type.pixels, parts["segmenter"], files)
@@ -335,16 +342,3 @@ def _read(item: Mapping[str, Any], joint_type: JointType) -> tuple[OpenFiles, li
         )
         read.append(Joint(image[:1], image[1:], float(one[Keys.SPACING]), name, finger, side, frame, file, joint_type))
     return files, read
-
-
-def _write(
-    path: str | Path,
-    radiograph: Tensor,
-    joint: bundle.joint.Joint,
-    described: str,
-    synthetic: bool,
-    spacing_mm: tuple[float, float] | None = None,
-) -> None:
-    spacing = spacing_mm or (joint.spacing_mm,) * 2
-    study = (bundle_version(_root() / "configs" / "metadata.json"), joint.name, LATERALITY.get(joint.side, ""))
-    write_radiograph(path, radiograph, spacing, study, f"{joint.name}: {described}", synthetic)

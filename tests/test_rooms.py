@@ -27,6 +27,7 @@ FLOORS = (
     ("registration",),
     ("evaluation",),
     ("experiments",),
+    ("shipped",),
     ("face",),
 )
 """From the ground up."""

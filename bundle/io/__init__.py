@@ -21,7 +21,16 @@ from bundle.io.identity import (
 from bundle.io.joint_images import load_joint, read_joint
 from bundle.io.joints import SEEDS_PER_RUN, MadeOnce, disjoint_seed, joint_items, phantom_items, training_joints
 from bundle.io.lists import FOLDER, OR_FOLDER, meant_list, path_below, without_identity
-from bundle.io.loading import LATERALITY, Item, MaskMaker, OpenFiles, frame_in_middle, open_joints, resampling
+from bundle.io.loading import (
+    LATERALITY,
+    Item,
+    MaskMaker,
+    OpenFiles,
+    checked_spacing,
+    frame_in_middle,
+    open_joints,
+    resampling,
+)
 from bundle.io.locking import is_first
 from bundle.io.mark_names import MarkName
 from bundle.io.monai_reader import SUFFIXES, is_radiograph
@@ -120,6 +129,7 @@ __all__ = [
     "check_area",
     "check_destination",
     "check_output",
+    "checked_spacing",
     "command_line",
     "data_set_root",
     "deep_pixels",
