@@ -1,13 +1,16 @@
-"""Errors that a user can fix, reported as one message with exit code 1 and no traceback."""
+"""Errors that a user can fix, reported as one message with exit code 1 and no traceback, and checks of arguments."""
 
 from __future__ import annotations
 
 import logging
+import math
+import os
 import re
 import sys
 import traceback as tracebacks
 import warnings
 from collections.abc import Iterator
+from operator import index
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -124,3 +127,88 @@ def flag(value: bool | str) -> bool:
         msg = f"{value!r} is neither true nor false"
         raise InputError(msg)
     return known[text]
+
+
+LARGEST_SEED = 2**63 - 1
+"""Largest random seed that every generator accepts."""
+
+
+def number_argument(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:
+    """Return a finite real number of any numeric type.
+
+    Args:
+        name: name of the argument.
+        value: its value.
+        low: lowest accepted value.
+        high: highest accepted value.
+
+    Raises:
+        InputError: it is no number, or out of range.
+    """
+    try:
+        found = math.nan if isinstance(value, bool | str | bytes) else float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: a tensor of several elements
+        found = math.nan
+    if not (math.isfinite(found) and low <= found <= high):
+        bounds = "a finite number" if math.isinf(high) else f"a number from {low:g} to {high:g}"
+        raise _wrong(name, value, bounds)
+    return found
+
+
+def seed_argument(name: str, value: Any) -> int:
+    """Return a random seed, an integer from 0 to :data:`LARGEST_SEED`.
+
+    Args:
+        name: name of the argument.
+        value: its value.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        seed = -1 if isinstance(value, bool) else index(value)
+    except TypeError:
+        seed = -1
+    if not 0 <= seed <= LARGEST_SEED:
+        raise _wrong(name, value, "an integer from 0 to 2**63 - 1")
+    return seed
+
+
+def path_argument(name: str, value: Any) -> Path:
+    """Return a path.
+
+    Args:
+        name: name of the argument.
+        value: its value, a text or a path.
+
+    Raises:
+        InputError: it is neither, is empty or has a null byte.
+    """
+    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
+        raise _wrong(name, value, "a path")
+    if not os.fspath(value) or "\0" in os.fspath(value):
+        raise _wrong(name, value, "the path of a file or folder")
+    return Path(value)
+
+
+def instance_argument(name: str, value: Any, kind: type | tuple[type, ...], meant: str) -> None:
+    """Reject a value of another type.
+
+    Args:
+        name: name of the argument.
+        value: its value.
+        kind: accepted type or types.
+        meant: description of the accepted values.
+
+    Raises:
+        InputError: the value is of another type.
+    """
+    if not isinstance(value, kind):
+        raise _wrong(name, value, meant)
+
+
+def _wrong(name: str, value: Any, meant: str) -> InputError:
+    """The error of an argument; a long value is named by its type."""
+    shown = repr(value) if isinstance(value, int | float | str | bytes | None) else type(value).__name__
+    shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
+    return InputError(f"{name}: {shown} is invalid. Pass {meant}.")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import torch
+from bundle.errors import InputError, instance_argument, number_argument
 from torch import Tensor
 
 LOWER, UPPER = 0, 1
@@ -25,6 +28,13 @@ OPEN_PLATE, CLOSED_PLATE, UNKNOWN_PLATE = "open", "closed", "unknown"
 
 ESTIMATED = "estimated"
 """Origin of a pixel size that follows from the size of the hand."""
+
+
+SMALLEST_SPACING, LARGEST_SPACING = 1e-3, 100.0
+"""Smallest and largest pixel size in mm."""
+
+ROUNDING = 1e-4
+"""Largest excess of a value over the range from 0 to 1."""
 
 
 class Keys:
@@ -162,6 +172,9 @@ class Joint:
         frame: frame of the joint in a larger radiograph, in JSON; empty for a radiograph of one joint.
         file: file of the radiograph; empty for a phantom.
         joint_type: type of the joint.
+
+    Raises:
+        InputError: an attribute is not as described.
     """
 
     radiograph: Tensor
@@ -173,3 +186,26 @@ class Joint:
     frame: str = ""
     file: str = ""
     joint_type: JointType = MCP
+
+    def __post_init__(self) -> None:
+        for attribute, channels in (("radiograph", 1), ("masks", len(BONES))):
+            _check_image(attribute, getattr(self, attribute), channels)
+        if self.masks.shape[1:] != self.radiograph.shape[1:]:
+            msg = (
+                f"masks: {tuple(self.masks.shape)} is not of the size of the radiograph {tuple(self.radiograph.shape)}."
+            )
+            raise InputError(f"{msg} Pass masks (2, H, W) of a radiograph (1, H, W).")
+        instance_argument("joint_type", self.joint_type, JointType, "a joint type, bundle.joint.MCP or PIP")
+        number_argument("spacing_mm", self.spacing_mm, SMALLEST_SPACING, LARGEST_SPACING)
+        if not isinstance(self.name, str) or not self.name or "/" in self.name or "\0" in self.name:
+            msg = f"name: {self.name!r} is invalid. Pass a name that a file can have."
+            raise InputError(msg)
+
+
+def _check_image(name: str, image: Any, channels: int) -> None:
+    """Reject what is no image (C, H, W) of float32 in [0, 1]."""
+    is_image = isinstance(image, Tensor) and image.dtype == torch.float32
+    is_image = is_image and image.ndim == 3 and len(image) == channels and image.numel() > 0
+    if not (is_image and bool(((image >= -ROUNDING) & (image <= 1.0 + ROUNDING)).all())):
+        msg = f"{name}: pass a float32 tensor ({channels}, H, W) with values from 0 to 1."
+        raise InputError(msg)

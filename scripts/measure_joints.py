@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import sys
 from collections.abc import Iterable
@@ -55,25 +56,36 @@ def main(arguments: list[str] | None = None) -> None:
     done = written(given.output)
     items = [(name, item) for name in given.datalists for item in read_datalist(given.dataset_dir, name)]
     left = [(name, item) for name, item in items if str(item["name"]) not in done]
-    append(given.output, (row(name, item) for name, item in tqdm(left, unit="joint")), new=not done)
+    append(given.output, (row(name, item) for name, item in tqdm(left, unit="joint")))
     sort(given.output, [str(item["name"]) for _, item in items])
     figures = json.dumps(summary(pd.read_csv(given.output)), indent=1) + "\n"
     write_bytes(given.output.with_suffix(".json"), figures.encode())
 
 
 def written(path: Path) -> set[str]:
-    """Return the names of the joints that a file has."""
+    """Return the names of the joints that a file has; an unfinished last row, left by a kill, is removed.
+
+    Raises:
+        InputError: the file is no table of this script.
+    """
     if not path.is_file():
         return set()
-    with path.open(newline="", encoding="utf-8") as file:
-        return {line["name"] for line in csv.DictReader(file)}
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    rows = list(csv.reader(io.StringIO(whole.decode(errors="replace"))))
+    if any(len(row) != len(COLUMNS) for row in rows) or (rows and tuple(rows[0]) != COLUMNS):
+        msg = f"{path}: not a table of measured joints. Choose another --output, or delete the file."
+        raise InputError(msg)
+    if whole != content:
+        write_bytes(path, whole)
+    return {row[0] for row in rows[1:]}
 
 
-def append(path: Path, rows: Iterable[dict[str, Any]], new: bool) -> None:
-    """Append rows to a file, each at once; a new file begins with the columns."""
+def append(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Append rows to a file, each at once; an empty file begins with the columns."""
     with path.open("a", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if new:
+        if not file.tell():
             table.writeheader()
         for one in rows:
             table.writerow(one)
@@ -114,11 +126,16 @@ def row(datalist: str, item: dict[str, Any]) -> dict[str, Any]:
         joint = Joint.read(item["image"], lower=item["lower"], upper=item["upper"])
         layers = separate(joint)
     except InputError as error:
-        return {**known, "refused": str(error).replace(str(Path(item["image"]).parent), "")[-200:]}
+        return {**known, "refused": _reason(error, item)}
     space = layers.joint_space
     grade = int(narrowing_grade(space.mean)[0])
     measured = {**described_space(space), "grade": grade if grade >= 0 else "", "doubt": round(float(space.doubt), 2)}
     return {**known, **measured, "refused": space.refused[0], **curves(space), "separator": layers.separator}
+
+
+def _reason(error: InputError, item: dict[str, Any]) -> str:
+    """The message of an error in one line, without the folder of the joint."""
+    return " ".join(str(error).replace(str(Path(item["image"]).parent), "").split())[-200:]
 
 
 def curves(space: JointSpace) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bundle.base.parsing import parse_json
+from bundle.base.parsing import parse_json, read_json
 from bundle.base.redaction import (
     REDACTION,
     bare_values,
@@ -23,6 +23,7 @@ __all__ = [
     "one_thread",
     "parse_json",
     "pseudonym",
+    "read_json",
     "side_by_side",
     "tells",
     "without_pseudonyms",

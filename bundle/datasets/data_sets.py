@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import ignite.distributed as idist
 import torch
-from bundle.base import one_thread, parse_json
+from bundle.base import one_thread, read_json
 from bundle.datasets.card import DataCount
 from bundle.datasets.factory import TOGETHER, RadiographFactory, Sample, passed, truth_of
 from bundle.datasets.gate import QualityGate
@@ -201,7 +201,7 @@ class Shards:
             return False
 
     def _summary(self, number: int) -> Any:
-        return parse_json(self._file("summary", number, "json").read_bytes())
+        return read_json(self._file("summary", number, "json"))
 
     def make(self, number: int) -> None:
         """Make a shard."""

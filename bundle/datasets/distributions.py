@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bundle.base import parse_json
+from bundle.base import read_json
 from bundle.errors import InputError
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
@@ -109,7 +109,7 @@ def read_histogram(path: str | Path) -> Histogram:
         InputError: the file cannot be read or holds no histogram.
     """
     try:
-        found = parse_json(Path(path).read_bytes())
+        found = read_json(path)
         return Histogram(list(found["edges"]), list(found["counts"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         msg = f'{path}: not a histogram ({error}). Write one as {{"edges": [0, 1, 2], "counts": [3, 4]}}.'

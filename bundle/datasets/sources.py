@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bundle.base import parse_json
+from bundle.base import read_json
 from bundle.errors import InputError
 from bundle.io import are_whole, replacing, sums_of, write_bytes
 from bundle.measurement import JointSpace, JointSurfaces
@@ -147,7 +147,7 @@ class SourceStore:
         """
         path = self.folder / f"{name}.json"
         try:
-            known = dict(parse_json(path.read_bytes()))
+            known = dict(read_json(path))
         except (OSError, ValueError, TypeError):
             return None
         _check_version(path, known)

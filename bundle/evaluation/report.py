@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from bundle.base import parse_json
+from bundle.base import read_json
 from bundle.errors import InputError
 from bundle.io import (
     METRICS,
@@ -81,7 +81,7 @@ class EvaluationReport:
         if not self.path.is_file():
             return
         try:
-            self.found["measures"] = dict(parse_json(self.path.read_bytes())["measures"])
+            self.found["measures"] = dict(read_json(self.path)["measures"])
             for entry in self.found["measures"].values():
                 _tables("", entry)
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from bundle.base import parse_json
+from bundle.base import read_json
 from bundle.errors import InputError
 from bundle.experiments.agreement import Outcome
 from bundle.io import flat_figures, plain, private_setting, write_bytes
@@ -62,7 +62,7 @@ def keep_figures(
     """
     measured, table = evaluation
     try:
-        found = parse_json(measured.read_bytes())
+        found = read_json(measured)
         figures = flat_figures(found["figures"])
         rows = pd.read_csv(table)[["name", "joint", *columns]].dropna(how="all", subset=list(columns))
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -96,7 +96,7 @@ def read_figures(path: Path, cell: Cell, settings: Mapping[str, Any], names: Seq
         InputError: the file is damaged, or its run had other settings.
     """
     try:
-        found = parse_json(path.read_bytes())
+        found = read_json(path)
         named = found["arm"], found["fraction"], found["seed"]
         figures, errors = {name: found["figures"][name] for name in names}, found["errors"]
         rows = None if errors is None else _rows(errors)
@@ -137,7 +137,7 @@ class KnownResult:
     @cached_property
     def _found(self) -> dict[str, Any]:
         try:
-            return dict(parse_json(self.path.read_bytes()))
+            return dict(read_json(self.path))
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, TypeError) as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 import bundle.joint
 import torch
-from bundle.errors import InputError
+from bundle.errors import InputError, instance_argument, number_argument, path_argument, seed_argument
 from bundle.face.shipped import parts, root
 from bundle.hands import JointFinder
 from bundle.io import (
@@ -17,6 +17,7 @@ from bundle.io import (
     JointFrame,
     OpenFiles,
     bundle_version,
+    checked_spacing,
     open_joints,
     read_joint,
     recentred,
@@ -28,6 +29,9 @@ from bundle.phantoms import render, sample_parameters, with_joint_space
 from torch import Tensor
 
 _log = logging.getLogger("bundle")
+
+JOINT, JOINT_TYPE = "a joint, such as Joint.read(FILE)", "a joint type, bundle.joint.MCP or PIP"
+"""Accepted values of arguments, for messages."""
 
 
 class Joint(bundle.joint.Joint):
@@ -62,7 +66,8 @@ class Joint(bundle.joint.Joint):
         Raises:
             InputError: if a file cannot be used; the message states the fault and the remedy.
         """
-        return _read(_item(path, lower=str(lower), upper=str(upper), spacing=spacing_mm), joint_type)[1][0]
+        masks = {key: str(path_argument(key, file)) for key, file in (("lower", lower), ("upper", upper)) if file != ""}
+        return _read(_item(path, spacing_mm, joint_type, **masks), joint_type)[1][0]
 
     @classmethod
     def phantom(cls, seed: int = 0, joint_space_mm: float | None = None, joint_type: JointType = MCP) -> Joint:
@@ -72,10 +77,14 @@ class Joint(bundle.joint.Joint):
             seed: random seed.
             joint_space_mm: joint space width in mm; default: sampled.
             joint_type: type of the joint.
+
+        Raises:
+            InputError: an argument is invalid, or such a phantom would have an implausible joint space.
         """
-        sampled = sample_parameters(seed, joint_type=joint_type)
+        instance_argument("joint_type", joint_type, JointType, JOINT_TYPE)
+        sampled = sample_parameters(seed_argument("seed", seed), joint_type=joint_type)
         if joint_space_mm is not None:
-            sampled = with_joint_space(sampled, joint_space_mm)
+            sampled = with_joint_space(sampled, number_argument("joint_space_mm", joint_space_mm))
         made = render(sampled)
         masks, name = (made.masks > 0.5).float(), f"phantom_{seed}"
         return cls(made.image, masks, sampled.spacing, name, sampled.finger, sampled.side, joint_type=joint_type)
@@ -132,8 +141,9 @@ class Hand:
             InputError: if a file cannot be used, no usable joint is found, or the frame of a marked joint extends
                 beyond the radiograph.
         """
-        item = _item(path, points=str(points), spacing=spacing_mm)
-        files, joints = _read(item, joint_type) if points else _find(item, joint_type, open_growth_plates)
+        marks = "" if points == "" else str(path_argument("points", points))
+        item = _item(path, spacing_mm, joint_type, points=marks)
+        files, joints = _read(item, joint_type) if marks else _find(item, joint_type, open_growth_plates)
         radiograph = torch.from_numpy(files.radiograph.intensity)[None]
         return cls(radiograph, JointFrame.from_json(joints[0].frame).spacing, tuple(joints), str(path))
 
@@ -146,6 +156,7 @@ class Hand:
         Raises:
             InputError: if the joint does not belong to this hand.
         """
+        instance_argument("joint", joint, Joint, JOINT)
         before = next((one for one in self.joints if one.frame == joint.frame), None)
         if before is None:
             msg = f"{joint.name} is not a joint of this hand. Synthesize one of its joints."
@@ -158,10 +169,12 @@ class Hand:
         write_as(path, self.radiograph, self.joints[0], "a hand with changed joints", True, self.spacing_mm)
 
 
-def _item(path: str | Path, **more: Any) -> dict[str, Any]:
-    name = Path(path).name.split(".")[0]
+def _item(path: str | Path, spacing_mm: float, joint_type: JointType, **more: str) -> dict[str, Any]:
+    instance_argument("joint_type", joint_type, JointType, JOINT_TYPE)
+    name = path_argument("path", path).name.split(".")[0]
     known = {Keys.NAME: name, Keys.JOINT: name, Keys.FINGER: "unknown", Keys.SIDE: "unknown"}
-    return {**known, Keys.LOWER: "", Keys.UPPER: "", Keys.SPACING: 0.0, Keys.IMAGE: str(path), **more}
+    known |= {Keys.LOWER: "", Keys.UPPER: "", Keys.IMAGE: str(path), **more}
+    return {**known, Keys.SPACING: checked_spacing(spacing_mm, "spacing_mm")}
 
 
 def _read(item: dict[str, Any], joint_type: JointType) -> tuple[OpenFiles, list[Joint]]:
@@ -220,7 +233,11 @@ def write_as(
         described: derivation of the radiograph.
         synthetic: whether it is a synthetic one.
         spacing_mm: height and width of a pixel; default: those of the joint.
+
+    Raises:
+        InputError: the file cannot be written.
     """
+    path = path_argument("path", path)
     spacing = spacing_mm or (joint.spacing_mm,) * 2
     study = (bundle_version(root() / "configs" / "metadata.json"), joint.name, LATERALITY.get(joint.side, ""))
     write_radiograph(path, radiograph, spacing, study, f"{joint.name}: {described}", synthetic)

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from bundle.errors import InputError
-from bundle.face.joints import Joint, write_as
+from bundle.errors import InputError, instance_argument, number_argument, path_argument, seed_argument
+from bundle.face.joints import JOINT, Joint, write_as
 from bundle.face.shipped import parts, root
-from bundle.io import write_layer_images, write_layers, write_masks
+from bundle.io import storing, write_layer_images, write_layers, write_masks
 from bundle.joint import FINGERS, MCP, Keys
 from bundle.measurement import DetectableChange, JointSpace, measure_joint_space
 from bundle.physics import RigidMotion
@@ -41,9 +41,14 @@ class Layers:
         return joint_space(self)
 
     def write(self, folder: str | Path) -> None:
-        """Write ``<name>_layers.nii.gz``, a PNG of each layer and the masks into a folder."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        """Write ``<name>_layers.nii.gz``, a PNG of each layer and the masks into a folder.
+
+        Raises:
+            InputError: the folder cannot be created or written to.
+        """
+        folder = path_argument("folder", folder)
+        with storing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         write_layers(folder / f"{self.joint.name}_layers.nii.gz", self.layers, self.joint.spacing_mm)
         write_layer_images(folder, self.joint.name, self.layers)
         write_masks(folder, self.joint.name, self.joint.masks)
@@ -85,6 +90,7 @@ def separate(joint: Joint, weights: str | Path | None = SHIPPED) -> Layers:
     Raises:
         InputError: if the weights are missing, damaged or those of another network.
     """
+    instance_argument("joint", joint, Joint, JOINT)
     chosen = "" if weights == SHIPPED else "none" if weights is None else str(weights)
     pixel, names = joint.spacing_mm if weights is None else MCP.spacing_mm, ("inferer", "postprocessing")
     used = parts("network", "used_weights", *names, weights=chosen, pixel_mm=pixel)
@@ -106,11 +112,16 @@ def synthesize(
         sideways_mm: shift of the upper bone to the right in mm.
         rotation_deg: clockwise rotation of the upper bone about the frame's centre, in degrees.
         seed: random seed of the noise texture in uncovered tissue.
+
+    Raises:
+        InputError: an argument is no number, or a motion exceeds the frame.
     """
-    motion = RigidMotion.widening(torch.tensor([float(change_mm)]))
-    motion.translation[:, 1, 0] += sideways_mm
-    motion.rotation[:, 1] += rotation_deg
-    joint = layers.joint
+    instance_argument("layers", layers, Layers, "separated layers, separate(joint)")
+    joint, farthest = layers.joint, layers.joint.joint_type.frame_mm
+    motion = RigidMotion.widening(torch.tensor([number_argument("change_mm", change_mm, -farthest, farthest)]))
+    motion.translation[:, 1, 0] += number_argument("sideways_mm", sideways_mm, -farthest, farthest)
+    motion.rotation[:, 1] += number_argument("rotation_deg", rotation_deg, -180.0, 180.0)
+    seed = seed_argument("seed", seed)
     made = compose(layers.layers[None], joint.masks[None], motion, joint.spacing_mm, [seed])
     known = {**vars(joint), "radiograph": made.image[0], "masks": made.masks[0]}
     return SyntheticJoint(**{**known, "layers": made.layers[0], "motion": motion, "seed": seed})
@@ -128,6 +139,7 @@ def joint_space(joint: Joint | Layers) -> JointSpace:
     Args:
         joint: separated joint, or one that is separated by the shipped weights first.
     """
+    instance_argument("joint", joint, (Joint, Layers), f"{JOINT}, or its layers")
     layers = separate(joint) if isinstance(joint, Joint) else joint
     return measure_joint_space(layers.layers[None], layers.joint.masks[None], layers.joint.spacing_mm)
 
@@ -146,6 +158,10 @@ def narrowing(before: Joint, after: Joint, method: str | Registration = "gauss_n
     Raises:
         InputError: if pixel spacings or sizes differ, or the method is unknown.
     """
+    for name, joint in (("before", before), ("after", after)):
+        instance_argument(name, joint, Joint, JOINT)
+    if not callable(method):
+        instance_argument("method", method, str, "the name of a registration method")
     if before.spacing_mm != after.spacing_mm or before.radiograph.shape != after.radiograph.shape:
         msg = f"{after.name} and {before.name} differ in pixel spacing or size. Read both with the same spacing_mm."
         raise InputError(msg)

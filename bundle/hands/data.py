@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from bundle.errors import InputError
 from bundle.hands.augmentation import HandPicture
+from bundle.hands.finder import SMALLEST
 from bundle.hands.landmarks import ATLAS_POINTS, Array
 from bundle.hands.views import Pyramid
-from bundle.io import is_radiograph, read_stated
+from bundle.io import data_set_root, is_radiograph, numbers_of, path_below, read_stated, read_table, without_identity
+from torch import Tensor
 from torch.nn import functional as F
 
 _log = logging.getLogger("bundle.hands")
@@ -26,6 +28,9 @@ FULL_PIXEL_MM = 0.1
 
 LONGEST = 640
 """Longest side in pixels of a hand in memory for training."""
+
+FARTHEST = 1.0
+"""Largest distance of a landmark from the centre of its radiograph, relative to the width and height."""
 
 ROLES = ("training", "validation", "held_out")
 
@@ -44,7 +49,7 @@ def hand_items(
         validation_fraction: fraction of the other hands for validation.
 
     Returns:
-        ``name``, ``file``, ``points`` (24, 2) and ``pixel_mm`` of each hand.
+        ``name``, without identity, ``image``, ``points`` (24, 2) and ``pixel_mm`` of each hand.
 
     Raises:
         InputError: the folder, the table or a radiograph is missing, or the table is not as described.
@@ -52,7 +57,7 @@ def hand_items(
     if role not in ROLES:
         msg = f"role {role}: choose {', '.join(ROLES)}."
         raise InputError(msg)
-    items = sorted(_listed(Path(dataset_dir)), key=lambda item: str(item["name"]))
+    items = without_identity(sorted(_listed(data_set_root(dataset_dir)), key=lambda item: str(item["name"])))
     order = np.random.default_rng(seed).permutation(len(items))
     held = round(held_out * len(items))
     validation = held + max(1, round(validation_fraction * (len(items) - held)))
@@ -61,35 +66,48 @@ def hand_items(
 
 
 def _listed(folder: Path) -> list[dict[str, Any]]:
+    """Items of the hands of a table, with the names as written."""
     table = folder / LANDMARK_TABLE
     if not table.is_file():
         msg = f"{table}: no such file. Pass --dataset_dir FOLDER with hand radiographs and their landmarks."
         raise InputError(msg)
     columns = [f"{axis}{number}" for number in ATLAS_POINTS for axis in "xy"]
-    try:
-        rows = pd.read_csv(table, dtype={"name": str})
-        points = rows[columns].to_numpy(float).reshape(len(rows), -1, 2)
-        names, reductions = rows["name"].tolist(), rows["reduction"].to_numpy(float)
-    except (ValueError, KeyError) as error:
-        msg = f"{table}: not a table of landmarks ({error}). It needs name, reduction and x0, y0 to x36, y36."
-        raise InputError(msg) from error
-    if not (np.isfinite(points).all() and (reductions > 0).all()):
-        msg = f"{table}: a landmark or a reduction is not a positive number. Correct the table."
-        raise InputError(msg)
+    rows = read_table(table, ("name", "reduction", *columns))
+    points = np.array(numbers_of(rows, columns, table)).reshape(len(rows), len(ATLAS_POINTS), 2)
+    reductions = np.array(numbers_of(rows, ["reduction"], table)).reshape(len(rows))
+    _check_numbers(table, points, reductions)
+    names = [row["name"] for row in rows]
+    files = _files(folder, table, names)
     return [
-        {
-            "name": name,
-            "joint": name,
-            "file": str(_file(folder, name)),
-            "points": own,
-            "pixel_mm": FULL_PIXEL_MM * reduction,
-        }
-        for name, own, reduction in zip(names, points, reductions, strict=True)
+        {"name": name, "joint": name, "image": str(file), "points": own, "pixel_mm": FULL_PIXEL_MM * reduction}
+        for name, file, own, reduction in zip(names, files, points, reductions, strict=True)
     ]
 
 
-def _file(folder: Path, name: str) -> Path:
-    found = [folder / name] if (folder / name).is_file() else sorted(folder.glob(f"{name}.*"))
+def _check_numbers(table: Path, points: Array, reductions: Array) -> None:
+    """Reject landmarks (N, 24, 2) and reductions (N,) that describe no hand."""
+    if not (np.isfinite(points).all() and np.isfinite(reductions).all() and (reductions > 0).all()):
+        msg = f"{table}: a landmark or a reduction is not a positive number. Correct the table."
+        raise InputError(msg)
+    same = [number for number, own in enumerate(points) if not np.ptp(own, axis=0).all()]
+    if same:
+        msg = f"{table}: the landmarks of entry {same[0]} lie on a line. Correct the table."
+        raise InputError(msg)
+
+
+def _files(folder: Path, table: Path, names: Sequence[str]) -> list[Path]:
+    """The radiographs of a table, each once and below the folder."""
+    files = [_file(folder, table, name, row) for row, name in enumerate(names)]
+    twice = [row for row, file in enumerate(files) if file in files[:row]]
+    if twice:
+        msg = f"{table}: entry {twice[0]} names a radiograph that another entry names. Keep one entry for each."
+        raise InputError(msg)
+    return files
+
+
+def _file(folder: Path, table: Path, name: str, row: int) -> Path:
+    path = path_below(folder, name, table, row)
+    found = [path] if path.is_file() else _with_stem(path)
     radiographs = [path for path in found if is_radiograph(path)]
     if not radiographs:
         msg = f"{folder / name}: no such radiograph, but {LANDMARK_TABLE} names it. Add the file or remove the line."
@@ -97,11 +115,34 @@ def _file(folder: Path, name: str) -> Path:
     return radiographs[0]
 
 
+def _with_stem(path: Path) -> list[Path]:
+    """Regular files that begin with a name and a dot, sorted."""
+    names = sorted(path.parent.glob("*.*")) if path.parent.is_dir() else []
+    return [file for file in names if file.name.startswith(f"{path.name}.") and file.is_file()]
+
+
+def read_hand(item: Mapping[str, Any]) -> Tensor:
+    """Read the radiograph of an item of :func:`hand_items`, (1, H, W).
+
+    Raises:
+        InputError: it cannot be read, is too small, or its landmarks lie far outside.
+    """
+    image = torch.as_tensor(read_stated(item["image"]).intensity, dtype=torch.float32)[None]
+    height, width = image.shape[-2:]
+    if min(height, width) < SMALLEST:
+        msg = f"{item['image']}: {width} x {height} pixels. Both sides need at least {SMALLEST}."
+        raise InputError(msg)
+    if not (np.abs(item["points"] / [width, height] - 0.5) <= FARTHEST).all():
+        msg = f"{item['image']}: its landmarks lie far outside of {width} x {height} pixels. Correct {LANDMARK_TABLE}."
+        raise InputError(msg)
+    return image
+
+
 def load_hand(item: dict[str, Any], longest: int = LONGEST) -> HandPicture:
-    """Load a hand with its longest side reduced to ``longest`` pixels, to [0, 1]."""
-    image = torch.as_tensor(read_stated(item["file"]).intensity, dtype=torch.float32)[None]
+    """Load a hand with its longest side reduced to ``longest`` pixels, to [0, 1]; raises as :func:`read_hand`."""
+    image = read_hand(item)
     scale = min(1.0, longest / max(image.shape[-2:]))
-    size = [round(scale * length) for length in image.shape[-2:]]
+    size = [max(round(scale * length), 1) for length in image.shape[-2:]]
     factor: Array = np.array([size[1] / image.shape[-1], size[0] / image.shape[-2]])
     small = F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
     return HandPicture(item["name"], Pyramid(small), (item["points"] + 0.5) * factor - 0.5)

@@ -21,6 +21,7 @@ from bundle.io import (
     files_below,
     fingerprint,
     is_radiograph,
+    private_name,
     read_stated,
     reserve_output,
     write_figures,
@@ -217,4 +218,4 @@ def _readable(read: Callable[[Any], Film], sources: Iterable[Any]) -> Iterator[F
 
 def _film_without_hand(path: Path) -> Film:
     image = torch.as_tensor(read_stated(path).intensity, dtype=torch.float32)[None]
-    return Film("no hand", path.name, image, (), 1.0)
+    return Film("no hand", private_name(path.name, path), image, (), 1.0)

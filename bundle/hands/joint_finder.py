@@ -8,8 +8,12 @@ from dataclasses import replace
 from bundle.errors import InputError
 from bundle.hands.found import FoundHand, FoundJoint, found_places, used_joints
 from bundle.hands.hand_size import estimated_pixel_mm
+from bundle.hands.landmarks import CHAINS
 from bundle.io import FoundPlace, JointPlace, MarkName
 from torch import Tensor
+
+KINDS = sorted({joint for joints in CHAINS.values() for joint in joints} - {"tip"})
+"""Kinds of joints that are found."""
 
 
 class JointFinder:
@@ -19,10 +23,16 @@ class JointFinder:
 
     Args:
         hands: finder of the hands in a radiograph (:class:`bundle.hands.HandFinder`).
-        joint: kind of the joints.
+        joint: kind of the joints, MCP, PIP, IP, DIP or CMC.
+
+    Raises:
+        InputError: an argument is invalid.
     """
 
     def __init__(self, hands: Callable[[Tensor], Sequence[FoundHand]], joint: str = "MCP") -> None:
+        if not callable(hands) or joint not in KINDS:
+            msg = f"find: the kind {joint!r} or the finder is invalid. Pass one of {', '.join(KINDS)} by --find#joint."
+            raise InputError(msg)
         self.hands, self.joint = hands, joint
 
     def __call__(self, radiograph: Tensor) -> list[FoundPlace]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from bundle.errors import InputError
 from bundle.hands.landmarks import LANDMARKS
 from monai.networks.nets import BasicUNet
 from torch import Tensor, nn
@@ -14,6 +15,10 @@ BLOCK = 2
 """Side in pixels of the block of a view that is one position of a heatmap."""
 
 
+LEVELS = 6
+"""Number of the channels of a network: five levels and the last layer."""
+
+
 class HeatmapUNet(nn.Module):
     """MONAI's BasicUNet on blocks of pixels, with a heatmap of logits for each landmark at half the resolution.
 
@@ -21,10 +26,17 @@ class HeatmapUNet(nn.Module):
 
     Args:
         features: channels of the U-Net's five levels and of its last layer.
+
+    Raises:
+        InputError: these are not six whole numbers above 0.
     """
 
     def __init__(self, features: Sequence[int] = (24, 32, 64, 96, 128, 24)) -> None:
         super().__init__()
+        is_list = isinstance(features, Sequence) and len(features) == LEVELS
+        if not is_list or not all(type(width) is int and width > 0 for width in features):
+            msg = f"finder_features: {features!r} is invalid. Pass {LEVELS} whole numbers above 0."
+            raise InputError(msg)
         self.unet = BasicUNet(2, BLOCK**2, len(LANDMARKS), features, upsample="nontrainable")
 
     def forward(self, view: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from bundle.base import one_thread
-from bundle.errors import InputError
+from bundle.errors import InputError, number_argument
 from bundle.io import JointFrame
 from bundle.joint import MCP, OPEN_PLATE, Keys
 from bundle.measurement import BoneShape, JointPose, PlateSigns, bone_shape, joint_pose, plate_signs, rotated
@@ -82,10 +82,14 @@ class Recentring:
     Args:
         segmenter: network that predicts the masks.
         farthest_mm: largest distance of the joint space from the mark.
+
+    Raises:
+        InputError: the distance is no length.
     """
 
     def __init__(self, segmenter: BoneSegmenter, farthest_mm: float = FARTHEST_MM) -> None:
-        self.segmenter, self.farthest_mm = segmenter, farthest_mm
+        self.segmenter = segmenter
+        self.farthest_mm = number_argument("farthest_mm", farthest_mm, 0.0, MCP.frame_mm)
 
     def __call__(self, radiograph: Tensor, mark: JointFrame) -> tuple[JointFrame, dict[str, Any]]:
         """Place a frame, and return it with what is known of the joint: ``growth_plate``.

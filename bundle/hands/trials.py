@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from bundle.hands.artefacts import shuffled, texture
+from bundle.hands.data import read_hand
 from bundle.hands.landmarks import INDEX, Array, Landmark, is_mirrored
-from bundle.io import read_stated
 from bundle.phantoms import render, sample_parameters
 from torch import Tensor
 from torch.nn import functional as F
@@ -39,8 +39,7 @@ class Film:
 
 def whole_film(item: Mapping[str, Any]) -> Film:
     """Read the radiograph of an item of :func:`bundle.hands.hand_items`."""
-    image = torch.as_tensor(read_stated(item["file"]).intensity, dtype=torch.float32)[None]
-    return Film("one hand", item["name"], image, (item["points"],), item["pixel_mm"])
+    return Film("one hand", item["name"], read_hand(item), (item["points"],), item["pixel_mm"])
 
 
 def turned(film: Film, quarters: int, mirrored: bool, inverted: bool) -> Film:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bundle.io.audit import PREDICTED, Joints, is_overlapping
 from bundle.io.checksums import Sums, are_whole, sums_of
 from bundle.io.dicom import is_dicom, read_header
+from bundle.io.files import data_set_root
 from bundle.io.folders import files_below
 from bundle.io.frames import JointFrame, JointPlace
 from bundle.io.identity import (
@@ -19,13 +20,14 @@ from bundle.io.identity import (
 )
 from bundle.io.joint_images import load_joint, read_joint
 from bundle.io.joints import SEEDS_PER_RUN, MadeOnce, disjoint_seed, joint_items, phantom_items, training_joints
-from bundle.io.lists import FOLDER, OR_FOLDER, meant_list
+from bundle.io.lists import FOLDER, OR_FOLDER, meant_list, path_below, without_identity
 from bundle.io.loading import (
     LATERALITY,
     FoundPlace,
     Item,
     MaskMaker,
     OpenFiles,
+    checked_spacing,
     frame_in_middle,
     open_joints,
     resampling,
@@ -72,6 +74,7 @@ from bundle.io.reservations import (
 )
 from bundle.io.sharing import SharedSampler
 from bundle.io.splits import loaded, named_by_joint, non_overlapping, part_of_joints, repeated, split_by_joint
+from bundle.io.tables import numbers_of, read_table
 from bundle.io.writing import (
     PART,
     RESULT_ENDINGS,
@@ -128,7 +131,9 @@ __all__ = [
     "check_area",
     "check_destination",
     "check_output",
+    "checked_spacing",
     "command_line",
+    "data_set_root",
     "deep_pixels",
     "difference_panel",
     "discard_unfinished",
@@ -161,10 +166,12 @@ __all__ = [
     "named_by_joint",
     "named_lines",
     "non_overlapping",
+    "numbers_of",
     "open_joints",
     "outlined_panel",
     "pack_joints",
     "part_of_joints",
+    "path_below",
     "phantom_items",
     "plain",
     "plotted_panel",
@@ -179,6 +186,7 @@ __all__ = [
     "read_layers",
     "read_places",
     "read_stated",
+    "read_table",
     "recentred",
     "release_outputs",
     "repeated",
@@ -194,6 +202,7 @@ __all__ = [
     "sums_of",
     "training_joints",
     "without_folders",
+    "without_identity",
     "write_bytes",
     "write_figures",
     "write_layer_images",

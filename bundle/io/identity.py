@@ -73,7 +73,7 @@ _PLACE_WORDS = """
     phantom phantoms study studies patient patients anonymization anonymized public blsgan fold split part a b c
 """
 _PLACES = _ANATOMY | _words(_PLACE_WORDS)
-DATA_SETS = ("dataset_dir", "packed")
+DATA_SETS = ("dataset_dir", "no_hands_dir", "packed")
 """Settings whose value is the folder or the pack of a data set."""
 LISTS = ("datalist", "test_datalist", "training_datalist")
 """Settings whose value is the name of a list."""

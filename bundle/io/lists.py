@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = 0.
     source = root if datalist == FOLDER else find_list(root, datalist)
     entries = _entries_in(root) if datalist == FOLDER else entries_of(source)
     paths = [
-        {key: _path_below(root, entry[key], source, row) for key in JOINT_FILES if entry.get(key)}
+        {key: path_below(root, entry[key], source, row) for key in JOINT_FILES if entry.get(key)}
         for row, entry in enumerate(entries)
     ]
     folders = _joint_names([path["image"].parent for path in paths], root)
@@ -76,39 +76,50 @@ def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = 0.
         safe_name(entry.get("item") or f"{joint}_{stem(path['image'])}")
         for entry, joint, path in zip(entries, joints, paths, strict=True)
     ]
-    return _without_identity(
-        [
-            {
-                "name": name,
-                **_identity(joint, entry),
-                "patient": _patient(entry, joint, path["image"].parent == root),
-                "visit": entry.get("visit"),
-                "spacing": float(entry.get("spacing", spacing)),
-                **{key: str(path.get(key, "")) for key in JOINT_FILES},
-            }
-            for entry, joint, path, name in zip(entries, joints, paths, names, strict=True)
-        ]
+    return with_visits(
+        without_identity(
+            [
+                {
+                    "name": name,
+                    **_identity(joint, entry),
+                    "patient": _patient(entry, joint, path["image"].parent == root),
+                    "visit": entry.get("visit"),
+                    "spacing": float(entry.get("spacing", spacing)),
+                    **{key: str(path.get(key, "")) for key in JOINT_FILES},
+                }
+                for entry, joint, path, name in zip(entries, joints, paths, names, strict=True)
+            ]
+        )
     )
 
 
-def _without_identity(items: Sequence[Item]) -> list[Item]:
-    """Items whose names, here and in messages, reveal nothing that a header of any of them states."""
+def without_identity(items: Sequence[Item]) -> list[Item]:
+    """Return items whose names, here and in messages, reveal nothing that a header of any of them states.
+
+    Args:
+        items: items with ``name``, ``joint``, ``image``, and optionally ``patient`` and the other files.
+    """
     told = told_by(item["image"] for item in items)
     REDACTION.hide_values(told)
     known = bare_values(told)
     names, joints = ([private_name(item[key], item["image"], known) for item in items] for key in ("name", "joint"))
-    patients = [patient_of(item["image"]) or private_name(item["patient"], item["image"], known) for item in items]
-    rows = zip(items, unique_names(names), joints, patients, strict=True)
-    found = with_visits(
-        [{**item, "name": name, "joint": joint, "patient": patient} for item, name, joint, patient in rows]
-    )
-    paths = {item[key]: item["name"] for item in found for key in JOINT_FILES}
+    rows = zip(items, unique_names(names), joints, strict=True)
+    found = [{**item, "name": name, "joint": joint, **_private_patient(item, known)} for item, name, joint in rows]
+    stated = [(item.get(key), item["name"]) for item in found for key in JOINT_FILES]
+    paths = {path: name for path, name in stated if isinstance(path, str)}
     parts = {part for path in paths for part in path.split("/")}
     telling = {part for part in parts if tells(part, known)}
     for path, name in paths.items():
         if telling.intersection(path.split("/")):
             REDACTION.hide_file(path, name)
     return found
+
+
+def _private_patient(item: Item, known: Collection[str]) -> dict[str, str]:
+    """The pseudonym of the patient of an item that states one."""
+    if "patient" not in item:
+        return {}
+    return {"patient": patient_of(item["image"]) or private_name(item["patient"], item["image"], known)}
 
 
 def meant_list(dataset_dir: str | Path, datalist: str) -> str:
@@ -235,8 +246,18 @@ def _shown(value: Any) -> str:
     return re.sub(r"[^\W\d_]{2,}", "text", repr(value)) if isinstance(value, str) else repr(value)
 
 
-def _path_below(root: Path, given: str, source: Path, row: int) -> Path:
-    """The file that an entry names, with all links resolved; rejects a path outside ``root``."""
+def path_below(root: Path, given: str, source: Path, row: int) -> Path:
+    """Resolve the path of a file that an entry of a list names, with all links.
+
+    Args:
+        root: folder of the data set, with all links resolved.
+        given: path as the entry states it.
+        source: list, for messages.
+        row: number of the entry, for messages.
+
+    Raises:
+        InputError: the path is absolute, or leads outside the folder.
+    """
     try:
         path = Path(os.path.realpath(root / given))
         inside = not os.path.isabs(given) and path != root and path.is_relative_to(root)

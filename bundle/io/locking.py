@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bundle.base import parse_json
+from bundle.base import read_json
 from bundle.errors import InputError
 
 LOCK = "run.lock"
@@ -116,7 +116,7 @@ def release(folder: Path) -> None:
 
 def _read(path: Path) -> Holder | None:
     try:
-        return Holder(**parse_json(path.read_bytes()))
+        return Holder(**read_json(path))
     except (OSError, ValueError, TypeError):
         return None
 

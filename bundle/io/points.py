@@ -16,20 +16,17 @@ joint are read from the name as written (:mod:`bundle.io.mark_names`), except fr
 from __future__ import annotations
 
 import csv
-import io
 import re
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Callable, Container, Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bundle.base import parse_json
 from bundle.errors import InputError
-from bundle.io.files import stored
 from bundle.io.frames import JointPlace
 from bundle.io.identity import private_label
 from bundle.io.mark_names import MarkName, read_mark_name
+from bundle.io.tables import check_cells, decoded, number_of, parse_table, separator
 
 _SIGNS = {"LPS": 1.0, "RAS": -1.0, "1": 1.0, "0": -1.0}
 """Sign of x and y in Slicer's coordinate systems, which old files number."""
@@ -84,16 +81,14 @@ def _example(ending: str, text: str) -> str:
     """One right line of a file with this ending, for a message."""
     if ending != ".csv":
         return f"Example: {_EXAMPLES[ending]}"
-    separator = _separator(text)
-    columns, line = (separator.join(cells) for cells in _CSV_EXAMPLE)
+    columns, line = (separator(text).join(cells) for cells in _CSV_EXAMPLE)
     return f"Example: the columns {columns} and the line {line}"
 
 
 def _text(path: str | Path) -> str:
     """The text of a file in UTF-8, or in UTF-16 with a byte order mark."""
     try:
-        data = stored(path).read_bytes()
-        return data.decode("utf-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
+        return decoded(path)
     except (OSError, UnicodeDecodeError) as error:
         msg = f"{path}: the points cannot be read ({type(error).__name__}). Correct the path or save the file as UTF-8."
         raise InputError(msg) from error
@@ -123,41 +118,8 @@ def _from_json(text: str, spacing: tuple[float, float]) -> list[JointPlace]:
 
 
 def _from_csv(text: str, spacing: tuple[float, float]) -> list[JointPlace]:
-    lines = csv.reader(io.StringIO(text), delimiter=_separator(text), skipinitialspace=True)
-    rows = [filled for line in lines if (filled := _filled(line))]
-    names = [re.sub(r"[\s_-]+", "_", name.casefold()) for name in rows[0]] if rows else []
-    if len(set(names)) != len(names):
-        msg = f"{len(names)} columns have {len(set(names))} different names. Write each column once."
-        raise InputError(msg)
-    absent = [name for name in ("name", "x", "y") if rows and name not in names]
-    if absent:
-        msg = f"no column {' and no column '.join(absent)}. Write the names of the columns into the first line."
-        raise InputError(msg)
-    _check_cells(rows[1:], range(len(names) + 1), f"at most {len(names)}")
-    cells = [dict(zip_longest(names, row, fillvalue="")) for row in rows[1:]]
+    cells = parse_table(text, ("name", "x", "y"))
     return [_place(row["name"], (row["x"], row["y"]), _pair(row, "direction"), _pair(row, "tip")) for row in cells]
-
-
-def _separator(text: str) -> str:
-    """The separator of the cells of a CSV file, from its first line with a text."""
-    heading = next((line for line in text.splitlines() if line.strip()), "")
-    return next((separator for separator in (";", "\t") if separator in heading), ",")
-
-
-def _filled(line: Sequence[str]) -> list[str]:
-    """The cells of a line without padding and without empty cells at the end, which spreadsheets add."""
-    cells = [cell.strip() for cell in line]
-    while cells and not cells[-1]:
-        cells.pop()
-    return cells
-
-
-def _check_cells(rows: Sequence[Sequence[str]], counts: Container[int], expected: str) -> None:
-    """Reject rows with another number of cells."""
-    for number, row in enumerate(rows, start=1):
-        if len(row) not in counts:
-            msg = f"{len(row)} cells in row {number}. Write {expected} cells in each row."
-            raise InputError(msg)
 
 
 def _pair(row: Mapping[str, str], name: str) -> tuple[str, str] | None:
@@ -186,19 +148,11 @@ def _stated_name(name: Any) -> str:
     return str(name)
 
 
-def _number(value: Any) -> float:
-    """A coordinate: a number, or a number as text with a decimal point or comma."""
-    if isinstance(value, bool):
-        msg = "true and false are no numbers"
-        raise TypeError(msg)
-    return float(value.replace(",", ".") if isinstance(value, str) else value)
-
-
 def _numbers(pair: Any, what: str) -> Pixel:
     try:
         if isinstance(pair, str | Mapping):
             raise TypeError
-        x, y = (_number(value) for value in pair)
+        x, y = (number_of(value) for value in pair)
     except (TypeError, ValueError, OverflowError) as error:
         shown = re.sub(r"[^\W\d_]{2,}", "text", str(pair))[:100]
         msg = f"the {what} is {shown}. Write it as two numbers, x and y in pixels."
@@ -225,7 +179,7 @@ def _from_slicer_csv(text: str, spacing: tuple[float, float]) -> list[JointPlace
     lines = text.splitlines()
     stated = [line.partition("=")[2].strip() for line in lines if line.startswith("# CoordinateSystem")]
     rows = list(csv.reader(line for line in lines if line and not line.startswith("#")))
-    _check_cells(rows, _SLICER_COLUMNS, "14 or 16")
+    check_cells(rows, _SLICER_COLUMNS, "14 or 16")
     points = [(row[11], [float(value) for value in row[1:4]]) for row in rows]
     return _paired(points, stated[0] if stated else "RAS", spacing)
 
@@ -241,7 +195,7 @@ def _paired(
     if len(points) % 2:
         msg = f"{len(points)} control points, an odd number. Mark them in pairs, centre and tip of each joint."
         raise InputError(msg)
-    pixels = [(sign * _number(place[0]) / spacing[1], sign * _number(place[1]) / spacing[0]) for _, place in points]
+    pixels = [(sign * number_of(place[0]) / spacing[1], sign * number_of(place[1]) / spacing[0]) for _, place in points]
     labels = [label for label, _ in points]
     pairs = zip(labels[::2], labels[1::2], pixels[::2], pixels[1::2], strict=True)
     return [

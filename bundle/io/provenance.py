@@ -12,7 +12,7 @@ from typing import Any
 
 import monai
 import torch
-from bundle.base import REDACTION, parse_json
+from bundle.base import REDACTION, read_json
 from bundle.errors import InputError
 from bundle.io.identity import private_setting
 
@@ -54,7 +54,7 @@ def bundle_version(metadata: str | Path) -> str:
         InputError: the file cannot be read.
     """
     try:
-        return str(parse_json(Path(metadata).read_bytes())["version"])
+        return str(read_json(metadata)["version"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         msg = f"{metadata}: the metadata of the bundle have no readable version ({error}). Restore the file."
         raise InputError(msg) from error

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bundle.base import parse_json
+from bundle.base import parse_json, read_json
 from bundle.errors import InputError
 from bundle.io import locking
 from bundle.io.identity import private_setting
@@ -123,7 +123,7 @@ def check_output(folder: str | Path, run: str) -> None:
 def is_output(folder: str | Path) -> bool:
     """Whether a folder has the marker file of a run (:func:`reserve_output`), so that its files are results."""
     try:
-        return isinstance(parse_json((Path(folder) / MARKER).read_bytes())["run"], str)
+        return isinstance(read_json(Path(folder) / MARKER)["run"], str)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -214,7 +214,7 @@ def _is_result(path: Path) -> bool:
 
 def _check_marker(marker: Path, run: str) -> None:
     try:
-        found = parse_json(marker.read_bytes())["run"]
+        found = read_json(marker)["run"]
     except (OSError, ValueError, KeyError, TypeError):
         raise _not_ours(marker, f"other files and no readable {MARKER}") from None
     if found != run and (changed := _changed_settings(found, run)) is not None:

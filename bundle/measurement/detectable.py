@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundle.base import parse_json
+from bundle.base import read_json
 from bundle.errors import InputError
 
 
@@ -34,11 +34,11 @@ class DetectableChange:
             InputError: the file cannot be read, or states no lengths above 0.
         """
         try:
-            content = parse_json(Path(path).read_bytes())["fingers"]
+            content = read_json(path)["fingers"]
             fingers = {str(finger): float(found["detectable_mm"]) for finger, found in content.items()}
             if not fingers or not all(0.0 < length < math.inf for length in fingers.values()):
                 raise ValueError("a length is not above 0")
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
             msg = (
                 f"{path}: not the smallest detectable changes by finger ({type(error).__name__}: {error}). Restore the "
                 "file, or run scripts/write_detectable_change.py."

@@ -57,7 +57,7 @@ def make_backbone(
         options: arguments of the class that override the defaults.
 
     Raises:
-        InputError: if the backbone or an option is unknown; the message lists the known ones.
+        InputError: if the backbone or an option is unknown, or the value of an option invalid.
     """
     if name not in BACKBONES:
         msg = f"unknown backbone {name!r}. Choose one of {', '.join(BACKBONES)}."
@@ -69,7 +69,11 @@ def make_backbone(
     if unknown:
         msg = f"backbone {name} has no option {', '.join(unknown)}. Its options are {', '.join(sorted(known))}."
         raise InputError(msg)
-    return network(in_channels=in_channels, out_channels=out_channels, **{**defaults, **options})
+    try:
+        return network(in_channels=in_channels, out_channels=out_channels, **{**defaults, **options})
+    except Exception as error:  # a library's network refuses its arguments in any way
+        msg = f"backbone {name} cannot be made with the options {options} ({error}). Correct them."
+        raise InputError(msg) from error
 
 
 WIDTHS = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bundle.base import parse_json
+from bundle.base import read_json
 from bundle.errors import InputError
 from torch import nn
 
@@ -89,7 +89,7 @@ def stated_sha256(metadata: str | Path, name: str) -> str | None:
         InputError: if the metadata cannot be read.
     """
     try:
-        found = parse_json(Path(metadata).read_bytes()).get("weights", {}).get(name, {}).get("sha256")
+        found = read_json(metadata).get("weights", {}).get(name, {}).get("sha256")
     except (OSError, ValueError, AttributeError) as error:
         msg = f"{metadata}: not a JSON object with the bundle's metadata ({error}). Restore the file."
         raise InputError(msg) from error

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from bundle.base import parse_json
+from bundle.base import read_json
 from bundle.errors import InputError
 from bundle.io import write_bytes
 from bundle.joint import Keys
@@ -180,16 +180,27 @@ class PlausibilityReference:
             InputError: the file cannot be read or lacks a property.
         """
         try:
-            content = parse_json(Path(path).read_bytes())
-            ranges = {name: Range(**content["ranges"][name]) for name in PROPERTIES}
-            limit = float(content["appearance_limit"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            content = read_json(path)
+            ranges = {name: _range(content["ranges"][name]) for name in PROPERTIES}
+            limit, made = float(content["appearance_limit"]), dict(content.get("made", {}))
+            if not 0.0 < limit < math.inf:
+                raise ValueError("the appearance_limit is not above 0")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             msg = (
                 f"{path}: not the ranges of plausible images ({type(error).__name__}: {error}). Restore the file, or "
                 "run configs/jobs/calibrate.yaml."
             )
             raise InputError(msg) from error
-        return cls(ranges, content.get("made", {}), appearance_limit=limit)
+        return cls(ranges, made, appearance_limit=limit)
+
+
+def _range(stated: Mapping[str, Any]) -> Range:
+    """The range that a file states; ValueError if its numbers are not in order."""
+    found = Range(**{part: float(value) for part, value in stated.items()})
+    if not -math.inf < found.low < found.median < found.high < math.inf:
+        msg = f"the range {tuple(found)} is not in order"
+        raise ValueError(msg)
+    return found
 
 
 def _spread(values: pd.Series, narrowest: float) -> Range:

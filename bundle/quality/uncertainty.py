@@ -12,14 +12,15 @@ the error as well: a :class:`Calibration` combines all :data:`SIGNS`.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from bundle.base import parse_json, side_by_side
+from bundle.base import read_json, side_by_side
 from bundle.errors import InputError, flag
 from bundle.io import write_bytes
 from bundle.physics import attenuation, intensity, overlap
@@ -229,8 +230,12 @@ class Calibration:
             InputError: the file cannot be read.
         """
         try:
-            return cls(**parse_json(Path(path).read_bytes()))
-        except (OSError, ValueError, TypeError) as error:
+            found = cls(**read_json(path))
+            numbers = [float(value) for value in (*found.coefficients.values(), found.intercept, found.excess)]
+            if not all(map(math.isfinite, numbers)) or found.excess <= 0.0:
+                raise ValueError("a number is not finite, or the excess not above 0")
+            return replace(found, separator=str(found.separator), made=dict(found.made))
+        except (OSError, ValueError, TypeError, AttributeError, OverflowError) as error:
             msg = f"{path}: not a calibration ({error}). Restore the file, or run configs/jobs/calibrate.yaml."
             raise InputError(msg) from error
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-import pandas as pd
 import torch
 from bundle.errors import InputError
-from bundle.io import Item, loaded
+from bundle.io import Item, loaded, numbers_of, read_table
 from bundle.joint import MCP, Keys
 from bundle.measurement import narrowing_grade
 from bundle.phantoms import true_joint_space
@@ -33,18 +33,20 @@ def read_joint_spaces(path: str | Path) -> dict[str, float]:
         path: CSV file with the columns :data:`NAME` and :data:`JOINT_SPACE`; others are ignored.
 
     Raises:
-        InputError: the file cannot be read, a column is missing, a value is not a number, or a name occurs twice.
+        InputError: the file cannot be read, a column is missing, a row has too many cells, a value is not a number
+            or no joint space, or a name occurs twice.
     """
-    try:
-        table = pd.read_csv(path, usecols=[NAME, JOINT_SPACE], dtype={NAME: str, JOINT_SPACE: float})
-    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-        msg = f"{path}: not a table of joint spaces ({error}). Name a CSV file with the columns {NAME}, {JOINT_SPACE}."
-        raise InputError(msg) from error
-    twice = table[NAME][table[NAME].duplicated()]
-    if len(twice):
-        msg = f"{path}: {len(twice)} names occur more than once, such as {twice.iloc[0]}. Keep one row for each."
+    rows = read_table(path, (NAME, JOINT_SPACE))
+    names, widths = [row[NAME] for row in rows], [width for (width,) in numbers_of(rows, [JOINT_SPACE], path)]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        msg = f"{path}: {len(twice)} names occur more than once, such as {twice[0]}. Keep one row for each."
         raise InputError(msg)
-    return dict(zip(table[NAME], table[JOINT_SPACE], strict=True))
+    wrong = [width for width in widths if abs(width) > MCP.frame_mm]
+    if wrong:
+        msg = f"{path}: a joint space of {wrong[0]:g} mm. Write {JOINT_SPACE} in mm."
+        raise InputError(msg)
+    return dict(zip(names, widths, strict=True))
 
 
 class Measuring(Protocol):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bundle.base import parse_json
+from bundle.base import read_json
 from bundle.errors import InputError
 from bundle.io import fingerprint, inner_run, reserve_output, write_bytes
 from bundle.workflow.run_settings import discreet_value, running_settings
@@ -259,7 +259,7 @@ class JobReport:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return dict(parse_json(path.read_bytes()))
+        return dict(read_json(path))
     except (OSError, ValueError, TypeError) as error:
         msg = f"{path}: no figures of an evaluation ({error}). Delete the folder and run the job again."
         raise InputError(msg) from error

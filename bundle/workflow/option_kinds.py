@@ -15,6 +15,10 @@ LARGEST_RATE = 10.0
 """Largest learning rate."""
 
 
+LARGEST_NORMAL = 10.0
+"""Largest normal joint space width in mm."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """Kind of the values that an option accepts.
@@ -168,7 +172,6 @@ _AMOUNTS = (
     "magnification",
     "minutes",
     "noise",
-    "normal_joint_space_mm",
     "outline_mm",
     "overlap_weight",
     "peak_tflops",
@@ -245,6 +248,7 @@ KINDS: dict[str, Kind] = {
     "average_momentum": number(0, 1, above=True),
     "predicted_masks": SWITCH_OR_PROBABILITY,
     "device": DEVICE,
+    "normal_joint_space_mm": number(0, LARGEST_NORMAL),
     "noise#lowest": number(0),
     "noise#highest": number(0),
     "added_noise#lowest": number(0),

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bundle.base import parse_json
+from bundle.base import read_json
 from bundle.errors import InputError, flag
 from bundle.io import command_line, machine, storing, write_bytes
 from bundle.networks import file_label
@@ -155,7 +155,7 @@ def read_record(path: Path) -> dict[str, Any]:
         InputError: the file cannot be read.
     """
     try:
-        return dict(parse_json(path.read_bytes()))
+        return dict(read_json(path))
     except (OSError, ValueError, TypeError) as error:
         raise _damaged(path, error) from error
 

@@ -10,6 +10,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import torch
+from bundle.hands.landmarks import ATLAS_POINTS
 from bundle.io.frames import JointFrame, JointPlace
 from bundle.joint import MCP
 from bundle.phantoms.rendering import render
@@ -22,13 +23,15 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from tests.configs.traces import Plants
+from tests.hands.hand_drawings import drawing, placed
 
 SPACING = MCP.spacing_mm
 
 SIZE = 64
 FRAME_SPACING = 256 * SPACING / SIZE
 HAND_SPACING = 0.16
-PLACE = ((90.0, 95.0), (0.3, -1.0))
+HAND_SIZE = 240
+PLACE = ((120.0, 125.0), (0.3, -1.0))
 FORMATS = (".dcm", ".png", ".tif", ".jpg", ".nii.gz", ".bmp")
 CODES = ("2", "5", "8", "11", "13", "2", "5", "8")
 
@@ -199,12 +202,27 @@ def _joint(root: Path, row: int, header: Header, plants: Plants) -> list[dict[st
     return found
 
 
+def films(root: Path, plants: Plants) -> None:
+    """Write whole hands with a table of landmarks, and a film without a hand in a folder ``none`` below."""
+    header = Header(plants)
+    points = placed(240.0, (140.0, 160.0))
+    image = drawing((320, 280), [points], 240.0, 0.036)[0].numpy()
+    rows = ["name,reduction,patient," + ",".join(f"{axis}{number}" for number in range(37) for axis in "xy")]
+    for row, suffix in enumerate((".dcm", ".png", ".tif", ".jpg")):
+        write_radiograph(root / f"{header.names[row]}{suffix}", image, 0.2, header, plants)
+        known = {number: point for number, point in zip(ATLAS_POINTS, points, strict=True)}
+        cells = [f"{value:.2f}" for number in range(37) for value in known.get(number, (0.0, 0.0))]
+        rows.append(",".join([header.names[row], "2", plants.word("column of landmarks.csv"), *cells]))
+    (root / "landmarks.csv").write_text("\n".join(rows))
+    write_radiograph(root / "none" / f"{header.names[9]}.dcm", np.full((90, 90), 0.4), 0.2, header, plants)
+
+
 def hands(root: Path, plants: Plants) -> None:
     """Write hands in four formats, each with a marked joint, with points in every format."""
     header = Header(plants)
-    phantom = render(sample_parameters(20, outline_gap_mm=1.5))
+    phantom = render(sample_parameters(23, outline_gap_mm=1.5))
     frame = JointFrame(JointPlace("index", *PLACE), (HAND_SPACING,) * 2)
-    plain = torch.full((1, 180, 180), 0.4)
+    plain = torch.full((1, HAND_SIZE, HAND_SIZE), 0.4)
     image = frame.paste(plain, torch.full((1, 256, 256), 0.4), phantom.image)[0].numpy().clip(0.0, 1.0)
     for row, (suffix, points) in enumerate(zip((".dcm", ".png", ".tif", ".nii.gz"), _POINTS, strict=True)):
         folder = root / header.names[row]

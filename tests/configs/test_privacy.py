@@ -20,6 +20,7 @@ import pytest
 import torch
 import yaml
 from bundle.base.redaction import REDACTION
+from bundle.hands.networks import FinderNetwork
 from bundle.io.identity import private_list
 from bundle.io.packing import pack_joints
 from bundle.registration.network import Registrar
@@ -28,7 +29,7 @@ from monai.bundle import create_workflow
 from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 from tests.configs.conftest import ROOT, of_job
-from tests.configs.planted import HAND_SPACING, SIZE, frames, hands
+from tests.configs.planted import HAND_SPACING, SIZE, films, frames, hands
 from tests.configs.traces import MARK, Plants
 from torch.utils.tensorboard import SummaryWriter
 
@@ -46,6 +47,7 @@ class Planted:
     plants: Plants
     frames: Path
     hands: Path
+    films: Path
     train: str
     test: str
     pack: Path
@@ -56,15 +58,17 @@ class Planted:
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     plants, root = Plants(), tmp_path_factory.mktemp("data")
     above = root / plants.word("folder above the data sets")
-    joints, whole = (above / f"{plants.word(kind)} {plants.word(kind)}" for kind in ("dataset_dir", "dataset_dir"))
+    joints, whole, drawn = (above / f"{plants.word('dataset_dir')} {plants.word('dataset_dir')}" for _ in range(3))
     train, test = frames(joints, plants)
     hands(whole, plants)
+    films(drawn, plants)
     packed = above / f"{plants.word('pack')}.pack"
     pack_joints(joints, [train, test], packed, size=SIZE)
     torch.manual_seed(0)
-    torch.save(make_scorer("ResNet10", 1, TINY).state_dict(), root / "scorer.pt")
+    torch.save(make_scorer("ResNet10", 2, TINY).state_dict(), root / "scorer.pt")
     torch.save(Registrar("ResNet10", TINY, rounds=1, size=32, view=16).state_dict(), root / "registrar.pt")
-    return Planted(plants, joints, whole, train, test, packed, root)
+    torch.save(FinderNetwork(**FINDER).state_dict(), root / "joints.pt")
+    return Planted(plants, joints, whole, drawn, train, test, packed, root)
 
 
 @dataclass(frozen=True)
@@ -83,13 +87,15 @@ class Run:
         """All options."""
         if self.data == "hands":
             data = {"dataset_dir": str(planted.hands), "datalist": "*", "spacing": HAND_SPACING, "strict": False}
+        elif self.data == "films":
+            data = {"dataset_dir": str(planted.films)}
         elif self.data == "pack":
             lists = {"datalist": private_list(planted.train), "test_datalist": private_list(planted.test)}
             data = {"packed": str(planted.pack), **lists, "image_size": SIZE}
         else:
             lists = {"datalist": getattr(planted, self.data)}
             data = {"dataset_dir": str(planted.frames), **lists, "image_size": SIZE}
-        files = {"OUT": str(out), "WEIGHTS": str(planted.weights)}
+        files = {"OUT": str(out), "WEIGHTS": str(planted.weights), "FILMS": str(planted.films)}
         known = {key: _filled(value, files) for key, value in self.options.items()}
         return {**data, "output_dir": str(out), **known}
 
@@ -101,6 +107,8 @@ def _filled(value: Any, files: dict[str, str]) -> Any:
     return value
 
 
+FINDER = {"features": [8] * 6}
+FIND = {"finder_features": [8] * 6}
 TRAINING = {"stage1_epochs": 1, "stage2_epochs": 1, "early_epochs": 0, "batch_size": 2, "validation_fraction": 0.4}
 READER = {"reading_size": 32, "batch_size": 4, "scorer_options": TINY}
 READ = {**READER, "scorer_weights": "WEIGHTS/scorer.pt"}
@@ -159,6 +167,15 @@ RUNS = [
     Run("calibrating_plausibility", of_job("calibrate"), options={**CALIBRATED, "phantoms": 3}),
     Run("calibrating_uncertainty", of_job("calibrate"), options={**CALIBRATED, "closure#outline_gap_mm": [-1.2, -0.4]}),
     Run("planning", ("jobs/ours_2x.yaml",), "pack", JOB),
+    Run("evaluating", of_job("hands"), "hands", {"weights": "none"}),
+    Run("training", of_job("find_joints"), "films", {**FIND, "epochs": 1, "least_images": 2, "validation_views": 1}),
+    Run(
+        "evaluating",
+        of_job("evaluate_finder"),
+        "films",
+        {**FIND, "finder_weights": "WEIGHTS/joints.pt", "no_hands_dir": "FILMS/none"},
+    ),
+    Run("training", of_job("grade_narrowing"), options={**READER, "epochs": 1, "validation_fraction": 0.4}),
     Run("working", ("jobs/resnet50_joint_space.yaml",), "pack", SMALL_TASK),
 ]
 NO_RUNS = {"auditing": "a part of pretraining"}
@@ -214,6 +231,8 @@ def test_many_identifiers_of_many_kinds_are_planted(planted: Planted) -> None:
 
 
 def test_every_run_of_every_configuration_is_looked_at() -> None:
+    tasks = {f"tasks/{path.name}" for path in (ROOT / "configs" / "tasks").iterdir()}
+    assert tasks == {name for run in RUNS for name in run.configs if name.startswith("tasks/")}
     there = set()
     for path in (ROOT / "configs").rglob("*.*"):
         content = yaml.safe_load(path.read_text()) if path.suffix in (".yaml", ".json") else {}

@@ -70,6 +70,18 @@ def test_part_of_the_joints_can_be_trained_on(bundle: Any, tmp_path: Path) -> No
     assert len(joints["annotated_joints"]) == round(0.4 * len(joints["training_joints"]))
 
 
+@pytest.mark.slow
+def test_joints_without_a_table_are_measured_into_the_folder_of_the_training(
+    bundle: Any, training_data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    more = {"dataset_dir": str(training_data), "validation_fraction": 0.3, "epochs": 1}
+    bundle.run("training", *TRAIN, **options(out, **more))
+    assert (out / "scorer.pt").is_file() and len((out / "labels" / "joints.csv").read_text().splitlines()) == 13
+    bundle.run("training", *TRAIN, **options(out, resume="true", **{**more, "epochs": 2}))
+    assert len(json.loads((out / "training.json").read_text())["epochs"]) == 2
+
+
 @pytest.mark.long
 def test_pretraining_comes_first_on_images_of_training_joints_alone(bundle: Any, tmp_path: Path) -> None:
     more = {"epochs": 1, "pretraining_epochs": 2, "pretraining_images": 8, "weights": "none", **GATE}

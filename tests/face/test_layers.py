@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import doctest
+import math
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import bundle
 import bundle.face
@@ -12,6 +16,7 @@ import pytest
 import torch
 from bundle import Hand, Joint, joint_space, narrowing, separate, synthesize
 from bundle.errors import InputError
+from bundle.face import Layers
 from bundle.io.dicom import read_dicom
 from bundle.io.frames import JointFrame
 from PIL import Image
@@ -129,3 +134,83 @@ def test_radiographs_of_other_spacings_are_not_registered() -> None:
     joint = Joint.phantom(seed=7)
     with pytest.raises(InputError, match="spacing"):
         narrowing(joint, replace(joint, spacing_mm=0.1))
+
+
+@pytest.fixture(scope="module")
+def layers() -> Layers:
+    return separate(Joint.phantom(seed=0), weights=None)
+
+
+WRONG = [math.nan, math.inf, -math.inf, 1e9, 10**400, "a", "0.5", b"1", None, [1.0], True, torch.ones(2), object()]
+
+
+@pytest.mark.parametrize("name", ["change_mm", "sideways_mm", "rotation_deg", "seed"])
+def test_what_is_no_motion_or_seed_is_refused_in_a_line(layers: Layers, name: str) -> None:
+    for value in [*WRONG, *([-1, 1.5, 2**63, torch.tensor(0.5)] if name == "seed" else [])]:
+        with pytest.raises(InputError, match=rf"^{name}: .* is invalid\. Pass an? .*number|^seed: .* Pass an integer"):
+            synthesize(layers, **{name: value})
+    for value in (np.float32(1.0), torch.tensor(1.0), 1) if name != "seed" else (np.int64(1), torch.tensor(1), 1):
+        assert synthesize(layers, **{name: value}).radiograph.isfinite().all()
+
+
+@pytest.mark.parametrize("value", [5, None, "joint", b"x", math.nan, ["a"], torch.ones(2)])
+def test_arguments_of_a_wrong_type_are_refused_in_a_line(layers: Layers, tmp_path: Path, value: Any) -> None:
+    joint, path = layers.joint, "" if isinstance(value, str) else value  # "joint" is a path
+    length = -9 if value is None or isinstance(value, int) else value  # None is the default
+    calls: list[Callable[[], Any]] = [
+        *(lambda f=f: f(value) for f in (separate, joint_space, synthesize)),
+        lambda: narrowing(joint, value),
+        lambda: narrowing(value, joint),
+        lambda: narrowing(joint, joint, value),
+        lambda: Joint.phantom(joint_type=value),
+        lambda: Joint.phantom(seed=length),
+        lambda: Joint.phantom(joint_space_mm=length),
+        lambda: Joint.read("a.png", joint_type=value),
+        lambda: Joint.read("a.png", spacing_mm=length),
+        lambda: Joint.read(path),
+        lambda: Joint.read("a.png", lower="\0" if isinstance(value, str) else value),
+        lambda: Hand.read("a.png", path),
+        lambda: Hand(joint.radiograph, (0.1, 0.1), (joint,)).with_joint(value),
+        lambda: joint.write(path),
+        lambda: layers.write(path),
+    ]
+    for number, call in enumerate(calls):
+        with pytest.raises(InputError) as refused:
+            call()
+        assert "\n" not in str(refused.value), number
+
+
+def test_a_negative_spacing_of_a_hand_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--spacing_mm -0\.1 is no pixel spacing"):
+        Hand.read(tmp_path / "a.png", tmp_path / "a.csv", spacing_mm=-0.1)
+
+
+def test_layers_are_not_written_where_a_file_is(layers: Layers, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file could not be written"):
+        layers.write(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"radiograph": lambda image: image * math.nan}, "radiograph: pass a float32 tensor"),
+        ({"radiograph": lambda image: image * 255}, "radiograph: pass a float32 tensor"),
+        ({"radiograph": lambda image: (image * 255).int()}, "radiograph: pass a float32 tensor"),
+        ({"radiograph": lambda image: image.double()}, "radiograph: pass a float32 tensor"),
+        ({"radiograph": lambda image: image.numpy()}, "radiograph: pass a float32 tensor"),
+        ({"radiograph": lambda image: image[0]}, "radiograph: pass a float32 tensor"),
+        ({"radiograph": lambda image: image[:, :100]}, r"masks: .* of the size of the radiograph"),
+        ({"masks": lambda masks: masks[:1]}, "masks: pass a float32 tensor"),
+        ({"masks": lambda masks: masks > 0.5}, "masks: pass a float32 tensor"),
+        ({"masks": lambda masks: masks * math.nan}, "masks: pass a float32 tensor"),
+        *(({"spacing_mm": lambda _, v=v: v}, "spacing_mm: ") for v in (0.0, -1.0, math.nan, "a", 1e9, None)),
+        *(({"name": lambda _, v=v: v}, "name: ") for v in ("../x", "a/b", "", 5, None)),
+        ({"joint_type": lambda _: "MCP"}, "joint_type: 'MCP' is invalid"),
+    ],
+)
+def test_a_joint_is_made_of_what_is_described_only(wrong: dict[str, Callable[[Any], Any]], message: str) -> None:
+    joint = Joint.phantom(seed=0)
+    (name, change) = next(iter(wrong.items()))
+    with pytest.raises(InputError, match=message):
+        replace(joint, **{name: change(getattr(joint, name))})

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from bundle.errors import InputError
 from bundle.hands import hand_items, load_hand, loaded_hands
+from PIL import Image
 from tests.hands.hand_drawings import CODES
 
 
@@ -41,15 +42,77 @@ def test_a_folder_without_landmarks_is_refused(tmp_path: Path) -> None:
         hand_items(tmp_path, "training")
 
 
-def test_a_table_without_a_column_or_with_a_missing_number_is_refused(hands_folder: Path, tmp_path: Path) -> None:
-    table = pd.read_csv(hands_folder / "landmarks.csv", dtype={"name": str})
-    table.drop(columns="x21").to_csv(tmp_path / "landmarks.csv", index=False)
-    with pytest.raises(InputError, match=r"landmarks\.csv: not a table of landmarks"):
+def write_table(hands_folder: Path, folder: Path, **changes: object) -> None:
+    """Write the table of a folder of hands with its radiographs into another one, with changes to the first hand."""
+    table = pd.read_csv(hands_folder / "landmarks.csv", dtype={"name": str}).astype(object)
+    for column, value in changes.items():
+        table.loc[0, column] = value
+    shutil.copytree(hands_folder, folder, dirs_exist_ok=True)
+    table.to_csv(folder / "landmarks.csv", index=False)
+
+
+def test_a_table_without_a_column_is_refused(hands_folder: Path, tmp_path: Path) -> None:
+    pd.read_csv(hands_folder / "landmarks.csv").drop(columns="x21").to_csv(tmp_path / "landmarks.csv", index=False)
+    with pytest.raises(InputError, match=r"landmarks\.csv: no column x21"):
         hand_items(tmp_path, "training")
-    table.loc[3, "y22"] = np.nan
-    table.to_csv(tmp_path / "landmarks.csv", index=False)
-    with pytest.raises(InputError, match="a landmark or a reduction is not a positive number"):
-        hand_items(tmp_path, "training")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"y22": np.nan}, "a landmark or a reduction is not a positive number"),
+        ({"x21": "inf"}, "a landmark or a reduction is not a positive number"),
+        ({"x21": "wide"}, r"landmarks\.csv: x21 of row 1 is no number"),
+        ({"x21": "$__import__('os').getpid()"}, r"landmarks\.csv: x21 of row 1 is no number"),
+        ({"reduction": "inf"}, "a landmark or a reduction is not a positive number"),
+        ({"reduction": -1}, "a landmark or a reduction is not a positive number"),
+        ({f"x{number}": 5.0 for number in range(37)}, "the landmarks of entry 0 lie on a line"),
+        ({"more": 5}, r"landmarks\.csv: 77 cells in row 1|0001: "),
+        ({"name": "0001"}, "entry 1 names a radiograph that another entry names"),
+        ({"name": "0001.png"}, "entry 1 names a radiograph that another entry names"),
+        ({"name": ""}, "entry 0 names '', which leaves"),
+        ({"name": "."}, r"entry 0 names '\.', which leaves"),
+        ({"name": "../0000"}, r"entry 0 names '\.\./0000', which leaves"),
+        ({"name": "/etc/passwd"}, "entry 0 names '/etc/passwd', which leaves"),
+        ({"name": "00*"}, r"00\*: no such radiograph"),
+        ({"name": "landmarks"}, "landmarks: no such radiograph"),
+    ],
+)
+def test_a_table_that_describes_no_hands_of_its_folder_is_refused(
+    hands_folder: Path, tmp_path: Path, wrong: dict[str, object], message: str
+) -> None:
+    write_table(hands_folder, tmp_path / "hands", **{k: v for k, v in wrong.items() if k != "more"})
+    if "more" in wrong:
+        table = tmp_path / "hands" / "landmarks.csv"
+        lines = table.read_text().splitlines()
+        table.write_text("\n".join([lines[0], f"{lines[1]},5", *lines[2:]]))
+    with pytest.raises(InputError, match=message):
+        hand_items(tmp_path / "hands", "training")
+
+
+def test_a_link_out_of_the_folder_is_refused(hands_folder: Path, tmp_path: Path) -> None:
+    write_table(hands_folder, tmp_path / "hands", name="linked.png")
+    (tmp_path / "hands" / "linked.png").symlink_to(hands_folder / "0000.png")
+    with pytest.raises(InputError, match=r"'linked\.png', which leaves"):
+        hand_items(tmp_path / "hands", "training")
+
+
+def test_names_that_identify_the_patient_become_pseudonyms(hands_folder: Path, tmp_path: Path) -> None:
+    named = tmp_path / "hands" / "2019-03-05.png"
+    write_table(hands_folder, tmp_path / "hands", name=named.name)
+    (tmp_path / "hands" / "0000.png").rename(named)
+    items = [item for role in ("training", "validation", "held_out") for item in hand_items(tmp_path / "hands", role)]
+    assert {item["name"] for item in items if item["image"] == str(named)} == {
+        next(item["name"] for item in items if item["name"].startswith("radiograph_"))
+    }
+    assert not any("2019" in item["name"] + item["joint"] for item in items)
+
+
+def test_a_hand_far_from_its_landmarks_or_too_small_is_left_out(hands_folder: Path, tmp_path: Path) -> None:
+    write_table(hands_folder, tmp_path / "hands", x21=1e9)
+    Image.new("L", (2000, 1), 128).save(tmp_path / "hands" / "0001.png")
+    items = [item for role in ("training", "validation", "held_out") for item in hand_items(tmp_path / "hands", role)]
+    assert {sample["hand"].name for sample in loaded_hands(items)} == {f"{number:04d}" for number in range(2, 8)}
 
 
 def test_a_missing_radiograph_and_an_unknown_role_are_refused(hands_folder: Path, tmp_path: Path) -> None:
@@ -64,7 +127,7 @@ def test_an_unreadable_radiograph_is_left_out_unless_strict(hands_folder: Path, 
     folder = tmp_path / "hands"
     shutil.copytree(hands_folder, folder)
     items = hand_items(folder, "training")
-    Path(items[0]["file"]).write_bytes(b"no image")
+    Path(items[0]["image"]).write_bytes(b"no image")
     assert [sample["hand"].name for sample in loaded_hands(items)] == [item["name"] for item in items[1:]]
     with pytest.raises(InputError, match=items[0]["name"]):
         loaded_hands(items, strict=True)

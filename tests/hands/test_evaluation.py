@@ -128,7 +128,7 @@ def test_the_report_is_perfect_on_drawings_and_counts_false_hands(hands_folder: 
     items = hand_items(hands_folder, "held_out")[:1]
     extra = tmp_path / "extra"
     extra.mkdir()
-    (extra / "hand.png").write_bytes(Path(items[0]["file"]).read_bytes())
+    (extra / "hand.png").write_bytes(Path(items[0]["image"]).read_bytes())
     figures = FinderReport(finder(), str(tmp_path / "out"), str(extra)).measure(items)
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["one hand"] == figures["one hand"]
     one = figures["one hand"]

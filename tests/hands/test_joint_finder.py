@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import torch
 from bundle.errors import InputError
 from bundle.hands.found import FoundHand, FoundJoint
 from bundle.hands.joint_finder import JointFinder
+from bundle.hands.networks import FinderNetwork
+from bundle.hands.recentring import Recentring
 from bundle.io import JointFrame
 from bundle.io.joints import joint_items
 from bundle.io.loading import open_joints
@@ -114,3 +117,21 @@ def test_the_audit_keeps_what_is_found_and_lists_the_other_films(film: Path) -> 
     (alone / film.name).write_bytes(film.read_bytes())
     joints = joint_items(str(alone), "*", spacing=0.1, find=find, segment=lambda image: masks)
     assert [joint["finger"] for joint in joints] == ["index", "ring"]
+
+
+@pytest.mark.parametrize(("hands", "joint"), [(lambda _: [], "XYZ"), (lambda _: [], 5), (5, "MCP"), (None, "MCP")])
+def test_an_unknown_kind_of_joint_or_no_finder_is_refused(hands: Any, joint: Any) -> None:
+    with pytest.raises(InputError, match="Pass one of CMC, DIP, IP, MCP, PIP by --find#joint"):
+        JointFinder(hands, joint)
+
+
+@pytest.mark.parametrize("features", [[0] * 6, [-1, 2, 3, 4, 5, 6], "abc", [1, 2], {}, [8.5] * 6, None, ["a"]])
+def test_widths_of_the_networks_that_cannot_be_are_refused(features: Any) -> None:
+    with pytest.raises(InputError, match=r"finder_features: .* Pass 6 whole numbers above 0"):
+        FinderNetwork(features)
+
+
+@pytest.mark.parametrize("length", ["nan", "abc", math.nan, math.inf, -1, None])
+def test_a_distance_from_the_mark_that_is_no_length_is_refused(length: Any) -> None:
+    with pytest.raises(InputError, match=r"farthest_mm: .* Pass a number from 0 to 21"):
+        Recentring(None, length)  # type: ignore[arg-type]

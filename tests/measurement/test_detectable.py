@@ -25,7 +25,11 @@ def test_every_finger_has_one_and_an_unknown_finger_the_largest() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", "{}", '{"fingers": {}}', '{"fingers": {"ring": {"detectable_mm": 0}}}', '{"fingers": {"ring": 1}}'],
+    ["", "[]", "{}", '{"fingers": {}}', '{"fingers": {"ring": {"detectable_mm": 0}}}', '{"fingers": {"ring": 1}}']
+    + [
+        f'{{"fingers": {{"ring": {{"detectable_mm": {length}}}}}}}'
+        for length in ("NaN", "-1", "1e999", "1" + 400 * "0")
+    ],
 )
 def test_a_file_without_lengths_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "a.json").write_text(content)

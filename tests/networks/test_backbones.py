@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from bundle.errors import InputError
@@ -51,3 +53,9 @@ def test_an_unknown_name_is_answered_with_all_names() -> None:
 def test_an_unknown_option_is_answered_with_the_options() -> None:
     with pytest.raises(InputError, match=r"BasicUNet has no option feature\. Its options are .*features.*upsample"):
         make_backbone("BasicUNet", 1, 1, {"feature": [8] * 6})
+
+
+@pytest.mark.parametrize("features", [[1], [-1] * 6, "abc", None, {}, [1.5] * 6])
+def test_an_option_of_a_value_that_the_network_refuses_is_refused_in_a_line(features: Any) -> None:
+    with pytest.raises(InputError, match="backbone SubpixelUNet cannot be made with the options"):
+        make_backbone("SubpixelUNet", 1, 2, {"features": features})

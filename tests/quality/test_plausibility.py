@@ -223,6 +223,13 @@ def test_a_reference_is_read_as_written_and_a_broken_one_is_named(
     for name, held in reference.ranges.items():
         assert found.ranges[name] == pytest.approx(held, abs=1e-4)
     content = json.loads((tmp_path / "plausibility.json").read_text())
+    order = content["ranges"]["order"]
+    ranges = [{**order, "low": value} for value in (math.nan, -math.inf, order["median"], "wide", None)]
+    broken = [{"ranges": {**content["ranges"], "order": held}} for held in (*ranges, [0, 1, 2])]
+    for fault in (*broken, *({"appearance_limit": limit} for limit in (math.nan, 0.0, -1.0, "a")), {"made": 5}):
+        (tmp_path / "broken.json").write_text(json.dumps({**content, **fault}))
+        with pytest.raises(InputError, match=r"broken\.json: not the ranges of plausible images"):
+            PlausibilityReference.read(tmp_path / "broken.json")
     del content["ranges"]["order"]
     (tmp_path / "broken.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"broken\.json: not the ranges of plausible images \(KeyError: 'order'\)"):

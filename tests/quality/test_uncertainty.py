@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -262,6 +263,8 @@ def test_a_calibration_is_read_as_written_and_a_broken_one_is_named(tmp_path: Pa
     assert Calibration.read(tmp_path / "uncertainty.json") == made
     content = json.loads((tmp_path / "uncertainty.json").read_text())
     unknown = [{**content, "coefficients": coefficients} for coefficients in ({"luck": 1.0}, {}, [], None, 1.0)]
+    unknown += [{**content, name: value} for name in ("intercept", "excess") for value in (math.nan, "a", None, [])]
+    unknown += [{**content, "excess": 0.0}, {**content, "coefficients": {SIGNS[0]: math.nan}}, {**content, "made": 5}]
     for broken in ({**content, "more": 1}, [], {"intercept": 1.0}, *unknown):
         (tmp_path / "broken.json").write_text(json.dumps(broken))
         with pytest.raises(InputError, match=r"broken\.json: not a calibration"):

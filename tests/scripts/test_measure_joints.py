@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from bundle.errors import InputError
 from bundle.io.writing import deep_pixels, write_masks, write_png
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
@@ -66,3 +67,23 @@ def test_a_table_that_was_begun_is_completed_in_the_order_of_the_list(data: Path
     output.write_text(lines[0] + lines[3] + lines[2])
     main([str(data), "--datalists", "K", "--output", str(output)])
     assert output.read_text() == whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("left", ["a row", "the columns", "a part of the columns"])
+def test_a_row_that_a_kill_cut_off_is_measured_again(data: Path, tmp_path: Path, left: str) -> None:
+    output = tmp_path / "joints.csv"
+    main([str(data), "--datalists", "K", "--output", str(output)])
+    whole = output.read_text()
+    lines = whole.splitlines(keepends=True)
+    output.write_text({"a row": "".join(lines[:3]) + lines[3][:60], "the columns": lines[0]}.get(left, lines[0][:20]))
+    main([str(data), "--datalists", "K", "--output", str(output)])
+    assert output.read_text() == whole
+
+
+def test_a_file_that_is_no_table_of_measured_joints_is_kept(data: Path, tmp_path: Path) -> None:
+    output = tmp_path / "other.csv"
+    output.write_text("name,age\na,5\n")
+    with pytest.raises(InputError, match=r"other\.csv: not a table of measured joints"):
+        main([str(data), "--datalists", "K", "--output", str(output)])
+    assert output.read_text() == "name,age\na,5\n"

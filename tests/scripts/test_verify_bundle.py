@@ -305,6 +305,11 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     ),
     "damaged weights": (damage, WEIGHTS, "--state_checksums"),
     "weights without a checksum": (undescribe("weights"), WEIGHTS, "metadata.json states None"),
+    "weights of the metadata that are missing": (
+        describe(weights={"model.pt": {}, "joints.pt": {"sha256": "0123"}}),
+        WEIGHTS,
+        "models/joints.pt is missing",
+    ),
     "expected errors of other weights": (
         put("models/uncertainty.json", '{"separator": "model.pt (sha256 0123456789ab)"}'),
         WEIGHTS,
