@@ -145,7 +145,7 @@ def test_a_validator_finds_no_error_in_any_result(
     }
     bundle.run("synthesizing", *SYNTHESIS, **{**options(tmp_path), **more})
     files = [path for out in ("out", "out2") for path in (tmp_path / out).rglob("*.dcm")]
-    assert len(files) == 2 * (5 + 3)
+    assert len(files) == 2 * (6 + 3), sorted(path.name for path in files)
     assert {path.name: dicom_errors(path) for path in files if dicom_errors(path)} == {}
 
 
