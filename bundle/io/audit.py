@@ -19,7 +19,7 @@ from bundle.io.joint_images import read_joint
 from bundle.io.keeping import Kept, KeptArray, KeptJoint
 from bundle.io.lists import JOINT_FILES, unique_names
 from bundle.io.loading import FindPlaces, Item, MaskMaker, OpenFiles, open_joints
-from bundle.io.placing import Recentre, recentred
+from bundle.io.placing import Recentre, agreed_plates, recentred
 from bundle.io.writing import LONGEST_NAME
 from bundle.joint import BONES, MCP
 from torch import Tensor
@@ -135,6 +135,7 @@ def audited(
                 with _rejecting(joint, result):
                     _check_name(joint["name"])
                     result.accepted.append(check(joint, files))
+    result.accepted = agreed_plates(result.accepted)
     names = unique_names(item["name"] for item in result.accepted)
     result.accepted = [{**item, "name": name} for item, name in zip(result.accepted, names, strict=True)]
     _report(result, strict)

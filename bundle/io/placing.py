@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from bundle.errors import InputError
 from bundle.io.frames import JointFrame
 from bundle.io.loading import Item, OpenFiles, joint_digest
-from bundle.joint import BONES, Keys
+from bundle.joint import BONES, CLOSED_PLATE, OPEN_PLATE, UNKNOWN_PLATE, Keys
 from torch import Tensor
 
 Recentre = Callable[[Tensor, JointFrame], tuple[JointFrame, dict[str, Any]]]
@@ -48,3 +49,21 @@ def recentred(item: Item, files: OpenFiles, recentre: Recentre | None) -> Item:
         raise InputError(msg) from error
     described = frame.to_json()
     return {**item, **known, "frame": described, "digest": joint_digest([int(item["digest"], 16)], described)}
+
+
+def agreed_plates(joints: Sequence[Item]) -> list[Item]:
+    """Take an unknown growth plate for open where more of the hand's other growth plates are open than closed.
+
+    The growth plates of a hand's MCP joints close within about two years of each other.
+
+    Args:
+        joints: items of joints; those with the same ``image`` belong to one hand.
+    """
+    states = Counter((joint[Keys.IMAGE], joint.get(Keys.GROWTH_PLATE)) for joint in joints if Keys.IMAGE in joint)
+    return [
+        {**joint, Keys.GROWTH_PLATE: OPEN_PLATE}
+        if joint.get(Keys.GROWTH_PLATE) == UNKNOWN_PLATE
+        and states[joint[Keys.IMAGE], OPEN_PLATE] > states[joint[Keys.IMAGE], CLOSED_PLATE]
+        else joint
+        for joint in joints
+    ]

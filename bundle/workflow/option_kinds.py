@@ -133,6 +133,8 @@ _COUNTS = (
     "pretraining_epochs",
     "pretraining_images",
     "pretraining_pairs",
+    "crop_views",
+    "film_views",
     "published_width",
     "closures",
     "reading_size",

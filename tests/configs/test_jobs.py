@@ -23,7 +23,8 @@ PUBLISHED = [
 SEPARATORS = [path.stem for path in PUBLISHED if not path.stem.startswith("resnet50")]
 MEASURES = ["E1", "E2", "E3", "E3_closed", "E4", "E6"]
 WHOLE = ("lsn_published", "bls_gan_published", "ours_2x")
-"""Jobs that are rehearsed with all their measures, the first in CI; the others differ in a setting of the training."""
+"""Jobs that are rehearsed with all their measures, the first in CI; the others differ in a setting of the training, and
+:mod:`tests.configs.test_building` builds them."""
 
 REHEARSAL: dict[str, Any] = {
     "width": 8,
@@ -65,7 +66,11 @@ def at_root(monkeypatch: pytest.MonkeyPatch, bundle: Any) -> None:
     ("name", "measures"),
     [
         *(
-            pytest.param(name, MEASURES if name == WHOLE[0] else ["E1", "E2"], marks=pytest.mark.slow)
+            pytest.param(
+                name,
+                MEASURES if name == WHOLE[0] else ["E1", "E2"],
+                marks=[pytest.mark.slow] if name in WHOLE else [pytest.mark.slow, pytest.mark.long],
+            )
             for name in SEPARATORS
         ),
         *(pytest.param(name, MEASURES, marks=pytest.mark.long) for name in WHOLE[1:]),
