@@ -45,6 +45,9 @@ class FoundPlace:
     pixel_mm: float = math.nan
 
 
+HAND_SIZES = (0.3, 1.4)
+"""Smallest and largest size of a hand relative to the mean of adults: a newborn's, and four standard deviations."""
+
 FindPlaces = Callable[[Tensor], Sequence[FoundPlace]]
 """Finds the joints in a radiograph (1, H, W): :class:`bundle.hands.JointFinder`."""
 
@@ -295,6 +298,8 @@ def _found_joints(
     if not places:
         msg = f"{item['image']}: no hand with its {joint_type.name} joints is found. Mark the joints by points."
         raise InputError(msg)
+    if spacing is not None:
+        _check_hand_size(places, spacing, item["image"])
     frames = [
         JointFrame(one.place, spacing or (one.pixel_mm,) * 2, size or joint_type.pixels, joint_type.frame_mm)
         for one in places
@@ -306,6 +311,17 @@ def _found_joints(
         {**_cut_out(joint, frame, sums), **source, Keys.SCORE: round(one.score, 4)}
         for joint, frame, one in zip(marked, frames, places, strict=True)
     ]
+
+
+def _check_hand_size(places: Sequence[FoundPlace], spacing: tuple[float, float], path: str | Path) -> None:
+    """Reject a pixel spacing by which a hand is smaller than a newborn's or larger than any adult's."""
+    for size in (math.sqrt(spacing[0] * spacing[1]) / one.pixel_mm for one in places if one.pixel_mm > 0.0):
+        if not HAND_SIZES[0] <= size <= HAND_SIZES[1]:
+            msg = (
+                f"{path}: by a pixel spacing of {spacing[1]:.4g} mm the hand is {size:.2g} times as large as the mean "
+                "hand of adults. Check the pixel spacing, or mark the joints by points."
+            )
+            raise InputError(msg)
 
 
 def _cut_out(item: Item, frame: JointFrame, sums: Sequence[int]) -> Item:

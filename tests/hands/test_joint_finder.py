@@ -95,6 +95,12 @@ def test_the_spacing_of_a_hand_without_one_follows_from_its_phalanges(film: Path
     assert stated["spacing_source"] == "given" and JointFrame.from_json(stated["frame"]).spacing == (0.1, 0.1)
 
 
+@pytest.mark.parametrize(("spacing", "size"), [(0.05, "0.25"), (0.3, "1.5")])
+def test_a_spacing_that_no_hand_has_is_refused(film: Path, spacing: float, size: str) -> None:
+    with pytest.raises(InputError, match=rf"hand7\.png: by a pixel spacing of {spacing} mm the hand is {size} times"):
+        open_joints(item(film, spacing=spacing), find=JointFinder(lambda image: [hand()]))
+
+
 def test_a_radiograph_without_spacing_and_hand_is_a_frame_of_one_joint(film: Path) -> None:
     (joint,) = open_joints(item(film, spacing=0.0), find=JointFinder(lambda image: []))[1]
     assert joint["spacing_source"] == "assumed" and not joint["frame"]
