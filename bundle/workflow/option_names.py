@@ -46,7 +46,7 @@ _COMPONENT_KEYS = {"_target_", "_disabled_", "_requires_", "_desc_", "_mode_"}
 def given_options(arguments: Sequence[str]) -> dict[str, str]:
     """Parse the options of a command line as Fire does, ``--key value`` and ``--key=value``, to texts.
 
-     given_options(["training", "--config_file", "a.yaml", "--noise#lowest=-1", "--strict"])
+    >>> given_options(["training", "--config_file", "a.yaml", "--noise#lowest=-1", "--strict"])
     {'config_file': 'a.yaml', 'noise#lowest': '-1', 'strict': 'True'}
 
     Args:
