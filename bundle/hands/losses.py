@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from bundle.errors import number_argument
 from bundle.hands.networks import BLOCK
 from torch import Tensor, nn
 
@@ -39,12 +40,15 @@ class HeatmapLoss(nn.Module):
     and ``t_c0 = 1`` where the landmark is not in the view.
 
     Args:
-        sigma_px: standard deviation of the targets in pixels of the heatmap.
+        sigma_px: standard deviation of the targets in pixels of the heatmap, 0.1 to 100.
+
+    Raises:
+        InputError: it is out of range.
     """
 
     def __init__(self, sigma_px: float = 1.2) -> None:
         super().__init__()
-        self.sigma_px = sigma_px
+        self.sigma_px = number_argument("sigma_px", sigma_px, 0.1, 100.0)
 
     def forward(self, logits: Sequence[Tensor], points: Sequence[Tensor]) -> Tensor:
         """Compute the mean loss, a scalar, over the kinds of views.

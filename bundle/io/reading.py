@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from bundle.errors import InputError
 from bundle.io.dicom import is_dicom, read_dicom
+from bundle.io.intact import check_intact
 from bundle.io.jpeg import check_jpeg
 from bundle.io.jpeg_seams import check_seams
 from bundle.io.nifti import is_nifti, nifti_values, open_nifti, stated_nifti
@@ -221,6 +222,7 @@ def _decoded(data: bytes, path: str | Path, seams: bool = True) -> tuple[NDArray
     try:
         with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as picture:
             frames, bits, format_ = getattr(picture, "n_frames", 1), _bits(picture, data), picture.format
+            check_intact(picture, data)
             upright, ratio = _upright(picture)
             if format_ == "JPEG":
                 _check_jpeg(picture, data, seams)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import torch
+from bundle.errors import InputError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -41,15 +42,15 @@ class GradeCoding(nn.Module):
             grade: true grades 0 to 4, (B,) or (B, 1).
 
         Raises:
-            ValueError: if the shapes do not match, or a grade is invalid.
+            InputError: if the shapes do not match, or a grade is invalid.
         """
         true = grade.reshape(-1).long()
         if output.shape != (len(true), self.outputs) or not bool(((true >= 0) & (true < GRADES)).all()):
             msg = (
                 f"outputs must be (B, {self.outputs}) with as many grades of 0 to {GRADES - 1}, got "
-                f"{tuple(output.shape)} and {grade.flatten().tolist()}"
+                f"{tuple(output.shape)} and {grade.flatten().tolist()}. Pass --outputs {self.outputs}."
             )
-            raise ValueError(msg)
+            raise InputError(msg)
         return self.loss(output.float(), true).mean()
 
 

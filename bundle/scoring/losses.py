@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from bundle.errors import InputError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -37,8 +38,8 @@ class JointSpaceLoss(nn.Module):
         """Compute the mean loss of outputs (B, 2) for joint spaces (B,) or (B, 1) in mm."""
         true = joint_space.reshape(-1).float()
         if output.shape != (len(true), 2):
-            msg = f"outputs must be (B, 2) for {len(true)} joint spaces, got {tuple(output.shape)}"
-            raise ValueError(msg)
+            msg = f"outputs must be (B, 2) for {len(true)} joint spaces, got {tuple(output.shape)}. Pass --outputs 2."
+            raise InputError(msg)
         width, log_error = output.float().unbind(-1)
         log_error = log_error.clamp(SHARPEST, BROADEST)
         likelihood = log_error + (width - true).detach().abs() * torch.exp(-log_error)

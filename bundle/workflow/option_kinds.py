@@ -15,10 +15,6 @@ LARGEST_RATE = 10.0
 """Largest learning rate."""
 
 
-LARGEST_NORMAL = 10.0
-"""Largest normal joint space width in mm."""
-
-
 @dataclass(frozen=True)
 class Kind:
     """Kind of the values that an option accepts.
@@ -137,7 +133,6 @@ _COUNTS = (
     "film_views",
     "published_width",
     "closures",
-    "reading_size",
     "reduction",
     "registration_size",
     "registration_view",
@@ -170,7 +165,6 @@ _COUNTS_FROM_0 = (
     "worst",
 )
 _AMOUNTS = (
-    "frame_field_mm",
     "magnification",
     "minutes",
     "noise",
@@ -206,6 +200,8 @@ _PATHS = (
     "bundle_root",
     "ckpt_dir",
     "dataset_dir",
+    "joints_dir",
+    "labels_dir",
     "layers_dir",
     "log_dir",
     "montage_dir",
@@ -223,9 +219,9 @@ _TEXTS = (
     "calibrated_role",
     "datalist",
     "format",
-    "label",
     "method",
     "scorer_name",
+    "shipped",
     "registrar_name",
     "test_datalist",
 )
@@ -250,7 +246,10 @@ KINDS: dict[str, Kind] = {
     "average_momentum": number(0, 1, above=True),
     "predicted_masks": SWITCH_OR_PROBABILITY,
     "device": DEVICE,
-    "normal_joint_space_mm": number(0, LARGEST_NORMAL),
+    "normal_joint_space_mm": number(0, 10),
+    "label": Kind("joint_space or grade", lambda value: value in ("joint_space", "grade")),
+    "frame_field_mm": number(0, 100, above=True),
+    "reading_size": whole(32),
     "noise#lowest": number(0),
     "noise#highest": number(0),
     "added_noise#lowest": number(0),
