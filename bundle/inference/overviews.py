@@ -24,7 +24,7 @@ LINE, LETTER = 17, 7
 """Height of a line of text and width of a letter in pixels."""
 
 MEASURED, DOUBTFUL, REFUSED = (60, 220, 90), (255, 176, 0), (255, 70, 70)
-"""Colours of frames: measured; without a joint space, or flagged (orange); left out (red)."""
+"""Colours of frames: measured; without a joint space, or with a doubt (orange); left out (red)."""
 
 
 def write_overviews(writer: LayerWriter, joints: Joints) -> None:
@@ -80,7 +80,7 @@ def _plot(
     draw: ImageDraw.ImageDraw, joint: Item, line: Mapping[str, Any], colour: tuple[int, int, int], scale: float
 ) -> None:
     """Plot the frame, the surfaces and the finger of a joint."""
-    corners = _corners(JointFrame.from_json(joint["frame"]))
+    corners = JointFrame.from_json(joint["frame"]).corners.tolist()
     draw.line(_scaled([*corners, corners[0]], scale), fill=colour, width=2)
     for name, own in zip(("head", "floor"), SURFACE_COLOURS, strict=True):
         draw.line(_scaled((line.get(SURFACES) or {}).get(name, []), scale), fill=own, width=2)
@@ -96,21 +96,13 @@ def _verdict(joint: Item, row: Mapping[str, Any]) -> tuple[tuple[int, int, int],
     if row.get("joint_space_mm") is None:
         return DOUBTFUL, f"{finger}: {row.get('reasons') or 'not measured'}"
     text = f"{finger}: {row['joint_space_mm']:.2f} mm (SD {row['joint_space_sd_mm']:.2f})"
-    text = f"{text}, {row['reasons']}" if row.get("reasons") else text
-    return (DOUBTFUL if row.get("plausible") is False else MEASURED), text
+    doubts = row.get("reasons")
+    return (DOUBTFUL, f"{text}, {doubts}") if doubts else (MEASURED, text)
 
 
 def _short(reason: str) -> str:
     """A reason without the file and the joint before it and the remedy after it."""
     return reason.rsplit(": ", 1)[-1].split(". ")[0]
-
-
-def _corners(frame: JointFrame) -> list[list[float]]:
-    """Corners of a frame (x, y) in pixels of its hand, around it."""
-    last = frame.size - 1.0
-    corners = torch.tensor([[0.0, 0.0, 1.0], [last, 0.0, 1.0], [last, last, 1.0], [0.0, last, 1.0]]).double()
-    found: list[list[float]] = (corners @ frame.matrix.T).tolist()
-    return found
 
 
 def _scaled(points: Sequence[Sequence[float]], scale: float) -> list[tuple[float, float]]:

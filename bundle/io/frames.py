@@ -192,16 +192,16 @@ class JointFrame:
         whole = torch.cat([self.matrix, torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.float64)])
         return torch.linalg.inv(whole)[:2]
 
-    def _corners(self) -> tuple[Tensor, Tensor]:
-        """X and y of the frame's corner pixels in the hand, (4,) each."""
+    @property
+    def corners(self) -> Tensor:
+        """Corner pixels of the frame (x, y) in pixels of the hand, from the top left clockwise, (4, 2) float64."""
         last = self.size - 1.0
-        corners = torch.tensor([[0.0, 0.0, 1.0], [last, 0.0, 1.0], [0.0, last, 1.0], [last, last, 1.0]])
-        x, y = (corners.double() @ self.matrix.T).unbind(dim=1)
-        return x, y
+        corners = torch.tensor([[0.0, 0.0, 1.0], [last, 0.0, 1.0], [last, last, 1.0], [0.0, last, 1.0]])
+        return corners.double() @ self.matrix.T
 
     def _box(self, shape: Sequence[int], margin: int = 0) -> Box:
         """Bounding box of the frame in a hand (H, W), with a margin in pixels, clipped to the hand."""
-        x, y = self._corners()
+        x, y = self.corners.unbind(dim=1)
         edge = self.pixel / min(self.spacing) + margin
         rows, columns = (
             range(max(math.floor(float(at.min()) - edge), 0), min(math.ceil(float(at.max()) + edge) + 1, length))
@@ -211,7 +211,7 @@ class JointFrame:
 
     def _check_inside(self, hand: Tensor) -> None:
         height, width = hand.shape[-2:]
-        x, y = self._corners()
+        x, y = self.corners.unbind(dim=1)
         if not bool(((x >= -0.5) & (y >= -0.5) & (x <= width - 0.5) & (y <= height - 0.5)).all()):
             msg = (
                 f"joint {self.place.name}: its frame of {self.side:g} mm, x {float(x.min()):.0f} to "

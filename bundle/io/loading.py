@@ -189,7 +189,7 @@ def _joints(
         frames, sums = _frames_in_hand(item, spacing, size, joint_type), _checksums(item)
         marked = marked_joints(known, [frame.place for frame in frames], _stated_sides(item, found), joint_type)
         return [_cut_out(joint, frame, sums) for joint, frame in zip(marked, frames, strict=True)]
-    if find is not None and _is_hand(found, spacing, joint_type):
+    if find is not None and _may_be_hand(found, spacing, joint_type):
         places = _found_places(item, found, joint_type, find)
         if places or spacing is not None:
             return _found_joints(item, known, found, spacing, size, joint_type, places)
@@ -268,12 +268,16 @@ def _frames_in_hand(
     return [JointFrame(place, spacing, size or joint_type.pixels, joint_type.frame_mm) for place in places]
 
 
-def _is_hand(found: StatedRadiograph, spacing: tuple[float, float] | None, joint_type: JointType) -> bool:
+def _may_be_hand(found: StatedRadiograph, spacing: tuple[float, float] | None, joint_type: JointType) -> bool:
     """Whether a radiograph is too large for one joint, or may be one of a hand without pixel spacing."""
     if spacing is None:
         return max(found.intensity.shape) > joint_type.pixels
-    sides = [count * length for count, length in zip(found.intensity.shape, spacing, strict=True)]
-    return max(sides) > joint_type.extent_mm[1]
+    return exceeds_joint(found.intensity.shape, spacing, joint_type)
+
+
+def exceeds_joint(shape: tuple[int, ...], spacing: tuple[float, float], joint_type: JointType = MCP) -> bool:
+    """Whether a radiograph of ``shape`` pixels (H, W), ``spacing`` mm high and wide, is too large for one joint."""
+    return max(count * length for count, length in zip(shape, spacing, strict=True)) > joint_type.extent_mm[1]
 
 
 def _found_places(item: Item, found: StatedRadiograph, joint_type: JointType, find: FindPlaces) -> Sequence[FoundPlace]:

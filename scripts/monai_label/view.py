@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from bundle.errors import InputError
-from bundle.io import JointFrame, JointPlace, frame_in_middle, read_stated
+from bundle.io import JointFrame, JointPlace, exceeds_joint, frame_in_middle, read_stated
 from bundle.joint import MCP
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -152,7 +152,7 @@ def views_of(path: str | Path, clicks: Mapping[str, Any], find: FindFrames) -> V
     """
     found, pixels = _opened(path, clicks)
     hand = torch.from_numpy(found)[None]
-    if pixels is None or clicks.get("center") or clicks.get("tip") or not _is_hand(found.shape, pixels):
+    if pixels is None or clicks.get("center") or clicks.get("tip") or not exceeds_joint(found.shape, pixels):
         return Views([_single(hand, pixels, path, clicks)], {})
     joints, left_out = find(hand, pixels)
     wanted = [(frame, known) for frame, known in joints if clicks.get(FINGER) in (None, known[FINGER])]
@@ -205,11 +205,6 @@ def _opened(path: str | Path, clicks: Mapping[str, Any]) -> tuple[NDArray[np.flo
         msg = f"{path} has no pixel spacing, and {found.unstated}: {_REMEDY}"
         raise InputError(msg)
     return found.intensity, pixels
-
-
-def _is_hand(shape: tuple[int, ...], pixels: tuple[float, float]) -> bool:
-    """Whether a radiograph is too large for one joint."""
-    return max(count * length for count, length in zip(shape, pixels, strict=True)) > MCP.extent_mm[1]
 
 
 def _single(hand: Tensor, pixels: tuple[float, float] | None, path: str | Path, clicks: Mapping[str, Any]) -> JointView:
