@@ -18,6 +18,7 @@ from bundle.io import (
     OpenFiles,
     bundle_version,
     checked_spacing,
+    in_hand,
     open_joints,
     read_joint,
     recentred,
@@ -187,6 +188,9 @@ def _find(item: dict[str, Any], joint_type: JointType, open_growth_plates: bool)
     """Open the files of an item, find its joints and read those that can be used."""
     finder = JointFinder(parts("finder")["finder"], joint_type.name)
     files, found = open_joints(item, joint_type.pixels, joint_type, finder)
+    if not in_hand(found[0]):
+        msg = f"{item[Keys.IMAGE]} shows no hand, but is taken for one joint. Read it by Joint.read, or pass points."
+        raise InputError(msg)
     if found[0][Keys.SPACING_SOURCE] == ESTIMATED:
         msg = f"{item[Keys.IMAGE]} has no pixel spacing. Pass spacing_mm=MM, the width of a pixel."
         raise InputError(msg)

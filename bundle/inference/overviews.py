@@ -31,12 +31,12 @@ def write_overviews(writer: LayerWriter, joints: Joints) -> None:
     """Write ``<hand>_overview.png`` of each hand: frames, joint surfaces and joint spaces of its joints.
 
     Args:
-        writer: writer of the results, which has a table of joint spaces.
+        writer: writer of the results.
         joints: joints of the run, with those that were left out.
     """
-    table, folder = writer.table or JointTable(writer.output_dir), writer.output_dir
+    folder = writer.output_dir
     lines = {line["name"]: line for line in named_lines(folder / QUALITY)}
-    rows = {row["name"]: row for row in table.rows()}
+    rows = {row["name"]: row for row in JointTable(folder).rows()}
     for path, shown in tqdm(_by_hand([*joints, *joints.left_out]).items(), desc="overviews", unit="hand"):
         write_png(folder / f"{hand_of(shown[0])}_overview.png", overview(path, shown, rows, lines))
 

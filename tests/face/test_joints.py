@@ -47,3 +47,10 @@ def test_the_joints_of_a_hand_are_found_and_unusable_ones_are_named(
 def test_a_hand_without_spacing_is_refused(film: Path) -> None:
     with pytest.raises(InputError, match=r"hand\.png has no pixel spacing\. Pass spacing_mm=MM"):
         Hand.read(film)
+
+
+@pytest.mark.parametrize("spacing_mm", [0.0, 21 / 256, 0.09])
+def test_a_radiograph_of_one_joint_is_no_hand(tmp_path: Path, spacing_mm: float) -> None:
+    write_image(tmp_path / "joint.png", Joint.phantom(3).radiograph)
+    with pytest.raises(InputError, match=r"joint\.png shows no hand, but is taken for one joint\. Read it by"):
+        Hand.read(tmp_path / "joint.png", spacing_mm=spacing_mm)
