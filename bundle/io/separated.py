@@ -11,6 +11,7 @@ from bundle.errors import InputError
 from bundle.io.nifti import nifti_channels
 from bundle.io.reading import check_area, read_mask, shape_of
 from bundle.joint import BONES, LAYER_NAMES
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -20,7 +21,7 @@ class StoredJoint:
 
     Attributes:
         layers: soft tissue, lower and upper bone, (3, H, W) in [0, 1].
-        masks: bone masks, (2, H, W).
+        masks: bone masks, (2, H, W) in [0, 1].
         spacing_mm: pixel size of the frame.
     """
 
@@ -46,11 +47,11 @@ def read_separated(folder: str | Path, name: str) -> StoredJoint:
     return StoredJoint(torch.from_numpy(layers), torch.from_numpy(masks), spacing)
 
 
-def _masks(folder: Path, name: str) -> np.ndarray:
-    """Bone masks of a joint, float32 (2, H, W)."""
+def _masks(folder: Path, name: str) -> NDArray[np.float32]:
+    """Bone masks of a joint, (2, H, W)."""
     whole, single = folder / f"{name}_masks.nii.gz", [folder / f"{name}_mask_{bone}.png" for bone in BONES]
     if whole.is_file():
-        values = (nifti_channels(whole, len(BONES))[0] > 0.5).astype(np.float32)
+        values = nifti_channels(whole, len(BONES))[0]
         for mask in values:
             check_area(mask > 0.5, whole)
         return values
