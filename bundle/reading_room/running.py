@@ -18,6 +18,8 @@ from bundle.reading_room.radiographs import Radiographs
 from bundle.reading_room.results import Results
 from bundle.reading_room.security import Gate, is_loopback
 from bundle.reading_room.server import Rooms, application
+from bundle.reading_room.visits import Visits
+from starlette.routing import Route
 
 
 def library_of(folder: Path, spacing_mm: float = 0.0) -> Library:
@@ -55,13 +57,19 @@ def serve(library: Library, host: str, port: int, browser: bool = True, say: Cal
     """
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     listening = _listen(host, port)
-    app = application(Rooms(library, root()).routes(), Gate.of(host, port, token))
+    app = application(rooms_of(library), Gate.of(host, port, token))
     address = f"http://{host}:{port}/" + (f"?token={token}" if token else "")
     say(f"Reading room: {address} (end it with Ctrl-C)")
     if browser:
         webbrowser.open(address)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False, date_header=False))
     server.run(sockets=[listening])
+
+
+def rooms_of(library: Library) -> list[Route]:
+    """Return the addresses of all rooms of a library."""
+    rooms = Rooms(library, root())
+    return [*rooms.routes(), *Visits(rooms.openings).routes()]
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bundle.errors import InputError
 from bundle.io import bundle_version
 from bundle.reading_room.files import changed_radiograph
-from bundle.reading_room.library import Library, UnknownJoint
+from bundle.reading_room.library import Library
 from bundle.reading_room.opened import Change, OpenedJoint
 from bundle.reading_room.opening import Openings
-from bundle.reading_room.requests import BadRequest, body_of, number, switch, whole_number, word
-from bundle.reading_room.rows import CLOSED, FAILED
+from bundle.reading_room.requests import body_of, number, plainly, switch, whole_number, word
+from bundle.reading_room.rows import CLOSED, FAILED, JointRow
 from bundle.reading_room.security import Gate
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -35,8 +32,6 @@ FARTHEST_MM, LARGEST_TURN_DEG = 10.0, 45.0
 
 _log = logging.getLogger("bundle")
 
-Answer = Callable[[Request], Awaitable[Response]]
-
 
 class Rooms:
     """The answers of the rooms that list joints and show them.
@@ -49,7 +44,8 @@ class Rooms:
     def __init__(self, library: Library, root: Path) -> None:
         self.library, self.openings = library, Openings(library)
         self.version = bundle_version(root / "configs" / "metadata.json")
-        self._revision, self._listed = 0, ()
+        self._revision = 0
+        self._listed: tuple[JointRow, ...] = ()
 
     def routes(self) -> list[Route]:
         """Return the addresses of the rooms."""
@@ -118,28 +114,6 @@ class Rooms:
         """Return the row and the joint of a request."""
         row = self.library.row(request.path_params["id"])
         return row, await run_in_threadpool(self.openings.get, row.id)
-
-
-def plainly(answer: Answer) -> Answer:
-    """Turn faults of the user into plain answers."""
-
-    async def answered(request: Request) -> Response:
-        try:
-            return await answer(request)
-        except InputError as error:
-            return JSONResponse({"error": str(error)}, status_code=_status(error))
-
-    return answered
-
-
-def _status(error: InputError) -> int:
-    """HTTP status of a fault."""
-    if isinstance(error, UnknownJoint):
-        return 404
-    cause = error.__cause__
-    if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
-        return 507
-    return 400 if isinstance(error, BadRequest) else 409
 
 
 async def _index(request: Request) -> Response:
