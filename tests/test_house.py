@@ -28,6 +28,7 @@ MANY_PARAMETERS = {
     "phantoms/parameters.py:SoftTissue": RECORD,
     "phantoms/parameters.py:UpperBone": RECORD,
     "registration/gauss_newton.py:BoneRegistration": SETTINGS,
+    "reading_room/rows.py:JointRow": RECORD,
     "registration/phase_correlation.py:PhaseCorrelation": SETTINGS,
 }
 """Why a constructor or a function may have more parameters than others."""

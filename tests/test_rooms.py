@@ -28,6 +28,7 @@ FLOORS = (
     ("evaluation",),
     ("experiments",),
     ("face",),
+    ("reading_room",),
 )
 """From the ground up."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bundle.datasets.data_sets import DataSet, join_processes, make
+from bundle.datasets.data_sets import CARD, DataSet, join_processes, make
 from bundle.datasets.distributions import Distribution, Histogram, Mirror, Normal, Own, Sweep, Uniform, read_histogram
 from bundle.datasets.factory import TOGETHER, RadiographFactory, Sample, first_passed, passed
 from bundle.datasets.gate import QualityGate, examine
@@ -10,10 +10,11 @@ from bundle.datasets.remeasuring import Remeasurement
 from bundle.datasets.shards import ShardFormat, TarShards, decode_shard, png
 from bundle.datasets.source_writer import SourceWriter
 from bundle.datasets.sources import Source, SourceStore, stated_joint_space, surfaces_of
-from bundle.datasets.specifications import DataPlan, SampleSpecification, SampleSpecifications, motion_of
+from bundle.datasets.specifications import DataPlan, SampleSpecification, SampleSpecifications, motion_along, motion_of
 from bundle.datasets.streams import NextImages, PlannedSamples, SyntheticRadiographs
 
 __all__ = [
+    "CARD",
     "TOGETHER",
     "DataPlan",
     "DataSet",
@@ -43,6 +44,7 @@ __all__ = [
     "first_passed",
     "join_processes",
     "make",
+    "motion_along",
     "motion_of",
     "passed",
     "png",

@@ -18,6 +18,7 @@ from bundle.datasets.distributions import Distribution, Sweep, Uniform
 from bundle.datasets.sources import Source
 from bundle.errors import InputError, flag
 from bundle.physics import RigidMotion
+from numpy.typing import ArrayLike
 from scipy.stats import qmc
 
 NONE = Uniform(0.0, 0.0)
@@ -68,17 +69,41 @@ def motion_of(specifications: Sequence[SampleSpecification]) -> RigidMotion:
     Bones move along the axis of their source joint, so that the joint space changes by exactly the requested amount,
     and across it; they rotate about the middle of their facing edge.
     """
-    upper = np.array([specification.upper_share for specification in specifications])
-    shares = np.stack([upper - 1.0, upper], axis=1)
     across, change, turn = (
-        np.array([getattr(specification, name) for specification in specifications])[:, None]
+        [getattr(specification, name) for specification in specifications]
         for name in ("sideways_mm", "change_mm", "rotation_degrees")
     )
-    axis = np.deg2rad([specification.source.axis_degrees for specification in specifications])[:, None, None]
+    axes = [specification.source.axis_degrees for specification in specifications]
+    centers = [specification.source.edges_mm for specification in specifications]
+    shares = [specification.upper_share for specification in specifications]
+    return motion_along(axes, centers, change, across, turn, shares)
+
+
+def motion_along(
+    axis_deg: ArrayLike,
+    centers_mm: ArrayLike,
+    change_mm: ArrayLike,
+    sideways_mm: ArrayLike,
+    rotation_deg: ArrayLike,
+    upper_share: ArrayLike,
+) -> RigidMotion:
+    """Return the motions of B joints along and across their axes, in float64.
+
+    Args:
+        axis_deg: direction of each joint's axis from the vertical, (B,), positive clockwise.
+        centers_mm: centre of rotation of each bone, (B, 2, 2), from the frame's centre.
+        change_mm: change of the joint space along the axis, (B,); positive widens.
+        sideways_mm: shift of the upper relative to the lower bone across the axis, to the right, (B,).
+        rotation_deg: rotation of the upper relative to the lower bone, (B,), positive clockwise.
+        upper_share: share of each motion that the upper bone makes, (B,) in [0, 1].
+    """
+    upper = np.array(upper_share)
+    shares = np.stack([upper - 1.0, upper], axis=1)
+    across, change, turn = (np.array(values)[:, None] for values in (sideways_mm, change_mm, rotation_deg))
+    axis = np.deg2rad(axis_deg)[:, None, None]
     right, down = (across * shares)[..., None], (-change * shares)[..., None]
     translation = right * _direction(axis) + down * _direction(axis + np.pi / 2)
-    centers = np.array([specification.source.edges_mm for specification in specifications])
-    return RigidMotion(*(torch.from_numpy(part) for part in (translation, turn * shares, centers)))
+    return RigidMotion(*(torch.from_numpy(part) for part in (translation, turn * shares, np.array(centers_mm))))
 
 
 def _direction(angle: np.ndarray) -> np.ndarray:

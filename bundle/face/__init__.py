@@ -7,7 +7,19 @@
 0.5
 """
 
-from bundle.face.joints import Hand, Joint
+from bundle.face.joints import Hand, Joint, joints_in
 from bundle.face.layers import Layers, SyntheticJoint, joint_space, narrowing, separate, synthesize
+from bundle.face.shipped import root
 
-__all__ = ["Hand", "Joint", "Layers", "SyntheticJoint", "joint_space", "narrowing", "separate", "synthesize"]
+__all__ = [
+    "Hand",
+    "Joint",
+    "Layers",
+    "SyntheticJoint",
+    "joint_space",
+    "joints_in",
+    "narrowing",
+    "root",
+    "separate",
+    "synthesize",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from bundle.face.shipped import parts, root
 from bundle.hands import JointFinder
 from bundle.io import (
     LATERALITY,
+    Item,
     JointFrame,
     OpenFiles,
     bundle_version,
@@ -184,6 +186,21 @@ def _read(item: dict[str, Any], joint_type: JointType) -> tuple[OpenFiles, list[
     return files, [_read_one(one, files, joint_type) for one in joints]
 
 
+def joints_in(item: Item, joint_type: JointType = MCP) -> list[Joint]:
+    """Read the joint of a list entry, or the joints that are marked or found in its hand; open growth plates, too.
+
+    Args:
+        item: item of :func:`bundle.io.read_datalist`.
+        joint_type: type of the joints.
+
+    Raises:
+        InputError: a file cannot be used, or it shows no usable joint.
+    """
+    finder = JointFinder(parts("finder")["finder"], joint_type.name)
+    files, found = open_joints(item, joint_type.pixels, joint_type, finder)
+    return _usable(found, files, joint_type)
+
+
 def _find(item: dict[str, Any], joint_type: JointType, open_growth_plates: bool) -> tuple[OpenFiles, list[Joint]]:
     """Open the files of an item, find its joints and read those that can be used."""
     finder = JointFinder(parts("finder")["finder"], joint_type.name)
@@ -194,16 +211,21 @@ def _find(item: dict[str, Any], joint_type: JointType, open_growth_plates: bool)
     if found[0][Keys.SPACING_SOURCE] == ESTIMATED:
         msg = f"{item[Keys.IMAGE]} has no pixel spacing. Pass spacing_mm=MM, the width of a pixel."
         raise InputError(msg)
+    return files, _usable(found, files, joint_type, not open_growth_plates)
+
+
+def _usable(found: Sequence[Item], files: OpenFiles, joint_type: JointType, closed_only: bool = False) -> list[Joint]:
+    """Read the joints that can be used, at least one."""
     read, refused = [], []
     for one in found:
         try:
-            read.append(_read_one(one, files, joint_type, not open_growth_plates))
+            read.append(_read_one(one, files, joint_type, closed_only))
         except InputError as error:
             refused.append(str(error))
             _log.warning(f"Left out: {error}")
     if not read:
         raise InputError("\n".join(refused))
-    return files, read
+    return read
 
 
 def _read_one(item: dict[str, Any], files: OpenFiles, joint_type: JointType, closed_only: bool = False) -> Joint:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bundle.inference.joint_table import JointTable, described_space
+from bundle.inference.joint_table import JOINT_LINES, JointTable, described_space
 from bundle.inference.montage_writer import MontageWriter
 from bundle.inference.nifti_writer import NiftiWriter
 from bundle.inference.overviews import write_overviews
@@ -13,6 +13,7 @@ from bundle.inference.separating import separate_batch
 from bundle.inference.writers import SeparatedJoint, Writer
 
 __all__ = [
+    "JOINT_LINES",
     "REJECTED",
     "JointQuality",
     "JointTable",

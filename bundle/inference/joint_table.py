@@ -20,7 +20,7 @@ from bundle.measurement import JointSpace, narrowing_grade
 from bundle.scoring import JointSpaceRegressor
 from torch import Tensor
 
-LINES, TABLE = "joints.jsonl", "joints.csv"
+JOINT_LINES, TABLE = "joints.jsonl", "joints.csv"
 
 OPEN_GROWTH_PLATE = "open growth plate"
 """Reason of refusal of a joint space."""
@@ -156,7 +156,7 @@ class JointTable:
         """Remove the rows of other joints than these, before a run is resumed."""
         kept = set(names)
         lines = "".join(f"{json.dumps(row)}\n" for row in self.rows() if row["name"] in kept)
-        write_or_remove(self.folder / LINES, lines)
+        write_or_remove(self.folder / JOINT_LINES, lines)
         self.finish()
 
     def checked(self, joint: Mapping[str, Any], space: JointSpace) -> JointSpace:
@@ -190,14 +190,14 @@ class JointTable:
         row = table_row(joint, space, quality, self.normal_mm, self.joint_type, predicted)
         if self._lacks_spacing(joint):
             row |= {"spacing_mm": None, Keys.SPACING_SOURCE: None}
-        append_line(self.folder / LINES, json.dumps(row))
+        append_line(self.folder / JOINT_LINES, json.dumps(row))
         begun = (self.folder / TABLE).is_file()
         append_line(self.folder / TABLE, _as_csv([row], header=not begun).removesuffix("\n"))
         return row
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the last row of each joint, in the order of their first ones; rows without all columns are omitted."""
-        whole = (row for row in named_lines(self.folder / LINES) if row.keys() >= set(COLUMNS))
+        whole = (row for row in named_lines(self.folder / JOINT_LINES) if row.keys() >= set(COLUMNS))
         return list({row["name"]: row for row in whole}.values())
 
     def finish(self) -> None:

@@ -20,7 +20,7 @@ from bundle.io.identity import (
 )
 from bundle.io.joint_images import load_joint, read_joint
 from bundle.io.joints import SEEDS_PER_RUN, MadeOnce, disjoint_seed, joint_items, phantom_items, training_joints
-from bundle.io.lists import FOLDER, OR_FOLDER, meant_list, path_below, without_identity
+from bundle.io.lists import FOLDER, OR_FOLDER, meant_list, path_below, read_datalist, without_identity
 from bundle.io.loading import (
     LATERALITY,
     FoundPlace,
@@ -73,6 +73,7 @@ from bundle.io.reservations import (
     reserve_output,
     reserved,
 )
+from bundle.io.separated import StoredJoint, read_separated
 from bundle.io.sharing import SharedSampler
 from bundle.io.splits import loaded, named_by_joint, non_overlapping, part_of_joints, repeated, split_by_joint
 from bundle.io.tables import numbers_of, read_table
@@ -125,6 +126,7 @@ __all__ = [
     "Picture",
     "Recentre",
     "SharedSampler",
+    "StoredJoint",
     "Sums",
     "append_line",
     "are_whole",
@@ -183,10 +185,12 @@ __all__ = [
     "private_name",
     "private_setting",
     "processor",
+    "read_datalist",
     "read_header",
     "read_joint",
     "read_layers",
     "read_places",
+    "read_separated",
     "read_stated",
     "read_table",
     "recentred",

@@ -55,6 +55,26 @@ def nifti_values(image: Any, path: str | Path) -> NDArray[np.float32]:
     return np.ascontiguousarray(values.reshape(shape[:2]).T)
 
 
+def nifti_channels(path: str | Path, channels: int) -> tuple[NDArray[np.float32], float]:
+    """Read the channels that :func:`bundle.io.write_layers` wrote: float32 (C, H, W), and the pixel size in mm.
+
+    Raises:
+        InputError: the file is missing, unreadable, or holds something else.
+    """
+    image = open_nifti(path)
+    try:
+        values = np.asarray(image.dataobj, dtype=np.float32)
+    except Exception as error:  # as in nifti_values
+        raise unreadable(path, error) from error
+    if values.ndim == 4 and values.shape[2] == 1:
+        values = values[:, :, 0]
+    if values.ndim != 3 or values.shape[2] != channels:
+        wanted = f"{channels} channels (W, H, 1, {channels})"
+        msg = f"{path}: an array of shape {values.shape}, not {wanted}. Separate the joint again."
+        raise InputError(msg)
+    return np.ascontiguousarray(values.transpose(2, 1, 0)), float(image.header.get_zooms()[0])
+
+
 def stated_nifti(intensity: NDArray[np.float32], image: Any) -> StatedRadiograph:
     """Describe a NIfTI radiograph by the pixel spacing of its header, in mm.
 

@@ -21,7 +21,7 @@ from bundle.io.dicom import is_dicom, read_dicom
 from bundle.io.intact import check_intact
 from bundle.io.jpeg import check_jpeg
 from bundle.io.jpeg_seams import check_seams
-from bundle.io.nifti import is_nifti, nifti_values, open_nifti, stated_nifti
+from bundle.io.nifti import is_nifti, nifti_channels, nifti_values, open_nifti, stated_nifti
 from bundle.io.stated import StatedRadiograph, bytes_of, stated, unreadable
 from bundle.joint import LAYER_NAMES
 from numpy.typing import NDArray
@@ -162,27 +162,13 @@ def read_layers(folder: str | Path, name: str, shape: tuple[int, int]) -> Tensor
         InputError: a file is missing or unreadable, or its shape or values are wrong.
     """
     paths = layer_files(folder, name)
-    values = _layers_of(paths[0]) if len(paths) == 1 else [read_radiograph(path) for path in paths]
+    whole = len(paths) == 1
+    values = [*nifti_channels(paths[0], len(LAYER_NAMES))[0]] if whole else [read_radiograph(path) for path in paths]
     for layer, path in zip(values, paths * (len(values) // len(paths)), strict=True):
         if layer.shape != shape:
             msg = f"{path}: layers of {shape_of(layer)} pixels, not {shape[1]} x {shape[0]}. Separate the joint again."
             raise InputError(msg)
     return torch.from_numpy(np.stack([_in_unit_range(layer, paths[0]) for layer in values]))
-
-
-def _layers_of(path: Path) -> list[NDArray[np.float32]]:
-    """The layers (H, W) of a NIfTI file of shape (W, H, 1, 3) or (W, H, 3)."""
-    image = open_nifti(path)
-    try:
-        values = np.asarray(image.dataobj, dtype=np.float32)
-    except Exception as error:  # as in nifti_values
-        raise unreadable(path, error) from error
-    if values.ndim == 4 and values.shape[2] == 1:
-        values = values[:, :, 0]
-    if values.ndim != 3 or values.shape[2] != len(LAYER_NAMES):
-        msg = f"{path}: an array of shape {values.shape}, not three layers (W, H, 1, 3). Separate the joint again."
-        raise InputError(msg)
-    return list(np.ascontiguousarray(values.transpose(2, 1, 0)))
 
 
 def shape_of(array: NDArray[Any]) -> str:

@@ -25,6 +25,7 @@ from torch import Tensor
 RESULT_ENDINGS = (
     ".nii.gz",
     "_layers.nii.gz",
+    "_masks.nii.gz",
     "_montage.png",
     *(f"_{layer}.png" for layer in LAYER_NAMES),
     *(f"_mask_{bone}.png" for bone in LAYER_NAMES[1:]),
@@ -157,8 +158,8 @@ def append_line(path: str | Path, line: str) -> None:
         raise _not_written(Path(path), error) from error
 
 
-def named_lines(path: str | Path) -> list[dict[str, Any]]:
-    """Read the intact lines of JSON whose ``name`` is a text from a file; none if the file does not exist.
+def named_lines(path: str | Path, key: str = "name") -> list[dict[str, Any]]:
+    """Read the intact lines of JSON whose ``key`` is a text from a file; none if the file does not exist.
 
     Raises:
         InputError: the operating system refused.
@@ -169,7 +170,7 @@ def named_lines(path: str | Path) -> list[dict[str, Any]]:
     for line in text.splitlines():
         with suppress(ValueError):  # the end of a line that was cut off
             found.append(parse_json(line))
-    return [line for line in found if isinstance(line, dict) and isinstance(line.get("name"), str)]
+    return [line for line in found if isinstance(line, dict) and isinstance(line.get(key), str)]
 
 
 def write_layers(path: str | Path, layers: Tensor | NDArray[Any], spacing: float) -> None:

@@ -95,12 +95,16 @@ class SeparatedBones:
         self,
         motion: RigidMotion,
         spacing: float | Tensor,
-        seeds: Sequence[int],
+        seeds: Sequence[int] | None,
         mode: str = "bicubic",
         exact: bool = True,
         white: WhiteNoise | None = None,
     ) -> SyntheticJoints:
-        """Run :func:`synthesize`; ``exact`` as in :func:`bundle.physics.move`."""
+        """Run :func:`synthesize`; ``exact`` as in :func:`bundle.physics.move`. Without seeds no noise is added."""
+        if seeds is None:
+            bones, maps = self.bones.moved(motion, spacing, mode, exact)
+            layers = torch.cat([self.soft, bones], dim=1)
+            return SyntheticJoints(reconstruct(layers), layers, maps[:, :, 0], motion, ())
         if len(seeds) != len(self.soft):
             msg = f"seeds must be one for each of {len(self.soft)} joints, got {len(seeds)}"
             raise ValueError(msg)

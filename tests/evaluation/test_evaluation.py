@@ -204,7 +204,7 @@ def spoil(values: np.ndarray) -> Callable[[Path], None]:
         (lambda path: (path / "a_layers.nii.gz").unlink(), r"no layers of a, neither a_layers\.nii\.gz nor"),
         (lambda path: (path / "a_layers.nii.gz").write_bytes(b"text"), r"a_layers\.nii\.gz: the image cannot be read"),
         (spoil(np.zeros((48, 41, 1, 3))), r"a_layers\.nii\.gz: layers of 48 x 41 pixels, not 48 x 40"),
-        (spoil(np.zeros((48, 40, 1, 2))), r"a_layers\.nii\.gz: .* \(48, 40, 2\), not three layers \(W, H, 1, 3\)"),
+        (spoil(np.zeros((48, 40, 1, 2))), r"a_layers\.nii\.gz: .* \(48, 40, 2\), not 3 channels \(W, H, 1, 3\)"),
         (spoil(np.full((48, 40, 1, 3), np.nan)), r"a_layers\.nii\.gz: 1920 NaN"),
         (spoil(np.full((48, 40, 1, 3), 2.0)), r"a_layers\.nii\.gz: intensities from 2 to 2, outside \[0, 1\]"),
     ],

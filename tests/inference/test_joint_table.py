@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from bundle.errors import InputError
-from bundle.inference.joint_table import COLUMNS, LINES, TABLE, JointTable, table_row
+from bundle.inference.joint_table import COLUMNS, JOINT_LINES, TABLE, JointTable, table_row
 from bundle.io.frames import JointFrame, JointPlace
 from bundle.measurement.joint_space import JointSpace, measure_joint_space
 from bundle.phantoms.rendering import render
@@ -133,7 +133,7 @@ def test_the_table_is_the_lines_and_a_resumed_run_replaces_rows(
     table = JointTable(tmp_path)
     table.append(joint("a"), spaces[0], {})
     table.append(joint("b"), spaces[1], QUALITY)
-    with (tmp_path / LINES).open("a") as file:
+    with (tmp_path / JOINT_LINES).open("a") as file:
         file.write('{"name": "c", "joint_sp')  # cut off by a kill
     table.keep(["a", "b"])
     table.append(joint("b"), spaces[0], {})
@@ -142,7 +142,7 @@ def test_the_table_is_the_lines_and_a_resumed_run_replaces_rows(
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == ["a", "b"]
     assert [row["refused"] for row in rows] == ["false", "false"]
-    first = json.loads((tmp_path / LINES).read_text().splitlines()[0])
+    first = json.loads((tmp_path / JOINT_LINES).read_text().splitlines()[0])
     assert rows[0]["joint_space_mm"] == str(first["joint_space_mm"])
     assert rows[0]["visit"] == ""
 
@@ -166,12 +166,12 @@ def test_odd_lines_are_no_rows_and_a_table_without_rows_leaves_no_file(
 ) -> None:
     table = JointTable(tmp_path)
     table.append(joint("a"), spaces[0], {})
-    with (tmp_path / LINES).open("ab") as file:
+    with (tmp_path / JOINT_LINES).open("ab") as file:
         file.write(b'{"name": ["x"]}\n{"name": 5}\n{"name": "b"}\n[1]\n\xff\x00\n' + b"[" * 9999 + b"\n")
     assert [row["name"] for row in table.rows()] == ["a"]
     table.finish()
     table.keep([])
-    assert not (tmp_path / LINES).exists()
+    assert not (tmp_path / JOINT_LINES).exists()
     table.finish()
     assert not (tmp_path / TABLE).exists()
 

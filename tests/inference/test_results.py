@@ -21,6 +21,7 @@ from bundle.io.checksums import sums_of
 from bundle.io.joints import phantom_items
 from bundle.io.reports import flat_figures, shown_figure
 from bundle.io.reservations import release_outputs
+from bundle.io.separated import read_separated
 from bundle.measurement.joint_space import measure_joint_space
 from bundle.physics.harmonic import separate
 from bundle.quality.uncertainty import FlipInferer
@@ -84,11 +85,15 @@ def test_layers_are_written_as_nifti_pictures_and_montage(tmp_path: Path, joints
         assert image.get_data_dtype() == np.float32
         assert np.allclose(image.header.get_zooms()[:2], float(joint["spacing"]))
         assert np.array_equal(image.get_fdata(dtype=np.float32)[:, :, 0].transpose(2, 1, 0), layers)
+        stored = read_separated(tmp_path / "out", joint["name"])
+        assert torch.equal(stored.layers, torch.from_numpy(layers))
+        assert torch.equal(stored.masks, joint["image"][1:])
+        assert stored.spacing_mm == pytest.approx(float(joint["spacing"]))
         for layer, name in zip(layers, ("soft", "lower", "upper"), strict=True):
             written = pixels(tmp_path / "out" / f"{joint['name']}_{name}.png")
             assert np.abs(written - layer * 255.0).max() <= 0.5001
         assert (tmp_path / "out" / f"{joint['name']}_montage.png").is_file()
-    assert len(list((tmp_path / "out").iterdir())) == 5 * COUNT + 2
+    assert len(list((tmp_path / "out").iterdir())) == 6 * COUNT + 2
 
 
 def test_another_runs_results_are_refused_before_anything_is_computed(tmp_path: Path) -> None:

@@ -1,0 +1,8 @@
+"""The reading room: a local web application to look at joints, to measure them and to let people judge them."""
+
+from __future__ import annotations
+
+from bundle.reading_room.demo import Demo
+from bundle.reading_room.running import library_of, serve
+
+__all__ = ["Demo", "library_of", "serve"]

@@ -1,0 +1,73 @@
+"""Phantoms, to try the rooms without a radiograph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bundle.face import Joint, separate
+from bundle.joint import MCP
+from bundle.phantoms import PhantomParameters, render, retake, sample_parameters, true_joint_space, with_joint_space
+from bundle.reading_room.library import Library, Report
+from bundle.reading_room.opened import OpenedJoint
+from bundle.reading_room.radiographs import described_row, known_row
+from bundle.reading_room.rows import CLOSED, JointRow, row_id
+
+VISITS, APART_DAYS, NARROWING_MM = 3, 180, 0.15
+"""Radiographs of a phantom, days between them, and the narrowing from one to the next."""
+
+NARROWEST_MM = 1.0
+"""Joint space that a phantom has at least at the first visit."""
+
+
+class Demo(Library):
+    """Phantoms whose joint space narrows from visit to visit.
+
+    Args:
+        phantoms: number of phantoms; each has :data:`VISITS` radiographs.
+        seed: seed of the first one.
+    """
+
+    kind = "demo"
+    title = "phantoms"
+
+    def __init__(self, phantoms: int = 8, seed: int = 0) -> None:
+        self._made = {
+            row_id(name(seed + of, visit)): (seed + of, visit) for of in range(phantoms) for visit in range(VISITS)
+        }
+        self._rows = {id: _closed(id, *made) for id, made in self._made.items()}
+
+    def rows(self) -> Sequence[JointRow]:
+        """See :meth:`Library.rows`."""
+        return list(self._rows.values())
+
+    def load(self, row: JointRow, report: Report) -> OpenedJoint:
+        """See :meth:`Library.load`."""
+        report("rendering the phantom", 0.1)
+        joint = phantom(*self._made[row.id])
+        report("separating", 0.4)
+        opened = OpenedJoint.of(separate(joint))
+        self._rows[row.id] = described_row(known_row(row, joint), joint, opened.space)
+        return opened
+
+
+def name(seed: int, visit: int) -> str:
+    """Return the name of a radiograph of a phantom."""
+    return f"phantom_{seed}_visit_{visit + 1}"
+
+
+def phantom(seed: int, visit: int) -> Joint:
+    """Render a phantom at a visit, in another posture each time."""
+    parameters = _narrowed(sample_parameters(seed), visit)
+    made = render(retake(parameters, visit))
+    known = name(seed, visit), parameters.finger, parameters.side
+    return Joint(made.image, (made.masks > 0.5).float(), parameters.spacing, *known)
+
+
+def _narrowed(parameters: PhantomParameters, visit: int) -> PhantomParameters:
+    first = max(true_joint_space(parameters), NARROWEST_MM)
+    return with_joint_space(parameters, first - NARROWING_MM * visit)
+
+
+def _closed(id: str, seed: int, visit: int) -> JointRow:
+    patient, days = f"phantom {seed}", visit * APART_DAYS
+    return JointRow(id=id, name=name(seed, visit), patient=patient, visit=days, joint=MCP.name, state=CLOSED)

@@ -1,0 +1,73 @@
+"""What a reading room shows: a folder of results, a data set, radiographs, or phantoms."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+from bundle.errors import InputError
+from bundle.reading_room.opened import OpenedJoint
+from bundle.reading_room.rows import JointRow
+
+Report = Callable[[str, float], None]
+"""Receiver of the progress of opening: stage, and fraction done."""
+
+
+class UnknownJoint(InputError):
+    """No joint has the requested identifier."""
+
+
+class Library(ABC):
+    """A collection of joints.
+
+    Attributes:
+        kind: what it holds, in words.
+        title: name that the pages show.
+    """
+
+    kind: str
+    title: str
+
+    @abstractmethod
+    def rows(self) -> Sequence[JointRow]:
+        """Return the joints; called again, those that have been added meanwhile as well."""
+
+    @abstractmethod
+    def load(self, row: JointRow, report: Report) -> OpenedJoint | list[str]:
+        """Load a joint, or the radiograph of a hand, whose joints become rows.
+
+        Returns:
+            The joint, or the identifiers of the joints of a hand.
+
+        Raises:
+            InputError: it cannot be used.
+        """
+
+    def row(self, identifier: str) -> JointRow:
+        """Return a joint by its identifier.
+
+        Raises:
+            UnknownJoint: there is none.
+        """
+        for row in self.rows():
+            if row.id == identifier:
+                return row
+        msg = "The list has no such joint. Reload the page."
+        raise UnknownJoint(msg)
+
+
+class FixedLibrary(Library):
+    """A collection whose rows do not change."""
+
+    @cached_property
+    def _rows(self) -> list[JointRow]:
+        return self.read()
+
+    @abstractmethod
+    def read(self) -> list[JointRow]:
+        """Read the rows once."""
+
+    def rows(self) -> Sequence[JointRow]:
+        """See :meth:`Library.rows`."""
+        return self._rows

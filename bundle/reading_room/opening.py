@@ -1,0 +1,126 @@
+"""Opening of joints in the background, with progress, and the joints that are open."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from bundle.errors import InputError
+from bundle.io import png_bytes
+from bundle.reading_room.library import Library
+from bundle.reading_room.opened import OpenedJoint
+
+KEPT = 48
+"""Number of joints that stay open, about 6 MB each."""
+
+_log = logging.getLogger("bundle")
+
+FAULT = "The joint could not be opened because of a fault of the program. The log of the server states it."
+
+
+class Openings:
+    """The joints of a library that are open or being opened, one at a time.
+
+    Args:
+        library: the joints.
+    """
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self._open: OrderedDict[str, OpenedJoint] = OrderedDict()
+        self._thumbnails: dict[str, bytes] = {}
+        self._states: dict[str, dict[str, Any]] = {}
+        self._lock, self._work = threading.Lock(), threading.Lock()
+        self._worker = ThreadPoolExecutor(1, "opening")
+
+    def begin(self, identifier: str) -> dict[str, Any]:
+        """Begin to open a joint unless it is open, and return its state for the page.
+
+        Raises:
+            UnknownJoint: there is no such joint.
+        """
+        row = self.library.row(identifier)
+        with self._lock:
+            if identifier in self._open:
+                return {"state": "ready"}
+            state = self._states.get(identifier)
+            if state is None:
+                state = self._states[identifier] = {"state": "opening", "stage": "waiting", "fraction": 0.0}
+                self._worker.submit(self._run, row.id)
+            elif state["state"] != "opening":
+                del self._states[identifier]  # stated once; opened again on the next request
+            return dict(state)
+
+    def get(self, identifier: str) -> OpenedJoint:
+        """Return a joint, opened now if it is not open.
+
+        Raises:
+            UnknownJoint: there is no such joint.
+            InputError: it cannot be opened, or it is a hand.
+        """
+        with self._lock:
+            found = self._open.get(identifier)
+            if found is not None:
+                self._open.move_to_end(identifier)
+                return found
+        self._load(identifier)
+        with self._lock:
+            if identifier in self._open:
+                return self._open[identifier]
+        msg = "This radiograph shows several joints. Open one of them."
+        raise InputError(msg)
+
+    def is_open(self, identifier: str) -> bool:
+        """Whether a joint is open."""
+        with self._lock:
+            return identifier in self._open
+
+    def thumbnail(self, identifier: str) -> bytes:
+        """Return a small radiograph of a joint as a PNG; raises as :meth:`get`."""
+        with self._lock:
+            found = self._thumbnails.get(identifier)
+        if found is None:
+            found = png_bytes(self.get(identifier).thumbnail())
+            with self._lock:
+                self._thumbnails[identifier] = found
+        return found
+
+    def _run(self, identifier: str) -> None:
+        """Open a joint and keep its state."""
+        try:
+            joints = self._load(identifier, self._progress(identifier))
+            state = {"state": "hand", "joints": joints} if joints else {"state": "ready"}
+        except InputError as error:
+            state = {"state": "failed", "failure": str(error)}
+        except Exception:
+            _log.exception("%s", FAULT)
+            state = {"state": "failed", "failure": FAULT}
+        with self._lock:
+            self._states[identifier] = state
+
+    def _progress(self, identifier: str) -> Callable[[str, float], None]:
+        def report(stage: str, fraction: float) -> None:
+            with self._lock:
+                self._states[identifier] = {"state": "opening", "stage": stage, "fraction": fraction}
+
+        return report
+
+    def _load(self, identifier: str, report: Callable[[str, float], None] = lambda *_: None) -> list[str]:
+        """Load a joint, or the joints of a hand, whose identifiers are returned."""
+        with self._work:
+            with self._lock:
+                if identifier in self._open:
+                    return []
+            loaded = self.library.load(self.library.row(identifier), report)
+            if not isinstance(loaded, OpenedJoint):
+                return loaded
+            _ = loaded.bones, loaded.centers_mm
+            with self._lock:
+                self._open[identifier] = loaded
+                while len(self._open) > KEPT:
+                    self._open.popitem(last=False)
+        return []

@@ -1,0 +1,119 @@
+"""Values in requests, and answers to faulty ones."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bundle.errors import InputError
+from starlette.requests import Request
+
+LARGEST_BODY = 200_000
+"""Bytes of a request's body."""
+
+
+class BadRequest(InputError):
+    """A request has a value that cannot be used."""
+
+
+async def body_of(request: Request) -> Mapping[str, Any]:
+    """Return the JSON object of a request.
+
+    Raises:
+        BadRequest: it is none, or too long.
+    """
+    if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+        msg = "The request is not JSON. Send it with Content-Type: application/json."
+        raise BadRequest(msg)
+    data = b""
+    async for part in request.stream():
+        data += part
+        if len(data) > LARGEST_BODY:
+            msg = f"The request has more than {LARGEST_BODY} bytes."
+            raise BadRequest(msg)
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        msg = "The request is not JSON."
+        raise BadRequest(msg) from error
+    if not isinstance(value, dict):
+        msg = "The request is not a JSON object."
+        raise BadRequest(msg)
+    return value
+
+
+def number(body: Mapping[str, Any], name: str, lowest: float, highest: float, default: float | None = None) -> float:
+    """Return a finite number of a request within a range.
+
+    Raises:
+        BadRequest: it is missing, no number or out of range.
+    """
+    value = body.get(name, default)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not lowest <= value <= highest:
+        msg = f"{name} must be a number from {lowest:g} to {highest:g}."
+        raise BadRequest(msg)
+    return float(value)
+
+
+def whole_number(body: Mapping[str, Any], name: str, lowest: int, highest: int, default: int | None = None) -> int:
+    """Return an integer of a request within a range; raises as :func:`number`."""
+    value = number(body, name, lowest, highest, default)
+    if value != int(value):
+        msg = f"{name} must be a whole number."
+        raise BadRequest(msg)
+    return int(value)
+
+
+def word(body: Mapping[str, Any], name: str, words: Sequence[str], default: str | None = None) -> str:
+    """Return one of some words of a request.
+
+    Raises:
+        BadRequest: it is missing or another one.
+    """
+    value = body.get(name, default)
+    if not isinstance(value, str) or value not in words:
+        msg = f"{name} must be one of {', '.join(words)}."
+        raise BadRequest(msg)
+    return value
+
+
+def switch(body: Mapping[str, Any], name: str, default: bool) -> bool:
+    """Return true or false of a request.
+
+    Raises:
+        BadRequest: it is neither.
+    """
+    value = body.get(name, default)
+    if not isinstance(value, bool):
+        msg = f"{name} must be true or false."
+        raise BadRequest(msg)
+    return value
+
+
+def text(body: Mapping[str, Any], name: str, longest: int = 60) -> str:
+    """Return a printable text of a request, without spaces around it.
+
+    Raises:
+        BadRequest: it is missing, empty, too long, or holds control characters.
+    """
+    value = body.get(name)
+    if not isinstance(value, str) or not 0 < len(value.strip()) <= longest or not value.isprintable():
+        msg = f"{name} must be a text of 1 to {longest} printable characters."
+        raise BadRequest(msg)
+    return value.strip()
+
+
+def identifiers(body: Mapping[str, Any], name: str, most: int) -> list[str]:
+    """Return a list of different identifiers of a request.
+
+    Raises:
+        BadRequest: it is none, empty or too long.
+    """
+    value = body.get(name)
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value) or not 0 < len(value) <= most:
+        msg = f"{name} must be a list of 1 to {most} joints."
+        raise BadRequest(msg)
+    return list(dict.fromkeys(value))
