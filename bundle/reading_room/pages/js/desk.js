@@ -8,8 +8,8 @@ import { NumberSlider, button, element, section, toggleButton } from "./widgets.
 
 const LARGEST_CHANGE_MM = 3;
 const JOINT_SPACE_MM = [-1, 5];
-const LAYERS = [["soft", "Soft tissue", "1"], ["lower", "Lower bone", "2"], ["upper", "Upper bone", "3"]];
-const MARKS = [["masks", "Masks", "m"], ["surfaces", "Surfaces", "s"], ["displacement", "Displacement", "d"]];
+const LAYERS = [["soft", "Soft", "1", "Soft tissue"], ["lower", "Lower", "2", "Lower bone"], ["upper", "Upper", "3", "Upper bone"]];
+const MARKS = [["masks", "Masks", "m", "Outlines of the masks"], ["surfaces", "Surfaces", "s", "Joint surfaces"], ["displacement", "Distance", "d", "Joint space and displacement"]];
 const STEPS_MM = { unit: "mm", step: 0.1, fine: 0.01, digits: 2 };
 
 /** Images of one joint with the controls of its motion, layers and view. */
@@ -67,8 +67,8 @@ export class Desk {
   }
 
   layerSection() {
-    const row = (group, entries) => entries.map(([name, text, key]) => {
-      const made = toggleButton(text, () => this.scene.toggle(group, name), { title: `Key ${key}`, "data-mark": name });
+    const row = (group, entries) => entries.map(([name, text, key, full]) => {
+      const made = toggleButton(text, () => this.scene.toggle(group, name), { title: `${full}; key ${key}`, "aria-label": full, "data-mark": name });
       this.toggles = [...(this.toggles ?? []), () => made.set(this.scene[group][name])];
       return made.element;
     });
@@ -79,10 +79,10 @@ export class Desk {
     const pan = toggleButton("Pan", () => this.use("pan"), { title: "Dragging moves the image" });
     const level = toggleButton("Window", () => this.use("window"), { title: "Dragging changes window and level; also with the right button, or with W held" });
     const invert = toggleButton("Invert", () => this.invert(), { title: "Key i" });
-    const compare = toggleButton("Original beside", () => this.compare(), { title: "Key o" });
+    const compare = toggleButton("Original", () => this.compare(), { title: "Original beside the image; key o" });
     this.toggles.push(() => pan.set(this.scene.tool === "pan"), () => level.set(this.scene.tool === "window"), () => invert.set(this.scene.invert), () => compare.set(this.scene.comparing));
-    const reset = button("Reset view", () => this.scene.resetView(), { title: "Key r" });
-    const auto = button("Auto window", () => this.autoWindow(), { title: "Key a" });
+    const reset = button("Reset", () => this.scene.resetView(), { title: "Reset zoom, window and inversion; key r" });
+    const auto = button("Auto", () => this.autoWindow(), { title: "Automatic window; key a" });
     return section("View", element("div", { class: "row three" }, pan.element, level.element, invert.element), element("div", { class: "row three" }, auto, reset, compare.element));
   }
 
@@ -127,7 +127,7 @@ export class Desk {
   }
 
   bindings() {
-    const toggles = [["layers", LAYERS], ["marks", MARKS]].flatMap(([group, entries]) => entries.map(([name, text, key]) => ({ keys: [key], text: `${text} on or off`, run: () => this.scene.toggle(group, name) })));
+    const toggles = [["layers", LAYERS], ["marks", MARKS]].flatMap(([group, entries]) => entries.map(([name, , key, full]) => ({ keys: [key], text: `${full} on or off`, run: () => this.scene.toggle(group, name) })));
     const sliders = [[this.space, "j", "joint space"], [this.sideways, "k", "sideways"], [this.rotation, "l", "rotation"]];
     return [
       ...toggles,

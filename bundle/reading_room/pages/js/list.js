@@ -14,7 +14,7 @@ const HAND_HEIGHT = 28;
 const OVERSCAN_PX = 300;
 const THUMBNAIL_DELAY_MS = 80;
 const COLUMNS = [
-  { name: "name", text: "Name" }, { name: "patient", text: "Patient", optional: true }, { name: "visit", text: "Visit (days)", optional: true },
+  { name: "name", text: "Name" }, { name: "patient", text: "Patient", optional: true }, { name: "visit", text: "Day", title: "Days since the first visit", optional: true },
   { name: "side", text: "Side", optional: true }, { name: "finger", text: "Finger" },
   { name: "joint_space_mm", text: "Joint space (mm)" }, { name: "grade", text: "Grade" }, { name: "plausible", text: "Plausibility" },
 ];
@@ -62,7 +62,7 @@ class List {
     this.finger = select("Finger", [["", "all"]], set("finger"));
     this.grade = select("Grade", [["", "all"], ...[0, 1, 2, 3, 4].map((grade) => [String(grade), String(grade)])], set("grade"));
     this.plausibility = select("Plausibility", [["", "all"], ["plausible", "plausible"], ["implausible", "implausible"], ["unknown", "unknown"]], set("plausibility"));
-    this.measurement = select("Measurement", [["", "all"], ["measured", "measured"], ["refused", "refused"], ["closed", "not yet opened"], ["failed", "failed"]], set("measurement"));
+    this.measurement = select("Measurement", [["", "all"], ["measured", "measured"], ["refused", "refused"], ["closed", "not opened"], ["failed", "failed"]], set("measurement"));
     this.hands = toggleButton("By hand", () => this.joints.change((joints) => { joints.grouping = !joints.grouping; }));
     this.count = element("span", { class: "count", role: "status" });
     this.export = button("Export\u2026", () => showExport(this.joints));
@@ -141,7 +141,7 @@ class List {
     if (stated === this.headStated) return;
     this.headStated = stated;
     const focused = document.activeElement?.dataset?.column;
-    const cells = this.columns.map(({ name, text }) => element("div", { class: `cell ${name}`, role: "columnheader", "aria-sort": order(name) }, button(text + arrow(name), () => this.sort(name), { "data-column": name })));
+    const cells = this.columns.map(({ name, text, title }) => element("div", { class: `cell ${name}`, role: "columnheader", "aria-sort": order(name) }, button(text + arrow(name), () => this.sort(name), { "data-column": name, title })));
     this.head.replaceChildren(element("div", { class: "cell choose", role: "columnheader", "aria-label": "In the export" }), element("div", { class: "cell thumbnail", role: "columnheader", "aria-label": "Radiograph" }), ...cells);
     if (focused) this.head.querySelector(`[data-column="${CSS.escape(focused)}"]`)?.focus();
     this.scroller.style.setProperty("--columns", ["30px 52px", ...this.columns.map(({ name }) => WIDTHS_OF[name])].join(" "));
@@ -221,7 +221,7 @@ class List {
   rowElement(row) {
     const choice = element("input", { type: "checkbox", tabindex: "-1", "aria-label": `Export ${row.name}`, onchange: () => this.choose(row.id) });
     const cells = this.columns.map(({ name }) => element("div", { class: `cell ${name}`, role: "gridcell" }, ...CELLS[name](row)));
-    const made = element("div", { class: "joint", role: "row", id: `row-${row.id}`, "data-state": row.state, onclick: () => this.select(row.id), ondblclick: () => this.enter(row.id) }, element("div", { class: "cell choose", role: "gridcell" }, choice), element("div", { class: "cell thumbnail", role: "gridcell" }, thumbnail(row)), ...cells);
+    const made = element("div", { class: "joint-row", role: "row", id: `row-${row.id}`, "data-state": row.state, onclick: () => this.select(row.id), ondblclick: () => this.enter(row.id) }, element("div", { class: "cell choose", role: "gridcell" }, choice), element("div", { class: "cell thumbnail", role: "gridcell" }, thumbnail(row)), ...cells);
     return made;
   }
 
@@ -271,8 +271,8 @@ class List {
 }
 
 const WIDTHS_OF = {
-  name: "minmax(110px, 2fr)", patient: "minmax(80px, 1fr)", visit: "90px", side: "56px", finger: "minmax(70px, 1fr)",
-  joint_space_mm: "142px", grade: "68px", plausible: "minmax(170px, 4fr)",
+  name: "minmax(140px, 2fr)", patient: "minmax(88px, 1fr)", visit: "58px", side: "58px", finger: "minmax(70px, 1fr)",
+  joint_space_mm: "140px", grade: "68px", plausible: "minmax(160px, 4fr)",
 };
 
 const CELLS = {
@@ -292,7 +292,7 @@ function text(value) {
 
 function width({ joint_space_mm: mean, joint_space_sd_mm: sd, state, refused }) {
   if (refused) return "refused";
-  if (mean === null || mean === undefined) return state === "closed" ? "not yet opened" : "\u2013";
+  if (mean === null || mean === undefined) return state === "closed" ? "not opened" : "\u2013";
   return mean.toFixed(2) + (sd === null || sd === undefined ? "" : ` \u00b1 ${sd.toFixed(2)}`);
 }
 
@@ -310,10 +310,15 @@ function handElement({ hand, count }) {
 }
 
 function thumbnail(row) {
-  const image = element("img", { alt: "", width: 44, height: 44, onerror: () => image.removeAttribute("src") });
-  const address = jointAddress(row.id, "thumbnail");
-  if (row.state === "ready") setTimeout(() => image.isConnected && image.setAttribute("src", address), THUMBNAIL_DELAY_MS);
-  return image;
+  const frame = element("div", { class: "frame" });
+  if (row.state !== "ready") return frame;
+  const image = element("img", { alt: "", width: 44, height: 44, onerror: () => image.remove() });
+  setTimeout(() => {
+    if (!frame.isConnected) return;
+    image.src = jointAddress(row.id, "thumbnail");
+    frame.append(image);
+  }, THUMBNAIL_DELAY_MS);
+  return frame;
 }
 
 function counted(shown, { rows, loaded }) {

@@ -42,7 +42,7 @@ class Look {
     this.name = element("h1", {});
     const step = (text, direction, key) => button(text, () => this.step(direction), { title: `Key ${key}` });
     const steps = element("div", { class: "row three" }, step("Previous", -1, "p"), step("Next", 1, "n"), button("List", () => go("list"), { title: "Escape" }));
-    this.desk.panel.prepend(element("section", { class: "section joint" }, steps, this.name, this.facts));
+    this.desk.panel.prepend(element("section", { class: "section facing" }, steps, this.name, this.facts));
     this.desk.panel.append(this.saveSection());
     place.append(this.desk.element);
     this.unbind = bindKeys("Look", this.bindings());
@@ -129,7 +129,7 @@ class Look {
   saveSection() {
     this.noise = checkbox("Noise texture, seed", true, () => {}, { title: "Noise texture in the tissue that the bones uncover" });
     this.seed = element("input", { type: "text", inputmode: "numeric", "aria-label": "Seed of the noise texture", value: "0", class: "seed" });
-    this.saves = [["png", "Save PNG"], ["dcm", "Save DICOM"]].map(([format, text]) => button(text, () => this.save(format)));
+    this.saves = [["png", "PNG"], ["dcm", "DICOM"]].map(([format, text]) => button(text, () => this.save(format)));
     const whole = button("Export\u2026", () => showExport(this.joints, this.id), { title: "Joints as one HTML file; key x" });
     return section("Save", element("div", { class: "row" }, this.noise.element, this.seed), element("div", { class: "row three" }, ...this.saves, whole));
   }

@@ -62,10 +62,22 @@ export class Overlay {
     this.ratio = ratio;
     this.screen = screenMatrix(this.canvas, this.geometry, settings);
     this.bones = [LOWER_SHARE, UPPER_SHARE].map((share) => boneMotion(this.geometry, settings, share));
+    context.save();
+    this.clipToFrame();
     if (settings.marks.masks) this.drawMasks();
     if (settings.marks.surfaces) this.drawSurfaces();
     if (settings.marks.displacement) this.drawDisplacement(settings);
+    context.restore();
     this.drawScale();
+  }
+
+  clipToFrame() {
+    const { width, height } = this.geometry;
+    const [left, top] = this.onScreen([-0.5, -0.5]);
+    const [right, bottom] = this.onScreen([width - 0.5, height - 0.5]);
+    this.context.beginPath();
+    this.context.rect(left, top, right - left, bottom - top);
+    this.context.clip();
   }
 
   drawMasks() {
