@@ -1,0 +1,37 @@
+// Light or dark colours: as the system, or as the user chooses.
+
+const KEPT = "reading-room-theme";
+const THEMES = ["auto", "light", "dark"];
+
+/** Apply the theme that was chosen before. */
+export function followTheme() {
+  apply(kept());
+}
+
+/** Change to the next theme: automatic, light, dark. */
+export function nextTheme() {
+  const next = THEMES[(THEMES.indexOf(kept()) + 1) % THEMES.length];
+  try {
+    localStorage.setItem(KEPT, next);
+  } catch {
+    // Without storage the theme lasts until the page is closed.
+  }
+  apply(next);
+}
+
+function kept() {
+  const chosen = document.documentElement.dataset.theme;
+  if (THEMES.includes(chosen)) return chosen;
+  try {
+    const stored = localStorage.getItem(KEPT);
+    return THEMES.includes(stored) ? stored : "auto";
+  } catch {
+    return "auto";
+  }
+}
+
+function apply(theme) {
+  document.documentElement.dataset.theme = theme;
+  const shown = document.getElementById("theme");
+  if (shown) shown.textContent = { auto: "Auto", light: "Light", dark: "Dark" }[theme];
+}
