@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from bundle.io import bundle_version
-from bundle.reading_room.files import changed_radiograph
+from bundle.reading_room.exporting import MOST, exported_page
+from bundle.reading_room.files import attachment, changed_radiograph
 from bundle.reading_room.library import Library
 from bundle.reading_room.opened import Change, OpenedJoint
 from bundle.reading_room.opening import Openings
-from bundle.reading_room.requests import body_of, number, plainly, switch, whole_number, word
+from bundle.reading_room.requests import body_of, identifiers, number, plainly, switch, whole_number, word
 from bundle.reading_room.rows import CLOSED, FAILED, JointRow
 from bundle.reading_room.security import Gate
 from starlette.applications import Starlette
@@ -57,6 +59,7 @@ class Rooms:
             Route("/api/joints/{id}/planes", plainly(self.planes)),
             Route("/api/joints/{id}/thumbnail", plainly(self.thumbnail)),
             Route("/api/joints/{id}/synthesize", plainly(self.synthesize), methods=["POST"]),
+            Route("/api/export", plainly(self.export), methods=["POST"]),
         ]
 
     async def room(self, request: Request) -> Response:
@@ -109,6 +112,16 @@ class Rooms:
         return await run_in_threadpool(
             changed_radiograph, opened, row.name, change, seed if textured else None, ending, self.version
         )
+
+    async def export(self, request: Request) -> Response:
+        """Send one HTML file with several joints."""
+        wanted = [self.library.row(id) for id in identifiers(await body_of(request), "ids", MOST)]
+        content = await run_in_threadpool(self._exported, wanted)
+        return attachment(content.encode(), f"{self.library.title}.html", "text/html")
+
+    def _exported(self, rows: Sequence[JointRow]) -> str:
+        joints = [(row.name, self.openings.get(row.id)) for row in rows]
+        return exported_page(joints, self.library.title, self.version)
 
     async def opened(self, request: Request) -> tuple[Any, OpenedJoint]:
         """Return the row and the joint of a request."""
