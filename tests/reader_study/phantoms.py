@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from bundle.joint import MCP
-from bundle.phantoms import render, sample_parameters, true_joint_space
+from bundle.phantoms import render, sample_parameters
 from bundle.physics import RigidMotion, synthesize
 from bundle.physics.harmonic import separate
 from bundle.reader_study.study_matching import Candidate
@@ -39,7 +39,7 @@ def phantoms(count: int) -> tuple[list[Candidate], list[Candidate]]:
     real, synthetic = [], []
     for seed in range(2 * count):
         parameters = sample_parameters(seed, size=SIZE, finger="ring", outline_gap_mm=0.4 + 0.02 * (seed // 2))
-        phantom, width = render(parameters), true_joint_space(parameters)
+        phantom, width = render(parameters), parameters.outline_gap_mm + 1.2
         if seed % 2:
             change = 0.3 if seed % 4 == 1 else -0.3
             frame = moved(phantom.image, (phantom.masks > 0.5).float(), change, seed)

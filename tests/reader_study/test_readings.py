@@ -78,25 +78,30 @@ def appending(path: Path, seed: int) -> Callable[[int], None]:
     return work
 
 
+def killed_after(path: Path, kill: int) -> list[int]:
+    """Kill a process that appends at a random moment after a few readings; return the numbers it acknowledged."""
+    moments = random.Random(kill)
+    child, pipe = forked(appending(path, kill))
+    with os.fdopen(pipe, "rb") as acknowledged:
+        seen = [acknowledged.readline() for _ in range(moments.randint(1, 4))]
+        time.sleep(moments.uniform(0.0, 0.004))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        lines = [*seen, *acknowledged.read().splitlines(keepends=True)]
+    return [int(line) for line in lines if line.endswith(b"\n")]
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_no_acknowledged_reading_is_lost_in_fifty_kills(path: Path) -> None:
-    moments, acknowledged, kept = random.Random(0), 0, set[int]()
+    acknowledged = list[int]()
     for kill in range(KILLS):
-        child, pipe = forked(appending(path, kill))
-        time.sleep(moments.uniform(0.002, 0.04))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        done = [int(number) for number in read_all(pipe).split(b"\n")[:-1]]
-        known = {record["id"] for record in ReadingLog(path).records()}
-        kept |= set(done)
-        assert known.issuperset(kept)
-        assert not path.exists() or path.read_bytes()[-1:] in (b"", b"\n")
-        acknowledged += len(done)
-        if path.exists() and path.stat().st_size > 4_000_000:
-            path.unlink()
-            kept = set()
-    assert acknowledged > KILLS
+        acknowledged += killed_after(path, kill)
+        log = ReadingLog(path)
+        assert path.read_bytes().endswith(b"\n")
+        numbers = [record["id"] for record in log.records()]
+        assert set(acknowledged) <= set(numbers) and numbers == list(range(1, len(numbers) + 1))
+    assert len(acknowledged) >= KILLS
 
 
 def test_a_half_written_line_is_kept_aside_at_the_next_opening(path: Path) -> None:

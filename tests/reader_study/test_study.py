@@ -86,9 +86,9 @@ def test_an_answer_that_is_sent_twice_is_stored_once_and_another_one_refused(fol
 @pytest.mark.parametrize("image", ["image_999", "../key", "", None, "image_001.png"])
 def test_an_image_that_is_not_in_the_study_is_refused(made: Path, image: Any) -> None:
     study = read_study(made)
-    with pytest.raises(InputError, match="^image: "):
+    with pytest.raises(InputError, match=r"^image: "):
         study.image_path(image)
-    with pytest.raises(InputError, match="^image: "):
+    with pytest.raises(InputError, match=r"^image: "):
         study.answer(given(image))
 
 

@@ -58,7 +58,9 @@ def test_the_assignment_of_a_finger_is_the_best_one() -> None:
     plan = plan_study(real, made, count=6, caliper_mm=5.0)
     total = plan.matching()["difference_mm"]["mean"] * 6
     orders = itertools.permutations(made)
-    least = min(sum(abs(a.joint_space_mm - b.joint_space_mm) for a, b in zip(real, order)) for order in orders)
+    least = min(
+        sum(abs(a.joint_space_mm - b.joint_space_mm) for a, b in zip(real, order, strict=True)) for order in orders
+    )
     assert total == pytest.approx(least)
 
 

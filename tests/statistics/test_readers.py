@@ -203,7 +203,8 @@ def test_the_slope_is_that_of_the_likelihood() -> None:
 def test_the_interval_of_wilson_stays_within_its_bounds() -> None:
     assert proportion(0, 10).interval == pytest.approx((0.0, 0.2775), abs=1e-4)
     assert min(proportion(0, count).interval[0] for count in range(1, 50)) >= 0.0
-    assert proportion(10, 10).interval[1] == 1.0
+    assert proportion(10, 10).interval[1] == pytest.approx(1.0)
+    assert max(proportion(count, count).interval[1] for count in range(1, 50)) <= 1.0
     assert math.isnan(proportion(0, 0).value)
     with pytest.raises(ValueError, match="3 successes"):
         proportion(3, 2)
