@@ -2,11 +2,10 @@
 
 import { jointAddress } from "./api.js";
 import { bindKeys } from "./keys.js";
-import { groupedByHand, measurementName, plausibilityName } from "./joints.js";
 import { showExport } from "./export.js";
-import { button, checkbox, element, select, toggleButton } from "./widgets.js";
-import { LARGEST_EXPORT } from "./joints.js";
+import { LARGEST_EXPORT, groupedByHand, measurementName, plausibilityName } from "./joints.js";
 import { report } from "./status.js";
+import { button, element, select, toggleButton } from "./widgets.js";
 
 export const ROW_HEIGHT = 48;
 

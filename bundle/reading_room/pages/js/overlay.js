@@ -42,11 +42,12 @@ export function middlePoint(points, window) {
 export class Overlay {
   constructor(canvas) {
     this.canvas = canvas;
-    this.context = canvas.getContext("2d");
+    this.context = canvas.getContext("2d", { willReadFrequently: true });
   }
 
   /** Load the masks and surfaces of a joint. */
   setJoint(planes, geometry) {
+    this.drawn = "";
     this.geometry = geometry;
     this.outlines = ["lowerMask", "upperMask"].map((name) => maskOutline(planes[name], geometry.width, geometry.height));
     const found = geometry.surfaces;
@@ -54,10 +55,14 @@ export class Overlay {
   }
 
   /** Draw the marks that are switched on: masks, surfaces, displacement; `ratio` is device pixels per CSS pixel. */
-  draw(settings, ratio = 1) {
-    const context = this.context;
+  draw({ change_mm, sideways_mm, rotation_deg, marks, zoom, pan }, ratio = 1) {
+    const { context, canvas } = this;
+    const settings = { change_mm, sideways_mm, rotation_deg, marks, zoom, pan };
+    const drawn = JSON.stringify([settings, ratio, canvas.width, canvas.height]);
+    if (drawn === this.drawn) return;
+    this.drawn = drawn;
     context.setTransform(1, 0, 0, 1, 0, 0);
-    context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    context.clearRect(0, 0, canvas.width, canvas.height);
     if (!this.geometry) return;
     this.ratio = ratio;
     this.screen = screenMatrix(this.canvas, this.geometry, settings);

@@ -44,3 +44,22 @@ export function automaticWindow(image, fraction = 0.005) {
   const high = sorted[Math.ceil((1 - fraction) * (sorted.length - 1))];
   return high - low > 0.01 ? [low, high] : [0, 1];
 }
+
+/**
+ * Return the rectangle [left, top, right, bottom] in pixels that holds all values of a plane above zero.
+ *
+ * Sides on the border of the plane lie at infinity, as the outermost pixels repeat beyond it.
+ */
+export function occupiedBox(plane, width, height) {
+  const box = [width, height, -1, -1];
+  for (let index = 0; index < plane.length; index += 1) {
+    if (plane[index] === 0) continue;
+    const [column, row] = [index % width, Math.floor(index / width)];
+    if (column < box[0]) box[0] = column;
+    if (row < box[1]) box[1] = row;
+    if (column > box[2]) box[2] = column;
+    if (row > box[3]) box[3] = row;
+  }
+  const far = 1e6;
+  return [box[0] > 0 ? box[0] : -far, box[1] > 0 ? box[1] : -far, box[2] < width - 1 ? box[2] : far, box[3] < height - 1 ? box[3] : far];
+}
