@@ -26,12 +26,14 @@ def main(arguments: list[str] | None = None) -> None:
         msg = "Pass one folder, or --demo for phantoms."
         raise InputError(msg)
     try:
-        from bundle.reading_room import Demo, library_of, serve
+        from bundle.reading_room import Demo, Place, library_of, readings_folder, rooms_of, serve
     except ModuleNotFoundError as error:
         msg = f"{error.name} is not installed. Run: pip install -r requirements-room.txt"
         raise InputError(msg) from error
-    library = Demo(seed=given.seed) if given.demo else library_of(Path(given.folder), given.spacing)
-    serve(library, given.host, given.port, not given.no_browser, say=lambda line: print(line, flush=True))
+    folder = None if given.demo else Path(given.folder)
+    library = Demo(seed=given.seed) if folder is None else library_of(folder, given.spacing)
+    rooms = rooms_of(library, given.output_dir or readings_folder(folder), given.seed)
+    serve(rooms, Place(given.host, given.port, not given.no_browser), say=lambda line: print(line, flush=True))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,7 +45,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--host", default="127.0.0.1", help="another address needs the token that is printed")
     made.add_argument("--no-browser", action="store_true", help="open no browser")
     made.add_argument("--spacing", type=float, default=0.0, help="pixel size in mm of radiographs without one")
-    made.add_argument("--seed", type=int, default=0, help="seed of the phantoms")
+    made.add_argument("--seed", type=int, default=0, help="random seed of phantoms and of orders")
+    made.add_argument("--output_dir", type=Path, help="folder of readings and studies; default: in outputs/reading_room")
     return made
 
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from bundle.reading_room.demo import Demo
-from bundle.reading_room.running import library_of, serve
+from bundle.reading_room.running import Place, library_of, readings_folder, rooms_of, serve
 
-__all__ = ["Demo", "library_of", "serve"]
+__all__ = ["Demo", "Place", "library_of", "readings_folder", "rooms_of", "serve"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from bundle.face import Joint, separate
 from bundle.joint import MCP
@@ -69,5 +70,7 @@ def _narrowed(parameters: PhantomParameters, visit: int) -> PhantomParameters:
 
 
 def _closed(id: str, seed: int, visit: int) -> JointRow:
-    patient, days = f"phantom {seed}", visit * APART_DAYS
-    return JointRow(id=id, name=name(seed, visit), patient=patient, visit=days, joint=MCP.name, state=CLOSED)
+    parameters = sample_parameters(seed)
+    known: dict[str, Any] = {"patient": f"phantom {seed}", "visit": visit * APART_DAYS, "joint": MCP.name}
+    side, finger = parameters.side[0].upper(), parameters.finger
+    return JointRow(id=id, name=name(seed, visit), **known, side=side, finger=finger, state=CLOSED)

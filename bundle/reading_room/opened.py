@@ -112,8 +112,8 @@ class OpenedJoint:
 
     def motion(self, change: Change) -> RigidMotion:
         """Return the motion of the bones, each by half of the change."""
-        wanted = [[change.change_mm], [change.sideways_mm], [change.rotation_deg]]
-        return motion_along([self.axis_deg], [self.centers_mm], *wanted, upper_share=[0.5])
+        wanted = [change.change_mm], [change.sideways_mm], [change.rotation_deg]
+        return motion_along([self.axis_deg], [self.centers_mm], *wanted, [0.5])
 
     def synthesized(self, change: Change, seed: int | None = None) -> Tensor:
         """Return the radiograph (1, H, W) after a change; ``seed`` of the noise texture, None for no noise texture."""

@@ -58,7 +58,7 @@ class Radiographs(Library):
         """Put the joints of a hand in its place."""
         added = {row_id(joint.name): joint for joint in joints}
         self._joints |= {id: (joint, item) for id, joint in added.items()}
-        rows = {}
+        rows: dict[str, JointRow] = {}
         for id, row in self._rows.items():
             if id == hand.id:
                 rows |= {one: _of_hand(one, joint, hand, item) for one, joint in added.items()}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from bundle.errors import InputError
+from bundle.reading_room.library import UnknownJoint
 from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+Answer = Callable[[Request], Awaitable[Response]]
 
 LARGEST_BODY = 200_000
 """Bytes of a request's body."""
@@ -117,3 +122,25 @@ def identifiers(body: Mapping[str, Any], name: str, most: int) -> list[str]:
         msg = f"{name} must be a list of 1 to {most} joints."
         raise BadRequest(msg)
     return list(dict.fromkeys(value))
+
+
+def plainly(answer: Answer) -> Answer:
+    """Turn faults of the user into plain answers."""
+
+    async def answered(request: Request) -> Response:
+        try:
+            return await answer(request)
+        except InputError as error:
+            return JSONResponse({"error": str(error)}, status_code=_status(error))
+
+    return answered
+
+
+def _status(error: InputError) -> int:
+    """HTTP status of a fault."""
+    if isinstance(error, UnknownJoint):
+        return 404
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+        return 507
+    return 400 if isinstance(error, BadRequest) else 409

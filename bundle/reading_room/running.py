@@ -6,18 +6,25 @@ import secrets
 import socket
 import webbrowser
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
 from bundle.errors import InputError
 from bundle.face import root
 from bundle.inference import JOINT_LINES
+from bundle.reader_study import STUDIES
 from bundle.reading_room.data_set import SyntheticImages, is_data_set
 from bundle.reading_room.library import Library
+from bundle.reading_room.measuring import Measuring
 from bundle.reading_room.radiographs import Radiographs
 from bundle.reading_room.results import Results
+from bundle.reading_room.rows import row_id
 from bundle.reading_room.security import Gate, is_loopback
 from bundle.reading_room.server import Rooms, application
+from bundle.reading_room.studies import Studies
+from bundle.reading_room.visits import Visits
+from starlette.routing import Route
 
 
 def library_of(folder: Path, spacing_mm: float = 0.0) -> Library:
@@ -40,25 +47,60 @@ def library_of(folder: Path, spacing_mm: float = 0.0) -> Library:
     return Radiographs(folder, spacing_mm)
 
 
-def serve(library: Library, host: str, port: int, browser: bool = True, say: Callable[[str], None] = print) -> None:
-    """Serve a reading room until it is interrupted.
+def readings_folder(folder: Path | None) -> Path:
+    """Return the usual folder of the readings of a folder, or of phantoms: its name with a checksum of its path."""
+    if folder is None:
+        return root() / "outputs" / "reading_room" / "demo"
+    place = folder.resolve()
+    return root() / "outputs" / "reading_room" / f"{place.name}-{row_id(str(place))[:8]}"
+
+
+def rooms_of(library: Library, readings: Path, seed: int = 0) -> list[Route]:
+    """Return the addresses of all rooms.
 
     Args:
         library: the joints.
-        host: address to listen on; another one than the loopback address needs a token, which is made and printed.
-        port: port to listen on.
+        readings: folder of the readings and studies.
+        seed: random seed of the order in which joints are measured.
+    """
+    rooms = Rooms(library, root())
+    data_set = library.folder if isinstance(library, SyntheticImages) else None
+    more = Visits(rooms.openings), Measuring(library, readings, seed), Studies(readings / STUDIES, data_set)
+    return [*rooms.routes(), *(route for room in more for route in room.routes())]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a server listens.
+
+    Attributes:
+        host: address; another one than the loopback address needs a token, which is made and printed.
+        port: port.
         browser: whether a browser is opened.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    browser: bool = True
+
+
+def serve(rooms: list[Route], place: Place, say: Callable[[str], None] = print) -> None:
+    """Serve a reading room until it is interrupted.
+
+    Args:
+        rooms: addresses of the rooms (:func:`rooms_of`).
+        place: where it listens.
         say: receiver of the address.
 
     Raises:
         InputError: the address cannot be used.
     """
-    token = "" if is_loopback(host) else secrets.token_urlsafe(24)
-    listening = _listen(host, port)
-    app = application(Rooms(library, root()).routes(), Gate.of(host, port, token))
-    address = f"http://{host}:{port}/" + (f"?token={token}" if token else "")
+    token = "" if is_loopback(place.host) else secrets.token_urlsafe(24)
+    listening = _listen(place.host, place.port)
+    app = application(rooms, Gate.of(place.host, place.port, token))
+    address = f"http://{place.host}:{place.port}/" + (f"?token={token}" if token else "")
     say(f"Reading room: {address} (end it with Ctrl-C)")
-    if browser:
+    if place.browser:
         webbrowser.open(address)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False, date_header=False))
     server.run(sockets=[listening])

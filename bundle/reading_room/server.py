@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bundle.errors import InputError
 from bundle.io import bundle_version
-from bundle.reading_room.files import changed_radiograph
-from bundle.reading_room.library import Library, UnknownJoint
+from bundle.reading_room.exporting import MOST, exported_page
+from bundle.reading_room.files import attachment, changed_radiograph
+from bundle.reading_room.library import Library
 from bundle.reading_room.opened import Change, OpenedJoint
 from bundle.reading_room.opening import Openings
-from bundle.reading_room.requests import BadRequest, body_of, number, switch, whole_number, word
-from bundle.reading_room.rows import CLOSED, FAILED
+from bundle.reading_room.requests import body_of, identifiers, number, plainly, switch, whole_number, word
+from bundle.reading_room.rows import CLOSED, FAILED, JointRow
 from bundle.reading_room.security import Gate
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -35,8 +34,6 @@ FARTHEST_MM, LARGEST_TURN_DEG = 10.0, 45.0
 
 _log = logging.getLogger("bundle")
 
-Answer = Callable[[Request], Awaitable[Response]]
-
 
 class Rooms:
     """The answers of the rooms that list joints and show them.
@@ -49,7 +46,8 @@ class Rooms:
     def __init__(self, library: Library, root: Path) -> None:
         self.library, self.openings = library, Openings(library)
         self.version = bundle_version(root / "configs" / "metadata.json")
-        self._revision, self._listed = 0, ()
+        self._revision = 0
+        self._listed: tuple[JointRow, ...] = ()
 
     def routes(self) -> list[Route]:
         """Return the addresses of the rooms."""
@@ -61,6 +59,7 @@ class Rooms:
             Route("/api/joints/{id}/planes", plainly(self.planes)),
             Route("/api/joints/{id}/thumbnail", plainly(self.thumbnail)),
             Route("/api/joints/{id}/synthesize", plainly(self.synthesize), methods=["POST"]),
+            Route("/api/export", plainly(self.export), methods=["POST"]),
         ]
 
     async def room(self, request: Request) -> Response:
@@ -114,32 +113,20 @@ class Rooms:
             changed_radiograph, opened, row.name, change, seed if textured else None, ending, self.version
         )
 
+    async def export(self, request: Request) -> Response:
+        """Send one HTML file with several joints."""
+        wanted = [self.library.row(id) for id in identifiers(await body_of(request), "ids", MOST)]
+        content = await run_in_threadpool(self._exported, wanted)
+        return attachment(content.encode(), f"{self.library.title}.html", "text/html")
+
+    def _exported(self, rows: Sequence[JointRow]) -> str:
+        joints = [(row.name, self.openings.get(row.id)) for row in rows]
+        return exported_page(joints, self.library.title, self.version)
+
     async def opened(self, request: Request) -> tuple[Any, OpenedJoint]:
         """Return the row and the joint of a request."""
         row = self.library.row(request.path_params["id"])
         return row, await run_in_threadpool(self.openings.get, row.id)
-
-
-def plainly(answer: Answer) -> Answer:
-    """Turn faults of the user into plain answers."""
-
-    async def answered(request: Request) -> Response:
-        try:
-            return await answer(request)
-        except InputError as error:
-            return JSONResponse({"error": str(error)}, status_code=_status(error))
-
-    return answered
-
-
-def _status(error: InputError) -> int:
-    """HTTP status of a fault."""
-    if isinstance(error, UnknownJoint):
-        return 404
-    cause = error.__cause__
-    if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
-        return 507
-    return 400 if isinstance(error, BadRequest) else 409
 
 
 async def _index(request: Request) -> Response:

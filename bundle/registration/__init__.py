@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bundle.registration.alignment import FrameMotion
+from bundle.registration.alignment import FrameMotion, warp_bones
 from bundle.registration.following import FollowUp
 from bundle.registration.gauss_newton import BoneRegistration, BoneShift
 from bundle.registration.losses import MixedRegistration, SeenRegistration, TrueRegistration
@@ -13,6 +13,7 @@ from bundle.registration.network_method import NetworkRegistration
 from bundle.registration.pair_lists import RadiographPairs, pairs_of_joint
 from bundle.registration.pairs import RandPairs, prepare_pairs
 from bundle.registration.phase_correlation import PhaseCorrelation
+from bundle.registration.plausibility import judge_registration
 from bundle.registration.report import NarrowingReport, NarrowingWriter, PairQuality
 from bundle.registration.synthetic_pairs import SyntheticPairs
 
@@ -35,8 +36,10 @@ __all__ = [
     "SeenRegistration",
     "SyntheticPairs",
     "TrueRegistration",
+    "judge_registration",
     "make_registration",
     "pairs_of_joint",
     "prepare_pairs",
     "read_pair",
+    "warp_bones",
 ]

@@ -1,0 +1,165 @@
+"""The room in which people measure joint spaces: sessions, readings, and their agreement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bundle.errors import InputError
+from bundle.reader_study import (
+    Presentation,
+    ReadingLog,
+    left_to_measure,
+    measuring_report,
+    person,
+    plan_measurements,
+    validated,
+)
+from bundle.reading_room.library import Library
+from bundle.reading_room.requests import BadRequest, body_of, identifiers, plainly, switch, text
+from bundle.reading_room.rows import FAILED, row_id
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+READINGS, SESSIONS = "readings.jsonl", "sessions.jsonl"
+"""Files of the readings, and of the joints of each session."""
+
+MOST = 5000
+"""Number of joints in a session."""
+
+
+class Measuring:
+    """The answers of the room.
+
+    A session has each of its joints once and some of them twice, in an order that depends on reader and seed. A page
+    learns which joint is next, but not whether it is a repeat.
+
+    Args:
+        library: the joints.
+        folder: folder of the readings; created by the first session.
+        seed: random seed of the order.
+    """
+
+    def __init__(self, library: Library, folder: Path, seed: int = 0) -> None:
+        self.library, self.folder, self.seed = library, folder, seed
+        self.readings, self.sessions = ReadingLog(folder / READINGS), ReadingLog(folder / SESSIONS)
+
+    def routes(self) -> list[Route]:
+        """Return the addresses of the room."""
+        return [
+            Route("/api/measuring", plainly(self.readers)),
+            Route("/api/measuring/begin", plainly(self.begin), methods=["POST"]),
+            Route("/api/measuring/readings", plainly(self.read), methods=["POST"]),
+            Route("/api/measuring/undo", plainly(self.undo), methods=["POST"]),
+            Route("/api/measuring/report", plainly(self.report)),
+            Route("/api/measuring/report.csv", plainly(self.table)),
+        ]
+
+    async def readers(self, request: Request) -> Response:
+        """List the readers with the state of their sessions."""
+        return JSONResponse({"readers": await run_in_threadpool(self._readers)})
+
+    async def begin(self, request: Request) -> Response:
+        """Begin or resume the session of a reader."""
+        body = await body_of(request)
+        reader, again = text(body, "reader"), switch(body, "new", False)
+        joints = identifiers(body, "ids", MOST) if body.get("ids") is not None else None
+        return JSONResponse(await run_in_threadpool(self._begin, reader, joints, again))
+
+    async def read(self, request: Request) -> Response:
+        """Store the measurement of the next joint of a session."""
+        body = await body_of(request)
+        return JSONResponse(await run_in_threadpool(self._read, body))
+
+    async def undo(self, request: Request) -> Response:
+        """Take back the last measurement of a reader."""
+        reader = text(await body_of(request), "reader")
+        return JSONResponse(await run_in_threadpool(self._undo, reader))
+
+    async def report(self, request: Request) -> Response:
+        """Describe the agreement of all readings."""
+        return JSONResponse((await run_in_threadpool(self._report)).figures)
+
+    async def table(self, request: Request) -> Response:
+        """Send the agreement of all readings as CSV."""
+        content = (await run_in_threadpool(self._report)).csv
+        return PlainTextResponse(content, headers={"Content-Disposition": "attachment; filename=agreement.csv"})
+
+    def _readers(self) -> list[dict[str, Any]]:
+        known = dict.fromkeys(record["reader"] for record in self.sessions.effective())
+        return [{"reader": reader, **self._state(reader)} for reader in known]
+
+    def _begin(self, reader: str, ids: Sequence[str] | None, again: bool) -> dict[str, Any]:
+        person(reader)
+        if again or self._session(reader) is None:
+            rows = self.library.rows() if ids is None else [self.library.row(id) for id in ids]
+            joints = [row.name for row in rows if row.state != FAILED][:MOST]
+            if not joints:
+                msg = "No joint can be measured. The list states why."
+                raise InputError(msg)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.sessions.append({"reader": reader, "joints": joints, "seed": self.seed})
+        return self._state(reader)
+
+    def _session(self, reader: str) -> Mapping[str, Any] | None:
+        """The last session of a reader."""
+        own = [record for record in self.sessions.effective() if record["reader"] == reader]
+        return own[-1] if own else None
+
+    def _plan(self, reader: str) -> tuple[Mapping[str, Any], list[Presentation]]:
+        session = self._session(reader)
+        if session is None:
+            msg = f"{reader} has no session. Begin one."
+            raise BadRequest(msg)
+        return session, plan_measurements(session["joints"], reader, int(session["seed"]))
+
+    def _records(self, reader: str, session: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """The readings of a session."""
+        own = {"reader": reader, "session": session["id"]}
+        return [record for record in self.readings.effective() if own.items() <= record.items()]
+
+    def _state(self, reader: str) -> dict[str, Any]:
+        """Return how far a session is, and its next joint."""
+        session, plan = self._plan(reader)
+        left = left_to_measure(plan, self._records(reader, session), reader)
+        following = row_id(left[0].joint) if left else None
+        return {"total": len(plan), "done": len(plan) - len(left), "place": len(plan) - len(left), "next": following}
+
+    def _read(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        reader = text(body, "reader")
+        session, plan = self._plan(reader)
+        own = {"reader": reader, "session": session["id"]}
+
+        def next_record(effective: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+            done = [record for record in effective if own.items() <= record.items()]
+            left = left_to_measure(plan, done, reader)
+            if not left or row_id(left[0].joint) != body.get("id") or len(done) != body.get("place"):
+                msg = "This joint has been measured already, perhaps in another window. Reload the page."
+                raise InputError(msg)
+            return {**_record(body, reader, left[0]), "session": session["id"]}
+
+        stored = self.readings.append_after(next_record)
+        return {"saved": stored["id"], **self._state(reader)}
+
+    def _undo(self, reader: str) -> dict[str, Any]:
+        session, _ = self._plan(reader)
+        own = self._records(reader, session)
+        if not own:
+            msg = "There is no measurement to take back."
+            raise BadRequest(msg)
+        self.readings.undo(int(own[-1]["id"]), reader=reader)
+        return self._state(reader)
+
+    def _report(self) -> Any:
+        automatic = {row.name: row.joint_space_mm for row in self.library.rows()}
+        return measuring_report(self.readings.effective(), automatic, seed=self.seed)
+
+
+def _record(body: Mapping[str, Any], reader: str, shown: Presentation) -> dict[str, Any]:
+    """Return the record of a measurement."""
+    given = {name: body.get(name) for name in ("value_mm", "grade", "seconds", "displacement_mm")}
+    known = {"reader": reader, "joint": shown.joint, "repeat": shown.repeat, "method": "alignment"}
+    return validated({**given, **known})
