@@ -72,7 +72,9 @@ const ALL_LAYERS = Object.freeze({ soft: true, lower: true, upper: true });
 /** Error of a browser that cannot show images. */
 export class NoWebGL extends Error {
   constructor() {
-    super("This browser has no WebGL 2, which the images need. Update it, or turn on hardware acceleration in its settings.");
+    super(
+      "This browser has no WebGL 2, which the images need. Update it, or turn on hardware acceleration in its settings.",
+    );
   }
 }
 
@@ -102,7 +104,7 @@ export class Composition {
     if (!this.gl.isContextLost()) this.upload();
   }
 
-  /** Draw the joint with a motion, layers and window; zoom 1 fits the element around the canvas, pan is in frame pixels. */
+  /** Draw the joint with a motion, layers and window; zoom 1 fits the parent element, pan is in frame pixels. */
   draw(settings) {
     this.settings = { ...this.settings, ...settings };
     if (!this.geometry || this.gl.isContextLost()) return;
@@ -114,7 +116,10 @@ export class Composition {
 
   /** Return the gray values of the frame as drawn last, but with the full window: one byte per pixel, row by row. */
   pixels() {
-    const { gl, geometry: { width, height } } = this;
+    const {
+      gl,
+      geometry: { width, height },
+    } = this;
     const target = this.texture(gl.RGBA8, gl.RGBA, gl.UNSIGNED_BYTE, width, height, null);
     const buffer = gl.createFramebuffer();
     gl.bindFramebuffer(gl.FRAMEBUFFER, buffer);
@@ -158,13 +163,21 @@ export class Composition {
 
   upload() {
     this.drawn = "";
-    const { gl, geometry: { width, height, margin } } = this;
+    const {
+      gl,
+      geometry: { width, height, margin },
+    } = this;
     const [wide, high] = [width + 2 * margin, height + 2 * margin];
     const limit = gl.getParameter(gl.MAX_TEXTURE_SIZE);
-    if (Math.max(wide, high) > limit) throw new Error(`The radiograph is larger than the ${limit} pixels that this browser shows.`);
+    if (Math.max(wide, high) > limit)
+      throw new Error(`The radiograph is larger than the ${limit} pixels that this browser shows.`);
     Object.values(this.textures).forEach((texture) => gl.deleteTexture(texture));
     const plane = (...given) => this.texture(gl.R16UI, gl.RED_INTEGER, gl.UNSIGNED_SHORT, ...given);
-    this.textures = { soft: plane(width, height, this.planes.soft), lower: plane(wide, high, this.planes.lower), upper: plane(wide, high, this.planes.upper) };
+    this.textures = {
+      soft: plane(width, height, this.planes.soft),
+      lower: plane(wide, high, this.planes.lower),
+      upper: plane(wide, high, this.planes.upper),
+    };
   }
 
   texture(stored, format, type, width, height, values) {
@@ -172,21 +185,35 @@ export class Composition {
     const texture = gl.createTexture();
     gl.bindTexture(gl.TEXTURE_2D, texture);
     gl.texImage2D(gl.TEXTURE_2D, 0, stored, width, height, 0, format, type, values);
-    for (const side of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, side, gl.NEAREST);
+    for (const side of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER])
+      gl.texParameteri(gl.TEXTURE_2D, side, gl.NEAREST);
     for (const side of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T]) gl.texParameteri(gl.TEXTURE_2D, side, gl.CLAMP_TO_EDGE);
     return texture;
   }
 
   compose(buffer, { layers, window, invert, ...motion }) {
-    const { gl, geometry, program: { program, place } } = this;
+    const {
+      gl,
+      geometry,
+      program: { program, place },
+    } = this;
     const bones = [LOWER_SHARE, UPPER_SHARE].map((share) => boneMotion(geometry, motion, share));
     gl.useProgram(program);
     gl.uniform2f(place("size"), geometry.width, geometry.height);
     gl.uniform1f(place("margin"), geometry.margin);
     gl.uniform3i(place("layers"), layers.soft, layers.lower, layers.upper);
-    gl.uniform2fv(place("turn"), bones.flatMap((bone) => [bone.cosine, bone.sine]));
-    gl.uniform2fv(place("center"), bones.flatMap((bone) => bone.center));
-    gl.uniform2fv(place("shift"), bones.flatMap((bone) => bone.shift));
+    gl.uniform2fv(
+      place("turn"),
+      bones.flatMap((bone) => [bone.cosine, bone.sine]),
+    );
+    gl.uniform2fv(
+      place("center"),
+      bones.flatMap((bone) => bone.center),
+    );
+    gl.uniform2fv(
+      place("shift"),
+      bones.flatMap((bone) => bone.shift),
+    );
     gl.uniform4fv(place("box"), this.boxes);
     gl.uniform2f(place("window"), ...window);
     gl.uniform1i(place("inverted"), invert ? 1 : 0);
@@ -194,7 +221,10 @@ export class Composition {
   }
 
   run(buffer, place) {
-    const { gl, geometry: { width, height } } = this;
+    const {
+      gl,
+      geometry: { width, height },
+    } = this;
     Object.entries(this.textures).forEach(([name, texture], unit) => {
       gl.activeTexture(gl.TEXTURE0 + unit);
       gl.bindTexture(gl.TEXTURE_2D, texture);
@@ -208,7 +238,10 @@ export class Composition {
 
 function linked(gl, fragment) {
   const program = gl.createProgram();
-  for (const [kind, source] of [[gl.VERTEX_SHADER, CORNERS], [gl.FRAGMENT_SHADER, fragment]]) {
+  for (const [kind, source] of [
+    [gl.VERTEX_SHADER, CORNERS],
+    [gl.FRAGMENT_SHADER, fragment],
+  ]) {
     const shader = gl.createShader(kind);
     gl.shaderSource(shader, source);
     gl.compileShader(shader);
@@ -217,7 +250,9 @@ function linked(gl, fragment) {
   gl.linkProgram(program);
   if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost()) {
     const reports = gl.getAttachedShaders(program).map((shader) => gl.getShaderInfoLog(shader));
-    throw new Error(`The shaders of the image cannot be used: ${[gl.getProgramInfoLog(program), ...reports].join(" ")}`);
+    throw new Error(
+      `The shaders of the image cannot be used: ${[gl.getProgramInfoLog(program), ...reports].join(" ")}`,
+    );
   }
   const places = new Map();
   const place = (name) => {

@@ -19,7 +19,14 @@ export class Pane {
     this.marks = element("canvas", { class: "marks" });
     this.caption = element("div", { class: "caption" });
     this.values = element("div", { class: "values" });
-    this.element = element("div", { class: "pane", tabindex: "0", role: "img", "aria-label": label }, this.image, this.marks, this.caption, this.values);
+    this.element = element(
+      "div",
+      { class: "pane", tabindex: "0", role: "img", "aria-label": label },
+      this.image,
+      this.marks,
+      this.caption,
+      this.values,
+    );
     this.overlay = new Overlay(this.marks);
     this.composition = made(this.image, (message) => this.fail(message, report));
     this.observer = new ResizeObserver(() => this.resize());

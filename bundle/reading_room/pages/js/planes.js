@@ -14,7 +14,13 @@ export function splitPlanes(buffer, geometry) {
   const values = new Uint16Array(buffer);
   const planes = {};
   let start = 0;
-  for (const [name, size] of [["soft", inner], ["lower", outer], ["upper", outer], ["lowerMask", inner], ["upperMask", inner]]) {
+  for (const [name, size] of [
+    ["soft", inner],
+    ["lower", outer],
+    ["upper", outer],
+    ["lowerMask", inner],
+    ["upperMask", inner],
+  ]) {
     planes[name] = values.subarray(start, start + size);
     start += size;
   }
@@ -30,7 +36,8 @@ export function composedAtRest(planes, geometry) {
     for (let column = 0; column < width; column += 1) {
       const inside = row * width + column;
       const bone = (row + margin) * outer + column + margin;
-      const passed = (1 - planes.soft[inside] / 65535) * (1 - planes.lower[bone] / 65535) * (1 - planes.upper[bone] / 65535);
+      const passed =
+        (1 - planes.soft[inside] / 65535) * (1 - planes.lower[bone] / 65535) * (1 - planes.upper[bone] / 65535);
       image[inside] = 1 - passed;
     }
   }
@@ -61,5 +68,10 @@ export function occupiedBox(plane, width, height) {
     if (row > box[3]) box[3] = row;
   }
   const far = 1e6;
-  return [box[0] > 0 ? box[0] : -far, box[1] > 0 ? box[1] : -far, box[2] < width - 1 ? box[2] : far, box[3] < height - 1 ? box[3] : far];
+  return [
+    box[0] > 0 ? box[0] : -far,
+    box[1] > 0 ? box[1] : -far,
+    box[2] < width - 1 ? box[2] : far,
+    box[3] < height - 1 ? box[3] : far,
+  ];
 }
