@@ -37,7 +37,11 @@ export function jointAddress(id, part = "") {
 }
 
 function posted(address, body) {
-  return answered(address, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  return answered(address, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  });
 }
 
 async function answered(address, options = {}) {

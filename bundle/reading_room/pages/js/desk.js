@@ -8,8 +8,16 @@ import { NumberSlider, button, element, section, toggleButton } from "./widgets.
 
 const LARGEST_CHANGE_MM = 3;
 const JOINT_SPACE_MM = [-1, 5];
-const LAYERS = [["soft", "Soft", "1", "Soft tissue"], ["lower", "Lower", "2", "Lower bone"], ["upper", "Upper", "3", "Upper bone"]];
-const MARKS = [["masks", "Masks", "m", "Outlines of the masks"], ["surfaces", "Surfaces", "s", "Joint surfaces"], ["displacement", "Distance", "d", "Joint space and displacement"]];
+const LAYERS = [
+  ["soft", "Soft", "1", "Soft tissue"],
+  ["lower", "Lower", "2", "Lower bone"],
+  ["upper", "Upper", "3", "Upper bone"],
+];
+const MARKS = [
+  ["masks", "Masks", "m", "Outlines of the masks"],
+  ["surfaces", "Surfaces", "s", "Joint surfaces"],
+  ["displacement", "Distance", "d", "Joint space and displacement"],
+];
 const STEPS_MM = { unit: "mm", step: 0.1, fine: 0.01, digits: 2 };
 
 /** Images of one joint with the controls of its motion, layers and view. */
@@ -54,12 +62,31 @@ export class Desk {
   }
 
   motionSection() {
-    const slider = (label, name, key, given) => new NumberSlider({ label, key, changed: (value) => this.scene.move(name, value), ...given });
-    this.space = slider("Joint space", "change_mm", "j", { ...STEPS_MM, low: -LARGEST_CHANGE_MM, high: LARGEST_CHANGE_MM, changed: (value) => this.setSpace(value) });
+    const slider = (label, name, key, given) =>
+      new NumberSlider({ label, key, changed: (value) => this.scene.move(name, value), ...given });
+    this.space = slider("Joint space", "change_mm", "j", {
+      ...STEPS_MM,
+      low: -LARGEST_CHANGE_MM,
+      high: LARGEST_CHANGE_MM,
+      changed: (value) => this.setSpace(value),
+    });
     this.sideways = slider("Sideways", "sideways_mm", "k", { ...STEPS_MM, low: -3, high: 3 });
-    this.rotation = slider("Rotation", "rotation_deg", "l", { unit: "\u00b0", step: 1, fine: 0.1, digits: 1, low: -15, high: 15 });
+    this.rotation = slider("Rotation", "rotation_deg", "l", {
+      unit: "\u00b0",
+      step: 1,
+      fine: 0.1,
+      digits: 1,
+      low: -15,
+      high: 15,
+    });
     const rest = button("Back to original", () => this.scene.rest(), { title: "Key 0" });
-    return section("Motion of the bones", this.space.element, this.sideways.element, this.rotation.element, element("div", { class: "row" }, rest));
+    return section(
+      "Motion of the bones",
+      this.space.element,
+      this.sideways.element,
+      this.rotation.element,
+      element("div", { class: "row" }, rest),
+    );
   }
 
   setSpace(value) {
@@ -67,42 +94,70 @@ export class Desk {
   }
 
   layerSection() {
-    const row = (group, entries) => entries.map(([name, text, key, full]) => {
-      const made = toggleButton(text, () => this.scene.toggle(group, name), { title: `${full}; key ${key}`, "aria-label": full, "data-mark": name });
-      this.toggles = [...(this.toggles ?? []), () => made.set(this.scene[group][name])];
-      return made.element;
-    });
-    return section("Layers and marks", element("div", { class: "row three" }, ...row("layers", LAYERS)), element("div", { class: "row three" }, ...row("marks", MARKS)));
+    const row = (group, entries) =>
+      entries.map(([name, text, key, full]) => {
+        const made = toggleButton(text, () => this.scene.toggle(group, name), {
+          title: `${full}; key ${key}`,
+          "aria-label": full,
+          "data-mark": name,
+        });
+        this.toggles = [...(this.toggles ?? []), () => made.set(this.scene[group][name])];
+        return made.element;
+      });
+    return section(
+      "Layers and marks",
+      element("div", { class: "row three" }, ...row("layers", LAYERS)),
+      element("div", { class: "row three" }, ...row("marks", MARKS)),
+    );
   }
 
   viewSection() {
     const pan = toggleButton("Pan", () => this.use("pan"), { title: "Dragging moves the image" });
-    const level = toggleButton("Window", () => this.use("window"), { title: "Dragging changes window and level; also with the right button, or with W held" });
+    const level = toggleButton("Window", () => this.use("window"), {
+      title: "Dragging changes window and level; also with the right button, or with W held",
+    });
     const invert = toggleButton("Invert", () => this.invert(), { title: "Key i" });
     const compare = toggleButton("Original", () => this.compare(), { title: "Original beside the image; key o" });
-    this.toggles.push(() => pan.set(this.scene.tool === "pan"), () => level.set(this.scene.tool === "window"), () => invert.set(this.scene.invert), () => compare.set(this.scene.comparing));
+    this.toggles.push(
+      () => pan.set(this.scene.tool === "pan"),
+      () => level.set(this.scene.tool === "window"),
+      () => invert.set(this.scene.invert),
+      () => compare.set(this.scene.comparing),
+    );
     const reset = button("Reset", () => this.scene.resetView(), { title: "Reset zoom, window and inversion; key r" });
     const auto = button("Auto", () => this.autoWindow(), { title: "Automatic window; key a" });
-    return section("View", element("div", { class: "row three" }, pan.element, level.element, invert.element), element("div", { class: "row three" }, auto, reset, compare.element));
+    return section(
+      "View",
+      element("div", { class: "row three" }, pan.element, level.element, invert.element),
+      element("div", { class: "row three" }, auto, reset, compare.element),
+    );
   }
 
   use(tool) {
-    this.scene.change((scene) => { scene.tool = tool; });
+    this.scene.change((scene) => {
+      scene.tool = tool;
+    });
   }
 
   invert() {
-    this.scene.change((scene) => { scene.invert = !scene.invert; });
+    this.scene.change((scene) => {
+      scene.invert = !scene.invert;
+    });
   }
 
   autoWindow() {
     if (!this.geometry) return;
     const window = automaticWindow(composedAtRest(this.planes, this.geometry));
-    this.scene.change((scene) => { scene.window = window; });
+    this.scene.change((scene) => {
+      scene.window = window;
+    });
   }
 
   /** Show or hide the original beside the image. */
   compare() {
-    this.scene.change((scene) => { scene.comparing = !scene.comparing; });
+    this.scene.change((scene) => {
+      scene.comparing = !scene.comparing;
+    });
     if (!this.scene.comparing) {
       this.reference.close();
       this.reference.element.remove();
@@ -127,11 +182,28 @@ export class Desk {
   }
 
   bindings() {
-    const toggles = [["layers", LAYERS], ["marks", MARKS]].flatMap(([group, entries]) => entries.map(([name, , key, full]) => ({ keys: [key], text: `${full} on or off`, run: () => this.scene.toggle(group, name) })));
-    const sliders = [[this.space, "j", "joint space"], [this.sideways, "k", "sideways"], [this.rotation, "l", "rotation"]];
+    const toggles = [
+      ["layers", LAYERS],
+      ["marks", MARKS],
+    ].flatMap(([group, entries]) =>
+      entries.map(([name, , key, full]) => ({
+        keys: [key],
+        text: `${full} on or off`,
+        run: () => this.scene.toggle(group, name),
+      })),
+    );
+    const sliders = [
+      [this.space, "j", "joint space"],
+      [this.sideways, "k", "sideways"],
+      [this.rotation, "l", "rotation"],
+    ];
     return [
       ...toggles,
-      ...sliders.map(([slider, key, name]) => ({ keys: [key], text: `Go to the slider of ${name}`, run: () => slider.range.focus() })),
+      ...sliders.map(([slider, key, name]) => ({
+        keys: [key],
+        text: `Go to the slider of ${name}`,
+        run: () => slider.range.focus(),
+      })),
       { shown: "Arrow keys", text: "In a slider: 0.1 mm or 1\u00b0; with Shift 0.01 mm or 0.1\u00b0" },
       { keys: ["0"], text: "Bones back to the original", run: () => this.scene.rest() },
       { keys: ["o"], text: "Original beside the image", run: () => this.compare() },

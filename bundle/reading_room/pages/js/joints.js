@@ -8,7 +8,10 @@ const PERIOD_MS = 2000;
 export const LARGEST_EXPORT = 50;
 
 const NUMBERS = ["joint_space_mm", "joint_space_sd_mm", "grade", "visit"];
-const RANKS = { plausible: (row) => (row.plausible === null ? null : Number(row.plausible)), state: (row) => STATES.indexOf(row.state) };
+const RANKS = {
+  plausible: (row) => (row.plausible === null ? null : Number(row.plausible)),
+  state: (row) => STATES.indexOf(row.state),
+};
 const STATES = ["ready", "closed", "failed"];
 const NAMES = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
@@ -40,11 +43,13 @@ export function sortedRows(rows, column, descending) {
 /** Report whether a joint passes the filter. */
 export function passes(row, { text, finger, grade, plausibility, measurement }) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-  return words.every((word) => row.searched.includes(word))
-    && (!finger || row.finger === finger)
-    && (!grade || String(row.grade) === grade)
-    && (!plausibility || plausibility === plausibilityName(row))
-    && (!measurement || measurement === measurementName(row));
+  return (
+    words.every((word) => row.searched.includes(word)) &&
+    (!finger || row.finger === finger) &&
+    (!grade || String(row.grade) === grade) &&
+    (!plausibility || plausibility === plausibilityName(row)) &&
+    (!measurement || measurement === measurementName(row))
+  );
 }
 
 /** Name the plausibility of a joint: plausible, implausible or unknown. */
@@ -77,15 +82,27 @@ export function groupedByHand(rows) {
 export class Joints extends EventTarget {
   constructor() {
     super();
-    Object.assign(this, { rows: [], byId: new Map(), revision: null, loaded: false, selected: null, chosen: new Set() });
+    Object.assign(this, {
+      rows: [],
+      byId: new Map(),
+      revision: null,
+      loaded: false,
+      selected: null,
+      chosen: new Set(),
+    });
     this.filter = { text: "", finger: "", grade: "", plausibility: "", measurement: "" };
     Object.assign(this, { column: "", descending: false, grouping: true });
   }
 
   /** Poll the server from now on. */
   start() {
-    const again = () => this.refresh().finally(() => { this.timer = setTimeout(again, PERIOD_MS); });
-    return this.refresh().finally(() => { this.timer = setTimeout(again, PERIOD_MS); });
+    const again = () =>
+      this.refresh().finally(() => {
+        this.timer = setTimeout(again, PERIOD_MS);
+      });
+    return this.refresh().finally(() => {
+      this.timer = setTimeout(again, PERIOD_MS);
+    });
   }
 
   /** Get what has changed since the last answer. */
@@ -102,7 +119,11 @@ export class Joints extends EventTarget {
 
   /** Joints that pass the filter, in order. */
   visible() {
-    const passing = sortedRows(this.rows.filter((row) => passes(row, this.filter)), this.column, this.descending);
+    const passing = sortedRows(
+      this.rows.filter((row) => passes(row, this.filter)),
+      this.column,
+      this.descending,
+    );
     return this.grouped() ? groupedByHand(passing).flatMap(({ joints }) => joints) : passing;
   }
 
@@ -144,7 +165,8 @@ export class Joints extends EventTarget {
   take({ revision, joints }) {
     const rows = joints.map((row) => this.prepared(row));
     this.revision = revision;
-    const changed = !this.loaded || rows.length !== this.rows.length || rows.some((row, index) => row !== this.rows[index]);
+    const changed =
+      !this.loaded || rows.length !== this.rows.length || rows.some((row, index) => row !== this.rows[index]);
     this.rows = rows;
     this.byId = new Map(rows.map((row) => [row.id, row]));
     this.chosen.forEach((id) => this.byId.has(id) || this.chosen.delete(id));
@@ -156,7 +178,17 @@ export class Joints extends EventTarget {
     const stated = JSON.stringify(row);
     const before = this.byId.get(row.id);
     if (before?.stated === stated) return before;
-    const searched = [row.name, row.hand, row.patient, row.visit, row.side, row.finger, row.joint, row.failure, ...(row.reasons ?? [])];
+    const searched = [
+      row.name,
+      row.hand,
+      row.patient,
+      row.visit,
+      row.side,
+      row.finger,
+      row.joint,
+      row.failure,
+      ...(row.reasons ?? []),
+    ];
     return { ...row, stated, searched: searched.filter(known).join("\n").toLowerCase() };
   }
 

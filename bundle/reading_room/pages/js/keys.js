@@ -40,7 +40,16 @@ export function showKeys() {
 }
 
 function keyTable(group, bindings) {
-  const rows = bindings.filter(({ hidden }) => !hidden).map(({ keys = [], shown, text }) => element("div", { class: "row" }, element("dt", {}, element("kbd", {}, shown ?? keys.join(" or "))), element("dd", {}, text)));
+  const rows = bindings
+    .filter(({ hidden }) => !hidden)
+    .map(({ keys = [], shown, text }) =>
+      element(
+        "div",
+        { class: "row" },
+        element("dt", {}, element("kbd", {}, shown ?? keys.join(" or "))),
+        element("dd", {}, text),
+      ),
+    );
   return element("section", {}, element("h3", {}, group), element("dl", {}, ...rows));
 }
 
@@ -49,7 +58,10 @@ function onKey(event) {
   if (event.target.closest?.(TEXT_FIELDS) || document.querySelector("dialog[open]")) return;
   const key = event.key.toLowerCase();
   if ((key === "enter" || key === " ") && event.target.closest?.(CONTROLS)) return;
-  const bound = [...groups.values()].reverse().flat().find(({ keys = [], run }) => run && keys.includes(key));
+  const bound = [...groups.values()]
+    .reverse()
+    .flat()
+    .find(({ keys = [], run }) => run && keys.includes(key));
   if (!bound) return;
   event.preventDefault();
   bound.run(event);

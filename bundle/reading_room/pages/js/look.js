@@ -22,7 +22,9 @@ export async function openedJoint(id, progress, stopped = () => false) {
     const answer = await postJson(jointAddress(id, "open"));
     if (answer.state !== "opening" || stopped()) return answer;
     progress(answer);
-    await new Promise((resolve) => { setTimeout(resolve, PERIOD_MS); });
+    await new Promise((resolve) => {
+      setTimeout(resolve, PERIOD_MS);
+    });
   }
 }
 
@@ -41,7 +43,13 @@ class Look {
     this.facts = element("p", { class: "facts" });
     this.name = element("h1", {});
     const step = (text, direction, key) => button(text, () => this.step(direction), { title: `Key ${key}` });
-    const steps = element("div", { class: "row three" }, step("Previous", -1, "p"), step("Next", 1, "n"), button("List", () => go("list"), { title: "Escape" }));
+    const steps = element(
+      "div",
+      { class: "row three" },
+      step("Previous", -1, "p"),
+      step("Next", 1, "n"),
+      button("List", () => go("list"), { title: "Escape" }),
+    );
     this.desk.panel.prepend(element("section", { class: "section facing" }, steps, this.name, this.facts));
     this.desk.panel.append(this.saveSection());
     place.append(this.desk.element);
@@ -68,7 +76,7 @@ class Look {
     this.showCover("Opening\u2026");
     const gone = () => this.id !== id;
     try {
-      const answer = await openedJoint(id, (given) => gone() || this.showProgress(given), gone);
+      const answer = await openedJoint(id, (stage) => gone() || this.showProgress(stage), gone);
       if (!gone()) await this.take(id, answer, gone);
     } catch (error) {
       if (!gone()) this.showCover(error.message, true);
@@ -115,7 +123,15 @@ class Look {
     const row = this.joints.byId.get(this.id);
     this.name.textContent = row?.name ?? "";
     this.name.title = row?.name ?? "";
-    const facts = row ? [row.finger, row.hand && `hand ${row.hand}`, measured(row, this.geometry), row.grade !== null && `grade ${row.grade}`, row.plausible === false && "implausible"] : [];
+    const facts = row
+      ? [
+          row.finger,
+          row.hand && `hand ${row.hand}`,
+          measured(row, this.geometry),
+          row.grade !== null && `grade ${row.grade}`,
+          row.plausible === false && "implausible",
+        ]
+      : [];
     this.facts.textContent = facts.filter(Boolean).join(" \u00b7 ");
     this.facts.title = (row?.reasons ?? []).join("; ");
   }
@@ -127,11 +143,28 @@ class Look {
   }
 
   saveSection() {
-    this.noise = checkbox("Noise texture, seed", true, () => {}, { title: "Noise texture in the tissue that the bones uncover" });
-    this.seed = element("input", { type: "text", inputmode: "numeric", "aria-label": "Seed of the noise texture", value: "0", class: "seed" });
-    this.saves = [["png", "PNG"], ["dcm", "DICOM"]].map(([format, text]) => button(text, () => this.save(format)));
-    const whole = button("Export\u2026", () => showExport(this.joints, this.id), { title: "Joints as one HTML file; key x" });
-    return section("Save", element("div", { class: "row" }, this.noise.element, this.seed), element("div", { class: "row three" }, ...this.saves, whole));
+    this.noise = checkbox("Noise texture, seed", true, () => {}, {
+      title: "Noise texture in the tissue that the bones uncover",
+    });
+    this.seed = element("input", {
+      type: "text",
+      inputmode: "numeric",
+      "aria-label": "Seed of the noise texture",
+      value: "0",
+      class: "seed",
+    });
+    this.saves = [
+      ["png", "PNG"],
+      ["dcm", "DICOM"],
+    ].map(([format, text]) => button(text, () => this.save(format)));
+    const whole = button("Export\u2026", () => showExport(this.joints, this.id), {
+      title: "Joints as one HTML file; key x",
+    });
+    return section(
+      "Save",
+      element("div", { class: "row" }, this.noise.element, this.seed),
+      element("div", { class: "row three" }, ...this.saves, whole),
+    );
   }
 
   async save(format) {
@@ -142,7 +175,9 @@ class Look {
     if (!this.geometry || !this.cover.hidden) return reportFault("Open a joint first.");
     const wanted = { ...this.desk.scene.motion, noise_texture: this.noise.control.checked, seed, format };
     report("Synthesizing\u2026");
-    this.saves.forEach((each) => { each.disabled = true; });
+    this.saves.forEach((each) => {
+      each.disabled = true;
+    });
     try {
       const file = await postForFile(jointAddress(this.id, "synthesize"), wanted, `${this.geometry.name}.${format}`);
       saveFile(file.blob, file.name);
@@ -151,7 +186,9 @@ class Look {
       clearStatus();
       reportFault(error);
     }
-    this.saves.forEach((each) => { each.disabled = false; });
+    this.saves.forEach((each) => {
+      each.disabled = false;
+    });
     return undefined;
   }
 
@@ -167,7 +204,8 @@ class Look {
 
 function measured(row, geometry) {
   const space = geometry?.id === row.id && !geometry.refused ? geometry : row;
-  if (row.refused || (geometry?.id === row.id && geometry.refused)) return `joint space refused: ${geometry?.refused || (row.reasons ?? []).join("; ")}`;
+  if (row.refused || (geometry?.id === row.id && geometry.refused))
+    return `joint space refused: ${geometry?.refused || (row.reasons ?? []).join("; ")}`;
   if (space.joint_space_mm === null || space.joint_space_mm === undefined) return null;
   const sd = space.joint_space_sd_mm;
   return `${space.joint_space_mm.toFixed(2)}${sd === null || sd === undefined ? "" : ` \u00b1 ${sd.toFixed(2)}`} mm`;

@@ -63,7 +63,9 @@ async function enter(name) {
 
 function showRooms() {
   const known = Object.entries(ROOMS).filter(([name]) => (house.room.rooms ?? Object.keys(ROOMS)).includes(name));
-  tabs.replaceChildren(...known.map(([name, { title }]) => element("a", { href: `#/${name}`, "data-room": name }, title)));
+  tabs.replaceChildren(
+    ...known.map(([name, { title }]) => element("a", { href: `#/${name}`, "data-room": name }, title)),
+  );
   document.getElementById("title").textContent = house.room.title ?? "Reading room";
   document.getElementById("version").textContent = house.room.version ? `version ${house.room.version}` : "";
 }

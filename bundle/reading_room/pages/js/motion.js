@@ -22,11 +22,14 @@ export function jointAxes(axisDegrees) {
 export function boneMotion(geometry, motion, share) {
   const { right, down } = jointAxes(geometry.axis_deg);
   const pixel = geometry.spacing_mm;
-  const along = (axis) => share * (motion.sideways_mm * right[axis] - motion.change_mm * down[axis]) / pixel;
+  const along = (axis) => (share * (motion.sideways_mm * right[axis] - motion.change_mm * down[axis])) / pixel;
   const [x, y] = geometry.centers_mm[share < 0 ? 0 : 1];
   const angle = share * motion.rotation_deg * RADIANS;
   return {
-    cosine: Math.cos(angle), sine: Math.sin(angle), center: [x / pixel, y / pixel], shift: [along(0), along(1)],
+    cosine: Math.cos(angle),
+    sine: Math.sin(angle),
+    center: [x / pixel, y / pixel],
+    shift: [along(0), along(1)],
   };
 }
 

@@ -3,7 +3,14 @@
 import { LOWER_SHARE, UPPER_SHARE, boneMotion, isStill, movedPoint } from "./motion.js";
 import { fittingScale } from "./composition.js";
 
-const COLORS = { lowerMask: "#ff9b45", upperMask: "#58a9ff", head: "#ffe066", floor: "#6be4ff", before: "#ffffffb0", scale: "#ffffffd0" };
+const COLORS = {
+  lowerMask: "#ff9b45",
+  upperMask: "#58a9ff",
+  head: "#ffe066",
+  floor: "#6be4ff",
+  before: "#ffffffb0",
+  scale: "#ffffffd0",
+};
 const SCALE_MM = [1, 2, 5, 10, 20];
 
 /** Trace the half level of a mask by marching squares, as a path in pixels of the frame. */
@@ -42,22 +49,31 @@ export function middlePoint(points, window) {
 export class Overlay {
   constructor(canvas) {
     this.canvas = canvas;
-    this.context = canvas.getContext("2d");
+    this.context = canvas.getContext("2d", { willReadFrequently: true });
   }
 
   /** Load the masks and surfaces of a joint. */
   setJoint(planes, geometry) {
+    this.drawn = "";
     this.geometry = geometry;
-    this.outlines = ["lowerMask", "upperMask"].map((name) => maskOutline(planes[name], geometry.width, geometry.height));
+    this.outlines = ["lowerMask", "upperMask"].map((name) =>
+      maskOutline(planes[name], geometry.width, geometry.height),
+    );
     const found = geometry.surfaces;
-    this.surfaces = found ? { head: surfacePaths(found.head, found.window), floor: surfacePaths(found.floor, found.window) } : null;
+    this.surfaces = found
+      ? { head: surfacePaths(found.head, found.window), floor: surfacePaths(found.floor, found.window) }
+      : null;
   }
 
   /** Draw the marks that are switched on: masks, surfaces, displacement; `ratio` is device pixels per CSS pixel. */
-  draw(settings, ratio = 1) {
-    const context = this.context;
+  draw({ change_mm, sideways_mm, rotation_deg, marks, zoom, pan }, ratio = 1) {
+    const { context, canvas } = this;
+    const settings = { change_mm, sideways_mm, rotation_deg, marks, zoom, pan };
+    const drawn = JSON.stringify([settings, ratio, canvas.width, canvas.height]);
+    if (drawn === this.drawn) return;
+    this.drawn = drawn;
     context.setTransform(1, 0, 0, 1, 0, 0);
-    context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    context.clearRect(0, 0, canvas.width, canvas.height);
     if (!this.geometry) return;
     this.ratio = ratio;
     this.screen = screenMatrix(this.canvas, this.geometry, settings);
@@ -81,7 +97,9 @@ export class Overlay {
   }
 
   drawMasks() {
-    this.outlines.forEach((outline, bone) => this.stroke(outline, this.bones[bone], COLORS[bone ? "upperMask" : "lowerMask"], 1.25));
+    this.outlines.forEach((outline, bone) =>
+      this.stroke(outline, this.bones[bone], COLORS[bone ? "upperMask" : "lowerMask"], 1.25),
+    );
   }
 
   drawSurfaces() {
@@ -96,7 +114,9 @@ export class Overlay {
     if (!isStill(settings)) this.drawBefore();
     const found = this.geometry.surfaces;
     if (!found || !found.window.some(Boolean)) return;
-    const ends = ["head", "floor"].map((name, bone) => this.onScreen(movedPoint(this.geometry, this.bones[bone], middlePoint(found[name], found.window))));
+    const ends = ["head", "floor"].map((name, bone) =>
+      this.onScreen(movedPoint(this.geometry, this.bones[bone], middlePoint(found[name], found.window))),
+    );
     this.drawDimension(ends, displacementText(this.geometry, settings));
   }
 

@@ -1,6 +1,6 @@
 // A pane of one image: radiograph and marks, with zoom, pan and window/level by pointer.
 
-import { Composition, NoWebGL } from "./composition.js";
+import { Composition, NoWebGL, fittingScale } from "./composition.js";
 import { Overlay } from "./overlay.js";
 import { STILL } from "./motion.js";
 import { isHeld } from "./keys.js";
@@ -19,7 +19,14 @@ export class Pane {
     this.marks = element("canvas", { class: "marks" });
     this.caption = element("div", { class: "caption" });
     this.values = element("div", { class: "values" });
-    this.element = element("div", { class: "pane", tabindex: "0", role: "img", "aria-label": label }, this.image, this.marks, this.caption, this.values);
+    this.element = element(
+      "div",
+      { class: "pane", tabindex: "0", role: "img", "aria-label": label },
+      this.image,
+      this.marks,
+      this.caption,
+      this.values,
+    );
     this.overlay = new Overlay(this.marks);
     this.composition = made(this.image, (message) => this.fail(message, report));
     this.observer = new ResizeObserver(() => this.resize());
@@ -57,7 +64,7 @@ export class Pane {
 
   draw() {
     const { scene, original } = this;
-    if (!this.geometry || !this.image.width) return;
+    if (!this.geometry) return;
     const view = { window: scene.window, invert: scene.invert, zoom: scene.zoom, pan: scene.pan };
     const motion = original ? STILL : scene.motion;
     const layers = original ? { soft: true, lower: true, upper: true } : scene.layers;
@@ -68,10 +75,9 @@ export class Pane {
 
   resize() {
     const box = this.element.getBoundingClientRect();
-    for (const canvas of [this.image, this.marks]) {
-      canvas.width = Math.max(1, Math.round(box.width * devicePixelRatio));
-      canvas.height = Math.max(1, Math.round(box.height * devicePixelRatio));
-    }
+    this.marks.width = Math.max(1, Math.round(box.width * devicePixelRatio));
+    this.marks.height = Math.max(1, Math.round(box.height * devicePixelRatio));
+    this.overlay.drawn = "";
     this.draw();
   }
 
@@ -132,8 +138,7 @@ export class Pane {
   }
 
   cssScale() {
-    const box = this.element.getBoundingClientRect();
-    return Math.min(box.width / this.geometry.width, box.height / this.geometry.height);
+    return fittingScale(this.element.getBoundingClientRect(), this.geometry);
   }
 }
 

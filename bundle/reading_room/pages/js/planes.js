@@ -14,7 +14,13 @@ export function splitPlanes(buffer, geometry) {
   const values = new Uint16Array(buffer);
   const planes = {};
   let start = 0;
-  for (const [name, size] of [["soft", inner], ["lower", outer], ["upper", outer], ["lowerMask", inner], ["upperMask", inner]]) {
+  for (const [name, size] of [
+    ["soft", inner],
+    ["lower", outer],
+    ["upper", outer],
+    ["lowerMask", inner],
+    ["upperMask", inner],
+  ]) {
     planes[name] = values.subarray(start, start + size);
     start += size;
   }
@@ -30,7 +36,8 @@ export function composedAtRest(planes, geometry) {
     for (let column = 0; column < width; column += 1) {
       const inside = row * width + column;
       const bone = (row + margin) * outer + column + margin;
-      const passed = (1 - planes.soft[inside] / 65535) * (1 - planes.lower[bone] / 65535) * (1 - planes.upper[bone] / 65535);
+      const passed =
+        (1 - planes.soft[inside] / 65535) * (1 - planes.lower[bone] / 65535) * (1 - planes.upper[bone] / 65535);
       image[inside] = 1 - passed;
     }
   }
@@ -43,4 +50,28 @@ export function automaticWindow(image, fraction = 0.005) {
   const low = sorted[Math.floor(fraction * (sorted.length - 1))];
   const high = sorted[Math.ceil((1 - fraction) * (sorted.length - 1))];
   return high - low > 0.01 ? [low, high] : [0, 1];
+}
+
+/**
+ * Return the rectangle [left, top, right, bottom] in pixels that holds all values of a plane above zero.
+ *
+ * Sides on the border of the plane lie at infinity, as the outermost pixels repeat beyond it.
+ */
+export function occupiedBox(plane, width, height) {
+  const box = [width, height, -1, -1];
+  for (let index = 0; index < plane.length; index += 1) {
+    if (plane[index] === 0) continue;
+    const [column, row] = [index % width, Math.floor(index / width)];
+    if (column < box[0]) box[0] = column;
+    if (row < box[1]) box[1] = row;
+    if (column > box[2]) box[2] = column;
+    if (row > box[3]) box[3] = row;
+  }
+  const far = 1e6;
+  return [
+    box[0] > 0 ? box[0] : -far,
+    box[1] > 0 ? box[1] : -far,
+    box[2] < width - 1 ? box[2] : far,
+    box[3] < height - 1 ? box[3] : far,
+  ];
 }

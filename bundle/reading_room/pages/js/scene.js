@@ -39,17 +39,23 @@ export class Scene {
 
   /** Switch a layer, a mark or an option on or off. */
   toggle(group, name) {
-    this.change(() => { this[group] = { ...this[group], [name]: !this[group][name] }; });
+    this.change(() => {
+      this[group] = { ...this[group], [name]: !this[group][name] };
+    });
   }
 
   /** Set one component of the motion in mm or degrees. */
   move(name, value) {
-    this.change(() => { this.motion = { ...this.motion, [name]: value }; });
+    this.change(() => {
+      this.motion = { ...this.motion, [name]: value };
+    });
   }
 
   /** Return all bones to their places. */
   rest() {
-    this.change(() => { this.motion = { ...STILL }; });
+    this.change(() => {
+      this.motion = { ...STILL };
+    });
   }
 
   /** Zoom by a factor about a point, given in frame pixels from the centre of the pane at zoom 1. */
@@ -64,7 +70,9 @@ export class Scene {
 
   /** Move the image by frame pixels at zoom 1. */
   panBy([x, y]) {
-    this.change(() => { this.pan = [this.pan[0] + x / this.zoom, this.pan[1] + y / this.zoom]; });
+    this.change(() => {
+      this.pan = [this.pan[0] + x / this.zoom, this.pan[1] + y / this.zoom];
+    });
   }
 
   /** Change the window width by a factor and the level by a fraction of the width. */
@@ -78,7 +86,9 @@ export class Scene {
   setWindow(level, width) {
     const center = limited(level, LEVELS);
     const wide = limited(width, WIDTHS);
-    this.change(() => { this.window = [center - wide / 2, center + wide / 2]; });
+    this.change(() => {
+      this.window = [center - wide / 2, center + wide / 2];
+    });
   }
 
   /** Reset zoom, pan, window and inversion. */

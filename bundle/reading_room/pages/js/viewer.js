@@ -23,9 +23,21 @@ export class Viewer {
     this.status = element("span", { id: "status", role: "status", "aria-live": "polite" });
     this.desk = new Desk((message) => this.report(message));
     this.desk.panel.prepend(this.jointSection());
-    const theme = button("Auto", nextTheme, { id: "theme", class: "quiet", title: "Colours: automatic, light or dark; key t" });
+    const theme = button("Auto", nextTheme, {
+      id: "theme",
+      class: "quiet",
+      title: "Colours: automatic, light or dark; key t",
+    });
     const keys = button("Keys", showKeys, { class: "quiet", title: "Keys and gestures; key ?" });
-    const top = element("header", { class: "top" }, element("strong", { id: "title" }, title), element("span", { class: "space" }), element("span", { id: "version" }, version ? `version ${version}` : ""), theme, keys);
+    const top = element(
+      "header",
+      { class: "top" },
+      element("strong", { id: "title" }, title),
+      element("span", { class: "space" }),
+      element("span", { id: "version" }, version ? `version ${version}` : ""),
+      theme,
+      keys,
+    );
     const bottom = element("footer", { class: "bottom" }, this.status, element("span", {}, "Not for diagnostic use"));
     body.replaceChildren(top, element("main", { id: "room" }, this.desk.element), bottom);
     bindKeys("Joints", this.bindings());
@@ -52,9 +64,18 @@ export class Viewer {
   }
 
   jointSection() {
-    this.choice = select("Joint", this.joints.map(({ name }, place) => [String(place), name]), (place) => this.show(Number(place)));
+    this.choice = select(
+      "Joint",
+      this.joints.map(({ name }, place) => [String(place), name]),
+      (place) => this.show(Number(place)),
+    );
     this.facts = element("p", { class: "facts" });
-    const steps = element("div", { class: "row three" }, button("Previous", () => this.step(-1), { title: "Key p" }), button("Next", () => this.step(1), { title: "Key n" }));
+    const steps = element(
+      "div",
+      { class: "row three" },
+      button("Previous", () => this.step(-1), { title: "Key p" }),
+      button("Next", () => this.step(1), { title: "Key n" }),
+    );
     return section("Joint", steps, this.choice.element, this.facts);
   }
 

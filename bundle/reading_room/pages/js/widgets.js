@@ -44,8 +44,14 @@ export function checkbox(text, checked, onchange, attributes = {}) {
 
 /** Make a table from its headers and rows of texts. */
 export function textTable(headers, rows) {
-  const line = (kind, texts) => element("tr", {}, ...texts.map((text) => element(kind, kind === "th" ? { scope: "col" } : {}, String(text))));
-  return element("table", { class: "plain" }, element("thead", {}, line("th", headers)), element("tbody", {}, ...rows.map((texts) => line("td", texts))));
+  const line = (kind, texts) =>
+    element("tr", {}, ...texts.map((text) => element(kind, kind === "th" ? { scope: "col" } : {}, String(text))));
+  return element(
+    "table",
+    { class: "plain" },
+    element("thead", {}, line("th", headers)),
+    element("tbody", {}, ...rows.map((texts) => line("td", texts))),
+  );
 }
 
 /** Make a titled section of a panel. */
@@ -82,7 +88,10 @@ export function saveFile(blob, name) {
 
 /** Parse a number as typed, with a decimal point or comma; null where it is none. */
 export function parsedNumber(text) {
-  const plain = text.trim().replace(",", ".").replace(/^\u2212/, "-");
+  const plain = text
+    .trim()
+    .replace(",", ".")
+    .replace(/^\u2212/, "-");
   return plain !== "" && Number.isFinite(Number(plain)) ? Number(plain) : null;
 }
 
@@ -96,12 +105,33 @@ export class NumberSlider {
   constructor({ label, unit, low, high, step, fine, digits, changed, key = "" }) {
     Object.assign(this, { low, high, step, fine, digits, changed, value: 0 });
     const name = `${label} in ${unit}`;
-    const shared = { "aria-label": name, title: `${name}: arrow keys ${step}, with Shift ${fine}${key ? `; key ${key}` : ""}` };
-    this.range = element("input", { type: "range", step: "any", ...shared, oninput: () => this.enter(Number(this.range.value), this.digits) });
-    this.field = element("input", { type: "text", inputmode: "decimal", autocomplete: "off", spellcheck: "false", ...shared, "aria-label": `${name}, exact`, onchange: () => this.type() });
+    const shared = {
+      "aria-label": name,
+      title: `${name}: arrow keys ${step}, with Shift ${fine}${key ? `; key ${key}` : ""}`,
+    };
+    this.range = element("input", {
+      type: "range",
+      step: "any",
+      ...shared,
+      oninput: () => this.enter(Number(this.range.value), this.digits),
+    });
+    this.field = element("input", {
+      type: "text",
+      inputmode: "decimal",
+      autocomplete: "off",
+      spellcheck: "false",
+      ...shared,
+      "aria-label": `${name}, exact`,
+      onchange: () => this.type(),
+    });
     this.label = element("span", { class: "name" }, label);
     this.note = element("span", { class: "note" });
-    this.element = element("div", { class: "slider" }, element("div", { class: "heading" }, this.label, this.note, this.field, element("span", { class: "unit" }, unit)), this.range);
+    this.element = element(
+      "div",
+      { class: "slider" },
+      element("div", { class: "heading" }, this.label, this.note, this.field, element("span", { class: "unit" }, unit)),
+      this.range,
+    );
     for (const control of [this.range, this.field]) control.addEventListener("keydown", (event) => this.press(event));
     this.setRange(low, high);
   }
@@ -119,7 +149,8 @@ export class NumberSlider {
     this.value = value;
     this.range.value = value;
     this.range.setAttribute("aria-valuetext", value.toFixed(this.digits));
-    if (document.activeElement !== this.field || parsedNumber(this.field.value) !== value) this.field.value = value.toFixed(this.digits);
+    if (document.activeElement !== this.field || parsedNumber(this.field.value) !== value)
+      this.field.value = value.toFixed(this.digits);
     this.field.classList.remove("wrong");
   }
 
@@ -140,7 +171,13 @@ export class NumberSlider {
   press(event) {
     const typing = event.target === this.field;
     const step = event.shiftKey ? this.fine : this.step;
-    const moves = { ArrowUp: step, ArrowDown: -step, PageUp: 10 * step, PageDown: -10 * step, ...(typing ? {} : { ArrowRight: step, ArrowLeft: -step }) };
+    const moves = {
+      ArrowUp: step,
+      ArrowDown: -step,
+      PageUp: 10 * step,
+      PageDown: -10 * step,
+      ...(typing ? {} : { ArrowRight: step, ArrowLeft: -step }),
+    };
     if (event.key in moves) this.enter(this.value + moves[event.key]);
     else if (event.key === "Home" && !typing) this.enter(this.low);
     else if (event.key === "End" && !typing) this.enter(this.high);
