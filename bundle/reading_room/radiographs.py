@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from bundle.face import Joint, joints_in, root, separate
-from bundle.io import FOLDER, Item, read_datalist
+from bundle.face import Joint, joints_in, separate
+from bundle.io import FOLDER, Item, bundle_root, read_datalist
 from bundle.joint import FINGERS, SIDES
 from bundle.measurement import JointSpace, narrowing_grade
 from bundle.quality import PlausibilityReference, measure

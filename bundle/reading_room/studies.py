@@ -20,6 +20,8 @@ from starlette.routing import Route
 MOST = 500
 """Images on each side of a study."""
 
+LARGEST_SEED = 2**31 - 1
+
 
 class Studies:
     """The answers of the room.
@@ -54,8 +56,8 @@ class Studies:
     async def make(self, request: Request) -> Response:
         """Make a study of the data set."""
         body = await body_of(request)
-        name, count, seed = text(body, "name"), whole_number(body, "count", 2, MOST), whole_number(body, "seed", 0, 2**31)
-        return JSONResponse(await run_in_threadpool(self._make, name, count, seed))
+        count, seed = whole_number(body, "count", 2, MOST), whole_number(body, "seed", 0, LARGEST_SEED)
+        return JSONResponse(await run_in_threadpool(self._make, text(body, "name"), count, seed))
 
     async def begin(self, request: Request) -> Response:
         """Return what is left to a reader."""
