@@ -228,8 +228,10 @@ def _parsed(line: bytes, known: Sequence[Record], path: Path) -> Record:
 
 
 def _is_reading(record: Any, last: int) -> bool:
-    numbers = (record.get("id"), record.get(UNDOES, 1)) if isinstance(record, dict) else (None,)
-    return all(isinstance(each, int) and not isinstance(each, bool) for each in numbers) and numbers[0] > last
+    if not isinstance(record, dict):
+        return False
+    number, undone = record.get("id"), record.get(UNDOES, 1)
+    return type(number) is int and type(undone) is int and number > last
 
 
 def _read_from(file: int, start: int) -> bytes:
