@@ -134,7 +134,7 @@ class Measure {
       this.comparing.element,
       element(
         "div",
-        { class: "row three" },
+        { class: "row two" },
         button("Agreement\u2026", () => this.attempt(() => reportDialog("Agreement of the measurements", "/api/measuring/report")), { id: "agreement" }),
       ),
     );
