@@ -31,7 +31,9 @@ STUDIES = "studies"
 FORMAT = 1
 """Version of the files."""
 
-REAL, SYNTHETIC = KINDS = ("real", "synthetic")
+REAL, SYNTHETIC = "real", "synthetic"
+
+KINDS = (REAL, SYNTHETIC)
 """Kinds of radiographs, and the answers."""
 
 SUREST = 5
