@@ -228,11 +228,10 @@ def _parsed(line: bytes, known: Sequence[Record], path: Path) -> Record:
 
 
 def _is_reading(record: Any, last: int) -> bool:
-    """Whether a parsed line is a record whose id is above the last one."""
     if not isinstance(record, dict):
         return False
-    numbers = record.get("id"), record.get(UNDOES, 1)
-    return all(isinstance(each, int) and not isinstance(each, bool) for each in numbers) and record["id"] > last
+    number, undone = record.get("id"), record.get(UNDOES, 1)
+    return type(number) is int and type(undone) is int and number > last
 
 
 def _read_from(file: int, start: int) -> bytes:
