@@ -1,10 +1,11 @@
-"""Checks of what people and pages send: names of readers, numbers, choices."""
+"""Checks of what people and pages send: names of readers, numbers, choices; and tables with such names as CSV."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 from bundle.errors import InputError
 
 LONGEST_NAME = 60
@@ -98,3 +99,13 @@ def shown(value: Any) -> str:
     """Quote a value in a message, shortened; other than numbers and texts by its type."""
     quoted = ascii(value) if isinstance(value, int | float | str | None) else f"a {type(value).__name__}"
     return quoted if len(quoted) <= 60 else f"{quoted[:60]}..."
+
+
+def csv_of(table: pd.DataFrame) -> str:
+    """Return a table as CSV; a name that a spreadsheet would compute as a formula gets an apostrophe in front."""
+    texts = {column: table[column].map(_harmless) for column in table if table[column].dtype == object}
+    return str(table.assign(**texts).to_csv(index=False))
+
+
+def _harmless(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from bundle.errors import seed_argument
 from bundle.io import plain
+from bundle.reader_study.fields import csv_of
 from bundle.reader_study.measuring import HIGHEST_GRADE, validated
 from bundle.statistics import (
     absolute_agreement,
@@ -48,7 +49,7 @@ class MeasuringReport:
     @property
     def csv(self) -> str:
         """The table as CSV."""
-        return str(self.table.to_csv(index=False))
+        return csv_of(self.table)
 
 
 COLUMNS = (

@@ -14,7 +14,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,9 @@ STUDIES = "studies"
 FORMAT = 1
 """Version of the files."""
 
-REAL, SYNTHETIC = KINDS = ("real", "synthetic")
+REAL, SYNTHETIC = "real", "synthetic"
+
+KINDS = (REAL, SYNTHETIC)
 """Kinds of radiographs, and the answers."""
 
 SUREST = 5
@@ -194,11 +196,18 @@ def _document(path: Path) -> Mapping[str, Any]:
 
 def _check_file(path: Path, checksum: str) -> None:
     try:
-        data = path.read_bytes()
+        state = path.stat()
+        found = _checksum(path, (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
     except OSError as error:
         raise _damaged(path, "missing or not readable") from error
-    if hashlib.sha256(data).hexdigest() != checksum:
+    if found != checksum:
         raise _damaged(path, "changed since the study was made")
+
+
+@lru_cache(maxsize=10_000)
+def _checksum(path: Path, state: tuple[int, ...]) -> str:
+    """SHA-256 of a file, computed once in each state of the file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_key(study: Study) -> dict[str, dict[str, Any]]:

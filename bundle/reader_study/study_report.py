@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from bundle.errors import seed_argument
 from bundle.io import plain
+from bundle.reader_study.fields import csv_of
 from bundle.reader_study.study import SYNTHETIC, Study, read_key, validated_answer
 from bundle.statistics import (
     FIGURES,
@@ -65,7 +66,7 @@ class StudyReport:
     @property
     def csv(self) -> str:
         """The table as CSV."""
-        return str(self.table.to_csv(index=False))
+        return csv_of(self.table)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from bundle.io import read_joint
+from bundle.io.lists import read_datalist
 from bundle.joint import MCP
 from bundle.phantoms import render, sample_parameters
 from bundle.physics import RigidMotion, synthesize
@@ -49,7 +52,23 @@ def phantoms(count: int) -> tuple[list[Candidate], list[Candidate]]:
     return real, synthetic
 
 
+def public_joints(folder: Path, count: int) -> tuple[list[Candidate], list[Candidate]]:
+    """Radiographs of different joints of the public set; the bones of every second one have moved."""
+    items = {item["joint"]: item for item in read_datalist(folder, "LS_K1_nonoverlap_train")}
+    real, synthetic = [], []
+    for seed, (joint, item) in enumerate(list(items.items())[: 2 * count]):
+        frame = read_joint(item)
+        if seed % 2:
+            image = moved(frame[:1], frame[1:], 0.3 if seed % 4 == 1 else -0.3, seed)
+            synthetic.append(candidate(f"synthetic {seed}", image, joint, spacing_mm=MCP.spacing_mm))
+        else:
+            real.append(candidate(f"real {seed}", frame[:1], joint, spacing_mm=MCP.spacing_mm))
+    return real, synthetic
+
+
 def moved(image: Tensor, masks: Tensor, change_mm: float, seed: int) -> Tensor:
-    layers = separate(image[None], masks[None], SPACING)
+    """The radiograph with another joint space, separated without weights."""
+    spacing = MCP.spacing_at(image.shape[-1])
+    layers = separate(image[None], masks[None], spacing)
     motion = RigidMotion.widening(torch.tensor([change_mm]))
-    return synthesize(layers, masks[None], motion, SPACING, [seed]).image[0]
+    return synthesize(layers, masks[None], motion, spacing, [seed]).image[0]

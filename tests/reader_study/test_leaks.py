@@ -16,7 +16,7 @@ from bundle.reader_study.study_making import make_study
 from bundle.statistics import area_under_curve
 from PIL import Image, PngImagePlugin
 from tests.reader_study.leaks import chunks, classified, features, largest_area
-from tests.reader_study.phantoms import phantoms
+from tests.reader_study.phantoms import phantoms, public_joints
 
 COUNT = 16
 CHANCE = 0.5 + 3.0 * np.sqrt((2 * COUNT + 1) / (12 * COUNT**2))
@@ -36,16 +36,29 @@ def paths_of(folder: Path) -> list[Path]:
     return sorted((folder / "images").iterdir())
 
 
+def labels_of(folder: Path) -> np.ndarray:
+    key = read_key(read_study(folder))
+    return np.array([float(key[path.stem]["kind"] == SYNTHETIC) for path in paths_of(folder)])
+
+
 @pytest.fixture(scope="module")
 def labels(made: Path) -> np.ndarray:
-    key = read_key(read_study(made))
-    return np.array([float(key[path.stem]["kind"] == SYNTHETIC) for path in paths_of(made)])
+    return labels_of(made)
 
 
 def test_a_classifier_of_the_files_finds_nothing(made: Path, labels: np.ndarray) -> None:
     found = features(paths_of(made))
     assert area_under_curve(classified(found, labels), labels) < CHANCE
     assert largest_area(found, labels) < 0.9  # the best of more than a hundred features, by chance
+
+
+@pytest.mark.long
+def test_a_classifier_of_the_files_finds_nothing_in_a_study_of_public_joints(joint_data: Path, tmp_path: Path) -> None:
+    """Their radiographs are JPEG files, in whose own pixels the blocks would be visible."""
+    make_study(tmp_path / "study", *public_joints(joint_data, COUNT), count=COUNT)
+    found, labels = features(paths_of(tmp_path / "study")), labels_of(tmp_path / "study")
+    assert area_under_curve(classified(found, labels), labels) < CHANCE
+    assert largest_area(found, labels) < 0.9
 
 
 def test_files_differ_in_nothing_but_their_pixels(made: Path) -> None:

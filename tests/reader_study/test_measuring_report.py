@@ -84,6 +84,13 @@ def test_the_report_is_json_and_its_table_is_csv(report: MeasuringReport) -> Non
     assert row["kappa_linear_low"] < row["kappa_linear"] < row["kappa_linear_high"]
 
 
+def test_a_name_is_no_formula_in_a_spreadsheet() -> None:
+    records = [record("=1+1", joint, 1.0 + joint) for joint in range(4)]
+    found = measuring_report(records, {f"joint {row}": 1.1 + row for row in range(4)})
+    assert set(found.figures["readers"]) == {"=1+1"}
+    assert "'=1+1" in found.csv and ",=1+1" not in found.csv
+
+
 def test_too_few_joints_have_a_reason_instead_of_a_number() -> None:
     records = [record("A", joint, 1.0 + joint) for joint in range(2)]
     found = measuring_report(records, {"joint 0": 1.0})

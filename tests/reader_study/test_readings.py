@@ -71,7 +71,7 @@ def appending(path: Path, seed: int) -> Callable[[int], None]:
     def work(pipe: int) -> None:
         log, sizes = ReadingLog(path), random.Random(seed)
         while True:
-            size = 400_000 if sizes.random() < 0.2 else 50
+            size = 100_000 if sizes.random() < 0.2 else 50
             line = log.append({"reader": "A", "note": "x" * size})
             os.write(pipe, f"{line['id']}\n".encode())
 

@@ -137,6 +137,7 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 def test_a_damaged_study_is_refused_by_the_name_of_its_file(folder: Path, damage: Callable[[Path], Any]) -> None:
+    read_study(folder)
     damage(folder)
     with pytest.raises(InputError, match=rf"^{folder}/.*: the study is damaged \(.*\)\. Restore it"):
         read_study(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -123,3 +124,13 @@ def test_joints_of_a_list_are_candidates_where_their_width_is_known() -> None:
     (found,) = joint_candidates(items, widths)
     assert (found.name, found.joint_space_mm, found.finger) == (items[0]["name"], 1.5, items[0]["finger"])
     assert found.spacing_mm == items[0]["spacing"]
+
+
+@pytest.mark.slow
+def test_the_program_of_the_document_runs(data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(__file__).parents[2] / "docs" / "reader_studies.md"
+    (program,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    shutil.copytree(data_set, tmp_path / "OUT")
+    monkeypatch.chdir(tmp_path)
+    exec(program.replace("count=50", "count=1, caliper_mm=2.0"), {})
+    assert (tmp_path / "studies" / "first" / "key.json").is_file()
