@@ -1,4 +1,3 @@
-# ruff: noqa: E402 - imports of what may be missing come after the skips
 """A reading room of phantoms, asked without a browser."""
 
 from __future__ import annotations
