@@ -87,7 +87,8 @@ def check_used(run_id: str, names: Iterable[str], content: Mapping[str, Any]) ->
     keys = {name: ReferenceResolver.split_id(name.removeprefix("+"))[0] for name in names}
     idle = [name for name, key in keys.items() if key in content and key not in used and not is_of_monai(key)]
     if idle:
-        msg = f"{', '.join(f'--{name}' for name in idle)}: this run does not use it. Remove it."
+        named = ", ".join(f"--{name}" for name in idle)
+        msg = f"{named}: without effect in this run. Remove {'it' if len(idle) == 1 else 'them'}."
         raise InputError(msg)
 
 

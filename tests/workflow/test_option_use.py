@@ -41,7 +41,7 @@ def test_keys_are_used_through_references_at_any_depth_and_without_a_value() -> 
 def test_an_option_without_effect_is_refused_and_those_of_the_whole_job_are_not() -> None:
     check_used("training", ["seed", "rate", "train#rate", "output_dir", "_meta_#version", "mine"], CONTENT)
     check_used("planning", ["count", "changes_mm#0", "rate"], CONTENT)
-    with pytest.raises(InputError, match=r"^--labels, --\+plan#count: this run does not use it\. Remove it\.$"):
+    with pytest.raises(InputError, match=r"^--labels, --\+plan#count: without effect in this run\. Remove them\.$"):
         check_used("training", ["labels", "rate", "+plan#count"], CONTENT)
 
 
@@ -67,5 +67,5 @@ def test_options_of_parts_that_a_job_shares_are_refused_where_it_does_not_use_th
     check_used(run_id, used, content)
     for name in idle:
         assert name in content
-        with pytest.raises(InputError, match=f"^--{name}: this run does not use it"):
+        with pytest.raises(InputError, match=rf"^--{name}: without effect in this run\. Remove it\.$"):
             check_used(run_id, [name], content)
