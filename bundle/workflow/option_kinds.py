@@ -265,6 +265,7 @@ NESTED: dict[str, Kind] = {
     "lr": RATE,
     "amp": SWITCH,
     "shuffle": SWITCH,
+    **dict.fromkeys(("mirror", "prob"), PROBABILITY),
 }
 """Kinds by the last key of a path, anywhere below the top."""
 

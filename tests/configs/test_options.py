@@ -23,7 +23,7 @@ from bundle.workflow.option_kinds import (
 )
 from bundle.workflow.option_names import RUN_ARGUMENTS, check_names, configured_by, given_options
 from bundle.workflow.option_shapes import check_shapes
-from bundle.workflow.options import check_weights_used
+from bundle.workflow.option_use import check_weights_used
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 from monai.bundle.utils import merge_kv
