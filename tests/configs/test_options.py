@@ -148,6 +148,8 @@ def test_the_values_of_every_configuration_are_of_their_kinds(file: Path) -> Non
         ("use_motion", 1),
         ("predicted_masks", 2),
         ("noise#lowest", -1),
+        ("rotation_deg#highest", 4000),
+        ("motion#rotation_deg", 4000),
         ("train#trainer#max_epochs", -1),
         ("optimizer#lr", float("inf")),
     ],
