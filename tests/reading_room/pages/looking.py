@@ -19,9 +19,7 @@ async function loaded(id) {
   return { composition, geometry, planes };
 }
 function encoded(bytes) {
-  let text = "";
-  for (let start = 0; start < bytes.length; start += 8192) text += String.fromCharCode(...bytes.subarray(start, start + 8192));
-  return btoa(text);
+  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
 }
 """
 """Functions for scripts: the composition of a joint, and bytes as text."""
@@ -74,9 +72,7 @@ def serve_rows(page: Any, rows: list[dict[str, Any]]) -> dict[str, Any]:
     return state
 
 
-PIXEL = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
-)
+PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
 """A PNG of one pixel."""
 
 
