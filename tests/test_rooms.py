@@ -27,6 +27,7 @@ FLOORS = (
     ("registration",),
     ("evaluation",),
     ("experiments",),
+    ("reader_study",),
     ("face",),
     ("reading_room",),
 )

@@ -9,7 +9,6 @@
 
 from bundle.face.joints import Hand, Joint, joints_in
 from bundle.face.layers import Layers, SyntheticJoint, joint_space, narrowing, separate, synthesize
-from bundle.face.shipped import root
 
 __all__ = [
     "Hand",
@@ -19,7 +18,6 @@ __all__ = [
     "joint_space",
     "joints_in",
     "narrowing",
-    "root",
     "separate",
     "synthesize",
 ]

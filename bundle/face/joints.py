@@ -11,7 +11,7 @@ from typing import Any
 import bundle.joint
 import torch
 from bundle.errors import InputError, instance_argument, number_argument, path_argument, seed_argument
-from bundle.face.shipped import parts, root
+from bundle.face.shipped import parts
 from bundle.hands import JointFinder
 from bundle.io import (
     LATERALITY,
@@ -265,5 +265,5 @@ def write_as(
     """
     path = path_argument("path", path)
     spacing = spacing_mm or (joint.spacing_mm,) * 2
-    study = (bundle_version(root() / "configs" / "metadata.json"), joint.name, LATERALITY.get(joint.side, ""))
+    study = (bundle_version(), joint.name, LATERALITY.get(joint.side, ""))
     write_radiograph(path, radiograph, spacing, study, f"{joint.name}: {described}", synthetic)

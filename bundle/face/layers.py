@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from bundle.errors import InputError, instance_argument, number_argument, path_argument, seed_argument
 from bundle.face.joints import JOINT, Joint, write_as
-from bundle.face.shipped import parts, root
-from bundle.io import storing, write_layer_images, write_layers, write_masks
+from bundle.face.shipped import parts
+from bundle.io import bundle_root, storing, write_layer_images, write_layers, write_masks
 from bundle.joint import FINGERS, MCP, Keys
 from bundle.measurement import DetectableChange, JointSpace, measure_joint_space
 from bundle.physics import RigidMotion
@@ -169,5 +169,5 @@ def narrowing(before: Joint, after: Joint, method: str | Registration = "gauss_n
     registration = make_registration(method) if isinstance(method, str) else method
     reading = read_pair(registration, fixed, moving, before.spacing_mm)
     finger = before.finger if before.finger in FINGERS else after.finger
-    detectable = DetectableChange.read(root() / "models" / "detectable_change.json")
+    detectable = DetectableChange.read(bundle_root() / "models" / "detectable_change.json")
     return replace(reading, smallest_detectable_change_mm=detectable.of(finger))

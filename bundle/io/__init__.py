@@ -51,7 +51,7 @@ from bundle.io.nifti import is_nifti
 from bundle.io.packing import pack_joints
 from bundle.io.placing import Recentre, in_hand, recentred
 from bundle.io.points import read_places
-from bundle.io.provenance import bundle_version, command_line, machine, processor
+from bundle.io.provenance import bundle_root, bundle_version, command_line, machine, processor
 from bundle.io.reading import check_area, layer_files, read_layers, read_stated, shape_of
 from bundle.io.reports import (
     METRICS,
@@ -130,6 +130,7 @@ __all__ = [
     "Sums",
     "append_line",
     "are_whole",
+    "bundle_root",
     "bundle_version",
     "check_area",
     "check_destination",

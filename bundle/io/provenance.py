@@ -47,12 +47,19 @@ def _quoted(argument: str) -> str:
     return shlex.quote(argument)
 
 
-def bundle_version(metadata: str | Path) -> str:
-    """Read the version of the bundle from its metadata file.
+def bundle_root() -> Path:
+    """Root folder of configurations and weights: the checkout, or the installed package."""
+    here = Path(__file__).parents[1]
+    return here if (here / "configs").is_dir() else here.parent
+
+
+def bundle_version(metadata: str | Path = "") -> str:
+    """Read the version of the bundle from its metadata file; default: the file of this bundle.
 
     Raises:
         InputError: the file cannot be read.
     """
+    metadata = metadata or bundle_root() / "configs" / "metadata.json"
     try:
         return str(read_json(metadata)["version"])
     except (OSError, ValueError, KeyError, TypeError) as error:

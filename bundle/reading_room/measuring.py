@@ -8,6 +8,7 @@ from typing import Any
 
 from bundle.errors import InputError
 from bundle.reader_study import (
+    MeasuringReport,
     Presentation,
     ReadingLog,
     left_to_measure,
@@ -17,11 +18,20 @@ from bundle.reader_study import (
     validated,
 )
 from bundle.reading_room.library import Library
-from bundle.reading_room.requests import BadRequest, body_of, identifiers, plainly, switch, text
+from bundle.reading_room.requests import (
+    BadRequest,
+    body_of,
+    identifiers,
+    plainly,
+    saved_report,
+    shown_report,
+    switch,
+    text,
+)
 from bundle.reading_room.rows import FAILED, row_id
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 READINGS, SESSIONS = "readings.jsonl", "sessions.jsonl"
@@ -81,12 +91,11 @@ class Measuring:
 
     async def report(self, request: Request) -> Response:
         """Describe the agreement of all readings."""
-        return JSONResponse((await run_in_threadpool(self._report)).figures)
+        return shown_report(await run_in_threadpool(self._report))
 
     async def table(self, request: Request) -> Response:
         """Send the agreement of all readings as CSV."""
-        content = (await run_in_threadpool(self._report)).csv
-        return PlainTextResponse(content, headers={"Content-Disposition": "attachment; filename=agreement.csv"})
+        return saved_report(await run_in_threadpool(self._report), "agreement.csv")
 
     def _readers(self) -> list[dict[str, Any]]:
         known = dict.fromkeys(record["reader"] for record in self.sessions.effective())
@@ -153,7 +162,7 @@ class Measuring:
         self.readings.undo(int(own[-1]["id"]), reader=reader)
         return self._state(reader)
 
-    def _report(self) -> Any:
+    def _report(self) -> MeasuringReport:
         automatic = {row.name: row.joint_space_mm for row in self.library.rows()}
         return measuring_report(self.readings.effective(), automatic, seed=self.seed)
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from bundle.face import Joint, joints_in, root, separate
-from bundle.io import FOLDER, Item, read_datalist
+from bundle.face import Joint, joints_in, separate
+from bundle.io import FOLDER, Item, bundle_root, read_datalist
 from bundle.joint import FINGERS, SIDES
 from bundle.measurement import JointSpace, narrowing_grade
 from bundle.quality import PlausibilityReference, measure
@@ -86,7 +86,7 @@ def known_row(row: JointRow, joint: Joint) -> JointRow:
 
 def described_row(row: JointRow, joint: Joint, space: JointSpace) -> JointRow:
     """Return the row of an opened joint with its joint space and its plausibility."""
-    reference = PlausibilityReference.read(root() / "models" / "plausibility.json")
+    reference = PlausibilityReference.read(bundle_root() / "models" / "plausibility.json")
     verdict = reference.judge(measure(torch.cat([joint.radiograph, joint.masks]), joint.spacing_mm))
     width, sd, grade = float(space.mean[0]), float(space.sd[0]), int(narrowing_grade(space.mean)[0])
     refusals = [f"joint space: {reason}" for reason in space.refused if reason]

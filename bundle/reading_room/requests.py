@@ -6,12 +6,13 @@ import errno
 import json
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
+import pandas as pd
 from bundle.errors import InputError
 from bundle.reading_room.library import UnknownJoint
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 Answer = Callable[[Request], Awaitable[Response]]
 
@@ -122,6 +123,34 @@ def identifiers(body: Mapping[str, Any], name: str, most: int) -> list[str]:
         msg = f"{name} must be a list of 1 to {most} joints."
         raise BadRequest(msg)
     return list(dict.fromkeys(value))
+
+
+class Report(Protocol):
+    """Figures with their table, for reading and as CSV."""
+
+    @property
+    def figures(self) -> Mapping[str, Any]:
+        """The figures."""
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per comparison or reader."""
+
+    @property
+    def csv(self) -> str:
+        """The table as CSV."""
+
+
+def shown_report(report: Report) -> Response:
+    """Return a report for a page: ``figures``, and the ``columns`` and ``rows`` of its table, None where empty."""
+    rows = report.table.astype(object).where(report.table.notna(), None).values.tolist()
+    return JSONResponse({"figures": report.figures, "columns": list(report.table.columns), "rows": rows})
+
+
+def saved_report(report: Report, name: str) -> Response:
+    """Return the table of a report as a CSV file."""
+    headers = {"Content-Disposition": f"attachment; filename={name}"}
+    return PlainTextResponse(report.csv, headers=headers, media_type="text/csv")
 
 
 def plainly(answer: Answer) -> Answer:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import uvicorn
 from bundle.errors import InputError
-from bundle.face import root
 from bundle.inference import JOINT_LINES
+from bundle.io import bundle_root
 from bundle.reader_study import STUDIES
 from bundle.reading_room.data_set import SyntheticImages, is_data_set
 from bundle.reading_room.library import Library
@@ -50,9 +50,9 @@ def library_of(folder: Path, spacing_mm: float = 0.0) -> Library:
 def readings_folder(folder: Path | None) -> Path:
     """Return the usual folder of the readings of a folder, or of phantoms: its name with a checksum of its path."""
     if folder is None:
-        return root() / "outputs" / "reading_room" / "demo"
+        return bundle_root() / "outputs" / "reading_room" / "demo"
     place = folder.resolve()
-    return root() / "outputs" / "reading_room" / f"{place.name}-{row_id(str(place))[:8]}"
+    return bundle_root() / "outputs" / "reading_room" / f"{place.name}-{row_id(str(place))[:8]}"
 
 
 def rooms_of(library: Library, readings: Path, seed: int = 0) -> list[Route]:
@@ -63,7 +63,7 @@ def rooms_of(library: Library, readings: Path, seed: int = 0) -> list[Route]:
         readings: folder of the readings and studies.
         seed: random seed of the order in which joints are measured.
     """
-    rooms = Rooms(library, root())
+    rooms = Rooms(library)
     data_set = library.folder if isinstance(library, SyntheticImages) else None
     more = Visits(rooms.openings), Measuring(library, readings, seed), Studies(readings / STUDIES, data_set)
     return [*rooms.routes(), *(route for room in more for route in room.routes())]

@@ -40,12 +40,11 @@ class Rooms:
 
     Args:
         library: the joints.
-        root: folder of configurations and weights.
     """
 
-    def __init__(self, library: Library, root: Path) -> None:
+    def __init__(self, library: Library) -> None:
         self.library, self.openings = library, Openings(library)
-        self.version = bundle_version(root / "configs" / "metadata.json")
+        self.version = bundle_version()
         self._revision = 0
         self._listed: tuple[JointRow, ...] = ()
 

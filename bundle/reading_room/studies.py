@@ -8,17 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from bundle.errors import InputError
-from bundle.reader_study import FoundStudy, Study, data_set_candidates, find_studies, make_study, study_report
+from bundle.reader_study import (
+    FoundStudy,
+    Study,
+    StudyReport,
+    data_set_candidates,
+    find_studies,
+    make_study,
+    study_report,
+)
 from bundle.reading_room.library import UnknownJoint
-from bundle.reading_room.requests import body_of, plainly, text, whole_number
+from bundle.reading_room.requests import body_of, plainly, saved_report, shown_report, text, whole_number
 from bundle.reading_room.rows import row_id
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 MOST = 500
 """Images on each side of a study."""
+
+LARGEST_SEED = 2**31 - 1
 
 
 class Studies:
@@ -54,8 +64,8 @@ class Studies:
     async def make(self, request: Request) -> Response:
         """Make a study of the data set."""
         body = await body_of(request)
-        name, count, seed = text(body, "name"), whole_number(body, "count", 2, MOST), whole_number(body, "seed", 0, 2**31)
-        return JSONResponse(await run_in_threadpool(self._make, name, count, seed))
+        count, seed = whole_number(body, "count", 2, MOST), whole_number(body, "seed", 0, LARGEST_SEED)
+        return JSONResponse(await run_in_threadpool(self._make, text(body, "name"), count, seed))
 
     async def begin(self, request: Request) -> Response:
         """Return what is left to a reader."""
@@ -80,12 +90,11 @@ class Studies:
 
     async def report(self, request: Request) -> Response:
         """Describe the answers of all readers."""
-        return JSONResponse((await run_in_threadpool(_report, self._study(request))).figures)
+        return shown_report(await run_in_threadpool(_report, self._study(request)))
 
     async def table(self, request: Request) -> Response:
         """Send the figures of all readers as CSV."""
-        content = (await run_in_threadpool(_report, self._study(request))).csv
-        return PlainTextResponse(content, headers={"Content-Disposition": "attachment; filename=study.csv"})
+        return saved_report(await run_in_threadpool(_report, self._study(request)), "study.csv")
 
     def _found(self) -> dict[str, FoundStudy]:
         """The studies by their identifiers."""
@@ -135,5 +144,5 @@ def _answered(study: Study, body: Mapping[str, Any]) -> dict[str, Any]:
     return {"saved": stored["id"], **_state(study, reader)}
 
 
-def _report(study: Study) -> Any:
+def _report(study: Study) -> StudyReport:
     return study_report(study, study.log.effective(), seed=study.seed)

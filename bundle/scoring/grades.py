@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from bundle.measurement import GRADES, GradeCoding
-from bundle.statistics import Measured, bootstrap_interval
+from bundle.statistics import Measured, bootstrap_interval, weighted_kappa
 from matplotlib.figure import Figure
 from monai.metrics import compute_confusion_matrix_metric
 from numpy.typing import NDArray
@@ -101,15 +101,6 @@ def confusion(true: Counts, read: Counts) -> Counts:
     counts = np.zeros((GRADES, GRADES), np.int64)
     np.add.at(counts, (true, read), 1)
     return counts
-
-
-def weighted_kappa(counts: Counts, power: int) -> float:
-    """Cohen's kappa with weights ``|i - j| ** power`` (Psychological Bulletin 1968); NaN if chance never errs."""
-    grades = np.arange(len(counts))
-    weights = np.abs(grades[:, None] - grades) ** power
-    chance = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
-    expected = (weights * chance).sum()
-    return float(1.0 - (weights * counts).sum() / expected) if expected else float("nan")
 
 
 def _by_grade(counts: Counts) -> dict[str, list[float]]:

@@ -1,4 +1,4 @@
-"""Agreement, bootstrap intervals, ROC curves and tables of results."""
+"""Agreement, bootstrap intervals, ROC curves, accuracy of readers and tables of results."""
 
 from __future__ import annotations
 
@@ -11,29 +11,54 @@ from bundle.statistics.agreement import (
     repeatability,
     smallest_detectable_difference,
 )
+from bundle.statistics.estimates import UNDEFINED, Estimate, proportion
+from bundle.statistics.kappa import fleiss_kappa, weighted_kappa
 from bundle.statistics.measured import Column, Measured, SeparatedJoints
+from bundle.statistics.readers import (
+    FIGURES,
+    ReaderAveragedArea,
+    ReaderScores,
+    delong,
+    logistic_slope,
+    named,
+    obuchowski_rockette,
+    reader_intervals,
+)
 from bundle.statistics.roc import Curve, area_under_curve, plot_roc, roc_curve
 from bundle.statistics.summary import bootstrap_interval, summarize, to_markdown
 
 __all__ = [
+    "FIGURES",
+    "UNDEFINED",
     "Column",
     "Curve",
+    "Estimate",
     "FitSettings",
     "Measured",
+    "ReaderAveragedArea",
+    "ReaderScores",
     "SeparatedJoints",
     "absolute_agreement",
     "area_under_curve",
     "bland_altman",
     "bootstrap_interval",
     "consistency",
+    "delong",
     "fit_seeds",
+    "fleiss_kappa",
     "flip_some",
+    "logistic_slope",
+    "named",
+    "obuchowski_rockette",
     "plot_bland_altman",
     "plot_roc",
     "predict",
+    "proportion",
+    "reader_intervals",
     "repeatability",
     "roc_curve",
     "smallest_detectable_difference",
     "summarize",
     "to_markdown",
+    "weighted_kappa",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bundle.evaluation.measures.control import JointSpaceControl
+from bundle.evaluation.measures.crops import as_seen, cut_out
 from bundle.evaluation.measures.detectability import ShadowDetectability
 from bundle.evaluation.measures.joint_space import JointSpaceMeasurement
 from bundle.evaluation.measures.layer_truth import LayerTruth
@@ -19,4 +20,6 @@ __all__ = [
     "Realism",
     "ShadowDetectability",
     "Trial",
+    "as_seen",
+    "cut_out",
 ]

@@ -1,3 +1,4 @@
+# ruff: noqa: E402 - imports of what may be missing come after the skips
 """One server of phantoms and one browser for all tests of the pages; faults of the page fail the test."""
 
 from __future__ import annotations
@@ -7,6 +8,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from bundle.reading_room.opened import OpenedJoint
 from bundle.reading_room.rows import CLOSED, FAILED, READY, JointRow, row_id
 from bundle.reading_room.security import Gate
 from bundle.reading_room.server import Rooms, application
+from starlette.routing import Route
 
 ROOT = Path(__file__).parents[3]
 ARGUMENTS = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-gpu-compositing")
@@ -76,18 +79,25 @@ class Room:
     library: Phantoms
 
 
+@contextmanager
+def serving(rooms: list[Route]) -> Iterator[str]:
+    """Serve rooms in a thread, and return the address."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(application(rooms, Gate.of("127.0.0.1", port)), log_level="warning"))
+    thread = threading.Thread(target=lambda: server.run(sockets=[listening]), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{port}/"
+    server.should_exit = True
+    thread.join(10)
+
+
 @pytest.fixture(scope="session")
 def room() -> Iterator[Room]:
     """A server of phantoms in a thread."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    port, library = listening.getsockname()[1], Phantoms()
-    app = application(Rooms(library, ROOT).routes(), Gate.of("127.0.0.1", port))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-    thread = threading.Thread(target=lambda: server.run(sockets=[listening]), daemon=True)
-    thread.start()
-    yield Room(f"http://127.0.0.1:{port}/", library)
-    server.should_exit = True
-    thread.join(10)
+    library = Phantoms()
+    with serving(Rooms(library).routes()) as address:
+        yield Room(address, library)
 
 
 @pytest.fixture(scope="session")

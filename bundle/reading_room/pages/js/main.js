@@ -14,6 +14,9 @@ import { element } from "./widgets.js";
 const ROOMS = {
   list: { title: "List", load: () => import("./list.js") },
   look: { title: "Look", load: () => import("./look.js") },
+  measure: { title: "Measure", load: () => import("./measure.js") },
+  visits: { title: "Visits", load: () => import("./visits.js") },
+  studies: { title: "Studies", load: () => import("./studies.js") },
 };
 
 const place = document.getElementById("room");

@@ -1,0 +1,111 @@
+"""Checks of what people and pages send: names of readers, numbers, choices; and tables with such names as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from bundle.errors import InputError
+
+LONGEST_NAME = 60
+"""Largest number of characters in the name of a reader or of a study."""
+
+LONGEST_IDENTITY = 300
+"""Largest number of characters in the identity of a joint or of an image."""
+
+LONGEST_SECONDS = 86_400.0
+"""Largest time of one reading, in s."""
+
+
+def person(value: Any, field: str = "reader") -> str:
+    """Return a name as typed: 1 to 60 printable characters, not only spaces.
+
+    Args:
+        value: the name.
+        field: name of the field, for the message.
+
+    Raises:
+        InputError: it is no such text.
+    """
+    return text(value, field, LONGEST_NAME)
+
+
+def text(value: Any, field: str, longest: int = LONGEST_IDENTITY) -> str:
+    """Return a printable text that is not only spaces.
+
+    Raises:
+        InputError: it is no text, empty, too long, or has control characters.
+    """
+    if not isinstance(value, str) or not value.strip() or len(value) > longest or not value.isprintable():
+        msg = f"{field}: {shown(value)} is no name. Use 1 to {longest} printable characters, without line breaks."
+        raise InputError(msg)
+    return value
+
+
+def number(value: Any, field: str, low: float, high: float, unit: str = "") -> float:
+    """Return a finite number within bounds.
+
+    Raises:
+        InputError: it is no such number; true, false and text are no numbers.
+    """
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    if not known or not low <= value <= high:
+        bounds = f"{low:g} to {high:g}{f' {unit}' if unit else ''}"
+        msg = f"{field}: {shown(value)} is out of range or no number. Use a number from {bounds}."
+        raise InputError(msg)
+    return float(value)
+
+
+def whole(value: Any, field: str, low: int, high: int) -> int:
+    """Return an integer within bounds; raises as :func:`number`."""
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        msg = f"{field}: {shown(value)} is out of range or no integer. Use an integer from {low} to {high}."
+        raise InputError(msg)
+    return value
+
+
+def choice(value: Any, field: str, known: Sequence[str]) -> str:
+    """Return one of the known texts.
+
+    Raises:
+        InputError: it is none of them.
+    """
+    if not isinstance(value, str) or value not in known:
+        msg = f"{field}: {shown(value)} is unknown. Use {' or '.join(known)}."
+        raise InputError(msg)
+    return value
+
+
+def fields_of(record: Any, required: Collection[str], optional: Collection[str] = ()) -> Mapping[str, Any]:
+    """Return a record that has all required fields and no unknown one.
+
+    Raises:
+        InputError: it is no such record.
+    """
+    if not isinstance(record, Mapping):
+        msg = f"{shown(record)} is no record. Send an object with {', '.join(required)}."
+        raise InputError(msg)
+    absent = [name for name in required if name not in record]
+    unknown = [shown(name) for name in record if name not in (*required, *optional)]
+    if absent or unknown:
+        faults = [*(f"{name} is missing" for name in absent), *(f"{name} is unknown" for name in unknown)]
+        msg = f"record: {', '.join(faults)}. Send {', '.join(required)}."
+        raise InputError(msg)
+    return record
+
+
+def shown(value: Any) -> str:
+    """Quote a value in a message, shortened; other than numbers and texts by its type."""
+    quoted = ascii(value) if isinstance(value, int | float | str | None) else f"a {type(value).__name__}"
+    return quoted if len(quoted) <= 60 else f"{quoted[:60]}..."
+
+
+def csv_of(table: pd.DataFrame) -> str:
+    """Return a table as CSV; a name that a spreadsheet would compute as a formula gets an apostrophe in front."""
+    texts = {column: table[column].map(_harmless) for column in table if table[column].dtype == object}
+    return str(table.assign(**texts).to_csv(index=False))
+
+
+def _harmless(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value

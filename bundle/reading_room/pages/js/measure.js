@@ -1,0 +1,216 @@
+// The room "Measure": the joint space by moving the bones until the joint surfaces touch, blind and in random order.
+
+import { postJson } from "./api.js";
+import { BonePane } from "./bone_pane.js";
+import { bindKeys } from "./keys.js";
+import { loadedJoint, openedJoint } from "./look.js";
+import { ReaderSection, reportDialog } from "./readers.js";
+import { Scene } from "./scene.js";
+import { automaticWindow, composedAtRest } from "./planes.js";
+import { clearStatus, report, reportFault } from "./status.js";
+import { NumberSlider, button, checkbox, element, section, toggleButton } from "./widgets.js";
+
+const GRADES = ["0", "1", "2", "3", "4"];
+const FINE_MM = 0.01;
+const COARSE_MM = 0.1;
+
+/** Open the room in an element. */
+export function open(place, house) {
+  return new Measure(place, house);
+}
+
+class Measure {
+  constructor(place, { joints }) {
+    Object.assign(this, { joints, reader: null, next: null, grade: null });
+    this.scene = new Scene();
+    this.scene.change((scene) => {
+      scene.marks = { masks: false, surfaces: false, displacement: false };
+      scene.tool = "bone";
+    });
+    this.pane = new BonePane(this.scene, { report: reportFault });
+    this.cover = element("div", { class: "cover", role: "status" });
+    const panes = element("div", { class: "panes" }, this.pane.element, this.cover);
+    this.readers = new ReaderSection("/api/measuring", (reader, again) => this.begin(reader, again));
+    this.reading = this.readingSection();
+    const panel = element("div", { class: "panel" }, this.readers.element, this.reading, this.resultSection());
+    place.append(element("div", { class: "desk" }, panes, panel));
+    this.unlisten = this.scene.listen(() => this.sync());
+    this.unbind = bindKeys("Measure", this.bindings());
+  }
+
+  /** Show the start of the room. */
+  async show() {
+    this.rest("Enter your name and begin. Move the bones until the joint surfaces touch; the distance is the joint space.");
+    await this.readers.refresh();
+  }
+
+  /** Stop listening and release the memory. */
+  close() {
+    this.next = null;
+    this.unlisten();
+    this.unbind();
+    this.pane.close();
+  }
+
+  async begin(reader, again) {
+    this.reader = reader;
+    const ids = again ? this.joints.visible().filter(({ state }) => state !== "failed").map(({ id }) => id) : null;
+    await this.follow(await postJson("/api/measuring/begin", { reader, new: again, ids }));
+    await this.readers.refresh();
+  }
+
+  /** Show the next joint of the session. */
+  async follow(state) {
+    Object.assign(this, { next: state.next, place: state.place });
+    this.progress.textContent = `${state.done} of ${state.total} measured`;
+    if (state.next === null) return this.rest("All joints of the session are measured. Thank you.");
+    this.rest("Opening\u2026");
+    const [id, place] = [state.next, state.place];
+    const gone = () => this.next !== id || this.place !== place;
+    const answer = await openedJoint(id, ({ stage }) => gone() || this.rest(`${stage}\u2026`), gone);
+    if (gone()) return undefined;
+    if (answer.state !== "ready") return this.rest(answer.failure ?? "The radiograph shows several joints. Open it in the list.", true);
+    const { geometry, planes } = await loadedJoint(id);
+    if (!gone()) this.present(geometry, planes, `Joint ${place + 1} of ${state.total}`);
+    return undefined;
+  }
+
+  present(geometry, planes, caption) {
+    this.geometry = geometry;
+    this.pane.setJoint(planes, geometry, caption);
+    this.setGrade(null);
+    const window = automaticWindow(composedAtRest(planes, geometry));
+    this.scene.change((scene) => {
+      scene.fit();
+      scene.window = window;
+    });
+    this.scene.rest();
+    this.cover.hidden = true;
+    this.setActive(true);
+    this.began = performance.now();
+    this.pane.element.focus({ preventScroll: true });
+  }
+
+  rest(text, wrong = false) {
+    this.cover.replaceChildren(element("p", wrong ? { class: "wrong" } : {}, text));
+    this.cover.hidden = false;
+    this.setActive(false);
+  }
+
+  setActive(active) {
+    this.active = active;
+    for (const control of this.reading.querySelectorAll("button, input")) control.disabled = !active;
+    this.undoing.disabled = this.reader === null;
+  }
+
+  readingSection() {
+    const slider = (label, name, sign, range) =>
+      new NumberSlider({ label, unit: "mm", step: COARSE_MM, fine: FINE_MM, digits: 2, ...range, changed: (value) => this.scene.move(name, sign * value) });
+    this.distance = slider("Distance", "change_mm", -1, { low: -2, high: 6 });
+    this.sideways = slider("Sideways", "sideways_mm", 1, { low: -3, high: 3 });
+    this.grades = GRADES.map((grade) => toggleButton(grade, () => this.setGrade(Number(grade)), { title: `Grade of narrowing; key ${grade}` }));
+    this.undoing = button("Undo", () => this.attempt(() => this.undo()), { title: "Take back the last measurement; key u", id: "undo" });
+    this.progress = element("p", { class: "facts", id: "progress" });
+    return section(
+      "Measurement",
+      this.progress,
+      this.distance.element,
+      this.sideways.element,
+      element("div", { class: "row five", role: "group", "aria-label": "Grade of narrowing" }, ...this.grades.map(({ element: made }) => made)),
+      element(
+        "div",
+        { class: "row three" },
+        button("Save", () => this.attempt(() => this.save(true)), { class: "primary", title: "Key Enter", id: "save" }),
+        button("Cannot", () => this.attempt(() => this.save(false)), { title: "The joint cannot be measured; key x", id: "cannot" }),
+        this.undoing,
+      ),
+    );
+  }
+
+  resultSection() {
+    this.comparing = checkbox("Show the automatic value after saving", false, () => {});
+    return section(
+      "Results",
+      this.comparing.element,
+      element(
+        "div",
+        { class: "row two" },
+        button("Agreement\u2026", () => this.attempt(() => reportDialog("Agreement of the measurements", "/api/measuring/report")), { id: "agreement" }),
+      ),
+    );
+  }
+
+  setGrade(grade) {
+    this.grade = grade;
+    this.grades.forEach(({ set }, place) => set(place === grade));
+  }
+
+  sync() {
+    const { change_mm: change, sideways_mm: sideways } = this.scene.motion;
+    this.distance.show(change === 0 ? 0 : -change);
+    this.sideways.show(sideways);
+  }
+
+  step(name, direction, event) {
+    if (!this.active) return;
+    const length = direction * (event.shiftKey ? COARSE_MM : FINE_MM);
+    this.scene.move(name, Number((this.scene.motion[name] + length).toFixed(2)));
+  }
+
+  /** Store the measurement; the page goes on when the server has it on its disk. */
+  async save(measurable) {
+    if (!this.active) return;
+    const { change_mm: change, sideways_mm: sideways } = this.scene.motion;
+    const known = { reader: this.reader, id: this.next, place: this.place, grade: this.grade, seconds: (performance.now() - this.began) / 1000 };
+    const measured = measurable ? { value_mm: change === 0 ? 0 : -change, displacement_mm: [sideways, change === 0 ? 0 : -change] } : { value_mm: null, displacement_mm: null };
+    const automatic = this.geometry;
+    this.setActive(false);
+    try {
+      const state = await postJson("/api/measuring/readings", { ...known, ...measured });
+      report(`Saved${this.comparing.control.checked ? compared(measured.value_mm, automatic) : "."}`);
+      await this.follow(state);
+    } catch (error) {
+      this.setActive(true);
+      throw error;
+    }
+  }
+
+  async undo() {
+    const state = await postJson("/api/measuring/undo", { reader: this.reader });
+    report("The last measurement is taken back.");
+    await this.follow(state);
+  }
+
+  async attempt(run) {
+    clearStatus();
+    try {
+      await run();
+    } catch (error) {
+      reportFault(error);
+    }
+  }
+
+  bindings() {
+    const arrows = [
+      ["arrowdown", "change_mm", -1, "Bones closer by 0.01 mm; with Shift 0.1 mm"],
+      ["arrowup", "change_mm", 1, "Bones apart"],
+      ["arrowleft", "sideways_mm", -1, "Upper bone to the left"],
+      ["arrowright", "sideways_mm", 1, "Upper bone to the right"],
+    ];
+    return [
+      ...arrows.map(([key, name, direction, text]) => ({ keys: [key], text, run: (event) => this.step(name, direction, event) })),
+      ...GRADES.map((grade) => ({ keys: [grade], text: `Grade ${grade}`, hidden: grade !== "0", shown: "0 to 4", run: () => this.active && this.setGrade(Number(grade)) })),
+      { keys: ["enter"], text: "Save", run: () => this.attempt(() => this.save(true)) },
+      { keys: ["x"], text: "The joint cannot be measured", run: () => this.attempt(() => this.save(false)) },
+      { keys: ["u"], text: "Take back the last measurement", run: () => this.reader !== null && this.attempt(() => this.undo()) },
+      { keys: ["z"], text: "Bones back to their places", run: () => this.active && this.scene.rest() },
+      { keys: ["i"], text: "Invert", run: () => this.scene.change((scene) => { scene.invert = !scene.invert; }) },
+      { shown: "Drag", text: "Move the bones; with W or the right button window and level, with Space move the image" },
+    ];
+  }
+}
+
+function compared(value, { joint_space_mm: automatic, refused }) {
+  if (automatic === null) return `; the automatic measurement is refused: ${refused}.`;
+  return `; automatic ${automatic.toFixed(2)} mm${value === null ? "" : `, yours ${value.toFixed(2)} mm`}.`;
+}

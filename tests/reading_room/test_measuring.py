@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bundle.reader_study import ReadingLog
+from bundle.reading_room.measuring import READINGS
+from starlette.testclient import TestClient
+
+
+def begin(client: TestClient, reader: str, **more: Any) -> dict[str, Any]:
+    answer = client.post("/api/measuring/begin", json={"reader": reader, **more})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def measure(client: TestClient, reader: str, state: dict[str, Any], value: float | None = 1.5) -> Any:
+    moved = None if value is None else [0.0, value]
+    known = {"reader": reader, "id": state["next"], "place": state["place"], "grade": 1, "seconds": 2.5}
+    return client.post("/api/measuring/readings", json={**known, "value_mm": value, "displacement_mm": moved})
+
+
+def test_a_session_has_repeats_and_ends(client: TestClient, tmp_path: Path) -> None:
+    state = begin(client, "Ann")
+    assert (state["total"], state["done"]) == (3, 0)  # two joints that can be opened, one of them twice
+    while state["next"]:
+        state = measure(client, "Ann", state).json()
+    assert state["done"] == 3
+    records = ReadingLog(tmp_path / "readings" / READINGS).effective()
+    assert sorted(record["repeat"] for record in records) == [0, 0, 1]
+    assert {record["joint"] for record in records} == {"phantom_0", "phantom_1"}
+
+
+def test_a_session_resumes_and_undo_takes_the_last_reading_back(client: TestClient) -> None:
+    first = begin(client, "Ann")
+    second = measure(client, "Ann", first).json()
+    assert begin(client, "Ann")["next"] == second["next"]
+    assert client.post("/api/measuring/undo", json={"reader": "Ann"}).json()["next"] == first["next"]
+    assert client.post("/api/measuring/undo", json={"reader": "Ann"}).status_code == 400
+
+
+def test_a_joint_is_measured_once_in_two_windows(client: TestClient) -> None:
+    state = begin(client, "Ann")
+    assert measure(client, "Ann", state).status_code == 200
+    answer = measure(client, "Ann", state)
+    assert answer.status_code == 409
+    assert "measured already" in answer.json()["error"]
+
+
+def test_readers_do_not_disturb_each_other(client: TestClient) -> None:
+    ann, bob = begin(client, "Ann"), begin(client, "Bob")
+    measure(client, "Ann", ann)
+    assert begin(client, "Bob") == bob
+    assert [one["done"] for one in client.get("/api/measuring").json()["readers"]] == [1, 0]
+
+
+@pytest.mark.parametrize("reader", ["", " ", "a" * 61, "a\nb", "\x00", 5, None])
+def test_names_of_readers_are_checked(client: TestClient, reader: Any) -> None:
+    assert client.post("/api/measuring/begin", json={"reader": reader}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"value_mm": 99.0}, {"value_mm": "1"}, {"grade": 5}, {"grade": True}, {"seconds": -1}, {"displacement_mm": [1]}],
+)
+def test_nonsense_is_not_stored(client: TestClient, tmp_path: Path, value: dict[str, Any]) -> None:
+    state = begin(client, "Ann")
+    known = {"reader": "Ann", "id": state["next"], "place": 0, "value_mm": 1.0, "grade": 1, "seconds": 1.0}
+    answer = client.post("/api/measuring/readings", json={**known, "displacement_mm": [0.0, 1.0], **value})
+    assert answer.status_code in (400, 409)
+    assert next(iter(value)) in answer.json()["error"]
+    assert ReadingLog(tmp_path / "readings" / READINGS).records() == []
+
+
+def test_the_agreement_is_reported(client: TestClient) -> None:
+    state = begin(client, "Ann")
+    while state["next"]:
+        state = measure(client, "Ann", state).json()
+    report = client.get("/api/measuring/report").json()
+    assert report["figures"]["measurements"] == 3
+    assert len(report["columns"]) == len(report["rows"][0])
+    assert client.get("/api/measuring/report.csv").text.startswith("comparison,reader")

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from bundle.face import Joint
+from bundle.reader_study import Candidate, Study, make_study, read_key
+from bundle.reading_room.rows import row_id
+from bundle.reading_room.security import Gate
+from bundle.reading_room.server import application
+from bundle.reading_room.studies import Studies
+from starlette.testclient import TestClient
+
+
+def candidates(first: int) -> list[Candidate]:
+    """Six radiographs of different joints."""
+
+    def image(seed: int) -> torch.Tensor:
+        return Joint.phantom(seed, 1.6).radiograph
+
+    known = [(f"{seed}", f"joint_{seed}", "ring", 1.6, 21 / 256) for seed in range(first, first + 6)]
+    return [Candidate(*one, lambda seed=int(one[0]): image(seed)) for one in known]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return make_study(tmp_path_factory.mktemp("studies") / "one", candidates(0), candidates(10), count=4, seed=1)
+
+
+@pytest.fixture
+def asked(study: Study) -> Iterator[TestClient]:
+    made = application(Studies(study.folder.parent).routes(), Gate.of("127.0.0.1", 8765))
+    with TestClient(made, base_url="http://127.0.0.1:8765") as client:
+        yield client
+    (study.folder / "answers.jsonl").unlink(missing_ok=True)
+
+
+ADDRESS = f"/api/studies/{row_id('one')}"
+
+
+def answer(client: TestClient, reader: str, shown: str, **more: Any) -> Any:
+    known = {"reader": reader, "image": shown, "answer": "real", "confidence": 3, "seconds": 1.0}
+    return client.post(f"{ADDRESS}/answers", json={**known, **more})
+
+
+def test_a_study_is_answered_image_by_image(asked: TestClient, study: Study) -> None:
+    key, state = read_key(study), asked.post(f"{ADDRESS}/begin", json={"reader": "Ann"}).json()
+    for _ in range(8):
+        assert asked.get(f"{ADDRESS}/images/{state['next']}").headers["content-type"] == "image/png"
+        state = answer(asked, "Ann", state["next"], answer=key[state["next"]]["kind"], confidence=5).json()
+    assert (state["done"], state["next"]) == (8, None)
+    figures = asked.get(f"{ADDRESS}/report").json()["figures"]
+    assert figures["readers"]["Ann"]["accuracy"] == 1.0
+    assert asked.get("/api/studies").json()["studies"][0]["readers"] == [{"reader": "Ann", "done": 8}]
+
+
+def test_an_answer_is_taken_back(asked: TestClient) -> None:
+    first = asked.post(f"{ADDRESS}/begin", json={"reader": "Bob"}).json()
+    answer(asked, "Bob", first["next"])
+    assert asked.post(f"{ADDRESS}/undo", json={"reader": "Bob"}).json() == first
+
+
+@pytest.mark.parametrize(
+    "path", ["images/key.json", "images/..%2fkey", "images/image_999", "key.json", "../key.json", "study.json"]
+)
+def test_the_key_is_not_served(asked: TestClient, path: str) -> None:
+    found = asked.get(f"{ADDRESS}/{path}")
+    assert found.status_code in (404, 405, 409)
+    assert "synthetic" not in found.text
+
+
+@pytest.mark.parametrize("more", [{"answer": "maybe"}, {"confidence": 6}, {"seconds": "1"}, {"image": "../key"}])
+def test_faulty_answers_are_refused(asked: TestClient, more: dict[str, Any]) -> None:
+    image = asked.post(f"{ADDRESS}/begin", json={"reader": "Cy"}).json()["next"]
+    assert answer(asked, "Cy", image, **more).status_code in (400, 409)
+    assert asked.post(f"{ADDRESS}/begin", json={"reader": "Cy"}).json()["done"] == 0
+
+
+def test_without_a_data_set_no_study_is_made(asked: TestClient) -> None:
+    made = asked.post("/api/studies", json={"name": "x", "count": 4, "seed": 0})
+    assert made.status_code == 409
+    assert "data set" in made.json()["error"]
+
+
+def test_damaged_studies_and_equal_names_are_listed_with_their_reason(asked: TestClient, study: Study) -> None:
+    other: Path = study.folder.parent / "two"
+    other.mkdir()
+    (other / "study.json").write_text("{")
+    try:
+        found = asked.get("/api/studies").json()["studies"]
+    finally:
+        (other / "study.json").unlink()
+        other.rmdir()
+    assert [bool(one["failure"]) for one in found] == [False, True]
