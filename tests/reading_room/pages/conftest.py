@@ -18,6 +18,7 @@ pytest.importorskip("uvicorn", reason="the reading room is not installed: requir
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: requirements-dev.txt")
 
 import uvicorn
+from bundle.errors import InputError
 from bundle.face import Joint, separate
 from bundle.reading_room.library import FixedLibrary, Report
 from bundle.reading_room.opened import OpenedJoint
@@ -56,6 +57,8 @@ class Phantoms(FixedLibrary):
     def load(self, row: JointRow, report: Report) -> OpenedJoint:
         """See :class:`Library`."""
         report("separating", 0.5)
+        if row.state == FAILED:
+            raise InputError(row.failure)
         joint = Joint.phantom(4, 1.6)
         if row.id == TALL:
             joint = replace(joint, radiograph=joint.radiograph[..., 20:-20], masks=joint.masks[..., 20:-20])

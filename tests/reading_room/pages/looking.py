@@ -19,11 +19,7 @@ async function loaded(id) {
   return { composition, geometry, planes };
 }
 function encoded(bytes) {
-  let text = "";
-  for (let start = 0; start < bytes.length; start += 8192) {
-    text += String.fromCharCode(...bytes.subarray(start, start + 8192));
-  }
-  return btoa(text);
+  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
 }
 """
 """Functions for scripts: the composition of a joint, and bytes as text."""

@@ -1,4 +1,4 @@
-// Composition of a radiograph from its layers, 1 - (1 - soft)(1 - lower)(1 - upper), with moved bones, in WebGL2.
+// Composition of a radiograph from its layers, 1 - (1 - soft)(1 - lower)(1 - upper), with moved bones, in WebGL 2.
 //
 // The canvas has the resolution of the frame; style sheets zoom and pan it.
 

@@ -143,7 +143,8 @@ class List {
   step(count) {
     if (!this.visible.length) return;
     const present = this.visible.findIndex(({ id }) => id === this.joints.selected);
-    const wanted = present === -1 ? 0 : Math.min(this.visible.length - 1, Math.max(0, present + count));
+    const start = present === -1 && count < 0 ? 0 : present;
+    const wanted = Math.min(this.visible.length - 1, Math.max(0, start + count));
     const { id } = this.visible[wanted];
     this.select(id);
     if (wanted === 0) this.scroller.scrollTop = 0;
