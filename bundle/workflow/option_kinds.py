@@ -86,6 +86,7 @@ SWITCH_OR_PROBABILITY = Kind("true, false or a number from 0 to 1", lambda v: SW
 PAIR = Kind("a list of two numbers of at least 0, the smaller first", _is_pair)
 DEVICE = Kind("a device of this computer, cpu or cuda:0", _is_device)
 RATE = number(0, LARGEST_RATE)
+ANGLE = number(-180, 180)
 
 _SWITCHES = (
     "amp",
@@ -171,7 +172,6 @@ _AMOUNTS = (
     "outline_mm",
     "overlap_weight",
     "peak_tflops",
-    "rotation_rad",
     "scale",
     "seen_weight",
     "shift_mm",
@@ -179,7 +179,6 @@ _AMOUNTS = (
     "spacing",
     "tolerance_mm",
     "translation_px",
-    "turn_deg",
     "weight_decay",
 )
 _PROBABILITIES = (
@@ -250,6 +249,10 @@ KINDS: dict[str, Kind] = {
     "normal_joint_space_mm": number(0, 10),
     "frame_field_mm": number(0, 100, above=True),
     "reading_size": whole(32),
+    "turn_deg": number(0, 180),
+    "rotation_rad": number(0, math.pi),
+    "rotation_deg#lowest": ANGLE,
+    "rotation_deg#highest": ANGLE,
     "noise#lowest": number(0),
     "noise#highest": number(0),
     "added_noise#lowest": number(0),
@@ -263,8 +266,10 @@ NESTED: dict[str, Kind] = {
     "batch_size": whole(1),
     "num_workers": whole(0),
     "lr": RATE,
+    "rotation_deg": number(0, 180),
     "amp": SWITCH,
     "shuffle": SWITCH,
+    **dict.fromkeys(("mirror", "prob"), PROBABILITY),
 }
 """Kinds by the last key of a path, anywhere below the top."""
 
