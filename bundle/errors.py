@@ -56,12 +56,31 @@ def _argument_message(error: BaseException) -> str | None:
     return f"{made['target']}: {cause}. Correct its options: {made['keys'].replace(',', ', ')}."
 
 
+_OF_LIBRARIES: dict[tuple[type[Exception], str], str] = {
+    (ValueError, "Expected more than 1 "): (  # PyTorch's batch norm and instance norm
+        "The last level of the network has a single value per channel, which its norm cannot normalise in training. "
+        "Increase the size of the images, or pass a --batch_size of at least 2 whose last batch of an epoch is not a "
+        "single image."
+    ),
+    (ModuleNotFoundError, "Cannot locate class or function path: "): "Correct the name of the _target_, {}",
+}
+"""Messages about settings that a library refuses, by type and start of its error, whose rest they quote."""
+
+
+def _library_message(error: BaseException) -> str | None:
+    """The message about a setting that a library refuses; None for any other error."""
+    for (kind, start), message in _OF_LIBRARIES.items():
+        if isinstance(error, kind) and str(error).startswith(start):
+            return message.format(str(error).removeprefix(start))
+    return None
+
+
 def input_message(error: BaseException | None) -> str | None:
     """Extract the message of the :class:`InputError` that ``error`` is, wraps or quotes; None without one.
 
     MONAI wraps errors of transforms in a ``RuntimeError``. A ``DataLoader`` worker sends only the printed traceback to
     the main process, so the message is parsed from its text. An argument that a component of the configuration refuses
-    (``ValueError`` or ``TypeError`` of its own checks) has a message as well.
+    (``ValueError`` or ``TypeError`` of its own checks) has a message as well, and so has one of a library.
     """
     for link in chain(error):
         printed = _PRINTED.search(str(link))
@@ -69,7 +88,7 @@ def input_message(error: BaseException | None) -> str | None:
             return printed["message"].strip()
         if isinstance(link, InputError):
             return str(link)
-    return next(filter(None, map(_argument_message, chain(error))), None)
+    return next(filter(None, (_argument_message(link) or _library_message(link) for link in chain(error))), None)
 
 
 def _excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

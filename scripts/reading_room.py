@@ -46,9 +46,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--no-browser", action="store_true", help="open no browser")
     made.add_argument("--spacing", type=float, default=0.0, help="pixel size in mm of radiographs without one")
     made.add_argument("--seed", type=int, default=0, help="random seed of phantoms and of orders")
-    made.add_argument(
-        "--output_dir", type=Path, help="folder of readings and studies; default: in outputs/reading_room"
-    )
+    made.add_argument("--output_dir", type=Path, help="folder of readings and studies; usually in outputs/")
     return made
 
 

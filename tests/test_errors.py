@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from bundle.errors import InputError, flag, input_message
+from monai.bundle import ConfigParser
 from monai.utils.module import instantiate
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -147,3 +150,22 @@ def test_a_flag_is_understood_as_text_too(value: bool | str, meaning: bool) -> N
 def test_another_value_of_a_flag_is_refused(value: Any) -> None:
     with pytest.raises(InputError, match="is neither true nor false"):
         flag(value)
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (lambda: torch.nn.BatchNorm2d(3)(torch.zeros(1, 3, 1, 1)), "a --batch_size of at least 2"),
+        (lambda: torch.nn.InstanceNorm2d(3)(torch.zeros(2, 3, 1, 1)), "Increase the size of the images"),
+        (
+            lambda: ConfigParser({"a": {"_target_": "no.Such"}}).get_parsed_content("a"),
+            "name of the _target_, 'no.Such'",
+        ),
+    ],
+)
+def test_settings_that_a_library_refuses_have_a_remedy(run: Callable[[], object], message: str) -> None:
+    with pytest.raises((ValueError, ModuleNotFoundError)) as caught:
+        run()
+    wrapped = RuntimeError("Failed to evaluate")
+    wrapped.__cause__ = caught.value
+    assert message in (input_message(wrapped) or "")

@@ -108,12 +108,12 @@ class DataSet:
         self.output_dir = Path(output_dir)
 
     def reserve(self) -> None:
-        """Reserve the folder when the run starts."""
-        reserve_output(self.output_dir, fingerprint(self.settings))
+        """Reserve the folder when the run starts; separated joints without images fit any plan and gate."""
+        reserve_output(self.output_dir, fingerprint(self.settings), apart=[Path(self.sources_dir).name])
 
     @property
     def sources_dir(self) -> str:
-        """Folder of the separated joints."""
+        """Folder of the separated joints, which their writer reserves."""
         return str(self.output_dir / "sources")
 
     def make(self, joints: Sequence[Item], writer: SourceWriter, remeasurement: Remeasurement | None = None) -> None:

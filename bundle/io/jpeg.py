@@ -7,7 +7,8 @@ exactly the blocks that the header states. The scans of a progressive file must 
 files with arithmetic codes only the segments are checked.
 
 A changed byte that still decodes to the same number of blocks shifts the grey level of all later blocks, or spoils one
-block. :func:`check_seams` finds both in the pixels.
+block. :func:`check_seams` finds both in the pixels. A changed step of quantisation lays a pattern over the whole image:
+the steps of encoders change gradually from one coefficient to the next.
 """
 
 from __future__ import annotations
@@ -29,6 +30,13 @@ _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
 _RESTARTS = range(0xD0, 0xD8)
 _KNOWN: OrderedDict[bytes, Unit] = OrderedDict()
 _MOST_KNOWN = 2**16
+
+STEP_WINDOW = 3
+"""Number of quantisation steps before and after a step, in the order of the file, with which it is compared."""
+
+STEP_RATIO = 2
+"""Largest ratio between a step of the grey values and all steps around it. It holds for every quality of the standard
+tables and for the tables of other encoders."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,7 @@ def _check(data: bytes) -> Unit:
             _segment(marker, content, state)
         place = end
     demand(scans > 0, "it has no scan")
+    _check_steps(state.steps[next(iter(state.components.values())).table])
     if state.kind == _PROGRESSIVE:
         for component in state.components.values():
             component.progress.check_complete()
@@ -161,6 +170,14 @@ def _read_steps(content: bytes, state: _State) -> None:
         state.steps[name] = tuple(np.frombuffer(values, ">u1" if size == 1 else ">u2").tolist())
         demand(min(state.steps[name]) > 0, "its quantisation table is damaged")
         place += 1 + 64 * size
+
+
+def _check_steps(steps: Sequence[int]) -> None:
+    """Check that no quantisation step stands out from those around it."""
+    for place, step in enumerate(steps):
+        around = (*steps[max(0, place - STEP_WINDOW) : place], *steps[place + 1 : place + 1 + STEP_WINDOW])
+        even = min(around) <= STEP_RATIO * step and step <= STEP_RATIO * max(around)
+        demand(even, "its quantisation table is damaged")
 
 
 def _read_codes(content: bytes, state: _State) -> None:

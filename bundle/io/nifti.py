@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import math
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 
 NIFTI_UNITS = {"mm": 1.0, "meter": 1000.0, "micron": 0.001}
 """Units of length of a NIfTI header, in mm."""
+
+LARGEST = 2**30
+"""Largest unpacked size of a NIfTI file in bytes."""
 
 
 def is_nifti(path: str | Path) -> bool:
@@ -30,12 +34,21 @@ def open_nifti(path: str | Path) -> Any:
     """
     data = bytes_of(path)
     try:
-        content = gzip.decompress(data) if str(path).lower().endswith(".gz") else data
+        content = _unpacked(data) if str(path).lower().endswith(".gz") else data
         length = int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big")
         kind = nib.Nifti2Image if nib.Nifti2Header.sizeof_hdr in length else nib.Nifti1Image
         return kind.from_bytes(content)
     except Exception as error:  # as in nifti_values
         raise unreadable(path, error) from error
+
+
+def _unpacked(data: bytes) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        msg = f"more than {LARGEST} bytes unpacked"
+        raise ValueError(msg)
+    return content
 
 
 def nifti_values(image: Any, path: str | Path) -> NDArray[np.float32]:

@@ -180,7 +180,7 @@ def _from_slicer_csv(text: str, spacing: tuple[float, float]) -> list[JointPlace
     stated = [line.partition("=")[2].strip() for line in lines if line.startswith("# CoordinateSystem")]
     rows = list(csv.reader(line for line in lines if line and not line.startswith("#")))
     check_cells(rows, _SLICER_COLUMNS, "14 or 16")
-    points = [(row[11], [float(value) for value in row[1:4]]) for row in rows]
+    points = [(row[11], [number_of(value) for value in row[1:4]]) for row in rows]
     return _paired(points, stated[0] if stated else "RAS", spacing)
 
 

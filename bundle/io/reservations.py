@@ -7,7 +7,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,7 +74,7 @@ def fingerprint(settings: Mapping[str, Any], options: Mapping[str, Any] | None =
     return json.dumps({**shown, OPTIONS: dict(options)} if options else shown, sort_keys=True, default=str)
 
 
-def reserve_output(folder: str | Path, run: str) -> Path:
+def reserve_output(folder: str | Path, run: str, apart: Sequence[str] = ()) -> Path:
     """Reserve ``folder`` as the output of ``run`` until the run ends, or fail before anything is computed.
 
     A folder that is new, without results or already this run's is accepted, so that a run can be resumed or repeated.
@@ -84,6 +84,7 @@ def reserve_output(folder: str | Path, run: str) -> Path:
     Args:
         folder: output folder, created with its parents if absent.
         run: fingerprint of the run (:func:`fingerprint`).
+        apart: names of subfolders that are reserved on their own and are no results of this run.
 
     Returns:
         The folder.
@@ -95,11 +96,11 @@ def reserve_output(folder: str | Path, run: str) -> Path:
     folder = Path(folder)
     marker = folder / MARKER
     with storing(marker):
-        _check(marker, run)
+        _check(marker, run, apart)
         new = _lock(folder)
     try:
         with storing(marker):
-            _check(marker, run)
+            _check(marker, run, apart)
         write_bytes(marker, json.dumps({"run": run}, indent=1).encode())
     except InputError:
         for reservation in new:
@@ -197,11 +198,11 @@ def _make(folder: Path) -> list[Path]:
     return missing
 
 
-def _check(marker: Path, run: str) -> None:
+def _check(marker: Path, run: str, apart: Sequence[str] = ()) -> None:
     """Reject a folder that contains something else."""
     if not marker.parent.exists():
         return
-    names = [name for name in os.listdir(marker.parent) if not _TRACKING.fullmatch(name)]
+    names = [name for name in os.listdir(marker.parent) if name not in apart and not _TRACKING.fullmatch(name)]
     if any(_is_result(marker.parent / name) for name in names):
         _check_marker(marker, run)
 

@@ -106,6 +106,9 @@ def number_of(value: Any) -> float:
     if isinstance(value, bool):
         msg = "true and false are no numbers"
         raise TypeError(msg)
+    if isinstance(value, str) and "_" in value:
+        msg = "Python's digit separator is no part of a number in a table"
+        raise ValueError(msg)
     return float(value.replace(",", ".") if isinstance(value, str) else value)
 
 

@@ -56,7 +56,7 @@ def plan_measurements(
     """Plan a measuring session: every joint once in random order, some of them twice.
 
     The repeat of a joint follows its first presentation after at least a third of the session, and never directly.
-    The same arguments give the same plan; every reader has another one.
+    The same arguments give the same plan; each reader has a different one.
 
     Args:
         joints: ids of the joints, each once, in any order.

@@ -89,7 +89,7 @@ class Study:
         return ReadingLog(self.folder / ANSWERS)
 
     def order(self, reader: str) -> list[str]:
-        """Return the ids in the order of a reader: random, always the same, another one for every reader."""
+        """Return the ids in the order of a reader: random, fixed, and different for each reader."""
         random = session_random(self.seed, person(reader))
         return [self.images[row] for row in random.permutation(len(self.images))]
 

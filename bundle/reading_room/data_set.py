@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ class SyntheticImages(FixedLibrary):
         truth = self._truth[row.id]
         report("composing", 0.2)
         try:
-            motion, seeds = RigidMotion.from_json(str(truth["motion"])), [int(truth["noise_seed"])]
+            motion, seeds = RigidMotion.from_json(json.dumps(truth["motion"])), [int(truth["noise_seed"])]
             spacing, source = float(truth["spacing_mm"]), str(truth["source"])
         except (KeyError, TypeError, ValueError) as error:
             msg = f"{self.folder.name}: the ground truth of {row.name} is damaged. Make its shard again."

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from bundle.errors import InputError, flag
 from bundle.io import replacing, reserve_output, storing
 from bundle.networks import load_failure
-from bundle.workflow.run_settings import RunSettings
+from bundle.workflow.run_settings import EarlierVersionError, RunSettings
 from bundle.workflow.sealed import damage, load_sealed, seal
 from bundle.workflow.time_limit import TimeLimit
 from ignite.engine import Engine, Events
@@ -176,14 +176,16 @@ class TrainingCheckpointLoader:
                 continue
             try:
                 settings.load_state_dict(held[name])
+            except EarlierVersionError as error:
+                raise _misfit(path, str(error), "Resume with that version") from error
             except InputError as error:
                 raise _misfit(path, str(error)) from error
 
 
-def _misfit(path: Path, reason: str) -> InputError:
+def _misfit(path: Path, reason: str, remedy: str = "Resume with its settings") -> InputError:
     return InputError(
-        f"{path}: the checkpoint does not fit this configuration ({reason}). Resume with its settings, or train into "
-        "another --output_dir."
+        f"{path}: the checkpoint does not fit this configuration ({reason}). {remedy}, or train into another "
+        "--output_dir."
     )
 
 

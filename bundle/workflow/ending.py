@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -136,9 +136,14 @@ def _kept(folders: Sequence[Path]) -> str:
     return f"results so far are in {kept[0]}; " if kept else ""
 
 
-def remedy_of(content: dict[str, Any]) -> str:
-    """Return the instruction for continuing a stopped run of a configuration."""
+def remedy_of(content: Mapping[str, Any], used: Collection[str]) -> str:
+    """Return the instruction for continuing a stopped run of a configuration.
+
+    Args:
+        content: content of the configuration.
+        used: its keys that the run uses; a run without ``resume`` always continues.
+    """
     again = "run the command again"
-    if "resume" not in content:
+    if "resume" not in used:
         return f"{again} to finish it"
     return f"{again} to resume" if str(content["resume"]).lower() == "true" else f"{again} with --resume true to resume"

@@ -180,10 +180,15 @@ def _former(path: Sequence[str], depth: int, known: Collection[str], dashes: str
     return f"{dashes}{'#'.join(path)} is now {names}. Rename it." if names else ""
 
 
+def is_of_monai(key: str) -> bool:
+    """Whether a top-level key is one of MONAI's command line, experiment tracking or metadata."""
+    return key in RUN_ARGUMENTS | TRACKING_ARGUMENTS or key == ConfigParser.meta_key
+
+
 def _fault(name: str, content: dict[str, Any]) -> str:
     """The fault in the name of an option; empty for a known key."""
     keys = _path(name)
-    if (len(keys) == 1 and keys[0] in RUN_ARGUMENTS | TRACKING_ARGUMENTS) or keys[0] == "_meta_":
+    if is_of_monai(keys[0]) and (len(keys) == 1 or keys[0] == ConfigParser.meta_key):
         return ""
     here: Any = content
     for depth, key in enumerate(keys):

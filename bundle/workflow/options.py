@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from bundle.base import REDACTION
 from bundle.errors import InputError, report_plainly
 from bundle.io import DATA_SETS, LISTS, OR_FOLDER, meant_list, private_folder, private_list
 from bundle.workflow.ending import keep_run_open, remedy_of, running_workflow, stop_plainly
-from bundle.workflow.option_kinds import NO_WEIGHTS, check_epochs, check_values, is_of_weights, leaves, read_switches
+from bundle.workflow.option_kinds import check_epochs, check_values, leaves, read_switches
 from bundle.workflow.option_names import (
     check_former_keys,
     check_former_names,
@@ -22,7 +22,8 @@ from bundle.workflow.option_names import (
     given_options,
 )
 from bundle.workflow.option_shapes import check_shapes
-from monai.bundle import ConfigWorkflow, ReferenceResolver
+from bundle.workflow.option_use import check_used, check_weights_used, used_keys
+from monai.bundle import ConfigWorkflow
 from monai.utils import ensure_tuple
 
 CHECKED = "bundle.workflow.check_options"
@@ -61,7 +62,7 @@ def check_options() -> None:
     MONAI's command line, since a run from Python may add its own keys; values are checked in both.
 
     Raises:
-        InputError: an option is misspelt, has a former name, or its value is invalid.
+        InputError: an option is misspelt, has a former name or no effect, or its value is invalid.
     """
     report_plainly()
     workflow = running_workflow()
@@ -71,7 +72,7 @@ def check_options() -> None:
     content = {key: value for key, value in workflow.parser.get().items() if key != workflow.parser.meta_key}
     check_former_keys(content)
     if _is_command_line(sys.argv):
-        stop_plainly(remedy_of(content))
+        stop_plainly(remedy_of(content, used_keys(content, [str(workflow.run_id)])))
     if read_switches(content) | keep_run_open(content) | _name_list(content):
         whole: Any = workflow.parser.config
         whole.update(content)
@@ -82,6 +83,7 @@ def check_options() -> None:
     if configured and not _compared:
         _compared.append(True)
         check_shapes(given_options(sys.argv[2:]), configured, content)
+        check_used(str(workflow.run_id), given_options(sys.argv[2:]), content)
     check_weights_used(workflow.run_id, content)
     if workflow.run_id in _TRAININGS or (workflow.run_id == "run" and "train" in content):
         check_epochs(content)
@@ -117,66 +119,6 @@ def _hide_data_sets(workflow: ConfigWorkflow, content: Mapping[str, Any]) -> Non
 
 def _is_given(value: Any) -> bool:
     return isinstance(value, str) and value != "" and value[0] not in "@$%*"
-
-
-def depended_on(
-    content: Mapping[str, Any], parts: Sequence[str], skip: Callable[[tuple[str, ...]], bool] = lambda path: False
-) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield path and value of each plain value on which parts of a configuration depend, following references.
-
-    Args:
-        content: content of the configuration.
-        parts: ids of the parts; unknown ids have no values.
-        skip: predicate of a path whose value is ignored.
-    """
-    waiting, seen = list(parts), set[str]()
-    while waiting:
-        part = waiting.pop()
-        if part in seen:
-            continue
-        seen.add(part)
-        for path, value in _leaves_at(content, part):
-            if skip(path):
-                continue
-            yield path, value
-            if isinstance(value, str):
-                waiting += ReferenceResolver.match_refs_pattern(value)
-
-
-def _leaves_at(content: Any, part: str) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Path and value of each plain value of a part of a configuration; none for an unknown part."""
-    path = tuple(ReferenceResolver.split_id(part))
-    try:
-        for key in path:
-            content = content[int(key) if isinstance(content, list) else key]
-    except (KeyError, IndexError, TypeError, ValueError):
-        return
-    if not isinstance(content, dict | list):
-        yield path, content
-        return
-    for below, value, _ in leaves(content, path):
-        yield below, value
-
-
-def check_weights_used(run_id: str, content: Mapping[str, Any]) -> None:
-    """Reject weights that a run would not use.
-
-    Args:
-        run_id: id of the list that is run.
-        content: content of the configuration.
-
-    Raises:
-        InputError: an option names weights to which nothing in the run refers.
-    """
-    chosen = {name: value for name, value in content.items() if is_of_weights(name) and isinstance(value, str)}
-    given = [name for name, value in chosen.items() if value not in ("", NO_WEIGHTS)]
-    used = {path[0] for path, _ in depended_on(content, ["initialize", run_id, "finalize"])} if given else set()
-    for name in given:
-        if name not in used:
-            others = [key for key in content if is_of_weights(key) and key in used]
-            remedy = f"Pass weights by --{' or --'.join(others)}" if others else f"Remove --{name}"
-            msg = f"--{name}: this run does not use {content[name]}. {remedy}."
-            raise InputError(msg)
 
 
 _compared: list[bool] = []

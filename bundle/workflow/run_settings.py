@@ -14,7 +14,7 @@ from bundle.networks import file_digest, file_label
 from bundle.workflow.ending import running_workflow
 from bundle.workflow.option_kinds import DEVICE, PATH, is_of_weights, kind_of
 from bundle.workflow.option_names import present_names
-from bundle.workflow.options import depended_on
+from bundle.workflow.option_use import depended_on
 from monai.bundle import ConfigParser
 
 MAY_CHANGE = frozenset(
@@ -42,6 +42,10 @@ SHOWN = 6
 """Maximum number of changed settings in a message."""
 
 
+class EarlierVersionError(InputError):
+    """Error about settings with former names, which cannot be passed to this version."""
+
+
 class RunSettings:
     """Settings on which a training depends, as part of its checkpoints.
 
@@ -66,12 +70,12 @@ class RunSettings:
         """Compare the settings with those of a checkpoint.
 
         Raises:
-            InputError: a setting differs; the message states its name, the old and the new value, or the present name
-                of a setting that an earlier version wrote.
+            EarlierVersionError: a setting has a former name; the message states the present one.
+            InputError: a setting differs; the message states its name, the old and the new value.
         """
         changed = changes(written, self.values) if written and self.values else []
         if changed and (former := former_names(written, self.values)):
-            raise InputError(f"it is of an earlier version: {'; '.join(former)}")
+            raise EarlierVersionError(f"it is of an earlier version: {'; '.join(former)}")
         if changed:
             more = f"; and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
             raise InputError(f"{'; '.join(changed[:SHOWN])}{more}")

@@ -27,7 +27,10 @@ LARGEST = 512 * 2**20
 """Maximum size of a request in bytes."""
 
 LONGEST_PATH = 1024
-"""Maximum length of a file name in bytes: 3D Slicer sends whole paths."""
+"""Maximum length of a file's path in bytes: 3D Slicer sends whole paths."""
+
+LONGEST_NAME = 200
+"""Maximum length of a file's own name in bytes: it names a temporary file, with a prefix."""
 
 UNDO = ("DELETE", f"/model/{TRAINED}")
 """The request that restores the weights before the last training."""
@@ -199,8 +202,10 @@ def _check_file(name: str, value: Any) -> None:
     """Check the name of a file, possibly a whole path: its ending becomes that of a temporary file."""
     given = value.filename or "" if isinstance(value, UploadFile) else ""
     last = re.split(r"[/\\]", given)[-1]
-    if not given.isprintable() or len(given.encode()) > LONGEST_PATH or not last or last.startswith("."):
-        msg = f'"{name}" has the file name {given[:60]!r}. Send a file with a name such as joint.png.'
+    too_long = len(given.encode()) > LONGEST_PATH or len(last.encode()) > LONGEST_NAME
+    if not given.isprintable() or too_long or not last or last.startswith("."):
+        remedy = f"Send a file with a name such as joint.png, of at most {LONGEST_NAME} bytes."
+        msg = f'"{name}" has the file name {given[:60]!r}. {remedy}'
         raise InputError(msg)
 
 

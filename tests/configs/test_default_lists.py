@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from bundle.io import OR_FOLDER
-from bundle.workflow.options import depended_on
+from bundle.workflow.option_use import depended_on
 from monai.bundle import ConfigParser
 from tests.configs.conftest import ROOT, of_job
 

@@ -23,7 +23,7 @@ from bundle.workflow.option_kinds import (
 )
 from bundle.workflow.option_names import RUN_ARGUMENTS, check_names, configured_by, given_options
 from bundle.workflow.option_shapes import check_shapes
-from bundle.workflow.options import check_weights_used
+from bundle.workflow.option_use import check_weights_used
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 from monai.bundle.utils import merge_kv
@@ -148,6 +148,8 @@ def test_the_values_of_every_configuration_are_of_their_kinds(file: Path) -> Non
         ("use_motion", 1),
         ("predicted_masks", 2),
         ("noise#lowest", -1),
+        ("rotation_deg#highest", 4000),
+        ("motion#rotation_deg", 4000),
         ("train#trainer#max_epochs", -1),
         ("optimizer#lr", float("inf")),
     ],

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from bundle.errors import InputError
 from bundle.experiments import experiment_names, read_definition, typed
-from bundle.workflow.option_names import check_names
+from bundle.workflow.option_names import check_names, configured_by
+from bundle.workflow.option_use import check_used
+from monai.bundle import ConfigParser
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
@@ -29,6 +31,9 @@ def test_every_run_is_of_configurations_and_options_that_are_there(name: str, mo
     for run in {(run.configs[-1], run.run_id): run for run in runs}.values():
         given = [part for option, value in run.options.items() for part in (f"--{option}", str(value))]
         check_names([run.run_id, "--config_file", str(list(run.configs)), *given, "--dataset_dir", "x"])
+        parser = ConfigParser(config=configured_by({"config_file": str(list(run.configs))}))
+        parser.resolve_macro_and_relative_ids()
+        check_used(run.run_id, run.options, parser.get())
         assert re.search(rf"^{run.run_id}:", "\n".join((ROOT / path).read_text() for path in run.configs), re.M)
 
 

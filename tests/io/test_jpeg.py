@@ -80,6 +80,21 @@ def test_damage_that_decoders_fill_up_is_named(mode: str) -> None:
     assert "Huffman table" in refusal(whole[:tables] + b"\xff" + whole[tables + 1 :])
 
 
+@pytest.mark.parametrize("progressive", [False, True], ids=["sequential", "progressive"])
+def test_a_changed_step_of_quantisation_is_found(progressive: bool) -> None:
+    whole = jpeg(radiograph(), quality=90, progressive=progressive)
+    steps = whole.index(b"\xff\xdb") + 5
+    for place in range(64):
+        changed = bytes([whole[steps + place] * 8])
+        refusal(whole[: steps + place] + changed + whole[steps + place + 1 :])
+    assert "quantisation table" in refusal(whole[: steps + 40] + b"\x01" + whole[steps + 41 :])
+
+
+def test_tables_of_every_quality_are_even() -> None:
+    for quality in range(1, 101):
+        check_jpeg(jpeg(radiograph(16, 16), quality=quality))
+
+
 def test_a_scan_that_a_progressive_file_lacks_is_missed() -> None:
     whole = jpeg(radiograph(), progressive=True)
     scans = [place for place in range(len(whole)) if whole[place : place + 2] == b"\xff\xda"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import struct
 import zlib
@@ -12,6 +13,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from bundle.errors import InputError
+from bundle.io import nifti
 from bundle.io.points import read_places
 from bundle.io.reading import read_mask, read_radiograph, read_stated
 from hypothesis import HealthCheck, given, settings
@@ -189,6 +191,13 @@ def test_bytes_after_the_end_of_a_jpeg_do_not_matter(tmp_path: Path) -> None:
     whole = read_radiograph(path)
     path.write_bytes(path.read_bytes() + b"made by a camera")
     np.testing.assert_array_equal(read_radiograph(path), whole)
+
+
+def test_a_nifti_file_is_not_unpacked_beyond_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(bytes(10**6)))
+    monkeypatch.setattr(nifti, "LARGEST", 10**5)
+    with pytest.raises(InputError, match=r"a\.nii\.gz: the image cannot be read \(more than 100000 bytes unpacked\)"):
+        read_radiograph(tmp_path / "a.nii.gz")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".nii", ".nii.gz"])

@@ -170,6 +170,19 @@ def test_a_folder_that_a_killed_run_claimed_without_a_result_is_free(tmp_path: P
     reserve_output(tmp_path, "run 2")
 
 
+def test_a_subfolder_that_is_reserved_on_its_own_is_no_result(tmp_path: Path) -> None:
+    reserve_output(tmp_path, "first")
+    (tmp_path / "sources").mkdir()
+    write_bytes(tmp_path / "sources" / RESULT, b"1")
+    release_outputs()
+    assert "another run" in refusal(reserve_output, tmp_path, "second")
+    reserve_output(tmp_path, "second", apart=["sources"])
+    write_bytes(tmp_path / RESULT, b"1")
+    release_outputs()
+    with pytest.raises(InputError, match="another run"):
+        reserve_output(tmp_path, "third", apart=["sources"])
+
+
 def test_results_below_a_folder_count_and_claims_do_not(tmp_path: Path) -> None:
     (tmp_path / "sources").mkdir()
     (tmp_path / "sources" / MARKER).write_text("{}")

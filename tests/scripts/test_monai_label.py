@@ -765,6 +765,22 @@ def test_a_session_holds_a_radiograph_for_inference(server: Server) -> None:
     wait_until(lambda: not leftovers(server), 5)
 
 
+@pytest.mark.parametrize("name", [f"{'x' * 240}.png", f"a.{'x' * 250}", f"folder/{'ä' * 110}.png"])
+def test_a_file_name_that_is_too_long_is_refused(server: Server, name: str) -> None:
+    head = f'--x\r\nContent-Disposition: form-data; name="{{}}"; filename="{name}"\r\n\r\n{{}}\r\n--x--\r\n'
+    for method, path, field in (
+        ("PUT", "/session/", "files"),
+        ("POST", "/infer/bone_masks", "file"),
+        ("PUT", "/datastore/image", "file"),
+        ("PUT", "/datastore/label", "label"),
+    ):
+        body = head.format(field, "no picture").encode()
+        query = {} if field == "files" else {"image": "joint_3"}
+        said = refusal(server.ask, method, path, body, "multipart/form-data; boundary=x", **query)
+        assert said.startswith(f'"{field}" has the file name')
+    assert "Traceback" not in server.log
+
+
 def wrong_labels(name: str) -> dict[str, tuple[torch.Tensor, str]]:
     """Labels of an image that are none of it, and what is said of them."""
     masks = (phantom(name).masks > 0.5).float()

@@ -21,7 +21,7 @@ from bundle.statistics.roc import area_under_curve
 from scipy import stats
 
 LABELS = np.arange(100) % 2 == 1
-SHIFT, READER, CASE, REST = 1.0, 0.25, 0.6, 0.6
+SHIFT, READER, CASE, REST = 1.0, 0.15, 0.6, 0.6
 """Separation, and standard deviations of readers (by kind of image), of cases and of the rest."""
 TRUE_AUC = float(stats.norm.cdf(SHIFT / math.sqrt(2 * (READER**2 + CASE**2 + REST**2))))
 STUDIES = 400

@@ -141,13 +141,13 @@ def test_a_training_without_checkpoints_starts_from_its_beginning(tmp_path: Path
     assert train(tmp_path / "absent", 1, 2) == [[1], [2]]
 
 
-def misfit(folder: Path, **options: Any) -> str:
+def misfit(folder: Path, remedy: str = "its settings", **options: Any) -> str:
     with pytest.raises(InputError) as raised:
         train(folder, options.pop("first", 2), options.pop("last", 3), **options)
     message = str(raised.value)
     assert message.startswith(f"{folder}/checkpoint_epoch=")
     assert "does not fit this configuration (" in message
-    assert "Resume with its settings" in message
+    assert f"Resume with {remedy}, or train into another" in message
     return message
 
 
@@ -252,6 +252,15 @@ def test_a_setting_that_changed_is_refused_by_its_name_with_both_values(tmp_path
     assert torch.equal(weight(state), before)
     settings.values = {"seed": 0, "lr": 0.1}
     assert train(tmp_path, 2, 4, {**things(), "settings": settings}) == [[], [4]]
+
+
+def test_a_checkpoint_with_former_names_is_resumed_by_the_version_that_wrote_it(tmp_path: Path) -> None:
+    settings = RunSettings([])
+    settings.values = {"rotation": 0.1}
+    train(tmp_path, 2, 3, {**things(), "settings": settings})
+    settings.values = {"rotation_rad": 0.1}
+    message = misfit(tmp_path, "that version", state={**things(), "settings": settings})
+    assert "(it is of an earlier version: rotation is now rotation_rad)" in message
 
 
 @pytest.fixture

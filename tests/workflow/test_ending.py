@@ -55,7 +55,7 @@ def test_a_run_that_is_stopped_ends_in_a_line_with_what_it_works_with(
         os.kill(worker, 0)
 
 
-def test_the_remedy_names_resume_where_a_run_has_it() -> None:
-    assert remedy_of({"resume": False}) == "run the command again with --resume true to resume"
-    assert remedy_of({"resume": "true"}) == "run the command again to resume"
-    assert remedy_of({}) == "run the command again to finish it"
+def test_the_remedy_names_resume_where_the_run_uses_it() -> None:
+    assert remedy_of({"resume": False}, {"resume"}) == "run the command again with --resume true to resume"
+    assert remedy_of({"resume": "true"}, {"resume"}) == "run the command again to resume"
+    assert remedy_of({"resume": False}, {"seed"}) == remedy_of({}, ()) == "run the command again to finish it"

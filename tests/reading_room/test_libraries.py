@@ -1,0 +1,163 @@
+"""What a folder is taken for, and what its joints are."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from bundle.datasets.data_sets import DataSet
+from bundle.errors import InputError
+from bundle.face import Joint, separate
+from bundle.io import read_stated, write_layers
+from bundle.reading_room.data_set import SyntheticImages
+from bundle.reading_room.demo import NARROWING_MM, Demo
+from bundle.reading_room.library import Library
+from bundle.reading_room.opened import OpenedJoint
+from bundle.reading_room.radiographs import Radiographs
+from bundle.reading_room.results import NO_LAYERS, Results
+from bundle.reading_room.rows import CLOSED, FAILED, READY, row_id
+from bundle.reading_room.running import library_of, readings_folder
+from tests.datasets.phantoms import OPEN, Joints, plan
+from tests.reader_study.test_study_sources import Stored
+
+
+def silent(stage: str, fraction: float) -> None:
+    """Ignore the progress."""
+
+
+def opened(library: Library, name: str) -> OpenedJoint:
+    found = library.load(library.row(row_id(name)), silent)
+    assert isinstance(found, OpenedJoint)
+    return found
+
+
+def line(name: str, **more: Any) -> str:
+    known = {"name": name, "joint_space_mm": 1.5, "grade": 1, "refused": False, "plausible": True, "reasons": None}
+    return json.dumps({**known, **more}) + "\n"
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Results of two joints, of which one has layers."""
+    folder, layers = tmp_path / "results", separate(Joint.phantom(3, 1.5), weights=None)
+    folder.mkdir()
+    write_layers(folder / "a_layers.nii.gz", layers.layers, layers.joint.spacing_mm)
+    write_layers(folder / "a_masks.nii.gz", layers.joint.masks, layers.joint.spacing_mm)
+    (folder / "joints.jsonl").write_text(line("a", finger="ring", reasons="one; two") + line("b"))
+    return folder
+
+
+def test_results_are_listed_and_opened(results: Path) -> None:
+    library = library_of(results)
+    assert isinstance(library, Results)
+    first, second = library.rows()
+    assert (first.state, first.finger, first.reasons) == (READY, "ring", ("one", "two"))
+    assert (second.state, second.failure) == (FAILED, NO_LAYERS)
+    joint = opened(library, "a").layers.joint
+    assert torch.allclose(joint.radiograph, Joint.phantom(3, 1.5).radiograph, atol=1e-6)
+
+
+def test_rows_that_are_written_meanwhile_appear_and_a_cut_line_does_not(results: Path) -> None:
+    library = library_of(results)
+    before = len(library.rows())
+    with (results / "joints.jsonl").open("a") as file:
+        file.write(line("c") + line("d")[:20])
+    (results / "rejected.jsonl").write_text(json.dumps({"name": "e", "reason": "e.png: damaged."}) + "\n")
+    rows = library.rows()
+    assert [row.name for row in rows[before:]] == ["c", "e"]
+    assert rows[-1].failure == "e.png: damaged."
+
+
+def test_values_of_a_wrong_type_are_unknown(results: Path) -> None:
+    (results / "joints.jsonl").write_text(line("a", joint_space_mm="1.5", grade=True, refused=1, finger=["x"]))
+    (row,) = library_of(results).rows()
+    assert (row.joint_space_mm, row.grade, row.refused, row.finger) == (None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda folder: (folder / "a_masks.nii.gz").unlink(), "no masks of a"),
+        (lambda folder: (folder / "a_layers.nii.gz").write_bytes(b"x"), "a_layers.nii.gz"),
+        (lambda folder: write_layers(folder / "a_masks.nii.gz", torch.ones(2, 8, 8) * 0.5, 0.1), "a_masks|masks of a"),
+        (lambda folder: write_layers(folder / "a_layers.nii.gz", torch.full((3, 256, 256), 2.0), 0.1), "exceed"),
+    ],
+)
+def test_damaged_results_are_refused(results: Path, spoil: Callable[[Path], Any], reason: str) -> None:
+    spoil(results)
+    with pytest.raises(InputError, match=reason):
+        opened(library_of(results), "a")
+
+
+@pytest.fixture(scope="module")
+def data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "set"
+    sources = tmp_path_factory.mktemp("sources")
+    joints = Joints(sources)
+    items = [{"name": source.name, "joint": source.joint} for source in joints.sources]
+    DataSet(str(folder), plan(count=2), OPEN, {}, "png", shard_size=2).make(items, Stored(joints))  # type: ignore[arg-type]
+    shutil.copytree(sources, folder / "sources")
+    return folder
+
+
+@pytest.mark.slow
+def test_images_of_a_data_set_are_composed_as_they_were_made(data_set: Path) -> None:
+    library = library_of(data_set)
+    assert isinstance(library, SyntheticImages)
+    row = library.rows()[0]
+    radiograph = opened(library, row.name).layers.joint.radiograph
+    stored = torch.from_numpy(read_stated(data_set / "radiographs-000000" / f"{row.name}.png").intensity)
+    assert float((radiograph[0] - stored).abs().max()) < 1e-3
+    assert opened(library, row.name).space.mean[0] == pytest.approx(row.joint_space_mm, abs=0.1)
+
+
+@pytest.mark.slow
+def test_a_damaged_truth_is_refused(data_set: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "set"
+    shutil.copytree(data_set, copy)
+    path = copy / "truth-000000.jsonl"
+    first, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([json.dumps({**json.loads(first), "motion": "x"}), *rest]))
+    library = library_of(copy)
+    with pytest.raises(InputError, match="ground truth"):
+        library.load(library.rows()[0], silent)
+
+
+@pytest.mark.slow
+def test_a_radiograph_is_separated_when_it_is_opened(tmp_path: Path) -> None:
+    Joint.phantom(5, 1.6).write(tmp_path / "one.png")
+    (tmp_path / "two.png").write_bytes(b"damaged")
+    library = library_of(tmp_path, 21 / 256)
+    assert isinstance(library, Radiographs)
+    first, second = library.rows()
+    assert first.state == CLOSED
+    assert isinstance(library.load(first, silent), OpenedJoint)
+    after = library.row(first.id)
+    assert (after.state, after.plausible) == (READY, True)
+    assert after.joint_space_mm == pytest.approx(1.6, abs=0.1)
+    with pytest.raises(InputError, match=r"two\.png"):
+        library.load(second, silent)
+
+
+@pytest.mark.slow
+def test_phantoms_narrow_from_visit_to_visit() -> None:
+    library = Demo(phantoms=1, seed=4)
+    widths = [float(opened(library, row.name).space.mean[0]) for row in library.rows()]
+    assert widths[0] - widths[2] == pytest.approx(2 * NARROWING_MM, abs=0.1)
+    assert {row.state for row in library.rows()} == {READY}
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        library_of(tmp_path / "none")
+
+
+def test_folders_of_one_name_have_readings_of_their_own(tmp_path: Path) -> None:
+    one, other = readings_folder(tmp_path / "a" / "x"), readings_folder(tmp_path / "b" / "x")
+    assert one != other and one.parent == other.parent
+    assert one == readings_folder(tmp_path / "a" / ".." / "a" / "x")
