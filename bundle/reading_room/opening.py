@@ -7,12 +7,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from bundle.errors import InputError
 from bundle.io import png_bytes
 from bundle.reading_room.library import Library
 from bundle.reading_room.opened import OpenedJoint
+from bundle.reading_room.rows import FAILED, JointRow
 
 KEPT = 48
 """Number of joints that stay open, about 6 MB each."""
@@ -34,6 +36,7 @@ class Openings:
         self._open: OrderedDict[str, OpenedJoint] = OrderedDict()
         self._thumbnails: dict[str, bytes] = {}
         self._states: dict[str, dict[str, Any]] = {}
+        self._failures: dict[str, str] = {}
         self._lock, self._work = threading.Lock(), threading.Lock()
         self._worker = ThreadPoolExecutor(1, "opening")
 
@@ -43,17 +46,22 @@ class Openings:
         Raises:
             UnknownJoint: there is no such joint.
         """
-        row = self.library.row(identifier)
         with self._lock:
             if identifier in self._open:
                 return {"state": "ready"}
             state = self._states.get(identifier)
             if state is None:
+                self.library.row(identifier)
                 state = self._states[identifier] = {"state": "opening", "stage": "waiting", "fraction": 0.0}
-                self._worker.submit(self._run, row.id)
+                self._worker.submit(self._run, identifier)
             elif state["state"] != "opening":
                 del self._states[identifier]  # stated once; opened again on the next request
             return dict(state)
+
+    def stated(self, row: JointRow) -> JointRow:
+        """Return the row of a joint, failed if its last opening failed."""
+        failure = self._failures.get(row.id)
+        return row if failure is None else replace(row, state=FAILED, failure=failure)
 
     def get(self, identifier: str) -> OpenedJoint:
         """Return a joint, opened now if it is not open.
@@ -101,6 +109,9 @@ class Openings:
             state = {"state": "failed", "failure": FAULT}
         with self._lock:
             self._states[identifier] = state
+            self._failures.pop(identifier, None)
+            if state["state"] == "failed":
+                self._failures[identifier] = state["failure"]
 
     def _progress(self, identifier: str) -> Callable[[str, float], None]:
         def report(stage: str, fraction: float) -> None:

@@ -67,7 +67,8 @@ class Rooms:
 
     async def joints(self, request: Request) -> Response:
         """List the joints, unless the page has the present list."""
-        rows = tuple(await run_in_threadpool(self.library.rows))
+        listed = await run_in_threadpool(self.library.rows)
+        rows = tuple(self.openings.stated(row) for row in listed)
         if rows != self._listed:
             self._revision, self._listed = self._revision + 1, rows
         if request.query_params.get("revision") == str(self._revision):

@@ -13,7 +13,7 @@ export const COLUMNS = [
   {
     name: "patient",
     title: "Patient",
-    width: "minmax(88px, 1fr)",
+    width: "minmax(72px, 1fr)",
     optional: true,
     cell: (row) => [shown(row.patient)],
   },

@@ -72,9 +72,7 @@ const ALL_LAYERS = Object.freeze({ soft: true, lower: true, upper: true });
 /** Error of a browser that cannot show images. */
 export class NoWebGL extends Error {
   constructor() {
-    super(
-      "This browser has no WebGL 2, which the images need. Update it, or turn on hardware acceleration in its settings.",
-    );
+    super("This browser has no WebGL 2, which the images need. Update it, or allow hardware acceleration.");
   }
 }
 

@@ -21,7 +21,7 @@ export class Pane {
     this.values = element("div", { class: "values" });
     this.element = element(
       "div",
-      { class: "pane", tabindex: "0", role: "img", "aria-label": label },
+      { class: "pane", tabindex: "0", role: "application", "aria-label": label },
       this.image,
       this.marks,
       this.caption,

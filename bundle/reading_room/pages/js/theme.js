@@ -33,5 +33,5 @@ function kept() {
 function apply(theme) {
   document.documentElement.dataset.theme = theme;
   const shown = document.getElementById("theme");
-  if (shown) shown.textContent = { auto: "Auto", light: "Light", dark: "Dark" }[theme];
+  if (shown) shown.textContent = `Colours: ${theme}`;
 }

@@ -23,10 +23,10 @@ export class Viewer {
     this.status = element("span", { id: "status", role: "status", "aria-live": "polite" });
     this.desk = new Desk((message) => this.report(message));
     this.desk.panel.prepend(this.jointSection());
-    const theme = button("Auto", nextTheme, {
+    const theme = button("Colours: auto", nextTheme, {
       id: "theme",
       class: "quiet",
-      title: "Colours: automatic, light or dark; key t",
+      title: "Automatic, light or dark; key t",
     });
     const keys = button("Keys", showKeys, { class: "quiet", title: "Keys and gestures; key ?" });
     const top = element(
@@ -76,7 +76,7 @@ export class Viewer {
       button("Previous", () => this.step(-1), { title: "Key p" }),
       button("Next", () => this.step(1), { title: "Key n" }),
     );
-    return section("Joint", steps, this.choice.element, this.facts);
+    return section("Joint", steps, this.choice.control, this.facts);
   }
 
   step(direction) {
