@@ -99,19 +99,19 @@ class Openings:
 
     def _run(self, identifier: str) -> None:
         """Open a joint and keep its state."""
+        joints, failure = [], ""
         try:
             joints = self._load(identifier, self._progress(identifier))
-            state = {"state": "hand", "joints": joints} if joints else {"state": "ready"}
         except InputError as error:
-            state = {"state": "failed", "failure": str(error)}
+            failure = str(error)
         except Exception:
             _log.exception("%s", FAULT)
-            state = {"state": "failed", "failure": FAULT}
+            failure = FAULT
         with self._lock:
-            self._states[identifier] = state
+            self._states[identifier] = _ended(joints, failure)
             self._failures.pop(identifier, None)
-            if state["state"] == "failed":
-                self._failures[identifier] = state["failure"]
+            if failure:
+                self._failures[identifier] = failure
 
     def _progress(self, identifier: str) -> Callable[[str, float], None]:
         def report(stage: str, fraction: float) -> None:
@@ -135,3 +135,10 @@ class Openings:
                 while len(self._open) > KEPT:
                     self._open.popitem(last=False)
         return []
+
+
+def _ended(joints: list[str], failure: str) -> dict[str, Any]:
+    """The state of a joint that is open, of a hand, or of one that cannot be opened."""
+    if failure:
+        return {"state": "failed", "failure": failure}
+    return {"state": "hand", "joints": joints} if joints else {"state": "ready"}
