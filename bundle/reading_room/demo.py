@@ -32,10 +32,10 @@ class Demo(Library):
     title = "phantoms"
 
     def __init__(self, phantoms: int = 8, seed: int = 0) -> None:
-        self._made = {
+        self.made = {
             row_id(name(seed + of, visit)): (seed + of, visit) for of in range(phantoms) for visit in range(VISITS)
         }
-        self._rows = {id: _closed(id, *made) for id, made in self._made.items()}
+        self._rows = {id: _closed(id, *made) for id, made in self.made.items()}
 
     def rows(self) -> Sequence[JointRow]:
         """See :meth:`Library.rows`."""
@@ -44,7 +44,7 @@ class Demo(Library):
     def load(self, row: JointRow, report: Report) -> OpenedJoint:
         """See :meth:`Library.load`."""
         report("rendering the phantom", 0.1)
-        joint = phantom(*self._made[row.id])
+        joint = phantom(*self.made[row.id])
         report("separating", 0.4)
         opened = OpenedJoint.of(separate(joint))
         self._rows[row.id] = described_row(known_row(row, joint), joint, opened.space)
@@ -58,15 +58,17 @@ def name(seed: int, visit: int) -> str:
 
 def phantom(seed: int, visit: int) -> Joint:
     """Render a phantom at a visit, in another posture each time."""
-    parameters = _narrowed(sample_parameters(seed), visit)
-    made = render(retake(parameters, visit))
+    parameters = parameters_of(seed, visit)
+    made = render(parameters)
     known = name(seed, visit), parameters.finger, parameters.side
     return Joint(made.image, (made.masks > 0.5).float(), parameters.spacing, *known)
 
 
-def _narrowed(parameters: PhantomParameters, visit: int) -> PhantomParameters:
+def parameters_of(seed: int, visit: int) -> PhantomParameters:
+    """Return the parameters of a phantom at a visit: its joint space narrows, and its posture differs."""
+    parameters = sample_parameters(seed)
     first = max(true_joint_space(parameters), NARROWEST_MM)
-    return with_joint_space(parameters, first - NARROWING_MM * visit)
+    return retake(with_joint_space(parameters, first - NARROWING_MM * visit), visit)
 
 
 def _closed(id: str, seed: int, visit: int) -> JointRow:

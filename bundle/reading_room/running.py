@@ -75,7 +75,7 @@ class Place:
 
     Attributes:
         host: address; another one than the loopback address needs a token, which is made and printed.
-        port: port.
+        port: port; 0 for any free one.
         browser: whether a browser is opened.
     """
 
@@ -97,8 +97,10 @@ def serve(rooms: list[Route], place: Place, say: Callable[[str], None] = print) 
     """
     token = "" if is_loopback(place.host) else secrets.token_urlsafe(24)
     listening = _listen(place.host, place.port)
-    app = application(rooms, Gate.of(place.host, place.port, token))
-    address = f"http://{place.host}:{place.port}/" + (f"?token={token}" if token else "")
+    port = listening.getsockname()[1]
+    app = application(rooms, Gate.of(place.host, port, token))
+    host = f"[{place.host}]" if ":" in place.host else place.host
+    address = f"http://{host}:{port}/" + (f"?token={token}" if token else "")
     say(f"Reading room: {address} (end it with Ctrl-C)")
     if place.browser:
         webbrowser.open(address)
@@ -113,8 +115,9 @@ def _listen(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         listening.close()
-        msg = f"{host}:{port} cannot be used ({error.strerror}). Pass another --port."
+        reason = getattr(error, "strerror", None) or error
+        msg = f"{host}:{port} cannot be used ({reason}). Pass another --port."
         raise InputError(msg) from error
     return listening

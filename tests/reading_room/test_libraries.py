@@ -21,7 +21,7 @@ from bundle.reading_room.opened import OpenedJoint
 from bundle.reading_room.radiographs import Radiographs
 from bundle.reading_room.results import NO_LAYERS, Results
 from bundle.reading_room.rows import CLOSED, FAILED, READY, row_id
-from bundle.reading_room.running import library_of, readings_folder
+from bundle.reading_room.running import Place, library_of, readings_folder, serve
 from tests.datasets.phantoms import OPEN, Joints, plan
 from tests.reader_study.test_study_sources import Stored
 
@@ -161,3 +161,9 @@ def test_folders_of_one_name_have_readings_of_their_own(tmp_path: Path) -> None:
     one, other = readings_folder(tmp_path / "a" / "x"), readings_folder(tmp_path / "b" / "x")
     assert one != other and one.parent == other.parent
     assert one == readings_folder(tmp_path / "a" / ".." / "a" / "x")
+
+
+@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 70_000), ("no.such.host.invalid", 0), ("192.0.2.1", 0)])
+def test_an_address_that_cannot_be_used_is_refused(host: str, port: int) -> None:
+    with pytest.raises(InputError, match="cannot be used"):
+        serve([], Place(host, port, browser=False), say=lambda _: None)
