@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
 
 from code_links import CodeLinks  # noqa: E402
+from example_page import write_example_page  # noqa: E402
 from offline import refuse_pages_that_load_from_elsewhere  # noqa: E402
 from reference_pages import public_name, write_reference_pages  # noqa: E402
 
@@ -39,6 +40,7 @@ exclude_patterns = ["results", "gallery"]
 html_theme = "furo"
 html_title = f"{project} {release}"
 html_static_path = ["_static"]
+html_extra_path = ["_generated/extra"]
 html_css_files = ["site.css"]
 html_copy_source = False
 
@@ -81,9 +83,10 @@ def resolve_to_public_name(app: Any, env: Any, node: Any, content: Any) -> Any:
 
 
 def setup(app: Any) -> None:
-    """Write the pages that are made of the package, before Sphinx looks for pages."""
+    """Write the pages that are made by the package, before Sphinx looks for pages."""
     import_module("torch")
     write_reference_pages(ROOT, DOCS / "_generated")
+    write_example_page(DOCS / "_generated" / "extra")
     app.add_transform(CodeLinks)
     app.connect("missing-reference", resolve_to_public_name)
     app.connect("build-finished", refuse_pages_that_load_from_elsewhere)

@@ -31,6 +31,7 @@ from scripts.write_documents import QUOTE
 
 NAME = "finger_joint_layer_separation"
 FOLDERS = ("bundle/", "configs/", "models/")
+LEFT_OUT = ("bundle/reading_room/",)  # its program is part of the repository alone
 FILES = ("LICENSE", "docs/data_license.txt", "requirements.txt", "requirements-export.txt")
 CARD = "docs/model_card.md"
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?![a-z]+:)([^)\s]*)\)")
@@ -82,7 +83,8 @@ def package(root: Path, folder: Path, repository: str = "", weights_url: str = "
 def packaged_files(root: Path) -> list[Path]:
     """Return the files needed to run and their documents; only the weights that the metadata state."""
     names = {path.relative_to(root).as_posix(): path for path in bundle_files(root)}
-    kept = [path for name, path in sorted(names.items()) if name.startswith(FOLDERS) or name in FILES]
+    wanted = (name for name in sorted(names) if name in FILES or name.startswith(FOLDERS))
+    kept = [names[name] for name in wanted if not name.startswith(LEFT_OUT)]
     weights = metadata(root)["weights"]
     return [path for path in kept if path.suffix not in (".pt", ".pyc") or path.name in weights]
 

@@ -30,3 +30,10 @@ def test_every_room_is_installed_with_configurations_and_weights(project: dict[s
 def test_the_version_is_that_of_the_metadata(project: dict[str, Any]) -> None:
     metadata = json.loads((ROOT / "configs" / "metadata.json").read_text())
     assert project["project"]["version"] == metadata["version"]
+
+
+def test_the_pages_of_the_reading_room_are_installed(project: dict[str, Any]) -> None:
+    (pattern,) = project["tool"]["setuptools"]["package-data"]["bundle.reading_room"]
+    folder = ROOT / "bundle" / "reading_room"
+    pages = {path for path in (folder / "pages").rglob("*") if path.is_file()}
+    assert pages and {path for path in folder.glob(f"{pattern}/*") if path.is_file()} == pages
