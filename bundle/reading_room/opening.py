@@ -111,7 +111,7 @@ class Openings:
             self._states[identifier] = state
             self._failures.pop(identifier, None)
             if state["state"] == "failed":
-                self._failures[identifier] = state["failure"]
+                self._failures[identifier] = str(state["failure"])
 
     def _progress(self, identifier: str) -> Callable[[str, float], None]:
         def report(stage: str, fraction: float) -> None:
