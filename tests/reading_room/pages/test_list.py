@@ -157,3 +157,20 @@ def test_a_server_that_stops_is_reported_until_it_answers_again(many: Any, fault
     many.locator("#status[data-kind='note']").wait_for(state="attached")
     assert many.locator("#status").inner_text() == ""
     faults.found.clear()
+
+
+@pytest.mark.slow
+def test_the_chosen_colours_are_kept(page: Any) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor"
+    page.emulate_media(color_scheme="dark")
+    page.goto("/")
+    page.locator(".joint-row").first.wait_for()
+    dark = page.evaluate(ground)
+    page.keyboard.press("t")
+    light = page.evaluate(ground)
+    assert light != dark
+    page.reload()
+    page.locator(".joint-row").first.wait_for()
+    assert page.evaluate(ground) == light
+    page.get_by_role("button", name="Colours: light").click()
+    assert page.evaluate(ground) == dark

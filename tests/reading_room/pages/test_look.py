@@ -178,6 +178,26 @@ def test_a_closed_joint_is_separated_with_progress_and_its_neighbours_follow(pag
 
 
 @pytest.mark.slow
+def test_a_radiograph_of_a_hand_leads_to_its_first_joint(page: Any) -> None:
+    page.route(f"**/api/joints/{LATE}/open", lambda route: route.fulfill(json={"state": "hand", "joints": [TALL]}))
+    page.goto(f"/#/look/{LATE}")
+    page.locator(".panel h1", has_text="tall").wait_for()
+    page.locator(".values", has_text="W").wait_for()
+    assert page.locator("#status").inner_text() == "The radiograph shows a hand with 1 joint."
+    page.keyboard.press("n")
+    page.locator(".panel h1", has_text="<img").wait_for()
+    assert page.locator("#status").inner_text() == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("address", ["/#/constructor", "/#/look/%", "/#/look/none"])
+def test_an_unknown_address_ends_in_the_list_or_in_a_message(page: Any, faults: Faults, address: str) -> None:
+    page.goto(address)
+    page.locator(".joint-row, .cover .wrong").first.wait_for()
+    faults.found = [fault for fault in faults.found if "404" not in fault]
+
+
+@pytest.mark.slow
 def test_a_refused_measurement_leaves_only_the_change(page: Any) -> None:
     def refused(route: Any) -> None:
         answer = route.fetch()

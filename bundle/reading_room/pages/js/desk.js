@@ -55,7 +55,7 @@ export class Desk {
     this.measured = measured === null || refused ? null : measured;
     const absolute = this.measured !== null;
     this.space.label.textContent = absolute ? "Joint space" : "Change of joint space";
-    this.space.note.textContent = absolute ? `measured ${measured.toFixed(2)}` : "not measured";
+    this.space.note.textContent = absolute ? `measured ${measured.toFixed(2)}` : "";
     this.space.note.title = refused || "";
     if (absolute) this.space.setRange(Math.min(JOINT_SPACE_MM[0], measured), Math.max(JOINT_SPACE_MM[1], measured));
     else this.space.setRange(-LARGEST_CHANGE_MM, LARGEST_CHANGE_MM);

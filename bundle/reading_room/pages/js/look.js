@@ -138,6 +138,7 @@ class Look {
 
   step(direction) {
     const next = this.joints.neighbour(this.id, direction);
+    clearStatus();
     if (next) this.go("look", next.id);
     else report(direction > 0 ? "This is the last joint of the list." : "This is the first joint of the list.");
   }

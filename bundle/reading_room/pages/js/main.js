@@ -31,7 +31,7 @@ function go(name, ...parameters) {
 
 function addressed() {
   const [name, ...parameters] = location.hash.replace(/^#\/?/, "").split("/").filter(Boolean).map(decoded);
-  return name in ROOMS ? [name, parameters] : ["list", []];
+  return Object.hasOwn(ROOMS, name ?? "") ? [name, parameters] : ["list", []];
 }
 
 function decoded(part) {
@@ -44,7 +44,6 @@ function decoded(part) {
 
 async function follow() {
   const [name, parameters] = addressed();
-  clearStatus();
   try {
     if (present.name !== name && !(await enter(name))) return;
     await present.opened.show(parameters);
@@ -58,6 +57,7 @@ async function enter(name) {
   if (addressed()[0] !== name) return false;
   present.opened?.close();
   place.replaceChildren();
+  clearStatus();
   present = { name, opened: open(place, house) };
   for (const tab of tabs.children) tab.setAttribute("aria-current", tab.dataset.room === name ? "page" : "false");
   document.title = `${ROOMS[name].title} \u2013 ${house.room.title ?? "Reading room"}`;
