@@ -19,6 +19,10 @@ Interval = tuple[float, float]
 """Lower and upper bound."""
 
 
+_ROUNDING = 1e-15
+"""Mean squares of raters and residuals that are rounding errors, relative to the mean square of subjects."""
+
+
 @dataclass(frozen=True)
 class BlandAltman:
     """Bland-Altman statistics of paired measurements: differences, second minus first, in their unit.
@@ -145,7 +149,7 @@ def absolute_agreement(ratings: ArrayLike, *, level: float = 0.95) -> Intraclass
     """
     table = _Variance.of(ratings)
     n, k, rows, columns, rest = table.subjects, table.raters, table.rows, table.columns, table.rest
-    if columns == rest == 0.0:
+    if max(columns, rest) <= _ROUNDING * rows:
         return IntraclassCorrelation(1.0, (1.0, 1.0))
     value = (rows - rest) / (rows + (k - 1) * rest + k * (columns - rest) / n)
     a, b = k * value / (n * (1.0 - value)), 1.0 + k * value * (n - 1) / (n * (1.0 - value))

@@ -110,3 +110,10 @@ def test_the_plot_shows_each_pair_and_three_lines() -> None:
     (axes,) = plot_bland_altman(WRIGHT, MINI, "l/min").axes
     assert len(axes.lines) == 1 + 3 and len(axes.lines[0].get_xdata()) == 17
     assert "l/min" in axes.get_xlabel()
+
+
+def test_equal_ratings_agree_whatever_their_rounding() -> None:
+    ratings = np.array([1.61, 2.23, 0.87, 1.49, 1.18]) + 0.1
+    assert absolute_agreement(np.stack([ratings, ratings], axis=1)).value == 1.0
+    assert absolute_agreement(np.stack([ratings, (ratings / 3.0) * 3.0], axis=1)).interval == (1.0, 1.0)
+    assert consistency(np.stack([ratings, (ratings / 3.0) * 3.0], axis=1)).value == pytest.approx(1.0)

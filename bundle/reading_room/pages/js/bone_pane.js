@@ -22,7 +22,11 @@ export class BonePane extends Pane {
     const along = (axis) => moved[0] * axis[0] + moved[1] * axis[1];
     const { change_mm: change, sideways_mm: sideways } = this.scene.motion;
     this.scene.change((scene) => {
-      scene.motion = { ...scene.motion, change_mm: rounded(change - along(down)), sideways_mm: rounded(sideways + along(right)) };
+      scene.motion = {
+        ...scene.motion,
+        change_mm: rounded(change - along(down)),
+        sideways_mm: rounded(sideways + along(right)),
+      };
     });
     return undefined;
   }

@@ -5,7 +5,11 @@ const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT] = [288, 190, 34, 24, 8, 10];
 
 /** Plot the joint spaces of joints, mm over days, each with its standard deviation; the chosen joint stands out. */
 export function plotted(joints, chosen) {
-  const drawing = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": "Joint spaces over the visits" });
+  const drawing = shape("svg", {
+    viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+    role: "img",
+    "aria-label": "Joint spaces over the visits",
+  });
   const known = joints.flatMap(({ visits }) => visits.map(placed)).filter(({ y }) => y !== null);
   if (!known.length) {
     drawing.append(label(WIDTH / 2, HEIGHT / 2, "not measured yet", "middle"));
@@ -23,8 +27,14 @@ function placed({ visit, joint_space_mm: y, joint_space_sd_mm: sd }, place) {
 }
 
 function scales(points) {
-  const across = range(points.map(({ x }) => x), 0);
-  const up = range(points.flatMap(({ y, sd }) => [y - (sd ?? 0), y + (sd ?? 0)]), 0.1);
+  const across = range(
+    points.map(({ x }) => x),
+    0,
+  );
+  const up = range(
+    points.flatMap(({ y, sd }) => [y - (sd ?? 0), y + (sd ?? 0)]),
+    0.1,
+  );
   return {
     across,
     up,
@@ -40,17 +50,33 @@ function range(values, margin) {
 
 function axes({ across, up, x, y }) {
   const heights = [up[0], (up[0] + up[1]) / 2, up[1]];
-  const lines = heights.map((value) => shape("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value), class: "grid" }));
+  const lines = heights.map((value) =>
+    shape("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value), class: "grid" }),
+  );
   const texts = heights.map((value) => label(LEFT - 5, y(value) + 4, value.toFixed(1), "end"));
-  const days = across.map((value, place) => label(x(value), HEIGHT - 6, `day ${Math.round(value)}`, place ? "end" : "start"));
+  const days = across.map((value, place) =>
+    label(x(value), HEIGHT - 6, `day ${Math.round(value)}`, place ? "end" : "start"),
+  );
   return [...lines, ...texts, ...days];
 }
 
 function line({ visits }, { x, y }, kind) {
   const points = visits.map(placed).filter((point) => point.y !== null);
   const path = points.map((point) => `${x(point.x)},${y(point.y)}`).join(" ");
-  const bars = points.filter(({ sd }) => sd).map((point) => shape("line", { x1: x(point.x), x2: x(point.x), y1: y(point.y - point.sd), y2: y(point.y + point.sd), class: kind }));
-  const dots = points.map((point) => shape("circle", { cx: x(point.x), cy: y(point.y), r: kind === "chosen" ? 3.5 : 2, class: kind }));
+  const bars = points
+    .filter(({ sd }) => sd)
+    .map((point) =>
+      shape("line", {
+        x1: x(point.x),
+        x2: x(point.x),
+        y1: y(point.y - point.sd),
+        y2: y(point.y + point.sd),
+        class: kind,
+      }),
+    );
+  const dots = points.map((point) =>
+    shape("circle", { cx: x(point.x), cy: y(point.y), r: kind === "chosen" ? 3.5 : 2, class: kind }),
+  );
   return [shape("polyline", { points: path, class: kind }), ...bars, ...dots];
 }
 

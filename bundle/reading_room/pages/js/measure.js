@@ -40,7 +40,9 @@ class Measure {
 
   /** Show the start of the room. */
   async show() {
-    this.rest("Enter your name and begin. Move the bones until the joint surfaces touch; the distance is the joint space.");
+    this.rest(
+      "Enter your name and begin. Move the bones until the joint surfaces touch; the distance is the joint space.",
+    );
     await this.readers.refresh();
   }
 
@@ -54,7 +56,12 @@ class Measure {
 
   async begin(reader, again) {
     this.reader = reader;
-    const ids = again ? this.joints.visible().filter(({ state }) => state !== "failed").map(({ id }) => id) : null;
+    const ids = again
+      ? this.joints
+          .visible()
+          .filter(({ state }) => state !== "failed")
+          .map(({ id }) => id)
+      : null;
     await this.follow(await postJson("/api/measuring/begin", { reader, new: again, ids }));
     await this.readers.refresh();
   }
@@ -69,7 +76,8 @@ class Measure {
     const gone = () => this.next !== id || this.place !== place;
     const answer = await openedJoint(id, ({ stage }) => gone() || this.rest(`${stage}\u2026`), gone);
     if (gone()) return undefined;
-    if (answer.state !== "ready") return this.rest(answer.failure ?? "The radiograph shows several joints. Open it in the list.", true);
+    if (answer.state !== "ready")
+      return this.rest(answer.failure ?? "The radiograph shows several joints. Open it in the list.", true);
     const { geometry, planes } = await loadedJoint(id);
     if (!gone()) this.present(geometry, planes, `Joint ${place + 1} of ${state.total}`);
     return undefined;
@@ -105,23 +113,43 @@ class Measure {
 
   readingSection() {
     const slider = (label, name, sign, range) =>
-      new NumberSlider({ label, unit: "mm", step: COARSE_MM, fine: FINE_MM, digits: 2, ...range, changed: (value) => this.scene.move(name, sign * value) });
+      new NumberSlider({
+        label,
+        unit: "mm",
+        step: COARSE_MM,
+        fine: FINE_MM,
+        digits: 2,
+        ...range,
+        changed: (value) => this.scene.move(name, sign * value),
+      });
     this.distance = slider("Distance", "change_mm", -1, { low: -2, high: 6 });
     this.sideways = slider("Sideways", "sideways_mm", 1, { low: -3, high: 3 });
-    this.grades = GRADES.map((grade) => toggleButton(grade, () => this.setGrade(Number(grade)), { title: `Grade of narrowing; key ${grade}` }));
-    this.undoing = button("Undo", () => this.attempt(() => this.undo()), { title: "Take back the last measurement; key u", id: "undo" });
+    this.grades = GRADES.map((grade) =>
+      toggleButton(grade, () => this.setGrade(Number(grade)), { title: `Grade of narrowing; key ${grade}` }),
+    );
+    this.undoing = button("Undo", () => this.attempt(() => this.undo()), {
+      title: "Take back the last measurement; key u",
+      id: "undo",
+    });
     this.progress = element("p", { class: "facts", id: "progress" });
     return section(
       "Measurement",
       this.progress,
       this.distance.element,
       this.sideways.element,
-      element("div", { class: "row five", role: "group", "aria-label": "Grade of narrowing" }, ...this.grades.map(({ element: made }) => made)),
+      element(
+        "div",
+        { class: "row five", role: "group", "aria-label": "Grade of narrowing" },
+        ...this.grades.map(({ element: made }) => made),
+      ),
       element(
         "div",
         { class: "row three" },
         button("Save", () => this.attempt(() => this.save(true)), { class: "primary", title: "Key Enter", id: "save" }),
-        button("Cannot", () => this.attempt(() => this.save(false)), { title: "The joint cannot be measured; key x", id: "cannot" }),
+        button("Cannot", () => this.attempt(() => this.save(false)), {
+          title: "The joint cannot be measured; key x",
+          id: "cannot",
+        }),
         this.undoing,
       ),
     );
@@ -135,7 +163,11 @@ class Measure {
       element(
         "div",
         { class: "row two" },
-        button("Agreement\u2026", () => this.attempt(() => reportDialog("Agreement of the measurements", "/api/measuring/report")), { id: "agreement" }),
+        button(
+          "Agreement\u2026",
+          () => this.attempt(() => reportDialog("Agreement of the measurements", "/api/measuring/report")),
+          { id: "agreement" },
+        ),
       ),
     );
   }
@@ -161,8 +193,16 @@ class Measure {
   async save(measurable) {
     if (!this.active) return;
     const { change_mm: change, sideways_mm: sideways } = this.scene.motion;
-    const known = { reader: this.reader, id: this.next, place: this.place, grade: this.grade, seconds: (performance.now() - this.began) / 1000 };
-    const measured = measurable ? { value_mm: change === 0 ? 0 : -change, displacement_mm: [sideways, change === 0 ? 0 : -change] } : { value_mm: null, displacement_mm: null };
+    const known = {
+      reader: this.reader,
+      id: this.next,
+      place: this.place,
+      grade: this.grade,
+      seconds: (performance.now() - this.began) / 1000,
+    };
+    const measured = measurable
+      ? { value_mm: change === 0 ? 0 : -change, displacement_mm: [sideways, change === 0 ? 0 : -change] }
+      : { value_mm: null, displacement_mm: null };
     const automatic = this.geometry;
     this.setActive(false);
     try {
@@ -198,13 +238,34 @@ class Measure {
       ["arrowright", "sideways_mm", 1, "Upper bone to the right"],
     ];
     return [
-      ...arrows.map(([key, name, direction, text]) => ({ keys: [key], text, run: (event) => this.step(name, direction, event) })),
-      ...GRADES.map((grade) => ({ keys: [grade], text: `Grade ${grade}`, hidden: grade !== "0", shown: "0 to 4", run: () => this.active && this.setGrade(Number(grade)) })),
+      ...arrows.map(([key, name, direction, text]) => ({
+        keys: [key],
+        text,
+        run: (event) => this.step(name, direction, event),
+      })),
+      ...GRADES.map((grade) => ({
+        keys: [grade],
+        text: `Grade ${grade}`,
+        hidden: grade !== "0",
+        shown: "0 to 4",
+        run: () => this.active && this.setGrade(Number(grade)),
+      })),
       { keys: ["enter"], text: "Save", run: () => this.attempt(() => this.save(true)) },
       { keys: ["x"], text: "The joint cannot be measured", run: () => this.attempt(() => this.save(false)) },
-      { keys: ["u"], text: "Take back the last measurement", run: () => this.reader !== null && this.attempt(() => this.undo()) },
+      {
+        keys: ["u"],
+        text: "Take back the last measurement",
+        run: () => this.reader !== null && this.attempt(() => this.undo()),
+      },
       { keys: ["z"], text: "Bones back to their places", run: () => this.active && this.scene.rest() },
-      { keys: ["i"], text: "Invert", run: () => this.scene.change((scene) => { scene.invert = !scene.invert; }) },
+      {
+        keys: ["i"],
+        text: "Invert",
+        run: () =>
+          this.scene.change((scene) => {
+            scene.invert = !scene.invert;
+          }),
+      },
       { shown: "Drag", text: "Move the bones; with W or the right button window and level, with Space move the image" },
     ];
   }

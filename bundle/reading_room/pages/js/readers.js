@@ -10,12 +10,32 @@ const KEPT = "reader";
 export class ReaderSection {
   constructor(address, begin) {
     Object.assign(this, { address, begin });
-    this.name = element("input", { type: "text", id: "reader", maxlength: "60", "aria-label": "Name of the reader", placeholder: "Reader", autocomplete: "off", onkeydown: (event) => event.key === "Enter" && this.start(false) });
+    this.name = element("input", {
+      type: "text",
+      id: "reader",
+      maxlength: "60",
+      "aria-label": "Name of the reader",
+      placeholder: "Reader",
+      autocomplete: "off",
+      onkeydown: (event) => event.key === "Enter" && this.start(false),
+    });
     this.name.value = sessionStorage.getItem(KEPT) ?? "";
-    const start = button("Begin", () => this.start(false), { class: "primary", id: "begin", title: "Begin, or resume the session of this reader" });
-    const again = button("New session", () => this.start(true), { id: "again", title: "Begin a new session with the joints that the list shows" });
+    const start = button("Begin", () => this.start(false), {
+      class: "primary",
+      id: "begin",
+      title: "Begin, or resume the session of this reader",
+    });
+    const again = button("New session", () => this.start(true), {
+      id: "again",
+      title: "Begin a new session with the joints that the list shows",
+    });
     this.sessions = element("div", { class: "facts" });
-    this.element = section("Reader", element("div", { class: "row" }, this.name), element("div", { class: "row three" }, start, again), this.sessions);
+    this.element = section(
+      "Reader",
+      element("div", { class: "row" }, this.name),
+      element("div", { class: "row three" }, start, again),
+      this.sessions,
+    );
   }
 
   async start(again) {
@@ -49,7 +69,12 @@ export class ReaderSection {
 export async function reportDialog(title, address) {
   const { figures, columns, rows } = await getJson(address);
   const reasons = reasonsIn(figures);
-  const content = element("div", { class: "report" }, ...(rows.length ? [transposed(columns, rows)] : []), ...reasons.map((text) => element("p", {}, text)));
+  const content = element(
+    "div",
+    { class: "report" },
+    ...(rows.length ? [transposed(columns, rows)] : []),
+    ...reasons.map((text) => element("p", {}, text)),
+  );
   const save = element("a", { href: `${address}.csv`, class: "button" }, "Save as CSV");
   showDialog(title, content, [save]);
 }
@@ -67,6 +92,8 @@ function shown(value) {
 }
 
 function reasonsIn({ overall, unfinished }) {
-  const waiting = Object.entries(unfinished ?? {}).map(([reader, count]) => `${reader} has answered ${count} images so far and is not counted.`);
+  const waiting = Object.entries(unfinished ?? {}).map(
+    ([reader, count]) => `${reader} has answered ${count} images so far and is not counted.`,
+  );
   return [...(overall?.not_computed ? [`No figures yet: ${overall.not_computed}.`] : []), ...waiting];
 }

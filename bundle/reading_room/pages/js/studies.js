@@ -42,28 +42,66 @@ class Studies {
 
   showList({ studies, can_make: possible }) {
     const rows = studies.map((study) => this.studyRow(study));
-    const none = element("p", {}, possible ? "There is no study yet." : "There is no study. Start the reading room with the folder of a data set to make one.");
-    const list = element("section", { class: "sheet" }, element("h1", {}, "Real or synthetic?"), ...(rows.length ? rows : [none]));
+    const none = element(
+      "p",
+      {},
+      possible
+        ? "There is no study yet."
+        : "There is no study. Start the reading room with the folder of a data set to make one.",
+    );
+    const list = element(
+      "section",
+      { class: "sheet" },
+      element("h1", {}, "Real or synthetic?"),
+      ...(rows.length ? rows : [none]),
+    );
     this.place.replaceChildren(element("div", { class: "page" }, list, possible ? this.makingForm() : ""));
   }
 
   studyRow({ id, name, images, failure, readers }) {
-    if (failure) return element("div", { class: "study" }, element("strong", {}, name), element("p", { class: "wrong" }, failure));
+    if (failure)
+      return element("div", { class: "study" }, element("strong", {}, name), element("p", { class: "wrong" }, failure));
     const done = readers.map(({ reader, done: count }) => `${reader} ${count} of ${images}`).join(", ");
-    return element("div", { class: "study" }, element("strong", {}, name), element("p", {}, `${images} radiographs. ${done || "No reader yet"}.`), button("Open", () => this.go("studies", id), { class: "open" }));
+    return element(
+      "div",
+      { class: "study" },
+      element("strong", {}, name),
+      element("p", {}, `${images} radiographs. ${done || "No reader yet"}.`),
+      button("Open", () => this.go("studies", id), { class: "open" }),
+    );
   }
 
   makingForm() {
     const field = (label, id, value) => element("input", { type: "text", id, value, "aria-label": label });
-    const [name, count, seed] = [field("Name", "study-name", "study"), field("Radiographs on each side", "study-count", "50"), field("Seed", "study-seed", "0")];
+    const [name, count, seed] = [
+      field("Name", "study-name", "study"),
+      field("Radiographs on each side", "study-count", "50"),
+      field("Seed", "study-seed", "0"),
+    ];
     const labelled = (text, input) => element("label", { class: "field" }, element("span", {}, text), input);
-    const make = button("Make", () => this.attempt(() => this.make(name.value, count.value, seed.value)), { class: "primary", id: "make" });
-    return element("section", { class: "sheet" }, element("h1", {}, "New study"), element("div", { class: "form" }, labelled("Name", name), labelled("Radiographs on each side", count), labelled("Seed", seed), make));
+    const make = button("Make", () => this.attempt(() => this.make(name.value, count.value, seed.value)), {
+      class: "primary",
+      id: "make",
+    });
+    return element(
+      "section",
+      { class: "sheet" },
+      element("h1", {}, "New study"),
+      element(
+        "div",
+        { class: "form" },
+        labelled("Name", name),
+        labelled("Radiographs on each side", count),
+        labelled("Seed", seed),
+        make,
+      ),
+    );
   }
 
   async make(name, count, seed) {
     const numbers = [count, seed].map(parsedNumber);
-    if (!numbers.every(Number.isInteger) || numbers[1] > LARGEST_SEED) throw new Error("Number and seed must be whole numbers.");
+    if (!numbers.every(Number.isInteger) || numbers[1] > LARGEST_SEED)
+      throw new Error("Number and seed must be whole numbers.");
     report("Making the study\u2026");
     const { id } = await postJson("/api/studies", { name, count: numbers[0], seed: numbers[1] });
     clearStatus();
@@ -73,26 +111,61 @@ class Studies {
   showStudy(study) {
     Object.assign(this, { study, answer: null, confidence: null });
     this.image = element("img", { alt: "Radiograph", class: "whole", draggable: "false" });
-    this.cover = element("div", { class: "cover", role: "status" }, element("p", {}, "Enter your name and begin. You may stop at any time and resume later."));
+    this.cover = element(
+      "div",
+      { class: "cover", role: "status" },
+      element("p", {}, "Enter your name and begin. You may stop at any time and resume later."),
+    );
     const pane = element("div", { class: "panes" }, element("div", { class: "pane" }, this.image, this.cover));
-    const panel = element("div", { class: "panel" }, this.readerSection(study), this.answerSection(), this.reportSection(study));
+    const panel = element(
+      "div",
+      { class: "panel" },
+      this.readerSection(study),
+      this.answerSection(),
+      this.reportSection(study),
+    );
     this.place.replaceChildren(element("div", { class: "desk" }, pane, panel));
     this.unbind = bindKeys("Study", this.bindings());
     this.setActive(false);
   }
 
   readerSection({ name }) {
-    this.reader = element("input", { type: "text", id: "reader", maxlength: "60", "aria-label": "Name of the reader", placeholder: "Reader", autocomplete: "off", onkeydown: (event) => event.key === "Enter" && this.attempt(() => this.begin()) });
+    this.reader = element("input", {
+      type: "text",
+      id: "reader",
+      maxlength: "60",
+      "aria-label": "Name of the reader",
+      placeholder: "Reader",
+      autocomplete: "off",
+      onkeydown: (event) => event.key === "Enter" && this.attempt(() => this.begin()),
+    });
     const begin = button("Begin", () => this.attempt(() => this.begin()), { class: "primary", id: "begin" });
-    return section(name, element("div", { class: "row" }, this.reader, begin), element("p", {}, "Real: a radiograph as it was taken. Synthetic: the bones were moved by a computer."));
+    return section(
+      name,
+      element("div", { class: "row" }, this.reader, begin),
+      element("p", {}, "Real: a radiograph as it was taken. Synthetic: the bones were moved by a computer."),
+    );
   }
 
   answerSection() {
-    this.answers = ANSWERS.map(([value, text, key]) => ({ value, ...toggleButton(text, () => this.choose("answer", value), { title: `Key ${key}` }) }));
-    this.confidences = CONFIDENCES.map((text) => ({ value: Number(text), ...toggleButton(text, () => this.choose("confidence", Number(text)), { title: `Key ${text}` }) }));
+    this.answers = ANSWERS.map(([value, text, key]) => ({
+      value,
+      ...toggleButton(text, () => this.choose("answer", value), { title: `Key ${key}` }),
+    }));
+    this.confidences = CONFIDENCES.map((text) => ({
+      value: Number(text),
+      ...toggleButton(text, () => this.choose("confidence", Number(text)), { title: `Key ${text}` }),
+    }));
     this.progress = element("p", { id: "progress" });
-    this.saving = button("Save", () => this.attempt(() => this.save()), { class: "primary", id: "save", title: "Key Enter" });
-    this.undoing = button("Undo", () => this.attempt(() => this.undo()), { id: "undo", title: "Take back the last answer; key u" });
+    this.saving = button("Save", () => this.attempt(() => this.save()), {
+      class: "primary",
+      id: "save",
+      title: "Key Enter",
+    });
+    this.undoing = button("Undo", () => this.attempt(() => this.undo()), {
+      id: "undo",
+      title: "Take back the last answer; key u",
+    });
     const elements = (toggles) => toggles.map(({ element: made }) => made);
     this.reading = section(
       "Answer",
@@ -106,8 +179,20 @@ class Studies {
   }
 
   reportSection({ id, name }) {
-    const figures = button("Figures\u2026", () => this.attempt(() => reportDialog(name, `/api/studies/${encodeURIComponent(id)}/report`)), { id: "figures" });
-    return section("Results", element("div", { class: "row two" }, figures, button("All studies", () => this.go("studies"))));
+    const figures = button(
+      "Figures\u2026",
+      () => this.attempt(() => reportDialog(name, `/api/studies/${encodeURIComponent(id)}/report`)),
+      { id: "figures" },
+    );
+    return section(
+      "Results",
+      element(
+        "div",
+        { class: "row two" },
+        figures,
+        button("All studies", () => this.go("studies")),
+      ),
+    );
   }
 
   async begin() {
@@ -190,7 +275,13 @@ class Studies {
     const when = (run) => () => this.active && run();
     return [
       ...ANSWERS.map(([value, text, key]) => ({ keys: [key], text, run: when(() => this.choose("answer", value)) })),
-      ...CONFIDENCES.map((text) => ({ keys: [text], text: "Confidence", shown: "1 to 5", hidden: text !== "1", run: when(() => this.choose("confidence", Number(text))) })),
+      ...CONFIDENCES.map((text) => ({
+        keys: [text],
+        text: "Confidence",
+        shown: "1 to 5",
+        hidden: text !== "1",
+        run: when(() => this.choose("confidence", Number(text))),
+      })),
       { keys: ["enter"], text: "Save", run: () => this.attempt(() => this.save()) },
       { keys: ["u"], text: "Take back the last answer", run: () => this.attempt(() => this.undo()) },
     ];

@@ -30,11 +30,25 @@ class Visits {
     [this.before, this.after] = [dated("Earlier"), dated("Later")];
     this.figures = element("div", { id: "figures" });
     this.curve = element("div", { class: "curve" });
-    this.toggles = VIEWS.map(([name, text, key]) => ({ name, ...toggleButton(text, () => this.show_as(name), { title: `Key ${key}` }) }));
+    this.toggles = VIEWS.map(([name, text, key]) => ({
+      name,
+      ...toggleButton(text, () => this.show_as(name), { title: `Key ${key}` }),
+    }));
     const panel = element(
       "div",
       { class: "panel" },
-      section("Joint", this.joint.element, this.before.element, this.after.element, element("div", { class: "row three" }, button("Previous", () => this.step(-1), { title: "Key p" }), button("Next", () => this.step(1), { title: "Key n" }))),
+      section(
+        "Joint",
+        this.joint.element,
+        this.before.element,
+        this.after.element,
+        element(
+          "div",
+          { class: "row three" },
+          button("Previous", () => this.step(-1), { title: "Key p" }),
+          button("Next", () => this.step(1), { title: "Key n" }),
+        ),
+      ),
       section("View", element("div", { class: "row three" }, ...this.toggles.map(({ element: made }) => made))),
       section("Change", this.figures),
       section("Joint spaces of the patient", this.curve),
@@ -81,7 +95,12 @@ class Visits {
 
   plot() {
     const { patient } = this.chosen();
-    this.curve.replaceChildren(plotted(this.joints.filter((joint) => joint.patient === patient), this.chosen()));
+    this.curve.replaceChildren(
+      plotted(
+        this.joints.filter((joint) => joint.patient === patient),
+        this.chosen(),
+      ),
+    );
   }
 
   /** Register the chosen radiographs and show them. */
