@@ -223,7 +223,7 @@ def _check_marker(marker: Path, run: str) -> None:
 
 
 def _not_ours(marker: Path, content: str) -> InputError:
-    remedy = "Choose another output folder or delete this one."
+    remedy = "Choose another output folder (output_dir) or delete this one."
     return InputError(f"{marker.parent.absolute()} contains {content}. {remedy}")
 
 

@@ -79,6 +79,8 @@ def unreadable(path: str | Path, error: BaseException) -> InputError:
     """Make the error of a file that cannot be read, with the reason."""
     if isinstance(error, FileNotFoundError):
         return InputError(f"{path}: no such file. Correct the path.")
+    if isinstance(error, IsADirectoryError):
+        return InputError(f"{path}: a folder, not a file. Pass the path of a radiograph.")
     reason = str(error) or type(error).__name__
     if isinstance(error, UnidentifiedImageError):
         reason = "neither PNG, JPEG, BMP, TIFF nor NIfTI"

@@ -23,7 +23,7 @@ class Radiographs(Library):
 
     Args:
         folder: folder with radiographs of joints or hands.
-        spacing_mm: pixel size of files that do not state it; 0 for none.
+        spacing_mm: pixel size in mm, instead of that of the files; 0 for that of the files.
     """
 
     kind = "radiographs"

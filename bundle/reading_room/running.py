@@ -32,13 +32,14 @@ def library_of(folder: Path, spacing_mm: float = 0.0) -> Library:
 
     Args:
         folder: the folder.
-        spacing_mm: pixel size of radiographs that do not state it; 0 for none.
+        spacing_mm: pixel size in mm, instead of that of the files; 0 for that of the files.
 
     Raises:
         InputError: the folder is missing, or holds none of these.
     """
     if not folder.is_dir():
-        msg = f"{folder}: there is no such folder. Pass results, a data set or radiographs, or --demo."
+        fault = "a file, not a folder" if folder.exists() else "there is no such folder"
+        msg = f"{folder}: {fault}. Pass results, a data set or radiographs, or --demo."
         raise InputError(msg)
     if is_data_set(folder):
         return SyntheticImages(folder)

@@ -46,6 +46,16 @@ def test_a_name_that_the_face_does_not_have_is_refused() -> None:
         bundle.separat  # noqa: B018
 
 
+def test_missing_weights_are_an_input_error_that_names_the_file() -> None:
+    with pytest.raises(InputError, match=r"absent\.pt: no such weights file"):
+        separate(Joint.phantom(seed=0), weights="absent.pt")
+
+
+def test_a_folder_is_no_radiograph(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a folder, not a file"):
+        Joint.read(tmp_path)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("weights", ["shipped", None])
 def test_layers_compose_the_radiograph(weights: str | None) -> None:
