@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bundle.io.audit import PREDICTED, Joints, is_overlapping
+from bundle.io.audit import PREDICTED, Joints, discreet_reason, is_overlapping
 from bundle.io.checksums import Sums, are_whole, sums_of
 from bundle.io.dicom import is_dicom, read_header
 from bundle.io.files import data_set_root
@@ -141,6 +141,7 @@ __all__ = [
     "deep_pixels",
     "difference_panel",
     "discard_unfinished",
+    "discreet_reason",
     "disjoint_seed",
     "exceeds_joint",
     "file_stem",
