@@ -52,7 +52,7 @@ from bundle.io.packing import pack_joints
 from bundle.io.placing import Recentre, in_hand, recentred
 from bundle.io.points import read_places
 from bundle.io.provenance import bundle_root, bundle_version, command_line, machine, processor
-from bundle.io.reading import check_area, layer_files, read_layers, read_stated, shape_of
+from bundle.io.reading import check_area, exif_orientation, layer_files, read_layers, read_stated, shape_of
 from bundle.io.reports import (
     METRICS,
     file_stem,
@@ -144,6 +144,7 @@ __all__ = [
     "discreet_reason",
     "disjoint_seed",
     "exceeds_joint",
+    "exif_orientation",
     "file_stem",
     "files_below",
     "fingerprint",
