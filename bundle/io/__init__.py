@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bundle.io.audit import PREDICTED, Joints, is_overlapping
+from bundle.io.audit import PREDICTED, Joints, discreet_reason, is_overlapping
 from bundle.io.checksums import Sums, are_whole, sums_of
 from bundle.io.dicom import is_dicom, read_header
 from bundle.io.files import data_set_root
@@ -52,7 +52,7 @@ from bundle.io.packing import pack_joints
 from bundle.io.placing import Recentre, in_hand, recentred
 from bundle.io.points import read_places
 from bundle.io.provenance import bundle_root, bundle_version, command_line, machine, processor
-from bundle.io.reading import check_area, layer_files, read_layers, read_stated, shape_of
+from bundle.io.reading import check_area, exif_orientation, layer_files, read_layers, read_stated, shape_of
 from bundle.io.reports import (
     METRICS,
     file_stem,
@@ -141,8 +141,10 @@ __all__ = [
     "deep_pixels",
     "difference_panel",
     "discard_unfinished",
+    "discreet_reason",
     "disjoint_seed",
     "exceeds_joint",
+    "exif_orientation",
     "file_stem",
     "files_below",
     "fingerprint",

@@ -156,13 +156,13 @@ def _rejecting(item: Item, result: Audit) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        name, reason = private_name(item["name"], item["image"]), _discreet(str(error), item)
+        name, reason = private_name(item["name"], item["image"]), discreet_reason(str(error), item)
         result.rejected.append((name, reason))
         result.left_out += [{**item, "name": name, "refused": reason}] if item.get("frame") else []
 
 
-def _discreet(message: str, item: Item) -> str:
-    """A message without paths of an item's files that reveal the patient."""
+def discreet_reason(message: str, item: Item) -> str:
+    """Return a message without paths of an item's files that reveal the patient."""
     name = private_name(item["name"], item["image"])
     return discreet(message, [item[key] for key in JOINT_FILES], item["image"], name)
 
@@ -234,7 +234,7 @@ def check_overlap(joint: Tensor, item: Item, keep_gross: bool) -> None:
     )
     if not keep_gross:
         raise InputError(msg)
-    _log.warning("kept %s: %s", item["name"], _discreet(msg, item))
+    _log.warning("kept %s: %s", item["name"], discreet_reason(msg, item))
 
 
 def is_overlapping(joint: Tensor) -> bool:

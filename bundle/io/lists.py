@@ -159,7 +159,7 @@ def find_list(root: Path, datalist: str) -> Path:
     source = list_path(root, datalist)
     if source is None:
         there = ", ".join(lists_in(root))
-        remedy = f"one of {there}" if there else f'"{FOLDER}" for all radiographs below the folder'
+        remedy = f"one of {there}" if there else f'"{FOLDER}" for all radiographs below the folder'  # noqa: B907
         msg = f"{root}: no list {datalist}. Set datalist to {remedy}."
         raise InputError(msg)
     return source

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -60,10 +60,12 @@ def agreed_plates(joints: Sequence[Item]) -> list[Item]:
         joints: items of joints; those with the same ``image`` belong to one hand.
     """
     states = Counter((joint[Keys.IMAGE], joint.get(Keys.GROWTH_PLATE)) for joint in joints if Keys.IMAGE in joint)
+    open_hands = {image for image, _ in states if states[image, OPEN_PLATE] > states[image, CLOSED_PLATE]}
     return [
-        {**joint, Keys.GROWTH_PLATE: OPEN_PLATE}
-        if joint.get(Keys.GROWTH_PLATE) == UNKNOWN_PLATE
-        and states[joint[Keys.IMAGE], OPEN_PLATE] > states[joint[Keys.IMAGE], CLOSED_PLATE]
-        else joint
-        for joint in joints
+        {**joint, Keys.GROWTH_PLATE: OPEN_PLATE} if _plate_is_unknown(joint, open_hands) else joint for joint in joints
     ]
+
+
+def _plate_is_unknown(joint: Item, hands: Container[str]) -> bool:
+    """Whether the growth plate of a joint is unknown, and its radiograph is one of ``hands``."""
+    return joint.get(Keys.GROWTH_PLATE) == UNKNOWN_PLATE and joint[Keys.IMAGE] in hands

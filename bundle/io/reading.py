@@ -67,6 +67,16 @@ def read_stated(path: str | Path) -> StatedRadiograph:
     return stated(_intensity(pixels, scale, path), None, ratio)
 
 
+def exif_orientation(path: str | Path) -> int:
+    """Read the EXIF orientation of a PNG, JPEG or TIFF file, 1 to 8; 1 for other files and without a valid one."""
+    try:
+        with Image.open(path, formats=PICTURE_FORMATS) as picture:
+            found = picture.getexif().get(_ORIENTATION)
+    except Exception:  # a broken file raises about anything; the radiograph itself is refused on reading
+        return 1
+    return int(found) if found in range(1, 9) else 1
+
+
 def decode_picture(data: bytes, path: str | Path) -> NDArray[np.float32]:
     """Decode the intensity of a PNG, JPEG, BMP or TIFF file from its bytes.
 

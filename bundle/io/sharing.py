@@ -6,6 +6,7 @@ from typing import Any
 
 from bundle.errors import InputError
 from monai.data import DistributedSampler
+from torch.distributed import get_world_size
 
 
 class SharedSampler(DistributedSampler):
@@ -21,10 +22,11 @@ class SharedSampler(DistributedSampler):
     """
 
     def __init__(self, dataset: Any, what: str = "samples", **options: Any) -> None:
-        super().__init__(dataset, **options)
-        if len(dataset) < self.num_replicas:
+        processes = options.get("num_replicas") or get_world_size()
+        if len(dataset) < processes:
             msg = (
-                f"nproc_per_node: {self.num_replicas} processes for {len(dataset)} of the {what}. Start at most "
+                f"nproc_per_node: {processes} processes for {len(dataset)} of the {what}. Start at most "
                 f"{len(dataset)} processes, or add joints."
             )
             raise InputError(msg)
+        super().__init__(dataset, **options)

@@ -52,7 +52,7 @@ def exported_page(joints: Sequence[tuple[str, OpenedJoint]], title: str, version
     values = json.dumps({"title": title, "version": version, "joints": embedded}, allow_nan=False)
     style, script = (PAGES / "room.css").read_text(encoding="utf-8"), joined_modules(ENTRY)
     return _PAGE.format(
-        policy=f"default-src 'none'; img-src blob: data:; script-src '{_sum(script)}'; style-src '{_sum(style)}'",
+        policy=f"default-src 'none'; img-src blob: data:; script-src {_sum(script)}; style-src {_sum(style)}",
         title=html.escape(title),
         style=style,
         joints=values.replace("<", "\\u003c"),
@@ -65,8 +65,9 @@ def _compressed(planes: bytes) -> str:
 
 
 def _sum(content: str) -> str:
-    """Hash of an inline script or style for the Content-Security-Policy."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
+    """Quoted hash of an inline script or style for the Content-Security-Policy."""
+    digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+    return "".join(["'sha256-", digest, "'"])
 
 
 def joined_modules(entry: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from bundle.errors import InputError
-from bundle.io import png_bytes
+from bundle.io import png_bytes, without_folders
 from bundle.reading_room.library import Library
 from bundle.reading_room.opened import OpenedJoint
 from bundle.reading_room.rows import FAILED, JointRow
@@ -103,7 +103,7 @@ class Openings:
         try:
             joints = self._load(identifier, self._progress(identifier))
         except InputError as error:
-            failure = str(error)
+            failure = without_folders(str(error))
         except Exception:
             _log.exception("%s", FAULT)
             failure = FAULT

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from bundle.errors import InputError
 from bundle.face import Joint, joints_in, separate
-from bundle.io import FOLDER, Item, bundle_root, read_datalist
+from bundle.io import FOLDER, Item, bundle_root, discreet_reason, read_datalist
 from bundle.joint import FINGERS, SIDES
 from bundle.measurement import JointSpace, narrowing_grade
 from bundle.quality import PlausibilityReference, measure
@@ -44,7 +45,7 @@ class Radiographs(Library):
         if row.id not in self._joints:
             report("finding joints, predicting bone masks", 0.1)
             item = self._items[row.id]
-            joints = joints_in(item)
+            joints = _joints_in(item)
             if len(joints) > 1 or joints[0].name != str(item["name"]):
                 return self._add(row, joints, item)
             self._joints[row.id] = joints[0], item
@@ -66,6 +67,14 @@ class Radiographs(Library):
                 rows[id] = row
         self._rows = rows
         return list(added)
+
+
+def _joints_in(item: Item) -> list[Joint]:
+    """The joints of a radiograph; a message of a fault does not reveal the patient."""
+    try:
+        return joints_in(item)
+    except InputError as error:
+        raise InputError(discreet_reason(str(error), item)) from error
 
 
 def _closed(id: str, item: Item) -> JointRow:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 from bundle.errors import InputError
+from bundle.io import without_folders
 from bundle.reading_room.library import UnknownJoint
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -160,7 +161,7 @@ def plainly(answer: Answer) -> Answer:
         try:
             return await answer(request)
         except InputError as error:
-            return JSONResponse({"error": str(error)}, status_code=_status(error))
+            return JSONResponse({"error": without_folders(str(error))}, status_code=_status(error))
 
     return answered
 

@@ -90,7 +90,8 @@ class NarrowingWriter:
         """
         self.reserve()
         write_bytes(self.output_dir / NARROWING, b"")
-        if not any([self._write(pair) for pair in _each(pairs, "measuring pairs")]):
+        measured = [self._write(pair) for pair in _each(pairs, "measuring pairs")]
+        if not any(measured):
             msg = (
                 f"{self.output_dir / NARROWING}: the bones of no pair were found in both radiographs. Check the "
                 "reasons there, and the masks; --method gauss_newton or --method network may find them."

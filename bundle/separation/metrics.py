@@ -258,7 +258,8 @@ class LayerRMSE(SeparationMetric):
         return 2 * layers
 
     def _score(self, layers: Tensor, reference: Tensor) -> Tensor:
-        truth, J, M, spacing = reference.tensor_split([layers.shape[1], layers.shape[1] + 1, 2 * layers.shape[1]], 1)  # noqa: N806
+        count = layers.shape[1]
+        truth, J, M, spacing = reference.tensor_split([count, count + 1, 2 * count], 1)  # noqa: N806
         pixel = spacing[:, 0, 0, 0] if spacing.shape[1] else MCP.spacing_at(M.shape[-1])
         channels = slice(0, 1) if self.region == "soft" else slice(1, None)
         error = _weighted_mean((layers - truth)[:, channels] ** 2, self._weights(J, M, pixel)).sqrt()

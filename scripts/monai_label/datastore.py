@@ -93,8 +93,8 @@ class JointDatastore(LocalDatastore):
         Raises:
             InputError: the label does not fit a radiograph of this shape.
         """
-        path = self.get_label_uri(image_id, tag) if tag else ""
-        return read_label_map(path, shape, self._label_info(image_id, tag or FINAL)) if path else None
+        path, image = self.get_label_uri(image_id, tag) if tag else "", self.get_image_uri(image_id)
+        return read_label_map(path, shape, image, self._label_info(image_id, tag or FINAL)) if path else None
 
     def joints(self) -> list[tuple[str, str]]:
         """Return the ids and tags of the final labels; a hand has one per joint."""
@@ -147,7 +147,8 @@ class JointDatastore(LocalDatastore):
     def _check(self, image_id: str, path: str, label_info: Mapping[str, Any]) -> list[JointView]:
         """Return the joints of a label map; refuse one that does not fit its image, or does not lie on their bones."""
         info = {**label_info.get("params", {}), **label_info}
-        masks = read_label_map(path, radiograph_shape(self.get_image_uri(image_id)), info)
+        image = self.get_image_uri(image_id)
+        masks = read_label_map(path, radiograph_shape(image), image, info)
         views = self.views(image_id, {key: info[key] for key in (*CLICKS, FINGER) if info.get(key)})
         shown = labelled_views(views, masks)
         for view in shown:

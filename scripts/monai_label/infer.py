@@ -100,7 +100,7 @@ class LayerSeparation(InferTask):
     def _masks(self, request: Mapping[str, Any], view: JointView) -> tuple[Tensor, str]:
         """Return masks (2, 256, 256), and their origin."""
         if request.get("label"):
-            return view.cut(read_label_map(request["label"], view.shape, request)), "sent"
+            return view.cut(read_label_map(request["label"], view.shape, request["image"], request)), "sent"
         saved = self.datastore.masks(request["image_id"], view.shape, self.datastore.tag_of(request["image_id"], view))
         return (self.predict_masks(view.image), "predicted") if saved is None else (view.cut(saved), "saved")
 

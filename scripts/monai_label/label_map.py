@@ -21,6 +21,7 @@ from bundle.io import is_nifti, shape_of, write_bytes
 from numpy.typing import NDArray
 from PIL import Image
 from scripts.monai_label.geometry import itk_affine
+from scripts.monai_label.orientation import as_stored, upright
 from torch import Tensor
 
 LABELS = {"lower bone": 1, "upper bone": 2, "both bones": 3}
@@ -35,7 +36,8 @@ _REMEDY = "Send a label map of the size of its radiograph: 1 for lower bone, 2 f
 def write_label_map(path: str | Path, masks: Tensor, image: str | Path, spacing: tuple[float, float] | None) -> None:
     """Write masks as an 8-bit NIfTI label map with the geometry of their radiograph.
 
-    The label map has the position and spacing of the radiograph in ITK, which may differ from those of the separator.
+    The label map has the order of pixels, position and spacing of the radiograph in ITK, which may differ from those
+    of the separator.
 
     Args:
         path: path that ends with ``.nii.gz``.
@@ -46,7 +48,7 @@ def write_label_map(path: str | Path, masks: Tensor, image: str | Path, spacing:
     Raises:
         InputError: the file cannot be written.
     """
-    values = (masks[0] + 2 * masks[1]).to(torch.uint8).numpy().T
+    values = as_stored((masks[0] + 2 * masks[1]).to(torch.uint8).numpy(), image).T
     height, width = spacing or (1.0, 1.0)
     found, shape = itk_affine(image), (*values.shape, 1)
     affine = np.diag([-width, -height, 1.0, 1.0]) if found is None else found
@@ -58,12 +60,15 @@ def write_label_map(path: str | Path, masks: Tensor, image: str | Path, spacing:
     write_bytes(path, gzip.compress(made.to_bytes(), mtime=0))
 
 
-def read_label_map(path: str | Path, shape: tuple[int, int], info: Mapping[str, Any] | None = None) -> Tensor:
+def read_label_map(
+    path: str | Path, shape: tuple[int, int], image: str | Path, info: Mapping[str, Any] | None = None
+) -> Tensor:
     """Read the masks of a label map: PNG, NIfTI or NRRD.
 
     Args:
         path: path of the file.
         shape: height and width of the radiograph.
+        image: file of the radiograph, whose EXIF orientation the label map does not have applied.
         info: info saved with the label. Its ``label_info``, a list of ``{"name": ..., "idx": ...}``, gives the number
             of each label if a client renumbers them, as 3D Slicer does.
 
@@ -74,6 +79,7 @@ def read_label_map(path: str | Path, shape: tuple[int, int], info: Mapping[str, 
         InputError: the file cannot be read, has another size, or a number that is not a label.
     """
     values, named = _values(path)
+    values = upright(values, image)
     if values.shape != shape:
         msg = f"The label map has {shape_of(values)} pixels, the radiograph {shape[1]} x {shape[0]}. {_REMEDY}"
         raise InputError(msg)

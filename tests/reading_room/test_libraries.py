@@ -13,7 +13,7 @@ import torch
 from bundle.datasets.data_sets import DataSet
 from bundle.errors import InputError
 from bundle.face import Joint, separate
-from bundle.io import read_stated, write_layers
+from bundle.io import read_stated, without_folders, write_layers
 from bundle.reading_room.data_set import SyntheticImages
 from bundle.reading_room.demo import NARROWING_MM, Demo
 from bundle.reading_room.library import Library
@@ -150,6 +150,17 @@ def test_phantoms_narrow_from_visit_to_visit() -> None:
     widths = [float(opened(library, row.name).space.mean[0]) for row in library.rows()]
     assert widths[0] - widths[2] == pytest.approx(2 * NARROWING_MM, abs=0.1)
     assert {row.state for row in library.rows()} == {READY}
+
+
+def test_faults_of_radiographs_do_not_reveal_the_patient(tmp_path: Path) -> None:
+    folder = tmp_path / "1.2.840.113619.2.55"
+    folder.mkdir()
+    (folder / "19700101.png").write_bytes(b"damaged")
+    library = library_of(tmp_path)
+    with pytest.raises(InputError) as caught:
+        library.load(library.rows()[0], silent)
+    shown = without_folders(str(caught.value)) + library.rows()[0].name
+    assert not any(told in shown for told in ("1.2.840", "19700101", str(tmp_path)))
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
