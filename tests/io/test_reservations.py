@@ -81,7 +81,7 @@ def test_the_results_of_another_run_are_refused_with_what_differs(tmp_path: Path
     message = refusal(reserve_output, tmp_path, fingerprint({"seed": 2, "datalist": "LS", "weights": "model.pt"}))
     assert "seed was 1, is 2" in message and "epochs was 3, is None" in message and "'model.pt'" in message
     assert "datalist" not in message
-    assert str(tmp_path) in message and "Choose another output folder or delete this one" in message
+    assert str(tmp_path) in message and "Choose another output folder (output_dir) or delete this one" in message
     assert (tmp_path / MARKER).read_bytes() == before
 
 
