@@ -13,8 +13,8 @@ from bundle.separation import separation_row
 from numpy.typing import NDArray
 from torch import Tensor
 
-SURFACE_COLOURS = ((0, 190, 255), (255, 220, 0))
-"""Contour of the head (blue), articular floor (yellow)."""
+SURFACE_COLOURS = ((255, 220, 0), (0, 190, 255))
+"""Contour of the head (yellow), articular floor (blue): of the lower and the upper bone, as their outlines."""
 
 
 class MontageWriter(Writer):
@@ -34,7 +34,7 @@ class MontageWriter(Writer):
 
 
 def surfaces_panel(radiograph: Tensor, space: JointSpace, spacing_mm: float) -> NDArray[np.uint8]:
-    """Plot the joint surfaces, where they are measured, over a radiograph (H, W): head blue, floor yellow."""
+    """Plot the joint surfaces, where they are measured, over a radiograph (H, W): head yellow, floor blue."""
     panel, window = grey_panel(radiograph), space.surfaces.window[0]
     for points, colour in zip(space.surfaces.points(), SURFACE_COLOURS, strict=True):
         panel = plotted_panel(panel, points[0, window].numpy() / spacing_mm, colour)

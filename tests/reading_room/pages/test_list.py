@@ -113,7 +113,7 @@ def test_hands_keep_their_joints_together_and_columns_appear_with_their_values(p
     assert page.locator(".hand").last.inner_text().startswith("Without a hand")
     assert page.get_by_role("columnheader", name="Patient").count() == 1
     assert page.locator(".joint-row", has_text="joint_12").locator(".joint_space_mm").inner_text() == "not opened"
-    page.get_by_role("button", name="By hand").click()
+    page.get_by_role("button", name="Group by hand").click()
     assert page.locator(".hand").count() == 0
     assert names(page)[:2] == ["joint_0", "joint_1"]
 

@@ -71,7 +71,7 @@ function plausibility(row) {
   if (row.state === "failed") return [tag("failed", "bad"), why(row.failure)];
   const name = plausibilityName(row);
   const reasons = (row.reasons ?? []).join("; ");
-  const kind = { plausible: "good", implausible: "doubtful" }[name];
+  const kind = { plausible: "good", doubtful: "doubtful", implausible: "bad" }[name];
   return [kind ? tag(name, kind) : "\u2013", reasons && why(reasons)];
 }
 

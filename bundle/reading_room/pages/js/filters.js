@@ -5,7 +5,7 @@ import { measurementName } from "./joints.js";
 import { button, element, select, toggleButton } from "./widgets.js";
 
 const GRADES = ["0", "1", "2", "3", "4"];
-const PLAUSIBILITIES = ["plausible", "implausible", "unknown"];
+const PLAUSIBILITIES = ["plausible", "doubtful", "implausible", "unknown"];
 const MEASUREMENTS = ["measured", "refused", "closed", "failed"];
 
 /** Bar of the filters; `leave` gives the focus back to the list. */
@@ -52,7 +52,7 @@ export class Filters {
   controls() {
     const { joints } = this;
     const regroup = () => joints.change(() => (joints.grouping = !joints.grouping));
-    this.hands = toggleButton("By hand", regroup, { title: "Group the joints by hand" });
+    this.hands = toggleButton("Group by hand", regroup, { title: "Joints of one hand together" });
     this.count = element("span", { class: "count", role: "status" });
     this.exporting = button("Export\u2026", () => showExport(joints));
     const clear = button("Clear", () => this.clear(), { class: "quiet", title: "Show all joints" });

@@ -52,10 +52,11 @@ export function passes(row, { text, finger, grade, plausibility, measurement }) 
   );
 }
 
-/** Name the plausibility of a joint: plausible, implausible or unknown. */
-export function plausibilityName({ plausible }) {
+/** Name the plausibility of a joint: plausible, doubtful (plausible, with a reason for doubt), implausible or unknown. */
+export function plausibilityName({ plausible, refused, reasons }) {
   if (plausible === null || plausible === undefined) return "unknown";
-  return plausible ? "plausible" : "implausible";
+  if (!plausible) return "implausible";
+  return refused || reasons?.length ? "doubtful" : "plausible";
 }
 
 /** Name the state of the measurement of a joint: measured, refused, closed or failed. */

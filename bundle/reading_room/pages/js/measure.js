@@ -63,12 +63,12 @@ class Measure {
           .map(({ id }) => id)
       : null;
     await this.follow(await postJson("/api/measuring/begin", { reader, new: again, ids }));
-    await this.readers.refresh();
   }
 
   /** Show the next joint of the session. */
   async follow(state) {
     Object.assign(this, { next: state.next, place: state.place });
+    this.readers.refresh();
     this.progress.textContent = `${state.done} of ${state.total} measured`;
     if (state.next === null) return this.rest("All joints of the session are measured. Thank you.");
     this.rest("Opening\u2026");
@@ -135,8 +135,10 @@ class Measure {
     return section(
       "Measurement",
       this.progress,
+      element("p", {}, "Drag the bones, or use the arrow keys, until the joint surfaces touch."),
       this.distance.element,
       this.sideways.element,
+      element("p", {}, "Grade of narrowing, if you wish"),
       element(
         "div",
         { class: "row five", role: "group", "aria-label": "Grade of narrowing" },
@@ -144,14 +146,11 @@ class Measure {
       ),
       element(
         "div",
-        { class: "row three" },
+        { class: "row two" },
         button("Save", () => this.attempt(() => this.save(true)), { class: "primary", title: "Key Enter", id: "save" }),
-        button("Cannot", () => this.attempt(() => this.save(false)), {
-          title: "The joint cannot be measured; key x",
-          id: "cannot",
-        }),
         this.undoing,
       ),
+      button("Joint cannot be measured", () => this.attempt(() => this.save(false)), { title: "Key x", id: "cannot" }),
     );
   }
 
