@@ -177,8 +177,8 @@ class Joint:
         InputError: an attribute is not as described.
     """
 
-    radiograph: Tensor
-    masks: Tensor
+    radiograph: Tensor = field(repr=False)
+    masks: Tensor = field(repr=False)
     spacing_mm: float
     name: str = "joint"
     finger: str = "unknown"

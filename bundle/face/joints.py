@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,7 @@ class Hand:
         file: file of the radiograph.
     """
 
-    radiograph: Tensor
+    radiograph: Tensor = field(repr=False)
     spacing_mm: tuple[float, float]
     joints: tuple[Joint, ...]
     file: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -32,7 +32,7 @@ class Layers:
     """
 
     joint: Joint
-    layers: Tensor
+    layers: Tensor = field(repr=False)
     separator: str
 
     @property
@@ -64,7 +64,7 @@ class SyntheticJoint(Joint):
         seed: random seed of the noise texture.
     """
 
-    layers: Tensor
+    layers: Tensor = field(repr=False)
     motion: RigidMotion
     seed: int
 

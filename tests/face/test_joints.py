@@ -54,3 +54,7 @@ def test_a_radiograph_of_one_joint_is_no_hand(tmp_path: Path, spacing_mm: float)
     write_image(tmp_path / "joint.png", Joint.phantom(3).radiograph)
     with pytest.raises(InputError, match=r"joint\.png shows no hand, but is taken for one joint\. Read it by"):
         Hand.read(tmp_path / "joint.png", spacing_mm=spacing_mm)
+
+
+def test_a_printed_joint_states_no_pixels() -> None:
+    assert "tensor" not in repr(Joint.phantom(seed=0))

@@ -33,7 +33,7 @@ export class ReaderSection {
     this.element = section(
       "Reader",
       element("div", { class: "row" }, this.name),
-      element("div", { class: "row three" }, start, again),
+      element("div", { class: "row two" }, start, again),
       this.sessions,
     );
   }
