@@ -26,12 +26,11 @@ sys.path.insert(0, str(ROOT))
 
 from bundle.errors import InputError, report_plainly
 from bundle.io import storing
-from scripts.verify_bundle import bundle_files, metadata
+from scripts.verify_bundle import NOT_SUBMITTED, bundle_files, metadata
 from scripts.write_documents import QUOTE
 
 NAME = "finger_joint_layer_separation"
 FOLDERS = ("bundle/", "configs/", "models/")
-LEFT_OUT = ("bundle/reading_room/",)  # its program is part of the repository alone
 FILES = ("LICENSE", "docs/data_license.txt", "requirements.txt", "requirements-export.txt")
 CARD = "docs/model_card.md"
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?![a-z]+:)([^)\s]*)\)")
@@ -84,7 +83,7 @@ def packaged_files(root: Path) -> list[Path]:
     """Return the files needed to run and their documents; only the weights that the metadata state."""
     names = {path.relative_to(root).as_posix(): path for path in bundle_files(root)}
     wanted = (name for name in sorted(names) if name in FILES or name.startswith(FOLDERS))
-    kept = [names[name] for name in wanted if not name.startswith(LEFT_OUT)]
+    kept = [names[name] for name in wanted if not name.startswith(NOT_SUBMITTED)]
     weights = metadata(root)["weights"]
     return [path for path in kept if path.suffix not in (".pt", ".pyc") or path.name in weights]
 

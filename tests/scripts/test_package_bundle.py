@@ -38,6 +38,7 @@ def test_only_what_runs_is_packaged(package: Path) -> None:
     ]  # fmt: skip
     assert sorted(path.name for path in (package / "docs").iterdir()) == ["README.md", "data_license.txt"]
     assert not list(package.rglob("*.pyc"))
+    assert not (package / "bundle" / "reading_room").exists()
     assert package.with_suffix(".zip").is_file()
 
 
