@@ -41,9 +41,10 @@ def read_separated(folder: str | Path, name: str) -> StoredJoint:
     if masks.shape[1:] != layers.shape[1:]:
         msg = f"{folder}: masks of {name} have {shape_of(masks[0])} pixels, its layers {shape_of(layers[0])}."
         raise InputError(f"{msg} Separate the joint again.")
-    if not (np.isfinite(layers).all() and layers.min() >= 0.0 and layers.max() <= 1.0):
-        msg = f"{folder}: layers of {name} exceed the range from 0 to 1. Separate the joint again."
-        raise InputError(msg)
+    for what, values in (("layers", layers), ("masks", masks)):
+        if not (np.isfinite(values).all() and values.min() >= 0.0 and values.max() <= 1.0):
+            msg = f"{folder}: {what} of {name} exceed the range from 0 to 1. Separate the joint again."
+            raise InputError(msg)
     return StoredJoint(torch.from_numpy(layers), torch.from_numpy(masks), spacing)
 
 
