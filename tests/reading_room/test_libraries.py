@@ -85,8 +85,14 @@ def test_values_of_a_wrong_type_are_unknown(results: Path) -> None:
         (lambda folder: (folder / "a_masks.nii.gz").unlink(), "no masks of a"),
         (lambda folder: (folder / "a_layers.nii.gz").write_bytes(b"x"), "a_layers.nii.gz"),
         (lambda folder: write_layers(folder / "a_masks.nii.gz", torch.ones(2, 8, 8) * 0.5, 0.1), "a_masks|masks of a"),
-        (lambda folder: write_layers(folder / "a_layers.nii.gz", torch.full((3, 256, 256), 2.0), 0.1), "layers of a ex"),
-        (lambda folder: write_layers(folder / "a_masks.nii.gz", torch.eye(256).repeat(2, 1, 1) * 2, 0.1), "masks of a ex"),
+        (
+            lambda folder: write_layers(folder / "a_layers.nii.gz", torch.full((3, 256, 256), 2.0), 0.1),
+            "layers of a ex",
+        ),
+        (
+            lambda folder: write_layers(folder / "a_masks.nii.gz", torch.eye(256).repeat(2, 1, 1) * 2, 0.1),
+            "masks of a ex",
+        ),
     ],
 )
 def test_damaged_results_are_refused(results: Path, spoil: Callable[[Path], Any], reason: str) -> None:
