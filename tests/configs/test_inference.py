@@ -107,7 +107,7 @@ def test_phantoms_are_separated_without_weights_which_is_said(
             assert np.abs(pixels(tmp_path / "out" / f"{name}_{kind}.png") - layer * 255.0).max() <= 0.5001
         with Image.open(tmp_path / "out" / f"{name}_montage.png") as picture:
             assert picture.width > 7 * 64
-    assert len(list((tmp_path / "out").iterdir())) == 5 * 3 + 4
+    assert len(list((tmp_path / "out").iterdir())) == 6 * 3 + 4
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ def test_each_joint_has_a_frame_in_the_colour_of_its_result(tmp_path: Path) -> N
         columns = np.nonzero(has(image[:300], colour))[1]
         assert abs(columns.mean() - x) < 3 and np.ptp(columns) == pytest.approx(100, abs=4)
         assert has(image[300:], colour).any(), "a line of text in the same colour"
-    assert has(image, (255, 220, 0))[145, 70:90].all() and has(image, (0, 190, 255))[155, 70:90].all()
+    assert has(image, (0, 190, 255))[145, 70:90].all() and has(image, (255, 220, 0))[155, 70:90].all()
 
 
 def test_a_large_hand_is_reduced(tmp_path: Path) -> None:
