@@ -20,6 +20,7 @@ _DATE = re.compile(
 )
 _PSEUDONYM = re.compile(r"(radiograph|folder|list|mark)_[0-9a-f]{12}")
 _WORD = re.compile(r"[\w.-]+")
+_FOLD = re.compile(r"['\"]\n\s*['\"]")
 _SHORTEST = 3
 """Minimum length of a value searched for in names; shorter ones occur by chance."""
 _SHORTEST_WORD = 4
@@ -103,6 +104,7 @@ class Redaction:
 
     def on_terminal(self, text: str) -> str:
         """Redact a text for the terminal: folders stay, except for their identifying components."""
+        text = self._unfolded(text)
         roots = self._found(self._roots, text)
         for path in self._found(self._files, text) if roots else ():
             text = text.replace(path, self._files[path])
@@ -117,6 +119,12 @@ class Redaction:
         for name in self._found(shown, text):
             text = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", shown[name], text)
         return text
+
+    def _unfolded(self, text: str) -> str:
+        """Join strings that ``pprint`` has split over lines at their spaces, if a hidden path was split."""
+        whole = _FOLD.sub("", text)
+        hidden = (*self._roots, *self._files)
+        return whole if any(path in whole and path not in text for path in hidden) else text
 
     @staticmethod
     def _found(known: Iterable[str], text: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pprint
 import subprocess
 import sys
 from pathlib import Path
@@ -81,3 +82,14 @@ def test_log_records_warnings_and_tracebacks_are_changed_on_their_way_out(tmp_pa
     assert f"Data/a.png of {hidden}" in done.stdout and f"KeyError: 'Data/{hidden}'" in done.stdout
     assert f"UserWarning: {hidden}" in done.stderr and f"RuntimeError: a bug with {hidden}" in done.stderr
     assert "4711" not in done.stdout + done.stderr and "/disk/doe" not in done.stdout
+
+
+@pytest.mark.parametrize("folder", ["/data/Anna Meier born 1970/visit", "/data/x/Anna's own folder/visit"])
+def test_a_folder_that_a_log_splits_over_lines_is_hidden(folder: str) -> None:
+    redaction = Redaction()
+    redaction.hide_folder(folder, "folder_0")
+    split = pprint.pformat(f"{folder}/none", width=20)
+    assert "\n" in split
+    shown = redaction.in_record(f"> no_hands_dir: {split}")
+    assert "folder_0" in shown
+    assert not any(word in shown for word in ("Anna", "Meier", "1970"))
