@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ import torch
 from bundle.datasets import CARD, SourceStore
 from bundle.errors import InputError
 from bundle.face import Joint, Layers
-from bundle.io import named_lines
-from bundle.joint import SIDES
+from bundle.io import LATERALITY, named_lines
 from bundle.physics import RigidMotion
 from bundle.reading_room.library import FixedLibrary, Report
 from bundle.reading_room.opened import OpenedJoint
@@ -65,12 +63,11 @@ def is_data_set(folder: Path) -> bool:
 
 
 def _row(id: str, truth: dict[str, Any]) -> JointRow:
-    side = truth.get("side")
     width, grade = truth.get("joint_space_after_mm"), truth.get("narrowing_grade")
     return JointRow(
         id=id,
         name=str(truth["key"]),
-        side=side[0].upper() if side in SIDES else None,
+        side=LATERALITY.get(str(truth.get("side"))),
         finger=_text(truth.get("finger")),
         joint=_text(truth.get("joint")),
         joint_space_mm=float(width) if isinstance(width, (int, float)) else None,
@@ -81,8 +78,3 @@ def _row(id: str, truth: dict[str, Any]) -> JointRow:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
-
-
-def rows_of(folder: Path) -> Sequence[JointRow]:
-    """Return the rows of a data set."""
-    return SyntheticImages(folder).rows()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -108,7 +109,7 @@ class OpenedJoint:
         """Return soft tissue, continued bones and masks as little-endian 16-bit planes, one after the other."""
         bones, maps = self.bones.bones.bones[0], self.bones.bones.maps[0, :, 0]
         planes = [self.layers.layers[0], *bones, *maps]
-        return b"".join(deep_pixels(plane).astype("<u2").tobytes() for plane in planes)
+        return plane_bytes(planes)
 
     def motion(self, change: Change) -> RigidMotion:
         """Return the motion of the bones, each by half of the change."""
@@ -125,3 +126,8 @@ class OpenedJoint:
         small = torch.nn.functional.interpolate(self.layers.joint.radiograph[None], (side, side), mode="area")[0, 0]
         pixels: np.ndarray = np.rint(small.clamp(0, 1).numpy() * 255).astype(np.uint8)
         return pixels
+
+
+def plane_bytes(planes: Iterable[Tensor]) -> bytes:
+    """Return images in [0, 1] as little-endian 16-bit planes, one after the other."""
+    return b"".join(deep_pixels(plane).astype("<u2").tobytes() for plane in planes)

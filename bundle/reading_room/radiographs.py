@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +9,9 @@ from pathlib import Path
 import torch
 from bundle.errors import InputError
 from bundle.face import Joint, joints_in, separate
-from bundle.io import FOLDER, Item, bundle_root, discreet_reason, read_datalist
-from bundle.joint import FINGERS, SIDES
+from bundle.inference import described_space
+from bundle.io import FOLDER, LATERALITY, Item, bundle_root, discreet_reason, read_datalist
+from bundle.joint import FINGERS
 from bundle.measurement import JointSpace, narrowing_grade
 from bundle.quality import PlausibilityReference, measure
 from bundle.reading_room.library import Library, Report
@@ -88,21 +88,20 @@ def _of_hand(id: str, joint: Joint, hand: JointRow, item: Item) -> JointRow:
 
 def known_row(row: JointRow, joint: Joint) -> JointRow:
     """Return the row of a joint with its side, finger and type."""
-    side = joint.side[0].upper() if joint.side in SIDES else None
     finger = joint.finger if joint.finger in FINGERS else None
-    return replace(row, side=side, finger=finger, joint=joint.joint_type.name)
+    return replace(row, side=LATERALITY.get(joint.side), finger=finger, joint=joint.joint_type.name)
 
 
 def described_row(row: JointRow, joint: Joint, space: JointSpace) -> JointRow:
     """Return the row of an opened joint with its joint space and its plausibility."""
     reference = PlausibilityReference.read(bundle_root() / "models" / "plausibility.json")
     verdict = reference.judge(measure(torch.cat([joint.radiograph, joint.masks]), joint.spacing_mm))
-    width, sd, grade = float(space.mean[0]), float(space.sd[0]), int(narrowing_grade(space.mean)[0])
+    grade, measured = int(narrowing_grade(space.mean)[0]), described_space(space)
     refusals = [f"joint space: {reason}" for reason in space.refused if reason]
     return replace(
         row,
-        joint_space_mm=round(width, 3) if math.isfinite(width) else None,
-        joint_space_sd_mm=round(sd, 3) if math.isfinite(sd) else None,
+        joint_space_mm=measured["joint_space_mm"],
+        joint_space_sd_mm=measured["joint_space_sd_mm"],
         grade=grade if grade >= 0 else None,
         refused=bool(space.refused[0]),
         plausible=not verdict.reasons,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from bundle.io import bundle_version
-from bundle.reading_room.exporting import MOST, exported_page
+from bundle.reading_room.exporting import MOST, PAGES, exported_page
 from bundle.reading_room.files import attachment, changed_radiograph
 from bundle.reading_room.library import Library
 from bundle.reading_room.opened import Change, OpenedJoint
@@ -26,8 +25,6 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-
-PAGES = Path(__file__).parent / "pages"
 
 FARTHEST_MM, LARGEST_TURN_DEG = 10.0, 45.0
 """Largest shift and rotation that may be requested."""

@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 from bundle.face import narrowing
-from bundle.io import deep_pixels
 from bundle.joint import LOWER
-from bundle.reading_room.opened import OpenedJoint
+from bundle.reading_room.opened import OpenedJoint, plane_bytes
 from bundle.reading_room.opening import Openings
 from bundle.reading_room.requests import BadRequest, plainly
 from bundle.reading_room.rows import JointRow
@@ -70,8 +69,7 @@ class RegisteredPair:
         moved = later
         if self.reading.found:
             moved = warp_bones(later[None], self.reading.bones, self.before.spacing_mm, "bicubic")[0, LOWER, None]
-        planes = (deep_pixels(plane.clamp(0.0, 1.0)) for plane in (first, later, moved))
-        return b"".join(plane.astype("<u2").tobytes() for plane in planes)
+        return plane_bytes(plane.clamp(0.0, 1.0) for plane in (first, later, moved))
 
 
 def _known(value: float) -> float | None:

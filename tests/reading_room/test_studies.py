@@ -15,13 +15,13 @@ from bundle.reading_room.studies import Studies
 from starlette.testclient import TestClient
 
 
-def candidates(first: int) -> list[Candidate]:
-    """Six radiographs of different joints."""
+def candidates(first: int, count: int = 6) -> list[Candidate]:
+    """Radiographs of different joints."""
 
     def image(seed: int) -> torch.Tensor:
         return Joint.phantom(seed, 1.6).radiograph
 
-    known = [(f"{seed}", f"joint_{seed}", "ring", 1.6, 21 / 256) for seed in range(first, first + 6)]
+    known = [(f"{seed}", f"joint_{seed}", "ring", 1.6, 21 / 256) for seed in range(first, first + count)]
     return [Candidate(*one, lambda seed=int(one[0]): image(seed)) for one in known]
 
 

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from bundle.face import Joint
 from bundle.phantoms import true_joint_space
-from bundle.reader_study import Candidate, Study, make_study, read_key
+from bundle.reader_study import Study, make_study, read_key
 from bundle.reading_room.demo import Demo, parameters_of
 from bundle.reading_room.rows import row_id
 from bundle.reading_room.running import rooms_of
 from tests.reading_room.pages.conftest import ROOT, serving, sync_api
+from tests.reading_room.test_studies import candidates
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
@@ -32,18 +31,10 @@ SENSITIVE, SPECIFIC = 40, 30
 """Images of fifty on each side that the scripted reader gets right."""
 
 
-def phantoms(first: int) -> list[Candidate]:
-    def image(seed: int) -> torch.Tensor:
-        return Joint.phantom(seed, 1.6).radiograph
-
-    known = [(f"{seed}", f"joint_{seed}", "ring", 1.6, 21 / 256) for seed in range(first, first + 50)]
-    return [Candidate(*one, lambda seed=int(one[0]): image(seed)) for one in known]
-
-
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     folder = tmp_path_factory.mktemp("readings") / "studies" / "whole"
-    return make_study(folder, phantoms(0), phantoms(100), name="Whole", count=50, seed=3)
+    return make_study(folder, candidates(0, 50), candidates(100, 50), name="Whole", count=50, seed=3)
 
 
 @pytest.fixture

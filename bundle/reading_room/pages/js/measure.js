@@ -7,7 +7,7 @@ import { loadedJoint, openedJoint } from "./look.js";
 import { ReaderSection, reportDialog } from "./readers.js";
 import { Scene } from "./scene.js";
 import { automaticWindow, composedAtRest } from "./planes.js";
-import { clearStatus, report, reportFault } from "./status.js";
+import { attempt, report, reportFault } from "./status.js";
 import { NumberSlider, button, checkbox, element, section, toggleButton } from "./widgets.js";
 
 const GRADES = ["0", "1", "2", "3", "4"];
@@ -127,7 +127,7 @@ class Measure {
     this.grades = GRADES.map((grade) =>
       toggleButton(grade, () => this.setGrade(Number(grade)), { title: `Grade of narrowing; key ${grade}` }),
     );
-    this.undoing = button("Undo", () => this.attempt(() => this.undo()), {
+    this.undoing = button("Undo", () => attempt(() => this.undo()), {
       title: "Take back the last measurement; key u",
       id: "undo",
     });
@@ -147,10 +147,10 @@ class Measure {
       element(
         "div",
         { class: "row two" },
-        button("Save", () => this.attempt(() => this.save(true)), { class: "primary", title: "Key Enter", id: "save" }),
+        button("Save", () => attempt(() => this.save(true)), { class: "primary", title: "Key Enter", id: "save" }),
         this.undoing,
       ),
-      button("Joint cannot be measured", () => this.attempt(() => this.save(false)), { title: "Key x", id: "cannot" }),
+      button("Joint cannot be measured", () => attempt(() => this.save(false)), { title: "Key x", id: "cannot" }),
     );
   }
 
@@ -164,7 +164,7 @@ class Measure {
         { class: "row two" },
         button(
           "Agreement\u2026",
-          () => this.attempt(() => reportDialog("Agreement of the measurements", "/api/measuring/report")),
+          () => attempt(() => reportDialog("Agreement of the measurements", "/api/measuring/report")),
           { id: "agreement" },
         ),
       ),
@@ -220,15 +220,6 @@ class Measure {
     await this.follow(state);
   }
 
-  async attempt(run) {
-    clearStatus();
-    try {
-      await run();
-    } catch (error) {
-      reportFault(error);
-    }
-  }
-
   bindings() {
     const arrows = [
       ["arrowdown", "change_mm", -1, "Bones closer by 0.01 mm; with Shift 0.1 mm"],
@@ -249,12 +240,12 @@ class Measure {
         shown: "0 to 4",
         run: () => this.active && this.setGrade(Number(grade)),
       })),
-      { keys: ["enter"], text: "Save", run: () => this.attempt(() => this.save(true)) },
-      { keys: ["x"], text: "The joint cannot be measured", run: () => this.attempt(() => this.save(false)) },
+      { keys: ["enter"], text: "Save", run: () => attempt(() => this.save(true)) },
+      { keys: ["x"], text: "The joint cannot be measured", run: () => attempt(() => this.save(false)) },
       {
         keys: ["u"],
         text: "Take back the last measurement",
-        run: () => this.reader !== null && this.attempt(() => this.undo()),
+        run: () => this.reader !== null && attempt(() => this.undo()),
       },
       { keys: ["z"], text: "Bones back to their places", run: () => this.active && this.scene.rest() },
       {

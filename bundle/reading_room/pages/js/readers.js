@@ -6,19 +6,24 @@ import { button, element, section, showDialog, textTable } from "./widgets.js";
 
 const KEPT = "reader";
 
+/** Field for the name of a reader; Enter begins. */
+export function readerField(begin) {
+  return element("input", {
+    type: "text",
+    id: "reader",
+    maxlength: "60",
+    "aria-label": "Name of the reader",
+    placeholder: "Reader",
+    autocomplete: "off",
+    onkeydown: (event) => event.key === "Enter" && begin(),
+  });
+}
+
 /** Section with the name of the reader and the sessions that were begun. */
 export class ReaderSection {
   constructor(address, begin) {
     Object.assign(this, { address, begin });
-    this.name = element("input", {
-      type: "text",
-      id: "reader",
-      maxlength: "60",
-      "aria-label": "Name of the reader",
-      placeholder: "Reader",
-      autocomplete: "off",
-      onkeydown: (event) => event.key === "Enter" && this.start(false),
-    });
+    this.name = readerField(() => this.start(false));
     this.name.value = sessionStorage.getItem(KEPT) ?? "";
     const start = button("Begin", () => this.start(false), {
       class: "primary",

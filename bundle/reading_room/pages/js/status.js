@@ -17,6 +17,16 @@ export function reportFault(error) {
   show(error instanceof Error ? error.message : String(error), "fault");
 }
 
+/** Run something after a new message line; a fault is reported. */
+export async function attempt(run) {
+  clearStatus();
+  try {
+    await run();
+  } catch (error) {
+    reportFault(error);
+  }
+}
+
 /** Remove the message, or only that message. */
 export function clearStatus(text = null) {
   if (line && (text === null || line.textContent === text)) show("", "note");

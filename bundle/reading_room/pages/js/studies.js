@@ -2,8 +2,8 @@
 
 import { getJson, postJson } from "./api.js";
 import { bindKeys } from "./keys.js";
-import { reportDialog } from "./readers.js";
-import { clearStatus, report, reportFault } from "./status.js";
+import { readerField, reportDialog } from "./readers.js";
+import { attempt, clearStatus, report } from "./status.js";
 import { button, element, parsedNumber, section, toggleButton } from "./widgets.js";
 
 const ANSWERS = [
@@ -79,7 +79,7 @@ class Studies {
       field("Seed", "study-seed", "0"),
     ];
     const labelled = (text, input) => element("label", { class: "field" }, element("span", {}, text), input);
-    const make = button("Make", () => this.attempt(() => this.make(name.value, count.value, seed.value)), {
+    const make = button("Make", () => attempt(() => this.make(name.value, count.value, seed.value)), {
       class: "primary",
       id: "make",
     });
@@ -130,16 +130,8 @@ class Studies {
   }
 
   readerSection({ name }) {
-    this.reader = element("input", {
-      type: "text",
-      id: "reader",
-      maxlength: "60",
-      "aria-label": "Name of the reader",
-      placeholder: "Reader",
-      autocomplete: "off",
-      onkeydown: (event) => event.key === "Enter" && this.attempt(() => this.begin()),
-    });
-    const begin = button("Begin", () => this.attempt(() => this.begin()), { class: "primary", id: "begin" });
+    this.reader = readerField(() => attempt(() => this.begin()));
+    const begin = button("Begin", () => attempt(() => this.begin()), { class: "primary", id: "begin" });
     return section(
       name,
       element("div", { class: "row" }, this.reader, begin),
@@ -157,12 +149,12 @@ class Studies {
       ...toggleButton(text, () => this.choose("confidence", Number(text)), { title: `Key ${text}` }),
     }));
     this.progress = element("p", { id: "progress" });
-    this.saving = button("Save", () => this.attempt(() => this.save()), {
+    this.saving = button("Save", () => attempt(() => this.save()), {
       class: "primary",
       id: "save",
       title: "Key Enter",
     });
-    this.undoing = button("Undo", () => this.attempt(() => this.undo()), {
+    this.undoing = button("Undo", () => attempt(() => this.undo()), {
       id: "undo",
       title: "Take back the last answer; key u",
     });
@@ -181,7 +173,7 @@ class Studies {
   reportSection({ id, name }) {
     const figures = button(
       "Figures\u2026",
-      () => this.attempt(() => reportDialog(name, `/api/studies/${encodeURIComponent(id)}/report`)),
+      () => attempt(() => reportDialog(name, `/api/studies/${encodeURIComponent(id)}/report`)),
       { id: "figures" },
     );
     return section(
@@ -262,15 +254,6 @@ class Studies {
     report("The last answer is taken back.");
   }
 
-  async attempt(run) {
-    clearStatus();
-    try {
-      await run();
-    } catch (error) {
-      reportFault(error);
-    }
-  }
-
   bindings() {
     const when = (run) => () => this.active && run();
     return [
@@ -282,8 +265,8 @@ class Studies {
         hidden: text !== "1",
         run: when(() => this.choose("confidence", Number(text))),
       })),
-      { keys: ["enter"], text: "Save", run: () => this.attempt(() => this.save()) },
-      { keys: ["u"], text: "Take back the last answer", run: () => this.attempt(() => this.undo()) },
+      { keys: ["enter"], text: "Save", run: () => attempt(() => this.save()) },
+      { keys: ["u"], text: "Take back the last answer", run: () => attempt(() => this.undo()) },
     ];
   }
 }
