@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["JOINT_RUNTIME"] = "torch"  # results do not depend on what else is installed
 
 import shutil
 import subprocess

@@ -302,6 +302,7 @@ class Shards:
             "settings": private_setting("", self.data.settings),
             "version": self.data.version,
             "separator": self.specifications.sources[0].separator,
+            "computed": dict(self.specifications.sources[0].computed),
             "command": command_line(),
             "shards": len(self),
             "joint_space_definition": DEFINITION,

@@ -7,11 +7,12 @@ from typing import Any
 
 import ignite.distributed as idist
 from bundle.base import one_thread
-from bundle.datasets.sources import KeptSources, Source, SourceStore, stated_joint_space
+from bundle.datasets.sources import COMPUTED, KeptSources, Source, SourceStore, stated_joint_space
 from bundle.inference import JointQuality, Results
 from bundle.io import Item, check_output
 from bundle.measurement import facing_centers, measure_joint_space
 from bundle.physics import SeparatedBones
+from bundle.quality import FlipInferer
 from bundle.workflow import GeneratorWeights
 from torch import Tensor
 
@@ -27,6 +28,7 @@ class SourceWriter(Results):
         weights: weights of the generator.
         quality: assessment of the joints.
         defined_by: see :class:`bundle.inference.Results`.
+        inferer: see :class:`bundle.inference.Results`.
     """
 
     def __init__(
@@ -36,8 +38,9 @@ class SourceWriter(Results):
         weights: GeneratorWeights,
         quality: JointQuality,
         defined_by: Sequence[str] = (),
+        inferer: FlipInferer | None = None,
     ) -> None:
-        super().__init__(output_dir, settings, weights, defined_by)
+        super().__init__(output_dir, settings, weights, defined_by, inferer)
         self.store = SourceStore(output_dir)
         self.quality = quality
 
@@ -88,4 +91,5 @@ class SourceWriter(Results):
             flagged=bool(judged["flagged"]),
             expected_overlap_rmse=judged["expected_overlap_rmse"],
             reasons=list(judged.get("reasons", [])),
+            computed={key: judged[key] for key in COMPUTED if key in judged},
         )

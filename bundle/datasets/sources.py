@@ -42,6 +42,7 @@ class Source:
         flagged: whether it is implausible; None if not assessed.
         expected_overlap_rmse: expected error of the bones in their overlap; None if unknown.
         reasons: reasons of the flag.
+        computed: ``runtime``, ``precision`` and ``flips`` of the separation; empty in records of older versions.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Source:
     flagged: bool | None = None
     expected_overlap_rmse: float | None = None
     reasons: Sequence[str] = field(default_factory=list)
+    computed: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def width(self) -> float:
@@ -98,6 +100,9 @@ def surfaces_of(sources: Sequence[Source]) -> JointSurfaces:
 
 _MEASURED = ("joint_space_mm", "joint_space_sd_mm", "joint_space_refused", "surfaces")
 """Fields of the joint space in the record of a joint; records of older versions lack them."""
+
+COMPUTED = ("runtime", "precision", "flips")
+"""Entries of the assessment of a joint that state how its layers were computed."""
 
 _SURFACES = ("axis", "middle", "head", "floor", "window")
 """Fields of the joint surfaces in the record of a joint."""

@@ -11,6 +11,7 @@ from bundle.base import read_json
 from bundle.errors import InputError
 from bundle.io import (
     METRICS,
+    RUNTIME,
     TITLES,
     are_whole,
     command_line,
@@ -65,17 +66,24 @@ class EvaluationReport:
         """Path of ``metrics.json``."""
         return self.output_dir / METRICS
 
-    def open(self, separator: str, training: Mapping[str, Any] | None = None) -> None:
+    def open(
+        self, separator: str, training: Mapping[str, Any] | None = None, computed: Mapping[str, Any] | None = None
+    ) -> None:
         """Reserve the output folder and read earlier results from it.
 
         Args:
             separator: name of the separator.
             training: record of its training (:class:`bundle.workflow.TrainingRecord`), for the results.
+            computed: ``runtime``, ``precision`` and ``flips`` of the separation
+                (:meth:`bundle.quality.FlipInferer.described`), for the results; the runtime identifies the run.
 
         Raises:
             InputError: the folder belongs to another run, or its ``metrics.json`` cannot be read.
         """
         self.found["settings"]["separator"] = separator
+        self.found["computed"] = dict(computed or {})
+        if RUNTIME in self.found["computed"]:
+            self.found["settings"][RUNTIME] = self.found["computed"][RUNTIME].split()[0]
         reserve_output(self.output_dir, results_run(self.found["settings"], self.defined_by))
         self.found["training"] = training
         if not self.path.is_file():

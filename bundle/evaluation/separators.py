@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ import torch
 from bundle.errors import InputError, flag
 from bundle.io import MaskMaker, layer_files, read_layers
 from bundle.joint import MCP
+from bundle.quality import FlipInferer
 from bundle.segmentation import with_predicted_masks
 from torch import Tensor, nn
 
@@ -25,6 +26,10 @@ class Separator(Protocol):
     @property
     def training(self) -> dict[str, Any] | None:
         """Record of its training, if known."""
+
+    @property
+    def computed(self) -> Mapping[str, Any]:
+        """``runtime``, ``precision`` and ``flips`` of the separation; empty if unknown."""
 
     def prepare(self, names: Iterable[str]) -> None:
         """Prepare for joints with these names, or refuse before anything is measured."""
@@ -72,6 +77,11 @@ class NetworkSeparator:
         record: dict[str, Any] | None = self.weights.training
         return record
 
+    @property
+    def computed(self) -> Mapping[str, Any]:
+        """See :meth:`bundle.quality.FlipInferer.described`; empty for another inferer."""
+        return self.inferer.described() if isinstance(self.inferer, FlipInferer) else {}
+
     def prepare(self, names: Iterable[str]) -> None:
         """Load the weights."""
         self.weights(None)
@@ -116,6 +126,11 @@ class LayersFolder:
     def training(self) -> None:
         """Unknown."""
         return None
+
+    @property
+    def computed(self) -> Mapping[str, Any]:
+        """Unknown."""
+        return {}
 
     def prepare(self, names: Iterable[str]) -> None:
         """Find the files of all joints."""

@@ -36,6 +36,7 @@ class JointQuality:
     """
 
     def __init__(self, plausibility: str, uncertainty: str, inferer: FlipInferer, weights: GeneratorWeights) -> None:
+        self.inferer = inferer
         self.reference = PlausibilityReference.read(plausibility)
         calibration = Calibration.read(uncertainty)
         known = calibration.separator == weights.source
@@ -59,13 +60,14 @@ class JointQuality:
             unknown: ``expected_overlap_rmse`` of the bones in their overlap, ``overlap_rmse_upper``, which 9 of 10
             joints do not exceed, ``bone_disagreement``, the standard deviation of the two predictions, and the
             predictors of the error (:func:`bundle.quality.overlap_signs`): ``overlap_disagreement``,
-            ``overlap_bone_intensity`` and ``overlap_area_mm2``.
+            ``overlap_bone_intensity`` and ``overlap_area_mm2``; and how the layers were computed: ``runtime``,
+            ``precision``, ``flips`` (:meth:`bundle.quality.FlipInferer.described`).
         """
         verdict = self.reference.judge(measure(joint["image"].cpu(), float(joint["spacing"])))
         if verdict.flagged:
             _log.warning(f"{joint['name']} is implausible: {'; '.join(verdict.reasons)}")
         identity = {"name": str(joint["name"]), "joint": str(joint["joint"])}
-        return {**identity, **verdict.described(), **self._uncertainty(joint, output)}
+        return {**identity, **verdict.described(), **self._uncertainty(joint, output), **self.inferer.described()}
 
     def _uncertainty(self, joint: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, float | None]:
         errors = dict.fromkeys(("expected_overlap_rmse", "overlap_rmse_upper"), math.nan)

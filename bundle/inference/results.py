@@ -18,6 +18,7 @@ from bundle.inference.png_writer import PngWriter
 from bundle.inference.quality import JointQuality, quality_label
 from bundle.inference.writers import SeparatedJoint, Writer
 from bundle.io import (
+    RUNTIME,
     Item,
     Sums,
     append_line,
@@ -31,6 +32,7 @@ from bundle.io import (
 )
 from bundle.joint import UNKNOWN_PLATE, Keys
 from bundle.measurement import JointSpace, measure_joint_space
+from bundle.quality import FlipInferer
 from bundle.workflow import GeneratorWeights, results_run
 from ignite.engine import Events
 from torch import Tensor
@@ -55,12 +57,18 @@ class Results:
         weights: weights of the generator.
         defined_by: ids of the parts of the configuration that make the results: their options also identify the run
             (:func:`bundle.workflow.results_run`).
+        inferer: inferer of the separation, whose runtime also identifies the run; None for torch.
     """
 
     def __init__(
-        self, output_dir: str, settings: Mapping[str, Any], weights: GeneratorWeights, defined_by: Sequence[str] = ()
+        self,
+        output_dir: str,
+        settings: Mapping[str, Any],
+        weights: GeneratorWeights,
+        defined_by: Sequence[str] = (),
+        inferer: FlipInferer | None = None,
     ) -> None:
-        self.defined_by = defined_by
+        self.defined_by, self.inferer = defined_by, inferer
         self.settings = {"results": type(self).__name__, **settings, "separator": weights.source}
         self.output_dir = Path(output_dir)
         self.joints: Sequence[Item] | None = None
@@ -73,7 +81,8 @@ class Results:
     @property
     def run(self) -> str:
         """Fingerprint of the run."""
-        return results_run(self.settings, self.defined_by)
+        runtime = {} if self.inferer is None else {RUNTIME: self.inferer.runtime_name}
+        return results_run({**self.settings, **runtime}, self.defined_by)
 
     def remaining(self, joints: Sequence[Item]) -> list[Item]:
         """See :func:`remaining`; writes nothing yet."""
@@ -114,6 +123,9 @@ def _written(line: Mapping[str, Any]) -> tuple[str, str]:
     return str(line["name"]), str(line.get("digest", ""))
 
 
+_COMPUTED = ("runtime", "precision")
+"""Keys of ``quality.jsonl`` that the description of a separator includes."""
+
 _USUAL = (NiftiWriter, PngWriter, MontageWriter)
 
 
@@ -132,6 +144,7 @@ class LayerWriter(Results):
         dicom: additional writer of DICOM results.
         table: table of the joint spaces; None does not measure them.
         defined_by: see :class:`Results`.
+        inferer: see :class:`Results`.
 
     Raises:
         InputError: a writer is no writer.
@@ -147,8 +160,9 @@ class LayerWriter(Results):
         dicom: Writer | None = None,
         table: JointTable | None = None,
         defined_by: Sequence[str] = (),
+        inferer: FlipInferer | None = None,
     ) -> None:
-        super().__init__(output_dir, settings, weights, defined_by)
+        super().__init__(output_dir, settings, weights, defined_by, inferer)
         self.quality, self.table = quality, table
         chosen = [make() for make in _USUAL] if writers is None else [one for one in writers if one is not dicom]
         names = [type(writer).__name__ for writer in chosen]
@@ -190,7 +204,8 @@ class LayerWriter(Results):
     def add(self, joint: Mapping[str, Any], output: Mapping[str, Any]) -> None:
         """Assess and write a joint; see :meth:`Results.add`."""
         line = {"name": str(joint["name"])} if self.quality is None else self.quality(joint, output)
-        layers, separator = output["pred"].detach().cpu(), self.settings["separator"]
+        layers = output["pred"].detach().cpu()
+        separator = ", ".join([self.settings["separator"], *(line[key] for key in _COMPUTED if key in line)])
         space, row = (None, {}) if self.table is None else _measured(self.table, joint, layers, line)
         files = self._write(SeparatedJoint(joint, layers, separator, quality_label(line), space, row))
         source = {"masks": joint.get("masks", "given"), "digest": joint.get("digest", "")}

@@ -19,7 +19,7 @@ class SeparatedJoint:
         joint: loaded item: ``name``, ``image`` (3, H, W), the radiograph and its masks, ``spacing`` in mm, and others
             (docs/reference/keys.md).
         layers: soft tissue, lower bone and upper bone, (3, H, W) in [0, 1].
-        separator: name of the separator.
+        separator: name of the separator, with its runtime and precision.
         label: name of the joint with its assessment.
         joint_space: measured joint space, a batch of one; None if it was not measured.
         row: row of the joint in ``joints.csv``; empty if it was not measured.

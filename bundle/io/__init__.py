@@ -64,6 +64,7 @@ from bundle.io.reports import (
     write_plot,
 )
 from bundle.io.reservations import (
+    RUNTIME,
     check_output,
     fingerprint,
     holds_results,
@@ -111,6 +112,7 @@ __all__ = [
     "PART",
     "PREDICTED",
     "RESULT_ENDINGS",
+    "RUNTIME",
     "SEEDS_PER_RUN",
     "SUFFIXES",
     "TITLES",

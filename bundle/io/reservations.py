@@ -24,6 +24,10 @@ MARKER = "run.json"
 
 OPTIONS = "options"
 """Setting of a fingerprint with the options of its run; a fingerprint without them is of any options."""
+RUNTIME = "runtime"
+"""Setting of a fingerprint with the runtime of the separation."""
+_FORMER = {RUNTIME: "torch"}
+"""Settings that fingerprints of older versions lack, with the value that they had."""
 _CHECKSUM = "checksum with all folders"
 """Setting of a fingerprint that distinguishes data sets of the same name."""
 _NO_RESULTS = re.compile(rf"{re.escape(MARKER)}|{re.escape(locking.LOCK)}|.*{re.escape(PART)}")
@@ -240,5 +244,6 @@ def _changed_settings(found: str, run: str) -> str | None:
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
+    old, new = ({**_FORMER, **settings} for settings in (old, new))
     keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
     return {key: f"was {old.get(key)!r}, is {new.get(key)!r}" for key in keys}

@@ -79,6 +79,15 @@ def file_label(path: Path) -> str:
     return f"{path.name} (sha256 {file_digest(path)})"
 
 
+def weights_digest(network: nn.Module) -> str:
+    """Return the SHA-256 of the names and values of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
 def stated_sha256(metadata: str | Path, name: str) -> str | None:
     """Read the checksum of a file of weights from the metadata: ``{"weights": {"model.pt": {"sha256": ...}}}``.
 

@@ -23,7 +23,9 @@ import torch
 from bundle.base import read_json, side_by_side
 from bundle.errors import InputError, flag
 from bundle.io import write_bytes
+from bundle.networks import TORCH, package_label
 from bundle.physics import attenuation, intensity, overlap
+from bundle.separation import NetworkRuntime
 from monai.inferers import Inferer
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import nnls
@@ -68,13 +70,38 @@ class FlipInferer(Inferer):
         amp: whether the network runs in mixed precision, bfloat16: faster on hardware that supports it. Heads that
             partition the radiograph keep the precision of the image.
         batch_size: number of images per batch on devices other than the CPU; 0 for all.
+        runtime: runtime of the network, with the same ``amp``; None for torch.
+
+    Raises:
+        InputError: the runtime has another ``amp``.
     """
 
-    def __init__(self, flips: bool | str = True, amp: bool | str = False, batch_size: int = 0) -> None:
+    def __init__(
+        self,
+        flips: bool | str = True,
+        amp: bool | str = False,
+        batch_size: int = 0,
+        runtime: NetworkRuntime | None = None,
+    ) -> None:
         super().__init__()
         self.batch_size = batch_size
         self.flips = flag(flips)
         self.amp = flag(amp)
+        self.runtime = runtime
+        if runtime is not None and runtime.amp != self.amp:
+            msg = f"inferer#amp is {self.amp} and that of its runtime {runtime.amp}. Pass --amp for both."
+            raise InputError(msg)
+
+    @property
+    def runtime_name(self) -> str:
+        """Name of the runtime of the network."""
+        return TORCH if self.runtime is None else self.runtime.name
+
+    def described(self) -> dict[str, Any]:
+        """Describe the computation for the provenance: ``runtime`` with its version, ``precision`` and ``flips``."""
+        usual = "bfloat16" if self.amp else "float32"
+        precision = usual if self.runtime is None else self.runtime.precision
+        return {"runtime": package_label(self.runtime_name), "precision": precision, "flips": self.flips}
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """Return the layers (B, 3, H, W) of images (B, 3, H, W)."""
@@ -82,10 +109,11 @@ class FlipInferer(Inferer):
 
     def answer(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Answer:
         """Return the layers of images (B, 3, H, W), and their deviation from those of the mirror images."""
+        fast = None if self.runtime is None else self.runtime.of(network, inputs)
 
         def one(images: Tensor) -> Tensor:
-            with torch.autocast(images.device.type, torch.bfloat16, enabled=self.amp):
-                return network(images, *args, **kwargs)
+            with torch.autocast(images.device.type, torch.bfloat16, enabled=self.amp and fast is None):
+                return (fast or network)(images, *args, **kwargs)
 
         views = [inputs, inputs.flip(-1)] if self.flips else [inputs]
         answers = self._answers(one, torch.cat(views))

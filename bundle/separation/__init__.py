@@ -22,6 +22,7 @@ from bundle.separation.metrics import (
     truth_from_engine,
 )
 from bundle.separation.montage_handler import LayerMontageHandler, TensorBoardWriter, losses_from_engine, separation_row
+from bundle.separation.network_runtime import NetworkRuntime
 from bundle.separation.pseudo_overlap import OverlapRange, compose_layers, compose_layers_on_device, compose_published
 from bundle.separation.reconstruction import BATCH, IDENTITY, ReconstructionQuality, identity, means, values_of
 from bundle.separation.resident import ResidentJoints, ResidentLoader
@@ -46,6 +47,7 @@ __all__ = [
     "LayerMontageHandler",
     "LayerRMSE",
     "LayerSeparationTrainer",
+    "NetworkRuntime",
     "Objective",
     "OverlapRange",
     "PartitionHead",

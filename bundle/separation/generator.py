@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 from bundle.networks import ReducedResolution
 from bundle.separation.heads import Head
 from torch import Tensor, nn
@@ -27,6 +29,12 @@ class Generator(nn.Module):
         self.backbone = ReducedResolution(backbone, reduction)
         self.head = head
         self.start = _zero_convolution(head.out_channels) if head.zero_start else nn.Identity()
+
+    def with_logits(self, logits: nn.Module) -> Generator:
+        """Return a generator with the same head in which another module computes the logits of the features."""
+        other = copy(self)
+        other._modules = {**self._modules, "backbone": logits, "start": nn.Identity()}
+        return other
 
     def forward(self, image: Tensor) -> Tensor:
         """Separate images (B, 3, H, W) = [J, M_lower, M_upper] into layers.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import torch
+from bundle.networks import weights_digest
 from ignite.engine import Engine
 from torch import nn
 
@@ -53,8 +53,4 @@ def network_label(network: Any) -> str:
     name = getattr(network, "original_name", type(network).__name__)
     if not isinstance(network, nn.Module) or not any(True for _ in network.parameters()):
         return f"{name} (no weights)"
-    digest = hashlib.sha256()
-    for key, value in network.state_dict().items():
-        digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return f"{name} with weights of its own (sha256 {digest.hexdigest()[:12]})"
+    return f"{name} with weights of its own (sha256 {weights_digest(network)[:12]})"

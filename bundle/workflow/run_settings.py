@@ -22,7 +22,7 @@ MAY_CHANGE = frozenset(
         # duration: a training can be extended
         *("epochs", "stage2_epochs", "pretraining_epochs", "max_epochs", "minutes", "resume"),
         # device and number of loading processes
-        *("device", "num_workers", "workers", "compiled", "channels_last", "follower"),
+        *("device", "runtime", "network_runtime", "num_workers", "workers", "compiled", "channels_last", "follower"),
         # folders; the joints themselves are compared
         *("bundle_root", "dataset_dir", "packed", "sources_dir"),
         *("output_dir", "ckpt_dir", "log_dir", "montage_dir", "strict"),

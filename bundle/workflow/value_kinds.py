@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from bundle.errors import InputError
+from bundle.networks import RUNTIMES, TORCH
 
 LARGEST_RATE = 10.0
 """Largest learning rate."""
@@ -84,5 +85,6 @@ PROBABILITY = number(0, 1)
 SWITCH_OR_PROBABILITY = Kind("true, false or a number from 0 to 1", lambda v: SWITCH.fits(v) or PROBABILITY.fits(v))
 PAIR = Kind("a list of two numbers of at least 0, the smaller first", _is_pair)
 DEVICE = Kind("a device of this computer, cpu or cuda:0", _is_device)
+RUNTIME = Kind(f"{', '.join(RUNTIMES)} or {TORCH}", lambda value: value in ("", TORCH, *RUNTIMES))
 RATE = number(0, LARGEST_RATE)
 ANGLE = number(-180, 180)

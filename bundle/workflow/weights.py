@@ -128,6 +128,7 @@ class GeneratorWeights:
         self.network = network
         self.map_location = map_location
         self.sha256 = stated_sha256(metadata, self.load_path.name) if metadata and not chosen else None
+        self._logged: set[str] = set()
 
     @property
     def source(self) -> str:
@@ -154,11 +155,17 @@ class GeneratorWeights:
         if not self._has_file():
             self._check_weight_free()
             missing = "" if self.chosen == NO_WEIGHTS else f"{self.load_path}: no such weights file. "
-            _log.log(logging.WARNING if missing else logging.INFO, f"{missing}The weight-free separator is used.")
+            self._say(f"{missing}The weight-free separator is used.", logging.WARNING if missing else logging.INFO)
             return
         remedy = "pass the file as --weights, with the backbone, head and reduction of its training"
         load_weights(self.network, self.load_path, "generator", remedy, self.map_location, self.sha256)
-        _log.info(f"Weights of the generator: {self.load_path}")
+        self._say(f"Weights of the generator: {self.load_path}")
+
+    def _say(self, message: str, level: int = logging.INFO) -> None:
+        """Log a message, once."""
+        if message not in self._logged:
+            _log.log(level, message)
+        self._logged.add(message)
 
     def _has_file(self) -> bool:
         return self.chosen != NO_WEIGHTS and self.load_path.is_file()
