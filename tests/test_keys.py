@@ -173,7 +173,7 @@ def measured(folder: Path) -> Found:
     """A report of a measure."""
     joints = SeparatedJoints(phantom_items(1, 0, SIZE), torch.zeros(1, 3, SIZE, SIZE), torch.zeros(1, 3, SIZE, SIZE))
     report = EvaluationReport(str(folder / "measured"), {})
-    report.open("none")
+    report.open("none", computed=FlipInferer().described())
     rows = pd.DataFrame([{key: joints.items[0][key] for key in ("name", "joint", "finger")}]).assign(value=1.0)
     report.add("m", Measured({"value": 1.0}, rows), {"measure": "m"}, {"test": joints}, 0.0)
     found = json.loads(report.path.read_text())

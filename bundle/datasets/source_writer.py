@@ -8,9 +8,11 @@ from typing import Any
 import ignite.distributed as idist
 from bundle.base import one_thread
 from bundle.datasets.sources import COMPUTED, KeptSources, Source, SourceStore, stated_joint_space
+from bundle.errors import InputError
 from bundle.inference import JointQuality, Results
 from bundle.io import Item, check_output
 from bundle.measurement import facing_centers, measure_joint_space
+from bundle.networks import TORCH
 from bundle.physics import SeparatedBones
 from bundle.quality import FlipInferer
 from bundle.workflow import GeneratorWeights
@@ -45,7 +47,12 @@ class SourceWriter(Results):
         self.quality = quality
 
     def begin(self) -> None:
-        """See :meth:`bundle.inference.Results.begin`; several runs may use a store that is complete."""
+        """See :meth:`bundle.inference.Results.begin`; several runs may use a store that is complete.
+
+        Raises:
+            InputError: the processes of the run separate by different runtimes.
+        """
+        _check_runtimes(self.inferer)
         if self.joints and not self.rejected and not self.left(self.joints):
             check_output(self.output_dir, self.run)
         else:
@@ -93,3 +100,14 @@ class SourceWriter(Results):
             reasons=list(judged.get("reasons", [])),
             computed={key: judged[key] for key in COMPUTED if key in judged},
         )
+
+
+def _check_runtimes(inferer: FlipInferer | None) -> None:
+    """Refuse processes on machines with different runtimes, whose results differ in the last digits."""
+    if inferer is None or idist.get_world_size() < 2:
+        return
+    gathered: Any = idist.all_gather(inferer.runtime_name)
+    names = sorted(set(gathered))
+    if len(names) > 1:
+        msg = f"the processes of the run use different runtimes, {' and '.join(names)}. Pass --runtime {TORCH} to all."
+        raise InputError(msg)

@@ -45,7 +45,7 @@ class Task:
 class Report(Protocol):
     """Destination of the results; see :class:`bundle.evaluation.EvaluationReport`."""
 
-    def open(self, separator: str, training: Mapping[str, Any] | None) -> None:
+    def open(self, separator: str, training: Mapping[str, Any] | None, computed: Mapping[str, Any]) -> None:
         """Reserve the output folder."""
 
     def holds(self, name: str, settings: Mapping[str, Any]) -> bool:

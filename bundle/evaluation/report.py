@@ -59,6 +59,7 @@ class EvaluationReport:
         self.output_dir = Path(output_dir)
         self.worst = worst
         self.device = device
+        self.computed: dict[str, Any] = {}
         self.found: dict[str, Any] = {"settings": {"results": type(self).__name__, **settings}, "measures": {}}
 
     @property
@@ -81,9 +82,9 @@ class EvaluationReport:
             InputError: the folder belongs to another run, or its ``metrics.json`` cannot be read.
         """
         self.found["settings"]["separator"] = separator
-        self.found["computed"] = dict(computed or {})
-        if RUNTIME in self.found["computed"]:
-            self.found["settings"][RUNTIME] = self.found["computed"][RUNTIME].split()[0]
+        self.computed = dict(computed or {})
+        if RUNTIME in self.computed:
+            self.found["settings"][RUNTIME] = self.computed[RUNTIME].split()[0]
         reserve_output(self.output_dir, results_run(self.found["settings"], self.defined_by))
         self.found["training"] = training
         if not self.path.is_file():
@@ -125,6 +126,7 @@ class EvaluationReport:
         shown = self._show_worst(name, measured.worst, joints)
         sizes = {key: {"images": len(part), "joints": len(set(part.joints))} for key, part in joints.items()}
         made = {"seconds": round(seconds, 1), "command": command_line(), "machine": machine(self.device)}
+        made |= {"computed": self.computed} if self.computed else {}
         figures = {"figures": measured.figures, "fingers": _fingers(measured.per_image).to_dict("records")}
         files = sums_of(self.output_dir, [*written, *shown])
         self.found["measures"][name] = plain({"settings": settings, "data": sizes, **figures, **made, "files": files})

@@ -41,13 +41,13 @@ class CompiledNetwork(nn.Module):
         amp: whether bfloat16 is allowed.
 
     Attributes:
-        bfloat16: whether the runtime computes in bfloat16: it is allowed, and the processor has it.
+        in_bfloat16: whether the runtime computes in bfloat16: it is allowed, and the processor has it.
     """
 
     def __init__(self, network: nn.Module, runtime: type[Runtime], amp: bool = False) -> None:
         super().__init__()
         self.network, self.runtime = network, runtime
-        self.bfloat16 = amp and runtime.has_bfloat16()
+        self.in_bfloat16 = amp and runtime.has_bfloat16()
         self._lock = Lock()
         self._sessions: dict[tuple[int, ...], Runtime] = {}
         self._state: tuple[tuple[int, int], ...] = ()
@@ -69,14 +69,14 @@ class CompiledNetwork(nn.Module):
             if key not in self._sessions:
                 while len(self._sessions) >= SHAPES:
                     self._sessions.pop(next(iter(self._sessions)))
-                self._sessions[key] = self.runtime(ExportedNetwork(self.network, key).model(), self.bfloat16)
+                self._sessions[key] = self.runtime(ExportedNetwork(self.network, key).model(), self.in_bfloat16)
             return self._sessions[key]
 
     def renew(self, shape: Sequence[int]) -> None:
         """Export and compile anew, whatever the cache contains."""
         with self._lock:
             model = ExportedNetwork(self.network, shape).made()
-            self._sessions[tuple(shape)] = self.runtime(model, self.bfloat16)
+            self._sessions[tuple(shape)] = self.runtime(model, self.in_bfloat16)
 
     def _follow_weights(self) -> None:
         """Forget the compiled networks of other weights."""

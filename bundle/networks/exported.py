@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from bundle.networks.runtimes import package_label
@@ -82,11 +83,12 @@ class ExportedNetwork:
 
     def _export(self) -> bytes:
         image = torch.rand(self.shape, generator=torch.Generator().manual_seed(0))
-        file, names = io.BytesIO(), {"input_names": ["image"], "output_names": ["output"]}
+        file: Any = io.BytesIO()  # accepted by this exporter, not by its annotations
+        options: dict[str, Any] = {"opset_version": _OPSET, "input_names": ["image"], "output_names": ["output"]}
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the tracer, about shapes, which are constant here
-            torch.onnx.export(self.network, (image,), file, dynamo=False, opset_version=_OPSET, **names)
-        return file.getvalue()
+            torch.onnx.export(self.network, (image,), file, dynamo=False, **options)
+        return bytes(file.getvalue())
 
 
 def _store(path: Path, content: bytes) -> None:

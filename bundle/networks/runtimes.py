@@ -6,7 +6,10 @@ A runtime is one subclass of :class:`Runtime` in :data:`RUNTIMES`.
 from __future__ import annotations
 
 import re
+import sys
 from abc import ABC, abstractmethod
+from contextlib import redirect_stderr
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +28,9 @@ INSTALLATION = "pip install -r requirements-runtimes.txt"
 
 PROCESSOR = Path("/proc/cpuinfo")
 """Properties of the processor on Linux."""
+
+TELEMETRY = "openvino_telemetry"
+"""Package that OpenVINO reports by, if it can be imported."""
 
 _EXPORTER = "onnx"
 """Package that the export of a network needs."""
@@ -80,9 +86,7 @@ class OpenVino(Runtime):
     name = "openvino"
 
     def __init__(self, model: bytes, bfloat16: bool = False) -> None:
-        import openvino
-
-        self._core = openvino.Core()
+        self._core = _openvino().Core()
         self._model = self._core.read_model(model)
         self._options: dict[str, Any] = {
             "INFERENCE_NUM_THREADS": 1,
@@ -112,6 +116,23 @@ class OpenVino(Runtime):
     def has_bfloat16(cls) -> bool:
         """See :meth:`Runtime.has_bfloat16`."""
         return processor_has_bfloat16()
+
+
+@cache
+def _openvino() -> Any:
+    """Import OpenVINO without its telemetry, which otherwise reports every import to a server of its maker.
+
+    Its import of absl is prevented from closing a redirected standard error at the end of logging.
+    """
+    hidden = {} if TELEMETRY in sys.modules else {TELEMETRY: None}
+    sys.modules.update(hidden)  # type: ignore[arg-type]
+    try:
+        with redirect_stderr(sys.__stderr__ or sys.stderr):
+            import openvino
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+    return openvino
 
 
 class OnnxRuntime(Runtime):

@@ -75,7 +75,7 @@ class NetworkRuntime:
     @property
     def precision(self) -> str:
         """Precision of the logits, ``float32`` or ``bfloat16``."""
-        low = self.amp if self._generator is None else self._generator.backbone.bfloat16
+        low = self.amp if self._generator is None else self._generator.backbone.in_bfloat16
         return "bfloat16" if low else "float32"
 
     def of(self, network: Any, images: Tensor) -> Callable[..., Tensor] | None:
@@ -169,8 +169,8 @@ class NetworkRuntime:
             if float(difference.max()) > AMP_LIMIT:
                 logits.renew((1, self.network.head.in_channels, *joint.shape[-2:]))
                 difference = (found(joint) - wanted).abs()
-        beyond = _excess(difference, logits.bfloat16)
-        label = f"{package_label(runtime.name)} in {'bfloat16' if logits.bfloat16 else 'float32'}"
+        beyond = _excess(difference, logits.in_bfloat16)
+        label = f"{package_label(runtime.name)} in {'bfloat16' if logits.in_bfloat16 else 'float32'}"
         if not beyond:
             _log.info(f"The network runs in {label}.")
         return found, f"{label} differs from torch by {beyond}" if beyond else ""

@@ -26,6 +26,7 @@ from tests.configs.conftest import of_job
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
 OPTIONS: dict[str, Any] = {"image_size": 64, "batch_size": 2, "phantoms": 3}
+SMALL = {"features": [8] * 6, "width": 4}
 EVALUATE = ("inference.json", "evaluate.yaml")
 SYNTHESIZE = of_job("synthesize")
 
@@ -132,6 +133,30 @@ def test_a_run_is_resumed_with_the_options_on_which_its_results_depend_and_any_o
         ("plausibility_reference", str(tmp_path / "mine.json")),
     ):
         assert f"{name.split('#')[0]}" in bundle.refusal(*run, **settings, **{name: value}).split("another run (")[1]
+
+
+@pytest.mark.slow
+def test_a_runtime_is_stated_with_the_layers_and_a_run_is_not_resumed_with_another_one(
+    bundle: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setenv("JOINT_CACHE", str(tmp_path / "cache"))
+    torch.manual_seed(0)
+    network = Generator(make_backbone("SubpixelUNet", 8, 3, SMALL), PartitionHead(reach_mm=0.65625))
+    torch.nn.init.normal_(network.start.weight)  # type: ignore[arg-type]
+    torch.save(network.state_dict(), tmp_path / "mine.pt")
+    settings = options(tmp_path, phantoms=1, weights=str(tmp_path / "mine.pt"), backbone_options=SMALL)
+    bundle.run("evaluating", "inference.json", **settings, runtime="onnxruntime")
+    (line,) = map(json.loads, (tmp_path / "out" / "quality.jsonl").read_text().splitlines())
+    assert line["runtime"].startswith("onnxruntime 1.")
+    assert (line["precision"], line["flips"]) == ("float32", True)
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    refusal = bundle.refusal("evaluating", "inference.json", **settings)
+    assert "another run (runtime was 'onnxruntime', is 'torch')" in refusal
+    (tmp_path / "out" / "quality.jsonl").unlink()
+    refusal = bundle.refusal("evaluating", "inference.json", **settings, runtime="fast")
+    assert "--runtime 'fast' is invalid. Pass openvino, onnxruntime or torch." in refusal
 
 
 @pytest.mark.long

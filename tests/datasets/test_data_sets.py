@@ -7,8 +7,10 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import ignite.distributed as idist
 import numpy as np
 import pytest
 import torch
@@ -131,6 +133,20 @@ def test_kept_joints_of_other_settings_are_not_read(tmp_path: Path, items: list[
     other.remaining(items)
     with pytest.raises(InputError, match="seed was 0, is 1"):
         other.begin()
+
+
+def test_processes_with_different_runtimes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(idist, "all_gather", lambda name: [name, "torch"])
+    kept = GeneratorWeights(str(tmp_path / "no.pt"), nn.Conv2d(1, 1, 1))
+    for name in ("torch", "openvino"):
+        inferer: Any = SimpleNamespace(runtime_name=name)
+        writer = SourceWriter(str(tmp_path / name), {}, kept, unjudged, inferer=inferer)  # type: ignore[arg-type]
+        if name == "torch":
+            writer.begin()
+        else:
+            with pytest.raises(InputError, match=r"runtimes, openvino and torch\. Pass --runtime torch to all"):
+                writer.begin()
 
 
 @pytest.mark.slow

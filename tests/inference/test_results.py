@@ -5,6 +5,7 @@ import math
 import os
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nibabel as nib
@@ -104,6 +105,22 @@ def test_another_runs_results_are_refused_before_anything_is_computed(tmp_path: 
         LayerWriter(str(tmp_path), {"seed": 1}, weights(tmp_path)).reserve()
     with pytest.raises(InputError, match="results was 'LayerWriter', is 'Results'"):
         Results(str(tmp_path), {"seed": 0}, weights(tmp_path)).reserve()
+
+
+def in_runtime(folder: Path, name: str | None) -> LayerWriter:
+    """A writer of layers that this runtime computes."""
+    inferer: Any = None if name is None else SimpleNamespace(runtime_name=name)
+    return LayerWriter(str(folder / "out"), {}, weights(folder), inferer=inferer)
+
+
+def test_another_runtime_makes_another_run_and_older_runs_are_of_torch(tmp_path: Path) -> None:
+    in_runtime(tmp_path, None).reserve()
+    (tmp_path / "out" / "quality.jsonl").touch()
+    with pytest.raises(InputError, match=r"another run \(runtime was 'torch', is 'openvino'\)"):
+        in_runtime(tmp_path, "openvino").reserve()
+    in_runtime(tmp_path, "torch").reserve()
+    with pytest.raises(InputError, match=r"another run \(runtime was 'torch', is 'openvino'\)"):
+        in_runtime(tmp_path, "openvino").reserve()
 
 
 def test_other_weights_make_another_run(tmp_path: Path) -> None:

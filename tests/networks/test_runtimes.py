@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -54,6 +55,14 @@ def test_a_compiled_network_equals_torch_in_any_thread(runtime: str) -> None:
         torch.testing.assert_close(layers, usual(one), atol=5e-6, rtol=0)
     with ThreadPoolExecutor(3) as pool:
         assert all(torch.equal(*pair) for pair in zip(pool.map(_without_gradients(fast), images), found, strict=True))
+
+
+def test_nothing_is_reported_to_the_maker_of_a_runtime() -> None:
+    if not runtimes.OpenVino.is_installed():
+        pytest.skip("openvino is not installed")
+    runtimes._openvino()
+    assert not [name for name in sys.modules if name.startswith(runtimes.TELEMETRY)]
+    assert sys.modules["openvino.tools.ovc.telemetry_utils"].tm.__name__.endswith("telemetry_stub")
 
 
 def _without_gradients(work: nn.Module) -> object:
@@ -161,6 +170,6 @@ def test_bfloat16_is_allowed_and_used_where_the_processor_has_it(
     assert runtimes.processor_has_bfloat16() is known
     assert runtimes.OpenVino.has_bfloat16() is known and not runtimes.OnnxRuntime.has_bfloat16()
     monkeypatch.setattr(runtimes, "find_spec", lambda name: name)
-    assert compiled(network(), "openvino", amp=True).bfloat16 is known
-    assert not compiled(network(), "openvino").bfloat16
-    assert not compiled(network(), "onnxruntime", amp=True).bfloat16
+    assert compiled(network(), "openvino", amp=True).in_bfloat16 is known
+    assert not compiled(network(), "openvino").in_bfloat16
+    assert not compiled(network(), "onnxruntime", amp=True).in_bfloat16

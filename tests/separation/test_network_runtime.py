@@ -225,6 +225,6 @@ def test_mixed_precision_allows_bfloat16_and_uses_it_where_the_processor_has_it(
     assert of(network, amp="true").precision == "bfloat16"  # torch, by autocast
     monkeypatch.setattr(_Other, "has_bfloat16", lambda: True)
     assert of(network, "other", amp=True).precision == "bfloat16"
-    assert compiled(network, "other", amp=True).bfloat16
+    assert compiled(network, "other", amp=True).in_bfloat16
     with pytest.raises(InputError, match=r"inferer#amp is False and that of its runtime True. Pass --amp for both"):
         FlipInferer(amp=False, runtime=of(network, amp=True))
