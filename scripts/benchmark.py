@@ -23,7 +23,9 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import monai
 import numpy as np
@@ -42,6 +44,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bundle.errors import InputError, report_plainly
 from bundle.io import SEEDS_PER_RUN, check_destination, processor, write_bytes
 from bundle.joint import MCP
+from bundle.networks import CACHE, RUNTIMES, TORCH, compiled, installed_runtimes, package_label
 from bundle.phantoms import Phantom, render, sample_parameters
 from bundle.physics import RigidMotion, move, reconstruct, separate, synthesize
 from bundle.quality import FlipInferer
@@ -247,16 +250,40 @@ def synthesis(settings: Settings) -> Figure:
     return Figure("f_r + f_s synthesis, bicubic, with noise texture", batch, times)
 
 
-def inference(files: Sequence[Path], settings: Settings, amp: bool = False) -> Figure:
-    """Measure inference by the network of a configuration, with random weights; in bfloat16 with ``amp``."""
+def inference(files: Sequence[Path], settings: Settings, amp: bool = False, runtime: str = TORCH) -> Figure:
+    """Measure inference by the network of a configuration, with random weights; ``amp`` allows bfloat16."""
     parser = configuration(files, settings)
     network = built(parser, "network_def", files).to(settings.device)
-    batch = image_batch(settings)
-    inferer = FlipInferer(flips=False, amp=amp)
+    batch, subject = image_batch(settings), described(network, parser, files)
+    inferer = FlipInferer(flips=False, amp=amp and runtime == TORCH)
     with eval_mode(network):
-        times = batch_times(partial(inferer, joints(batch, settings)["image"], network), settings)
-    precision = ", bfloat16" if amp else ""
-    return Figure(f"inference{precision}, {described(network, parser, files)}", batch, times)
+        used = network if runtime == TORCH else in_runtime(network, runtime, amp, settings.size)
+        low = inferer.amp if runtime == TORCH else used.backbone.in_bfloat16
+        times = batch_times(partial(inferer, joints(batch, settings)["image"], used), settings)
+    place = "" if runtime == TORCH else f", {package_label(runtime)}"
+    return Figure(f"inference{', bfloat16' if low else ''}{place}, {subject}", batch, times)
+
+
+def in_runtime(network: Any, name: str, amp: bool, size: int) -> Any:
+    """Return a generator whose logits a runtime computes; its export is not kept."""
+    logits = compiled(nn.Sequential(network.backbone, network.start), name, amp)
+    with TemporaryDirectory() as folder, patch.dict(os.environ, {CACHE: folder}):
+        logits.prepare((1, network.head.in_channels, size, size))
+    return network.with_logits(logits)
+
+
+def in_runtimes() -> dict[str, Callable[[Settings], Figure]]:
+    """Return the subjects of the installed runtimes."""
+    found: dict[str, Callable[[Settings], Figure]] = {}
+    for runtime in installed_runtimes():
+        name = runtime.name
+        found[f"inference_{name}"] = lambda settings, name=name: inference(settings.inference, settings, False, name)
+        found[f"paper_inference_{name}"] = lambda settings, name=name: inference(settings.paper, settings, False, name)
+        if runtime.has_bfloat16():
+            found[f"inference_amp_{name}"] = lambda settings, name=name: inference(
+                settings.inference, settings, True, name
+            )
+    return found
 
 
 def training(files: Sequence[Path], settings: Settings) -> Figure:
@@ -289,6 +316,7 @@ SUBJECTS: dict[str, Callable[[Settings], Figure]] = {
     "paper_inference": lambda settings: inference(settings.paper, settings),
     "inference_amp": lambda settings: inference(settings.inference, settings, amp=True),
     "paper_inference_amp": lambda settings: inference(settings.paper, settings, amp=True),
+    **in_runtimes(),
     "training": lambda settings: training(settings.training, settings),
     "paper_training": lambda settings: training(settings.paper, settings),
 }
@@ -300,7 +328,7 @@ def measure(settings: Settings) -> dict[str, Figure]:
     torch.set_num_threads(settings.threads)
     figures = {}
     for name, subject in SUBJECTS.items():
-        if name not in settings.skip:
+        if name not in settings.skip and (settings.device.type == "cpu" or name not in in_runtimes()):
             print(f"measuring {name} ...", file=sys.stderr, flush=True)
             set_determinism(settings.seed)
             figures[name] = subject(settings)
@@ -373,10 +401,30 @@ def promises(figures: Mapping[str, Figure], memory: float | None) -> str:
             ratio = significant(figures[own].speed / figures[paper].speed)
             compared = f"{ratio} times the images a second of the paper's network"
             lines.append(f"- separation by the default network{precision}: {compared}")
+    lines += best_runtimes(figures)
     if memory is not None:
         shown = f"{significant(memory)} MB"
         lines.append(f"- memory of inference on one image, at most: {shown}, Python and its libraries included")
     return "\n".join(lines)
+
+
+def best_runtimes(figures: Mapping[str, Figure]) -> list[str]:
+    """Format the speeds relative to the paper's network, each in its fastest runtime, as Markdown lines."""
+    own, paper = (fastest(figures, name) for name in ("inference", "paper_inference"))
+    allowed = fastest(figures, "inference", "inference_amp")
+    if own is None or paper is None or allowed is None:
+        return []
+    both = f"- separation, both in their best fp32 runtime: {significant(own / paper)} times the paper's network"
+    if "inference_amp" not in figures or "paper_inference" not in figures:
+        return [both]
+    ratio = significant(allowed / figures["paper_inference"].speed)
+    return [both, f"- separation with --amp true against the paper's network in torch: {ratio} times"]
+
+
+def fastest(figures: Mapping[str, Figure], *subjects: str) -> float | None:
+    """Return the highest speed of subjects in any runtime; None if none is measured."""
+    names = [name for subject in subjects for name in (subject, *(f"{subject}_{runtime}" for runtime in RUNTIMES))]
+    return max((figures[name].speed for name in names if name in figures), default=None)
 
 
 def report(figures: Mapping[str, Figure], memory: float | None, settings: Settings, command: str) -> str:
