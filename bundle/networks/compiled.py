@@ -31,7 +31,7 @@ def compiled(network: nn.Module, runtime: str, amp: bool = False) -> CompiledNet
 
 
 class CompiledNetwork(nn.Module):
-    """A network that a runtime computes on the CPU; torch computes it with gradients, in training and on other devices.
+    """A network in evaluation mode that a runtime computes; with gradients, or on another device, torch computes it.
 
     Changed weights are noticed, and the network is compiled anew.
 
@@ -55,7 +55,7 @@ class CompiledNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Compute the output of the network, in float32."""
-        if torch.is_grad_enabled() or self.network.training or image.device.type != "cpu":
+        if torch.is_grad_enabled() or image.device.type != "cpu":
             found: Tensor = self.network(image)
             return found
         given = np.ascontiguousarray(image.detach().float().numpy())

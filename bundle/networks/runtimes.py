@@ -23,9 +23,6 @@ from numpy.typing import NDArray
 TORCH = "torch"
 """Name of the runtime that every network has."""
 
-INSTALLATION = "pip install -r requirements-runtimes.txt"
-"""Command that installs all runtimes."""
-
 PROCESSOR = Path("/proc/cpuinfo")
 """Properties of the processor on Linux."""
 
@@ -34,6 +31,9 @@ TELEMETRY = "openvino_telemetry"
 
 _EXPORTER = "onnx"
 """Package that the export of a network needs."""
+
+INSTALLATION = f"pip install openvino {_EXPORTER}"
+"""Command that installs the fastest runtime; ``requirements-runtimes.txt`` has the tested versions."""
 
 Floats = NDArray[np.float32]
 
@@ -176,7 +176,8 @@ def runtime_of(name: str) -> type[Runtime]:
         msg = f"--runtime {name!r} is unknown. Pass {', '.join([*RUNTIMES, TORCH])}."
         raise InputError(msg)
     if not RUNTIMES[name].is_installed():
-        msg = f"--runtime {name} is not installed. Install it with `{INSTALLATION}`, or pass --runtime {TORCH}."
+        command = f"pip install {name} {_EXPORTER}"
+        msg = f"--runtime {name} is not installed. Install it with `{command}`, or pass --runtime {TORCH}."
         raise InputError(msg)
     return RUNTIMES[name]
 

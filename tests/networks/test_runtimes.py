@@ -153,7 +153,7 @@ def test_unknown_and_missing_runtimes_are_refused_with_the_remedy(monkeypatch: p
         compiled(network(), "tensorrt")
     monkeypatch.setattr(runtimes, "find_spec", lambda name: None)
     assert installed_runtimes() == []
-    remedy = r"Install it with `pip install -r requirements-runtimes.txt`, or pass --runtime torch\.$"
+    remedy = r"Install it with `pip install openvino onnx`, or pass --runtime torch\.$"
     with pytest.raises(InputError, match=rf"^--runtime openvino is not installed. {remedy}"):
         compiled(network(), "openvino")
 

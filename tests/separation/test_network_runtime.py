@@ -125,7 +125,7 @@ def test_torch_keeps_every_bit_and_says_why_it_is_used(
             "precision": "float32",
             "flips": True,
         }
-    remedy = "no faster runtime is installed (pip install -r requirements-runtimes.txt)"
+    remedy = "no faster runtime is installed (pip install openvino onnx)"
     assert caplog.messages == [f"The network runs in {runtimes.package_label('torch')}: {remedy}."]
     with pytest.raises(InputError, match="--runtime openvino is not installed"):
         assert of(network, "openvino").name
@@ -163,6 +163,9 @@ def test_other_networks_gradients_and_training_run_in_torch() -> None:
     with torch.enable_grad():
         assert fast.of(network, joints) is None
     assert fast.of(network.train(), joints) is None
+    chosen_in_training = inferer(network, "other")
+    assert chosen_in_training.runtime_name == "other"
+    assert not torch.allclose(chosen_in_training(joints, network.eval()), FlipInferer()(joints, network), atol=1e-3)
 
 
 @pytest.mark.usefixtures("other")
