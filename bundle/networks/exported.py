@@ -9,8 +9,8 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class ExportedNetwork:
     damaged or foreign file is replaced. A cache that cannot be read or written only costs time.
 
     Args:
-        network: network on the CPU, in evaluation mode.
+        network: network on the CPU; it is exported in evaluation mode.
         shape: shape of its input.
     """
 
@@ -85,10 +85,23 @@ class ExportedNetwork:
         image = torch.rand(self.shape, generator=torch.Generator().manual_seed(0))
         file: Any = io.BytesIO()  # accepted by this exporter, not by its annotations
         options: dict[str, Any] = {"opset_version": _OPSET, "input_names": ["image"], "output_names": ["output"]}
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), evaluation_mode(self.network), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the tracer, about shapes, which are constant here
             torch.onnx.export(self.network, (image,), file, dynamo=False, **options)
         return bytes(file.getvalue())
+
+
+@contextmanager
+def evaluation_mode(*networks: nn.Module) -> Iterator[None]:
+    """Set networks to evaluation mode inside the block, and restore the mode of each of their modules after it."""
+    modes = [(module, module.training) for network in networks for module in network.modules()]
+    for network in networks:
+        network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def _store(path: Path, content: bytes) -> None:

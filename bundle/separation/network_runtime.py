@@ -18,6 +18,7 @@ from bundle.networks import (
     TORCH,
     CompiledNetwork,
     Runtime,
+    evaluation_mode,
     installed_runtimes,
     load_failure,
     package_label,
@@ -26,7 +27,6 @@ from bundle.networks import (
 )
 from bundle.phantoms import render, sample_parameters
 from bundle.separation.generator import Generator
-from monai.networks.utils import eval_mode
 from torch import Tensor, nn
 
 DEFAULT = "JOINT_RUNTIME"
@@ -159,16 +159,22 @@ class NetworkRuntime:
         """Return the generator with compiled logits, and its difference from torch in words if it exceeds the limit.
 
         An export from the cache that differs grossly is of another network, and is made anew.
+
+        Raises:
+            ArithmeticError: the layers differ grossly nevertheless.
         """
         logits = CompiledNetwork(nn.Sequential(self.network.backbone, self.network.start), runtime, self.amp)
         found = self.network.with_logits(logits)
         joint = _probe(self.size)
-        with one_thread(), eval_mode(self.network, found):
+        with one_thread(), torch.no_grad(), evaluation_mode(self.network, found):
             wanted = self.network(joint)
             difference = (found(joint) - wanted).abs()
-            if float(difference.max()) > AMP_LIMIT:
+            if not float(difference.max()) <= AMP_LIMIT:
                 logits.renew((1, self.network.head.in_channels, *joint.shape[-2:]))
                 difference = (found(joint) - wanted).abs()
+        if not float(difference.max()) <= AMP_LIMIT:
+            msg = f"its layers differ from those of torch by up to {float(difference.max()):.1e}"
+            raise ArithmeticError(msg)
         beyond = _excess(difference, logits.in_bfloat16)
         label = f"{package_label(runtime.name)} in {'bfloat16' if logits.in_bfloat16 else 'float32'}"
         if not beyond:

@@ -102,6 +102,17 @@ def test_an_export_is_stored_once_and_read_again(cache: Path, monkeypatch: pytes
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("exporting")
+def test_an_export_leaves_the_mode_of_each_module(cache: Path) -> None:
+    usual = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Dropout(), nn.BatchNorm2d(3))  # the whole in training mode
+    usual[1].eval()
+    before = [module.training for module in usual.modules()]
+    ExportedNetwork(usual, SHAPE).model()
+    assert [module.training for module in usual.modules()] == before
+    assert torch.equal(usual[2].running_mean, torch.zeros(3))  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("exporting")
 def test_a_damaged_or_foreign_file_is_replaced(cache: Path) -> None:
     model = ExportedNetwork(network(), SHAPE).model()
     (file,) = cache.iterdir()

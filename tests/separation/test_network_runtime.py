@@ -72,7 +72,8 @@ class _Other(runtimes.Runtime):
 
 @pytest.fixture
 def other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only this runtime is installed."""
+    """Only this runtime is installed, and its difference is no gross one."""
+    monkeypatch.setattr(network_runtime, "AMP_LIMIT", 2.0)
     monkeypatch.setattr(ExportedNetwork, "_export", lambda self: b"")
     monkeypatch.setattr(network_runtime, "RUNTIMES", {"other": _Other})
     monkeypatch.setattr(runtimes, "RUNTIMES", {"other": _Other})
@@ -151,6 +152,19 @@ def test_a_runtime_that_differs_is_passed_over_and_on_request_used_with_a_warnin
     torch_line, warning = caplog.messages
     assert torch_line.startswith("The network runs in torch") and ": other in float32 differs from torch" in torch_line
     assert "more than 2e-06" in warning and caplog.records[1].levelname == "WARNING"
+
+
+@pytest.mark.usefixtures("other")
+@torch.no_grad()
+def test_a_runtime_with_other_layers_is_refused_also_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network_runtime, "AMP_LIMIT", 2e-3)
+    assert of(generator()).name == "torch"
+    with pytest.raises(
+        InputError, match=r"cannot compute this network \(its layers differ from those of torch by up to"
+    ):
+        assert of(generator(), "other").name
+    monkeypatch.setattr(_Other, "__call__", lambda self, image: np.full_like(image[:, :3], np.nan))
+    assert of(generator()).name == "torch"
 
 
 @pytest.mark.usefixtures("other")
