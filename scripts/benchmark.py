@@ -276,14 +276,15 @@ def in_runtimes() -> dict[str, Callable[[Settings], Figure]]:
     """Return the subjects of the installed runtimes."""
     found: dict[str, Callable[[Settings], Figure]] = {}
     for runtime in installed_runtimes():
-        name = runtime.name
-        found[f"inference_{name}"] = lambda settings, name=name: inference(settings.inference, settings, False, name)
-        found[f"paper_inference_{name}"] = lambda settings, name=name: inference(settings.paper, settings, False, name)
+        found[f"inference_{runtime.name}"] = partial(_in_one, "inference", runtime.name, False)
+        found[f"paper_inference_{runtime.name}"] = partial(_in_one, "paper", runtime.name, False)
         if runtime.has_bfloat16():
-            found[f"inference_amp_{name}"] = lambda settings, name=name: inference(
-                settings.inference, settings, True, name
-            )
+            found[f"inference_amp_{runtime.name}"] = partial(_in_one, "inference", runtime.name, True)
     return found
+
+
+def _in_one(files: str, runtime: str, amp: bool, settings: Settings) -> Figure:
+    return inference(getattr(settings, files), settings, amp, runtime)
 
 
 def training(files: Sequence[Path], settings: Settings) -> Figure:

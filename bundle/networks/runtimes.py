@@ -54,7 +54,8 @@ class Runtime(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def __init__(self, model: bytes, bfloat16: bool = False) -> None: ...
+    def __init__(self, model: bytes, bfloat16: bool = False) -> None:
+        pass
 
     @abstractmethod
     def __call__(self, image: Floats) -> Floats:
