@@ -101,7 +101,7 @@ class Evaluation:
         needed = needed_sets(self.tasks, list(self.tasks))
         names = [item["name"] for key in needed for item in self.sets[key].items]
         self.separator.prepare(names)
-        self.report.open(self.separator.source, self.separator.training, self.separator.computed)
+        self.report.open(self.separator.source, self.separator.training, getattr(self.separator, "computed", {}))
         left = {key: task for key, task in self.tasks.items() if not self.report.holds(key, task.settings)}
         for name in [name for name in self.tasks if name not in left]:
             _log.info(f"{name} is already measured.")

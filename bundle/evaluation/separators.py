@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 
 class Separator(Protocol):
-    """Separator of joints into layers."""
+    """Separator of joints into layers; one with ``computed`` states runtime, precision and flips in the results."""
 
     @property
     def source(self) -> str:
@@ -26,10 +26,6 @@ class Separator(Protocol):
     @property
     def training(self) -> dict[str, Any] | None:
         """Record of its training, if known."""
-
-    @property
-    def computed(self) -> Mapping[str, Any]:
-        """``runtime``, ``precision`` and ``flips`` of the separation; empty if unknown."""
 
     def prepare(self, names: Iterable[str]) -> None:
         """Prepare for joints with these names, or refuse before anything is measured."""
@@ -126,11 +122,6 @@ class LayersFolder:
     def training(self) -> None:
         """Unknown."""
         return None
-
-    @property
-    def computed(self) -> Mapping[str, Any]:
-        """Unknown."""
-        return {}
 
     def prepare(self, names: Iterable[str]) -> None:
         """Find the files of all joints."""
