@@ -81,7 +81,7 @@ class CompiledNetwork(nn.Module):
     def _follow_weights(self) -> None:
         """Forget the compiled networks of other weights."""
         tensors = (*self.network.parameters(), *self.network.buffers())
-        state = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
+        state = tuple((tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version) for tensor in tensors)
         if state == self._state:
             return
         digest = weights_digest(self.network)

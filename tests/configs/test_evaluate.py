@@ -13,6 +13,7 @@ from bundle.evaluation.measures.control import JointSpaceControl
 from bundle.evaluation.measures.detectability import ShadowDetectability
 from bundle.evaluation.measures.realism import Realism
 from bundle.io.lists import read_datalist
+from bundle.networks import package_label
 from bundle.separation.baselines import HalfSplit
 from bundle.separation.heads import SigmoidHead
 from monai.bundle import ConfigParser
@@ -61,6 +62,9 @@ def test_the_configuration_runs_alone_on_phantoms_with_the_shipped_weights(bundl
     bundle.run("evaluating", "evaluate.yaml", phantoms=1, measures=["E1", "E3"], output_dir=str(tmp_path / "out"))
     found = report(tmp_path / "out")
     assert found["settings"]["separator"].startswith("model.pt (sha256 ")
+    assert found["settings"]["runtime"] == "torch"
+    computed = {"runtime": package_label("torch"), "precision": "float32", "flips": True}
+    assert found["measures"]["E1"]["computed"] == computed
     assert found["measures"]["E1"]["figures"]["psnr_lowest"] > 100
     assert found["measures"]["E3"]["figures"]["bones_rmse"] < 0.1
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from bundle.joint import MCP
 from bundle.measurement.joint_space import measure_joint_space
+from bundle.networks import package_label
 from bundle.physics.harmonic import separate
 from bundle.physics.motion import RigidMotion
 from bundle.physics.synthesis import synthesize
@@ -103,6 +104,7 @@ def test_what_is_wanted_comes_from_the_command_line(bundle: Any, tmp_path: Path)
     assert result.returncode == 0, result.stderr
     card = json.loads((tmp_path / "out" / "dataset.json").read_text())
     assert card["settings"]["plan"]["joint_space_mm"]["distribution"] == "Normal"
+    assert card["computed"] == {"runtime": package_label("torch"), "precision": "float32", "flips": True}
     assert card["images"] == 6 and card["version"] and "monai.bundle run synthesizing" in card["command"]
     assert (tmp_path / "out" / "radiographs-000000.tar").is_file()
 
