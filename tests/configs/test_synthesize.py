@@ -88,7 +88,9 @@ def test_the_joint_space_of_phantoms_is_as_asked(bundle: Any, tmp_path: Path) ->
     bundle.run("synthesizing", *SYNTHESIZE, **{**options(tmp_path, **more), "gate#tolerance_mm": 0.05})
     found = truths(tmp_path / "out")
     assert len(found) == 12
-    anew = json.loads((tmp_path / "out" / "dataset.json").read_text())["measured_anew"]
+    card = json.loads((tmp_path / "out" / "dataset.json").read_text())
+    assert card["computed"] == {"runtime": package_label("torch"), "precision": "float32", "flips": True}
+    anew = card["measured_anew"]
     assert (anew["n"], anew["refused"], anew["seed"]) == (1, 0, 0) and anew["mae_mm"] < 0.2
     for line, other in zip(found[::2], found[1::2], strict=True):
         assert line["joint_space_after_mm"] == pytest.approx(line["joint_space_asked_mm"], abs=0.05)
@@ -104,7 +106,6 @@ def test_what_is_wanted_comes_from_the_command_line(bundle: Any, tmp_path: Path)
     assert result.returncode == 0, result.stderr
     card = json.loads((tmp_path / "out" / "dataset.json").read_text())
     assert card["settings"]["plan"]["joint_space_mm"]["distribution"] == "Normal"
-    assert card["computed"] == {"runtime": package_label("torch"), "precision": "float32", "flips": True}
     assert card["images"] == 6 and card["version"] and "monai.bundle run synthesizing" in card["command"]
     assert (tmp_path / "out" / "radiographs-000000.tar").is_file()
 
