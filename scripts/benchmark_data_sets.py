@@ -45,12 +45,11 @@ from bundle.datasets import (
     examine,
     motion_of,
     passed,
-    png,
     stated_joint_space,
     surfaces_of,
 )
 from bundle.errors import report_plainly
-from bundle.io import check_destination, deep_pixels, mask_pixels, processor, write_bytes
+from bundle.io import check_destination, deep_pixels, grey_png_bytes, mask_pixels, processor, write_bytes
 from bundle.joint import MCP
 from bundle.measurement import facing_centers, measure_joint_space, outline_gap
 from bundle.phantoms import render, sample_parameters
@@ -276,7 +275,7 @@ def encoded(sample: Sample) -> dict[str, bytes]:
     """Encode the files of an image."""
     lower, upper = mask_pixels(sample.masks)
     shown = TarShards().radiograph(deep_pixels(sample.image))
-    return {**shown, "lower.png": png(lower), "upper.png": png(upper)}
+    return {**shown, "lower.png": grey_png_bytes(lower), "upper.png": grey_png_bytes(upper)}
 
 
 def difference(joints: Joints, loop: PilLoop) -> dict[str, float]:

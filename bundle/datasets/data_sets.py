@@ -18,7 +18,7 @@ from bundle.datasets.card import DataCount
 from bundle.datasets.factory import TOGETHER, RadiographFactory, Sample, passed, truth_of
 from bundle.datasets.gate import QualityGate
 from bundle.datasets.remeasuring import Remeasurement
-from bundle.datasets.shards import Files, ShardFormat, png, shard_format
+from bundle.datasets.shards import Files, ShardFormat, shard_format
 from bundle.datasets.source_writer import SourceWriter
 from bundle.datasets.sources import Source, SourceStore
 from bundle.datasets.specifications import DataPlan, SampleSpecifications
@@ -31,6 +31,7 @@ from bundle.io import (
     command_line,
     deep_pixels,
     fingerprint,
+    grey_png_bytes,
     mask_pixels,
     private_setting,
     read_stated,
@@ -237,7 +238,11 @@ class Shards:
     def _files(self, sample: Sample, truth: Mapping[str, Any]) -> Files:
         lower, upper = mask_pixels(sample.masks)
         shown = self.data.format.radiograph
-        files = {**shown(deep_pixels(sample.image)), "lower.png": png(lower), "upper.png": png(upper)}
+        files = {
+            **shown(deep_pixels(sample.image)),
+            "lower.png": grey_png_bytes(lower),
+            "upper.png": grey_png_bytes(upper),
+        }
         joint = self.joints[sample.specification.source.name]
         hand = self._hand(sample, joint)
         if hand is not None:
