@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import struct
 import zlib
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
+_library: ModuleType
 try:
     from zlib_ng import zlib_ng as _library
 except ImportError:
