@@ -32,6 +32,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bundle.base import keep_freed_memory
 from bundle.datasets import (
     DataPlan,
     QualityGate,
@@ -234,6 +235,7 @@ def rate(make: Callable[[int], Any], seconds: float) -> float:
 def in_process(folder: str, count: int, number: int, seconds: float) -> int:
     """Return the number of images that one of several processes makes."""
     torch.set_num_threads(1)
+    keep_freed_memory()
     joints = Joints(Path(folder), count)
     joints.blocks(0, 0.5)
     return joints.blocks(10**6 * (number + 1), seconds)

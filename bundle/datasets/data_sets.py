@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import ignite.distributed as idist
 import torch
-from bundle.base import one_thread, read_json
+from bundle.base import keep_freed_memory, one_thread, read_json
 from bundle.datasets.card import DataCount
 from bundle.datasets.factory import TOGETHER, RadiographFactory, Sample, passed, truth_of
 from bundle.datasets.gate import QualityGate
@@ -161,6 +161,7 @@ class _Tasks(Dataset[int]):
         return len(self.numbers)
 
     def __getitem__(self, row: int) -> int:
+        keep_freed_memory()
         with one_thread():
             if not self.shards.is_done(self.numbers[row]):
                 self.shards.make(self.numbers[row])
