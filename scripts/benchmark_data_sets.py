@@ -32,6 +32,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bundle.base import keep_freed_memory
 from bundle.datasets import (
     DataPlan,
     QualityGate,
@@ -45,12 +46,11 @@ from bundle.datasets import (
     examine,
     motion_of,
     passed,
-    png,
     stated_joint_space,
     surfaces_of,
 )
 from bundle.errors import report_plainly
-from bundle.io import check_destination, deep_pixels, mask_pixels, processor, write_bytes
+from bundle.io import check_destination, deep_pixels, grey_png_bytes, mask_pixels, processor, write_bytes
 from bundle.joint import MCP
 from bundle.measurement import facing_centers, measure_joint_space, outline_gap
 from bundle.phantoms import render, sample_parameters
@@ -235,6 +235,7 @@ def rate(make: Callable[[int], Any], seconds: float) -> float:
 def in_process(folder: str, count: int, number: int, seconds: float) -> int:
     """Return the number of images that one of several processes makes."""
     torch.set_num_threads(1)
+    keep_freed_memory()
     joints = Joints(Path(folder), count)
     joints.blocks(0, 0.5)
     return joints.blocks(10**6 * (number + 1), seconds)
@@ -276,7 +277,7 @@ def encoded(sample: Sample) -> dict[str, bytes]:
     """Encode the files of an image."""
     lower, upper = mask_pixels(sample.masks)
     shown = TarShards().radiograph(deep_pixels(sample.image))
-    return {**shown, "lower.png": png(lower), "upper.png": png(upper)}
+    return {**shown, "lower.png": grey_png_bytes(lower), "upper.png": grey_png_bytes(upper)}
 
 
 def difference(joints: Joints, loop: PilLoop) -> dict[str, float]:

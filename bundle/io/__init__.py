@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bundle.io.audit import PREDICTED, Joints, discreet_reason, is_overlapping
 from bundle.io.checksums import Sums, are_whole, sums_of
+from bundle.io.compression import grey_png_bytes, gzip_bytes
 from bundle.io.dicom import is_dicom, read_header
 from bundle.io.files import data_set_root
 from bundle.io.folders import files_below
@@ -151,6 +152,8 @@ __all__ = [
     "flat_figures",
     "frame_in_middle",
     "grey_panel",
+    "grey_png_bytes",
+    "gzip_bytes",
     "holds_results",
     "in_hand",
     "inner_run",
