@@ -16,7 +16,8 @@ from bundle.errors import InputError
 from bundle.io.audit import audit, audited
 from bundle.io.joints import SEEDS_PER_RUN, joint_items, phantom_items, training_and_validation, training_joints
 from bundle.io.lists import FOLDER, read_datalist
-from bundle.io.loading import Item, checked_spacing
+from bundle.io.loading import Item
+from bundle.io.spacing import checked_spacing
 from bundle.io.splits import part_of_joints, repeated, split_by_joint
 from bundle.io.writing import LONGEST_NAME, PART, RESULT_ENDINGS
 from bundle.phantoms.sampling import sample_parameters
