@@ -89,6 +89,7 @@ def test_an_item_has_the_files_joint_finger_side_and_spacing(public: Path) -> No
         "patient": "00054_L_13",
         "visit": "",
         "spacing": 0.0,
+        "spacing_option": 0.0,
         "image": str(folder / "one.jpg"),
         "lower": str(folder / "one_mask_lower.bmp"),
         "upper": str(folder / "one_mask_upper.bmp"),
