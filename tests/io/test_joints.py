@@ -119,7 +119,7 @@ def test_an_entry_may_state_its_joint_and_spacing(tmp_path: Path) -> None:
     )
     stated, other = read_datalist(tmp_path, "mine", spacing=0.2)
     assert (stated["joint"], stated["finger"], stated["side"], stated["spacing"]) == ("p7_R_2", "small", "right", 0.1)
-    assert (other["joint"], other["spacing"]) == ("images", 0.2)
+    assert (other["joint"], other["spacing"], other["spacing_option"]) == ("images", 0.0, 0.2)
 
 
 def test_files_may_lie_anywhere_below_the_root(tmp_path: Path) -> None:
