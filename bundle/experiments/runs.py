@@ -257,9 +257,9 @@ _CELL = re.compile(r"\w+/part\d{3}_seed\d+", re.ASCII)
 
 
 def complaint(log: str) -> str:
-    """Return the last error in a run's log, or, for a run that was killed, the last line before its end."""
+    """Return the last error in the log of a failed run, or the last line of a run that was killed."""
     lines = [line for line in log.splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"error: |\w*(Error|Exception)\b", line)]
     if errors:
         return errors[-1].removeprefix("error: ")
-    return f"ended without an error message, killed after: {lines[-1]}" if lines else "ended without a message"
+    return f"ended without an error message, after: {lines[-1]}" if lines else "ended without a message"
