@@ -1,8 +1,9 @@
-"""Resolve every requirements file with the running Python, without installation; skip those for other Pythons.
+"""Resolve all requirements files with the running Python, without installation; skip those for other Pythons.
 
 python scripts/check_requirements.py [FILE ...]
 
-The first comment of each file states its Pythons: ``Python 3.10 to 3.12``, or ``Python 3.11``.
+The first comment of each file states its Pythons: ``Python 3.10 to 3.12``, or ``Python 3.11``. A file that another one
+includes is resolved with it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from bundle.errors import InputError, report_plainly
 
+_INCLUDED = re.compile(r"^-r (\S+)$", re.MULTILINE)
 _STATED = re.compile(r"Python 3\.(\d+)(?: to 3\.(\d+))?")
 
 
@@ -39,6 +41,12 @@ def stated_pythons(path: Path) -> range:
         raise InputError(msg)
     first = int(stated[1])
     return range(first, int(stated[2] or first) + 1)
+
+
+def outermost(paths: Sequence[Path]) -> list[Path]:
+    """Return the files that no other one of them includes (``-r FILE``)."""
+    included = {path.parent / name for path in paths for name in _INCLUDED.findall(path.read_text(encoding="utf-8"))}
+    return [path for path in paths if path not in included]
 
 
 def resolve(path: Path) -> None:
@@ -68,8 +76,10 @@ def check(path: Path, minor: int = sys.version_info.minor) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and check."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("files", nargs="*", type=Path, help="by default all files of the repository")
-    for path in options.parse_args(arguments).files or sorted(ROOT.glob("requirements*.txt")):
+    options.add_argument(
+        "files", nargs="*", type=Path, help="default: all files of the repository that no other one includes"
+    )
+    for path in options.parse_args(arguments).files or outermost(sorted(ROOT.glob("requirements*.txt"))):
         print(check(path), flush=True)
 
 

@@ -23,7 +23,7 @@ def options(folder: Path, **more: Any) -> dict[str, Any]:
     return {"image_size": 64, "weights": "none", "closures": 2, "closure#outline_gap_mm": [-1.2, -0.4], **made, **more}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_errors_are_expected_as_on_joints_that_a_training_held_out(
     bundle: Any, training_data: Path, tmp_path: Path
 ) -> None:
@@ -41,7 +41,7 @@ def test_errors_are_expected_as_on_joints_that_a_training_held_out(
     assert not (tmp_path / "plausibility.json").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_list_that_was_not_trained_on_is_taken_whole(bundle: Any, training_data: Path, tmp_path: Path) -> None:
     settings = options(tmp_path, dataset_dir=str(training_data), calibrated_role="all", closures=1)
     bundle.run("calibrating_uncertainty", *CONFIGS, **settings)

@@ -176,7 +176,7 @@ def test_nothing_of_the_patient_is_in_results_names_or_logs(commands: Any, tmp_p
                 assert planted.lower().encode() not in text, (planted, name)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_identity_is_kept_only_when_it_is_asked_for(bundle: Any, tmp_path: Path, hand: torch.Tensor) -> None:
     write_hand(tmp_path / "Data" / "a.dcm", hand, **PLANTED)
     bundle.run("evaluating", *DICOM, **options(tmp_path, keep_identity=True))

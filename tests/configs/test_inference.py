@@ -73,7 +73,7 @@ def test_a_folder_without_a_list_is_separated_and_what_cannot_be_used_is_skipped
     assert "Correct or remove the rejected joints" in message and not (tmp_path / "strict").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_grain_is_given_to_the_tissue_by_the_seed_and_nothing_is_lost(bundle: Any, tmp_path: Path) -> None:
     found = []
     for place, more in (("plain", {"noise_texture": "false"}), ("one", {}), ("again", {}), ("other", {"seed": 1})):
@@ -113,8 +113,10 @@ def test_phantoms_are_separated_without_weights_which_is_said(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("run", "more"),
-    [(("evaluating", "inference.json"), {}), (("synthesizing", *SYNTHESIZE), {"count": 2})],
-    ids=["inference", "synthesis"],
+    [
+        pytest.param(("evaluating", "inference.json"), {}, id="inference"),
+        pytest.param(("synthesizing", *SYNTHESIZE), {"count": 2}, id="synthesis", marks=pytest.mark.long),
+    ],
 )
 def test_a_run_is_resumed_with_the_options_on_which_its_results_depend_and_any_others(
     bundle: Any, tmp_path: Path, run: tuple[str, ...], more: dict[str, Any]
@@ -176,7 +178,7 @@ def test_weights_are_used_and_reconstruct_exactly_too(bundle: Any, trained: Path
         assert (layers - separate(image[None, :1], image[None, 1:])[0]).abs().max() > 0.01
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_training_s_generator_is_used_for_inference(bundle: Any, tmp_path: Path) -> None:
     backbone = {"backbone_options": {"features": [8] * 6}}
     bundle.run(

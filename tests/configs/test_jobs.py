@@ -23,6 +23,7 @@ PUBLISHED = [
 SEPARATORS = [path.stem for path in PUBLISHED if not path.stem.startswith("resnet50")]
 MEASURES = ["E1", "E2", "E3", "E3_closed", "E4", "E6"]
 WHOLE = ("lsn_published", "bls_gan_published", "ours_2x")
+SHORTEST = "ours_2x"
 """Jobs that are rehearsed with all their measures, the first in CI; the others differ in a setting of the training, and
 :mod:`tests.configs.test_building` builds them."""
 
@@ -69,7 +70,7 @@ def at_root(monkeypatch: pytest.MonkeyPatch, bundle: Any) -> None:
             pytest.param(
                 name,
                 MEASURES if name == WHOLE[0] else ["E1", "E2"],
-                marks=[pytest.mark.slow] if name in WHOLE else [pytest.mark.slow, pytest.mark.long],
+                marks=pytest.mark.slow if name == SHORTEST else pytest.mark.long,
             )
             for name in SEPARATORS
         ),

@@ -69,13 +69,10 @@ def written(folder: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in files}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "figure"),
-    [
-        pytest.param("resnet50_joint_space", "mae_mm", marks=pytest.mark.slow),
-        pytest.param("resnet50_grade", "accuracy", marks=[pytest.mark.slow, pytest.mark.long]),
-        pytest.param("resnet50_registration", "synthetic", marks=[pytest.mark.slow, pytest.mark.long]),
-    ],
+    [("resnet50_joint_space", "mae_mm"), ("resnet50_grade", "accuracy"), ("resnet50_registration", "synthetic")],
 )
 def test_a_rehearsal_measures_both_arms_and_is_done_once(bundle: Any, tmp_path: Path, name: str, figure: str) -> None:
     start(bundle, name, tmp_path)
@@ -105,7 +102,7 @@ def test_a_job_ended_by_its_minutes_every_epoch_finds_the_same(bundle: Any, tmp_
     assert json.dumps(parts) == json.dumps(whole)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_plan_says_what_the_published_job_takes(bundle: Any, tmp_path: Path, capfd: Any) -> None:
     start(bundle, "resnet50_joint_space", tmp_path / "out", "planning", width=64, reading_size=128, peak_tflops=100.0)
     said = capfd.readouterr().out
@@ -113,7 +110,7 @@ def test_a_plan_says_what_the_published_job_takes(bundle: Any, tmp_path: Path, c
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_another_width_needs_another_folder(bundle: Any, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"run": "{\\"job\\": {\\"width\\": 64}}"}')
     (tmp_path / "metrics.json").write_text("{}")
@@ -147,7 +144,7 @@ def test_a_job_is_not_resumed_with_other_settings(
     assert change in str(input_message(refused.value))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_width_that_the_norm_cannot_divide_is_refused(bundle: Any, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError) as refused:
         start(bundle, "resnet50_registration", tmp_path / "out", width=12)

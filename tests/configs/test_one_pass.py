@@ -94,7 +94,7 @@ def test_a_data_set_decodes_every_file_once_also_the_hands_of_its_images(
     assert decoded == dict.fromkeys(FILES, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_counter_that_is_not_told_of_a_kept_joint_counts_twice(
     bundle: Any, mixed: Path, decoded: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,7 +101,7 @@ def test_a_training_ended_by_its_minutes_every_epoch_ends_in_the_same_weights(
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_pretraining_is_on_pairs_of_training_joints_alone_and_can_be_started_from(bundle: Any, tmp_path: Path) -> None:
     workflow = bundle.run("pretraining", *PRETRAIN, **options(tmp_path / "first", **PRETRAINING))
     parsed = workflow.parser.get_parsed_content

@@ -70,7 +70,7 @@ def test_part_of_the_joints_can_be_trained_on(bundle: Any, tmp_path: Path) -> No
     assert len(joints["annotated_joints"]) == round(0.4 * len(joints["training_joints"]))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_joints_without_a_table_are_measured_into_the_folder_of_the_training(
     bundle: Any, training_data: Path, tmp_path: Path
 ) -> None:
@@ -253,7 +253,7 @@ def test_a_prediction_needs_no_masks(bundle: Any, data: Path, tmp_path: Path, sc
         assert line["network_sd_mm"] > 0.0 and line["plausible"] == (line["reasons"] == "")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_labels_are_those_of_the_table_and_joints_without_one_are_left_out(
     bundle: Any, data: Path, tmp_path: Path, scorer: Path
 ) -> None:

@@ -47,7 +47,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {**found, "card": json.dumps({**card, "command": ""}).encode()}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_synthesis_of_real_files_is_replayed_by_its_truth(bundle: Any, data: Path, tmp_path: Path) -> None:
     settings = options(tmp_path, dataset_dir=str(data), datalist="LS_K1_all_test", changes_mm=[-0.5, 0.5], seed=3)
     joints = joints_of(bundle.run("synthesizing", *SYNTHESIZE, **settings))

@@ -106,7 +106,7 @@ def test_a_training_keeps_its_two_newest_checkpoints_with_all_that_it_needs(whol
     assert state["trainer"]["epochs_before"] == 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_training_learns_in_every_network(whole: Path, bundle: Any, tmp_path: Path) -> None:
     start = built(bundle, tmp_path / "out")
     _, state = newest(whole)

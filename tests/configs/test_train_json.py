@@ -83,7 +83,7 @@ def test_a_mapping_that_names_a_target_replaces_another_one() -> None:
     assert laid_over(below, above) == {"head": {"_target_": "B"}, "network": {"depth": 3, "width": 2}}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_federated_rounds_train_and_evaluate_and_write_nothing(bundle: Any, elsewhere: Path) -> None:
     root = str(bundle.root)
     before = sorted(bundle.root.glob("outputs/federated/**"))

@@ -26,7 +26,7 @@ def joints() -> Tensor:
     return torch.stack([torch.cat([phantom.image, phantom.masks]) for phantom in made])[..., :27]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_exported_separation_of_any_size_takes_any_number_of_joints(joints: Tensor, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     file, axes = str(tmp_path / "model.onnx"), {"image": {0: "batch"}, "pred": {0: "batch"}}

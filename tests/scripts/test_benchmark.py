@@ -145,6 +145,7 @@ def test_memory_is_that_of_a_fresh_process_with_the_libraries(tiny: list[str]) -
     assert 100 < measured < here - 4e-6 * ballast.numel() / 2
 
 
+@pytest.mark.long
 def test_batches_are_those_of_the_configurations(full: tuple[str, str]) -> None:
     shown = dict(zip(subjects.SUBJECTS, rows(full[1]), strict=True))
     batches = {name: BATCHES.get(name, BATCHES["inference"]) for name in subjects.SUBJECTS}

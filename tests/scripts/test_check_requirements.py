@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from bundle.errors import InputError
 from scripts import check_requirements
-from scripts.check_requirements import check, resolve, stated_pythons
+from scripts.check_requirements import check, outermost, resolve, stated_pythons
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,6 +43,22 @@ def test_a_file_for_the_running_python_is_resolved(requirements: Path, monkeypat
     monkeypatch.setattr(check_requirements, "resolve", asked.append)
     assert check(requirements, minor=12) == "requirements.txt: resolves with Python 3.12"
     assert asked == [requirements]
+
+
+def test_a_file_that_another_one_includes_is_resolved_with_it(requirements: Path) -> None:
+    tools = requirements.with_name("requirements-dev.txt")
+    tools.write_text("# Tools: Python 3.10 to 3.12.\n-r requirements.txt\nb==1\n")
+    other = requirements.with_name("requirements-other.txt")
+    other.write_text("# Another environment: Python 3.11.\nc==1 # not -r requirements-dev.txt\n")
+    assert outermost([tools, other, requirements]) == [tools, other]
+
+
+def test_every_file_of_the_repository_is_resolved_alone_or_with_another() -> None:
+    assert [path.name for path in outermost(sorted(ROOT.glob("requirements*.txt")))] == [
+        "requirements-dev.txt",
+        "requirements-monai-label.txt",
+        "requirements-tracking.txt",
+    ]
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from PIL import Image
 from scripts import draw_failures
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_picture_has_the_worst_phantoms_and_the_misplaced_mask(tmp_path: Path) -> None:
     draw_failures.main([str(tmp_path / "failures.png"), "--phantoms", "3", "--worst", "2"])
     picture = np.asarray(Image.open(tmp_path / "failures.png"))

@@ -69,7 +69,7 @@ def test_a_table_that_was_begun_is_completed_in_the_order_of_the_list(data: Path
     assert output.read_text() == whole
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("left", ["a row", "the columns", "a part of the columns"])
 def test_a_row_that_a_kill_cut_off_is_measured_again(data: Path, tmp_path: Path, left: str) -> None:
     output = tmp_path / "joints.csv"

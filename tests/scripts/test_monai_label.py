@@ -300,6 +300,7 @@ def test_the_bundle_is_listed_with_its_labels_and_tasks(server: Server) -> None:
     assert set(info["strategies"]) == {"uncertainty", "random"}
 
 
+@pytest.mark.long
 def test_radiographs_of_every_kind_are_found_in_flat_and_nested_folders(server: Server) -> None:
     found = server.objects()
     assert {"joint_0", "photo_20", "nifti_23", "large_24", "dicom_27", "nested__below_22"} <= set(found)

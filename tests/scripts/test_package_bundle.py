@@ -58,7 +58,7 @@ def test_the_packaged_bundle_separates_a_phantom_in_a_process_of_its_own(package
     assert list((tmp_path / "made").glob("*_layers.nii.gz"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_packaged_bundle_passes_the_quick_checks_of_the_zoo(package: Path) -> None:
     quick = [title for title, _ in verify_bundle.checks(package)][:8]
     checks = dict(verify_bundle.checks(package))

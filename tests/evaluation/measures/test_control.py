@@ -55,7 +55,7 @@ def with_shadows(share: float) -> Tensor:
     return torch.cat([left, kept], dim=1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_true_layers_of_phantoms_move_as_asked() -> None:
     figures = of_true_layers().figures
     assert figures["failures"] == 0
@@ -84,7 +84,7 @@ def test_shadows_left_in_the_soft_tissue_cost_control() -> None:
     assert errors[1]["bias"] < -0.02
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_separator_without_bones_has_no_control() -> None:
     joints = phantoms()
     layers = torch.cat([joints.images[:, :1], torch.zeros_like(joints.layers[:, 1:])], dim=1)

@@ -44,7 +44,7 @@ def measured(reference: str, test_joints: SeparatedJoints) -> Measured:
     return PlausibilityFlag(reference=reference, corrupted=3, shown=2)(test_joints)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_each_corruption_is_measured_on_joints_spread_over_the_set(measured: Measured) -> None:
     rows = measured.per_image
     names = {*CORRUPTIONS, "no_bones", "masks_of_another_joint"}

@@ -65,7 +65,7 @@ def test_an_image_against_itself_is_a_coin_and_layers_that_do_not_compose_are_fo
     assert found["accuracy_0mm"] > 0.9
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_black_gaps_are_found_and_listed(training: SeparatedJoints, test_joints: SeparatedJoints) -> None:
     measure = Realism(trials=(Trial(motion_mm=1.5),), **QUICK)
     measured = measure(hollow(training), hollow(test_joints))
@@ -84,7 +84,7 @@ def test_black_gaps_are_found_and_listed(training: SeparatedJoints, test_joints:
     assert {f"{figure}_{floor}" for figure in ("accuracy", "auc") for floor in floors} <= set(figures)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_seed_repeats_every_figure(training: SeparatedJoints, test_joints: SeparatedJoints) -> None:
     quick = {**QUICK, "fits": 2, "fit_settings": FitSettings(epochs=1), "trials": (Trial(),)}
     first, again, other = (Realism(seed=seed, **quick)(training, test_joints) for seed in (3, 3, 4))
