@@ -44,9 +44,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--port", type=int, default=8765)
     made.add_argument("--host", default="127.0.0.1", help="another address needs the token that is printed")
     made.add_argument("--no-browser", action="store_true", help="open no browser")
-    made.add_argument(
-        "--spacing", type=float, default=0.0, help="pixel size of the radiographs in mm, instead of that of the files"
-    )
+    made.add_argument("--spacing", type=float, default=0.0, help="pixel size in mm of radiographs that state none")
     made.add_argument("--seed", type=int, default=0, help="random seed of phantoms and of orders")
     made.add_argument("--output_dir", type=Path, help="folder of readings and studies; usually in outputs/")
     return made

@@ -28,7 +28,6 @@ from bundle.io.loading import (
     Item,
     MaskMaker,
     OpenFiles,
-    checked_spacing,
     exceeds_joint,
     frame_in_middle,
     open_joints,
@@ -38,6 +37,7 @@ from bundle.io.locking import is_first
 from bundle.io.mark_names import MarkName
 from bundle.io.monai_reader import SUFFIXES, is_radiograph
 from bundle.io.montages import (
+    SHOWN_CHANGE_MM,
     TITLES,
     Picture,
     difference_panel,
@@ -76,6 +76,7 @@ from bundle.io.reservations import (
 )
 from bundle.io.separated import StoredJoint, read_separated
 from bundle.io.sharing import SharedSampler
+from bundle.io.spacing import SPACING_OPTION, contradicted_spacing
 from bundle.io.splits import loaded, named_by_joint, non_overlapping, part_of_joints, repeated, split_by_joint
 from bundle.io.tables import numbers_of, read_table
 from bundle.io.writing import (
@@ -113,6 +114,8 @@ __all__ = [
     "PREDICTED",
     "RESULT_ENDINGS",
     "SEEDS_PER_RUN",
+    "SHOWN_CHANGE_MM",
+    "SPACING_OPTION",
     "SUFFIXES",
     "TITLES",
     "FoundPlace",
@@ -136,8 +139,8 @@ __all__ = [
     "check_area",
     "check_destination",
     "check_output",
-    "checked_spacing",
     "command_line",
+    "contradicted_spacing",
     "data_set_root",
     "deep_pixels",
     "difference_panel",

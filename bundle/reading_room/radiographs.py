@@ -24,7 +24,7 @@ class Radiographs(Library):
 
     Args:
         folder: folder with radiographs of joints or hands.
-        spacing_mm: pixel size in mm, instead of that of the files; 0 for that of the files.
+        spacing_mm: pixel size in mm of radiographs that state none; 0: not given.
     """
 
     kind = "radiographs"

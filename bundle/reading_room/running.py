@@ -32,7 +32,7 @@ def library_of(folder: Path, spacing_mm: float = 0.0) -> Library:
 
     Args:
         folder: the folder.
-        spacing_mm: pixel size in mm, instead of that of the files; 0 for that of the files.
+        spacing_mm: pixel size in mm of radiographs that state none; 0: not given.
 
     Raises:
         InputError: the folder is missing, or holds none of these.
