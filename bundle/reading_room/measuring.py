@@ -104,7 +104,7 @@ class Measuring:
     def _begin(self, reader: str, ids: Sequence[str] | None, again: bool) -> dict[str, Any]:
         person(reader)
         if again or self._session(reader) is None:
-            rows = self.library.rows() if ids is None else [self.library.row(id) for id in ids]
+            rows = self.library.rows() if ids is None else self.library.chosen(ids)
             joints = [row.name for row in rows if row.state != FAILED][:MOST]
             if not joints:
                 msg = "No joint can be measured. The list states why."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -59,7 +58,7 @@ def number(body: Mapping[str, Any], name: str, lowest: float, highest: float, de
     """
     value = body.get(name, default)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not lowest <= value <= highest:
+    if not is_number or not lowest <= value <= highest:
         msg = f"{name} must be a number from {lowest:g} to {highest:g}."
         raise BadRequest(msg)
     return float(value)

@@ -20,11 +20,14 @@ from bundle.reading_room.measuring import Measuring
 from bundle.reading_room.radiographs import Radiographs
 from bundle.reading_room.results import Results
 from bundle.reading_room.rows import row_id
-from bundle.reading_room.security import Gate, is_loopback
+from bundle.reading_room.security import Gate, in_address, is_everywhere, is_loopback
 from bundle.reading_room.server import Rooms, application
 from bundle.reading_room.studies import Studies
 from bundle.reading_room.visits import Visits
 from starlette.routing import Route
+
+_WAITING = 2048
+"""Number of connections that wait for the server."""
 
 
 def library_of(folder: Path, spacing_mm: float = 0.0) -> Library:
@@ -99,12 +102,13 @@ def serve(rooms: list[Route], place: Place, say: Callable[[str], None] = print) 
     token = "" if is_loopback(place.host) else secrets.token_urlsafe(24)
     listening = _listen(place.host, place.port)
     port = listening.getsockname()[1]
-    app = application(rooms, Gate.of(place.host, port, token))
-    host = f"[{place.host}]" if ":" in place.host else place.host
-    address = f"http://{host}:{port}/" + (f"?token={token}" if token else "")
-    say(f"Reading room: {address} (end it with Ctrl-C)")
+    name = socket.gethostname()
+    app = application(rooms, Gate(place.host, port, token, [name] if token else []))
+    own, shown = ("localhost", name) if is_everywhere(place.host) else (place.host, place.host)
+    query = f"?token={token}" if token else ""
+    say(f"Reading room: http://{in_address(shown)}:{port}/{query} (end it with Ctrl-C)")
     if place.browser:
-        webbrowser.open(address)
+        webbrowser.open(f"http://{in_address(own)}:{port}/{query}")
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False, date_header=False))
     server.run(sockets=[listening])
 
@@ -116,6 +120,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen(_WAITING)
     except (OSError, OverflowError) as error:
         listening.close()
         reason = getattr(error, "strerror", None) or error

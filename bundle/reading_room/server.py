@@ -112,7 +112,7 @@ class Rooms:
 
     async def export(self, request: Request) -> Response:
         """Send one HTML file with several joints."""
-        wanted = [self.library.row(id) for id in identifiers(await body_of(request), "ids", MOST)]
+        wanted = self.library.chosen(identifiers(await body_of(request), "ids", MOST))
         content = await run_in_threadpool(self._exported, wanted)
         return attachment(content.encode(), f"{self.library.title}.html", "text/html")
 

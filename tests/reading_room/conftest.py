@@ -37,7 +37,7 @@ class Weightless(FixedLibrary):
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[TestClient]:
-    gate = Gate.of("127.0.0.1", 8765)
+    gate = Gate("127.0.0.1", 8765)
     with TestClient(
         application(rooms_of(Weightless(), tmp_path / "readings"), gate), base_url=f"http://{HOST}"
     ) as made:

@@ -19,7 +19,7 @@ from bundle.reading_room.demo import NARROWING_MM, Demo
 from bundle.reading_room.library import Library
 from bundle.reading_room.opened import OpenedJoint
 from bundle.reading_room.radiographs import Radiographs
-from bundle.reading_room.results import NO_LAYERS, Results
+from bundle.reading_room.results import NO_LAYERS, NO_NAME, Results
 from bundle.reading_room.rows import CLOSED, FAILED, READY, row_id
 from bundle.reading_room.running import Place, library_of, readings_folder, serve
 from tests.datasets.phantoms import OPEN, Joints, plan
@@ -77,6 +77,29 @@ def test_values_of_a_wrong_type_are_unknown(results: Path) -> None:
     (results / "joints.jsonl").write_text(line("a", joint_space_mm="1.5", grade=True, refused=1, finger=["x"]))
     (row,) = library_of(results).rows()
     assert (row.joint_space_mm, row.grade, row.refused, row.finger) == (None, None, None, None)
+
+
+@pytest.mark.parametrize("number", ["NaN", "1e400", "-1e400"])
+def test_numbers_that_are_not_finite_are_unknown(results: Path, number: str) -> None:
+    (results / "joints.jsonl").write_text(line("a", joint_space_mm=1.25).replace("1.25", number))
+    assert [row.joint_space_mm for row in library_of(results).rows()] in ([None], [])
+
+
+@pytest.mark.parametrize(
+    "name", ["../results/a", "a/../a", "/etc/passwd", "a\ud800", "<img src=x>", "x" * 5000, "..", ""]
+)
+def test_a_name_that_is_no_name_of_a_file_is_a_row_with_its_reason(results: Path, name: str) -> None:
+    (results / "joints.jsonl").write_text(line("a") + line(name))
+    row = library_of(results).rows()[-1]
+    assert (row.state, row.failure, len(row.name) <= 200) == (FAILED, NO_NAME, True)
+    row.name.encode()
+
+
+def test_a_joint_whose_layers_follow_its_line_becomes_ready(results: Path) -> None:
+    library = library_of(results)
+    assert library.rows()[1].failure == NO_LAYERS
+    shutil.copy(results / "a_layers.nii.gz", results / "b_layers.nii.gz")
+    assert [row.state for row in library.rows()] == [READY, READY]
 
 
 @pytest.mark.parametrize(

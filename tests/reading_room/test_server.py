@@ -61,6 +61,8 @@ def test_saved_files_hold_the_requested_change(client: TestClient) -> None:
     [
         ({"change_mm": "$1"}, "change_mm must be a number"),
         ({"change_mm": True}, "change_mm must be a number"),
+        ({"change_mm": 10**400}, "change_mm must be a number"),
+        ({"seed": -(10**400)}, "seed must be a number"),
         ({"rotation_deg": 1e9}, "rotation_deg must be a number from -45 to 45"),
         ({"seed": 0.5}, "seed must be a whole number"),
         ({"format": "../x"}, "format must be one of png, dcm"),

@@ -32,7 +32,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 @pytest.fixture
 def asked(study: Study) -> Iterator[TestClient]:
-    made = application(Studies(study.folder.parent).routes(), Gate.of("127.0.0.1", 8765))
+    made = application(Studies(study.folder.parent).routes(), Gate("127.0.0.1", 8765))
     with TestClient(made, base_url="http://127.0.0.1:8765") as client:
         yield client
     (study.folder / "answers.jsonl").unlink(missing_ok=True)

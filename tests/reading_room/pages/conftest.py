@@ -84,7 +84,7 @@ def serving(rooms: list[Route]) -> Iterator[str]:
     """Serve rooms in a thread, and return the address."""
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(application(rooms, Gate.of("127.0.0.1", port)), log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(application(rooms, Gate("127.0.0.1", port)), log_level="warning"))
     thread = threading.Thread(target=lambda: server.run(sockets=[listening]), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{port}/"
