@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -29,6 +30,15 @@ def person(value: Any, field: str = "reader") -> str:
         InputError: it is no such text.
     """
     return text(value, field, LONGEST_NAME)
+
+
+def spelling(name: str, known: Iterable[str]) -> str:
+    """Return the first known name that differs only in case, width or spaces, or the name itself if there is none."""
+    return next((each for each in known if _folded(each) == _folded(name)), name)
+
+
+def _folded(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def text(value: Any, field: str, longest: int = LONGEST_IDENTITY) -> str:

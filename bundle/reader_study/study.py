@@ -20,7 +20,8 @@ from typing import Any
 
 from bundle.base import read_json
 from bundle.errors import InputError
-from bundle.reader_study.fields import LONGEST_SECONDS, choice, fields_of, number, person, shown, text, whole
+from bundle.io import storing
+from bundle.reader_study.fields import LONGEST_SECONDS, choice, fields_of, number, person, shown, spelling, text, whole
 from bundle.reader_study.measuring import session_random
 from bundle.reader_study.readings import ReadingLog, Record
 
@@ -76,6 +77,21 @@ class Study:
             InputError: the study has no such image.
         """
         return self.folder / IMAGES / f"{self._known(identity)}.png"
+
+    def read_image(self, identity: str) -> bytes:
+        """Return an image as a PNG.
+
+        Raises:
+            InputError: the study has no such image, or it is missing or changed.
+        """
+        path = self.image_path(identity)
+        _check_file(path, self.sums[identity])
+        with storing(path):
+            return path.read_bytes()
+
+    def spelling(self, reader: str) -> str:
+        """Return the name of a reader as the log has it, in which case, width and spaces may differ."""
+        return spelling(reader, (str(record.get("reader")) for record in self.log.effective()))
 
     def _known(self, identity: Any) -> str:
         if not isinstance(identity, str) or identity not in self.sums:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bundle.errors import InputError
+from bundle.io import storing
 from bundle.reader_study import (
     MeasuringReport,
     Presentation,
@@ -15,6 +16,7 @@ from bundle.reader_study import (
     measuring_report,
     person,
     plan_measurements,
+    spelling,
     validated,
 )
 from bundle.reading_room.library import Library
@@ -99,17 +101,18 @@ class Measuring:
 
     def _readers(self) -> list[dict[str, Any]]:
         known = dict.fromkeys(record["reader"] for record in self.sessions.effective())
-        return [{"reader": reader, **self._state(reader)} for reader in known]
+        return [self._state(reader) for reader in known]
 
-    def _begin(self, reader: str, ids: Sequence[str] | None, again: bool) -> dict[str, Any]:
-        person(reader)
+    def _begin(self, name: str, ids: Sequence[str] | None, again: bool) -> dict[str, Any]:
+        reader = spelling(person(name), (record["reader"] for record in self.sessions.effective()))
         if again or self._session(reader) is None:
             rows = self.library.rows() if ids is None else self.library.chosen(ids)
             joints = [row.name for row in rows if row.state != FAILED][:MOST]
             if not joints:
                 msg = "No joint can be measured. The list states why."
                 raise InputError(msg)
-            self.folder.mkdir(parents=True, exist_ok=True)
+            with storing(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
             self.sessions.append({"reader": reader, "joints": joints, "seed": self.seed})
         return self._state(reader)
 
@@ -135,7 +138,8 @@ class Measuring:
         session, plan = self._plan(reader)
         left = left_to_measure(plan, self._records(reader, session), reader)
         following = row_id(left[0].joint) if left else None
-        return {"total": len(plan), "done": len(plan) - len(left), "place": len(plan) - len(left), "next": following}
+        done = len(plan) - len(left)
+        return {"reader": reader, "total": len(plan), "done": done, "place": done, "next": following}
 
     def _read(self, body: Mapping[str, Any]) -> dict[str, Any]:
         reader = text(body, "reader")

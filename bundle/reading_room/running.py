@@ -15,11 +15,12 @@ from bundle.inference import JOINT_LINES
 from bundle.io import bundle_root
 from bundle.reader_study import STUDIES
 from bundle.reading_room.data_set import SyntheticImages, is_data_set
-from bundle.reading_room.library import Library
+from bundle.reading_room.library import FixedLibrary, Library, Report
 from bundle.reading_room.measuring import Measuring
+from bundle.reading_room.opened import OpenedJoint
 from bundle.reading_room.radiographs import Radiographs
 from bundle.reading_room.results import Results
-from bundle.reading_room.rows import row_id
+from bundle.reading_room.rows import JointRow, row_id
 from bundle.reading_room.security import Gate, in_address, is_everywhere, is_loopback
 from bundle.reading_room.server import Rooms, application
 from bundle.reading_room.studies import Studies
@@ -57,6 +58,27 @@ def readings_folder(folder: Path | None) -> Path:
         return bundle_root() / "outputs" / "reading_room" / "demo"
     place = folder.resolve()
     return bundle_root() / "outputs" / "reading_room" / f"{place.name}-{row_id(str(place))[:8]}"
+
+
+class NoJoints(FixedLibrary):
+    """The joints that readers of a study see: none."""
+
+    kind, title = "studies", "Reader studies"
+
+    def read(self) -> list[JointRow]:
+        """See :meth:`FixedLibrary.read`."""
+        return []
+
+    def load(self, row: JointRow, report: Report) -> OpenedJoint:
+        """See :meth:`Library.load`."""
+        msg = "Readers of a study see no joints."
+        raise InputError(msg)
+
+
+def study_rooms(readings: Path) -> list[Route]:
+    """Return the addresses for the readers of a study: the studies alone, without joints, figures and making."""
+    rooms = Rooms(NoJoints(), ["studies"])
+    return [*rooms.routes(), *Studies(readings / STUDIES, figures=False).routes()]
 
 
 def rooms_of(library: Library, readings: Path, seed: int = 0) -> list[Route]:

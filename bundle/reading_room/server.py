@@ -26,6 +26,9 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+ROOMS = ("list", "look", "measure", "visits", "studies")
+"""Names of the rooms in the pages."""
+
 FARTHEST_MM, LARGEST_TURN_DEG = 10.0, 45.0
 """Largest shift and rotation that may be requested."""
 
@@ -37,10 +40,11 @@ class Rooms:
 
     Args:
         library: the joints.
+        offered: names of the rooms that the pages offer; all by default.
     """
 
-    def __init__(self, library: Library) -> None:
-        self.library, self.openings = library, Openings(library)
+    def __init__(self, library: Library, offered: Sequence[str] = ROOMS) -> None:
+        self.library, self.openings, self.offered = library, Openings(library), offered
         self.version = bundle_version()
         self._revision = 0
         self._listed: tuple[JointRow, ...] = ()
@@ -60,7 +64,8 @@ class Rooms:
 
     async def room(self, request: Request) -> Response:
         """Describe the room."""
-        return JSONResponse({"title": self.library.title, "kind": self.library.kind, "version": self.version})
+        known = {"title": self.library.title, "kind": self.library.kind, "version": self.version}
+        return JSONResponse({**known, "rooms": list(self.offered)})
 
     async def joints(self, request: Request) -> Response:
         """List the joints, unless the page has the present list."""

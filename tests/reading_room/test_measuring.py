@@ -41,6 +41,13 @@ def test_a_session_resumes_and_undo_takes_the_last_reading_back(client: TestClie
     assert client.post("/api/measuring/undo", json={"reader": "Ann"}).status_code == 400
 
 
+def test_a_session_resumes_under_another_case_of_the_name(client: TestClient) -> None:
+    measure(client, "Ann", begin(client, "Ann"))
+    found = begin(client, "ANN ")
+    assert (found["reader"], found["done"]) == ("Ann", 1)
+    assert [one["reader"] for one in client.get("/api/measuring").json()["readers"]] == ["Ann"]
+
+
 def test_a_joint_is_measured_once_in_two_windows(client: TestClient) -> None:
     state = begin(client, "Ann")
     assert measure(client, "Ann", state).status_code == 200

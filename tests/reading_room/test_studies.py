@@ -54,13 +54,44 @@ def test_a_study_is_answered_image_by_image(asked: TestClient, study: Study) -> 
     assert (state["done"], state["next"]) == (8, None)
     figures = asked.get(f"{ADDRESS}/report").json()["figures"]
     assert figures["readers"]["Ann"]["accuracy"] == 1.0
-    assert asked.get("/api/studies").json()["studies"][0]["readers"] == [{"reader": "Ann", "done": 8}]
+    (listed,) = asked.get("/api/studies").json()["studies"]
+    assert listed["readers"] == [{"reader": "Ann", "done": 8}]
+    assert set(listed) == {"id", "name", "failure", "images", "readers"}
 
 
 def test_an_answer_is_taken_back(asked: TestClient) -> None:
     first = asked.post(f"{ADDRESS}/begin", json={"reader": "Bob"}).json()
     answer(asked, "Bob", first["next"])
     assert asked.post(f"{ADDRESS}/undo", json={"reader": "Bob"}).json() == first
+    assert asked.post(f"{ADDRESS}/undo", json={"reader": "Bob"}).status_code == 400
+
+
+def test_a_reader_resumes_under_another_case_of_the_name(asked: TestClient) -> None:
+    first = asked.post(f"{ADDRESS}/begin", json={"reader": "Ann"}).json()
+    second = answer(asked, "Ann", first["next"]).json()
+    found = asked.post(f"{ADDRESS}/begin", json={"reader": " ann"}).json()
+    assert (found["reader"], found["done"], found["next"]) == ("Ann", 1, second["next"])
+
+
+def test_images_are_not_compressed_so_that_their_sizes_are_equal(asked: TestClient, study: Study) -> None:
+    answers = [asked.get(f"{ADDRESS}/images/{image}", headers={"Accept-Encoding": "gzip"}) for image in study.images]
+    names = {name.lower() for each in answers for name in each.headers}
+    assert len({each.headers["content-length"] for each in answers}) == 1
+    assert not names & {"content-encoding", "etag", "last-modified"}
+
+
+def test_a_request_of_a_study_does_not_search_the_folder(asked: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked.get("/api/studies")
+    monkeypatch.setattr("bundle.reading_room.studies.find_studies", lambda _: pytest.fail("the folder was searched"))
+    assert asked.post(f"{ADDRESS}/begin", json={"reader": "Ann"}).status_code == 200
+
+
+def test_readers_see_studies_without_figures(study: Study) -> None:
+    made = application(Studies(study.folder.parent, figures=False).routes(), Gate("127.0.0.1", 8765))
+    with TestClient(made, base_url="http://127.0.0.1:8765") as client:
+        assert client.get("/api/studies").json()["can_report"] is False
+        assert client.get(f"{ADDRESS}/report").status_code == 404
+        assert client.get(f"{ADDRESS}/report.csv").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -95,3 +126,4 @@ def test_damaged_studies_and_equal_names_are_listed_with_their_reason(asked: Tes
         (other / "study.json").unlink()
         other.rmdir()
     assert [bool(one["failure"]) for one in found] == [False, True]
+    assert str(other.parent) not in found[1]["failure"]

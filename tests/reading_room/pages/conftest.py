@@ -27,6 +27,8 @@ from bundle.reading_room.security import Gate
 from bundle.reading_room.server import Rooms, application
 from starlette.routing import Route
 
+sync_api.expect.set_options(timeout=20_000)  # several tests at once on few cores
+
 ROOT = Path(__file__).parents[3]
 ARGUMENTS = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-gpu-compositing")
 MARKUP = "<img src=x onerror=alert(1)>"
@@ -131,10 +133,16 @@ def faults() -> Faults:
     return Faults()
 
 
+@pytest.fixture(scope="session")
+def address(room: Room) -> str:
+    """Address of the server that ``page`` asks; a file of tests may name another one."""
+    return room.address
+
+
 @pytest.fixture
-def page(chromium: sync_api.Browser, room: Room, faults: Faults) -> Iterator[sync_api.Page]:
+def page(chromium: sync_api.Browser, address: str, faults: Faults) -> Iterator[sync_api.Page]:
     """A new page, not yet at any address, which must end without faults."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 800}, base_url=room.address)
+    context = chromium.new_context(viewport={"width": 1280, "height": 800}, base_url=address)
     context.set_default_timeout(20_000)
     made = context.new_page()
     faults.watch(made)

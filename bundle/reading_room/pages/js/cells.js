@@ -37,6 +37,7 @@ export function thumbnail(row) {
   const frame = element("div", { class: "frame" });
   if (row.state !== "ready") return frame;
   const image = element("img", { alt: "", width: THUMBNAIL_PX, height: THUMBNAIL_PX, onerror: () => image.remove() });
+  image.addEventListener("load", () => frame.classList.add("loaded"));
   setTimeout(() => {
     if (!frame.isConnected) return;
     image.src = jointAddress(row.id, "thumbnail");

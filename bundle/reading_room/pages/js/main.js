@@ -31,7 +31,13 @@ function go(name, ...parameters) {
 
 function addressed() {
   const [name, ...parameters] = location.hash.replace(/^#\/?/, "").split("/").filter(Boolean).map(decoded);
-  return Object.hasOwn(ROOMS, name ?? "") ? [name, parameters] : ["list", []];
+  return offered().includes(name) ? [name, parameters] : [offered()[0], []];
+}
+
+/** Names of the rooms that the server offers. */
+function offered() {
+  const names = Object.keys(ROOMS);
+  return names.filter((name) => (house.room.rooms ?? names).includes(name));
 }
 
 function decoded(part) {
@@ -65,9 +71,8 @@ async function enter(name) {
 }
 
 function showRooms() {
-  const known = Object.entries(ROOMS).filter(([name]) => (house.room.rooms ?? Object.keys(ROOMS)).includes(name));
   tabs.replaceChildren(
-    ...known.map(([name, { title }]) => element("a", { href: `#/${name}`, "data-room": name }, title)),
+    ...offered().map((name) => element("a", { href: `#/${name}`, "data-room": name }, ROOMS[name].title)),
   );
   document.getElementById("title").textContent = house.room.title ?? "Reading room";
   document.getElementById("version").textContent = house.room.version ? `version ${house.room.version}` : "";
