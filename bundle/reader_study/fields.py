@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
@@ -103,6 +104,18 @@ def fields_of(record: Any, required: Collection[str], optional: Collection[str] 
         msg = f"record: {', '.join(faults)}. Send {', '.join(required)}."
         raise InputError(msg)
     return record
+
+
+@contextmanager
+def line_named(record: Mapping[str, Any]) -> Iterator[None]:
+    """Name the line of a log in the error of a check of its record."""
+    try:
+        yield
+    except InputError as error:
+        msg = (
+            f"reading {shown(record.get('id'))} of the log: {error} Correct that line, or restore the file from a copy."
+        )
+        raise InputError(msg) from error
 
 
 def shown(value: Any) -> str:

@@ -120,8 +120,9 @@ def left_to_measure(
         records: effective records (:meth:`bundle.reader_study.ReadingLog.effective`).
         reader: name of the reader.
     """
-    done = {(record.get("joint"), record.get("repeat")) for record in records if record.get("reader") == reader}
-    return [each for each in plan if (each.joint, each.repeat) not in done]
+    own = [record for record in records if record.get("reader") == reader]
+    done = {(record["joint"], record.get("repeat") == 1) for record in own if isinstance(record.get("joint"), str)}
+    return [each for each in plan if (each.joint, each.repeat == 1) not in done]
 
 
 def validated(record: Mapping[str, Any]) -> dict[str, Any]:

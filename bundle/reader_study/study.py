@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -111,7 +112,8 @@ class Study:
 
     def remaining(self, reader: str) -> list[str]:
         """Return the ids that a reader has not answered, in order."""
-        done = {record["image"] for record in self.log.effective() if record.get("reader") == reader}
+        own = [record for record in self.log.effective() if record.get("reader") == reader]
+        done = {record["image"] for record in own if isinstance(record.get("image"), str)}
         return [identity for identity in self.order(reader) if identity not in done]
 
     def answer(self, record: Mapping[str, Any]) -> Record:
@@ -213,6 +215,8 @@ def _document(path: Path) -> Mapping[str, Any]:
 def _check_file(path: Path, checksum: str) -> None:
     try:
         state = path.stat()
+        if not stat.S_ISREG(state.st_mode):
+            raise _damaged(path, "no regular file")
         found = _checksum(path, (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
     except OSError as error:
         raise _damaged(path, "missing or not readable") from error

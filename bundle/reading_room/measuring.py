@@ -100,11 +100,11 @@ class Measuring:
         return saved_report(await run_in_threadpool(self._report), "agreement.csv")
 
     def _readers(self) -> list[dict[str, Any]]:
-        known = dict.fromkeys(record["reader"] for record in self.sessions.effective())
+        known = dict.fromkeys(record["reader"] for record in self._begun())
         return [self._state(reader) for reader in known]
 
     def _begin(self, name: str, ids: Sequence[str] | None, again: bool) -> dict[str, Any]:
-        reader = spelling(person(name), (record["reader"] for record in self.sessions.effective()))
+        reader = spelling(person(name), (record["reader"] for record in self._begun()))
         if again or self._session(reader) is None:
             rows = self.library.rows() if ids is None else self.library.chosen(ids)
             joints = [row.name for row in rows if row.state != FAILED][:MOST]
@@ -116,9 +116,19 @@ class Measuring:
             self.sessions.append({"reader": reader, "joints": joints, "seed": self.seed})
         return self._state(reader)
 
+    def _begun(self) -> list[dict[str, Any]]:
+        """The sessions of all readers."""
+        sessions = self.sessions.effective()
+        for record in sessions:
+            kinds = {"reader": str, "joints": list, "seed": int}
+            if any(type(record.get(name)) is not kind for name, kind in kinds.items()):
+                msg = f"{self.sessions.path}: line {record['id']} is no session. Restore the file from a copy."
+                raise InputError(msg)
+        return sessions
+
     def _session(self, reader: str) -> Mapping[str, Any] | None:
         """The last session of a reader."""
-        own = [record for record in self.sessions.effective() if record["reader"] == reader]
+        own = [record for record in self._begun() if record["reader"] == reader]
         return own[-1] if own else None
 
     def _plan(self, reader: str) -> tuple[Mapping[str, Any], list[Presentation]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain, count
@@ -168,11 +169,13 @@ def _free(folder: Path) -> Path:
 
 def _described(id: str, found: FoundStudy) -> dict[str, Any]:
     """A study for the list."""
-    if found.study is None:
-        return {"id": id, "name": found.folder.name, "failure": without_folders(found.failure)}
-    answers, total = found.study.log.effective(), len(found.study.images)
-    names = dict.fromkeys(str(record["reader"]) for record in answers)
-    readers = [{"reader": name, "done": sum(one["reader"] == name for one in answers)} for name in names]
+    try:
+        if found.study is None:
+            raise InputError(found.failure)
+        total, done = len(found.study.images), Counter(str(each.get("reader")) for each in found.study.log.effective())
+    except InputError as error:
+        return {"id": id, "name": found.folder.name, "failure": without_folders(str(error))}
+    readers = [{"reader": name, "done": count} for name, count in done.items()]
     return {"id": id, "name": found.study.name, "failure": "", "images": total, "readers": readers}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 from collections.abc import Callable
@@ -188,6 +189,15 @@ def test_names_of_readers_are_recognized_in_any_case(folder: Path) -> None:
     study.answer(given)
     assert {study.spelling(name) for name in ("ann lee", "ANN  LEE", "\uff21nn Lee")} == {"Ann Lee"}
     assert study.spelling("Ann") == "Ann"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_an_image_that_is_no_regular_file_is_not_waited_for(folder: Path) -> None:
+    path = read_study(folder).image_path("image_001")
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(InputError, match="no regular file"):
+        read_study(folder)
 
 
 def test_an_image_that_was_changed_is_not_shown(folder: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from bundle.datasets.data_sets import DataSet
 from bundle.errors import InputError
-from bundle.face import Joint, separate
+from bundle.face import Joint
 from bundle.io import read_stated, without_folders, write_layers
 from bundle.reading_room.data_set import SyntheticImages
 from bundle.reading_room.demo import NARROWING_MM, Demo
@@ -24,6 +24,7 @@ from bundle.reading_room.rows import CLOSED, FAILED, READY, row_id
 from bundle.reading_room.running import Place, library_of, readings_folder, serve
 from tests.datasets.phantoms import OPEN, Joints, plan
 from tests.reader_study.test_study_sources import Stored
+from tests.reading_room.conftest import separated
 
 
 def silent(stage: str, fraction: float) -> None:
@@ -44,7 +45,7 @@ def line(name: str, **more: Any) -> str:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Layers and masks of a joint."""
-    folder, layers = tmp_path_factory.mktemp("written"), separate(Joint.phantom(3, 1.5), weights=None)
+    folder, layers = tmp_path_factory.mktemp("written"), separated(1.6).layers
     write_layers(folder / "a_layers.nii.gz", layers.layers, layers.joint.spacing_mm)
     write_layers(folder / "a_masks.nii.gz", layers.joint.masks, layers.joint.spacing_mm)
     return folder
@@ -65,7 +66,7 @@ def test_results_are_listed_and_opened(results: Path) -> None:
     assert (first.state, first.finger, first.reasons) == (READY, "ring", ("one", "two"))
     assert (second.state, second.failure) == (FAILED, NO_LAYERS)
     joint = opened(library, "a").layers.joint
-    assert torch.allclose(joint.radiograph, Joint.phantom(3, 1.5).radiograph, atol=1e-6)
+    assert torch.allclose(joint.radiograph, separated(1.6).layers.joint.radiograph, atol=1e-6)
 
 
 def test_rows_that_are_written_meanwhile_appear_and_a_cut_line_does_not(results: Path) -> None:

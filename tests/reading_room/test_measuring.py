@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from bundle.reader_study import ReadingLog
-from bundle.reading_room.measuring import READINGS
+from bundle.reading_room.measuring import READINGS, SESSIONS
 from starlette.testclient import TestClient
 
 
@@ -79,6 +79,15 @@ def test_nonsense_is_not_stored(client: TestClient, tmp_path: Path, value: dict[
     assert answer.status_code in (400, 409)
     assert next(iter(value)) in answer.json()["error"]
     assert ReadingLog(tmp_path / "readings" / READINGS).records() == []
+
+
+def test_sessions_that_were_edited_are_named(client: TestClient, tmp_path: Path) -> None:
+    begin(client, "Ann")
+    with (tmp_path / "readings" / SESSIONS).open("a") as file:
+        file.write('{"id": 2, "reader": ["x"]}\n')
+    answer = client.get("/api/measuring")
+    assert answer.status_code == 409
+    assert answer.json()["error"].startswith("sessions.jsonl: line 2 is no session")
 
 
 def test_the_agreement_is_reported(client: TestClient) -> None:

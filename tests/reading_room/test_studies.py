@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from bundle.face import Joint
 from bundle.reader_study import Candidate, Study, make_study, read_key
 from bundle.reading_room.rows import row_id
 from bundle.reading_room.security import Gate
@@ -16,13 +16,13 @@ from starlette.testclient import TestClient
 
 
 def candidates(first: int, count: int = 6) -> list[Candidate]:
-    """Radiographs of different joints."""
+    """Frames of noise, each as the radiograph of another joint."""
 
     def image(seed: int) -> torch.Tensor:
-        return Joint.phantom(seed, 1.6).radiograph
+        return torch.rand(1, 256, 256, generator=torch.Generator().manual_seed(seed))
 
     known = [(f"{seed}", f"joint_{seed}", "ring", 1.6, 21 / 256) for seed in range(first, first + count)]
-    return [Candidate(*one, lambda seed=int(one[0]): image(seed)) for one in known]
+    return [Candidate(*one, partial(image, int(one[0]))) for one in known]
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +101,16 @@ def test_the_key_is_not_served(asked: TestClient, path: str) -> None:
     found = asked.get(f"{ADDRESS}/{path}")
     assert found.status_code in (404, 405, 409)
     assert "synthetic" not in found.text
+
+
+def test_a_log_that_was_edited_is_named(asked: TestClient, study: Study) -> None:
+    log = study.folder / "answers.jsonl"
+    log.write_text('{"id": 1, "reader": "Ann", "image": 5, "answer": ["x"]}\n{"id": 2, "reader": ["x"]}\n')
+    assert asked.post(f"{ADDRESS}/begin", json={"reader": "Ann"}).json()["done"] == 0
+    assert asked.get(f"{ADDRESS}/report").json()["error"].startswith("reading 1 of the log: image")
+    log.write_text("{broken\n")
+    (listed,) = asked.get("/api/studies").json()["studies"]
+    assert "answers.jsonl: line 1" in listed["failure"]
 
 
 @pytest.mark.parametrize("more", [{"answer": "maybe"}, {"confidence": 6}, {"seconds": "1"}, {"image": "../key"}])

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,14 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not 
 
 import uvicorn
 from bundle.errors import InputError
-from bundle.face import Joint, separate
+from bundle.face import Layers
 from bundle.reading_room.library import FixedLibrary, Report
 from bundle.reading_room.opened import OpenedJoint
 from bundle.reading_room.rows import CLOSED, FAILED, READY, JointRow, row_id
 from bundle.reading_room.security import Gate
 from bundle.reading_room.server import Rooms, application
 from starlette.routing import Route
+from tests.reading_room.conftest import separated
 
 sync_api.expect.set_options(timeout=20_000)  # several tests at once on few cores
 
@@ -36,6 +38,14 @@ MARKUP = "<img src=x onerror=alert(1)>"
 
 TALL, MARKED, LATE, BAD = (row_id(name) for name in ("tall", MARKUP, "late", "bad"))
 """A joint that is higher than wide, one with markup in its name, one that is closed, and one that fails."""
+
+
+@cache
+def tall() -> OpenedJoint:
+    """A joint whose frame is higher than wide."""
+    square = separated().layers
+    cut = {"radiograph": square.joint.radiograph[..., 20:-20], "masks": square.joint.masks[..., 20:-20]}
+    return OpenedJoint.of(Layers(replace(square.joint, **cut), square.layers[..., 20:-20], square.separator))
 
 
 class Phantoms(FixedLibrary):
@@ -61,10 +71,7 @@ class Phantoms(FixedLibrary):
         report("separating", 0.5)
         if row.state == FAILED:
             raise InputError(row.failure)
-        joint = Joint.phantom(4, 1.6)
-        if row.id == TALL:
-            joint = replace(joint, radiograph=joint.radiograph[..., 20:-20], masks=joint.masks[..., 20:-20])
-        self.made[row.id] = OpenedJoint.of(separate(joint, weights=None))
+        self.made[row.id] = tall() if row.id == TALL else separated()
         return self.made[row.id]
 
 
