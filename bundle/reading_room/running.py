@@ -6,13 +6,14 @@ import secrets
 import socket
 import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
 from bundle.errors import InputError
 from bundle.inference import JOINT_LINES
-from bundle.io import bundle_root
+from bundle.io import MARKER, bundle_root
 from bundle.reader_study import STUDIES
 from bundle.reading_room.data_set import SyntheticImages, is_data_set
 from bundle.reading_room.library import FixedLibrary, Library, Report
@@ -47,7 +48,7 @@ def library_of(folder: Path, spacing_mm: float = 0.0) -> Library:
         raise InputError(msg)
     if is_data_set(folder):
         return SyntheticImages(folder)
-    if (folder / JOINT_LINES).is_file():
+    if any((folder / name).is_file() for name in (JOINT_LINES, MARKER)):  # MARKER: a run that has just begun
         return Results(folder)
     return Radiographs(folder, spacing_mm)
 
@@ -88,7 +89,13 @@ def rooms_of(library: Library, readings: Path, seed: int = 0) -> list[Route]:
         library: the joints.
         readings: folder of the readings and studies.
         seed: random seed of the order in which joints are measured.
+
+    Raises:
+        InputError: the folder is a file, or a file in it is damaged.
     """
+    if readings.exists() and not readings.is_dir():
+        msg = f"{readings}: a file, not a folder. Pass another --output_dir."
+        raise InputError(msg)
     rooms = Rooms(library)
     data_set = library.folder if isinstance(library, SyntheticImages) else None
     more = Visits(rooms.openings), Measuring(library, readings, seed), Studies(readings / STUDIES, data_set)
@@ -132,7 +139,8 @@ def serve(rooms: list[Route], place: Place, say: Callable[[str], None] = print) 
     if place.browser:
         webbrowser.open(f"http://{in_address(own)}:{port}/{query}")
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False, date_header=False))
-    server.run(sockets=[listening])
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -46,7 +47,7 @@ class Rooms:
     def __init__(self, library: Library, offered: Sequence[str] = ROOMS) -> None:
         self.library, self.openings, self.offered = library, Openings(library), offered
         self.version = bundle_version()
-        self._revision = 0
+        self._revision = secrets.randbelow(2**40)  # a page that outlives the server does not take its list for this one
         self._listed: tuple[JointRow, ...] = ()
 
     def routes(self) -> list[Route]:

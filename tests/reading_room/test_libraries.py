@@ -21,7 +21,7 @@ from bundle.reading_room.opened import OpenedJoint
 from bundle.reading_room.radiographs import Radiographs
 from bundle.reading_room.results import NO_LAYERS, NO_NAME, Results
 from bundle.reading_room.rows import CLOSED, FAILED, READY, row_id
-from bundle.reading_room.running import Place, library_of, readings_folder, serve
+from bundle.reading_room.running import Place, _listen, library_of, readings_folder, rooms_of, serve
 from tests.datasets.phantoms import OPEN, Joints, plan
 from tests.reader_study.test_study_sources import Stored
 from tests.reading_room.conftest import separated
@@ -199,6 +199,26 @@ def test_faults_of_radiographs_do_not_reveal_the_patient(tmp_path: Path) -> None
         library.load(library.rows()[0], silent)
     shown = without_folders(str(caught.value)) + library.rows()[0].name
     assert not any(told in shown for told in ("1.2.840", "19700101", str(tmp_path)))
+
+
+def test_a_run_that_has_just_begun_is_an_empty_list_that_fills(results: Path) -> None:
+    (results / "joints.jsonl").rename(results / "later")
+    (results / "run.json").write_text("{}")
+    library = library_of(results)
+    assert library.rows() == []
+    (results / "later").rename(results / "joints.jsonl")
+    assert [row.name for row in library.rows()] == ["a", "b"]
+
+
+def test_a_port_is_taken_before_the_pages_are_served() -> None:
+    with _listen("127.0.0.1", 0) as listening, pytest.raises(InputError, match="in use"):
+        _listen("127.0.0.1", listening.getsockname()[1])
+
+
+def test_readings_are_not_stored_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="Pass another --output_dir"):
+        rooms_of(Demo(phantoms=1), tmp_path / "file")
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
