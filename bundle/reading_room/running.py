@@ -98,7 +98,8 @@ def rooms_of(library: Library, readings: Path, seed: int = 0) -> list[Route]:
         raise InputError(msg)
     rooms = Rooms(library)
     data_set = library.folder if isinstance(library, SyntheticImages) else None
-    more = Visits(rooms.openings), Measuring(library, readings, seed), Studies(readings / STUDIES, data_set)
+    measuring = Measuring(library, readings, seed, rooms.openings.begin)
+    more = Visits(rooms.openings), measuring, Studies(readings / STUDIES, data_set)
     return [*rooms.routes(), *(route for room in more for route in room.routes())]
 
 

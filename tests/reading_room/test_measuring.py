@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 from bundle.reader_study import ReadingLog
-from bundle.reading_room.measuring import READINGS, SESSIONS
+from bundle.reading_room.measuring import READINGS, SESSIONS, Measuring
+from bundle.reading_room.security import Gate
+from bundle.reading_room.server import application
 from starlette.testclient import TestClient
+from tests.reading_room.conftest import Weightless
 
 
 def begin(client: TestClient, reader: str, **more: Any) -> dict[str, Any]:
@@ -46,6 +49,14 @@ def test_a_session_resumes_under_another_case_of_the_name(client: TestClient) ->
     found = begin(client, "ANN ")
     assert (found["reader"], found["done"]) == ("Ann", 1)
     assert [one["reader"] for one in client.get("/api/measuring").json()["readers"]] == ["Ann"]
+
+
+def test_the_joint_after_the_next_one_is_opened_meanwhile(tmp_path: Path) -> None:
+    prepared: list[str] = []
+    made = application(Measuring(Weightless(), tmp_path, prepare=prepared.append).routes(), Gate("127.0.0.1", 8765))
+    with TestClient(made, base_url="http://127.0.0.1:8765") as client:
+        state = begin(client, "Ann")
+        assert measure(client, "Ann", state).json()["next"] == prepared[0]
 
 
 def test_a_joint_is_measured_once_in_two_windows(client: TestClient) -> None:

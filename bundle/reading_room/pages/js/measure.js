@@ -83,7 +83,7 @@ class Measure {
   }
 
   async load({ next: id, place, total }, gone) {
-    const answer = await openedJoint(id, ({ stage }) => gone() || this.rest(`${stage}\u2026`), gone);
+    const answer = await openedJoint(id, ({ stage }) => gone() || this.rest(`${stage}\u2026`), gone).catch(absent);
     if (gone()) return undefined;
     if (answer.state !== "ready") return this.skip(answer.failure ?? "The radiograph shows several joints.");
     const { geometry, planes } = await loadedJoint(id);
@@ -287,6 +287,12 @@ class Measure {
       { shown: "Drag", text: "Move the bones; with W or the right button window and level, with Space move the image" },
     ];
   }
+}
+
+/** A joint that the list no longer has cannot be opened; another fault stays one. */
+function absent(error) {
+  if (error.status !== 404) throw error;
+  return { state: "failed", failure: "The list no longer has this joint." };
 }
 
 function compared(value, { joint_space_mm: automatic, refused }) {
