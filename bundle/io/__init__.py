@@ -65,6 +65,7 @@ from bundle.io.reports import (
     write_plot,
 )
 from bundle.io.reservations import (
+    MARKER,
     check_output,
     fingerprint,
     holds_results,
@@ -108,6 +109,7 @@ __all__ = [
     "LATERALITY",
     "LAYER_NAMES",
     "LISTS",
+    "MARKER",
     "METRICS",
     "OR_FOLDER",
     "PART",
