@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("dataset_dir", type=Path)
     options.add_argument("--lists", nargs="+", default=[FOLDER], help="names of lists; by default all radiographs")
     options.add_argument("--output", type=Path, required=True, help="file to write")
-    options.add_argument("--spacing", type=float, default=0.0, help="pixel size in mm if the list states none")
+    options.add_argument("--spacing", type=float, default=0.0, help="pixel size in mm of files that state none")
     options.add_argument("--size", type=int, default=256, help="height and width of frames in pixels")
     options.add_argument("--strict", action="store_true", help="refuse a list with an unusable joint")
     chosen = options.parse_args(arguments)

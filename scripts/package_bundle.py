@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 from bundle.errors import InputError, report_plainly
 from bundle.io import storing
-from scripts.verify_bundle import NOT_SUBMITTED, bundle_files, metadata
+from scripts.bundle_checks.contents import NOT_SUBMITTED, bundle_files, metadata
 from scripts.write_documents import QUOTE
 
 NAME = "finger_joint_layer_separation"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "bundle"
+ROOT = Path(__file__).parents[1]
+PACKAGE, SCRIPTS = ROOT / "bundle", ROOT / "scripts"
 FILE, FUNCTION, PARAMETERS = 350, 40, 10
 
 RECORD = "a record with a field for each thing that is written down"
@@ -79,13 +80,25 @@ def too_long(sources: dict[str, str]) -> dict[str, int]:
     return {name: count for name, count in counted.items() if count > FUNCTION}
 
 
-def sources() -> dict[str, str]:
-    return {path.relative_to(PACKAGE).as_posix(): path.read_text() for path in sorted(PACKAGE.rglob("*.py"))}
+def sources(folder: Path = PACKAGE) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in sorted(folder.rglob("*.py"))}
 
 
-def test_no_file_is_long() -> None:
-    long = {name for name, source in sources().items() if source.count("\n") > FILE}
-    assert long == set()
+def long_files(folder: Path) -> set[str]:
+    """Files with more lines than there may be."""
+    return {name for name, source in sources(folder).items() if source.count("\n") > FILE}
+
+
+@pytest.mark.parametrize("folder", [PACKAGE, SCRIPTS], ids=lambda folder: folder.name)
+def test_no_file_is_long(folder: Path) -> None:
+    assert sources(folder) and long_files(folder) == set()
+
+
+def test_a_planted_long_file_is_found(tmp_path: Path) -> None:
+    for name, count in (("fits", FILE), ("long", FILE + 1)):
+        (tmp_path / "part").mkdir(exist_ok=True)
+        (tmp_path / "part" / f"{name}.py").write_text("pass\n" * count)
+    assert long_files(tmp_path) == {"part/long.py"}
 
 
 @pytest.mark.slow

@@ -1,7 +1,8 @@
-"""Shared utilities: JSON parsing, redaction of patient information, and threads."""
+"""Shared utilities: JSON parsing, redaction of patient information, threads and memory."""
 
 from __future__ import annotations
 
+from bundle.base.memory import keep_freed_memory
 from bundle.base.parsing import parse_json, read_json
 from bundle.base.redaction import (
     REDACTION,
@@ -20,6 +21,7 @@ __all__ = [
     "bare_values",
     "holds",
     "is_pseudonym",
+    "keep_freed_memory",
     "one_thread",
     "parse_json",
     "pseudonym",

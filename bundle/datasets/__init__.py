@@ -7,7 +7,7 @@ from bundle.datasets.distributions import Distribution, Histogram, Mirror, Norma
 from bundle.datasets.factory import TOGETHER, RadiographFactory, Sample, first_passed, passed
 from bundle.datasets.gate import QualityGate, examine
 from bundle.datasets.remeasuring import Remeasurement
-from bundle.datasets.shards import ShardFormat, TarShards, decode_shard, png
+from bundle.datasets.shards import ShardFormat, TarShards, decode_shard
 from bundle.datasets.source_writer import SourceWriter
 from bundle.datasets.sources import Source, SourceStore, stated_joint_space, surfaces_of
 from bundle.datasets.specifications import DataPlan, SampleSpecification, SampleSpecifications, motion_along, motion_of
@@ -47,7 +47,6 @@ __all__ = [
     "motion_along",
     "motion_of",
     "passed",
-    "png",
     "read_histogram",
     "stated_joint_space",
     "surfaces_of",

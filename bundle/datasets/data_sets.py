@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import ignite.distributed as idist
 import torch
-from bundle.base import one_thread, read_json
+from bundle.base import keep_freed_memory, one_thread, read_json
 from bundle.datasets.card import DataCount
 from bundle.datasets.factory import TOGETHER, RadiographFactory, Sample, passed, truth_of
 from bundle.datasets.gate import QualityGate
 from bundle.datasets.remeasuring import Remeasurement
-from bundle.datasets.shards import Files, ShardFormat, png, shard_format
+from bundle.datasets.shards import Files, ShardFormat, shard_format
 from bundle.datasets.source_writer import SourceWriter
 from bundle.datasets.sources import Source, SourceStore
 from bundle.datasets.specifications import DataPlan, SampleSpecifications
@@ -31,6 +31,7 @@ from bundle.io import (
     command_line,
     deep_pixels,
     fingerprint,
+    grey_png_bytes,
     mask_pixels,
     private_setting,
     read_stated,
@@ -160,6 +161,7 @@ class _Tasks(Dataset[int]):
         return len(self.numbers)
 
     def __getitem__(self, row: int) -> int:
+        keep_freed_memory()
         with one_thread():
             if not self.shards.is_done(self.numbers[row]):
                 self.shards.make(self.numbers[row])
@@ -237,7 +239,11 @@ class Shards:
     def _files(self, sample: Sample, truth: Mapping[str, Any]) -> Files:
         lower, upper = mask_pixels(sample.masks)
         shown = self.data.format.radiograph
-        files = {**shown(deep_pixels(sample.image)), "lower.png": png(lower), "upper.png": png(upper)}
+        files = {
+            **shown(deep_pixels(sample.image)),
+            "lower.png": grey_png_bytes(lower),
+            "upper.png": grey_png_bytes(upper),
+        }
         joint = self.joints[sample.specification.source.name]
         hand = self._hand(sample, joint)
         if hand is not None:

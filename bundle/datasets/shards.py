@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from bundle.errors import InputError
-from bundle.io import PART, png_bytes, replacing, storing
+from bundle.io import PART, grey_png_bytes, gzip_bytes, replacing, storing
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -26,9 +26,6 @@ from webdataset import TarWriter
 
 Files = Mapping[str, bytes]
 """Files of one image by their endings."""
-
-RUNS = 3
-"""zlib's Z_RLE: on radiographs, which are noisy, it compresses as well as any other strategy and is faster."""
 
 
 class ShardFormat(ABC):
@@ -65,7 +62,7 @@ class FolderShards(ShardFormat):
 
     def radiograph(self, pixels: NDArray[np.uint16], what: str = "") -> Files:
         """See :meth:`ShardFormat.radiograph`."""
-        return {f"{what}png": png(pixels)}
+        return {f"{what}png": grey_png_bytes(pixels)}
 
     def path(self, folder: Path, name: str) -> Path:
         """See :meth:`ShardFormat.path`."""
@@ -95,7 +92,7 @@ class TarShards(ShardFormat):
         """See :meth:`ShardFormat.radiograph`."""
         content = io.BytesIO()
         np.save(content, pixels)
-        return {f"{what}npy.gz": gzip.compress(content.getvalue(), compresslevel=1, mtime=0)}
+        return {f"{what}npy.gz": gzip_bytes(content.getvalue())}
 
     def path(self, folder: Path, name: str) -> Path:
         """See :meth:`ShardFormat.path`."""
@@ -161,8 +158,3 @@ def decode_shard(key: str, data: bytes) -> Tensor | None:
         msg = f"{key}: {pixels.dtype} of shape {pixels.shape}, not grey pixels of 8 or 16 bits"
         raise ValueError(msg)
     return torch.from_numpy((pixels / _FULL[pixels.dtype]).astype(np.float32))[None]
-
-
-def png(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
-    """Encode grey pixels (H, W) as a PNG of their bit depth."""
-    return png_bytes(pixels, RUNS)

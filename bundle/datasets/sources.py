@@ -73,6 +73,14 @@ class Source:
         """Direction of the joint's axis in degrees from the vertical, positive clockwise."""
         return float(self.surfaces["axis"])
 
+    @cached_property
+    def joint_surfaces(self) -> JointSurfaces:
+        """Joint surfaces of a joint that has them, a batch of one in float64, without scores."""
+        lengths = {
+            name: torch.tensor([self.surfaces[name]], dtype=torch.float64) for name in _SURFACES if name != "window"
+        }
+        return JointSurfaces(**lengths, window=torch.tensor([self.surfaces["window"]]), scores={})
+
 
 def stated_joint_space(space: JointSpace) -> dict[str, Any]:
     """Return the fields of a :class:`Source` that state its joint space, from the measurement of one joint."""
@@ -93,9 +101,8 @@ def _rounded(values: Tensor) -> Any:
 
 def surfaces_of(sources: Sequence[Source]) -> JointSurfaces:
     """Return the joint surfaces of source joints, each with a measured joint space, in float64 and without scores."""
-    parts = {name: [source.surfaces[name] for source in sources] for name in _SURFACES}
-    lengths = {name: torch.tensor(part, dtype=torch.float64) for name, part in parts.items() if name != "window"}
-    return JointSurfaces(**lengths, window=torch.tensor(parts["window"]), scores={})
+    found = [source.joint_surfaces for source in sources]
+    return JointSurfaces(**{name: torch.cat([getattr(one, name) for one in found]) for name in _SURFACES}, scores={})
 
 
 _MEASURED = ("joint_space_mm", "joint_space_sd_mm", "joint_space_refused", "surfaces")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from scipy.stats import qmc
 
 NONE = Uniform(0.0, 0.0)
 _SAMPLED = ("joint_space_mm", "sideways_mm", "rotation_deg", "noise")
+_BLOCK = 256
+"""Number of images whose shares are sampled together."""
 LARGEST_CHANGE = 10.0
 """Upper limit of changes of the joint space in mm: half the public frame."""
 
@@ -240,20 +243,10 @@ class SampleSpecifications:
         """Return the specifications of images at attempt 0, 1, ...; fixed values have no second attempt."""
         if self.plan.fixed and attempt:
             return []
-        return [
-            self._specification(index, shares, attempt)
-            for index, shares in zip(indices, self._shares(indices), strict=True)
-        ]
+        return [self._specification(index, attempt) for index in indices]
 
-    def _shares(self, indices: Sequence[int]) -> np.ndarray:
-        """Return the share of each image in its distributions, (N, 4)."""
-        first, last = min(indices), max(indices)
-        sequence = qmc.Halton(4, scramble=True, rng=self.plan.seed)
-        sequence.num_generated = first  # fast_forward would generate all earlier points
-        return sequence.random(last - first + 1)[np.asarray(indices) - first]
-
-    def _specification(self, index: int, shares: np.ndarray, attempt: int) -> SampleSpecification:
-        plan = self.plan
+    def _specification(self, index: int, attempt: int) -> SampleSpecification:
+        plan, shares = self.plan, _shares(self.plan.seed, index // _BLOCK)[index % _BLOCK]
         source = self._source(index, np.random.default_rng([plan.seed, index // 2 if plan.pairs else index, attempt]))
         own = np.random.default_rng([plan.seed, index, attempt, 1]).random(4) if attempt else shares
         return SampleSpecification(
@@ -287,6 +280,14 @@ class SampleSpecifications:
             return f"{index:09d}"
         change = _micrometres(self.plan.changes_mm[index % len(self.plan.changes_mm)])
         return f"{_dotless(source.name)}_joint_space{change}"
+
+
+@lru_cache(8)
+def _shares(seed: int, block: int) -> np.ndarray:
+    """Return the share of each image of a block in its four distributions, (_BLOCK, 4)."""
+    sequence = qmc.Halton(4, scramble=True, rng=seed)
+    sequence.num_generated = block * _BLOCK  # fast_forward would generate all earlier points
+    return sequence.random(_BLOCK)
 
 
 def _dotless(name: str) -> str:

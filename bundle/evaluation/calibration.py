@@ -23,7 +23,7 @@ from bundle.quality import (
     measure,
     overlap_signs,
 )
-from bundle.separation import LayerRMSE, OverlapRange
+from bundle.separation import IDENTITY, LayerRMSE, OverlapRange
 from tqdm import tqdm
 
 SCANNED = 300
@@ -183,6 +183,6 @@ def signs_and_error(
         layers = answer.layers.cpu()
         signs = overlap_signs(layers, answer.deviation.cpu(), image[:, 1:], float(item["spacing"]))
         true_error = torch.as_tensor(error(layers, torch.cat([truth, image], dim=1)))
-        names = {key: item[key] for key in ("name", "joint", "finger")}
+        names = {key: item[key] for key in IDENTITY}
         rows.append({**names, **{name: float(sign) for name, sign in signs.items()}, "error": float(true_error)})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*IDENTITY, *SIGNS, "error"])

@@ -257,8 +257,9 @@ _CELL = re.compile(r"\w+/part\d{3}_seed\d+", re.ASCII)
 
 
 def complaint(log: str) -> str:
-    """Return the line of a run's log that states the failure: the last line of an error, or else the last line."""
-    lines = log.splitlines()
+    """Return the last error in the log of a failed run, or the last line of a run that was killed."""
+    lines = [line for line in log.splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"error: |\w*(Error|Exception)\b", line)]
-    said = errors or [line for line in lines if line.strip()] or ["it said nothing"]
-    return said[-1].removeprefix("error: ")
+    if errors:
+        return errors[-1].removeprefix("error: ")
+    return f"ended without an error message, after: {lines[-1]}" if lines else "ended without a message"

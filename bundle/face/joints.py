@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,19 @@ from bundle.face.shipped import parts
 from bundle.hands import JointFinder
 from bundle.io import (
     LATERALITY,
+    SPACING_OPTION,
     Item,
     JointFrame,
     OpenFiles,
     bundle_version,
-    checked_spacing,
+    contradicted_spacing,
     in_hand,
     open_joints,
     read_joint,
     recentred,
     write_radiograph,
 )
-from bundle.joint import ESTIMATED, MCP, OPEN_PLATE, JointType, Keys
+from bundle.joint import ESTIMATED, LARGEST_SPACING, MCP, OPEN_PLATE, JointType, Keys
 from bundle.measurement import OutlineGap, outline_gap_along_axis
 from bundle.phantoms import render, sample_parameters, with_joint_space
 from torch import Tensor
@@ -62,8 +64,8 @@ class Joint(bundle.joint.Joint):
                 :class:`Hand`.
             lower: file of the lower bone's mask; default: predicted by the shipped network.
             upper: file of the upper bone's mask; default: predicted by the shipped network.
-            spacing_mm: pixel size in mm for files without pixel spacing; default: the frame of the joint type, 256
-                pixels for 21 mm.
+            spacing_mm: pixel size in mm for a file without pixel spacing, ignored with a warning if the file states
+                another; default: the frame of the joint type, 256 pixels for 21 mm.
             joint_type: type of the joint. The shipped networks were trained on MCP joints.
 
         Raises:
@@ -136,7 +138,8 @@ class Hand:
             path: file of the radiograph.
             points: file with the centre of each joint and the direction of its finger, as CSV, JSON or 3D Slicer
                 markups (:func:`bundle.io.read_places`); default: the joints are found by the shipped network.
-            spacing_mm: pixel size in mm for files without pixel spacing.
+            spacing_mm: pixel size in mm for a file without pixel spacing, ignored with a warning if the file states
+                another.
             joint_type: type of the joints.
             open_growth_plates: whether found joints with an open growth plate, of growing hands, are used.
 
@@ -177,13 +180,33 @@ def _item(path: str | Path, spacing_mm: float, joint_type: JointType, **more: st
     name = path_argument("path", path).name.split(".")[0]
     known = {Keys.NAME: name, Keys.JOINT: name, Keys.FINGER: "unknown", Keys.SIDE: "unknown"}
     known |= {Keys.LOWER: "", Keys.UPPER: "", Keys.IMAGE: str(path), **more}
-    return {**known, Keys.SPACING: checked_spacing(spacing_mm, "spacing_mm")}
+    spacing = number_argument("spacing_mm", spacing_mm, 0.0, LARGEST_SPACING)
+    return {**known, Keys.SPACING: 0.0, SPACING_OPTION: spacing}
 
 
 def _read(item: dict[str, Any], joint_type: JointType) -> tuple[OpenFiles, list[Joint]]:
     """Open the files of an item and read its joints."""
-    files, joints = open_joints(item, joint_type.pixels, joint_type)
-    return files, [_read_one(one, files, joint_type) for one in joints]
+    with _in_python():
+        files, joints = _open(item, joint_type)
+        return files, [_read_one(one, files, joint_type) for one in joints]
+
+
+@contextmanager
+def _in_python() -> Iterator[None]:
+    """Errors of the files name the argument of Python instead of the option of the command line."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error).replace("--spacing MM", "spacing_mm=MM")) from error
+
+
+def _open(item: Item, joint_type: JointType, find: JointFinder | None = None) -> tuple[OpenFiles, list[Item]]:
+    """Open the files of an item, with a warning if the file takes precedence over the given pixel spacing."""
+    files, joints = open_joints(item, joint_type.pixels, joint_type, find)
+    stated, given = files.radiograph.spacing, contradicted_spacing(item, files.radiograph)
+    if stated and given and not item[Keys.SPACING]:
+        _log.warning(f"{item[Keys.IMAGE]}: used the pixel spacing of the file, {stated[1]:.4g} mm, not {given:.4g} mm.")
+    return files, joints
 
 
 def joints_in(item: Item, joint_type: JointType = MCP) -> list[Joint]:
@@ -196,15 +219,14 @@ def joints_in(item: Item, joint_type: JointType = MCP) -> list[Joint]:
     Raises:
         InputError: a file cannot be used, or it shows no usable joint.
     """
-    finder = JointFinder(parts("finder")["finder"], joint_type.name)
-    files, found = open_joints(item, joint_type.pixels, joint_type, finder)
+    files, found = _open(item, joint_type, JointFinder(parts("finder")["finder"], joint_type.name))
     return _usable(found, files, joint_type)
 
 
 def _find(item: dict[str, Any], joint_type: JointType, open_growth_plates: bool) -> tuple[OpenFiles, list[Joint]]:
     """Open the files of an item, find its joints and read those that can be used."""
-    finder = JointFinder(parts("finder")["finder"], joint_type.name)
-    files, found = open_joints(item, joint_type.pixels, joint_type, finder)
+    with _in_python():
+        files, found = _open(item, joint_type, JointFinder(parts("finder")["finder"], joint_type.name))
     if not in_hand(found[0]):
         msg = f"{item[Keys.IMAGE]} shows no hand, but is taken for one joint. Read it by Joint.read, or pass points."
         raise InputError(msg)
@@ -222,9 +244,10 @@ def _usable(found: Sequence[Item], files: OpenFiles, joint_type: JointType, clos
             read.append(_read_one(one, files, joint_type, closed_only))
         except InputError as error:
             refused.append(str(error))
-            _log.warning(f"Left out: {error}")
     if not read:
         raise InputError("\n".join(refused))
+    for reason in refused:
+        _log.warning(f"Left out: {reason}")
     return read
 
 

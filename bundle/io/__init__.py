@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bundle.io.audit import PREDICTED, Joints, discreet_reason, is_overlapping
 from bundle.io.checksums import Sums, are_whole, sums_of
+from bundle.io.compression import grey_png_bytes, gzip_bytes
 from bundle.io.dicom import is_dicom, read_header
 from bundle.io.files import data_set_root
 from bundle.io.folders import files_below
@@ -27,7 +28,6 @@ from bundle.io.loading import (
     Item,
     MaskMaker,
     OpenFiles,
-    checked_spacing,
     exceeds_joint,
     frame_in_middle,
     open_joints,
@@ -37,6 +37,7 @@ from bundle.io.locking import is_first
 from bundle.io.mark_names import MarkName
 from bundle.io.monai_reader import SUFFIXES, is_radiograph
 from bundle.io.montages import (
+    SHOWN_CHANGE_MM,
     TITLES,
     Picture,
     difference_panel,
@@ -64,6 +65,7 @@ from bundle.io.reports import (
     write_plot,
 )
 from bundle.io.reservations import (
+    MARKER,
     RUNTIME,
     check_output,
     fingerprint,
@@ -76,6 +78,7 @@ from bundle.io.reservations import (
 )
 from bundle.io.separated import StoredJoint, read_separated
 from bundle.io.sharing import SharedSampler
+from bundle.io.spacing import SPACING_OPTION, contradicted_spacing
 from bundle.io.splits import loaded, named_by_joint, non_overlapping, part_of_joints, repeated, split_by_joint
 from bundle.io.tables import numbers_of, read_table
 from bundle.io.writing import (
@@ -107,6 +110,7 @@ __all__ = [
     "LATERALITY",
     "LAYER_NAMES",
     "LISTS",
+    "MARKER",
     "METRICS",
     "OR_FOLDER",
     "PART",
@@ -114,6 +118,8 @@ __all__ = [
     "RESULT_ENDINGS",
     "RUNTIME",
     "SEEDS_PER_RUN",
+    "SHOWN_CHANGE_MM",
+    "SPACING_OPTION",
     "SUFFIXES",
     "TITLES",
     "FoundPlace",
@@ -137,8 +143,8 @@ __all__ = [
     "check_area",
     "check_destination",
     "check_output",
-    "checked_spacing",
     "command_line",
+    "contradicted_spacing",
     "data_set_root",
     "deep_pixels",
     "difference_panel",
@@ -153,6 +159,8 @@ __all__ = [
     "flat_figures",
     "frame_in_middle",
     "grey_panel",
+    "grey_png_bytes",
+    "gzip_bytes",
     "holds_results",
     "in_hand",
     "inner_run",

@@ -20,6 +20,7 @@ from bundle.io.keeping import Kept, KeptArray, KeptJoint
 from bundle.io.lists import JOINT_FILES, unique_names
 from bundle.io.loading import FindPlaces, Item, MaskMaker, OpenFiles, open_joints
 from bundle.io.placing import Recentre, agreed_plates, recentred
+from bundle.io.spacing import SpacingConflicts
 from bundle.io.writing import LONGEST_NAME
 from bundle.joint import BONES, MCP
 from torch import Tensor
@@ -127,10 +128,11 @@ def audited(
     Raises:
         InputError: as :func:`audit`.
     """
-    result = Audit()
+    result, conflicts = Audit(), SpacingConflicts()
     for item in tqdm(items, desc="checking joints", unit="file", mininterval=0.5):
         with _rejecting(item, result):
             files, joints = open_joints(item, size, find=find)
+            conflicts.add(item, files.radiograph)
             for joint in joints:
                 with _rejecting(joint, result):
                     _check_name(joint["name"])
@@ -138,6 +140,8 @@ def audited(
     result.accepted = agreed_plates(result.accepted)
     names = unique_names(item["name"] for item in result.accepted)
     result.accepted = [{**item, "name": name} for item, name in zip(result.accepted, names, strict=True)]
+    for conflict in conflicts.report():
+        _log.warning(conflict)
     _report(result, strict)
     return result
 

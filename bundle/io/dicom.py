@@ -238,7 +238,7 @@ def _lengths(dataset: Dataset, attribute: str, path: str | Path) -> tuple[float,
         return None
     lengths = tuple(float(length) for length in value)
     if len(lengths) != 2 or not all(math.isfinite(length) and length > 0 for length in lengths):
-        msg = f"{path}: {attribute} {value} is not two lengths above 0. Correct it or pass --spacing MM."
+        msg = f"{path}: {attribute} {value} is not two lengths above 0. Correct or remove it."
         raise InputError(msg)
     return lengths[0], lengths[1]
 
@@ -254,6 +254,6 @@ def _number(dataset: Dataset, attribute: str, path: str | Path) -> float | None:
     if value is None or value == "":
         return None
     if not math.isfinite(float(value)) or float(value) <= 0:
-        msg = f"{path}: {attribute} {value} is not a number above 0. Correct it or pass --spacing MM."
+        msg = f"{path}: {attribute} {value} is not a number above 0. Correct or remove it."
         raise InputError(msg)
     return float(value)

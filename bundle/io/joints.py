@@ -35,8 +35,9 @@ from bundle.io.audit import Joints, audit
 from bundle.io.files import data_set_root
 from bundle.io.held_back import HeldBack
 from bundle.io.lists import FOLDER, entries_of, list_path, lists_in, meant_list, partner_of, read_datalist
-from bundle.io.loading import FindPlaces, Item, MaskMaker, checked_spacing
+from bundle.io.loading import FindPlaces, Item, MaskMaker
 from bundle.io.placing import Recentre
+from bundle.io.spacing import checked_spacing
 from bundle.io.splits import split_by_joint
 from bundle.joint import MCP
 from bundle.phantoms import sample_parameters
@@ -137,7 +138,7 @@ def training_joints(
         seed: random seed for the sampling.
         phantom_seed: seed of the phantoms.
         size: required height and width in pixels; None accepts any.
-        spacing: mm per pixel of entries that do not state it; 0 uses the files' own.
+        spacing: mm per pixel of files that state none, unless their entry does; 0: not given.
         segment: predicts masks that are not given (:func:`audit`).
 
     Returns:
@@ -234,7 +235,7 @@ def joint_items(
         strict: whether one unusable joint rejects the list (:func:`audit`); a bool or its text. None is strict for a
             list, but not for the folder :data:`FOLDER`.
         size: required height and width in pixels; None accepts any.
-        spacing: mm per pixel of entries that do not state it; 0 uses the files' own.
+        spacing: mm per pixel of files that state none, unless their entry does; 0: not given.
         keep_gross: whether joints with grossly wrong masks are kept (:func:`audit`).
         keep_whole: whether the radiographs that joints are cut out of are also kept (:func:`audit`).
         segment: predicts masks that are not given (:func:`audit`).

@@ -14,11 +14,12 @@ from bundle.errors import InputError
 from bundle.io.files import data_set_root, files_at, packed_lists, stored
 from bundle.io.folders import entries_below, stem
 from bundle.io.identity import patient_of, private_folder, private_name, safe_name, told_by
-from bundle.io.loading import LARGEST_SPACING, SIDES, Item, checked_spacing
+from bundle.io.loading import SIDES, Item
 from bundle.io.mark_names import UNKNOWN
+from bundle.io.spacing import SPACING_OPTION, checked_spacing
 from bundle.io.visits import with_visits
 from bundle.io.writing import RESULT_ENDINGS
-from bundle.joint import BONES, MCP
+from bundle.joint import BONES, LARGEST_SPACING, MCP
 
 JOINT_FILES = ("image", *BONES, "points")
 
@@ -47,15 +48,16 @@ def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = 0.
     Args:
         dataset_dir: root of the data set, or its pack file.
         datalist: name of the list in ``dataset_dir``, with or without ``.json``.
-        spacing: mm per pixel of entries that do not state it; 0 uses the files' own.
+        spacing: mm per pixel of files that state none, unless their entry does; 0: not given.
 
     Returns:
         Items with a unique ``name`` (``<joint>_<file stem>``), ``joint``, ``finger``, ``side``, ``spacing`` (0 where
-        the list states none) and the absolute paths ``image``, ``lower``, ``upper`` and ``points``, empty where
-        absent. Finger and side are "unknown" where neither the joint nor the list states them. ``patient`` is a
-        pseudonym of the PatientID in the DICOM header, else the list's ``patient``, its ``joint`` or the folder that
-        holds the radiograph, except the data set's own folder; ``visit`` the days since the patient's first study in
-        the list, by its ``visit`` or the Study Date. Both are text, empty where unknown.
+        the list states none), ``spacing_option`` (the argument ``spacing``), and the absolute paths ``image``,
+        ``lower``, ``upper`` and ``points``, empty where absent. Finger and side are "unknown" where neither the joint
+        nor the list states them. ``patient`` is a pseudonym of the PatientID in the DICOM header, else the list's
+        ``patient``, its ``joint`` or the folder that holds the radiograph, except the data set's own folder; ``visit``
+        the days since the patient's first study in the list, by its ``visit`` or the Study Date. Both are text, empty
+        where unknown.
 
     Raises:
         InputError: the folder or the list is missing, the pack cannot be used, the list is not a JSON list of such
@@ -84,7 +86,8 @@ def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = 0.
                     **_identity(joint, entry),
                     "patient": _patient(entry, joint, path["image"].parent == root),
                     "visit": entry.get("visit"),
-                    "spacing": float(entry.get("spacing", spacing)),
+                    "spacing": float(entry.get("spacing", 0.0)),
+                    SPACING_OPTION: spacing,
                     **{key: str(path.get(key, "")) for key in JOINT_FILES},
                 }
                 for entry, joint, path, name in zip(entries, joints, paths, names, strict=True)

@@ -21,6 +21,7 @@ from bundle.io.mark_names import UNKNOWN
 from bundle.io.marks import agreed_side, marked_joints
 from bundle.io.points import read_places
 from bundle.io.reading import read_mask, read_stated, shape_of
+from bundle.io.spacing import with_given_spacing
 from bundle.io.stated import StatedRadiograph, is_square
 from bundle.joint import BONES, ESTIMATED, MCP, UNKNOWN_PLATE, JointType, Keys
 from numpy.typing import NDArray
@@ -59,30 +60,7 @@ SIDES = {"L": "left", "R": "right"}
 LATERALITY = {side: letter for letter, side in SIDES.items()}
 """DICOM letters of the sides."""
 
-LARGEST_SPACING = 100.0
-"""Upper bound of pixel spacings in mm, exclusive."""
-
 _log = logging.getLogger("bundle.io")
-
-
-def checked_spacing(value: Any, option: str = "spacing") -> float:
-    """Check a pixel spacing in mm given by an option; 0 means not given.
-
-    Args:
-        value: a number, or a number as text.
-        option: name of the option, for the message.
-
-    Raises:
-        InputError: it is neither 0 nor a length below 100 mm.
-    """
-    try:
-        length = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        length = math.nan
-    if not 0.0 <= length < LARGEST_SPACING:
-        msg = f"--{option} {value!r} is no pixel spacing. Pass mm per pixel, such as 0.08, or 0 to use the files' own."
-        raise InputError(msg)
-    return length
 
 
 class OpenFiles:
@@ -133,7 +111,7 @@ def open_joints(
     those of the joint type.
 
     Args:
-        item: item of :func:`bundle.io.lists.read_datalist`; ``spacing`` 0 means that the list states none.
+        item: item of :func:`bundle.io.lists.read_datalist`; its ``spacing`` takes precedence over the file's own.
         size: height and width of frames in pixels; None leaves radiographs of one joint as they are.
         joint_type: type of the joints.
         find: finds the joints in a radiograph that is too large for one joint and has no marks; None refuses it. It
@@ -148,6 +126,7 @@ def open_joints(
     """
     files = OpenFiles(item)
     found = files.radiograph
+    item = with_given_spacing(item, found)
     side, conflict = agreed_side(_stated_sides(item, found))
     names = {key: private_name(item[key], item["image"]) for key in ("name", "joint")}
     stated = {
@@ -245,8 +224,9 @@ def _check_extent(
     low, high = joint_type.extent_mm
     if not low <= min(height, width) <= max(height, width) <= high:
         msg = (
-            f"{path}: {width:.1f} x {height:.1f} mm, but a radiograph of one joint is {low:g} to {high:g} mm high and "
-            "wide. Check its pixel spacing, crop it, or mark the joints of a hand by points."
+            f"{path}: {width:.1f} x {height:.1f} mm by pixels of {spacing[1]:.4g} mm, but a radiograph of one joint is "
+            f"{low:g} to {high:g} mm high and wide. Check its pixel spacing, crop it, or mark the joints of a hand by "
+            "points."
         )
         raise InputError(msg)
     return min(height, width)

@@ -81,7 +81,7 @@ class RadiographReader(ImageReader):
         given = self.spacing or (0.0, 0.0)
         spacing = found.pixel(given[1]) if self._is_width else self.spacing or found.spacing
         if spacing is None:
-            msg = f"{path} has no pixel spacing. Pass --spacing MM."
+            msg = f"{path} has no pixel spacing. Pass RadiographReader(spacing=MM)."
             raise InputError(msg)
         return found.intensity, _metadata(found, spacing)
 

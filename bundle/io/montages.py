@@ -20,8 +20,17 @@ Picture = Tensor | NDArray[Any]
 
 DIFFERENCE_LIMIT = 0.05
 """Intensity difference at which the diverging colour map is saturated."""
-DIFFERENCE = f"R - J (colour: +-{DIFFERENCE_LIMIT:g})"
-TITLES = ("radiograph, masks", "soft tissue", "lower bone", "upper bone", "wider", "narrower", DIFFERENCE)
+SHOWN_CHANGE_MM = 0.8
+"""Change of the joint space of the wider and the narrower joint."""
+TITLES = (
+    "radiograph, bone outlines",
+    "soft tissue",
+    "lower bone",
+    "upper bone",
+    f"{SHOWN_CHANGE_MM:g} mm wider",
+    f"{SHOWN_CHANGE_MM:g} mm narrower",
+    f"recomposition error, +-{DIFFERENCE_LIMIT:g}",
+)
 """Titles of the panels of :func:`joint_row`."""
 OUTLINE_COLOURS = ((255, 176, 0), (0, 190, 255))
 """Lower bone (orange), upper bone (blue)."""

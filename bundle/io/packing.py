@@ -27,6 +27,7 @@ from bundle.io.lists import FOLDER, find_list, read_datalist
 from bundle.io.loading import Item, OpenFiles
 from bundle.io.packed import FORMAT, LARGEST_MEMBER, MANIFEST, MOST_MEMBERS, PICTURES, VERSION, is_unsafe
 from bundle.io.reading import decode_picture
+from bundle.io.spacing import SPACING_OPTION
 from bundle.io.stripping import picture_only
 from bundle.io.writing import check_destination, layers_bytes, replacing
 from bundle.joint import BONES, MCP
@@ -122,7 +123,7 @@ def pack_joints(
         datalists: names of the lists, without repetition; ``"*"`` for all radiographs, as the list
             :data:`FOLDER_LIST`.
         output: path of the pack.
-        spacing: mm per pixel of entries that do not state it; 0 uses the files' own.
+        spacing: mm per pixel of files that state none, unless their entry does; 0: not given.
         size: height and width of frames in pixels; None accepts any.
         strict: reject a list with an unusable joint.
 
@@ -181,7 +182,7 @@ class _Packing:
 
     def add(self, name: str, items: Sequence[Item]) -> None:
         """Add a list and store the contents of its files."""
-        known = [{**item, "stated": item["spacing"] > 0.0} for item in items]
+        known = [{**item, "stated": max(item["spacing"], item[SPACING_OPTION]) > 0.0} for item in items]
         check = partial(_kept, size=self.size, contents=self.contents)
         found = audited(known, check, strict=self.strict, size=self.size)
         self.rejected += [(name, *rejected) for rejected in found.rejected]

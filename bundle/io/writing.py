@@ -234,10 +234,10 @@ def write_png(path: str | Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) 
     write_bytes(path, png_bytes(pixels))
 
 
-def png_bytes(pixels: NDArray[np.uint8] | NDArray[np.uint16], compress_type: int = -1) -> bytes:
-    """Encode grey (H, W) or colour (H, W, 3) pixels as a PNG of their depth; ``compress_type`` is zlib's strategy."""
+def png_bytes(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
+    """Encode grey (H, W) or colour (H, W, 3) pixels as a PNG of their depth."""
     content = io.BytesIO()
-    Image.fromarray(pixels).save(content, format="PNG", compress_type=compress_type)
+    Image.fromarray(pixels).save(content, format="PNG")
     return content.getvalue()
 
 

@@ -17,10 +17,12 @@ from bundle.joint import MCP
 from bundle.physics.continuation import CONTINUED_MM, DETAIL_MM, continue_texture
 from bundle.physics.sampling import by_pixel_size, pixel_sizes, sample
 from torch import Tensor
-from torch.nn import functional as F
 
 _KERNEL = 3
 """Maximum radius of the interpolation kernel in pixels."""
+
+Placed = tuple[Tensor, Tensor, Tensor]
+"""Motion of one bone in B frames: angle (B, 1) in radians, centre before and after it (B, 2) in pixels."""
 
 
 @dataclass(frozen=True)
@@ -190,21 +192,25 @@ class ContinuedBones:
         """Move the bones and crop to the frame: bones (B, 2, H, W), maps (B, 2, K, H, W); see :func:`move`."""
         _check_motion(len(self.bones), motion, spacing, mode)
         motion = motion.to(self.bones.double() if exact else self.bones)
-        parts = [self._moved(bone, motion, spacing, mode) for bone in range(2)]
-        bones, maps = (torch.stack(part, dim=1) for part in zip(*parts, strict=True))
-        return bones[:, :, 0], maps
+        maps = torch.zeros_like(self.maps)
+        bones = torch.zeros_like(maps[:, :, 0])
+        for bone in range(2):
+            placed = _placed(motion, bone, spacing)
+            rows, columns = _reached(self.boxes[:, bone], placed, maps.shape[-2:])
+            frame = (..., slice(*rows), slice(*columns))
+            bones[:, bone][frame], maps[:, bone][frame] = self._sampled(bone, placed, mode, rows, columns)
+        return bones, maps
 
-    def _moved(self, bone: int, motion: RigidMotion, spacing: float | Tensor, mode: str) -> tuple[Tensor, Tensor]:
-        """Move one bone (B, 1, H, W) and its maps (B, K, H, W), sampling only the pixels that they reach."""
+    def _sampled(
+        self, bone: int, placed: Placed, mode: str, rows: tuple[int, int], columns: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Sample a moved bone (B, h, w) and its maps (B, K, h, w) at the pixels of a range of rows and columns."""
         inner, outer = self.maps.shape[-2:], self.bones.shape[-2:]
-        rows, columns = _reached(self.boxes[:, bone], motion, bone, inner, spacing)
-        grid = sampling_grid(motion, bone, inner, outer, rows, columns, spacing)
+        grid = sampling_grid(placed, inner, outer, rows, columns)
         layer = _sample(self.bones[:, bone, None], grid, mode)
         height, width = (continued / side for continued, side in zip(outer, inner, strict=True))
         grid = grid * (width if width == height else grid.new_tensor([width, height]))
-        maps = _sample(self.maps[:, bone], grid, "bilinear")
-        beside = [columns[0], inner[1] - columns[1], rows[0], inner[0] - rows[1]]
-        return F.pad(layer, beside), F.pad(maps, beside)
+        return layer[:, 0], _sample(self.maps[:, bone], grid, "bilinear")
 
 
 def _boxes(occupied: Tensor) -> Tensor:
@@ -225,9 +231,7 @@ def _boxes(occupied: Tensor) -> Tensor:
     return torch.stack([left, top, right, bottom], dim=-1)
 
 
-def _reached(
-    boxes: Tensor, motion: RigidMotion, bone: int, shape: Sequence[int], spacing: float | Tensor
-) -> tuple[tuple[int, int], tuple[int, int]]:
+def _reached(boxes: Tensor, placed: Placed, shape: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int]]:
     """Row and column range that a bone in its boxes (B, 4) reaches in any of the frames; at least one pixel.
 
     On an accelerator the range is the whole frame: sampling it costs less than a transfer to the host.
@@ -235,7 +239,7 @@ def _reached(
     if boxes.device.type != "cpu":
         return (0, shape[0]), (0, shape[1])
     with torch.no_grad():
-        angle, center, start = _placed(motion, bone, spacing)
+        angle, center, start = placed
         far = sum(shape) + 2.0 * center.abs().amax() + start.abs().amax()
         box = boxes.to(angle).clamp(-far, far)
         x, y = box[:, [0, 2, 0, 2]] - center[:, :1], box[:, [1, 1, 3, 3]] - center[:, 1:]
@@ -257,8 +261,8 @@ def _within(first: int, past: int, side: int) -> tuple[int, int]:
     return first, max(min(past, side), first + 1)
 
 
-def _placed(motion: RigidMotion, bone: int, spacing: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Angle (B, 1) in radians, and centre before and after the motion (B, 2) in pixels, of one bone."""
+def _placed(motion: RigidMotion, bone: int, spacing: float | Tensor) -> Placed:
+    """Angle of one bone, and its centre before and after the motion."""
     like = motion.translation
     pixel = torch.as_tensor(spacing, dtype=like.dtype).to(like.device, non_blocking=True).reshape(-1, 1)
     center = motion.center[:, bone] / pixel
@@ -272,29 +276,21 @@ def _sample(maps: Tensor, grid: Tensor, mode: str) -> Tensor:
 
 
 def sampling_grid(
-    motion: RigidMotion,
-    bone: int,
-    shape: Sequence[int],
-    extent: Sequence[int],
-    rows: tuple[int, int],
-    columns: tuple[int, int],
-    spacing: float | Tensor,
+    placed: Placed, shape: Sequence[int], extent: Sequence[int], rows: tuple[int, int], columns: tuple[int, int]
 ) -> Tensor:
     """Compute the source positions of a moved bone's pixels in the continued frame, which spans -1 to 1.
 
     Args:
-        motion: motion of B joints.
-        bone: 0 for the lower bone, 1 for the upper bone.
+        placed: rotation of B bones.
         shape: height and width of the frame in pixels.
         extent: height and width of the continued frame in pixels, with the same centre.
         rows: first row, and one past the last.
         columns: first column, and one past the last.
-        spacing: pixel size in mm.
 
     Returns:
         (B, rows, columns, 2), x first.
     """
-    angle, center, start = _placed(motion, bone, spacing)
+    angle, center, start = placed
     cosine, sine = angle.cos(), angle.sin()
     y, x = (
         torch.arange(*of, dtype=angle.dtype, device=angle.device) - (side - 1) / 2
@@ -302,9 +298,10 @@ def sampling_grid(
     )
     x, y = x - start[:, :1], y - start[:, 1:]
     half_height, half_width = (side / 2 for side in extent)
-    across = ((cosine * x + center[:, :1]) / half_width)[:, None] + (sine * y / half_width)[:, :, None]
-    down = ((cosine * y + center[:, 1:]) / half_height)[:, :, None] - (sine * x / half_height)[:, None]
-    return torch.stack([across, down], dim=-1)
+    # Complex numbers: one addition for both coordinates
+    of_columns = torch.complex((cosine * x + center[:, :1]) / half_width, -(sine * x / half_height))
+    of_rows = torch.complex(sine * y / half_width, (cosine * y + center[:, 1:]) / half_height)
+    return torch.view_as_real(of_columns[:, None] + of_rows[:, :, None])
 
 
 def _check_shapes(bones: Tensor, maps: Tensor) -> None:

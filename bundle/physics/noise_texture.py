@@ -74,22 +74,28 @@ class TissueNoise:
         return cls((there - here).clamp(min=0.0).sqrt(), variance.sqrt(), torch.fft.rfft2(residual * tissue).abs())
 
     def added(self, soft: Tensor, uncovered: Tensor, seeds: Sequence[int], white: WhiteNoise | None = None) -> Tensor:
-        """Add the missing noise to the attenuation of uncovered tissue.
+        """Add the missing noise to the attenuation of uncovered tissue, within the rectangle around each joint's.
 
         The texture has the amplitude spectrum of the visible tissue's noise and random phases. Its local variance is
         that of the nearby tissue minus that of the covered tissue, so tissue that already has noise gets none.
 
         Args:
-            soft: attenuation of the soft tissue, (B, 1, H, W), non-negative.
+            soft: soft-tissue layer, (B, 1, H, W) in [0, 1].
             uncovered: map of the tissue that a bone has uncovered, (B, 1, H, W) in [0, 1].
             seeds: random seed of each of the B samples.
             white: sampler of the white noise; default: :func:`sampled_on_host`.
 
         Returns:
-            Attenuation (B, 1, H, W), non-negative; unchanged where ``uncovered`` is 0.
+            Soft-tissue layer (B, 1, H, W); unchanged where ``uncovered`` is 0.
         """
-        texture = texture_of_spectrum(self.amplitude, soft.shape[-1], seeds, white)
-        return (soft + uncovered * self.missing * texture).clamp(min=0.0)
+        textured = soft.clone()
+        for samples, rows, columns in _extents(uncovered):
+            frame = (samples, slice(None), rows, columns)
+            texture = texture_of_spectrum(self.amplitude[samples], soft.shape[-1], seeds[samples], white)
+            noise = uncovered[frame] * self.missing[frame] * texture[..., rows, columns]
+            noisy = intensity((attenuation(soft[frame]) + noise).clamp(min=0.0))
+            textured[frame] = torch.where(uncovered[frame] > 0, noisy, soft[frame])
+        return textured
 
     def noisy(self, image: Tensor, strength: Tensor, seeds: Sequence[int]) -> Tensor:
         """Add ``strength`` (B,) times the tissue's noise to whole radiographs (B, 1, H, W) in [0, 1]."""
@@ -98,6 +104,26 @@ class TissueNoise:
         texture = texture_of_spectrum(self.amplitude, image.shape[-1], [seed ^ _OTHER for seed in seeds])
         noise = strength.to(image).reshape(-1, 1, 1, 1) * self.deviation * texture
         return intensity((attenuation(image) + noise).clamp(min=0.0))
+
+
+def _extents(maps: Tensor) -> list[tuple[slice, slice, slice]]:
+    """Samples, rows and columns around the positive pixels of maps (B, 1, H, W); samples without any are left out.
+
+    On an accelerator this is the whole batch: computing it costs less than a transfer to the host.
+    """
+    if maps.device.type != "cpu":
+        return [(slice(None), slice(None), slice(None))]
+    extents = []
+    for sample, one in enumerate(maps[:, 0]):
+        rows, columns = (line.nonzero() for line in (one.amax(dim=1), one.amax(dim=0)))
+        if len(rows):
+            extents.append((slice(sample, sample + 1), _range(rows), _range(columns)))
+    return extents
+
+
+def _range(places: Tensor) -> slice:
+    """The range of ascending places (N, 1)."""
+    return slice(int(places[0]), int(places[-1]) + 1)
 
 
 def share_noise_texture(

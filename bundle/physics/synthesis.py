@@ -10,7 +10,7 @@ from bundle.joint import MCP
 from bundle.physics.harmonic import support
 from bundle.physics.motion import ContinuedBones, RigidMotion
 from bundle.physics.noise_texture import TissueNoise, WhiteNoise, visible_tissue
-from bundle.physics.radiograph import attenuation, intensity, reconstruct
+from bundle.physics.radiograph import attenuation, reconstruct
 from bundle.physics.sampling import by_pixel_size
 from torch import Tensor
 
@@ -109,7 +109,7 @@ class SeparatedBones:
             msg = f"seeds must be one for each of {len(self.soft)} joints, got {len(seeds)}"
             raise ValueError(msg)
         bones, maps = self.bones.moved(motion, spacing, mode, exact)
-        uncovered = self.covered * (maps[:, :, 1] < 0.5).all(dim=1, keepdim=True)
-        textured = intensity(self.noise_texture.added(attenuation(self.soft), uncovered, seeds, white))
-        layers = torch.cat([torch.where(uncovered > 0, textured, self.soft), bones], dim=1)
+        left = torch.maximum(maps[:, :1, 1], maps[:, 1:, 1])  # supports of the moved bones
+        uncovered = self.covered * (1.0 - (2.0 * left).floor().clamp(max=1.0))
+        layers = torch.cat([self.noise_texture.added(self.soft, uncovered, seeds, white), bones], dim=1)
         return SyntheticJoints(reconstruct(layers), layers, maps[:, :, 0], motion, seeds)

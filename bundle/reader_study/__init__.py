@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from bundle.reader_study.fields import person
+from bundle.reader_study.fields import person, spelling
 from bundle.reader_study.measuring import METHODS, REPEATED, Presentation, left_to_measure, plan_measurements, validated
 from bundle.reader_study.measuring_report import MeasuringReport, measuring_report
 from bundle.reader_study.readings import UNDOES, ReadingLog
 from bundle.reader_study.study import (
     KINDS,
     STUDIES,
+    STUDY,
     SUREST,
     FoundStudy,
     Study,
@@ -31,6 +32,7 @@ __all__ = [
     "PAPER",
     "REPEATED",
     "STUDIES",
+    "STUDY",
     "SUREST",
     "UNDOES",
     "Candidate",
@@ -52,6 +54,7 @@ __all__ = [
     "plan_study",
     "read_key",
     "read_study",
+    "spelling",
     "study_pixels",
     "study_png",
     "study_report",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
@@ -29,6 +31,15 @@ def person(value: Any, field: str = "reader") -> str:
         InputError: it is no such text.
     """
     return text(value, field, LONGEST_NAME)
+
+
+def spelling(name: str, known: Iterable[str]) -> str:
+    """Return the first known name that differs only in case, width or spaces, or the name itself if there is none."""
+    return next((each for each in known if _folded(each) == _folded(name)), name)
+
+
+def _folded(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def text(value: Any, field: str, longest: int = LONGEST_IDENTITY) -> str:
@@ -93,6 +104,18 @@ def fields_of(record: Any, required: Collection[str], optional: Collection[str] 
         msg = f"record: {', '.join(faults)}. Send {', '.join(required)}."
         raise InputError(msg)
     return record
+
+
+@contextmanager
+def line_named(record: Mapping[str, Any]) -> Iterator[None]:
+    """Name the line of a log in the error of a check of its record."""
+    try:
+        yield
+    except InputError as error:
+        msg = (
+            f"reading {shown(record.get('id'))} of the log: {error} Correct that line, or restore the file from a copy."
+        )
+        raise InputError(msg) from error
 
 
 def shown(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -105,11 +106,8 @@ def _places(joints: int, count: int, random: np.random.RandomState) -> tuple[lis
 
 def _firsts(repeats: Sequence[int], free: list[int], far: int, random: np.random.RandomState) -> list[int]:
     """A free place for the first presentation of each repeat, far enough before it."""
-    found: list[int] = []
-    for last in repeats:
-        possible = [place for place in free if place <= last - far and place not in found]
-        found.append(possible[random.randint(len(possible))])
-    return found
+    left = list(free)
+    return [left.pop(random.randint(bisect_right(left, last - far))) for last in repeats]
 
 
 def left_to_measure(
@@ -122,8 +120,9 @@ def left_to_measure(
         records: effective records (:meth:`bundle.reader_study.ReadingLog.effective`).
         reader: name of the reader.
     """
-    done = {(record.get("joint"), record.get("repeat")) for record in records if record.get("reader") == reader}
-    return [each for each in plan if (each.joint, each.repeat) not in done]
+    own = [record for record in records if record.get("reader") == reader]
+    done = {(record["joint"], record.get("repeat") == 1) for record in own if isinstance(record.get("joint"), str)}
+    return [each for each in plan if (each.joint, each.repeat == 1) not in done]
 
 
 def validated(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from bundle.errors import seed_argument
 from bundle.io import plain
-from bundle.reader_study.fields import csv_of
+from bundle.reader_study.fields import csv_of, line_named
 from bundle.reader_study.measuring import HIGHEST_GRADE, validated
 from bundle.statistics import (
     absolute_agreement,
@@ -82,7 +82,7 @@ def measuring_report(
         InputError: a record is no measurement.
     """
     seed = seed_argument("seed", seed)
-    known = [validated({name: record.get(name) for name in _FIELDS}) for record in records]
+    known = [_checked(record) for record in records]
     values, grades = _by_reader(known, "value_mm"), _by_reader(known, "grade")
     readers = sorted({record["reader"] for record in known})
     found = {
@@ -97,6 +97,11 @@ def measuring_report(
         "automatic": {reader: _with_automatic(values, reader, automatic) for reader in readers},
     }
     return MeasuringReport(plain(found), _table(found))
+
+
+def _checked(record: Mapping[str, Any]) -> dict[str, Any]:
+    with line_named(record):
+        return validated({name: record.get(name) for name in _FIELDS})
 
 
 def _by_reader(records: Iterable[Mapping[str, Any]], field: str) -> Values:

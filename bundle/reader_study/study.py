@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -20,7 +21,8 @@ from typing import Any
 
 from bundle.base import read_json
 from bundle.errors import InputError
-from bundle.reader_study.fields import LONGEST_SECONDS, choice, fields_of, number, person, shown, text, whole
+from bundle.io import storing
+from bundle.reader_study.fields import LONGEST_SECONDS, choice, fields_of, number, person, shown, spelling, text, whole
 from bundle.reader_study.measuring import session_random
 from bundle.reader_study.readings import ReadingLog, Record
 
@@ -77,6 +79,21 @@ class Study:
         """
         return self.folder / IMAGES / f"{self._known(identity)}.png"
 
+    def read_image(self, identity: str) -> bytes:
+        """Return an image as a PNG.
+
+        Raises:
+            InputError: the study has no such image, or it is missing or changed.
+        """
+        path = self.image_path(identity)
+        _check_file(path, self.sums[identity])
+        with storing(path):
+            return path.read_bytes()
+
+    def spelling(self, reader: str) -> str:
+        """Return the name of a reader as the log has it, in which case, width and spaces may differ."""
+        return spelling(reader, (str(record.get("reader")) for record in self.log.effective()))
+
     def _known(self, identity: Any) -> str:
         if not isinstance(identity, str) or identity not in self.sums:
             msg = f"image: {shown(identity)} is not in the study {self.name}. Reload the page."
@@ -95,7 +112,8 @@ class Study:
 
     def remaining(self, reader: str) -> list[str]:
         """Return the ids that a reader has not answered, in order."""
-        done = {record["image"] for record in self.log.effective() if record.get("reader") == reader}
+        own = [record for record in self.log.effective() if record.get("reader") == reader]
+        done = {record["image"] for record in own if isinstance(record.get("image"), str)}
         return [identity for identity in self.order(reader) if identity not in done]
 
     def answer(self, record: Mapping[str, Any]) -> Record:
@@ -197,6 +215,8 @@ def _document(path: Path) -> Mapping[str, Any]:
 def _check_file(path: Path, checksum: str) -> None:
     try:
         state = path.stat()
+        if not stat.S_ISREG(state.st_mode):
+            raise _damaged(path, "no regular file")
         found = _checksum(path, (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
     except OSError as error:
         raise _damaged(path, "missing or not readable") from error

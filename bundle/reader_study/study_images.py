@@ -1,7 +1,8 @@
 """Images of a reader study: real and synthetic radiographs on one grid, in one encoding.
 
-The detector's grid has 0.15 mm per pixel. In the frames' finer pixels the 8 x 8 grid of JPEG files is visible, broken
-where a bone moved; resampling to that grid, antialiased, removes it. Strips at top and bottom, where moved bones are
+The grid has 1.8 times the pixel size of the frames, for those of the bundle the detector's 0.15 mm. In the frames' own
+pixels the 8 x 8 grid of JPEG files is visible, broken where a bone moved, and a moved bone is less sharp; resampling to
+the coarser grid, antialiased, removes both. Strips at top and bottom, where moved bones are
 continued, are cut off (measure E5). Each image is cut out at a random offset, because frames are centred on the joint.
 """
 
@@ -13,28 +14,31 @@ import zlib
 import numpy as np
 import torch
 from bundle.errors import InputError
-from bundle.evaluation.measures import as_seen, cut_out
+from bundle.evaluation.measures import cut_out, on_grid
+from bundle.joint import MCP
 from bundle.phantoms import NATIVE
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 MARGIN = 8
-"""Largest offset of a crop in either direction, in pixels of 0.15 mm: more than a bone usually moves."""
+"""Largest offset of a crop in either direction, in pixels of the grid (0.15 mm): more than a bone usually moves."""
 
 MAGNIFICATION = 4
-"""Number of screen pixels per pixel of the detector's grid."""
-
-SPACING_MM = NATIVE / MAGNIFICATION
-"""Pixel size of the images."""
+"""Number of screen pixels per pixel of the grid."""
 
 _COARSEST = NATIVE * 1.001
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY_8_BIT = (8, 0, 0, 0, 0)
 
 
+def grid_mm(spacing_mm: float) -> float:
+    """Return the pixel size of the grid for frames of a pixel size: at least 0.15 mm, and 1.8 times theirs."""
+    return NATIVE * spacing_mm / MCP.spacing_mm if spacing_mm > MCP.spacing_mm * 1.001 else NATIVE
+
+
 def sample_offset(random: np.random.RandomState) -> tuple[int, int]:
-    """Sample the offset (x, y) of a crop in pixels of the detector's grid."""
+    """Sample the offset (x, y) of a crop in pixels of the grid."""
     x, y = random.randint(-MARGIN, MARGIN + 1, size=2).tolist()
     return x, y
 
@@ -42,12 +46,12 @@ def sample_offset(random: np.random.RandomState) -> tuple[int, int]:
 def study_pixels(radiograph: Tensor, spacing_mm: float, offset: tuple[int, int], name: str) -> NDArray[np.uint8]:
     """Convert a radiograph, real or synthetic, to the pixels of a study.
 
-    It is resampled to the detector's grid, cut out, rounded to 8 bits, and magnified by bicubic interpolation.
+    It is resampled to the grid (:func:`grid_mm`), cut out, rounded to 8 bits, and magnified by bicubic interpolation.
 
     Args:
         radiograph: (1, H, W) in [0, 1].
         spacing_mm: pixel size.
-        offset: shift (x, y) of the joint in the image to the right and down, in pixels of the detector's grid.
+        offset: shift (x, y) of the joint in the image to the right and down, in pixels of the grid.
         name: name of the radiograph, for messages.
 
     Returns:
@@ -59,8 +63,8 @@ def study_pixels(radiograph: Tensor, spacing_mm: float, offset: tuple[int, int],
     if not 0.0 < spacing_mm <= _COARSEST:
         msg = f"{name}: pixels of {spacing_mm:g} mm. Use radiographs with pixels of at most {NATIVE:g} mm."
         raise InputError(msg)
-    spacing = torch.tensor([min(spacing_mm, NATIVE)])
-    seen = as_seen(radiograph[None].clamp(0.0, 1.0), spacing, native=True)
+    pixel = float(torch.tensor(spacing_mm))
+    seen = on_grid(radiograph[None].clamp(0.0, 1.0), pixel, grid_mm(spacing_mm))
     if min(seen.shape[-2:]) <= 4 * MARGIN:
         msg = f"{name}: a frame of {radiograph.shape[-1]} x {radiograph.shape[-2]} pixels is too small. Leave it out."
         raise InputError(msg)

@@ -17,7 +17,7 @@ from bundle.errors import InputError
 from bundle.io import PART, bundle_version, storing, write_bytes
 from bundle.reader_study.fields import person
 from bundle.reader_study.study import FORMAT, IMAGES, KEY, KINDS, STUDY, Study, find_studies, read_study
-from bundle.reader_study.study_images import MAGNIFICATION, MARGIN, SPACING_MM, sample_offset, study_pixels, study_png
+from bundle.reader_study.study_images import MAGNIFICATION, MARGIN, grid_mm, sample_offset, study_pixels, study_png
 from bundle.reader_study.study_matching import CALIPER_MM, COUNT, Candidate, StudyPlan, plan_study
 from numpy.typing import NDArray
 
@@ -50,7 +50,7 @@ def make_study(
         synthetic: synthetic radiographs.
         name: name of the study; default: the name of the folder.
         count: number of radiographs on each side.
-        seed: random seed of the choice, the crops, the ids and the readers' orders.
+        seed: random seed of the choice, of the readers' orders and, with the radiographs, of the crops and the ids.
         caliper_mm: largest difference in joint space within a pair.
         progress: called with the numbers of finished and of all images.
 
@@ -68,9 +68,10 @@ def make_study(
     try:
         with storing(folder):
             (begun / IMAGES).mkdir(parents=True)
-        sums, shape = _write_images(begun / IMAGES, entries, seed, progress)
+        sums, shape = _write_images(begun / IMAGES, entries, _random(plan, _CROPS), progress)
         _write_key(begun / KEY, entries)
-        write_bytes(begun / STUDY, _encoded(_described(name, plan, sums, shape)))
+        pixel_mm = grid_mm(plan.pairs[0][0].spacing_mm) / MAGNIFICATION
+        write_bytes(begun / STUDY, _encoded(_described(name, plan, sums, (*shape, pixel_mm))))
         with storing(folder):
             with suppress(FileNotFoundError):
                 folder.rmdir()
@@ -99,12 +100,15 @@ Entry = tuple[str, Candidate, int]
 def _entries(plan: StudyPlan) -> list[Entry]:
     """The radiographs of both sides in random order, in which they are numbered."""
     listed = [(kind, pair[side], row) for row, pair in enumerate(plan.pairs) for side, kind in enumerate(KINDS)]
-    order = _random(plan.seed, _CHOICE).permutation(len(listed))
+    order = _random(plan, _CHOICE).permutation(len(listed))
     return [listed[row] for row in order]
 
 
-def _random(seed: int, stream: int) -> np.random.RandomState:
-    return np.random.RandomState([seed & 0xFFFFFFFF, seed >> 32, stream])
+def _random(plan: StudyPlan, stream: int) -> np.random.RandomState:
+    """Random generator of a stream; it follows from the seed and the radiographs, so the seed alone reveals nothing."""
+    radiographs = [[each.name, each.joint, each.joint_space_mm] for pair in plan.pairs for each in pair]
+    digest = hashlib.sha256(json.dumps([plan.seed, stream, radiographs]).encode()).digest()
+    return np.random.RandomState(np.frombuffer(digest, np.uint32))
 
 
 def _identity(number: int) -> str:
@@ -124,10 +128,10 @@ def _check_spacing(candidates: Sequence[Candidate]) -> None:
 
 
 def _write_images(
-    folder: Path, entries: Sequence[Entry], seed: int, progress: Callable[[int, int], None]
+    folder: Path, entries: Sequence[Entry], random: np.random.RandomState, progress: Callable[[int, int], None]
 ) -> tuple[dict[str, str], tuple[int, int]]:
     """Write the images in the order of their ids; return their checksums and their common shape."""
-    random, sums, shapes = _random(seed, _CROPS), {}, Counter[tuple[int, int]]()
+    sums, shapes = {}, Counter[tuple[int, int]]()
     for number, (_, candidate, _) in enumerate(entries, start=1):
         pixels = _pixels(candidate, sample_offset(random))
         shapes[pixels.shape] += 1  # type: ignore[index]
@@ -164,7 +168,8 @@ def _write_key(path: Path, entries: Sequence[Entry]) -> None:
         file.write(_encoded({"images": images}))
 
 
-def _described(name: str, plan: StudyPlan, sums: Mapping[str, str], shape: tuple[int, int]) -> dict[str, Any]:
+def _described(name: str, plan: StudyPlan, sums: Mapping[str, str], image: tuple[int, int, float]) -> dict[str, Any]:
+    height, width, pixel_mm = image
     return {
         "format": FORMAT,
         "name": name,
@@ -172,7 +177,7 @@ def _described(name: str, plan: StudyPlan, sums: Mapping[str, str], shape: tuple
         "version": bundle_version(),
         "options": {"count": len(plan.pairs), "caliper_mm": plan.caliper_mm, "margin": MARGIN},
         "matching": plan.matching(),
-        "image": {"height": shape[0], "width": shape[1], "spacing_mm": SPACING_MM, "magnification": MAGNIFICATION},
+        "image": {"height": height, "width": width, "spacing_mm": pixel_mm, "magnification": MAGNIFICATION},
         "images": [{"id": identity, "sha256": checksum} for identity, checksum in sums.items()],
     }
 

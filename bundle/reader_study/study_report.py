@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from bundle.errors import seed_argument
 from bundle.io import plain
-from bundle.reader_study.fields import csv_of
+from bundle.reader_study.fields import csv_of, line_named, whole
 from bundle.reader_study.study import SYNTHETIC, Study, read_key, validated_answer
 from bundle.statistics import (
     FIGURES,
@@ -123,12 +123,13 @@ def _collected(study: Study, records: Iterable[Mapping[str, Any]]) -> _Answers:
     places = {identity: column for column, identity in enumerate(study.images)}
     tables: dict[str, NDArray[np.float64]] = {}
     for record in records:
-        answer = validated_answer({name: record.get(name) for name in _FIELDS})
-        if answer["image"] not in places:
+        with line_named(record):
+            answer = validated_answer({name: record.get(name) for name in _FIELDS})
+            order = whole(record["order"], "order", 1, len(places)) if "order" in record else math.nan
             study.image_path(answer["image"])
         sign = 1.0 if answer["answer"] == SYNTHETIC else -1.0
         table = tables.setdefault(answer["reader"], np.full((3, len(places)), math.nan))
-        given = (sign * answer["confidence"], float(record.get("order", math.nan)), answer["seconds"])
+        given = (sign * answer["confidence"], order, answer["seconds"])
         table[:, places[answer["image"]]] = given
     counts = {name: int(np.isfinite(tables[name][0]).sum()) for name in sorted(tables)}
     readers = [name for name, count in counts.items() if count == len(places)]

@@ -14,7 +14,7 @@ from bundle.io import LATERALITY, named_lines
 from bundle.physics import RigidMotion
 from bundle.reading_room.library import FixedLibrary, Report
 from bundle.reading_room.opened import OpenedJoint
-from bundle.reading_room.rows import JointRow, row_id
+from bundle.reading_room.rows import JointRow, row_id, typed
 
 
 class SyntheticImages(FixedLibrary):
@@ -63,18 +63,13 @@ def is_data_set(folder: Path) -> bool:
 
 
 def _row(id: str, truth: dict[str, Any]) -> JointRow:
-    width, grade = truth.get("joint_space_after_mm"), truth.get("narrowing_grade")
     return JointRow(
         id=id,
-        name=str(truth["key"]),
+        name=typed(truth["key"], str),
         side=LATERALITY.get(str(truth.get("side"))),
-        finger=_text(truth.get("finger")),
-        joint=_text(truth.get("joint")),
-        joint_space_mm=float(width) if isinstance(width, (int, float)) else None,
-        grade=grade if isinstance(grade, int) else None,
+        finger=typed(truth.get("finger"), str),
+        joint=typed(truth.get("joint"), str),
+        joint_space_mm=typed(truth.get("joint_space_after_mm"), int, float),
+        grade=typed(truth.get("narrowing_grade"), int),
         refused=False,
     )
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None

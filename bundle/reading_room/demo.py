@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from bundle.face import Joint, separate
@@ -37,9 +37,9 @@ class Demo(Library):
         }
         self._rows = {id: _closed(id, *made) for id, made in self.made.items()}
 
-    def rows(self) -> Sequence[JointRow]:
-        """See :meth:`Library.rows`."""
-        return list(self._rows.values())
+    def listed(self) -> Mapping[str, JointRow]:
+        """See :meth:`Library.listed`."""
+        return dict(self._rows)
 
     def load(self, row: JointRow, report: Report) -> OpenedJoint:
         """See :meth:`Library.load`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 
 from bundle.errors import InputError
@@ -30,8 +30,12 @@ class Library(ABC):
     title: str
 
     @abstractmethod
+    def listed(self) -> Mapping[str, JointRow]:
+        """Return the joints by identifier, in order; called again, those that have been added meanwhile as well."""
+
     def rows(self) -> Sequence[JointRow]:
-        """Return the joints; called again, those that have been added meanwhile as well."""
+        """Return the joints in order."""
+        return list(self.listed().values())
 
     @abstractmethod
     def load(self, row: JointRow, report: Report) -> OpenedJoint | list[str]:
@@ -50,24 +54,33 @@ class Library(ABC):
         Raises:
             UnknownJoint: there is none.
         """
-        for row in self.rows():
-            if row.id == identifier:
-                return row
-        msg = "The list has no such joint. Reload the page."
-        raise UnknownJoint(msg)
+        return self.chosen([identifier])[0]
+
+    def chosen(self, identifiers: Iterable[str]) -> list[JointRow]:
+        """Return joints by their identifiers.
+
+        Raises:
+            UnknownJoint: there is no such joint.
+        """
+        listed = self.listed()
+        try:
+            return [listed[identifier] for identifier in identifiers]
+        except KeyError as error:
+            msg = "The list has no such joint. Reload the page."
+            raise UnknownJoint(msg) from error
 
 
 class FixedLibrary(Library):
     """A collection whose rows do not change."""
 
     @cached_property
-    def _rows(self) -> list[JointRow]:
-        return self.read()
+    def _listed(self) -> dict[str, JointRow]:
+        return {row.id: row for row in self.read()}
 
     @abstractmethod
     def read(self) -> list[JointRow]:
         """Read the rows once."""
 
-    def rows(self) -> Sequence[JointRow]:
-        """See :meth:`Library.rows`."""
-        return self._rows
+    def listed(self) -> Mapping[str, JointRow]:
+        """See :meth:`Library.listed`."""
+        return self._listed

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from bundle.errors import InputError
+from bundle.io import storing
 from bundle.reader_study import (
     MeasuringReport,
     Presentation,
@@ -15,9 +17,10 @@ from bundle.reader_study import (
     measuring_report,
     person,
     plan_measurements,
+    spelling,
     validated,
 )
-from bundle.reading_room.library import Library
+from bundle.reading_room.library import Library, UnknownJoint
 from bundle.reading_room.requests import (
     BadRequest,
     body_of,
@@ -51,10 +54,13 @@ class Measuring:
         library: the joints.
         folder: folder of the readings; created by the first session.
         seed: random seed of the order.
+        prepare: begins to open a joint, by its identifier.
     """
 
-    def __init__(self, library: Library, folder: Path, seed: int = 0) -> None:
-        self.library, self.folder, self.seed = library, folder, seed
+    def __init__(
+        self, library: Library, folder: Path, seed: int = 0, prepare: Callable[[str], Any] = lambda _: None
+    ) -> None:
+        self.library, self.folder, self.seed, self.prepare = library, folder, seed, prepare
         self.readings, self.sessions = ReadingLog(folder / READINGS), ReadingLog(folder / SESSIONS)
 
     def routes(self) -> list[Route]:
@@ -98,24 +104,35 @@ class Measuring:
         return saved_report(await run_in_threadpool(self._report), "agreement.csv")
 
     def _readers(self) -> list[dict[str, Any]]:
-        known = dict.fromkeys(record["reader"] for record in self.sessions.effective())
-        return [{"reader": reader, **self._state(reader)} for reader in known]
+        known = dict.fromkeys(record["reader"] for record in self._begun())
+        return [self._state(reader) for reader in known]
 
-    def _begin(self, reader: str, ids: Sequence[str] | None, again: bool) -> dict[str, Any]:
-        person(reader)
+    def _begin(self, name: str, ids: Sequence[str] | None, again: bool) -> dict[str, Any]:
+        reader = spelling(person(name), (record["reader"] for record in self._begun()))
         if again or self._session(reader) is None:
-            rows = self.library.rows() if ids is None else [self.library.row(id) for id in ids]
+            rows = self.library.rows() if ids is None else self.library.chosen(ids)
             joints = [row.name for row in rows if row.state != FAILED][:MOST]
             if not joints:
                 msg = "No joint can be measured. The list states why."
                 raise InputError(msg)
-            self.folder.mkdir(parents=True, exist_ok=True)
+            with storing(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
             self.sessions.append({"reader": reader, "joints": joints, "seed": self.seed})
-        return self._state(reader)
+        return self._shown(reader)
+
+    def _begun(self) -> list[dict[str, Any]]:
+        """The sessions of all readers."""
+        sessions = self.sessions.effective()
+        for record in sessions:
+            kinds = {"reader": str, "joints": list, "seed": int}
+            if any(type(record.get(name)) is not kind for name, kind in kinds.items()):
+                msg = f"{self.sessions.path}: line {record['id']} is no session. Restore the file from a copy."
+                raise InputError(msg)
+        return sessions
 
     def _session(self, reader: str) -> Mapping[str, Any] | None:
         """The last session of a reader."""
-        own = [record for record in self.sessions.effective() if record["reader"] == reader]
+        own = [record for record in self._begun() if record["reader"] == reader]
         return own[-1] if own else None
 
     def _plan(self, reader: str) -> tuple[Mapping[str, Any], list[Presentation]]:
@@ -130,12 +147,24 @@ class Measuring:
         own = {"reader": reader, "session": session["id"]}
         return [record for record in self.readings.effective() if own.items() <= record.items()]
 
+    def _left(self, reader: str) -> tuple[list[Presentation], list[Presentation]]:
+        """The plan of a session, and what is left of it."""
+        session, plan = self._plan(reader)
+        return plan, left_to_measure(plan, self._records(reader, session), reader)
+
     def _state(self, reader: str) -> dict[str, Any]:
         """Return how far a session is, and its next joint."""
-        session, plan = self._plan(reader)
-        left = left_to_measure(plan, self._records(reader, session), reader)
-        following = row_id(left[0].joint) if left else None
-        return {"total": len(plan), "done": len(plan) - len(left), "place": len(plan) - len(left), "next": following}
+        plan, left = self._left(reader)
+        done, following = len(plan) - len(left), row_id(left[0].joint) if left else None
+        return {"reader": reader, "total": len(plan), "done": done, "place": done, "next": following}
+
+    def _shown(self, reader: str) -> dict[str, Any]:
+        """Return the state of a session, and open the joint after the next one while the reader measures."""
+        _, left = self._left(reader)
+        with suppress(UnknownJoint):
+            for upcoming in left[1:2]:
+                self.prepare(row_id(upcoming.joint))
+        return self._state(reader)
 
     def _read(self, body: Mapping[str, Any]) -> dict[str, Any]:
         reader = text(body, "reader")
@@ -151,7 +180,7 @@ class Measuring:
             return {**_record(body, reader, left[0]), "session": session["id"]}
 
         stored = self.readings.append_after(next_record)
-        return {"saved": stored["id"], **self._state(reader)}
+        return {"saved": stored["id"], **self._shown(reader)}
 
     def _undo(self, reader: str) -> dict[str, Any]:
         session, _ = self._plan(reader)
@@ -160,7 +189,7 @@ class Measuring:
             msg = "There is no measurement to take back."
             raise BadRequest(msg)
         self.readings.undo(int(own[-1]["id"]), reader=reader)
-        return self._state(reader)
+        return self._shown(reader)
 
     def _report(self) -> MeasuringReport:
         automatic = {row.name: row.joint_space_mm for row in self.library.rows()}

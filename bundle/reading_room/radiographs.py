@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ class Radiographs(Library):
 
     Args:
         folder: folder with radiographs of joints or hands.
-        spacing_mm: pixel size in mm, instead of that of the files; 0 for that of the files.
+        spacing_mm: pixel size in mm of radiographs that state none; 0: not given.
     """
 
     kind = "radiographs"
@@ -36,9 +36,9 @@ class Radiographs(Library):
         self._joints: dict[str, tuple[Joint, Item]] = {}
         self._rows = {id: _closed(id, item) for id, item in self._items.items()}
 
-    def rows(self) -> Sequence[JointRow]:
-        """See :meth:`Library.rows`."""
-        return list(self._rows.values())
+    def listed(self) -> Mapping[str, JointRow]:
+        """See :meth:`Library.listed`."""
+        return dict(self._rows)
 
     def load(self, row: JointRow, report: Report) -> OpenedJoint | list[str]:
         """See :meth:`Library.load`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -59,7 +58,7 @@ def number(body: Mapping[str, Any], name: str, lowest: float, highest: float, de
     """
     value = body.get(name, default)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not lowest <= value <= highest:
+    if not is_number or not lowest <= value <= highest:
         msg = f"{name} must be a number from {lowest:g} to {highest:g}."
         raise BadRequest(msg)
     return float(value)
@@ -162,15 +161,21 @@ def plainly(answer: Answer) -> Answer:
             return await answer(request)
         except InputError as error:
             return JSONResponse({"error": without_folders(str(error))}, status_code=_status(error))
+        except OSError as error:
+            sentence = f"The server's disk or folder could not be used: {error.strerror or type(error).__name__}."
+            return JSONResponse({"error": sentence}, status_code=_status(error))
 
     return answered
 
 
-def _status(error: InputError) -> int:
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _status(error: Exception) -> int:
     """HTTP status of a fault."""
     if isinstance(error, UnknownJoint):
         return 404
-    cause = error.__cause__
-    if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+    causes = (error, error.__cause__)
+    if any(isinstance(cause, OSError) and cause.errno in _FULL for cause in causes):
         return 507
     return 400 if isinstance(error, BadRequest) else 409

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +55,7 @@ class JointRow:
 
 def row_id(name: str) -> str:
     """Identifier of a joint in addresses: 16 hexadecimal digits that follow from its name."""
-    return hashlib.blake2s(name.encode(), digest_size=8).hexdigest()
+    return hashlib.blake2s(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 _TEXT = ("hand", "patient", "side", "finger", "joint")
@@ -62,21 +63,28 @@ _NUMBERS = ("joint_space_mm", "joint_space_sd_mm")
 
 
 def row_of(values: Mapping[str, Any], **more: Any) -> JointRow:
-    """Make the row of a joint from a line of ``joints.jsonl``; values of a wrong type count as unknown.
+    """Make the row of a joint from a line of ``joints.jsonl``.
+
+    Values of a wrong type and numbers that are not finite count as unknown.
 
     Args:
         values: the line, with ``name``.
         more: other attributes.
     """
     name = str(values["name"])
-    known: dict[str, Any] = {key: _of(values.get(key), str) for key in _TEXT}
-    known |= {key: _of(values.get(key), int, float) for key in _NUMBERS}
-    known |= {key: _of(values.get(key), int) for key in ("visit", "grade")}
-    known |= {key: _of(values.get(key), bool) for key in ("refused", "plausible")}
-    reasons = tuple(part.strip() for part in (_of(values.get("reasons"), str) or "").split(";") if part.strip())
+    known: dict[str, Any] = {key: typed(values.get(key), str) for key in _TEXT}
+    known |= {key: typed(values.get(key), int, float) for key in _NUMBERS}
+    known |= {key: typed(values.get(key), int) for key in ("visit", "grade")}
+    known |= {key: typed(values.get(key), bool) for key in ("refused", "plausible")}
+    reasons = tuple(part.strip() for part in (typed(values.get("reasons"), str) or "").split(";") if part.strip())
     return JointRow(id=row_id(name), name=name, **{**known, "reasons": reasons, **more})
 
 
-def _of(value: Any, *kinds: type) -> Any:
-    """The value if it is of one of some types, else None; a bool is no number."""
-    return value if type(value) in kinds else None
+def typed(value: Any, *kinds: type) -> Any:
+    """Return a value of one of some types, None for any other; a bool is no number, and numbers are finite.
+
+    Characters of a text that cannot be encoded are replaced.
+    """
+    if type(value) not in kinds or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

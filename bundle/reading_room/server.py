@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -26,6 +27,9 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+ROOMS = ("list", "look", "measure", "visits", "studies")
+"""Names of the rooms in the pages."""
+
 FARTHEST_MM, LARGEST_TURN_DEG = 10.0, 45.0
 """Largest shift and rotation that may be requested."""
 
@@ -37,12 +41,13 @@ class Rooms:
 
     Args:
         library: the joints.
+        offered: names of the rooms that the pages offer; all by default.
     """
 
-    def __init__(self, library: Library) -> None:
-        self.library, self.openings = library, Openings(library)
+    def __init__(self, library: Library, offered: Sequence[str] = ROOMS) -> None:
+        self.library, self.openings, self.offered = library, Openings(library), offered
         self.version = bundle_version()
-        self._revision = 0
+        self._revision = secrets.randbelow(2**40)  # a page that outlives the server does not take its list for this one
         self._listed: tuple[JointRow, ...] = ()
 
     def routes(self) -> list[Route]:
@@ -60,7 +65,8 @@ class Rooms:
 
     async def room(self, request: Request) -> Response:
         """Describe the room."""
-        return JSONResponse({"title": self.library.title, "kind": self.library.kind, "version": self.version})
+        known = {"title": self.library.title, "kind": self.library.kind, "version": self.version}
+        return JSONResponse({**known, "rooms": list(self.offered)})
 
     async def joints(self, request: Request) -> Response:
         """List the joints, unless the page has the present list."""
@@ -112,7 +118,7 @@ class Rooms:
 
     async def export(self, request: Request) -> Response:
         """Send one HTML file with several joints."""
-        wanted = [self.library.row(id) for id in identifiers(await body_of(request), "ids", MOST)]
+        wanted = self.library.chosen(identifiers(await body_of(request), "ids", MOST))
         content = await run_in_threadpool(self._exported, wanted)
         return attachment(content.encode(), f"{self.library.title}.html", "text/html")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +16,7 @@ from bundle.reading_room.opened import OpenedJoint, plane_bytes
 from bundle.reading_room.opening import Openings
 from bundle.reading_room.requests import BadRequest, plainly
 from bundle.reading_room.rows import JointRow
-from bundle.registration import PairReading, judge_registration, warp_bones
+from bundle.registration import PairReading, exceeds_detectable, judge_registration, warp_bones
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -54,7 +55,7 @@ class RegisteredPair:
             "change_mm": _known(change),
             "registered_change_mm": _known(-self.reading.jsn_mm),
             "smallest_detectable_change_mm": _known(limit),
-            "exceeds": None if math.isnan(change) or math.isnan(limit) else abs(change) > limit,
+            "exceeds": exceeds_detectable(change, limit),
             "plausible": not verdict.reasons,
             "reasons": list(verdict.reasons),
         }
@@ -108,7 +109,7 @@ class Visits:
 
     def __init__(self, openings: Openings) -> None:
         self.openings = openings
-        self._pair = lru_cache(KEPT)(self._registered)
+        self._kept, self._work = lru_cache(KEPT)(self._registered), threading.Lock()
 
     def routes(self) -> list[Route]:
         """Return the addresses of the room."""
@@ -143,6 +144,11 @@ class Visits:
             msg = "Choose two radiographs of one joint of one patient."
             raise BadRequest(msg)
         return before.id, after.id
+
+    def _pair(self, before: str, after: str) -> RegisteredPair:
+        """Two registered radiographs; a page that asks for figures and planes at once waits for one registration."""
+        with self._work:
+            return self._kept(before, after)
 
     def _registered(self, before: str, after: str) -> RegisteredPair:
         with torch.no_grad():

@@ -7,7 +7,7 @@ from bundle.registration.following import FollowUp
 from bundle.registration.gauss_newton import BoneRegistration, BoneShift
 from bundle.registration.losses import MixedRegistration, SeenRegistration, TrueRegistration
 from bundle.registration.method import Registration
-from bundle.registration.narrowing import PairReading, make_registration, read_pair
+from bundle.registration.narrowing import PairReading, exceeds_detectable, make_registration, read_pair
 from bundle.registration.network import Registrar
 from bundle.registration.network_method import NetworkRegistration
 from bundle.registration.pair_lists import RadiographPairs, pairs_of_joint
@@ -36,6 +36,7 @@ __all__ = [
     "SeenRegistration",
     "SyntheticPairs",
     "TrueRegistration",
+    "exceeds_detectable",
     "judge_registration",
     "make_registration",
     "pairs_of_joint",

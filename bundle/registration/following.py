@@ -10,7 +10,7 @@ from bundle.errors import InputError
 from bundle.inference import JointTable
 from bundle.io import Item, safe_name, write_bytes, write_plot
 from bundle.registration.following_plot import plot_joints
-from bundle.registration.narrowing import read_pair
+from bundle.registration.narrowing import exceeds_detectable, read_pair
 from bundle.registration.pair_lists import NO_PAIR, check_alike, pair_of, radiographs_of_joints, with_outlines
 from bundle.registration.report import NarrowingWriter
 from tqdm import tqdm
@@ -130,7 +130,7 @@ def _changed(row: Row, first: Row, registered: Row) -> Row:
     """The row of a later visit; it is plausible if the radiograph and the registration are."""
     widths = [each["joint_space_mm"] for each in (first, row)]
     change = None if None in widths else round(widths[1] - widths[0], 3)
-    exceeds = None if change is None else abs(change) > row["smallest_detectable_change_mm"]
+    exceeds = exceeds_detectable(change, row["smallest_detectable_change_mm"])
     plausible = row["plausible"] is not False and registered["plausible"]
     reasons = "; ".join([*([row["reasons"]] if row["reasons"] else []), *registered["reasons"]]) or None
     changes = {"change_mm": change, "exceeds": exceeds, **registered}

@@ -81,8 +81,13 @@ class PairReading:
     @property
     def exceeds(self) -> bool | None:
         """Whether the narrowing or widening exceeds the smallest detectable change; None if either is unknown."""
-        change = abs(self.jsn_mm) - self.smallest_detectable_change_mm
-        return None if math.isnan(change) else change > 0.0
+        return exceeds_detectable(self.jsn_mm, self.smallest_detectable_change_mm)
+
+
+def exceeds_detectable(change_mm: float | None, limit_mm: float) -> bool | None:
+    """Return whether a change of the joint space exceeds the smallest detectable change; None if either is unknown."""
+    change = math.nan if change_mm is None else abs(change_mm)
+    return None if math.isnan(change) or math.isnan(limit_mm) else change > limit_mm
 
 
 def read_pair(registration: Registration, fixed: Tensor, moving: Tensor, spacing: float) -> PairReading:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from bundle.io import TITLES, joint_row, montage_image, write_png
+from bundle.io import SHOWN_CHANGE_MM, TITLES, joint_row, montage_image, write_png
 from bundle.physics import RigidMotion, synthesize
 from bundle.separation.weighted_loss import EXTRA
 from ignite.engine import Engine, Events
@@ -27,14 +27,15 @@ def losses_from_engine(output: Sequence[Mapping[str, Any]] | Mapping[str, Any]) 
     return {name: float(torch.as_tensor(first[name]).detach()) for name in names}
 
 
-def separation_row(image: Tensor, layers: Tensor, spacing: float, change_mm: float = 0.8) -> list[Any]:
+def separation_row(image: Tensor, layers: Tensor, spacing: float, change_mm: float = SHOWN_CHANGE_MM) -> list[Any]:
     """Create the standard montage row of a joint (:func:`bundle.io.joint_row`).
 
     Args:
         image: radiograph and masks, (3, H, W).
         layers: generated layers, (3, H, W).
         spacing: pixel size in mm.
-        change_mm: change of the joint space width in mm, added and subtracted for the two synthetic radiographs.
+        change_mm: change of the joint space width in mm, added and subtracted for the two synthetic radiographs; the
+            titles (:data:`bundle.io.TITLES`) state the default.
     """
     changes = RigidMotion.widening(torch.tensor([change_mm, -change_mm], dtype=torch.float64))
     shown, masks = (values.detach().cpu().float().expand(2, -1, -1, -1) for values in (layers, image[1:]))

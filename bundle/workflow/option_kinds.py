@@ -237,8 +237,12 @@ def leaves(content: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
             yield below, value, content
 
 
+_MEANINGS = {"true": True, "false": False, "null": None}
+"""Values that MONAI passes from the command line as text."""
+
+
 def read_switches(content: dict[str, Any]) -> bool:
-    """Replace the texts ``true`` and ``false`` by booleans, at every depth.
+    """Replace the texts ``true``, ``false`` and ``null`` by their values, at every depth.
 
     Args:
         content: content of a configuration; changed in place, except paths and names.
@@ -247,9 +251,9 @@ def read_switches(content: dict[str, Any]) -> bool:
         Whether anything was replaced.
     """
     texts = [
-        (path, value.strip().lower() == "true", holder)
+        (path, _MEANINGS[value.strip().lower()], holder)
         for path, value, holder in leaves(content)
-        if isinstance(value, str) and value.strip().lower() in ("true", "false") and kind_of(path) not in (PATH, TEXT)
+        if isinstance(value, str) and value.strip().lower() in _MEANINGS and kind_of(path) not in (PATH, TEXT)
     ]
     for path, meaning, holder in texts:
         holder[path[-1] if isinstance(holder, dict) else int(path[-1])] = meaning

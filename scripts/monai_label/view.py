@@ -200,7 +200,8 @@ def _is_shown(cut: Tensor) -> bool:
 def _opened(path: str | Path, clicks: Mapping[str, Any]) -> tuple[NDArray[np.float32], tuple[float, float] | None]:
     """Return the pixels of a radiograph (H, W), and their height and width in mm; None if unknown."""
     found = read_stated(path)
-    pixels = found.pixel(_length(clicks["spacing"]) if clicks.get("spacing") else 0.0)
+    given = _length(clicks["spacing"]) if clicks.get("spacing") else 0.0
+    pixels = found.spacing or found.pixel(given)
     if pixels is None and found.unstated:
         msg = f"{path} has no pixel spacing, and {found.unstated}: {_REMEDY}"
         raise InputError(msg)

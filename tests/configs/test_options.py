@@ -77,6 +77,12 @@ def test_switches_that_are_expressions_or_nested_options_are_understood_too(name
     assert content == {name: False, "options": {"deep": [{name: True}]}, "weights": "true"}
 
 
+def test_null_is_understood_except_as_a_path_or_name() -> None:
+    content: dict[str, Any] = {"remeasurement": "null", "writers": [{"metadata": " NULL "}], "weights": "null"}
+    assert read_switches(content)
+    assert content == {"remeasurement": None, "writers": [{"metadata": None}], "weights": "null"}
+
+
 def test_every_switch_at_the_top_of_a_configuration_is_declared() -> None:
     top = {path[0] for _, path in switches() if len(path) == 1 and "#" not in path[0]}
     assert not {name for name in top if KINDS.get(name) not in (SWITCH, SWITCH_OR_PROBABILITY)}

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from bundle.errors import InputError
 from bundle.evaluation.calibration import (
     closed_repeatedly,
     properties_of,
@@ -110,6 +111,13 @@ def test_a_calibration_is_written_for_its_separator(tmp_path: Path, closed: list
     samples = {name: found[name] for name in SIGNS}, found["error"], found["joint"]
     assert made == Calibration.fit(*samples, made.separator, made.made)
     assert made.made["joints_left_out"] == pytest.approx(held_out_figures(*samples), abs=5e-4)
+
+
+def test_a_set_in_which_every_joint_overlaps_cannot_calibrate(tmp_path: Path) -> None:
+    none = closed_repeatedly(JointSet(lambda: []), OverlapRange(outline_gap_mm=(-1.2, -0.3)), 2, seed=3)
+    weights: Any = GeneratorWeights("absent.pt", _weight_free())
+    with pytest.raises(InputError, match=r"needs 4 joints .* the list has 0\. Add joints that do not overlap"):
+        write_calibration(tmp_path / "uncertainty.json", none, 99, Unsure(), weights, "cpu", {"seed": 3})
 
 
 def _weight_free() -> nn.Module:

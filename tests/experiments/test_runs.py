@@ -108,4 +108,5 @@ def test_runs_of_one_folder_are_refused(wrong: dict[str, Any]) -> None:
 def test_the_last_error_of_a_log_is_what_went_wrong() -> None:
     assert complaint("a\nerror: no file\nbye\n") == "no file"
     assert complaint("Traceback\nValueError: wrong\n") == "ValueError: wrong"
-    assert complaint("one\ntwo\n\n") == "two" and complaint("\n") == "it said nothing"
+    assert complaint("one\ntwo\n\n") == "ended without an error message, after: two"
+    assert complaint("\n") == "ended without a message"

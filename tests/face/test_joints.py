@@ -41,12 +41,43 @@ def test_the_joints_of_a_hand_are_found_and_unusable_ones_are_named(
 ) -> None:
     hand = Hand.read(film, spacing_mm=21 / 256)
     assert [(joint.finger, joint.side) for joint in hand.joints] == [("index", "left"), ("middle", "left")]
-    assert "left_mcp_ring" in caplog.text and "Left out" in caplog.text
+    assert "left_mcp_ring" in caplog.text and caplog.text.count("Left out") == 1
+
+
+def test_reasons_are_stated_once_where_no_joint_can_be_used(film: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_image(film, torch.full((1, 460, 740), 0.1))
+    with pytest.raises(InputError) as refused:
+        Hand.read(film, spacing_mm=21 / 256)
+    assert all(str(refused.value).count(name) == 1 for name in ("index", "middle", "ring"))
+    assert caplog.text == ""
 
 
 def test_a_hand_without_spacing_is_refused(film: Path) -> None:
     with pytest.raises(InputError, match=r"hand\.png has no pixel spacing\. Pass spacing_mm=MM"):
         Hand.read(film)
+
+
+def test_errors_name_the_argument_and_not_the_option(film: Path) -> None:
+    film.with_suffix(".csv").write_text("name,x,y,tip_x,tip_y\nindex,200,230,200,100\n")
+    calls = (lambda: Joint.read(film), lambda: Hand.read(film, film.with_suffix(".csv")), lambda: Hand.read(film))
+    for call in calls:
+        with pytest.raises(InputError, match=r"Pass spacing_mm=MM") as refused:
+            call()
+        assert "--" not in str(refused.value)
+    for read in (Joint.read, Hand.read):
+        with pytest.raises(InputError, match=r"^spacing_mm: '0\.1' is invalid\. Pass a number from 0 to 100\.$"):
+            read(film, spacing_mm="0.1")  # type: ignore[arg-type]
+
+
+def test_the_spacing_of_a_file_takes_precedence_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, joint = tmp_path / "joint.dcm", Joint.phantom(3)
+    joint.write(path)
+    assert Joint.read(path, spacing_mm=joint.spacing_mm).spacing_mm == pytest.approx(joint.spacing_mm)
+    assert caplog.text == ""
+    assert Joint.read(path, spacing_mm=0.09).spacing_mm == pytest.approx(joint.spacing_mm)
+    assert "joint.dcm: used the pixel spacing of the file, 0.08203 mm, not 0.09 mm." in caplog.text
 
 
 @pytest.mark.parametrize("spacing_mm", [0.0, 21 / 256, 0.09])

@@ -191,7 +191,7 @@ def test_arguments_of_a_wrong_type_are_refused_in_a_line(layers: Layers, tmp_pat
 
 
 def test_a_negative_spacing_of_a_hand_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"--spacing_mm -0\.1 is no pixel spacing"):
+    with pytest.raises(InputError, match=r"^spacing_mm: -0\.1 is invalid\. Pass a number from 0 to 100\."):
         Hand.read(tmp_path / "a.png", tmp_path / "a.csv", spacing_mm=-0.1)
 
 

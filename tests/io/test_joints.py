@@ -16,7 +16,8 @@ from bundle.errors import InputError
 from bundle.io.audit import audit, audited
 from bundle.io.joints import SEEDS_PER_RUN, joint_items, phantom_items, training_and_validation, training_joints
 from bundle.io.lists import FOLDER, read_datalist
-from bundle.io.loading import Item, checked_spacing
+from bundle.io.loading import Item
+from bundle.io.spacing import checked_spacing
 from bundle.io.splits import part_of_joints, repeated, split_by_joint
 from bundle.io.writing import LONGEST_NAME, PART, RESULT_ENDINGS
 from bundle.phantoms.sampling import sample_parameters
@@ -88,6 +89,7 @@ def test_an_item_has_the_files_joint_finger_side_and_spacing(public: Path) -> No
         "patient": "00054_L_13",
         "visit": "",
         "spacing": 0.0,
+        "spacing_option": 0.0,
         "image": str(folder / "one.jpg"),
         "lower": str(folder / "one_mask_lower.bmp"),
         "upper": str(folder / "one_mask_upper.bmp"),
@@ -117,7 +119,7 @@ def test_an_entry_may_state_its_joint_and_spacing(tmp_path: Path) -> None:
     )
     stated, other = read_datalist(tmp_path, "mine", spacing=0.2)
     assert (stated["joint"], stated["finger"], stated["side"], stated["spacing"]) == ("p7_R_2", "small", "right", 0.1)
-    assert (other["joint"], other["spacing"]) == ("images", 0.2)
+    assert (other["joint"], other["spacing"], other["spacing_option"]) == ("images", 0.0, 0.2)
 
 
 def test_files_may_lie_anywhere_below_the_root(tmp_path: Path) -> None:

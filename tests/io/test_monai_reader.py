@@ -69,7 +69,7 @@ def test_a_spacing_that_nobody_knows_is_never_guessed(make: Make, tmp_path: Path
     with pytest.raises((InputError, RuntimeError)) as refused:
         LoadImage(reader=RadiographReader())(path)
     message = input_message(refused.value)
-    assert message is not None and "--spacing" in message and str(path) in message
+    assert message is not None and "Pass RadiographReader(spacing=MM)" in message and str(path) in message
 
 
 @pytest.mark.parametrize("spacing", [-0.1, (0.1, 0.0), float("nan"), "abc", "0,08", (0.1, 0.1, 0.1), None, {}])

@@ -27,8 +27,9 @@ DETAIL = DETAIL_MM / MCP.spacing_mm
 
 
 def add_noise_texture(soft: Tensor, tissue: Tensor, uncovered: Tensor, seeds: list[int]) -> Tensor:
-    """Grain for a hole that is covered where it is uncovered, and nowhere else."""
-    return TissueNoise.of(soft, tissue, (uncovered > 0).to(soft.dtype)).added(soft, uncovered, seeds)
+    """Attenuation with noise texture in a hole that is covered where it is uncovered, and nowhere else."""
+    noise_texture = TissueNoise.of(soft, tissue, (uncovered > 0).to(soft.dtype))
+    return attenuation(noise_texture.added(intensity(soft), uncovered, seeds))
 
 
 def noise(height: int, width: int, sigma: float = 0.8, seed: int = 0, count: int = 1) -> Tensor:
@@ -177,16 +178,17 @@ def test_nothing_changes_where_nothing_is_uncovered(seed: int) -> None:
     soft = torch.from_numpy(random.random((2, 1, 40, 30)).astype(np.float32))
     tissue, uncovered = (torch.from_numpy((random.random((2, 1, 40, 30)) > 0.5).astype(np.float32)) for _ in range(2))
     filled = add_noise_texture(soft, tissue, uncovered, [seed, 1])
-    assert torch.equal(filled[uncovered == 0], soft[uncovered == 0])
+    unchanged = attenuation(intensity(soft))
+    assert torch.equal(filled[uncovered == 0], unchanged[uncovered == 0])
     assert torch.isfinite(filled).all()
     assert float(filled.min()) >= 0.0
-    assert torch.equal(add_noise_texture(soft, tissue, torch.zeros_like(uncovered), [0, 1]), soft)
+    assert torch.equal(add_noise_texture(soft, tissue, torch.zeros_like(uncovered), [0, 1]), unchanged)
 
 
 def test_without_visible_tissue_there_is_no_grain() -> None:
     soft = 0.5 + 0.02 * noise(40, 40)
     nothing = torch.zeros_like(soft)
-    assert torch.equal(add_noise_texture(soft, nothing, nothing + 1, [0]), soft)
+    assert torch.equal(add_noise_texture(soft, nothing, nothing + 1, [0]), attenuation(intensity(soft)))
 
 
 def test_faint_tissue_stays_at_least_0() -> None:

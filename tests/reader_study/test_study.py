@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 from collections.abc import Callable
@@ -170,6 +171,41 @@ def test_studies_are_found_with_the_reasons_of_damaged_ones_and_of_equal_names(f
     assert "not readable as JSON" in found["broken"].failure
     change(root / "studies" / "copy" / STUDY, lambda known: known.update(name="<script>"))
     assert [each.study.name for each in find_studies(root) if each.study] == ["first", "<script>"]
+
+
+def test_the_seed_alone_does_not_give_the_answers_away(tmp_path: Path) -> None:
+    """Of two studies of one seed and other radiographs, the kinds differ."""
+    kinds = []
+    for first in (0, 40):
+        sides = plain("real", range(first, first + 20)), plain("synthetic", range(first + 20, first + 40))
+        key = read_key(make_study(tmp_path / f"{first}", *sides, count=8))
+        kinds.append([key[identity]["kind"] for identity in sorted(key)])
+    assert kinds[0] != kinds[1]
+
+
+def test_names_of_readers_are_recognized_in_any_case(folder: Path) -> None:
+    study = read_study(folder)
+    given = {"reader": "Ann Lee", "image": study.images[0], "answer": "real", "confidence": 1, "seconds": 1.0}
+    study.answer(given)
+    assert {study.spelling(name) for name in ("ann lee", "ANN  LEE", "\uff21nn Lee")} == {"Ann Lee"}
+    assert study.spelling("Ann") == "Ann"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_an_image_that_is_no_regular_file_is_not_waited_for(folder: Path) -> None:
+    path = read_study(folder).image_path("image_001")
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(InputError, match="no regular file"):
+        read_study(folder)
+
+
+def test_an_image_that_was_changed_is_not_shown(folder: Path) -> None:
+    study = read_study(folder)
+    path, other = (study.image_path(identity) for identity in study.images[:2])
+    path.write_bytes(other.read_bytes())
+    with pytest.raises(InputError, match="changed since"):
+        study.read_image(study.images[0])
 
 
 def test_a_study_is_not_written_over_another_one_nor_beside_one_of_its_name(folder: Path) -> None:

@@ -19,14 +19,22 @@ def frame(size: int, seed: int = 0) -> torch.Tensor:
     return F.interpolate(coarse, (size, size), mode="bicubic", align_corners=False)[0].clamp(0, 1)
 
 
-def test_frames_of_any_pixel_size_give_images_of_one_size() -> None:
-    shapes = {study_pixels(frame(size), 21.0 / size, (0, 0), "a").shape for size in (140, 200, 256)}
+def test_frames_of_fine_pixels_give_images_of_one_size() -> None:
+    shapes = {study_pixels(frame(size), 21.0 / size, (0, 0), "a").shape for size in (256, 300, 512)}
     assert shapes == {(MAGNIFICATION * (140 - 16 - 2 * MARGIN), MAGNIFICATION * (140 - 2 * MARGIN))}
 
 
+@pytest.mark.parametrize("spacing_mm", [0.05, 21 / 256, 0.1, 0.15])
+def test_every_frame_is_resampled_to_a_coarser_grid(spacing_mm: float) -> None:
+    """No pixel of a frame is shown as it is: the finest pattern, which interpolation removes, is invisible."""
+    size = round(21 / spacing_mm)
+    board = torch.from_numpy(np.indices((size, size)).sum(axis=0) % 2).float()[None]
+    assert study_pixels(board, spacing_mm, (0, 0), "a")[40:-40, 40:-40].std() < 255 * 0.05
+
+
 def test_a_frame_and_the_same_frame_in_finer_pixels_look_alike() -> None:
-    one = study_pixels(frame(140), 0.15, (0, 0), "a").astype(float)
-    other = study_pixels(frame(280), 0.075, (0, 0), "a").astype(float)
+    one = study_pixels(frame(256), 21 / 256, (0, 0), "a").astype(float)
+    other = study_pixels(frame(512), 21 / 512, (0, 0), "a").astype(float)
     assert np.abs(one - other).mean() < 2.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,16 @@ from starlette.testclient import TestClient
 HOST = "127.0.0.1:8765"
 
 
+@cache
+def separated(joint_space_mm: float = 1.6) -> OpenedJoint:
+    """A phantom, separated without the network, which is slow to load; made once for all tests."""
+    opened = OpenedJoint.of(separate(Joint.phantom(4, joint_space_mm), weights=None))
+    _ = opened.bones
+    return opened
+
+
 class Weightless(FixedLibrary):
-    """Phantoms without the network, which is slow to load: two radiographs of a patient's joint, and a damaged one."""
+    """Two radiographs of a patient's joint, and a damaged one."""
 
     kind, title = "demo", "phantoms"
 
@@ -32,12 +41,12 @@ class Weightless(FixedLibrary):
         return [*rows, JointRow(id=row_id("bad"), name="bad", state=FAILED, failure="bad.png: damaged. Remove it.")]
 
     def load(self, row: JointRow, report: Report) -> OpenedJoint:
-        return OpenedJoint.of(separate(Joint.phantom(4, 1.6 - 0.2 * (row.visit or 0) / 90), weights=None))
+        return separated(1.4 if row.visit else 1.6)
 
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[TestClient]:
-    gate = Gate.of("127.0.0.1", 8765)
+    gate = Gate("127.0.0.1", 8765)
     with TestClient(
         application(rooms_of(Weightless(), tmp_path / "readings"), gate), base_url=f"http://{HOST}"
     ) as made:

@@ -12,18 +12,19 @@ import pytest
 import torch
 from bundle.datasets.data_sets import DataSet
 from bundle.errors import InputError
-from bundle.face import Joint, separate
+from bundle.face import Joint
 from bundle.io import read_stated, without_folders, write_layers
 from bundle.reading_room.data_set import SyntheticImages
 from bundle.reading_room.demo import NARROWING_MM, Demo
 from bundle.reading_room.library import Library
 from bundle.reading_room.opened import OpenedJoint
 from bundle.reading_room.radiographs import Radiographs
-from bundle.reading_room.results import NO_LAYERS, Results
+from bundle.reading_room.results import NO_LAYERS, NO_NAME, Results
 from bundle.reading_room.rows import CLOSED, FAILED, READY, row_id
-from bundle.reading_room.running import Place, library_of, readings_folder, serve
+from bundle.reading_room.running import Place, _listen, library_of, readings_folder, rooms_of, serve
 from tests.datasets.phantoms import OPEN, Joints, plan
 from tests.reader_study.test_study_sources import Stored
+from tests.reading_room.conftest import separated
 
 
 def silent(stage: str, fraction: float) -> None:
@@ -41,13 +42,19 @@ def line(name: str, **more: Any) -> str:
     return json.dumps({**known, **more}) + "\n"
 
 
-@pytest.fixture
-def results(tmp_path: Path) -> Path:
-    """Results of two joints, of which one has layers."""
-    folder, layers = tmp_path / "results", separate(Joint.phantom(3, 1.5), weights=None)
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Layers and masks of a joint."""
+    folder, layers = tmp_path_factory.mktemp("written"), separated(1.6).layers
     write_layers(folder / "a_layers.nii.gz", layers.layers, layers.joint.spacing_mm)
     write_layers(folder / "a_masks.nii.gz", layers.joint.masks, layers.joint.spacing_mm)
+    return folder
+
+
+@pytest.fixture
+def results(written: Path, tmp_path: Path) -> Path:
+    """Results of two joints, of which one has layers."""
+    folder = Path(shutil.copytree(written, tmp_path / "results"))
     (folder / "joints.jsonl").write_text(line("a", finger="ring", reasons="one; two") + line("b"))
     return folder
 
@@ -59,7 +66,7 @@ def test_results_are_listed_and_opened(results: Path) -> None:
     assert (first.state, first.finger, first.reasons) == (READY, "ring", ("one", "two"))
     assert (second.state, second.failure) == (FAILED, NO_LAYERS)
     joint = opened(library, "a").layers.joint
-    assert torch.allclose(joint.radiograph, Joint.phantom(3, 1.5).radiograph, atol=1e-6)
+    assert torch.allclose(joint.radiograph, separated(1.6).layers.joint.radiograph, atol=1e-6)
 
 
 def test_rows_that_are_written_meanwhile_appear_and_a_cut_line_does_not(results: Path) -> None:
@@ -77,6 +84,29 @@ def test_values_of_a_wrong_type_are_unknown(results: Path) -> None:
     (results / "joints.jsonl").write_text(line("a", joint_space_mm="1.5", grade=True, refused=1, finger=["x"]))
     (row,) = library_of(results).rows()
     assert (row.joint_space_mm, row.grade, row.refused, row.finger) == (None, None, None, None)
+
+
+@pytest.mark.parametrize("number", ["NaN", "1e400", "-1e400"])
+def test_numbers_that_are_not_finite_are_unknown(results: Path, number: str) -> None:
+    (results / "joints.jsonl").write_text(line("a", joint_space_mm=1.25).replace("1.25", number))
+    assert [row.joint_space_mm for row in library_of(results).rows()] in ([None], [])
+
+
+@pytest.mark.parametrize(
+    "name", ["../results/a", "a/../a", "/etc/passwd", "a\ud800", "<img src=x>", "x" * 5000, "..", ""]
+)
+def test_a_name_that_is_no_name_of_a_file_is_a_row_with_its_reason(results: Path, name: str) -> None:
+    (results / "joints.jsonl").write_text(line("a") + line(name))
+    row = library_of(results).rows()[-1]
+    assert (row.state, row.failure, len(row.name) <= 200) == (FAILED, NO_NAME, True)
+    row.name.encode()
+
+
+def test_a_joint_whose_layers_follow_its_line_becomes_ready(results: Path) -> None:
+    library = library_of(results)
+    assert library.rows()[1].failure == NO_LAYERS
+    shutil.copy(results / "a_layers.nii.gz", results / "b_layers.nii.gz")
+    assert [row.state for row in library.rows()] == [READY, READY]
 
 
 @pytest.mark.parametrize(
@@ -154,9 +184,10 @@ def test_a_radiograph_is_separated_when_it_is_opened(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_phantoms_narrow_from_visit_to_visit() -> None:
     library = Demo(phantoms=1, seed=4)
-    widths = [float(opened(library, row.name).space.mean[0]) for row in library.rows()]
-    assert widths[0] - widths[2] == pytest.approx(2 * NARROWING_MM, abs=0.1)
-    assert {row.state for row in library.rows()} == {READY}
+    first, _, last = library.rows()
+    widths = [float(opened(library, row.name).space.mean[0]) for row in (first, last)]
+    assert widths[0] - widths[1] == pytest.approx(2 * NARROWING_MM, abs=0.1)
+    assert [row.state for row in library.rows()] == [READY, CLOSED, READY]
 
 
 def test_faults_of_radiographs_do_not_reveal_the_patient(tmp_path: Path) -> None:
@@ -168,6 +199,26 @@ def test_faults_of_radiographs_do_not_reveal_the_patient(tmp_path: Path) -> None
         library.load(library.rows()[0], silent)
     shown = without_folders(str(caught.value)) + library.rows()[0].name
     assert not any(told in shown for told in ("1.2.840", "19700101", str(tmp_path)))
+
+
+def test_a_run_that_has_just_begun_is_an_empty_list_that_fills(results: Path) -> None:
+    (results / "joints.jsonl").rename(results / "later")
+    (results / "run.json").write_text("{}")
+    library = library_of(results)
+    assert library.rows() == []
+    (results / "later").rename(results / "joints.jsonl")
+    assert [row.name for row in library.rows()] == ["a", "b"]
+
+
+def test_a_port_is_taken_before_the_pages_are_served() -> None:
+    with _listen("127.0.0.1", 0) as listening, pytest.raises(InputError, match="in use"):
+        _listen("127.0.0.1", listening.getsockname()[1])
+
+
+def test_readings_are_not_stored_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="Pass another --output_dir"):
+        rooms_of(Demo(phantoms=1), tmp_path / "file")
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:

@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 from bundle.reader_study import ReadingLog
-from bundle.reading_room.measuring import READINGS
+from bundle.reading_room.measuring import READINGS, SESSIONS, Measuring
+from bundle.reading_room.security import Gate
+from bundle.reading_room.server import application
 from starlette.testclient import TestClient
+from tests.reading_room.conftest import Weightless
 
 
 def begin(client: TestClient, reader: str, **more: Any) -> dict[str, Any]:
@@ -41,6 +44,21 @@ def test_a_session_resumes_and_undo_takes_the_last_reading_back(client: TestClie
     assert client.post("/api/measuring/undo", json={"reader": "Ann"}).status_code == 400
 
 
+def test_a_session_resumes_under_another_case_of_the_name(client: TestClient) -> None:
+    measure(client, "Ann", begin(client, "Ann"))
+    found = begin(client, "ANN ")
+    assert (found["reader"], found["done"]) == ("Ann", 1)
+    assert [one["reader"] for one in client.get("/api/measuring").json()["readers"]] == ["Ann"]
+
+
+def test_the_joint_after_the_next_one_is_opened_meanwhile(tmp_path: Path) -> None:
+    prepared: list[str] = []
+    made = application(Measuring(Weightless(), tmp_path, prepare=prepared.append).routes(), Gate("127.0.0.1", 8765))
+    with TestClient(made, base_url="http://127.0.0.1:8765") as client:
+        state = begin(client, "Ann")
+        assert measure(client, "Ann", state).json()["next"] == prepared[0]
+
+
 def test_a_joint_is_measured_once_in_two_windows(client: TestClient) -> None:
     state = begin(client, "Ann")
     assert measure(client, "Ann", state).status_code == 200
@@ -72,6 +90,15 @@ def test_nonsense_is_not_stored(client: TestClient, tmp_path: Path, value: dict[
     assert answer.status_code in (400, 409)
     assert next(iter(value)) in answer.json()["error"]
     assert ReadingLog(tmp_path / "readings" / READINGS).records() == []
+
+
+def test_sessions_that_were_edited_are_named(client: TestClient, tmp_path: Path) -> None:
+    begin(client, "Ann")
+    with (tmp_path / "readings" / SESSIONS).open("a") as file:
+        file.write('{"id": 2, "reader": ["x"]}\n')
+    answer = client.get("/api/measuring")
+    assert answer.status_code == 409
+    assert answer.json()["error"].startswith("sessions.jsonl: line 2 is no session")
 
 
 def test_the_agreement_is_reported(client: TestClient) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from bundle.errors import InputError
@@ -17,15 +16,15 @@ class Folder(Library):
     kind, title = "radiographs", "folder"
 
     def __init__(self) -> None:
-        self.listed = [JointRow(id=id, name=id, state=CLOSED) for id in ("hand", "damaged")]
+        self.names = ["hand", "damaged"]
 
-    def rows(self) -> Sequence[JointRow]:
-        return self.listed
+    def listed(self) -> dict[str, JointRow]:
+        return {id: JointRow(id=id, name=id, state=CLOSED) for id in self.names}
 
     def load(self, row: JointRow, report: Report) -> OpenedJoint | list[str]:
         if row.id == "damaged":
             raise InputError("damaged.png: the image cannot be read. Copy it again.")
-        self.listed = [JointRow(id=id, name=id, state=CLOSED) for id in ("index", "ring", "damaged")]
+        self.names = ["index", "ring", "damaged"]
         return ["index", "ring"]
 
 

@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import io
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
 import pytest
 from bundle.reading_room.rows import row_id
+from bundle.reading_room.running import rooms_of
+from bundle.reading_room.security import Gate
+from bundle.reading_room.server import application
 from PIL import Image
 from starlette.testclient import TestClient
+from tests.reading_room.conftest import Weightless
 
 PHANTOM, LATER, BAD = (row_id(name) for name in ("phantom_0", "phantom_1", "bad"))
 
@@ -20,6 +25,13 @@ def test_the_list_is_sent_once_for_each_revision(client: TestClient) -> None:
     assert first["joints"][2]["failure"] == "bad.png: damaged. Remove it."
     assert client.get("/api/joints", params={"revision": first["revision"]}).json()["joints"] is None
     assert client.get("/api/joints", params={"revision": "../x"}).json() == first
+
+
+def test_revisions_of_another_server_are_unknown(client: TestClient, tmp_path: Path) -> None:
+    known = client.get("/api/joints").json()["revision"]
+    made = application(rooms_of(Weightless(), tmp_path / "other"), Gate("127.0.0.1", 8765))
+    with TestClient(made, base_url="http://127.0.0.1:8765") as other:
+        assert other.get("/api/joints", params={"revision": known}).json()["joints"]
 
 
 def test_a_joint_opens_in_the_background(client: TestClient) -> None:
@@ -61,6 +73,8 @@ def test_saved_files_hold_the_requested_change(client: TestClient) -> None:
     [
         ({"change_mm": "$1"}, "change_mm must be a number"),
         ({"change_mm": True}, "change_mm must be a number"),
+        ({"change_mm": 10**400}, "change_mm must be a number"),
+        ({"seed": -(10**400)}, "seed must be a number"),
         ({"rotation_deg": 1e9}, "rotation_deg must be a number from -45 to 45"),
         ({"seed": 0.5}, "seed must be a whole number"),
         ({"format": "../x"}, "format must be one of png, dcm"),

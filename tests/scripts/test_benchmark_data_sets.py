@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from bundle.errors import InputError
 from scripts import benchmark_data_sets
-from scripts.benchmark_data_sets import Joints, PilLoop, difference, loops, steps
+from scripts.benchmarks.data_set_speed import Joints, difference, steps
+from scripts.benchmarks.pil_loop import PilLoop, loops
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -15,9 +15,10 @@ import torch
 import yaml
 from monai.networks.nets import BasicUNet
 from scripts import verify_bundle
+from scripts.bundle_checks import files, network, stated
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = ("configs/metadata.json", "configs/logging.conf", verify_bundle.ONNX_ARGUMENTS)
+CONFIGS = ("configs/metadata.json", "configs/logging.conf", network.ONNX_ARGUMENTS)
 FEATURES = [4, 4, 4, 4, 4, 4]
 NETWORK = {
     "_target_": "BasicUNet",
@@ -118,7 +119,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(ROOT / "LICENSE", root)
     for name in ("requirements.txt", "docs/data_license.txt", *CONFIGS):
         shutil.copy(ROOT / name, root / name)
-    (root / "docs" / "README.md").write_text("\n\n".join(verify_bundle.HEADINGS), encoding="utf-8")
+    (root / "docs" / "README.md").write_text("\n\n".join(files.HEADINGS), encoding="utf-8")
     edit(root / "configs" / "metadata.json", shrink)
     (root / "configs" / "inference.json").write_text(json.dumps(INFERENCE), encoding="utf-8")
     write_yaml(root / "configs" / "train.yaml", TRAIN)
@@ -126,7 +127,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     network = BasicUNet(2, 3, 3, FEATURES, upsample="nontrainable")
     torch.save(network.state_dict(), root / "models" / "model.pt")
-    verify_bundle.state_checksums(root)
+    stated.state_checksums(root)
     return root
 
 
@@ -248,7 +249,7 @@ def configure(name: str, change: Callable[[Any], Any]) -> Callable[[Path], None]
 
 def large(root: Path) -> None:
     with (root / "models" / "model_large.bin").open("wb") as file:
-        file.truncate(verify_bundle.LARGE + 1)
+        file.truncate(files.LARGE + 1)
 
 
 def damage(root: Path) -> None:
@@ -433,7 +434,7 @@ class TwoFaced(torch.nn.Module):
 
 @pytest.mark.slow
 def test_a_network_that_scripts_to_something_else_is_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify_bundle.nn, "TwoFaced", TwoFaced, raising=False)
+    monkeypatch.setattr(torch.nn, "TwoFaced", TwoFaced, raising=False)
     edit(
         root / "configs" / "inference.json", lambda config: config.update(network_def={"_target_": "torch.nn.TwoFaced"})
     )
@@ -454,19 +455,19 @@ class Shifting(torch.nn.Module):
 
 
 def test_a_network_that_is_another_one_in_onnx_is_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify_bundle.nn, "Shifting", Shifting, raising=False)
+    monkeypatch.setattr(torch.nn, "Shifting", Shifting, raising=False)
     edit(
         root / "configs" / "inference.json", lambda config: config.update(network_def={"_target_": "torch.nn.Shifting"})
     )
     torch.save(Shifting().state_dict(), root / "models" / "model.pt")
-    reason = verify_bundle.run_check(lambda: verify_bundle.check_onnx(root), verbose=False)[1]
+    reason = verify_bundle.run_check(lambda: network.check_onnx(root), verbose=False)[1]
     assert "by 0.001, more than" in reason
 
 
 @pytest.mark.slow
 def test_an_onnx_model_of_one_image_alone_is_found(root: Path) -> None:
-    edit(root / verify_bundle.ONNX_ARGUMENTS, lambda arguments: arguments["converter_kwargs"].pop("dynamic_axes"))
-    passed, reason = verify_bundle.run_check(lambda: verify_bundle.check_onnx(root), verbose=False)
+    edit(root / network.ONNX_ARGUMENTS, lambda arguments: arguments["converter_kwargs"].pop("dynamic_axes"))
+    passed, reason = verify_bundle.run_check(lambda: network.check_onnx(root), verbose=False)
     assert not passed
     assert "dimensions" in reason
 

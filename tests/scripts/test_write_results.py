@@ -10,9 +10,12 @@ from bundle.errors import InputError
 from bundle.io import plain
 from monai.bundle import ConfigParser
 from scripts import write_results
-from scripts.write_results import Column, Method, kept_report, table
+from scripts.results_document.columns import Column
+from scripts.results_document.document import RIVALS
+from scripts.results_document.methods import IMAGES, JOBS, Method, check_same_images, kept_report
+from scripts.results_document.tables import table
 
-JOBS = write_results.ROOT / "configs" / "jobs"
+CONFIGURED = write_results.ROOT / "configs" / "jobs"
 MACHINE = {"cpu": "A CPU", "device": "cpu", "threads": 1, "torch": "2.0"}
 
 
@@ -197,7 +200,7 @@ def test_jobs_that_are_done_are_rows_and_are_kept(arguments: list[str], tmp_path
         job(tmp_path / "jobs", name, kind, E1={"psnr": 40.0, "psnr_lowest": 35.0})
     write_results.main(arguments)
     first = (tmp_path / "docs" / "results.md").read_text()
-    assert write_results.RIVALS not in first
+    assert RIVALS not in first
     labels = [row[0] for row in rows(first, "")[2:6]]
     assert labels == ["Weight-free", "LSN (rival)", "Job lsn_published", "Job ours_2x"]
     assert rows(first, "Ablations at full width")[2][0] == "Job lsn_tenth"
@@ -217,13 +220,13 @@ def test_figures_under_another_name_are_refused(arguments: list[str], tmp_path: 
 def test_the_order_of_the_rows_knows_every_job() -> None:
     files = (Path(write_results.ROOT) / "configs" / "jobs").glob("*.yaml")
     there = {path.stem for path in files if "run_id: working" in path.read_text().splitlines()}
-    assert there == set(write_results.JOBS)
+    assert there == set(JOBS)
 
 
 def settings_of_a_job(name: str) -> dict[str, Any]:
     """The settings that the evaluation of a job reports."""
     job, evaluation = ConfigParser(), ConfigParser()
-    arguments = ConfigParser.load_config_file(JOBS / f"{name}.yaml")
+    arguments = ConfigParser.load_config_file(CONFIGURED / f"{name}.yaml")
     job.read_config([str(write_results.ROOT / file) for file in arguments["config_file"]])
     job.update({key: value for key, value in arguments.items() if key not in ("config_file", "run_id")})
     evaluation.read_config([str(write_results.ROOT / file) for file in job["evaluated_by"]])
@@ -231,14 +234,14 @@ def settings_of_a_job(name: str) -> dict[str, Any]:
     return dict(plain(evaluation.get_parsed_content("settings")))
 
 
-@pytest.mark.parametrize("name", [name for name in write_results.JOBS if not name.startswith("resnet50")])
+@pytest.mark.parametrize("name", [name for name in JOBS if not name.startswith("resnet50")])
 def test_a_job_is_measured_on_the_images_of_the_stored_rows(name: str) -> None:
     settings = settings_of_a_job(name)
     stored = [json.loads(file.read_text()) for file in (write_results.OUTPUT.parent / "results").glob("*.json")]
     methods = [Method("stored", "", report) for report in stored if "measures" in report]
-    assert len(methods) > 5 and set(write_results.IMAGES) <= set(settings)
+    assert len(methods) > 5 and set(IMAGES) <= set(settings)
     for method in methods:
-        write_results.check_same_images([method, Method(name, "", {"settings": settings})])
+        check_same_images([method, Method(name, "", {"settings": settings})])
 
 
 def test_fingers_have_their_own_table(arguments: list[str], tmp_path: Path) -> None:
@@ -276,6 +279,6 @@ def test_tasks_have_a_table_each_with_both_arms(arguments: list[str], tmp_path: 
 
 def test_rivals_that_were_not_trained_as_published_are_said_to_be_so(arguments: list[str], tmp_path: Path) -> None:
     write_results.main(arguments)
-    assert write_results.RIVALS in (tmp_path / "docs" / "results.md").read_text()
+    assert RIVALS in (tmp_path / "docs" / "results.md").read_text()
     write_results.main([argument for argument in arguments if not argument.startswith("LSN")])
-    assert write_results.RIVALS not in (tmp_path / "docs" / "results.md").read_text()
+    assert RIVALS not in (tmp_path / "docs" / "results.md").read_text()

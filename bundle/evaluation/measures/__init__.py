@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bundle.evaluation.measures.control import JointSpaceControl
-from bundle.evaluation.measures.crops import as_seen, cut_out
+from bundle.evaluation.measures.crops import as_seen, cut_out, on_grid
 from bundle.evaluation.measures.detectability import ShadowDetectability
 from bundle.evaluation.measures.joint_space import JointSpaceMeasurement
 from bundle.evaluation.measures.layer_truth import LayerTruth
@@ -22,4 +22,5 @@ __all__ = [
     "Trial",
     "as_seen",
     "cut_out",
+    "on_grid",
 ]

@@ -38,12 +38,16 @@ def as_seen(radiographs: Tensor, spacing: Tensor, native: bool) -> Tensor:
         spacing: pixel size in mm, (N,); images of one stack share one grid, that of the median.
         native: whether to resample, antialiased, to 0.15 mm per pixel (coarser frames stay as they are).
     """
-    pixel = float(spacing.median())
+    return on_grid(radiographs, float(spacing.median()), NATIVE if native else 0.0)
+
+
+def on_grid(radiographs: Tensor, pixel: float, grid: float) -> Tensor:
+    """Resample radiographs (N, 1, H, W) of smaller pixels, antialiased, to a grid in mm; the borders are cut off."""
     height, width = radiographs.shape[-2:]
-    if native and pixel < NATIVE:
-        size = [round(side * pixel / NATIVE) for side in (height, width)]
+    if pixel < grid:
+        size = [round(side * pixel / grid) for side in (height, width)]
         radiographs = F.interpolate(radiographs, size, mode="bilinear", antialias=True, align_corners=False)
-        pixel = NATIVE
+        pixel = grid
     border = min(round(BORDER / pixel), (radiographs.shape[-2] - 1) // 2)
     return radiographs[..., border : radiographs.shape[-2] - border, :].contiguous()
 

@@ -172,7 +172,7 @@ def test_nothing_to_measure_is_an_error() -> None:
 
 @pytest.mark.long
 def test_real_joints_move_as_asked(joint_data: Path) -> None:
-    items = read_datalist(joint_data, "LS_K1_all_test", spacing=SPACING)[::40]
+    items = [{**item, "spacing": SPACING} for item in read_datalist(joint_data, "LS_K1_all_test")[::40]]
     images = torch.stack([LoadJointd()(item)["image"] for item in items]).float()
     layers = separate(images[:, :1], images[:, 1:])
     figures = replace(QUICK, random_changes=1)(SeparatedJoints(items, images, layers)).figures

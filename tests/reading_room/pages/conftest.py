@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,16 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not 
 
 import uvicorn
 from bundle.errors import InputError
-from bundle.face import Joint, separate
+from bundle.face import Layers
 from bundle.reading_room.library import FixedLibrary, Report
 from bundle.reading_room.opened import OpenedJoint
 from bundle.reading_room.rows import CLOSED, FAILED, READY, JointRow, row_id
 from bundle.reading_room.security import Gate
 from bundle.reading_room.server import Rooms, application
 from starlette.routing import Route
+from tests.reading_room.conftest import separated
+
+sync_api.expect.set_options(timeout=20_000)  # several tests at once on few cores
 
 ROOT = Path(__file__).parents[3]
 ARGUMENTS = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-gpu-compositing")
@@ -34,6 +38,14 @@ MARKUP = "<img src=x onerror=alert(1)>"
 
 TALL, MARKED, LATE, BAD = (row_id(name) for name in ("tall", MARKUP, "late", "bad"))
 """A joint that is higher than wide, one with markup in its name, one that is closed, and one that fails."""
+
+
+@cache
+def tall() -> OpenedJoint:
+    """A joint whose frame is higher than wide."""
+    square = separated().layers
+    cut = {"radiograph": square.joint.radiograph[..., 20:-20], "masks": square.joint.masks[..., 20:-20]}
+    return OpenedJoint.of(Layers(replace(square.joint, **cut), square.layers[..., 20:-20], square.separator))
 
 
 class Phantoms(FixedLibrary):
@@ -59,10 +71,7 @@ class Phantoms(FixedLibrary):
         report("separating", 0.5)
         if row.state == FAILED:
             raise InputError(row.failure)
-        joint = Joint.phantom(4, 1.6)
-        if row.id == TALL:
-            joint = replace(joint, radiograph=joint.radiograph[..., 20:-20], masks=joint.masks[..., 20:-20])
-        self.made[row.id] = OpenedJoint.of(separate(joint, weights=None))
+        self.made[row.id] = tall() if row.id == TALL else separated()
         return self.made[row.id]
 
 
@@ -84,7 +93,7 @@ def serving(rooms: list[Route]) -> Iterator[str]:
     """Serve rooms in a thread, and return the address."""
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(application(rooms, Gate.of("127.0.0.1", port)), log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(application(rooms, Gate("127.0.0.1", port)), log_level="warning"))
     thread = threading.Thread(target=lambda: server.run(sockets=[listening]), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{port}/"
@@ -131,10 +140,16 @@ def faults() -> Faults:
     return Faults()
 
 
+@pytest.fixture(scope="session")
+def address(room: Room) -> str:
+    """Address of the server that ``page`` asks; a file of tests may name another one."""
+    return room.address
+
+
 @pytest.fixture
-def page(chromium: sync_api.Browser, room: Room, faults: Faults) -> Iterator[sync_api.Page]:
+def page(chromium: sync_api.Browser, address: str, faults: Faults) -> Iterator[sync_api.Page]:
     """A new page, not yet at any address, which must end without faults."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 800}, base_url=room.address)
+    context = chromium.new_context(viewport={"width": 1280, "height": 800}, base_url=address)
     context.set_default_timeout(20_000)
     made = context.new_page()
     faults.watch(made)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from .conftest import BAD, MARKUP, Faults, Room
-from .looking import row, serve_rows
+from .looking import PIXEL, row, serve_rows
 
 MANY = 5000
 
@@ -157,6 +157,20 @@ def test_a_server_that_stops_is_reported_until_it_answers_again(many: Any, fault
     many.locator("#status[data-kind='note']").wait_for(state="attached")
     assert many.locator("#status").inner_text() == ""
     faults.found.clear()
+
+
+@pytest.mark.slow
+def test_a_thumbnail_is_neutral_until_it_is_loaded(page: Any) -> None:
+    serve_rows(page, [row(0)])
+    waiting: list[Any] = []
+    page.route("**/thumbnail", lambda route: waiting.append(route))
+    page.goto("/")
+    page.locator(".frame img").wait_for(state="attached")
+    ground = "getComputedStyle(document.querySelector('.frame')).backgroundColor"
+    assert page.evaluate(ground) != "rgb(0, 0, 0)"
+    waiting[0].fulfill(status=200, content_type="image/png", body=PIXEL)
+    page.locator(".frame.loaded").wait_for()
+    assert page.evaluate(ground) == "rgb(0, 0, 0)"
 
 
 @pytest.mark.slow

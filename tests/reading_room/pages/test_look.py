@@ -190,9 +190,9 @@ def test_a_radiograph_of_a_hand_leads_to_its_first_joint(page: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("address", ["/#/constructor", "/#/look/%", "/#/look/none"])
-def test_an_unknown_address_ends_in_the_list_or_in_a_message(page: Any, faults: Faults, address: str) -> None:
-    page.goto(address)
+@pytest.mark.parametrize("given", ["/#/constructor", "/#/look/%", "/#/look/none"])
+def test_an_unknown_address_ends_in_the_list_or_in_a_message(page: Any, faults: Faults, given: str) -> None:
+    page.goto(given)
     page.locator(".joint-row, .cover .wrong").first.wait_for()
     faults.found = [fault for fault in faults.found if "404" not in fault]
 

@@ -11,7 +11,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,26 +36,20 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return make_study(folder, candidates(0, 50), candidates(100, 50), name="Whole", count=50, seed=3)
 
 
-@pytest.fixture
-def page(chromium: Any) -> Iterator[Any]:
-    context = chromium.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(60_000)
-    yield context.new_page()
-    context.close()
-
-
 def test_a_reader_of_known_accuracy_is_recovered(page: Any, study: Study) -> None:
     key = read_key(study)
     sides = {kind: [image for image in study.images if key[image]["kind"] == kind] for kind in ("synthetic", "real")}
     right = {*sides["synthetic"][:SENSITIVE], *sides["real"][:SPECIFIC]}
     with serving(rooms_of(Demo(phantoms=1), study.folder.parents[1])) as address:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
         page.goto(f"{address}#/studies/{row_id('whole')}")
         page.fill("#reader", "Ann")
         page.click("#begin")
         for done in range(100):
             expect(page.locator("#progress")).to_have_text(f"{done} of 100 answered")
             expect(page.get_by_role("button", name="Real")).to_be_enabled()
-            image = page.locator("img").get_attribute("src").rsplit("/", 1)[1]
+            image = [url for url in asked if "/images/" in url][-1].rsplit("/", 1)[1]
             is_synthetic = (key[image]["kind"] == "synthetic") == (image in right)
             for pressed in ("s" if is_synthetic else "r", "3", "Enter"):
                 page.keyboard.press(pressed)

@@ -13,7 +13,7 @@ export const COLUMNS = [
   {
     name: "patient",
     title: "Patient",
-    width: "minmax(72px, 1fr)",
+    width: "minmax(92px, 1fr)",
     optional: true,
     cell: (row) => [shown(row.patient)],
   },
@@ -29,7 +29,7 @@ export const COLUMNS = [
   { name: "finger", title: "Finger", width: "minmax(70px, 1fr)", cell: (row) => [shown(row.finger)] },
   { name: "joint_space_mm", title: "Joint space (mm)", width: "140px", cell: (row) => [jointSpace(row)] },
   { name: "grade", title: "Grade", width: "68px", cell: (row) => [shown(row.grade)] },
-  { name: "plausible", title: "Plausibility", width: "minmax(160px, 4fr)", cell: plausibility },
+  { name: "plausible", title: "Plausibility", width: "minmax(140px, 4fr)", cell: plausibility },
 ];
 
 /** Make the thumbnail of a joint; it is loaded if the row stays in sight for a moment. */
@@ -37,6 +37,7 @@ export function thumbnail(row) {
   const frame = element("div", { class: "frame" });
   if (row.state !== "ready") return frame;
   const image = element("img", { alt: "", width: THUMBNAIL_PX, height: THUMBNAIL_PX, onerror: () => image.remove() });
+  image.addEventListener("load", () => frame.classList.add("loaded"));
   setTimeout(() => {
     if (!frame.isConnected) return;
     image.src = jointAddress(row.id, "thumbnail");

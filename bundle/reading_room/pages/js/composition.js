@@ -3,7 +3,7 @@
 // The canvas has the resolution of the frame; style sheets zoom and pan it.
 
 import { LOWER_SHARE, STILL, UPPER_SHARE, boneMotion } from "./motion.js";
-import { occupiedBox } from "./planes.js";
+import { occupiedBox, quadsOf } from "./planes.js";
 
 const CORNERS = `#version 300 es
 void main() {
@@ -16,18 +16,16 @@ const float A = -0.75;
 float near(float d) { return ((A + 2.0) * d - (A + 3.0)) * d * d + 1.0; }
 float far(float d) { return ((A * d - 5.0 * A) * d + 8.0 * A) * d - 4.0 * A; }
 vec4 weights(float t) { return vec4(far(t + 1.0), near(t), near(1.0 - t), far(2.0 - t)); }
-float bicubic(usampler2D plane, vec2 position) {
-  ivec2 last = textureSize(plane, 0) - 1;
+float bicubic(usampler2D quads, vec2 position) {
+  ivec2 last = textureSize(quads, 0) - 1;
   ivec2 corner = ivec2(floor(position));
   vec4 across = weights(position.x - floor(position.x));
   vec4 along = weights(position.y - floor(position.y));
-  ivec4 columns = clamp(ivec4(-1, 0, 1, 2) + corner.x, 0, last.x);
+  int column = clamp(corner.x + 2, 0, last.x);
   float sum = 0.0;
   for (int tap = 0; tap < 4; tap++) {
     int row = clamp(corner.y + tap - 1, 0, last.y);
-    vec4 values = vec4(texelFetch(plane, ivec2(columns.x, row), 0).r, texelFetch(plane, ivec2(columns.y, row), 0).r,
-                       texelFetch(plane, ivec2(columns.z, row), 0).r, texelFetch(plane, ivec2(columns.w, row), 0).r);
-    sum += along[tap] * dot(across, values);
+    sum += along[tap] * dot(across, vec4(texelFetch(quads, ivec2(column, row), 0)));
   }
   return clamp(sum / 65535.0, 0.0, 1.0);
 }`;
@@ -98,6 +96,7 @@ export class Composition {
     const [wide, high] = [geometry.width + 2 * geometry.margin, geometry.height + 2 * geometry.margin];
     Object.assign(this, { planes, geometry });
     this.boxes = ["lower", "upper"].flatMap((name) => occupiedBox(planes[name], wide, high));
+    this.quads = { lower: quadsOf(planes.lower, wide, high), upper: quadsOf(planes.upper, wide, high) };
     Object.assign(this.canvas, { width: geometry.width, height: geometry.height });
     if (!this.gl.isContextLost()) this.upload();
   }
@@ -167,14 +166,15 @@ export class Composition {
     } = this;
     const [wide, high] = [width + 2 * margin, height + 2 * margin];
     const limit = gl.getParameter(gl.MAX_TEXTURE_SIZE);
-    if (Math.max(wide, high) > limit)
+    if (Math.max(wide + 3, high) > limit)
       throw new Error(`The radiograph is larger than the ${limit} pixels that this browser shows.`);
     Object.values(this.textures).forEach((texture) => gl.deleteTexture(texture));
-    const plane = (...given) => this.texture(gl.R16UI, gl.RED_INTEGER, gl.UNSIGNED_SHORT, ...given);
+    const bone = (name) =>
+      this.texture(gl.RGBA16UI, gl.RGBA_INTEGER, gl.UNSIGNED_SHORT, wide + 3, high, this.quads[name]);
     this.textures = {
-      soft: plane(width, height, this.planes.soft),
-      lower: plane(wide, high, this.planes.lower),
-      upper: plane(wide, high, this.planes.upper),
+      soft: this.texture(gl.R16UI, gl.RED_INTEGER, gl.UNSIGNED_SHORT, width, height, this.planes.soft),
+      lower: bone("lower"),
+      upper: bone("upper"),
     };
   }
 

@@ -159,8 +159,10 @@ export class Joints extends EventTarget {
   }
 
   recover() {
-    if (this.fault) clearStatus(this.fault);
+    if (!this.fault) return;
+    clearStatus(this.fault);
     this.fault = null;
+    this.dispatchEvent(new Event("recover"));
   }
 
   take({ revision, joints }) {

@@ -3,7 +3,7 @@
 import { element, showDialog } from "./widgets.js";
 
 const TEXT_FIELDS = 'input:not([type="range"]):not([type="checkbox"]):not([type="radio"]), textarea, select';
-const CONTROLS = "button, a, input, select, textarea, summary";
+const CONTROLS = 'button, a, input:not([type="range"]), select, textarea, summary';
 
 const held = new Set();
 const groups = new Map();

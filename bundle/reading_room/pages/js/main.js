@@ -31,7 +31,13 @@ function go(name, ...parameters) {
 
 function addressed() {
   const [name, ...parameters] = location.hash.replace(/^#\/?/, "").split("/").filter(Boolean).map(decoded);
-  return Object.hasOwn(ROOMS, name ?? "") ? [name, parameters] : ["list", []];
+  return offered().includes(name) ? [name, parameters] : [offered()[0], []];
+}
+
+/** Names of the rooms that the server offers. */
+function offered() {
+  const names = Object.keys(ROOMS);
+  return names.filter((name) => (house.room.rooms ?? names).includes(name));
 }
 
 function decoded(part) {
@@ -59,16 +65,31 @@ async function enter(name) {
   place.replaceChildren();
   clearStatus();
   present = { name, opened: open(place, house) };
-  for (const tab of tabs.children) tab.setAttribute("aria-current", tab.dataset.room === name ? "page" : "false");
-  document.title = `${ROOMS[name].title} \u2013 ${house.room.title ?? "Reading room"}`;
+  markRoom();
   return true;
 }
 
+function markRoom() {
+  const { name } = present;
+  for (const tab of tabs.children) tab.setAttribute("aria-current", tab.dataset.room === name ? "page" : "false");
+  document.title = [ROOMS[name]?.title, house.room.title ?? "Reading room"].filter(Boolean).join(" \u2013 ");
+}
+
+/** Ask what the server shows; another one may answer after a fault. */
+async function learnRoom() {
+  try {
+    house.room = await getJson("/api/room");
+  } catch (error) {
+    reportFault(error);
+  }
+  showRooms();
+}
+
 function showRooms() {
-  const known = Object.entries(ROOMS).filter(([name]) => (house.room.rooms ?? Object.keys(ROOMS)).includes(name));
   tabs.replaceChildren(
-    ...known.map(([name, { title }]) => element("a", { href: `#/${name}`, "data-room": name }, title)),
+    ...offered().map((name) => element("a", { href: `#/${name}`, "data-room": name }, ROOMS[name].title)),
   );
+  markRoom();
   document.getElementById("title").textContent = house.room.title ?? "Reading room";
   document.getElementById("version").textContent = house.room.version ? `version ${house.room.version}` : "";
 }
@@ -84,12 +105,8 @@ async function start() {
     { keys: ["g"], text: "Go to the list", run: () => go("list") },
     { keys: ["t"], text: "Light, dark or automatic colours", run: nextTheme },
   ]);
-  try {
-    house.room = await getJson("/api/room");
-  } catch (error) {
-    reportFault(error);
-  }
-  showRooms();
+  await learnRoom();
+  house.joints.addEventListener("recover", learnRoom);
   await house.joints.start();
   addEventListener("hashchange", follow);
   await follow();

@@ -13,6 +13,7 @@ import { NumberSlider, button, checkbox, element, section, toggleButton } from "
 const GRADES = ["0", "1", "2", "3", "4"];
 const FINE_MM = 0.01;
 const COARSE_MM = 0.1;
+const LONGEST_SECONDS = 86400;
 
 /** Open the room in an element. */
 export function open(place, house) {
@@ -55,7 +56,6 @@ class Measure {
   }
 
   async begin(reader, again) {
-    this.reader = reader;
     const ids = again
       ? this.joints
           .visible()
@@ -67,20 +67,35 @@ class Measure {
 
   /** Show the next joint of the session. */
   async follow(state) {
-    Object.assign(this, { next: state.next, place: state.place });
+    Object.assign(this, { reader: state.reader, next: state.next, place: state.place });
+    this.readers.name.value = state.reader;
     this.readers.refresh();
     this.progress.textContent = `${state.done} of ${state.total} measured`;
     if (state.next === null) return this.rest("All joints of the session are measured. Thank you.");
     this.rest("Opening\u2026");
-    const [id, place] = [state.next, state.place];
-    const gone = () => this.next !== id || this.place !== place;
-    const answer = await openedJoint(id, ({ stage }) => gone() || this.rest(`${stage}\u2026`), gone);
-    if (gone()) return undefined;
-    if (answer.state !== "ready")
-      return this.rest(answer.failure ?? "The radiograph shows several joints. Open it in the list.", true);
-    const { geometry, planes } = await loadedJoint(id);
-    if (!gone()) this.present(geometry, planes, `Joint ${place + 1} of ${state.total}`);
+    const gone = () => this.next !== state.next || this.place !== state.place;
+    try {
+      await this.load(state, gone);
+    } catch (error) {
+      if (!gone()) this.rest(`The joint cannot be shown: ${error.message} Begin again to go on.`, true);
+    }
     return undefined;
+  }
+
+  async load({ next: id, place, total }, gone) {
+    const answer = await openedJoint(id, ({ stage }) => gone() || this.rest(`${stage}\u2026`), gone).catch(absent);
+    if (gone()) return undefined;
+    if (answer.state !== "ready") return this.skip(answer.failure ?? "The radiograph shows several joints.");
+    const { geometry, planes } = await loadedJoint(id);
+    if (!gone()) this.present(geometry, planes, `Joint ${place + 1} of ${total}`);
+    return undefined;
+  }
+
+  /** Offer to go on without a joint that cannot be opened. */
+  skip(reason) {
+    this.rest(`${reason} Go on with \u201cJoint cannot be measured\u201d, key x.`, true);
+    this.began = performance.now();
+    this.setActive(false, true);
   }
 
   present(geometry, planes, caption) {
@@ -105,9 +120,10 @@ class Measure {
     this.setActive(false);
   }
 
-  setActive(active) {
-    this.active = active;
+  setActive(active, skippable = active) {
+    Object.assign(this, { active, skippable });
     for (const control of this.reading.querySelectorAll("button, input")) control.disabled = !active;
+    this.skipping.disabled = !skippable;
     this.undoing.disabled = this.reader === null;
   }
 
@@ -125,11 +141,17 @@ class Measure {
     this.distance = slider("Distance", "change_mm", -1, { low: -2, high: 6 });
     this.sideways = slider("Sideways", "sideways_mm", 1, { low: -3, high: 3 });
     this.grades = GRADES.map((grade) =>
-      toggleButton(grade, () => this.setGrade(Number(grade)), { title: `Grade of narrowing; key ${grade}` }),
+      toggleButton(grade, (event) => this.clickGrade(event, Number(grade)), {
+        title: `Grade of narrowing; key ${grade}`,
+      }),
     );
     this.undoing = button("Undo", () => attempt(() => this.undo()), {
       title: "Take back the last measurement; key u",
       id: "undo",
+    });
+    this.skipping = button("Joint cannot be measured", () => attempt(() => this.save(false)), {
+      title: "Key x",
+      id: "cannot",
     });
     this.progress = element("p", { class: "facts", id: "progress" });
     return section(
@@ -150,7 +172,7 @@ class Measure {
         button("Save", () => attempt(() => this.save(true)), { class: "primary", title: "Key Enter", id: "save" }),
         this.undoing,
       ),
-      button("Joint cannot be measured", () => attempt(() => this.save(false)), { title: "Key x", id: "cannot" }),
+      this.skipping,
     );
   }
 
@@ -169,6 +191,12 @@ class Measure {
         ),
       ),
     );
+  }
+
+  /** Take a grade; after a click by mouse the keys belong to the image again. */
+  clickGrade(event, grade) {
+    this.setGrade(grade);
+    if (event.detail) this.pane.element.focus({ preventScroll: true });
   }
 
   setGrade(grade) {
@@ -190,28 +218,28 @@ class Measure {
 
   /** Store the measurement; the page goes on when the server has it on its disk. */
   async save(measurable) {
-    if (!this.active) return;
+    const { skippable } = this;
+    if (measurable ? !this.active : !skippable) return;
     const { change_mm: change, sideways_mm: sideways } = this.scene.motion;
     const known = {
       reader: this.reader,
       id: this.next,
       place: this.place,
       grade: this.grade,
-      seconds: (performance.now() - this.began) / 1000,
+      seconds: Math.min((performance.now() - this.began) / 1000, LONGEST_SECONDS),
     };
     const measured = measurable
       ? { value_mm: change === 0 ? 0 : -change, displacement_mm: [sideways, change === 0 ? 0 : -change] }
       : { value_mm: null, displacement_mm: null };
     const automatic = this.geometry;
+    const wasActive = this.active;
     this.setActive(false);
-    try {
-      const state = await postJson("/api/measuring/readings", { ...known, ...measured });
-      report(`Saved${this.comparing.control.checked ? compared(measured.value_mm, automatic) : "."}`);
-      await this.follow(state);
-    } catch (error) {
-      this.setActive(true);
+    const state = await postJson("/api/measuring/readings", { ...known, ...measured }).catch((error) => {
+      this.setActive(wasActive, skippable);
       throw error;
-    }
+    });
+    report(`Saved${this.comparing.control.checked ? compared(measured.value_mm, automatic) : "."}`);
+    await this.follow(state);
   }
 
   async undo() {
@@ -259,6 +287,12 @@ class Measure {
       { shown: "Drag", text: "Move the bones; with W or the right button window and level, with Space move the image" },
     ];
   }
+}
+
+/** A joint that the list no longer has cannot be opened; another fault stays one. */
+function absent(error) {
+  if (error.status !== 404) throw error;
+  return { state: "failed", failure: "The list no longer has this joint." };
 }
 
 function compared(value, { joint_space_mm: automatic, refused }) {

@@ -75,3 +75,23 @@ export function occupiedBox(plane, width, height) {
     box[3] < height - 1 ? box[3] : far,
   ];
 }
+
+/**
+ * Return a plane with the four values of a row that bicubic interpolation needs at each place: those at -1, 0, 1 and 2.
+ *
+ * Rows have three places more, from column -2 on; the outermost values repeat beyond the border.
+ */
+export function quadsOf(plane, width, height) {
+  const quads = new Uint16Array(4 * (width + 3) * height);
+  const last = width - 1;
+  let next = 0;
+  for (let start = 0; start < width * height; start += width) {
+    for (let column = -2; column <= width; column += 1) {
+      for (let tap = -1; tap <= 2; tap += 1) {
+        quads[next] = plane[start + Math.min(Math.max(column + tap, 0), last)];
+        next += 1;
+      }
+    }
+  }
+  return quads;
+}

@@ -2,6 +2,7 @@
 
 import { getJson } from "./api.js";
 import { reportFault } from "./status.js";
+import { keep, recalled } from "./storage.js";
 import { button, element, section, showDialog, textTable } from "./widgets.js";
 
 const KEPT = "reader";
@@ -24,7 +25,7 @@ export class ReaderSection {
   constructor(address, begin) {
     Object.assign(this, { address, begin });
     this.name = readerField(() => this.start(false));
-    this.name.value = sessionStorage.getItem(KEPT) ?? "";
+    this.name.value = recalled("sessionStorage", KEPT) ?? "";
     const start = button("Begin", () => this.start(false), {
       class: "primary",
       id: "begin",
@@ -50,7 +51,7 @@ export class ReaderSection {
       reportFault("Enter the name of the reader.");
       return;
     }
-    sessionStorage.setItem(KEPT, reader);
+    keep("sessionStorage", KEPT, reader);
     try {
       await this.begin(reader, again);
     } catch (error) {

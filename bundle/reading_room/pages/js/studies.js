@@ -1,6 +1,6 @@
 // The room "Studies": is a radiograph real or synthetic?
 
-import { getJson, postJson } from "./api.js";
+import { getBytes, getJson, postJson } from "./api.js";
 import { bindKeys } from "./keys.js";
 import { readerField, reportDialog } from "./readers.js";
 import { attempt, clearStatus, report } from "./status.js";
@@ -12,6 +12,8 @@ const ANSWERS = [
 ];
 const CONFIDENCES = ["1", "2", "3", "4", "5"];
 const LARGEST_SEED = 2 ** 31 - 1;
+const LONGEST_SECONDS = 86400;
+const NO_DATA_SET = "There is no study. Start the reading room with the folder of a data set to make one.";
 
 /** Open the room in an element. */
 export function open(place, house) {
@@ -29,6 +31,7 @@ class Studies {
     this.unbind();
     this.next = null;
     const found = await getJson("/api/studies");
+    this.reporting = found.can_report;
     const study = found.studies.find((one) => one.id === id);
     if (study && !study.failure) this.showStudy(study);
     else this.showList(found);
@@ -42,13 +45,7 @@ class Studies {
 
   showList({ studies, can_make: possible }) {
     const rows = studies.map((study) => this.studyRow(study));
-    const none = element(
-      "p",
-      {},
-      possible
-        ? "There is no study yet."
-        : "There is no study. Start the reading room with the folder of a data set to make one.",
-    );
+    const none = element("p", {}, possible || !this.reporting ? "There is no study yet." : NO_DATA_SET);
     const list = element(
       "section",
       { class: "sheet" },
@@ -142,11 +139,11 @@ class Studies {
   answerSection() {
     this.answers = ANSWERS.map(([value, text, key]) => ({
       value,
-      ...toggleButton(text, () => this.choose("answer", value), { title: `Key ${key}` }),
+      ...toggleButton(text, (event) => this.click(event, "answer", value), { title: `Key ${key}` }),
     }));
     this.confidences = CONFIDENCES.map((text) => ({
       value: Number(text),
-      ...toggleButton(text, () => this.choose("confidence", Number(text)), { title: `Key ${text}` }),
+      ...toggleButton(text, (event) => this.click(event, "confidence", Number(text)), { title: `Key ${text}` }),
     }));
     this.progress = element("p", { id: "progress" });
     this.saving = button("Save", () => attempt(() => this.save()), {
@@ -171,26 +168,19 @@ class Studies {
   }
 
   reportSection({ id, name }) {
+    const all = button("All studies", () => this.go("studies"));
+    if (!this.reporting) return section("Studies", element("div", { class: "row two" }, all));
     const figures = button(
       "Figures\u2026",
       () => attempt(() => reportDialog(name, `/api/studies/${encodeURIComponent(id)}/report`)),
       { id: "figures" },
     );
-    return section(
-      "Results",
-      element(
-        "div",
-        { class: "row two" },
-        figures,
-        button("All studies", () => this.go("studies")),
-      ),
-    );
+    return section("Results", element("div", { class: "row two" }, figures, all));
   }
 
   async begin() {
     const reader = this.reader.value.trim();
     if (!reader) throw new Error("Enter the name of the reader.");
-    this.name = reader;
     await this.follow(await this.post("begin", { reader }));
   }
 
@@ -199,23 +189,43 @@ class Studies {
   }
 
   /** Show the next image of the study. */
-  async follow({ done, total, next }) {
-    this.next = next;
+  async follow({ reader, done, total, next }) {
+    Object.assign(this, { name: reader, next });
+    this.reader.value = reader;
     this.progress.textContent = `${done} of ${total} answered`;
     this.choose("answer", null);
     this.choose("confidence", null);
-    if (next === null) {
-      this.setActive(false);
-      this.cover.replaceChildren(element("p", {}, "All radiographs are answered. Thank you."));
-      this.cover.hidden = false;
-      return;
+    this.setActive(false);
+    if (next === null) return this.rest("All radiographs are answered. Thank you.");
+    try {
+      await this.load(`/api/studies/${encodeURIComponent(this.study.id)}/images/${encodeURIComponent(next)}`);
+    } catch (error) {
+      return this.rest(`The radiograph cannot be shown: ${error.message} Begin again to go on.`, true);
     }
-    this.image.src = `/api/studies/${encodeURIComponent(this.study.id)}/images/${encodeURIComponent(next)}`;
-    await this.image.decode();
+    if (this.next !== next) return undefined;
     this.cover.hidden = true;
     this.setActive(true);
     this.began = performance.now();
     document.activeElement?.blur?.();
+    return undefined;
+  }
+
+  async load(address) {
+    const shown = URL.createObjectURL(new Blob([await getBytes(address)], { type: "image/png" }));
+    URL.revokeObjectURL(this.image.src);
+    this.image.src = shown;
+    await this.image.decode();
+  }
+
+  rest(text, wrong = false) {
+    this.cover.replaceChildren(element("p", wrong ? { class: "wrong" } : {}, text));
+    this.cover.hidden = false;
+  }
+
+  /** Choose by a button; after a click by mouse the keys belong to the study again. */
+  click(event, kind, value) {
+    this.choose(kind, value);
+    if (event.detail) event.currentTarget.blur();
   }
 
   choose(kind, value) {
@@ -235,23 +245,23 @@ class Studies {
   async save() {
     if (!this.active || this.answer === null || this.confidence === null) return;
     const { answer, confidence } = this;
-    const seconds = (performance.now() - this.began) / 1000;
+    const seconds = Math.min((performance.now() - this.began) / 1000, LONGEST_SECONDS);
     this.setActive(false);
-    try {
-      const state = await this.post("answers", { reader: this.name, image: this.next, answer, confidence, seconds });
-      report("Saved.");
-      await this.follow(state);
-    } catch (error) {
+    const given = { reader: this.name, image: this.next, answer, confidence, seconds };
+    const state = await this.post("answers", given).catch((error) => {
       this.setActive(true);
       this.choose("answer", answer);
       throw error;
-    }
+    });
+    report("Saved.");
+    await this.follow(state);
   }
 
   async undo() {
     if (!this.name) return;
-    await this.follow(await this.post("undo", { reader: this.name }));
+    const state = await this.post("undo", { reader: this.name });
     report("The last answer is taken back.");
+    await this.follow(state);
   }
 
   bindings() {

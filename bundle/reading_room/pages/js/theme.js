@@ -1,5 +1,7 @@
 // Light or dark colours: as the system, or as the user chooses.
 
+import { keep, recalled } from "./storage.js";
+
 const KEPT = "reading-room-theme";
 const THEMES = ["auto", "light", "dark"];
 
@@ -11,23 +13,15 @@ export function followTheme() {
 /** Change to the next theme: automatic, light, dark. */
 export function nextTheme() {
   const next = THEMES[(THEMES.indexOf(kept()) + 1) % THEMES.length];
-  try {
-    localStorage.setItem(KEPT, next);
-  } catch {
-    // Without storage the theme lasts until the page is closed.
-  }
+  keep("localStorage", KEPT, next);
   apply(next);
 }
 
 function kept() {
   const chosen = document.documentElement.dataset.theme;
   if (THEMES.includes(chosen)) return chosen;
-  try {
-    const stored = localStorage.getItem(KEPT);
-    return THEMES.includes(stored) ? stored : "auto";
-  } catch {
-    return "auto";
-  }
+  const stored = recalled("localStorage", KEPT);
+  return THEMES.includes(stored) ? stored : "auto";
 }
 
 function apply(theme) {

@@ -1,0 +1,72 @@
+"""The Markdown document of the measured speeds."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+
+import monai
+import torch
+from bundle.io import processor
+from scripts.benchmarks.runtimes import best_runtimes
+from scripts.benchmarks.settings import REFERENCE, Figure, Settings, significant
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """Format the figures as a Markdown table; ratios are to the first one."""
+    lines = ["| measured | figure | unit | ratio | batch | repeats | spread |", "|---|---:|---|---:|---:|---:|---:|"]
+    for figure in figures:
+        ratio = significant(figure.speed / figures[0].speed)
+        numbers = f"{significant(figure.value)} | {figure.unit} | {ratio} | {figure.batch} | {len(figure.times)}"
+        lines.append(f"| {figure.subject} | {numbers} | {figure.spread:.0%} |")
+    return "\n".join(lines)
+
+
+def hardware(device: torch.device) -> str:
+    """Return the name of the device's hardware."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+
+
+COMPARED = (
+    ("inference", "paper_inference", ""),
+    ("inference_amp", "paper_inference_amp", ", both in bfloat16"),
+    ("inference_amp", "paper_inference", " in bfloat16"),
+)
+"""Pairs of subjects; the speed of the first is stated relative to the second."""
+
+
+def promises(figures: Mapping[str, Figure], memory: float | None) -> str:
+    """Format the promises of the default network as a Markdown list of the measured figures."""
+    lines = []
+    for own, paper, precision in COMPARED:
+        if {own, paper} <= figures.keys():
+            ratio = significant(figures[own].speed / figures[paper].speed)
+            compared = f"{ratio} times the images a second of the paper's network"
+            lines.append(f"- separation by the default network{precision}: {compared}")
+    lines += best_runtimes(figures)
+    if memory is not None:
+        shown = f"{significant(memory)} MB"
+        lines.append(f"- memory of inference on one image, at most: {shown}, Python and its libraries included")
+    return "\n".join(lines)
+
+
+def report(figures: Mapping[str, Figure], memory: float | None, settings: Settings, command: str) -> str:
+    """Format the Markdown document: command and machine, the table, the promises, and how to read them."""
+    size, device = settings.size, settings.device
+    versions = f"torch {torch.__version__}, MONAI {monai.__version__}, Python {platform.python_version()}"
+    return f"""# Speed
+
+Written by `{command}`.
+
+- device: {device} ({hardware(device)}), threads: {settings.threads}; {versions}
+- data: phantoms of {size} x {size} pixels, seed {settings.seed}
+
+{table(list(figures.values()))}
+
+{promises(figures, memory)}
+
+The figure is the median over the repeats after a warm-up, the spread their range relative to it. The ratio is that of
+images per second, a step counting the images of its batch, to the {figures[REFERENCE].subject}: above 1 is faster.
+Batches are already in the device's memory, networks have random weights. A training step is one of stage 2 with
+generator, supervisor and discriminator, without the synthesis of its batch.
+"""

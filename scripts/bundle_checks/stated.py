@@ -1,0 +1,134 @@
+"""Checks of ``configs/metadata.json``: its schema, the checksums of the weights, version and pins."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import jsonschema
+from scripts.bundle_checks.contents import NOT_SUBMITTED, Defect, large_files, metadata, refuse
+
+SCHEMA = Path(__file__).parents[1] / "meta_schema_20240725.json"
+"""MONAI's published schema of ``metadata.json``, unchanged, so that no check needs the network."""
+FRAMEWORKS = {"monai_version": "monai", "pytorch_version": "torch", "numpy_version": "numpy"}
+
+
+def check_schema(root: Path) -> str:
+    """Check that the metadata are valid by MONAI's schema and name it."""
+    named = str(metadata(root).get("schema", "")).rsplit("/", 1)[-1]
+    if named != SCHEMA.name:
+        msg = f"configs/metadata.json: schema is '{named}'. Set it to the address of {SCHEMA.name}."
+        raise Defect(msg)
+    validator = jsonschema.Draft201909Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    refuse([f"{error.json_path}: {error.message}" for error in validator.iter_errors(metadata(root))])
+    return named
+
+
+def weights_sha256(root: Path) -> dict[str, str]:
+    """Return the SHA-256 of the local weights, by file name."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted((root / "models").glob("*.pt"))}
+
+
+def check_weights(root: Path) -> str:
+    """Check the checksums of the weights against the metadata, by which inference detects a damaged file."""
+    stated = {name: entry.get("sha256") for name, entry in metadata(root).get("weights", {}).items()}
+    found = weights_sha256(root)
+    remedy = "restore the file, or state a new one's checksum by python scripts/verify_bundle.py --state_checksums"
+    defects = [
+        f"models/{name} has the sha256 {found[name]}, metadata.json states {stated.get(name)}: {remedy}"
+        for name in found
+        if found[name] != stated.get(name)
+    ]
+    downloaded = large_files(root)
+    lost = [
+        f"models/{name} is missing, metadata.json states its checksum: {remedy}"
+        for name in stated
+        if name not in found and f"models/{name}" not in downloaded
+    ]
+    refuse(defects + lost + calibration_defects(root, {**stated, **found}))
+    return ", ".join(f"{name} {sha256[:12]}" for name, sha256 in found.items())
+
+
+def calibration_defects(root: Path, found: dict[str, str]) -> list[str]:
+    """Return whether the shipped expected errors were calibrated for other weights."""
+    path = root / "models" / "uncertainty.json"
+    if not path.is_file():
+        return []
+    separator = json.loads(path.read_text(encoding="utf-8")).get("separator", "")
+    shipped = [f"{name} (sha256 {sha256[:12]})" for name, sha256 in found.items()]
+    remedy = "calibrate anew by configs/jobs/calibrate.yaml with --output_dir models"
+    return [] if separator in shipped else [f"models/uncertainty.json is of {separator}, not of {shipped}: {remedy}"]
+
+
+def state_checksums(root: Path) -> None:
+    """Write the checksums of the local weights into the metadata."""
+    described = metadata(root)
+    described["weights"] = {name: {"sha256": sha256} for name, sha256 in weights_sha256(root).items()}
+    text = json.dumps(described, indent=4, ensure_ascii=False) + "\n"
+    (root / "configs" / "metadata.json").write_text(text, encoding="utf-8")
+
+
+def check_version(root: Path) -> str:
+    """Check that the bundle's version has an entry in its changelog."""
+    version, changelog = metadata(root).get("version"), metadata(root).get("changelog", {})
+    if version not in changelog:
+        msg = f"configs/metadata.json: no entry for version {version} in changelog, only {sorted(changelog)}. Add one."
+        raise Defect(msg)
+    return str(version)
+
+
+def metadata_pins(root: Path) -> dict[str, str]:
+    """Return the package versions of the metadata, by lower-case name, including frameworks."""
+    described = metadata(root)
+    pins = {package: described[key] for key, package in FRAMEWORKS.items() if key in described}
+    return {**pins, **{name.lower(): version for name, version in described["required_packages_version"].items()}}
+
+
+def requirement_pins(path: Path) -> dict[str, str]:
+    """Return the package versions of a requirements file, by lower-case name."""
+    lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+    parts = (line.partition("==") for line in lines if line)
+    return {name.strip().lower(): version.strip() for name, _, version in parts}
+
+
+def check_requirements(root: Path) -> str:
+    """Check that ``requirements.txt`` and the metadata pin the same packages to the same versions."""
+    described, required = metadata_pins(root), requirement_pins(root / "requirements.txt")
+    defects = [
+        f"{name}: {described.get(name, 'none')} in metadata.json, {required.get(name, 'none')} in requirements.txt"
+        for name in sorted({*described, *required})
+        if described.get(name) != required.get(name)
+    ]
+    refuse(defects)
+    return f"{len(required)} pins"
+
+
+def imported_modules(source: Path) -> set[str]:
+    """Return the top-level names of the modules that a Python file imports."""
+    nodes = list(ast.walk(ast.parse(source.read_text(encoding="utf-8"), filename=str(source))))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    named = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    return {name.split(".")[0] for name in plain | named}
+
+
+def check_imports(root: Path) -> str:
+    """Check that every third-party import of the library is pinned, because the zoo installs nothing else."""
+    sources = [
+        source
+        for source in sorted((root / "bundle").rglob("*.py"))
+        if not source.relative_to(root).as_posix().startswith(NOT_SUBMITTED)
+    ]
+    own = {*sys.stdlib_module_names, "bundle"}
+    modules = {module: source for source in sources for module in imported_modules(source) if module not in own}
+    pins, distributions = set(metadata_pins(root)), packages_distributions()
+    defects = [
+        f"{source.relative_to(root)} imports {module}, which metadata.json does not pin"
+        for module, source in sorted(modules.items())
+        if not pins & {name.lower() for name in distributions.get(module, [module])}
+    ]
+    refuse(defects)
+    return f"{', '.join(sorted(modules)) or 'none'}"
