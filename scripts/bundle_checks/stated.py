@@ -6,6 +6,7 @@ import ast
 import hashlib
 import json
 import sys
+from collections.abc import Sequence
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def requirement_pins(path: Path) -> dict[str, str]:
     """Return the package versions of a requirements file, by lower-case name."""
     lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
     parts = (line.partition("==") for line in lines if line)
-    return {name.strip().lower(): version.strip() for name, _, version in parts}
+    return {name.partition("[")[0].strip().lower(): version.strip() for name, _, version in parts}
 
 
 def check_requirements(root: Path) -> str:
@@ -107,28 +108,49 @@ def check_requirements(root: Path) -> str:
     return f"{len(required)} pins"
 
 
-def imported_modules(source: Path) -> set[str]:
-    """Return the top-level names of the modules that a Python file imports."""
-    nodes = list(ast.walk(ast.parse(source.read_text(encoding="utf-8"), filename=str(source))))
+def imported_modules(source: Path) -> tuple[set[str], set[str]]:
+    """Return the top-level names of the modules that a Python file imports: at once, and only when needed or there."""
+    tree = ast.parse(source.read_text(encoding="utf-8"), filename=str(source))
+    at_once = _modules(tree.body)
+    return at_once, _modules(list(ast.walk(tree))) - at_once
+
+
+def _modules(nodes: Sequence[ast.AST]) -> set[str]:
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     named = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
     return {name.split(".")[0] for name in plain | named}
 
 
 def check_imports(root: Path) -> str:
-    """Check that every third-party import of the library is pinned, because the zoo installs nothing else."""
+    """Check that every third-party import of the library is pinned, because the zoo installs nothing else.
+
+    What is imported only when needed or there may instead be pinned in another requirements file.
+    """
     sources = [
         source
         for source in sorted((root / "bundle").rglob("*.py"))
         if not source.relative_to(root).as_posix().startswith(NOT_SUBMITTED)
     ]
     own = {*sys.stdlib_module_names, "bundle"}
-    modules = {module: source for source in sources for module in imported_modules(source) if module not in own}
-    pins, distributions = set(metadata_pins(root)), packages_distributions()
-    defects = [
-        f"{source.relative_to(root)} imports {module}, which metadata.json does not pin"
-        for module, source in sorted(modules.items())
-        if not pins & {name.lower() for name in distributions.get(module, [module])}
-    ]
-    refuse(defects)
-    return f"{', '.join(sorted(modules)) or 'none'}"
+    needed = set(metadata_pins(root))
+    optional = needed.union(*(requirement_pins(path) for path in root.glob("requirements*.txt")))
+    imports = {
+        (module, source): pins
+        for source in sources
+        for modules, pins in zip(imported_modules(source), (needed, optional), strict=True)
+        for module in modules - own
+    }
+    refuse(
+        [
+            f"{source.relative_to(root)} imports {module}, which metadata.json does not pin"
+            for (module, source), pins in sorted(imports.items())
+            if not pins & _distributions(module)
+        ]
+    )
+    return f"{', '.join(sorted({module for module, _ in imports})) or 'none'}"
+
+
+def _distributions(module: str) -> set[str]:
+    """Names of the packages that may contain a module."""
+    names = packages_distributions().get(module, [module])
+    return {name.lower().replace("_", "-") for name in names}

@@ -320,6 +320,12 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "metadata pins another version": (describe(numpy_version="1.26.4"), PINS, "numpy: 1.26.4 in metadata.json, 2.2.6"),
     "requirement not in the metadata": (put("requirements.txt", "six==1.0"), PINS, "six: none in metadata.json, 1.0"),
     "import that is not pinned": (put("bundle/shapes.py", "import hypothesis"), IMPORTS, "imports hypothesis"),
+    "import when needed that no requirements pin": (
+        put("bundle/shapes.py", "def shapes():\n    import hypothesis"),
+        IMPORTS,
+        "imports hypothesis",
+    ),
+    "import at once of what is optional": (put("bundle/shapes.py", "import zlib_ng"), IMPORTS, "imports zlib_ng"),
     "config that is no YAML": (overlay("a: [1"), OVERLAY, "slow.yaml does not parse"),
     "reference to nothing": (
         configure("train.yaml", lambda config: config["train"]["dataloader"].update(dataset="@train#data_set")),
