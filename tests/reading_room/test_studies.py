@@ -9,6 +9,7 @@ import pytest
 import torch
 from bundle.reader_study import Candidate, Study, make_study, read_key
 from bundle.reading_room.rows import row_id
+from bundle.reading_room.running import study_rooms
 from bundle.reading_room.security import Gate
 from bundle.reading_room.server import application
 from bundle.reading_room.studies import Studies
@@ -137,3 +138,13 @@ def test_damaged_studies_and_equal_names_are_listed_with_their_reason(asked: Tes
         other.rmdir()
     assert [bool(one["failure"]) for one in found] == [False, True]
     assert str(other.parent) not in found[1]["failure"]
+
+
+def test_the_pages_for_readers_offer_studies_alone(tmp_path: Path) -> None:
+    with TestClient(
+        application(study_rooms(tmp_path), Gate("127.0.0.1", 8765)), base_url="http://127.0.0.1:8765"
+    ) as client:
+        assert client.get("/api/room").json()["rooms"] == ["studies"]
+        assert client.get("/api/joints").json()["joints"] == []
+        assert client.post("/api/studies", json={"name": "x", "count": 4, "seed": 0}).status_code == 409
+        assert client.get("/api/measuring").status_code == client.get("/api/visits").status_code == 404
