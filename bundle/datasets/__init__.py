@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bundle.datasets.data_sets import CARD, DataSet, join_processes, make
 from bundle.datasets.distributions import Distribution, Histogram, Mirror, Normal, Own, Sweep, Uniform, read_histogram
+from bundle.datasets.engines import ENGINES, DaskCluster, Engine, Processes, shard_engine
 from bundle.datasets.factory import TOGETHER, RadiographFactory, Sample, first_passed, passed
 from bundle.datasets.gate import QualityGate, examine
 from bundle.datasets.remeasuring import Remeasurement
@@ -15,16 +16,20 @@ from bundle.datasets.streams import NextImages, PlannedSamples, SyntheticRadiogr
 
 __all__ = [
     "CARD",
+    "ENGINES",
     "TOGETHER",
+    "DaskCluster",
     "DataPlan",
     "DataSet",
     "Distribution",
+    "Engine",
     "Histogram",
     "Mirror",
     "NextImages",
     "Normal",
     "Own",
     "PlannedSamples",
+    "Processes",
     "QualityGate",
     "RadiographFactory",
     "Remeasurement",
@@ -48,6 +53,7 @@ __all__ = [
     "motion_of",
     "passed",
     "read_histogram",
+    "shard_engine",
     "stated_joint_space",
     "surfaces_of",
 ]

@@ -15,6 +15,7 @@ import ignite.distributed as idist
 import torch
 from bundle.base import keep_freed_memory, one_thread, read_json
 from bundle.datasets.card import DataCount
+from bundle.datasets.engines import Engine, Processes
 from bundle.datasets.factory import TOGETHER, RadiographFactory, Sample, passed, truth_of
 from bundle.datasets.gate import QualityGate
 from bundle.datasets.remeasuring import Remeasurement
@@ -41,7 +42,7 @@ from bundle.io import (
 )
 from bundle.measurement import DEFINITION
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class DataSet:
         settings: settings of the run.
         format: ``png`` or ``webdataset`` (:data:`bundle.datasets.shards.FORMATS`), or a custom format.
         shard_size: images per shard, an even number.
-        workers: additional processes that make shards; 0 makes them in this process.
+        engine: engine that makes the shards; default: this process.
         dicom: writer of additional DICOM images.
         version: version of the bundle, for the card.
 
@@ -95,14 +96,19 @@ class DataSet:
         settings: Mapping[str, Any],
         format: str | ShardFormat = "png",
         shard_size: int = 1000,
-        workers: int = 0,
+        engine: Engine | None = None,
         dicom: DicomResults | None = None,
         version: str = "",
     ) -> None:
         if shard_size < 2 or shard_size % 2:
             msg = f"shard_size is {shard_size}. Pass an even shard_size of at least 2."
             raise InputError(msg)
-        self.format, self.shard_size, self.workers, self.dicom = shard_format(format), shard_size, workers, dicom
+        self.format, self.shard_size, self.engine, self.dicom = (
+            shard_format(format),
+            shard_size,
+            engine or Processes(),
+            dicom,
+        )
         self.plan, self.gate, self.version = plan, gate, version
         named = format if isinstance(format, str) else type(format).__name__
         self.settings = {**settings, "plan": plan.describe(), "gate": vars(gate), "format": named, "shard": shard_size}
@@ -134,8 +140,8 @@ class DataSet:
         if shards.refused and idist.get_rank() == 0:
             _log.warning(f"No images are made from {len(shards.refused)} joints: {shards.refused}")
         own = range(idist.get_rank(), len(shards), idist.get_world_size())
-        loader = DataLoader(_Tasks(shards, own), batch_size=None, num_workers=self.workers)
-        for _ in tqdm(loader, desc="making shards", unit="shard", disable=idist.get_rank() > 0):
+        made = self.engine.run(_Tasks(shards, own))
+        for _ in tqdm(made, desc="making shards", unit="shard", total=len(own), disable=idist.get_rank() > 0):
             pass
         idist.barrier()
         if idist.get_rank() == 0:

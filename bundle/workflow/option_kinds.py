@@ -153,12 +153,14 @@ _TEXTS = (
     "backbone",
     "calibrated_role",
     "datalist",
+    "engine",
     "format",
     "label",
     "method",
     "scorer_name",
     "shipped",
     "registrar_name",
+    "scheduler",
     "test_datalist",
 )
 

@@ -17,6 +17,7 @@ import torch
 import webdataset
 from bundle.datasets.data_sets import DataSet, make
 from bundle.datasets.distributions import Distribution, Uniform, read_histogram
+from bundle.datasets.engines import DaskCluster, Processes
 from bundle.datasets.factory import RadiographFactory
 from bundle.datasets.gate import QualityGate
 from bundle.datasets.shards import FolderShards, decode_shard
@@ -206,7 +207,14 @@ def test_webdataset_reads_the_same_data_set(whole: Path, tmp_path: Path, items: 
 
 @pytest.mark.slow
 def test_workers_make_the_same_files(whole: Path, tmp_path: Path, items: list[dict[str, Any]]) -> None:
-    assert content(made(tmp_path, items, workers=2)) == content(whole)
+    assert content(made(tmp_path, items, engine=Processes(2))) == content(whole)
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_a_dask_cluster_makes_the_same_files(whole: Path, tmp_path: Path, items: list[dict[str, Any]]) -> None:
+    pytest.importorskip("distributed", reason="dask is not installed (requirements-scale.txt)")
+    assert content(made(tmp_path, items, engine=DaskCluster(2))) == content(whole)
 
 
 @pytest.mark.slow
