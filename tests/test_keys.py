@@ -27,6 +27,7 @@ from bundle.inference.results import LayerWriter, run_remaining
 from bundle.inference.separating import separate_batch
 from bundle.io.dicom_writing import DicomStudy, write_dicom
 from bundle.io.joints import joint_items, phantom_items
+from bundle.io.lists import read_datalist
 from bundle.io.writing import deep_pixels, write_masks, write_png
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
@@ -199,7 +200,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Found:
     audited = joint_items(str(folder / "Data"), "*", "untested", size=SIZE, spacing=0.0, keep_whole=True)
     phantoms = phantom_items(1, 0, SIZE, takes=2)
     loaded = [loading.LoadJointd(SIZE)(item) for item in audited]
-    of_item = keys_of(audited)
+    of_item = keys_of([*audited, *read_datalist(folder / "Data", "*")])
     found = {
         "Item": of_item,
         "Item of a phantom": keys_of(phantoms) - of_item,
