@@ -31,7 +31,14 @@ from scripts.write_documents import QUOTE
 
 NAME = "finger_joint_layer_separation"
 FOLDERS = ("bundle/", "configs/", "models/")
-FILES = ("LICENSE", "docs/data_license.txt", "requirements.txt", "requirements-export.txt", "requirements-runtimes.txt", "requirements-scale.txt")
+FILES = (
+    "LICENSE",
+    "docs/data_license.txt",
+    "requirements.txt",
+    "requirements-export.txt",
+    "requirements-runtimes.txt",
+    "requirements-scale.txt",
+)
 CARD = "docs/model_card.md"
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?![a-z]+:)([^)\s]*)\)")
 REPOSITORY_ALONE = re.compile(r"<!-- repository -->.*?<!-- /repository -->\n*", re.DOTALL)
