@@ -170,7 +170,7 @@ def test_what_cannot_be_measured_is_refused_in_a_line_and_leaves_no_folder(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_half_split_is_measured_by_one_option(bundle: Any, tmp_path: Path) -> None:
     network = {"_target_": f"{HalfSplit.__module__}.{HalfSplit.__name__}"}
     settings = options(tmp_path, network_def=network, weights="", measures="E3")

@@ -109,7 +109,7 @@ def test_the_joints_of_a_hand_are_found_and_separated(
     assert {line["masks"] for line in found} == {"predicted"}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_hand_with_one_changed_joint_is_the_same_elsewhere(bundle: Any, tmp_path: Path, hand: torch.Tensor) -> None:
     source = write_hand(tmp_path / "Data" / "a.dcm", hand)
     bundle.run("synthesizing", *SYNTHESIS, **options(tmp_path, changes_mm=[0.6], recentre=False))
@@ -215,7 +215,7 @@ class Whole:
         return torch.stack([half, ~half]).float()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_picture_needs_its_spacing_said(bundle: Any, tmp_path: Path, hand: torch.Tensor) -> None:
     (tmp_path / "Data").mkdir()
     path = tmp_path / "Data" / "a.png"
@@ -264,7 +264,7 @@ def test_a_stopped_folder_goes_on_and_broken_hands_are_listed(
     assert again.returncode == 0 and "All joints are done" in again.stdout + again.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_joints_with_and_without_masks_are_separated_together_and_given_masks_count(
     bundle: Any, tmp_path: Path, phantoms: dict[str, Phantom]
 ) -> None:

@@ -191,7 +191,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "model.pt"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_weights_are_used_and_reconstruct_exactly_too(bundle: Any, trained: Path, tmp_path: Path) -> None:
     workflow = bundle.run("evaluating", "inference.json", **options(tmp_path, weights=str(trained)))
     network = workflow.parser.get_parsed_content("network")
@@ -238,7 +238,7 @@ def test_a_head_that_needs_weights_is_refused_without(bundle: Any, tmp_path: Pat
     assert message.startswith("error: none: no such weights file.")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_output_folder_of_another_run_is_refused_and_left_as_it_is(bundle: Any, tmp_path: Path) -> None:
     bundle.run("evaluating", "inference.json", **options(tmp_path, phantoms=1))
     before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}

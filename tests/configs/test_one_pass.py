@@ -83,7 +83,7 @@ def test_inference_decodes_every_file_once(bundle: Any, mixed: Path, decoded: Co
     assert decoded == dict.fromkeys(FILES, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_data_set_decodes_every_file_once_also_the_hands_of_its_images(
     bundle: Any, mixed: Path, decoded: Counter[str]
 ) -> None:

@@ -28,7 +28,7 @@ def results(folder: Path) -> dict[str, bytes]:
 KINDS = (".gz", ".png")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_inference_separates_the_joints_of_a_pack_as_those_of_its_folder(
     bundle: Any, data: Path, archive: Path, tmp_path: Path
 ) -> None:

@@ -123,7 +123,7 @@ def test_pretraining_and_training_run_one_after_the_other(bundle: Any, tmp_path:
     assert (tmp_path / "pretrained.pt").is_file() and (tmp_path / "registrar.pt").is_file()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_pairs_of_few_joints_come_several_times_in_an_epoch(bundle: Any, tmp_path: Path) -> None:
     workflow = bundle.run("training", *TRAIN, **options(tmp_path, epochs=1, least_pairs=7))
     names = [pair["name"] for pair in workflow.parser.get_parsed_content("train#dataset")]

@@ -63,7 +63,7 @@ def test_training_leaves_the_reader_that_validates_best(bundle: Any, tmp_path: P
     make_scorer("ResNet10", 2, TINY).load_state_dict(saved)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_part_of_the_joints_can_be_trained_on(bundle: Any, tmp_path: Path) -> None:
     workflow = bundle.run("training", *TRAIN, **options(tmp_path, epochs=1, annotated=0.4))
     joints = {name: workflow.parser.get_parsed_content(name) for name in ("training_joints", "annotated_joints")}
@@ -202,7 +202,7 @@ def test_grades_are_learned_measured_and_predicted(bundle: Any, tmp_path: Path, 
     assert all(sum(line["probabilities"]) == pytest.approx(1.0) for line in lines)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_evaluation_says_how_good_the_readings_are(bundle: Any, tmp_path: Path, scorer: Path) -> None:
     bundle.run("evaluating", *EVALUATE, **options(tmp_path, scorer_weights=str(scorer)))
     found = json.loads((tmp_path / "metrics.json").read_text())

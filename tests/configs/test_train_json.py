@@ -51,7 +51,7 @@ def test_a_network_is_loaded_by_name_with_the_shipped_weights(bundle: Any, elsew
     assert os.listdir(elsewhere) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_options_of_a_loaded_network_can_be_overridden(bundle: Any) -> None:
     options = {"features": [8] * 6, "width": 4}
     config = str(bundle.root / "configs" / "train.json")

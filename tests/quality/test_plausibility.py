@@ -115,6 +115,7 @@ def test_the_same_joint_measures_the_same_at_twice_the_resolution(joints: list[T
     assert all(fine[name] == pytest.approx(small[name], abs=1e-4) for name in PROPERTIES)
 
 
+@pytest.mark.long
 def test_a_joint_and_its_mirror_image_are_alike_but_for_their_sides(joints: list[Tensor]) -> None:
     for image in joints[:3]:
         found, mirrored = measure(image, SPACING), measure(image.flip(-1), SPACING)

@@ -34,7 +34,8 @@ def lost_links(root: Path) -> list[str]:
 @pytest.mark.slow
 def test_only_what_runs_is_packaged(package: Path) -> None:
     assert sorted(path.name for path in package.iterdir()) == [
-        "LICENSE", "bundle", "configs", "docs", "models", "requirements-export.txt", "requirements.txt",
+        "LICENSE", "bundle", "configs", "docs", "models", "requirements-export.txt",
+            "requirements-runtimes.txt", "requirements-scale.txt", "requirements.txt",
     ]  # fmt: skip
     assert sorted(path.name for path in (package / "docs").iterdir()) == ["README.md", "data_license.txt"]
     assert not list(package.rglob("*.pyc"))

@@ -134,7 +134,7 @@ def test_first_gradient_reaches_the_zero_convolution(image: Tensor) -> None:
     assert generator.start.weight.grad.abs().max() > 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_training_from_the_weight_free_start_finds_the_layers_in_the_overlap(phantom: Phantom, image: Tensor) -> None:
     truth = torch.stack([phantom.layers, phantom.layers.flip(-1)])
     both = overlap(image[:, 1:])

@@ -64,7 +64,7 @@ def test_true_layers_of_phantoms_move_as_asked() -> None:
     assert figures["largest"] <= 0.02
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_weight_free_separator_moves_as_asked() -> None:
     joints = phantoms()
     figures = QUICK(replace(joints, layers=separate(joints.images[:, :1], joints.images[:, 1:]))).figures
@@ -76,7 +76,7 @@ def test_the_asked_change_of_the_masks_is_the_asked_one() -> None:
     assert of_true_layers().figures["masks"]["mae"] <= 0.003
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_shadows_left_in_the_soft_tissue_cost_control() -> None:
     control = replace(QUICK, changes_mm=(0.3,), random_changes=0)
     errors = [control(replace(phantoms(), layers=with_shadows(share))).figures for share in (0.0, 0.2)]
@@ -141,7 +141,7 @@ def test_the_seed_makes_the_measure() -> None:
     assert one(phantoms()).figures["settings"]["seed"] == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_other_layers_are_asked_for_the_same_changes() -> None:
     joints = phantoms()
     other = QUICK(replace(joints, layers=with_shadows(0.1))).per_image

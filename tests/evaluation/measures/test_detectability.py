@@ -61,7 +61,7 @@ def test_true_soft_tissue_shows_no_more_than_shape_and_radiographs_show_the_bone
         assert clean[same] == shown[same], "what knows nothing of the layers does not depend on them"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_figures_are_means_of_the_table_with_intervals_around_them(
     training: SeparatedJoints, test_joints: SeparatedJoints
 ) -> None:
@@ -80,7 +80,7 @@ def test_figures_are_means_of_the_table_with_intervals_around_them(
     assert again.figures == figures and again.per_image.equals(table)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_figures_are_means_over_fits_and_more_fits_begin_with_the_same(
     training: SeparatedJoints, test_joints: SeparatedJoints
 ) -> None:

@@ -75,7 +75,7 @@ def test_gross_corruptions_are_caught(measured: Measured) -> None:
         assert measured.figures[f"{name}_auc"] > 0.95, name
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_same_seed_measures_the_same_and_worst_are_the_false_alarms(
     reference: str, test_joints: SeparatedJoints, measured: Measured
 ) -> None:

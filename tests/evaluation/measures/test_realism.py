@@ -52,7 +52,7 @@ def hollow(joints: SeparatedJoints) -> SeparatedJoints:
     return replace(joints, layers=torch.cat([soft, joints.images[:, :1] * masks], dim=1))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_image_against_itself_is_a_coin_and_layers_that_do_not_compose_are_found(
     training: SeparatedJoints, test_joints: SeparatedJoints
 ) -> None:

@@ -148,8 +148,8 @@ def address(room: Room) -> str:
 
 @pytest.fixture
 def page(chromium: sync_api.Browser, address: str, faults: Faults) -> Iterator[sync_api.Page]:
-    """A new page, not yet at any address, which must end without faults."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 800}, base_url=address)
+    """A new page, not yet at any address, which must end without faults; small, because the processor renders it."""
+    context = chromium.new_context(viewport={"width": 900, "height": 600}, base_url=address)
     context.set_default_timeout(20_000)
     made = context.new_page()
     faults.watch(made)
