@@ -87,8 +87,7 @@ class OpenVino(Runtime):
     name = "openvino"
 
     def __init__(self, model: bytes, bfloat16: bool = False) -> None:
-        self._core = _openvino().Core()
-        self._model = self._core.read_model(model)
+        self._model = _core().read_model(model)
         self._options: dict[str, Any] = {
             "INFERENCE_NUM_THREADS": 1,
             "NUM_STREAMS": 1,
@@ -99,7 +98,7 @@ class OpenVino(Runtime):
         self._idle.put(self._request())
 
     def _request(self) -> Any:
-        return self._core.compile_model(self._model, "CPU", self._options).create_infer_request()
+        return _core().compile_model(self._model, "CPU", self._options).create_infer_request()
 
     def __call__(self, image: Floats) -> Floats:
         """See :meth:`Runtime.__call__`."""
@@ -117,6 +116,12 @@ class OpenVino(Runtime):
     def has_bfloat16(cls) -> bool:
         """See :meth:`Runtime.has_bfloat16`."""
         return processor_has_bfloat16()
+
+
+@cache
+def _core() -> Any:
+    """Return the core of OpenVINO for the life of the process, so that its libraries are never unloaded."""
+    return _openvino().Core()
 
 
 @cache
