@@ -168,14 +168,14 @@ def _carried_out(client: Any, tasks: Dataset[int], left: set[int]) -> Iterator[i
     client.register_plugin(_tasks_plugin(tasks))
     rows = sorted(left)
     futures = client.map(_carry_out, rows, pure=False, retries=_ATTEMPTS, key=[f"shard-{row}" for row in rows])
-    of_future = dict(zip((future.key for future in futures), rows, strict=True))
+    row_of = dict(zip(futures, rows, strict=True))
     for future in distributed.as_completed(futures):
         try:
             found = future.result()
         except distributed.KilledWorker as error:
-            msg = f"shard {of_future[future.key]}: its worker ended several times. See the memory of the workers."
+            msg = f"shard {row_of[future]}: its worker ended several times. See the memory of the workers."
             raise InputError(msg) from error
-        left.discard(of_future[future.key])
+        left.discard(row_of[future])
         yield found
 
 
