@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
+from tests.io.refusals import refusal
 
 SIZE = 64
 
@@ -42,12 +43,6 @@ def save(path: Path, pixels: NDArray[Any], **options: Any) -> Path:
     else:
         Image.fromarray(pixels).save(path, **options)
     return path
-
-
-def refusal(read: Any, *arguments: Any) -> str:
-    with pytest.raises(InputError) as caught:
-        read(*arguments)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".tiff"])
