@@ -1,4 +1,4 @@
-"""A writer of DICOM files, and a data set in the public layout."""
+"""A writer of DICOM files, and data sets in the public layout."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, generate_uid
 from tests.io.joint_folders import write_joint, write_list
+from tests.io.packs import joint
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
 
@@ -76,4 +77,15 @@ def public(tmp_path: Path) -> Path:
     write_list(root, "LS_train", entries)
     write_list(root, "LS_test", [write_joint(root, "cases/00400_L_2", "one")])
     write_list(root, "alone.json", entries)
+    return root
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A data set in the public layout with a list to train on and one to test on."""
+    root = tmp_path / "Data"
+    joints = [joint(root, f"cases/0000{n}_{'LR'[n % 2]}_{(2, 5, 11)[n % 3]}", n, overlap=2 * n) for n in range(4)]
+    more = joint(root, "cases/00000_L_2", 9, ".png") | {"spacing": 0.3}
+    write_list(root, "K_train", [*joints, more])
+    write_list(root, "K_test.json", [joint(root, "cases/00007_R_8", 7)])
     return root
