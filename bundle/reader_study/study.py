@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -92,7 +92,7 @@ class Study:
 
     def spelling(self, reader: str) -> str:
         """Return the name of a reader as the log has it, in which case, width and spaces may differ."""
-        return spelling(reader, (str(record.get("reader")) for record in self.log.effective()))
+        return spelling(reader, _readers(self.log.effective()))
 
     def _known(self, identity: Any) -> str:
         if not isinstance(identity, str) or identity not in self.sums:
@@ -154,12 +154,20 @@ def validated_answer(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _readers(records: Iterable[Record]) -> Iterator[str]:
+    return (str(record.get("reader")) for record in records)
+
+
 def _after(given: Mapping[str, Any], effective: Sequence[Record], name: str) -> Mapping[str, Any]:
-    """The record to append after the effective ones: the one stored already if it is the same answer."""
-    own = [record for record in effective if record.get("reader") == given["reader"]]
+    """The record to append after the effective ones: the one stored already if it is the same answer.
+
+    A reader who has begun meanwhile with another spelling of the name is the same one.
+    """
+    reader = spelling(given["reader"], _readers(effective))
+    own = [record for record in effective if record.get("reader") == reader]
     found = next((record for record in own if record.get("image") == given["image"]), None)
     if found is None:
-        return {**given, "order": len(own) + 1}
+        return {**given, "reader": reader, "order": len(own) + 1}
     if all(found.get(part) == given[part] for part in ("answer", "confidence")):
         return found
     msg = f"{name}: {given['image']} has an answer of this reader already. Undo it first."
