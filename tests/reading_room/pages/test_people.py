@@ -131,12 +131,28 @@ def test_two_visits_blink_and_state_the_change(page: Any) -> None:
     page.goto("/#/visits")
     expect(page.locator("#figures table")).to_be_visible()
     expect(page.locator("#figures")).to_contain_text("-0.2")
+    expect(page.locator(".hint")).to_be_hidden()
     expect(page.locator(".caption").first).to_have_text("Later")
     expect(page.locator(".caption").first).to_have_text("Earlier")
     page.keyboard.press("s")
     expect(page.locator(".caption").nth(1)).to_be_visible()
     page.keyboard.press("d")
     expect(page.locator(".caption").first).to_contain_text("minus")
+
+
+def test_radiographs_without_days_are_numbered_and_long_names_do_not_widen_the_panel(page: Any) -> None:
+    def renamed(route: Any) -> None:
+        found = route.fetch().json()
+        for visit in found["joints"][0]["visits"]:
+            visit.update(name="0" * 80, visit=None, joint_space_mm=1.5)
+        route.fulfill(json=found)
+
+    page.route("**/api/visits", renamed)
+    page.goto("/#/visits")
+    expect(page.locator("#figures table")).to_be_visible()
+    expect(page.locator(".hint")).to_have_text("The days are unknown: radiographs by name.")
+    assert page.locator(".curve text").all_text_contents()[-2:] == ["no. 1", "no. 2"]
+    assert page.locator(".panel").evaluate("(panel) => panel.scrollWidth <= panel.clientWidth")
 
 
 def test_a_joint_that_cannot_be_opened_can_be_left_out(page: Any, faults: Faults) -> None:
