@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from bundle.base import REDACTION
+from bundle.interruption import end_interrupted
 
 
 class InputError(ValueError):
@@ -92,6 +93,8 @@ def input_message(error: BaseException | None) -> str | None:
 
 
 def _excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        end_interrupted()
     message = input_message(error)
     whole = "".join(tracebacks.format_exception(kind, error, traceback))
     text = whole if message is None else f"error: {message}\n"
@@ -125,9 +128,9 @@ _plain_warning = warnings.formatwarning
 def report_plainly() -> None:
     """Print an uncaught :class:`InputError` as ``error: <message>`` on stderr, with exit code 1, from now on.
 
-    This includes an error in another exception's chain or in a ``DataLoader`` worker. Other errors keep their
-    traceback. Errors, warnings and log records are redacted (:mod:`bundle.base.redaction`). This call is the first item
-    of ``initialize`` in the configurations.
+    This includes an error in another exception's chain or in a ``DataLoader`` worker. Ctrl-C ends the program in one
+    line as well (:mod:`bundle.interruption`). Other errors keep their traceback. Errors, warnings and log records are
+    redacted (:mod:`bundle.base.redaction`). This call is the first item of ``initialize`` in the configurations.
     """
     sys.excepthook = _excepthook
     warnings.formatwarning = _warning

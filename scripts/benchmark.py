@@ -19,10 +19,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bundle.interruption import report_interruption
+
+report_interruption()
+
+import torch
 from bundle.errors import report_plainly
 from bundle.io import check_destination, write_bytes
 from scripts.benchmarks.settings import INFERENCE, MEMORY, PAPER, REFERENCE, TRAINING, Settings

@@ -17,10 +17,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import torch
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bundle.interruption import report_interruption
+
+report_interruption()
+
+import torch
 from bundle.errors import report_plainly
 from bundle.io import check_destination, processor, write_bytes
 from scripts.benchmarks.data_set_speed import Joints, difference, encoded, make_one, rate, steps, together

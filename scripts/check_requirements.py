@@ -18,6 +18,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from bundle.interruption import report_interruption
+
+report_interruption()
+
 from bundle.errors import InputError, report_plainly
 
 _INCLUDED = re.compile(r"^-r (\S+)$", re.MULTILINE)

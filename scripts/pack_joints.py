@@ -15,6 +15,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bundle.interruption import report_interruption
+
+report_interruption()
+
 from bundle.errors import report_plainly
 from bundle.io import FOLDER, pack_joints
 

@@ -19,11 +19,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urljoin
 
-import yaml
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bundle.interruption import report_interruption
+
+report_interruption()
+
+import yaml
 from bundle.errors import InputError, report_plainly
 from bundle.io import storing
 from scripts.bundle_checks.contents import NOT_SUBMITTED, bundle_files, metadata

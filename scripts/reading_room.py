@@ -16,6 +16,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bundle.interruption import report_interruption
+
+report_interruption()
+
 from bundle.errors import InputError, report_plainly, seed_argument
 
 

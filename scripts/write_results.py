@@ -22,6 +22,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from bundle.interruption import report_interruption
+
+report_interruption()
+
 from bundle.errors import report_plainly
 from bundle.experiments import ExperimentReport, read_experiment
 from bundle.io import write_bytes
