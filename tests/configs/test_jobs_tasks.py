@@ -144,6 +144,18 @@ def test_a_job_is_not_resumed_with_other_settings(
     assert change in str(input_message(refused.value))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet50_joint_space", "resnet50_grade"])
+def test_the_labels_of_a_list_are_measured_once(
+    bundle: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    measured: list[str] = []
+    monkeypatch.setattr(BundleRun, "run", lambda run: measured.append(str(run.options["labels_dir"])))
+    monkeypatch.setattr(JobReport, "run", lambda report: None)
+    start(bundle, name, tmp_path)
+    assert measured == [str(tmp_path / "labels")] * 3 + [str(tmp_path / "test_labels")] * 2
+
+
 @pytest.mark.long
 def test_a_width_that_the_norm_cannot_divide_is_refused(bundle: Any, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError) as refused:
