@@ -82,7 +82,7 @@ def test_a_rehearsal_measures_both_arms_and_is_done_once(bundle: Any, tmp_path: 
     assert len(weights) == 2 and all(label.startswith("last.pt (sha256 ") for label in weights)
     stages = found["job"]["stages"]
     assert [stage["epochs"] for stage in stages.values()] == [1, 1, 1]
-    assert all(stage["seconds"] > 0.0 for stage in stages.values())
+    assert all(stage["seconds"] >= 0.0 for stage in stages.values())  # rounded: a short stage takes none
     before = written(tmp_path)
     start(bundle, name, tmp_path)
     assert written(tmp_path) == before and json.loads((tmp_path / "metrics.json").read_text()) == found
