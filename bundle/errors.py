@@ -63,6 +63,9 @@ _OF_LIBRARIES: dict[tuple[type[Exception], str], str] = {
         "Increase the size of the images, or pass a --batch_size of at least 2 whose last batch of an epoch is not a "
         "single image."
     ),
+    (ModuleNotFoundError, "No module named 'mlflow'"): (
+        "mlflow is not installed. Run: pip install -r requirements-tracking.txt"
+    ),
     (ModuleNotFoundError, "Cannot locate class or function path: "): "Correct the name of the _target_, {}",
 }
 """Messages about settings that a library refuses, by type and start of its error, whose rest they quote."""

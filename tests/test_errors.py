@@ -161,6 +161,10 @@ def test_another_value_of_a_flag_is_refused(value: Any) -> None:
             lambda: ConfigParser({"a": {"_target_": "no.Such"}}).get_parsed_content("a"),
             "name of the _target_, 'no.Such'",
         ),
+        (
+            lambda: exec("raise ModuleNotFoundError(\"No module named 'mlflow'\")"),
+            "Run: pip install -r requirements-tracking.txt",
+        ),
     ],
 )
 def test_settings_that_a_library_refuses_have_a_remedy(run: Callable[[], object], message: str) -> None:
