@@ -66,7 +66,9 @@ _OF_LIBRARIES: dict[tuple[type[Exception], str], str] = {
     (ModuleNotFoundError, "No module named 'mlflow'"): (
         "mlflow is not installed. Run: pip install -r requirements-tracking.txt"
     ),
-    (ModuleNotFoundError, "Cannot locate class or function path: "): "Correct the name of the _target_, {}",
+    (ModuleNotFoundError, "Cannot locate class or function path: "): (
+        "A _target_ is not found: {} Correct its name, or add the folder of its module to PYTHONPATH."
+    ),
 }
 """Messages about settings that a library refuses, by type and start of its error, whose rest they quote."""
 

@@ -159,7 +159,7 @@ def test_another_value_of_a_flag_is_refused(value: Any) -> None:
         (lambda: torch.nn.InstanceNorm2d(3)(torch.zeros(2, 3, 1, 1)), "Increase the size of the images"),
         (
             lambda: ConfigParser({"a": {"_target_": "no.Such"}}).get_parsed_content("a"),
-            "name of the _target_, 'no.Such'",
+            "'no.Such'. Correct its name, or add the folder of its module to PYTHONPATH.",
         ),
         (
             lambda: exec("raise ModuleNotFoundError(\"No module named 'mlflow'\")"),
