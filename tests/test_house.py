@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGE, SCRIPTS = ROOT / "bundle", ROOT / "scripts"
+PACKAGE, SCRIPTS, TESTS = ROOT / "bundle", ROOT / "scripts", ROOT / "tests"
 FILE, FUNCTION, PARAMETERS = 350, 40, 10
 
 RECORD = "a record with a field for each thing that is written down"
@@ -89,7 +89,7 @@ def long_files(folder: Path) -> set[str]:
     return {name for name, source in sources(folder).items() if source.count("\n") > FILE}
 
 
-@pytest.mark.parametrize("folder", [PACKAGE, SCRIPTS], ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", [PACKAGE, SCRIPTS, TESTS], ids=lambda folder: folder.name)
 def test_no_file_is_long(folder: Path) -> None:
     assert sources(folder) and long_files(folder) == set()
 

@@ -6,7 +6,8 @@ import ast
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -152,5 +153,11 @@ def check_imports(root: Path) -> str:
 
 def _distributions(module: str) -> set[str]:
     """Names of the packages that may contain a module."""
-    names = packages_distributions().get(module, [module])
+    names = _installed().get(module, [module])
     return {name.lower().replace("_", "-") for name in names}
+
+
+@cache
+def _installed() -> Mapping[str, list[str]]:
+    """Names of the installed packages, by the module that they contain."""
+    return packages_distributions()

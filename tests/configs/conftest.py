@@ -25,6 +25,8 @@ from PIL import Image
 SPACING = MCP.spacing_mm
 
 ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.*") if path.suffix in (".yaml", ".json"))
+CONFIGS = [path for path in CONFIGS if path.stem not in ("metadata", "export_onnx")]
 SIZE = 64
 FINGER_CODES = {"small": "2", "ring": "5", "middle": "8", "index": "11", "thumb": "13"}
 
@@ -96,6 +98,12 @@ def bundle(capfd: pytest.CaptureFixture[str]) -> Iterator[Bundle]:
         logging.getLogger(name).disabled = False
     set_determinism(None)
     set_track_meta(True)
+
+
+@pytest.fixture
+def in_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The root of the repository is the working directory."""
+    monkeypatch.chdir(ROOT)
 
 
 @pytest.fixture(scope="session")

@@ -1,3 +1,5 @@
+"""A whole training: what it leaves, and trainings that resume it, repeat it or start from its weights."""
+
 from __future__ import annotations
 
 import json
@@ -7,84 +9,17 @@ import shutil
 import signal
 import subprocess
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from bundle.joint import MCP
-from bundle.networks.transunet import TransUNet
-from bundle.physics.radiograph import reconstruct
-from bundle.separation.heads import SigmoidHead
-from bundle.separation.pseudo_overlap import compose_published
 from bundle.workflow.checkpoints import checkpoints
-from monai.bundle import ConfigParser, create_workflow
+from monai.bundle import ConfigParser
 from PIL import Image
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch import Tensor
-
-SPACING = MCP.spacing_mm
+from tests.configs.trainings import EPOCHS, NETWORKS, TINY, built, command, equal, newest, scalars, train
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
-
-EPOCHS = 4
-TINY: dict[str, Any] = {
-    "phantoms": 10,
-    "image_size": 64,
-    "batch_size": 2,
-    "stage1_epochs": 2,
-    "stage2_epochs": 2,
-    "early_epochs": 1,
-    "backbone_options": {"features": [8] * 6},
-    "adversary_options": {"features": [8] * 6},
-}
-NETWORKS = ("generator", "supervisor", "discriminator")
-
-
-def train(bundle: Any, folder: Path, *overlays: str, **options: Any) -> Any:
-    """Train in this process."""
-    return bundle.run("training", "train.yaml", *overlays, output_dir=str(folder), **{**TINY, **options})
-
-
-def built(bundle: Any, folder: Path, **options: Any) -> ConfigParser:
-    """The parser of a training that has not started."""
-    config = str(bundle.root / "configs" / "train.yaml")
-    settings = {**TINY, "output_dir": str(folder), **options}
-    parser: ConfigParser = create_workflow(config_file=config, logging_file=False, **settings).parser
-    return parser
-
-
-def command(bundle: Any, folder: Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    return bundle.command("training", "train.yaml", output_dir=str(folder), **{**TINY, **options})
-
-
-def newest(folder: Path) -> tuple[int, dict[str, Any]]:
-    """Epoch and content of the newest checkpoint."""
-    epoch, path = checkpoints(folder / "checkpoints")[-1]
-    return epoch, torch.load(path, weights_only=True)
-
-
-def equal(one: Any, other: Any) -> bool:
-    """Whether two states are the same to the bit."""
-    if isinstance(one, Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(equal, one, other))
-    return one == other
-
-
-def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Every scalar that a training wrote for TensorBoard, by name."""
-    found: dict[str, list[tuple[int, float]]] = {}
-    for path in sorted((folder / "tensorboard").iterdir()):
-        events = EventAccumulator(str(path), size_guidance={"scalars": 0})
-        events.Reload()
-        for tag in events.Tags()["scalars"]:
-            found.setdefault(tag, []).extend((event.step, event.value) for event in events.Scalars(tag))
-    return {tag: sorted(values) for tag, values in found.items()}
 
 
 @pytest.fixture(scope="module")
@@ -129,16 +64,6 @@ def test_a_training_shows_a_montage_of_every_evaluation(whole: Path) -> None:
     for name in names:
         with Image.open(whole / "montages" / name) as picture:
             picture.verify()
-
-
-@pytest.mark.long
-def test_a_training_warns_of_nothing(bundle: Any, tmp_path: Path) -> None:
-    """The discriminator's schedule goes on while it is not trained, of which torch would warn."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        train(bundle, tmp_path / "out", stage1_epochs=1, stage2_epochs=0, phantoms=4)
-    messages = [str(warning.message) for warning in caught]
-    assert not [message for message in messages if not message.startswith("parsing config_file")]
 
 
 def test_tensorboard_gets_losses_of_every_step_and_metrics_of_every_epoch(whole: Path) -> None:
@@ -223,71 +148,6 @@ def test_one_seed_gives_one_training_and_another_another(whole: Path, bundle: An
     assert not equal(newest(whole)[1]["generator"], newest(tmp_path / "other")[1]["generator"])
 
 
-@pytest.mark.long
-def test_trainings_with_workers_are_reproducible(bundle: Any, tmp_path: Path) -> None:
-    states = []
-    for name in ("one", "two"):
-        train(bundle, tmp_path / name, num_workers=2, stage1_epochs=1, stage2_epochs=0, phantoms=6)
-        states.append(newest(tmp_path / name))
-    assert equal(*states)
-
-
-@pytest.mark.long
-def test_an_averaged_generator_is_kept_in_the_networks_place_and_resumed_to_the_bit(
-    bundle: Any, tmp_path: Path
-) -> None:
-    options = {"average_momentum": 0.2, "stage1_epochs": 1, "phantoms": 4, "generator_schedule#T_max": 9}
-    train(bundle, tmp_path / "whole", stage2_epochs=1, **options)
-    train(bundle, tmp_path / "halves", stage2_epochs=0, **options)
-    train(bundle, tmp_path / "halves", stage2_epochs=1, resume="true", **options)
-    whole, halves = newest(tmp_path / "whole"), newest(tmp_path / "halves")
-    assert equal(whole, halves)
-    assert not equal(whole[1]["average"], whole[1]["generator"])
-    kept = [torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("whole", "halves")]
-    assert equal(*kept)
-    assert kept[0].keys() == whole[1]["generator"].keys()
-
-
-@pytest.mark.long
-def test_joints_are_augmented_and_cropped_for_training_and_whole_for_validation(bundle: Any, tmp_path: Path) -> None:
-    augmentation = {
-        "_target_": "bundle.separation.transforms.RandAugmentLayersd",
-        "mirror": 0.5,
-        "contrast": 0.2,
-        "noise": 0.01,
-    }
-    options = {"augmentation": augmentation, "crop_size": 48, "stage1_epochs": 1, "stage2_epochs": 1, "phantoms": 4}
-    parser = train(bundle, tmp_path / "out", **options).parser
-    for stage in ("stage1", "train"):
-        sample = parser.get_parsed_content(f"{stage}#dataset")[0]
-        assert sample["image"].shape == sample["label"].shape == sample["source"].shape == (3, 48, 48)
-        assert json.loads(sample["augmentation"])["noise"] > 0.0
-        torch.testing.assert_close(reconstruct(sample["label"]), sample["image"][:1], atol=1e-5, rtol=0)
-    assert parser.get_parsed_content("validate#dataset")[0]["image"].shape == (
-        3,
-        TINY["image_size"],
-        TINY["image_size"],
-    )
-    assert newest(tmp_path / "out")[0] == 2
-
-
-@pytest.mark.long
-def test_other_losses_are_named_in_the_configuration(bundle: Any, tmp_path: Path) -> None:
-    losses = {
-        "fidelity": {"_target_": "bundle.separation.LayerDistance", "gradient": 0.5, "both": 2.0},
-        "discrimination": {"_target_": "bundle.separation.HingeDiscrimination", "margin": 0.0},
-        "discriminator_loss": {"_target_": "bundle.separation.HingeDiscriminatorLoss"},
-    }
-    parser = train(bundle, tmp_path / "out", stage1_epochs=0, stage2_epochs=1, phantoms=4, **losses).parser
-    trainer = parser.get_parsed_content("train#trainer")
-    for name, loss in losses.items():
-        assert (
-            type(getattr(trainer.objective, name.removesuffix("_loss"))).__name__
-            == str(loss["_target_"]).rsplit(".", 1)[1]
-        )
-    assert newest(tmp_path / "out")[0] == 1
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -337,182 +197,6 @@ def test_a_finished_training_can_be_made_longer(whole: Path, bundle: Any, tmp_pa
     shutil.copytree(whole, tmp_path / "out")
     train(bundle, tmp_path / "out", resume="true", stage2_epochs=3, num_workers=1, log_interval=3, minutes=9)
     assert newest(tmp_path / "out")[0] == EPOCHS + 1
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("backbone", ["AttentionUnet", "UNet"])
-def test_head_and_backbone_are_switched_by_options(bundle: Any, tmp_path: Path, backbone: str) -> None:
-    parser = train(
-        bundle,
-        tmp_path / "out",
-        backbone=backbone,
-        backbone_options={"channels": [4, 8], "strides": [2]},
-        head={"_target_": "bundle.separation.SigmoidHead"},
-        stage1_epochs=0,
-        stage2_epochs=1,
-        phantoms=4,
-    ).parser
-    network = parser.get_parsed_content("generator#network")
-    assert isinstance(network.head, SigmoidHead)
-    assert type(parser.get_parsed_content("network_def#backbone")).__name__ == backbone
-    assert newest(tmp_path / "out")[0] == 1
-
-
-@pytest.mark.parametrize(
-    ("switch", "trained"),
-    [
-        ({"use_supervisor": "false"}, {"generator", "discriminator"}),
-        ({"use_discriminator": "false"}, {"generator", "supervisor"}),
-        ({"use_motion": "false"}, set(NETWORKS)),
-    ],
-    ids=["no supervisor", "no discriminator", "no motion"],
-)
-@pytest.mark.long
-def test_an_ablation_leaves_its_network_as_built(
-    bundle: Any, tmp_path: Path, switch: dict[str, str], trained: set[str]
-) -> None:
-    """Stage 1 is switched off too."""
-    start = built(bundle, tmp_path / "start", phantoms=4)
-    before = {name: start.get_parsed_content(f"{name}#network").state_dict() for name in NETWORKS}
-    train(bundle, tmp_path / "out", stage1_epochs=0, stage2_epochs=1, phantoms=4, **switch)
-    _, state = newest(tmp_path / "out")
-    assert {name for name in NETWORKS if not equal(before[name], state[name])} == trained
-
-
-@pytest.mark.long
-def test_mixed_precision_trains(bundle: Any, tmp_path: Path) -> None:
-    train(bundle, tmp_path / "out", amp="true", stage1_epochs=0, stage2_epochs=1, phantoms=4)
-    _, state = newest(tmp_path / "out")
-    assert all(value.isfinite().all() for value in state["generator"].values())
-
-
-PAPER_TINY = {
-    "backbone_options": {
-        "img_size": 64,
-        "encoder_channels": [8, 8, 8, 8],
-        "hidden_size": 8,
-        "num_heads": 2,
-        "mlp_dim": 8,
-        "num_blocks": 1,
-        "bridge_channels": 8,
-        "decoder_channels": [8, 8, 8, 8],
-    },
-    "adversary_options": {"channels": [4, 8], "strides": [2]},
-    "phantoms": 6,
-    "stage1_epochs": 1,
-    "stage2_epochs": 1,
-    "early_epochs": 0,
-}
-
-
-@pytest.mark.long
-def test_the_papers_overlay_trains_with_its_head_and_its_pseudo_images(bundle: Any, tmp_path: Path) -> None:
-    parser = train(bundle, tmp_path / "out", "variants/lsn_paper.yaml", **PAPER_TINY).parser
-    network = parser.get_parsed_content("generator#network")
-    assert isinstance(network.head, SigmoidHead)
-    assert isinstance(parser.get_parsed_content("network_def#backbone"), TransUNet)
-    for stage in ("stage1", "train"):
-        closure, *_ = parser.get_parsed_content(f"{stage}#dataset").transform.transforms
-        assert closure.closure.maker is compose_published
-    assert newest(tmp_path / "out")[0] == 2
-    found = scalars(tmp_path / "out")
-    for part in ("reconstruction", "supervision", "discrimination"):
-        assert found[part]
-
-
-def test_the_papers_overlay_holds_the_papers_settings(bundle: Any) -> None:
-    parser = ConfigParser()
-    parser.read_config([str(bundle.root / "configs" / name) for name in ("train.yaml", "variants/lsn_paper.yaml")])
-    expected = {
-        "stage1_epochs": 300,
-        "stage2_epochs": 100,
-        "early_epochs": 200,
-        "batch_size": 12,
-        "image_size": 256,
-        "halve_lr_every": 100,
-        "generator_lr": 1e-4,
-        "supervisor_lr": 1e-4,
-        "discriminator_lr": 5e-4,
-        "weight_decay": 0.01,
-        "backbone": "TransUNet",
-        "reduction": 1,
-        "adversary_reduction": 1,
-        "motions": 2,
-    }
-    assert {key: parser[key] for key in expected} == expected
-    weights = {name: parser.get_parsed_content(name).weights for name in ("early_loss", "stage1_loss", "stage2_loss")}
-    parts = ("reconstruction", "supervision", "discrimination", "layers")
-    assert weights["early_loss"] == dict(zip(parts, (1.0, 0.4, 0.0, 0.4), strict=True))
-    assert weights["stage1_loss"] == dict(zip(parts, (0.5, 0.2, 0.2, 0.1), strict=True))
-    assert weights["stage2_loss"] == dict(zip(parts, (0.6, 0.3, 0.1, 0.0), strict=True))
-    motion = parser.get_parsed_content("motion")
-    assert (motion.x_mm, motion.y_mm, motion.rotation_deg) == pytest.approx((20 * SPACING, 30 * SPACING, 10.0))
-    for name in NETWORKS:
-        optimizer = parser[f"{name}#optimizer"]
-        assert optimizer["_target_"] == "torch.optim.AdamW"
-        assert optimizer["betas"] == [0.5, 0.999]
-        assert optimizer["amsgrad"] is True
-
-
-BLS_GAN = ("variants/bls_gan_network.yaml", "variants/bls_gan.yaml")
-BLS_GAN_TINY = {
-    "backbone": "BasicUNet",
-    "backbone_options": TINY["backbone_options"],
-    "correction_width": 2,
-    "adversary_options": PAPER_TINY["adversary_options"],
-    "phantoms": 6,
-    "stage1_epochs": 1,
-    "stage2_epochs": 1,
-    "val_interval": 1,
-}
-
-
-@pytest.mark.long
-def test_the_predecessors_overlay_trains_and_its_layers_are_evaluated(bundle: Any, tmp_path: Path) -> None:
-    parser = train(bundle, tmp_path / "out", *BLS_GAN, **BLS_GAN_TINY).parser
-    losses = [parser.get_parsed_content(name).weights for name in ("stage1_loss", "stage2_loss")]
-    assert [tuple(weights.values()) for weights in losses] == [(0.3, 0.3, 0.0, 0.4), (0.3, 0.7, 0.0, 0.0)]
-    epoch, state = newest(tmp_path / "out")
-    assert epoch == 2
-    assert state["generator_optimizer"]["param_groups"][0]["lr"] == pytest.approx(1e-8)
-    found = scalars(tmp_path / "out")
-    assert found["supervision"] and found["reconstruction"]
-    assert len(found["layers"]) == len(found["supervisor"]) < len(found["loss"])
-    inference = ConfigParser()
-    inference.read_config([str(bundle.root / "configs" / name) for name in ("inference.json", BLS_GAN[0])])
-    for key in ("backbone", "backbone_options", "correction_width"):
-        inference[key] = BLS_GAN_TINY[key]
-    network = inference.get_parsed_content("network").eval()
-    network.load_state_dict(torch.load(tmp_path / "out" / "model.pt", weights_only=True))
-    joint = parser.get_parsed_content("validate#dataset")[0]["image"][None]
-    layers = network(joint)
-    assert layers.shape == joint.shape
-    assert layers[:, 1:].amin() == 0 and 0 < layers.amax() <= 1
-
-
-@pytest.mark.long
-def test_real_joints_are_trained_on_and_validated_by_joint(bundle: Any, data: Path, tmp_path: Path) -> None:
-    options = {"dataset_dir": str(data), "datalist": "LS_K1_all_test", "stage1_epochs": 1, "stage2_epochs": 1}
-    parser = train(bundle, tmp_path / "out", **options).parser
-    joints = parser.get_parsed_content("train#joints").data, parser.get_parsed_content("validate#dataset").data
-    names = [{joint["joint"] for joint in side} for side in joints]
-    assert len(names[0]) == 4
-    assert len(names[1]) == 1
-    assert not names[0] & names[1]
-    assert newest(tmp_path / "out")[0] == 2
-
-
-@pytest.mark.slow
-def test_joints_that_all_overlap_train_without_stage_1(bundle: Any, data: Path, tmp_path: Path) -> None:
-    """Their true layers are not known, so the newest generator is kept."""
-    entries = json.loads((data / "LS_K1_all_test").read_text())
-    twice = [entries[-1], {**entries[-1], "joint": "again"}]
-    (data / "overlap").write_text(json.dumps(twice))
-    options = {"dataset_dir": str(data), "datalist": "overlap", "stage1_epochs": 0, "stage2_epochs": 1}
-    train(bundle, tmp_path / "out", **options)
-    epoch, state = newest(tmp_path / "out")
-    assert epoch == 1
-    assert equal(state["average"], torch.load(tmp_path / "out" / "model.pt", weights_only=True))
 
 
 def validations(folder: Path) -> list[float]:

@@ -21,6 +21,7 @@ from bundle.io.reading import read_stated
 from bundle.joint import MCP, PIP, JointType
 from numpy.typing import NDArray
 from PIL import Image
+from tests.io.refusals import refusal
 from torch import Tensor
 
 SPACING = MCP.spacing_mm
@@ -58,12 +59,6 @@ def joint(tmp_path: Path) -> dict[str, Any]:
 
 def joints_of(given: dict[str, Any], size: int | None = 256) -> list[dict[str, Any]]:
     return open_joints(given, size)[1]
-
-
-def refusal(read: Any, *arguments: Any) -> str:
-    with pytest.raises(InputError) as caught:
-        read(*arguments)
-    return str(caught.value)
 
 
 def test_a_joint_is_intensity_lower_mask_upper_mask(joint: dict[str, Any]) -> None:

@@ -20,34 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
-
-SIZE = 64
-
-
-def radiograph() -> NDArray[np.uint8]:
-    """Smooth, asymmetric, with every row and column different."""
-    y, x = np.mgrid[0:SIZE, 0:SIZE]
-    return (40 + 2 * x + y).astype(np.uint8)
-
-
-def square(top: int, bottom: int) -> NDArray[np.uint8]:
-    mask = np.zeros((SIZE, SIZE), np.uint8)
-    mask[top:bottom, 8:50] = 255
-    return mask
-
-
-def save(path: Path, pixels: NDArray[Any], **options: Any) -> Path:
-    if path.suffix in (".nii", ".gz"):
-        nib.save(nib.Nifti1Image(pixels.T.astype(np.float32), np.eye(4)), path)
-    else:
-        Image.fromarray(pixels).save(path, **options)
-    return path
-
-
-def refusal(read: Any, *arguments: Any) -> str:
-    with pytest.raises(InputError) as caught:
-        read(*arguments)
-    return str(caught.value)
+from tests.io.pictures import SIZE, radiograph, save, square
+from tests.io.refusals import refusal
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".tiff"])
@@ -240,59 +214,6 @@ def test_a_damaged_file_is_read_or_refused_but_never_crashes(
         assert str(path) in str(error)
     else:
         assert values.ndim == 2 and 0.0 <= values.min() <= values.max() <= 1.0
-
-
-@pytest.mark.parametrize(
-    ("suffix", "scale", "dtype"),
-    [
-        (".png", 1, np.uint8),
-        (".png", 255, np.uint8),
-        (".bmp", 255, np.uint8),
-        (".png", 65535, np.uint16),
-        (".nii.gz", 1, np.float32),
-        (".nii.gz", 255, np.float32),
-        (".tif", 255, np.float32),
-    ],
-)
-def test_masks_of_any_full_scale_are_read(tmp_path: Path, suffix: str, scale: int, dtype: Any) -> None:
-    mask = square(10, 30) > 0
-    np.testing.assert_array_equal(read_mask(save(tmp_path / f"m{suffix}", mask.astype(dtype) * dtype(scale))), mask)
-
-
-def test_a_one_bit_mask_is_read(tmp_path: Path) -> None:
-    Image.fromarray(square(10, 30)).convert("1").save(tmp_path / "m.png")
-    np.testing.assert_array_equal(read_mask(tmp_path / "m.png"), square(10, 30) > 0)
-
-
-def test_a_mask_smeared_by_jpeg_is_mended(tmp_path: Path) -> None:
-    path = save(tmp_path / "m.jpg", square(10, 30), quality=60)
-    with Image.open(path) as picture:
-        assert len(np.unique(np.asarray(picture))) > 2
-    np.testing.assert_array_equal(read_mask(path), square(10, 30) > 0)
-
-
-def test_a_label_map_is_no_mask(tmp_path: Path) -> None:
-    labels = np.where(square(0, 20) > 0, 1, np.where(square(30, 50) > 0, 2, 0)).astype(np.uint8)
-    message = refusal(read_mask, save(tmp_path / "m.png", labels))
-    assert "values up to 2" in message and "its own file" in message
-
-
-def test_an_empty_mask_is_refused_also_when_jpeg_made_it_noisy(tmp_path: Path) -> None:
-    path = save(tmp_path / "m.png", np.zeros((SIZE, SIZE), np.uint8))
-    assert refusal(read_mask, path).startswith(f"{path}: the mask is empty")
-    noisy = np.random.default_rng(0).integers(0, 4, (SIZE, SIZE), dtype=np.uint8)
-    assert "values up to 3" in refusal(read_mask, save(tmp_path / "noisy.png", noisy))
-
-
-@pytest.mark.parametrize(("rows", "refused"), [(64, True), (61, True), (60, False)])
-def test_a_mask_of_95_percent_of_the_frame_covers_it(tmp_path: Path, rows: int, refused: bool) -> None:
-    mask = np.zeros((SIZE, SIZE), np.uint8)
-    mask[:rows] = 255
-    path = save(tmp_path / "m.png", mask)
-    if refused:
-        assert "of the frame" in refusal(read_mask, path)
-    else:
-        assert read_mask(path).mean() == rows / SIZE
 
 
 @pytest.mark.parametrize("format_", ["EPS", "GIF", "WEBP", "PPM", "PCX", "TGA", "ICO"])

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,9 @@ from bundle.io.reservations import (
     reserved,
 )
 from bundle.io.writing import PART, write_bytes
+from tests.io.refusals import refusal
 
 RESULT = "result.png"
-
-
-def refusal(call: Callable[..., Any], *arguments: Any) -> str:
-    with pytest.raises(InputError) as caught:
-        call(*arguments)
-    return str(caught.value)
 
 
 def write_lock(folder: Path, holder: Holder) -> None:

@@ -10,8 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bundle.errors import InputError
 from bundle.io.joints import joint_items
-from bundle.io.spacing import SPACING_OPTION, SpacingConflicts, contradicted_spacing, with_given_spacing
+from bundle.io.lists import read_datalist
+from bundle.io.spacing import (
+    SPACING_OPTION,
+    SpacingConflicts,
+    checked_spacing,
+    contradicted_spacing,
+    with_given_spacing,
+)
 from bundle.io.stated import StatedRadiograph
 from bundle.joint import MCP
 from PIL import Image
@@ -86,3 +94,16 @@ def test_in_a_mixed_folder_the_option_is_used_where_a_file_states_none(
     assert sorted((item["spacing"], item["spacing_source"]) for item in found) == sorted(expected)
     assert caplog.text.count("1 of 2 radiographs state their pixel spacing, 0.31 mm") == warnings
     assert all(SPACING_OPTION not in item for item in found)
+
+
+@pytest.mark.parametrize("spacing", ["abc", "0,08", [0.1], (0, 8), -1, "nan", float("inf"), None, True, 10**400, 100])
+@pytest.mark.parametrize("dataset_dir", ["", "absent"])
+def test_what_is_no_spacing_is_refused_by_the_name_of_its_option(spacing: Any, dataset_dir: str) -> None:
+    with pytest.raises(InputError, match=r"^--spacing .* is no pixel spacing\."):
+        joint_items(dataset_dir, "K", spacing=spacing)
+    with pytest.raises(InputError, match=r"^--spacing "):
+        read_datalist(dataset_dir, "K", spacing=spacing)
+
+
+def test_a_spacing_as_text_is_understood() -> None:
+    assert checked_spacing("0.08") == 0.08 and checked_spacing("0") == 0.0

@@ -32,6 +32,7 @@ from bundle.io.writing import (
 )
 from monai.transforms import Compose, EnsureChannelFirst, LoadImage
 from PIL import Image
+from tests.io.refusals import refusal
 
 ROOT = Path(__file__).resolve().parents[2]
 HEIGHT, WIDTH = 20, 30
@@ -40,12 +41,6 @@ HEIGHT, WIDTH = 20, 30
 @pytest.fixture
 def layers() -> torch.Tensor:
     return torch.rand(3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
-
-
-def refusal(call: Callable[..., Any], *arguments: Any) -> str:
-    with pytest.raises(InputError) as caught:
-        call(*arguments)
-    return str(caught.value)
 
 
 def fill_the_disk(path: Path) -> None:

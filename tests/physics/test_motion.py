@@ -1,8 +1,7 @@
-"""Rigid motion against its equation pixel by pixel, and the borders that a motion uncovers."""
+"""Rigid motion against its equation pixel by pixel."""
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import fields, replace
 from typing import Any
@@ -10,48 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bundle.joint import MCP
-from bundle.physics.continuation import CONTINUED_MM, continue_texture
 from bundle.physics.motion import ContinuedBones, MotionRange, RigidMotion, move
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import gaussian_filter
+from tests.physics.motions import LOWER, MODES, SPACING, UPPER, drawn, joint_masks, motion, smooth
 from torch import Tensor
-
-SPACING = MCP.spacing_mm
-
-MODES = ["bilinear", "bicubic"]
-LOWER, UPPER = 1, 2
-
-
-def smooth(batch: int, height: int, width: int, sigma: float = 4.0, seed: int = 0) -> Tensor:
-    """Smooth layers (B, 3, H, W) in [0.2, 0.8], float64."""
-    noise = np.random.default_rng(seed).standard_normal((batch, 3, height, width))
-    field = gaussian_filter(noise, (0, 0, sigma, sigma))
-    low, high = field.min(axis=(-2, -1), keepdims=True), field.max(axis=(-2, -1), keepdims=True)
-    return torch.from_numpy(0.2 + 0.6 * (field - low) / (high - low))
-
-
-def joint_masks(batch: int, height: int, width: int) -> Tensor:
-    """The upper bone fills the top of the frame, the lower one the bottom."""
-    masks = torch.zeros(batch, 2, height, width, dtype=torch.float64)
-    masks[:, 0, height // 2 + 2 :, width // 5 : -width // 5] = 1.0
-    masks[:, 1, : height // 2 - 2, width // 4 : -width // 4] = 1.0
-    return masks
-
-
-def motion(*bones: tuple[float, float, float], center: tuple[float, float] = (0.0, 0.0)) -> RigidMotion:
-    """One sample's motion from (x mm, y mm, degrees) of the lower and the upper bone."""
-    drawn = torch.tensor([bones], dtype=torch.float64)
-    return RigidMotion(drawn[..., :2], drawn[..., 2], torch.tensor([[center, center]], dtype=torch.float64))
-
-
-def drawn(count: int, seed: int = 0, **largest: float) -> RigidMotion:
-    return MotionRange(**largest).sample(count, np.random.RandomState(seed))
-
-
-def same_motion(one: RigidMotion, other: RigidMotion) -> bool:
-    return all(torch.equal(getattr(one, field.name), getattr(other, field.name)) for field in fields(RigidMotion))
 
 
 def gaussian_spot(size: int, x: float, y: float, sigma: float = 2.5) -> Tensor:
@@ -258,160 +220,6 @@ def test_a_motion_has_true_gradients(mode: str) -> None:
         lambda layers, masks: move(layers, 0.1 + 0.8 * masks, asked, SPACING, mode),
         (layers.requires_grad_(), masks.requires_grad_()),
     )
-
-
-@given(seed=st.integers(0, 10_000), double=st.booleans())
-def test_a_motion_read_from_json_is_replayed_to_the_bit(seed: int, double: bool) -> None:
-    asked = drawn(2, seed)
-    if double:
-        asked = asked.to(torch.zeros(1, dtype=torch.float64))
-        asked = RigidMotion(asked.translation / 3, asked.rotation / 3, asked.center + 1 / 7)
-    line = asked.to_json()
-    assert "\n" not in line
-    assert set(json.loads(line)) == {"translation", "rotation", "center"}
-    read = RigidMotion.from_json(line)
-    assert same_motion(read.to(asked.translation), asked)
-    assert read.to_json() == line
-    layers, masks = smooth(2, 20, 20).float(), joint_masks(2, 20, 20).float()
-    for one, other in zip(move(layers, masks, asked), move(layers, masks, read), strict=True):
-        assert torch.equal(one, other)
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("size", [128, 40])
-@pytest.mark.parametrize(
-    "asked", [(0, 2, 0), (0, -2, 0), (2, 0, 0), (-2, 0, 0), (1.5, -2, 10), (-1.5, 2, -10), (0, 7, 0), (9, -9, 0)]
-)
-def test_a_bone_that_fills_the_frame_still_fills_it_after_a_motion(
-    mode: str, size: int, asked: tuple[float, float, float]
-) -> None:
-    layers, masks = torch.full((1, 3, size, size), 0.6), torch.ones(1, 2, size, size)
-    moved, moved_masks = move(layers, masks, motion(asked, asked), SPACING, mode)
-    torch.testing.assert_close(moved, layers, atol=1e-6, rtol=0)
-    torch.testing.assert_close(moved_masks, masks, atol=1e-6, rtol=0)
-
-
-@pytest.mark.parametrize("distance", [2.0, -2.0])
-def test_a_shaft_along_the_motion_continues_straight_past_the_border(distance: float) -> None:
-    """Columns of any brightness, constant along the motion: the shaft's cortices, and air beside them."""
-    columns = torch.rand(3, 1, 64).double().clamp(min=0.1)
-    columns[..., :10] = columns[..., -10:] = 0.0
-    layers = columns.expand(3, 64, 64)[None]
-    masks = (layers[:, 1:] > 0).double()
-    moved, moved_masks = move(layers, masks, motion((0.0, distance, 0.0), (0.0, distance, 0.0)), SPACING, "bicubic")
-    torch.testing.assert_close(moved, layers, atol=1e-9, rtol=0)
-    torch.testing.assert_close(moved_masks, masks, atol=1e-9, rtol=0)
-
-
-def test_a_layer_constant_across_the_motion_stays_so() -> None:
-    rows = 0.2 + 0.6 * torch.rand(3, 64, 1, dtype=torch.float64)
-    layers = rows.expand(3, 64, 64)[None]
-    moved, _ = move(layers, torch.ones_like(layers[:, 1:]), motion((0.0, 2.0, 0.0), (0.0, -2.0, 0.0)))
-    assert float((moved[:, 1:] - moved[:, 1:, :, :1]).abs().max()) < 1e-9
-    assert float(moved[:, LOWER, :20].diff(dim=-2).std()) > 0.01
-
-
-@pytest.mark.parametrize(
-    ("asked", "uncovered"),
-    [
-        ((0.0, 2.0, 0.0), (slice(0, 24), slice(None))),
-        ((0.0, -2.0, 0.0), (slice(-24, None), slice(None))),
-        ((2.0, 0.0, 0.0), (slice(None), slice(0, 24))),
-        ((-2.0, 0.0, 0.0), (slice(None), slice(-24, None))),
-    ],
-)
-def test_uncovered_bone_has_the_texture_of_the_bone_without_streaks(
-    asked: tuple[float, float, float], uncovered: tuple[slice, slice]
-) -> None:
-    size = 128
-    texture = torch.from_numpy(gaussian_filter(np.random.default_rng(0).standard_normal((size, size)), 1.0))
-    slope = torch.linspace(0.3, 0.7, size, dtype=torch.float64)
-    layers = (slope[:, None] * 0.5 + slope * 0.5 + 0.1 * texture).expand(1, 3, size, size)
-    moved, _ = move(layers, torch.ones_like(layers[:, 1:]), motion(asked, asked), SPACING, "bicubic")
-    for axis in (-2, -1):
-        change = moved[0, LOWER].diff(dim=axis)
-        inside = float(change[40:-40, 40:-40].std())
-        assert float(change[uncovered].std()) == pytest.approx(inside, rel=0.25)
-        lines = change[uncovered].square().mean(dim=axis).sqrt()
-        assert float(lines.min()) > 0.4 * inside
-    assert float((moved[0, LOWER] - layers[0, LOWER]).mean()) == pytest.approx(0.0, abs=0.06)
-
-
-@pytest.mark.parametrize("margin", [0, 1, 5, 19])
-def test_continuing_leaves_the_frame_and_keeps_air_dark(margin: int) -> None:
-    bones = torch.rand(2, 2, 24, 20)
-    bones[..., :6] = 0.0
-    continued = continue_texture(bones, margin, 3.0)
-    assert tuple(continued.shape) == (2, 2, 24 + 2 * margin, 20 + 2 * margin)
-    frame = continued[..., margin : margin + 24, margin : margin + 20]
-    assert torch.equal(frame, bones)
-    assert float(continued[..., : margin + 6].abs().max()) == 0.0
-    assert float(continued.min()) >= 0.0
-    assert float(continued.max()) <= 1.0
-
-
-def test_a_margin_wider_than_the_frame_is_cut_to_what_can_be_mirrored() -> None:
-    bones = torch.rand(1, 2, 9, 12)
-    assert torch.equal(continue_texture(bones, 64, 3.0), continue_texture(bones, 8, 3.0))
-
-
-def test_far_past_the_continued_texture_the_bone_still_does_not_end() -> None:
-    size = 2 * round(CONTINUED_MM / SPACING) + 40
-    layers = smooth(1, size, size)
-    moved, _ = move(layers, torch.ones(1, 2, size, size).double(), motion((0.0, 12.0, 0.0), (0.0, 12.0, 0.0)))
-    assert float(moved[0, LOWER, : 12 * 8].min()) > 0.1
-
-
-def test_widening_moves_the_bones_apart_by_the_change() -> None:
-    change = torch.tensor([0.8, -0.3], dtype=torch.float64)
-    for share in (0.0, 0.25, 0.5, 1.0):
-        asked = RigidMotion.widening(change, share)
-        lower, upper = asked.translation[:, 0, 1], asked.translation[:, 1, 1]
-        torch.testing.assert_close(lower - upper, change)
-        torch.testing.assert_close(-upper, share * change)
-        assert float(asked.translation[..., 0].abs().max()) == float(asked.rotation.abs().max()) == 0.0
-
-
-@given(seed=st.integers(0, 2**32 - 1), x=st.floats(0.0, 5.0), y=st.floats(0.0, 5.0), rotation=st.floats(0.0, 90.0))
-def test_draws_stay_in_their_ranges_and_follow_the_seed(seed: int, x: float, y: float, rotation: float) -> None:
-    made = drawn(8, seed, x_mm=x, y_mm=y, rotation_deg=rotation)
-    slack = 1 + 1e-6
-    assert bool((made.translation.abs() <= torch.tensor([x, y]) * slack).all())
-    assert bool((made.rotation.abs() <= rotation * slack).all())
-    assert same_motion(made, drawn(8, seed, x_mm=x, y_mm=y, rotation_deg=rotation))
-
-
-def test_draws_fill_their_ranges_with_a_motion_of_its_own_for_each_sample_and_bone() -> None:
-    made = drawn(500, x_mm=1.0, y_mm=2.0, rotation_deg=5.0)
-    assert made.translation[..., 0].unique().numel() > 990
-    for values, largest in ((made.translation[..., 0], 1.0), (made.translation[..., 1], 2.0), (made.rotation, 5.0)):
-        assert float(values.max()) > 0.97 * largest
-        assert float(values.min()) < -0.97 * largest
-        assert abs(float(values.mean())) < 0.1 * largest
-    together = torch.cat([made.translation, made.rotation[..., None]], dim=-1).reshape(500, 6)
-    assert float((torch.corrcoef(together.T) - torch.eye(6)).abs().max()) < 0.2
-    assert not same_motion(made, drawn(500, 1, x_mm=1.0, y_mm=2.0, rotation_deg=5.0))
-
-
-def test_the_default_ranges_are_the_published_ones() -> None:
-    published = MotionRange()
-    assert (published.x_mm / SPACING, published.y_mm / SPACING, published.rotation_deg) == pytest.approx(
-        (20.0, 30.0, 10.0)
-    )
-
-
-@pytest.mark.parametrize("largest", [{"x_mm": -0.1}, {"y_mm": -1.0}, {"rotation_deg": -5.0}])
-def test_a_negative_range_is_refused(largest: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"ranges of motion must be at least 0, got MotionRange\(x_mm="):
-        MotionRange(**largest)
-
-
-@pytest.mark.parametrize("rotation_shape", [(2,), (1, 3), (2, 2)])
-def test_parameters_of_other_shapes_are_refused(rotation_shape: tuple[int, ...]) -> None:
-    with pytest.raises(
-        ValueError, match=r"translation must be \(B, 2, 2\), rotation \(B, 2\) and center \(B, 2, 2\), got \["
-    ):
-        RigidMotion(torch.zeros(1, 2, 2), torch.zeros(rotation_shape), torch.zeros(1, 2, 2))
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,7 @@ def test_batches_are_those_of_the_configurations(full: tuple[str, str]) -> None:
     assert {name: int(row["batch"]) for name, row in shown.items()} == batches
 
 
+@pytest.mark.long
 def test_networks_are_those_of_the_configurations(full: tuple[str, str]) -> None:
     shown = dict(zip(subjects.SUBJECTS, rows(full[1]), strict=True))
     for name, backbone in (("inference", "BasicUNet"), ("training", "BasicUNet")):
@@ -174,6 +175,7 @@ def test_networks_are_those_of_the_configurations(full: tuple[str, str]) -> None
     assert "`train.yaml` + `lsn_paper.yaml`" in shown["paper_inference"]["measured"]
 
 
+@pytest.mark.long
 def test_the_report_says_how_it_was_made_and_is_written_as_printed(full: tuple[str, str], tiny: list[str]) -> None:
     printed, written = full
     assert printed.strip() == written.strip()

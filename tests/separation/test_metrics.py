@@ -1,18 +1,16 @@
-"""Metrics against loops over pixels, against MONAI's own, and through Ignite."""
+"""Metrics against loops over pixels and against MONAI's own."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
 
-import pandas as pd
 import pytest
 import torch
 from bundle.joint import MCP
 from bundle.physics.harmonic import separate, support
 from bundle.physics.masks import overlap, visible_region
-from bundle.physics.radiograph import partition, reconstruct
+from bundle.physics.radiograph import reconstruct
 from bundle.separation.metrics import (
     LayerRMSE,
     PixelRowFrechetDistance,
@@ -20,49 +18,15 @@ from bundle.separation.metrics import (
     ReconstructionPSNR,
     ReconstructionSSIM,
     SeparationMetric,
-    layer_reference,
     pixel_row_frechet_distance,
-    truth_from_engine,
 )
-from bundle.statistics.summary import summarize, to_markdown
-from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
-from monai.engines import SupervisedEvaluator
-from monai.handlers import IgniteMetricHandler, from_engine
+from monai.data import MetaTensor
 from monai.metrics import MSEMetric, PSNRMetric, SSIMMetric
 from monai.metrics.fid import get_fid_score
+from tests.separation.metric_images import B, H, W, draw, images, layers, per_image
 from torch import Tensor
 
-B, H, W = 3, 20, 17
 RECONSTRUCTION = [ReconstructionMSE, ReconstructionPSNR, ReconstructionSSIM, PixelRowFrechetDistance]
-
-
-def draw(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def images() -> Tensor:
-    """[J, masks]: air on the left, bones that overlap in rows 9-11, but not in the last image."""
-    J = 0.2 + 0.6 * draw(B, 1, H, W, seed=1)
-    J[..., :5] = 0.0
-    M = torch.zeros(B, 2, H, W)
-    M[:, 0, 9:, 8:13] = 1.0
-    M[:, 1, :12, 8:13] = 1.0
-    M[-1, 1, 9:12] = 0.0
-    return torch.cat([J, M], dim=1)
-
-
-def layers(seed: int = 2) -> Tensor:
-    """Noisy thirds of the attenuation: R is near J, also where there is nothing but air."""
-    image = images()
-    return (partition(image[:, :1], torch.full((B, 3, H, W), 1 / 3)) + 0.05 * draw(B, 3, H, W, seed=seed)).clamp(0, 1)
-
-
-def per_image(metric: SeparationMetric, y_pred: Any, y: Any) -> list[float]:
-    metric.reset()
-    metric(y_pred, y)
-    values: Tensor = metric.get_buffer()
-    assert values.shape == (len(y_pred), 1)
-    return [float(v) for v in values[:, 0]]
 
 
 def pixels() -> list[tuple[int, int]]:
@@ -326,123 +290,3 @@ def test_frechet_distance_does_not_know_the_order_of_the_rows() -> None:
 def test_frechet_distance_refuses_more_than_one_channel() -> None:
     with pytest.raises(ValueError, match=r"got \(3, 3, 20, 17\)"):
         pixel_row_frechet_distance(layers(), layers())
-
-
-class Thirds(torch.nn.Module):
-    """A separator that gives each layer a third of the attenuation, darkened by a parameter."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = torch.nn.Parameter(torch.tensor(0.9))
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.scale * partition(image[:, :1], torch.full_like(image, 1 / 3))
-
-
-def evaluate(decollate: bool) -> SupervisedEvaluator:
-    truth = layers(seed=3)
-    truth[1] = 0.0
-    samples = [{"image": MetaTensor(i), "label": MetaTensor(t)} for i, t in zip(images(), truth, strict=True)]
-    evaluator = SupervisedEvaluator(
-        device=torch.device("cpu"),
-        val_data_loader=DataLoader(Dataset(samples), batch_size=2, num_workers=0),
-        network=Thirds(),
-        key_val_metric={
-            "psnr": IgniteMetricHandler(ReconstructionPSNR(), output_transform=from_engine(["pred", "image"]))
-        },
-        additional_metrics={
-            "overlap": IgniteMetricHandler(LayerRMSE("overlap"), output_transform=truth_from_engine()),
-            "bones": IgniteMetricHandler(LayerRMSE("bones"), output_transform=truth_from_engine()),
-        },
-        decollate=decollate,
-    )
-    evaluator.run()
-    return evaluator
-
-
-@pytest.mark.parametrize("decollate", [True, False])
-def test_metrics_run_through_an_ignite_evaluator(decollate: bool) -> None:
-    state = evaluate(decollate).state
-    pred = Thirds()(images()).detach()
-    psnr = per_image(ReconstructionPSNR(), pred, images())
-    assert state.metrics["psnr"] == pytest.approx(sum(psnr) / 3.0)
-    assert state.metric_details["psnr"][:, 0].tolist() == pytest.approx(psnr)
-    reference = torch.cat([layers(seed=3), images()], dim=1)
-    both, bones = (per_image(LayerRMSE(region), pred, reference) for region in ("overlap", "bones"))
-    assert state.metrics["overlap"] == pytest.approx(both[0])
-    assert state.metrics["bones"] == pytest.approx((bones[0] + bones[2]) / 2.0)
-    assert state.metric_details["bones"].isnan()[:, 0].tolist() == [False, True, False]
-
-
-def test_a_second_run_of_the_evaluator_starts_afresh() -> None:
-    evaluator = evaluate(decollate=True)
-    first = dict(evaluator.state.metrics)
-    evaluator.run()
-    assert evaluator.state.metrics == first
-    assert len(evaluator.state.metric_details["psnr"]) == B
-
-
-def test_truth_from_engine_joins_true_layers_and_image() -> None:
-    batch = {"pred": layers(), "label": layers(seed=3), "image": images()}
-    y_pred, y = truth_from_engine()(batch)
-    assert torch.equal(y_pred, layers()) and torch.equal(y, torch.cat([layers(seed=3), images()], dim=1))
-    y_preds, ys = truth_from_engine()(decollate_batch(batch))
-    assert torch.equal(torch.stack(y_preds), y_pred) and torch.equal(torch.stack(ys), y)
-
-
-def test_the_supports_of_bones_are_of_the_pixel_size_that_comes_with_the_image() -> None:
-    pixels = torch.tensor([[MCP.spacing_at(W)], [0.1 * MCP.spacing_at(W)]])
-    batch = {"pred": layers()[:2], "label": layers(seed=3)[:2], "image": images()[:2], "spacing": pixels}
-    one, several = truth_from_engine()(batch), truth_from_engine()(decollate_batch(batch))
-    assert torch.equal(one[0], torch.stack(several[0])) and torch.equal(one[1], torch.stack(several[1]))
-    found = per_image(LayerRMSE("bones"), *one)
-    plain = per_image(LayerRMSE("bones"), one[0], layer_reference(batch["label"], batch["image"]))
-    assert found[0] == plain[0] and found[1] != plain[1]
-    for region in ("overlap", "soft"):
-        assert per_image(LayerRMSE(region), *one) == pytest.approx(
-            per_image(LayerRMSE(region), one[0], one[1][:, :-1]), nan_ok=True
-        )
-
-
-VALUES = {"mse": [1.0, 3.0, 5.0, 7.0, 0.5], "rmse": torch.tensor([[0.1], [math.nan], [0.3], [0.4], [math.nan]])}
-WHICH = ["small", "thumb", "small", "fifth", "small"]
-
-
-def row(table: pd.DataFrame, finger: str, metric: str) -> list[float]:
-    cell = table[(table["finger"] == finger) & (table["metric"] == metric)]
-    assert len(cell) == 1
-    return [float(x) for x in cell[["mean", "std", "count"]].to_numpy()[0]]
-
-
-def test_summary_has_sample_statistics_per_finger_and_overall() -> None:
-    table = summarize(VALUES, WHICH)
-    assert list(dict.fromkeys(table["finger"])) == ["thumb", "small", "fifth", "overall"]
-    assert row(table, "small", "mse") == pytest.approx([6.5 / 3.0, pd.Series([1.0, 5.0, 0.5]).std(), 3])
-    assert row(table, "small", "rmse") == pytest.approx([0.2, math.sqrt(0.02), 2])
-    assert row(table, "thumb", "mse") == pytest.approx([3.0, math.nan, 1], nan_ok=True)
-    assert row(table, "thumb", "rmse") == pytest.approx([math.nan, math.nan, 0], nan_ok=True)
-    assert row(table, "overall", "rmse") == pytest.approx([0.8 / 3.0, pd.Series([0.1, 0.3, 0.4]).std(), 3])
-    assert row(table, "overall", "mse")[2] == 5
-
-
-def test_summary_refuses_values_that_do_not_match_the_images() -> None:
-    with pytest.raises(ValueError, match="psnr must have one value for each of 5 images, got 2"):
-        summarize({"psnr": [1.0, 2.0]}, WHICH)
-
-
-def test_summary_of_a_metric_is_its_buffer_and_its_mean() -> None:
-    metric = ReconstructionMSE()
-    metric(layers(), images())
-    table = summarize({"mse": metric.get_buffer()}, ["index", "index", "ring"])
-    assert row(table, "overall", "mse")[0] == pytest.approx(float(metric.aggregate()))
-
-
-def test_markdown_states_mean_deviation_and_count() -> None:
-    assert to_markdown(summarize(VALUES, WHICH)).splitlines() == [
-        "| finger | n | mse | rmse |",
-        "| --- | ---: | ---: | ---: |",
-        "| thumb | 1 | 3 | not defined |",
-        "| small | 3 | 2.167 ± 2.5 | 0.2 ± 0.14 (n = 2) |",
-        "| fifth | 1 | 7 | 0.4 |",
-        "| overall | 5 | 3.3 ± 2.7 | 0.2667 ± 0.15 (n = 3) |",
-    ]

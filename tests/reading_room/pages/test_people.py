@@ -16,6 +16,7 @@ from tests.reading_room.pages.conftest import Faults, serving, sync_api
 from tests.reading_room.test_studies import candidates
 
 expect = sync_api.expect
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

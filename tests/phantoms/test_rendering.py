@@ -1,10 +1,9 @@
+"""Phantoms: layers that compose to the image, exact widths, and grey levels of radiographs."""
+
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, replace
-from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,28 +11,17 @@ import torch
 from bundle.errors import InputError
 from bundle.joint import FINGERS, MCP
 from bundle.measurement.outline_gap import outline_gap
-from bundle.phantoms.parameters import PhantomParameters, Posture
+from bundle.phantoms.parameters import Posture
 from bundle.phantoms.rendering import BLUR_REACH, Phantom, render
-from bundle.phantoms.sampling import retake, sample_parameters
+from bundle.phantoms.sampling import sample_parameters
 from bundle.physics.motion import RigidMotion, move
 from bundle.physics.radiograph import reconstruct
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, label, maximum_filter
+from tests.phantoms.rendered import GAP_RANGE, SMALL, measured, phantom, same
 
-GAP_RANGE = MCP.outline_gap_mm
 SPACING = MCP.spacing_mm
-
-SMALL = {"size": 128, "spacing": 21 / 128}
-
-
-@lru_cache(maxsize=32)
-def phantom(seed: int, outline_gap_mm: float | None = None, **options: Any) -> Phantom:
-    return render(sample_parameters(seed, outline_gap_mm=outline_gap_mm, **options))
-
-
-def measured(made: Phantom) -> float:
-    return float(outline_gap(made.masks[None], made.parameters.spacing))
 
 
 def naive_jsw(masks: np.ndarray, spacing: float) -> float:
@@ -46,94 +34,9 @@ def naive_jsw(masks: np.ndarray, spacing: float) -> float:
     return float(np.mean(gaps)) * spacing
 
 
-def same(one: Phantom, other: Phantom) -> bool:
-    pairs = [(one.image, other.image), (one.layers, other.layers), (one.masks, other.masks)]
-    return all(torch.equal(a, b) for a, b in pairs)
-
-
 def test_a_seed_gives_the_same_bits_again() -> None:
     assert sample_parameters(3) == sample_parameters(3)
     assert same(render(sample_parameters(3)), render(sample_parameters(3)))
-
-
-def test_seeds_differ_in_anatomy_texture_and_noise() -> None:
-    assert len({sample_parameters(seed).upper for seed in range(50)}) == 50
-    other_noise = render(replace(phantom(3).parameters, seed=4))
-    assert torch.equal(other_noise.masks, phantom(3).masks)
-    assert not torch.equal(other_noise.image, phantom(3).image)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 11])
-def test_parameters_read_from_json_replay_the_phantom(seed: int) -> None:
-    made = phantom(seed)
-    read = PhantomParameters.from_json(made.parameters.to_json())
-    assert read == made.parameters
-    assert json.loads(made.parameters.to_json()) == asdict(made.parameters)
-    assert same(render(read), made)
-
-
-@pytest.mark.parametrize("line", ["", "{", "[1]", '{"seed": 1}', '{"seed": 1, "colour": 2}'])
-def test_json_that_holds_no_parameters_is_refused_with_the_line(line: str) -> None:
-    with pytest.raises(InputError, match=r"written by PhantomParameters\.to_json"):
-        PhantomParameters.from_json(line)
-
-
-@given(seed=st.integers(0, 2**64 - 1))
-def test_the_first_take_has_the_noise_of_phantoms_without_re_takes(seed: int) -> None:
-    """A stream of noise that is seeded by a trailing 0 is the stream without it."""
-    assert np.random.default_rng([seed, 2, 0]).random() == np.random.default_rng([seed, 2]).random()
-    assert sample_parameters(seed).retake == 0
-
-
-def test_json_written_before_there_were_re_takes_is_read() -> None:
-    values = json.loads(phantom(3).parameters.to_json())
-    del values["retake"]
-    assert PhantomParameters.from_json(json.dumps(values)) == phantom(3).parameters
-
-
-@given(seed=st.integers(0, 10_000), number=st.integers(1, 50), shift=st.floats(0.0, 1.0), tilt=st.floats(0.0, 5.0))
-def test_a_re_take_shows_the_same_joint_in_a_slightly_other_pose(
-    seed: int, number: int, shift: float, tilt: float
-) -> None:
-    first = sample_parameters(seed)
-    again = retake(first, number, shift_mm=shift, tilt_deg=tilt)
-    assert replace(again, posture=first.posture, retake=0) == first
-    assert again.retake == number
-    assert abs(again.posture.x - first.posture.x) <= shift + 1e-9
-    assert abs(again.posture.y - first.posture.y) <= shift + 1e-9
-    assert abs(again.posture.tilt - first.posture.tilt) <= tilt + 1e-9
-    assert (again.posture.bend, again.posture.shift) == (first.posture.bend, first.posture.shift)
-    assert retake(first, number, shift_mm=shift, tilt_deg=tilt) == again
-
-
-def test_re_takes_differ_and_the_first_take_is_the_phantom() -> None:
-    first = sample_parameters(5)
-    assert retake(first, 0) == first
-    assert len({retake(first, number).posture for number in range(20)}) == 20
-    assert PhantomParameters.from_json(retake(first, 3).to_json()) == retake(first, 3)
-
-
-def test_a_re_take_in_the_same_pose_differs_by_its_noise_alone() -> None:
-    first = phantom(3, 1.0)
-    again = render(retake(first.parameters, 1, shift_mm=0.0, tilt_deg=0.0))
-    assert torch.equal(again.masks, first.masks)
-    difference = again.image - first.image
-    assert 0.002 < float(difference.std()) < 0.02
-    assert abs(float(difference.mean())) < 5e-4
-
-
-@pytest.mark.slow
-def test_a_re_take_has_the_same_outline_gap() -> None:
-    first = sample_parameters(12, outline_gap_mm=0.7)
-    for number in range(3):
-        assert measured(render(retake(first, number))) == pytest.approx(0.7, abs=0.015)
-
-
-@pytest.mark.parametrize("options", [{"number": -1}, {"number": 1, "shift_mm": -0.1}, {"number": 1, "tilt_deg": -1.0}])
-def test_a_re_take_out_of_its_range_is_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=r"^phantom: (shift and tilt of a re-take|retake) must be"):
-        retake(sample_parameters(0), **options)
 
 
 def test_shapes_and_types_are_those_of_the_library() -> None:
@@ -240,37 +143,6 @@ def test_coarser_frames_show_the_same_joint() -> None:
     assert measured(coarse) == pytest.approx(coarse.parameters.outline_gap_mm, abs=0.015)
 
 
-def test_what_is_given_leaves_the_other_draws_as_they_are() -> None:
-    drawn = sample_parameters(21)
-    assert sample_parameters(21, outline_gap_mm=0.5) == replace(drawn, outline_gap_mm=0.5)
-    assert sample_parameters(21, **SMALL) == replace(drawn, **SMALL)
-    assert sample_parameters(21, finger=drawn.finger, side=drawn.side) == drawn
-
-
-def test_numpy_seeds_give_the_phantoms_of_plain_ones() -> None:
-    parameters = sample_parameters(np.int64(8))  # type: ignore[arg-type]
-    assert parameters == sample_parameters(8)
-    assert json.loads(parameters.to_json())["seed"] == 8
-
-
-def test_every_finger_and_side_is_drawn_and_the_widths_fill_their_range() -> None:
-    drawn = [sample_parameters(seed) for seed in range(200)]
-    assert {(p.finger, p.side) for p in drawn} == {(f, s) for f in FINGERS for s in ("left", "right")}
-    widths = np.array([p.outline_gap_mm for p in drawn])
-    assert np.histogram(widths, bins=5, range=GAP_RANGE)[0].min() >= 20
-
-
-def test_fingers_differ_in_size_density_and_what_lies_beside_them() -> None:
-    drawn = {finger: [sample_parameters(seed, finger=finger) for seed in range(40)] for finger in FINGERS}
-    width = {finger: np.mean([p.upper.width for p in drawn[finger]]) for finger in FINGERS}
-    density = {finger: np.mean([p.lower.head for p in drawn[finger]]) for finger in FINGERS}
-    sesamoids = {finger: np.mean([p.soft.sesamoid > 0 for p in drawn[finger]]) for finger in FINGERS}
-    assert width["small"] < width["ring"] < width["thumb"] < width["middle"]
-    assert density["small"] < density["middle"] < density["thumb"]
-    assert sesamoids["thumb"] > 0.7 > sesamoids["index"]
-    assert sesamoids["middle"] == 0.0
-
-
 @pytest.mark.slow
 def test_an_unmasked_bone_is_part_of_the_soft_tissue() -> None:
     parameters = replace(sample_parameters(1, finger="middle"), seed=1)
@@ -337,28 +209,6 @@ def test_any_seed_gives_a_joint(seed: int) -> None:
     assert not (made.masks[0, 0] > 0.5).any()
     assert not (made.masks[1, -1] > 0.5).any()
     assert measured(made) == pytest.approx(made.parameters.outline_gap_mm, abs=0.03)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"seed": -1}, "seed must be a non-negative integer"),
-        ({"seed": 1.5}, "seed must be a non-negative integer"),
-        ({"outline_gap_mm": 2.6}, r"outline_gap_mm must be -1\.0 to 2\.5 mm, got 2\.6"),
-        ({"outline_gap_mm": float("nan")}, "outline_gap_mm must be"),
-        ({"outline_gap_mm": "wide"}, "outline_gap_mm must be"),
-        ({"size": 16, "spacing": 21 / 16}, "size must be at least 32"),
-        ({"size": 128.0, "spacing": 21 / 128}, "size must be at least 32"),
-        ({"size": 64, "spacing": 21 / 256}, r"size \* spacing must be 16\.0 to 26\.0 mm \(for example spacing=21/64\)"),
-        ({"spacing": 0.0}, r"size \* spacing"),
-        ({"spacing": "fine"}, r"size \* spacing"),
-        ({"finger": "toe"}, "finger must be one of small, ring"),
-        ({"side": "up"}, "side must be one of left, right"),
-    ],
-)
-def test_arguments_out_of_range_are_named_with_what_was_expected(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        sample_parameters(**{"seed": 0, **options})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,75 @@
+"""Re-takes of a phantom: the same joint in another pose, with noise of its own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from bundle.errors import InputError
+from bundle.phantoms.parameters import PhantomParameters
+from bundle.phantoms.rendering import render
+from bundle.phantoms.sampling import retake, sample_parameters
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.phantoms.rendered import measured, phantom
+
+
+@given(seed=st.integers(0, 2**64 - 1))
+def test_the_first_take_has_the_noise_of_phantoms_without_re_takes(seed: int) -> None:
+    """A stream of noise that is seeded by a trailing 0 is the stream without it."""
+    assert np.random.default_rng([seed, 2, 0]).random() == np.random.default_rng([seed, 2]).random()
+    assert sample_parameters(seed).retake == 0
+
+
+def test_json_written_before_there_were_re_takes_is_read() -> None:
+    values = json.loads(phantom(3).parameters.to_json())
+    del values["retake"]
+    assert PhantomParameters.from_json(json.dumps(values)) == phantom(3).parameters
+
+
+@given(seed=st.integers(0, 10_000), number=st.integers(1, 50), shift=st.floats(0.0, 1.0), tilt=st.floats(0.0, 5.0))
+def test_a_re_take_shows_the_same_joint_in_a_slightly_other_pose(
+    seed: int, number: int, shift: float, tilt: float
+) -> None:
+    first = sample_parameters(seed)
+    again = retake(first, number, shift_mm=shift, tilt_deg=tilt)
+    assert replace(again, posture=first.posture, retake=0) == first
+    assert again.retake == number
+    assert abs(again.posture.x - first.posture.x) <= shift + 1e-9
+    assert abs(again.posture.y - first.posture.y) <= shift + 1e-9
+    assert abs(again.posture.tilt - first.posture.tilt) <= tilt + 1e-9
+    assert (again.posture.bend, again.posture.shift) == (first.posture.bend, first.posture.shift)
+    assert retake(first, number, shift_mm=shift, tilt_deg=tilt) == again
+
+
+def test_re_takes_differ_and_the_first_take_is_the_phantom() -> None:
+    first = sample_parameters(5)
+    assert retake(first, 0) == first
+    assert len({retake(first, number).posture for number in range(20)}) == 20
+    assert PhantomParameters.from_json(retake(first, 3).to_json()) == retake(first, 3)
+
+
+def test_a_re_take_in_the_same_pose_differs_by_its_noise_alone() -> None:
+    first = phantom(3, 1.0)
+    again = render(retake(first.parameters, 1, shift_mm=0.0, tilt_deg=0.0))
+    assert torch.equal(again.masks, first.masks)
+    difference = again.image - first.image
+    assert 0.002 < float(difference.std()) < 0.02
+    assert abs(float(difference.mean())) < 5e-4
+
+
+@pytest.mark.slow
+def test_a_re_take_has_the_same_outline_gap() -> None:
+    first = sample_parameters(12, outline_gap_mm=0.7)
+    for number in range(3):
+        assert measured(render(retake(first, number))) == pytest.approx(0.7, abs=0.015)
+
+
+@pytest.mark.parametrize("options", [{"number": -1}, {"number": 1, "shift_mm": -0.1}, {"number": 1, "tilt_deg": -1.0}])
+def test_a_re_take_out_of_its_range_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"^phantom: (shift and tilt of a re-take|retake) must be"):
+        retake(sample_parameters(0), **options)
