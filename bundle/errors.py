@@ -63,7 +63,7 @@ _OF_LIBRARIES: dict[tuple[type[Exception], str], str] = {
         "Increase the size of the images, or pass a --batch_size of at least 2 whose last batch of an epoch is not a "
         "single image."
     ),
-    (ModuleNotFoundError, "No module named 'mlflow'"): (
+    (ImportError, "Please install mlflow before using MLFlowHandler"): (
         "mlflow is not installed. Run: pip install -r requirements-tracking.txt"
     ),
     (ModuleNotFoundError, "Cannot locate class or function path: "): (

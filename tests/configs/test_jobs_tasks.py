@@ -126,7 +126,7 @@ def test_another_width_needs_another_folder(bundle: Any, tmp_path: Path) -> None
         ({"finetuning_rate": 0.5}, "finetuning_rate was 0.0003, is 0.5"),
         ({"epochs": 3}, "schedule was {"),
         ({"noise": 0.5}, "noise was 0.02, is 0.5"),
-        ({"num_workers": 1, "minutes": 2}, ""),
+        ({"num_workers": 1, "minutes": 2, "of_trainings#labels_dir": "elsewhere"}, ""),
     ],
     ids=["rate", "schedule", "noise", "what may change"],
 )
