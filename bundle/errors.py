@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from bundle.base import REDACTION
-from bundle.interruption import end_interrupted
+from bundle.interruption import end_interrupted, raise_when_interrupted
 
 
 class InputError(ValueError):
@@ -133,11 +133,13 @@ _plain_warning = warnings.formatwarning
 def report_plainly() -> None:
     """Print an uncaught :class:`InputError` as ``error: <message>`` on stderr, with exit code 1, from now on.
 
-    This includes an error in another exception's chain or in a ``DataLoader`` worker. Ctrl-C ends the program in one
-    line as well (:mod:`bundle.interruption`). Other errors keep their traceback. Errors, warnings and log records are
-    redacted (:mod:`bundle.base.redaction`). This call is the first item of ``initialize`` in the configurations.
+    This includes an error in another exception's chain or in a ``DataLoader`` worker. Ctrl-C raises
+    ``KeyboardInterrupt``, which ends the program in one line as well (:mod:`bundle.interruption`). Other errors keep
+    their traceback. Errors, warnings and log records are redacted (:mod:`bundle.base.redaction`). This call is the
+    first item of ``initialize`` in the configurations.
     """
     sys.excepthook = _excepthook
+    raise_when_interrupted()
     warnings.formatwarning = _warning
     logging.setLogRecordFactory(_PlainRecord)
 

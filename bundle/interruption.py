@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from types import TracebackType
+import threading
+from types import FrameType
 from typing import NoReturn
 
+CODE = 128 + signal.SIGINT
+"""Exit code of an interrupted program."""
 
-def report_interruption() -> None:
-    """End this program with one line and exit code 130 on Ctrl-C, from now on; another hook for errors is kept."""
-    if sys.excepthook is sys.__excepthook__:
-        sys.excepthook = _excepthook
+_LINE = "\nstopped\n"
+
+
+def end_when_interrupted() -> None:
+    """End this program with one line and exit code 130 on Ctrl-C, while it imports; other handlers are kept.
+
+    No exception is raised, since imports of libraries may lose it. :func:`raise_when_interrupted` ends this.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _stop)
+
+
+def raise_when_interrupted() -> None:
+    """Let Ctrl-C raise ``KeyboardInterrupt`` again, so that the program can clean up."""
+    if signal.getsignal(signal.SIGINT) is _stop:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def end_interrupted() -> NoReturn:
     """End this program as interrupted, from within its hook for errors."""
-    sys.stderr.write("\nstopped\n")
-    raise SystemExit(128 + signal.SIGINT)
+    sys.stderr.write(_LINE)
+    raise SystemExit(CODE)
 
 
-def _excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    if issubclass(kind, KeyboardInterrupt):
-        end_interrupted()
-    sys.__excepthook__(kind, error, traceback)
+def _stop(number: int, frame: FrameType | None) -> None:
+    os.write(2, _LINE.encode())
+    os._exit(CODE)

@@ -19,9 +19,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bundle.interruption import report_interruption
+from bundle.interruption import end_when_interrupted
 
-report_interruption()
+if __name__ == "__main__":
+    end_when_interrupted()
 
 import torch
 from bundle.errors import report_plainly

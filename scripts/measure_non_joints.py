@@ -22,9 +22,10 @@ from typing import Any, cast
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bundle.interruption import report_interruption
+from bundle.interruption import end_when_interrupted
 
-report_interruption()
+if __name__ == "__main__":
+    end_when_interrupted()
 
 import numpy as np
 import pandas as pd

@@ -22,9 +22,10 @@ from urllib.parse import urljoin
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bundle.interruption import report_interruption
+from bundle.interruption import end_when_interrupted
 
-report_interruption()
+if __name__ == "__main__":
+    end_when_interrupted()
 
 import yaml
 from bundle.errors import InputError, report_plainly

@@ -20,9 +20,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bundle.interruption import report_interruption
+from bundle.interruption import end_when_interrupted
 
-report_interruption()
+if __name__ == "__main__":
+    end_when_interrupted()
 
 import pandas as pd
 from bundle.base import parse_json

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = [path for path in sorted((ROOT / "scripts").glob("*.py")) if "report_interruption()" in path.read_text()]
+SCRIPTS = [path for path in sorted((ROOT / "scripts").glob("*.py")) if "end_when_interrupted()" in path.read_text()]
 
 STOPPED = """
 import builtins, os, runpy, signal, sys
@@ -44,14 +44,12 @@ def test_an_interrupted_program_whose_errors_are_reported_plainly_says_so_in_a_l
     assert interrupted(program) == (130, "\nstopped\n")
 
 
-def test_other_errors_keep_their_traceback_and_another_hook_is_kept() -> None:
-    begin = "import sys\nfrom bundle.interruption import report_interruption\n"
-    code, said = interrupted(f"{begin}report_interruption()\n1 / 0")
-    assert code == 1 and "Traceback" in said and "ZeroDivisionError" in said
-    assert interrupted(f"{begin}sys.excepthook = print\nreport_interruption()\nassert sys.excepthook is print") == (
-        0,
-        "",
-    )
+def test_after_the_imports_ctrl_c_raises_again_and_other_handlers_are_kept() -> None:
+    begin = "import os, signal\nfrom bundle.interruption import end_when_interrupted, raise_when_interrupted\n"
+    stop = "os.kill(os.getpid(), signal.SIGINT)"
+    raised = f"end_when_interrupted()\nraise_when_interrupted()\ntry:\n    {stop}\nexcept KeyboardInterrupt:\n    pass"
+    own = f"signal.signal(signal.SIGINT, signal.SIG_IGN)\nend_when_interrupted()\nraise_when_interrupted()\n{stop}"
+    assert interrupted(begin + raised) == interrupted(begin + own) == (0, "")
 
 
 def test_every_script_that_imports_the_package_ends_in_a_line() -> None:
