@@ -203,7 +203,7 @@ class Joint:
 
 
 def _check_image(name: str, image: Any, channels: int) -> None:
-    """Reject what is no image (C, H, W) of float32 in [0, 1]."""
+    """Reject anything but an image (C, H, W) of float32 in [0, 1]."""
     is_image = isinstance(image, Tensor) and image.dtype == torch.float32
     is_image = is_image and image.ndim == 3 and len(image) == channels and image.numel() > 0
     if not (is_image and bool(((image >= -ROUNDING) & (image <= 1.0 + ROUNDING)).all())):

@@ -40,7 +40,7 @@ _RANGE = re.compile(r"(\d+)\s*(?:-|to)\s*(\d+)")
 
 
 class Mention(NamedTuple):
-    """A docstring that names an equation: in which module, of what, and its first sentence."""
+    """A docstring that cites an equation: its module, what it documents, its line and its first sentence."""
 
     module: str
     name: str
@@ -79,7 +79,7 @@ def names_of(room: str) -> list[str]:
 
 
 def room_page(room: str) -> str:
-    """A summary table of what a room makes public, then all of it."""
+    """A summary table of the public names of a room, then their documentation."""
     title, names = f"{room}\n{'=' * len(room)}\n", names_of(room)
     made = [name for name in names if _public().get(f"{room}.{name}") == f"{room}.{name}"]
     listed = "".join(f"   {name}\n" for name in made)

@@ -52,7 +52,7 @@ _log = logging.getLogger("bundle.datasets")
 
 CARD = "dataset.json"
 _PATIENCE = timedelta(days=7)
-"""Time that processes wait for the slowest."""
+"""Maximum time that processes wait for each other."""
 
 
 def join_processes() -> None:
@@ -129,7 +129,7 @@ class DataSet:
         Args:
             joints: source joints of the images.
             writer: writer that has stored them.
-            remeasurement: measurement of some finished images for the card; None for no such measurement.
+            remeasurement: measurement of some finished images for the card; None omits it.
         """
         self.reserve()
         idist.barrier()

@@ -84,7 +84,7 @@ class Recentring:
         farthest_mm: largest distance of the joint space from the mark.
 
     Raises:
-        InputError: the distance is no length.
+        InputError: the distance is not a length.
     """
 
     def __init__(self, segmenter: BoneSegmenter, farthest_mm: float = FARTHEST_MM) -> None:

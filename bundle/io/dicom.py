@@ -2,7 +2,7 @@
 
 Stored values pass the standard's pipeline (PS3.4 N.2): modality LUT or rescale, VOI LUT or window, presentation LUT,
 polarity; then the response of the detector is inverted. Nothing is guessed: a missing spacing is None, and a file that
-is no single grey projection is rejected.
+is not a single grey projection is rejected.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def pixel_spacing(dataset: Dataset, path: str | Path) -> tuple[float, float] | N
     Imager Pixel Spacing, at the detector, is divided by the magnification factor if that is stated.
 
     Raises:
-        InputError: an attribute has a value that is no spacing.
+        InputError: the value of an attribute is not a spacing.
     """
     imager = _lengths(dataset, "ImagerPixelSpacing", path)
     calibrated = _lengths(dataset, "PixelSpacing", path)
@@ -175,7 +175,7 @@ def _reason(error: Exception) -> str:
 
 
 def _check_kind(dataset: Dataset, path: str | Path) -> None:
-    """Reject a file that is no single grey projection; the message names the attribute."""
+    """Reject a file that is not a single grey projection; the message names the attribute."""
     kind, modality = str(dataset.get("SOPClassUID", "")), str(dataset.get("Modality", "") or "")
     frames, samples = str(dataset.get("NumberOfFrames") or 1), str(dataset.get("SamplesPerPixel") or 1)
     colours = str(dataset.get("PhotometricInterpretation", ""))

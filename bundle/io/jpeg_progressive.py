@@ -8,14 +8,14 @@ from functools import lru_cache
 
 from bundle.io.jpeg_scans import Block, bit_windows, code_table, demand, first_coefficient
 
-_NO_CODE = "it has a code that is in no table"
+_NO_CODE = "it has an undefined Huffman code"
 _NO_ORDER = "its scans are out of order"
-_TOO_MANY = "a block has more or larger coefficients than there can be"
+_TOO_MANY = "a block has more or larger coefficients than possible"
 
 
 @dataclass(frozen=True)
 class Band:
-    """Coefficients of a scan: the first and the last in zigzag order, and their last bit before and after it."""
+    """Coefficients of a scan: the first and the last in zigzag order, and the lowest known bit before and after it."""
 
     first: int
     last: int
@@ -33,18 +33,18 @@ class Band:
 
 @dataclass
 class Progress:
-    """What the scans before have given of a component.
+    """State of a component after the preceding scans.
 
     Attributes:
-        nonzero: the coefficients of each block that are not 0, as bits.
-        last_bits: the last known bit of each coefficient; absent before its first scan.
+        nonzero: the nonzero coefficients of each block, as a bit mask.
+        last_bits: the lowest known bit of each coefficient; absent before its first scan.
     """
 
     nonzero: dict[int, int] = field(default_factory=dict)
     last_bits: dict[int, int] = field(default_factory=dict)
 
     def begin(self, band: Band) -> None:
-        """Start a scan of these coefficients, each of which has the bits that the scan takes for known."""
+        """Start a scan of these coefficients; the bits known so far must be those that its header presumes."""
         demand(band.first == 0 or 0 in self.last_bits, _NO_ORDER)
         for index in range(band.first, band.last + 1):
             demand(self.last_bits.get(index, 0) == band.before, _NO_ORDER)
@@ -52,7 +52,7 @@ class Progress:
             self.last_bits[index] = band.after
 
     def check_complete(self) -> None:
-        """Demand that no coefficient lacks bits; whole coefficients may be left out."""
+        """Demand that every coefficient that has been started has all its bits, and that the first one exists."""
         demand(0 in self.last_bits and not any(self.last_bits.values()), "it is truncated: it lacks scans")
 
 
@@ -87,7 +87,7 @@ class BandWalk:
         band: coefficients of the scan.
         codes: Huffman table, counts and values.
         limits: bits of the largest coefficients.
-        progress: what the scans before have given.
+        progress: state of the component after the preceding scans.
     """
 
     def __init__(self, band: Band, codes: tuple[bytes, bytes], limits: Sequence[int], progress: Progress) -> None:
@@ -155,7 +155,7 @@ class BandWalk:
             self.nonzero[number] = found
 
     def _past(self, known: int, index: int, zeros: int) -> int:
-        """The place after so many zeros; known coefficients on the way have a bit each."""
+        """Index after skipping ``zeros`` zero coefficients; each nonzero one on the way has a refinement bit."""
         while index <= self.band.last:
             if known >> index & 1:
                 self.place += 1

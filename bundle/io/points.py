@@ -48,7 +48,7 @@ def read_places(path: str | Path, spacing: tuple[float, float]) -> list[JointPla
 
     Raises:
         InputError: the file is missing, of an unknown format or damaged, contains no joint or one name twice, or a
-            joint lacks a centre or a direction or has a value that is no number.
+            joint lacks a centre or a direction, or has a value that is not a number.
     """
     text = _text(path)
     ending = _ending(path)

@@ -71,7 +71,7 @@ def checked_rate(tflops: float) -> float:
         InputError: the rate is negative or not finite.
     """
     if not 0.0 <= float(tflops) < math.inf:
-        msg = f"peak_tflops: {tflops} is no rate. Pass a number of at least 0; 0 means unknown."
+        msg = f"peak_tflops: {tflops} is not a rate. Pass a number of at least 0; 0 means unknown."
         raise InputError(msg)
     return float(tflops)
 

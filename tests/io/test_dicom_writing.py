@@ -122,7 +122,7 @@ def test_an_identity_that_cannot_be_kept_is_refused_by_its_attribute_without_its
 ) -> None:
     with disable_value_validation():
         setattr(source, attribute, value) if value is not None else delattr(source, attribute)
-        with pytest.raises(InputError, match=rf"no valid {attribute}, so .*\. Mend the header") as caught:
+        with pytest.raises(InputError, match=rf"no valid {attribute}, so .*\. Correct the header") as caught:
             study(source=source, keep_identity=True)
         assert value is None or len(value) < 2 or value not in str(caught.value)
         study(source=source)

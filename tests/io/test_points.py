@@ -88,7 +88,7 @@ def test_every_kind_of_file_says_the_same(tmp_path: Path, name: str) -> None:
         ("a.json", '[{"name": "a", "center": "12", "tip": [3, 4]}]', "Write it as two numbers"),
         ("a.json", '[{"name": null, "center": [1, 2], "tip": [3, 4]}]', "the name of a joint is of type NoneType"),
         ("a.json", '[{"name": ["a"], "center": [1, 2], "tip": [3, 4]}]', "the name of a joint is of type list"),
-        ("a.mrk.json", slicer("LPS", 1.0, True).replace("10.0", "true"), "true and false are no numbers"),
+        ("a.mrk.json", slicer("LPS", 1.0, True).replace("10.0", "true"), "true and false are not numbers"),
         ("a.mrk.json", slicer("LPS", 1.0, True).replace('"index"', "null"), "the name of a joint is of type NoneType"),
         ("a.mrk.json", '{"markups": [{"controlPoints": [{"label": "a", "position": [1, 2, 0]}]}]}', "in pairs"),
         ("a.fcsv", "0,1,2\n", "3 cells in row 1. Write 14 or 16 cells in each row"),

@@ -254,7 +254,7 @@ def test_a_damaged_line_is_named_by_file_and_line(path: Path, damage: bytes) -> 
     with path.open("ab") as file:
         file.write(damage + b"\n")
     for use in (log.records, lambda: log.append({"reader": "B"}), lambda: ReadingLog(path)):
-        with pytest.raises(InputError, match=rf"^{path}: line 3 is no reading"):
+        with pytest.raises(InputError, match=rf"^{path}: line 3 is not a reading"):
             use()
 
 

@@ -135,4 +135,4 @@ def test_a_checkpoint_with_former_names_is_resumed_by_the_version_that_wrote_it(
     train(tmp_path, 2, 3, {**things(), "settings": settings})
     settings.values = {"rotation_rad": 0.1}
     message = misfit(tmp_path, "that version", state={**things(), "settings": settings})
-    assert "(it is of an earlier version: rotation is now rotation_rad)" in message
+    assert "(it is from an earlier version: rotation is now rotation_rad)" in message

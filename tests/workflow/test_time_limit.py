@@ -78,5 +78,5 @@ def test_what_comes_after_a_training_that_was_ended_does_not_run(caplog: pytest.
 
 @pytest.mark.parametrize("minutes", [-1.0, float("nan"), float("inf")])
 def test_a_time_that_is_none_is_refused_by_name(minutes: float) -> None:
-    with pytest.raises(InputError, match=r"^minutes: .* is no duration"):
+    with pytest.raises(InputError, match=r"^minutes: .* is not a duration"):
         TimeLimit(minutes)

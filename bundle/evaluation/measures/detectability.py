@@ -48,7 +48,7 @@ class ShadowDetectability:
     - ``soft``: the segmenter, given the soft-tissue layer;
     - ``shape``: the mean of the training masks at each pixel, the usual position of the bones;
     - ``outline``: the segmenter, given only the visible region. The outline of the finger also reveals the bones
-      without any shadow, so this much of the first is no fault of the layer.
+      without any shadow, so this part of the first is not due to the layer.
 
     ``above_shape`` is the mean of the images' differences, soft less shape; 0 means that no shadow is left. It also
     detects tissue that is too smooth below the bones. ``blur_mm`` removes the noise texture first, to test for the
