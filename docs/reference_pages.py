@@ -1,4 +1,4 @@
-"""The pages of the site that are made of the package: its API, a page a room, and the index of equations."""
+"""The pages of the site that are generated from the package: its API, one page per room, and the index of equations."""
 
 from __future__ import annotations
 
@@ -168,10 +168,10 @@ def mentioned(text: str) -> list[str]:
 
 
 def equation_index(root: Path) -> dict[str, list[Mention]]:
-    """Of each equation the docstrings that name it, in the order of the files."""
+    """The docstrings that cite each equation, in the order of the files; packages, which summarize, are left out."""
     index: dict[str, list[Mention]] = {}
-    for path in sorted((root / PACKAGE).rglob("*.py")):
-        module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+    for path in sorted(path for path in (root / PACKAGE).rglob("*.py") if path.name != "__init__.py"):
+        module = ".".join(path.relative_to(root).with_suffix("").parts)
         for name, line, text in _docstrings(ast.parse(path.read_text(encoding="utf-8"))):
             for equation in mentioned(text):
                 index.setdefault(equation, []).append(Mention(module, name, line, _first(text)))
@@ -199,7 +199,7 @@ def _first(text: str | None) -> str:
 
 
 def equations_page(index: dict[str, list[Mention]]) -> str:
-    """The index as Markdown: equation, what it is, and where it is."""
+    """The index as Markdown: each equation, its meaning and where it is implemented."""
     order = [*EQUATIONS, *sorted(index.keys() - EQUATIONS.keys())]
     parts = [_equation(equation, index.get(equation, [])) for equation in order]
     text = (

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from bundle.evaluation.measures import JointSpaceControl, LayerTruth, MaskAgreement, Realism, ShadowDetectability
-from bundle.separation import ReconstructionQuality
+from bundle.evaluation.measures import (
+    JointSpaceControl,
+    LayerTruth,
+    MaskAgreement,
+    Realism,
+    ReconstructionQuality,
+    ShadowDetectability,
+)
 
 ABSENT = "-"
 

@@ -1,30 +1,20 @@
-"""Measure E1: reconstruction of the radiograph from the layers."""
+"""E1, reconstruction: errors of the radiograph that the layers compose to."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
-import pandas as pd
-import torch
-from bundle.separation.metrics import (
+from bundle.separation import (
     PixelRowFrechetDistance,
     ReconstructionMSE,
     ReconstructionPSNR,
     ReconstructionSSIM,
     SeparationMetric,
+    values_of,
 )
-from bundle.statistics import Column, Measured, SeparatedJoints, bootstrap_interval
-from numpy.typing import NDArray
-from torch import Tensor
-
-IDENTITY = ("name", "joint", "finger")
-"""Leading columns of every table with one row per image."""
-BATCH = 16
+from bundle.statistics import Column, Measured, SeparatedJoints, identity, means
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,34 +59,3 @@ class ReconstructionQuality:
         figures = means(rows, list(metrics), self.samples, self.level, self.seed)
         worst = rows.sort_values("psnr", kind="stable")["name"]
         return Measured({**figures, "psnr_lowest": float(rows["psnr"].min())}, rows, worst=worst.tolist())
-
-
-def identity(joints: SeparatedJoints) -> pd.DataFrame:
-    """Create a table with one row per image: its name, joint and finger."""
-    return pd.DataFrame([{key: item[key] for key in IDENTITY} for item in joints.items])
-
-
-def values_of(metrics: Mapping[str, SeparationMetric], layers: Tensor, reference: Tensor) -> dict[str, Any]:
-    """Compute each metric per image, (N,), from layers (N, 3, H, W) and the metrics' reference (N, C, H, W)."""
-    for metric in metrics.values():
-        metric.reset()
-        for given, known in zip(layers.split(BATCH), reference.split(BATCH), strict=True):
-            metric(given, known)
-    return {name: torch.as_tensor(metric.get_buffer()).reshape(-1).numpy() for name, metric in metrics.items()}
-
-
-def means(rows: pd.DataFrame, columns: list[str], samples: int, level: float, seed: int) -> dict[str, Any]:
-    """Compute the mean of each column and its interval over joints (``<column>_interval``), ignoring NaN."""
-    figures: dict[str, Any] = {}
-    for column in columns:
-        defined = rows[rows[column].notna()]
-        values, joints = defined[column].to_numpy(dtype=np.float64), defined["joint"].tolist()
-        figures[column] = _mean(values, np.arange(len(values)))
-        if len(values):
-            interval = bootstrap_interval(partial(_mean, values), joints, samples=samples, level=level, seed=seed)
-            figures[f"{column}_interval"] = list(interval)
-    return figures
-
-
-def _mean(values: NDArray[np.float64], rows: NDArray[np.int64]) -> float:
-    return float(values[rows].mean()) if len(rows) else math.nan
