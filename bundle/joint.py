@@ -116,6 +116,9 @@ class JointType:
     fingers: tuple[str, ...]
     codes: Mapping[str, str] = field(default_factory=dict, hash=False)
 
+    def __repr__(self) -> str:
+        return f"<joint type {self.name}>"
+
     @property
     def spacing_mm(self) -> float:
         """Pixel size of the frame in mm."""

@@ -97,7 +97,7 @@ def test_identity_is_kept_where_it_is_asked_for_with_the_study_and_a_new_series(
 
 
 def test_identity_without_a_source_and_text_in_the_pixels_are_refused(source: Dataset) -> None:
-    with pytest.raises(InputError, match="no DICOM file"):
+    with pytest.raises(InputError, match="not a DICOM file"):
         study(keep_identity=True)
     source.BurnedInAnnotation = "YES"
     with pytest.raises(InputError, match="Burned In Annotation YES"):

@@ -79,7 +79,7 @@ def test_every_kind_of_file_says_the_same(tmp_path: Path, name: str) -> None:
             "the centre of joint a is ('text', '2'). Write it as two numbers",
         ),
         ("a.csv", "name,x,y,tip_x,tip_y\na,1_0,2,3,4\n", "the centre of joint a is ('1_0', '2')"),
-        ("a.fcsv", "0,1_0,2,0,0,0,0,1,1,1,0,index,left,\n", "no part of a number"),
+        ("a.fcsv", "0,1_0,2,0,0,0,0,1,1,1,0,index,left,\n", "cannot contain Python's digit separator"),
         ("a.csv", "name,x,y,tip_x,tip_y\na,1\n", "the centre of joint a is ('1', '')"),
         ("a.csv", "name,x,y,tip_x,tip_y\n,1,2,3,4\n", "a joint without a name"),
         ("a.csv", "name,x,y\na,1,2\n", "neither"),

@@ -273,7 +273,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the folder does not exist"):
         ReadingLog(tmp_path / "absent" / "readings.jsonl").append({"reader": "A"})
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InputError, match="no regular file"):
+    with pytest.raises(InputError, match="not a regular file"):
         ReadingLog(tmp_path / "pipe")
 
 
