@@ -53,7 +53,7 @@ class OverlapRange:
         return self.closing(torch.nan_to_num(outline_gap(masks, spacing)).cpu(), random)
 
     def closing(self, now: Tensor, random: np.random.RandomState) -> RigidMotion:
-        """Sample motions that change the outline gap of joints from ``now``, (B,) in mm, to one in the range, before rotation."""
+        """Sample motions from the outline gaps ``now``, (B,) in mm, to gaps in the range, before rotation."""
         count = now.shape[0]
         target = torch.from_numpy(random.uniform(*self.outline_gap_mm, size=count)).to(now)
         share = torch.from_numpy(random.uniform(0.0, 1.0, size=count)).to(now)
