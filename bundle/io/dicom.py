@@ -105,7 +105,7 @@ def read_dicom(path: str | Path) -> DicomRadiograph:
             return _radiograph(dataset, path)
         except InputError:
             raise
-        except Exception as error:  # damaged attributes raise about anything in pydicom, NumPy and scikit-image
+        except Exception as error:  # damaged attributes raise almost any error in pydicom, NumPy and scikit-image
             msg = (
                 f"{path}: an invalid look-up table, window, padding, shutter, collimator or spacing "
                 f"({_reason(error)}). Export it again."
@@ -161,7 +161,7 @@ def _read(path: str | Path) -> Dataset:
     except FileNotFoundError as error:
         msg = f"{path}: no such file. Correct the path."
         raise InputError(msg) from error
-    except Exception as error:  # a broken file raises about anything: EOF, struct, value, OS errors
+    except Exception as error:  # a broken file raises almost any error: EOF, struct, value, OS errors
         raise _unreadable(path, error) from error
 
 

@@ -6,11 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from bundle.io.jpeg_scans import Block, bit_windows, code_table, demand, first_coefficient
+from bundle.io.jpeg_scans import (
+    NO_CODE,
+    OUT_OF_RANGE,
+    TOO_LONG,
+    TOO_MANY,
+    TOO_SHORT,
+    Block,
+    bit_windows,
+    code_table,
+    demand,
+    first_coefficient,
+)
 
-_NO_CODE = "it has an undefined Huffman code"
 _NO_ORDER = "its scans are out of order"
-_TOO_MANY = "a block has more or larger coefficients than possible"
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ def walk_first(part: bytes, blocks: Sequence[Block], count: int, after: int) -> 
             place, change = first_coefficient(windows, place, block)
             known[block.component] += change
             size = abs(known[block.component]) << after
-            demand(size <= block.highest + (1 << after), "a block is brighter than white or darker than black")
+            demand(size <= block.highest + (1 << after), OUT_OF_RANGE)
     _check_end(part, place)
 
 
@@ -100,13 +109,13 @@ class BandWalk:
         block = self._refined if self.band.before else self._new
         for number in range(begin, begin + count):
             block(number)
-        demand(self.left == 0, "its data end before its last block")
+        demand(self.left == 0, TOO_SHORT)
         _check_end(part, self.place)
 
     def _code(self) -> tuple[int, int]:
         """Zeros before the next coefficient, and its size."""
         window = self.windows[self.place]
-        demand(self.lengths[window] > 0, _NO_CODE)
+        demand(self.lengths[window] > 0, NO_CODE)
         self.place += self.lengths[window]
         return self.meaning[window] >> 4, self.meaning[window] & 15
 
@@ -125,7 +134,7 @@ class BandWalk:
                 self.left = self._run(zeros)
                 break
             index += zeros
-            demand(index <= last and size + self.band.after <= self.limits[index] + 1, _TOO_MANY)
+            demand(index <= last and size + self.band.after <= self.limits[index] + 1, TOO_MANY)
             found |= (size > 0) << index
             self.place += size
             index += 1
@@ -139,13 +148,13 @@ class BandWalk:
         found = known
         while self.left == 0 and index <= last:
             zeros, size = self._code()
-            demand(size <= 1, _TOO_MANY)
+            demand(size <= 1, TOO_MANY)
             if size == 0 and zeros < 15:
                 self.left = self._run(zeros)
                 break
             self.place += size
             index = self._past(known, index, zeros)
-            demand(index <= last or not size, _TOO_MANY)
+            demand(index <= last or not size, TOO_MANY)
             found |= size << index
             index += 1
         if self.left:
@@ -168,5 +177,5 @@ class BandWalk:
 
 
 def _check_end(part: bytes, place: int) -> None:
-    demand(place <= 8 * len(part), "its data end before its last block")
-    demand(8 * len(part) - place < 8, "it has more data than blocks")
+    demand(place <= 8 * len(part), TOO_SHORT)
+    demand(8 * len(part) - place < 8, TOO_LONG)

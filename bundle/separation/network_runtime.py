@@ -158,7 +158,7 @@ class NetworkRuntime:
     def _compiled(self, runtime: type[Runtime]) -> tuple[Generator, str]:
         """Return the generator with compiled logits, and its difference from torch in words if it exceeds the limit.
 
-        An export from the cache that differs grossly is of another network, and is made anew.
+        An export from the cache that differs grossly is of another network, and is made again.
 
         Raises:
             ArithmeticError: the layers differ grossly nevertheless.

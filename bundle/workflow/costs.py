@@ -146,7 +146,7 @@ class Cost:
     def described_time(self) -> str:
         """Describe the time at the device's rate as text."""
         if not self.tflops:
-            return "time: pass the rate of the device by --peak_tflops"
+            return "time: pass the rate of the device as --peak_tflops"
         seconds = self.total_flop() / self.tflops / 1e12
         return f"time at {self.tflops:g} TFLOP/s: {seconds / 60:.1f} minutes of training, without evaluation"
 

@@ -207,7 +207,7 @@ class NetworkWeights:
         load_path: str,
         map_location: Any = "cpu",
         what: str = "scorer",
-        remedy: str = "run configs/jobs/read_joint_space.yaml, or name weights by --scorer_weights",
+        remedy: str = "run configs/jobs/read_joint_space.yaml, or name weights with --scorer_weights",
         chosen: str = "",
         metadata: str = "",
     ) -> None:

@@ -233,7 +233,7 @@ def test_equal_resolutions_change_nothing(tmp_path: Path) -> None:
 def test_what_shows_more_or_less_than_a_joint_is_refused_where_none_is_marked(tmp_path: Path, spacing: float) -> None:
     path = save(tmp_path / "a.png", radiograph())
     message = refusal(open_joints, item(path, spacing=spacing), 128)
-    assert f"{64 * spacing:.1f} x {64 * spacing:.1f} mm" in message and "by points" in message and "a.png" in message
+    assert f"{64 * spacing:.1f} x {64 * spacing:.1f} mm" in message and "with points" in message and "a.png" in message
 
 
 def test_the_side_is_that_of_the_name_then_that_of_the_file(make: Callable[..., Path]) -> None:
