@@ -126,7 +126,7 @@ def _squared_distance_to(target: Tensor, reach: int) -> Tensor:
     ``(reach + 1)^2`` if no pixel lies within ``reach``. ONNX Runtime cannot compare small integers and uses floats.
     """
     far = (reach + 1) * (reach + 1)
-    kind = torch.int16 if far < 2**14 else torch.int32
+    kind = torch.uint8 if far + reach * reach < 2**8 else torch.int16 if far < 2**14 else torch.int32
     if exporting():
         kind = torch.float32
     apart = (~target).to(kind).mul_(far)

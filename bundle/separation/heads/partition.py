@@ -10,6 +10,12 @@ from bundle.physics import GROWTH_MM, OWNERSHIP_RANGE_MM, grown, partition, shar
 from bundle.separation.heads.base import Head
 from torch import Tensor
 
+SPAN = 80.0
+"""Largest difference of the logits of a pixel that counts; its exponential is still a normal number in float32."""
+
+BARRIER = 1e30
+"""Twice the upper limit of an allowed layer's logit, beyond any logit; a forbidden layer has the opposite limit."""
+
 
 class PartitionHead(Head):
     """Head with exact reconstruction: the logits redistribute a pixel's attenuation between the layers allowed there.
@@ -80,12 +86,17 @@ class PartitionHead(Head):
         return torch.cat([torch.ones_like(features[:, :1]), bones], dim=1)
 
 
-def mixed_shares(logits: Tensor, prior: Tensor, allowed: Tensor, mixture: float) -> Tensor:
-    """Compute the shares of :class:`PartitionHead`; all tensors are (B, 3, H, W)."""
+def mixed_shares(
+    logits: Tensor, prior: Tensor, allowed: Tensor, mixture: float, span: float = SPAN, barrier: float = BARRIER
+) -> Tensor:
+    """Compute the shares of :class:`PartitionHead`; all tensors are (B, 3, H, W).
+
+    Forbidden layers are excluded by arithmetic, because masked filling and exponentials of infinity are several times
+    slower on a CPU.
+    """
     smooth = (1.0 - mixture) * prior + mixture * allowed / allowed.sum(dim=1, keepdim=True)
-    forbidden = allowed < 0.5
-    logits = logits.to(prior.dtype).masked_fill(forbidden, float("-inf"))
-    factor = (logits - logits.detach().amax(dim=1, keepdim=True)).exp()
+    logits = torch.minimum(logits.to(prior.dtype), (allowed - 0.5) * barrier)
+    factor = (logits - logits.detach().amax(dim=1, keepdim=True)).clamp(min=-span).exp() * allowed
     scores = smooth * factor
-    lowest = factor.masked_fill(forbidden, 1.0).amin(dim=1, keepdim=True)
+    lowest = (factor + (1.0 - allowed)).amin(dim=1, keepdim=True)
     return ((scores + lowest * (prior - smooth)) / scores.sum(dim=1, keepdim=True)).clamp(min=0.0)
