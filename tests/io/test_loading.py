@@ -19,31 +19,12 @@ from bundle.io.loading import open_joints, resampling
 from bundle.io.placing import recentred
 from bundle.io.reading import read_stated
 from bundle.joint import MCP, PIP, JointType
-from numpy.typing import NDArray
 from PIL import Image
+from tests.io.pictures import SIZE, radiograph, save, square
 from tests.io.refusals import refusal
 from torch import Tensor
 
 SPACING = MCP.spacing_mm
-
-SIZE = 64
-
-
-def radiograph() -> NDArray[np.uint8]:
-    """Smooth, asymmetric, with every row and column different."""
-    y, x = np.mgrid[0:SIZE, 0:SIZE]
-    return (40 + 2 * x + y).astype(np.uint8)
-
-
-def square(top: int, bottom: int) -> NDArray[np.uint8]:
-    mask = np.zeros((SIZE, SIZE), np.uint8)
-    mask[top:bottom, 8:50] = 255
-    return mask
-
-
-def save(path: Path, pixels: NDArray[Any]) -> Path:
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 @pytest.fixture
