@@ -182,7 +182,7 @@ def seed_argument(name: str, value: Any) -> int:
         value: its value.
 
     Raises:
-        InputError: it is none.
+        InputError: it is not a random seed.
     """
     try:
         seed = -1 if isinstance(value, bool) else index(value)

@@ -68,7 +68,7 @@ def _rows(table: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(table)[["joint", "finger", "joint_space_mm"]]
     except (OSError, ValueError, KeyError) as error:
-        msg = f"{table}: no table of measured joints ({type(error).__name__}). Write it with scripts/measure_joints.py."
+        msg = f"{table}: not a table of measured joints ({type(error).__name__}). Run scripts/measure_joints.py."
         raise InputError(msg) from error
 
 

@@ -96,8 +96,8 @@ def read_dicom(path: str | Path) -> DicomRadiograph:
     """Read a DICOM radiograph.
 
     Raises:
-        InputError: the file is missing, no DICOM, truncated, no CR, DX or secondary capture, has several frames,
-            colour, no pixels, pixels that cannot be decoded, or contradictory attributes.
+        InputError: the file is missing, not DICOM, truncated, not a CR, DX or secondary capture, has several frames,
+            colour, lacks pixels, has pixels that cannot be decoded, or contradictory attributes.
     """
     with disable_value_validation():  # its warnings would quote the values
         dataset = _read(path)

@@ -78,7 +78,7 @@ def _check_names(names: Sequence[str]) -> None:
 
 
 def _example(ending: str, text: str) -> str:
-    """One right line of a file with this ending, for a message."""
+    """One correct line of a file with this ending, for a message."""
     if ending != ".csv":
         return f"Example: {_EXAMPLES[ending]}"
     columns, line = (separator(text).join(cells) for cells in _CSV_EXAMPLE)

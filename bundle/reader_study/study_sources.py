@@ -37,7 +37,7 @@ def data_set_candidates(folder: str | Path) -> tuple[list[Candidate], list[Candi
     root = Path(folder)
     truths = sorted(root.glob(f"{_TRUTH}*.jsonl"))
     if not truths:
-        msg = f"{root}: no data set of synthetic radiographs with a finished shard. Name the output_dir of one."
+        msg = f"{root}: not a data set of synthetic radiographs with a finished shard. Name the output_dir of one."
         raise InputError(msg)
     synthetic = [_synthetic(root, path, row, line) for path in truths for row, line in _lines(path)]
     records = [path for path in sorted((root / "sources").glob("*.json")) if path.with_suffix(".pt").is_file()]

@@ -129,7 +129,7 @@ class NetworkRuntime:
             found, difference = self._compiled(runtime_of(self.requested))
         except InputError:
             raise
-        except Exception as error:  # libraries refuse networks in any way
+        except Exception as error:  # libraries may raise any error
             reason = f"--runtime {self.requested} cannot compute this network ({load_failure(error)})"
             raise InputError(f"{reason}. Pass --runtime {TORCH}.") from error
         if difference:
@@ -144,7 +144,7 @@ class NetworkRuntime:
                 continue
             try:
                 found, reason = self._compiled(runtime)
-            except Exception as error:  # libraries refuse networks in any way
+            except Exception as error:  # libraries may raise any error
                 reason = f"{runtime.name} cannot compute it ({load_failure(error)})"
                 continue
             if not reason:

@@ -72,9 +72,9 @@ def load_sealed(path: Path, map_location: Any = None) -> dict[str, Any]:
     try:
         found = torch.load(path, map_location, weights_only=True)
     except Exception as error:  # a foreign file raises almost any error
-        msg = f"{path}: no checkpoint ({load_failure(error)}). Delete it, or train into another --output_dir."
+        msg = f"{path}: not a checkpoint ({load_failure(error)}). Delete it, or train into another --output_dir."
         raise InputError(msg) from error
     if not isinstance(found, dict):
-        msg = f"{path}: no checkpoint (a {type(found).__name__}). Delete it, or train into another --output_dir."
+        msg = f"{path}: not a checkpoint (a {type(found).__name__}). Delete it, or train into another --output_dir."
         raise InputError(msg)
     return found

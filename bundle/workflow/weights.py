@@ -113,8 +113,8 @@ class GeneratorWeights:
             A chosen file has none.
 
     Raises:
-        InputError: the chosen file does not exist. On running: the file is not a state dict of this generator, has not
-            the checksum in the metadata, or is a pointer of Git LFS; or it is absent and the head does not start at the
+        InputError: the chosen file does not exist. On running: the file is not a state dict of this generator, differs
+            from the checksum in the metadata, or is a pointer of Git LFS; or it is absent and the head does not start at the
             weight-free separator.
     """
 
@@ -198,7 +198,7 @@ class NetworkWeights:
             A chosen file has none.
 
     Raises:
-        InputError: on starting, the file is absent, of another network, or has not the checksum in the metadata.
+        InputError: on starting, the file is absent, of another network, or does not have the checksum in the metadata.
     """
 
     def __init__(

@@ -80,7 +80,7 @@ def test_where_all_checkpoints_are_damaged_they_are_named_and_left(tmp_path: Pat
 def test_whole_files_that_are_no_checkpoints_are_refused_by_name(tmp_path: Path) -> None:
     for content in ([1, 2], {"generator": 3}, nn.Linear(1, 1)):
         torch.save(content, tmp_path / "checkpoint_epoch=3.pt")
-        with pytest.raises(InputError, match=rf"^{tmp_path}/checkpoint_epoch=3\.pt: (no|the) checkpoint"):
+        with pytest.raises(InputError, match=rf"^{tmp_path}/checkpoint_epoch=3\.pt: (not a|the) checkpoint"):
             train(tmp_path, 2, 3)
 
 

@@ -36,7 +36,7 @@ class ReconstructionQuality:
             Column("ssim", "SSIM", paper="0.9502"),
             Column("psnr", "PSNR (dB)", "> 90 for every image", "36.66"),
             Column("psnr_lowest", "lowest PSNR (dB)", "> 90"),
-            Column("pixel_row_frechet_distance", "pixel-row Frechet distance (no FID)"),
+            Column("pixel_row_frechet_distance", "pixel-row Frechet distance (not FID)"),
         )
     }
 
