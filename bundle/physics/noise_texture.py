@@ -2,8 +2,8 @@
 
 The soft-tissue fill below a bone is smooth, and all noise of the radiograph there stays in the bone layer. This suits
 the motion of a bone, which must keep its detail; :class:`TissueNoise` then adds new noise to the uncovered tissue.
-However, the soft-tissue layer then has a smooth patch in the shape of the bone. :func:`share_noise_texture`, the last step of a
-separation whose layers are displayed or used individually, divides the noise between tissue and bone.
+However, the soft-tissue layer then has a smooth patch in the shape of the bone. :func:`share_noise_texture`, the last
+step of a separation whose layers are displayed or used individually, divides the noise between tissue and bone.
 """
 
 from __future__ import annotations

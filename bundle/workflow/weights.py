@@ -114,8 +114,8 @@ class GeneratorWeights:
 
     Raises:
         InputError: the chosen file does not exist. On running: the file is not a state dict of this generator, differs
-            from the checksum in the metadata, or is a pointer of Git LFS; or it is absent and the head does not start at the
-            weight-free separator.
+            from the checksum in the metadata, or is a pointer of Git LFS; or it is absent and the head does not start
+            at the weight-free separator.
     """
 
     def __init__(
