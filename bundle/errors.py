@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from bundle.base import REDACTION
+from bundle.interruption import end_interrupted, raise_when_interrupted
 
 
 class InputError(ValueError):
@@ -62,7 +63,12 @@ _OF_LIBRARIES: dict[tuple[type[Exception], str], str] = {
         "Increase the size of the images, or pass a --batch_size of at least 2 whose last batch of an epoch is not a "
         "single image."
     ),
-    (ModuleNotFoundError, "Cannot locate class or function path: "): "Correct the name of the _target_, {}",
+    (ImportError, "Please install mlflow before using MLFlowHandler"): (
+        "mlflow is not installed. Run: pip install -r requirements-tracking.txt"
+    ),
+    (ModuleNotFoundError, "Cannot locate class or function path: "): (
+        "A _target_ is not found: {} Correct its name, or add the folder of its module to PYTHONPATH."
+    ),
 }
 """Messages about settings that a library refuses, by type and start of its error, whose rest they quote."""
 
@@ -92,6 +98,8 @@ def input_message(error: BaseException | None) -> str | None:
 
 
 def _excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        end_interrupted()
     message = input_message(error)
     whole = "".join(tracebacks.format_exception(kind, error, traceback))
     text = whole if message is None else f"error: {message}\n"
@@ -125,11 +133,13 @@ _plain_warning = warnings.formatwarning
 def report_plainly() -> None:
     """Print an uncaught :class:`InputError` as ``error: <message>`` on stderr, with exit code 1, from now on.
 
-    This includes an error in another exception's chain or in a ``DataLoader`` worker. Other errors keep their
-    traceback. Errors, warnings and log records are redacted (:mod:`bundle.base.redaction`). This call is the first item
-    of ``initialize`` in the configurations.
+    This includes an error in another exception's chain or in a ``DataLoader`` worker. Ctrl-C raises
+    ``KeyboardInterrupt``, which ends the program in one line as well (:mod:`bundle.interruption`). Other errors keep
+    their traceback. Errors, warnings and log records are redacted (:mod:`bundle.base.redaction`). This call is the
+    first item of ``initialize`` in the configurations.
     """
     sys.excepthook = _excepthook
+    raise_when_interrupted()
     warnings.formatwarning = _warning
     logging.setLogRecordFactory(_PlainRecord)
 

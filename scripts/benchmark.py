@@ -19,10 +19,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bundle.interruption import end_when_interrupted
+
+if __name__ == "__main__":
+    end_when_interrupted()
+
+import torch
 from bundle.errors import report_plainly
 from bundle.io import check_destination, write_bytes
 from scripts.benchmarks.settings import INFERENCE, MEMORY, PAPER, REFERENCE, TRAINING, Settings

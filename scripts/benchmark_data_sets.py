@@ -17,10 +17,14 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import torch
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bundle.interruption import end_when_interrupted
+
+if __name__ == "__main__":
+    end_when_interrupted()
+
+import torch
 from bundle.errors import report_plainly
 from bundle.io import check_destination, processor, write_bytes
 from scripts.benchmarks.data_set_speed import Joints, difference, encoded, make_one, rate, steps, together

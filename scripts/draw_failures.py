@@ -10,18 +10,22 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from monai.bundle import ConfigParser
-from torch import Tensor
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bundle.interruption import end_when_interrupted
+
+if __name__ == "__main__":
+    end_when_interrupted()
+
+import torch
 from bundle.errors import report_plainly
 from bundle.evaluation.measures import LayerTruth
 from bundle.io import Picture, difference_panel, montage, outlined_panel
 from bundle.quality import corrupt
 from bundle.statistics import SeparatedJoints
+from monai.bundle import ConfigParser
+from torch import Tensor
 
 LIMIT = 0.2
 """Error in intensity at which the colours are saturated."""

@@ -10,17 +10,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-from monai.bundle import ConfigParser
-from monai.data import Dataset
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bundle.interruption import end_when_interrupted
+
+if __name__ == "__main__":
+    end_when_interrupted()
+
+import torch
 from bundle.errors import report_plainly
 from bundle.io import TITLES, montage, phantom_items
 from bundle.separation import separation_row
 from bundle.separation.transforms import LoadJointd
+from monai.bundle import ConfigParser
+from monai.data import Dataset
 
 
 def network(weights: str) -> Any:

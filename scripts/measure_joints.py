@@ -18,13 +18,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import torch
-from tqdm import tqdm
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bundle.interruption import end_when_interrupted
+
+if __name__ == "__main__":
+    end_when_interrupted()
+
+import pandas as pd
+import torch
 from bundle import Joint, separate
 from bundle.errors import InputError, report_plainly
 from bundle.evaluation.measures.joint_space import over_visits
@@ -33,6 +36,7 @@ from bundle.io import check_destination, write_bytes
 from bundle.io.lists import read_datalist
 from bundle.measurement import JointSpace, curve_positions, narrowing_grade
 from bundle.statistics import repeatability
+from tqdm import tqdm
 
 STEP = 5
 """Every fifth column of a curve is written, 0.5 mm apart."""

@@ -19,17 +19,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-import pandas as pd
-import torch
-from monai.bundle import ConfigParser
-from torch import Tensor
-from torch.nn import functional as F
-from tqdm import tqdm
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bundle.interruption import end_when_interrupted
+
+if __name__ == "__main__":
+    end_when_interrupted()
+
+import numpy as np
+import pandas as pd
+import torch
 from bundle.errors import InputError, report_plainly
 from bundle.io import JointFrame, JointPlace, check_destination, joint_items, read_stated, write_bytes
 from bundle.joint import MCP
@@ -38,6 +38,10 @@ from bundle.quality import PlausibilityReference, measure
 from bundle.segmentation import BoneSegmenter
 from bundle.separation.transforms import LoadJointd
 from bundle.statistics import area_under_curve
+from monai.bundle import ConfigParser
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
 
 Pictures = Iterator[tuple[str, Tensor, float]]
 """Kind, radiograph (1, H, W) and pixel size in mm."""

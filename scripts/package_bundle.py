@@ -19,11 +19,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urljoin
 
-import yaml
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bundle.interruption import end_when_interrupted
+
+if __name__ == "__main__":
+    end_when_interrupted()
+
+import yaml
 from bundle.errors import InputError, report_plainly
 from bundle.io import storing
 from scripts.bundle_checks.contents import NOT_SUBMITTED, bundle_files, metadata

@@ -16,6 +16,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bundle.interruption import end_when_interrupted, raise_when_interrupted
+
+if __name__ == "__main__":
+    end_when_interrupted()
+
 from bundle.errors import InputError, report_plainly, seed_argument
 
 
@@ -26,11 +31,14 @@ def main(arguments: list[str] | None = None) -> None:
     if bool(given.folder) == given.demo:
         msg = "Pass one folder, or --demo for phantoms."
         raise InputError(msg)
+    end_when_interrupted()
     try:
         from bundle.reading_room import Demo, Place, library_of, readings_folder, rooms_of, serve, study_rooms
     except ModuleNotFoundError as error:
         msg = f"{error.name} is not installed. Run: pip install -r requirements-room.txt"
         raise InputError(msg) from error
+    finally:
+        raise_when_interrupted()
     folder, seed = None if given.demo else Path(given.folder), seed_argument("--seed", given.seed)
     library = Demo(seed=seed) if folder is None else library_of(folder, given.spacing)
     readings = given.output_dir or readings_folder(folder)

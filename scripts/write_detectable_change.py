@@ -17,11 +17,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bundle.interruption import end_when_interrupted
+
+if __name__ == "__main__":
+    end_when_interrupted()
+
+import pandas as pd
 from bundle.base import parse_json
 from bundle.errors import InputError, report_plainly
 from bundle.io import check_destination, write_bytes

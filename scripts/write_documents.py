@@ -23,6 +23,11 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from bundle.interruption import end_when_interrupted
+
+if __name__ == "__main__":
+    end_when_interrupted()
+
 from bundle.errors import InputError, report_plainly
 from bundle.io import write_bytes
 

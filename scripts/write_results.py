@@ -22,6 +22,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from bundle.interruption import end_when_interrupted
+
+if __name__ == "__main__":
+    end_when_interrupted()
+
 from bundle.errors import report_plainly
 from bundle.experiments import ExperimentReport, read_experiment
 from bundle.io import write_bytes

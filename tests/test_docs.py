@@ -16,6 +16,7 @@ import numpy as np
 import pydicom
 import pytest
 import torch
+from bundle.errors import input_message
 from bundle.io.dicom import read_dicom
 from bundle.io.dicom_writing import DicomStudy, write_dicom
 from bundle.io.reading import read_radiograph
@@ -243,3 +244,10 @@ def test_the_keys_of_a_training_batch_are_those_that_an_own_loss_gets() -> None:
     keys = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
     taken = ConfigParser.load_config_file(str(ROOT / "configs" / "train.yaml"))["train"]["taken"]["keys"]
     assert set(keys) <= set(taken)
+
+
+def test_the_page_about_own_losses_quotes_the_error_of_a_module_that_is_not_found() -> None:
+    with pytest.raises(ModuleNotFoundError) as caught:
+        ConfigParser({"a": {"_target_": "my_losses.SmoothTissue"}}).get_parsed_content("a")
+    quoted = re.findall(r"The error `([^`]+)`", (DOCS / "how_to" / "own_loss.md").read_text())
+    assert len(quoted) == 1 and str(input_message(caught.value)).startswith(quoted[0])

@@ -12,6 +12,7 @@ import pytest
 import torch
 from bundle.errors import InputError, flag, input_message
 from monai.bundle import ConfigParser
+from monai.utils import optional_import
 from monai.utils.module import instantiate
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -159,7 +160,7 @@ def test_another_value_of_a_flag_is_refused(value: Any) -> None:
         (lambda: torch.nn.InstanceNorm2d(3)(torch.zeros(2, 3, 1, 1)), "Increase the size of the images"),
         (
             lambda: ConfigParser({"a": {"_target_": "no.Such"}}).get_parsed_content("a"),
-            "name of the _target_, 'no.Such'",
+            "'no.Such'. Correct its name, or add the folder of its module to PYTHONPATH.",
         ),
     ],
 )
@@ -169,3 +170,13 @@ def test_settings_that_a_library_refuses_have_a_remedy(run: Callable[[], object]
     wrapped = RuntimeError("Failed to evaluate")
     wrapped.__cause__ = caught.value
     assert message in (input_message(wrapped) or "")
+
+
+def test_tracking_without_its_package_names_the_requirements(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing, _ = optional_import(
+        "mlflow_that_is_missing", name="mlflow", descriptor="Please install mlflow before using MLFlowHandler."
+    )
+    monkeypatch.setattr("monai.handlers.mlflow_handler.mlflow", missing)
+    with pytest.raises(RuntimeError) as caught:
+        ConfigParser({"a": {"_target_": "MLFlowHandler", "tracking_uri": "sqlite:///a.db"}}).get_parsed_content("a")
+    assert input_message(caught.value) == "mlflow is not installed. Run: pip install -r requirements-tracking.txt"

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "bundle"
 
 FLOORS = (
-    ("base",),
+    ("base", "interruption"),
     ("errors",),
     ("joint",),
     ("physics",),

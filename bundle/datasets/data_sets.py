@@ -103,6 +103,12 @@ class DataSet:
         if shard_size < 2 or shard_size % 2:
             msg = f"shard_size is {shard_size}. Pass an even shard_size of at least 2."
             raise InputError(msg)
+        if gate is None:
+            msg = (
+                "gate is null, but every data set has a quality gate. Widen it, for example by --gate#tolerance_mm 1 "
+                "--gate#largest_overlap 1 --gate#plausible false."
+            )
+            raise InputError(msg)
         self.format, self.shard_size, self.engine, self.dicom = (
             shard_format(format),
             shard_size,

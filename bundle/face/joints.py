@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from bundle.face.shipped import parts
 from bundle.hands import JointFinder
 from bundle.io import (
     LATERALITY,
+    SPACING_ARGUMENT,
     SPACING_OPTION,
     Item,
     JointFrame,
@@ -26,6 +26,7 @@ from bundle.io import (
     open_joints,
     read_joint,
     recentred,
+    spacing_argument,
     write_radiograph,
 )
 from bundle.joint import ESTIMATED, LARGEST_SPACING, MCP, OPEN_PLATE, JointType, Keys
@@ -181,23 +182,13 @@ def _item(path: str | Path, spacing_mm: float, joint_type: JointType, **more: st
     known = {Keys.NAME: name, Keys.JOINT: name, Keys.FINGER: "unknown", Keys.SIDE: "unknown"}
     known |= {Keys.LOWER: "", Keys.UPPER: "", Keys.IMAGE: str(path), **more}
     spacing = number_argument("spacing_mm", spacing_mm, 0.0, LARGEST_SPACING)
-    return {**known, Keys.SPACING: 0.0, SPACING_OPTION: spacing}
+    return {**known, Keys.SPACING: 0.0, SPACING_OPTION: spacing, SPACING_ARGUMENT: "spacing_mm=MM"}
 
 
 def _read(item: dict[str, Any], joint_type: JointType) -> tuple[OpenFiles, list[Joint]]:
     """Open the files of an item and read its joints."""
-    with _in_python():
-        files, joints = _open(item, joint_type)
-        return files, [_read_one(one, files, joint_type) for one in joints]
-
-
-@contextmanager
-def _in_python() -> Iterator[None]:
-    """Name the Python argument in errors instead of the option of the command line."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(str(error).replace("--spacing MM", "spacing_mm=MM")) from error
+    files, joints = _open(item, joint_type)
+    return files, [_read_one(one, files, joint_type) for one in joints]
 
 
 def _open(item: Item, joint_type: JointType, find: JointFinder | None = None) -> tuple[OpenFiles, list[Item]]:
@@ -225,15 +216,14 @@ def joints_in(item: Item, joint_type: JointType = MCP) -> list[Joint]:
 
 def _find(item: dict[str, Any], joint_type: JointType, open_growth_plates: bool) -> tuple[OpenFiles, list[Joint]]:
     """Open the files of an item, find its joints and read those that can be used."""
-    with _in_python():
-        files, found = _open(item, joint_type, JointFinder(parts("finder")["finder"], joint_type.name))
+    files, found = _open(item, joint_type, JointFinder(parts("finder")["finder"], joint_type.name))
     if not in_hand(found[0]):
         msg = (
             f"{item[Keys.IMAGE]}: no hand was found, so it is taken for a single joint. Use Joint.read, or pass points."
         )
         raise InputError(msg)
     if found[0][Keys.SPACING_SOURCE] == ESTIMATED:
-        msg = f"{item[Keys.IMAGE]} has no pixel spacing. Pass spacing_mm=MM, the width of a pixel."
+        msg = f"{item[Keys.IMAGE]} has no pixel spacing. Pass {spacing_argument(item)}, the width of a pixel."
         raise InputError(msg)
     return files, _usable(found, files, joint_type, not open_growth_plates)
 

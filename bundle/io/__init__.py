@@ -78,7 +78,7 @@ from bundle.io.reservations import (
 )
 from bundle.io.separated import StoredJoint, read_separated
 from bundle.io.sharing import SharedSampler
-from bundle.io.spacing import SPACING_OPTION, contradicted_spacing
+from bundle.io.spacing import SPACING_ARGUMENT, SPACING_OPTION, contradicted_spacing, spacing_argument
 from bundle.io.splits import loaded, named_by_joint, non_overlapping, part_of_joints, repeated, split_by_joint
 from bundle.io.tables import numbers_of, read_table
 from bundle.io.writing import (
@@ -119,6 +119,7 @@ __all__ = [
     "RUNTIME",
     "SEEDS_PER_RUN",
     "SHOWN_CHANGE_MM",
+    "SPACING_ARGUMENT",
     "SPACING_OPTION",
     "SUFFIXES",
     "TITLES",
@@ -216,6 +217,7 @@ __all__ = [
     "safe_name",
     "shape_of",
     "shown_figure",
+    "spacing_argument",
     "split_by_joint",
     "storing",
     "sums_of",

@@ -8,6 +8,7 @@ from bundle.errors import InputError
 from bundle.io.frames import JointFrame
 from bundle.io.loading import Item, MaskMaker, OpenFiles
 from bundle.io.reading import check_area, shape_of
+from bundle.io.spacing import spacing_argument
 from bundle.joint import BONES, MCP
 from numpy.typing import NDArray
 from torch import Tensor
@@ -73,8 +74,8 @@ def _frame(item: Item, whole: NDArray[np.float32], size: int | None) -> Tensor:
         return JointFrame.from_json(item["frame"]).cut(image).clamp(0.0, 1.0)
     if size is not None and image.shape[1:] != (size, size):
         msg = (
-            f"{item['image']}: {shape_of(whole)} pixels, not {size} x {size}. Pass --spacing MM to resample it, or "
-            "mark the joints of a hand with points."
+            f"{item['image']}: {shape_of(whole)} pixels, not {size} x {size}. Pass {spacing_argument(item)} to "
+            "resample it, or mark the joints of a hand with points."
         )
         raise InputError(msg)
     return image

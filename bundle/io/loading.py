@@ -21,7 +21,7 @@ from bundle.io.mark_names import UNKNOWN
 from bundle.io.marks import agreed_side, marked_joints
 from bundle.io.points import read_places
 from bundle.io.reading import read_mask, read_stated, shape_of
-from bundle.io.spacing import with_given_spacing
+from bundle.io.spacing import spacing_argument, with_given_spacing
 from bundle.io.stated import StatedRadiograph, is_square
 from bundle.joint import BONES, ESTIMATED, MCP, UNKNOWN_PLATE, JointType, Keys
 from numpy.typing import NDArray
@@ -162,7 +162,8 @@ def _joints(
     """The joints of an item with its names replaced in ``known``."""
     spacing = found.pixel(item["spacing"])
     if spacing is None and found.unstated:
-        msg = f"{item['image']} has no pixel spacing, and {found.unstated}. Pass --spacing MM, the width of a pixel."
+        remedy = f"Pass {spacing_argument(item)}, the width of a pixel."
+        msg = f"{item['image']} has no pixel spacing, and {found.unstated}. {remedy}"
         raise InputError(msg)
     if item.get("points"):
         frames, sums = _frames_in_hand(item, spacing, size, joint_type), _checksums(item)
@@ -242,7 +243,7 @@ def _frames_in_hand(
 ) -> list[JointFrame]:
     """The frames of the joints that the points mark in a hand."""
     if spacing is None:
-        msg = f"{item['image']} has no pixel spacing. Pass --spacing MM."
+        msg = f"{item['image']} has no pixel spacing. Pass {spacing_argument(item)}."
         raise InputError(msg)
     places = read_places(item["points"], spacing)
     return [JointFrame(place, spacing, size or joint_type.pixels, joint_type.frame_mm) for place in places]

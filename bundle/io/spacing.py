@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,9 @@ from bundle.joint import LARGEST_SPACING, Keys
 
 SPACING_OPTION = "spacing_option"
 """Key of a list entry's pixel spacing from an option, in mm, for files that state none; 0 without the option."""
+
+SPACING_ARGUMENT = "spacing_argument"
+"""Key of the argument by which the caller gives a pixel spacing, for messages; a command's items do without it."""
 
 TOLERANCE = 1e-3
 """Largest relative difference of two equal pixel spacings."""
@@ -37,6 +40,11 @@ def checked_spacing(value: Any) -> float:
         )
         raise InputError(msg)
     return length
+
+
+def spacing_argument(item: Mapping[str, Any]) -> str:
+    """Return the argument that gives the pixel spacing of an item, as its caller writes it."""
+    return str(item.get(SPACING_ARGUMENT, "--spacing MM"))
 
 
 def with_given_spacing(item: dict[str, Any], found: StatedRadiograph) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bundle.workflow.averaging import AverageUpdater, WeightAverage
 from bundle.workflow.checkpoints import TrainingCheckpointLoader, TrainingCheckpointSaver, reserve_training
 from bundle.workflow.costs import TrainingCost, TrainingStep
-from bundle.workflow.ending import end_run, running
+from bundle.workflow.ending import end_run, iteration_loss, running
 from bundle.workflow.extending import extend_config
 from bundle.workflow.jobs import BundleRun, JobReport, job_configs, reserve_job, scaled_schedule, scaled_task, workers
 from bundle.workflow.last_validation import FirstValidation, LastValidation
@@ -52,6 +52,7 @@ __all__ = [
     "check_options",
     "end_run",
     "extend_config",
+    "iteration_loss",
     "job_configs",
     "reserve_job",
     "reserve_training",

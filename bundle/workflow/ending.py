@@ -19,7 +19,7 @@ from typing import Any
 from bundle.io import discard_unfinished, holds_results, is_first, release_outputs, reserved
 from monai.bundle import ConfigWorkflow
 
-_TRACKER = "MLFlowHandler"
+TRACKER = "MLFlowHandler"
 """MONAI's handler of experiment tracking."""
 _PATIENCE = 5.0
 """Maximum wait for terminated processes in seconds."""
@@ -43,8 +43,10 @@ def running_workflow() -> ConfigWorkflow | None:
     return None
 
 
-def keep_run_open(content: Mapping[str, Any]) -> bool:
-    """Keep the run of experiment tracking open from one stage to the next; :func:`end_run` ends it.
+def adapt_tracking(content: Mapping[str, Any]) -> bool:
+    """Keep the run of experiment tracking open from one stage to the next, and track any trainer's loss.
+
+    :func:`end_run` ends it. MONAI's own handler fails where outputs are not decollated.
 
     Args:
         content: content of the configuration, changed in place.
@@ -57,11 +59,18 @@ def keep_run_open(content: Mapping[str, Any]) -> bool:
     tracking = [
         handler
         for handler in (handlers if isinstance(handlers, list) else [])
-        if isinstance(handler, dict) and handler.get("_target_") == _TRACKER and handler.get("close_on_complete")
+        if isinstance(handler, dict) and handler.get("_target_") == TRACKER and handler.get("close_on_complete")
     ]
     for handler in tracking:
         handler["close_on_complete"] = False
+        handler["output_transform"] = {"_target_": "bundle.workflow.iteration_loss", "_mode_": "callable"}
     return bool(tracking)
+
+
+def iteration_loss(output: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Any:
+    """Return the loss of an iteration from the output of a trainer, decollated or not."""
+    first = output if isinstance(output, Mapping) else output[0]
+    return first["loss"]
 
 
 def end_run() -> None:
@@ -69,7 +78,7 @@ def end_run() -> None:
     workflow = running_workflow()
     parts: list[Any] = [] if workflow is None else list(workflow.parser.ref_resolver.resolved_content.values())
     for part in parts:
-        if type(part).__name__ == _TRACKER:
+        if type(part).__name__ == TRACKER:
             part.close()
     for path in release_outputs():
         if is_first():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bundle.errors import InputError
+from bundle.workflow.ending import TRACKER
 from bundle.workflow.option_kinds import NO_WEIGHTS, is_of_weights, leaves
 from bundle.workflow.option_names import is_of_monai
 from monai.bundle import ReferenceResolver
@@ -86,10 +87,22 @@ def check_used(run_id: str, names: Iterable[str], content: Mapping[str, Any]) ->
     used = used_keys(content, ["initialize", run_id, "run", "finalize"])
     keys = {name: ReferenceResolver.split_id(name.removeprefix("+"))[0] for name in names}
     idle = [name for name, key in keys.items() if key in content and key not in used and not is_of_monai(key)]
+    if "tracking" in keys and not _is_tracked(content, used):
+        idle.append("tracking")
     if idle:
         named = ", ".join(f"--{name}" for name in idle)
         msg = f"{named}: without effect in this run. Remove {'it' if len(idle) == 1 else 'them'}."
         raise InputError(msg)
+
+
+def _is_tracked(content: Mapping[str, Any], used: Collection[str]) -> bool:
+    """Whether MONAI has added its handler of experiment tracking to a part of the run."""
+    return any(
+        value == TRACKER
+        for key in used
+        if isinstance(content.get(key), dict | list)
+        for _, value, _ in leaves(content[key])
+    )
 
 
 def check_weights_used(run_id: str, content: Mapping[str, Any]) -> None:

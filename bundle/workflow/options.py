@@ -12,7 +12,7 @@ from typing import Any
 from bundle.base import REDACTION
 from bundle.errors import InputError, report_plainly
 from bundle.io import DATA_SETS, LISTS, OR_FOLDER, meant_list, private_folder, private_list
-from bundle.workflow.ending import keep_run_open, remedy_of, running_workflow, stop_plainly
+from bundle.workflow.ending import adapt_tracking, remedy_of, running_workflow, stop_plainly
 from bundle.workflow.option_kinds import check_epochs, check_values, leaves, read_switches
 from bundle.workflow.option_names import (
     check_former_keys,
@@ -73,7 +73,7 @@ def check_options() -> None:
     check_former_keys(content)
     if _is_command_line(sys.argv):
         stop_plainly(remedy_of(content, used_keys(content, [str(workflow.run_id)])))
-    if read_switches(content) | keep_run_open(content) | _name_list(content):
+    if read_switches(content) | adapt_tracking(content) | _name_list(content):
         whole: Any = workflow.parser.config
         whole.update(content)
         workflow.parser.parse(reset=True)

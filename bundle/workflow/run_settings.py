@@ -24,7 +24,7 @@ MAY_CHANGE = frozenset(
         # device and number of loading processes
         *("device", "runtime", "network_runtime", "num_workers", "workers", "compiled", "channels_last", "follower"),
         # folders; the joints themselves are compared
-        *("bundle_root", "dataset_dir", "packed", "sources_dir"),
+        *("bundle_root", "dataset_dir", "packed", "sources_dir", "labels_dir"),
         *("output_dir", "ckpt_dir", "log_dir", "montage_dir", "strict"),
         # intervals of output
         *("log_interval", "save_interval"),

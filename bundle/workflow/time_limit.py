@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from bundle.errors import InputError
+from bundle.errors import InputError, flag
+from bundle.workflow.ending import remedy_of
 from ignite.engine import Engine, Events
 
 RESERVE = 1.1
@@ -32,6 +33,7 @@ class TimeLimit:
 
     Args:
         minutes: duration of this invocation in minutes, counted from construction; 0 for no limit.
+        resume: whether the same command resumes, without another option; stated when the limit is reached.
         clock: clock in seconds, for tests.
 
     Attributes:
@@ -41,11 +43,13 @@ class TimeLimit:
         InputError: the time is negative or not finite.
     """
 
-    def __init__(self, minutes: float = 0.0, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self, minutes: float = 0.0, resume: bool | str = False, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         if not 0.0 <= float(minutes) < math.inf:
             msg = f"minutes: {minutes} is not a duration. Pass a number of at least 0; 0 means no limit."
             raise InputError(msg)
-        self.seconds, self.clock = 60.0 * float(minutes), clock
+        self.seconds, self.resume, self.clock = 60.0 * float(minutes), flag(resume), clock
         self.started = self.epoch_started = clock()
         self.longest = 0.0
         self.over = False
@@ -67,10 +71,8 @@ class TimeLimit:
     def end(self, engine: Any) -> None:
         """End a training and skip later work."""
         self.over = True
-        _log.warning(
-            f"Time limit reached after epoch {engine.state.epoch} of {engine.state.max_epochs}. Run the command again "
-            "to resume."
-        )
+        remedy = remedy_of({"resume": self.resume}, {"resume"})
+        _log.warning(f"Time limit reached after epoch {engine.state.epoch} of {engine.state.max_epochs}: {remedy}.")
         engine.terminate()
 
     def run(self, work: Runnable) -> None:

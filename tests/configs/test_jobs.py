@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from bundle.io.packing import pack_joints
-from monai.bundle import ConfigWorkflow, create_workflow
+from monai.bundle import ConfigParser, ConfigWorkflow, create_workflow
 from tests.configs.conftest import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
@@ -142,6 +142,20 @@ def test_jobs_name_themselves_and_configurations_that_are_there() -> None:
         assert named["label"]
         assert [file for file in named["config_file"] if not (ROOT / file).is_file()] == []
         assert f"--args_file configs/jobs/{path.name} --packed joints.pack" in path.read_text()
+
+
+def default_output(job: Path) -> str:
+    """The folder of the results of a job without --output_dir, relative to the root."""
+    arguments = yaml.safe_load(job.read_text())
+    parser = ConfigParser()
+    parser.read_config([str(ROOT / file) for file in arguments["config_file"]])
+    parser.update({"bundle_root": "", **{name: arguments[name] for name in ("output_dir",) if name in arguments}})
+    return str(parser.get_parsed_content("output_dir"))
+
+
+def test_predictions_and_evaluations_of_different_networks_have_different_folders() -> None:
+    outputs = [default_output(job) for kind in ("predict_*", "evaluate*") for job in JOBS.glob(f"{kind}.yaml")]
+    assert len(outputs) == len(set(outputs)) == 10
 
 
 def test_every_job_is_in_the_document() -> None:

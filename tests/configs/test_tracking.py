@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from monai.bundle import ConfigParser
+from tests.configs.conftest import of_job
 
 mlflow = pytest.importorskip("mlflow", reason="mlflow (requirements-tracking.txt) is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
@@ -32,6 +34,18 @@ def test_both_stages_of_a_training_are_one_run(bundle: Any, tmp_path: Path) -> N
     assert run.info.status == "FINISHED"
     assert {entry.step for entry in client.get_metric_history(run.info.run_id, "psnr")} == {0, 1, 2}
     assert len(client.get_metric_history(run.info.run_id, "train_loss")) > 2
+
+
+@pytest.mark.parametrize("job", ["read_joint_space", "register_joints", "segment_bones"])
+def test_the_loss_of_any_training_is_tracked(bundle: Any, tmp_path: Path, job: str) -> None:
+    small = {"epochs": 1, "phantoms": 6, "image_size": 64, "batch_size": 5, "reading_size": 64, "rounds": 1}
+    configs = of_job(job)
+    known = ConfigParser.load_config_files([str(bundle.root / "configs" / name) for name in configs])
+    options = {name: value for name, value in small.items() if name in known}
+    bundle.run("training", *configs, tracking="mlflow", output_dir=str(tmp_path / "out"), **options)
+    (run,) = runs(tmp_path / "out")
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'out' / 'mlruns.db'}")
+    assert client.get_metric_history(run.info.run_id, "train_loss")
 
 
 def test_inference_is_one_run(bundle: Any, tmp_path: Path) -> None:

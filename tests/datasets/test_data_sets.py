@@ -171,6 +171,11 @@ def test_shards_that_would_part_pairs_are_refused_and_leave_no_folder(tmp_path: 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_data_set_without_a_gate_is_refused_with_the_options_that_widen_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^gate is null, .*--gate#tolerance_mm 1 .*--gate#plausible false\.$"):
+        DataSet(str(tmp_path / "out"), plan(), None, {})  # type: ignore[arg-type]
+
+
 @pytest.mark.slow
 def test_threads_are_as_they_were(whole: Path, tmp_path: Path, items: list[dict[str, Any]]) -> None:
     threads = torch.get_num_threads()

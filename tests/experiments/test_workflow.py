@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -80,18 +81,19 @@ def workflow(tmp_path: Path) -> Workflow:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("arm", ["none", "ours"])
 def test_a_dry_run_lists_every_run_but_those_whose_figures_are_kept(
-    workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+    workflow: Workflow, monkeypatch: pytest.MonkeyPatch, arm: str
 ) -> None:
     monkeypatch.setenv("DATASET_DIR", "")
     places = [str(workflow.folder / name) for name in ("outputs", "figures")]
     experiment = read_definition(ROOT, "read_joint_space", *places, FEW)
-    evaluation = workflow.folder / "outputs/read_joint_space/none/part050_seed0/evaluation"
+    evaluation = workflow.folder / f"outputs/read_joint_space/{arm}/part050_seed0/evaluation"
     evaluation.mkdir(parents=True)
     figures = dict.fromkeys(experiment.figures, 0.1)
     (evaluation / "metrics.json").write_text(json.dumps({"figures": figures}))
     (evaluation / "per_image.csv").write_text("name,joint,error_mm\na,a,0.1\n")
-    experiment.keep("none/part050_seed0")
+    experiment.keep(f"{arm}/part050_seed0")
     shutil.rmtree(workflow.folder / "outputs")
     found = workflow.run("-n", profile="slurm")
     expected = {"sources": 1, "pretraining": 1, "training": 3, "evaluation": 3, "figures": 3, "collecting": 1, "all": 1}
@@ -125,6 +127,16 @@ def test_a_failure_stops_only_what_needs_it_and_is_named_and_what_is_done_is_not
         "| 100% | pre-trained on synthetic radiographs | 1 |"
         in (workflow.folder / "outputs/read_joint_space/experiment.md").read_text()
     )
+
+    stated = subprocess.run(
+        [sys.executable, "-m", *shlex.split(found["command"]), "--dry-run"],
+        cwd=ROOT,
+        env={**os.environ, **DATA, "DATALIST": "", "TEST_DATALIST": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert stated.returncode == 0, stated.stdout + stated.stderr
 
     shutil.rmtree(workflow.folder / "outputs")
     shutil.rmtree(workflow.folder / ".snakemake")

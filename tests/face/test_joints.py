@@ -64,6 +64,12 @@ def test_errors_name_the_argument_and_not_the_option(film: Path) -> None:
         with pytest.raises(InputError, match=r"Pass spacing_mm=MM") as refused:
             call()
         assert "--" not in str(refused.value)
+    (film.parent / "spacing MM --spacing MM").mkdir()
+    path = film.parent / "spacing MM --spacing MM" / "joint.png"
+    write_image(path, torch.rand(1, 300, 300))
+    with pytest.raises(InputError) as refused:
+        Joint.read(path)
+    assert str(refused.value).startswith(f"{path}: 300 x 300 pixels") and "Pass spacing_mm=MM" in str(refused.value)
     for read in (Joint.read, Hand.read):
         with pytest.raises(InputError, match=r"^spacing_mm: '0\.1' is invalid\. Pass a number from 0 to 100\.$"):
             read(film, spacing_mm="0.1")  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bundle.workflow.ending import remedy_of
+from bundle.workflow.ending import TRACKER, adapt_tracking, iteration_loss, remedy_of
 
 STOPPED = """
 import sys, time, multiprocessing
@@ -59,3 +59,11 @@ def test_the_remedy_names_resume_where_the_run_uses_it() -> None:
     assert remedy_of({"resume": False}, {"resume"}) == "run the command again with --resume true to resume"
     assert remedy_of({"resume": "true"}, {"resume"}) == "run the command again to resume"
     assert remedy_of({"resume": False}, {"seed"}) == remedy_of({}, ()) == "run the command again to finish it"
+
+
+def test_experiment_tracking_stays_open_and_reads_the_loss_of_any_trainer() -> None:
+    handlers = [{"_target_": "Other"}, {"_target_": TRACKER, "close_on_complete": True}]
+    assert adapt_tracking({"train": {"handlers": handlers}}) and not adapt_tracking({"train": {"handlers": handlers}})
+    assert handlers[0] == {"_target_": "Other"} and handlers[1]["close_on_complete"] is False
+    assert handlers[1]["output_transform"] == {"_target_": "bundle.workflow.iteration_loss", "_mode_": "callable"}
+    assert iteration_loss({"loss": 0.5}) == iteration_loss([{"loss": 0.5}, {"loss": 2.0}]) == 0.5

@@ -45,6 +45,14 @@ def test_an_option_without_effect_is_refused_and_those_of_the_whole_job_are_not(
         check_used("training", ["labels", "rate", "+plan#count"], CONTENT)
 
 
+def test_tracking_is_refused_where_no_part_of_the_run_is_tracked() -> None:
+    handlers = [{"_target_": "bundle.Other"}, {"_target_": "MLFlowHandler"}]
+    for content in (CONTENT, {**CONTENT, "elsewhere": handlers}):
+        with pytest.raises(InputError, match=r"^--tracking: without effect in this run\. Remove it\.$"):
+            check_used("planning", ["tracking"], content)
+    check_used("planning", ["tracking"], {**CONTENT, "planning": ["$@handlers"], "handlers": handlers})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("job", "run_id", "idle", "used"),

@@ -36,9 +36,9 @@ class Engine:
         self.ended = True
 
 
-def limit(minutes: float) -> tuple[TimeLimit, Clock]:
+def limit(minutes: float, resume: bool = False) -> tuple[TimeLimit, Clock]:
     clock = Clock()
-    return TimeLimit(minutes, clock), clock
+    return TimeLimit(minutes, resume, clock), clock
 
 
 def test_an_epoch_is_allowed_that_fits_with_a_reserve() -> None:
@@ -73,7 +73,12 @@ def test_what_comes_after_a_training_that_was_ended_does_not_run(caplog: pytest.
     made.end(engine)
     made.run(work)
     assert (work.runs, engine.ended, made.over) == (1, True, True)
-    assert "after epoch 3 of 9. Run the command again to resume." in caplog.text
+    assert "after epoch 3 of 9: run the command again with --resume true to resume." in caplog.text
+
+
+def test_a_command_that_resumes_by_itself_is_run_again_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    limit(1.0, resume=True)[0].end(Engine())
+    assert "after epoch 3 of 9: run the command again to resume." in caplog.text
 
 
 @pytest.mark.parametrize("minutes", [-1.0, float("nan"), float("inf")])
