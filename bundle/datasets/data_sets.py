@@ -105,7 +105,7 @@ class DataSet:
             raise InputError(msg)
         if gate is None:
             msg = (
-                "gate is null, but every data set has a quality gate. Widen it, for example by --gate#tolerance_mm 1 "
+                "gate is null, but every data set has a quality gate. Widen it, for example with --gate#tolerance_mm 1 "
                 "--gate#largest_overlap 1 --gate#plausible false."
             )
             raise InputError(msg)
