@@ -172,7 +172,7 @@ def number_argument(name: str, value: Any, low: float = -math.inf, high: float =
         high: highest accepted value.
 
     Raises:
-        InputError: it is no number, or out of range.
+        InputError: it is not a number, or is out of range.
     """
     try:
         found = math.nan if isinstance(value, bool | str | bytes) else float(value)
@@ -192,7 +192,7 @@ def seed_argument(name: str, value: Any) -> int:
         value: its value.
 
     Raises:
-        InputError: it is none.
+        InputError: it is not a random seed.
     """
     try:
         seed = -1 if isinstance(value, bool) else index(value)

@@ -116,6 +116,9 @@ class JointType:
     fingers: tuple[str, ...]
     codes: Mapping[str, str] = field(default_factory=dict, hash=False)
 
+    def __repr__(self) -> str:
+        return f"<joint type {self.name}>"
+
     @property
     def spacing_mm(self) -> float:
         """Pixel size of the frame in mm."""
@@ -203,7 +206,7 @@ class Joint:
 
 
 def _check_image(name: str, image: Any, channels: int) -> None:
-    """Reject what is no image (C, H, W) of float32 in [0, 1]."""
+    """Reject anything but an image (C, H, W) of float32 in [0, 1]."""
     is_image = isinstance(image, Tensor) and image.dtype == torch.float32
     is_image = is_image and image.ndim == 3 and len(image) == channels and image.numel() > 0
     if not (is_image and bool(((image >= -ROUNDING) & (image <= 1.0 + ROUNDING)).all())):

@@ -1,4 +1,4 @@
-"""The pages of the site that are made of the package: its API, a page a room, and the index of equations."""
+"""The pages of the site that are generated from the package: its API, one page per room, and the index of equations."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _RANGE = re.compile(r"(\d+)\s*(?:-|to)\s*(\d+)")
 
 
 class Mention(NamedTuple):
-    """A docstring that names an equation: in which module, of what, and its first sentence."""
+    """A docstring that cites an equation: its module, what it documents, its line and its first sentence."""
 
     module: str
     name: str
@@ -79,7 +79,7 @@ def names_of(room: str) -> list[str]:
 
 
 def room_page(room: str) -> str:
-    """A summary table of what a room makes public, then all of it."""
+    """A summary table of the public names of a room, then their documentation."""
     title, names = f"{room}\n{'=' * len(room)}\n", names_of(room)
     made = [name for name in names if _public().get(f"{room}.{name}") == f"{room}.{name}"]
     listed = "".join(f"   {name}\n" for name in made)
@@ -168,10 +168,10 @@ def mentioned(text: str) -> list[str]:
 
 
 def equation_index(root: Path) -> dict[str, list[Mention]]:
-    """Of each equation the docstrings that name it, in the order of the files."""
+    """The docstrings that cite each equation, in the order of the files; packages, which summarize, are left out."""
     index: dict[str, list[Mention]] = {}
-    for path in sorted((root / PACKAGE).rglob("*.py")):
-        module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+    for path in sorted(path for path in (root / PACKAGE).rglob("*.py") if path.name != "__init__.py"):
+        module = ".".join(path.relative_to(root).with_suffix("").parts)
         for name, line, text in _docstrings(ast.parse(path.read_text(encoding="utf-8"))):
             for equation in mentioned(text):
                 index.setdefault(equation, []).append(Mention(module, name, line, _first(text)))
@@ -199,7 +199,7 @@ def _first(text: str | None) -> str:
 
 
 def equations_page(index: dict[str, list[Mention]]) -> str:
-    """The index as Markdown: equation, what it is, and where it is."""
+    """The index as Markdown: each equation, its meaning and where it is implemented."""
     order = [*EQUATIONS, *sorted(index.keys() - EQUATIONS.keys())]
     parts = [_equation(equation, index.get(equation, [])) for equation in order]
     text = (

@@ -33,7 +33,7 @@ def stated_pythons(path: Path) -> range:
     """Return the minor versions of Python 3 that the head of a requirements file states.
 
     Raises:
-        InputError: it states none, or there is no such file.
+        InputError: the file is missing, or states none.
     """
     if not path.is_file():
         msg = f"{path}: no such requirements file. Correct the path."

@@ -70,7 +70,7 @@ def written(path: Path) -> set[str]:
     """Return the names of the joints that a file has; an unfinished last row, left by a kill, is removed.
 
     Raises:
-        InputError: the file is no table of this script.
+        InputError: the file is not a table of this script.
     """
     if not path.is_file():
         return set()
@@ -111,10 +111,10 @@ def summary(rows: pd.DataFrame) -> dict[str, Any]:
 def figures(rows: pd.DataFrame) -> dict[str, Any]:
     """Summarize joints: lengths in mm.
 
-    ``visits_sd`` is the median over joints of the standard deviation over a joint's visits, the usual one.
+    ``visits_sd`` is the median over joints of the standard deviation over a joint's visits, that of a typical joint.
     ``detectable``, the smallest detectable change, is :func:`bundle.statistics.repeatability`: the standard deviation
-    within joints, pooled, so that the less repeatable joints count, times ``1.96 sqrt(2)``. Visits are months apart, so
-    true changes are part of it, and it is an upper limit.
+    within joints, pooled, so that less repeatable joints count fully, times ``1.96 sqrt(2)``. Visits are months apart:
+    it includes true changes and is an upper limit.
     """
     width = rows["joint_space_mm"]
     found = {"radiographs": len(rows), "refused": float(width.isna().mean()), "median": float(width.median())}

@@ -1,4 +1,4 @@
-"""Measure whether plausibility tells joints from other pictures, with masks that the segmentation network predicts.
+"""Measure whether plausibility distinguishes joints from other pictures, with predicted masks.
 
     python scripts/measure_non_joints.py DATA HANDS --output docs/results/non_joints.json
 
@@ -69,7 +69,7 @@ EVERYDAY = (
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description="Measure whether plausibility tells joints from other pictures.")
+    parser = argparse.ArgumentParser(description="Measure the plausibility of other pictures than joints.")
     parser.add_argument("dataset_dir")
     parser.add_argument("hands_dir", type=Path)
     parser.add_argument("--datalist", default="LS_K1_all_test")

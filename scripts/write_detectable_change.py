@@ -32,7 +32,7 @@ from bundle.io import check_destination, write_bytes
 from bundle.joint import FINGERS
 from bundle.statistics import repeatability
 
-DEFINITION = "1.96 sqrt(2) times the standard deviation within joints over their visits, which true changes are part of"
+DEFINITION = "1.96 sqrt(2) times the standard deviation within joints over their visits; includes true changes"
 DIGITS = 4
 
 
@@ -72,7 +72,7 @@ def _rows(table: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(table)[["joint", "finger", "joint_space_mm"]]
     except (OSError, ValueError, KeyError) as error:
-        msg = f"{table}: no table of measured joints ({type(error).__name__}). Write it by scripts/measure_joints.py."
+        msg = f"{table}: not a table of measured joints ({type(error).__name__}). Run scripts/measure_joints.py."
         raise InputError(msg) from error
 
 

@@ -208,7 +208,7 @@ def metadata_with_figures(text: str, root: Path) -> str:
 def changelog(metadata: str) -> str:
     """Return CHANGELOG.md: the changelog of configs/metadata.json, the newest version first, one change per line."""
     entries = json.loads(metadata)["changelog"]
-    parts = ["# Changelog", "Made of `changelog` in `configs/metadata.json` by `scripts/write_documents.py`."]
+    parts = ["# Changelog", "Generated from `changelog` in `configs/metadata.json` by `scripts/write_documents.py`."]
     for version in sorted(entries, key=_numbers, reverse=True):
         changes = "\n".join(f"- {change}" for change in _changes(entries[version]))
         parts.append(f"## {version}\n\n{changes}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
@@ -134,3 +136,11 @@ def test_a_planted_line_too_many_is_found_and_a_docstring_does_not_count() -> No
     planted = 'def planted():\n    """Say.\n\n    More.\n    """\n' + "    pass\n" * 39
     assert too_long({"x.py": planted}) == {}
     assert too_long({"x.py": planted + "    pass\n"}) == {"x.py:planted": 41}
+
+
+def test_every_file_and_name_on_the_page_of_the_code_exists() -> None:
+    page = (ROOT / "docs" / "reference" / "code.md").read_text(encoding="utf-8")
+    files = re.findall(r"`((?:bundle|configs|scripts)/[\w./]+)`", page)
+    assert len(files) > 20 and [file for file in files if not (ROOT / file).exists()] == []
+    names = re.findall(r"`(bundle(?:\.\w+)+)`", page)
+    assert len(names) > 15 and all(resolve_name(name) for name in names)

@@ -20,6 +20,7 @@ from bundle.datasets.sources import SourceStore
 from bundle.datasets.specifications import DataPlan
 from bundle.datasets.streams import SyntheticRadiographs
 from bundle.evaluation.measures import JointSpaceControl, LayerTruth, MaskAgreement, Realism, ShadowDetectability
+from bundle.evaluation.measures.reconstruction import ReconstructionQuality
 from bundle.evaluation.report import EvaluationReport
 from bundle.inference.joint_table import JointTable
 from bundle.inference.quality import JointQuality
@@ -41,7 +42,6 @@ from bundle.registration.report import NarrowingWriter, PairQuality
 from bundle.registration.synthetic_pairs import SyntheticPairs
 from bundle.scoring.frames import ReadingFramed
 from bundle.scoring.labels import JointSpaceLabels
-from bundle.separation.reconstruction import ReconstructionQuality
 from bundle.separation.transforms import augmentation, dictionary, layers, loading
 from bundle.statistics.measured import Measured, SeparatedJoints
 from bundle.workflow.weights import GeneratorWeights

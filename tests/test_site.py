@@ -51,6 +51,7 @@ def test_an_equation_is_found_in_a_docstring_of_any_depth(tmp_path: Path) -> Non
 def test_every_equation_of_the_paper_is_implemented_and_leads_to_its_function() -> None:
     index = equation_index(ROOT)
     assert set(EQUATIONS) == set(index)
+    assert all(any(mention.name for mention in mentions) for mentions in index.values())
     page = equations_page(index)
     assert "Not implemented" not in page
     assert "| `bundle.physics.reconstruct` |" in page.split("## Eq. 4")[1].split("## Eq. 5")[0]

@@ -26,7 +26,7 @@ def read_json(path: str | Path) -> Any:
 
     Raises:
         OSError: if the file cannot be read.
-        ValueError: if it is no regular file (a FIFO may never end), or as :func:`parse_json`.
+        ValueError: if it is not a regular file (a FIFO may never end), or as :func:`parse_json`.
     """
     if not stat.S_ISREG(Path(path).stat().st_mode):
         msg = "no regular file"

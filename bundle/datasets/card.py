@@ -59,7 +59,7 @@ class DataCount:
         return {"asked": asked, "made": made, "refused": dict(self.refused), "counts": self._counts}
 
     def add(self, stored: Mapping[str, Any]) -> None:
-        """Add the :meth:`to_json` of another subset; damaged counts raise a ValueError, LookupError or kin."""
+        """Add the :meth:`to_json` of another subset; damaged counts raise a ValueError, LookupError or similar."""
         for name in self._edges:
             self._asked[name] += np.asarray(stored["asked"][name])
             self._made[name] += np.asarray(stored["made"][name])

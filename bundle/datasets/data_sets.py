@@ -52,7 +52,7 @@ _log = logging.getLogger("bundle.datasets")
 
 CARD = "dataset.json"
 _PATIENCE = timedelta(days=7)
-"""Time that processes wait for the slowest."""
+"""Maximum time that processes wait for each other."""
 
 
 def join_processes() -> None:
@@ -105,7 +105,7 @@ class DataSet:
             raise InputError(msg)
         if gate is None:
             msg = (
-                "gate is null, but every data set has a quality gate. Widen it, for example by --gate#tolerance_mm 1 "
+                "gate is null, but every data set has a quality gate. Widen it, for example with --gate#tolerance_mm 1 "
                 "--gate#largest_overlap 1 --gate#plausible false."
             )
             raise InputError(msg)
@@ -135,7 +135,7 @@ class DataSet:
         Args:
             joints: source joints of the images.
             writer: writer that has stored them.
-            remeasurement: measurement of some finished images for the card; None for no such measurement.
+            remeasurement: measurement of some finished images for the card; None omits it.
         """
         self.reserve()
         idist.barrier()

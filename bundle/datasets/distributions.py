@@ -65,7 +65,7 @@ class Normal(Distribution):
     def __post_init__(self) -> None:
         _expect_range(self.lowest, self.highest)
         if not (self.deviation > 0 and self.lowest < self.highest and np.isfinite(self.mean)):
-            msg = f"{self} is no distribution. Set a finite mean, a deviation above 0 and lowest below highest."
+            msg = f"{self} is not a distribution. Set a finite mean, a deviation above 0 and lowest below highest."
             raise InputError(msg)
 
     def quantile(self, share: ArrayLike) -> Array:

@@ -39,7 +39,7 @@ class Engine(ABC):
             tasks: data set with a length, picklable; access to a row carries out its task, which may be repeated.
 
         Raises:
-            InputError: a task cannot be carried out, or the engine is not there.
+            InputError: a task cannot be carried out, or the engine is not available.
         """
 
 
@@ -61,8 +61,8 @@ class Processes(Engine):
 class DaskCluster(Engine):
     """Workers of a Dask cluster, which may join, leave or be killed at any time.
 
-    Each worker receives the tasks once. A shard whose worker ends is made by another one. If the scheduler restarts,
-    the shards that are left are submitted again.
+    Each worker receives the tasks once. If a worker ends, another one makes its shard. If the scheduler restarts, the
+    remaining shards are submitted again.
 
     Args:
         workers: number of processes of a local cluster; 0 means one for each core. Without effect with a scheduler.

@@ -1,4 +1,4 @@
-"""Joint space of finished images, measured anew on layers that the separator of the run predicts for them."""
+"""Joint space of finished images, measured again on layers that the separator of the run predicts for them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bundle.datasets.specifications import SampleSpecifications
 from bundle.measurement import measure_joint_space
 
 FRACTION, MOST = 0.02, 200
-"""Fraction and maximum number of the images that are measured anew; at least one is."""
+"""Fraction and maximum number of the images that are measured again; at least one is."""
 
 _DIGITS = 4
 
@@ -36,7 +36,7 @@ class Remeasurement:
         self.evaluator, self.weights, self.seed = evaluator, weights, seed
 
     def __call__(self, specifications: SampleSpecifications, factory: RadiographFactory, made: int) -> dict[str, Any]:
-        """Measure images anew.
+        """Measure images again.
 
         Args:
             specifications: sample specifications of the data set.
@@ -59,7 +59,7 @@ class Remeasurement:
         return {"seed": self.seed, **_agreement(*(np.array(part, float) for part in (stated, measured, before)))}
 
     def _measured(self, sample: Sample) -> float:
-        """Joint space in mm of an image on its layers separated anew; NaN if it is refused."""
+        """Joint space in mm of an image on its new layers; NaN if it is refused."""
         masks = (sample.masks[None] > 0.5).float()
         engine = self.evaluator
         with engine.mode(engine.network):

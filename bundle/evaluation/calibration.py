@@ -23,7 +23,8 @@ from bundle.quality import (
     measure,
     overlap_signs,
 )
-from bundle.separation import IDENTITY, LayerRMSE, OverlapRange
+from bundle.separation import LayerRMSE, OverlapRange
+from bundle.statistics import IDENTITY
 from tqdm import tqdm
 
 SCANNED = 300

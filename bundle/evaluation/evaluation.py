@@ -155,7 +155,7 @@ def chosen_measures(measures: Sequence[str] | str, known: Iterable[str]) -> list
     """
     chosen = [measures] if isinstance(measures, str) else list(measures)
     if not chosen or not set(chosen) <= set(known):
-        msg = f"measures is {measures!r}. Choose some of {', '.join(known)}."
+        msg = f"measures is {measures!r}. Choose from {', '.join(known)}."
         raise InputError(msg)
     return list(dict.fromkeys(chosen))
 

@@ -26,8 +26,8 @@ from bundle.io import (
     write_figures,
     write_measured,
 )
-from bundle.separation import IDENTITY, separation_row
-from bundle.statistics import Measured, SeparatedJoints, summarize, to_markdown
+from bundle.separation import separation_row
+from bundle.statistics import IDENTITY, Measured, SeparatedJoints, summarize, to_markdown
 from bundle.workflow import results_run
 
 

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 
 class Separator(Protocol):
-    """Separator of joints into layers; one with ``computed`` states runtime, precision and flips in the results."""
+    """Separator of joints into layers; an optional ``computed`` gives runtime, precision and flips for the results."""
 
     @property
     def source(self) -> str:
-        """Name of the separator, with what distinguishes it from others."""
+        """Name of the separator, with the weights or files that identify it."""
 
     @property
     def training(self) -> dict[str, Any] | None:
@@ -64,7 +64,7 @@ class NetworkSeparator:
 
     @property
     def source(self) -> str:
-        """File and checksum of the weights, or the weight-free separator; and the network that predicts the masks."""
+        """File and checksum of the weights (or the weight-free separator), and the network that predicts the masks."""
         return f"{self.weights.source}{f', masks predicted by {self.segment}' if self.segment else ''}"
 
     @property

@@ -116,7 +116,7 @@ def reduction(
     Returns:
         ``reduction``, 0.25 if a quarter of the error is removed, and its ``reduction_interval`` over joints; if that
         includes 0, there is no difference. ``common``, the fraction of the base's mean absolute error that both make:
-        for an image on which both err to the same side, the smaller one of their mean errors. It includes errors that
+        for an image on which both err in one direction, the smaller one of their mean errors. It includes errors that
         lie in the radiograph or in its annotation. ``images`` for which both have an error: a registration may fail.
 
     Raises:

@@ -218,7 +218,9 @@ def _find(item: dict[str, Any], joint_type: JointType, open_growth_plates: bool)
     """Open the files of an item, find its joints and read those that can be used."""
     files, found = _open(item, joint_type, JointFinder(parts("finder")["finder"], joint_type.name))
     if not in_hand(found[0]):
-        msg = f"{item[Keys.IMAGE]} shows no hand, but is taken for one joint. Read it by Joint.read, or pass points."
+        msg = (
+            f"{item[Keys.IMAGE]}: no hand was found, so it is taken for a single joint. Use Joint.read, or pass points."
+        )
         raise InputError(msg)
     if found[0][Keys.SPACING_SOURCE] == ESTIMATED:
         msg = f"{item[Keys.IMAGE]} has no pixel spacing. Pass {spacing_argument(item)}, the width of a pixel."
@@ -242,7 +244,7 @@ def _usable(found: Sequence[Item], files: OpenFiles, joint_type: JointType, clos
 
 
 def _read_one(item: dict[str, Any], files: OpenFiles, joint_type: JointType, closed_only: bool = False) -> Joint:
-    """Read a joint of open files, its frame placed on the joint space; refuse an open growth plate if asked to."""
+    """Read a joint of open files, its frame placed on the joint space; refuse an open growth plate if requested."""
     used = parts("segmenter", "recentring")
     one = recentred(item, files, used["recentring"])
     if closed_only and one[Keys.GROWTH_PLATE] == OPEN_PLATE:

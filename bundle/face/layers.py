@@ -114,7 +114,7 @@ def synthesize(
         seed: random seed of the noise texture in uncovered tissue.
 
     Raises:
-        InputError: an argument is no number, or a motion exceeds the frame.
+        InputError: an argument is not a number, or a motion exceeds the frame.
     """
     instance_argument("layers", layers, Layers, "separated layers, separate(joint)")
     joint, farthest = layers.joint, layers.joint.joint_type.frame_mm
@@ -153,7 +153,7 @@ def narrowing(before: Joint, after: Joint, method: str | Registration = "gauss_n
     Args:
         before: the earlier radiograph.
         after: the later radiograph, with the same pixel spacing.
-        method: ``gauss_newton``, ``phase_correlation``, or another registration method.
+        method: ``gauss_newton``, ``phase_correlation``, or a :class:`bundle.registration.Registration`.
 
     Raises:
         InputError: if pixel spacings or sizes differ, or the method is unknown.

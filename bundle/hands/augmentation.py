@@ -178,7 +178,7 @@ class FilmViews:
 
 
 class CropViews:
-    """Random upright crops of a hand, as found in a film with some error; none of mirrored hands and of other contents.
+    """Random upright crops of a hand, placed with some error; mirrored hands and other contents have no landmarks.
 
     Args:
         hands: all hands.

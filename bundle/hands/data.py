@@ -24,7 +24,7 @@ LANDMARK_TABLE = "landmarks.csv"
 """File with the landmarks of a folder of hands."""
 
 FULL_PIXEL_MM = 0.1
-"""Pixel size of the Digital Hand Atlas at full size, in mm, approximately; its files state none."""
+"""Approximate pixel size of the Digital Hand Atlas at full size, in mm; its files state none."""
 
 LONGEST = 640
 """Longest side in pixels of a hand in memory for training."""
@@ -85,7 +85,7 @@ def _listed(folder: Path) -> list[dict[str, Any]]:
 
 
 def _check_numbers(table: Path, points: Array, reductions: Array) -> None:
-    """Reject landmarks (N, 24, 2) and reductions (N,) that describe no hand."""
+    """Reject landmarks (N, 24, 2) and reductions (N,) that do not describe a hand."""
     if not (np.isfinite(points).all() and np.isfinite(reductions).all() and (reductions > 0).all()):
         msg = f"{table}: a landmark or a reduction is not a positive number. Correct the table."
         raise InputError(msg)
@@ -100,7 +100,7 @@ def _files(folder: Path, table: Path, names: Sequence[str]) -> list[Path]:
     files = [_file(folder, table, name, row) for row, name in enumerate(names)]
     twice = [row for row, file in enumerate(files) if file in files[:row]]
     if twice:
-        msg = f"{table}: entry {twice[0]} names a radiograph that another entry names. Keep one entry for each."
+        msg = f"{table}: entry {twice[0]} names the same radiograph as another entry. Keep one entry for each."
         raise InputError(msg)
     return files
 

@@ -22,7 +22,7 @@ LEAST_FIT = 3.0
 """Smallest score of a hand in the view of a film: number of landmarks, weighted by probability and distance."""
 
 RIVAL = 0.5
-"""Fraction of the score of a hand from which the other chirality is tried, too."""
+"""Fraction of the score of a hand above which the other chirality is tried, too."""
 
 LEAD = 0.25
 """Difference of scores at which the better of two placements of the same hand counts; otherwise neither does."""

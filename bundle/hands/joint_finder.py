@@ -31,7 +31,7 @@ class JointFinder:
 
     def __init__(self, hands: Callable[[Tensor], Sequence[FoundHand]], joint: str = "MCP") -> None:
         if not callable(hands) or joint not in KINDS:
-            msg = f"find: the kind {joint!r} or the finder is invalid. Pass one of {', '.join(KINDS)} by --find#joint."
+            msg = f"find: the kind {joint!r} or the finder is invalid. Pass one of {', '.join(KINDS)} as --find#joint."
             raise InputError(msg)
         self.hands, self.joint = hands, joint
 

@@ -65,7 +65,7 @@ def _in_order(placement: Placement, mcps: list[int]) -> bool:
 
 
 def _is_long(placement: Placement) -> bool:
-    """Whether the fingers are as long as those of a hand relative to the metacarpals; toes are not."""
+    """Whether the fingers are as long as those of a hand relative to the metacarpals; toes are shorter."""
     upright = apply(inverse(placement.matrix), placement.points)
     ratios = [
         np.linalg.norm(upright[row[2]] - upright[row[1]]) / np.linalg.norm(upright[row[1]] - upright[row[0]])
@@ -111,11 +111,11 @@ def _joints(placement: Placement, finger: str) -> list[FoundJoint]:
 
 
 def _reason(placement: Placement, upright: Array, row: list[int], step: int) -> str:
-    """Why a joint is refused, empty for none.
+    """Reason for refusing a joint; empty if it is not refused.
 
     Args:
         placement: placed hand.
-        upright: its landmarks in the place of the mean hand, (24, 2).
+        upright: its landmarks in the coordinates of the mean hand, (24, 2).
         row: landmarks of the finger, from the carpus.
         step: number of the joint in the row.
     """

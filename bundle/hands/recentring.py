@@ -1,7 +1,7 @@
 """Frames of joints that do not depend on the exact mark: centred on the joint space and upright.
 
 A mark shows where a joint is, to about 3 mm and 20 degrees. The frame around it is segmented at half the resolution,
-moved to the middle of the joint space and rotated along the joint's axis, and segmented again, until it rests. The
+moved to the middle of the joint space and rotated along the joint's axis, and segmented again, until it converges. The
 masks also show whether the frame holds a joint at all, and whether the growth plate of its upper bone is open.
 """
 
@@ -24,7 +24,7 @@ TURNS = 3
 """Maximum number of times that a frame is segmented and moved."""
 
 REST_MM, REST_DEG = 0.1, 0.5
-"""Last motion of a frame that rests."""
+"""Largest last motion of a frame that has converged."""
 
 UNSTABLE_MM, UNSTABLE_DEG = 0.75, 6.0
 """Last motion above which a frame is refused after :data:`TURNS`; 0.7 mm and 5.6 degrees are the largest in hands of
@@ -40,7 +40,7 @@ Motion = tuple[float, float, float]
 """Shift to the right and down in mm, and rotation in degrees, positive clockwise."""
 
 NO_JOINT = "the masks show no two bones facing each other"
-UNSTABLE = "the frame does not come to rest on a joint"
+UNSTABLE = "the frame does not converge on a joint"
 FAR = "the joint found lies too far from the mark"
 GROWING = "open growth plate: the masks leave the bones"
 OTHER_JOINT = "the bones have the shape of another joint than an MCP joint"
@@ -84,7 +84,7 @@ class Recentring:
         farthest_mm: largest distance of the joint space from the mark.
 
     Raises:
-        InputError: the distance is no length.
+        InputError: the distance is not a length.
     """
 
     def __init__(self, segmenter: BoneSegmenter, farthest_mm: float = FARTHEST_MM) -> None:
@@ -99,7 +99,7 @@ class Recentring:
             mark: frame around a mark.
 
         Raises:
-            InputError: the frame shows no joint at rest, its masks leave the bones, or it leaves the radiograph.
+            InputError: the frame does not converge on a joint, its masks leave the bones, or it leaves the radiograph.
         """
         found = self.find(radiograph, mark)
         if found.refused:
@@ -159,6 +159,6 @@ def _centre(pose: JointPose) -> Motion:
 
 
 def _rests(motion: Motion) -> bool:
-    """Whether a motion in mm and degrees is the last one; one that is unknown is."""
+    """Whether a motion in mm and degrees is small enough to be the last; true if it is unknown."""
     x, y, degrees = motion
     return not (math.hypot(x, y) >= REST_MM or abs(degrees) >= REST_DEG)

@@ -32,7 +32,7 @@ def crop_points() -> Array:
 
 
 def film_matrix(height: float, width: float, top: float = 0.0, left: float = 0.0) -> Array:
-    """Matrix (2, 3) from pixels of a film view to those of the radiograph, of which a box fills the view.
+    """Matrix (2, 3) from pixels of a film view, which shows a box of the radiograph, to those of the radiograph.
 
     Args:
         height: height of the box in pixels.

@@ -234,7 +234,7 @@ def _length(value: Any) -> float:
     """Check the normal joint space width.
 
     Raises:
-        InputError: it is no length above 0.
+        InputError: it is not a length above 0.
     """
     try:
         number = float(value)

@@ -47,7 +47,7 @@ _log = logging.getLogger("bundle.inference")
 
 
 class Results:
-    """Results of joints on disk: which joints remain, and what is written of each.
+    """Results of joints on disk: the joints that remain, and the files of each.
 
     :func:`run_remaining` calls :meth:`begin`, which reserves the output folder, and then :meth:`add` for each joint.
 
@@ -147,7 +147,7 @@ class LayerWriter(Results):
         inferer: see :class:`Results`.
 
     Raises:
-        InputError: a writer is no writer.
+        InputError: an entry of ``writers`` is not a writer.
     """
 
     def __init__(
@@ -232,15 +232,15 @@ def _measured(
 
 
 def checked_writers(writers: Sequence[Any]) -> list[Writer]:
-    """Check that each writer is one.
+    """Check that every entry is a writer.
 
     Raises:
-        InputError: an entry of ``writers``, or ``dicom``, is no component that writes results.
+        InputError: an entry of ``writers``, or ``dicom``, is not a component that writes results.
     """
     for writer in writers:
         if not callable(getattr(writer, "write", None)) or not callable(getattr(writer, "check", None)):
             msg = (
-                f"writers and dicom: {writer!r} is no writer of results. Pass a component, such as "
+                f"writers and dicom: {writer!r} does not write results. Pass a component, such as "
                 "\"{'_target_': 'bundle.inference.NiftiWriter'}\"."
             )
             raise InputError(msg)

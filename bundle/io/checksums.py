@@ -38,5 +38,5 @@ def are_whole(folder: Path, sums: Any) -> bool:
         return False
     try:
         return all(checksum(folder / name) == stated for name, stated in sums.items())
-    except (OSError, ValueError):  # no file, or a name that none can have
+    except (OSError, ValueError):  # a missing file or an invalid name
         return False

@@ -2,7 +2,7 @@
 
 Stored values pass the standard's pipeline (PS3.4 N.2): modality LUT or rescale, VOI LUT or window, presentation LUT,
 polarity; then the response of the detector is inverted. Nothing is guessed: a missing spacing is None, and a file that
-is no single grey projection is rejected.
+is not a single grey projection is rejected.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def read_dicom(path: str | Path) -> DicomRadiograph:
     """Read a DICOM radiograph.
 
     Raises:
-        InputError: the file is missing, no DICOM, truncated, no CR, DX or secondary capture, has several frames,
-            colour, no pixels, pixels that cannot be decoded, or contradictory attributes.
+        InputError: the file is missing, not DICOM, truncated, not a CR, DX or secondary capture, has several frames,
+            colour, lacks pixels, has pixels that cannot be decoded, or contradictory attributes.
     """
     with disable_value_validation():  # its warnings would quote the values
         dataset = _read(path)
@@ -105,7 +105,7 @@ def read_dicom(path: str | Path) -> DicomRadiograph:
             return _radiograph(dataset, path)
         except InputError:
             raise
-        except Exception as error:  # damaged attributes raise about anything in pydicom, NumPy and scikit-image
+        except Exception as error:  # damaged attributes raise almost any error in pydicom, NumPy and scikit-image
             msg = (
                 f"{path}: an invalid look-up table, window, padding, shutter, collimator or spacing "
                 f"({_reason(error)}). Export it again."
@@ -135,7 +135,7 @@ def pixel_spacing(dataset: Dataset, path: str | Path) -> tuple[float, float] | N
     Imager Pixel Spacing, at the detector, is divided by the magnification factor if that is stated.
 
     Raises:
-        InputError: an attribute has a value that is no spacing.
+        InputError: the value of an attribute is not a spacing.
     """
     imager = _lengths(dataset, "ImagerPixelSpacing", path)
     calibrated = _lengths(dataset, "PixelSpacing", path)
@@ -161,7 +161,7 @@ def _read(path: str | Path) -> Dataset:
     except FileNotFoundError as error:
         msg = f"{path}: no such file. Correct the path."
         raise InputError(msg) from error
-    except Exception as error:  # a broken file raises about anything: EOF, struct, value, OS errors
+    except Exception as error:  # a broken file raises almost any error: EOF, struct, value, OS errors
         raise _unreadable(path, error) from error
 
 
@@ -175,7 +175,7 @@ def _reason(error: Exception) -> str:
 
 
 def _check_kind(dataset: Dataset, path: str | Path) -> None:
-    """Reject a file that is no single grey projection; the message names the attribute."""
+    """Reject a file that is not a single grey projection; the message names the attribute."""
     kind, modality = str(dataset.get("SOPClassUID", "")), str(dataset.get("Modality", "") or "")
     frames, samples = str(dataset.get("NumberOfFrames") or 1), str(dataset.get("SamplesPerPixel") or 1)
     colours = str(dataset.get("PhotometricInterpretation", ""))

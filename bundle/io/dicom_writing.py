@@ -88,7 +88,7 @@ class DicomStudy:
 
     def __post_init__(self) -> None:
         if self.keep_identity and self.source is None:
-            msg = "keep_identity: the radiograph is no DICOM file, so no identity is kept. Remove keep_identity."
+            msg = "keep_identity: the radiograph is not a DICOM file and has no identity. Remove keep_identity."
             raise InputError(msg)
         burned = self.source is not None and str(self.source.get("BurnedInAnnotation", "")).upper() == "YES"
         if burned and not self.keep_identity:
@@ -120,7 +120,7 @@ class DicomStudy:
             number: number of the image in its series.
 
         Raises:
-            ValueError: the intensity is no image in [0, 1].
+            ValueError: the intensity is not an image in [0, 1].
         """
         stored = _stored(intensity)
         made = hd.sc.SCImage(
@@ -239,8 +239,8 @@ def _check_identity(source: Dataset) -> None:
     faulty = [name for name in ("StudyInstanceUID", *IDENTITY.values()) if not _is_valid(source, name)]
     if faulty:
         msg = (
-            f"The radiograph's DICOM header has no valid {', '.join(faulty)}, so its identity cannot be kept. Mend the "
-            "header, or remove keep_identity."
+            f"The radiograph's DICOM header has no valid {', '.join(faulty)}, so its identity cannot be kept. Correct "
+            "the header, or remove keep_identity."
         )
         raise InputError(msg)
 

@@ -76,7 +76,7 @@ def data_set_root(dataset_dir: str | Path) -> Path:
     """Resolve the root of a data set with all links: its folder, or its pack file.
 
     Raises:
-        InputError: the path does not exist, or the file is no usable pack.
+        InputError: the path does not exist, or the file is not a usable pack.
     """
     root = Path(dataset_dir).expanduser()
     if root.is_file():

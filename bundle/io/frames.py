@@ -45,7 +45,7 @@ class JointPlace:
         name: name of the joint.
         center: (x, y) of the joint in pixels of the hand.
         direction: (x, y) along the finger, from the lower to the upper bone; of any length except 0.
-        stated: finger, side and joint that the name of the mark states; no part of a frame's JSON.
+        stated: finger, side and joint that the name of the mark states; not part of a frame's JSON.
     """
 
     name: str

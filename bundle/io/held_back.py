@@ -52,14 +52,12 @@ class HeldBack:
         kept = [item for item in items if not self.list_of(item) and _folder(str(item["image"])) not in folders]
         lists = sorted({*self.images.values()})
         if not kept:
-            msg = (
-                f"{', '.join(lists)}: all radiographs of the folder are held out for tests. Name a list by --datalist."
-            )
+            msg = f"{', '.join(lists)}: all radiographs of the folder are held out for tests. Name a list: --datalist."
             raise InputError(msg)
         if len(kept) < len(items):
             _log.warning(
                 f"{len(items) - len(kept)} of {len(items)} radiographs are excluded: their joints are held out for "
-                f"tests by {', '.join(lists)}. Name a list by --datalist to use them."
+                f"tests by {', '.join(lists)}. Name a list with --datalist to use them."
             )
         return kept
 

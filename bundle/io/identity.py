@@ -207,7 +207,7 @@ def _identity(path: str) -> tuple[tuple[str, ...], str, int | None]:
     told: tuple[str, ...] = ()
     patient, day = "", None
     if is_dicom(path):
-        # a damaged header raises about anything, and is rejected on reading
+        # a damaged header raises almost any error, and is rejected on reading
         with suppress(Exception), disable_value_validation():
             header = read_header(path)
             with suppress(Exception):

@@ -75,7 +75,7 @@ def _frame(item: Item, whole: NDArray[np.float32], size: int | None) -> Tensor:
     if size is not None and image.shape[1:] != (size, size):
         msg = (
             f"{item['image']}: {shape_of(whole)} pixels, not {size} x {size}. Pass {spacing_argument(item)} to "
-            "resample it, or mark the joints of a hand by points."
+            "resample it, or mark the joints of a hand with points."
         )
         raise InputError(msg)
     return image

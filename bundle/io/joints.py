@@ -94,7 +94,7 @@ def training_and_validation(
     Arguments as in :func:`read_datalist` and :func:`split_by_joint`.
 
     Raises:
-        InputError: as there, or a joint is also in the test list.
+        InputError: as for these, or a joint is also in the test list.
     """
     return split_by_joint(_untested(dataset_dir, datalist, spacing), validation_fraction, seed)
 

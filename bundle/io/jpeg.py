@@ -41,7 +41,7 @@ tables and for the tables of other encoders."""
 
 @dataclass(frozen=True)
 class _Component:
-    """A component of the frame: its sampling, its quantisation table, and what progressive scans have given of it."""
+    """A component of the frame: its sampling, its quantisation table, and its progress over progressive scans."""
 
     across: int
     down: int

@@ -6,16 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from bundle.io.jpeg_scans import Block, bit_windows, code_table, demand, first_coefficient
+from bundle.io.jpeg_scans import (
+    NO_CODE,
+    OUT_OF_RANGE,
+    TOO_LONG,
+    TOO_MANY,
+    TOO_SHORT,
+    Block,
+    bit_windows,
+    code_table,
+    demand,
+    first_coefficient,
+)
 
-_NO_CODE = "it has a code that is in no table"
 _NO_ORDER = "its scans are out of order"
-_TOO_MANY = "a block has more or larger coefficients than there can be"
 
 
 @dataclass(frozen=True)
 class Band:
-    """Coefficients of a scan: the first and the last in zigzag order, and their last bit before and after it."""
+    """Coefficients of a scan: the first and the last in zigzag order, and the lowest known bit before and after it."""
 
     first: int
     last: int
@@ -33,18 +42,18 @@ class Band:
 
 @dataclass
 class Progress:
-    """What the scans before have given of a component.
+    """State of a component after the preceding scans.
 
     Attributes:
-        nonzero: the coefficients of each block that are not 0, as bits.
-        last_bits: the last known bit of each coefficient; absent before its first scan.
+        nonzero: the nonzero coefficients of each block, as a bit mask.
+        last_bits: the lowest known bit of each coefficient; absent before its first scan.
     """
 
     nonzero: dict[int, int] = field(default_factory=dict)
     last_bits: dict[int, int] = field(default_factory=dict)
 
     def begin(self, band: Band) -> None:
-        """Start a scan of these coefficients, each of which has the bits that the scan takes for known."""
+        """Start a scan of these coefficients; the bits known so far must be those that its header presumes."""
         demand(band.first == 0 or 0 in self.last_bits, _NO_ORDER)
         for index in range(band.first, band.last + 1):
             demand(self.last_bits.get(index, 0) == band.before, _NO_ORDER)
@@ -52,7 +61,7 @@ class Progress:
             self.last_bits[index] = band.after
 
     def check_complete(self) -> None:
-        """Demand that no coefficient lacks bits; whole coefficients may be left out."""
+        """Demand that every coefficient that has been started has all its bits, and that the first one exists."""
         demand(0 in self.last_bits and not any(self.last_bits.values()), "it is truncated: it lacks scans")
 
 
@@ -65,7 +74,7 @@ def walk_first(part: bytes, blocks: Sequence[Block], count: int, after: int) -> 
             place, change = first_coefficient(windows, place, block)
             known[block.component] += change
             size = abs(known[block.component]) << after
-            demand(size <= block.highest + (1 << after), "a block is brighter than white or darker than black")
+            demand(size <= block.highest + (1 << after), OUT_OF_RANGE)
     _check_end(part, place)
 
 
@@ -87,7 +96,7 @@ class BandWalk:
         band: coefficients of the scan.
         codes: Huffman table, counts and values.
         limits: bits of the largest coefficients.
-        progress: what the scans before have given.
+        progress: state of the component after the preceding scans.
     """
 
     def __init__(self, band: Band, codes: tuple[bytes, bytes], limits: Sequence[int], progress: Progress) -> None:
@@ -100,13 +109,13 @@ class BandWalk:
         block = self._refined if self.band.before else self._new
         for number in range(begin, begin + count):
             block(number)
-        demand(self.left == 0, "its data end before its last block")
+        demand(self.left == 0, TOO_SHORT)
         _check_end(part, self.place)
 
     def _code(self) -> tuple[int, int]:
         """Zeros before the next coefficient, and its size."""
         window = self.windows[self.place]
-        demand(self.lengths[window] > 0, _NO_CODE)
+        demand(self.lengths[window] > 0, NO_CODE)
         self.place += self.lengths[window]
         return self.meaning[window] >> 4, self.meaning[window] & 15
 
@@ -125,7 +134,7 @@ class BandWalk:
                 self.left = self._run(zeros)
                 break
             index += zeros
-            demand(index <= last and size + self.band.after <= self.limits[index] + 1, _TOO_MANY)
+            demand(index <= last and size + self.band.after <= self.limits[index] + 1, TOO_MANY)
             found |= (size > 0) << index
             self.place += size
             index += 1
@@ -139,13 +148,13 @@ class BandWalk:
         found = known
         while self.left == 0 and index <= last:
             zeros, size = self._code()
-            demand(size <= 1, _TOO_MANY)
+            demand(size <= 1, TOO_MANY)
             if size == 0 and zeros < 15:
                 self.left = self._run(zeros)
                 break
             self.place += size
             index = self._past(known, index, zeros)
-            demand(index <= last or not size, _TOO_MANY)
+            demand(index <= last or not size, TOO_MANY)
             found |= size << index
             index += 1
         if self.left:
@@ -155,7 +164,7 @@ class BandWalk:
             self.nonzero[number] = found
 
     def _past(self, known: int, index: int, zeros: int) -> int:
-        """The place after so many zeros; known coefficients on the way have a bit each."""
+        """Index after skipping ``zeros`` zero coefficients; each nonzero one on the way has a refinement bit."""
         while index <= self.band.last:
             if known >> index & 1:
                 self.place += 1
@@ -168,5 +177,5 @@ class BandWalk:
 
 
 def _check_end(part: bytes, place: int) -> None:
-    demand(place <= 8 * len(part), "its data end before its last block")
-    demand(8 * len(part) - place < 8, "it has more data than blocks")
+    demand(place <= 8 * len(part), TOO_SHORT)
+    demand(8 * len(part) - place < 8, TOO_LONG)

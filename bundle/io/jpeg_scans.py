@@ -1,4 +1,4 @@
-"""Walk through the entropy-coded data of JPEG scans, which must be whole and have coefficients that exist."""
+"""Walk through the entropy-coded data of JPEG scans, which must be complete and hold coefficients of 8-bit pixels."""
 
 from __future__ import annotations
 
@@ -11,6 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 _END_OF_BLOCK, BAD = 100, 1000
+
+NO_CODE = "it has an undefined Huffman code"
+TOO_MANY = "a block has more or larger coefficients than possible"
+OUT_OF_RANGE = "a block is brighter than white or darker than black"
+TOO_SHORT = "its data end before its last block"
+TOO_LONG = "it has more data than blocks"
+"""Faults of the entropy-coded data."""
 
 
 class DamagedJpegError(ValueError):
@@ -91,10 +98,10 @@ def walk(part: bytes, blocks: Sequence[Block], count: int) -> None:
         for block in blocks:
             place, change = first_coefficient(windows, place, block)
             before[block.component] += change
-            demand(abs(before[block.component]) <= block.highest, "a block is brighter than white or darker than black")
+            demand(abs(before[block.component]) <= block.highest, OUT_OF_RANGE)
             place = _others(windows, place, block)
-            demand(place <= last, "its data end before its last block")
-    demand(last - place < 8, "it has more data than blocks")
+            demand(place <= last, TOO_SHORT)
+    demand(last - place < 8, TOO_LONG)
 
 
 def first_coefficient(windows: Sequence[int], place: int, block: Block) -> tuple[int, int]:
@@ -102,7 +109,7 @@ def first_coefficient(windows: Sequence[int], place: int, block: Block) -> tuple
     lengths, sizes = block.first
     window = windows[place]
     size = sizes[window]
-    demand(size != BAD, "it has a code that is in no table")
+    demand(size != BAD, NO_CODE)
     place += lengths[window]
     if not size:
         return place, 0
@@ -120,6 +127,6 @@ def _others(windows: Sequence[int], place: int, block: Block) -> int:
         done += passed[window]
         if sizes[window] > limits[done - 1]:
             break
-    demand(done < BAD, "it has a code that is in no table")
-    demand(done == 64 or done > _END_OF_BLOCK, "a block has more or larger coefficients than there can be")
+    demand(done < BAD, NO_CODE)
+    demand(done == 64 or done > _END_OF_BLOCK, TOO_MANY)
     return place

@@ -225,9 +225,9 @@ def _check_extent(
     low, high = joint_type.extent_mm
     if not low <= min(height, width) <= max(height, width) <= high:
         msg = (
-            f"{path}: {width:.1f} x {height:.1f} mm by pixels of {spacing[1]:.4g} mm, but a radiograph of one joint is "
-            f"{low:g} to {high:g} mm high and wide. Check its pixel spacing, crop it, or mark the joints of a hand by "
-            "points."
+            f"{path}: {width:.1f} x {height:.1f} mm at pixels of {spacing[1]:.4g} mm, but a radiograph of one joint is "
+            f"{low:g} to {high:g} mm high and wide. Check its pixel spacing, crop it, or mark the joints of a hand "
+            "with points."
         )
         raise InputError(msg)
     return min(height, width)
@@ -281,7 +281,7 @@ def _found_joints(
 ) -> list[Item]:
     """The items of found joints, with their ``score``; without pixel spacing it is estimated."""
     if not places:
-        msg = f"{item['image']}: no hand with its {joint_type.name} joints is found. Mark the joints by points."
+        msg = f"{item['image']}: no hand with its {joint_type.name} joints is found. Mark the joints with points."
         raise InputError(msg)
     if spacing is not None:
         _check_hand_size(places, spacing, item["image"])
@@ -299,12 +299,12 @@ def _found_joints(
 
 
 def _check_hand_size(places: Sequence[FoundPlace], spacing: tuple[float, float], path: str | Path) -> None:
-    """Reject a pixel spacing by which a hand is smaller than a newborn's or larger than any adult's."""
+    """Reject a pixel spacing at which a hand is smaller than a newborn's or larger than any adult's."""
     for size in (math.sqrt(spacing[0] * spacing[1]) / one.pixel_mm for one in places if one.pixel_mm > 0.0):
         if not HAND_SIZES[0] <= size <= HAND_SIZES[1]:
             msg = (
-                f"{path}: by a pixel spacing of {spacing[1]:.4g} mm the hand is {size:.2g} times as large as the mean "
-                "hand of adults. Check the pixel spacing, or mark the joints by points."
+                f"{path}: at a pixel spacing of {spacing[1]:.4g} mm the hand is {size:.2g} times as large as the mean "
+                "hand of adults. Check the pixel spacing, or mark the joints with points."
             )
             raise InputError(msg)
 

@@ -44,7 +44,7 @@ _COUNTED = {"d", "f", "digit", "dig", "finger", "ray"}
 _ENDINGS = {"st", "nd", "rd", "th", "joint"}
 """Words between a number and the word that it belongs to, as in ``2nd finger``."""
 _PHALANX = re.compile(r"\b(proximal|middle|distal) (phalanx|phalanges|phalangeal)\b")
-"""Bones named after their position; ``middle`` is no finger there."""
+"""Bones named after their position; ``middle`` is not a finger there."""
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
 _LONG = sorted({*_FINGERS, "left", "right", *_JOINTS, "finger", "joint"}, key=len, reverse=True)

@@ -37,8 +37,8 @@ class RadiographReader(ImageReader):
             it replaces the file's own spacing. 0 uses the file's own.
 
     Raises:
-        InputError: the spacing is no length; on reading, a file is unusable, or neither it nor the argument gives the
-            spacing.
+        InputError: the spacing is not a length; on reading, a file is unusable, or neither it nor the argument gives
+            the spacing.
     """
 
     def __init__(self, spacing: float | Sequence[float] = 0.0) -> None:
@@ -49,7 +49,7 @@ class RadiographReader(ImageReader):
         except (TypeError, ValueError):
             pair = (math.nan, math.nan)
         if not all(math.isfinite(length) and length >= 0.0 for length in pair) or (0.0 in pair and any(pair)):
-            msg = f"spacing {spacing} is no pixel spacing. Pass height and width of a pixel in mm, or one for both."
+            msg = f"spacing {spacing} is not a pixel spacing. Pass height and width of a pixel in mm, or one for both."
             raise InputError(msg)
         self.spacing = (pair[0], pair[1]) if any(pair) else None
 

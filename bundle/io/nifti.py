@@ -59,7 +59,7 @@ def nifti_values(image: Any, path: str | Path) -> NDArray[np.float32]:
     """
     try:
         values = np.asarray(image.dataobj, dtype=np.float32)
-    except Exception as error:  # a broken file raises about anything: zlib, header, value, OS errors
+    except Exception as error:  # a broken file raises almost any error: zlib, header, value, OS errors
         raise unreadable(path, error) from error
     shape = values.shape
     if values.size == 0 or len(shape) < 2 or any(length != 1 for length in shape[2:]):

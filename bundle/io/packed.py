@@ -69,7 +69,7 @@ class Pack:
         lists: names of the lists of joints.
 
     Raises:
-        InputError: the file is no pack, is truncated or damaged, is of a newer version, or has a forbidden member.
+        InputError: the file is not a pack, is truncated or damaged, is of a newer version, or has a forbidden member.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -114,9 +114,9 @@ class Pack:
     def _opened(self) -> zipfile.ZipFile:
         try:
             return zipfile.ZipFile(self.path)
-        except Exception as error:  # a broken archive raises about anything: zip, struct, value, OS errors
+        except Exception as error:  # a broken archive raises almost any error: zip, struct, value, OS
             if not _starts_as_archive(self.path):
-                raise self._foreign("is no ZIP archive") from error
+                raise self._foreign("is not a ZIP archive") from error
             raise self._refusal(f"is truncated or damaged ({error})", _AGAIN) from error
 
     def _checked_members(self) -> dict[str, zipfile.ZipInfo]:
@@ -182,7 +182,9 @@ class Pack:
             raise self._refusal(f"is damaged: its member {name} cannot be read ({error})", _AGAIN) from error
 
     def _foreign(self, fault: str) -> InputError:
-        return self._refusal(f"is no packed data set: it {fault}", "Name a data set folder or a pack as dataset_dir.")
+        return self._refusal(
+            f"is not a packed data set: it {fault}", "Name a data set folder or a pack as dataset_dir."
+        )
 
     def _unsafe(self, content: str) -> InputError:
         return self._refusal(f"contains {content}", "Do not use it, or pack the data set with scripts/pack_joints.py.")
@@ -243,7 +245,7 @@ def find_member(path: str | Path) -> Member | None:
     """Find the member of a pack that ``path`` names, existing or not; None where no file lies above ``path``.
 
     Raises:
-        InputError: the file above it is no pack or an unusable one.
+        InputError: the file that contains it is not a usable pack.
     """
     if os.path.exists(path):
         return None

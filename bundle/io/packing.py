@@ -37,7 +37,7 @@ from torch import Tensor
 FOLDER_LIST = "all.json"
 """Name, in a pack, of the list of all radiographs of a folder, :data:`bundle.io.FOLDER`."""
 FRAMES = "frames"
-"""Folder, in a pack, of frames that are no file of the data set: cut out, resampled, or of another format."""
+"""Folder, in a pack, of frames that are not files of the data set: cut out, resampled, or of another format."""
 
 _MOMENT = (1980, 1, 1, 0, 0, 0)
 _RIGHTS = 0o100644 << 16

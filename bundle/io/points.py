@@ -48,7 +48,7 @@ def read_places(path: str | Path, spacing: tuple[float, float]) -> list[JointPla
 
     Raises:
         InputError: the file is missing, of an unknown format or damaged, contains no joint or one name twice, or a
-            joint lacks a centre or a direction or has a value that is no number.
+            joint lacks a centre or a direction, or has a value that is not a number.
     """
     text = _text(path)
     ending = _ending(path)
@@ -78,7 +78,7 @@ def _check_names(names: Sequence[str]) -> None:
 
 
 def _example(ending: str, text: str) -> str:
-    """One right line of a file with this ending, for a message."""
+    """One correct line of a file with this ending, for a message."""
     if ending != ".csv":
         return f"Example: {_EXAMPLES[ending]}"
     columns, line = (separator(text).join(cells) for cells in _CSV_EXAMPLE)

@@ -72,7 +72,7 @@ def exif_orientation(path: str | Path) -> int:
     try:
         with Image.open(path, formats=PICTURE_FORMATS) as picture:
             found = picture.getexif().get(_ORIENTATION)
-    except Exception:  # a broken file raises about anything; the radiograph itself is refused on reading
+    except Exception:  # a broken file raises almost any error; the radiograph itself is refused on reading
         return 1
     return int(found) if found in range(1, 9) else 1
 
@@ -222,7 +222,7 @@ def _decoded(data: bytes, path: str | Path, seams: bool = True) -> tuple[NDArray
             upright, ratio = _upright(picture)
             if format_ == "JPEG":
                 _check_jpeg(picture, data, seams)
-    except Exception as error:  # a broken file raises about anything: syntax, struct and decompression errors
+    except Exception as error:  # a broken file raises almost any error: syntax, struct and decompression errors
         raise unreadable(path, error) from error
     if frames != 1:
         msg = f"{path}: {frames} images in one file. Write one file per radiograph or mask."

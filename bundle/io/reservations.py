@@ -23,11 +23,11 @@ MARKER = "run.json"
 """File that states the run whose results a folder contains."""
 
 OPTIONS = "options"
-"""Setting of a fingerprint with the options of its run; a fingerprint without them is of any options."""
+"""Setting of a fingerprint with the options of its run; a fingerprint without them matches any options."""
 RUNTIME = "runtime"
 """Setting of a fingerprint with the runtime of the separation."""
 _FORMER = {RUNTIME: "torch"}
-"""Settings that fingerprints of older versions lack, with the value that they had."""
+"""Settings that fingerprints of older versions lack, with the value that they imply."""
 _CHECKSUM = "checksum with all folders"
 """Setting of a fingerprint that distinguishes data sets of the same name."""
 _NO_RESULTS = re.compile(rf"{re.escape(MARKER)}|{re.escape(locking.LOCK)}|.*{re.escape(PART)}")
@@ -88,7 +88,7 @@ def reserve_output(folder: str | Path, run: str, apart: Sequence[str] = ()) -> P
     Args:
         folder: output folder, created with its parents if absent.
         run: fingerprint of the run (:func:`fingerprint`).
-        apart: names of subfolders that are reserved on their own and are no results of this run.
+        apart: names of subfolders that are reserved separately and are not results of this run.
 
     Returns:
         The folder.

@@ -35,7 +35,9 @@ def checked_spacing(value: Any) -> float:
     except (TypeError, ValueError, OverflowError):
         length = math.nan
     if not 0.0 <= length < LARGEST_SPACING:
-        msg = f"--spacing {value!r} is no pixel spacing. Pass mm per pixel, such as 0.08, or 0 to use the files' own."
+        msg = (
+            f"--spacing {value!r} is not a pixel spacing. Pass mm per pixel, such as 0.08, or 0 to use the files' own."
+        )
         raise InputError(msg)
     return length
 

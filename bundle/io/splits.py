@@ -33,7 +33,7 @@ def part_of_joints(items: Sequence[Item], fraction: float, seed: int) -> list[It
         InputError: the fraction is out of range.
     """
     if not 0.0 < fraction <= 1.0:
-        msg = f"{fraction} is no fraction of the joints. Pass a number above 0 and at most 1."
+        msg = f"{fraction} is not a fraction of the joints. Pass a number above 0 and at most 1."
         raise InputError(msg)
     joints = joint_names(items)
     names = sorted(set(joints))

@@ -28,7 +28,7 @@ def read_table(path: str | Path, columns: Iterable[str]) -> list[dict[str, str]]
         columns: columns that the file must have.
 
     Raises:
-        InputError: the file is no regular file, cannot be decoded or is not such a table.
+        InputError: the file is not a regular file, cannot be decoded or is not such a table.
     """
     try:
         return parse_table(decoded(path), columns)
@@ -104,10 +104,10 @@ def check_cells(rows: Sequence[Sequence[str]], counts: Container[int], expected:
 def number_of(value: Any) -> float:
     """Convert a number, or a number as text with a decimal point or comma; raises TypeError or ValueError."""
     if isinstance(value, bool):
-        msg = "true and false are no numbers"
+        msg = "true and false are not numbers"
         raise TypeError(msg)
     if isinstance(value, str) and "_" in value:
-        msg = "Python's digit separator is no part of a number in a table"
+        msg = "a number in a table cannot contain Python's digit separator"
         raise ValueError(msg)
     return float(value.replace(",", ".") if isinstance(value, str) else value)
 
@@ -121,7 +121,7 @@ def numbers_of(rows: Sequence[dict[str, str]], columns: Sequence[str], path: str
         path: path of the file, for messages.
 
     Raises:
-        InputError: a cell is no number.
+        InputError: a cell is not a number.
     """
     return [[_cell(row[column], column, count, path) for column in columns] for count, row in enumerate(rows, start=1)]
 
@@ -130,5 +130,5 @@ def _cell(text: str, column: str, count: int, path: str | Path) -> float:
     try:
         return number_of(text) if text else math.nan
     except ValueError as error:
-        msg = f"{path}: {column} of row {count} is no number. Correct the table."
+        msg = f"{path}: {column} of row {count} is not a number. Correct the table."
         raise InputError(msg) from error

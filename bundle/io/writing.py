@@ -281,7 +281,7 @@ def _finite(values: Tensor | NDArray[Any], dimensions: int) -> NDArray[np.float3
     while array.ndim > dimensions and array.shape[0] == 1:
         array = array[0]
     if array.ndim != dimensions:
-        msg = f"an array of shape {array.shape} has not {dimensions} axes"
+        msg = f"an array of shape {array.shape} does not have {dimensions} axes"
         raise ValueError(msg)
     if not np.isfinite(array).all():
         msg = f"{int((~np.isfinite(array)).sum())} values are NaN or infinite"

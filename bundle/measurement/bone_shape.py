@@ -15,7 +15,7 @@ from bundle.measurement.pose import JointPose
 from torch import Tensor
 
 _HEAD, _BASE = (1.0, 4.0), (6.0, 2.0)
-"""Distances in mm from the joint at which the widths of the lower, and of the upper bone are compared."""
+"""Distances in mm from the joint at which the widths of the lower and of the upper bone are compared."""
 
 LARGEST_OF_MCP = 1.68
 """Largest sum of both ratios at an MCP joint of an adult: 2.6 % of the public radiographs, but 85 % of PIP, 100 % of

@@ -28,7 +28,7 @@ _FAINT = 0.35
 """Columns whose strongest edge is weaker than this fraction of the mean are not amplified."""
 
 _APART = 0.5
-"""Curves whose offsets differ by less than this, in mm, are no alternatives to each other."""
+"""Curves whose offsets differ by less than this, in mm, are not alternatives to each other."""
 
 _STEPS = 4
 """Maximum change of depth between adjacent columns of a traced path, in samples."""

@@ -1,4 +1,4 @@
-"""Smallest detectable change (SDC) of the joint space by finger, which every reported change is compared with."""
+"""Smallest detectable change (SDC) of the joint space by finger, the reference of every reported change."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ the masks' outlines (:func:`bundle.measurement.outline_gap`), which ends at the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from bundle.joint import MCP
@@ -60,7 +60,7 @@ class JointSpace:
     axis: Tensor
     doubt: Tensor
     refused: tuple[str, ...]
-    surfaces: JointSurfaces
+    surfaces: JointSurfaces = field(repr=False)
 
 
 def measure_joint_space(layers: Tensor, masks: Tensor, spacing: float | Tensor) -> JointSpace:

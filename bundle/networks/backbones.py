@@ -71,7 +71,7 @@ def make_backbone(
         raise InputError(msg)
     try:
         return network(in_channels=in_channels, out_channels=out_channels, **{**defaults, **options})
-    except Exception as error:  # a library's network refuses its arguments in any way
+    except Exception as error:  # a library's network may raise any error about its arguments
         msg = f"backbone {name} cannot be made with the options {options} ({error}). Correct them."
         raise InputError(msg) from error
 

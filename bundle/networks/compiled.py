@@ -33,7 +33,7 @@ def compiled(network: nn.Module, runtime: str, amp: bool = False) -> CompiledNet
 class CompiledNetwork(nn.Module):
     """A network in evaluation mode that a runtime computes; with gradients, or on another device, torch computes it.
 
-    Changed weights are noticed, and the network is compiled anew.
+    Changed weights are noticed, and the network is compiled again.
 
     Args:
         network: network with one input and one output, in evaluation mode.
@@ -73,7 +73,7 @@ class CompiledNetwork(nn.Module):
             return self._sessions[key]
 
     def renew(self, shape: Sequence[int]) -> None:
-        """Export and compile anew, whatever the cache contains."""
+        """Export and compile again, whatever the cache contains."""
         with self._lock:
             model = ExportedNetwork(self.network, shape).made()
             self._sessions[tuple(shape)] = self.runtime(model, self.in_bfloat16)

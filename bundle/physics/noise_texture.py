@@ -1,9 +1,9 @@
 """Noise texture of soft tissue below the bones, sampled with the statistics of the surrounding tissue.
 
 The soft-tissue fill below a bone is smooth, and all noise of the radiograph there stays in the bone layer. This suits
-the motion of a bone, which must keep its detail; :class:`TissueNoise` then adds new noise to the uncovered tissue. But
-the soft-tissue layer has a smooth patch in the shape of the bone. :func:`share_noise_texture`, the last step of a
-separation whose layers are displayed or used individually, divides the noise between tissue and bone.
+the motion of a bone, which must keep its detail; :class:`TissueNoise` then adds new noise to the uncovered tissue.
+However, the soft-tissue layer then has a smooth patch in the shape of the bone. :func:`share_noise_texture`, the last
+step of a separation whose layers are displayed or used individually, divides the noise between tissue and bone.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class PlausibilityReference:
         made: provenance: data, number of images, rate of false alarms, seed.
         properties: the properties.
         appearance_limit: distance of a property of the appearance from its median, relative to the distance of the
-            end of its range, beyond which the image is implausible. Between both there is a note.
+            end of its range, beyond which the image is implausible. Values in between give a note.
     """
 
     ranges: Mapping[str, Range]

@@ -54,8 +54,8 @@ class Property(NamedTuple):
         low: meaning of a value that is too low; None if impossible.
         high: meaning of a value that is too high; None if impossible.
         spread: smallest spread of a range on either side of the median.
-        appearance: whether it describes what the picture looks like, which differs between scanners, rather than
-            whether masks and geometry can be right.
+        appearance: whether it describes the appearance of the radiograph, which differs between scanners, not its
+            masks and geometry.
     """
 
     unit: str
@@ -94,7 +94,7 @@ def _bone_properties(bone: str) -> dict[str, Property]:
 
 
 PROPERTIES: dict[str, Property] = {
-    "polarity": Property("", "the radiograph is inverted, or the masks lie on no bones", None, 0.1),
+    "polarity": Property("", "the radiograph is inverted, or the masks do not lie on bones", None, 0.1),
     **_bone_properties("lower"),
     **_bone_properties("upper"),
     "order": Property(" mm", "the upper bone is not above the lower bone", "the bones are too far apart", 0.5),

@@ -1,4 +1,4 @@
-"""Checks of what people and pages send: names of readers, numbers, choices; and tables with such names as CSV."""
+"""Validation of input from people and pages: names of readers, numbers, choices; tables with such names as CSV."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def person(value: Any, field: str = "reader") -> str:
         field: name of the field, for the message.
 
     Raises:
-        InputError: it is no such text.
+        InputError: it is not such a text.
     """
     return text(value, field, LONGEST_NAME)
 
@@ -46,10 +46,10 @@ def text(value: Any, field: str, longest: int = LONGEST_IDENTITY) -> str:
     """Return a printable text that is not only spaces.
 
     Raises:
-        InputError: it is no text, empty, too long, or has control characters.
+        InputError: it is not a text, is empty or too long, or has control characters.
     """
     if not isinstance(value, str) or not value.strip() or len(value) > longest or not value.isprintable():
-        msg = f"{field}: {shown(value)} is no name. Use 1 to {longest} printable characters, without line breaks."
+        msg = f"{field}: {shown(value)} is not a name. Use 1 to {longest} printable characters, without line breaks."
         raise InputError(msg)
     return value
 
@@ -58,12 +58,12 @@ def number(value: Any, field: str, low: float, high: float, unit: str = "") -> f
     """Return a finite number within bounds.
 
     Raises:
-        InputError: it is no such number; true, false and text are no numbers.
+        InputError: it is not such a number; true, false and text are not numbers.
     """
     known = isinstance(value, int | float) and not isinstance(value, bool)
     if not known or not low <= value <= high:
         bounds = f"{low:g} to {high:g}{f' {unit}' if unit else ''}"
-        msg = f"{field}: {shown(value)} is out of range or no number. Use a number from {bounds}."
+        msg = f"{field}: {shown(value)} is not a number in range. Use a number from {bounds}."
         raise InputError(msg)
     return float(value)
 
@@ -71,7 +71,7 @@ def number(value: Any, field: str, low: float, high: float, unit: str = "") -> f
 def whole(value: Any, field: str, low: int, high: int) -> int:
     """Return an integer within bounds; raises as :func:`number`."""
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        msg = f"{field}: {shown(value)} is out of range or no integer. Use an integer from {low} to {high}."
+        msg = f"{field}: {shown(value)} is not an integer in range. Use an integer from {low} to {high}."
         raise InputError(msg)
     return value
 
@@ -80,7 +80,7 @@ def choice(value: Any, field: str, known: Sequence[str]) -> str:
     """Return one of the known texts.
 
     Raises:
-        InputError: it is none of them.
+        InputError: it is not among them.
     """
     if not isinstance(value, str) or value not in known:
         msg = f"{field}: {shown(value)} is unknown. Use {' or '.join(known)}."
@@ -92,10 +92,10 @@ def fields_of(record: Any, required: Collection[str], optional: Collection[str] 
     """Return a record that has all required fields and no unknown one.
 
     Raises:
-        InputError: it is no such record.
+        InputError: it is not such a record.
     """
     if not isinstance(record, Mapping):
-        msg = f"{shown(record)} is no record. Send an object with {', '.join(required)}."
+        msg = f"{shown(record)} is not a record. Send an object with {', '.join(required)}."
         raise InputError(msg)
     absent = [name for name in required if name not in record]
     unknown = [shown(name) for name in record if name not in (*required, *optional)]
@@ -108,7 +108,7 @@ def fields_of(record: Any, required: Collection[str], optional: Collection[str] 
 
 @contextmanager
 def line_named(record: Mapping[str, Any]) -> Iterator[None]:
-    """Name the line of a log in the error of a check of its record."""
+    """Add the id of a log record to the errors of its checks."""
     try:
         yield
     except InputError as error:
@@ -119,13 +119,13 @@ def line_named(record: Mapping[str, Any]) -> Iterator[None]:
 
 
 def shown(value: Any) -> str:
-    """Quote a value in a message, shortened; other than numbers and texts by its type."""
+    """Quote a value for a message, shortened; a value other than a number or text is named by its type."""
     quoted = ascii(value) if isinstance(value, int | float | str | None) else f"a {type(value).__name__}"
     return quoted if len(quoted) <= 60 else f"{quoted[:60]}..."
 
 
 def csv_of(table: pd.DataFrame) -> str:
-    """Return a table as CSV; a name that a spreadsheet would compute as a formula gets an apostrophe in front."""
+    """Return a table as CSV; names that a spreadsheet would evaluate as formulas are prefixed with an apostrophe."""
     texts = {column: table[column].map(_harmless) for column in table if table[column].dtype == object}
     return str(table.assign(**texts).to_csv(index=False))
 

@@ -152,6 +152,6 @@ def validated(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _displacement(moved: Any) -> list[float]:
     if not isinstance(moved, list | tuple) or len(moved) != 2:
-        msg = "displacement_mm: no pair of numbers. Send [x, y] in mm."
+        msg = "displacement_mm: not a pair of numbers. Send [x, y] in mm."
         raise InputError(msg)
     return [number(part, "displacement_mm", -FARTHEST_MM, FARTHEST_MM, "mm") for part in moved]

@@ -79,7 +79,7 @@ def measuring_report(
         seed: random seed of the bootstrap intervals of kappa.
 
     Raises:
-        InputError: a record is no measurement.
+        InputError: a record is not a measurement.
     """
     seed = seed_argument("seed", seed)
     known = [_checked(record) for record in records]

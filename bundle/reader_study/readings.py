@@ -137,7 +137,7 @@ class ReadingLog:
             file, self._writable = _opened(self.path, create)
             try:
                 if not stat.S_ISREG(os.fstat(file).st_mode):
-                    msg = f"{self.path} is no regular file. Move it away or choose another file."
+                    msg = f"{self.path} is not a regular file. Move it away or choose another file."
                     raise InputError(msg)
                 if fcntl is not None:
                     fcntl.flock(file, fcntl.LOCK_EX if self._writable else fcntl.LOCK_SH)
@@ -232,8 +232,8 @@ def _parsed(line: bytes, known: Sequence[Record], path: Path) -> Record:
         record = None
     if not _is_reading(record, known[-1]["id"] if known else 0):
         msg = (
-            f"{path}: line {len(known) + 1} is no reading of this log. Restore the file from a copy, or move that line "
-            "to another file."
+            f"{path}: line {len(known) + 1} is not a reading of this log. Restore the file from a copy, or move that "
+            "line to another file."
         )
         raise InputError(msg)
     return dict(record)

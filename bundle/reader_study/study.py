@@ -1,4 +1,4 @@
-"""Reader studies on disk: real and synthetic radiographs that readers tell apart (visual Turing test, LSN section 3.4).
+"""Reader studies on disk: real and synthetic radiographs to distinguish (visual Turing test, LSN section 3.4).
 
 A study is a folder::
 

@@ -100,7 +100,7 @@ Entry = tuple[str, Candidate, int]
 
 
 def _entries(plan: StudyPlan) -> list[Entry]:
-    """The radiographs of both sides in random order, in which they are numbered."""
+    """The radiographs of both sides in random order, the order of their numbers."""
     listed = [(kind, pair[side], row) for row, pair in enumerate(plan.pairs) for side, kind in enumerate(KINDS)]
     order = _random(plan, _CHOICE).permutation(len(listed))
     return [listed[row] for row in order]
@@ -118,7 +118,7 @@ def _identity(number: int) -> str:
 
 
 def _check_spacing(candidates: Sequence[Candidate]) -> None:
-    """Refuse frames of another pixel size, which resampling could reveal."""
+    """Refuse frames of another pixel size: their resampling could reveal them."""
     usual = float(np.median([each.spacing_mm for each in candidates]))
     for each in candidates:
         if abs(each.spacing_mm - usual) > _SPACING_TOLERANCE * usual:

@@ -1,4 +1,4 @@
-"""Report of a reader study: how well readers tell synthetic radiographs from real ones."""
+"""Report of a reader study: how well readers distinguish synthetic radiographs from real ones."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def study_report(study: Study, records: Iterable[Mapping[str, Any]], *, seed: in
         table.
 
     Raises:
-        InputError: the key is damaged, or a record is no answer.
+        InputError: the key is damaged, or a record is not an answer.
     """
     seed, key = seed_argument("seed", seed), read_key(study)
     answers = _collected(study, records)

@@ -32,12 +32,12 @@ def data_set_candidates(folder: str | Path) -> tuple[list[Candidate], list[Candi
         folder: folder of the data set.
 
     Raises:
-        InputError: the folder is no such data set, has no finished shard, or a file is damaged.
+        InputError: the folder is not such a data set, has no finished shard, or a file is damaged.
     """
     root = Path(folder)
     truths = sorted(root.glob(f"{_TRUTH}*.jsonl"))
     if not truths:
-        msg = f"{root}: no data set of synthetic radiographs with a finished shard. Name the output_dir of one."
+        msg = f"{root}: not a data set of synthetic radiographs with a finished shard. Name the output_dir of one."
         raise InputError(msg)
     synthetic = [_synthetic(root, path, row, line) for path in truths for row, line in _lines(path)]
     records = [path for path in sorted((root / "sources").glob("*.json")) if path.with_suffix(".pt").is_file()]
@@ -81,7 +81,7 @@ def _synthetic(root: Path, path: Path, row: int, line: bytes) -> Candidate:
         key, joint, finger = (_word(truth[name]) for name in ("key", "joint", "finger"))
         width, spacing = float(truth["joint_space_after_mm"]), float(truth["spacing_mm"])
     except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, f"line {row} is no ground truth") from error
+        raise _damaged(path, f"line {row} is not a ground truth") from error
     shard = root / f"{_SHARD}{path.stem.removeprefix(_TRUTH)}"
     return Candidate(key, joint, finger, width, spacing, partial(_of_shard, shard, key))
 

@@ -1,4 +1,4 @@
-"""Phantoms, to try the rooms without a radiograph."""
+"""Phantoms, to try the reading room without radiographs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VISITS, APART_DAYS, NARROWING_MM = 3, 180, 0.15
 """Radiographs of a phantom, days between them, and the narrowing from one to the next."""
 
 NARROWEST_MM = 1.0
-"""Joint space that a phantom has at least at the first visit."""
+"""Minimum joint space of a phantom at the first visit, in mm."""
 
 
 class Demo(Library):

@@ -31,7 +31,7 @@ class Library(ABC):
 
     @abstractmethod
     def listed(self) -> Mapping[str, JointRow]:
-        """Return the joints by identifier, in order; called again, those that have been added meanwhile as well."""
+        """Return the joints by identifier, in order; a later call includes those added meanwhile."""
 
     def rows(self) -> Sequence[JointRow]:
         """Return the joints in order."""

@@ -144,7 +144,7 @@ class Measuring:
         for record in sessions:
             kinds = {"reader": str, "joints": list, "seed": int}
             if any(type(record.get(name)) is not kind for name, kind in kinds.items()):
-                msg = f"{self.sessions.path}: line {record['id']} is no session. Restore the file from a copy."
+                msg = f"{self.sessions.path}: line {record['id']} is not a session. Restore the file from a copy."
                 raise InputError(msg)
         return sessions
 

@@ -1,4 +1,4 @@
-"""A separated joint that is looked at: its planes for the browser, its geometry and its synthesis."""
+"""A separated joint opened in the browser: its image planes, geometry and synthesis."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ KEPT = 48
 
 _log = logging.getLogger("bundle")
 
-FAULT = "The joint could not be opened because of a fault of the program. The log of the server states it."
+FAULT = "The joint could not be opened because of a program error. See the log of the server."
 
 
 class Openings:

@@ -1,4 +1,4 @@
-"""Values in requests, and answers to faulty ones."""
+"""Values in requests, and responses to invalid ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def body_of(request: Request) -> Mapping[str, Any]:
     """Return the JSON object of a request.
 
     Raises:
-        BadRequest: it is none, or too long.
+        BadRequest: the body is not one, or is too long.
     """
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
         msg = "The request is not JSON. Send it with Content-Type: application/json."
@@ -56,7 +56,7 @@ def number(body: Mapping[str, Any], name: str, lowest: float, highest: float, de
     """Return a finite number of a request within a range.
 
     Raises:
-        BadRequest: it is missing, no number or out of range.
+        BadRequest: it is missing, not a number or out of range.
     """
     value = body.get(name, default)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -76,10 +76,10 @@ def whole_number(body: Mapping[str, Any], name: str, lowest: int, highest: int, 
 
 
 def word(body: Mapping[str, Any], name: str, words: Sequence[str], default: str | None = None) -> str:
-    """Return one of some words of a request.
+    """Return a field of a request that must be one of some words.
 
     Raises:
-        BadRequest: it is missing or another one.
+        BadRequest: it is missing or another word.
     """
     value = body.get(name, default)
     if not isinstance(value, str) or value not in words:
@@ -89,10 +89,10 @@ def word(body: Mapping[str, Any], name: str, words: Sequence[str], default: str 
 
 
 def switch(body: Mapping[str, Any], name: str, default: bool) -> bool:
-    """Return true or false of a request.
+    """Return a boolean field of a request.
 
     Raises:
-        BadRequest: it is neither.
+        BadRequest: it is not a boolean.
     """
     value = body.get(name, default)
     if not isinstance(value, bool):
@@ -115,10 +115,10 @@ def text(body: Mapping[str, Any], name: str, longest: int = 60) -> str:
 
 
 def identifiers(body: Mapping[str, Any], name: str, most: int) -> list[str]:
-    """Return a list of different identifiers of a request.
+    """Return the distinct identifiers in a field of a request.
 
     Raises:
-        BadRequest: it is none, empty or too long.
+        BadRequest: it is not a list, is empty or too long.
     """
     value = body.get(name)
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value) or not 0 < len(value) <= most:
@@ -156,7 +156,7 @@ def saved_report(report: Report, name: str) -> Response:
 
 
 def plainly(answer: Answer) -> Answer:
-    """Turn faults of the user into plain answers."""
+    """Turn errors that the user can fix into responses with a plain sentence."""
 
     async def answered(request: Request) -> Response:
         try:
@@ -180,7 +180,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _status(error: Exception) -> int:
-    """HTTP status of a fault."""
+    """HTTP status of an error."""
     if isinstance(error, UnknownJoint):
         return 404
     causes = (error, error.__cause__)

@@ -19,7 +19,7 @@ NO_LAYERS = (
     "The run stored no layers. Add {'_target_': 'bundle.inference.NiftiWriter'} to its --writers and run it again."
 )
 
-NO_NAME = "The name is no name of a file, so the line is damaged. Run the job again."
+NO_NAME = "The name is not a file name, so the line is damaged. Run the job again."
 
 LONGEST_NAME = 200
 """Largest number of characters in the name of a joint."""

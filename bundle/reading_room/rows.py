@@ -81,7 +81,7 @@ def row_of(values: Mapping[str, Any], **more: Any) -> JointRow:
 
 
 def typed(value: Any, *kinds: type) -> Any:
-    """Return a value of one of some types, None for any other; a bool is no number, and numbers are finite.
+    """Return a value of one of some types, None for any other; a bool is not a number, and numbers are finite.
 
     Characters of a text that cannot be encoded are replaced.
     """

@@ -60,8 +60,8 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 class Gate:
     """The checks that a request passes before it reaches the rooms.
 
-    A server on all addresses of the machine accepts any IP address as its own: a foreign name that leads to it (DNS
-    rebinding) is none.
+    A server on all addresses of the machine accepts any IP address as its own, but not a foreign host name
+    that leads to it (DNS rebinding).
 
     Args:
         host: address that the server listens on.

@@ -94,7 +94,7 @@ class Rooms:
         return Response(await run_in_threadpool(opened.planes), media_type="application/octet-stream")
 
     async def thumbnail(self, request: Request) -> Response:
-        """Send a small radiograph of a joint that needs not be separated first."""
+        """Send a small radiograph of a joint that need not be separated first."""
         row = self.library.row(request.path_params["id"])
         if row.state == FAILED or (row.state == CLOSED and not self.openings.is_open(row.id)):
             return JSONResponse({"error": "The joint has not been opened."}, status_code=404)
@@ -137,9 +137,9 @@ async def _index(request: Request) -> Response:
 
 
 async def _fault(request: Request, error: Exception) -> Response:
-    """Answer a fault of the program."""
+    """Answer a program error."""
     _log.error("%s %s", request.method, request.url.path, exc_info=error)
-    return JSONResponse({"error": "The server has a fault. Its log states it."}, status_code=500)
+    return JSONResponse({"error": "The server has a program error. See its log."}, status_code=500)
 
 
 def application(rooms: list[Route], gate: Gate) -> Starlette:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -70,7 +70,7 @@ class PairReading:
 
     jsn_mm: float
     found: bool
-    bones: Alignment
+    bones: Alignment = field(repr=False)
     mse: float
     method: str = NetworkRegistration.name
     refined: bool = False

@@ -38,9 +38,9 @@ REFERENCE = PlausibilityReference(
 )
 """Plausible ranges of the registration of two radiographs of a joint.
 
-They are wider than in 94 pairs of the public training joints, one per joint, in which the network found a likeness of
-at least 0.54, turns up to 6 and bends up to 12 degrees, glides up to 1.4 mm, growths up to 0.034, changes up to 0.7 mm,
-and differences of up to 0.95 mm to the masks.
+They include what the network found in 94 pairs of the public training joints, one per joint: likeness of at least 0.54,
+turn up to 6 and bend up to 12 degrees, glide up to 1.4 mm, growth up to 0.034, change up to 0.7 mm, and difference to
+the masks up to 0.95 mm.
 """
 
 

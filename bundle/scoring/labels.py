@@ -34,7 +34,7 @@ def read_joint_spaces(path: str | Path) -> dict[str, float]:
 
     Raises:
         InputError: the file cannot be read, a column is missing, a row has too many cells, a value is not a number
-            or no joint space, or a name occurs twice.
+            or not a joint space, or a name occurs twice.
     """
     rows = read_table(path, (NAME, JOINT_SPACE))
     names, widths = [row[NAME] for row in rows], [width for (width,) in numbers_of(rows, [JOINT_SPACE], path)]

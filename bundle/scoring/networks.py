@@ -44,7 +44,7 @@ def make_scorer(name: str, outputs: int = 1, options: Mapping[str, Any] | None =
     known = set(inspect.signature(nets.ResNet).parameters) - {"block", "layers", "block_inplanes"}
     unknown = sorted(set(options or {}) - known)
     if unknown:
-        msg = f"{name} has no option {', '.join(unknown)}. Choose some of {', '.join(sorted(known))}."
+        msg = f"{name} has no option {', '.join(unknown)}. Choose from {', '.join(sorted(known))}."
         raise InputError(msg)
     made = network(spatial_dims=2, n_input_channels=channels, num_classes=outputs, **{**defaults, **(options or {})})
     return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

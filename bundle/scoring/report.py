@@ -22,7 +22,7 @@ from bundle.io import (
     write_measured,
 )
 from bundle.scoring.agreement import Reading
-from bundle.separation import IDENTITY
+from bundle.statistics import IDENTITY
 from ignite.engine import Engine, Events
 from torch import Tensor
 

@@ -14,17 +14,20 @@ from bundle.separation.losses import (
     PseudoGeneratorLoss,
 )
 from bundle.separation.metrics import (
+    BATCH,
     LayerRMSE,
+    PixelRowFrechetDistance,
     ReconstructionMSE,
     ReconstructionPSNR,
     ReconstructionSSIM,
+    SeparationMetric,
     layer_reference,
     truth_from_engine,
+    values_of,
 )
 from bundle.separation.montage_handler import LayerMontageHandler, TensorBoardWriter, losses_from_engine, separation_row
 from bundle.separation.network_runtime import NetworkRuntime
 from bundle.separation.pseudo_overlap import OverlapRange, compose_layers, compose_layers_on_device, compose_published
-from bundle.separation.reconstruction import BATCH, IDENTITY, ReconstructionQuality, identity, means, values_of
 from bundle.separation.resident import ResidentJoints, ResidentLoader
 from bundle.separation.resident_images import ResidentImageLoader, gaussian
 from bundle.separation.stage import Objective, Player, Players, RandomMotions, StageSchedule
@@ -33,7 +36,6 @@ from bundle.separation.weighted_loss import WeightedLoss
 
 __all__ = [
     "BATCH",
-    "IDENTITY",
     "Discrimination",
     "DiscriminatorLoss",
     "EarlyPseudoGeneratorLoss",
@@ -51,17 +53,18 @@ __all__ = [
     "Objective",
     "OverlapRange",
     "PartitionHead",
+    "PixelRowFrechetDistance",
     "Player",
     "Players",
     "PseudoGeneratorLoss",
     "RandomMotions",
     "ReconstructionMSE",
     "ReconstructionPSNR",
-    "ReconstructionQuality",
     "ReconstructionSSIM",
     "ResidentImageLoader",
     "ResidentJoints",
     "ResidentLoader",
+    "SeparationMetric",
     "SigmoidHead",
     "StageSchedule",
     "TensorBoardWriter",
@@ -70,10 +73,8 @@ __all__ = [
     "compose_layers_on_device",
     "compose_published",
     "gaussian",
-    "identity",
     "layer_reference",
     "losses_from_engine",
-    "means",
     "separation_row",
     "truth_from_engine",
     "values_of",

@@ -21,6 +21,9 @@ from monai.metrics.utils import do_metric_reduction
 from monai.utils import MetricReduction, convert_to_tensor
 from torch import Tensor
 
+BATCH = 16
+"""Number of images per step of :func:`values_of`."""
+
 
 def truth_from_engine(
     pred: str = "pred", label: str = "label", image: str = "image", spacing: str = Keys.SPACING
@@ -311,3 +314,12 @@ def _weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
     area = weights.sum(dim=1)
     mean = (values.flatten(1) * weights).sum(dim=1) / area.clamp(min=1.0)
     return mean.masked_fill(area < 1.0, math.nan)
+
+
+def values_of(metrics: Mapping[str, SeparationMetric], layers: Tensor, reference: Tensor) -> dict[str, Any]:
+    """Compute each metric per image, (N,), from layers (N, 3, H, W) and the metrics' reference (N, C, H, W)."""
+    for metric in metrics.values():
+        metric.reset()
+        for given, known in zip(layers.split(BATCH), reference.split(BATCH), strict=True):
+            metric(given, known)
+    return {name: torch.as_tensor(metric.get_buffer()).reshape(-1).numpy() for name, metric in metrics.items()}

@@ -129,7 +129,7 @@ class NetworkRuntime:
             found, difference = self._compiled(runtime_of(self.requested))
         except InputError:
             raise
-        except Exception as error:  # libraries refuse networks in any way
+        except Exception as error:  # libraries may raise any error
             reason = f"--runtime {self.requested} cannot compute this network ({load_failure(error)})"
             raise InputError(f"{reason}. Pass --runtime {TORCH}.") from error
         if difference:
@@ -144,7 +144,7 @@ class NetworkRuntime:
                 continue
             try:
                 found, reason = self._compiled(runtime)
-            except Exception as error:  # libraries refuse networks in any way
+            except Exception as error:  # libraries may raise any error
                 reason = f"{runtime.name} cannot compute it ({load_failure(error)})"
                 continue
             if not reason:
@@ -158,7 +158,7 @@ class NetworkRuntime:
     def _compiled(self, runtime: type[Runtime]) -> tuple[Generator, str]:
         """Return the generator with compiled logits, and its difference from torch in words if it exceeds the limit.
 
-        An export from the cache that differs grossly is of another network, and is made anew.
+        An export from the cache that differs grossly is of another network, and is made again.
 
         Raises:
             ArithmeticError: the layers differ grossly nevertheless.

@@ -49,11 +49,11 @@ class OverlapRange:
             raise ValueError(msg)
 
     def sample(self, masks: Tensor, spacing: float | Tensor, random: np.random.RandomState) -> RigidMotion:
-        """Sample motions that bring joints with masks (B, 2, H, W) to a JSW in the range, before rotation."""
+        """Sample motions that bring joints with masks (B, 2, H, W) to an outline gap in the range, before rotation."""
         return self.closing(torch.nan_to_num(outline_gap(masks, spacing)).cpu(), random)
 
     def closing(self, now: Tensor, random: np.random.RandomState) -> RigidMotion:
-        """Sample motions that bring joints with JSW ``now`` (B,) in mm to a JSW in the range, before rotation."""
+        """Sample motions from the outline gaps ``now``, (B,) in mm, to gaps in the range, before rotation."""
         count = now.shape[0]
         target = torch.from_numpy(random.uniform(*self.outline_gap_mm, size=count)).to(now)
         share = torch.from_numpy(random.uniform(0.0, 1.0, size=count)).to(now)

@@ -1,7 +1,7 @@
 """Joints and batches that stay on the device, so that training never waits for the host.
 
 A resident batch holds what a :class:`monai.data.DataLoader` would collate, as tensors on the device, plus facts on the
-host: ``spacing``, and the lists ``overlapping``, ``known`` (the truth) and ``width`` (JSW in mm, on the CPU). The
+host: ``spacing``, and the lists ``overlapping``, ``known`` (the truth) and ``outline_gap`` (in mm, on the CPU). The
 random transforms of the data set produce it: their method ``batched`` samples joint by joint like ``__call__``, then
 transforms all joints at once.
 """
@@ -36,7 +36,7 @@ class ResidentJoints(Sequence[dict[str, Any]]):
     """Joints that are loaded once and stay on the device, with their weight-free separation.
 
     The sequence contains the facts of each joint on the host: ``row``, ``name``, ``overlapping``, ``truth`` and
-    ``width``. The first access loads the joints.
+    ``outline_gap``. The first access loads the joints.
 
     Args:
         samples: loaded joints (:class:`bundle.separation.transforms.LoadJointd`); joints without true layers are
@@ -77,10 +77,10 @@ class ResidentJoints(Sequence[dict[str, Any]]):
     def facts(self) -> list[dict[str, Any]]:
         """The facts of each joint on the host."""
         image, spacing = self.loaded[Keys.IMAGE], self.loaded[Keys.SPACING]
-        widths = torch.nan_to_num(outline_gap(image[:, 1:], spacing)).cpu()
+        gaps = torch.nan_to_num(outline_gap(image[:, 1:], spacing)).cpu()
         return [
-            {"row": row, "width": width, **fact}
-            for row, (width, fact) in enumerate(zip(widths, self.loaded["facts"], strict=True))
+            {"row": row, "outline_gap": gap, **fact}
+            for row, (gap, fact) in enumerate(zip(gaps, self.loaded["facts"], strict=True))
         ]
 
     def batch(self, joints: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class ResidentJoints(Sequence[dict[str, Any]]):
             Keys.TRUTH: to_device(known, tensors[Keys.IMAGE])[:, None],
             "known": known,
             "overlapping": [bool(joint["overlapping"]) for joint in joints],
-            "width": [joint["width"] for joint in joints],
+            "outline_gap": [joint["outline_gap"] for joint in joints],
         }
 
 

@@ -145,7 +145,7 @@ def _matrix(transform: RandAffined) -> np.ndarray | None:
     if not transform._do_transform:
         return None
     grid = transform.rand_affine.rand_affine_grid
-    grid.randomize()  # RandAffined samples again, uses this sample, and samples once more
+    grid.randomize()  # RandAffined samples again, uses that sample, and then samples a third time
     (angle,), shift = grid.rotate_params or [0.0], np.array(grid.translate_params or [0.0, 0.0])
     transform.rand_affine.randomize()
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

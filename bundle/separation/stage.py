@@ -40,9 +40,9 @@ class Players:
     """The three networks that are trained together, in the order of iteration.
 
     Attributes:
-        generator: N_G with its optimizer.
-        supervisor: N_S with its optimizer.
-        discriminator: N_D with its optimizer.
+        generator: N_G (Eq. 1) with its optimizer.
+        supervisor: N_S (Eq. 2) with its optimizer.
+        discriminator: N_D (Eq. 3) with its optimizer.
         use_supervisor: False is the ablation without N_S. N_S is not trained in epochs whose loss gives it no weight.
         use_discriminator: False is the ablation without N_D. N_D is not trained in epochs whose loss gives it no
             weight.

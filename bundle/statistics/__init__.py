@@ -14,6 +14,7 @@ from bundle.statistics.agreement import (
 from bundle.statistics.estimates import UNDEFINED, Estimate, proportion
 from bundle.statistics.kappa import fleiss_kappa, weighted_kappa
 from bundle.statistics.measured import Column, Measured, SeparatedJoints
+from bundle.statistics.per_image import IDENTITY, identity, means
 from bundle.statistics.readers import (
     FIGURES,
     ReaderAveragedArea,
@@ -29,6 +30,7 @@ from bundle.statistics.summary import bootstrap_interval, summarize, to_markdown
 
 __all__ = [
     "FIGURES",
+    "IDENTITY",
     "UNDEFINED",
     "Column",
     "Curve",
@@ -47,7 +49,9 @@ __all__ = [
     "fit_seeds",
     "fleiss_kappa",
     "flip_some",
+    "identity",
     "logistic_slope",
+    "means",
     "named",
     "obuchowski_rockette",
     "plot_bland_altman",

@@ -1,4 +1,4 @@
-"""Input and output of the measures of section E: separated joints in memory, and results with per-image values."""
+"""Input and output of the measures E1 to E6: separated joints in memory, and results with per-image values."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ class TrainingCheckpointLoader:
         before, epochs = _stage(engine), engine.state.max_epochs
         try:
             Checkpoint.load_objects(to_load=wanted, checkpoint=held)
-        except Exception as error:  # a foreign checkpoint raises about anything
+        except Exception as error:  # a foreign checkpoint raises almost any error
             raise _misfit(path, load_failure(error)) from error
         engine.state.max_epochs = epochs
         found = _stage(engine)

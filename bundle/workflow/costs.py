@@ -71,7 +71,7 @@ def checked_rate(tflops: float) -> float:
         InputError: the rate is negative or not finite.
     """
     if not 0.0 <= float(tflops) < math.inf:
-        msg = f"peak_tflops: {tflops} is no rate. Pass a number of at least 0; 0 means unknown."
+        msg = f"peak_tflops: {tflops} is not a rate. Pass a number of at least 0; 0 means unknown."
         raise InputError(msg)
     return float(tflops)
 
@@ -146,7 +146,7 @@ class Cost:
     def described_time(self) -> str:
         """Describe the time at the device's rate as text."""
         if not self.tflops:
-            return "time: pass the rate of the device by --peak_tflops"
+            return "time: pass the rate of the device as --peak_tflops"
         seconds = self.total_flop() / self.tflops / 1e12
         return f"time at {self.tflops:g} TFLOP/s: {seconds / 60:.1f} minutes of training, without evaluation"
 

@@ -293,5 +293,5 @@ def check_epochs(content: Mapping[str, Any]) -> None:
     for names in (("stage1_epochs", "stage2_epochs"), ("epochs",)):
         if all(content.get(name) == 0 for name in names):
             options = [f"--{name}" for name in names]
-            msg = f"{' and '.join(options)}: no epoch to train. Pass at least 1 by {' or '.join(options)}."
+            msg = f"{' and '.join(options)}: no epoch to train. Pass at least 1 as {' or '.join(options)}."
             raise InputError(msg)

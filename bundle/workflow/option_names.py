@@ -70,7 +70,7 @@ def _is_option(argument: str) -> bool:
 
 
 def check_names(arguments: Sequence[str]) -> None:
-    """Reject former names in the files of a command line, and options that are no key of its configurations.
+    """Reject former names in the files of a command line, and options that are not keys of its configurations.
 
     Args:
         arguments: arguments after ``run``.
@@ -205,7 +205,7 @@ def _unknown(name: str, parents: Sequence[str], key: str, known: set[str]) -> st
     near = difflib.get_close_matches(key, sorted(known), 1)
     meant = "#".join([*parents, *near])
     remedy = f"Did you mean --{meant}?" if near else "See the keys of the configurations."
-    return f"--{name} is no option of this run. {remedy}"
+    return f"--{name} is not an option of this run. {remedy}"
 
 
 def _below(here: Any, key: str) -> Any:

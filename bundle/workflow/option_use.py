@@ -121,6 +121,6 @@ def check_weights_used(run_id: str, content: Mapping[str, Any]) -> None:
     for name in given:
         if name not in used:
             others = [key for key in content if is_of_weights(key) and key in used]
-            remedy = f"Pass weights by --{' or --'.join(others)}" if others else f"Remove --{name}"
+            remedy = f"Pass weights with --{' or --'.join(others)}" if others else f"Remove --{name}"
             msg = f"--{name}: this run does not use {content[name]}. {remedy}."
             raise InputError(msg)

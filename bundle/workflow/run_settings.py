@@ -75,7 +75,7 @@ class RunSettings:
         """
         changed = changes(written, self.values) if written and self.values else []
         if changed and (former := former_names(written, self.values)):
-            raise EarlierVersionError(f"it is of an earlier version: {'; '.join(former)}")
+            raise EarlierVersionError(f"it is from an earlier version: {'; '.join(former)}")
         if changed:
             more = f"; and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
             raise InputError(f"{'; '.join(changed[:SHOWN])}{more}")

@@ -58,7 +58,7 @@ def _damaged_part(content: bytes) -> str | None:
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 part = archive.testzip()
-        except Exception:  # a broken archive raises about anything
+        except Exception:  # a broken archive raises almost any error
             part = "its archive"
     return None if part is None else f"it is damaged ({part}), or torch did not write it"
 
@@ -71,10 +71,10 @@ def load_sealed(path: Path, map_location: Any = None) -> dict[str, Any]:
     """
     try:
         found = torch.load(path, map_location, weights_only=True)
-    except Exception as error:  # a foreign file raises about anything
-        msg = f"{path}: no checkpoint ({load_failure(error)}). Delete it, or train into another --output_dir."
+    except Exception as error:  # a foreign file raises almost any error
+        msg = f"{path}: not a checkpoint ({load_failure(error)}). Delete it, or train into another --output_dir."
         raise InputError(msg) from error
     if not isinstance(found, dict):
-        msg = f"{path}: no checkpoint (a {type(found).__name__}). Delete it, or train into another --output_dir."
+        msg = f"{path}: not a checkpoint (a {type(found).__name__}). Delete it, or train into another --output_dir."
         raise InputError(msg)
     return found

@@ -47,7 +47,7 @@ class TimeLimit:
         self, minutes: float = 0.0, resume: bool | str = False, clock: Callable[[], float] = time.perf_counter
     ) -> None:
         if not 0.0 <= float(minutes) < math.inf:
-            msg = f"minutes: {minutes} is no duration. Pass a number of at least 0; 0 means no limit."
+            msg = f"minutes: {minutes} is not a duration. Pass a number of at least 0; 0 means no limit."
             raise InputError(msg)
         self.seconds, self.resume, self.clock = 60.0 * float(minutes), flag(resume), clock
         self.started = self.epoch_started = clock()
@@ -76,6 +76,6 @@ class TimeLimit:
         engine.terminate()
 
     def run(self, work: Runnable) -> None:
-        """Run the next work, unless a training was ended."""
+        """Run a trainer or evaluation, unless the time limit was reached before."""
         if not self.over:
             work.run()

@@ -113,9 +113,9 @@ class GeneratorWeights:
             A chosen file has none.
 
     Raises:
-        InputError: the chosen file does not exist. On running: the file is not a state dict of this generator, has not
-            the checksum in the metadata, or is a pointer of Git LFS; or it is absent and the head does not start at the
-            weight-free separator.
+        InputError: the chosen file does not exist. On running: the file is not a state dict of this generator, differs
+            from the checksum in the metadata, or is a pointer of Git LFS; or it is absent and the head does not start
+            at the weight-free separator.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ class NetworkWeights:
             A chosen file has none.
 
     Raises:
-        InputError: on starting, the file is absent, of another network, or has not the checksum in the metadata.
+        InputError: on starting, the file is absent, of another network, or does not have the checksum in the metadata.
     """
 
     def __init__(
@@ -207,7 +207,7 @@ class NetworkWeights:
         load_path: str,
         map_location: Any = "cpu",
         what: str = "scorer",
-        remedy: str = "run configs/jobs/read_joint_space.yaml, or name weights by --scorer_weights",
+        remedy: str = "run configs/jobs/read_joint_space.yaml, or name weights with --scorer_weights",
         chosen: str = "",
         metadata: str = "",
     ) -> None:

@@ -1,4 +1,4 @@
-"""Speed of the factory of data sets, of its steps, and its difference to the loop with PIL."""
+"""Speed of the data set factory and of its steps, compared with a loop that uses PIL."""
 
 from __future__ import annotations
 

@@ -65,8 +65,8 @@ Written by `{command}`.
 
 {promises(figures, memory)}
 
-The figure is the median over the repeats after a warm-up, the spread their range relative to it. The ratio is that of
-images per second, a step counting the images of its batch, to the {figures[REFERENCE].subject}: above 1 is faster.
-Batches are already in the device's memory, networks have random weights. A training step is one of stage 2 with
-generator, supervisor and discriminator, without the synthesis of its batch.
+The figure is the median over the repeats after a warm-up; the spread is the range relative to the median. The ratio
+compares images per second to the {figures[REFERENCE].subject} (a step counts the images of its batch); above 1 is
+faster. Batches are preloaded into device memory; networks have random weights. A training step is a step of stage 2
+with generator, supervisor and discriminator, excluding the generation of its batch.
 """

@@ -39,7 +39,7 @@ def check_weights(root: Path) -> str:
     """Check the checksums of the weights against the metadata, by which inference detects a damaged file."""
     stated = {name: entry.get("sha256") for name, entry in metadata(root).get("weights", {}).items()}
     found = weights_sha256(root)
-    remedy = "restore the file, or state a new one's checksum by python scripts/verify_bundle.py --state_checksums"
+    remedy = "restore the file, or state a new one's checksum with python scripts/verify_bundle.py --state_checksums"
     defects = [
         f"models/{name} has the sha256 {found[name]}, metadata.json states {stated.get(name)}: {remedy}"
         for name in found
@@ -62,7 +62,7 @@ def calibration_defects(root: Path, found: dict[str, str]) -> list[str]:
         return []
     separator = json.loads(path.read_text(encoding="utf-8")).get("separator", "")
     shipped = [f"{name} (sha256 {sha256[:12]})" for name, sha256 in found.items()]
-    remedy = "calibrate anew by configs/jobs/calibrate.yaml with --output_dir models"
+    remedy = "calibrate again with configs/jobs/calibrate.yaml with --output_dir models"
     return [] if separator in shipped else [f"models/uncertainty.json is of {separator}, not of {shipped}: {remedy}"]
 
 

@@ -126,7 +126,7 @@ class JointDatastore(LocalDatastore):
         """Save a label map if it fits its image, once for each joint of a hand that it shows; return the first id.
 
         Raises:
-            HTTPException: there is no such image, the tag is no name, or the file is no label map of the image.
+            HTTPException: there is no such image, the tag is not a name, or the file is not a label map of the image.
         """
         with answering(self.get_image_uri(image_id), image_id):
             checked({"tag": label_tag}, {"tag": TAG})
@@ -171,7 +171,7 @@ class JointDatastore(LocalDatastore):
         """Add a radiograph to the top folder.
 
         Raises:
-            HTTPException: the id is no name or is taken, or the file is no radiograph.
+            HTTPException: the id is not a name or is taken, or the file is not a radiograph.
         """
         with answering(image_filename, image_id):
             checked({"image": image_id}, {"image": IMAGE})

@@ -15,7 +15,7 @@ _RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 def itk_affine(path: str | Path) -> NDArray[np.float64] | None:
     """Return the NIfTI affine (4, 4) of a radiograph as ITK reads it; None if ITK cannot read the file.
 
-    ITK takes the spacing of a DICOM file from another element than the separator, that of JPEG and TIFF from their
+    ITK takes the spacing of a DICOM file from a different element than the separator, that of JPEG and TIFF from their
     resolution, and 1 mm for others.
     """
     try:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 _SHAPE = ("width", "height", "end", "gap", "overlap", "sideways")
 _OF_IMAGE = ("brightness", "contrast", "saturation", "noise", "detail")
-"""Properties of the radiograph, which are no fault of a label."""
+"""Properties of the radiograph, for which the label is not to blame."""
 
 MIRRORED = 0.02
 """Excess of the edge correlation of a label's mirror image above which the label counts as mirrored."""

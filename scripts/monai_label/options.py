@@ -123,7 +123,7 @@ def _segments(value: Any) -> list[dict[str, Any]]:
 SWITCH = Option(_switch, "true or false")
 NAME = text(_NAME, f"a name of at most {LONGEST_NAME} letters, digits, points, dashes and underscores")
 IMAGE = text(_IMAGE, "the id of an image, of letters, digits, points, dashes and underscores")
-TAG = text(_TAG, 'a tag of letters, digits, dashes and underscores, as "final"')
+TAG = text(_TAG, 'a tag of letters, digits, dashes and underscores, such as "final"')
 SESSION = text(_SESSION, "the id of a session")
 POINT = Option(_point, "[x, y] in pixels of the radiograph")
 SEGMENTS = Option(_segments, 'a list of {"name": NAME, "idx": 0 to 255}')
@@ -279,7 +279,7 @@ def checked(values: Any, options: Mapping[str, Option]) -> dict[str, Any]:
     """Return values of a request as numbers, switches and words, without null values.
 
     Raises:
-        InputError: they are no object, or a field is unknown or has an unusable value. The message names the field.
+        InputError: they are not an object, or a field is unknown or has an unusable value. The message names the field.
     """
     if not isinstance(values, Mapping):
         msg = f"The options of the request are {_short(values)}, not a JSON object. Send {{}} for none."

@@ -38,7 +38,7 @@ SETTINGS = {
 """Hyper-parameters of configs/tasks/segment_bones.yaml by the names of MONAI Label."""
 
 DEFAULTS = {"max_epochs": 20, "train_batch_size": 4, "val_split": 0.2, "learning_rate": 0.001, "seed": 0}
-"""More cautious than from scratch, since training starts from the shipped weights."""
+"""Smaller steps than from random weights, since training starts from the shipped ones."""
 
 FEWEST = 2
 """Minimum number of labels for a training: one to train on, one to validate."""
@@ -117,7 +117,7 @@ class BoneMaskTraining(TrainTask):
         return before, after, content.getvalue()
 
     def _workflow(self, folder: Path, used: int, request: Mapping[str, Any], output: str) -> ConfigWorkflow:
-        """Return the training of configs/tasks/segment_bones.yaml with the numbers of the request as settings."""
+        """Return the training of configs/tasks/segment_bones.yaml with the hyper-parameters of the request."""
         asked = {own: request.get(name, DEFAULTS[name]) for name, own in SETTINGS.items()}
         asked["validation_fraction"] = max(asked["validation_fraction"], min(HELD_OUT / used, 0.5))
         places = {"bundle_root": str(self.bundle_root), "dataset_dir": str(folder), "output_dir": str(folder / output)}
@@ -128,10 +128,10 @@ class BoneMaskTraining(TrainTask):
         return made
 
     def _judge_weights_in_use(self, network: torch.nn.Module, evaluator: Any, pretrained: bool) -> Dice:
-        """Return their Dice on the held-out joints; the network then starts from them, or as it was built."""
+        """Return the Dice of the weights in use on held-out joints; then restore the initial ones if required."""
         built = copy.deepcopy(network.state_dict())
         if self.predict_masks.weights.is_file():
-            remedy = "remove the file, or train it anew by pretrained: false"
+            remedy = "remove the file, or train from random weights with pretrained: false"
             load_weights(network, self.predict_masks.weights, "bone segmentation", remedy, "cpu")
         found = _dice(evaluator)
         if not pretrained:
@@ -180,10 +180,10 @@ def write_data_set(datastore: JointDatastore, folder: Path) -> tuple[int, dict[s
     """Write the labelled joints as a data set with the list ``labels``; the joints of a hand stay together.
 
     Returns:
-        Their number, and why others are left out.
+        Number of written joints, and the reasons for leaving out the others.
 
     Raises:
-        InputError: there are fewer than two.
+        InputError: fewer than two labels are usable.
     """
     entries: list[dict[str, str]] = []
     left_out: dict[str, str] = {}

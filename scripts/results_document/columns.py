@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from bundle.evaluation.measures import JointSpaceControl, LayerTruth, MaskAgreement, Realism, ShadowDetectability
-from bundle.separation import ReconstructionQuality
+from bundle.evaluation.measures import (
+    JointSpaceControl,
+    LayerTruth,
+    MaskAgreement,
+    Realism,
+    ReconstructionQuality,
+    ShadowDetectability,
+)
 
 ABSENT = "-"
 
@@ -25,7 +31,7 @@ SAID = {
     "E1": (
         "Reconstruction of the radiograph by the layers, in the visible region. PSNR is capped at 120 dB. The Frechet "
         "distance is that of two Gaussians fitted to the rows of pixels of ONE image. The authors' code calls it "
-        '"FID"; it involves no Inception network and is no FID.'
+        '"FID"; it involves no Inception network and is not FID.'
     ),
     "E2": (
         "RMSE of the layers on test joints without overlap, closed with a fixed seed; the truth is the weight-free "

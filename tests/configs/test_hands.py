@@ -259,7 +259,7 @@ def test_a_stopped_folder_goes_on_and_broken_hands_are_listed(
     rejected = {line["name"]: line["reason"] for line in lines(tmp_path / "out" / "rejected.jsonl")}
     assert set(rejected) == {"Data_hand4", "Data_hand5"}
     assert "the Pixel Data" in rejected["Data_hand4"] and "cannot be decoded" in rejected["Data_hand4"]
-    assert "mark the joints of a hand by points" in rejected["Data_hand5"]
+    assert "mark the joints of a hand with points" in rejected["Data_hand5"]
     again = commands.command("evaluating", *INFERENCE, **settings)
     assert again.returncode == 0 and "All joints are done" in again.stdout + again.stderr
 

@@ -45,7 +45,7 @@ def line(text: str, config: str = TRAIN) -> list[str]:
     ],
 )
 def test_a_misspelt_option_is_refused_with_the_nearest_name(config: str, text: str, near: str) -> None:
-    with pytest.raises(InputError, match=rf"^--[\w#:]+ is no option of this run\. Did you mean {near}\?$"):
+    with pytest.raises(InputError, match=rf"^--[\w#:]+ is not an option of this run\. Did you mean {near}\?$"):
         check_names(line(text, config))
 
 
@@ -127,7 +127,7 @@ def test_the_command_line_refuses_before_anything_is_written(commands: Any, tmp_
     result = commands.command("training", "train.yaml", stage1_epoch=3, output_dir=str(out))
     assert result.returncode == 1
     assert result.stderr.rstrip().splitlines()[-1] == (
-        "error: --stage1_epoch is no option of this run. Did you mean --stage1_epochs?"
+        "error: --stage1_epoch is not an option of this run. Did you mean --stage1_epochs?"
     )
     assert "Traceback" not in result.stderr
     assert not out.exists()

@@ -220,9 +220,11 @@ def test_weights_that_a_run_would_not_use_are_refused_with_those_that_it_takes()
     for run_id, name in (("training", "pretrained"), ("pretraining", "weights"), ("pretraining", "pretrained")):
         check_weights_used(run_id, {**content, name: "a.pt"})
     check_weights_used("planning", {**content, "weights": "none"})
-    with pytest.raises(InputError, match=r"^--weights: this run does not use a\.pt\. Pass weights by --pretrained\.$"):
+    with pytest.raises(
+        InputError, match=r"^--weights: this run does not use a\.pt\. Pass weights with --pretrained\.$"
+    ):
         check_weights_used("training", {**content, "weights": "a.pt"})
-    with pytest.raises(InputError, match=r"^--scorer_weights: .* Pass weights by --weights or --pretrained\.$"):
+    with pytest.raises(InputError, match=r"^--scorer_weights: .* Pass weights with --weights or --pretrained\.$"):
         check_weights_used("pretraining", {**content, "scorer_weights": "a.pt"})
     with pytest.raises(InputError, match=r"Remove --weights\.$"):
         check_weights_used("planning", {**content, "weights": "a.pt"})

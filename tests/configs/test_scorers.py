@@ -276,7 +276,7 @@ def test_labels_are_those_of_the_table_and_joints_without_one_are_left_out(
 @pytest.mark.parametrize(
     ("run_id", "configs", "wrong", "message"),
     [
-        ("training", TRAIN, {"annotated": 0.0}, "0.0 is no fraction of the joints"),
+        ("training", TRAIN, {"annotated": 0.0}, "0.0 is not a fraction of the joints"),
         ("training", TRAIN, {"scorer_name": "ResNet11"}, "'ResNet11' is not a scoring network. Choose one of ResNet10"),
         ("evaluating", EVALUATE, {"scorer_weights": "none.pt"}, "none.pt"),
     ],

@@ -1,4 +1,4 @@
-"""Finished images are measured anew, and an error of their stated joint space is found."""
+"""Finished images are measured again, and an error of their stated joint space is found."""
 
 from __future__ import annotations
 

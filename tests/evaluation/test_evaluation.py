@@ -244,7 +244,7 @@ def test_measures_are_chosen_by_a_list_or_a_name() -> None:
     assert chosen_measures(["E2", "E1", "E2"], ["E1", "E2"]) == ["E2", "E1"]
     assert chosen_measures("E1", ["E1", "E2"]) == ["E1"]
     for wrong in (["E1", "E9"], "E9", []):
-        with pytest.raises(InputError, match="Choose some of E1, E2"):
+        with pytest.raises(InputError, match="Choose from E1, E2"):
             chosen_measures(wrong, ["E1", "E2"])
 
 

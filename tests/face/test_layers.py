@@ -19,12 +19,13 @@ from bundle.errors import InputError
 from bundle.face import Layers
 from bundle.io.dicom import read_dicom
 from bundle.io.frames import JointFrame
+from bundle.io.provenance import bundle_version
 from PIL import Image
 
 
 @pytest.mark.slow
 def test_the_examples_of_the_docstrings_hold() -> None:
-    for module in (bundle.face, bundle.face.joints, bundle.face.layers):
+    for module in (bundle, bundle.face, bundle.face.joints, bundle.face.layers):
         found = doctest.testmod(module)
         assert found.attempted and not found.failed
 
@@ -39,6 +40,17 @@ def test_masks_that_are_given_need_no_weights_of_which_nothing_is_said(
         Image.fromarray((mask.numpy() * 255).astype(np.uint8)).save(tmp_path / f"{bone}.png")
     Joint.read(tmp_path / "joint.png", lower=tmp_path / "lower.png", upper=tmp_path / "upper.png")
     assert not caplog.text
+
+
+def test_the_version_is_that_of_the_metadata() -> None:
+    assert bundle.__version__ == bundle_version()
+
+
+def test_a_printed_result_has_no_arrays_of_pixels_or_curves() -> None:
+    joint = Joint.phantom(seed=0)
+    layers = separate(joint, weights=None)
+    for result in (joint, layers, layers.joint_space, narrowing(joint, joint)):
+        assert len(repr(result)) < 300
 
 
 def test_a_name_that_the_face_does_not_have_is_refused() -> None:

@@ -82,7 +82,7 @@ def test_marks_take_precedence_and_a_side_that_is_stated_is_compared(film: Path)
 def test_a_radiograph_without_a_hand_is_refused_by_name(film: Path) -> None:
     with pytest.raises(InputError, match=r"hand7\.png: no hand with its MCP joints is found\. Mark the joints"):
         open_joints(item(film), find=JointFinder(lambda image: []))
-    with pytest.raises(InputError, match="or mark the joints of a hand by points"):
+    with pytest.raises(InputError, match="or mark the joints of a hand with points"):
         open_joints(item(film))
 
 
@@ -97,7 +97,7 @@ def test_the_spacing_of_a_hand_without_one_follows_from_its_phalanges(film: Path
 
 @pytest.mark.parametrize(("spacing", "size"), [(0.05, "0.25"), (0.3, "1.5")])
 def test_a_spacing_that_no_hand_has_is_refused(film: Path, spacing: float, size: str) -> None:
-    with pytest.raises(InputError, match=rf"hand7\.png: by a pixel spacing of {spacing} mm the hand is {size} times"):
+    with pytest.raises(InputError, match=rf"hand7\.png: at a pixel spacing of {spacing} mm the hand is {size} times"):
         open_joints(item(film, spacing=spacing), find=JointFinder(lambda image: [hand()]))
 
 
@@ -127,7 +127,7 @@ def test_the_audit_keeps_what_is_found_and_lists_the_other_films(film: Path) -> 
 
 @pytest.mark.parametrize(("hands", "joint"), [(lambda _: [], "XYZ"), (lambda _: [], 5), (5, "MCP"), (None, "MCP")])
 def test_an_unknown_kind_of_joint_or_no_finder_is_refused(hands: Any, joint: Any) -> None:
-    with pytest.raises(InputError, match="Pass one of CMC, DIP, IP, MCP, PIP by --find#joint"):
+    with pytest.raises(InputError, match="Pass one of CMC, DIP, IP, MCP, PIP as --find#joint"):
         JointFinder(hands, joint)
 
 

@@ -181,7 +181,7 @@ def test_a_joint_without_its_row_of_the_table_is_done_again(tmp_path: Path, join
 
 @pytest.mark.parametrize("option", [{"writers": [5]}, {"dicom": "x"}])
 def test_what_is_no_writer_is_refused(tmp_path: Path, option: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match="no writer of results"):
+    with pytest.raises(InputError, match="does not write results"):
         LayerWriter(str(tmp_path), {}, weights(tmp_path), **option)
 
 

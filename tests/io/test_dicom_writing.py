@@ -97,7 +97,7 @@ def test_identity_is_kept_where_it_is_asked_for_with_the_study_and_a_new_series(
 
 
 def test_identity_without_a_source_and_text_in_the_pixels_are_refused(source: Dataset) -> None:
-    with pytest.raises(InputError, match="no DICOM file"):
+    with pytest.raises(InputError, match="not a DICOM file"):
         study(keep_identity=True)
     source.BurnedInAnnotation = "YES"
     with pytest.raises(InputError, match="Burned In Annotation YES"):
@@ -122,7 +122,7 @@ def test_an_identity_that_cannot_be_kept_is_refused_by_its_attribute_without_its
 ) -> None:
     with disable_value_validation():
         setattr(source, attribute, value) if value is not None else delattr(source, attribute)
-        with pytest.raises(InputError, match=rf"no valid {attribute}, so .*\. Mend the header") as caught:
+        with pytest.raises(InputError, match=rf"no valid {attribute}, so .*\. Correct the header") as caught:
             study(source=source, keep_identity=True)
         assert value is None or len(value) < 2 or value not in str(caught.value)
         study(source=source)

@@ -19,31 +19,12 @@ from bundle.io.loading import open_joints, resampling
 from bundle.io.placing import recentred
 from bundle.io.reading import read_stated
 from bundle.joint import MCP, PIP, JointType
-from numpy.typing import NDArray
 from PIL import Image
+from tests.io.pictures import SIZE, radiograph, save, square
 from tests.io.refusals import refusal
 from torch import Tensor
 
 SPACING = MCP.spacing_mm
-
-SIZE = 64
-
-
-def radiograph() -> NDArray[np.uint8]:
-    """Smooth, asymmetric, with every row and column different."""
-    y, x = np.mgrid[0:SIZE, 0:SIZE]
-    return (40 + 2 * x + y).astype(np.uint8)
-
-
-def square(top: int, bottom: int) -> NDArray[np.uint8]:
-    mask = np.zeros((SIZE, SIZE), np.uint8)
-    mask[top:bottom, 8:50] = 255
-    return mask
-
-
-def save(path: Path, pixels: NDArray[Any]) -> Path:
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 @pytest.fixture
@@ -233,7 +214,7 @@ def test_equal_resolutions_change_nothing(tmp_path: Path) -> None:
 def test_what_shows_more_or_less_than_a_joint_is_refused_where_none_is_marked(tmp_path: Path, spacing: float) -> None:
     path = save(tmp_path / "a.png", radiograph())
     message = refusal(open_joints, item(path, spacing=spacing), 128)
-    assert f"{64 * spacing:.1f} x {64 * spacing:.1f} mm" in message and "by points" in message and "a.png" in message
+    assert f"{64 * spacing:.1f} x {64 * spacing:.1f} mm" in message and "with points" in message and "a.png" in message
 
 
 def test_the_side_is_that_of_the_name_then_that_of_the_file(make: Callable[..., Path]) -> None:

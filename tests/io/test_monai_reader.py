@@ -74,7 +74,7 @@ def test_a_spacing_that_nobody_knows_is_never_guessed(make: Make, tmp_path: Path
 
 @pytest.mark.parametrize("spacing", [-0.1, (0.1, 0.0), float("nan"), "abc", "0,08", (0.1, 0.1, 0.1), None, {}])
 def test_what_is_no_spacing_is_refused(spacing: Any) -> None:
-    with pytest.raises(InputError, match="is no pixel spacing"):
+    with pytest.raises(InputError, match="is not a pixel spacing"):
         RadiographReader(spacing)
 
 

@@ -65,7 +65,7 @@ def test_files_that_are_no_packs_are_refused(folder: Path) -> None:
         file.writestr("a.txt", "a")
     for path in (foreign, text):
         message = refusal(read_datalist, path, "K_train")
-        assert message.startswith(f"{path} is no packed data set") and "dataset_dir" in message
+        assert message.startswith(f"{path} is not a packed data set") and "dataset_dir" in message
 
 
 @pytest.mark.parametrize(

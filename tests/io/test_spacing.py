@@ -99,7 +99,7 @@ def test_in_a_mixed_folder_the_option_is_used_where_a_file_states_none(
 @pytest.mark.parametrize("spacing", ["abc", "0,08", [0.1], (0, 8), -1, "nan", float("inf"), None, True, 10**400, 100])
 @pytest.mark.parametrize("dataset_dir", ["", "absent"])
 def test_what_is_no_spacing_is_refused_by_the_name_of_its_option(spacing: Any, dataset_dir: str) -> None:
-    with pytest.raises(InputError, match=r"^--spacing .* is no pixel spacing\."):
+    with pytest.raises(InputError, match=r"^--spacing .* is not a pixel spacing\."):
         joint_items(dataset_dir, "K", spacing=spacing)
     with pytest.raises(InputError, match=r"^--spacing "):
         read_datalist(dataset_dir, "K", spacing=spacing)

@@ -110,7 +110,7 @@ def test_a_part_of_the_joints_has_all_their_images_and_lies_in_larger_parts(frac
 
 @pytest.mark.parametrize("fraction", [0.0, 1.2, float("nan")])
 def test_a_part_of_the_joints_is_more_than_none_and_at_most_all(fraction: float) -> None:
-    with pytest.raises(InputError, match="no fraction of the joints"):
+    with pytest.raises(InputError, match="not a fraction of the joints"):
         part_of_joints([{"joint": "a"}], fraction, 0)
 
 

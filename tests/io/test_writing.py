@@ -91,7 +91,7 @@ def test_values_that_are_not_finite_are_not_written(tmp_path: Path, layers: torc
 
 
 def test_another_shape_or_ending_is_refused(tmp_path: Path, layers: torch.Tensor) -> None:
-    with pytest.raises(ValueError, match=r"shape \(20, 30\) has not 3 axes"):
+    with pytest.raises(ValueError, match=r"shape \(20, 30\) does not have 3 axes"):
         write_layers(tmp_path / "a.nii.gz", layers[0], 0.1)
     with pytest.raises(ValueError, match=r"\.nii\.gz"):
         write_layers(tmp_path / "a.png", layers, 0.1)

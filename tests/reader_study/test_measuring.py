@@ -132,5 +132,5 @@ def test_a_record_with_other_fields_is_refused() -> None:
         validated({name: value for name, value in GOOD.items() if name != "seconds"})
     with pytest.raises(InputError, match="'patient' is unknown"):
         validated({**GOOD, "patient": "Doe"})
-    with pytest.raises(InputError, match="a list is no record"):
+    with pytest.raises(InputError, match="a list is not a record"):
         validated([])  # type: ignore[arg-type]

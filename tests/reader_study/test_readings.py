@@ -254,7 +254,7 @@ def test_a_damaged_line_is_named_by_file_and_line(path: Path, damage: bytes) -> 
     with path.open("ab") as file:
         file.write(damage + b"\n")
     for use in (log.records, lambda: log.append({"reader": "B"}), lambda: ReadingLog(path)):
-        with pytest.raises(InputError, match=rf"^{path}: line 3 is no reading"):
+        with pytest.raises(InputError, match=rf"^{path}: line 3 is not a reading"):
             use()
 
 
@@ -273,7 +273,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the folder does not exist"):
         ReadingLog(tmp_path / "absent" / "readings.jsonl").append({"reader": "A"})
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InputError, match="no regular file"):
+    with pytest.raises(InputError, match="not a regular file"):
         ReadingLog(tmp_path / "pipe")
 
 

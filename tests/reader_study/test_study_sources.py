@@ -90,9 +90,9 @@ def cut(path: Path) -> None:
             lambda folder: cut(folder / "truth-000000.jsonl"),
             r"truth-000000\.jsonl: the data set is damaged \(line 1 is",
         ),
-        (lambda folder: (folder / "truth-000000.jsonl").write_text('{"key": "../x"}'), "line 1 is no ground truth"),
+        (lambda folder: (folder / "truth-000000.jsonl").write_text('{"key": "../x"}'), "line 1 is not a ground truth"),
         (lambda folder: cut(folder / "sources" / "phantom1.json"), "no record of a source joint"),
-        (lambda folder: [path.unlink() for path in folder.glob("truth-*")], "no data set of synthetic radiographs"),
+        (lambda folder: [path.unlink() for path in folder.glob("truth-*")], "not a data set of synthetic radiographs"),
     ],
 )
 def test_a_damaged_data_set_is_refused(

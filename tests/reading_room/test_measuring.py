@@ -137,7 +137,7 @@ def test_sessions_that_were_edited_are_named(client: TestClient, tmp_path: Path)
         file.write('{"id": 2, "reader": ["x"]}\n')
     answer = client.get("/api/measuring")
     assert answer.status_code == 409
-    assert answer.json()["error"].startswith("sessions.jsonl: line 2 is no session")
+    assert answer.json()["error"].startswith("sessions.jsonl: line 2 is not a session")
 
 
 def test_the_agreement_is_reported(client: TestClient) -> None:

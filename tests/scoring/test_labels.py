@@ -55,14 +55,17 @@ def test_joint_spaces_are_measured_once_if_no_table_is_given(tmp_path: Path) -> 
     ("content", "fault"),
     [
         ("name,width\na,1\n", r"joints\.csv: no column joint_space_mm\. Write"),
-        ("name,joint_space_mm\na,wide\n", r"joints\.csv: joint_space_mm of row 1 is no number"),
-        ("name,joint_space_mm\na,True\n", r"joints\.csv: joint_space_mm of row 1 is no number"),
+        ("name,joint_space_mm\na,wide\n", r"joints\.csv: joint_space_mm of row 1 is not a number"),
+        ("name,joint_space_mm\na,True\n", r"joints\.csv: joint_space_mm of row 1 is not a number"),
         ("name,joint_space_mm\na,1.5,9\n", r"joints\.csv: 3 cells in row 1\. Write at most 2"),
         ("name,joint_space_mm,joint_space_mm\na,1,2\n", r"joints\.csv: 3 columns have 2 different names"),
         ("name,joint_space_mm\na,1.5\nb,inf\n", r"joints\.csv: a joint space of inf mm"),
         ("name,joint_space_mm\na,-1e9\n", r"joints\.csv: a joint space of -1e\+09 mm"),
         ("name,joint_space_mm\na,1.5\0\n", r"joints\.csv: "),
-        ("name,joint_space_mm\na,$__import__('os').getpid()\n", r"joints\.csv: joint_space_mm of row 1 is no number"),
+        (
+            "name,joint_space_mm\na,$__import__('os').getpid()\n",
+            r"joints\.csv: joint_space_mm of row 1 is not a number",
+        ),
         ("name,joint_space_mm\na,1\na,2\n", "joints.csv: 1 names occur more than once, such as a"),
     ],
 )

@@ -26,7 +26,7 @@ def test_options_replace_the_defaults() -> None:
 
 @pytest.mark.parametrize(("name", "options"), [("ResNet11", {}), ("ResNet10", {"layers": 3}), ("ResNet10", {"x": 1})])
 def test_what_is_not_known_is_refused_with_what_is(name: str, options: dict[str, int]) -> None:
-    with pytest.raises(InputError, match=r"Choose (one|some) of"):
+    with pytest.raises(InputError, match=r"Choose (one of|from)"):
         make_scorer(name, 1, options)
 
 

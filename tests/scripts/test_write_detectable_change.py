@@ -37,7 +37,7 @@ def test_a_finger_without_visits_and_a_wrong_file_are_refused(tmp_path: Path) ->
     others = ", ".join(finger for finger in FINGERS if finger != "ring")
     with pytest.raises(InputError, match=f"no joint with two measurements of the {others}"):
         content(tmp_path / "t.csv", RETAKES)
-    with pytest.raises(InputError, match="no table of measured joints"):
+    with pytest.raises(InputError, match="not a table of measured joints"):
         content(RETAKES, RETAKES)
     with pytest.raises(InputError, match="no re-takes by finger"):
         main([str(TABLE), "--retakes", str(TABLE), "--output", str(tmp_path / "o.json")])

@@ -78,7 +78,7 @@ def test_intervals_and_the_papers_figures_stand_beside(arguments: list[str], tmp
     assert first[psnr] == "120 (119 to 120)"
     assert second[mse] == "not defined"
     assert published[1:4] == ["2.19e-4", "0.9502", "36.66"]
-    assert "is no FID" in document
+    assert "is not FID" in document
     assert "## E5" in document
     assert "## E6" not in document
 

@@ -100,7 +100,7 @@ def test_the_host_knows_overlap_and_width_of_every_joint() -> None:
     for fact, one in zip(joints, loaded, strict=True):
         assert (fact["name"], fact["overlapping"]) == (one["name"], one["overlapping"])
         width = outline_gap(one["image"][None, 1:], float(one["spacing"]))
-        assert float(fact["width"]) == pytest.approx(float(width.nan_to_num()), abs=1e-5)
+        assert float(fact["outline_gap"]) == pytest.approx(float(width.nan_to_num()), abs=1e-5)
 
 
 def test_nothing_is_loaded_before_it_is_needed() -> None:

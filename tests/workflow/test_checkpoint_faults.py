@@ -80,7 +80,7 @@ def test_where_all_checkpoints_are_damaged_they_are_named_and_left(tmp_path: Pat
 def test_whole_files_that_are_no_checkpoints_are_refused_by_name(tmp_path: Path) -> None:
     for content in ([1, 2], {"generator": 3}, nn.Linear(1, 1)):
         torch.save(content, tmp_path / "checkpoint_epoch=3.pt")
-        with pytest.raises(InputError, match=rf"^{tmp_path}/checkpoint_epoch=3\.pt: (no|the) checkpoint"):
+        with pytest.raises(InputError, match=rf"^{tmp_path}/checkpoint_epoch=3\.pt: (not a|the) checkpoint"):
             train(tmp_path, 2, 3)
 
 
@@ -135,4 +135,4 @@ def test_a_checkpoint_with_former_names_is_resumed_by_the_version_that_wrote_it(
     train(tmp_path, 2, 3, {**things(), "settings": settings})
     settings.values = {"rotation_rad": 0.1}
     message = misfit(tmp_path, "that version", state={**things(), "settings": settings})
-    assert "(it is of an earlier version: rotation is now rotation_rad)" in message
+    assert "(it is from an earlier version: rotation is now rotation_rad)" in message

@@ -135,7 +135,7 @@ def test_what_may_change_are_options_of_the_configurations() -> None:
 def test_settings_of_an_earlier_version_are_named_by_their_present_names() -> None:
     settings = {"rotation_deg#lowest": -2.5, "rotation_rad": 0.1, "changes_mm#lowest": -1.0}
     written = {"turning#lowest": -2.5, "rotation_rad": 0.1, "changes#lowest": -1.0}
-    message = r"^it is of an earlier version: changes is now changes_mm; turning is now rotation_deg$"
+    message = r"^it is from an earlier version: changes is now changes_mm; turning is now rotation_deg$"
     with pytest.raises(InputError, match=message):
         of(**settings).load_state_dict(written)
     of(**settings).load_state_dict(settings)

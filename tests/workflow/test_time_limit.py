@@ -83,5 +83,5 @@ def test_a_command_that_resumes_by_itself_is_run_again_as_it_is(caplog: pytest.L
 
 @pytest.mark.parametrize("minutes", [-1.0, float("nan"), float("inf")])
 def test_a_time_that_is_none_is_refused_by_name(minutes: float) -> None:
-    with pytest.raises(InputError, match=r"^minutes: .* is no duration"):
+    with pytest.raises(InputError, match=r"^minutes: .* is not a duration"):
         TimeLimit(minutes)

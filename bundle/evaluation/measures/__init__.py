@@ -1,4 +1,4 @@
-"""The measures E1 to E6 of a separation."""
+"""The measures of a separation, one file each: E1 to E6, joint space, masks and plausibility."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from bundle.evaluation.measures.layer_truth import LayerTruth
 from bundle.evaluation.measures.mask_agreement import MaskAgreement
 from bundle.evaluation.measures.plausibility import PlausibilityFlag
 from bundle.evaluation.measures.realism import Realism, Trial
+from bundle.evaluation.measures.reconstruction import ReconstructionQuality
 
 __all__ = [
     "JointSpaceControl",
@@ -18,6 +19,7 @@ __all__ = [
     "MaskAgreement",
     "PlausibilityFlag",
     "Realism",
+    "ReconstructionQuality",
     "ShadowDetectability",
     "Trial",
     "as_seen",

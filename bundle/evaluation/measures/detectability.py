@@ -37,18 +37,18 @@ class ShadowDetectability:
     """E4: a fresh segmenter learns to find the bones in soft-tissue layers and is tested on other joints.
 
     Bone is the union of the annotated masks. Their outlines run inside the penumbra of the bones, so pixels up to
-    ``penumbra_mm`` outside of them are neither bone nor tissue and are ignored. Evaluated is the band around the
-    outline: bone up to ``band_mm`` deep, and visible tissue up to ``band_mm`` beyond the penumbra. The segmenter is
+    ``penumbra_mm`` outside of them are neither bone nor tissue and are ignored. The band around the outline is
+    evaluated: bone up to ``band_mm`` deep, and visible tissue up to ``band_mm`` beyond the penumbra. The segmenter is
     trained on exactly these pixels.
 
     The figure is the area under the ROC within the band of ONE image, averaged over images. Pooled over the pixels of
     all images, it would also reward recognising which frame is bright or shows much bone, and weight large joints more;
-    it is given in addition as ``pooled``. Three predictors are compared:
+    that figure is reported as ``pooled``. Three predictors are compared:
 
     - ``soft``: the segmenter, given the soft-tissue layer;
     - ``shape``: the mean of the training masks at each pixel, the usual position of the bones;
     - ``outline``: the segmenter, given only the visible region. The outline of the finger also reveals the bones
-      without any shadow, so this much of the first is no fault of the layer.
+      without any shadow, so this part of the first is not due to the layer.
 
     ``above_shape`` is the mean of the images' differences, soft less shape; 0 means that no shadow is left. It also
     detects tissue that is too smooth below the bones. ``blur_mm`` removes the noise texture first, to test for the

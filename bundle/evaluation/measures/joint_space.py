@@ -13,13 +13,13 @@ import pandas as pd
 from bundle.measurement import ALONG_AXIS, DEFINITION, JointSpace, measure_joint_space, outline_gap_along_axis
 from bundle.phantoms import retake, sample_parameters, true_joint_space
 from bundle.physics import continue_to_border
-from bundle.separation import identity
 from bundle.statistics import (
     Measured,
     SeparatedJoints,
     absolute_agreement,
     bland_altman,
     bootstrap_interval,
+    identity,
     plot_bland_altman,
     repeatability,
     smallest_detectable_difference,

@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from bundle.measurement import outline_gap
 from bundle.physics import by_pixel_size, overlap, separate
-from bundle.separation import BATCH, LayerRMSE, identity, layer_reference, means, values_of
-from bundle.statistics import Column, Measured, SeparatedJoints
+from bundle.separation import BATCH, LayerRMSE, layer_reference, values_of
+from bundle.statistics import Column, Measured, SeparatedJoints, identity, means
 from matplotlib.figure import Figure
 from torch import Tensor
 

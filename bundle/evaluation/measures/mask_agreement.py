@@ -11,8 +11,7 @@ import pandas as pd
 import torch
 from bundle.joint import BONES
 from bundle.physics import continue_to_border, overlap
-from bundle.separation import identity, means
-from bundle.statistics import Column, Measured, SeparatedJoints
+from bundle.statistics import Column, Measured, SeparatedJoints, identity, means
 from matplotlib.figure import Figure
 from monai.metrics import compute_dice, compute_hausdorff_distance
 from torch import Tensor

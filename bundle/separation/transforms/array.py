@@ -253,7 +253,7 @@ class RandPseudoOverlap(RandomizableTransform):
         return self._do_transform
 
     def randomize(self, data: Tensor) -> None:
-        """Sample motion and seed for a joint, given as image (3, H, W) or as JSW in mm (1,), 0 if undefined."""
+        """Sample motion and seed for a joint, given as image (3, H, W) or as outline gap in mm (1,), 0 if undefined."""
         super().randomize(None)
         if data.dim() == 1:
             self.motion = self.overlap.closing(data, self.R)

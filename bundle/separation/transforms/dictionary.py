@@ -199,7 +199,7 @@ class RandPseudoOverlapd(RandJointMapd):
 
     def batched(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Close the joints of a resident batch, with parameters sampled joint by joint."""
-        sampled = [self._sampled(*joint) for joint in zip(batch["overlapping"], batch["width"], strict=True)]
+        sampled = [self._sampled(*joint) for joint in zip(batch["overlapping"], batch["outline_gap"], strict=True)]
         rows = [row for row, closure in enumerate(sampled) if closure is not None]
         known = [float(closure is not None) or true for closure, true in zip(sampled, batch["known"], strict=True)]
         image, truth = batch[Keys.IMAGE], to_device(known, batch[Keys.IMAGE])[:, None]

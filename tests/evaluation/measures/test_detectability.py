@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 import torch
 from bundle.evaluation.measures.detectability import ShadowDetectability
-from bundle.io.joints import phantom_items
-from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import sample_parameters
 from bundle.statistics.adversary import FitSettings
 from bundle.statistics.measured import SeparatedJoints
 from scipy.ndimage import distance_transform_edt
+from tests.evaluation.measures.phantom_joints import phantom_joints
 
 SIZE = 64
 QUICK: dict[str, Any] = {
@@ -25,22 +23,14 @@ QUICK: dict[str, Any] = {
 }
 
 
-def phantoms(count: int, seed: int) -> SeparatedJoints:
-    items = phantom_items(count, seed, SIZE)
-    made = [render(sample_parameters(item["seed"], size=SIZE, spacing=item["spacing"])) for item in items]
-    images = torch.stack([torch.cat([phantom.image, phantom.masks]) for phantom in made])
-    layers = torch.stack([phantom.layers for phantom in made])
-    return SeparatedJoints(items, images, layers, layers)
-
-
 @pytest.fixture(scope="module")
 def training() -> SeparatedJoints:
-    return phantoms(32, 0)
+    return phantom_joints(32, 0)
 
 
 @pytest.fixture(scope="module")
 def test_joints() -> SeparatedJoints:
-    return phantoms(16, 1)
+    return phantom_joints(16, 1)
 
 
 def bones_left_in(joints: SeparatedJoints) -> SeparatedJoints:

@@ -9,12 +9,10 @@ import pytest
 import torch
 from bundle.evaluation.measures.crops import as_seen, cut_out, shifted
 from bundle.evaluation.measures.realism import Realism, Trial, synthetic
-from bundle.io.joints import phantom_items
 from bundle.joint import MCP
-from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import sample_parameters
 from bundle.statistics.adversary import FitSettings
 from bundle.statistics.measured import SeparatedJoints
+from tests.evaluation.measures.phantom_joints import phantom_joints
 
 SPACING = MCP.spacing_mm
 
@@ -27,22 +25,14 @@ QUICK = {
 }
 
 
-def phantoms(count: int, seed: int) -> SeparatedJoints:
-    items = phantom_items(count, seed, SIZE)
-    made = [render(sample_parameters(item["seed"], size=SIZE, spacing=item["spacing"])) for item in items]
-    images = torch.stack([torch.cat([phantom.image, phantom.masks]) for phantom in made])
-    layers = torch.stack([phantom.layers for phantom in made])
-    return SeparatedJoints(items, images, layers, layers)
-
-
 @pytest.fixture(scope="module")
 def training() -> SeparatedJoints:
-    return phantoms(24, 0)
+    return phantom_joints(24, 0)
 
 
 @pytest.fixture(scope="module")
 def test_joints() -> SeparatedJoints:
-    return phantoms(12, 1)
+    return phantom_joints(12, 1)
 
 
 def hollow(joints: SeparatedJoints) -> SeparatedJoints:

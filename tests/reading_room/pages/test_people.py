@@ -176,7 +176,7 @@ def test_nothing_is_answered_for_what_is_not_shown(page: Any, faults: Faults, re
     page.route("**/images/*", lambda route: route.abort())
     for key in ("s", "4", "Enter"):
         page.keyboard.press(key)
-    expect(page.locator(".cover")).to_contain_text("Begin again to go on.")
+    expect(page.locator(".cover")).to_contain_text("Begin again to continue.")
     count = len(lines(log))
     for key in ("s", "4", "Enter"):
         page.keyboard.press(key)

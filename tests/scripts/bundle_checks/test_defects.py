@@ -104,7 +104,7 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "expected errors of other weights": (
         put("models/uncertainty.json", '{"separator": "model.pt (sha256 0123456789ab)"}'),
         WEIGHTS,
-        "calibrate anew by configs/jobs/calibrate.yaml",
+        "calibrate again with configs/jobs/calibrate.yaml",
     ),
     "version without a change": (describe(version="9.9.9"), VERSION, "9.9.9"),
     "metadata pins another version": (describe(numpy_version="1.26.4"), PINS, "numpy: 1.26.4 in metadata.json, 2.2.6"),

@@ -62,7 +62,7 @@ async function reason(answer) {
   } catch {
     // An answer without JSON has no sentence of its own.
   }
-  return `The server answered with the fault ${answer.status}.`;
+  return `The server answered with error ${answer.status}.`;
 }
 
 function fileName(header) {

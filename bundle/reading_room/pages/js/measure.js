@@ -78,7 +78,7 @@ class Measure {
     try {
       await this.load(state, gone);
     } catch (error) {
-      if (!gone()) this.rest(`The joint cannot be shown: ${error.message} Begin again to go on.`, true);
+      if (!gone()) this.rest(`The joint cannot be shown: ${error.message} Begin again to continue.`, true);
     }
     return undefined;
   }
@@ -92,7 +92,7 @@ class Measure {
     return undefined;
   }
 
-  /** Offer to go on without a joint that cannot be opened. */
+  /** Offer to continue without a joint that cannot be opened. */
   skip(reason) {
     this.rest(`${reason} Go on with \u201cJoint cannot be measured\u201d, key x.`, true);
     this.began = performance.now();
@@ -217,7 +217,7 @@ class Measure {
     this.scene.move(name, Number((this.scene.motion[name] + length).toFixed(2)));
   }
 
-  /** Store the measurement; the page goes on when the server has it on its disk. */
+  /** Store the measurement; the page continues once the server has it on its disk. */
   async save(measurable) {
     const { skippable } = this;
     if (measurable ? !this.active : !skippable) return;
@@ -290,7 +290,7 @@ class Measure {
   }
 }
 
-/** A joint that the list no longer has cannot be opened; another fault stays one. */
+/** Treat a joint that is no longer in the list as one that cannot be opened; pass other errors on. */
 function absent(error) {
   if (error.status !== 404) throw error;
   return { state: "failed", failure: "The list no longer has this joint." };

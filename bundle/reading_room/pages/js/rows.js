@@ -27,7 +27,7 @@ export class ScrolledRows {
     this.draw();
   }
 
-  /** Make all rows anew, as after a change of the columns. */
+  /** Make all rows again, as after a change of the columns. */
   forget() {
     this.shown.forEach(({ element }) => element.remove());
     this.shown.clear();

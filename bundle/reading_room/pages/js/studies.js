@@ -206,7 +206,7 @@ class Studies {
     try {
       await this.load(`/api/studies/${encodeURIComponent(this.study.id)}/images/${encodeURIComponent(next)}`);
     } catch (error) {
-      return this.rest(`The radiograph cannot be shown: ${error.message} Begin again to go on.`, true);
+      return this.rest(`The radiograph cannot be shown: ${error.message} Begin again to continue.`, true);
     }
     if (this.next !== next) return undefined;
     this.cover.hidden = true;
@@ -247,7 +247,7 @@ class Studies {
     this.undoing.disabled = !this.name;
   }
 
-  /** Store the answer; the page goes on when the server has it on its disk. */
+  /** Store the answer; the page continues once the server has it on its disk. */
   async save() {
     if (!this.active || this.answer === null || this.confidence === null) return;
     const { answer, confidence } = this;

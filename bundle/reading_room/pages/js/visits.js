@@ -66,7 +66,7 @@ class Visits {
     const { joints } = await getJson("/api/visits");
     this.joints = joints;
     if (!joints.length) {
-      this.rest("No joint has two radiographs. They need the patient, the side and the finger in common.");
+      this.rest("No joint has two radiographs. They must have the same patient, side and finger.");
       return;
     }
     this.joint.setOptions(joints.map((joint, place) => [String(place), named(joint)]));

@@ -86,7 +86,7 @@ export function saveFile(blob, name) {
   setTimeout(() => URL.revokeObjectURL(address), 10000);
 }
 
-/** Parse a number as typed, with a decimal point or comma; null where it is none. */
+/** Parse a number as typed, with a decimal point or comma; null if it is not a number. */
 export function parsedNumber(text) {
   const plain = text
     .trim()

@@ -2,14 +2,12 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-import pandas as pd
 import pytest
 import torch
+from bundle.evaluation.measures.reconstruction import ReconstructionQuality
 from bundle.io.joints import phantom_items
 from bundle.physics.harmonic import separate
 from bundle.physics.radiograph import reconstruct
-from bundle.separation.reconstruction import ReconstructionQuality, means
 from bundle.separation.transforms.loading import LoadJointd
 from bundle.statistics.measured import SeparatedJoints
 
@@ -53,12 +51,3 @@ def test_a_prediction_that_is_not_finite_is_the_worst_possible(joints: Separated
     measured = ReconstructionQuality(samples=2)(SeparatedJoints(joints.items, joints.images, layers))
     assert measured.worst[0] == joints.items[2]["name"]
     assert measured.figures["psnr_lowest"] == -math.inf
-
-
-def test_means_leave_out_what_is_not_defined() -> None:
-    rows = pd.DataFrame({"joint": ["a", "b", "c"], "x": [1.0, np.nan, 3.0], "y": [np.nan] * 3})
-    figures = means(rows, ["x", "y"], samples=200, level=0.95, seed=0)
-    assert figures["x"] == 2.0
-    assert figures["x_interval"] == [1.0, 3.0]
-    assert math.isnan(figures["y"])
-    assert "y_interval" not in figures
