@@ -81,6 +81,8 @@ def unreadable(path: str | Path, error: BaseException) -> InputError:
         return InputError(f"{path}: no such file. Correct the path.")
     if isinstance(error, IsADirectoryError):
         return InputError(f"{path}: a folder, not a file. Pass the path of a radiograph.")
+    if isinstance(error, PermissionError):
+        return InputError(f"{path}: no permission to read the image. Change the permissions of the file.")
     reason = str(error) or type(error).__name__
     if isinstance(error, UnidentifiedImageError):
         reason = "neither PNG, JPEG, BMP, TIFF nor NIfTI"

@@ -102,6 +102,22 @@ def storing(path: Path) -> Iterator[None]:
         raise _not_written(path, refusal) from error
 
 
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Convert errors of the operating system while ``path`` is read to an input error that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise not_read(path, error) from error
+
+
+def not_read(path: Path, error: OSError) -> InputError:
+    """Make the error of a file or folder that the operating system refuses to read, with the remedy."""
+    refused = isinstance(error, PermissionError)
+    remedy = "Change its permissions." if refused else "Check the path and the disk."
+    return InputError(f"{path} cannot be read ({error.strerror or error}). {remedy}")
+
+
 def _discard(temporary: Path) -> None:
     with suppress(OSError):
         temporary.unlink()
@@ -165,7 +181,7 @@ def named_lines(path: str | Path, key: str = "name") -> list[dict[str, Any]]:
         InputError: the operating system refused.
     """
     path, found = Path(path), []
-    with storing(path):
+    with readable(path):
         text = path.read_bytes() if path.is_file() else b""
     for line in text.splitlines():
         with suppress(ValueError):  # the end of a line that was cut off

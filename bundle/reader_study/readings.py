@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -15,7 +16,7 @@ from typing import Any
 
 from bundle.base import parse_json
 from bundle.errors import InputError, path_argument
-from bundle.io import bundle_version, storing
+from bundle.io import bundle_version, readable, storing
 from bundle.reader_study.fields import shown
 
 try:
@@ -56,6 +57,7 @@ class ReadingLog:
         self._known: list[Record] = []
         self._end = 0
         self._file: tuple[int, int] | None = None
+        self._writable = True
         if os.path.lexists(self.path):
             with self._open() as file:
                 self._update(file)
@@ -130,16 +132,15 @@ class ReadingLog:
 
     @contextmanager
     def _open(self, create: int = 0) -> Iterator[int]:
-        """Open the file and lock it against other threads and processes."""
-        with self._threads, storing(self.path):
-            flags = os.O_RDWR | os.O_APPEND | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | create
-            file = os.open(self.path, flags, 0o666)
+        """Open the file and lock it against other threads and processes; to read, a file that may only be read."""
+        with self._threads, (storing if create else readable)(self.path):
+            file, self._writable = _opened(self.path, create)
             try:
                 if not stat.S_ISREG(os.fstat(file).st_mode):
                     msg = f"{self.path} is no regular file. Move it away or choose another file."
                     raise InputError(msg)
                 if fcntl is not None:
-                    fcntl.flock(file, fcntl.LOCK_EX)
+                    fcntl.flock(file, fcntl.LOCK_EX if self._writable else fcntl.LOCK_SH)
                 yield file
             finally:
                 os.close(file)  # releases the lock
@@ -151,7 +152,7 @@ class ReadingLog:
             self._known, self._end, self._file = [], 0, (found.st_dev, found.st_ino)
         data = _read_from(file, self._end)
         whole, _, rest = data.rpartition(b"\n")
-        if rest:
+        if rest and self._writable:
             self._set_aside(file, rest, found.st_size - len(rest))
         lines = whole.split(b"\n") if len(rest) < len(data) else []
         known = list(self._known)
@@ -179,6 +180,17 @@ class ReadingLog:
         identity = self._known[-1]["id"] + 1 if self._known else 1
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         return {"id": identity, "time": now, "version": self.version, **record}
+
+
+def _opened(path: Path, create: int) -> tuple[int, bool]:
+    """Open a log, and return whether it can be written."""
+    flags = os.O_APPEND | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        return os.open(path, os.O_RDWR | flags | create, 0o666), True
+    except OSError as error:
+        if create or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+    return os.open(path, os.O_RDONLY | flags), False
 
 
 def _effective(records: Sequence[Record]) -> list[Record]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 
 from bundle.base import read_json
 from bundle.errors import InputError
-from bundle.io import storing
+from bundle.io import not_read, readable
 from bundle.reader_study.fields import LONGEST_SECONDS, choice, fields_of, number, person, shown, spelling, text, whole
 from bundle.reader_study.measuring import session_random
 from bundle.reader_study.readings import ReadingLog, Record
@@ -87,12 +87,12 @@ class Study:
         """
         path = self.image_path(identity)
         _check_file(path, self.sums[identity])
-        with storing(path):
+        with readable(path):
             return path.read_bytes()
 
     def spelling(self, reader: str) -> str:
         """Return the name of a reader as the log has it, in which case, width and spaces may differ."""
-        return spelling(reader, (str(record.get("reader")) for record in self.log.effective()))
+        return spelling(reader, _readers(self.log.effective()))
 
     def _known(self, identity: Any) -> str:
         if not isinstance(identity, str) or identity not in self.sums:
@@ -154,12 +154,20 @@ def validated_answer(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _readers(records: Iterable[Record]) -> Iterator[str]:
+    return (str(record.get("reader")) for record in records)
+
+
 def _after(given: Mapping[str, Any], effective: Sequence[Record], name: str) -> Mapping[str, Any]:
-    """The record to append after the effective ones: the one stored already if it is the same answer."""
-    own = [record for record in effective if record.get("reader") == given["reader"]]
+    """The record to append after the effective ones: the one stored already if it is the same answer.
+
+    A reader who has begun meanwhile with another spelling of the name is the same one.
+    """
+    reader = spelling(given["reader"], _readers(effective))
+    own = [record for record in effective if record.get("reader") == reader]
     found = next((record for record in own if record.get("image") == given["image"]), None)
     if found is None:
-        return {**given, "order": len(own) + 1}
+        return {**given, "reader": reader, "order": len(own) + 1}
     if all(found.get(part) == given[part] for part in ("answer", "confidence")):
         return found
     msg = f"{name}: {given['image']} has an answer of this reader already. Undo it first."
@@ -205,7 +213,9 @@ def _document(path: Path) -> Mapping[str, Any]:
         known = read_json(path)
     except FileNotFoundError as error:
         raise _damaged(path, "missing") from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise not_read(path, error) from error
+    except ValueError as error:
         raise _damaged(path, "not readable as JSON") from error
     if not isinstance(known, dict):
         raise _damaged(path, "no JSON object")
@@ -218,8 +228,10 @@ def _check_file(path: Path, checksum: str) -> None:
         if not stat.S_ISREG(state.st_mode):
             raise _damaged(path, "no regular file")
         found = _checksum(path, (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
+    except FileNotFoundError as error:
+        raise _damaged(path, "missing") from error
     except OSError as error:
-        raise _damaged(path, "missing or not readable") from error
+        raise not_read(path, error) from error
     if found != checksum:
         raise _damaged(path, "changed since the study was made")
 
@@ -268,13 +280,23 @@ class FoundStudy:
 def find_studies(root: str | Path) -> list[FoundStudy]:
     """Find the studies in a folder, in its folders, and in the folders of its folder ``studies``.
 
-    A damaged study has its reason; so has each of two studies of one name.
+    A damaged study has its reason; so has each of two studies of one name, and a folder that cannot be read.
     """
     root = Path(root)
-    paths = [root / STUDY, *root.glob(f"*/{STUDY}"), *root.glob(f"{STUDIES}/*/{STUDY}")]
-    found = [_found(path.parent) for path in sorted(path for path in paths if path.is_file())]
+    folders = [root, *root.glob("*"), *root.glob(f"{STUDIES}/*")]
+    found = [_found(folder) for folder in sorted(folders) if _is_study(folder)]
     names = [each.study.name for each in found if each.study]
     return [_doubled(each, found) if each.study and names.count(each.study.name) > 1 else each for each in found]
+
+
+def _is_study(folder: Path) -> bool:
+    """Whether a folder has the file of a study, or cannot be entered."""
+    try:
+        return stat.S_ISREG((folder / STUDY).stat().st_mode)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 def _found(folder: Path) -> FoundStudy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -64,13 +65,14 @@ def make_study(
     plan = plan_study(real, synthetic, count=count, seed=seed, caliper_mm=caliper_mm)
     entries = _entries(plan)
     _check_spacing([candidate for _, candidate, _ in entries])
-    begun = folder.with_name(f".{folder.name}.{os.getpid()}{PART}")
+    begun = folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(4)}{PART}")
     try:
         with storing(folder):
             (begun / IMAGES).mkdir(parents=True)
         sums, shape = _write_images(begun / IMAGES, entries, _random(plan, _CROPS), progress)
         _write_key(begun / KEY, entries)
         pixel_mm = grid_mm(plan.pairs[0][0].spacing_mm) / MAGNIFICATION
+        _check_free(folder, name)  # another process may have made a study meanwhile
         write_bytes(begun / STUDY, _encoded(_described(name, plan, sums, (*shape, pixel_mm))))
         with storing(folder):
             with suppress(FileNotFoundError):
@@ -85,7 +87,7 @@ def _check_free(folder: Path, name: str) -> None:
     with storing(folder):
         used = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     if used:
-        msg = f"{folder}: the folder is in use. Name a new folder for the study."
+        msg = f"{folder}: the folder is in use. Choose another name for the study."
         raise InputError(msg)
     others = [each.folder for each in find_studies(folder.absolute().parent) if each.study and each.study.name == name]
     if others:

@@ -110,19 +110,37 @@ class Measuring:
     def _begin(self, name: str, ids: Sequence[str] | None, again: bool) -> dict[str, Any]:
         reader = spelling(person(name), (record["reader"] for record in self._begun()))
         if again or self._session(reader) is None:
-            rows = self.library.rows() if ids is None else self.library.chosen(ids)
-            joints = [row.name for row in rows if row.state != FAILED][:MOST]
-            if not joints:
-                msg = "No joint can be measured. The list states why."
-                raise InputError(msg)
-            with storing(self.folder):
-                self.folder.mkdir(parents=True, exist_ok=True)
-            self.sessions.append({"reader": reader, "joints": joints, "seed": self.seed})
+            reader = self._opened(name, self._measurable(ids), again)["reader"]
         return self._shown(reader)
 
-    def _begun(self) -> list[dict[str, Any]]:
+    def _measurable(self, ids: Sequence[str] | None) -> list[str]:
+        """Names of the joints of a new session."""
+        rows = self.library.rows() if ids is None else self.library.chosen(ids)
+        joints = [row.name for row in rows if row.state != FAILED][:MOST]
+        if not joints:
+            msg = "No joint can be measured. The list states why."
+            raise InputError(msg)
+        return joints
+
+    def _opened(self, name: str, joints: Sequence[str], again: bool) -> Mapping[str, Any]:
+        """Store a session; without ``again`` one that another page or server has begun meanwhile is returned."""
+
+        def session(effective: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+            known = {record["reader"]: record for record in self._checked(effective)}
+            reader = spelling(person(name), known)
+            fresh = {"reader": reader, "joints": list(joints), "seed": self.seed}
+            return fresh if again else known.get(reader, fresh)
+
+        with storing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        return self.sessions.append_after(session)
+
+    def _begun(self) -> Sequence[Mapping[str, Any]]:
         """The sessions of all readers."""
-        sessions = self.sessions.effective()
+        return self._checked(self.sessions.effective())
+
+    def _checked(self, sessions: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """The lines of sessions if all of them are sessions."""
         for record in sessions:
             kinds = {"reader": str, "joints": list, "seed": int}
             if any(type(record.get(name)) is not kind for name, kind in kinds.items()):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
@@ -162,10 +164,16 @@ def plainly(answer: Answer) -> Answer:
         except InputError as error:
             return JSONResponse({"error": without_folders(str(error))}, status_code=_status(error))
         except OSError as error:
-            sentence = f"The server's disk or folder could not be used: {error.strerror or type(error).__name__}."
-            return JSONResponse({"error": sentence}, status_code=_status(error))
+            return JSONResponse({"error": _refusal(error)}, status_code=_status(error))
 
     return answered
+
+
+def _refusal(error: OSError) -> str:
+    """What the system of the server refused, with the name of the file alone."""
+    named = isinstance(error.filename, str | PathLike)
+    name = Path(error.filename).name if named else "The disk or a folder of the server"
+    return f"{name} cannot be used: {error.strerror or type(error).__name__}. Check the permissions and the free space."
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

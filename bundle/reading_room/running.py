@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 import webbrowser
@@ -13,7 +14,7 @@ from pathlib import Path
 import uvicorn
 from bundle.errors import InputError
 from bundle.inference import JOINT_LINES
-from bundle.io import MARKER, bundle_root
+from bundle.io import MARKER, bundle_root, readable
 from bundle.reader_study import STUDIES
 from bundle.reading_room.data_set import SyntheticImages, is_data_set
 from bundle.reading_room.library import FixedLibrary, Library, Report
@@ -42,15 +43,16 @@ def library_of(folder: Path, spacing_mm: float = 0.0) -> Library:
     Raises:
         InputError: the folder is missing, or holds none of these.
     """
-    if not folder.is_dir():
-        fault = "a file, not a folder" if folder.exists() else "there is no such folder"
-        msg = f"{folder}: {fault}. Pass results, a data set or radiographs, or --demo."
-        raise InputError(msg)
-    if is_data_set(folder):
-        return SyntheticImages(folder)
-    if any((folder / name).is_file() for name in (JOINT_LINES, MARKER)):  # MARKER: a run that has just begun
-        return Results(folder)
-    return Radiographs(folder, spacing_mm)
+    with readable(folder):
+        if not folder.is_dir():
+            fault = "a file, not a folder" if folder.exists() else "there is no such folder"
+            msg = f"{folder}: {fault}. Pass results, a data set or radiographs, or --demo."
+            raise InputError(msg)
+        if is_data_set(folder):
+            return SyntheticImages(folder)
+        if any((folder / name).is_file() for name in (JOINT_LINES, MARKER)):  # MARKER: a run that has just begun
+            return Results(folder)
+        return Radiographs(folder, spacing_mm)
 
 
 def readings_folder(folder: Path | None) -> Path:
@@ -91,16 +93,23 @@ def rooms_of(library: Library, readings: Path, seed: int = 0) -> list[Route]:
         seed: random seed of the order in which joints are measured.
 
     Raises:
-        InputError: the folder is a file, or a file in it is damaged.
+        InputError: the folder is a file or cannot be read, or a file in it is damaged.
     """
-    if readings.exists() and not readings.is_dir():
-        msg = f"{readings}: a file, not a folder. Pass another --output_dir."
-        raise InputError(msg)
+    _check_readings(readings)
     rooms = Rooms(library)
     data_set = library.folder if isinstance(library, SyntheticImages) else None
     measuring = Measuring(library, readings, seed, rooms.openings.begin)
     more = Visits(rooms.openings), measuring, Studies(readings / STUDIES, data_set)
     return [*rooms.routes(), *(route for room in more for route in room.routes())]
+
+
+def _check_readings(folder: Path) -> None:
+    with readable(folder):
+        if folder.exists() and not folder.is_dir():
+            msg = f"{folder}: a file, not a folder. Pass another --output_dir."
+            raise InputError(msg)
+        if folder.exists():
+            os.stat(os.path.join(folder, "."))  # refused if the files cannot be reached
 
 
 @dataclass(frozen=True)

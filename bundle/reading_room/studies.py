@@ -197,10 +197,9 @@ def _undone(study: Study, reader: str) -> dict[str, Any]:
 
 
 def _answered(study: Study, body: Mapping[str, Any]) -> dict[str, Any]:
-    reader = study.spelling(text(body, "reader"))
     given = {name: body.get(name) for name in ("image", "answer", "confidence", "seconds")}
-    stored = study.answer({**given, "reader": reader})
-    return {"saved": stored["id"], **_state(study, reader)}
+    stored = study.answer({**given, "reader": text(body, "reader")})
+    return {"saved": stored["id"], **_state(study, stored["reader"])}
 
 
 def _report(study: Study) -> StudyReport:

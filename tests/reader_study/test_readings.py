@@ -268,7 +268,7 @@ def test_a_log_that_is_replaced_is_read_anew(path: Path) -> None:
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="could not be written"):
+    with pytest.raises(InputError, match="cannot be read"):
         ReadingLog(tmp_path)
     with pytest.raises(InputError, match="the folder does not exist"):
         ReadingLog(tmp_path / "absent" / "readings.jsonl").append({"reader": "A"})

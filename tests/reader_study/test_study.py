@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from bundle.errors import InputError
-from bundle.reader_study.study import KEY, STUDY, find_studies, read_key, read_study, validated_answer
+from bundle.reader_study.study import KEY, STUDY, Study, find_studies, read_key, read_study, validated_answer
 from bundle.reader_study.study_making import make_study
 from tests.reader_study.phantoms import SIZE, candidate, plain
 
@@ -191,6 +191,14 @@ def test_names_of_readers_are_recognized_in_any_case(folder: Path) -> None:
     assert study.spelling("Ann") == "Ann"
 
 
+def test_an_answer_belongs_to_the_reader_who_has_answered_meanwhile_under_another_spelling(folder: Path) -> None:
+    first, second = read_study(folder), read_study(folder)
+    given = {"answer": "real", "confidence": 1, "seconds": 1.0}
+    first.answer({**given, "reader": "Ann", "image": first.images[0]})
+    stored = second.answer({**given, "reader": "ANN", "image": first.images[1]})
+    assert (stored["reader"], stored["order"]) == ("Ann", 2)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
 def test_an_image_that_is_no_regular_file_is_not_waited_for(folder: Path) -> None:
     path = read_study(folder).image_path("image_001")
@@ -215,6 +223,20 @@ def test_a_study_is_not_written_over_another_one_nor_beside_one_of_its_name(fold
     with pytest.raises(InputError, match="is named first already"):
         make_study(folder.parent / "second", *sides, count=COUNT, name="first")
     assert [path.name for path in folder.parent.iterdir()] == ["first"]
+
+
+def test_of_two_studies_made_at_once_in_one_folder_one_stays_whole(tmp_path: Path) -> None:
+    sides = plain("real", range(20)), plain("synthetic", range(20, 40))
+    made: list[Study] = []
+
+    def meanwhile(done: int, _: int) -> None:
+        if done == 2:
+            made.append(make_study(tmp_path / "one", *sides, count=COUNT))
+
+    with pytest.raises(InputError, match="the folder is in use"):
+        make_study(tmp_path / "one", *sides, count=COUNT, progress=meanwhile)
+    assert read_study(tmp_path / "one").sums == made[0].sums
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
 
 
 @pytest.mark.parametrize(

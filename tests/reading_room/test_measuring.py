@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bundle.reader_study import ReadingLog
+from bundle.reading_room.library import Library
 from bundle.reading_room.measuring import READINGS, SESSIONS, Measuring
+from bundle.reading_room.rows import JointRow
 from bundle.reading_room.security import Gate
 from bundle.reading_room.server import application
 from starlette.testclient import TestClient
@@ -23,6 +27,12 @@ def measure(client: TestClient, reader: str, state: dict[str, Any], value: float
     moved = None if value is None else [0.0, value]
     known = {"reader": reader, "id": state["next"], "place": state["place"], "grade": 1, "seconds": 2.5}
     return client.post("/api/measuring/readings", json={**known, "value_mm": value, "displacement_mm": moved})
+
+
+def serving(library: Library, folder: Path, **more: Any) -> TestClient:
+    """A server of a folder of readings."""
+    made = application(Measuring(library, folder, **more).routes(), Gate("127.0.0.1", 8765))
+    return TestClient(made, base_url="http://127.0.0.1:8765")
 
 
 def test_a_session_has_repeats_and_ends(client: TestClient, tmp_path: Path) -> None:
@@ -53,10 +63,39 @@ def test_a_session_resumes_under_another_case_of_the_name(client: TestClient) ->
 
 def test_the_joint_after_the_next_one_is_opened_meanwhile(tmp_path: Path) -> None:
     prepared: list[str] = []
-    made = application(Measuring(Weightless(), tmp_path, prepare=prepared.append).routes(), Gate("127.0.0.1", 8765))
-    with TestClient(made, base_url="http://127.0.0.1:8765") as client:
+    with serving(Weightless(), tmp_path, prepare=prepared.append) as client:
         state = begin(client, "Ann")
         assert measure(client, "Ann", state).json()["next"] == prepared[0]
+
+
+def test_a_reader_who_begins_on_two_servers_at_once_has_one_session(tmp_path: Path) -> None:
+    class Slow(Weightless):
+        """Joints that are listed while another server begins the session of the same reader."""
+
+        def rows(self) -> Sequence[JointRow]:
+            begin(serving(Weightless(), tmp_path), "Ann")
+            return super().rows()
+
+    assert begin(serving(Slow(), tmp_path), "ANN")["reader"] == "Ann"
+    assert len(ReadingLog(tmp_path / SESSIONS).records()) == 1
+
+
+def test_readings_on_two_servers_are_all_stored_once_and_reported_by_both(tmp_path: Path) -> None:
+    servers = [serving(Weightless(), tmp_path) for _ in range(2)]
+
+    def work(server: TestClient, reader: str) -> None:
+        state = begin(server, reader)
+        while state["next"]:
+            answer = measure(server, reader, state)
+            state = answer.json() if answer.status_code == 200 else begin(server, reader)
+
+    with ThreadPoolExecutor() as pool:  # Ann has a window on each server
+        list(pool.map(work, [*servers, *servers], ["Ann", "Ann", "Bob", "Cy"]))
+    taken = [(line["reader"], line["joint"], line["repeat"]) for line in ReadingLog(tmp_path / READINGS).effective()]
+    assert len(taken) == len(set(taken)) == 9
+    assert [repeat for reader, _, repeat in taken if reader == "Ann"] == [0, 0, 1]
+    for server in servers:
+        assert server.get("/api/measuring/report").json()["figures"]["measurements"] == 9
 
 
 def test_a_joint_is_measured_once_in_two_windows(client: TestClient) -> None:

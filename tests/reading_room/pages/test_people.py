@@ -88,7 +88,7 @@ def test_a_reader_with_markup_in_the_name_is_text(page: Any) -> None:
     begin(page, "measure", name)
     page.goto("/#/list")
     page.goto("/#/measure")
-    expect(page.locator(".facts", has_text=name)).to_have_count(1)
+    expect(page.locator(".sessions", has_text=name)).to_have_count(1)
 
 
 def test_a_whole_study_is_answered_by_keyboard(page: Any, readings: Path) -> None:
@@ -131,12 +131,28 @@ def test_two_visits_blink_and_state_the_change(page: Any) -> None:
     page.goto("/#/visits")
     expect(page.locator("#figures table")).to_be_visible()
     expect(page.locator("#figures")).to_contain_text("-0.2")
+    expect(page.locator(".hint")).to_be_hidden()
     expect(page.locator(".caption").first).to_have_text("Later")
     expect(page.locator(".caption").first).to_have_text("Earlier")
     page.keyboard.press("s")
     expect(page.locator(".caption").nth(1)).to_be_visible()
     page.keyboard.press("d")
     expect(page.locator(".caption").first).to_contain_text("minus")
+
+
+def test_radiographs_without_days_are_numbered_and_long_names_do_not_widen_the_panel(page: Any) -> None:
+    def renamed(route: Any) -> None:
+        found = route.fetch().json()
+        for visit in found["joints"][0]["visits"]:
+            visit.update(name="0" * 80, visit=None, joint_space_mm=1.5)
+        route.fulfill(json=found)
+
+    page.route("**/api/visits", renamed)
+    page.goto("/#/visits")
+    expect(page.locator("#figures table")).to_be_visible()
+    expect(page.locator(".hint")).to_have_text("The days are unknown: radiographs by name.")
+    assert page.locator(".curve text").all_text_contents()[-2:] == ["no. 1", "no. 2"]
+    assert page.locator(".panel").evaluate("(panel) => panel.scrollWidth <= panel.clientWidth")
 
 
 def test_a_joint_that_cannot_be_opened_can_be_left_out(page: Any, faults: Faults) -> None:
@@ -184,3 +200,38 @@ def test_keys_save_after_a_choice_by_mouse(page: Any) -> None:
     page.get_by_role("button", name="3", exact=True).click()
     page.keyboard.press("Enter")
     expect(page.locator("#progress")).to_have_text("1 of 8 answered")
+
+
+def test_a_report_has_a_figure_and_its_interval_in_one_cell_and_ends_with_its_room(page: Any) -> None:
+    columns = ["comparison", "icc_2_1", "icc_2_1_low", "icc_2_1_high", "limits_low_mm", "limits_high_mm", "joints"]
+    rows = [["first", 1, 0.75, 1, -0.5, 0.25, 20], ["second", None, None, None, None, None, 2]]
+    page.route("**/report", lambda route: route.fulfill(json={"figures": {}, "columns": columns, "rows": rows}))
+    page.goto("/#/measure")
+    page.click("#agreement")
+    shown = page.get_by_role("dialog").locator("tbody tr")
+    expect(shown).to_have_count(3)
+    assert [shown.nth(line).locator("td").all_inner_texts() for line in range(3)] == [
+        ["ICC(2,1)", "1.000 (0.750 to 1.000)", ""],
+        ["limits of agreement (mm)", "-0.500 to 0.250", ""],
+        ["joints", "20", "2"],
+    ]
+    page.evaluate("location.hash = '#/list'")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_study_is_made_once_by_a_double_click(page: Any) -> None:
+    asked: list[Any] = []
+
+    def answer(route: Any) -> None:
+        if route.request.method == "GET":
+            route.fulfill(json={"studies": [], "can_make": True, "can_report": True})
+        else:
+            asked.append(route)  # not answered yet
+
+    page.route("**/api/studies", answer)
+    page.goto("/#/studies")
+    page.dblclick("#make")
+    expect(page.locator("#make")).to_be_disabled()
+    asked[0].fulfill(json={"id": "none"})
+    expect(page.locator("#make")).to_be_enabled()
+    assert len(asked) == 1

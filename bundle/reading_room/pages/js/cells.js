@@ -9,7 +9,7 @@ const THUMBNAIL_DELAY_MS = 80;
 
 /** Columns of the list; optional ones are shown where any joint has a value. */
 export const COLUMNS = [
-  { name: "name", title: "Name", width: "minmax(140px, 2fr)", cell: (row) => [row.name] },
+  { name: "name", title: "Name", width: "minmax(150px, 4fr)", cell: (row) => [named(row.name)] },
   {
     name: "patient",
     title: "Patient",
@@ -56,6 +56,10 @@ export function handLine(hand, count) {
     element("span", { class: "count" }, joints),
   );
   return element("div", { class: "hand", role: "row" }, name);
+}
+
+function named(name) {
+  return element("span", { title: name }, name);
 }
 
 function shown(value) {

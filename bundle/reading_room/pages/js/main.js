@@ -50,6 +50,7 @@ function decoded(part) {
 
 async function follow() {
   const [name, parameters] = addressed();
+  document.querySelectorAll("dialog").forEach((dialog) => dialog.close());
   try {
     if (present.name !== name && !(await enter(name))) return;
     await present.opened.show(parameters);

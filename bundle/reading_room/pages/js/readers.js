@@ -1,9 +1,9 @@
-// What the rooms of people who read have in common: the name of the reader, the sessions, and the report.
+// What the rooms of people who read have in common: the name of the reader, and the sessions.
 
 import { getJson } from "./api.js";
 import { reportFault } from "./status.js";
 import { keep, recalled } from "./storage.js";
-import { button, element, section, showDialog, textTable } from "./widgets.js";
+import { button, element, section } from "./widgets.js";
 
 const KEPT = "reader";
 
@@ -35,7 +35,7 @@ export class ReaderSection {
       id: "again",
       title: "Begin a new session with the joints that the list shows",
     });
-    this.sessions = element("div", { class: "facts" });
+    this.sessions = element("div", { class: "sessions" });
     this.element = section(
       "Reader",
       element("div", { class: "row" }, this.name),
@@ -59,47 +59,16 @@ export class ReaderSection {
     }
   }
 
-  /** Show the sessions that the server knows. */
+  /** Show the sessions that the server knows, that of the named reader first. */
   async refresh() {
     try {
       const { readers } = await getJson(this.address);
+      const own = this.name.value.trim();
+      readers.sort((one, other) => (other.reader === own) - (one.reader === own));
       const lines = readers.map(({ reader, done, total }) => element("p", {}, `${reader}: ${done} of ${total}`));
       this.sessions.replaceChildren(...lines);
     } catch (error) {
       reportFault(error);
     }
   }
-}
-
-/** Show a report with its table, which can be saved as CSV. */
-export async function reportDialog(title, address) {
-  const { figures, columns, rows } = await getJson(address);
-  const reasons = reasonsIn(figures);
-  const content = element(
-    "div",
-    { class: "report" },
-    ...(rows.length ? [transposed(columns, rows)] : []),
-    ...reasons.map((text) => element("p", {}, text)),
-  );
-  const save = element("a", { href: `${address}.csv`, class: "button" }, "Save as CSV");
-  showDialog(title, content, [save]);
-}
-
-/** Table with a column per row of a report, without lines that are empty everywhere. */
-function transposed(columns, rows) {
-  const lines = columns.map((column, place) => [column.replaceAll("_", " "), ...rows.map((row) => shown(row[place]))]);
-  const [head, ...body] = lines.filter(([, ...cells]) => cells.some((cell) => cell !== ""));
-  return textTable(head, body);
-}
-
-function shown(value) {
-  if (value === null || value === undefined) return "";
-  return typeof value === "number" && !Number.isInteger(value) ? value.toFixed(3) : String(value);
-}
-
-function reasonsIn({ overall, unfinished }) {
-  const waiting = Object.entries(unfinished ?? {}).map(
-    ([reader, count]) => `${reader} has answered ${count} images so far and is not counted.`,
-  );
-  return [...(overall?.not_computed ? [`No figures yet: ${overall.not_computed}.`] : []), ...waiting];
 }

@@ -2,7 +2,8 @@
 
 import { getBytes, getJson, postJson } from "./api.js";
 import { bindKeys } from "./keys.js";
-import { readerField, reportDialog } from "./readers.js";
+import { readerField } from "./readers.js";
+import { reportDialog } from "./reports.js";
 import { attempt, clearStatus, report } from "./status.js";
 import { button, element, parsedNumber, section, toggleButton } from "./widgets.js";
 
@@ -76,7 +77,7 @@ class Studies {
       field("Seed", "study-seed", "0"),
     ];
     const labelled = (text, input) => element("label", { class: "field" }, element("span", {}, text), input);
-    const make = button("Make", () => attempt(() => this.make(name.value, count.value, seed.value)), {
+    this.making = button("Make", () => attempt(() => this.make(name.value, count.value, seed.value)), {
       class: "primary",
       id: "make",
     });
@@ -90,7 +91,7 @@ class Studies {
         labelled("Name", name),
         labelled("Radiographs on each side", count),
         labelled("Seed", seed),
-        make,
+        this.making,
       ),
     );
   }
@@ -100,9 +101,14 @@ class Studies {
     if (!numbers.every(Number.isInteger) || numbers[1] > LARGEST_SEED)
       throw new Error("Number and seed must be whole numbers.");
     report("Making the study\u2026");
-    const { id } = await postJson("/api/studies", { name, count: numbers[0], seed: numbers[1] });
-    clearStatus();
-    this.go("studies", id);
+    this.making.disabled = true;
+    try {
+      const { id } = await postJson("/api/studies", { name, count: numbers[0], seed: numbers[1] });
+      clearStatus();
+      this.go("studies", id);
+    } finally {
+      this.making.disabled = false;
+    }
   }
 
   showStudy(study) {

@@ -1,7 +1,7 @@
 // The room "Visits": two radiographs of a joint, registered, and the joint space over the visits of a patient.
 
 import { getBytes, getJson } from "./api.js";
-import { plotted } from "./curve.js";
+import { isDated, plotted } from "./curve.js";
 import { bindKeys } from "./keys.js";
 import { openedJoint } from "./look.js";
 import { PairView } from "./pair_view.js";
@@ -28,6 +28,7 @@ class Visits {
     this.joint = select("Joint", [["", "none"]], () => this.chooseJoint());
     const dated = (label) => select(label, [["", "none"]], () => this.compare());
     [this.before, this.after] = [dated("Earlier"), dated("Later")];
+    this.undated = element("p", { class: "hint", hidden: true }, "The days are unknown: radiographs by name.");
     this.figures = element("div", { id: "figures" });
     this.curve = element("div", { class: "curve" });
     this.toggles = VIEWS.map(([name, text, key]) => ({
@@ -42,6 +43,7 @@ class Visits {
         this.joint.element,
         this.before.element,
         this.after.element,
+        this.undated,
         element(
           "div",
           { class: "row three" },
@@ -49,7 +51,7 @@ class Visits {
           button("Next", () => this.step(1), { title: "Key n" }),
         ),
       ),
-      section("View", element("div", { class: "row three" }, ...this.toggles.map(({ element: made }) => made))),
+      section("View", element("div", { class: "row fill" }, ...this.toggles.map(({ element: made }) => made))),
       section("Change", this.figures),
       section("Joint spaces of the patient", this.curve),
     );
@@ -80,6 +82,7 @@ class Visits {
 
   async chooseJoint() {
     const { visits } = this.chosen();
+    this.undated.hidden = isDated({ visits });
     const options = visits.map((visit) => [visit.id, visit.visit === null ? visit.name : `day ${visit.visit}`]);
     this.before.setOptions(options);
     this.after.setOptions(options);
