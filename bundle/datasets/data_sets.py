@@ -8,6 +8,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -281,15 +282,15 @@ class Shards:
         return JointFrame.from_json(joint["frame"]).paste(hand, before, sample.image)
 
     def check_made(self) -> None:
-        """Refuse a data set without any image.
+        """Refuse a data set without any image, according to its card, the one file that every process reads.
 
         Raises:
             InputError: it has none; the message states the most frequent reason.
         """
-        total = self._total()
-        if total.made:
+        card = read_json(self.data.output_dir / CARD)
+        if card["images"]:
             return
-        reason, times = next(iter(total.refused.most_common(1)), ("none was sampled", 0))
+        reason, times = max(card["refused"].items(), key=itemgetter(1), default=("none was sampled", 0))
         msg = (
             f"count: no image was made of {len(self.specifications)}: most were refused as {reason!r} ({times} times; "
             f"{self.data.output_dir / CARD}). Correct --joint_space_mm, --changes_mm or --gate and pass another "
