@@ -1,8 +1,8 @@
 """Measure what a Dask cluster of many workers costs its scheduler: the engine of data sets with tasks that only wait.
 
 A scheduler runs in a process of its own, all workers in another one; the engine is the one of ``--engine dask``. One
-run without waiting measures the capacity of the scheduler, one with waiting the share of it that is needed. The report
-extrapolates to a data set. Needs requirements-scale.txt.
+run without waiting measures the scheduler, one with waiting whether the workers are kept busy. The report extrapolates
+to a data set. Needs requirements-scale.txt.
 
     python scripts/simulate_cluster.py --workers 1000 --tasks 20000
 """
@@ -65,11 +65,6 @@ class Cost(NamedTuple):
     seconds: float
     scheduler_s: float
     memory_mb: float
-
-    @property
-    def rate(self) -> float:
-        """Tasks per second."""
-        return self.tasks / self.seconds
 
     @property
     def scheduler_ms(self) -> float:
@@ -158,15 +153,15 @@ def run(address: str, process: psutil.Process, tasks: int, seconds: float) -> Co
 
 def report(workers: int, free: Cost, waiting: Cost, seconds: float, images: int, shard_size: int, rate: float) -> str:
     """Describe both runs, and extrapolate them to a data set; ``rate`` is the images per second of a worker."""
-    shards, needed = images / shard_size, workers * rate / shard_size
+    shards, due = images / shard_size, workers * rate / shard_size
     ideal = seconds * waiting.tasks / workers
     lines = [
-        f"{workers} workers, {free.tasks} tasks without duration: {free.rate:.0f} tasks/s; scheduler "
+        f"{workers} workers, {free.tasks} tasks without duration: {free.seconds:.1f} s; scheduler "
         f"{free.scheduler_ms:.2f} ms of processor time and {1000 * free.memory_mb / free.tasks:.1f} KB a task",
         f"{workers} workers, {waiting.tasks} tasks of {seconds:g} s: {waiting.seconds:.1f} s, at best {ideal:.1f} s",
         f"{images:g} images in shards of {shard_size}, {rate:g} images/s and worker: {shards:g} tasks, "
-        f"{images / workers / rate / 3600:.2f} h; {needed:.0f} tasks/s, {100 * needed / free.rate:.0f} % of the "
-        f"capacity; scheduler {free.memory_mb * shards / free.tasks:.0f} MB more than empty",
+        f"{images / workers / rate / 3600:.2f} h; {due:.0f} tasks/s, which take {due * free.scheduler_ms / 10:.0f} % "
+        f"of the scheduler's time; scheduler {free.memory_mb * shards / free.tasks:.0f} MB more than empty",
     ]
     return "\n".join(f"- {line}" for line in lines)
 

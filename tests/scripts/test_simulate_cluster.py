@@ -11,9 +11,10 @@ distributed = pytest.importorskip("distributed", reason="requirements-scale.txt 
 def test_a_data_set_is_extrapolated_in_proportion_to_its_tasks() -> None:
     free, waiting = Cost(2000, 10.0, 2.0, 8.0), Cost(100, 12.0, 0.1, 0.4)
     lines = report(20, free, waiting, seconds=2.0, images=10**6, shard_size=1000, rate=100.0).splitlines()
-    assert "200 tasks/s; scheduler 1.00 ms of processor time and 4.0 KB a task" in lines[0]
+    assert "10.0 s; scheduler 1.00 ms of processor time and 4.0 KB a task" in lines[0]
     assert "12.0 s, at best 10.0 s" in lines[1]
-    assert "1000 tasks, 0.14 h; 2 tasks/s, 1 % of the capacity; scheduler 4 MB more than empty" in lines[2]
+    assert "1000 tasks, 0.14 h; 2 tasks/s, which take 0 % of the scheduler's time" in lines[2]
+    assert "scheduler 4 MB more than empty" in lines[2]
 
 
 @pytest.mark.long
