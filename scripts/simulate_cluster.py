@@ -20,13 +20,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psutil
-from torch.utils.data import Dataset
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bundle.interruption import end_when_interrupted
+
+if __name__ == "__main__":
+    end_when_interrupted()
+
+import psutil
 from bundle.datasets import shard_engine
 from bundle.errors import InputError, report_plainly
+from torch.utils.data import Dataset
 
 START_S = 600.0
 """Maximum time until all workers have joined."""
