@@ -28,15 +28,14 @@ if __name__ == "__main__":
     end_when_interrupted()
 
 import psutil
-from bundle.datasets import shard_engine
+from bundle.datasets import Tasks, shard_engine
 from bundle.errors import InputError, report_plainly
-from torch.utils.data import Dataset
 
 START_S = 600.0
 """Maximum time until all workers have joined."""
 
 
-class Waiting(Dataset[int]):
+class Waiting(Tasks):
     """Tasks that wait instead of making a shard.
 
     Args:

@@ -7,18 +7,21 @@ intensity.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import torch
 from bundle.errors import InputError
-from bundle.io import PART, grey_png_bytes, gzip_bytes, replacing, storing
+from bundle.io import PART, grey_png_bytes, gzip_bytes, replacing, storing, unfinished
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -74,15 +77,17 @@ class FolderShards(ShardFormat):
 
     def write(self, folder: Path, name: str, images: Iterable[tuple[str, Files]]) -> None:
         """See :meth:`ShardFormat.write`."""
-        path, begun = self.path(folder, name), folder / f".{name}{PART}"
+        path = self.path(folder, name)
+        begun = unfinished(path)
         with storing(path):
-            for old in (begun, path):
-                shutil.rmtree(old, ignore_errors=True)
+            _clear(path)
             begun.mkdir()
-            for key, files in images:
-                for ending, content in files.items():
-                    (begun / f"{key}.{ending}").write_bytes(content)
-            begun.rename(path)
+            try:
+                _fill(begun, images)
+                _replace(begun, path)
+            except BaseException:
+                shutil.rmtree(begun, ignore_errors=True)
+                raise
 
 
 class TarShards(ShardFormat):
@@ -106,11 +111,54 @@ class TarShards(ShardFormat):
         """See :meth:`ShardFormat.write`."""
         stated = {"encoder": False, "mtime": 0, "user": "", "group": "", "format": "PAX_FORMAT"}
         path = self.path(folder, name)
-        for begun in folder.glob(f".{path.name}.*{PART}"):  # by a process that was killed
-            begun.unlink()
+        _clear(path)
         with replacing(path) as file, TarWriter(file, **stated) as archive:
             for key, files in images:
                 archive.write({"__key__": key, **files})
+
+
+def _clear(path: Path) -> None:
+    """Remove what other processes have begun of a shard.
+
+    A process that was killed left it. One that was only slow finds its files gone, and gives up: they are renamed
+    first, so that it cannot complete a part of them.
+    """
+    for begun in path.parent.glob(f".{path.name}.*{PART}"):
+        _remove(begun, path)
+
+
+def _remove(old: Path, path: Path) -> None:
+    """Remove a file or folder of a shard, if it is still there, under the name of an unfinished one."""
+    aside = path.with_name(f".{path.name}.{uuid4().hex}{PART}")
+    with suppress(FileNotFoundError):
+        old.rename(aside)
+        if aside.is_dir():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.unlink()
+
+
+def _fill(folder: Path, images: Iterable[tuple[str, Files]]) -> None:
+    for key, files in images:
+        for ending, content in files.items():
+            (folder / f"{key}.{ending}").write_bytes(content)
+
+
+_ATTEMPTS = 5
+"""Maximum number of attempts to replace a shard that other processes replace at the same time."""
+
+
+def _replace(begun: Path, path: Path) -> None:
+    """Replace a folder by a complete one, while other processes may do the same."""
+    for left in reversed(range(_ATTEMPTS)):
+        _remove(path, path)
+        try:
+            begun.rename(path)
+        except OSError as error:
+            if not left or error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+        else:
+            return
 
 
 FORMATS: dict[str, Callable[[], ShardFormat]] = {"png": FolderShards, "webdataset": TarShards}

@@ -33,7 +33,7 @@ from bundle.io.loading import (
     open_joints,
     resampling,
 )
-from bundle.io.locking import is_first
+from bundle.io.locking import holder_of, is_first
 from bundle.io.mark_names import MarkName
 from bundle.io.monai_reader import SUFFIXES, is_radiograph
 from bundle.io.montages import (
@@ -95,6 +95,7 @@ from bundle.io.writing import (
     readable,
     replacing,
     storing,
+    unfinished,
     write_bytes,
     write_layer_images,
     write_layers,
@@ -164,6 +165,7 @@ __all__ = [
     "grey_panel",
     "grey_png_bytes",
     "gzip_bytes",
+    "holder_of",
     "holds_results",
     "in_hand",
     "inner_run",
@@ -226,6 +228,7 @@ __all__ = [
     "storing",
     "sums_of",
     "training_joints",
+    "unfinished",
     "without_folders",
     "without_identity",
     "write_bytes",

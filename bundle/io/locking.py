@@ -114,6 +114,13 @@ def release(folder: Path) -> None:
             (folder / LOCK).unlink()
 
 
+def holder_of(folder: Path) -> Holder | None:
+    """Return the run that holds the lock of a folder; None without one, or if the folder cannot be read."""
+    with suppress(OSError):
+        os.scandir(folder).close()  # a shared folder: what other machines have written shows once it is opened
+    return _read(folder / LOCK)
+
+
 def _read(path: Path) -> Holder | None:
     try:
         return Holder(**read_json(path))

@@ -6,7 +6,9 @@ import errno
 import gzip
 import io
 import os
+import socket
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -56,6 +58,15 @@ _REFUSALS = {
 """Reasons of the operating system, each with the remedy."""
 
 
+def unfinished(path: Path) -> Path:
+    """Return the temporary path of a file or folder that this process writes, unlike that of any other process.
+
+    Processes of several machines may write to a shared folder, under the same process id.
+    """
+    host = zlib.crc32(socket.gethostname().encode())
+    return path.with_name(f".{path.name}.{os.getpid()}-{host:08x}{PART}")
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside ``path`` for writing; it replaces ``path`` when the block succeeds.
@@ -70,7 +81,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
             exception. The message names the file and the remedy.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{PART}")
+    temporary = unfinished(path)
     _unfinished.append(temporary)
     with storing(path):
         try:

@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bundle.datasets import engines
-from bundle.datasets.engines import DaskCluster, Engine, Processes, shard_engine
+from bundle.datasets import dask_cluster
+from bundle.datasets.dask_cluster import DaskCluster
+from bundle.datasets.engines import Processes, shard_engine
+from bundle.datasets.tasks import Engine, Tasks
 from bundle.errors import InputError
-from torch.utils.data import Dataset
 
 dask = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 
 
-class Written(Dataset[int]):
+class Written(Tasks):
     """Tasks that write a file each, in ``seconds``; the first attempt at ``fatal`` ends its process."""
 
     def __init__(self, folder: Path, count: int, seconds: float = 0.0, fatal: int = -1) -> None:
@@ -97,7 +98,7 @@ def test_the_error_of_a_task_is_that_of_the_run(within: Engine, tmp_path: Path) 
 def test_what_is_left_is_submitted_again_where_the_scheduler_is_lost(
     within: Engine, tmp_path: Path, distributed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, submitted = engines._carried_out, []
+    whole, submitted = dask_cluster._carried_out, []
 
     def carried_out(client: Any, tasks: Any, left: set[int]) -> Iterator[int]:
         submitted.append(set(left))
@@ -106,8 +107,8 @@ def test_what_is_left_is_submitted_again_where_the_scheduler_is_lost(
             if len(submitted) == 1 and done == 3:
                 raise distributed.comm.CommClosedError("gone")
 
-    monkeypatch.setattr(engines, "_carried_out", carried_out)
-    monkeypatch.setattr(engines, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(dask_cluster, "_carried_out", carried_out)
+    monkeypatch.setattr(dask_cluster, "_PAUSE_S", 0.0)
     assert sorted(within.run(Written(tmp_path, 12))) == list(range(12))
     assert len(submitted) == 2 and len(submitted[1]) == 12 - 4
 

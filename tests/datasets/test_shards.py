@@ -129,12 +129,12 @@ def test_a_shard_that_was_begun_is_not_there_and_does_not_hinder_the_next(tmp_pa
 @pytest.mark.parametrize("form", [FolderShards(), TarShards()], ids=lambda form: type(form).__name__)
 def test_what_a_killed_process_has_begun_is_cleared_away(tmp_path: Path, form: ShardFormat) -> None:
     (tmp_path / ".a.tar.4711.part").write_bytes(b"half")
-    (tmp_path / ".a.part").mkdir()
+    (tmp_path / ".a.4711-0.part").mkdir()
     form.write(tmp_path, "a", IMAGES)
     (tmp_path / ".b.tar.4711.part").write_bytes(b"another process's")
     form.write(tmp_path, "a", IMAGES)
     left = {path.name for path in tmp_path.iterdir()}
-    own = {".a.tar.4711.part"} if isinstance(form, FolderShards) else {".a.part"}
+    own = {".a.tar.4711.part"} if isinstance(form, FolderShards) else {".a.4711-0.part"}
     assert left - own == {form.path(tmp_path, "a").name, ".b.tar.4711.part"}
 
 

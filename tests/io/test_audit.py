@@ -124,4 +124,4 @@ def test_a_name_too_long_for_the_names_of_results_is_rejected_and_the_longest_is
     assert [(name, "too long for result files" in reason) for name, reason in found.rejected] == [(long, True)]
     with pytest.raises(InputError, match="Shorten it"):
         audited(items, lambda item, _: item, strict=True, size=64)
-    assert max(len(f".{fits}{ending}.{2**22}{PART}".encode()) for ending in RESULT_ENDINGS) <= 255
+    assert max(len(f".{fits}{ending}.{2**22}-12345678{PART}".encode()) for ending in RESULT_ENDINGS) <= 255

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from bundle.io.reservations import (
     reserve_output,
     reserved,
 )
-from bundle.io.writing import PART, write_bytes
+from bundle.io.writing import PART, unfinished, write_bytes
 from tests.io.refusals import refusal
 
 RESULT = "result.png"
@@ -131,7 +130,7 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path, below: str) ->
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
 def test_a_full_disk_is_found_out_by_the_claim(tmp_path: Path) -> None:
-    (tmp_path / f".{MARKER}.{os.getpid()}{PART}").symlink_to("/dev/full")
+    unfinished(tmp_path / MARKER).symlink_to("/dev/full")
     assert "the disk is full" in refusal(reserve_output, tmp_path, "run")
     release_outputs()
     assert list(tmp_path.iterdir()) == []

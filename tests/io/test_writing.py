@@ -20,10 +20,10 @@ from bundle.io.joint_images import read_joint
 from bundle.io.reading import read_radiograph
 from bundle.io.reservations import reserve_output
 from bundle.io.writing import (
-    PART,
     append_line,
     check_destination,
     replacing,
+    unfinished,
     write_bytes,
     write_image,
     write_layer_images,
@@ -45,7 +45,7 @@ def layers() -> torch.Tensor:
 
 def fill_the_disk(path: Path) -> None:
     """Let the temporary file of ``path`` be the device that is always full."""
-    path.with_name(f".{path.name}.{os.getpid()}{PART}").symlink_to("/dev/full")
+    unfinished(path).symlink_to("/dev/full")
 
 
 def test_layers_read_back_by_nibabel_in_x_y_order_with_their_spacing(tmp_path: Path, layers: torch.Tensor) -> None:
