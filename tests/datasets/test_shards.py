@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import webdataset
+from bundle.datasets import shards
 from bundle.datasets.shards import FolderShards, ShardFormat, TarShards, decode_shard, shard_format
 from bundle.errors import InputError
-from bundle.io import grey_png_bytes
+from bundle.io import PART, grey_png_bytes
 
 IMAGES = [(f"{index:09d}", {"png": bytes([index]), "lower.png": b"low", "json": b'{"jsw": 1}'}) for index in range(3)]
 
@@ -136,6 +138,24 @@ def test_what_a_killed_process_has_begun_is_cleared_away(tmp_path: Path, form: S
     left = {path.name for path in tmp_path.iterdir()}
     own = {".a.tar.4711.part"} if isinstance(form, FolderShards) else {".a.4711-0.part"}
     assert left - own == {form.path(tmp_path, "a").name, ".b.tar.4711.part"}
+
+
+def test_a_slow_process_whose_shard_another_has_made_gives_up_and_changes_nothing(tmp_path: Path) -> None:
+    form, other = FolderShards(), "77-0"
+
+    def overtaken() -> Iterator[tuple[str, Any]]:
+        yield IMAGES[0]
+        begun = next(tmp_path.glob(f".a.*{PART}"))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(shards, "unfinished", lambda path: path.with_name(f".{path.name}.{other}{PART}"))
+            form.write(tmp_path, "a", IMAGES)
+        assert not begun.exists()
+        yield IMAGES[1]
+
+    with pytest.raises(InputError, match="the folder does not exist"):
+        form.write(tmp_path, "a", overtaken())
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+    assert len(list((tmp_path / "a").iterdir())) == sum(len(files) for _, files in IMAGES)
 
 
 def test_a_folder_that_is_not_there_is_named_in_the_refusal(tmp_path: Path) -> None:

@@ -1,0 +1,182 @@
+"""A data set of a Dask cluster is that of a single process, whatever happens to its processes and their disks."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bundle.datasets.dask_cluster import DaskCluster
+from bundle.errors import InputError
+from bundle.io.reservations import release_outputs
+from bundle.io.writing import PART
+from tests.datasets.dask_processes import Processes
+from tests.datasets.made_data_sets import content, made, plan
+
+pytest.importorskip("distributed", reason="dask is not installed (requirements-scale.txt)")
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")]
+
+MANY = {"plan": plan(count=40), "shard_size": 4}
+"""Ten shards."""
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory, items: list[dict[str, Any]]) -> dict[str, bytes]:
+    """The files that a single process makes."""
+    return content(made(tmp_path_factory.mktemp("single"), items, **MANY))
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    started = Processes(tmp_path / "logs")
+    yield started
+    started.end()
+
+
+def of_cluster(folder: Path, items: list[dict[str, Any]], processes: Processes, workers: int) -> Path:
+    processes.workers(workers)
+    return made(folder, items, engine=DaskCluster(scheduler=processes.address), **MANY)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.name.endswith(PART)]
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_any_number_of_workers_makes_the_files_of_a_single_process(
+    single: dict[str, bytes], tmp_path: Path, items: list[dict[str, Any]], workers: int
+) -> None:
+    assert content(made(tmp_path, items, engine=DaskCluster(workers), **MANY)) == single
+
+
+def test_a_worker_killed_while_it_writes_a_shard_changes_no_file(
+    single: dict[str, bytes], tmp_path: Path, items: list[dict[str, Any]], processes: Processes
+) -> None:
+    killed = processes.start_worker("killed")
+    processes.start_worker()
+    out = of_cluster(tmp_path, items, processes, 2)
+    assert killed.wait(20) == -signal.SIGKILL
+    assert content(out) == single and not leftovers(out)
+
+
+def test_a_stopped_worker_delays_the_run_and_what_it_writes_later_changes_no_file(
+    single: dict[str, bytes], tmp_path: Path, items: list[dict[str, Any]], processes: Processes
+) -> None:
+    stopped = processes.start_worker("stopped")
+    processes.start_worker()
+    out = of_cluster(tmp_path, items, processes, 2)
+    assert (processes.folder / "stopped").exists() and stopped.poll() is None
+    assert content(out) == single
+    os.kill(stopped.pid, signal.SIGCONT)
+    stopped.wait(120)
+    assert content(out) == single and not leftovers(out)
+
+
+def test_a_worker_that_goes_on_while_its_shard_is_made_by_another_changes_no_file(
+    single: dict[str, bytes], tmp_path: Path, items: list[dict[str, Any]], processes: Processes
+) -> None:
+    stopped = processes.start_worker("stopped")
+    slow = processes.start_worker("slow=0.5")
+    timer = threading.Timer(9, os.kill, (stopped.pid, signal.SIGCONT))
+    processes.when("stopped", timer.start)
+    out = of_cluster(tmp_path, items, processes, 2)
+    timer.join()
+    assert content(out) == single and slow.poll() is None
+
+
+def test_a_slow_worker_changes_no_file(
+    single: dict[str, bytes], tmp_path: Path, items: list[dict[str, Any]], processes: Processes
+) -> None:
+    processes.start_worker("slow=1")
+    processes.start_worker()
+    out = of_cluster(tmp_path, items, processes, 2)
+    assert list(processes.folder.glob("writing-*"))
+    assert content(out) == single and not leftovers(out)
+
+
+@pytest.mark.parametrize("nanny", [False, True])
+def test_a_scheduler_killed_and_started_again_changes_no_file(
+    single: dict[str, bytes], tmp_path: Path, items: list[dict[str, Any]], processes: Processes, nanny: bool
+) -> None:
+    def restart() -> None:
+        processes.restart_scheduler()
+        processes.start_worker()  # the others end with their scheduler
+
+    processes.start_worker("slow=0.3", nanny=nanny)
+    restarted = processes.when("writing-*", restart)
+    out = of_cluster(tmp_path, items, processes, 1)
+    restarted.join()
+    assert content(out) == single
+
+
+def test_shards_of_a_worker_whose_disk_is_full_are_made_by_another(
+    single: dict[str, bytes],
+    tmp_path: Path,
+    items: list[dict[str, Any]],
+    processes: Processes,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    processes.start_worker("full")
+    processes.start_worker("slow=0.2")
+    with caplog.at_level(logging.WARNING, "bundle.datasets"):
+        out = of_cluster(tmp_path, items, processes, 2)
+    assert (processes.folder / "full").exists()
+    assert content(out) == single and not leftovers(out)
+    said = [record.getMessage() for record in caplog.records if "others take over" in record.getMessage()]
+    assert len(said) == 1 and "the disk is full" in said[0]
+
+
+def test_a_run_whose_disks_are_all_full_ends_in_a_sentence_and_is_completed_by_a_rerun(
+    single: dict[str, bytes], tmp_path: Path, items: list[dict[str, Any]], processes: Processes
+) -> None:
+    full = [processes.start_worker("full"), processes.start_worker("full")]
+    with pytest.raises(
+        InputError, match=r"out/radiographs-\d{6} could not be written .*the disk is full.*Free space.*rerun"
+    ):
+        of_cluster(tmp_path, items, processes, 2)
+    release_outputs()
+    assert not list((tmp_path / "out").glob("radiographs-*")) and not leftovers(tmp_path / "out")
+    processes.start_worker()
+    for worker in full:
+        worker.kill()
+    assert content(of_cluster(tmp_path, items, processes, 1)) == single
+
+
+@pytest.mark.parametrize("what", ["bundle", "torch"])
+def test_a_worker_of_another_version_makes_nothing_and_is_named(
+    single: dict[str, bytes],
+    tmp_path: Path,
+    items: list[dict[str, Any]],
+    processes: Processes,
+    caplog: pytest.LogCaptureFixture,
+    what: str,
+) -> None:
+    processes.start_worker(f"other={what}")
+    with pytest.raises(InputError, match=rf"the worker has {what} 0\.1, the run has {what} \d.*Install"):
+        of_cluster(tmp_path, items, processes, 1)
+    release_outputs()
+    processes.start_worker()
+    assert content(of_cluster(tmp_path, items, processes, 2)) == single
+
+
+def test_a_worker_without_the_output_folder_makes_nothing_and_is_named(
+    single: dict[str, bytes],
+    tmp_path: Path,
+    items: list[dict[str, Any]],
+    processes: Processes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    processes.start_worker(cwd=tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"elsewhere/out: not the output folder of the run at .*same path"):
+        of_cluster(Path(), items, processes, 1)
+    release_outputs()
+    assert not (tmp_path / "elsewhere" / "out").exists()
+    processes.start_worker(cwd=tmp_path)
+    assert content(of_cluster(Path(), items, processes, 2)) == single
