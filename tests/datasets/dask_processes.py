@@ -49,8 +49,14 @@ class Processes:
         options = ["--nthreads", "1", "--no-dashboard", "--preload", str(FAULTS), *([] if nanny else ["--no-nanny"])]
         return self._start("dask_worker", self.address, *options, fault=fault, cwd=cwd)
 
-    def _start(self, command: str, *arguments: str, fault: str = "", cwd: Path = ROOT) -> subprocess.Popen[bytes]:
-        known = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "FAULT": fault, "MARKS": str(self.folder)}
+    def start_bare_worker(self, cwd: Path) -> subprocess.Popen[bytes]:
+        """Start a worker that does not find the bundle."""
+        return self._start("dask_worker", self.address, "--no-dashboard", "--no-nanny", cwd=cwd, path=cwd)
+
+    def _start(
+        self, command: str, *arguments: str, fault: str = "", cwd: Path = ROOT, path: Path = ROOT
+    ) -> subprocess.Popen[bytes]:
+        known = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(path), "FAULT": fault, "MARKS": str(self.folder)}
         ttl = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5s"}
         with (self.folder / f"{len(self.started)}-{command}.log").open("wb") as log:
             process = subprocess.Popen(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bundle.datasets import dask_cluster
 from bundle.datasets.dask_cluster import DaskCluster
 from bundle.errors import InputError
 from bundle.io.reservations import release_outputs
@@ -39,7 +40,8 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 
 
 def of_cluster(folder: Path, items: list[dict[str, Any]], processes: Processes, workers: int) -> Path:
-    processes.workers(workers)
+    if workers:
+        processes.workers(workers)
     return made(folder, items, engine=DaskCluster(scheduler=processes.address), **MANY)
 
 
@@ -180,3 +182,36 @@ def test_a_worker_without_the_output_folder_makes_nothing_and_is_named(
     assert not (tmp_path / "elsewhere" / "out").exists()
     processes.start_worker(cwd=tmp_path)
     assert content(of_cluster(Path(), items, processes, 2)) == single
+
+
+def test_a_worker_that_does_not_find_the_bundle_is_named(
+    tmp_path: Path, items: list[dict[str, Any]], processes: Processes
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    processes.start_bare_worker(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"cannot load the bundle \(.*Start all workers from the root"):
+        of_cluster(tmp_path, items, processes, 1)
+
+
+def test_a_run_without_workers_warns_and_ends(
+    tmp_path: Path,
+    items: list[dict[str, Any]],
+    processes: Processes,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(dask_cluster, "_QUIET_S", 0.05)
+    monkeypatch.setattr(dask_cluster, "_PATIENCE_S", 0.1)
+    with pytest.raises(InputError, match=f"{processes.address} has no worker. Start workers, and rerun"):
+        of_cluster(tmp_path, items, processes, 0)
+    assert f"{processes.address} has no worker. Start workers; the run waits" in caplog.text
+
+
+def test_a_worker_stopped_before_the_run_does_not_hold_it_up_forever(
+    single: dict[str, bytes], tmp_path: Path, items: list[dict[str, Any]], processes: Processes
+) -> None:
+    stopped = processes.start_worker()
+    processes.start_worker()
+    processes.workers(2)
+    os.kill(stopped.pid, signal.SIGSTOP)
+    assert content(of_cluster(tmp_path, items, processes, 1)) == single

@@ -123,20 +123,6 @@ def test_tasks_of_a_killed_worker_are_carried_out_by_another(distributed: Any, t
 
 @dask
 @pytest.mark.slow
-def test_a_cluster_without_workers_is_named_and_not_waited_for_forever(
-    distributed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(dask_cluster, "_QUIET_S", 0.05)
-    monkeypatch.setattr(dask_cluster, "_PATIENCE_S", 0.1)
-    with distributed.LocalCluster(0, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster:
-        address = cluster.scheduler_address
-        with pytest.raises(InputError, match=f"{address} has no worker. Start workers, and rerun"):
-            list(DaskCluster(scheduler=address).run(Written(tmp_path, 2)))
-    assert f"{address} has no worker. Start workers; the run waits" in caplog.text
-
-
-@dask
-@pytest.mark.slow
 def test_a_scheduler_lost_again_and_again_ends_the_run(
     within: Engine, tmp_path: Path, distributed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
