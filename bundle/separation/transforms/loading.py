@@ -64,8 +64,8 @@ class LoadJointd(Transform):
         spacing = torch.tensor([float(sample[Keys.SPACING])])
         of_file = torch.tensor([file_spacing(str(sample.get(Keys.FRAME, "")), float(sample[Keys.SPACING]))])
         sample = {key: value for key, value in sample.items() if key not in KEPT}
-        known = {"file": str(sample.get(Keys.IMAGE, "")), Keys.SPACING: spacing, Keys.FILE_SPACING: of_file}
-        return {**sample, **loaded, **known}
+        sizes: Sample = {Keys.SPACING: spacing, Keys.FILE_SPACING: of_file}
+        return {**sample, "file": str(sample.get(Keys.IMAGE, "")), **loaded, **sizes}
 
     def _render(self, item: Sample) -> Sample:
         phantom = render(phantom_of(item, self.size or MCP.pixels))
