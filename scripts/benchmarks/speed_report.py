@@ -41,7 +41,7 @@ def promises(figures: Mapping[str, Figure], memory: float | None) -> str:
     for own, paper, precision in COMPARED:
         if {own, paper} <= figures.keys():
             ratio = significant(figures[own].speed / figures[paper].speed)
-            compared = f"{ratio} times the images a second of the paper's network"
+            compared = f"{ratio} times as many images per second as the paper's network"
             lines.append(f"- separation by the default network{precision}: {compared}")
     lines += best_runtimes(figures)
     if memory is not None:
