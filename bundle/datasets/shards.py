@@ -106,7 +106,7 @@ class TarShards(ShardFormat):
         """See :meth:`ShardFormat.write`."""
         stated = {"encoder": False, "mtime": 0, "user": "", "group": "", "format": "PAX_FORMAT"}
         path = self.path(folder, name)
-        for begun in folder.glob(f".{path.name}.*{PART}"):  # by a process that was killed
+        for begun in folder.glob(f".{path.name}.*{PART}"):  # left by a killed process
             begun.unlink()
         with replacing(path) as file, TarWriter(file, **stated) as archive:
             for key, files in images:
@@ -125,7 +125,7 @@ def shard_format(name: str | ShardFormat) -> ShardFormat:
     if not isinstance(name, str):
         return name
     if name not in FORMATS:
-        msg = f"{name} is not a format of shards. Choose {' or '.join(FORMATS)}."
+        msg = f"{name} is not a shard format. Choose {' or '.join(FORMATS)}."
         raise InputError(msg)
     return FORMATS[name]()
 
