@@ -37,7 +37,7 @@ LARGEST_SEED = 2**31 - 1
 
 
 class Studies:
-    """The answers of the room.
+    """Request handlers of the page of studies.
 
     Args:
         folder: folder that holds the studies, one folder each.
@@ -50,7 +50,7 @@ class Studies:
         self._found: dict[str, _Scanned] = {}
 
     def routes(self) -> list[Route]:
-        """Return the addresses of the room."""
+        """Return the routes of the page."""
         reports = [
             Route("/api/studies/{study}/report", plainly(self.report)),
             Route("/api/studies/{study}/report.csv", plainly(self.table)),
