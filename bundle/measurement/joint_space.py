@@ -50,7 +50,7 @@ class JointSpace:
         sd: expected standard deviation of the mean over radiographs of one joint, (B,).
         axis: direction of measurement, (B,) in degrees from the vertical, positive clockwise (x towards y).
         doubt: doubt of the measurement, (B,); above :data:`LARGEST_DOUBT` it is refused.
-        refused: reason of the refusal of each joint, or "".
+        refused: reason for the refusal of each joint, or "".
         surfaces: the joint surfaces, also of refused joints.
     """
 
