@@ -144,7 +144,7 @@ def check_same_images(methods: Sequence[Method]) -> None:
         different = [key for key in IMAGES if first.get(key) != settings.get(key)]
         if different:
             msg = (
-                f"{method.label}: not the images of {methods[0].label}, with a different {', '.join(different)}. "
+                f"{method.label}: not measured on the images of {methods[0].label} (different {', '.join(different)}). "
                 "Evaluate both with the same options."
             )
             raise InputError(msg)
