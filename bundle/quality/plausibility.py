@@ -43,7 +43,7 @@ class Verdict:
     """Plausibility of an image.
 
     Attributes:
-        score: largest distance of a property from its median, relative to the distance of its limit; usually below 1.
+        score: largest distance of a property from its median, relative to the distance of its limit; usually at most 1.
         reasons: implausible properties in words, the worst first; empty if the image is plausible.
         notes: unusual properties of the appearance in words, the worst first, that do not make the image implausible:
             the separator has not seen such images, and its errors are not known there.
