@@ -101,7 +101,7 @@ def item_defects(item: ConfigItem, known: set[str], names: set[str]) -> list[str
 
 
 def expression_defects(name: str, code: str, names: set[str]) -> list[str]:
-    """Return the defects of an expression: invalid syntax, unknown names, or the bundle imported before its path is set."""
+    """Return the defects of an expression: invalid syntax, unknown names, or an import of the bundle, too early."""
     try:
         nodes = list(ast.walk(ast.parse(code)))
     except SyntaxError as error:
