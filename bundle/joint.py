@@ -37,6 +37,11 @@ ROUNDING = 1e-4
 """Largest excess of a value over the range from 0 to 1."""
 
 
+COARSE_SPACING = 0.25
+"""Pixel size of a file in mm above which it is coarse: a pixel on the outline of a bone mixes bone and tissue over more
+than half the width that the separation allows for, and linear interpolation shows the pixels as a grid."""
+
+
 class Keys:
     """Keys of the dictionaries of MONAI transforms, engines and data lists."""
 
@@ -54,6 +59,8 @@ class Keys:
     """Source joint of a pseudo-overlap image: ``image`` before closing."""
     SPACING = "spacing"
     """Pixel size in mm."""
+    FILE_SPACING = "file_spacing"
+    """Pixel size of the file in mm, the larger of height and width; that of the frame without resampling."""
     SPACING_SOURCE = "spacing_source"
     """Origin of the pixel size: "given", "file", "assumed" or "estimated"."""
     MASKS = "masks"

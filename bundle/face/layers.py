@@ -9,7 +9,7 @@ import torch
 from bundle.errors import InputError, instance_argument, number_argument, path_argument, seed_argument
 from bundle.face.joints import JOINT, Joint, write_as
 from bundle.face.shipped import parts
-from bundle.io import bundle_root, storing, write_layer_images, write_layers, write_masks
+from bundle.io import bundle_root, file_spacing, storing, write_layer_images, write_layers, write_masks
 from bundle.joint import FINGERS, MCP, Keys
 from bundle.measurement import DetectableChange, JointSpace, measure_joint_space
 from bundle.physics import RigidMotion
@@ -96,8 +96,8 @@ def separate(joint: Joint, weights: str | Path | None = SHIPPED) -> Layers:
     used = parts("network", "used_weights", *names, weights=chosen, pixel_mm=pixel)
     image = torch.cat([joint.radiograph, joint.masks])
     pred = used["inferer"](image[None], used["network"])[0]
-    given = {Keys.IMAGE: image, Keys.PRED: pred, Keys.SPACING: joint.spacing_mm}
-    layers = used["postprocessing"](given)[Keys.PRED]
+    sizes = {Keys.SPACING: joint.spacing_mm, Keys.FILE_SPACING: file_spacing(joint.frame, joint.spacing_mm)}
+    layers = used["postprocessing"]({Keys.IMAGE: image, Keys.PRED: pred, **sizes})[Keys.PRED]
     return Layers(joint, layers, used["used_weights"].source)
 
 

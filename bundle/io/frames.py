@@ -12,11 +12,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
+import numpy as np
 import torch
 from bundle.errors import InputError
 from bundle.io.mark_names import MarkName
-from bundle.joint import MCP
+from bundle.joint import COARSE_SPACING, MCP
 from bundle.physics import REACH, blur, sample
+from scipy.ndimage import map_coordinates
 from torch import Tensor
 
 FARTHEST = 1e6
@@ -32,6 +34,9 @@ one; enlarging does not blur."""
 LARGE = 4_000_000
 """Pixels of a hand above which it is cropped around the joint before a frame is cut; the crop changes rounding in the
 last bits."""
+
+SPLINE_REACH = 12
+"""Pixels beyond which a pixel does not influence a cubic spline, to 1e-6."""
 
 Box = tuple[range, range]
 """Rows and columns of a hand."""
@@ -100,6 +105,11 @@ class JointFrame:
         return self.side / self.size
 
     @property
+    def coarse(self) -> bool:
+        """Whether the pixels of the hand exceed :data:`bundle.joint.COARSE_SPACING`."""
+        return max(self.spacing) > COARSE_SPACING
+
+    @property
     def matrix(self) -> Tensor:
         """Matrix from pixels of the frame (x, y, 1) to pixels of the hand (x, y), (2, 3), float64.
 
@@ -138,7 +148,10 @@ class JointFrame:
         return (x - middle) * self.pixel, (y - middle) * self.pixel, math.degrees(math.atan2(across, -along))
 
     def cut(self, hand: Tensor) -> Tensor:
-        """Cut the frame out of hand images (C, H, W): (C, size, size), bilinear and antialiased.
+        """Cut the frame out of hand images (C, H, W): (C, size, size), antialiased.
+
+        The interpolation is bilinear. Coarse pixels are interpolated by cubic splines: linear interpolation would show
+        them as a grid, which a noise texture of the same spectrum repeats, and blur the outlines of the bones.
 
         Raises:
             InputError: the frame lies partly outside the hand.
@@ -147,10 +160,11 @@ class JointFrame:
         sigma = [BLUR * max(self.pixel / length - 1.0, 0.0) for length in self.spacing]
         places = _places(self.matrix, _whole((self.size, self.size)))
         if hand.shape[-2] * hand.shape[-1] > LARGE:
-            rows, columns = self._box(hand.shape[-2:], math.ceil(REACH * max(sigma)) + 2)
+            margin = math.ceil(REACH * max(sigma)) + (SPLINE_REACH if self.coarse else 2)
+            rows, columns = self._box(hand.shape[-2:], margin)
             hand = _part(hand, (rows, columns))
             places = places - torch.tensor([columns.start, rows.start], dtype=places.dtype)
-        return _sampled(blur(hand[None], sigma)[0], places)
+        return (_splined if self.coarse else _sampled)(blur(hand[None], sigma)[0], places)
 
     def covers(self, shape: tuple[int, int]) -> Tensor:
         """Weight of the frame in each pixel of a hand (H, W): 1 inside, falling to 0 at its border, (H, W)."""
@@ -243,3 +257,20 @@ def _sampled(image: Tensor, places: Tensor) -> Tensor:
     length = torch.tensor([image.shape[-1], image.shape[-2]], dtype=torch.float64)
     grid = (2.0 * places + 1.0) / length - 1.0
     return sample(image[None], grid[None])[0]
+
+
+def _splined(image: Tensor, places: Tensor) -> Tensor:
+    """Values of the cubic spline through an image (C, H, W) at positions (H', W', 2), extended past its border."""
+    at = places.flip(-1).movedim(-1, 0).numpy()
+    values = [map_coordinates(channel, at, order=3, mode="nearest") for channel in image.double().numpy()]
+    return torch.from_numpy(np.stack(values)).to(image.dtype)
+
+
+def file_spacing(frame: str, spacing_mm: float) -> float:
+    """Return the larger side in mm of a pixel of the file that a frame is cut out of.
+
+    Args:
+        frame: the frame in JSON; empty for a radiograph that is not resampled.
+        spacing_mm: pixel size of the frame in mm.
+    """
+    return max(JointFrame.from_json(frame).spacing) if frame else spacing_mm

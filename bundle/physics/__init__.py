@@ -24,6 +24,7 @@ from bundle.physics.masks import (
 )
 from bundle.physics.motion import ContinuedBones, MotionRange, RigidMotion, move
 from bundle.physics.noise_texture import TissueNoise, sampled_on_device, share_noise_texture
+from bundle.physics.partial_volume import clear_outlines
 from bundle.physics.radiograph import (
     attenuation,
     attenuation_shares,
@@ -51,6 +52,7 @@ __all__ = [
     "blur",
     "bone_radiographs",
     "by_pixel_size",
+    "clear_outlines",
     "continue_to_border",
     "exclusive",
     "grow",

@@ -12,6 +12,7 @@ import math
 
 import torch
 from bundle.joint import MCP
+from bundle.physics.compiling import Compiled
 from bundle.physics.laplace import solve_laplace
 from bundle.physics.masks import grow, grown, signed_distance
 from bundle.physics.radiograph import attenuation, partition
@@ -97,6 +98,16 @@ def shares_by_distance(
 
     Distances are clamped to ``growth_mm`` plus 3 pixels of the public frames (:data:`OWNERSHIP_RANGE_MM`).
     """
+    lengths = (float(spacing_mm), float(growth_mm), float(ramp_mm), float(fade_mm))
+    if torch.jit.is_scripting():
+        return _shares(image, distance, lengths)
+    else:
+        return _compiled_shares(image, distance, lengths)
+
+
+def _shares(image: Tensor, distance: Tensor, lengths: tuple[float, float, float, float]) -> Tensor:
+    """Compute the shares; ``lengths`` are spacing, growth, ramp and fade in mm."""
+    spacing_mm, growth_mm, ramp_mm, fade_mm = lengths
     total = attenuation(image.detach())
     growth, owned = growth_mm / spacing_mm, _owned(growth_mm, spacing_mm)
     ownership = ownership_weights(distance.clamp(-owned, owned), growth, ramp_mm / spacing_mm, fade_mm / spacing_mm)
@@ -105,6 +116,9 @@ def shares_by_distance(
     bone = (total - fill) / total.clamp(min=1e-12)
     bones = bone * ownership
     return torch.cat([(1.0 - bones.sum(dim=1, keepdim=True)).clamp(min=0.0), bones], dim=1)
+
+
+_compiled_shares = Compiled(_shares)
 
 
 def ownership_weights(distance: Tensor, growth: float, ramp: float, fade: float) -> Tensor:

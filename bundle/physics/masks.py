@@ -10,6 +10,7 @@ import math
 
 import torch
 from bundle.joint import MCP
+from bundle.physics.compiling import Compiled
 from bundle.physics.exporting import exporting
 from torch import Tensor
 from torch.nn import functional as F
@@ -113,11 +114,21 @@ def signed_distance(masks: Tensor, reach: int) -> Tensor:
         masks: masks, (B, C, H, W); soft masks are thresholded at 0.5.
         reach: maximum distance in pixels; the cost grows with it.
     """
+    if torch.jit.is_scripting():
+        return _signed_distance(masks, reach)
+    else:
+        return _compiled_distance(masks, int(reach))
+
+
+def _signed_distance(masks: Tensor, reach: int) -> Tensor:
     inside = masks > 0.5
     squared = _squared_distance_to(torch.cat([inside, ~inside], dim=1), reach)
     nearest = torch.maximum(squared[:, : masks.shape[1]], squared[:, masks.shape[1] :]).to(masks.dtype)
     distance = nearest.sqrt_().sub_(0.5).clamp_(max=float(reach))
     return torch.where(inside, distance, -distance)
+
+
+_compiled_distance = Compiled(_signed_distance)
 
 
 def _squared_distance_to(target: Tensor, reach: int) -> Tensor:

@@ -20,6 +20,9 @@ from bundle.face import Layers
 from bundle.io.dicom import read_dicom
 from bundle.io.frames import JointFrame
 from bundle.io.provenance import bundle_version
+from bundle.io.writing import deep_pixels, write_png
+from bundle.joint import BONES
+from bundle.phantoms import render, sample_parameters
 from PIL import Image
 
 
@@ -66,6 +69,22 @@ def test_missing_weights_are_an_input_error_that_names_the_file() -> None:
 def test_a_folder_is_no_radiograph(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a folder, not a file"):
         Joint.read(tmp_path)
+
+
+def of_file(folder: Path, pixel_mm: float) -> Joint:
+    """A phantom read from a file of pixels of this size."""
+    made = render(sample_parameters(0, size=round(21.0 / pixel_mm), spacing=pixel_mm))
+    masks = {bone: folder / f"{bone}.png" for bone in BONES}
+    for path, pixels in zip((folder / "joint.png", *masks.values()), torch.cat([made.image, made.masks]), strict=True):
+        write_png(path, deep_pixels(pixels if path.stem == "joint" else (pixels > 0.5).float()))
+    return Joint.read(folder / "joint.png", spacing_mm=pixel_mm, **masks)
+
+
+@pytest.mark.parametrize(("pixel_mm", "cleared"), [(0.2, False), (0.4, True)])
+def test_the_outlines_of_coarse_files_alone_are_cleared(tmp_path: Path, pixel_mm: float, cleared: bool) -> None:
+    joint = of_file(tmp_path, pixel_mm)
+    with_file, without = (separate(one, None).layers for one in (joint, replace(joint, frame="")))
+    assert torch.equal(with_file, without) != cleared
 
 
 @pytest.mark.slow

@@ -9,8 +9,8 @@ import pytest
 import torch
 from bundle.errors import InputError
 from bundle.io import frames
-from bundle.io.frames import JointFrame, JointPlace
-from bundle.joint import MCP
+from bundle.io.frames import JointFrame, JointPlace, file_spacing
+from bundle.joint import COARSE_SPACING, MCP
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -72,6 +72,32 @@ def test_fine_detail_is_averaged_not_aliased() -> None:
     checkers = ((torch.arange(400)[:, None] + torch.arange(400)) % 2).float()[None]
     cut = frame((0.06, 0.06), (12.0, 12.0)).cut(checkers)
     assert float((cut - 0.5).abs().max()) < 0.02
+
+
+def waves(spacing: float, wavelength_mm: float = 1.6, millimetres: float = 60.0) -> Tensor:
+    """Waves that run down, (1, H, W), pixel centres at whole numbers times the spacing."""
+    y = torch.arange(round(millimetres / spacing)) * spacing
+    return (0.5 + 0.2 * torch.cos(2.0 * math.pi * y / wavelength_mm))[None, :, None].repeat(1, 1, len(y))
+
+
+def test_coarse_pixels_are_not_seen_as_a_grid() -> None:
+    cut = frame((0.4, 0.4), size=256).cut(waves(0.4))[0]
+    places = 30.0 + (torch.arange(256) - 127.5) * MCP.frame_mm / 256
+    expected = 0.5 + 0.2 * torch.cos(2.0 * math.pi * places / 1.6)
+    torch.testing.assert_close(cut, expected[:, None].expand(256, 256), atol=0.015, rtol=0)
+
+
+@pytest.mark.parametrize("spacing", [0.1, COARSE_SPACING])
+def test_pixels_that_are_not_coarse_are_interpolated_linearly(spacing: float) -> None:
+    picture, place = waves(spacing), frame((spacing, spacing), size=256)
+    rows = (place.matrix @ torch.stack([torch.zeros(256), torch.arange(256.0), torch.ones(256)]).double())[1]
+    expected = np.interp(rows.numpy(), np.arange(picture.shape[1]), picture[0, :, 0].numpy())
+    np.testing.assert_allclose(place.cut(picture)[0, :, 0].numpy(), expected, atol=1e-5)
+
+
+def test_the_pixel_of_a_file_is_the_larger_side() -> None:
+    assert file_spacing(frame((0.3, 0.4)).to_json(), 0.08) == 0.4
+    assert file_spacing("", 0.08) == 0.08
 
 
 def test_nothing_comes_back_of_a_frame_that_has_not_changed() -> None:

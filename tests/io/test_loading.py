@@ -139,9 +139,9 @@ def test_a_frame_of_any_number_of_pixels_without_spacing_is_as_wide_as_the_frame
 
 
 def test_a_joint_of_another_size_is_resampled_with_its_masks_where_its_spacing_is_known(joint: dict[str, Any]) -> None:
-    """64 pixels of 0.3 mm: 19.2 mm."""
-    (found,) = joints_of(item(Path(joint["image"]), lower=joint["lower"], upper=joint["upper"], spacing=0.3), 128)
-    assert found["spacing"] == pytest.approx(19.2 / 128)
+    """64 pixels of 0.25 mm: 16 mm."""
+    (found,) = joints_of(item(Path(joint["image"]), lower=joint["lower"], upper=joint["upper"], spacing=0.25), 128)
+    assert found["spacing"] == pytest.approx(16.0 / 128)
     result, plain = read_joint(found, 128), read_joint(joint, SIZE)
     smooth = torch.nn.functional.interpolate(plain[None, :1], scale_factor=2, mode="bilinear")[0, 0]
     assert torch.allclose(result[0], smooth, atol=1e-5)

@@ -18,10 +18,11 @@ from bundle.separation.transforms.dictionary import (
     ShiftBonesd,
     SynthesizeJointSpaced,
 )
-from bundle.separation.transforms.layers import Reconstructd, SeparateLayersd, ShareNoiseTextured
+from bundle.separation.transforms.layers import ClearOutlinesd, Reconstructd, SeparateLayersd, ShareNoiseTextured
 from bundle.separation.transforms.loading import LoadJointd, MasksAsLabeld, phantom_of
 
 __all__ = [
+    "ClearOutlinesd",
     "LoadJointd",
     "MasksAsLabeld",
     "PseudoOverlapd",

@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 from bundle.errors import flag
-from bundle.joint import MCP
+from bundle.joint import COARSE_SPACING, MCP
 from bundle.physics import (
     MotionRange,
     RigidMotion,
     SyntheticJoints,
+    clear_outlines,
     move,
     reconstruct,
     separate,
@@ -71,6 +72,27 @@ class ShareNoiseTexture(Transform):
         grey = (image[0] * 255.0).round().to(torch.uint8).cpu().numpy()
         seed = zlib.crc32(grey.tobytes(), self.seed)
         return share_noise_texture(layers[None], image[None, 1:].to(layers), [seed], spacing_mm)[0]
+
+
+class ClearOutlines(Transform):
+    """Removal of the contour that coarse pixels leave in the soft tissue (:func:`bundle.physics.clear_outlines`).
+
+    Args:
+        above_mm: pixel size of the file in mm up to which the layers stay unchanged, bit for bit.
+    """
+
+    backend = [TransformBackends.TORCH]
+
+    def __init__(self, above_mm: float = COARSE_SPACING) -> None:
+        self.above_mm = above_mm
+
+    def __call__(
+        self, image: Tensor, layers: Tensor, file_spacing_mm: float, spacing_mm: float = MCP.spacing_mm
+    ) -> Tensor:
+        """Clear layers (3, H, W) of an image (3, H, W); pixel sizes of file and image in mm."""
+        if file_spacing_mm <= self.above_mm:
+            return layers
+        return clear_outlines(layers[None], image[None, 1:].to(layers), spacing_mm)[0]
 
 
 class Reconstruct(Transform):
