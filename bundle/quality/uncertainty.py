@@ -298,7 +298,7 @@ def _logarithms(
     names = np.asarray(joints)[known]
     if len(np.unique(names)) < FEWEST:
         msg = (
-            f"a calibration needs {FEWEST} joints that are closed to an overlap of known error; the list has "
+            f"a calibration needs {FEWEST} joints, closed until they overlap, with a known error; the list has "
             f"{len(np.unique(names))}. Add joints whose bones do not overlap, or use more of the list."
         )
         raise InputError(msg)
