@@ -59,9 +59,9 @@ def _argument_message(error: BaseException) -> str | None:
 
 _OF_LIBRARIES: dict[tuple[type[Exception], str], str] = {
     (ValueError, "Expected more than 1 "): (  # PyTorch's batch norm and instance norm
-        "The last level of the network has a single value per channel, which its norm cannot normalise in training. "
-        "Increase the size of the images, or pass a --batch_size of at least 2 whose last batch of an epoch is not a "
-        "single image."
+        "The last level of the network has a single value per channel, which cannot be normalised in training. "
+        "Increase the size of the images, or pass a --batch_size of at least 2 that leaves more than one image for the "
+        "last batch of an epoch."
     ),
     (ImportError, "Please install mlflow before using MLFlowHandler"): (
         "mlflow is not installed. Run: pip install -r requirements-tracking.txt"
@@ -70,7 +70,7 @@ _OF_LIBRARIES: dict[tuple[type[Exception], str], str] = {
         "A _target_ is not found: {} Correct its name, or add the folder of its module to PYTHONPATH."
     ),
 }
-"""Messages about settings that a library refuses, by type and start of its error, whose rest they quote."""
+"""Messages about settings that a library refuses, by the type and start of its error; ``{}`` is the rest of it."""
 
 
 def _library_message(error: BaseException) -> str | None:
@@ -85,8 +85,8 @@ def input_message(error: BaseException | None) -> str | None:
     """Extract the message of the :class:`InputError` that ``error`` is, wraps or quotes; None without one.
 
     MONAI wraps errors of transforms in a ``RuntimeError``. A ``DataLoader`` worker sends only the printed traceback to
-    the main process, so the message is parsed from its text. An argument that a component of the configuration refuses
-    (``ValueError`` or ``TypeError`` of its own checks) has a message as well, and so has one of a library.
+    the main process, so the message is parsed from its text. Arguments that a component of the configuration refuses
+    (``ValueError`` or ``TypeError`` of its own checks) and settings that a library refuses have messages as well.
     """
     for link in chain(error):
         printed = _PRINTED.search(str(link))
@@ -179,7 +179,8 @@ def number_argument(name: str, value: Any, low: float = -math.inf, high: float =
     except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: a tensor of several elements
         found = math.nan
     if not (math.isfinite(found) and low <= found <= high):
-        bounds = "a finite number" if math.isinf(high) else f"a number from {low:g} to {high:g}"
+        least = "" if math.isinf(low) else f" of at least {low:g}"
+        bounds = f"a finite number{least}" if math.isinf(high) else f"a number from {low:g} to {high:g}"
         raise _wrong(name, value, bounds)
     return found
 
@@ -208,7 +209,7 @@ def path_argument(name: str, value: Any) -> Path:
 
     Args:
         name: name of the argument.
-        value: its value, a text or a path.
+        value: its value, a string or a path.
 
     Raises:
         InputError: it is neither, is empty or has a null byte.
@@ -237,7 +238,7 @@ def instance_argument(name: str, value: Any, kind: type | tuple[type, ...], mean
 
 
 def _wrong(name: str, value: Any, meant: str) -> InputError:
-    """The error of an argument; a long value is named by its type."""
+    """The error of an argument; a long value is shortened, and one without a short text is named by its type."""
     shown = repr(value) if isinstance(value, int | float | str | bytes | None) else type(value).__name__
     shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
     return InputError(f"{name}: {shown} is invalid. Pass {meant}.")

@@ -1,8 +1,8 @@
 """Measure the speed of synthesis, separation, inference and training in one run, on phantoms, as a Markdown table.
 
 All batches are already in the device's memory. The weight-free separator is the reference of the ratios. A training
-step is one of stage 2, with all three networks, without the synthesis of its batch. The promises of the default
-network, its speed relative to the paper's and the memory of one image, are listed below the table.
+step is one of stage 2, with all three networks, without the synthesis of its batch. A list below the table states the
+speed of the default network relative to the paper's, and its memory for one image.
 
     python scripts/benchmark.py --output docs/benchmark.md
 """

@@ -1,6 +1,6 @@
-"""Measure the speed of making data sets, in one run, against a loop over images with PIL's affine transforms.
+"""Measure the speed of making data sets, and of loops over images with PIL's affine transforms in the same run.
 
-The loop makes the same images from the same separated joints one by one, like scripts that come with papers: PIL moves
+The loops make the same images from the same separated joints one by one, like scripts that come with papers: PIL moves
 each bone with its mask and its support, NumPy and SciPy do the rest. Nothing is written to disk unless stated. The
 report is in Markdown.
 
@@ -77,11 +77,11 @@ Images per second, nothing written; ratios are to the four loops:
 
 The factory separates each joint once. The images are the same: those of the loops without a network differ by
 {apart["image"]:.4f} (root mean square, in intensity; PIL has another cubic kernel), their masks by
-{apart["masks"]:.5f} in the mean, the gaps of their outlines by {apart["outline_gap"]:.4f} mm.
+{apart["masks"]:.5f} on average, the gaps of their outlines by {apart["outline_gap"]:.4f} mm.
 
 Time of each step in one process, with files:
 
-|| step | ms per image | share |
+| step | ms per image | share |
 |---|---:|---:|
 {shares}
 

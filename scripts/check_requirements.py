@@ -49,7 +49,7 @@ def stated_pythons(path: Path) -> range:
 
 
 def outermost(paths: Sequence[Path]) -> list[Path]:
-    """Return the files that no other one of them includes (``-r FILE``)."""
+    """Return the files that none of the others includes (``-r FILE``)."""
     included = {path.parent / name for path in paths for name in _INCLUDED.findall(path.read_text(encoding="utf-8"))}
     return [path for path in paths if path not in included]
 
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and check."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument(
-        "files", nargs="*", type=Path, help="default: all files of the repository that no other one includes"
+        "files", nargs="*", type=Path, help="default: all files of the repository that no other file includes"
     )
     for path in options.parse_args(arguments).files or outermost(sorted(ROOT.glob("requirements*.txt"))):
         print(check(path), flush=True)

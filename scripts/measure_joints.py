@@ -1,4 +1,4 @@
-"""Measure the joint spaces of lists of joints, with the surfaces, into one CSV file without pixels.
+"""Measure the joint spaces and surfaces of lists of joints, and write them to one CSV file without pixels.
 
     python scripts/measure_joints.py DATA --datalists LS_K1_all_train LS_K1_all_test \
       --output docs/results/public_joints.csv
@@ -86,7 +86,7 @@ def written(path: Path) -> set[str]:
 
 
 def append(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Append rows to a file, each at once; an empty file begins with the columns."""
+    """Append rows to a file, each as soon as it is made; a new file begins with the column names."""
     with path.open("a", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         if not file.tell():
@@ -112,9 +112,9 @@ def figures(rows: pd.DataFrame) -> dict[str, Any]:
     """Summarize joints: lengths in mm.
 
     ``visits_sd`` is the median over joints of the standard deviation over a joint's visits, that of a typical joint.
-    ``detectable``, the smallest detectable change, is :func:`bundle.statistics.repeatability`: the standard deviation
-    within joints, pooled, so that less repeatable joints count fully, times ``1.96 sqrt(2)``. Visits are months apart:
-    it includes true changes and is an upper limit.
+    ``detectable``, the smallest detectable change, is :func:`bundle.statistics.repeatability`: ``1.96 sqrt(2)`` times
+    the pooled standard deviation within joints, to which less repeatable joints contribute fully. Because visits are
+    months apart, it includes true changes and is an upper limit.
     """
     width = rows["joint_space_mm"]
     found = {"radiographs": len(rows), "refused": float(width.isna().mean()), "median": float(width.median())}
@@ -124,7 +124,7 @@ def figures(rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def row(datalist: str, item: dict[str, Any]) -> dict[str, Any]:
-    """Measure a joint; one that cannot be read has only the reason."""
+    """Measure a joint; if it cannot be read, state only the reason."""
     known = {**{key: item[key] for key in ("name", "joint", "finger", "side")}, "datalist": datalist}
     try:
         joint = Joint.read(item["image"], lower=item["lower"], upper=item["upper"])

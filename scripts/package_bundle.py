@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with storing(given.output):
         folder = package(ROOT, given.output / NAME, given.repository, given.weights_url)
         archive = shutil.make_archive(str(folder), "zip", given.output, NAME)
-    print(f"{folder} and {archive}; check the folder by: python scripts/verify_bundle.py {folder}")
+    print(f"{folder} and {archive}; check the folder with: python scripts/verify_bundle.py {folder}")
 
 
 def package(root: Path, folder: Path, repository: str = "", weights_url: str = "") -> Path:

@@ -127,7 +127,7 @@ def _block(files: Mapping[str, Sequence[Line]], first: str, second: str, start: 
 
 
 def worst_pairs(blocks: Sequence[Block]) -> list[tuple[int, list[Block]]]:
-    """Return the blocks of each pair of files with their total of lines, the most lines first."""
+    """Return the blocks of each pair of files with their total number of lines, the most lines first."""
     pairs = defaultdict(list)
     for block in blocks:
         pairs[block.first, block.second].append(block)

@@ -65,7 +65,7 @@ def checks(root: Path) -> list[Check]:
 
 
 def config_checks(root: Path) -> list[Check]:
-    """Return one check for each config, with those it is laid over by its own command; others follow with their jobs.
+    """Return a check for each config, with those of the command in its comments; parts without one run in their jobs.
 
     Definitions of experiments are not runs: ``tests/experiments`` reads them.
     """

@@ -3,11 +3,11 @@
     python scripts/write_documents.py
     python scripts/write_documents.py --check
 
-A figure in README.md or the model card stands between two comments, which state its source and format:
+A figure quoted in a document stands between two comments, which state its source and format:
 ``<!--=ours:E2/deep_overlap_rmse .3f-->0.042<!--/-->`` is the figure ``deep_overlap_rmse`` of the measure E2 in
-docs/results/ours.json. Decimals and percentages outside of such comments and of code are refused unless ``SETTINGS``
-lists them. Figures of ``eval_metrics`` in configs/metadata.json are those of ``METADATA``; its ``changelog`` becomes
-CHANGELOG.md. With ``--check`` nothing is written, and every difference is named.
+docs/results/ours.json. In the documents of ``QUOTING``, decimals and percentages outside of such comments and of code
+are refused unless ``SETTINGS`` lists them. The figures of ``eval_metrics`` in configs/metadata.json are those of
+``METADATA``; its ``changelog`` becomes CHANGELOG.md. With ``--check`` nothing is written, and differences are listed.
 """
 
 from __future__ import annotations

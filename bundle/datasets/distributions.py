@@ -1,6 +1,6 @@
 """Target distributions of a data set: joint space, shifts, rotations, noise.
 
-A distribution is given by its quantile function, so that evenly spread shares yield a data set that follows it closely
+A distribution is given by its quantile function, so that evenly spread levels yield a data set that follows it closely
 at any size.
 """
 
@@ -27,7 +27,7 @@ class Distribution(ABC):
 
     @abstractmethod
     def quantile(self, share: ArrayLike) -> Array:
-        """Return the values at these cumulative shares, in [0, 1)."""
+        """Return the values at these cumulative probabilities, in [0, 1)."""
 
     def of_sources(self, values: ArrayLike) -> Distribution:
         """Return the distribution for source joints with these values (N,); most do not depend on them."""
@@ -205,5 +205,5 @@ class Sweep(Distribution):
 
 def _expect_range(lowest: float, highest: float) -> None:
     if not (np.isfinite([lowest, highest]).all() and lowest <= highest):
-        msg = f"lowest is {lowest}, highest {highest}. Pass finite numbers with lowest up to highest."
+        msg = f"lowest is {lowest}, highest {highest}. Pass finite numbers, lowest not above highest."
         raise InputError(msg)

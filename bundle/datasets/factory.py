@@ -18,7 +18,7 @@ from bundle.physics import RigidMotion
 from torch import Tensor
 
 TOGETHER = 4
-"""Maximum number of images per batch, even for pairs; larger batches exceed the processor's cache."""
+"""Maximum number of images per batch, an even number because of pairs; larger batches exceed the processor's cache."""
 
 
 @dataclass(frozen=True)

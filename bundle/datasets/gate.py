@@ -16,14 +16,15 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class QualityGate:
-    """Criteria for refusal, each with its reason in a word.
+    """Criteria for refusal, each with a reason of one word.
 
     Attributes:
         largest_change_mm: ``change``: largest relative motion of the bones.
         least_visible: ``frame``: smallest fraction of a bone's area that stays in the frame.
         largest_overlap: ``overlap``: largest overlap of the bones, as a fraction of the smaller one.
         tolerance_mm: ``joint_space``: largest difference between resulting and requested joint space. Images of
-            bones without a common column and source joints without a measured joint space have the same reason.
+            bones without a common column and source joints without a measured joint space are refused for this reason,
+            too.
         largest_error: ``uncertain``, of a source joint: largest expected error of its bones in their overlap (root mean
             square, in intensity).
         plausible: ``implausible``, of a source joint: refuse joints that inference flags.
@@ -105,7 +106,7 @@ def _ways_on(sources: Sequence[Source], reasons: Sequence[str]) -> list[str]:
 
 
 def _finding(source: Source, reason: str) -> str:
-    """Return what was found in a joint that is refused for a reason; empty if the reason states it all."""
+    """Return why exactly a joint is refused; empty if the reason alone says it."""
     return {"implausible": "; ".join(source.reasons), "joint_space": source.joint_space_refused}.get(reason, "")
 
 

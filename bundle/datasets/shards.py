@@ -173,7 +173,7 @@ def shard_format(name: str | ShardFormat) -> ShardFormat:
     if not isinstance(name, str):
         return name
     if name not in FORMATS:
-        msg = f"{name} is not a format of shards. Choose {' or '.join(FORMATS)}."
+        msg = f"{name} is not a shard format. Choose {' or '.join(FORMATS)}."
         raise InputError(msg)
     return FORMATS[name]()
 

@@ -25,7 +25,7 @@ from scipy.stats import qmc
 NONE = Uniform(0.0, 0.0)
 _SAMPLED = ("joint_space_mm", "sideways_mm", "rotation_deg", "noise")
 _BLOCK = 256
-"""Number of images whose shares are sampled together."""
+"""Number of images whose quantile levels are sampled together."""
 LARGEST_CHANGE = 10.0
 """Upper limit of changes of the joint space in mm: half the public frame."""
 
@@ -284,7 +284,7 @@ class SampleSpecifications:
 
 @lru_cache(8)
 def _shares(seed: int, block: int) -> np.ndarray:
-    """Return the share of each image of a block in its four distributions, (_BLOCK, 4)."""
+    """Return the quantile levels of each image of a block in its four distributions, (_BLOCK, 4)."""
     sequence = qmc.Halton(4, scramble=True, rng=seed)
     sequence.num_generated = block * _BLOCK  # fast_forward would generate all earlier points
     return sequence.random(_BLOCK)

@@ -46,8 +46,8 @@ def write_plausibility_reference(
     Args:
         path: path of the JSON file.
         sets: kinds of plausible images by name. The first gives the medians; the ranges include those of each kind.
-        false_alarms: fraction of each kind's images outside its own ranges, and of joints of the first kind, varied as
-            between scanners, beyond the limit of the appearance.
+        false_alarms: fraction of each kind's images that lie outside its own ranges, and of varied joints
+            (:func:`scanned_elsewhere`) that lie beyond the limit of the appearance.
         settings: data and seed, written to the file as well.
     """
     _make_room(path)
@@ -87,7 +87,7 @@ def scanned_elsewhere(joints: JointSet, seed: int, count: int = SCANNED) -> pd.D
 
 
 def _make_room(path: str | Path) -> None:
-    """Create the folder of a file before any computation; raises InputError if that is refused."""
+    """Create the folder of a file before any computation; raises InputError if it cannot be created."""
     path = Path(path)
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

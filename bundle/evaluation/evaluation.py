@@ -75,7 +75,7 @@ class Evaluation:
         measures: names of the measures to run, a list or a single one.
         report: destination of the results.
         shown: number of test joints, sampled at random, shown besides the worst.
-        seed: random seed of that sample, and of the split into training and test joints of a list without partner.
+        seed: random seed of that sample, and of the split of the test joints if there is no training set.
 
     Raises:
         InputError: a measure is unknown.

@@ -143,7 +143,7 @@ class EvaluationReport:
         for rank, joint in enumerate(list(dict.fromkeys(worst))[: self.worst], start=1):
             part, row = places[joint]
             file = f"worst/{name}/{rank:02d}_{joint}.png"
-            shown.append(self._write_montage(file, part, row, f"{joint}: {rank}. of {name}"))
+            shown.append(self._write_montage(file, part, row, f"{joint}: number {rank} of {name}"))
         return shown
 
     def _write_montage(self, file: str, joints: SeparatedJoints, row: int, label: str) -> Path:

@@ -55,8 +55,8 @@ def over_seeds(outcomes: Iterable[Outcome], names: Sequence[str], level: float =
 
     Returns:
         A row for each arm, fraction and figure: ``arm, fraction, figure, mean, deviation, lower, upper, seeds``,
-        with the sample standard deviation and the confidence interval of the mean by Student's t, which predicts
-        another seed on the same test joints; NaN for fewer than two seeds.
+        with the sample standard deviation and the confidence interval of the mean by Student's t, which accounts for
+        the variation between seeds, not between test joints; NaN for fewer than two seeds.
     """
     rows = [(out.arm, out.fraction, name, float(out.figures[name])) for out in outcomes for name in names]
     table = pd.DataFrame(rows, columns=["arm", "fraction", "figure", "value"])
@@ -82,8 +82,8 @@ def change(
 
     Returns:
         ``change``, -0.25 if the figure is a quarter less in the geometric mean over the common seeds, and its
-        ``change_interval`` by Student's t of the logarithms, which predicts another seed on the same test joints. NaN
-        if a figure is 0 or less or no seed is common; the interval of one seed is NaN.
+        ``change_interval`` by Student's t of the logarithms, which accounts for the variation between seeds, not
+        between test joints. NaN if a figure is 0 or less or no seed is common; the interval of one seed is NaN.
     """
     values = {(out.arm, out.seed): float(out.figures[name]) for out in outcomes if out.fraction == fraction}
     pairs = [(values[arm, seed], value) for (of, seed), value in values.items() if of == base and (arm, seed) in values]

@@ -50,12 +50,12 @@ def read_definition(
     content = parser.get()
     unknown = [key for key in options or {} if key.split("#")[0] not in content]
     if unknown:
-        raise InputError(f"{name}: there is no option {', '.join(unknown)}. Choose among {', '.join(sorted(content))}.")
+        raise InputError(f"{name}: there is no option {', '.join(unknown)}. Choose from {', '.join(sorted(content))}.")
     folders = {"output_dir": f"{output_dir}/{name}", "figures_dir": f"{figures_dir}/{name}"}
     parser.update({**(options or {}), "name": name, **folders})
     try:
         found = parser.get_parsed_content("experiment")
-    except RuntimeError as error:  # MONAI's, around that of a component
+    except RuntimeError as error:  # MONAI wraps the error of a component
         cause = next((link for link in chain(error) if isinstance(link, InputError)), error)
         raise InputError(f"{name}: {cause}") from error
     assert isinstance(found, Experiment)
@@ -77,7 +77,7 @@ def typed(option: Any) -> Any:
 
 
 def _chain(root: Path, name: str) -> list[str]:
-    """Return the files of a definition, each laid over those before."""
+    """Return the files of a definition, each overriding those before it."""
     known = experiment_names(root)
     if name not in known:
         raise InputError(f"{DEFINITIONS}/{name}.yaml: no such experiment. Choose one of {', '.join(known)}.")

@@ -36,7 +36,7 @@ def data_settings(environment: Mapping[str, str] = os.environ) -> dict[str, Any]
 
 
 def told(settings: Mapping[str, Any]) -> Any:
-    """Return settings as stored in a file: classes and configurations by their names, since these may move.
+    """Return settings as stored in a file: classes and configurations by name alone, since their places may change.
 
     Configurations that tasks share are left out: how they are divided changes no figure.
     """

@@ -18,20 +18,20 @@ EXPERIMENT = "experiment.json"
 
 TEXT = (
     "Each task is trained on fractions of the annotated joints, from random weights or from networks pre-trained on "
-    "synthetic radiographs. The synthetic radiographs are made from all training joints and their masks, even if "
-    "only a fraction of them is used for training, unless a row states otherwise: they contain information on "
-    "annotations that the networks without pre-training do not see. All trainings of a table have the same epochs "
-    "and options, except the rows labelled longer, the learning rate of pre-trained networks and, in registration, "
-    "the synthetic pairs that their training mixes with the real ones; without these, the pairs of few joints are "
-    "repeated within an epoch. No training uses the test joints. Figures are means over the seeds, in brackets "
-    "their 95 % confidence interval (Student's t), which predicts another seed on the same test joints. 'Error "
-    "removed' is the reduction of the mean absolute error (for sigma: of the root mean square of its deviations) "
-    "against the first row of the same fraction, on the same test joints, over all seeds, with a 95 % bootstrap "
-    "interval over joints: if it includes 0 %, there is no difference. 'Common error' is the fraction of the first "
-    "row's error that both networks share, image by image and with the same sign: it includes errors of the "
-    "annotation and of the radiograph itself. 'Change' is the relative change of a figure against the first row of "
-    "the same fraction and seeds (-25 %: a quarter less), as a geometric mean over the seeds with its 95 % interval "
-    "(Student's t). `docs/downstream.md` describes how to run them."
+    "synthetic radiographs. The synthetic radiographs are made from all training joints and their masks, even if only "
+    "a fraction of them is used for training, unless a row states otherwise: they contain information on annotations "
+    "that the networks without pre-training do not see. All trainings of a table have the same epochs and options, "
+    "except the rows labelled longer, the learning rate of pre-trained networks and, in registration, the synthetic "
+    "pairs that their training mixes with the real ones; without these, the pairs of few joints are repeated within "
+    "an epoch. No training uses the test joints. Figures are means over the seeds, in brackets their 95 % confidence "
+    "interval (Student's t), which accounts for the variation between seeds, not between test joints. 'Error removed' "
+    "is the reduction of the mean absolute error (for sigma: of the root mean square of its deviations) against the "
+    "first row of the same fraction, on the same test joints, over all seeds, with a 95 % bootstrap interval over "
+    "joints: if it includes 0 %, there is no difference. 'Common error' is the fraction of the first row's error that "
+    "both networks share, image by image and with the same sign: it includes errors of the annotation and of the "
+    "radiograph itself. 'Change' is the relative change of a figure against the first row of the same fraction and "
+    "seeds (-25 %: a quarter less), as a geometric mean over the seeds with its 95 % interval (Student's t). "
+    "`docs/downstream.md` describes how to run them."
 )
 
 
@@ -116,7 +116,7 @@ class ExperimentReport:
         return _markdown(lines)
 
     def fewer(self) -> str:
-        """Return a line for each arm on its smallest fraction of the joints against the base on each larger one."""
+        """Return lines that compare each arm on the smallest fraction of the joints with the base on larger ones."""
         base, smallest = self.labels[self.found["base"]], min(self.table["fraction"])
         first = [row for row in self._compared if row["error"] == self.found["errors"][0]]
         rows = (row for row in first if row["fraction"] == smallest < row["base_fraction"])

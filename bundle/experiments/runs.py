@@ -93,13 +93,13 @@ class Arm:
 class Downstream:
     """A task with and without pre-training, on fractions of the annotated joints, with several seeds.
 
-    Each arm and seed has one pre-training, if any; each of these and each fraction a training that starts from it, and
-    its evaluation on the test joints. All trainings have the same options, except those of their arm.
+    Each arm and seed has one pre-training, if any. For each fraction, a training starts from it and is evaluated on the
+    test joints. All trainings have the same options, except those of their arm.
 
     Attributes:
         train: configurations of the task.
-        pretrain: configurations laid under and over them in a pre-training, as (below, above).
-        evaluate: configurations laid under and over them in an evaluation, as (below, above).
+        pretrain: configurations before and after them in a pre-training; later ones override earlier ones.
+        evaluate: configurations before and after them in an evaluation.
         arms: arms by their names.
         fractions: fractions of the annotated joints, in (0, 1], in whole percent.
         seeds: random seeds.
@@ -113,7 +113,7 @@ class Downstream:
         metrics: file that an evaluation writes.
 
     Raises:
-        InputError: there is nothing to compare, a name is unsuitable for a path, or two runs have one name.
+        InputError: there is nothing to compare, a name is unsuitable for a path, or two runs have the same name.
     """
 
     train: Sequence[str]
@@ -197,7 +197,7 @@ class Downstream:
     def _of_seed(self, folder: str, arm: str, seed: int) -> list[Run]:
         """Return the separation of the joints from which a pre-training makes its images, and the pre-training.
 
-        Separated joints are stored for all seeds of an arm, so the separation of a seed waits for that of the last one.
+        Separated joints are stored for all seeds of an arm, so the separation of a seed waits for the previous one.
         """
         name, options = f"{arm}/sources_seed{seed}", {**self.options, **self._synthesis(folder, arm), "seed": seed}
         before = self.seeds[: self.seeds.index(seed)][-1:]

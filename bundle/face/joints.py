@@ -201,7 +201,7 @@ def _open(item: Item, joint_type: JointType, find: JointFinder | None = None) ->
 
 
 def joints_in(item: Item, joint_type: JointType = MCP) -> list[Joint]:
-    """Read the joint of a list entry, or the joints that are marked or found in its hand; open growth plates, too.
+    """Read the joint of a list entry, or the joints that are marked or found in its hand, with any growth plate.
 
     Args:
         item: item of :func:`bundle.io.read_datalist`.
@@ -218,9 +218,7 @@ def _find(item: dict[str, Any], joint_type: JointType, open_growth_plates: bool)
     """Open the files of an item, find its joints and read those that can be used."""
     files, found = _open(item, joint_type, JointFinder(parts("finder")["finder"], joint_type.name))
     if not in_hand(found[0]):
-        msg = (
-            f"{item[Keys.IMAGE]}: no hand was found, so it is taken for a single joint. Use Joint.read, or pass points."
-        )
+        msg = f"{item[Keys.IMAGE]}: no hand was found, only a single joint. Use Joint.read, or pass points."
         raise InputError(msg)
     if found[0][Keys.SPACING_SOURCE] == ESTIMATED:
         msg = f"{item[Keys.IMAGE]} has no pixel spacing. Pass {spacing_argument(item)}, the width of a pixel."

@@ -1,4 +1,4 @@
-"""Appearance of radiographs of other sources: contrast, resolution, markers, metal and collimators."""
+"""Appearance of radiographs from other sources: contrast, resolution, markers, metal and collimators."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def changed_appearance(view: Tensor, rng: Random) -> Tensor:
 
 
 def collimated(view: Tensor, inside: Tensor, rng: Random) -> tuple[Tensor, Tensor]:
-    """Cover the outside of a rotated rectangle by one grey value; returns the view and what of it stays visible.
+    """Cover the outside of a rotated rectangle with one grey value; return the view and its visible pixels.
 
     Args:
         view: view, (1, H, W).

@@ -42,7 +42,7 @@ def hand_items(
 
     Args:
         dataset_dir: folder with radiographs and ``landmarks.csv``: ``name`` (file name, or its stem), ``reduction``
-            (pixel size in pixels of the full size), ``x0, y0`` to ``x36, y36`` in pixels of the file.
+            (pixel size in pixels of the full-size radiograph), ``x0, y0`` to ``x36, y36`` in pixels of the file.
         role: ``training``, ``validation`` or ``held_out``.
         seed: random seed of the split.
         held_out: fraction of the hands that is held out for evaluation.
@@ -87,7 +87,7 @@ def _listed(folder: Path) -> list[dict[str, Any]]:
 def _check_numbers(table: Path, points: Array, reductions: Array) -> None:
     """Reject landmarks (N, 24, 2) and reductions (N,) that do not describe a hand."""
     if not (np.isfinite(points).all() and np.isfinite(reductions).all() and (reductions > 0).all()):
-        msg = f"{table}: a landmark or a reduction is not a positive number. Correct the table."
+        msg = f"{table}: a landmark is not a finite number, or a reduction not a positive one. Correct the table."
         raise InputError(msg)
     same = [number for number, own in enumerate(points) if not np.ptp(own, axis=0).all()]
     if same:
@@ -139,7 +139,7 @@ def read_hand(item: Mapping[str, Any]) -> Tensor:
 
 
 def load_hand(item: dict[str, Any], longest: int = LONGEST) -> HandPicture:
-    """Load a hand with its longest side reduced to ``longest`` pixels, to [0, 1]; raises as :func:`read_hand`."""
+    """Load a hand in [0, 1], its longest side reduced to ``longest`` pixels; raises as :func:`read_hand`."""
     image = read_hand(item)
     scale = min(1.0, longest / max(image.shape[-2:]))
     size = [max(round(scale * length), 1) for length in image.shape[-2:]]
@@ -171,5 +171,5 @@ def loaded_hands(
             message = str(error)
             _log.warning(f"Left out: {message}")
     if not hands:
-        raise InputError(message or "no hands are left. Pass a folder with more of them.")
+        raise InputError(message or "no hands are left. Pass a folder with more hands.")
     return hands

@@ -71,7 +71,7 @@ class FoundHand:
 
 
 def found_places(hand: FoundHand, joint: str = "MCP") -> list[JointPlace]:
-    """Convert the joints of one kind to places for frames, without refused joints, named as ``mcp_index``.
+    """Convert the joints of one kind to places for frames, without refused joints, named like ``mcp_index``.
 
     Args:
         hand: hand.

@@ -9,15 +9,15 @@ from bundle.hands.found import FoundHand
 
 PHALANX_MM = {"index": 39.8, "middle": 44.6, "ring": 41.4, "small": 32.7}
 """Mean length in mm of the proximal phalanges of 66 adults, from radiographs (Buryanov and Kotiuk, Proportions of Hand
-Segments, Int J Morphol 28(3), 2010, 755-758); their standard deviations are 8.5 to 12 % of it."""
+Segments, Int J Morphol 28(3), 2010, 755-758); the standard deviations are 8.5 to 12 % of the means."""
 
 
 def estimated_pixel_mm(hand: FoundHand) -> float:
     """Estimate the pixel size of a radiograph in mm, if its hand is that of an adult.
 
-    It is the median over the fingers of the mean length of the proximal phalanx by its length in pixels, from the
-    MCP to the PIP landmark. The sizes of adults' hands let it deviate by 10 % (standard deviation); that of a child
-    is overestimated. NaN if no phalanx was found.
+    It is the median over the fingers of the mean length of the proximal phalanx divided by its length in pixels, from
+    the MCP to the PIP landmark. Because hands of adults differ in size, its standard deviation is about 10 %; for a
+    child's hand it is too large. NaN if no phalanx was found.
     """
     ratios = [PHALANX_MM[finger] / length for finger in PHALANX_MM if (length := _phalanx(hand, finger)) > 0.0]
     return float(np.median(ratios)) if ratios else math.nan

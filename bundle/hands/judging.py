@@ -22,7 +22,7 @@ LEAST_LANDMARKS = 9
 """Smallest number of landmarks of a hand with a probability of :data:`LEAST_MASS`."""
 
 LEAST_MCPS = 3
-"""Smallest number of MCP joints of the index to the small finger among them."""
+"""Smallest number of MCP joints, index to small finger, among these landmarks."""
 
 LENGTHS = (0.6, 1.6)
 """Smallest and largest length of a bone relative to that of the mean hand of the same size."""
@@ -94,7 +94,7 @@ def found_hand(placement: Placement, shape: tuple[int, int]) -> FoundHand:
 
 
 def _joints(placement: Placement, finger: str) -> list[FoundJoint]:
-    """Joints of a finger, with the reasons of those that are refused."""
+    """Joints of a finger, with the reason for each refusal."""
     row, joints = chain(finger), []
     upright = apply(inverse(placement.matrix), placement.points)
     for step in range(1, len(row)):

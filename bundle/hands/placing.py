@@ -15,7 +15,7 @@ from torch import Tensor
 
 CLOSE_TURN, CLOSE_SCALE, CLOSE_SHIFT = 8.0, 0.12, 0.05
 """Largest rotation in degrees, change of the size (logarithm) and shift in heights of the crop of a hand that is
-upright enough; beyond, a second crop is cut."""
+upright enough; beyond them, a second crop is cut."""
 
 ACROSS = 0.055
 """Distance in heights of the upright crop from the axis of a phalanx to soft tissue or background beside it."""

@@ -23,13 +23,13 @@ from torch import Tensor
 JOINT_LINES, TABLE = "joints.jsonl", "joints.csv"
 
 OPEN_GROWTH_PLATE = "open growth plate"
-"""Reason of refusal of a joint space."""
+"""Reason for refusing a joint space."""
 
 NO_SPACING = "no pixel spacing"
-"""Reason of refusal of lengths in a radiograph whose pixel size is unknown."""
+"""Reason for refusing lengths in a radiograph whose pixel size is unknown."""
 
 GROWING_HAND = "the pixel spacing cannot be estimated from a hand whose growth plates are not closed"
-"""Reason of refusal of lengths by the estimated pixel size."""
+"""Reason for refusing lengths by the estimated pixel size."""
 
 ESTIMATE_SD = 0.1
 """Relative standard deviation of an estimated pixel size: that of the sizes of adults' hands."""
@@ -42,7 +42,7 @@ COLUMNS = (
     *("joint_space_mm", "joint_space_sd_mm", "joint_space_min_mm", "network_mm", "network_sd_mm", "grade"),
     *("refused", "plausible", "reasons", "masks", "spacing_mm", "spacing_source"),
 )
-"""Columns of the table; what is not known is empty, or null in JSON."""
+"""Columns of the table; unknown values are empty, or null in JSON."""
 
 
 def table_row(
@@ -128,7 +128,7 @@ def _pixel(joint: Mapping[str, Any]) -> float:
 
 
 class JointTable:
-    """The rows of a folder, appended one by one to both files, which agree also after a run that was killed.
+    """The rows of a folder, appended one by one to both files, which agree even after a run was killed.
 
     Args:
         folder: output folder.
@@ -153,7 +153,7 @@ class JointTable:
         self.estimate_spacing = estimate_spacing
 
     def keep(self, names: Iterable[str]) -> None:
-        """Remove the rows of other joints than these, before a run is resumed."""
+        """Remove the rows of all other joints, before a run is resumed."""
         kept = set(names)
         lines = "".join(f"{json.dumps(row)}\n" for row in self.rows() if row["name"] in kept)
         write_or_remove(self.folder / JOINT_LINES, lines)
@@ -162,7 +162,7 @@ class JointTable:
     def checked(self, joint: Mapping[str, Any], space: JointSpace) -> JointSpace:
         """Refuse the joint space of a joint with an open growth plate or without pixel spacing, unless requested.
 
-        That by an estimated pixel spacing has the larger standard deviation of the estimate.
+        With an estimated pixel spacing, the standard deviation includes that of the estimate.
         """
         if reason := self._refusal(joint):
             unknown = torch.full_like(space.mean, math.nan)

@@ -14,7 +14,7 @@ SURFACES = "surfaces"
 """Key of a joint's surfaces in its line of ``quality.jsonl``."""
 
 STEP = 4
-"""Step between the columns of the surfaces that are stated."""
+"""Every fourth column of the surfaces is written."""
 
 
 def located_surfaces(joint: Mapping[str, Any], space: JointSpace) -> dict[str, list[list[float]]] | None:

@@ -1,4 +1,4 @@
-"""Assessment of a joint besides its layers: uncertainty of the separation and plausibility of the input."""
+"""Assessment of a separated joint: uncertainty of the separation and plausibility of the input."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ class JointQuality:
                 separated as well, ``deviation`` (:func:`bundle.inference.separate_batch`).
 
         Returns:
-            ``name, joint, plausibility_score`` (usual up to 1), ``flagged``, ``reasons``, and in intensity, null where
-            unknown: ``expected_overlap_rmse`` of the bones in their overlap, ``overlap_rmse_upper``, which 9 of 10
-            joints do not exceed, ``bone_disagreement``, the standard deviation of the two predictions, and the
+            ``name, joint, plausibility_score`` (usually at most 1), ``flagged``, ``reasons``, and in intensity, null
+            where unknown: ``expected_overlap_rmse`` of the bones in their overlap, ``overlap_rmse_upper``, which 9 of
+            10 joints do not exceed, ``bone_disagreement``, the standard deviation of the two predictions, and the
             predictors of the error (:func:`bundle.quality.overlap_signs`): ``overlap_disagreement``,
             ``overlap_bone_intensity`` and ``overlap_area_mm2``; and how the layers were computed: ``runtime``,
             ``precision``, ``flips`` (:meth:`bundle.quality.FlipInferer.described`).

@@ -40,7 +40,7 @@ from torch import Tensor
 REJECTED = "rejected.jsonl"
 """Names of unusable joints and hands, with the reasons."""
 QUALITY = "quality.jsonl"
-"""Assessment of each joint besides its layers (:class:`bundle.inference.JointQuality`)."""
+"""File with the assessment of each joint (:class:`bundle.inference.JointQuality`)."""
 
 
 _log = logging.getLogger("bundle.inference")
@@ -140,7 +140,8 @@ class LayerWriter(Results):
         settings: see :class:`Results`.
         weights: see :class:`Results`.
         quality: assessment of the joints; without it ``quality.jsonl`` only lists the finished ones.
-        writers: one writer per format; None for layers as NIfTI and PNG, and montages. Others identify another run.
+        writers: one writer per format; None for layers as NIfTI and PNG, and montages. Other writers make it another
+            run.
         dicom: additional writer of DICOM results.
         table: table of the joint spaces; None does not measure them.
         defined_by: see :class:`Results`.

@@ -35,7 +35,7 @@ GROSS_OVERLAP = 0.5
 """Largest plausible overlap, as a fraction of the smaller mask; beyond it the masks are grossly wrong."""
 
 PREDICTED = "predicted"
-"""Value of ``masks`` of an item of which a network predicted at least one mask."""
+"""Value of ``masks`` of an item if a network predicted at least one of its masks."""
 
 Check = Callable[[Item, OpenFiles], Item]
 """Checks a joint and returns its item, or raises :class:`InputError` (:func:`audited`)."""

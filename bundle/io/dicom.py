@@ -46,7 +46,7 @@ RADIOGRAPHS = {
 """Supported kinds of files by their SOP Class UID."""
 
 MODALITIES = ("CR", "DX", "RG", "OT", "SC", "")
-"""Modalities of a secondary capture that may be a radiograph."""
+"""Accepted modalities: those of radiographs, and those that secondary captures of radiographs may state."""
 
 _HUFFMAN_JPEG = (JPEGBaseline8Bit, JPEGExtended12Bit)
 
@@ -96,8 +96,8 @@ def read_dicom(path: str | Path) -> DicomRadiograph:
     """Read a DICOM radiograph.
 
     Raises:
-        InputError: the file is missing, not DICOM, truncated, not a CR, DX or secondary capture, has several frames,
-            colour, lacks pixels, has pixels that cannot be decoded, or contradictory attributes.
+        InputError: the file is missing, truncated, not DICOM, or not a CR, DX or secondary capture; it has several
+            frames, colour, no pixels, pixels that cannot be decoded, or contradictory attributes.
     """
     with disable_value_validation():  # its warnings would quote the values
         dataset = _read(path)
@@ -131,8 +131,9 @@ def _radiograph(dataset: Dataset, path: str | Path) -> DicomRadiograph:
 def pixel_spacing(dataset: Dataset, path: str | Path) -> tuple[float, float] | None:
     """Determine the height and width of a pixel in mm in the object plane; None if the file does not state them.
 
-    A calibrated Pixel Spacing takes precedence; one that repeats the Imager Pixel Spacing adds nothing to it. The
-    Imager Pixel Spacing, at the detector, is divided by the magnification factor if that is stated.
+    A calibrated Pixel Spacing takes precedence; one that only repeats the Imager Pixel Spacing is not calibrated unless
+    it states a Calibration Type. The Imager Pixel Spacing, at the detector, is divided by the magnification factor if
+    that is stated.
 
     Raises:
         InputError: the value of an attribute is not a spacing.

@@ -48,7 +48,7 @@ def entries_below(root: Path) -> list[dict[str, Any]]:
     files = files_below(root)
     images = [path for path in files if is_radiograph(path) and not stem(path).endswith(_MASKS)]
     if not images:
-        msg = f"{root}: no radiographs in this folder. Name a folder with radiographs, or a list by datalist."
+        msg = f"{root}: no radiographs in this folder. Pass a folder with radiographs, or a list as datalist."
         raise InputError(msg)
     there = {str(path.relative_to(root)) for path in files}
     return [_entry_of(image.relative_to(root), there) for image in images]

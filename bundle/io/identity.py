@@ -78,7 +78,7 @@ DATA_SETS = ("dataset_dir", "no_hands_dir", "packed")
 LISTS = ("datalist", "test_datalist", "training_datalist")
 """Settings whose value is the name of a list."""
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
-"""A word, also one of several joined as in ``indexMCP``, or a number."""
+"""A word or a number; joined words, as in ``indexMCP``, are separate."""
 _LONGEST_NUMBER = 3
 """Maximum number of digits of a harmless number."""
 

@@ -1,7 +1,7 @@
 """Damage of PNG and TIFF files that the decoder does not notice: checksums, and sizes that contradict each other.
 
-The decoder stops at the last pixel, before the checksums behind it. BMP, and TIFF without compression or with LZW or
-PackBits, contain no checksum, so that a changed pixel cannot be noticed there.
+The decoder stops at the last pixel, before the checksum that follows. BMP, and TIFF without compression or with LZW or
+PackBits, contain no checksum, so that a changed pixel cannot be detected there.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def check_seams(pixels: NDArray[np.float32], unit: Unit) -> None:
         return
     rows = _steps(pixels, *unit)
     shift = max(_staircase(rows), _level(rows)) / max(float(np.median(np.abs(rows))), 1.0)
-    demand(shift <= SHIFT, f"its grey level changes by {shift:.0f} of 255 between two blocks and stays so")
+    demand(shift <= SHIFT, f"its grey level shifts by {shift:.0f} of 255 from one block on")
     fits = pixels.size > LARGEST or _spoilt(pixels) <= SPOILT
     demand(fits, "one of its blocks does not fit those around it")
 

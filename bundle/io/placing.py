@@ -52,7 +52,7 @@ def recentred(item: Item, files: OpenFiles, recentre: Recentre | None) -> Item:
 
 
 def agreed_plates(joints: Sequence[Item]) -> list[Item]:
-    """Take an unknown growth plate for open where more of the hand's other growth plates are open than closed.
+    """Treat an unknown growth plate as open if more of the hand's other growth plates are open than closed.
 
     The growth plates of a hand's MCP joints close within about two years of each other.
 

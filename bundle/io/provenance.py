@@ -20,8 +20,8 @@ from bundle.io.identity import private_setting
 def command_line() -> str | None:
     """Return the command of this process as typed in a shell; None if not started by ``monai.bundle``.
 
-    Absolute paths are cut to their last part, to hide the folders of the machine. Data sets and lists have the names
-    of :func:`bundle.io.private_setting`.
+    Absolute paths are cut to their last part, to hide the folders of the machine. Data sets and lists are named as by
+    :func:`bundle.io.private_setting`.
     """
     program = Path(sys.argv[0])
     if (program.parent.name, program.name) != ("bundle", "__main__.py"):

@@ -134,7 +134,7 @@ def is_output(folder: str | Path) -> bool:
 
 
 def _lock(folder: Path) -> list[_Reservation]:
-    """Create and lock a folder; its reservation, or none if this process has already reserved it."""
+    """Create and lock a folder; return its reservation, or none if this process has already reserved it."""
     if folder.absolute() in reserved() and folder.is_dir():
         return []
     reservation = _Reservation(folder, _make(folder))
@@ -164,7 +164,7 @@ def release_outputs() -> list[Path]:
 
 @contextmanager
 def inner_run() -> Iterator[None]:
-    """Context of a run inside another run, whose reservations end with it."""
+    """Context of a run inside another run; the reservations of the inner run end with it."""
     _runs.append([])
     try:
         yield

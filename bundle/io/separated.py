@@ -1,4 +1,4 @@
-"""Separated joints that inference stored, read again."""
+"""Reading of separated joints that inference stored."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def parse_table(text: str, columns: Iterable[str]) -> list[dict[str, str]]:
 
     Args:
         text: text, with the headings in the first line that is not empty.
-        columns: columns that the text must have; a text without any line has none.
+        columns: columns that the text must have unless it is empty.
 
     Raises:
         InputError: a column is absent or occurs twice, or a row has more cells than the headings.
@@ -71,7 +71,7 @@ def parse_table(text: str, columns: Iterable[str]) -> list[dict[str, str]]:
 
 
 def separator(text: str) -> str:
-    """Return the separator of the cells of a CSV text, from its first line with a text."""
+    """Return the separator of the cells of a CSV text, from its first line that is not blank."""
     heading = next((line for line in text.splitlines() if line.strip()), "")
     return next((mark for mark in (";", "\t") if mark in heading), ",")
 

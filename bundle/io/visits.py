@@ -12,7 +12,7 @@ def with_visits(items: Sequence[Item]) -> list[Item]:
     """Replace the ``visit`` of items by the days since the first study of their patient, as text without a date.
 
     Args:
-        items: items with ``image``, ``patient``, empty if unknown, and ``visit``: days that the list states, or None.
+        items: items with ``image``, ``patient`` (empty if unknown) and ``visit`` (days that the list states, or None).
             For a patient without stated days the Study Dates of the DICOM headers apply.
 
     Returns:

@@ -85,7 +85,7 @@ def _correlated(view: Tensor, kernel: Tensor) -> Tensor:
 
 
 def straightened(view: Tensor, start: float, curve: Tensor, offsets: Tensor) -> Tensor:
-    """Resample a view so that a curve becomes its zero.
+    """Resample a view so that a curve becomes straight, at depth 0.
 
     Args:
         view: view, (B, N, K).
@@ -131,7 +131,7 @@ class Parabolas:
         tilts: tilts in mm.
         bends: bends in mm.
         step: step of the offset in mm.
-        tie: the uppermost offset whose score reaches this fraction of the best one is chosen.
+        tie: the uppermost peak of the score that reaches this fraction of the highest one is chosen.
     """
 
     lowest: float
@@ -180,7 +180,7 @@ def _cached(
 
 
 def _table(family: Parabolas, rows: int, start: float) -> tuple[Tensor, ...]:
-    """Offsets (O,), shapes (S, K) in mm, and flat indices (S, O * K) of the parabolas in a view of some rows."""
+    """Offsets (O,), shapes (S, K) in mm, and flat indices (S, O * K) of the parabolas in a view of ``rows`` rows."""
     ends = (family.lowest, family.highest, family.step, start)
     return _cached(ends, tuple(family.tilts), tuple(family.bends), rows)
 

@@ -30,7 +30,7 @@ _EPIPHYSIS = (0.7, 6.5)
 """Distances of the band from the outline of the base in mm."""
 
 _ACROSS_BASE = 0.85
-"""Central fraction of the base in which the band is searched."""
+"""Central fraction of the base in which the band is searched for."""
 
 _BESIDE = (0.45, 0.6, 0.8, 1.0)
 """Distances in mm at which the bone beside the band is brighter."""
@@ -128,7 +128,7 @@ def _base(inside: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _darker_than_beside(view: Tensor) -> Tensor:
-    """Difference between each value of a view and the bone above and below it, the smaller one, (B, N, K)."""
+    """Darkness of each value of a view relative to the bone above and below it, the smaller of the two, (B, N, K)."""
     smooth = F.avg_pool2d(blurred_across(view, 0.2)[:, None], (5, 1), 1, (2, 0), count_include_pad=False)[:, 0]
     rows, last = torch.arange(view.shape[1]), view.shape[1] - 1
     sides = [

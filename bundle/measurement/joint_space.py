@@ -50,7 +50,7 @@ class JointSpace:
         sd: expected standard deviation of the mean over radiographs of one joint, (B,).
         axis: direction of measurement, (B,) in degrees from the vertical, positive clockwise (x towards y).
         doubt: doubt of the measurement, (B,); above :data:`LARGEST_DOUBT` it is refused.
-        refused: reason of the refusal of each joint, or "".
+        refused: reason for the refusal of each joint, or "".
         surfaces: the joint surfaces, also of refused joints.
     """
 
@@ -100,7 +100,7 @@ def _doubts(surfaces: JointSurfaces, mean: Tensor) -> dict[str, Tensor]:
     return {
         "the contour of the head is unclear": -8.0 * scores["head"],
         "the articular floor is unclear": -2.0 * scores["floor"] - 3.0 * scores["floor_margin"],
-        "the articular floor may be taken for the rim of the base": 10.0 * (contrast - _CLEAR).clamp(min=0.0),
+        "the rim of the base may be taken for the articular floor": 10.0 * (contrast - _CLEAR).clamp(min=0.0),
         "the articular floor fades": 7.0 * (_FADING - contrast).clamp(min=0.0),
         "the joint space is narrow and the articular floor unclear": 3.0 * (_NARROW - mean).clamp(min=0.0),
     }

@@ -12,12 +12,12 @@ from bundle.measurement.facing import facing_rows
 from torch import Tensor
 
 SEARCHED = 0.84
-"""Central fraction of the common columns in which the joint surfaces are searched."""
+"""Central fraction of the common columns in which the joint surfaces are searched for."""
 
 
 ABOVE_HEAD_MM = 0.6
-"""Distance from the outline of the lower bone's head up to the middle of the joint space, which does not move when the
-joint space narrows."""
+"""Distance from the outline of the lower bone's head up to the nominal middle of the joint space: a constant, so that
+narrowing does not move the middle relative to the lower bone."""
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,8 @@ HEAD = Parabolas(-1.3, 1.3, (-0.45, -0.3, -0.15, 0.0, 0.15, 0.3, 0.45), (-0.6, -
 
 _TILTS = (-0.8, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8)
 FLOOR = Parabolas(-4.3, 0.4, _TILTS, (-1.2, -0.9, -0.6, -0.3, 0.0, 0.3, 0.6, 0.9, 1.2), tie=0.85)
-"""Search range of the floor around the head's contour; of peaks of equal height the upper one is the floor, the lower
-one the rim."""
+"""Search range of the floor around the head's contour; of two peaks of similar height, the upper one is the floor and
+the lower one the rim."""
 
 PLATE, ABOVE_PLATE = (-0.7, -0.15), (-1.8, -1.1)
 """Depths of the subchondral plate and of the cancellous bone above it, in mm from the floor."""
@@ -56,7 +56,7 @@ _AROUND = (-5.0, 1.2)
 """Range of the view that is straightened around the head, in mm."""
 
 _REACH, _MARGIN = 0.45, 0.42
-"""Range of the traced edge around its parabola, and what is sampled beyond it for the slope, in mm."""
+"""Range in which an edge is traced on each side of its parabola, and margin sampled beyond it for the slope, in mm."""
 
 _BESIDE = (0.18, 0.6)
 """Range of distances from a curve over which the attenuation on both sides is averaged for the contrast, in mm."""
@@ -112,7 +112,8 @@ class JointSurfaces:
 
         The columns run along the axis rotated by the mean rotation of both bones, around the mean of the moved middles
         of both surfaces; between them the surfaces are interpolated linearly, beyond them continued. The window keeps
-        its extent, and the scores stay those of the measurement. A shift along the axis changes the profile exactly.
+        its extent, and the scores stay those of the measurement. A shift along the axis changes the profile by
+        exactly its length.
 
         Args:
             motion: motion of B joints.
@@ -214,7 +215,7 @@ def _traced_around(view: Tensor, start: float, curve: Tensor, weight: Tensor, si
 
 
 def _contrast(view: Tensor, start: float, curve: Tensor, weight: Tensor) -> Tensor:
-    """Attenuation just below a curve less that just above it, relative to the larger, (B,) from -1 to 1."""
+    """Attenuation just below a curve minus that just above it, relative to the larger of them, (B,) from -1 to 1."""
     above, below = (
         straightened(view, start, curve, depths(*sorted(side))).mean(1)
         for side in ((-_BESIDE[1], -_BESIDE[0]), _BESIDE)

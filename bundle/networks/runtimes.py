@@ -27,7 +27,7 @@ PROCESSOR = Path("/proc/cpuinfo")
 """Properties of the processor on Linux."""
 
 TELEMETRY = "openvino_telemetry"
-"""Package that OpenVINO reports by, if it can be imported."""
+"""Package through which OpenVINO sends usage reports, if it can be imported."""
 
 _EXPORTER = "onnx"
 """Package that the export of a network needs."""
@@ -78,10 +78,10 @@ class Runtime(ABC):
 
 
 class OpenVino(Runtime):
-    """OpenVINO of Intel, for processors of all makers.
+    """Intel's OpenVINO, for processors of any vendor.
 
-    A compiled model serves one call at a time: a further simultaneous call compiles a further one. Threads are not
-    bound to processor cores, so that several processes share a machine.
+    A compiled model serves one call at a time; a call while all are busy compiles another. Threads are not bound to
+    processor cores, so that several processes can share a machine.
     """
 
     name = "openvino"
@@ -126,9 +126,10 @@ def _core() -> Any:
 
 @cache
 def _openvino() -> Any:
-    """Import OpenVINO without its telemetry, which otherwise reports every import to a server of its maker.
+    """Import OpenVINO without its telemetry, which otherwise reports every import to the vendor's server.
 
-    Its import of absl is prevented from closing a redirected standard error at the end of logging.
+    A redirected standard error is restored during the import, because absl, which OpenVINO imports, would close it
+    when logging ends.
     """
     hidden = {} if TELEMETRY in sys.modules else {TELEMETRY: None}
     sys.modules.update(hidden)  # type: ignore[arg-type]
@@ -142,7 +143,7 @@ def _openvino() -> Any:
 
 
 class OnnxRuntime(Runtime):
-    """ONNX Runtime of Microsoft; it has no bfloat16 on CPUs."""
+    """Microsoft's ONNX Runtime, which has no bfloat16 on CPUs."""
 
     name = "onnxruntime"
 
@@ -170,7 +171,7 @@ def installed_runtimes() -> list[type[Runtime]]:
 
 
 def runtime_of(name: str) -> type[Runtime]:
-    """Return the runtime of a name.
+    """Return a runtime by its name.
 
     Args:
         name: key of :data:`RUNTIMES`.

@@ -115,7 +115,7 @@ def _ridge(bone: LowerBone, depth: Array) -> Array:
 
 
 def soft_attenuation(soft: SoftTissue, u: Array, v: Array, texture: Texture) -> Array:
-    """Compute the attenuation of everything without mask: tissue between the skin outlines, and other bones."""
+    """Compute the attenuation of everything without a mask: tissue between the skin outlines, and other bones."""
     left, right = u + soft.left + soft.left_slant * v, soft.right + soft.right_slant * v - u
     tissue = soft.attenuation * chord(left, soft.thickness) * chord(right, soft.thickness)
     tissue *= (1.0 + soft.ascent * v / 10.0) * (1.0 + soft.mottle * texture.mottle(u, v))

@@ -29,7 +29,7 @@ PARAMETERS, TEXTURE, DETECTOR, RETAKE, SURFACES = range(5)
 
 
 VERSION = 2
-"""Version of the generator: 2 varies the joint surfaces. The same parameters of another version are other phantoms."""
+"""Version of the generator: 2 varies the joint surfaces. Each version makes other phantoms of the same parameters."""
 
 
 def _sampled(mean: float, deviation: float, stream: int = PARAMETERS) -> float:
@@ -267,7 +267,7 @@ def expect(holds: bool, name: str, expected: str, got: Any) -> None:
 def _expect_version(version: Any) -> None:
     """Refuse the parameters of another version of the generator."""
     if version != VERSION:
-        msg = f"phantom: its generator has version {version}, this one {VERSION}. Sample it again from its seed."
+        msg = f"phantom: made by generator version {version}, not {VERSION}. Sample it again from its seed."
         raise InputError(msg)
 
 

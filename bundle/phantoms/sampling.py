@@ -39,7 +39,7 @@ def sample_parameters(
     """Sample the parameters of a phantom; all randomness comes from the seed.
 
     Args:
-        seed: random seed, at least 0. Arguments below override sampled values and do not change the other ones.
+        seed: random seed, at least 0. Arguments below override sampled values and do not change the others.
         outline_gap_mm: gap between the outlines in mm; default: sampled uniformly from the range of the joint type.
         size: height and width of the frame in pixels; default: that of the joint type.
         spacing: pixel size in mm; default: such that the frame has the size of the joint type, 21 mm for MCP joints.
@@ -80,11 +80,11 @@ def _groups(joints: Population, finger: str, streams: Mapping[int, np.random.Gen
 def retake(
     parameters: PhantomParameters, number: int, *, shift_mm: float = 0.3, tilt_deg: float = 2.0
 ) -> PhantomParameters:
-    """Return the parameters of another radiograph of the same joint: other noise, slightly other position.
+    """Return the parameters of another radiograph of the same joint: different noise, slightly different position.
 
     Anatomy and gap stay the same. The shift includes the error of a crop: 2 pixels of a public frame are 0.16 mm. The
     bones are repositioned so that the vertical ``outline_gap_mm`` is exact in each re-take; along the joint's axis,
-    re-takes therefore differ by 0.01 mm in the mean.
+    re-takes therefore differ by 0.01 mm on average.
 
     Args:
         parameters: parameters of the phantom.

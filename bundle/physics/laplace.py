@@ -200,7 +200,7 @@ def _iterated_inverse(matrix: Tensor, diagonal: Tensor, steps: int = 16) -> Tens
 
 
 def _apply(matrix: Tensor, source: Tensor) -> Tensor:
-    """Matrix times vector, in full precision also under automatic mixed precision."""
+    """Matrix times vector, in full precision even under automatic mixed precision."""
     return (matrix * source[:, None]).sum(dim=-1)
 
 

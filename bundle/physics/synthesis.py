@@ -106,7 +106,7 @@ class SeparatedBones:
             layers = torch.cat([self.soft, bones], dim=1)
             return SyntheticJoints(reconstruct(layers), layers, maps[:, :, 0], motion, ())
         if len(seeds) != len(self.soft):
-            msg = f"seeds must be one for each of {len(self.soft)} joints, got {len(seeds)}"
+            msg = f"expected one seed for each of {len(self.soft)} joints, got {len(seeds)}"
             raise ValueError(msg)
         bones, maps = self.bones.moved(motion, spacing, mode, exact)
         left = torch.maximum(maps[:, :1, 1], maps[:, 1:, 1])  # supports of the moved bones

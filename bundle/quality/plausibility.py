@@ -43,7 +43,7 @@ class Verdict:
     """Plausibility of an image.
 
     Attributes:
-        score: largest distance of a property from its median, relative to the distance of its limit; usual up to 1.
+        score: largest distance of a property from its median, relative to the distance of its limit; usually at most 1.
         reasons: implausible properties in words, the worst first; empty if the image is plausible.
         notes: unusual properties of the appearance in words, the worst first, that do not make the image implausible:
             the separator has not seen such images, and its errors are not known there.
@@ -88,8 +88,8 @@ class PlausibilityReference:
     ) -> PlausibilityReference:
         """Fit ranges that exclude a given fraction of the images.
 
-        Each side of a property has its own spread, from the median to its :data:`TAIL` of the images, and at least
-        :attr:`Property.spread`. All limits lie the same number of spreads from their medians, chosen so that all
+        Each side of a property has its own spread, from the median to the quantile :data:`TAIL` of that side, and at
+        least :attr:`Property.spread`. All limits lie the same number of spreads from their medians, chosen so that all
         properties together exclude the given fraction.
 
         Args:
@@ -164,7 +164,7 @@ class PlausibilityReference:
         return f"{meaning} ({name.replace('_', ' ')} {value:.2f}{kind.unit}, usual {usual})"
 
     def write(self, path: str | Path) -> None:
-        """Write as JSON; raises :class:`InputError` if that is refused."""
+        """Write as JSON; raises :class:`InputError` if the file cannot be written."""
         ranges = {
             name: {part: round(value, 4) for part, value in held._asdict().items()}
             for name, held in self.ranges.items()
@@ -204,7 +204,7 @@ def _range(stated: Mapping[str, Any]) -> Range:
 
 
 def _spread(values: pd.Series, narrowest: float) -> Range:
-    """Return the median and the first and last :data:`TAIL` of the values, at least the narrowest spread apart."""
+    """Return the median and the quantiles :data:`TAIL` of both sides, at least the narrowest spread away from it."""
     median, first, last = (float(values.quantile(part)) for part in (0.5, TAIL, 1.0 - TAIL))
     return Range(median, min(first, median - narrowest), max(last, median + narrowest))
 

@@ -1,7 +1,7 @@
 """Uncertainty of a separation from test-time augmentation: each joint and its mirror image are separated and compared.
 
-The mirror image of a joint is a joint, so a certain separator gives the same layers for both; their difference shows
-its uncertainty. The mean of the two predictions is taken in attenuation, where layers add: if each prediction composes
+The mirror image of a joint is a joint, so an ideal separator gives the same layers for both; their difference shows
+the uncertainty. The mean of the two predictions is taken in attenuation, where layers add: if each prediction composes
 to the radiograph, so does the mean. (The mean of intensities does not; this is why MONAI's ``TestTimeAugmentation``,
 which also samples its transforms at random and takes one joint at a time, is not used.)
 
@@ -211,7 +211,7 @@ class Calibration:
 
     def __post_init__(self) -> None:
         if not self.coefficients or not set(dict(self.coefficients)) <= set(SIGNS):
-            msg = f"coefficients must be those of some of the signs {SIGNS}, got {self.coefficients}"
+            msg = f"coefficients must be named after some of the signs {SIGNS}, got {self.coefficients}"
             raise ValueError(msg)
 
     @classmethod
@@ -243,11 +243,11 @@ class Calibration:
         return np.exp(self.intercept + np.tensordot(list(self.coefficients.values()), logs, axes=1))
 
     def upper(self, signs: Mapping[str, ArrayLike]) -> Floats:
-        """Return the error below which :data:`COVERED` of the joints with these signs lie."""
+        """Return the error below which the fraction :data:`COVERED` of the joints with these signs lies."""
         return self.excess * self.expected(signs)
 
     def write(self, path: str | Path) -> None:
-        """Write as JSON; raises :class:`InputError` if that is refused."""
+        """Write as JSON; raises :class:`InputError` if the file cannot be written."""
         write_bytes(path, (json.dumps(asdict(self), indent=1) + "\n").encode())
 
     @classmethod
@@ -275,7 +275,7 @@ def held_out_figures(signs: Mapping[str, ArrayLike], error: ArrayLike, joints: A
 
     Returns:
         ``spearman``, the rank correlation of expected and true error; ``coverage``, the fraction of the samples below
-        :meth:`Calibration.upper`; ``factor``, the geometric mean of the larger over the smaller of both errors.
+        :meth:`Calibration.upper`; ``factor``, the geometric mean ratio of the larger to the smaller of both errors.
     """
     x, y, names = _logarithms(signs, error, joints)
     expected, excess = np.empty_like(y), np.empty_like(y)
@@ -298,8 +298,8 @@ def _logarithms(
     names = np.asarray(joints)[known]
     if len(np.unique(names)) < FEWEST:
         msg = (
-            f"a calibration needs {FEWEST} joints with an overlap and a known error; the list has "
-            f"{len(np.unique(names))}. Add joints that do not overlap, or use more of the list."
+            f"a calibration needs {FEWEST} joints, closed until they overlap, with a known error; the list has "
+            f"{len(np.unique(names))}. Add joints whose bones do not overlap, or use more of the list."
         )
         raise InputError(msg)
     *x, y = (np.log(values[known]) for values in columns)

@@ -41,7 +41,7 @@ class ReadingLog:
 
     Each line is an object with a running number ``id``, the ``time`` (UTC, ISO 8601), the ``version`` of the bundle and
     the fields of the reading. A line is on the disk when :meth:`append` returns. Lines are never changed: another line
-    ``{"undoes": id}`` takes one back. A line whose writing was interrupted by a kill was never acknowledged; it is
+    ``{"undoes": id}`` undoes one. A line whose writing was interrupted by a kill was never acknowledged; it is
     moved to the file ``<name>.unfinished`` at the next opening or writing.
 
     Args:
@@ -80,7 +80,7 @@ class ReadingLog:
         return self.append_after(lambda _: record)
 
     def append_after(self, make: Callable[[Sequence[Record]], Mapping[str, Any]]) -> Record:
-        """Append the record that a function makes of the effective records, while no other process appends.
+        """Append the record that a function makes from the effective records, while no other process appends.
 
         Args:
             make: function that returns the record; one of the effective records is returned and not appended again.
@@ -108,7 +108,7 @@ class ReadingLog:
 
         Args:
             identity: id of the line.
-            more: more fields of the new line, such as ``reader``, who must then be the reader of the other line.
+            more: further fields of the new line; a ``reader`` must be that of the other line.
 
         Raises:
             InputError: there is no such line, it is undone already, or it is another reader's.
@@ -132,7 +132,7 @@ class ReadingLog:
 
     @contextmanager
     def _open(self, create: int = 0) -> Iterator[int]:
-        """Open the file and lock it against other threads and processes; to read, a file that may only be read."""
+        """Open the file, read-only if it cannot be written, and lock it against other threads and processes."""
         with self._threads, (storing if create else readable)(self.path):
             file, self._writable = _opened(self.path, create)
             try:
@@ -255,7 +255,7 @@ def _read_from(file: int, start: int) -> bytes:
 
 
 def _write(file: int, data: bytes, size: int) -> None:
-    """Append data to a file of a size and flush it to the disk; a failure leaves the file as it was."""
+    """Append data to a file of ``size`` bytes and flush it to the disk; a failure leaves the file as it was."""
     try:
         left = memoryview(data)
         while left:

@@ -1,9 +1,9 @@
 """Images of a reader study: real and synthetic radiographs on one grid, in one encoding.
 
-The grid has 1.8 times the pixel size of the frames, for those of the bundle the detector's 0.15 mm. In the frames' own
-pixels the 8 x 8 grid of JPEG files is visible, broken where a bone moved, and a moved bone is less sharp; resampling to
-the coarser grid, antialiased, removes both. Strips at top and bottom, where moved bones are
-continued, are cut off (measure E5). Each image is cut out at a random offset, because frames are centred on the joint.
+The grid has 1.8 times the pixel size of the frames: 0.15 mm, as the detector, for the bundle's frames. In the frames'
+own pixels the 8 x 8 grid of JPEG files is visible, broken where a bone moved, and a moved bone is less sharp;
+resampling to the coarser grid, antialiased, removes both. Strips at top and bottom, where moved bones are continued,
+are cut off (measure E5). Each image is cut out at a random offset, because frames are centred on the joint.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _GREY_8_BIT = (8, 0, 0, 0, 0)
 
 
 def grid_mm(spacing_mm: float) -> float:
-    """Return the pixel size of the grid for frames of a pixel size: at least 0.15 mm, and 1.8 times theirs."""
+    """Return the pixel size of the grid for frames of this pixel size: at least 0.15 mm, and 1.8 times theirs."""
     return NATIVE * spacing_mm / MCP.spacing_mm if spacing_mm > MCP.spacing_mm * 1.001 else NATIVE
 
 

@@ -23,7 +23,7 @@ from bundle.reader_study.study_matching import CALIPER_MM, COUNT, Candidate, Stu
 from numpy.typing import NDArray
 
 _MOMENT = 315_532_800
-"""Time of all files of images: 1980-01-01 UTC."""
+"""Modification time of all image files: 1980-01-01 UTC."""
 
 _SPACING_TOLERANCE = 0.01
 """Largest relative difference of pixel sizes in one study."""

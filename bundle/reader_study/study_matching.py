@@ -1,4 +1,4 @@
-"""Choice of the radiographs of a reader study: real and synthetic ones, matched, each of another joint."""
+"""Choice of the radiographs of a reader study: real and synthetic ones, matched, each of a different joint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COUNT = 50
 """Usual number of real, and of synthetic, radiographs (LSN section 3.4)."""
 
 CALIPER_MM = 0.2
-"""Usual largest difference in joint space of a real and a synthetic radiograph."""
+"""Usual largest difference in joint space between a real and a synthetic radiograph."""
 
 _SPLITS = 20
 """Number of random divisions of the joints into real and synthetic ones that are tried."""
@@ -119,7 +119,7 @@ def plan_study(
         caliper_mm: largest difference in joint space within a pair.
 
     Raises:
-        InputError: an argument is not valid, or fewer pairs can be found; the message has their number.
+        InputError: an argument is not valid, or fewer pairs can be found; the message states their number.
     """
     count, seed = int(number_argument("count", count, 1, 100_000)), seed_argument("seed", seed)
     caliper = number_argument("caliper_mm", caliper_mm, 0.0)

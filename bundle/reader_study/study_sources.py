@@ -47,7 +47,7 @@ def data_set_candidates(folder: str | Path) -> tuple[list[Candidate], list[Candi
 
 
 def joint_candidates(items: Iterable[Item], joint_space_mm: Mapping[str, float | None]) -> list[Candidate]:
-    """Return the real radiographs of a list of joints, those with a known joint space.
+    """Return the real radiographs of those joints of a list whose joint space is known.
 
     Args:
         items: audited items (:func:`bundle.io.joint_items`).
@@ -87,7 +87,7 @@ def _synthetic(root: Path, path: Path, row: int, line: bytes) -> Candidate:
 
 
 def _word(value: Any) -> str:
-    """A text that names a file of its own folder."""
+    """A text that can name a file, without a folder."""
     if not isinstance(value, str) or not value or any(part in value for part in ("/", "\\", "\0")):
         msg = "no name"
         raise ValueError(msg)

@@ -45,7 +45,7 @@ MOST = 5000
 
 
 class Measuring:
-    """The answers of the room.
+    """Request handlers of the measuring page.
 
     A session has each of its joints once and some of them twice, in an order that depends on reader and seed. A page
     learns which joint is next, but not whether it is a repeat.
@@ -64,7 +64,7 @@ class Measuring:
         self.readings, self.sessions = ReadingLog(folder / READINGS), ReadingLog(folder / SESSIONS)
 
     def routes(self) -> list[Route]:
-        """Return the addresses of the room."""
+        """Return the routes of the page."""
         return [
             Route("/api/measuring", plainly(self.readers)),
             Route("/api/measuring/begin", plainly(self.begin), methods=["POST"]),

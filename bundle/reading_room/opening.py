@@ -1,4 +1,4 @@
-"""Opening of joints in the background, with progress, and the joints that are open."""
+"""The joints that are open, and the opening of others in the background, with progress."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ class Openings:
                 state = self._states[identifier] = {"state": "opening", "stage": "waiting", "fraction": 0.0}
                 self._worker.submit(self._run, identifier)
             elif state["state"] != "opening":
-                del self._states[identifier]  # stated once; opened again on the next request
+                del self._states[identifier]  # reported once; the next request opens the joint again
             return dict(state)
 
     def stated(self, row: JointRow) -> JointRow:
-        """Return the row of a joint, failed if its last opening failed."""
+        """Return the row of a joint, marked as failed if it could not be opened the last time."""
         failure = self._failures.get(row.id)
         return row if failure is None else replace(row, state=FAILED, failure=failure)
 
@@ -121,7 +121,7 @@ class Openings:
         return report
 
     def _load(self, identifier: str, report: Callable[[str, float], None] = lambda *_: None) -> list[str]:
-        """Load a joint, or the joints of a hand, whose identifiers are returned."""
+        """Load a joint, or a hand, and return the identifiers of the hand's joints."""
         with self._work:
             with self._lock:
                 if identifier in self._open:

@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 Answer = Callable[[Request], Awaitable[Response]]
 
 LARGEST_BODY = 200_000
-"""Bytes of a request's body."""
+"""Maximum size of a request's body in bytes."""
 
 
 class BadRequest(InputError):
@@ -30,7 +30,7 @@ async def body_of(request: Request) -> Mapping[str, Any]:
     """Return the JSON object of a request.
 
     Raises:
-        BadRequest: the body is not one, or is too long.
+        BadRequest: the body is not a JSON object, or is too long.
     """
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
         msg = "The request is not JSON. Send it with Content-Type: application/json."
@@ -109,7 +109,7 @@ def text(body: Mapping[str, Any], name: str, longest: int = 60) -> str:
     """
     value = body.get(name)
     if not isinstance(value, str) or not 0 < len(value.strip()) <= longest or not value.isprintable():
-        msg = f"{name} must be a text of 1 to {longest} printable characters."
+        msg = f"{name} must be 1 to {longest} printable characters."
         raise BadRequest(msg)
     return value.strip()
 
@@ -170,7 +170,7 @@ def plainly(answer: Answer) -> Answer:
 
 
 def _refusal(error: OSError) -> str:
-    """What the system of the server refused, with the name of the file alone."""
+    """Message about what the operating system refused, with the name of the file but not its folder."""
     named = isinstance(error.filename, str | PathLike)
     name = Path(error.filename).name if named else "The disk or a folder of the server"
     return f"{name} cannot be used: {error.strerror or type(error).__name__}. Check the permissions and the free space."

@@ -37,7 +37,7 @@ _log = logging.getLogger("bundle")
 
 
 class Rooms:
-    """The answers of the rooms that list joints and show them.
+    """Request handlers of the pages that list and show joints.
 
     Args:
         library: the joints.

@@ -37,11 +37,11 @@ LARGEST_SEED = 2**31 - 1
 
 
 class Studies:
-    """The answers of the room.
+    """Request handlers of the page of studies.
 
     Args:
         folder: folder that holds the studies, one folder each.
-        data_set: folder of the data set that studies are made of; None if there is none.
+        data_set: folder of the data set that studies are made from; None if there is none.
         figures: whether pages may ask for the figures of the answers.
     """
 
@@ -50,7 +50,7 @@ class Studies:
         self._found: dict[str, _Scanned] = {}
 
     def routes(self) -> list[Route]:
-        """Return the addresses of the room."""
+        """Return the routes of the page."""
         reports = [
             Route("/api/studies/{study}/report", plainly(self.report)),
             Route("/api/studies/{study}/report.csv", plainly(self.table)),
@@ -73,13 +73,13 @@ class Studies:
         return JSONResponse({"studies": listed, **allowed})
 
     async def make(self, request: Request) -> Response:
-        """Make a study of the data set."""
+        """Make a study from the data set."""
         body = await body_of(request)
         count, seed = whole_number(body, "count", 2, MOST), whole_number(body, "seed", 0, LARGEST_SEED)
         return JSONResponse(await run_in_threadpool(self._make, text(body, "name"), count, seed))
 
     async def begin(self, request: Request) -> Response:
-        """Return what is left to a reader."""
+        """Return the progress of a reader, and the next image."""
         reader = text(await body_of(request), "reader")
         return JSONResponse(await run_in_threadpool(_begun, self._study(request), reader))
 
@@ -130,7 +130,7 @@ class Studies:
 
     def _make(self, name: str, count: int, seed: int) -> dict[str, Any]:
         if self.data_set is None:
-            msg = "A study is made of a data set. Start the reading room with the folder of one."
+            msg = "A study is made from a data set. Start the reading room with the folder of one."
             raise InputError(msg)
         real, synthetic = data_set_candidates(self.data_set)
         with storing(self.folder):
@@ -162,7 +162,7 @@ def _state_of(path: Path) -> tuple[int, ...] | None:
 
 
 def _free(folder: Path) -> Path:
-    """The folder, or if it exists one with a number behind its name."""
+    """The folder or, if it exists, one with a number appended to its name."""
     numbered = (folder.with_name(f"{folder.name}_{number}") for number in count(2))
     return next(path for path in chain([folder], numbered) if not path.exists())
 
@@ -180,7 +180,7 @@ def _described(id: str, found: FoundStudy) -> dict[str, Any]:
 
 
 def _state(study: Study, reader: str) -> dict[str, Any]:
-    """What is left to a reader."""
+    """The progress of a reader, and the next image."""
     left, total = study.remaining(reader), len(study.images)
     return {"reader": reader, "total": total, "done": total - len(left), "next": left[0] if left else None}
 

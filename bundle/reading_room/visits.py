@@ -101,7 +101,7 @@ def _visit(row: JointRow) -> dict[str, Any]:
 
 
 class Visits:
-    """The answers of the room that compares two visits.
+    """Request handlers of the page that compares two visits.
 
     Args:
         openings: the joints.
@@ -112,7 +112,7 @@ class Visits:
         self._kept, self._work = lru_cache(KEPT)(self._registered), threading.Lock()
 
     def routes(self) -> list[Route]:
-        """Return the addresses of the room."""
+        """Return the routes of the page."""
         return [
             Route("/api/visits", plainly(self.visits)),
             Route("/api/pairs/{before}/{after}", plainly(self.pair)),

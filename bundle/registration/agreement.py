@@ -43,11 +43,11 @@ def narrowing_of_real_pairs(rows: pd.DataFrame, *, samples: int = 1000, level: f
     Figures: ``registration_mse`` of the raw intensities; ``sigma_mm``, the standard deviation of the repeats of a pair,
     pooled over all pairs; ``mismatch_rate`` of the repeats, by :data:`MISMATCH`; ``triple_sigma_mm``, the root mean
     square of ``(JSN_ij - JSN_ik - JSN_kj) / sqrt(3)`` over the triples of a joint, which is the error of one
-    measurement if the three are independent; ``masks_bias_mm`` and ``masks_limits_mm`` of the difference to the
+    measurement if the three are independent; ``masks_bias_mm`` and ``masks_limits_mm`` of the difference from the
     narrowing by the annotated masks, with its mean absolute value; the rates of missing measurements of unmodified
     pairs and of triples; ``implausible_rate`` of unmodified pairs.
     Missing measurements are counted and enter no other figure. Rows of repeats get ``deviation_mm``, the difference of
-    the measurement to the mean of its pair's repeats.
+    the measurement from the mean of its pair's repeats.
 
     Args:
         rows: for each pair a row with ``repeat`` 0, of the unmodified radiographs, and others of the slightly

@@ -23,7 +23,7 @@ COLUMNS = (
     *("change_mm", "smallest_detectable_change_mm", "exceeds", "registered_change_mm"),
     *("plausible", "refused", "reasons"),
 )
-"""Columns of the table; what is not known is empty."""
+"""Columns of the table; unknown values are empty."""
 
 Row = dict[str, Any]
 

@@ -19,9 +19,9 @@ _COLOURS = dict(zip((*FINGERS[::-1], ""), ("C0", "C1", "C2", "C3", "C4", "0.4"),
 def plot_joints(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
     """Plot joint spaces over days, a panel for each hand and a colour for each finger.
 
-    Points are measured joint spaces with their expected standard deviations, dashed lines are the first one plus the
-    registered changes. Without the days of all visits the axis is the number of the visit. Refused measurements have no
-    point.
+    Points are measured joint spaces with their expected standard deviations, dashed lines the first joint space plus
+    the registered changes. If the day of any visit is unknown, the axis shows the number of the visit. Refused
+    measurements have no point.
 
     Args:
         rows: rows of ``narrowing.csv``, ordered by joint and visit.

@@ -129,8 +129,8 @@ class SeenRegistration(nn.Module):
     """:class:`MaskedRegistrationLoss` of the result of each round of a network, for pairs of unknown alignment.
 
     It compares the detail of the radiographs, without their smooth part: soft tissue, which does not move with the
-    bones, and the exposure would otherwise outweigh a tenth of a millimetre. The region outside the moving frame is not
-    compared.
+    bones, and the exposure would otherwise outweigh a misalignment of a tenth of a millimetre. The region outside the
+    moving frame is not compared.
 
     Args:
         size: height and width of the reduced radiographs in pixels, as for the network.

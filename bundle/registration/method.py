@@ -15,8 +15,8 @@ class Registration(Protocol):
 
     Attributes:
         name: name of the method in results.
-        antisymmetric: whether the narrowing is half the difference of that of the motion and of its inverse, so that
-            exchanging the pair exactly changes its sign.
+        antisymmetric: whether the narrowing is half the difference between that of the motion and that of its inverse,
+            so that exchanging the pair exactly changes its sign.
     """
 
     name: ClassVar[str]

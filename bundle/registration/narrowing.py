@@ -80,7 +80,7 @@ class PairReading:
 
     @property
     def exceeds(self) -> bool | None:
-        """Whether the narrowing or widening exceeds the smallest detectable change; None if either is unknown."""
+        """Whether the change of the joint space exceeds the smallest detectable one; None if either is unknown."""
         return exceeds_detectable(self.jsn_mm, self.smallest_detectable_change_mm)
 
 
@@ -123,8 +123,8 @@ def read_pair(registration: Registration, fixed: Tensor, moving: Tensor, spacing
 def _antisymmetric(bones: Alignment, moving_masks: Tensor, spacing: float) -> float:
     """Return half the difference of the narrowing of bones (1, 2) and of their inverse, in mm.
 
-    Both are about the centres in the fixed radiograph or, with masks of the moving one, about the midpoints between
-    these and its centres mapped back.
+    Both refer to the bone centres of the fixed radiograph or, with masks of the moving one, to the midpoints between
+    these and the centres of the moving radiograph, mapped back.
     """
     if has_bones(moving_masks):
         center = bone_centers(moving_masks, spacing).to(bones.center)

@@ -48,12 +48,16 @@ _log = logging.getLogger("bundle.registration")
 class NarrowingWriter:
     """Writer of the narrowing of each pair of radiographs as a line of ``narrowing.jsonl``.
 
-    A line has the names, ``jsn_mm`` (positive if the moving radiograph is narrower; null if a bone was not found),
-    ``lower`` and ``upper``: scale, rotation in degrees and translation in mm of each bone, about the middle of its edge
-    that faces the joint, ``registration_mse`` of the raw intensities, ``method``, ``refined``: whether a fit at full
-    resolution has refined the network's result, ``plausible`` with ``plausibility``: the reasons against the two
-    radiographs and the registration, and ``smallest_detectable_change_mm`` of the finger with ``exceeds``: whether
-    ``jsn_mm`` exceeds it (:class:`bundle.registration.PairQuality`).
+    A line has the names and
+
+    - ``jsn_mm``, positive if the moving radiograph is narrower; null if a bone was not found;
+    - ``lower`` and ``upper``: scale, rotation in degrees and translation in mm of each bone, about the middle of its
+      edge that faces the joint;
+    - ``registration_mse`` of the raw intensities;
+    - ``method``, and ``refined``: whether a fit at full resolution has refined the network's result;
+    - ``plausible`` and ``plausibility``, the assessment of both radiographs and of the registration
+      (:class:`bundle.registration.PairQuality`);
+    - ``smallest_detectable_change_mm`` of the finger, and ``exceeds``: whether ``jsn_mm`` exceeds it.
 
     Args:
         output_dir: output folder; refused if it holds the results of another run.

@@ -57,7 +57,7 @@ class Measuring(Protocol):
         """The table."""
 
     def run(self) -> None:
-        """Write the table, unless it is written."""
+        """Write the table, unless it exists."""
 
 
 class JointSpaceLabels(Transform):

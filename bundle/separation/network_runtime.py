@@ -86,7 +86,7 @@ class NetworkRuntime:
             images: (B, 3, H, W).
 
         Returns:
-            None if torch computes it; so it does with gradients, in training mode, and any other network.
+            None if torch computes it, as always with gradients, in training mode, or for any other network.
         """
         if network is not self.network or torch.is_grad_enabled() or self._generator is None or network.training:
             return None
@@ -158,7 +158,7 @@ class NetworkRuntime:
     def _compiled(self, runtime: type[Runtime]) -> tuple[Generator, str]:
         """Return the generator with compiled logits, and its difference from torch in words if it exceeds the limit.
 
-        An export from the cache that differs grossly is of another network, and is made again.
+        A cached export that differs grossly belongs to another network and is made again.
 
         Raises:
             ArithmeticError: the layers differ grossly nevertheless.

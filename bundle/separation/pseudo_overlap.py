@@ -1,7 +1,8 @@
 """Pseudo-overlap images: non-overlapping joints, closed until their bones overlap, with true layers.
 
-Two functions implement the protocol :class:`OverlapMaker`: :func:`compose_layers`, whose layers compose exactly to the
-image, and :func:`compose_published`, the paper's Eq. 10.
+Three functions implement the protocol :class:`OverlapMaker`: :func:`compose_layers` and
+:func:`compose_layers_on_device`, whose layers compose exactly to the image, and :func:`compose_published`, the paper's
+Eq. 10.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def proportion(hits: int, count: int, *, level: float = 0.95) -> Estimate:
         The proportion; :data:`UNDEFINED` without trials.
 
     Raises:
-        ValueError: there are more successes than trials, or less than none.
+        ValueError: the number of successes is negative or exceeds that of the trials.
     """
     if not 0 <= hits <= count:
         msg = f"{hits} successes of {count} trials"

@@ -58,7 +58,10 @@ def _checked(counts: ArrayLike) -> NDArray[np.float64]:
     table = np.asarray(counts, np.float64)
     sound = table.ndim == 2 and len(table) > 1 and table.shape[1] > 0 and bool((table >= 0.0).all())
     if not sound or np.ptp(table.sum(axis=1)) or table[0].sum() < 2:
-        msg = f"counts {table.shape} must be (subjects, categories), of at least 2 subjects and as many raters for each"
+        msg = (
+            f"counts {table.shape} must be (subjects, categories), with at least 2 subjects and the same number of "
+            "raters, at least 2, for each subject"
+        )
         raise ValueError(msg)
     return table
 

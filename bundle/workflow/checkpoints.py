@@ -61,7 +61,7 @@ class _SealedFileSaver(WholeFileSaver):
     """Writer of files with a checksum (:mod:`bundle.workflow.sealed`)."""
 
     def finish(self, file: BinaryIO) -> None:
-        """See above."""
+        """See :meth:`WholeFileSaver.finish`."""
         seal(file, Path(file.name).read_bytes)
 
 
@@ -83,7 +83,7 @@ class TrainingCheckpointSaver(CheckpointSaver):
         self, save_dir: str, save_dict: dict[str, Any], save_interval: int = 1, limit: TimeLimit | None = None
     ) -> None:
         super().__init__(save_dir=os.curdir, save_dict=dict(save_dict), save_interval=1, n_saved=None)
-        self.save_dir = save_dir  # MONAI would make it now
+        self.save_dir = save_dir  # MONAI would create the folder now
         self.every = save_interval
         self.limit = TimeLimit() if limit is None else limit
         if self._interval_checkpoint is not None:

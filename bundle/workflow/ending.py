@@ -103,7 +103,7 @@ def stop_plainly(remedy: str) -> None:
 
 
 def _stop(process: int, remedy: str, number: int, frame: FrameType | None) -> None:
-    if os.getpid() != process:  # a worker, which its run ends
+    if os.getpid() != process:  # a worker process, which the run itself ends
         if number == signal.SIGTERM:
             os._exit(128 + number)
         return
@@ -131,7 +131,7 @@ def _end_workers() -> None:
 
 @contextmanager
 def running(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
-    """Run a program that ends with this process when that is stopped; arguments as :class:`subprocess.Popen`."""
+    """Run a program that is terminated when this process is stopped; arguments as :class:`subprocess.Popen`."""
     with subprocess.Popen(command, **options) as program:
         _programs.append(program)
         try:

@@ -10,8 +10,8 @@ from ignite.engine import Engine, Events
 class FirstValidation:
     """Handler that validates the network before the first epoch; a resumed training does not repeat it.
 
-    A validation at the epoch of a checkpoint, outside the interval, would count among those that select the best
-    weights, which a training without interruption does not have. Attach it to the trainers after the checkpoint loader.
+    On resuming, a validation at the epoch of the checkpoint could select weights that an uninterrupted training does
+    not validate. Attach it to the trainers after the checkpoint loader.
 
     Args:
         validator: evaluator.

@@ -13,7 +13,7 @@ _EXPRESSIONS = ("@", "$", "%")
 
 
 def check_shapes(names: Mapping[str, Any], configured: Mapping[str, Any], content: Mapping[str, Any]) -> None:
-    """Reject options of another type than the value that they replace: numbers, switches, lists and components.
+    """Reject options whose type differs from that of the value they replace: numbers, switches, lists and components.
 
     Expressions and references are left to the components that evaluate them, as are options that replace null or text.
 
@@ -23,7 +23,7 @@ def check_shapes(names: Mapping[str, Any], configured: Mapping[str, Any], conten
         content: content with these options.
 
     Raises:
-        InputError: a value has another type; the message states the one that is expected.
+        InputError: an option has the wrong type; the message states the expected one.
     """
     for name in names:
         path = ReferenceResolver.split_id(name.removeprefix("+"))
@@ -47,7 +47,7 @@ def _value_at(content: Any, path: list[str]) -> Any:
 
 
 def _expected(old: Any, new: Any) -> str:
-    """The type that is expected instead of that of ``new``; empty if it fits."""
+    """The expected type if ``new`` has a different one; empty if it fits."""
     if isinstance(new, str) and new.startswith(_EXPRESSIONS):
         return ""
     if isinstance(old, bool):

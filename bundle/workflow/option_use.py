@@ -58,7 +58,7 @@ def _leaves_at(content: Any, part: str) -> Iterator[tuple[tuple[str, ...], Any]]
 
 
 def used_keys(content: Mapping[str, Any], parts: Sequence[str]) -> set[str]:
-    """Return the top-level keys on which parts of a configuration depend, those of the parts included.
+    """Return the top-level keys on which parts of a configuration depend, including those of the parts.
 
     Args:
         content: content of the configuration.

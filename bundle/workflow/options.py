@@ -90,7 +90,7 @@ def check_options() -> None:
 
 
 def _name_list(content: dict[str, Any]) -> bool:
-    """Resolve a name of the form ``LIST|*`` to the list or the folder; whether anything was replaced."""
+    """Resolve a name of the form ``LIST|*`` to the list or the folder; return whether anything was replaced."""
     folder, name = content.get("dataset_dir"), content.get("datalist")
     if not isinstance(name, str) or not name.endswith(OR_FOLDER) or (folder and not _is_given(folder)):
         return False

@@ -11,7 +11,7 @@ from torch import nn
 
 
 class OwnWeights:
-    """Replacement of a disabled :class:`bundle.workflow.GeneratorWeights`: the network is used as constructed.
+    """Replacement for a disabled :class:`bundle.workflow.GeneratorWeights`: the network is used as constructed.
 
     Args:
         network: generator.

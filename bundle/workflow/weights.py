@@ -27,7 +27,7 @@ class _NoFileSaver(WholeFileSaver):
     """Saver that writes nothing."""
 
     def _save_func(self, checkpoint: Mapping[str, Any], path: Path, func: Callable[..., None]) -> None:
-        """See above."""
+        """Write nothing."""
 
 
 class BestWeightsSaver(CheckpointSaver):
@@ -241,7 +241,7 @@ class StartingWeights:
     """Loader of optional initial weights at the start of the first stage of a separator's training.
 
     A weights file for inference contains the generator only. A checkpoint also contains N_S and N_D; if it has an
-    averaged generator, this one is loaded.
+    averaged generator, that one is loaded.
 
     Args:
         load_path: weights or a checkpoint; empty or "none" for random initial weights.

@@ -36,12 +36,12 @@ COMPARED = (
 
 
 def promises(figures: Mapping[str, Figure], memory: float | None) -> str:
-    """Format the promises of the default network as a Markdown list of the measured figures."""
+    """Format speed and memory of the default network as a Markdown list."""
     lines = []
     for own, paper, precision in COMPARED:
         if {own, paper} <= figures.keys():
             ratio = significant(figures[own].speed / figures[paper].speed)
-            compared = f"{ratio} times the images a second of the paper's network"
+            compared = f"{ratio} times as many images per second as the paper's network"
             lines.append(f"- separation by the default network{precision}: {compared}")
     lines += best_runtimes(figures)
     if memory is not None:
@@ -51,7 +51,7 @@ def promises(figures: Mapping[str, Figure], memory: float | None) -> str:
 
 
 def report(figures: Mapping[str, Figure], memory: float | None, settings: Settings, command: str) -> str:
-    """Format the Markdown document: command and machine, the table, the promises, and how to read them."""
+    """Format the Markdown document: command and machine, the table, the default network, and how to read them."""
     size, device = settings.size, settings.device
     versions = f"torch {torch.__version__}, MONAI {monai.__version__}, Python {platform.python_version()}"
     return f"""# Speed

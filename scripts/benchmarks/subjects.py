@@ -211,7 +211,7 @@ def peak_memory(settings: Settings) -> float | None:
 
 
 def inference_memory(settings: Settings) -> float:
-    """Separate a batch by the default network; return the peak memory of this process in MB."""
+    """Separate a batch with the default network; return the peak memory of this process in MB."""
     torch.set_num_threads(settings.threads)
     network = built(configuration(settings.inference, settings), "network_def", settings.inference)
     with eval_mode(network.to(settings.device)):

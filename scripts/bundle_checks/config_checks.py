@@ -101,7 +101,7 @@ def item_defects(item: ConfigItem, known: set[str], names: set[str]) -> list[str
 
 
 def expression_defects(name: str, code: str, names: set[str]) -> list[str]:
-    """Return whether an expression fails to parse, uses unknown names, or imports the bundle before its path is set."""
+    """Return the defects of an expression: invalid syntax, unknown names, or an import of the bundle, too early."""
     try:
         nodes = list(ast.walk(ast.parse(code)))
     except SyntaxError as error:
@@ -117,7 +117,7 @@ def expression_defects(name: str, code: str, names: set[str]) -> list[str]:
 
 
 def component_defects(component: ConfigComponent) -> list[str]:
-    """Return whether a component's target is missing or refuses its arguments; targets by expressions are skipped."""
+    """Return the defects of a component: a missing target, or refused arguments; targets by expressions are skipped."""
     name = component.resolve_module_name()
     if not isinstance(name, str) or name.startswith("$"):
         return []

@@ -131,7 +131,7 @@ def _one(image: str, asked: dict[str, Any], infer: Callable[[dict[str, Any]], di
 
 
 def _seen(request: Mapping[str, Any], datastore: JointDatastore) -> tuple[Views, dict[str, Any]]:
-    """Return the requested joints, and the marks of the request."""
+    """Return the requested joints, and the marks that locate them, saved or from the request."""
     if not request["image"] or not Path(request["image"]).is_file():
         msg = f"The id is not an image of the studies folder. {FIND} Or send a file."
         raise InputError(msg)
@@ -142,7 +142,7 @@ def _seen(request: Mapping[str, Any], datastore: JointDatastore) -> tuple[Views,
 
 
 def _described(views: Views, masks: Sequence[Tensor], told: Mapping[str, Any]) -> dict[str, Any]:
-    """Describe the joints of a radiograph and their masks, each (2, 256, 256); one joint alone as itself."""
+    """Describe the joints of a radiograph and their masks, each (2, 256, 256); without a list if there is only one."""
     found = [_summary(view, own, told) for view, own in zip(views.joints, masks, strict=True)]
     return found[0] if len(found) == 1 else {**told, "joints": found, "left_out": views.left_out}
 

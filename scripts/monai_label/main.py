@@ -94,11 +94,11 @@ class FingerJointApp(MONAILabelApp):
         return bool(self.datastore().get_label_uri(image_id, tag))
 
     def undo(self) -> dict[str, Any]:
-        """Restore the weights before the last training."""
+        """Restore the weights from before the last training."""
         return {"weights": self._predict_masks.undo()}
 
     def infer(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
-        """Run a task; answer unusable input by HTTP 400 and a message."""
+        """Run a task; answer unusable input with HTTP 400 and a message."""
         image_id, path = self._radiograph(request)
         with answering(path, image_id):
             asked = checked({key: value for key, value in request.items() if key not in _FILES}, OPTIONS["infer"])
@@ -132,7 +132,7 @@ class FingerJointApp(MONAILabelApp):
         return self.datastore().save_label(request["image_id"], file, tag, info)
 
     def train(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Train; errors end a separate process with a message, or are answered by HTTP 400 in the server."""
+        """Train; errors end a separate process with a message, or are answered with HTTP 400 in the server."""
         if self._server_mode:
             with answering():
                 return self._train(request)
@@ -177,6 +177,6 @@ def _sent_label(request: Mapping[str, Any]) -> str:
     """Return the file of the label sent with a request; empty if there is none."""
     label = request.get("label") or ""
     if label and not is_upload(label):
-        msg = '"label" is text. Send a file, in a field of the form.'
+        msg = '"label" is text. Send it as a file of the form.'
         raise InputError(msg)
     return str(label)

@@ -156,7 +156,7 @@ class LayerSeparator:
 
 
 class HandJointFinder:
-    """Finding of the MCP joints of a hand, with frames centred on the joint spaces (job hands).
+    """Finder of the MCP joints of a hand, with frames centred on the joint spaces, as in the job ``hands``.
 
     Args:
         bundle_root: root of the bundle.

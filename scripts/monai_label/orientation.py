@@ -20,14 +20,14 @@ _OF_TIFF = {5: 5, 6: 7, 7: 5, 8: 7}
 def upright(values: NDArray[Any], path: str | Path) -> NDArray[Any]:
     """Rearrange pixels (H, W) from the order in which ITK reads a radiograph to the upright one of the separator.
 
-    The separator applies the EXIF orientation of an image; ITK does not, or in part.
+    The separator applies the EXIF orientation of an image; ITK does not, or only in part.
     """
     orientation = _left_by_itk(path)
     return np.flip(values.T if orientation in _TRANSPOSED else values, _FLIPPED.get(orientation, ()))
 
 
 def as_stored(values: NDArray[Any], path: str | Path) -> NDArray[Any]:
-    """Rearrange pixels (H, W) of an upright radiograph in the order of ITK; the inverse of :func:`upright`."""
+    """Rearrange pixels (H, W) of an upright radiograph into the order of ITK; the inverse of :func:`upright`."""
     orientation = _left_by_itk(path)
     flipped = np.flip(values, _FLIPPED.get(orientation, ()))
     return flipped.T if orientation in _TRANSPOSED else flipped

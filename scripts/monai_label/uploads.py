@@ -1,7 +1,7 @@
 """Temporary files: readable by the server's user only, and removed with their request or process.
 
-MONAI Label keeps uploads in the temporary folder, removes them only after successful requests, and leaves those of a
-stopped training. Here every request, and every process that MONAI Label starts, has its own folder.
+MONAI Label keeps uploads in the temporary folder, removes them only after successful requests, and leaves behind those
+of a stopped training. Here every request, and every process that MONAI Label starts, has its own folder.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _of_request: ContextVar[str] = ContextVar("of_request", default="")
 
 
 def keep_private() -> Path:
-    """Make the server's temporary folder, remove those of killed servers, and watch; return the folder."""
+    """Make the server's temporary folder, remove those of killed servers, and return it; watch the processes."""
     os.umask(0o077)
     parent = Path(tempfile.gettempdir())
     _remove_abandoned(parent, _FOLDERS)

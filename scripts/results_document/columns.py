@@ -57,9 +57,9 @@ SAID = {
     ),
     "E6": (
         "Requested change of the joint space against the change that image registration finds in real joints, in mm. "
-        "The four trials in which a bone was not found are of one radiograph, both masks of which lie on the same "
-        "bone: rightly not found. In rows measured before version 0.9 the bones of another, which overlap by 5 mm, "
-        "were not found either."
+        "The four trials in which a bone was not found belong to one radiograph, whose masks both lie on the same "
+        "bone, so that nothing should be found. In rows measured before version 0.9 the bones of another, which "
+        "overlap by 5 mm, were not found either."
     ),
     "E6_phantoms": ("The same on phantoms."),
     "masks": (

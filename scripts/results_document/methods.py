@@ -79,7 +79,7 @@ def read_method(given: str) -> Method:
 
 
 def read_jobs(*folders: Path) -> dict[str, list[Method]]:
-    """Read the finished jobs, by the table of their rows; for equal names those of the first folder.
+    """Read the finished jobs, by the table of their rows; of jobs with the same name, that in the first folder.
 
     Args:
         folders: folders with a ``<name>/metrics.json`` or ``<name>.json`` of each job.
@@ -144,7 +144,7 @@ def check_same_images(methods: Sequence[Method]) -> None:
         different = [key for key in IMAGES if first.get(key) != settings.get(key)]
         if different:
             msg = (
-                f"{method.label}: other images than those of {methods[0].label}: another {', '.join(different)}. "
+                f"{method.label}: not measured on the images of {methods[0].label} (different {', '.join(different)}). "
                 "Evaluate both with the same options."
             )
             raise InputError(msg)

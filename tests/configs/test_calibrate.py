@@ -72,5 +72,5 @@ def test_by_default_no_file_of_the_bundle_is_replaced(bundle: Any) -> None:
 def test_too_few_joints_are_refused(bundle: Any, training_data: Path, tmp_path: Path) -> None:
     settings = options(tmp_path, dataset_dir=str(training_data), closures=1)
     message = bundle.refusal("calibrating_uncertainty", *CONFIGS, **settings)
-    assert "a calibration needs 4 joints with an overlap and a known error; the list has 1." in message
+    assert "a calibration needs 4 joints, closed until they overlap, with a known error; the list has 1." in message
     assert not (tmp_path / "uncertainty.json").exists()

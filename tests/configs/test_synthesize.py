@@ -117,7 +117,7 @@ def test_what_is_wanted_comes_from_the_command_line(bundle: Any, tmp_path: Path)
         ({"changes_mm": 0.5}, "changes_mm is "),
         ({"changes_mm": [99]}, "changes_mm is "),
         ({"count": 0}, "--count 0 is invalid. Pass a whole number of at least 1."),
-        ({"format": "zip"}, "zip is not a format of shards"),
+        ({"format": "zip"}, "zip is not a shard format"),
         ({"joint_space_mm#lowest": 9.0}, "lowest is 9.0, highest "),
     ],
     ids=str,

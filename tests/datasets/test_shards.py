@@ -165,5 +165,5 @@ def test_a_folder_that_is_not_there_is_named_in_the_refusal(tmp_path: Path) -> N
 
 
 def test_a_format_that_is_not_known_is_refused() -> None:
-    with pytest.raises(InputError, match="zip is not a format of shards"):
+    with pytest.raises(InputError, match="zip is not a shard format"):
         shard_format("zip")

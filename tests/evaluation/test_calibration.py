@@ -116,7 +116,7 @@ def test_a_calibration_is_written_for_its_separator(tmp_path: Path, closed: list
 def test_a_set_in_which_every_joint_overlaps_cannot_calibrate(tmp_path: Path) -> None:
     none = closed_repeatedly(JointSet(lambda: []), OverlapRange(outline_gap_mm=(-1.2, -0.3)), 2, seed=3)
     weights: Any = GeneratorWeights("absent.pt", _weight_free())
-    with pytest.raises(InputError, match=r"needs 4 joints .* the list has 0\. Add joints that do not overlap"):
+    with pytest.raises(InputError, match=r"needs 4 joints, .* the list has 0\. Add joints whose bones do not overlap"):
         write_calibration(tmp_path / "uncertainty.json", none, 99, Unsure(), weights, "cpu", {"seed": 3})
 
 

@@ -50,7 +50,7 @@ def test_a_definition_lies_over_the_one_that_it_extends_and_options_over_both() 
     ("name", "options", "said"),
     [
         ("read_jws", {}, "configs/experiments/read_jws.yaml: no such experiment. .*read_joint_space"),
-        ("read_joint_space", {"epoch": 3}, "read_joint_space: there is no option epoch. Choose among .*epochs"),
+        ("read_joint_space", {"epoch": 3}, "read_joint_space: there is no option epoch. Choose from .*epochs"),
         ("read_joint_space", {"seeds": []}, "an experiment needs at least one arm, fraction and seed"),
     ],
 )

@@ -89,7 +89,7 @@ def test_the_spacing_of_a_file_takes_precedence_with_a_warning(
 @pytest.mark.parametrize("spacing_mm", [0.0, 21 / 256, 0.09])
 def test_a_radiograph_of_one_joint_is_no_hand(tmp_path: Path, spacing_mm: float) -> None:
     write_image(tmp_path / "joint.png", Joint.phantom(3).radiograph)
-    with pytest.raises(InputError, match=r"joint\.png: no hand was found, so it is taken for a single joint\. Use"):
+    with pytest.raises(InputError, match=r"joint\.png: no hand was found, only a single joint\. Use"):
         Hand.read(tmp_path / "joint.png", spacing_mm=spacing_mm)
 
 

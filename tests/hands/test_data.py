@@ -60,12 +60,12 @@ def test_a_table_without_a_column_is_refused(hands_folder: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"y22": np.nan}, "a landmark or a reduction is not a positive number"),
-        ({"x21": "inf"}, "a landmark or a reduction is not a positive number"),
+        ({"y22": np.nan}, "a landmark is not a finite number, or a reduction not a positive one"),
+        ({"x21": "inf"}, "a landmark is not a finite number, or a reduction not a positive one"),
         ({"x21": "wide"}, r"landmarks\.csv: x21 of row 1 is not a number"),
         ({"x21": "$__import__('os').getpid()"}, r"landmarks\.csv: x21 of row 1 is not a number"),
-        ({"reduction": "inf"}, "a landmark or a reduction is not a positive number"),
-        ({"reduction": -1}, "a landmark or a reduction is not a positive number"),
+        ({"reduction": "inf"}, "a landmark is not a finite number, or a reduction not a positive one"),
+        ({"reduction": -1}, "a landmark is not a finite number, or a reduction not a positive one"),
         ({f"x{number}": 5.0 for number in range(37)}, "the landmarks of entry 0 lie on a line"),
         ({"more": 5}, r"landmarks\.csv: 77 cells in row 1|0001: "),
         ({"name": "0001"}, "entry 1 names the same radiograph as another entry"),

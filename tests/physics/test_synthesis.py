@@ -154,7 +154,7 @@ def test_a_recorded_motion_and_seed_make_the_same_bits_again() -> None:
 @pytest.mark.parametrize("seeds", [[], [1], [1, 2, 3]])
 def test_every_joint_needs_a_seed(seeds: list[int]) -> None:
     _, masks, layers = separated(0, 1, size=64)
-    with pytest.raises(ValueError, match=f"must be one for each of 2 joints, got {len(seeds)}"):
+    with pytest.raises(ValueError, match=f"one seed for each of 2 joints, got {len(seeds)}"):
         synthesize(layers, masks, RigidMotion.still(2), 21 / 64, seeds)
 
 

@@ -253,7 +253,7 @@ def test_figures_of_joints_left_out_are_those_of_fits_to_the_others() -> None:
 def test_a_calibration_needs_joints_with_a_known_error() -> None:
     signs = {SIGNS[0]: [0.1, 0.2, 0.3, 0.4, np.nan]}
     for judge in (lambda *samples: Calibration.fit(*samples, "any", {}), held_out_figures):
-        with pytest.raises(InputError, match=r"needs 4 joints with an overlap .* the list has 3"):
+        with pytest.raises(InputError, match=r"needs 4 joints, closed until they overlap, .* the list has 3"):
             judge(signs, [0.1, 0.2, 0.3, 0.3, 0.3], ["a", "b", "c", "c", "d"])
 
 

@@ -2,8 +2,8 @@
 
 Every joint is synthesized with requested changes; :class:`bundle.registration.BoneRegistration` then finds each bone of
 the radiograph in the synthetic one. It sees the radiograph, its annotated masks and the synthetic radiograph, but
-neither the layers nor the moved masks nor the motion. The measured change is the downward motion of the lower bone less
-that of the upper one. A shadow left in the place of a bone, or a smeared edge, biases it towards no change.
+neither the layers nor the moved masks nor the motion. The measured change is the downward motion of the lower bone
+minus that of the upper one. A shadow left in the place of a bone, or a smeared edge, biases it towards no change.
 """
 
 from __future__ import annotations
@@ -170,7 +170,9 @@ class JointSpaceControl:
 
 @dataclass(frozen=True)
 class _Draw:
-    """One trial: mm, share of the upper bone, (lower, upper) by (mm sideways, degrees), noise texture seed."""
+    """One trial: its kind, the requested change in mm, the upper bone's share of it, the nuisance motion of the lower
+    and the upper bone (mm sideways, degrees), and the seed of the noise texture.
+    """
 
     kind: str
     asked: float

@@ -48,9 +48,9 @@ class ShadowDetectability:
     - ``soft``: the segmenter, given the soft-tissue layer;
     - ``shape``: the mean of the training masks at each pixel, the usual position of the bones;
     - ``outline``: the segmenter, given only the visible region. The outline of the finger also reveals the bones
-      without any shadow, so this part of the first is not due to the layer.
+      without any shadow, so this part of ``soft`` is not due to the layer.
 
-    ``above_shape`` is the mean of the images' differences, soft less shape; 0 means that no shadow is left. It also
+    ``above_shape`` is the mean of the images' differences, soft minus shape; 0 means that no shadow is left. It also
     detects tissue that is too smooth below the bones. ``blur_mm`` removes the noise texture first, to test for the
     shadow alone.
 
@@ -58,7 +58,7 @@ class ShadowDetectability:
 
     Args:
         seed: random seed of the fits and of the bootstrap.
-        size: height and width in pixels to which layers are resampled, antialiased (never up).
+        size: height and width in pixels to which larger layers are reduced, antialiased.
         band_mm: width of the band on either side, in mm.
         penumbra_mm: width of the penumbra in mm.
         blur_mm: sigma in mm of a Gaussian over the soft-tissue layers; 0 for none.

@@ -70,16 +70,16 @@ class Realism:
     """E5: a fresh classifier learns real against synthetic on some joints and is tested on others.
 
     Every joint gives one real and one synthetic radiograph (its bones moved at random, its uncovered tissue with noise
-    texture), so the classes are balanced and of the same joints, and chance accuracy is 0.5. Both are on the same side
-    of the split and in the same steps of training. The classifier has five strided convolution blocks with batch
-    normalisation (its statistics those of all training joints) and a mean over the image; its input are flipped and
+    texture), so the classes are balanced and show the same joints, and chance accuracy is 0.5. Both are on the same
+    side of the split and in the same steps of training. The classifier has five strided convolution blocks with batch
+    normalisation (with the statistics of all training joints) and a mean over the image; its inputs are flipped and
     slightly shifted frames with their detail as a second channel.
 
     A fit on some hundred joints depends on its seed, so each trial is fitted ``fits`` times; accuracy (at a probability
     of 0.5) and area under the curve are means over the fits, their intervals 95 % bootstraps of these over joints.
 
     Four floors give the results of the protocol itself: ``real``, one random half of the real images against the other;
-    ``still``, real against synthetic without motion, which layers that compose to the radiograph cannot fail;
+    ``still``, real against synthetic without motion, which are equal if the layers compose to the radiograph;
     ``moved``, real against real with the whole radiograph moved as a bone in the first trial; and ``outlines``, the
     bones' masks alone, in place or moved as in the first trial: the information in their positions, whatever the
     layers.

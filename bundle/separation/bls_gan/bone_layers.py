@@ -92,7 +92,7 @@ def filled_tissue(radiograph: Tensor, masks: Tensor, spacing_mm: float = MCP.spa
 
 
 def reconstruct_bones(bones: Tensor, k: Tensor, masks: Tensor) -> Tensor:
-    """``R = 1 - (1 - B_1) (1 - B_2) / (1 - k M_cap)``: k removes the soft tissue that both bones contain once.
+    """``R = 1 - (1 - B_1) (1 - B_2) / (1 - k M_cap)``: k removes once the tissue that both bones contain.
 
     Args:
         bones: (B, 2, H, W), each with its soft tissue, 0 outside its mask.

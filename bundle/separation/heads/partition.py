@@ -29,7 +29,7 @@ class PartitionHead(Head):
 
     The shares are non-negative and sum to 1. Zero logits give exactly ``p``; a large logit gives its layer everything.
     The layers compose to the radiograph (:func:`bundle.physics.partition`) for any logits. Computed in the precision
-    of the image, also under automatic mixed precision.
+    of the image, even under automatic mixed precision.
 
     Args:
         mixture: ``e`` in (0, 1]. A layer without a share in the weight-free solution responds to its logit in

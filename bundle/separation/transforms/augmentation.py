@@ -117,7 +117,7 @@ class RandAugmentLayersd(RandomizableTransform, ThreadUnsafe, MapTransform):
         contrast: maximum relative change of the attenuation, sampled for each layer, in [0, 1).
         blur_mm: maximum sigma of the blur in mm, sampled from 0.
         noise: maximum standard deviation of the noise in intensity, sampled from 0.
-        prob: joint probability of contrast, blur and noise.
+        prob: probability of changing contrast, blur and noise, all at once.
         allow_missing_keys: whether to ignore missing keys.
 
     Raises:
