@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from bundle.workflow.checkpoints import checkpoints
 from PIL import Image
+from tests.configs.trainings import TINY_NETWORKS
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
@@ -23,8 +24,7 @@ TRAINING: dict[str, Any] = {
     "stage1_epochs": 1,
     "stage2_epochs": 0,
     "early_epochs": 1,
-    "backbone_options": {"features": [8] * 6},
-    "adversary_options": {"features": [8] * 6},
+    **TINY_NETWORKS,
     "datalist": LIST,
 }
 

@@ -10,6 +10,7 @@ import pytest
 from bundle.io.locking import LOCK
 from monai.bundle import ConfigParser, ConfigWorkflow
 from tests.configs.conftest import of_job
+from tests.configs.trainings import TINY_NETWORKS
 from tests.hands.conftest import write_hands
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
@@ -28,9 +29,8 @@ SMALL: dict[str, Any] = {
     "phantoms": 4,
     "image_size": 64,
     "backbone": "SubpixelUNet",
-    "backbone_options": {"features": [8] * 6},
     "adversary": "SubpixelUNet",
-    "adversary_options": {"features": [8] * 6},
+    **TINY_NETWORKS,
     "width": 8,
     "scorer_name": "ResNet10",
     "registrar_name": "ResNet10",

@@ -13,6 +13,7 @@ import pytest
 import torch
 from monai.bundle import create_workflow
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tests.configs.trainings import TINY_NETWORKS
 
 EPOCHS = 2
 FIXED: dict[str, Any] = {
@@ -20,8 +21,7 @@ FIXED: dict[str, Any] = {
     "image_size": 64,
     "batch_size": 2,
     "early_epochs": 0,
-    "backbone_options": {"features": [8] * 6},
-    "adversary_options": {"features": [8] * 6},
+    **TINY_NETWORKS,
     "stage1_epochs": 0,
     "stage2_epochs": EPOCHS,
     "stage2_pseudo": 0.0,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from bundle.separation.trainer import LayerSeparationTrainer
+from tests.configs.trainings import TINY_NETWORKS
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
@@ -21,7 +22,6 @@ TINY: dict[str, Any] = {
     "early_epochs": 0,
     "val_interval": 5,
 }
-OURS: dict[str, Any] = {"backbone_options": {"features": [8] * 6}, "adversary_options": {"features": [8] * 6}}
 LSN: dict[str, Any] = {
     "backbone_options": {
         "encoder_channels": [8, 8, 16, 16],
@@ -36,7 +36,7 @@ LSN: dict[str, Any] = {
 }
 BLS_GAN: dict[str, Any] = {**LSN, "correction_width": 2}
 METHODS = {
-    "ours": (("train.yaml",), OURS),
+    "ours": (("train.yaml",), TINY_NETWORKS),
     "lsn": (("train.yaml", "variants/lsn_paper.yaml"), LSN),
     "bls_gan": (("train.yaml", "variants/bls_gan_network.yaml", "variants/bls_gan.yaml"), BLS_GAN),
 }
@@ -77,7 +77,7 @@ def test_the_losses_are_those_of_the_usual_training(
 
 @pytest.mark.long
 def test_a_training_of_many_invocations_ends_with_the_weights_of_one(bundle: Any, tmp_path: Path) -> None:
-    options: dict[str, Any] = {**TINY, **OURS, "stage1_epochs": 2, "resume": True}
+    options: dict[str, Any] = {**TINY, **TINY_NETWORKS, "stage1_epochs": 2, "resume": True}
     configs = ("train.yaml", "variants/resident.yaml")
     bundle.run("training", *configs, output_dir=str(tmp_path / "whole"), **options)
     epochs = []
@@ -102,7 +102,7 @@ def test_crops_are_refused_before_anything_is_written(bundle: Any, tmp_path: Pat
         "variants/resident.yaml",
         output_dir=str(tmp_path / "out"),
         crop_size=32,
-        **{**TINY, **OURS},
+        **{**TINY, **TINY_NETWORKS},
     )
     assert "error: crop_size is 32, but crops are made joint by joint" in message
     assert "Traceback" not in message

@@ -8,17 +8,12 @@ from typing import Any
 import pytest
 from monai.bundle import ConfigParser
 from tests.configs.conftest import of_job
+from tests.configs.trainings import TINY_NETWORKS
 
 mlflow = pytest.importorskip("mlflow", reason="mlflow (requirements-tracking.txt) is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
-TINY: dict[str, Any] = {
-    "phantoms": 6,
-    "image_size": 64,
-    "batch_size": 2,
-    "backbone_options": {"features": [8] * 6},
-    "adversary_options": {"features": [8] * 6},
-}
+TINY: dict[str, Any] = {"phantoms": 6, "image_size": 64, "batch_size": 2, **TINY_NETWORKS}
 
 
 def runs(folder: Path) -> list[Any]:

@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 EPOCHS = 4
+TINY_NETWORKS: dict[str, Any] = {"backbone_options": {"features": [8] * 6}, "adversary_options": {"features": [8] * 6}}
 TINY: dict[str, Any] = {
     "phantoms": 10,
     "image_size": 64,
@@ -20,8 +21,7 @@ TINY: dict[str, Any] = {
     "stage1_epochs": 2,
     "stage2_epochs": 2,
     "early_epochs": 1,
-    "backbone_options": {"features": [8] * 6},
-    "adversary_options": {"features": [8] * 6},
+    **TINY_NETWORKS,
 }
 NETWORKS = ("generator", "supervisor", "discriminator")
 
