@@ -28,7 +28,7 @@ if __name__ == "__main__":
     end_when_interrupted()
 
 import psutil
-from bundle.datasets import Tasks, shard_engine
+from bundle.cluster import Tasks, task_engine
 from bundle.errors import InputError, report_plainly
 
 START_S = 600.0
@@ -147,7 +147,7 @@ def run(address: str, process: psutil.Process, tasks: int, seconds: float) -> Co
     """Carry out tasks by the engine of data sets, and return the cost."""
     before, begun = sum(process.cpu_times()[:2]), time.perf_counter()
     start = memory = process.memory_info().rss
-    for number, _ in enumerate(shard_engine("dask", scheduler=address).run(Waiting(tasks, seconds))):
+    for number, _ in enumerate(task_engine("dask", scheduler=address).run(Waiting(tasks, seconds))):
         if number % 100 == 0:
             memory = max(memory, process.memory_info().rss)
     spent = time.perf_counter() - begun

@@ -18,7 +18,7 @@ FLOORS = (
     ("physics",),
     ("phantoms", "measurement", "networks", "statistics"),
     ("segmentation", "io"),
-    ("workflow",),
+    ("workflow", "cluster"),
     ("separation",),
     ("quality",),
     ("scoring", "hands"),

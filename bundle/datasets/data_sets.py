@@ -10,14 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from operator import itemgetter
 from pathlib import Path
-from platform import node
 from typing import TYPE_CHECKING, Any
 
 import ignite.distributed as idist
 import torch
 from bundle.base import keep_freed_memory, one_thread, read_json
+from bundle.cluster import Engine, FolderTasks, Processes
 from bundle.datasets.card import DataCount
-from bundle.datasets.engines import Processes
 from bundle.datasets.factory import TOGETHER, RadiographFactory, Sample, passed, truth_of
 from bundle.datasets.gate import QualityGate
 from bundle.datasets.remeasuring import Remeasurement
@@ -25,7 +24,6 @@ from bundle.datasets.shards import Files, ShardFormat, shard_format
 from bundle.datasets.source_writer import SourceWriter
 from bundle.datasets.sources import Source, SourceStore
 from bundle.datasets.specifications import DataPlan, SampleSpecifications
-from bundle.datasets.tasks import Engine, Tasks
 from bundle.errors import InputError
 from bundle.inference import REJECTED, writable
 from bundle.io import (
@@ -36,7 +34,6 @@ from bundle.io import (
     deep_pixels,
     fingerprint,
     grey_png_bytes,
-    holder_of,
     mask_pixels,
     private_setting,
     read_stated,
@@ -166,12 +163,14 @@ def make(
     data_set.make(joints, writer, remeasurement)
 
 
-class _Tasks(Tasks):
+class _Tasks(FolderTasks):
     """The shards with these numbers, made on access unless done, in one thread: more would change the last bits."""
 
+    noun = "shard"
+
     def __init__(self, shards: Shards, numbers: Sequence[int]) -> None:
+        super().__init__(shards.data.output_dir)
         self.shards, self.numbers = shards, numbers
-        self.run = holder_of(shards.data.output_dir)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -182,13 +181,6 @@ class _Tasks(Tasks):
             if not self.shards.is_done(self.numbers[row]):
                 self.shards.make(self.numbers[row])
         return self.numbers[row]
-
-    def check_here(self) -> None:
-        """See :meth:`bundle.datasets.tasks.Tasks.check_here`: the output folder holds the lock of this run."""
-        folder = self.shards.data.output_dir
-        if holder_of(folder) != self.run:
-            msg = f"{folder.absolute()}: not the output folder of the run at {node()}. Mount it there at the same path."
-            raise InputError(msg)
 
 
 class Shards:

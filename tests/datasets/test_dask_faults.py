@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bundle.datasets import dask_cluster
-from bundle.datasets.dask_cluster import DaskCluster
+from bundle.cluster import dask_cluster
+from bundle.cluster.dask_cluster import DaskCluster
 from bundle.errors import InputError
 from bundle.io.reservations import release_outputs
 from bundle.io.writing import PART

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 import torch
 import webdataset
-from bundle.datasets.dask_cluster import DaskCluster
+from bundle.cluster import DaskCluster, Processes
 from bundle.datasets.data_sets import DataSet
 from bundle.datasets.distributions import Distribution, Uniform, read_histogram
-from bundle.datasets.engines import Processes
 from bundle.datasets.gate import QualityGate
 from bundle.datasets.shards import FolderShards, decode_shard
 from bundle.errors import InputError

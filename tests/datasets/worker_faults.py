@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bundle.datasets import dask_workers, shards
+from bundle.cluster import dask_workers
+from bundle.datasets import shards
 
 MARKS = Path(os.environ["MARKS"])
 _fill = shards._fill

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bundle.datasets import dask_cluster
-from bundle.datasets.dask_cluster import DaskCluster
-from bundle.datasets.engines import Processes, shard_engine
-from bundle.datasets.tasks import Engine, Tasks
+from bundle.cluster import dask_cluster
+from bundle.cluster.dask_cluster import DaskCluster
+from bundle.cluster.engines import Processes, task_engine
+from bundle.cluster.tasks import Engine, Tasks
 from bundle.errors import InputError
 
 dask = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
@@ -146,13 +146,13 @@ def test_a_scheduler_lost_again_and_again_ends_the_run(
 )
 def test_options_without_effect_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        shard_engine(**options)
+        task_engine(**options)
 
 
 def test_an_absent_scheduler_is_named(distributed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "Client", refused)
     with pytest.raises(InputError, match=r"tcp://127\.0\.0\.1:9: no Dask scheduler answers"):
-        list(shard_engine("dask", scheduler="tcp://127.0.0.1:9").run(Written(tmp_path, 1)))
+        list(task_engine("dask", scheduler="tcp://127.0.0.1:9").run(Written(tmp_path, 1)))
 
 
 def refused(*_: Any, **__: Any) -> None:
@@ -163,4 +163,4 @@ def refused(*_: Any, **__: Any) -> None:
 def test_without_dask_its_requirements_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match=r"pip install -r requirements-scale\.txt"):
-        list(shard_engine("dask").run(Written(tmp_path, 1)))
+        list(task_engine("dask").run(Written(tmp_path, 1)))

@@ -1,4 +1,4 @@
-"""The workers of a Dask cluster as an engine of data sets: they may join, leave, fail or be killed at any time."""
+"""The workers of a Dask cluster as an engine: they may join, leave, fail or be killed at any time."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any
 from uuid import uuid4
 
 import ignite.distributed as idist
-from bundle.datasets.dask_workers import Outcome, carry_out, dask_library, tasks_plugin
-from bundle.datasets.tasks import Engine, Tasks
+from bundle.cluster.dask_workers import Outcome, carry_out, dask_library, tasks_plugin
+from bundle.cluster.tasks import Engine, Tasks
 from bundle.errors import InputError
 
-_log = logging.getLogger("bundle.datasets")
+_log = logging.getLogger("bundle.cluster")
 
 _ATTEMPTS = 5
-"""Maximum number of losses of a scheduler without a finished shard between them, and of attempts at a shard."""
+"""Maximum number of losses of a scheduler without a finished task between them, and of attempts at a task."""
 _PAUSE_S = 2.0
 """Pause before the scheduler is contacted again, times the number of losses."""
 _QUIET_S = 10.0
-"""Time without a finished shard after which the workers are counted."""
+"""Time without a finished task after which the workers are counted."""
 _PATIENCE_S = 600.0
 """Maximum time without any worker."""
 
@@ -30,8 +30,8 @@ _PATIENCE_S = 600.0
 class DaskCluster(Engine):
     """Workers of a Dask cluster, which may join, leave or be killed at any time.
 
-    Each worker receives the tasks once. If a worker ends, or cannot make a shard, another one makes it. If the
-    scheduler restarts, the remaining shards are submitted again.
+    Each worker receives the tasks once. If a worker ends, or cannot carry out a task, another one does. If the
+    scheduler restarts, the remaining tasks are submitted again.
 
     Args:
         workers: number of processes of a local cluster; 0 means one for each core. Without effect with a scheduler.
@@ -57,15 +57,15 @@ class DaskCluster(Engine):
                 if isinstance(error, _NoSchedulerError) and not known:
                     raise
                 losses = 1 if len(left) < before else losses + 1
-                self._wait(losses, len(left))
+                self._wait(losses, f"{len(left)} {tasks.noun}s")
 
-    def _wait(self, losses: int, left: int) -> None:
+    def _wait(self, losses: int, left: str) -> None:
         """Wait before the scheduler is contacted again, unless it was lost too often."""
         named = self.scheduler or "the local Dask cluster"
         if losses == _ATTEMPTS:
             msg = f"{named}: scheduler lost {_ATTEMPTS} times in a row. Start it, and rerun the command to resume."
             raise InputError(msg)
-        _log.warning(f"{named}: the scheduler was lost; {left} shards are left.")
+        _log.warning(f"{named}: the scheduler was lost; {left} are left.")
         time.sleep(_PAUSE_S * losses)
 
     @contextmanager
@@ -95,7 +95,7 @@ class _NoSchedulerError(InputError):
 
 def _check_alone() -> None:
     if idist.get_world_size() > 1:
-        msg = "the engine dask shares the shards among its own workers. Run it without torchrun."
+        msg = "the engine dask shares the work among its own workers. Run it without torchrun."
         raise InputError(msg)
 
 
@@ -108,9 +108,9 @@ def _lost() -> tuple[type[BaseException], ...]:
 def _carried_out(client: Any, tasks: Tasks, left: set[int]) -> Iterator[int]:
     """Carry out the tasks that are left on the workers of a client, and remove each from them."""
     _log.info(f"Dask: {client.scheduler.address}, dashboard {client.dashboard_link}")
-    name = f"shards-{uuid4().hex}"  # several runs may share a scheduler
+    name = f"{tasks.noun}s-{uuid4().hex}"  # several runs may share a scheduler
     _register(client, tasks_plugin(tasks, name))
-    submitted = _Submitted(client, name)
+    submitted = _Submitted(client, name, tasks.noun)
     submitted.add(sorted(left))
     while left:
         row, outcome = submitted.next()
@@ -136,15 +136,16 @@ def _register(client: Any, plugin: Any) -> None:
 
 
 class _Submitted:
-    """Shards that a client has submitted; one that a worker refuses is submitted again for the others.
+    """Tasks that a client has submitted; one that a worker refuses is submitted again for the others.
 
     Args:
         client: Dask client.
         name: name of the plugin with the tasks.
+        noun: what a task makes.
     """
 
-    def __init__(self, client: Any, name: str) -> None:
-        self.client, self.name = client, name
+    def __init__(self, client: Any, name: str, noun: str) -> None:
+        self.client, self.name, self.noun = client, name, noun
         self.finished: SimpleQueue[Any] = SimpleQueue()
         self.row_of: dict[Any, int] = {}
         self.refusing: set[str] = set()
@@ -152,7 +153,7 @@ class _Submitted:
         self.alone_since: float | None = None
 
     def add(self, rows: Sequence[int], **where: Any) -> None:
-        """Submit shards."""
+        """Submit tasks."""
         keys = [f"{self.name}-{row}-{self.attempts.get(row, 0)}" for row in rows]
         futures = self.client.map(carry_out, rows, plugin=self.name, pure=False, retries=_ATTEMPTS, key=keys, **where)
         self.row_of.update(zip(futures, rows, strict=True))
@@ -160,17 +161,17 @@ class _Submitted:
             future.add_done_callback(self.finished.put)
 
     def next(self) -> tuple[int, Outcome]:
-        """Wait for a shard; return its number with what its worker states.
+        """Wait for a task; return its number with what its worker states.
 
         Raises:
-            InputError: there is no worker any more, or workers ended repeatedly while they made the shard.
+            InputError: there is no worker any more, or workers ended repeatedly during the task.
         """
         future = self._next()
         row = self.row_of.pop(future)
         try:
             outcome: Outcome = future.result()
         except dask_library().KilledWorker as error:
-            msg = f"shard {row}: its worker ended several times. See the memory of the workers."
+            msg = f"{self.noun} {row}: its worker ended several times. See the memory of the workers."
             raise InputError(msg) from error
         if not outcome.refusal:
             self.refusing.discard(outcome.worker)
@@ -196,13 +197,13 @@ class _Submitted:
             raise InputError(msg)
 
     def repeat(self, row: int, outcome: Outcome) -> None:
-        """Submit a refused shard again, for workers that do not refuse shards.
+        """Submit a refused task again, for workers that do not refuse tasks.
 
         Raises:
-            InputError: all workers refuse shards, or too many have refused this one.
+            InputError: all workers refuse tasks, or too many have refused this one.
         """
         if outcome.worker not in self.refusing:
-            _log.warning(f"worker {outcome.worker} cannot make shard {row}, others take over: {outcome.refusal}")
+            _log.warning(f"worker {outcome.worker} cannot make {self.noun} {row}, others take over: {outcome.refusal}")
         self.refusing.add(outcome.worker)
         self.attempts[row] = self.attempts.get(row, 0) + 1
         others = sorted(set(self.client.nthreads()) - self.refusing)

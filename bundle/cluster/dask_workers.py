@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from bundle.datasets.tasks import Tasks
+from bundle.cluster.tasks import Tasks
 from bundle.errors import InputError
 from bundle.io import bundle_version
 
 _REST_S = 5.0
-"""Rest of a worker that refused a shard before its next attempt, in which the others take most shards."""
+"""Rest of a worker that refused a task before its next attempt, in which the others take most tasks."""
 
 
 class Outcome(NamedTuple):

@@ -1,15 +1,14 @@
-"""Engines that make the shards of a data set: processes of this machine, or the workers of a Dask cluster.
+"""Engines by name: processes of this machine, or the workers of a Dask cluster.
 
-A shard depends on the plan and its source joints alone and is written whole or not at all, so it can be made anywhere,
-and again after a failure. Every engine writes the same files.
+A task can be carried out anywhere, and again after a failure, so every engine writes the same files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bundle.datasets.dask_cluster import DaskCluster
-from bundle.datasets.tasks import Engine, Tasks
+from bundle.cluster.dask_cluster import DaskCluster
+from bundle.cluster.tasks import Engine, Tasks
 from bundle.errors import InputError
 from torch.utils.data import DataLoader
 
@@ -33,7 +32,7 @@ ENGINES = ("processes", "dask")
 """Names of the engines."""
 
 
-def shard_engine(name: str = "processes", workers: int = 0, scheduler: str = "") -> Engine:
+def task_engine(name: str = "processes", workers: int = 0, scheduler: str = "") -> Engine:
     """Return the engine with a name of :data:`ENGINES`.
 
     Args:
