@@ -25,7 +25,8 @@ class Processes(Engine):
 
     def run(self, tasks: Tasks) -> Iterator[int]:
         """See :meth:`Engine.run`."""
-        yield from DataLoader(tasks, batch_size=None, num_workers=self.workers)
+        afresh = "spawn" if self.workers and not tasks.forked else None
+        yield from DataLoader(tasks, batch_size=None, num_workers=self.workers, multiprocessing_context=afresh)
 
 
 ENGINES = ("processes", "dask")

@@ -18,9 +18,12 @@ class Tasks(Dataset[int]):
 
     Attributes:
         noun: what a task makes, for messages.
+        forked: whether processes of this machine may be forked; otherwise they start afresh, for libraries that a fork
+            breaks.
     """
 
     noun: ClassVar[str] = "task"
+    forked: ClassVar[bool] = True
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -46,9 +49,8 @@ class FolderTasks(Tasks):
     def check_here(self) -> None:
         """See :meth:`Tasks.check_here`: the output folder holds the lock of this run."""
         if holder_of(self.folder) != self.run:
-            msg = (
-                f"{self.folder.absolute()}: not the output folder of the run at {node()}. Mount it there at the same path."
-            )
+            folder = self.folder.absolute()
+            msg = f"{folder}: not the output folder of the run at {node()}. Mount it there at the same path."
             raise InputError(msg)
 
 

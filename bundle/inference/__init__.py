@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bundle.inference.blocks import BlockSeparation, run_blocks
 from bundle.inference.joint_table import JOINT_LINES, JointTable, described_space
 from bundle.inference.montage_writer import MontageWriter
 from bundle.inference.nifti_writer import NiftiWriter
@@ -15,6 +16,7 @@ from bundle.inference.writers import SeparatedJoint, Writer
 __all__ = [
     "JOINT_LINES",
     "REJECTED",
+    "BlockSeparation",
     "JointQuality",
     "JointTable",
     "LayerWriter",
@@ -26,6 +28,7 @@ __all__ = [
     "Writer",
     "described_space",
     "remaining",
+    "run_blocks",
     "run_remaining",
     "separate_batch",
     "writable",

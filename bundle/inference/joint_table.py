@@ -7,6 +7,7 @@ import io
 import json
 import math
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,12 @@ class JointTable:
         self.folder, self.normal_mm, self.joint_type = Path(folder), _length(normal_mm), joint_type
         self.regressor, self.open_growth_plates = regressor, open_growth_plates
         self.estimate_spacing = estimate_spacing
+
+    def within(self, folder: Path) -> JointTable:
+        """Return the same table in another folder."""
+        table = copy(self)
+        table.folder = folder
+        return table
 
     def keep(self, names: Iterable[str]) -> None:
         """Remove the rows of all other joints, before a run is resumed."""

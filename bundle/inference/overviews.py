@@ -35,8 +35,8 @@ def write_overviews(writer: LayerWriter, joints: Joints) -> None:
         joints: joints of the run, with those that were left out.
     """
     folder = writer.output_dir
-    lines = {line["name"]: line for line in named_lines(folder / QUALITY)}
-    rows = {row["name"]: row for row in JointTable(folder).rows()}
+    lines = {line["name"]: line for line in named_lines(writer.lines_dir / QUALITY)}
+    rows = {row["name"]: row for row in JointTable(writer.lines_dir).rows()}
     for path, shown in tqdm(_by_hand([*joints, *joints.left_out]).items(), desc="overviews", unit="hand"):
         write_png(folder / f"{hand_of(shown[0])}_overview.png", overview(path, shown, rows, lines))
 

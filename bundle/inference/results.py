@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -70,17 +71,21 @@ class Results:
     ) -> None:
         self.defined_by, self.inferer = defined_by, inferer
         self.settings = {"results": type(self).__name__, **settings, "separator": weights.source}
-        self.output_dir = Path(output_dir)
+        self.output_dir = self.lines_dir = Path(output_dir)
         self.joints: Sequence[Item] | None = None
         self.rejected: Sequence[Mapping[str, Any]] = []
+        self.known_run = ""
 
     def reserve(self) -> None:
-        """Reserve the output folder."""
-        reserve_output(self.output_dir, self.run)
+        """Reserve the output folder, unless a run has done so that knows its fingerprint."""
+        if not self.known_run:
+            reserve_output(self.output_dir, self.run)
 
     @property
     def run(self) -> str:
         """Fingerprint of the run."""
+        if self.known_run:
+            return self.known_run
         runtime = {} if self.inferer is None else {RUNTIME: self.inferer.runtime_name}
         return results_run({**self.settings, **runtime}, self.defined_by)
 
@@ -105,7 +110,7 @@ class Results:
 
     def write_lines(self, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
         """Replace a file of lines; remove it if there are none."""
-        write_or_remove(self.output_dir / name, "".join(f"{json.dumps(line)}\n" for line in lines))
+        write_or_remove(self.lines_dir / name, "".join(f"{json.dumps(line)}\n" for line in lines))
 
     def add(self, joint: Mapping[str, Any], output: Mapping[str, Any]) -> None:
         """Write the results of a joint.
@@ -170,6 +175,18 @@ class LayerWriter(Results):
         self.settings |= {} if names == [usual.__name__ for usual in _USUAL] else {"writers": names}
         self.writers = checked_writers(chosen if dicom is None else [*chosen, dicom])
 
+    def in_block(self, folder: Path, run: str) -> LayerWriter:
+        """Return a writer of a block (:mod:`bundle.inference.blocks`) of a run that has reserved the output folder.
+
+        Args:
+            folder: folder of its lines.
+            run: fingerprint of the run.
+        """
+        block = copy(self)
+        block.lines_dir, block.known_run = folder, run
+        block.table = None if self.table is None else self.table.within(folder)
+        return block
+
     def usable(self, joints: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Mapping[str, Any]]]:
         """See :meth:`Results.usable`."""
         return writable(joints, self.writers)
@@ -196,7 +213,7 @@ class LayerWriter(Results):
     def _done(self, joints: Sequence[Item]) -> list[dict[str, Any]]:
         """Return the lines of joints whose files are all present and intact, with their rows of the table."""
         wanted = {_written(joint) for joint in joints}
-        lines = [line for line in named_lines(self.output_dir / QUALITY) if _written(line) in wanted]
+        lines = [line for line in named_lines(self.lines_dir / QUALITY) if _written(line) in wanted]
         if self.table is not None:
             measured = {row["name"] for row in self.table.rows()}
             lines = [line for line in lines if line["name"] in measured]
@@ -214,7 +231,7 @@ class LayerWriter(Results):
         source |= {"resampled": note} if (note := resampling(joint)) else {}
         source |= {"side_conflict": joint["side_conflict"]} if joint.get("side_conflict") else {}
         source |= {} if space is None else {SURFACES: located_surfaces(joint, space)}
-        append_line(self.output_dir / QUALITY, json.dumps({**line, **source, "files": files}))
+        append_line(self.lines_dir / QUALITY, json.dumps({**line, **source, "files": files}))
 
     def _write(self, result: SeparatedJoint) -> Sums:
         """Write a joint in every format; return the checksums of its files."""

@@ -20,7 +20,15 @@ from bundle.io.identity import (
     without_folders,
 )
 from bundle.io.joint_images import load_joint, read_joint
-from bundle.io.joints import SEEDS_PER_RUN, MadeOnce, disjoint_seed, joint_items, phantom_items, training_joints
+from bundle.io.joints import (
+    SEEDS_PER_RUN,
+    MadeOnce,
+    disjoint_seed,
+    joint_items,
+    list_entries,
+    phantom_items,
+    training_joints,
+)
 from bundle.io.lists import FOLDER, OR_FOLDER, meant_list, path_below, read_datalist, without_identity
 from bundle.io.loading import (
     LATERALITY,
@@ -178,6 +186,7 @@ __all__ = [
     "joint_items",
     "joint_row",
     "layer_files",
+    "list_entries",
     "load_joint",
     "loaded",
     "machine",

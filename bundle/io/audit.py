@@ -88,6 +88,7 @@ def audit(
     keep_whole: bool = False,
     recentre: Recentre | None = None,
     find: FindPlaces | None = None,
+    accept_none: bool = False,
 ) -> Audit:
     """Read every item once, keep the usable joints and log the others with the reason.
 
@@ -100,12 +101,13 @@ def audit(
         keep_whole: also keep the radiographs that joints are cut out of, to paste results back.
         recentre: places the frames of joints marked or found in hands (:func:`recentred`).
         find: finds the joints of hands without marks (:func:`bundle.io.open_joints`).
+        accept_none: accept a list without any usable joint.
 
     Raises:
         InputError: no joint is usable, or ``strict`` and not all are.
     """
     check = JointCheck(size, keep_gross, segment, keep_whole, recentre)
-    return audited(items, check, strict=strict, size=size, find=find)
+    return audited(items, check, strict=strict, size=size, find=find, accept_none=accept_none)
 
 
 def audited(
@@ -115,6 +117,7 @@ def audited(
     strict: bool = False,
     size: int | None = MCP.pixels,
     find: FindPlaces | None = None,
+    accept_none: bool = False,
 ) -> Audit:
     """Audit items by a check.
 
@@ -124,6 +127,7 @@ def audited(
         strict: as in :func:`audit`.
         size: as in :func:`audit`.
         find: as in :func:`audit`.
+        accept_none: as in :func:`audit`.
 
     Raises:
         InputError: as :func:`audit`.
@@ -142,7 +146,7 @@ def audited(
     result.accepted = [{**item, "name": name} for item, name in zip(result.accepted, names, strict=True)]
     for conflict in conflicts.report():
         _log.warning(conflict)
-    _report(result, strict)
+    _report(result, strict, accept_none)
     return result
 
 
@@ -246,11 +250,11 @@ def is_overlapping(joint: Tensor) -> bool:
     return int((joint[1] * joint[2]).sum()) >= OVERLAP_PIXELS
 
 
-def _report(result: Audit, strict: bool) -> None:
+def _report(result: Audit, strict: bool, accept_none: bool) -> None:
     total = len(result.accepted) + len(result.rejected)
     summary = f"{total} joints checked, {len(result.accepted)} usable, {len(result.rejected)} rejected"
     reasons = [f"rejected {name}: {reason}" for name, reason in result.rejected]
-    if not result.accepted or (strict and reasons):
+    if (not result.accepted and not accept_none) or (strict and reasons):
         remedy = (
             "Correct or remove the rejected joints, or set strict to false" if strict else "Correct at least one joint"
         )

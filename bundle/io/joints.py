@@ -34,7 +34,16 @@ from bundle.errors import InputError, flag
 from bundle.io.audit import Joints, audit
 from bundle.io.files import data_set_root
 from bundle.io.held_back import HeldBack
-from bundle.io.lists import FOLDER, entries_of, list_path, lists_in, meant_list, partner_of, read_datalist
+from bundle.io.lists import (
+    FOLDER,
+    entries_of,
+    list_path,
+    lists_in,
+    meant_list,
+    partner_of,
+    read_datalist,
+    without_identity,
+)
 from bundle.io.loading import FindPlaces, Item, MaskMaker
 from bundle.io.placing import Recentre
 from bundle.io.spacing import checked_spacing
@@ -218,6 +227,7 @@ def joint_items(
     segment: MaskMaker | None = None,
     recentre: Recentre | None = None,
     find: FindPlaces | None = None,
+    entries: Sequence[Item] | None = None,
 ) -> Joints:
     """Read and audit the joints of a configuration: of a data set, or phantoms if ``dataset_dir`` is empty.
 
@@ -241,6 +251,8 @@ def joint_items(
         segment: predicts masks that are not given (:func:`audit`).
         recentre: places the frames of joints marked or found in hands (:func:`audit`).
         find: finds the joints of hands without marks (:func:`bundle.io.open_joints`).
+        entries: some entries of the list (:func:`list_entries`) to audit instead of all of it, even if none is usable;
+            the list is not read.
 
     Raises:
         InputError: see the functions named above, or an unknown role.
@@ -254,13 +266,34 @@ def joint_items(
         whole = role in ("all", "untested")
         sides = (items, items) if whole else split_by_joint(items, validation_fraction, seed)
         return Joints(sides[role == "validation"])
+    loaded = {"keep_gross": keep_gross, "keep_whole": keep_whole}
+    known: dict[str, Any] = {**loaded, "size": size, "segment": segment, "recentre": recentre, "find": find}
+    if entries is not None:
+        found = audit(without_identity(entries), accept_none=True, **known)
+        return Joints(found.accepted, found.rejected, left_out=found.left_out)
     datalist = meant_list(dataset_dir, datalist)
     refuses = datalist != FOLDER if strict is None else flag(strict)
     items = _listed(dataset_dir, datalist, role, validation_fraction, seed, spacing)
-    kept = {"keep_gross": keep_gross, "keep_whole": keep_whole}
-    found = audit(items, strict=refuses, size=size, segment=segment, recentre=recentre, find=find, **kept)
+    found = audit(items, strict=refuses, **known)
     added = phantom_items(added_phantoms, seed, size) if role == "training" and added_phantoms else []
     return Joints(found.accepted + added, found.rejected, refuses, found.left_out)
+
+
+def list_entries(dataset_dir: str, datalist: str, spacing: float = 0.0) -> list[Item]:
+    """Read the entries of a list, not audited, to be audited in blocks (:func:`joint_items`).
+
+    Args:
+        dataset_dir: root of the data set.
+        datalist: name of the list (:func:`bundle.io.lists.meant_list`).
+        spacing: mm per pixel of files that state none, unless their entry does; 0: not given.
+
+    Raises:
+        InputError: there is no data set, or the list cannot be read (:func:`read_datalist`).
+    """
+    if not dataset_dir:
+        msg = "dataset_dir is empty, but blocks are made of a folder or a list. Pass --dataset_dir."
+        raise InputError(msg)
+    return read_datalist(dataset_dir, meant_list(dataset_dir, datalist), spacing=spacing)
 
 
 def _listed(

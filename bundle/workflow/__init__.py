@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bundle.workflow.averaging import AverageUpdater, WeightAverage
 from bundle.workflow.checkpoints import TrainingCheckpointLoader, TrainingCheckpointSaver, reserve_training
+from bundle.workflow.config_parts import ConfigPart
 from bundle.workflow.costs import TrainingCost, TrainingStep
 from bundle.workflow.ending import end_run, iteration_loss, running
 from bundle.workflow.extending import extend_config
@@ -29,6 +30,7 @@ __all__ = [
     "BestWeightsSaver",
     "BundleRun",
     "CheckedWorkflow",
+    "ConfigPart",
     "EpochRecord",
     "EpochSeed",
     "FinalWeightsSaver",
