@@ -33,6 +33,7 @@ from bundle.io import (
 )
 from bundle.joint import UNKNOWN_PLATE, Keys
 from bundle.measurement import JointSpace, measure_joint_space
+from bundle.networks import TORCH
 from bundle.quality import FlipInferer
 from bundle.workflow import GeneratorWeights, results_run
 from ignite.engine import Events
@@ -181,7 +182,14 @@ class LayerWriter(Results):
         Args:
             folder: folder of its lines.
             run: fingerprint of the run.
+
+        Raises:
+            InputError: this process separates by another runtime than the run.
         """
+        runtime = "" if self.inferer is None else self.inferer.runtime_name
+        if runtime != (stated := json.loads(run).get(RUNTIME, "")):
+            msg = f"the runtime here is {runtime}, that of the run {stated}. Pass --runtime {TORCH}."
+            raise InputError(msg)
         block = copy(self)
         block.lines_dir, block.known_run = folder, run
         block.table = None if self.table is None else self.table.within(folder)

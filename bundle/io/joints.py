@@ -30,10 +30,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from bundle.base import REDACTION
 from bundle.errors import InputError, flag
 from bundle.io.audit import Joints, audit
 from bundle.io.files import data_set_root
 from bundle.io.held_back import HeldBack
+from bundle.io.identity import private_folder
 from bundle.io.lists import (
     FOLDER,
     entries_of,
@@ -269,6 +271,7 @@ def joint_items(
     loaded = {"keep_gross": keep_gross, "keep_whole": keep_whole}
     known: dict[str, Any] = {**loaded, "size": size, "segment": segment, "recentre": recentre, "find": find}
     if entries is not None:
+        REDACTION.hide_folder(dataset_dir, private_folder(dataset_dir))
         found = audit(without_identity(entries), accept_none=True, **known)
         return Joints(found.accepted, found.rejected, left_out=found.left_out)
     datalist = meant_list(dataset_dir, datalist)
