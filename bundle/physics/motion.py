@@ -142,8 +142,9 @@ def move(
         masks: lower and upper bone masks, (B, 2, H, W).
         motion: motion of B samples.
         spacing: pixel size in mm; scalar, (B,) or (B, 1).
-        mode: interpolation of the layers, ``bilinear`` or ``bicubic`` (clipped to [0, 1]). Masks use bilinear: clipped
-            bicubic interpolation would shift their edge by a hundredth of a pixel.
+        mode: interpolation of the layers, ``bilinear``, ``bicubic`` (clipped to [0, 1]) or, as a control of measures,
+            ``nearest``. Masks use bilinear: clipped bicubic interpolation would shift their edge by a hundredth of a
+            pixel.
         exact: whether to sample in float64, so that zero motion is the identity at any size. False samples in the
             precision of the layers, which is faster and accurate to 1e-4 pixels; use it for training.
 
@@ -316,8 +317,8 @@ def _check_motion(batch: int, motion: RigidMotion, spacing: float | Tensor, mode
         msg = f"the motion must be that of {batch} samples, got {motion.rotation.shape[0]}"
         raise ValueError(msg)
     _check_spacing(batch, spacing)
-    if mode not in ("bilinear", "bicubic"):
-        msg = f"interpolation must be bilinear or bicubic, got {mode}"
+    if mode not in ("bilinear", "bicubic", "nearest"):
+        msg = f"interpolation must be bilinear, bicubic or nearest, got {mode}"
         raise ValueError(msg)
 
 

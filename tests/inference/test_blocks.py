@@ -44,7 +44,7 @@ def test_the_checksum_changes_with_entries_and_their_files(tmp_path: Path) -> No
 
 def block(folder: Path, names: str, table: str = "") -> Path:
     folder.mkdir()
-    (folder / QUALITY).write_text("".join(f'{json.dumps({"name": name})}\n' for name in names))
+    (folder / QUALITY).write_text("".join(f"{json.dumps({'name': name})}\n" for name in names))
     if table:
         (folder / TABLE).write_text(table)
     return folder

@@ -10,6 +10,7 @@ from bundle.evaluation.measures.layer_truth import LayerTruth
 from bundle.evaluation.measures.mask_agreement import MaskAgreement
 from bundle.evaluation.measures.plausibility import PlausibilityFlag
 from bundle.evaluation.measures.realism import Realism, Trial
+from bundle.evaluation.measures.realism_in_pose import RealismInPose
 from bundle.evaluation.measures.reconstruction import ReconstructionQuality
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "MaskAgreement",
     "PlausibilityFlag",
     "Realism",
+    "RealismInPose",
     "ReconstructionQuality",
     "ShadowDetectability",
     "Trial",

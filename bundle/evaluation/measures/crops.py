@@ -68,3 +68,9 @@ def shifted(batch: Tensor, reach: int, random: torch.Generator) -> Tensor:
     y, x = torch.randint(2 * reach + 1, (2,), generator=random).tolist()
     height, width = (side - 2 * reach for side in batch.shape[-2:])
     return batch[..., y : y + height, x : x + width]
+
+
+def crops_of(frames: Tensor, reach: int, random: torch.Generator) -> Tensor:
+    """Crop (N, C, H, W) by ``reach`` pixels on each side, each frame at a random position of its own."""
+    places = torch.randint(-reach, reach + 1, (len(frames), 2), generator=random)
+    return cut_out(frames, places, reach)

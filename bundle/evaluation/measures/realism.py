@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,28 +11,20 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import torch
-from bundle.evaluation.measures.crops import as_seen, cut_out, shifted, with_detail
+from bundle.evaluation.measures.crops import as_seen, cut_out, with_detail
+from bundle.evaluation.measures.discrimination import (
+    Answer,
+    Discriminator,
+    SharedShift,
+    Sides,
+    answer_figures,
+    mean_figures,
+    small_classifier,
+)
 from bundle.io import is_overlapping
 from bundle.physics import MotionRange, RigidMotion, move, synthesize
-from bundle.statistics import (
-    Column,
-    Curve,
-    FitSettings,
-    Measured,
-    SeparatedJoints,
-    area_under_curve,
-    bootstrap_interval,
-    fit_seeds,
-    flip_some,
-    plot_roc,
-    predict,
-    roc_curve,
-)
-from monai.networks.blocks import Convolution
-from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.optim.swa_utils import update_bn
+from bundle.statistics import Column, FitSettings, Measured, SeparatedJoints, plot_roc
+from torch import Tensor
 
 BATCH = 8
 """Number of joints whose bones are moved at once."""
@@ -153,18 +144,19 @@ class Realism:
             answers["outlines"] = self._ask(self._outlines(training, _TRAINING), self._outlines(test, _TEST))
         figures: dict[str, Any] = {"seed": self.seed, "training_joints": len(training), "test_joints": len(test)}
         for name, answer in answers.items():
-            figures |= _figures(answer, name, self.seed)
+            figures |= answer_figures(answer, name, self.seed)
         overlapping = np.tile([is_overlapping(image) for image in test.images], 2)
         for trial in self.trials:
             groups = {"overlapping": overlapping, "separate": ~overlapping}
             for group, members in groups.items():
-                figures |= _accuracy(answers[trial.name].of(members), f"{trial.name}_{group}", self.seed)
+                answer = answers[trial.name].of(members)
+                figures |= mean_figures(answer.correct(), answer.joints, f"accuracy_{trial.name}_{group}", self.seed)
         per_image = pd.concat([table.assign(trial=name) for name, table in tables.items()], ignore_index=True)
         plot = plot_roc({name: answer.curves() for name, answer in answers.items()}, "synthetic against real")
         worst = next(iter(tables.values())).sort_values("synthetic_score", ascending=False)["name"]
         return Measured(figures, per_image, {"realism_roc": plot}, list(worst))
 
-    def _pairs(self, joints: SeparatedJoints, trial: Trial, stream: int) -> _Sides:
+    def _pairs(self, joints: SeparatedJoints, trial: Trial, stream: int) -> Sides:
         """Return real radiographs and synthetic ones of the same joints."""
         random = np.random.RandomState([self.seed, stream])
         sides = [joints.images[:, :1], synthetic(joints, trial.motion_mm, random, together=trial.together)]
@@ -173,13 +165,13 @@ class Realism:
             sides = _cut_both(sides, places, trial.motion_mm, joints.spacing)
         return self._sides(sides, joints, trial.native)
 
-    def _moved(self, joints: SeparatedJoints, stream: int) -> _Sides:
+    def _moved(self, joints: SeparatedJoints, stream: int) -> Sides:
         """Return real radiographs, and the same moved as a whole."""
         far, real = self.trials[0].motion_mm, joints.images[:, :1]
         places = _shifts(len(joints), far, np.random.RandomState([self.seed, stream])).translation[:, 0]
         return self._sides(_cut_both([real, real], places, far, joints.spacing)[::-1], joints, native=True)
 
-    def _outlines(self, joints: SeparatedJoints, stream: int) -> _Sides:
+    def _outlines(self, joints: SeparatedJoints, stream: int) -> Sides:
         """Return the bones' masks in place, and moved as in the first trial by whole pixels, which leave no trace."""
         shifts = _shifts(len(joints), self.trials[0].motion_mm, np.random.RandomState([self.seed, stream]))
         pixel = joints.spacing[:, None, None]
@@ -190,41 +182,28 @@ class Realism:
         shown = [0.3 + 0.3 * bones.sum(dim=1, keepdim=True) for bones in (masks, torch.cat(moved))]
         return self._sides(shown, joints, native=True)
 
-    def _sides(self, sides: Sequence[Tensor], joints: SeparatedJoints, native: bool) -> _Sides:
+    def _sides(self, sides: Sequence[Tensor], joints: SeparatedJoints, native: bool) -> Sides:
         real, other = (with_detail(as_seen(side, joints.spacing, native)) for side in sides)
-        return _Sides(real, other, joints.joints * 2)
+        return Sides(real, other, joints.joints * 2)
 
-    def _halves(self, joints: SeparatedJoints, stream: int) -> _Sides:
+    def _halves(self, joints: SeparatedJoints, stream: int) -> Sides:
         """Return one half of the real radiographs and the other."""
         half = len(joints) // 2
         order = np.random.RandomState([self.seed, stream]).permutation(len(joints))[: 2 * half]
         seen = with_detail(as_seen(joints.images[order, :1], joints.spacing, native=True))
-        return _Sides(seen[:half], seen[half:], [joints.joints[index] for index in order])
+        return Sides(seen[:half], seen[half:], [joints.joints[index] for index in order])
 
-    def _ask(self, training: _Sides, test: _Sides) -> _Answer:
-        """Fit and test ``fits`` classifiers."""
-        inputs = self._windows(torch.cat([test.real, test.other]))
-        labels = np.repeat([0, 1], len(test.real))
-        fits = [self._fit(training, seed) for seed in fit_seeds(self.seed, self.fits)]
-        scores = np.stack([predict(network, inputs).sigmoid().numpy()[:, 0] for network in fits])
-        return _Answer(scores, labels, test.joints)
-
-    def _fit(self, training: _Sides, seed: int) -> nn.Module:
-        pairs = torch.cat([training.real, training.other], dim=1).to(self.device)
-
-        def loss(network: nn.Module, joints: Tensor, random: torch.Generator) -> Tensor:
-            batch = shifted(flip_some(pairs[joints], random), self.shift, random)
-            logits = network(torch.cat(batch.chunk(2, dim=1)))
-            return F.binary_cross_entropy_with_logits(logits, _labels(len(batch)).to(logits))
-
-        network = self.fit_settings.train(partial(_classifier, self.channels, self.device), loss, len(pairs), seed)
-        update_bn(self._windows(torch.cat(pairs.chunk(2, dim=1))).split(32), network)
-        return network
-
-    def _windows(self, frames: Tensor) -> Tensor:
-        """Return the middle of the frames, of the training size: the share of padding affects faint predictions."""
-        cut = slice(self.shift, -self.shift or None)
-        return frames[..., cut, cut]
+    def _ask(self, training: Sides, test: Sides) -> Answer:
+        """Fit and test the classifiers."""
+        discriminator = Discriminator(
+            view=SharedShift(self.shift),
+            network=partial(small_classifier, self.channels),
+            seed=self.seed,
+            fits=self.fits,
+            fit_settings=self.fit_settings,
+            device=self.device,
+        )
+        return discriminator.ask(training, test)
 
 
 def synthetic(
@@ -261,61 +240,7 @@ def _cut_both(sides: Sequence[Tensor], places_mm: Tensor, far_mm: float, spacing
     return [cut_out(sides[0], places, margin), cut_out(sides[1], torch.zeros_like(places), margin)]
 
 
-@dataclass(frozen=True)
-class _Sides:
-    """Two stacks (n, 2, H, W) to distinguish, and the joints of the first and then the second."""
-
-    real: Tensor
-    other: Tensor
-    joints: Sequence[str]
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """Probabilities (fits, N) of N examples to be of the second kind, their labels (N,) and joints."""
-
-    scores: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    joints: Sequence[str]
-
-    def of(self, members: NDArray[np.bool_]) -> _Answer:
-        """Select some of the examples."""
-        return _Answer(self.scores[:, members], self.labels[members], list(itertools.compress(self.joints, members)))
-
-    def correct(self) -> NDArray[np.float64]:
-        """Return the correctness of each prediction, (fits, N): 1 or 0, half at a probability of exactly 0.5."""
-        side = np.sign(self.scores - 0.5) * np.where(self.labels == 1, 1.0, -1.0)
-        return 0.5 + 0.5 * side
-
-    def area(self, examples: NDArray[np.int64]) -> float:
-        """Return the mean over the fits of the area under the curve of some examples."""
-        return float(np.mean([area_under_curve(fit[examples], self.labels[examples]) for fit in self.scores]))
-
-    def curves(self) -> list[Curve]:
-        """Return the ROC of each fit."""
-        return [roc_curve(fit, self.labels) for fit in self.scores]
-
-
-def _figures(answer: _Answer, name: str, seed: int) -> dict[str, Any]:
-    everything = np.arange(len(answer.labels))
-    return {
-        **_accuracy(answer, name, seed),
-        f"accuracy_std_{name}": float(answer.correct().mean(axis=1).std(ddof=1)) if len(answer.scores) > 1 else None,
-        f"auc_{name}": answer.area(everything),
-        f"auc_{name}_interval": list(bootstrap_interval(answer.area, answer.joints, samples=200, seed=seed)),
-    }
-
-
-def _accuracy(answer: _Answer, name: str, seed: int) -> dict[str, Any]:
-    correct = answer.correct().mean(axis=0)
-    interval = bootstrap_interval(lambda examples: float(correct[examples].mean()), answer.joints, seed=seed)
-    return {
-        f"accuracy_{name}": float(correct.mean()) if len(correct) else None,
-        f"accuracy_{name}_interval": list(interval),
-    }
-
-
-def _table(answer: _Answer, test: SeparatedJoints) -> pd.DataFrame:
+def _table(answer: Answer, test: SeparatedJoints) -> pd.DataFrame:
     """Return a row for each joint, means over the fits."""
     real, made = answer.scores.mean(axis=0).reshape(2, -1)
     correct = answer.correct().mean(axis=0).reshape(2, -1)
@@ -326,18 +251,3 @@ def _table(answer: _Answer, test: SeparatedJoints) -> pd.DataFrame:
         synthetic_score=made,
         accuracy=correct.mean(axis=0),
     )
-
-
-def _labels(count: int) -> Tensor:
-    """Return the labels (2 count, 1): real, then synthetic."""
-    return torch.arange(2).repeat_interleave(count)[:, None]
-
-
-def _classifier(channels: Sequence[int], device: str) -> nn.Module:
-    blocks = [
-        Convolution(2, before, after, strides=2, act="RELU", norm="BATCH", bias=False)
-        for before, after in itertools.pairwise([2, *channels])
-    ]
-    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels[-1], 1)]
-    network = nn.Sequential(*blocks, *head).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network.to(device)
