@@ -43,12 +43,13 @@ class ShadowDetectability:
 
     The figure is the area under the ROC within the band of ONE image, averaged over images. Pooled over the pixels of
     all images, it would also reward recognising which frame is bright or shows much bone, and weight large joints more;
-    that figure is reported as ``pooled``. Three predictors are compared:
+    that figure is reported as ``pooled``. These predictors are compared:
 
     - ``soft``: the segmenter, given the soft-tissue layer;
     - ``shape``: the mean of the training masks at each pixel, the usual position of the bones;
     - ``outline``: the segmenter, given only the visible region. The outline of the finger also reveals the bones
-      without any shadow, so this part of ``soft`` is not due to the layer.
+      without any shadow, so this part of ``soft`` is not due to the layer;
+    - ``true``, if all true layers are known (phantoms): the segmenter, given the true soft tissue; the floor.
 
     ``above_shape`` is the mean of the images' differences, soft minus shape; 0 means that no shadow is left. It also
     detects tissue that is too smooth below the bones. ``blur_mm`` removes the noise texture first, to test for the
@@ -75,7 +76,13 @@ class ShadowDetectability:
             Column("auc_shape", "AUC of shape alone"),
             Column("above_shape", "above shape", "<= 0.02"),
             Column("above_outline", "above outline"),
-        )
+        ),
+        "E4_phantoms": (
+            Column("auc_soft", "AUC"),
+            Column("auc_true", "AUC of the true soft tissue"),
+            Column("above_true", "above the true soft tissue", "<= 0.01"),
+            Column("above_shape", "above shape"),
+        ),
     }
 
     seed: int = 0
@@ -98,8 +105,8 @@ class ShadowDetectability:
 
         Returns:
             ``figures``: ``auc_<predictor>`` with ``..._interval`` (95 %, over joints) and ``pooled_auc_<predictor>``,
-            ``above_shape`` and ``above_outline`` with their paired intervals, ``auc_<predictor>_std``, the standard
-            deviation over fits, and the settings. ``per_image``: the area of each predictor; NaN for an image without
+            ``above_<predictor>``, soft minus the other ones, with paired intervals, ``auc_<predictor>_std``, the
+            standard deviation over fits, and the settings. ``per_image``: the area of each predictor; NaN for an image without
             bone or tissue in the band. ``plots``: the ROC, mean of the images' curves. ``worst``: images whose bones
             are found best.
         """
@@ -110,6 +117,8 @@ class ShadowDetectability:
         }
         if self.outline:
             scores["outline"] = self._segment(learned.visible, learned, asked.visible)
+        if learned.true is not None and asked.true is not None:
+            scores["true"] = self._segment(learned.true, learned, asked.true)
         by_fit = {name: _by_fit(area_under_curve, fits, asked) for name, fits in scores.items()}
         areas = {name: np.mean(fits, axis=0) for name, fits in by_fit.items()}
         identity = pd.DataFrame([{key: item[key] for key in ("name", "joint", "finger")} for item in test.items])
@@ -134,18 +143,21 @@ class ShadowDetectability:
         """Resample the joints and select the evaluated pixels."""
         size = min(self.size, *joints.images.shape[-2:])
         pixel = joints.spacing * joints.images.shape[-1] / size
-        soft, images = (_resampled(stack, size) for stack in (joints.layers[:, :1], joints.images))
-        soft = torch.cat([self._blurred(*one) for one in zip(soft.split(1), pixel, strict=True)])
+        images = _resampled(joints.images, size)
+        soft = self._seen(joints.layers, size, pixel)
+        true = None if joints.truth is None else self._seen(joints.truth, size, pixel)
         mask = union(images[:, 1:])
         reach = math.ceil((self.band_mm + self.penumbra_mm) / float(pixel.min()))
         depth = signed_distance(mask, reach + 1) * pixel[:, None, None, None]
         visible = visible_region(images[:, :1], images[:, 1:])
         bone = (depth > 0).float()
         tissue = ((depth < -self.penumbra_mm) & (depth > -self.penumbra_mm - self.band_mm)).float() * visible
-        return _Questions(soft, visible, bone, torch.maximum(bone * (depth < self.band_mm), tissue) > 0)
+        return _Questions(soft, visible, bone, torch.maximum(bone * (depth < self.band_mm), tissue) > 0, true)
 
-    def _blurred(self, soft: Tensor, pixel: Tensor) -> Tensor:
-        return blur(soft, self.blur_mm / float(pixel))
+    def _seen(self, layers: Tensor, size: int, pixel: Tensor) -> Tensor:
+        """Return the soft tissue of layers as a segmenter sees it, reduced and blurred."""
+        soft, sigmas = _resampled(layers[:, :1], size), (self.blur_mm / pixel).tolist()
+        return torch.cat([blur(one, sigma) for one, sigma in zip(soft.split(1), sigmas, strict=True)])
 
     def _segment(self, inputs: Tensor, learned: _Questions, test_inputs: Tensor) -> list[Tensor]:
         """Fit segmenters on the band and return their logits for the test's inputs, (N, 1, H, W) per fit."""
@@ -172,12 +184,14 @@ class _Questions:
         visible: visible region.
         bone: 1 in bone.
         counts: whether a pixel is evaluated.
+        true: true soft-tissue layers; None if unknown.
     """
 
     soft: Tensor
     visible: Tensor
     bone: Tensor
     counts: Tensor
+    true: Tensor | None = None
 
 
 def _resampled(stack: Tensor, size: int) -> Tensor:

@@ -116,3 +116,18 @@ def test_blurring_takes_out_the_grain_and_keeps_the_level(test_joints: Separated
     sharp, blurred = (ShadowDetectability(blur_mm=blur)._questions(test_joints).soft for blur in (0.0, 1.0))
     assert torch.allclose(sharp.mean(dim=(-2, -1)), blurred.mean(dim=(-2, -1)), rtol=0.05)
     assert (blurred.diff(dim=-1).abs().mean() < 0.7 * sharp.diff(dim=-1).abs().mean()).item()
+
+
+@pytest.mark.long
+def test_the_floor_is_the_same_segmenter_on_the_true_soft_tissue(
+    training: SeparatedJoints, test_joints: SeparatedJoints
+) -> None:
+    measure = ShadowDetectability(outline=False, **QUICK)
+    exact = measure(training, test_joints).figures
+    assert exact["auc_true"] == exact["auc_soft"] and exact["above_true"] == 0.0
+    shown = measure(bones_left_in(training), bones_left_in(test_joints)).figures
+    assert shown["auc_true"] == exact["auc_true"]
+    assert shown["above_true"] == pytest.approx(shown["auc_soft"] - exact["auc_true"], abs=1e-6)
+    assert shown["above_true"] > 0.05
+    unknown = [replace(joints, truth=None) for joints in (training, test_joints)]
+    assert "auc_true" not in measure(*unknown).figures
