@@ -106,9 +106,9 @@ class ShadowDetectability:
         Returns:
             ``figures``: ``auc_<predictor>`` with ``..._interval`` (95 %, over joints) and ``pooled_auc_<predictor>``,
             ``above_<predictor>``, soft minus the other ones, with paired intervals, ``auc_<predictor>_std``, the
-            standard deviation over fits, and the settings. ``per_image``: the area of each predictor; NaN for an image without
-            bone or tissue in the band. ``plots``: the ROC, mean of the images' curves. ``worst``: images whose bones
-            are found best.
+            standard deviation over fits, and the settings. ``per_image``: the area of each predictor; NaN for an image
+            without bone or tissue in the band. ``plots``: the ROC, mean of the images' curves. ``worst``: images whose
+            bones are found best.
         """
         learned, asked = self._questions(training), self._questions(test)
         scores = {
