@@ -63,6 +63,10 @@ class SourceWriter(Results):
         rank, processes = idist.get_rank(), idist.get_world_size()
         return [joint for joint in joints[rank::processes] if not self._is_kept(joint)]
 
+    def has_all(self, joints: Sequence[Item]) -> bool:
+        """See :meth:`bundle.inference.Results.has_all`."""
+        return all(self._is_kept(joint) for joint in joints)
+
     def write_lines(self, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
         """See :meth:`bundle.inference.Results.write_lines`; only one process writes."""
         if idist.get_rank() == 0:

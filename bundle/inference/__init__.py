@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bundle.inference.blocks import BlockSeparation, run_blocks
+from bundle.inference.blocks import BlockSeparation, block_joints, run_blocks
 from bundle.inference.joint_table import JOINT_LINES, JointTable, described_space
 from bundle.inference.montage_writer import MontageWriter
 from bundle.inference.nifti_writer import NiftiWriter
@@ -26,6 +26,7 @@ __all__ = [
     "Results",
     "SeparatedJoint",
     "Writer",
+    "block_joints",
     "described_space",
     "remaining",
     "run_blocks",

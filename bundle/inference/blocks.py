@@ -7,31 +7,30 @@ than its own blocks. The output folder then holds the same results as without bl
 from __future__ import annotations
 
 import json
-import logging
 import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bundle.base import read_json
 from bundle.cluster import Engine, FolderTasks
 from bundle.errors import InputError, flag
-from bundle.inference.joint_table import JOINT_LINES, TABLE
 from bundle.inference.overviews import write_overviews
-from bundle.inference.results import QUALITY, REJECTED, LayerWriter, run_remaining
-from bundle.io import Item, Joints, are_whole, named_lines, readable, replacing, storing, write_bytes, write_or_remove
+from bundle.inference.results import REJECTED, LayerWriter, Results, run_remaining
+from bundle.io import JOINT_FILES, Item, Joints, join_lines, named_lines, storing, write_bytes
 from bundle.workflow import ConfigPart
 from tqdm import tqdm
 
 BLOCKS = "blocks"
 """Folder of the blocks in the output folder."""
 
-ENTRIES, DONE = "entries.json", "done.json"
-"""Files of a block: its entries of the list; the checksum of the entries, once it is finished."""
+ENTRIES, JOINTS, DONE = "entries.json", "joints.json", "done.json"
+"""Files of a block: its entries of the list; its usable joints; the checksum of the entries, once it is finished."""
 
-_log = logging.getLogger("bundle.inference")
+_LOADED = ("loaded", "whole")
+"""Keys of the cached pixels of an item, which only the process of the block can read."""
 
 
 class BlockSeparation:
@@ -52,7 +51,7 @@ class BlockSeparation:
         dataset: Callable[..., Any],
         dataloader: Callable[..., Any],
         evaluator: Callable[..., Any],
-        writer: LayerWriter,
+        writer: Results,
         overviews: bool = False,
     ) -> None:
         self.joints, self.dataset, self.dataloader, self.evaluator = joints, dataset, dataloader, evaluator
@@ -70,19 +69,25 @@ class BlockSeparation:
         joints = self.joints(entries=entries)
         loader = self.dataloader(dataset=self.dataset(data=writer.remaining(joints)))
         run_remaining(self.evaluator(val_data_loader=loader), writer)
-        if self.overviews:
+        if self.overviews and isinstance(writer, LayerWriter):
             write_overviews(writer, joints)
+        known = [{key: value for key, value in joint.items() if key not in _LOADED} for joint in joints]
+        write_bytes(folder / JOINTS, json.dumps(known).encode())
+
+    def has_all(self, folder: Path, run: str) -> bool:
+        """Whether all results of the joints of a block exist and are intact."""
+        return self.writer.in_block(folder, run).has_all(_joints_of(folder))
 
 
 def run_blocks(
-    writer: LayerWriter,
+    writer: Results,
     entries: Sequence[Item],
     engine: Engine,
     separation: ConfigPart,
     size: int = 100,
     strict: bool | str | None = None,
 ) -> None:
-    """Write the results of a list block by block, then its tables.
+    """Write the results of a list block by block, then the files with a line per joint.
 
     A block that is finished is not repeated while its entries, their files and its results stay the same.
 
@@ -95,7 +100,7 @@ def run_blocks(
         strict: refused if true, because blocks are written before the whole list is checked.
 
     Raises:
-        InputError: ``strict`` is true, or no joint is usable.
+        InputError: ``strict`` is true, no joint is usable, or two joints have the same name.
     """
     if strict is not None and flag(strict):
         msg = "strict is true, but blocks are written before the whole list is checked. Run the job without blocks."
@@ -105,7 +110,20 @@ def run_blocks(
     tasks = _Tasks(writer, separation)
     for _ in tqdm(engine.run(tasks), desc="separating blocks", unit="block", total=len(tasks)):
         pass
-    _merge(writer.output_dir, tasks.folders)
+    for name in writer.line_files:
+        join_lines(writer.output_dir / name, [folder / name for folder in tasks.folders], name.endswith(".csv"))
+    _check_names(writer.output_dir, tasks.folders)
+
+
+def block_joints(writer: Results) -> Joints:
+    """Return the usable joints of all finished blocks, with the rejected ones."""
+    folders, rejected = _folders(writer.output_dir / BLOCKS), named_lines(writer.output_dir / REJECTED)
+    found = (joint for folder in folders for joint in _joints_of(folder))
+    return Joints(found, [(line["name"], line["reason"]) for line in rejected])
+
+
+def _joints_of(folder: Path) -> list[Item]:
+    return list(read_json(folder / JOINTS))
 
 
 def _distribute(entries: Sequence[Item], folder: Path, size: int) -> None:
@@ -139,7 +157,7 @@ class _Tasks(FolderTasks):
 
     noun, forked = "block", False
 
-    def __init__(self, writer: LayerWriter, separation: ConfigPart) -> None:
+    def __init__(self, writer: Results, separation: ConfigPart) -> None:
         super().__init__(writer.output_dir)
         self.separation, self.results = separation, writer.run
         self.folders = _folders(writer.output_dir / BLOCKS)
@@ -157,17 +175,17 @@ class _Tasks(FolderTasks):
         return row
 
     def _is_done(self, folder: Path, made_from: str) -> bool:
-        """Whether a block is finished, from these entries and radiographs, and its files are intact."""
+        """Whether a block is finished, from these entries and radiographs, and its results are intact."""
         try:
             done = read_json(folder / DONE)["made_from"] == made_from
+            return done and bool(self.separation.built.has_all(folder, self.results))
         except (OSError, ValueError, LookupError, TypeError):  # absent or damaged: the block is repeated
             return False
-        return done and all(are_whole(self.folder, line.get("files")) for line in named_lines(folder / QUALITY))
 
 
 def _checksum(entries: Sequence[Item]) -> str:
     """Checksum of some entries with the sizes and times of their files."""
-    files = [entry[key] for entry in entries for key in ("image", "lower", "upper", "points") if entry.get(key)]
+    files = [entry[key] for entry in entries for key in JOINT_FILES if entry.get(key)]
     return f"{zlib.crc32(repr((entries, [_stamp(file) for file in files])).encode()):08x}"
 
 
@@ -180,48 +198,13 @@ def _stamp(file: str) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def _merge(output: Path, folders: Sequence[Path]) -> None:
-    """Join the lines of all blocks to the tables of the output folder.
-
-    Raises:
-        InputError: no joint was usable, or two joints have the same name.
-    """
-    for name in (QUALITY, JOINT_LINES, REJECTED, TABLE):
-        _join(output / name, [folder / name for folder in folders], header=name == TABLE)
-    _check_names(output)
-
-
-def _join(path: Path, parts: Sequence[Path], header: bool) -> None:
-    """Join files of lines, whose first lines are equal where they are a header; without lines, there is no file."""
-    lines = _lines(parts, header)
-    first = next(lines, None)
-    if first is None:
-        write_or_remove(path, "")
-        return
-    with replacing(path) as file:
-        file.write(first)
-        file.writelines(lines)
-
-
-def _lines(parts: Sequence[Path], header: bool) -> Iterator[bytes]:
-    begun = False
-    for part in parts:
-        if part.is_file():
-            with readable(part), part.open("rb") as file:
-                yield from islice(file, int(header and begun), None)
-            begun = True
-
-
-def _check_names(output: Path) -> None:
+def _check_names(output: Path, folders: Sequence[Path]) -> None:
     """Refuse results without any joint, and joints of two blocks whose files have the same names."""
-    names: set[str] = set()
-    with readable(output / QUALITY):
-        for line in (output / QUALITY).open("rb") if (output / QUALITY).is_file() else ():
-            name = str(json.loads(line)["name"])
-            if name in names:
-                msg = f"{name}: two radiographs give a joint this name. Rename one, and pass another --output_dir."
-                raise InputError(msg)
-            names.add(name)
+    names = Counter(str(joint["name"]) for folder in folders for joint in _joints_of(folder))
     if not names:
         msg = f"no joint is usable. See {output / REJECTED} for the reasons, and correct at least one joint."
+        raise InputError(msg)
+    name, count = names.most_common(1)[0]
+    if count > 1:
+        msg = f"{name}: {count} radiographs give a joint this name. Rename them, and pass another --output_dir."
         raise InputError(msg)

@@ -7,11 +7,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from bundle.base import one_thread
 from bundle.errors import InputError
-from bundle.inference.joint_table import JointTable
+from bundle.inference.joint_table import JOINT_LINES, TABLE, JointTable
 from bundle.inference.locating import SURFACES, located_surfaces
 from bundle.inference.montage_writer import MontageWriter
 from bundle.inference.nifti_writer import NiftiWriter
@@ -48,10 +48,15 @@ QUALITY = "quality.jsonl"
 _log = logging.getLogger("bundle.inference")
 
 
+_Results = TypeVar("_Results", bound="Results")
+_Layers = TypeVar("_Layers", bound="LayerWriter")
+
+
 class Results:
     """Results of joints on disk: the joints that remain, and the files of each.
 
     :func:`run_remaining` calls :meth:`begin`, which reserves the output folder, and then :meth:`add` for each joint.
+    ``line_files`` names the files with a line per joint or rejected joint.
 
     Args:
         output_dir: output folder; refused if it holds the results of another run.
@@ -61,6 +66,8 @@ class Results:
             (:func:`bundle.workflow.results_run`).
         inferer: inferer of the separation, whose runtime also identifies the run; None for torch.
     """
+
+    line_files: ClassVar[Sequence[str]] = (REJECTED,)
 
     def __init__(
         self,
@@ -89,6 +96,28 @@ class Results:
             return self.known_run
         runtime = {} if self.inferer is None else {RUNTIME: self.inferer.runtime_name}
         return results_run({**self.settings, **runtime}, self.defined_by)
+
+    def in_block(self: _Results, folder: Path, run: str) -> _Results:
+        """Return a writer of a block (:mod:`bundle.inference.blocks`) of a run that has reserved the output folder.
+
+        Args:
+            folder: folder of its lines.
+            run: fingerprint of the run.
+
+        Raises:
+            InputError: this process separates by another runtime than the run.
+        """
+        runtime = "" if self.inferer is None else self.inferer.runtime_name
+        if runtime != (stated := json.loads(run).get(RUNTIME, "")):
+            msg = f"the runtime here is {runtime}, that of the run {stated}. Pass --runtime {TORCH}."
+            raise InputError(msg)
+        block = copy(self)
+        block.lines_dir, block.known_run = folder, run
+        return block
+
+    def has_all(self, joints: Sequence[Item]) -> bool:
+        """Whether all results of some joints exist and are intact."""
+        raise NotImplementedError
 
     def remaining(self, joints: Sequence[Item]) -> list[Item]:
         """See :func:`remaining`; writes nothing yet."""
@@ -157,6 +186,8 @@ class LayerWriter(Results):
         InputError: an entry of ``writers`` is not a writer.
     """
 
+    line_files = (REJECTED, QUALITY, JOINT_LINES, TABLE)
+
     def __init__(
         self,
         output_dir: str,
@@ -176,24 +207,15 @@ class LayerWriter(Results):
         self.settings |= {} if names == [usual.__name__ for usual in _USUAL] else {"writers": names}
         self.writers = checked_writers(chosen if dicom is None else [*chosen, dicom])
 
-    def in_block(self, folder: Path, run: str) -> LayerWriter:
-        """Return a writer of a block (:mod:`bundle.inference.blocks`) of a run that has reserved the output folder.
-
-        Args:
-            folder: folder of its lines.
-            run: fingerprint of the run.
-
-        Raises:
-            InputError: this process separates by another runtime than the run.
-        """
-        runtime = "" if self.inferer is None else self.inferer.runtime_name
-        if runtime != (stated := json.loads(run).get(RUNTIME, "")):
-            msg = f"the runtime here is {runtime}, that of the run {stated}. Pass --runtime {TORCH}."
-            raise InputError(msg)
-        block = copy(self)
-        block.lines_dir, block.known_run = folder, run
+    def in_block(self: _Layers, folder: Path, run: str) -> _Layers:
+        """See :meth:`Results.in_block`."""
+        block = super().in_block(folder, run)
         block.table = None if self.table is None else self.table.within(folder)
         return block
+
+    def has_all(self, joints: Sequence[Item]) -> bool:
+        """See :meth:`Results.has_all`."""
+        return len(self._done(joints)) == len(joints)
 
     def usable(self, joints: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Mapping[str, Any]]]:
         """See :meth:`Results.usable`."""

@@ -19,6 +19,7 @@ from bundle.io.identity import (
     safe_name,
     without_folders,
 )
+from bundle.io.joining import join_lines
 from bundle.io.joint_images import load_joint, read_joint
 from bundle.io.joints import (
     SEEDS_PER_RUN,
@@ -29,7 +30,7 @@ from bundle.io.joints import (
     phantom_items,
     training_joints,
 )
-from bundle.io.lists import FOLDER, OR_FOLDER, meant_list, path_below, read_datalist, without_identity
+from bundle.io.lists import FOLDER, JOINT_FILES, OR_FOLDER, meant_list, path_below, read_datalist, without_identity
 from bundle.io.loading import (
     LATERALITY,
     FoundPlace,
@@ -118,6 +119,7 @@ __all__ = [
     "BONES",
     "DATA_SETS",
     "FOLDER",
+    "JOINT_FILES",
     "LATERALITY",
     "LAYER_NAMES",
     "LISTS",
@@ -183,6 +185,7 @@ __all__ = [
     "is_nifti",
     "is_overlapping",
     "is_radiograph",
+    "join_lines",
     "joint_items",
     "joint_row",
     "layer_files",

@@ -282,13 +282,14 @@ def joint_items(
     return Joints(found.accepted + added, found.rejected, refuses, found.left_out)
 
 
-def list_entries(dataset_dir: str, datalist: str, spacing: float = 0.0) -> list[Item]:
+def list_entries(dataset_dir: str, datalist: str, spacing: float = 0.0, role: str = "all") -> list[Item]:
     """Read the entries of a list, not audited, to be audited in blocks (:func:`joint_items`).
 
     Args:
         dataset_dir: root of the data set.
         datalist: name of the list (:func:`bundle.io.lists.meant_list`).
         spacing: mm per pixel of files that state none, unless their entry does; 0: not given.
+        role: "all" of the list or "untested" (:func:`joint_items`).
 
     Raises:
         InputError: there is no data set, or the list cannot be read (:func:`read_datalist`).
@@ -296,7 +297,7 @@ def list_entries(dataset_dir: str, datalist: str, spacing: float = 0.0) -> list[
     if not dataset_dir:
         msg = "dataset_dir is empty, but blocks are made of a folder or a list. Pass --dataset_dir."
         raise InputError(msg)
-    return read_datalist(dataset_dir, meant_list(dataset_dir, datalist), spacing=spacing)
+    return _listed(dataset_dir, meant_list(dataset_dir, datalist), role, 0.0, 0, checked_spacing(spacing))
 
 
 def _listed(

@@ -1,4 +1,4 @@
-"""Blocks of a list: who is in which, when one is done, and their tables joined to those of the run."""
+"""Blocks of a list: who is in which, when one is done, and what they have together."""
 
 from __future__ import annotations
 
@@ -7,11 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bundle.cluster import Processes
 from bundle.errors import InputError
-from bundle.inference import blocks
-from bundle.inference.blocks import DONE, ENTRIES, _checksum, _distribute, _folders, _merge
-from bundle.inference.joint_table import TABLE
-from bundle.inference.results import QUALITY, REJECTED
+from bundle.inference.blocks import (
+    BLOCKS,
+    DONE,
+    ENTRIES,
+    JOINTS,
+    _check_names,
+    _checksum,
+    _distribute,
+    _folders,
+    block_joints,
+    run_blocks,
+)
+from bundle.inference.results import REJECTED
 
 
 def entries(names: str, folder: Path = Path()) -> list[dict[str, Any]]:
@@ -42,59 +52,78 @@ def test_the_checksum_changes_with_entries_and_their_files(tmp_path: Path) -> No
     assert _checksum(some) != before
 
 
-def block(folder: Path, names: str, table: str = "") -> Path:
-    folder.mkdir()
-    (folder / QUALITY).write_text("".join(f"{json.dumps({'name': name})}\n" for name in names))
-    if table:
-        (folder / TABLE).write_text(table)
+def block(folder: Path, names: str) -> Path:
+    folder.mkdir(parents=True)
+    (folder / JOINTS).write_text(json.dumps(entries(names)))
     return folder
 
 
-def test_lines_are_joined_in_the_order_of_the_blocks_with_one_header(tmp_path: Path) -> None:
-    some = [block(tmp_path / "0", "a", "name\na\n"), block(tmp_path / "1", ""), block(tmp_path / "2", "b", "name\nb\n")]
-    (tmp_path / REJECTED).write_text("of an earlier list\n")
-    _merge(tmp_path, some)
-    assert (tmp_path / TABLE).read_text() == "name\na\nb\n"
-    assert (tmp_path / QUALITY).read_text() == '{"name": "a"}\n{"name": "b"}\n'
-    assert not (tmp_path / REJECTED).exists()
-
-
 def test_two_joints_of_one_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="a: two radiographs give a joint this name"):
-        _merge(tmp_path, [block(tmp_path / "0", "ab"), block(tmp_path / "1", "a")])
+    with pytest.raises(InputError, match="a: 2 radiographs give a joint this name"):
+        _check_names(tmp_path, [block(tmp_path / "0", "ab"), block(tmp_path / "1", "a")])
 
 
 def test_a_list_without_a_usable_joint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no joint is usable"):
-        _merge(tmp_path, [block(tmp_path / "0", "")])
-
-
-class Recorded:
-    """Stands for the separation of a process; records the blocks."""
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-
-    @property
-    def built(self) -> Any:
-        return lambda some, folder, run: self.seen.append("".join(entry["name"] for entry in some))
+        _check_names(tmp_path, [block(tmp_path / "0", "")])
 
 
 class Writer:
+    """Stands for a writer whose results are files of one letter."""
+
+    line_files = (REJECTED,)
+
     def __init__(self, folder: Path) -> None:
         self.output_dir, self.run = folder, "run"
 
+    def begin(self) -> None:
+        pass
+
+
+class Separated:
+    """Stands for the separation of a process: a result per joint; ``x`` is rejected."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.seen = folder, list[str]()
+
+    @property
+    def built(self) -> Separated:
+        return self
+
+    def __call__(self, some: list[dict[str, Any]], folder: Path, run: str) -> None:
+        names = [entry["name"] for entry in some]
+        self.seen.append("".join(names))
+        for name in names:
+            (self.folder / name).write_text(run)
+        (folder / JOINTS).write_text(json.dumps([entry for entry in some if entry["name"] != "x"]))
+        (folder / REJECTED).write_text("".join('{"name": "x", "reason": "dark"}\n' for name in names if name == "x"))
+
+    def has_all(self, folder: Path, run: str) -> bool:
+        return all((self.folder / joint["name"]).is_file() for joint in json.loads((folder / JOINTS).read_text()))
+
+
+def run(out: Path, some: list[dict[str, Any]], separated: Separated) -> None:
+    run_blocks(Writer(out), some, Processes(), separated, size=2)  # type: ignore[arg-type]
+
+
+def test_the_joints_of_all_blocks_follow_the_list_and_the_rejected_ones_are_listed(tmp_path: Path) -> None:
+    run(tmp_path, entries("axbc"), Separated(tmp_path))
+    joints = block_joints(Writer(tmp_path))  # type: ignore[arg-type]
+    assert [joint["name"] for joint in joints] == list("abc")
+    assert joints.rejected == [{"name": "x", "reason": "dark"}]
+
 
 def test_a_finished_block_is_repeated_only_where_something_changed(tmp_path: Path) -> None:
-    for name in "abcd":
-        (tmp_path / name).write_bytes(b"pixels")
-    separation, folder = Recorded(), tmp_path / blocks.BLOCKS
-    _distribute(entries("abcd", tmp_path), folder, 1)
-    tasks = blocks._Tasks(Writer(tmp_path), separation)  # type: ignore[arg-type]
-    assert [tasks[row] for row in range(4)] == [0, 1, 2, 3]
-    (tmp_path / "b").write_bytes(b"other pixels")
-    (folder / "000002" / DONE).write_text("{")
-    (folder / "000003" / QUALITY).write_text('{"name": "d", "files": {"d.png": "00000000"}}\n')
-    separation.seen.clear()
-    assert [tasks[row] for row in range(4)] == [0, 1, 2, 3]
-    assert separation.seen == ["b", "c", "d"]
+    given, out = tmp_path / "given", tmp_path / "out"
+    given.mkdir()
+    out.mkdir()
+    for name in "abcdefgh":
+        (given / name).write_bytes(b"pixels")
+    separated, some = Separated(out), entries("abcdefgh", given)
+    run(out, some, separated)
+    (given / "b").write_bytes(b"other pixels")
+    (out / BLOCKS / "000001" / DONE).write_text("{")
+    (out / "e").unlink()
+    separated.seen.clear()
+    run(out, some, separated)
+    assert separated.seen == ["ab", "cd", "ef"]
