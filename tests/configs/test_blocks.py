@@ -100,6 +100,18 @@ def test_an_added_radiograph_is_separated_alone_and_a_removed_one_disappears(
     assert len(names) == len(first) and not any(removed.parent.name in name for name in names)
 
 
+@pytest.mark.slow
+def test_a_data_set_with_sources_in_blocks_is_that_of_one_audit(bundle: Bundle, data: Path, tmp_path: Path) -> None:
+    break_one(data)
+    more = {"count": 4, "shard_size": 2, "gate#tolerance_mm": 0.2, "gate#plausible": False}
+    bundle.run("synthesizing", *of_job("synthesize"), **options(data, tmp_path / "whole", **more))
+    bundle.run("synthesizing", *of_job("synthesize_blocks"), **in_blocks(data, tmp_path / "out", **more))
+    whole, found = results(tmp_path / "whole"), results(tmp_path / "out")
+    cards = [json.loads(files.pop("dataset.json")) for files in (whole, found)]
+    assert found == whole and cards[0]["images"] == cards[1]["images"] > 0
+    assert cards[0]["measured_anew"] == cards[1]["measured_anew"]
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
