@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from bundle.inference.blocks import BLOCKS, DONE
 from tests.configs.conftest import Bundle, of_job
+from tests.datasets.dask_processes import Processes
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
@@ -78,6 +79,25 @@ def test_a_killed_run_is_resumed_and_finished_blocks_are_not_repeated(
     bundle.run("evaluating", *IN_BLOCKS, **in_blocks(data, out))
     assert results(out) == results(tmp_path / "whole")
     assert done and all(path.stat().st_mtime_ns == moment for path, moment in done.items())
+
+
+@pytest.mark.long
+def test_a_worker_killed_within_a_block_changes_no_result(bundle: Bundle, data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="dask is not installed (requirements-scale.txt)")
+    bundle.run("evaluating", *INFER, **options(data, tmp_path / "whole", strict=False))
+    processes = Processes(tmp_path / "logs")
+    try:
+        killed = processes.start_worker("killed-in-block")
+        processes.start_worker()
+        processes.workers(2)
+        out = tmp_path / "out"
+        more = in_blocks(data, out, engine="dask", scheduler=processes.address)
+        ended = bundle.command("evaluating", *IN_BLOCKS, **more)
+        assert ended.returncode == 0, ended.stderr
+        assert killed.wait(20) == -signal.SIGKILL
+    finally:
+        processes.end()
+    assert results(out) == results(tmp_path / "whole")
 
 
 @pytest.mark.slow

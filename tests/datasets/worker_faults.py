@@ -11,6 +11,7 @@ from typing import Any
 
 from bundle.cluster import dask_workers
 from bundle.datasets import shards
+from bundle.inference import LayerWriter
 
 MARKS = Path(os.environ["MARKS"])
 _fill = shards._fill
@@ -65,6 +66,18 @@ def full() -> None:
     shards._fill = fill
 
 
+def killed_in_block() -> None:
+    """A signal ends this process after the first joint of a block, once."""
+    own = LayerWriter.add
+
+    def add(self: LayerWriter, joint: Any, output: Any) -> None:
+        own(self, joint, output)
+        if mark("killed"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    LayerWriter.add = add  # type: ignore[method-assign]
+
+
 def other(name: str) -> None:
     """Another version of the bundle or of torch."""
     own = dask_workers.versions
@@ -76,6 +89,8 @@ def dask_setup(_: Any) -> None:
     fault, _, value = os.environ["FAULT"].partition("=")
     if fault in ("killed", "stopped"):
         interrupted(fault, {"killed": signal.SIGKILL, "stopped": signal.SIGSTOP}[fault])
+    elif fault == "killed-in-block":
+        killed_in_block()
     elif fault == "slow":
         slow(float(value))
     elif fault == "full":
