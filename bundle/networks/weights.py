@@ -71,7 +71,13 @@ def _sentence(text: str) -> str:
 
 def file_digest(path: Path) -> str:
     """Return the first 12 digits of a file's SHA-256; "none" if the file is missing."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else "none"
+    if not path.is_file():
+        return "none"
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()[:12]
 
 
 def file_label(path: Path) -> str:
