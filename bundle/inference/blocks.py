@@ -10,7 +10,7 @@ import json
 import os
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,14 @@ BLOCKS = "blocks"
 """Folder of the blocks in the output folder."""
 
 ENTRIES, JOINTS, DONE = "entries.json", "joints.json", "done.json"
-"""Files of a block: its entries of the list; its usable joints; the checksum of the entries, once it is finished."""
+"""Files of a block: names of its entries; its usable joints, without paths, which may name a patient; and the checksum
+of its entries, once it is finished."""
 
-_LOADED = ("loaded", "whole")
-"""Keys of the cached pixels of an item, which only the process of the block can read."""
+ENTRY = "entry"
+"""Key of an item: name of its entry of the list."""
+
+_NOT_KEPT = (*JOINT_FILES, "loaded", "whole")
+"""Keys of an item that are not stored: paths, and cached pixels, which only the process of the block can read."""
 
 
 class BlockSeparation:
@@ -66,12 +70,12 @@ class BlockSeparation:
             run: fingerprint of the run.
         """
         writer = self.writer.in_block(folder, run)
-        joints = self.joints(entries=entries)
+        joints = self.joints(entries=[{**entry, ENTRY: entry["name"]} for entry in entries])
         loader = self.dataloader(dataset=self.dataset(data=writer.remaining(joints)))
         run_remaining(self.evaluator(val_data_loader=loader), writer)
         if self.overviews and isinstance(writer, LayerWriter):
             write_overviews(writer, joints)
-        known = [{key: value for key, value in joint.items() if key not in _LOADED} for joint in joints]
+        known = [{key: value for key, value in joint.items() if key not in _NOT_KEPT} for joint in joints]
         write_bytes(folder / JOINTS, json.dumps(known).encode())
 
     def has_all(self, folder: Path, run: str) -> bool:
@@ -106,19 +110,25 @@ def run_blocks(
         msg = "strict is true, but blocks are written before the whole list is checked. Run the job without blocks."
         raise InputError(msg)
     writer.begin()
-    _distribute(entries, writer.output_dir / BLOCKS, size)
-    tasks = _Tasks(writer, separation)
+    blocks = _distribute(entries, writer.output_dir / BLOCKS, size)
+    tasks = _Tasks(writer, separation, blocks)
     for _ in tqdm(engine.run(tasks), desc="separating blocks", unit="block", total=len(tasks)):
         pass
     for name in writer.line_files:
-        join_lines(writer.output_dir / name, [folder / name for folder in tasks.folders], name.endswith(".csv"))
-    _check_names(writer.output_dir, tasks.folders)
+        join_lines(writer.output_dir / name, [folder / name for folder in blocks], name.endswith(".csv"))
+    _check_names(writer.output_dir, list(blocks))
 
 
-def block_joints(writer: Results) -> Joints:
-    """Return the usable joints of all finished blocks, with the rejected ones."""
+def block_joints(writer: Results, entries: Sequence[Item]) -> Joints:
+    """Return the usable joints of all finished blocks, with the rejected ones.
+
+    Args:
+        writer: writer of the results.
+        entries: entries of the list.
+    """
     folders, rejected = _folders(writer.output_dir / BLOCKS), named_lines(writer.output_dir / REJECTED)
-    found = (joint for folder in folders for joint in _joints_of(folder))
+    paths = {str(entry["name"]): {key: entry[key] for key in JOINT_FILES} for entry in entries}
+    found = [{**joint, **paths[joint.pop(ENTRY)]} for folder in folders for joint in _joints_of(folder)]
     return Joints(found, [(line["name"], line["reason"]) for line in rejected])
 
 
@@ -126,25 +136,26 @@ def _joints_of(folder: Path) -> list[Item]:
     return list(read_json(folder / JOINTS))
 
 
-def _distribute(entries: Sequence[Item], folder: Path, size: int) -> None:
-    """Write the entries of each block; an entry stays in its block when the list becomes longer or shorter."""
+def _distribute(entries: Sequence[Item], folder: Path, size: int) -> dict[Path, list[Item]]:
+    """Return the entries of each block; an entry stays in its block when the list becomes longer or shorter."""
     left = {str(entry["name"]): entry for entry in entries}
-    for block in _folders(folder):
-        known = [str(entry["name"]) for entry in read_json(block / ENTRIES)]
-        _write_entries(block, [left.pop(name) for name in known if name in left])
-    added, begun = list(left.values()), len(_folders(folder))
+    blocks = {block: [left.pop(name) for name in _names_of(block) if name in left] for block in _folders(folder)}
+    added, begun = list(left.values()), len(blocks)
     for number, start in enumerate(range(0, len(added), size), begun):
-        _write_entries(folder / f"{number:06d}", added[start : start + size])
+        blocks[folder / f"{number:06d}"] = added[start : start + size]
+    for block, some in blocks.items():
+        with storing(block):
+            block.mkdir(parents=True, exist_ok=True)
+        write_bytes(block / ENTRIES, json.dumps([entry["name"] for entry in some]).encode())
+    return blocks
 
 
 def _folders(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.glob(f"*/{ENTRIES}"))
 
 
-def _write_entries(block: Path, entries: Sequence[Item]) -> None:
-    with storing(block):
-        block.mkdir(parents=True, exist_ok=True)
-    write_bytes(block / ENTRIES, json.dumps(entries).encode())
+def _names_of(block: Path) -> list[str]:
+    return list(read_json(block / ENTRIES))
 
 
 class _Tasks(FolderTasks):
@@ -153,21 +164,22 @@ class _Tasks(FolderTasks):
     Args:
         writer: writer of the results.
         separation: separation of a block.
+        blocks: entries of the list by the folder of their block.
     """
 
     noun, forked = "block", False
 
-    def __init__(self, writer: Results, separation: ConfigPart) -> None:
+    def __init__(self, writer: Results, separation: ConfigPart, blocks: Mapping[Path, Sequence[Item]]) -> None:
         super().__init__(writer.output_dir)
         self.separation, self.results = separation, writer.run
-        self.folders = _folders(writer.output_dir / BLOCKS)
+        self.blocks = [(folder, zlib.compress(json.dumps(entries).encode())) for folder, entries in blocks.items()]
 
     def __len__(self) -> int:
-        return len(self.folders)
+        return len(self.blocks)
 
     def __getitem__(self, row: int) -> int:
-        folder = self.folders[row]
-        entries = read_json(folder / ENTRIES)
+        folder, packed = self.blocks[row]
+        entries = json.loads(zlib.decompress(packed))
         made_from = _checksum(entries)
         if not self._is_done(folder, made_from):
             self.separation.built(entries, folder, self.results)

@@ -159,6 +159,13 @@ RUNS = [
     Run("calibrating_uncertainty", of_job("calibrate"), options={**CALIBRATED, "closure#outline_gap_mm": [-1.2, -0.4]}),
     Run("planning", ("jobs/ours_2x.yaml",), "pack", JOB),
     Run("evaluating", of_job("hands"), "hands", {"weights": "none"}),
+    Run("evaluating", of_job("hands_blocks"), "hands", {"weights": "none", "block_size": 3}),
+    Run(
+        "synthesizing",
+        of_job("synthesize_blocks"),
+        "hands",
+        {"changes_mm": [0.5], "gate#plausible": False, "weights": "none", "block_size": 3},
+    ),
     Run("training", of_job("find_joints"), "films", {**FIND, "epochs": 1, "least_images": 2, "validation_views": 1}),
     Run(
         "evaluating",

@@ -13,6 +13,7 @@ from bundle.inference.blocks import (
     BLOCKS,
     DONE,
     ENTRIES,
+    ENTRY,
     JOINTS,
     _check_names,
     _checksum,
@@ -22,19 +23,21 @@ from bundle.inference.blocks import (
     run_blocks,
 )
 from bundle.inference.results import REJECTED
+from bundle.io import JOINT_FILES
 
 
 def entries(names: str, folder: Path = Path()) -> list[dict[str, Any]]:
-    return [{"name": name, "image": str(folder / name)} for name in names]
+    return [{"name": name, **dict.fromkeys(JOINT_FILES, ""), "image": str(folder / name)} for name in names]
 
 
 def distributed(folder: Path) -> list[str]:
-    return ["".join(entry["name"] for entry in json.loads((block / ENTRIES).read_text())) for block in _folders(folder)]
+    return ["".join(json.loads((block / ENTRIES).read_text())) for block in _folders(folder)]
 
 
 def test_a_list_is_cut_into_blocks_in_its_order(tmp_path: Path) -> None:
-    _distribute(entries("abcdefg"), tmp_path, 3)
+    blocks = _distribute(entries("abcdefg"), tmp_path, 3)
     assert distributed(tmp_path) == ["abc", "def", "g"]
+    assert [entry for some in blocks.values() for entry in some] == entries("abcdefg")
 
 
 def test_entries_stay_in_their_blocks_and_added_ones_form_new_blocks(tmp_path: Path) -> None:
@@ -95,11 +98,12 @@ class Separated:
         self.seen.append("".join(names))
         for name in names:
             (self.folder / name).write_text(run)
-        (folder / JOINTS).write_text(json.dumps([entry for entry in some if entry["name"] != "x"]))
+        joints = [{"name": f"{name}_index", ENTRY: name} for name in names if name != "x"]
+        (folder / JOINTS).write_text(json.dumps(joints))
         (folder / REJECTED).write_text("".join('{"name": "x", "reason": "dark"}\n' for name in names if name == "x"))
 
     def has_all(self, folder: Path, run: str) -> bool:
-        return all((self.folder / joint["name"]).is_file() for joint in json.loads((folder / JOINTS).read_text()))
+        return all((self.folder / joint[ENTRY]).is_file() for joint in json.loads((folder / JOINTS).read_text()))
 
 
 def run(out: Path, some: list[dict[str, Any]], separated: Separated) -> None:
@@ -108,8 +112,9 @@ def run(out: Path, some: list[dict[str, Any]], separated: Separated) -> None:
 
 def test_the_joints_of_all_blocks_follow_the_list_and_the_rejected_ones_are_listed(tmp_path: Path) -> None:
     run(tmp_path, entries("axbc"), Separated(tmp_path))
-    joints = block_joints(Writer(tmp_path))  # type: ignore[arg-type]
-    assert [joint["name"] for joint in joints] == list("abc")
+    joints = block_joints(Writer(tmp_path), entries("axbc"))  # type: ignore[arg-type]
+    assert [joint["name"] for joint in joints] == ["a_index", "b_index", "c_index"]
+    assert [joint["image"] for joint in joints] == list("abc")
     assert joints.rejected == [{"name": "x", "reason": "dark"}]
 
 
