@@ -16,6 +16,7 @@ from bundle.registration.phase_correlation import PhaseCorrelation
 from bundle.registration.plausibility import judge_registration
 from bundle.registration.report import NarrowingReport, NarrowingWriter, PairQuality
 from bundle.registration.synthetic_pairs import SyntheticPairs
+from bundle.registration.trained import TrainedRegistration
 
 __all__ = [
     "BoneRegistration",
@@ -35,6 +36,7 @@ __all__ = [
     "Registration",
     "SeenRegistration",
     "SyntheticPairs",
+    "TrainedRegistration",
     "TrueRegistration",
     "exceeds_detectable",
     "judge_registration",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from bundle.registration.gauss_newton import BoneRegistration
 from bundle.registration.narrowing import METHODS, NetworkRegistration, make_registration, read_pair
 from bundle.registration.network import Registrar
 from bundle.registration.phase_correlation import PhaseCorrelation
+from bundle.registration.trained import TrainedRegistration
 
 SPACING = MCP.spacing_mm
 
@@ -115,3 +117,13 @@ def test_methods_have_names_and_options() -> None:
         make_registration("guess")
     with pytest.raises(InputError, match="the method phase_correlation cannot take the options"):
         make_registration("phase_correlation", options={"magic": 1})
+
+
+def test_a_trained_registration_loads_its_weights_on_first_use_and_is_that_of_its_network(tmp_path: Path) -> None:
+    network, path = biased(), tmp_path / "registrar.pt"
+    torch.save(network.state_dict(), path)
+    pair = (FIXED[:1], FIXED[1:], MOVING[:1], SPACING)
+    trained = TrainedRegistration(untrained(), path)
+    assert trained(*pair) == NetworkRegistration(network)(*pair)
+    with pytest.raises(InputError, match="network that registers joints"):
+        TrainedRegistration(untrained(), tmp_path / "absent.pt")(*pair)

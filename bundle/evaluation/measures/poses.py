@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from bundle.measurement import facing_centers
 from bundle.physics import RigidMotion
-from bundle.registration import BoneRegistration, BoneShift
+from bundle.registration import BoneRegistration, BoneShift, Registration
 from bundle.statistics import SeparatedJoints
 from torch import Tensor
 from tqdm import tqdm
@@ -32,22 +32,23 @@ class Poses:
 
 
 def poses_of_others(
-    joints: SeparatedJoints, random: np.random.RandomState, registration: BoneRegistration | None = None
+    joints: SeparatedJoints, random: np.random.RandomState, registration: Registration | None = None
 ) -> Poses:
     """Register each radiograph of a joint with several ones to another of them, chosen at random.
 
-    The registration compares the images; the masks only select the bones of the first radiograph.
+    The masks only select the bones; the registration compares the images.
 
     Args:
         joints: joints; those with one radiograph are left out, and so are radiographs of which a bone is not found.
         random: random generator of the choice.
-        registration: method of the registration.
+        registration: method of the registration; default: a fit, which finds the bones in half of the pairs of visits
+            that are months apart.
     """
     registration = registration or BoneRegistration()
     found = []
     for own, other in tqdm(_partners(joints.joints, random), desc="finding poses", unit="joint", mininterval=0.5):
-        image, spacing = joints.images[own], float(joints.spacing[own])
-        shifts = registration(image[:1], image[1:], joints.images[other, :1], spacing)
+        (image, after), spacing = joints.images[[own, other]], float(joints.spacing[own])
+        shifts = registration(image[:1], image[1:], after[:1], spacing, after_masks=after[1:])
         if all(shift.found for shift in shifts):
             found.append((own, other, _motion(shifts, facing_centers(image[1:].numpy() > 0.5, spacing))))
     return _stacked(found)

@@ -27,6 +27,7 @@ from bundle.evaluation.measures.poses import Poses, poses_of_others
 from bundle.io import is_overlapping
 from bundle.phantoms import NATIVE
 from bundle.physics import attenuation, intensity, move, separate, synthesize
+from bundle.registration import Registration
 from bundle.separation import HalfSplit
 from bundle.statistics import Column, FitSettings, Measured, SeparatedJoints, plot_roc
 from torch import Tensor
@@ -64,6 +65,7 @@ class RealismInPose:
         dense_settings: settings of a fit of the stronger classifier.
         crop_mm: largest shift of a crop.
         ghost: fraction of the bones' attenuation left in the soft tissue.
+        registration: method that finds the poses (:func:`bundle.evaluation.measures.poses.poses_of_others`).
         device: device of the classifiers.
     """
 
@@ -91,6 +93,7 @@ class RealismInPose:
     dense_settings: FitSettings = field(default_factory=lambda: FitSettings(batch_size=8, epochs=8))
     crop_mm: float = 2.0
     ghost: float = 0.1
+    registration: Registration | None = None
     device: str = "cpu"
 
     def __call__(self, training: SeparatedJoints, test: SeparatedJoints) -> Measured:
@@ -126,7 +129,7 @@ class RealismInPose:
     def _posed(self, joints: SeparatedJoints, stream: int) -> _Posed:
         """Find the poses of a set, and select the joints that have one."""
         random = np.random.RandomState([self.seed, stream])
-        poses = poses_of_others(joints, random)
+        poses = poses_of_others(joints, random, self.registration)
         if not len(poses.radiographs):
             msg = "E5_in_pose needs joints with several radiographs, and none was found in another radiograph."
             raise InputError(msg)
