@@ -24,6 +24,7 @@ from bundle.io.reservations import reserve_output
 from bundle.networks.weights import load_weights, stated_sha256
 from bundle.quality.plausibility import PlausibilityReference
 from bundle.quality.uncertainty import Calibration
+from bundle.scoring.calibration import UncertaintyCalibration
 from bundle.workflow.checkpoints import newest_whole_checkpoint
 from bundle.workflow.jobs import JobReport
 from bundle.workflow.sealed import load_sealed
@@ -110,6 +111,7 @@ SCORERS: dict[str, tuple[str, Reader]] = {
     "list": ("list", lambda path: read_datalist(path.parent, "list")),
     "plausibility": ("plausibility.json", PlausibilityReference.read),
     "uncertainty": ("uncertainty.json", Calibration.read),
+    "stated uncertainty": ("scorer_calibration.json", UncertaintyCalibration.read),
     "histogram": ("dataset.json", read_histogram),
     "metadata": ("metadata.json", lambda path: stated_sha256(path, "model.pt")),
     "version": ("metadata.json", bundle_version),

@@ -23,8 +23,11 @@ class GradeCoding(nn.Module):
     outputs: int
 
     @abstractmethod
-    def probabilities(self, output: Tensor) -> Tensor:
-        """Compute the probability of each grade, (B, 5), from outputs (B, outputs)."""
+    def probabilities(self, output: Tensor, temperature: float = 1.0) -> Tensor:
+        """Compute the probability of each grade, (B, 5), from outputs (B, outputs).
+
+        Logits are divided by the temperature, which does not change the predicted grade (temperature scaling).
+        """
 
     @abstractmethod
     def loss(self, output: Tensor, grade: Tensor) -> Tensor:
@@ -59,9 +62,9 @@ class NominalGrades(GradeCoding):
 
     outputs = GRADES
 
-    def probabilities(self, output: Tensor) -> Tensor:
+    def probabilities(self, output: Tensor, temperature: float = 1.0) -> Tensor:
         """See :class:`GradeCoding`."""
-        return output.softmax(dim=1)
+        return (output / temperature).softmax(dim=1)
 
     def loss(self, output: Tensor, grade: Tensor) -> Tensor:
         """See :class:`GradeCoding`."""
@@ -86,9 +89,9 @@ class OrdinalGrades(GradeCoding):
         falls = F.softplus(output[:, 1:]).cumsum(dim=1)
         return output[:, :1] - F.pad(falls, (1, 0))
 
-    def probabilities(self, output: Tensor) -> Tensor:
+    def probabilities(self, output: Tensor, temperature: float = 1.0) -> Tensor:
         """See :class:`GradeCoding`."""
-        above = F.pad(self.above(output).sigmoid(), (1, 0), value=1.0)
+        above = F.pad((self.above(output) / temperature).sigmoid(), (1, 0), value=1.0)
         return above - F.pad(above[:, 1:], (0, 1))
 
     def loss(self, output: Tensor, grade: Tensor) -> Tensor:

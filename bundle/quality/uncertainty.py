@@ -26,6 +26,7 @@ from bundle.io import write_bytes
 from bundle.networks import TORCH, package_label
 from bundle.physics import attenuation, intensity, overlap
 from bundle.separation import NetworkRuntime
+from bundle.statistics import conformal_quantile
 from monai.inferers import Inferer
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import nnls
@@ -309,23 +310,14 @@ def _logarithms(
 def _fit(x: Floats, y: Floats, joints: NDArray[Any]) -> tuple[Floats, float, float]:
     """Fit coefficients (K,), intercept and logarithm of the excess.
 
-    The excess is the quantile of hierarchical conformal prediction, ``COVERED (1 + 1 / J)`` for J joints of equal
-    weight, of the amounts by which the errors exceed a fit to the other joints.
+    The excess is the limit (:func:`bundle.statistics.conformal_quantile`) of the amounts by which the errors exceed a
+    fit to the other joints.
     """
-    exceeded, shares = np.empty_like(y), np.empty_like(y)
+    exceeded = np.empty_like(y)
     for out in _each(joints):
         coefficients, intercept = _log_linear(x[~out], y[~out])
-        exceeded[out], shares[out] = y[out] - x[out] @ coefficients - intercept, 1.0 / out.sum()
-    level = min(COVERED * (1.0 + 1.0 / len(np.unique(joints))), 1.0)
-    return *_log_linear(x, y), _weighted_quantile(exceeded, shares, level)
-
-
-def _weighted_quantile(values: Floats, weights: Floats, level: float) -> float:
-    """Return the smallest of the values (N,) up to which at least ``level`` of the weights (N,) lies."""
-    order = np.argsort(values)
-    part = np.cumsum(weights[order])
-    place = np.searchsorted(part / part[-1], level)
-    return float(values[order][min(int(place), len(values) - 1)])
+        exceeded[out] = y[out] - x[out] @ coefficients - intercept
+    return *_log_linear(x, y), conformal_quantile(exceeded, joints, COVERED)
 
 
 def _log_linear(x: Floats, y: Floats) -> tuple[Floats, float]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from bundle.measurement import narrowing_grade
+from bundle.scoring.calibration import uncertainty_factor
 from bundle.scoring.losses import predicted_joint_space
 from bundle.statistics import (
     Measured,
     absolute_agreement,
     bland_altman,
     bootstrap_interval,
+    conformal_quantile,
     consistency,
     plot_bland_altman,
 )
@@ -23,9 +26,18 @@ from torch import Tensor
 
 Array = NDArray[np.float64]
 
+LIMIT, COVERED = 1.96, 0.95
+"""Standard deviations within which the error should lie, and the fraction of images for which it should."""
+
 
 class Reading(Protocol):
-    """Interpretation of a scoring network's outputs, and their evaluation."""
+    """Interpretation of a scoring network's outputs, and their evaluation.
+
+    Attributes:
+        answer: key of the prediction.
+    """
+
+    answer: str
 
     def read(self, output: Tensor) -> dict[str, Any]:
         """Interpret a network's outputs (outputs,), for JSON."""
@@ -38,14 +50,28 @@ class Reading(Protocol):
 
 
 class JointSpaceReading:
-    """Interpretation of the outputs of a regressor as the joint space in mm and its uncertainty."""
+    """Interpretation of the outputs of a regressor as the joint space in mm and its uncertainty.
+
+    Args:
+        weights: weights file of the regressor, whose calibration is used (:func:`uncertainty_factor`); "" for none.
+    """
+
+    answer, figure, ideal = "network_mm", "within_limits", COVERED
+
+    def __init__(self, weights: str = "") -> None:
+        self.weights = weights
+
+    @cached_property
+    def factor(self) -> float:
+        """Factor of the standard deviations."""
+        return uncertainty_factor(self.weights) if self.weights else 1.0
 
     def read(self, output: Tensor) -> dict[str, Any]:
         """Return ``network_mm``, its standard deviation ``network_sd_mm`` and its ``narrowing_grade``."""
         width, deviation = predicted_joint_space(output.detach().cpu()[None])
         return {
             "network_mm": float(width),
-            "network_sd_mm": float(deviation),
+            "network_sd_mm": self.factor * float(deviation),
             "narrowing_grade": int(narrowing_grade(width)),
         }
 
@@ -57,6 +83,21 @@ class JointSpaceReading:
     def measure(self, rows: pd.DataFrame, seed: int) -> Measured:
         """See :func:`agreement_of_joint_spaces`."""
         return agreement_of_joint_spaces(rows, seed=seed)
+
+    def fit_factor(self, outputs: Tensor, rows: pd.DataFrame) -> float:
+        """Fit the factor that keeps 95 % of the errors of an unseen joint within 1.96 standard deviations."""
+        return conformal_quantile(_relative_errors(outputs, rows), rows["joint"], COVERED) / LIMIT
+
+    def figure_at(self, outputs: Tensor, rows: pd.DataFrame, factor: float) -> Array:
+        """Return 1 for each image whose error lies within 1.96 standard deviations, otherwise 0, (N,)."""
+        return (_relative_errors(outputs, rows) <= LIMIT * factor).astype(np.float64)
+
+
+def _relative_errors(outputs: Tensor, rows: pd.DataFrame) -> Array:
+    """Absolute errors of outputs (N, 2) in standard deviations as the network states them, (N,)."""
+    width, deviation = (values.numpy().astype(np.float64) for values in predicted_joint_space(outputs))
+    found: Array = np.abs(width - rows["joint_space_mm"].to_numpy(np.float64)) / deviation
+    return found
 
 
 def agreement_of_joint_spaces(
@@ -99,7 +140,7 @@ def agreement_of_joint_spaces(
         "explained_variance": explained_variance(true, read),
         "r2": r2(true, read),
         "r2_interval": interval(lambda sampled: r2(true[sampled], read[sampled])),
-        "within_limits": float((np.abs(error) <= 1.96 * rows["network_sd_mm"].to_numpy(np.float64)).mean()),
+        "within_limits": float((np.abs(error) <= LIMIT * rows["network_sd_mm"].to_numpy(np.float64)).mean()),
         "pearson": float(stats.pearsonr(true, read).statistic),
         "bias_mm": found.bias,
         "limits_mm": list(found.limits),

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from bundle.measurement import GRADES, GradeCoding
-from bundle.statistics import Measured, bootstrap_interval, weighted_kappa
+from bundle.scoring.calibration import uncertainty_factor
+from bundle.statistics import Measured, bootstrap_interval, joint_weights, weighted_kappa
 from matplotlib.figure import Figure
 from monai.metrics import compute_confusion_matrix_metric
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 from torch import Tensor
+
+TEMPERATURES = (-2.5, 2.5)
+"""Range of the logarithm of the temperature."""
+
+RAREST = 1e-6
+"""Smallest probability in a log loss."""
 
 Counts = NDArray[np.int64]
 """Confusion matrix (5, 5): true grades in rows, predicted ones in columns."""
@@ -24,15 +33,23 @@ class GradeReading:
 
     Args:
         coding: coding of the outputs.
+        weights: weights file of the grader, whose calibration is used (:func:`uncertainty_factor`); "" for none.
     """
 
-    def __init__(self, coding: GradeCoding) -> None:
-        self.coding = coding
+    answer, figure, ideal = "narrowing_grade", "log_loss", 0.0
+
+    def __init__(self, coding: GradeCoding, weights: str = "") -> None:
+        self.coding, self.weights = coding, weights
+
+    @cached_property
+    def factor(self) -> float:
+        """Temperature of the probabilities."""
+        return uncertainty_factor(self.weights) if self.weights else 1.0
 
     def read(self, output: Tensor) -> dict[str, Any]:
         """Return ``narrowing_grade`` and ``probabilities`` of the five grades from a network's outputs (outputs,)."""
         numbers = output.detach().float().cpu()[None]
-        shares = self.coding.probabilities(numbers)[0]
+        shares = self.coding.probabilities(numbers, self.factor)[0]
         return {"narrowing_grade": int(self.coding.grades(numbers)), "probabilities": shares.tolist()}
 
     def truth(self, joint: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -44,6 +61,20 @@ class GradeReading:
         """See :func:`grading_of_joints`."""
         return grading_of_joints(rows, seed=seed)
 
+    def fit_factor(self, outputs: Tensor, rows: pd.DataFrame) -> float:
+        """Fit the temperature with the smallest log loss, every joint with the same weight."""
+        _, weights = joint_weights(rows["joint"])
+
+        def loss(log_temperature: float) -> float:
+            return float(np.average(self.figure_at(outputs, rows, float(np.exp(log_temperature))), weights=weights))
+
+        return float(np.exp(minimize_scalar(loss, bounds=TEMPERATURES, method="bounded").x))
+
+    def figure_at(self, outputs: Tensor, rows: pd.DataFrame, factor: float) -> NDArray[np.float64]:
+        """Return the log loss of each image with a temperature, (N,)."""
+        shares = self.coding.probabilities(outputs.double(), factor).numpy()
+        return log_loss(rows["true_grade"].to_numpy(np.int64), shares)
+
 
 def grading_of_joints(rows: pd.DataFrame, *, samples: int = 1000, level: float = 0.95, seed: int = 0) -> Measured:
     """Compute the agreement of predicted with true grades.
@@ -51,10 +82,12 @@ def grading_of_joints(rows: pd.DataFrame, *, samples: int = 1000, level: float =
     Figures are accuracy; sensitivity, specificity and precision, each the mean over the grades that occur (macro; the
     precision of a grade that is never predicted is 0), with the single values by grade; Cohen's kappa with linear and
     with quadratic weights; mean absolute error in grades; the confusion matrix. Accuracy, sensitivity and quadratic
-    kappa have bootstrap intervals over joints.
+    kappa have bootstrap intervals over joints. The log loss, and the ``confidence``, the mean probability of the most
+    probable grade, which should equal the accuracy, judge the probabilities.
 
     Args:
-        rows: one image per row, with ``name, joint, finger``, the grades ``true_grade`` and ``narrowing_grade``.
+        rows: one image per row, with ``name, joint, finger``, the grades ``true_grade`` and ``narrowing_grade``, and
+            the ``probabilities``.
         samples: number of bootstrap samples.
         level: confidence level of the intervals.
         seed: random seed of the bootstrap.
@@ -79,7 +112,15 @@ def grading_of_joints(rows: pd.DataFrame, *, samples: int = 1000, level: float =
     worst = off.loc[off["error_grades"].abs().sort_values(ascending=False, kind="stable").index, "name"]
     by_grade = {name: list(values) for name, values in _by_grade(counts).items()}
     plots = {"confusion": plot_confusion(counts)}
+    shares = np.array(rows["probabilities"].tolist(), np.float64)
+    figures |= {"log_loss": float(log_loss(true, shares).mean()), "confidence": float(shares.max(axis=1).mean())}
     return Measured({**figures, "by_grade": by_grade, "confusion": counts.tolist()}, off, plots, worst.tolist())
+
+
+def log_loss(true: Counts, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute minus the logarithm of the probability (N, 5) of the true grade (N,), (N,)."""
+    losses: NDArray[np.float64] = -np.log(probabilities[np.arange(len(true)), true].clip(RAREST))
+    return losses
 
 
 def graded(true: Counts, read: Counts) -> dict[str, float]:

@@ -22,6 +22,7 @@ from bundle.io import (
     write_measured,
 )
 from bundle.scoring.agreement import Reading
+from bundle.scoring.placement import PlacementCheck
 from bundle.statistics import IDENTITY
 from ignite.engine import Engine, Events
 from torch import Tensor
@@ -88,11 +89,19 @@ class ReadingReport(ReadingWriter):
         settings: settings of the run.
         reading: interpretation and evaluation of the network's outputs.
         seed: random seed of the intervals.
+        placement: check of the dependence on the mark; None for none.
     """
 
-    def __init__(self, output_dir: str, settings: Mapping[str, Any], reading: Reading, seed: int = 0) -> None:
+    def __init__(
+        self,
+        output_dir: str,
+        settings: Mapping[str, Any],
+        reading: Reading,
+        seed: int = 0,
+        placement: PlacementCheck | None = None,
+    ) -> None:
         super().__init__(output_dir, settings, reading)
-        self.seed = seed
+        self.seed, self.placement = seed, placement
         self.known: list[dict[str, Any]] = []
 
     def attach(self, engine: Engine) -> None:
@@ -118,6 +127,10 @@ class ReadingReport(ReadingWriter):
         found = self.reading.measure(pd.DataFrame(self.known), self.seed)
         write_measured(self.output_dir, "per_image.csv", found.per_image, found.plots)
         made = {"command": command_line(), "machine": machine(engine.state.device)}
-        without = {"without_truth": len(self.lines) - len(self.known)}
+        without = {"without_truth": len(self.lines) - len(self.known), **self._placed()}
         whole = {"settings": self.settings, "figures": found.figures, **without, "worst": found.worst[:10], **made}
         write_figures(self.output_dir / METRICS, whole)
+
+    def _placed(self) -> dict[str, Any]:
+        figures = {} if self.placement is None else self.placement.figures()
+        return {"placement": figures} if figures else {}

@@ -1,4 +1,4 @@
-"""Agreement, bootstrap intervals, ROC curves, accuracy of readers and tables of results."""
+"""Agreement, bootstrap intervals, conformal limits, ROC curves, accuracy of readers and tables of results."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from bundle.statistics.agreement import (
     repeatability,
     smallest_detectable_difference,
 )
+from bundle.statistics.conformal import conformal_quantile, joint_weights
 from bundle.statistics.estimates import UNDEFINED, Estimate, proportion
 from bundle.statistics.kappa import fleiss_kappa, weighted_kappa
 from bundle.statistics.measured import Column, Measured, SeparatedJoints
@@ -44,12 +45,14 @@ __all__ = [
     "area_under_curve",
     "bland_altman",
     "bootstrap_interval",
+    "conformal_quantile",
     "consistency",
     "delong",
     "fit_seeds",
     "fleiss_kappa",
     "flip_some",
     "identity",
+    "joint_weights",
     "logistic_slope",
     "means",
     "named",

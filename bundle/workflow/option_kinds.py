@@ -98,6 +98,7 @@ _COUNTS_FROM_0 = (
     "mixed_pairs",
     "pairs_per_joint",
     "phantoms",
+    "placements",
     "repeats",
     "seed",
     "*_seed",

@@ -56,14 +56,18 @@ def check_weights(root: Path) -> str:
 
 
 def calibration_defects(root: Path, found: dict[str, str]) -> list[str]:
-    """Return whether the shipped expected errors were calibrated for other weights."""
-    path = root / "models" / "uncertainty.json"
-    if not path.is_file():
-        return []
-    separator = json.loads(path.read_text(encoding="utf-8")).get("separator", "")
+    """Return the calibrations that were made for other weights than the shipped ones."""
     shipped = [f"{name} (sha256 {sha256[:12]})" for name, sha256 in found.items()]
-    remedy = "calibrate again with configs/jobs/calibrate.yaml with --output_dir models"
-    return [] if separator in shipped else [f"models/uncertainty.json is of {separator}, not of {shipped}: {remedy}"]
+    jobs = {"models/uncertainty.json": ("separator", "calibrate.yaml with --output_dir models")}
+    for path in sorted((root / "models").glob("*_calibration.json")):
+        job = "calibrate_grader.yaml" if path.name.startswith("grader") else "calibrate_scorer.yaml"
+        jobs[f"models/{path.name}"] = ("weights", job)
+    defects = []
+    for file, (key, job) in jobs.items():
+        stated = json.loads((root / file).read_text(encoding="utf-8")).get(key, "") if (root / file).is_file() else None
+        if stated is not None and stated not in shipped:
+            defects.append(f"{file} is of {stated}, not of {shipped}: calibrate again with configs/jobs/{job}")
+    return defects
 
 
 def state_checksums(root: Path) -> None:

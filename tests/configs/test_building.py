@@ -20,6 +20,7 @@ COMBINATIONS = [
     (*of_job("lsn_paper"), "variants/resident.yaml"),
     *(of_job(name) for name in ("train", "bls_gan", "multi_gpu_train", "segment_bones", "infer_dicom", "evaluate_lsn")),
     *(of_job(name) for name in ("calibrate", "synthesize_dicom", "evaluate_grader", "predict_scorer")),
+    of_job("calibrate_scorer"),
     of_job("resident_scorer"),
     *(of_job(name) for name in ("evaluate_registration", "predict_registration", "follow", "hands")),
     of_job("resident_registration"),

@@ -22,7 +22,7 @@ LEARNING = (
         "pretrain_grader",
         "pretrain_registration",
     ),
-    *("resident_scorer", "resident_registration", "synthesize", "calibrate"),
+    *("resident_scorer", "resident_registration", "synthesize", "calibrate", "calibrate_scorer", "calibrate_grader"),
 )
 KEPT_APART = ("training", "validation", "untested", "$@held_out.role")
 

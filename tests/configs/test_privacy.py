@@ -136,6 +136,7 @@ RUNS = [
     Run("training", of_job("segment_bones"), options={"epochs": 1, "batch_size": 2, "validation_fraction": 0.4}),
     Run("training", of_job("read_joint_space"), options={**READER, "epochs": 1, "validation_fraction": 0.4}),
     Run("evaluating", of_job("evaluate_scorer"), "test", READ),
+    Run("calibrating", of_job("calibrate_scorer"), options={**READ, "calibrated_role": "all"}),
     Run("predicting", of_job("predict_scorer"), "test", READ),
     Run("pretraining", of_job("pretrain_scorer"), options=PRETRAINED),
     Run(

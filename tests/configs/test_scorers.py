@@ -202,6 +202,29 @@ def test_grades_are_learned_measured_and_predicted(bundle: Any, tmp_path: Path, 
     assert all(sum(line["probabilities"]) == pytest.approx(1.0) for line in lines)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("job", "outputs"), [("calibrate_scorer", 2), ("calibrate_grader", 4)])
+def test_a_calibration_lies_beside_the_weights_and_is_used_with_them(
+    bundle: Any, tmp_path: Path, job: str, outputs: int
+) -> None:
+    torch.manual_seed(0)
+    torch.save(make_scorer("ResNet10", outputs, TINY).state_dict(), tmp_path / "scorer.pt")
+    more = options(tmp_path / "out", scorer_weights=str(tmp_path / "scorer.pt"))
+    bundle.run("calibrating", *of_job(job), **more)
+    found = json.loads((tmp_path / "scorer_calibration.json").read_text())
+    assert found["made"]["datalist"] == "phantoms" and found["made"]["joints"] == 12
+    workflow = bundle.run("evaluating", *of_job(job.replace("calibrate", "evaluate")), **more)
+    assert workflow.parser.get_parsed_content("reading").factor == found["factor"] > 0.0
+
+
+@pytest.mark.slow
+def test_an_evaluation_checks_the_dependence_on_the_mark_on_request(bundle: Any, tmp_path: Path, scorer: Path) -> None:
+    more = {"phantoms": 3, "placements": 2, "scorer_weights": str(scorer), "image_size": 256}
+    bundle.run("evaluating", *EVALUATE, **options(tmp_path, **more))
+    found = json.loads((tmp_path / "metrics.json").read_text())["placement"]
+    assert found["joints"] == 3 and found["marks"] + 6 * found["refused"] == 6
+
+
 @pytest.mark.long
 def test_an_evaluation_says_how_good_the_readings_are(bundle: Any, tmp_path: Path, scorer: Path) -> None:
     bundle.run("evaluating", *EVALUATE, **options(tmp_path, scorer_weights=str(scorer)))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from bundle.measurement.grading import NominalGrades
+from bundle.measurement.grading import GradeCoding, NominalGrades, OrdinalGrades
 from bundle.scoring.grades import GradeReading, confusion, graded, grading_of_joints, weighted_kappa
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +16,8 @@ def rows(true: list[int], read: list[int]) -> pd.DataFrame:
     names = [f"image{index}" for index in range(len(true))]
     joints = [f"joint{index // 2}" for index in range(len(true))]
     known = {"name": names, "joint": joints, "finger": "ring"}
-    return pd.DataFrame({**known, "true_grade": true, "narrowing_grade": read})
+    shares = [[1.0 if grade == found else 0.0 for grade in range(5)] for found in read]
+    return pd.DataFrame({**known, "true_grade": true, "narrowing_grade": read, "probabilities": shares})
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=30))
@@ -72,3 +73,26 @@ def test_a_reading_says_the_grade_with_its_probabilities_and_knows_what_is_not_k
     assert line["narrowing_grade"] == 2 and sum(line["probabilities"]) == pytest.approx(1.0)
     assert reading.truth({"grade": torch.tensor([3])}) == {"true_grade": 3}
     assert reading.truth({"grade": torch.tensor([-1])}) is None
+
+
+@given(temperature=st.floats(0.1, 10.0), seed=st.integers(0, 100))
+@pytest.mark.parametrize("coding", [NominalGrades(), OrdinalGrades()])
+def test_a_temperature_keeps_the_grade_and_evens_out_its_probabilities(
+    coding: GradeCoding, temperature: float, seed: int
+) -> None:
+    output = torch.randn(1, coding.outputs, generator=torch.Generator().manual_seed(seed)).double()
+    shares = [coding.probabilities(output, value) for value in (temperature, 2.0 * temperature)]
+    assert all(float(share.sum()) == pytest.approx(1.0) for share in shares)
+    if isinstance(coding, NominalGrades):
+        assert shares[0].argmax() == shares[1].argmax() == int(coding.grades(output))
+        assert shares[0].max() >= shares[1].max()
+    else:
+        medians = [int((share.flip(1).cumsum(1).flip(1)[:, 1:] > 0.5).sum()) for share in shares]
+        assert medians == [int(coding.grades(output))] * 2
+
+
+def test_the_temperature_of_a_grader_that_is_too_sure_is_found() -> None:
+    logits = torch.randn(4000, 5, generator=torch.Generator().manual_seed(0)).double()
+    true = torch.multinomial(logits.softmax(1), 1, generator=torch.Generator().manual_seed(1))[:, 0]
+    known = pd.DataFrame({"joint": [f"joint{index // 2}" for index in range(4000)], "true_grade": true.tolist()})
+    assert GradeReading(NominalGrades()).fit_factor(3.0 * logits, known) == pytest.approx(3.0, rel=0.1)

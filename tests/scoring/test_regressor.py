@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from bundle.errors import InputError
+from bundle.networks import file_label
 from bundle.phantoms import render, sample_parameters
+from bundle.scoring.calibration import UncertaintyCalibration, calibration_path
 from bundle.scoring.frames import ReadingFramed
 from bundle.scoring.losses import predicted_joint_space
 from bundle.scoring.networks import make_scorer
@@ -36,6 +38,15 @@ def test_a_prediction_is_that_of_the_network_for_the_frame_of_the_joint(tmp_path
     with torch.no_grad():
         expected = predicted_joint_space(made.eval()(shown[None]))
     assert found == pytest.approx([float(value) for value in expected], abs=1e-5)
+
+
+def test_the_standard_deviation_is_calibrated_by_the_file_beside_the_weights(tmp_path: Path, image: Tensor) -> None:
+    path = tmp_path / "regressor.pt"
+    torch.save(network().state_dict(), path)
+    plain = JointSpaceRegressor(network(), path, ReadingFramed(32, 10.0))(image, PIXEL)
+    UncertaintyCalibration(2.5, file_label(path), {}).write(calibration_path(path))
+    mean, deviation = JointSpaceRegressor(network(), path, ReadingFramed(32, 10.0))(image, PIXEL)
+    assert mean == plain[0] and deviation == pytest.approx(2.5 * plain[1])
 
 
 def test_weights_are_needed_only_for_a_prediction(tmp_path: Path, image: Tensor) -> None:

@@ -106,6 +106,11 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
         WEIGHTS,
         "calibrate again with configs/jobs/calibrate.yaml",
     ),
+    "uncertainty of other weights": (
+        put("models/grader_calibration.json", '{"weights": "grader.pt (sha256 0123456789ab)"}'),
+        WEIGHTS,
+        "calibrate again with configs/jobs/calibrate_grader.yaml",
+    ),
     "version without a change": (describe(version="9.9.9"), VERSION, "9.9.9"),
     "metadata pins another version": (describe(numpy_version="1.26.4"), PINS, "numpy: 1.26.4 in metadata.json, 2.2.6"),
     "requirement not in the metadata": (put("requirements.txt", "six==1.0"), PINS, "six: none in metadata.json, 1.0"),
