@@ -9,6 +9,7 @@ from bundle.evaluation.measures import (
     LayerTruth,
     MaskAgreement,
     Realism,
+    RealismInPose,
     ReconstructionQuality,
     ShadowDetectability,
 )
@@ -48,12 +49,22 @@ SAID = {
         "outline, compared with predictors from the usual position of bones (shape) or the outline of the finger "
         "alone. Means over the fits."
     ),
+    "E4_phantoms": (
+        "The same on phantoms, beside the same segmenter on their true soft tissue: the area that is left without any "
+        "shadow."
+    ),
     "E5": (
         "A fresh classifier distinguishes real from synthetic radiographs of other joints; 0.5 is chance. The floors "
         "are real against real; real against synthetic without motion; real against real moved as a whole; and the "
         "outlines of the bones alone, in place against moved. The last two measure the information in the positions of "
         'the bones, whatever the layers: frames are centred on their joint. "Together": both bones move alike, and the '
         "real joint is equally off-centre."
+    ),
+    "E5_in_pose": (
+        "The same in the poses of other visits: the bones of each synthetic radiograph lie where a registration finds "
+        "them in another real radiograph of the joint, and every radiograph is cropped at a random position, so that "
+        "only the pixels can tell. In pairs: the synthetic one of both radiographs of a joint is recognised. A tenth "
+        "of the bones left in the soft tissue, half split and nearest-neighbour interpolation must be found."
     ),
     "E6": (
         "Requested change of the joint space against the change that image registration finds in real joints, in mm. "
@@ -70,7 +81,15 @@ SAID = {
 }
 """Description of each measure; published figures are those of Table 1 of LSN, overall."""
 
-MEASURES = (ReconstructionQuality, LayerTruth, ShadowDetectability, Realism, JointSpaceControl, MaskAgreement)
+MEASURES = (
+    ReconstructionQuality,
+    LayerTruth,
+    ShadowDetectability,
+    Realism,
+    RealismInPose,
+    JointSpaceControl,
+    MaskAgreement,
+)
 """The measures with their own tables, whose columns and goals they state."""
 
 COLUMNS = {
