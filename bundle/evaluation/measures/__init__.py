@@ -11,6 +11,7 @@ from bundle.evaluation.measures.mask_agreement import MaskAgreement
 from bundle.evaluation.measures.plausibility import PlausibilityFlag
 from bundle.evaluation.measures.realism import Realism, Trial
 from bundle.evaluation.measures.reconstruction import ReconstructionQuality
+from bundle.evaluation.measures.width import StatedJointSpace
 
 __all__ = [
     "JointSpaceControl",
@@ -21,6 +22,7 @@ __all__ = [
     "Realism",
     "ReconstructionQuality",
     "ShadowDetectability",
+    "StatedJointSpace",
     "Trial",
     "as_seen",
     "cut_out",

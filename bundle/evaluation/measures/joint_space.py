@@ -112,7 +112,7 @@ class JointSpaceMeasurement:
             figures["reasons"] = reasons[reasons != ""].value_counts().to_dict()
         if TRUE in rows and method != "outlines":
             figures |= self._agreement(rows, TRUE, method)
-            parts = _parts(rows[TRUE])
+            parts = width_groups(rows[TRUE])
             figures |= {name: self._agreement(rows[part], TRUE, method) for name, part in parts.items()}
         return figures | (self._between_retakes(rows, method) if "retake" in rows else over_visits(rows, method))
 
@@ -201,6 +201,6 @@ def _repeatability_by_finger(rows: pd.DataFrame, column: str) -> dict[str, float
     return {str(finger): repeatability(group[column], group["joint"]) for finger, group in several.groupby("finger")}
 
 
-def _parts(width: pd.Series) -> dict[str, pd.Series]:
+def width_groups(width: pd.Series) -> dict[str, pd.Series]:
     """Select the images whose joints are wide, narrow or closed."""
     return {"wide": width >= NARROW, "narrow": (width >= CLOSED) & (width < NARROW), "closed": width < CLOSED}
