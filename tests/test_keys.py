@@ -19,7 +19,14 @@ from bundle.datasets.source_writer import SourceWriter
 from bundle.datasets.sources import SourceStore
 from bundle.datasets.specifications import DataPlan
 from bundle.datasets.streams import SyntheticRadiographs
-from bundle.evaluation.measures import JointSpaceControl, LayerTruth, MaskAgreement, Realism, ShadowDetectability
+from bundle.evaluation.measures import (
+    JointSpaceControl,
+    LayerTruth,
+    MaskAgreement,
+    Realism,
+    ShadowDetectability,
+    StatedJointSpace,
+)
 from bundle.evaluation.measures.reconstruction import ReconstructionQuality
 from bundle.evaluation.report import EvaluationReport
 from bundle.inference.joint_table import JointTable
@@ -54,7 +61,15 @@ PAGE = (ROOT / "docs" / "reference" / "keys.md").read_text()
 SIZE = 64
 SPACING = 21.0 / SIZE
 GATE = QualityGate(tolerance_mm=0.5, plausible=False)
-MEASURES = (ReconstructionQuality, LayerTruth, ShadowDetectability, Realism, JointSpaceControl, MaskAgreement)
+MEASURES = (
+    ReconstructionQuality,
+    LayerTruth,
+    ShadowDetectability,
+    Realism,
+    JointSpaceControl,
+    StatedJointSpace,
+    MaskAgreement,
+)
 
 Found = dict[str, set[str]]
 

@@ -44,11 +44,11 @@ GOALS = {OWN: "<= 0.01", ANEW: "<= 0.02", PREDICTED: "<= 0.04"}
 _SLOPE_GOAL = "0.99 to 1.01"
 
 
-def _columns(measure_goals: Mapping[str, str]) -> tuple[Column, ...]:
+def _columns() -> tuple[Column, ...]:
     """Columns of each way of measuring."""
     return tuple(
         column
-        for way, goal in measure_goals.items()
+        for way, goal in GOALS.items()
         for column in (
             Column(f"{way} slope", f"slope, {TITLES[way]}", _SLOPE_GOAL),
             Column(f"{way} bias", f"bias, {TITLES[way]}"),
@@ -74,10 +74,7 @@ class StatedJointSpace(RequestedChanges):
         segment: function that predicts masks (2, H, W) from a radiograph (1, H, W); None omits predicted masks.
     """
 
-    columns: ClassVar[Mapping[str, Sequence[Column]]] = {
-        "E6_width": _columns(GOALS),
-        "E6_width_phantoms": _columns(GOALS),
-    }
+    columns: ClassVar[Mapping[str, Sequence[Column]]] = {"E6_width": _columns(), "E6_width_phantoms": _columns()}
 
     separate: Callable[[Tensor], Tensor] | None = None
     segment: Callable[[Tensor], Tensor] | None = None
