@@ -38,11 +38,11 @@ def place(parameters: PhantomParameters) -> tuple[Pose, Pose]:
     for _ in range(4):
         upper = Pose(posture.x, posture.y - gap / 2, posture.tilt)
         lower = Pose(posture.x + posture.shift, posture.y + gap / 2, posture.tilt + posture.bend)
-        gap += parameters.outline_gap_mm - _outline_gap(parameters, upper, lower)
+        gap += parameters.outline_gap_mm - gap_between(parameters, upper, lower)
     return upper, lower
 
 
-def _outline_gap(parameters: PhantomParameters, upper: Pose, lower: Pose) -> float:
+def gap_between(parameters: PhantomParameters, upper: Pose, lower: Pose) -> float:
     """Gap between the outlines of two posed bones over the central third of their common columns, in mm."""
     bones: list[Shape] = [
         lambda x, y: upper_depth(parameters.upper, *upper.local(x, y)),

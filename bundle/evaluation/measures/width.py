@@ -66,7 +66,8 @@ class StatedJointSpace(RequestedChanges):
     Errors are measured - stated. ``slope`` is that of the measured change from the source joint over the stated one.
     Joints whose measurement is refused make no image; they are the fraction ``sources_refused``. Of the images,
     ``refused`` is the fraction whose new measurement is refused; they are excluded from the other figures. Each way of
-    measuring has its figures, also separately for images whose stated joint space is wide, narrow or closed.
+    measuring has its figures, also separately for random changes, the larger ones, and for images whose stated joint
+    space is wide, narrow or closed.
 
     Attributes:
         separate: separator of radiographs with masks, (B, 3, H, W), into layers; None measures only the layers that
@@ -140,13 +141,13 @@ class StatedJointSpace(RequestedChanges):
         return measured_anew(self.separate, image, spacing)
 
     def _of_way(self, made: pd.DataFrame, way: str) -> dict[str, Any]:
-        """Figures of a way of measuring, over all images and over groups of their stated joint space."""
+        """Figures of a way of measuring, over all images and over groups of them."""
         if made.empty:
             return {"images": 0}
         figures: dict[str, Any] = self._agreement(made, way)
         reasons = made.loc[made[f"{way}_refused"] != "", f"{way}_refused"]
         figures["reasons"] = reasons.value_counts().to_dict()
-        groups = width_groups(made["stated_mm"])
+        groups = {"random": made["kind"] == "random", **width_groups(made["stated_mm"])}
         return figures | {name: self._agreement(made[chosen], way) for name, chosen in groups.items()}
 
     def _agreement(self, rows: pd.DataFrame, way: str) -> dict[str, Any]:
