@@ -20,7 +20,16 @@ from bundle.io.identity import (
     without_folders,
 )
 from bundle.io.joint_images import load_joint, read_joint
-from bundle.io.joints import SEEDS_PER_RUN, MadeOnce, disjoint_seed, joint_items, phantom_items, training_joints
+from bundle.io.joints import (
+    SEEDS_PER_RUN,
+    MadeOnce,
+    destroyed_items,
+    disjoint_seed,
+    joint_items,
+    moved_items,
+    phantom_items,
+    training_joints,
+)
 from bundle.io.lists import FOLDER, OR_FOLDER, meant_list, path_below, read_datalist, without_identity
 from bundle.io.loading import (
     LATERALITY,
@@ -151,6 +160,7 @@ __all__ = [
     "contradicted_spacing",
     "data_set_root",
     "deep_pixels",
+    "destroyed_items",
     "difference_panel",
     "discard_unfinished",
     "discreet_reason",
@@ -185,6 +195,7 @@ __all__ = [
     "meant_list",
     "montage",
     "montage_image",
+    "moved_items",
     "name_result",
     "named_by_joint",
     "named_lines",

@@ -139,6 +139,16 @@ def _rotated(parameters: PhantomParameters, degrees: float) -> PhantomParameters
     return replace(parameters, posture=posture, outline_gap_mm=gap)
 
 
+def destroyed(parameters: PhantomParameters) -> PhantomParameters:
+    """Return the joint with destroyed surfaces: collapsed, deeply eroded, and without a subchondral plate.
+
+    No joint space can be measured in it.
+    """
+    upper = replace(parameters.upper, band=0.0, double=0.0, rim=1.0, floor_erosion=1.5)
+    lower = replace(parameters.lower, edge=0.0, erosion=1.5)
+    return replace(parameters, upper=upper, lower=lower, outline_gap_mm=parameters.joint_type.outline_gap_mm[0])
+
+
 def _unmasked_bones(seen: Mapping[str, float], rng: np.random.Generator) -> dict[str, float]:
     """Sample the attenuations of the neighbouring bone and the sesamoid, 0 if absent."""
     sampled = rng.random(2)

@@ -74,6 +74,8 @@ _COUNTS = (
     "registration_size",
     "registration_view",
     "retaken_phantoms",
+    "moved_phantoms",
+    "destroyed_phantoms",
     "rounds",
     "save_interval",
     "shard_size",
