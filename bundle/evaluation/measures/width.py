@@ -110,7 +110,7 @@ class StatedJointSpace(RequestedChanges):
         item, spacing = test.items[index], float(test.spacing[index])
         layers, masks = test.layers[index : index + 1], test.images[index : index + 1, 1:]
         source = measure_joint_space(layers, (masks > 0.5).to(masks), spacing)
-        known = {name: str(item[name]) for name in ("name", "joint", "finger")}
+        known: dict[str, Any] = {name: str(item[name]) for name in ("name", "joint", "finger")}
         known |= {"source_mm": float(source.mean), "source_refused": source.refused[0]}
         if source.refused[0]:
             yield known

@@ -25,7 +25,7 @@ def spacing_of(sample: Mapping[Hashable, Any], image: Tensor) -> float:
     return float(sample[Keys.SPACING]) if Keys.SPACING in sample else MCP.spacing_at(image.shape[-1])
 
 
-def phantom_of(item: Mapping[Hashable, Any], size: int) -> PhantomParameters:
+def phantom_of(item: Mapping[Any, Any], size: int) -> PhantomParameters:
     """Return the parameters of the phantom that an item states.
 
     They follow from its ``seed`` and ``spacing``, and from ``retake``, ``moved`` and ``destroyed`` if it has them.
