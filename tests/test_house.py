@@ -21,7 +21,6 @@ MANY_PARAMETERS = {
     "datasets/sources.py:Source": RECORD,
     "datasets/specifications.py:DataPlan": "the options of a data set, given by name",
     "datasets/specifications.py:SampleSpecification": RECORD,
-    "evaluation/measures/control.py:JointSpaceControl": SETTINGS,
     "experiments/runs.py:Downstream": "the options of an experiment, given by name",
     "experiments/report.py:Experiment": "the options of an experiment, given by name",
     "io/joints.py:joint_items": "the options of a list of joints, given by name",

@@ -26,6 +26,7 @@ from bundle.evaluation.measures import (
     Realism,
     RealismInPose,
     ShadowDetectability,
+    StatedJointSpace,
 )
 from bundle.evaluation.measures.reconstruction import ReconstructionQuality
 from bundle.evaluation.report import EvaluationReport
@@ -34,7 +35,7 @@ from bundle.inference.quality import JointQuality
 from bundle.inference.results import LayerWriter, run_remaining
 from bundle.inference.separating import separate_batch
 from bundle.io.dicom_writing import DicomStudy, write_dicom
-from bundle.io.joints import joint_items, phantom_items
+from bundle.io.joints import destroyed_items, joint_items, moved_items, phantom_items
 from bundle.io.lists import read_datalist
 from bundle.io.writing import deep_pixels, write_masks, write_png
 from bundle.phantoms.rendering import render
@@ -68,6 +69,7 @@ MEASURES = (
     Realism,
     RealismInPose,
     JointSpaceControl,
+    StatedJointSpace,
     MaskAgreement,
 )
 
@@ -213,7 +215,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Found:
     folder = tmp_path_factory.mktemp("keys")
     write_data(folder / "Data")
     audited = joint_items(str(folder / "Data"), "*", "untested", size=SIZE, spacing=0.0, keep_whole=True)
-    phantoms = phantom_items(1, 0, SIZE, takes=2)
+    items = phantom_items(1, 0, SIZE, takes=2)
+    phantoms = [*items, *moved_items(items, [[3.0, 0.0, 20.0]]), *destroyed_items(items)]
     loaded = [loading.LoadJointd(SIZE)(item) for item in audited]
     of_item = keys_of([*audited, *read_datalist(folder / "Data", "*")])
     found = {

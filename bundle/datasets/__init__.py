@@ -6,7 +6,7 @@ from bundle.datasets.data_sets import CARD, DataSet, join_processes, make
 from bundle.datasets.distributions import Distribution, Histogram, Mirror, Normal, Own, Sweep, Uniform, read_histogram
 from bundle.datasets.factory import TOGETHER, RadiographFactory, Sample, first_passed, passed
 from bundle.datasets.gate import QualityGate, examine
-from bundle.datasets.remeasuring import Remeasurement
+from bundle.datasets.remeasuring import Remeasurement, measured_anew
 from bundle.datasets.shards import ShardFormat, TarShards, decode_shard
 from bundle.datasets.source_writer import SourceWriter
 from bundle.datasets.sources import Source, SourceStore, stated_joint_space, surfaces_of
@@ -44,6 +44,7 @@ __all__ = [
     "first_passed",
     "join_processes",
     "make",
+    "measured_anew",
     "motion_along",
     "motion_of",
     "passed",

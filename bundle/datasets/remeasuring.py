@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,9 @@ import torch
 from bundle.base import one_thread
 from bundle.datasets.factory import RadiographFactory, Sample, passed
 from bundle.datasets.specifications import SampleSpecifications
-from bundle.measurement import measure_joint_space
+from bundle.measurement import JointSpace, measure_joint_space
+from bundle.statistics import regression_slope
+from torch import Tensor
 
 FRACTION, MOST = 0.02, 200
 """Fraction and maximum number of the images that are measured again; at least one is."""
@@ -61,11 +63,24 @@ class Remeasurement:
     def _measured(self, sample: Sample) -> float:
         """Joint space in mm of an image on its new layers; NaN if it is refused."""
         masks = (sample.masks[None] > 0.5).float()
+        image = torch.cat([sample.image[None], masks], dim=1)
+        return float(measured_anew(self._separate, image, sample.specification.source.spacing_mm).mean)
+
+    def _separate(self, image: Tensor) -> Tensor:
         engine = self.evaluator
         with engine.mode(engine.network):
-            joint = torch.cat([sample.image[None], masks], dim=1).to(engine.state.device)
-            layers = engine.inferer(joint, engine.network).float().cpu()
-        return float(measure_joint_space(layers, masks, sample.specification.source.spacing_mm).mean)
+            return engine.inferer(image.to(engine.state.device), engine.network).float().cpu()
+
+
+def measured_anew(separate: Callable[[Tensor], Tensor], image: Tensor, spacing: float | Tensor) -> JointSpace:
+    """Measure the joint space of radiographs on layers that are separated anew.
+
+    Args:
+        separate: separator of radiographs with masks into layers.
+        image: radiographs with binary masks, (B, 3, H, W); the masks guide separator and measurement.
+        spacing: pixel size in mm; scalar or (B,).
+    """
+    return measure_joint_space(separate(image), image[:, 1:], spacing)
 
 
 def _chosen(
@@ -89,15 +104,9 @@ def _agreement(stated: np.ndarray, measured: np.ndarray, before: np.ndarray) -> 
     error = (measured - stated)[known]
     found = {"n": len(stated), "refused": int((~known).sum())}
     of_error = {"bias_mm": error.mean(), "mae_mm": np.abs(error).mean()} if known.any() else {}
-    figures = {**of_error, "slope": _slope((stated - before)[known], (measured - before)[known])}
+    figures = {**of_error, "slope": regression_slope((stated - before)[known], (measured - before)[known])}
     return {**found, **{name: _rounded(figures.get(name)) for name in ("bias_mm", "mae_mm", "slope")}}
 
 
-def _slope(x: np.ndarray, y: np.ndarray) -> float | None:
-    """Slope of the regression line of y (N,) over x (N,); None if x does not vary."""
-    varies = len(x) > 1 and float(np.ptp(x)) > 1e-6
-    return float(np.polyfit(x, y, 1)[0]) if varies else None
-
-
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(float(value), _DIGITS)
+    return None if value is None or math.isnan(value) else round(float(value), _DIGITS)

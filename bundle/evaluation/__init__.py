@@ -6,7 +6,7 @@ from bundle.evaluation.calibration import closed_repeatedly, held_out, write_cal
 from bundle.evaluation.evaluation import Evaluation, Task
 from bundle.evaluation.export import export_joints
 from bundle.evaluation.report import EvaluationReport
-from bundle.evaluation.separators import choose_separator
+from bundle.evaluation.separators import SeparatesAnew, choose_separator
 from bundle.evaluation.sets import ClosedJoints, JointSet, PostprocessedJoints
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "EvaluationReport",
     "JointSet",
     "PostprocessedJoints",
+    "SeparatesAnew",
     "Task",
     "choose_separator",
     "closed_repeatedly",

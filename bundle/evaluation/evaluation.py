@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Protocol
 
 from bundle.errors import InputError
@@ -38,8 +38,15 @@ class Task:
     def settings(self) -> dict[str, Any]:
         """Class and hyper-parameters of the measure."""
         kind, given = type(self.measure), self.measure
-        options: dict[str, Any] = asdict(given) if is_dataclass(given) and not isinstance(given, type) else {}
+        options: dict[str, Any] = _options(given) if is_dataclass(given) else {}
         return {"measure": f"{kind.__module__}.{kind.__qualname__}", **options, "sets": list(self.sets)}
+
+
+def _options(value: Any) -> Any:
+    """Hyper-parameters of a measure as mappings and lists; networks are not copied, as ``asdict`` does."""
+    if is_dataclass(value):
+        return {one.name: _options(getattr(value, one.name)) for one in fields(value)}
+    return [_options(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 class Report(Protocol):

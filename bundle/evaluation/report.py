@@ -164,9 +164,10 @@ def _fingers(images: pd.DataFrame) -> pd.DataFrame:
     """Average all measured (float) columns per finger and overall (:func:`bundle.statistics.summarize`).
 
     If a text column other than the joint's identity distinguishes kinds of rows (a depth, a trial), each kind has its
-    own metrics.
+    own metrics. Reasons for refusals (columns ``..._refused``) are no kinds.
     """
-    kinds = [column for column in images.select_dtypes("object") if column not in IDENTITY]
+    texts = images.select_dtypes("object")
+    kinds = [column for column in texts if column not in IDENTITY and not column.endswith("_refused")]
     numbers = list(images.select_dtypes("floating"))
     wide = images.groupby([*IDENTITY, *kinds], sort=False)[numbers].mean().unstack(kinds)
     named = {" ".join(map(str, [*key[1:], key[0]] if kinds else [key])): wide[key].to_numpy() for key in wide}

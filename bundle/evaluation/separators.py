@@ -152,3 +152,26 @@ def choose_separator(
         return LayersFolder(layers_dir)
     segment = segmenter if flag(predicted_masks) else None
     return NetworkSeparator(network, weights, inferer, postprocessing, device, segment)
+
+
+class SeparatesAnew:
+    """Separation of radiographs that no set of joints holds, such as synthetic ones.
+
+    Args:
+        separator: the separator.
+    """
+
+    def __init__(self, separator: Separator) -> None:
+        self.separator = separator
+
+    @classmethod
+    def of(cls, separator: Separator) -> SeparatesAnew | None:
+        """Return the function of a separator; None if its layers are those of a folder."""
+        return None if isinstance(separator, LayersFolder) else cls(separator)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Separate radiographs with masks (B, 3, H, W) into layers."""
+        return self.separator(["synthetic"] * len(images), images)
+
+    def __str__(self) -> str:
+        return self.separator.source

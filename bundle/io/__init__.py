@@ -24,9 +24,11 @@ from bundle.io.joint_images import load_joint, read_joint
 from bundle.io.joints import (
     SEEDS_PER_RUN,
     MadeOnce,
+    destroyed_items,
     disjoint_seed,
     joint_items,
     list_entries,
+    moved_items,
     phantom_items,
     training_joints,
 )
@@ -161,6 +163,7 @@ __all__ = [
     "contradicted_spacing",
     "data_set_root",
     "deep_pixels",
+    "destroyed_items",
     "difference_panel",
     "discard_unfinished",
     "discreet_reason",
@@ -197,6 +200,7 @@ __all__ = [
     "meant_list",
     "montage",
     "montage_image",
+    "moved_items",
     "name_result",
     "named_by_joint",
     "named_lines",

@@ -168,7 +168,7 @@ def training_joints(
     return audit([items[index] for index in sampled], size=size, segment=segment).accepted
 
 
-SEED_STEPS = {"testing": 1, "detectors": 2, "retakes": 3}
+SEED_STEPS = {"testing": 1, "detectors": 2, "retakes": 3, "frames": 4, "destroyed": 5}
 """Uses of phantoms besides training, with the offset of their seed from the run's."""
 
 
@@ -209,6 +209,25 @@ def phantom_items(count: int, seed: int, size: int | None = MCP.pixels, takes: i
         raise InputError(msg)
     items = [_phantom_item(seed * SEEDS_PER_RUN + index, size or MCP.pixels) for index in range(count)]
     return items if takes == 1 else [_take(item, number) for item in items for number in range(takes)]
+
+
+def moved_items(items: Sequence[Item], frames: Sequence[Sequence[float]]) -> list[Item]:
+    """Return the items of phantoms in frames that are moved on the joint (:func:`bundle.phantoms.reframed`).
+
+    Args:
+        items: items of phantoms.
+        frames: shift to the right and downwards in mm, and rotation in degrees, of each frame; ``moved`` of the items.
+    """
+    return [
+        {**item, "name": f"{item['name']}_frame{number}", "moved": list(frame)}
+        for item in items
+        for number, frame in enumerate(frames)
+    ]
+
+
+def destroyed_items(items: Sequence[Item]) -> list[Item]:
+    """Return the items of phantoms with destroyed joint surfaces (:func:`bundle.phantoms.destroyed`)."""
+    return [{**item, "name": f"{item['name']}_destroyed", "destroyed": True} for item in items]
 
 
 def joint_items(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from bundle.measurement.axis import joint_axis, turned
 from bundle.measurement.curves import between_samples, columns, fitted_parabola
-from bundle.measurement.facing import facing_rows
+from bundle.measurement.facing import facing_rows, middle_and_extent
 from torch import Tensor
 
 SEARCHED = 0.84
-"""Central fraction of the common columns in which the joint surfaces are searched for."""
+"""Fraction of the common columns, around the middle of the joint, in which the joint surfaces are searched for."""
 
 
 ABOVE_HEAD_MM = 0.6
@@ -27,8 +26,7 @@ class JointPose:
     Attributes:
         axis: direction of the joint's axis, (B,) in degrees from the vertical, positive clockwise (x towards y); NaN if
             the masks show no joint.
-        middle: middle of the columns along the axis that both bones share, (B,) in mm across the axis from the frame's
-            centre.
+        middle: mean of the middles of both bones, (B,) in mm across the axis from the frame's centre.
         outline: parabola fitted to the outline of the lower bone's head, (B, K) in mm along the axis from the frame's
             centre, in the columns of :func:`bundle.measurement.curve_positions`.
         weight: weight of the columns in searches, (B, K).
@@ -63,22 +61,14 @@ def joint_pose(masks: Tensor, spacing: float | Tensor) -> JointPose:
     """
     pixel = torch.as_tensor(spacing, dtype=masks.dtype, device=masks.device).reshape(-1, 1).expand(len(masks), 1)
     axis = joint_axis(masks)
-    edges, common = facing_rows(turned(masks, axis))
-    height, width = masks.shape[-2:]
-    x = (torch.arange(width).to(masks) + 0.5 - width / 2) * pixel
-    left, right = _ends(x, common)
-    middle, extent = (left + right) / 2, right - left
+    view = turned(masks, axis)
+    edges, common = facing_rows(view)
+    height = masks.shape[-2]
+    middle, extent = (length * pixel[:, 0] for length in middle_and_extent(view))
     across = columns().to(masks)
     outline, known = _resampled((edges[:, 0] - height / 2) * pixel, common, middle[:, None] + across, pixel)
     weight = (known & (across.abs() <= SEARCHED / 2 * extent[:, None])).to(masks) + 1e-6
     return JointPose(axis, middle, fitted_parabola(outline, weight), weight, extent, pixel)
-
-
-def _ends(x: Tensor, common: Tensor) -> tuple[Tensor, Tensor]:
-    """Leftmost and rightmost position (B,) of the common columns; of the columns of a view if there are none."""
-    left, right = torch.where(common, x, math.inf).amin(-1), torch.where(common, x, -math.inf).amax(-1)
-    some, end = common.any(-1), columns()[-1].to(x)
-    return torch.where(some, left, -end), torch.where(some, right, end)
 
 
 def _resampled(values: Tensor, known: Tensor, x: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor]:

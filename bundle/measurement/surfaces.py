@@ -5,8 +5,8 @@ beyond the articular floor. Readers measure from the joint side of the floor's b
 are detected in the attenuation of the separated bones, so that overlap does not hide them; the masks only guide the
 search.
 
-1. The view: columns along the joint's axis, :data:`bundle.measurement.curves.ACROSS` mm apart, around the middle of the
-   columns that both bones share, and around the parabola fitted to the head's outline.
+1. The view: columns along the joint's axis, :data:`bundle.measurement.curves.ACROSS` mm apart, around the mean of both
+   bones' middles, and around the parabola fitted to the head's outline.
 2. The head: the parabola with the steepest rise of the lower bone; its contour is the quarter level of the edge.
 3. The floor: the parabola with the steepest fall of the upper bone times the brightness of the plate above it, in a
    view that is straightened around the head.
@@ -36,7 +36,7 @@ from bundle.physics import RigidMotion, attenuation, sample
 from torch import Tensor
 
 WINDOW = 1 / 3
-"""Central fraction of the common columns over which the joint space is measured."""
+"""Fraction of the common columns, around the middle of the joint, over which the joint space is measured."""
 
 ABOVE, BELOW = -7.0, 2.5
 """Range of the view along the axis, in mm from the parabola fitted to the head's outline."""

@@ -38,11 +38,11 @@ def place(parameters: PhantomParameters) -> tuple[Pose, Pose]:
     for _ in range(4):
         upper = Pose(posture.x, posture.y - gap / 2, posture.tilt)
         lower = Pose(posture.x + posture.shift, posture.y + gap / 2, posture.tilt + posture.bend)
-        gap += parameters.outline_gap_mm - _outline_gap(parameters, upper, lower)
+        gap += parameters.outline_gap_mm - gap_between(parameters, upper, lower)
     return upper, lower
 
 
-def _outline_gap(parameters: PhantomParameters, upper: Pose, lower: Pose) -> float:
+def gap_between(parameters: PhantomParameters, upper: Pose, lower: Pose) -> float:
     """Gap between the outlines of two posed bones over the central third of their common columns, in mm."""
     bones: list[Shape] = [
         lambda x, y: upper_depth(parameters.upper, *upper.local(x, y)),
@@ -55,11 +55,27 @@ def _outline_gap(parameters: PhantomParameters, upper: Pose, lower: Pose) -> flo
 
 def central_columns(bones: Sequence[Shape], half: float, window: float) -> Array:
     """Positions of 64 columns in the central fraction ``window`` of those that all bones share, in mm."""
+    left, right = _common([_columns(bone, half) for bone in bones])
+    return _spread((left + right) / 2, (right - left) * window)
+
+
+def middle_columns(bones: Sequence[Shape], half: float, window: float) -> Array:
+    """Positions of 64 columns around the mean of the bones' middles, in mm; ``window`` as in central_columns."""
     spans = [_columns(bone, half) for bone in bones]
+    left, right = _common(spans)
+    return _spread(float(np.mean(spans)), (right - left) * window)
+
+
+def _common(spans: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Ends of the columns that all bones share."""
     left, right = max(span[0] for span in spans), min(span[1] for span in spans)
     expect(right > left, "posture and shift", "such that the bones stand one above the other", "bones side by side")
-    margin = (right - left) * (1 - window) / 2
-    columns = np.linspace(left + margin, right - margin, 65)
+    return left, right
+
+
+def _spread(middle: float, width: float) -> Array:
+    """Positions of 64 columns, evenly spread."""
+    columns = np.linspace(middle - width / 2, middle + width / 2, 65)
     return (columns[1:] + columns[:-1]) / 2
 
 

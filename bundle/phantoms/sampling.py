@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from numbers import Integral
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from bundle.joint import MCP, SIDES, JointType
+from bundle.phantoms.anatomy import Pose, gap_between, place
 from bundle.phantoms.parameters import (
     PARAMETERS,
     RETAKE,
@@ -82,9 +84,8 @@ def retake(
 ) -> PhantomParameters:
     """Return the parameters of another radiograph of the same joint: different noise, slightly different position.
 
-    Anatomy and gap stay the same. The shift includes the error of a crop: 2 pixels of a public frame are 0.16 mm. The
-    bones are repositioned so that the vertical ``outline_gap_mm`` is exact in each re-take; along the joint's axis,
-    re-takes therefore differ by 0.01 mm on average.
+    The joint moves as one body, so its joint space stays the same. The shift includes the error of a crop: 2 pixels of
+    a public frame are 0.16 mm.
 
     Args:
         parameters: parameters of the phantom.
@@ -100,9 +101,52 @@ def retake(
     if number == 0:
         return replace(parameters, retake=0)
     x, y, tilt = np.random.default_rng([parameters.seed, RETAKE, number]).uniform(-1.0, 1.0, size=3)
+    return replace(reframed(parameters, shift_mm * x, shift_mm * y, tilt_deg * tilt), retake=int(number))
+
+
+def reframed(parameters: PhantomParameters, x_mm: float, y_mm: float, rotation_deg: float) -> PhantomParameters:
+    """Return the same joint elsewhere in the frame: both bones move as one body, rotated about the joint's centre.
+
+    The vertical ``outline_gap_mm`` changes with the rotation; it is limited to the range of the joint type, which may
+    move the bones of phantoms at its ends by some 0.01 mm.
+
+    Args:
+        parameters: parameters of the phantom.
+        x_mm: shift to the right, of a left hand to the left.
+        y_mm: shift downwards.
+        rotation_deg: rotation, positive from x towards y.
+    """
     first = parameters.posture
-    posture = replace(first, x=first.x + shift_mm * x, y=first.y + shift_mm * y, tilt=first.tilt + tilt_deg * tilt)
-    return replace(parameters, posture=posture, retake=int(number))
+    shifted = replace(parameters, posture=replace(first, x=first.x + x_mm, y=first.y + y_mm))
+    return _rotated(shifted, rotation_deg) if rotation_deg else shifted
+
+
+def _rotated(parameters: PhantomParameters, degrees: float) -> PhantomParameters:
+    """Rotate both bones about the middle between them."""
+    upper, lower = place(parameters)
+    angle, first = math.radians(degrees), parameters.posture
+    across, along = lower.x - upper.x, lower.y - upper.y
+    shift = math.cos(angle) * across - math.sin(angle) * along
+    apart = math.sin(angle) * across + math.cos(angle) * along
+    x, y = (upper.x + lower.x) / 2, (upper.y + lower.y) / 2
+    poses = [
+        Pose(x + side * shift / 2, y + side * apart / 2, bone.angle + degrees)
+        for side, bone in ((-1, upper), (1, lower))
+    ]
+    posture = replace(first, x=x - shift / 2, y=y, tilt=first.tilt + degrees, shift=shift)
+    low, high = parameters.joint_type.outline_gap_mm
+    gap = min(max(gap_between(parameters, *poses), low), high)
+    return replace(parameters, posture=posture, outline_gap_mm=gap)
+
+
+def destroyed(parameters: PhantomParameters) -> PhantomParameters:
+    """Return the joint with destroyed surfaces: collapsed, deeply eroded, and without a subchondral plate.
+
+    No joint space can be measured in it.
+    """
+    upper = replace(parameters.upper, band=0.0, double=0.0, rim=1.0, floor_erosion=1.5)
+    lower = replace(parameters.lower, edge=0.0, erosion=1.5)
+    return replace(parameters, upper=upper, lower=lower, outline_gap_mm=parameters.joint_type.outline_gap_mm[0])
 
 
 def _unmasked_bones(seen: Mapping[str, float], rng: np.random.Generator) -> dict[str, float]:

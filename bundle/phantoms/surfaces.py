@@ -9,10 +9,10 @@ import numpy as np
 from bundle.phantoms.anatomy import (
     WINDOW,
     Pose,
-    central_columns,
     crossing,
     floor_rise,
     lower_depth,
+    middle_columns,
     place,
     upper_base,
     upper_depth,
@@ -20,7 +20,7 @@ from bundle.phantoms.anatomy import (
 from bundle.phantoms.parameters import Array, PhantomParameters
 
 AXIS_WINDOW = 2 / 3
-"""Central fraction of the common columns that determines the axis."""
+"""Fraction of the common columns, around the middle of the joint, that determines the axis."""
 
 _EXACT = 0.005
 _ROUNDS = 4
@@ -50,14 +50,14 @@ class TrueSurfaces:
 def true_axis(parameters: PhantomParameters) -> float:
     """Return the direction across the midline between the facing outlines, in degrees from the vertical, clockwise.
 
-    The midline is the regression line through the midpoints of the outlines' gap in the central two thirds of the
-    common columns, as in :func:`bundle.measurement.joint_axis`.
+    The midline is the regression line through the midpoints of the outlines' gap around the middle of the joint, as in
+    :func:`bundle.measurement.joint_axis`.
     """
     poses, axis = place(parameters), 0.0
     for _ in range(_ROUNDS):
         lower, upper = (_View(parameters, poses, axis, part) for part in ("lower", "upper"))
         half = parameters.half_mm
-        x = central_columns((lower, upper), half, AXIS_WINDOW)
+        x = middle_columns((lower, upper), half, AXIS_WINDOW)
         midline = (crossing(lower, x, half, 1) + crossing(upper, x, half, -1)) / 2
         axis += math.degrees(math.atan(np.polyfit(x, midline, 1)[0]))
     return axis
@@ -69,12 +69,13 @@ def true_surfaces(parameters: PhantomParameters, axis: float | None = None, x: A
     Args:
         parameters: parameters of the phantom.
         axis: direction of the columns in degrees; default: :func:`true_axis`.
-        x: positions of the columns, (K,) in mm; default: 64 over the central third of the common columns.
+        x: positions of the columns, (K,) in mm; default: 64 around the middle of the joint,
+            over a third of the common columns.
     """
     axis = true_axis(parameters) if axis is None else axis
     poses, half = place(parameters), parameters.half_mm
     lower, upper, floor = (_View(parameters, poses, axis, part) for part in ("lower", "upper", "floor"))
-    x = central_columns((lower, upper), half, WINDOW) if x is None else x
+    x = middle_columns((lower, upper), half, WINDOW) if x is None else x
     return TrueSurfaces(x, crossing(lower, x, half, 1), crossing(floor, x, half, -1))
 
 

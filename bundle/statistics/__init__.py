@@ -8,6 +8,7 @@ from bundle.statistics.agreement import (
     bland_altman,
     consistency,
     plot_bland_altman,
+    regression_slope,
     repeatability,
     smallest_detectable_difference,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "predict",
     "proportion",
     "reader_intervals",
+    "regression_slope",
     "repeatability",
     "roc_curve",
     "smallest_detectable_difference",

@@ -137,6 +137,13 @@ class IntraclassCorrelation:
     interval: Interval
 
 
+def regression_slope(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """Compute the slope of the regression line of y (N,) over x (N,); NaN if x does not vary."""
+    centred = x - x.mean() if len(x) else x
+    squares = float(centred @ centred)
+    return float(centred @ y) / squares if squares > 1e-12 else math.nan
+
+
 def absolute_agreement(ratings: ArrayLike, *, level: float = 0.95) -> IntraclassCorrelation:
     """Compute ICC(2,1), absolute agreement of single ratings by random raters; their biases count as disagreement.
 

@@ -75,6 +75,8 @@ _COUNTS = (
     "registration_size",
     "registration_view",
     "retaken_phantoms",
+    "moved_phantoms",
+    "destroyed_phantoms",
     "rounds",
     "save_interval",
     "block_size",

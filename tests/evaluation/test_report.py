@@ -73,6 +73,14 @@ def test_kinds_of_an_image_have_means_of_their_own(tmp_path: Path, separated: Se
     assert overall.to_dict() == {"deep value": 1.0, "real value": 5.0}
 
 
+def test_reasons_for_refusals_are_no_kinds(tmp_path: Path, separated: SeparatedJoints) -> None:
+    result = measured(separated)
+    rows = result.per_image.assign(value_refused=["", "unclear", "fades"])
+    opened(tmp_path).add("E9", Measured({}, rows), {}, {"test": separated}, 1.0)
+    table = json.loads((tmp_path / "metrics.json").read_text())["measures"]["E9"]["fingers"]
+    assert {row["metric"] for row in table} == {"value"}
+
+
 def test_plots_and_the_worst_joints_in_their_order_are_shown(tmp_path: Path, separated: SeparatedJoints) -> None:
     opened(tmp_path).add("E9", measured(separated), {}, {"test": separated}, 1.0)
     with Image.open(tmp_path / "E9" / "curve.png") as picture:

@@ -12,6 +12,7 @@ from bundle.evaluation.measures.plausibility import PlausibilityFlag
 from bundle.evaluation.measures.realism import Realism, Trial
 from bundle.evaluation.measures.realism_in_pose import RealismInPose
 from bundle.evaluation.measures.reconstruction import ReconstructionQuality
+from bundle.evaluation.measures.width import StatedJointSpace
 
 __all__ = [
     "JointSpaceControl",
@@ -23,6 +24,7 @@ __all__ = [
     "RealismInPose",
     "ReconstructionQuality",
     "ShadowDetectability",
+    "StatedJointSpace",
     "Trial",
     "as_seen",
     "cut_out",

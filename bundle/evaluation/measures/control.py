@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-import torch
+from bundle.evaluation.measures.changes import Change, RequestedChanges
 from bundle.joint import FINGERS, LOWER, UPPER
-from bundle.measurement import facing_centers, outline_gap
+from bundle.measurement import outline_gap
 from bundle.physics import RigidMotion, SyntheticJoints, synthesize
 from bundle.registration import BoneRegistration, BoneShift
 from bundle.statistics import Column, Measured, SeparatedJoints, bootstrap_interval
@@ -29,12 +29,8 @@ LIMITS = 1.96
 
 
 @dataclass(frozen=True, kw_only=True)
-class JointSpaceControl:
+class JointSpaceControl(RequestedChanges):
     """E6: bias, 95 % limits of agreement and mean absolute error (MAE) of the change of JSW, in mm.
-
-    Each joint is synthesized with every one of ``changes_mm`` and with ``random_changes`` changes sampled uniformly
-    from ``+-largest_mm``; the upper bone's share of the motion is sampled from 0 to 1. The synthetic radiographs are
-    quantised to ``levels`` steps, as in a file.
 
     Errors are measured - requested. A trial in which a bone was not found is counted under ``failures`` and excluded
     from bias, limits and ``mae``; ``mae_with_failures`` counts it as no motion. The mask figures check the motion
@@ -42,17 +38,6 @@ class JointSpaceControl:
     against the requested one.
 
     Attributes:
-        seed: random seed of changes, shares, nuisance motion, noise texture and intervals. Changes depend on the number
-            of joints but not on their layers, so separators are compared on the same motions.
-        changes_mm: changes of every joint, in mm.
-        random_changes: number of random changes per joint.
-        largest_mm: largest random change.
-        sideways_mm: nuisance motion: largest shift of each bone to either side.
-        rotation_deg: nuisance motion: largest rotation of each bone about the middle of its edge that faces the joint.
-        mode: interpolation of :func:`bundle.physics.synthesize`.
-        levels: grey levels of a synthetic file.
-        samples: number of bootstrap samples over joints.
-        worst_count: number of images listed for inspection.
         registration: registration method that measures.
     """
 
@@ -71,16 +56,6 @@ class JointSpaceControl:
         ),
     }
 
-    seed: int = 0
-    changes_mm: Sequence[float] = (0.02, -0.05)
-    random_changes: int = 2
-    largest_mm: float = 1.0
-    sideways_mm: float = 0.0
-    rotation_deg: float = 0.0
-    mode: str = "bicubic"
-    levels: int = 256
-    samples: int = 1000
-    worst_count: int = 10
     registration: BoneRegistration = field(default_factory=BoneRegistration)
 
     def __call__(self, test: SeparatedJoints) -> Measured:
@@ -89,54 +64,25 @@ class JointSpaceControl:
         Raises:
             ValueError: there is no joint or no change to measure.
         """
-        trials = len(self.changes_mm) + self.random_changes
-        if not len(test) or not trials:
-            msg = f"joints and changes must be at least 1 each, got {len(test)} and {trials}"
-            raise ValueError(msg)
-        table = pd.DataFrame(
-            [row for index, draws in enumerate(self._draw(len(test))) for row in self._rows(test, index, draws)]
-        )
+        requested = enumerate(self.sampled(len(test)))
+        table = pd.DataFrame([row for index, changes in requested for row in self._rows(test, index, changes)])
         figures = {**self._figures(table), "settings": {**asdict(self), "changes_mm": list(self.changes_mm)}}
         return Measured(figures, table, {"bland_altman": plot_changes(table)}, self._worst(table))
 
-    def _draw(self, joints: int) -> list[list[_Draw]]:
-        """Sample the trials of each joint."""
-        random = np.random.RandomState(self.seed)
-        sampled = random.uniform(-self.largest_mm, self.largest_mm, size=(joints, self.random_changes))
-        asked = np.concatenate([np.tile(np.asarray(self.changes_mm, float), (joints, 1)), sampled], axis=1)
-        share = random.uniform(size=asked.shape)
-        nuisance = random.uniform(-1.0, 1.0, size=(*asked.shape, 2, 2)) * [self.sideways_mm, self.rotation_deg]
-        noise_texture = random.randint(2**31 - 1, size=asked.shape)
-        fixed = len(self.changes_mm)
-        return [
-            [
-                _Draw(
-                    "fixed" if trial < fixed else "random",
-                    asked[j, trial],
-                    share[j, trial],
-                    nuisance[j, trial],
-                    int(noise_texture[j, trial]),
-                )
-                for trial in range(asked.shape[1])
-            ]
-            for j in range(joints)
-        ]
-
-    def _rows(self, test: SeparatedJoints, index: int, draws: Sequence[_Draw]) -> list[dict[str, Any]]:
+    def _rows(self, test: SeparatedJoints, index: int, changes: Sequence[Change]) -> list[dict[str, Any]]:
         item, image = test.items[index], test.images[index : index + 1]
         known = {name: str(item[name]) for name in ("name", "joint", "finger")}
         spacing = float(item["spacing"])
         layers = test.layers[index : index + 1]
-        return [{**known, **self._trial(image, layers, spacing, draw)} for draw in draws]
+        return [{**known, **self._trial(image, layers, spacing, change)} for change in changes]
 
-    def _trial(self, image: Tensor, layers: Tensor, spacing: float, draw: _Draw) -> dict[str, Any]:
+    def _trial(self, image: Tensor, layers: Tensor, spacing: float, change: Change) -> dict[str, Any]:
         masks = image[:, 1:]
-        motion = draw.motion(masks[0], spacing)
-        synthetic = synthesize(layers, masks, motion, spacing, [draw.noise_texture], self.mode)
-        steps = self.levels - 1
-        after = (synthetic.image[0] * steps).round() / steps
+        motion = change.motion(masks[0], spacing)
+        synthetic = synthesize(layers, masks, motion, spacing, [change.noise_texture], self.mode)
+        after = self.quantised(synthetic.image[0])
         lower, upper = self.registration(image[0, :1], masks[0], after, spacing)
-        return {**draw.row(), **_found(lower, upper, motion), **_checked(masks, synthetic, spacing)}
+        return {**change.row(), **_found(lower, upper, motion), **_checked(masks, synthetic, spacing)}
 
     def _figures(self, table: pd.DataFrame) -> dict[str, Any]:
         order = [*reversed(FINGERS), *sorted(set(table["finger"]) - set(FINGERS))]
@@ -166,37 +112,6 @@ class JointSpaceControl:
     def _worst(self, table: pd.DataFrame) -> list[str]:
         error = (table["measured"] - table["asked"]).abs().fillna(math.inf)
         return list(error.groupby(table["name"]).max().nlargest(self.worst_count).index)
-
-
-@dataclass(frozen=True)
-class _Draw:
-    """One trial: its kind, the requested change in mm, the upper bone's share of it, the nuisance motion of the lower
-    and the upper bone (mm sideways, degrees), and the seed of the noise texture.
-    """
-
-    kind: str
-    asked: float
-    upper_share: float
-    nuisance: np.ndarray
-    noise_texture: int
-
-    def motion(self, masks: Tensor, spacing: float) -> RigidMotion:
-        """Return the motion of one joint with masks (2, H, W)."""
-        motion = RigidMotion.widening(torch.tensor([self.asked], dtype=torch.float64), self.upper_share)
-        motion.translation[0, :, 0] = torch.from_numpy(self.nuisance[:, 0])
-        motion.rotation[0] = torch.from_numpy(self.nuisance[:, 1])
-        bones = masks.numpy() > 0.5
-        if all(bone.any() for bone in bones):
-            motion.center[0] = torch.from_numpy(facing_centers(bones, spacing))
-        return motion
-
-    def row(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "asked": float(self.asked),
-            "upper_share": float(self.upper_share),
-            "noise_texture": self.noise_texture,
-        }
 
 
 def _found(lower: BoneShift, upper: BoneShift, motion: RigidMotion) -> dict[str, Any]:

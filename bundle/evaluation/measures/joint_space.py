@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from bundle.measurement import ALONG_AXIS, DEFINITION, JointSpace, measure_joint_space, outline_gap_along_axis
-from bundle.phantoms import retake, sample_parameters, true_joint_space
+from bundle.phantoms import true_joint_space
 from bundle.physics import continue_to_border
+from bundle.separation.transforms import phantom_of
 from bundle.statistics import (
     Measured,
     SeparatedJoints,
@@ -32,6 +33,9 @@ DEFINITIONS = {"surfaces": DEFINITION, "predicted": f"{DEFINITION}, guided by pr
 
 TRUE = "true_mm"
 """Column of the true joint space width of phantoms."""
+
+FRAME, UNMOVED = "frame", "unmoved"
+"""Column of the kind of a phantom's frame, and that of an unmoved one."""
 
 NARROW, CLOSED = 1.0, 0.5
 """Upper limits in mm of narrow and closed joints."""
@@ -91,7 +95,8 @@ class JointSpaceMeasurement:
     def _rows(self, test: SeparatedJoints) -> pd.DataFrame:
         """Return a row for each image with the widths by each method."""
         images = tqdm(range(len(test)), desc="measuring joint spaces", unit="joint", mininterval=0.5)
-        found = [{**_known(test.items[index]), **self._widths(test, index)} for index in images]
+        size = test.images.shape[-1]
+        found = [{**_known(test.items[index], size), **self._widths(test, index)} for index in images]
         return identity(test).assign(**pd.DataFrame(found).to_dict("series"))
 
     def _widths(self, test: SeparatedJoints, index: int) -> dict[str, Any]:
@@ -112,9 +117,24 @@ class JointSpaceMeasurement:
             figures["reasons"] = reasons[reasons != ""].value_counts().to_dict()
         if TRUE in rows and method != "outlines":
             figures |= self._agreement(rows, TRUE, method)
-            parts = _parts(rows[TRUE])
+            parts = width_groups(rows[TRUE])
             figures |= {name: self._agreement(rows[part], TRUE, method) for name, part in parts.items()}
+        if FRAME in rows:
+            return figures | self._in_moved_frames(rows, method)
         return figures | (self._between_retakes(rows, method) if "retake" in rows else over_visits(rows, method))
+
+    def _in_moved_frames(self, rows: pd.DataFrame, method: str) -> dict[str, Any]:
+        """Figures in each kind of frame, with the mean change from the unmoved frame of the joint."""
+        unmoved = rows[rows[FRAME] == UNMOVED].set_index("joint")[method]
+        changes = (rows[method] - rows["joint"].map(unmoved)).abs()
+        return {
+            str(frame): {
+                "refused": float(group[method].isna().mean()),
+                "change": float(changes[group.index].mean()),
+                **(self._agreement(group, TRUE, method) if method != "outlines" else {}),
+            }
+            for frame, group in rows.groupby(FRAME, sort=False)
+        }
 
     def _agreement(self, rows: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
         """Compute figures of ``second`` against ``first``; only their number if fewer than two images have both."""
@@ -164,15 +184,22 @@ class JointSpaceMeasurement:
         }
 
 
-def _known(item: Mapping[str, Any]) -> dict[str, Any]:
-    """The number of the re-take, and the true width: as the item states it, or of a phantom."""
+def _known(item: Mapping[str, Any], size: int) -> dict[str, Any]:
+    """Number of the re-take, how its frame is moved, and the true width: as the item states it, or of a phantom."""
     known = {key: item[key] for key in ("retake",) if key in item}
+    known |= {FRAME: _kind_of_frame(*item["moved"])} if "moved" in item else {}
     if "joint_space_mm" in item:
         return {**known, TRUE: float(item["joint_space_mm"])}
-    if "seed" not in item:
+    if "seed" not in item or item.get("destroyed"):
         return known
-    parameters = sample_parameters(int(item["seed"]))
-    return {**known, TRUE: true_joint_space(retake(parameters, int(item.get("retake", 0))))}
+    return {**known, TRUE: true_joint_space(phantom_of(item, size))}
+
+
+def _kind_of_frame(x_mm: float, y_mm: float, rotation_deg: float) -> str:
+    """Name of a frame that is moved on the joint."""
+    if rotation_deg:
+        return "rotated"
+    return "shifted" if x_mm or y_mm else UNMOVED
 
 
 def _named(method: str, space: JointSpace) -> dict[str, Any]:
@@ -201,6 +228,6 @@ def _repeatability_by_finger(rows: pd.DataFrame, column: str) -> dict[str, float
     return {str(finger): repeatability(group[column], group["joint"]) for finger, group in several.groupby("finger")}
 
 
-def _parts(width: pd.Series) -> dict[str, pd.Series]:
+def width_groups(width: pd.Series) -> dict[str, pd.Series]:
     """Select the images whose joints are wide, narrow or closed."""
     return {"wide": width >= NARROW, "narrow": (width >= CLOSED) & (width < NARROW), "closed": width < CLOSED}

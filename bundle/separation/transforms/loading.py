@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from bundle.io import MaskMaker, file_spacing, load_joint
 from bundle.joint import MCP, Keys
-from bundle.phantoms import PhantomParameters, render, retake, sample_parameters
+from bundle.phantoms import PhantomParameters, destroyed, reframed, render, retake, sample_parameters
 from bundle.physics import continue_to_border
 from monai.transforms import Transform
 from monai.utils.enums import TransformBackends
@@ -25,15 +25,18 @@ def spacing_of(sample: Mapping[Hashable, Any], image: Tensor) -> float:
     return float(sample[Keys.SPACING]) if Keys.SPACING in sample else MCP.spacing_at(image.shape[-1])
 
 
-def phantom_of(item: Mapping[Hashable, Any], size: int) -> PhantomParameters:
-    """Return the parameters of the phantom that an item states by its ``seed``, ``spacing`` and ``retake``.
+def phantom_of(item: Mapping[Any, Any], size: int) -> PhantomParameters:
+    """Return the parameters of the phantom that an item states.
+
+    They follow from its ``seed`` and ``spacing``, and from ``retake``, ``moved`` and ``destroyed`` if it has them.
 
     Args:
         item: item of a phantom.
         size: height and width of its radiograph in pixels.
     """
     parameters = sample_parameters(item[Keys.SEED], size=size, spacing=float(item[Keys.SPACING]))
-    return retake(parameters, item.get("retake", 0))
+    parameters = destroyed(parameters) if item.get("destroyed") else parameters
+    return retake(reframed(parameters, *item.get("moved", (0.0, 0.0, 0.0))), item.get("retake", 0))
 
 
 class LoadJointd(Transform):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from bundle.evaluation.measures.joint_space import TRUE, JointSpaceMeasurement, _known
-from bundle.io.joints import phantom_items
+from bundle.io.joints import destroyed_items, moved_items, phantom_items
 from bundle.measurement.joint_space import NO_AXIS
 from bundle.phantoms.sampling import sample_parameters
 from bundle.phantoms.surfaces import true_joint_space
@@ -61,7 +61,7 @@ def test_phantoms_are_measured_to_a_twentieth_of_a_millimetre_and_repeat_to_a_te
 
 
 def test_the_true_width_of_a_phantom_does_not_depend_on_the_number_of_pixels() -> None:
-    small, usual = (_known(phantom_items(1, 11, size)[0]) for size in (64, 256))
+    small, usual = (_known(phantom_items(1, 11, size)[0], size) for size in (64, 256))
     assert small == usual and usual[TRUE] == true_joint_space(sample_parameters(11_000_000))
 
 
@@ -122,3 +122,31 @@ def test_refused_joints_are_counted_by_reason_stay_out_and_are_the_worst() -> No
     assert figures["reasons"] == {NO_AXIS: 1}
     assert measured.worst[0] == "n1"
     assert measured.per_image["surfaces"].isna().tolist() == [False, True, False]
+
+
+@pytest.mark.slow
+def test_joints_in_moved_frames_are_measured_against_their_unmoved_frame() -> None:
+    frames = [[0.0, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 20.0]]
+    items = moved_items(phantom_items(2, 11), frames)
+    loaded = [LoadJointd()(item) for item in items]
+    images, layers = (torch.stack([joint[key] for joint in loaded]) for key in ("image", "label"))
+    measured = JointSpaceMeasurement(samples=20)(SeparatedJoints(items, images, layers, layers))
+    rows, figures = measured.per_image, measured.figures["surfaces"]
+    assert rows["frame"].tolist() == ["unmoved", "shifted", "rotated"] * 2
+    assert "visits_sd" not in figures
+    for frame in ("shifted", "rotated"):
+        widths = [rows.loc[rows["frame"] == kind, "surfaces"].to_numpy() for kind in (frame, "unmoved")]
+        assert figures[frame]["change"] == pytest.approx(float(np.abs(widths[0] - widths[1]).mean()), abs=1e-6)
+        assert 0.0 < figures[frame]["change"] <= 0.05 and figures[frame]["mae"] <= 0.05
+        assert figures[frame]["refused"] == 0.0
+    assert figures["unmoved"]["change"] == 0.0
+
+
+@pytest.mark.slow
+def test_destroyed_joints_are_refused() -> None:
+    items = destroyed_items(phantom_items(3, 12))
+    loaded = [LoadJointd()(item) for item in items]
+    images, layers = (torch.stack([joint[key] for joint in loaded]) for key in ("image", "label"))
+    measured = JointSpaceMeasurement(samples=20)(SeparatedJoints(items, images, layers, layers))
+    assert measured.figures["surfaces"]["refused"] == 1.0
+    assert TRUE not in measured.per_image
