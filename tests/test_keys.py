@@ -35,8 +35,9 @@ from bundle.inference.quality import JointQuality
 from bundle.inference.results import LayerWriter, run_remaining
 from bundle.inference.separating import separate_batch
 from bundle.io.dicom_writing import DicomStudy, write_dicom
-from bundle.io.joints import destroyed_items, joint_items, moved_items, phantom_items
+from bundle.io.joints import joint_items
 from bundle.io.lists import read_datalist
+from bundle.io.phantom_lists import destroyed_items, moved_items, phantom_items
 from bundle.io.writing import deep_pixels, write_masks, write_png
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters

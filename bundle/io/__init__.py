@@ -21,17 +21,7 @@ from bundle.io.identity import (
 )
 from bundle.io.joining import join_lines
 from bundle.io.joint_images import load_joint, read_joint
-from bundle.io.joints import (
-    SEEDS_PER_RUN,
-    MadeOnce,
-    destroyed_items,
-    disjoint_seed,
-    joint_items,
-    list_entries,
-    moved_items,
-    phantom_items,
-    training_joints,
-)
+from bundle.io.joints import MadeOnce, joint_items, list_entries, training_joints
 from bundle.io.lists import FOLDER, JOINT_FILES, OR_FOLDER, meant_list, path_below, read_datalist, without_identity
 from bundle.io.loading import (
     LATERALITY,
@@ -61,6 +51,7 @@ from bundle.io.montages import (
 )
 from bundle.io.nifti import is_nifti
 from bundle.io.packing import pack_joints
+from bundle.io.phantom_lists import SEEDS_PER_RUN, destroyed_items, disjoint_seed, moved_items, phantom_items
 from bundle.io.placing import Recentre, in_hand, recentred
 from bundle.io.points import read_places
 from bundle.io.provenance import bundle_root, bundle_version, command_line, machine, processor

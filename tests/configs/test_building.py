@@ -24,6 +24,8 @@ COMBINATIONS = [
     of_job("resident_scorer"),
     *(of_job(name) for name in ("evaluate_registration", "predict_registration", "follow", "hands")),
     of_job("resident_registration"),
+    of_job("infer_blocks"),
+    of_job("synthesize_blocks"),
     *(of_job(name) for name in ("find_joints", "evaluate_finder")),
 ]
 SMALL: dict[str, Any] = {
@@ -46,6 +48,7 @@ _TASKS = {
     name: ConfigParser.load_config_file(str(CONFIGS / "tasks" / f"{name}.yaml"))
     for name in ("find_joints", "evaluate_finder")
 }
+USED["variants/blocks.yaml"] = USED["variants/source_blocks.yaml"] = ["block_separation"]
 USED["tasks/find_joints.yaml"] = [*_TASKS["find_joints"], "train", "validate"]
 USED["tasks/evaluate_finder.yaml"] = [*_TASKS["evaluate_finder"], "finder"]
 

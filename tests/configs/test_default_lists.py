@@ -22,7 +22,15 @@ LEARNING = (
         "pretrain_grader",
         "pretrain_registration",
     ),
-    *("resident_scorer", "resident_registration", "synthesize", "calibrate", "calibrate_scorer", "calibrate_grader"),
+    *(
+        "resident_scorer",
+        "resident_registration",
+        "synthesize",
+        "synthesize_blocks",
+        "calibrate",
+        "calibrate_scorer",
+        "calibrate_grader",
+    ),
 )
 KEPT_APART = ("training", "validation", "untested", "$@held_out.role")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bundle.io.joints import phantom_items
+from bundle.io.phantom_lists import phantom_items
 from tests.datasets.made_data_sets import COUNT, SIZE, made
 from tests.datasets.phantoms import Joints
 

@@ -16,7 +16,7 @@ from bundle.evaluation.calibration import (
     write_plausibility_reference,
 )
 from bundle.evaluation.sets import ClosedJoints, JointSet, as_a_file_holds
-from bundle.io.joints import phantom_items
+from bundle.io.phantom_lists import phantom_items
 from bundle.physics.harmonic import separate
 from bundle.quality.plausibility import PlausibilityReference
 from bundle.quality.properties import PROPERTIES, measure

@@ -17,8 +17,8 @@ from bundle.evaluation.export import export_joints
 from bundle.evaluation.report import EvaluationReport
 from bundle.evaluation.separators import LayersFolder, NetworkSeparator, choose_separator
 from bundle.evaluation.sets import ClosedJoints, JointSet, PostprocessedJoints, as_a_file_holds
-from bundle.io.joints import phantom_items
 from bundle.io.lists import read_datalist
+from bundle.io.phantom_lists import phantom_items
 from bundle.io.writing import write_layer_images, write_layers
 from bundle.physics.harmonic import separate
 from bundle.separation.pseudo_overlap import OverlapRange

@@ -13,7 +13,7 @@ import pytest
 import torch
 from bundle.errors import InputError
 from bundle.evaluation.report import EvaluationReport
-from bundle.io.joints import phantom_items
+from bundle.io.phantom_lists import phantom_items
 from bundle.physics.harmonic import separate
 from bundle.separation.transforms.loading import LoadJointd
 from bundle.statistics.measured import Measured, SeparatedJoints

@@ -14,7 +14,7 @@ from bundle.inference.quality import JointQuality
 from bundle.inference.results import LayerWriter, run_remaining
 from bundle.inference.separating import separate_batch
 from bundle.io.frames import JointFrame, JointPlace
-from bundle.io.joints import phantom_items
+from bundle.io.phantom_lists import phantom_items
 from bundle.joint import MCP
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters

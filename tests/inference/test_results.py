@@ -18,7 +18,7 @@ from bundle.inference.joint_table import JointTable
 from bundle.inference.results import LayerWriter, Results, run_remaining
 from bundle.io.audit import Joints
 from bundle.io.checksums import sums_of
-from bundle.io.joints import phantom_items
+from bundle.io.phantom_lists import phantom_items
 from bundle.io.reservations import release_outputs
 from bundle.io.separated import read_separated
 from bundle.measurement.joint_space import measure_joint_space

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from bundle.io.joints import SEEDS_PER_RUN, joint_items, phantom_items, training_joints
+from bundle.io.joints import joint_items, training_joints
 from bundle.io.lists import FOLDER, read_datalist
 from bundle.io.loading import Item
+from bundle.io.phantom_lists import SEEDS_PER_RUN, phantom_items
 from bundle.io.splits import split_by_joint
 from bundle.phantoms.sampling import sample_parameters
 from PIL import Image

@@ -234,7 +234,7 @@ def test_a_motion_has_true_gradients(mode: str) -> None:
         ({"spacing": float("nan")}, "pixel size must be above 0 mm.*got nan"),
         ({"spacing": torch.tensor([0.1, -0.1])}, "pixel size must be above 0 mm"),
         ({"spacing": torch.tensor([0.1, 0.1, 0.1])}, "a scalar or one for each of 2 samples"),
-        ({"mode": "nearest"}, "bilinear or bicubic, got nearest"),
+        ({"mode": "area"}, "bilinear, bicubic or nearest, got area"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused_by_name(changed: dict[str, Any], message: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from bundle.errors import InputError
-from bundle.io.joints import phantom_items
+from bundle.io.phantom_lists import phantom_items
 from bundle.measurement.outline_gap import outline_gap
 from bundle.networks.backbones import make_backbone
 from bundle.physics.harmonic import separate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from bundle.io.joints import phantom_items
+from bundle.io.phantom_lists import phantom_items
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
 from bundle.statistics.measured import SeparatedJoints

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from bundle.evaluation.measures.joint_space import TRUE, JointSpaceMeasurement, _known
-from bundle.io.joints import destroyed_items, moved_items, phantom_items
+from bundle.io.phantom_lists import destroyed_items, moved_items, phantom_items
 from bundle.measurement.joint_space import NO_AXIS
 from bundle.phantoms.sampling import sample_parameters
 from bundle.phantoms.surfaces import true_joint_space

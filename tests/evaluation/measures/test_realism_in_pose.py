@@ -9,7 +9,7 @@ import pytest
 import torch
 from bundle.errors import InputError
 from bundle.evaluation.measures.realism_in_pose import RealismInPose, with_ghost
-from bundle.io.joints import phantom_items
+from bundle.io.phantom_lists import phantom_items
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import retake, sample_parameters
 from bundle.physics.radiograph import attenuation, reconstruct

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from bundle.evaluation.measures.reconstruction import ReconstructionQuality
-from bundle.io.joints import phantom_items
+from bundle.io.phantom_lists import phantom_items
 from bundle.physics.harmonic import separate
 from bundle.physics.radiograph import reconstruct
 from bundle.separation.transforms.loading import LoadJointd

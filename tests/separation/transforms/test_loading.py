@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from bundle.errors import InputError
-from bundle.io.joints import phantom_items
+from bundle.io.phantom_lists import phantom_items
 from bundle.physics.radiograph import reconstruct
 from bundle.separation.transforms.dictionary import RandPseudoOverlapd
 from bundle.separation.transforms.layers import SeparateLayersd
