@@ -50,7 +50,7 @@ from bundle.io.montages import (
 )
 from bundle.io.nifti import is_nifti
 from bundle.io.packing import pack_joints
-from bundle.io.placing import Recentre, in_hand, recentred
+from bundle.io.placing import Recentre, agreed_plates, in_hand, recentred, usable
 from bundle.io.points import read_places
 from bundle.io.provenance import bundle_root, bundle_version, command_line, machine, processor
 from bundle.io.reading import check_area, exif_orientation, layer_files, read_layers, read_stated, shape_of
@@ -140,6 +140,7 @@ __all__ = [
     "SharedSampler",
     "StoredJoint",
     "Sums",
+    "agreed_plates",
     "append_line",
     "are_whole",
     "bundle_root",
@@ -230,6 +231,7 @@ __all__ = [
     "sums_of",
     "training_joints",
     "unfinished",
+    "usable",
     "without_folders",
     "without_identity",
     "write_bytes",
