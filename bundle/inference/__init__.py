@@ -5,7 +5,7 @@ from __future__ import annotations
 from bundle.inference.joint_table import JOINT_LINES, JointTable, described_space
 from bundle.inference.montage_writer import MontageWriter
 from bundle.inference.nifti_writer import NiftiWriter
-from bundle.inference.overviews import write_overviews
+from bundle.inference.overviews import overview_panel, write_overviews
 from bundle.inference.png_writer import PngWriter
 from bundle.inference.quality import JointQuality
 from bundle.inference.results import REJECTED, LayerWriter, Results, remaining, run_remaining, writable
@@ -25,6 +25,7 @@ __all__ = [
     "SeparatedJoint",
     "Writer",
     "described_space",
+    "overview_panel",
     "remaining",
     "run_remaining",
     "separate_batch",

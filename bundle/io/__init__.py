@@ -51,6 +51,7 @@ from bundle.io.montages import (
 from bundle.io.nifti import is_nifti
 from bundle.io.packing import pack_joints
 from bundle.io.placing import Recentre, agreed_plates, in_hand, recentred, usable
+from bundle.io.png_files import png_bytes, png_source
 from bundle.io.points import read_places
 from bundle.io.provenance import bundle_root, bundle_version, command_line, machine, processor
 from bundle.io.reading import check_area, exif_orientation, layer_files, read_layers, read_stated, shape_of
@@ -91,7 +92,6 @@ from bundle.io.writing import (
     mask_pixels,
     named_lines,
     not_read,
-    png_bytes,
     readable,
     replacing,
     storing,
@@ -201,6 +201,7 @@ __all__ = [
     "plain",
     "plotted_panel",
     "png_bytes",
+    "png_source",
     "private_folder",
     "private_list",
     "private_name",

@@ -31,7 +31,7 @@ from typing import Any
 
 import torch
 from bundle.errors import InputError, flag
-from bundle.io.audit import Joints, audit
+from bundle.io.audit import Joints, KeepWhole, audit
 from bundle.io.files import data_set_root
 from bundle.io.held_back import HeldBack
 from bundle.io.lists import FOLDER, entries_of, list_path, lists_in, meant_list, partner_of, read_datalist
@@ -214,7 +214,7 @@ def joint_items(
     size: int | None = MCP.pixels,
     spacing: float = 0.0,
     keep_gross: bool = False,
-    keep_whole: bool = False,
+    keep_whole: KeepWhole = False,
     segment: MaskMaker | None = None,
     recentre: Recentre | None = None,
     find: FindPlaces | None = None,
