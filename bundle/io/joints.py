@@ -257,7 +257,7 @@ def joint_items(
     datalist = meant_list(dataset_dir, datalist)
     refuses = datalist != FOLDER if strict is None else flag(strict)
     items = _listed(dataset_dir, datalist, role, validation_fraction, seed, spacing)
-    kept = {"keep_gross": keep_gross, "keep_whole": keep_whole}
+    kept: dict[str, Any] = {"keep_gross": keep_gross, "keep_whole": keep_whole}
     found = audit(items, strict=refuses, size=size, segment=segment, recentre=recentre, find=find, **kept)
     added = phantom_items(added_phantoms, seed, size) if role == "training" and added_phantoms else []
     return Joints(found.accepted + added, found.rejected, refuses, found.left_out)
