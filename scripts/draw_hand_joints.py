@@ -55,7 +55,7 @@ def found_joints(folder: str, role: str) -> Iterator[Found]:
     find = JointFinder(parts("finder")["finder"])
     for hand in hand_items(folder, role):
         known = {Keys.FINGER: "unknown", Keys.SIDE: "unknown", Keys.LOWER: "", Keys.UPPER: ""}
-        files, joints = open_joints({**hand, **known, Keys.SPACING: hand["pixel_mm"]}, find=find)
+        files, joints = open_joints({**hand, **known, Keys.POINTS: "", Keys.SPACING: hand["pixel_mm"]}, find=find)
         yield from ((joint, files) for joint in joints)
 
 
