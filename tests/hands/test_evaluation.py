@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from bundle.hands import FinderReport, FoundHand, HandFinder, hand_items
@@ -148,4 +149,7 @@ def test_the_report_is_perfect_on_drawings_and_counts_false_hands(hands_folder: 
     assert figures["cut at the PIP joints"]["wrong_mcps"] == 0
     assert figures["no hand"]["films"] == 8
     assert figures["centring"]["seconds_per_hand"] >= 0.0
-    assert figures["no hand"]["false_hands"] == 1  # the hand that was put there
+    films = pd.read_csv(tmp_path / "out" / "per_film.csv")
+    (planted,) = films[films.film.str.contains(r"^hand") & (films.condition == "no hand")].false_hands
+    assert planted == 1
+    assert figures["no hand"]["false_hands"] == films[films.condition == "no hand"].false_hands.sum()
