@@ -61,6 +61,8 @@ class Keys:
     """Pixel size in mm."""
     FILE_SPACING = "file_spacing"
     """Pixel size of the file in mm, the larger of height and width; that of the frame without resampling."""
+    REFUSED = "refused"
+    """Why a joint that was found in a hand, or its frame, cannot be used; empty if it can."""
     SPACING_SOURCE = "spacing_source"
     """Origin of the pixel size: "given", "file", "assumed" or "estimated"."""
     MASKS = "masks"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from bundle.io import (
     Item,
     JointFrame,
     OpenFiles,
+    agreed_plates,
     bundle_version,
     contradicted_spacing,
     in_hand,
@@ -27,6 +29,7 @@ from bundle.io import (
     read_joint,
     recentred,
     spacing_argument,
+    usable,
     write_radiograph,
 )
 from bundle.joint import ESTIMATED, LARGEST_SPACING, MCP, OPEN_PLATE, JointType, Keys
@@ -133,7 +136,8 @@ class Hand:
     ) -> Hand:
         """Read a radiograph of a hand and crop its joints, centred on the joint spaces and upright whatever the marks.
 
-        Found joints that cannot be used are left out with a warning.
+        Found joints that cannot be used are left out with a warning. An unknown growth plate counts as open where more
+        of the hand's other plates are open than closed.
 
         Args:
             path: file of the radiograph.
@@ -188,7 +192,7 @@ def _item(path: str | Path, spacing_mm: float, joint_type: JointType, **more: st
 def _read(item: dict[str, Any], joint_type: JointType) -> tuple[OpenFiles, list[Joint]]:
     """Open the files of an item and read its joints."""
     files, joints = _open(item, joint_type)
-    return files, [_read_one(one, files, joint_type) for one in joints]
+    return files, [_read_placed(_placed(one, files), files, joint_type) for one in joints]
 
 
 def _open(item: Item, joint_type: JointType, find: JointFinder | None = None) -> tuple[OpenFiles, list[Item]]:
@@ -227,32 +231,39 @@ def _find(item: dict[str, Any], joint_type: JointType, open_growth_plates: bool)
 
 
 def _usable(found: Sequence[Item], files: OpenFiles, joint_type: JointType, closed_only: bool = False) -> list[Joint]:
-    """Read the joints that can be used, at least one."""
-    read, refused = [], []
-    for one in found:
-        try:
-            read.append(_read_one(one, files, joint_type, closed_only))
-        except InputError as error:
-            refused.append(str(error))
+    """Read the joints that can be used, at least one; refuse open growth plates if requested."""
+    placed, unplaced = usable(found, partial(_placed, files=files))
+    closed, growing = usable(agreed_plates(placed), partial(_closed, required=closed_only))
+    read, unread = usable(closed, partial(_read_placed, files=files, joint_type=joint_type))
+    refused = {**unplaced, **growing, **unread}
+    reasons = [refused[name] for name in (str(one[Keys.NAME]) for one in found) if name in refused]
     if not read:
-        raise InputError("\n".join(refused))
-    for reason in refused:
+        raise InputError("\n".join(reasons))
+    for reason in reasons:
         _log.warning(f"Left out: {reason}")
     return read
 
 
-def _read_one(item: dict[str, Any], files: OpenFiles, joint_type: JointType, closed_only: bool = False) -> Joint:
-    """Read a joint of open files, its frame placed on the joint space; refuse an open growth plate if requested."""
-    used = parts("segmenter", "recentring")
-    one = recentred(item, files, used["recentring"])
-    if closed_only and one[Keys.GROWTH_PLATE] == OPEN_PLATE:
-        msg = f"{one[Keys.IMAGE]}: joint {one[Keys.NAME]}: open growth plate. Pass open_growth_plates=True to use it."
+def _placed(item: Item, files: OpenFiles) -> Item:
+    """Place the frame of a joint of open files on its joint space."""
+    return recentred(item, files, parts("segmenter", "recentring")["recentring"])
+
+
+def _closed(item: Item, required: bool) -> Item:
+    """Refuse a joint with an open growth plate, if it is required to be closed."""
+    if required and item[Keys.GROWTH_PLATE] == OPEN_PLATE:
+        msg = f"{item[Keys.IMAGE]}: joint {item[Keys.NAME]}: open growth plate. Pass open_growth_plates=True to use it."
         raise InputError(msg)
-    image = read_joint(one, joint_type.pixels, used["segmenter"], files)
+    return item
+
+
+def _read_placed(item: Item, files: OpenFiles, joint_type: JointType) -> Joint:
+    """Read a joint of open files whose frame is placed."""
+    image = read_joint(item, joint_type.pixels, parts("segmenter", "recentring")["segmenter"], files)
     name, finger, side, frame, file = (
-        str(one[key]) for key in (Keys.NAME, Keys.FINGER, Keys.SIDE, Keys.FRAME, Keys.IMAGE)
+        str(item[key]) for key in (Keys.NAME, Keys.FINGER, Keys.SIDE, Keys.FRAME, Keys.IMAGE)
     )
-    return Joint(image[:1], image[1:], float(one[Keys.SPACING]), name, finger, side, frame, file, joint_type)
+    return Joint(image[:1], image[1:], float(item[Keys.SPACING]), name, finger, side, frame, file, joint_type)
 
 
 def write_as(

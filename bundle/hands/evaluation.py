@@ -13,11 +13,13 @@ import pandas as pd
 import torch
 from bundle.errors import InputError
 from bundle.hands.finder import HandFinder
-from bundle.hands.found import FoundHand, FoundJoint
+from bundle.hands.found import FoundHand, FoundJoint, found_places
 from bundle.hands.landmarks import CHAINS, INDEX, LANDMARKS, Array, Landmark
+from bundle.hands.recentring import Recentring
 from bundle.hands.trials import Film, cut_at_pips, left_as_displayed, turned_films, two_hands, whole_film, without_hands
 from bundle.io import (
     METRICS,
+    JointFrame,
     files_below,
     fingerprint,
     is_radiograph,
@@ -147,11 +149,21 @@ def _quantile(values: pd.Series[Any]) -> float:
     return float(values.dropna().quantile(0.95)) if values.notna().any() else float("nan")
 
 
+def seconds_to_centre(film: Film, hands: Sequence[FoundHand], recentring: Recentring) -> float:
+    """CPU time in seconds to place the frames of the MCP joints that were found in a film."""
+    places = [place for hand in hands for place in found_places(hand)]
+    started = time.process_time()
+    for place in places:
+        recentring.find(film.image, JointFrame(place, (film.pixel_mm, film.pixel_mm)))
+    return time.process_time() - started
+
+
 class FinderReport:
     """Writer of the accuracy of the finder: ``metrics.json`` and ``per_joint.csv``.
 
     Args:
         finder: finder.
+        recentring: placement of the frames of found joints, whose time is measured.
         output_dir: output folder; refused if it holds the results of another run.
         no_hands: folder of radiographs and other images that show no hand, in addition; empty for none.
         seed: random seed of the films.
@@ -161,12 +173,19 @@ class FinderReport:
     def __init__(
         self,
         finder: HandFinder,
+        recentring: Recentring,
         output_dir: str,
         no_hands: str = "",
         seed: int = 0,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        self.finder, self.output_dir, self.no_hands, self.seed = finder, Path(output_dir), no_hands, seed
+        self.finder, self.recentring, self.output_dir, self.no_hands, self.seed = (
+            finder,
+            recentring,
+            Path(output_dir),
+            no_hands,
+            seed,
+        )
         self.settings = {**(settings or {}), "weights": str(finder)}
 
     def measure(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -175,14 +194,19 @@ class FinderReport:
         rows: list[Row] = []
         films: list[Row] = []
         for film in tqdm(self._films(items), desc="trying films", unit="film", mininterval=0.5):
-            started = time.perf_counter()
+            started = time.process_time()
             hands = self.finder(film.image)
-            seconds = time.perf_counter() - started
+            seconds = time.process_time() - started
             matched = [nearest(hands, points) for points in film.hands]
             extra = sum(not any(hand is one for one in matched) for hand in hands)
             films.append({"condition": film.condition, "film": film.name, "false_hands": extra, "seconds": seconds})
             rows += compare(film, hands)
-        return self._write(pd.DataFrame(rows), pd.DataFrame(films))
+        return self._write(pd.DataFrame(rows), pd.DataFrame(films), self._seconds_to_centre(items))
+
+    def _seconds_to_centre(self, items: Sequence[Mapping[str, Any]]) -> float:
+        """Median CPU time in seconds to place the frames of the MCP joints of a hand."""
+        films = tqdm(_readable(whole_film, items), desc="centring frames", unit="hand", mininterval=0.5)
+        return float(np.median([seconds_to_centre(film, self.finder(film.image), self.recentring) for film in films]))
 
     def _films(self, items: Sequence[Mapping[str, Any]]) -> Iterator[Film]:
         rng = np.random.RandomState(self.seed)
@@ -199,8 +223,8 @@ class FinderReport:
             if is_radiograph(path):
                 yield from _readable(_film_without_hand, [path])
 
-    def _write(self, rows: pd.DataFrame, films: pd.DataFrame) -> dict[str, Any]:
-        figures = summary(rows, films)
+    def _write(self, rows: pd.DataFrame, films: pd.DataFrame, centring: float) -> dict[str, Any]:
+        figures = {**summary(rows, films), "centring": {"seconds_per_hand": centring}}
         write_measured(self.output_dir, "per_joint.csv", rows, {})
         write_measured(self.output_dir, "per_film.csv", films, {})
         write_figures(self.output_dir / METRICS, {**figures, "settings": self.settings})

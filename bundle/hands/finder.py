@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,15 +12,35 @@ from bundle.errors import InputError
 from bundle.hands.decoding import Fit, fit_hands, peaks
 from bundle.hands.found import FoundHand
 from bundle.hands.judging import found_hand, is_hand, score_of
-from bundle.hands.landmarks import Array, compose
+from bundle.hands.landmarks import LANDMARKS, MEAN_HAND, Array, compose
 from bundle.hands.networks import FinderNetwork, probabilities
 from bundle.hands.placing import Placement, place_hand
 from bundle.hands.views import FILM, Pyramid, film_matrix, moved
 from bundle.networks import LoadedOnUse
 from torch import Tensor
 
-LEAST_FIT = 3.0
-"""Smallest score of a hand in the view of a film: number of landmarks, weighted by probability and distance."""
+
+class Search(NamedTuple):
+    """What is searched for in views of a film.
+
+    Attributes:
+        least_fit: smallest score of a hand: number of landmarks, weighted by probability and distance.
+        sizes: sizes of the upright crop that are tried, relative to the hand's, until it shows a hand.
+        most: maximum number of hands.
+        least_score: smallest mean probability of the landmarks of a hand.
+    """
+
+    least_fit: float
+    sizes: tuple[float, ...]
+    most: int
+    least_score: float
+
+
+WHOLE_HANDS = Search(3.0, (1.0,), 9, 0.5)
+"""Hands that are shown as a whole."""
+
+CUT_HANDS = Search(1.2, (1.0, 1.25, 1.5), 2, 0.8)
+"""Hands with fingers cut off: they have fewer landmarks, and look smaller to the network that finds them."""
 
 RIVAL = 0.5
 """Fraction of the score of a hand above which the other chirality is tried, too."""
@@ -36,8 +57,8 @@ WHOLE = 0.8
 HALF = 0.62
 """Length of the overlapping halves of a film relative to its longest side."""
 
-SMALLER = 0.85
-"""Magnification of the film in other orientations."""
+ORIENTED = (1.0, 0.8)
+"""Magnifications of the film in other orientations."""
 
 SMALLEST = 32
 """Smallest side of a radiograph in pixels."""
@@ -89,38 +110,44 @@ class HandFinder(LoadedOnUse):
         """
         pyramid, height, width = Pyramid(radiograph), radiograph.shape[-2], radiograph.shape[-1]
         whole = film_matrix(height, width)
-        placed = self._hands(pyramid, [whole])
+        placed = self._hands(pyramid, [whole], WHOLE_HANDS)
         if not any(placement.size >= WHOLE * max(height, width) for placement in placed):
-            placed += self._hands(pyramid, [film_matrix(*box) for box in halves_of(height, width)])
-        if not placed:
-            turns = [0.5 * np.pi * quarters for quarters in range(4)]
-            placed = self._hands(pyramid, [moved(whole, FILM, turn, SMALLER, (0.0, 0.0), False) for turn in turns])
-        return placed
+            placed += self._hands(pyramid, [film_matrix(*box) for box in halves_of(height, width)], WHOLE_HANDS)
+        return placed or self._hands(pyramid, _oriented(whole), CUT_HANDS)
 
-    def _hands(self, radiograph: Pyramid, matrices: Sequence[Array]) -> list[Placement]:
+    def _hands(self, radiograph: Pyramid, matrices: Sequence[Array], search: Search) -> list[Placement]:
         """Placements that show a hand, of the hands found in views of a film."""
-        shape, placed = (radiograph.levels[0].shape[-2], radiograph.levels[0].shape[-1]), []
-        for matrix, fit in self._candidates(radiograph, matrices):
+        placed = []
+        for matrix, fit in self._candidates(radiograph, matrices, search.least_fit)[: search.most]:
             for one in (fit, fit.rival):
-                if one is not None and one.score >= max(LEAST_FIT, RIVAL * fit.score):
-                    placed.append(place_hand(radiograph, compose(matrix, one.matrix), one.mirrored, self.network.crop))
-        return [placement for placement in placed if placement is not None and is_hand(placement, shape)]
+                if one is not None and one.score >= max(search.least_fit, RIVAL * fit.score):
+                    placed.append(self._placed(radiograph, compose(matrix, one.matrix), one.mirrored, search))
+        return [placement for placement in placed if placement is not None]
 
-    def _candidates(self, radiograph: Pyramid, matrices: Sequence[Array]) -> list[tuple[Array, Fit]]:
+    def _placed(self, radiograph: Pyramid, matrix: Array, mirrored: bool, search: Search) -> Placement | None:
+        """Placement in the first of the upright crops of several sizes that shows a hand."""
+        shape = (radiograph.levels[0].shape[-2], radiograph.levels[0].shape[-1])
+        for size in search.sizes:
+            placement = place_hand(radiograph, compose(matrix, resized(size)), mirrored, self.network.crop)
+            if placement is not None and is_hand(placement, shape, search.least_score):
+                return placement
+        return None
+
+    def _candidates(self, radiograph: Pyramid, matrices: Sequence[Array], least: float) -> list[tuple[Array, Fit]]:
         """Hands found in views of a film, each once: the view's matrix and the fit in it."""
         kept: list[tuple[Array, Fit]] = []
-        for matrix, fit in sorted(self._fits(radiograph, matrices), key=lambda pair: -pair[1].score):
+        for matrix, fit in sorted(self._fits(radiograph, matrices, least), key=lambda pair: -pair[1].score):
             if not any(_is_same(compose(matrix, fit.matrix), compose(other, best.matrix)) for other, best in kept):
                 kept.append((matrix, fit))
         return kept
 
-    def _fits(self, radiograph: Pyramid, matrices: Sequence[Array]) -> list[tuple[Array, Fit]]:
+    def _fits(self, radiograph: Pyramid, matrices: Sequence[Array], least: float) -> list[tuple[Array, Fit]]:
         """Fits in views of a film, plain and inverted."""
         plain = [radiograph.view(matrix, FILM) for matrix in matrices]
         inverted = [radiograph.inverted(*pair) for pair in zip(matrices, plain, strict=True)]
         maps = probabilities(self.network.film(torch.stack([*plain, *inverted])))
         pairs = zip([*matrices, *matrices], maps, strict=True)
-        return [(matrix, fit) for matrix, own in pairs for fit in fit_hands(peaks(own), LEAST_FIT)]
+        return [(matrix, fit) for matrix, own in pairs for fit in fit_hands(peaks(own), least)]
 
 
 def halves_of(height: int, width: int) -> list[tuple[float, float, float, float]]:
@@ -128,6 +155,18 @@ def halves_of(height: int, width: int) -> list[tuple[float, float, float, float]
     if height >= width:
         return [(HALF * height, width, 0.0, 0.0), (HALF * height, width, (1.0 - HALF) * height, 0.0)]
     return [(height, HALF * width, 0.0, 0.0), (height, HALF * width, 0.0, (1.0 - HALF) * width)]
+
+
+def _oriented(whole: Array) -> list[Array]:
+    """Views of a film, given by the view of the whole film, rotated by quarter turns, at several magnifications."""
+    turns = [0.5 * np.pi * quarters for quarters in range(4)]
+    return [moved(whole, FILM, turn, scale, (0.0, 0.0), False) for scale in ORIENTED for turn in turns]
+
+
+def resized(size: float) -> Array:
+    """Matrix (2, 3) that scales the mean hand about its carpus."""
+    carpus = MEAN_HAND[[index for index, landmark in enumerate(LANDMARKS) if landmark.joint == "CMC"]].mean(axis=0)
+    return np.hstack([size * np.eye(2), ((1.0 - size) * carpus)[:, None]])
 
 
 def _is_same(first: Array, second: Array) -> bool:

@@ -17,9 +17,10 @@ class FoundJoint:
         joint: ``MCP``, ``PIP`` (thumb: ``IP``), ``DIP`` or ``tip``.
         x: position in pixels of the radiograph, to the right, integers at pixel centres. It is the landmark: in the
             base of the distal bone of the joint, 1 to 3 mm beyond the joint space; for ``tip`` the end of the distal
-            phalanx.
+            phalanx. If it was not found, it is that of the mean hand, perhaps outside the radiograph.
         y: position in pixels of the radiograph, downwards.
-        direction: unit vector (x, y) towards the fingertip, along the distal bone of the joint.
+        direction: unit vector (x, y) towards the fingertip, along the distal bone of the joint; estimated from the
+            bone before it if the radiograph cuts the finger off.
         score: probability that the landmark is there, in [0, 1].
         refused: reason why the joint should not be used; empty for none.
     """
@@ -50,7 +51,8 @@ class FoundHand:
         score: mean probability of the landmarks that lie in the radiograph, in [0, 1].
         size: height in pixels of the upright crop, 1.25 times the distance from the carpus to the tip of the middle
             finger.
-        joints: joints from the thumb to the small finger, from the MCP joint to the fingertip.
+        joints: all joints from the thumb to the small finger, from the MCP joint to the fingertip; those that were
+            not found are refused.
     """
 
     side: str
@@ -66,7 +68,7 @@ class FoundHand:
         return self.side == "right"
 
     def joint(self, finger: str, joint: str = "MCP") -> FoundJoint | None:
-        """Find a joint by finger and kind; None if it was not found."""
+        """Return the joint of a finger and kind; None if there is none."""
         return next((one for one in self.joints if (one.finger, one.joint) == (finger, joint)), None)
 
 
@@ -77,12 +79,12 @@ def found_places(hand: FoundHand, joint: str = "MCP") -> list[JointPlace]:
         hand: hand.
         joint: kind of the joints.
     """
-    return [JointPlace(one.name, (one.x, one.y), one.direction) for one in used_joints(hand, joint)]
+    return [place_of(one) for one in hand.joints if one.joint == joint and not one.refused]
 
 
-def used_joints(hand: FoundHand, joint: str) -> list[FoundJoint]:
-    """Return the joints of one kind that are not refused."""
-    return [one for one in hand.joints if one.joint == joint and not one.refused]
+def place_of(joint: FoundJoint) -> JointPlace:
+    """Convert a joint to a place for a frame."""
+    return JointPlace(joint.name, (joint.x, joint.y), joint.direction)
 
 
 def unit(x: float, y: float) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from bundle.errors import InputError
-from bundle.hands.found import FoundHand, FoundJoint, found_places, used_joints
+from bundle.hands.found import FoundHand, FoundJoint, place_of
 from bundle.hands.hand_size import estimated_pixel_mm
 from bundle.hands.landmarks import CHAINS
 from bundle.io import FoundPlace, JointPlace, MarkName
@@ -36,7 +36,7 @@ class JointFinder:
         self.hands, self.joint = hands, joint
 
     def __call__(self, radiograph: Tensor) -> list[FoundPlace]:
-        """Find the joints in a radiograph (1, H, W) in [0, 1]; refused joints are left out.
+        """Find the joints in a radiograph (1, H, W) in [0, 1]; refused joints state the reason.
 
         Raises:
             InputError: a hand is inverted.
@@ -46,12 +46,13 @@ class JointFinder:
             msg = "the bones are darker than the soft tissue. Invert the radiograph."
             raise InputError(msg)
         return [
-            FoundPlace(_named(place, hand, joint), joint.score, estimated_pixel_mm(hand))
+            FoundPlace(_named(joint, hand), joint.score, estimated_pixel_mm(hand), joint.refused)
             for hand in hands
-            for place, joint in zip(found_places(hand, self.joint), used_joints(hand, self.joint), strict=True)
+            for joint in hand.joints
+            if joint.joint == self.joint
         ]
 
 
-def _named(place: JointPlace, hand: FoundHand, joint: FoundJoint) -> JointPlace:
+def _named(joint: FoundJoint, hand: FoundHand) -> JointPlace:
     stated = MarkName(joint.finger, hand.side, joint.joint)
-    return replace(place, name=f"{hand.side}_{place.name}", stated=stated)
+    return replace(place_of(joint), name=f"{hand.side}_{joint.name}", stated=stated)

@@ -6,7 +6,7 @@ from bundle.inference.blocks import BlockSeparation, block_joints, run_blocks
 from bundle.inference.joint_table import JOINT_LINES, JointTable, described_space
 from bundle.inference.montage_writer import MontageWriter
 from bundle.inference.nifti_writer import NiftiWriter
-from bundle.inference.overviews import write_overviews
+from bundle.inference.overviews import overview_panel, write_overviews
 from bundle.inference.png_writer import PngWriter
 from bundle.inference.quality import JointQuality
 from bundle.inference.results import REJECTED, LayerWriter, Results, remaining, run_remaining, writable
@@ -28,6 +28,7 @@ __all__ = [
     "Writer",
     "block_joints",
     "described_space",
+    "overview_panel",
     "remaining",
     "run_blocks",
     "run_remaining",

@@ -12,7 +12,19 @@ from bundle.inference.joint_table import JointTable, hand_of
 from bundle.inference.locating import SURFACES
 from bundle.inference.montage_writer import SURFACE_COLOURS
 from bundle.inference.results import QUALITY, LayerWriter
-from bundle.io import Item, JointFrame, Joints, grey_panel, in_hand, named_lines, read_stated, write_png
+from bundle.io import (
+    Item,
+    JointFrame,
+    Joints,
+    fingerprint,
+    grey_panel,
+    in_hand,
+    named_lines,
+    png_source,
+    read_stated,
+    write_png,
+)
+from bundle.joint import Keys
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
@@ -30,6 +42,8 @@ MEASURED, DOUBTFUL, REFUSED = (60, 220, 90), (255, 176, 0), (255, 70, 70)
 def write_overviews(writer: LayerWriter, joints: Joints) -> None:
     """Write ``<hand>_overview.png`` of each hand: frames, joint surfaces and joint spaces of its joints.
 
+    Overviews that a former run has written and that show the same are kept.
+
     Args:
         writer: writer of the results.
         joints: joints of the run, with those that were left out.
@@ -38,7 +52,17 @@ def write_overviews(writer: LayerWriter, joints: Joints) -> None:
     lines = {line["name"]: line for line in named_lines(writer.lines_dir / QUALITY)}
     rows = {row["name"]: row for row in JointTable(writer.lines_dir).rows()}
     for path, shown in tqdm(_by_hand([*joints, *joints.left_out]).items(), desc="overviews", unit="hand"):
-        write_png(folder / f"{hand_of(shown[0])}_overview.png", overview(path, shown, rows, lines))
+        target, source = folder / f"{hand_of(shown[0])}_overview.png", _source(shown, rows, lines)
+        if png_source(target) != source:
+            write_png(target, overview(path, shown, rows, lines), source)
+
+
+def _source(joints: Sequence[Item], rows: Mapping[str, Any], lines: Mapping[str, Any]) -> str:
+    """Fingerprint of what the overview of a hand shows."""
+    names = [str(joint[Keys.NAME]) for joint in joints]
+    placed = [[joint[Keys.IMAGE], joint[Keys.FRAME], joint.get("digest"), joint.get(Keys.REFUSED)] for joint in joints]
+    results = [[rows.get(name), (lines.get(name) or {}).get(SURFACES)] for name in names]
+    return fingerprint({"overview": LARGEST, "joints": placed, "results": results})
 
 
 def _by_hand(joints: Iterable[Item]) -> dict[str, list[Item]]:
@@ -61,19 +85,36 @@ def overview(
         rows: rows of the table by the name of the joint.
         lines: lines of ``quality.jsonl`` by the name of the joint.
     """
-    image = Image.fromarray(grey_panel(torch.from_numpy(read_stated(path).intensity)))
-    scale = min(1.0, LARGEST / max(image.size))
-    width, height = (max(round(scale * length), 1) for length in image.size)
+    image, scale = _panel(path, joints)
+    width, height = image.size
     verdicts = [_verdict(joint, rows.get(str(joint["name"]), {})) for joint in joints]
     texts = [(colour, line) for colour, text in verdicts for line in textwrap.wrap(text, max(width // LETTER, 20))]
     canvas = Image.new("RGB", (width, height + LINE * (len(texts) + 1)))
-    canvas.paste(image.resize((width, height), Image.Resampling.BOX))
+    canvas.paste(image)
     draw = ImageDraw.Draw(canvas)
     for joint, (colour, _) in zip(joints, verdicts, strict=True):
         _plot(draw, joint, lines.get(str(joint["name"]), {}), colour, scale)
     for number, (colour, text) in enumerate(texts):
         draw.text((4, height + LINE * number + 4), text, fill=colour, font=ImageFont.load_default(13))
     return np.asarray(canvas)
+
+
+def _panel(path: str, joints: Sequence[Item]) -> tuple[Image.Image, float]:
+    """The radiograph of joints in grey, reduced, and its scale: as kept with a joint, or from its file."""
+    kept = next((joint for joint in joints if joint.get("whole") is not None), None)
+    if kept is not None:
+        return Image.fromarray(kept["whole"].read()), float(kept["whole_scale"])
+    whole = read_stated(path).intensity
+    panel = overview_panel(whole)
+    return Image.fromarray(panel), len(panel) / len(whole)
+
+
+def overview_panel(radiograph: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Reduce a radiograph (H, W) to at most :data:`LARGEST` pixels, as 8-bit grey."""
+    image = Image.fromarray(grey_panel(torch.from_numpy(radiograph))).convert("L")
+    scale = min(1.0, LARGEST / max(image.size))
+    size = (max(round(scale * image.width), 1), max(round(scale * image.height), 1))
+    return np.asarray(image.resize(size, Image.Resampling.BOX))
 
 
 def _plot(
@@ -91,7 +132,7 @@ def _plot(
 def _verdict(joint: Item, row: Mapping[str, Any]) -> tuple[tuple[int, int, int], str]:
     """Colour and text of a joint: its finger with the joint space, or why there is none."""
     finger = str(joint["finger"])
-    if reason := joint.get("refused"):
+    if reason := joint.get(Keys.REFUSED):
         return REFUSED, f"{finger}: {_short(reason)}"
     if row.get("joint_space_mm") is None:
         return DOUBTFUL, f"{finger}: {row.get('reasons') or 'not measured'}"

@@ -52,7 +52,8 @@ from bundle.io.montages import (
 from bundle.io.nifti import is_nifti
 from bundle.io.packing import pack_joints
 from bundle.io.phantom_lists import SEEDS_PER_RUN, destroyed_items, disjoint_seed, moved_items, phantom_items
-from bundle.io.placing import Recentre, in_hand, recentred
+from bundle.io.placing import Recentre, agreed_plates, in_hand, recentred, usable
+from bundle.io.png_files import png_bytes, png_source
 from bundle.io.points import read_places
 from bundle.io.provenance import bundle_root, bundle_version, command_line, machine, processor
 from bundle.io.reading import check_area, exif_orientation, layer_files, read_layers, read_stated, shape_of
@@ -93,7 +94,6 @@ from bundle.io.writing import (
     mask_pixels,
     named_lines,
     not_read,
-    png_bytes,
     readable,
     replacing,
     storing,
@@ -143,6 +143,7 @@ __all__ = [
     "SharedSampler",
     "StoredJoint",
     "Sums",
+    "agreed_plates",
     "append_line",
     "are_whole",
     "bundle_root",
@@ -207,6 +208,7 @@ __all__ = [
     "plain",
     "plotted_panel",
     "png_bytes",
+    "png_source",
     "private_folder",
     "private_list",
     "private_name",
@@ -237,6 +239,7 @@ __all__ = [
     "sums_of",
     "training_joints",
     "unfinished",
+    "usable",
     "without_folders",
     "without_identity",
     "write_bytes",

@@ -11,18 +11,21 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 from bundle.base import REDACTION
 from bundle.errors import InputError
 from bundle.io.identity import discreet, private_name
 from bundle.io.joint_images import read_joint
-from bundle.io.keeping import Kept, KeptArray, KeptJoint
+from bundle.io.keeping import Kept, KeptJoint
 from bundle.io.lists import JOINT_FILES, unique_names
 from bundle.io.loading import FindPlaces, Item, MaskMaker, OpenFiles, open_joints
 from bundle.io.placing import Recentre, agreed_plates, recentred
 from bundle.io.spacing import SpacingConflicts
 from bundle.io.writing import LONGEST_NAME
 from bundle.joint import BONES, MCP
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
@@ -36,6 +39,9 @@ GROSS_OVERLAP = 0.5
 
 PREDICTED = "predicted"
 """Value of ``masks`` of an item if a network predicted at least one of its masks."""
+
+KeepWhole = bool | Callable[[NDArray[np.float32]], NDArray[Any]]
+"""Whether to keep radiographs (H, W) that joints are cut out of; a function keeps what it returns, (h, w)."""
 
 Check = Callable[[Item, OpenFiles], Item]
 """Checks a joint and returns its item, or raises :class:`InputError` (:func:`audited`)."""
@@ -85,7 +91,7 @@ def audit(
     size: int | None = MCP.pixels,
     keep_gross: bool = False,
     segment: MaskMaker | None = None,
-    keep_whole: bool = False,
+    keep_whole: KeepWhole = False,
     recentre: Recentre | None = None,
     find: FindPlaces | None = None,
     accept_none: bool = False,
@@ -98,7 +104,7 @@ def audit(
         size: required height and width in pixels; None accepts any.
         keep_gross: keep joints whose masks are grossly wrong, with a warning: for separation, not for training.
         segment: predictor of missing masks; None rejects joints without masks.
-        keep_whole: also keep the radiographs that joints are cut out of, to paste results back.
+        keep_whole: also keep the radiographs that joints are cut out of, to paste results back or to show them.
         recentre: places the frames of joints marked or found in hands (:func:`recentred`).
         find: finds the joints of hands without marks (:func:`bundle.io.open_joints`).
         accept_none: accept a list without any usable joint.
@@ -180,8 +186,8 @@ class JointCheck:
     """Check that loads and caches a joint and adds ``overlapping`` and ``masks`` to its item.
 
     The item gets ``loaded`` (:class:`bundle.io.keeping.KeptJoint`); with ``keep_whole`` the item of a joint cut out of
-    its radiograph also gets the ``whole`` radiograph (:class:`bundle.io.keeping.KeptArray`). Both are None where the
-    cache is full.
+    its radiograph also gets the ``whole`` radiograph (:class:`bundle.io.keeping.KeptArray`) and ``whole_scale``, the
+    height of what is kept relative to the radiograph's. The arrays are None where the cache is full.
 
     Attributes:
         size: as in :func:`audit`.
@@ -195,10 +201,10 @@ class JointCheck:
     size: int | None = MCP.pixels
     keep_gross: bool = False
     segment: MaskMaker | None = None
-    keep_whole: bool = False
+    keep_whole: KeepWhole = False
     recentre: Recentre | None = None
     kept: Kept = field(default_factory=Kept)
-    _whole: tuple[OpenFiles, KeptArray | None] | None = field(default=None, init=False)
+    _whole: tuple[OpenFiles, Item] | None = field(default=None, init=False)
 
     def __call__(self, item: Item, files: OpenFiles) -> Item:
         """Check a joint of a radiograph and return its item.
@@ -210,14 +216,16 @@ class JointCheck:
         joint = read_joint(item, self.size, self.segment, files)
         check_overlap(joint, item, self.keep_gross)
         masks = "given" if all(item[bone] for bone in BONES) else PREDICTED
-        whole = {"whole": self._kept_whole(files)} if self.keep_whole and item["frame"] else {}
+        whole = self._kept_whole(files) if self.keep_whole and item["frame"] else {}
         loaded = KeptJoint.of(joint, self.kept)
         return {**item, "overlapping": is_overlapping(joint), "masks": masks, "loaded": loaded, **whole}
 
-    def _kept_whole(self, files: OpenFiles) -> KeptArray | None:
+    def _kept_whole(self, files: OpenFiles) -> Item:
         """The whole radiograph, cached once for its joints, which are checked consecutively."""
         if self._whole is None or self._whole[0] is not files:
-            self._whole = files, self.kept.keep(files.radiograph.intensity)
+            whole = files.radiograph.intensity
+            kept = self.keep_whole(whole) if callable(self.keep_whole) else whole
+            self._whole = files, {"whole": self.kept.keep(kept), "whole_scale": len(kept) / len(whole)}
         return self._whole[1]
 
 

@@ -32,7 +32,7 @@ from typing import Any
 import torch
 from bundle.base import REDACTION
 from bundle.errors import InputError, flag
-from bundle.io.audit import Joints, audit
+from bundle.io.audit import Joints, KeepWhole, audit
 from bundle.io.files import data_set_root
 from bundle.io.held_back import HeldBack
 from bundle.io.identity import private_folder
@@ -179,7 +179,7 @@ def joint_items(
     size: int | None = MCP.pixels,
     spacing: float = 0.0,
     keep_gross: bool = False,
-    keep_whole: bool = False,
+    keep_whole: KeepWhole = False,
     segment: MaskMaker | None = None,
     recentre: Recentre | None = None,
     find: FindPlaces | None = None,

@@ -39,11 +39,13 @@ class FoundPlace:
         place: position and direction.
         score: probability that the joint is there, in [0, 1].
         pixel_mm: pixel size in mm, estimated from the size of the hand as that of an adult; NaN if unknown.
+        refused: why the joint cannot be used; empty if it can.
     """
 
     place: JointPlace
     score: float
     pixel_mm: float = math.nan
+    refused: str = ""
 
 
 HAND_SIZES = (0.3, 1.4)
@@ -279,12 +281,19 @@ def _found_joints(
     joint_type: JointType,
     places: Sequence[FoundPlace],
 ) -> list[Item]:
-    """The items of found joints, with their ``score``; without pixel spacing it is estimated."""
+    """The items of found joints, with their ``score`` and why they are ``refused``, if they are.
+
+    Without pixel spacing it is estimated.
+    """
     if not places:
         msg = f"{item['image']}: no hand with its {joint_type.name} joints is found. Mark the joints with points."
         raise InputError(msg)
     if spacing is not None:
         _check_hand_size(places, spacing, item["image"])
+    elif any(math.isnan(one.pixel_mm) for one in places):
+        remedy = f"Pass {spacing_argument(item)}: no whole proximal phalanx is shown from which to estimate it."
+        msg = f"{item['image']} has no pixel spacing. {remedy}"
+        raise InputError(msg)
     frames = [
         JointFrame(one.place, spacing or (one.pixel_mm,) * 2, size or joint_type.pixels, joint_type.frame_mm)
         for one in places
@@ -293,7 +302,7 @@ def _found_joints(
     marked = marked_joints(known, [one.place for one in places], sides, joint_type, "the picture")
     sums = _checksums(item)
     return [
-        {**_cut_out(joint, frame, sums), **source, Keys.SCORE: round(one.score, 4)}
+        {**_cut_out(joint, frame, sums), **source, Keys.SCORE: round(one.score, 4), Keys.REFUSED: one.refused}
         for joint, frame, one in zip(marked, frames, places, strict=True)
     ]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from bundle.errors import InputError
@@ -12,6 +12,8 @@ from bundle.io.frames import JointFrame
 from bundle.io.loading import Item, OpenFiles, joint_digest
 from bundle.joint import BONES, CLOSED_PLATE, OPEN_PLATE, UNKNOWN_PLATE, Keys
 from torch import Tensor
+
+T = TypeVar("T")
 
 Recentre = Callable[[Tensor, JointFrame], tuple[JointFrame, dict[str, Any]]]
 """Places the frame of a joint in a radiograph (1, H, W) from a mark, and returns it with more keys of the joint's item:
@@ -37,8 +39,11 @@ def recentred(item: Item, files: OpenFiles, recentre: Recentre | None) -> Item:
         The item with the new ``frame``, its ``digest`` and ``growth_plate``.
 
     Raises:
-        InputError: no frame can be placed.
+        InputError: no frame can be placed, or the joint is refused.
     """
+    if item.get(Keys.REFUSED):
+        msg = f"{item[Keys.IMAGE]}: joint {item[Keys.NAME]}: {item[Keys.REFUSED]}. Mark it if it can be used."
+        raise InputError(msg)
     if recentre is None or not in_hand(item) or any(item[bone] for bone in BONES):
         return item
     mark = JointFrame.from_json(item["frame"])
@@ -49,6 +54,25 @@ def recentred(item: Item, files: OpenFiles, recentre: Recentre | None) -> Item:
         raise InputError(msg) from error
     described = frame.to_json()
     return {**item, **known, "frame": described, "digest": joint_digest([int(item["digest"], 16)], described)}
+
+
+def usable(joints: Iterable[Item], use: Callable[[Item], T]) -> tuple[list[T], dict[str, str]]:
+    """Use the joints of a hand one by one.
+
+    Args:
+        joints: items of the joints.
+        use: use of a joint, such as :func:`recentred`; raises :class:`InputError` if the joint is unusable.
+
+    Returns:
+        What ``use`` returns for each usable joint, and why the others are unusable, by name.
+    """
+    used, reasons = [], {}
+    for joint in joints:
+        try:
+            used.append(use(joint))
+        except InputError as error:
+            reasons[str(joint[Keys.NAME])] = str(error)
+    return used, reasons
 
 
 def agreed_plates(joints: Sequence[Item]) -> list[Item]:

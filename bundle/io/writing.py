@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import gzip
-import io
 import os
 import socket
 import tempfile
@@ -18,10 +17,10 @@ import nibabel as nib
 import numpy as np
 from bundle.base import parse_json
 from bundle.errors import InputError, chain
+from bundle.io.png_files import png_bytes
 from bundle.io.stated import NO_SPACING
 from bundle.joint import LAYER_NAMES
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 RESULT_ENDINGS = (
@@ -256,16 +255,15 @@ def deep_pixels(image: Tensor | NDArray[Any]) -> NDArray[np.uint16]:
     return pixels
 
 
-def write_png(path: str | Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
-    """Write grey (H, W) or colour (H, W, 3) pixels as a PNG; raises :class:`InputError` as :func:`replacing`."""
-    write_bytes(path, png_bytes(pixels))
+def write_png(path: str | Path, pixels: NDArray[np.uint8] | NDArray[np.uint16], source: str = "") -> None:
+    """Write grey (H, W) or colour (H, W, 3) pixels as a PNG; raises :class:`InputError` as :func:`replacing`.
 
-
-def png_bytes(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
-    """Encode grey (H, W) or colour (H, W, 3) pixels as a PNG of their depth."""
-    content = io.BytesIO()
-    Image.fromarray(pixels).save(content, format="PNG")
-    return content.getvalue()
+    Args:
+        path: path of the file.
+        pixels: pixels.
+        source: fingerprint of what the picture shows, which the file states (:func:`png_source`).
+    """
+    write_bytes(path, png_bytes(pixels, source))
 
 
 def write_layer_images(folder: str | Path, name: str, layers: Tensor | NDArray[Any]) -> None:

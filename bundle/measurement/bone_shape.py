@@ -6,16 +6,23 @@ bones of the wrist and the distal phalanges widen away from the joint.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 from bundle.joint import UPPER
 from bundle.measurement.axis import turned
 from bundle.measurement.facing import facing_rows
 from bundle.measurement.pose import JointPose
+from numpy.typing import NDArray
+from scipy.spatial import ConvexHull
 from torch import Tensor
 
 _HEAD, _BASE = (1.0, 4.0), (6.0, 2.0)
 """Distances in mm from the joint at which the widths of the lower and of the upper bone are compared."""
+
+_HEAD_HEIGHT = 7.0
+"""Height in mm of the head, from the highest row of its mask."""
 
 LARGEST_OF_MCP = 1.68
 """Largest sum of both ratios at an MCP joint of an adult: 2.6 % of the public radiographs, but 85 % of PIP, 100 % of
@@ -38,6 +45,27 @@ class BoneShape:
     def fits_mcp(self) -> Tensor:
         """Whether the bones have the shape of an adult's MCP joint, (B,); false if the masks show no joint."""
         return self.head + self.shaft <= LARGEST_OF_MCP
+
+
+def head_bays(mask: NDArray[np.bool_], pixel: float) -> float:
+    """Measure the bays of a head: the fraction of its convex hull that its mask does not cover.
+
+    The head of a metacarpal has hardly any. A mask that also covers a part of the phalanx has large ones.
+
+    Args:
+        mask: mask of the lower bone, (H, W).
+        pixel: pixel size in mm.
+
+    Returns:
+        A fraction in [0, 1); NaN for an empty mask.
+    """
+    rows, columns = np.nonzero(mask)
+    head = rows < rows.min(initial=len(mask)) + _HEAD_HEIGHT / pixel
+    if not head.any():
+        return math.nan
+    corners = [[rows[head] + down, columns[head] + right] for down in (0, 1) for right in (0, 1)]
+    hull = ConvexHull(np.concatenate(corners, axis=1).T)  # the volume of a plane hull is its area
+    return 1.0 - float(head.sum() / hull.volume)
 
 
 def bone_shape(masks: Tensor, pose: JointPose) -> BoneShape:

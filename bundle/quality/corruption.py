@@ -56,11 +56,20 @@ GAMMA, BLUR_MM, NOISE = (0.5, 2.0), 0.25, 0.03
 
 
 def another_scanner(image: Tensor, spacing: float, random: np.random.RandomState) -> Corrupted:
-    """Vary contrast, sharpness and noise as between scanners and exposures; the joint stays usable."""
+    """Vary contrast, sharpness and noise as between scanners and exposures; the joint stays usable.
+
+    Half of the images are blurred after the noise, like those that are denoised, compressed, or of coarse pixels.
+    """
     gamma = math.exp(random.uniform(*np.log(GAMMA)))
     contrasted = torch.cat([image[:1].clamp(0.0, 1.0) ** gamma, image[1:]])
-    smooth, _ = blurred(contrasted, spacing, random, deviation=random.uniform(0.0, BLUR_MM))
-    return noisy(smooth, spacing, random, deviation=random.uniform(0.0, NOISE))
+    steps = [
+        partial(blurred, deviation=random.uniform(0.0, BLUR_MM)),
+        partial(noisy, deviation=random.uniform(0.0, NOISE)),
+    ]
+    varied = contrasted, spacing
+    for step in steps if random.uniform() < 0.5 else steps[::-1]:
+        varied = step(*varied, random)
+    return varied
 
 
 def rescaled(image: Tensor, spacing: float, random: np.random.RandomState, *, factor: float) -> Corrupted:

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from bundle.measurement import outline_distance, outline_gap
+from bundle.measurement import head_bays, outline_distance, outline_gap
 from bundle.physics import attenuation
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -97,6 +97,7 @@ PROPERTIES: dict[str, Property] = {
     "polarity": Property("", "the radiograph is inverted, or the masks do not lie on bones", None, 0.1),
     **_bone_properties("lower"),
     **_bone_properties("upper"),
+    "lower_bays": Property("", None, "the lower mask leaves its bone: its head is not round", 0.01),
     "order": Property(" mm", "the upper bone is not above the lower bone", "the bones are too far apart", 0.5),
     "sideways": Property(" mm", _OUT_OF_LINE, _OUT_OF_LINE, 0.5),
     "gap": Property(" mm", "the masks overlap too far", "the joint space is too wide", 0.3),
@@ -144,6 +145,7 @@ def measure(image: Tensor, spacing: float) -> dict[str, float]:
         "upper_inset": _inset(absorbed, distance["upper"], distance["lower"]) * pitch,
         "lower_stray": _stray(lower),
         "upper_stray": _stray(upper),
+        "lower_bays": head_bays(lower, pitch),
         **_arrangement(small[1:], pitch),
         **_exposure(radiograph, lower | upper),
     }

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from bundle.errors import InputError
 from bundle.hands import JointFinder, Recentring
-from bundle.io import JointFrame, check_area, write_bytes
-from bundle.joint import BONES, MCP
+from bundle.io import FoundPlace, Item, JointFrame, agreed_plates, check_area, usable, write_bytes
+from bundle.joint import BONES, MCP, Keys
 from bundle.networks import file_label
 from bundle.physics import continue_to_border, union
 from bundle.quality import PlausibilityReference, bone_disagreement
@@ -18,6 +19,9 @@ from bundle.segmentation import BoneSegmenter
 from monai.bundle import ConfigParser
 from scripts.monai_label.view import HandJoints
 from torch import Tensor
+
+STATED = (Keys.NAME, Keys.FINGER, Keys.SIDE, Keys.SCORE, Keys.GROWTH_PLATE)
+"""Keys that an answer states of a joint found in a hand."""
 
 BONE_MASKS = "bone_masks.pt"
 """Weights of the segmentation, shipped in models/ of the bundle or trained here."""
@@ -174,17 +178,27 @@ class HandJointFinder:
         Raises:
             InputError: the radiograph is inverted, or the weights are missing.
         """
-        frames, left_out = [], {}
         with self._lock:
-            for one in self._find(radiograph):
-                place = one.place
-                try:
-                    frame, known = self._place(radiograph, JointFrame(place, pixels, MCP.pixels, MCP.frame_mm))
-                    found = {"name": place.name, "finger": place.stated.finger, "side": place.stated.side}
-                    frames.append((frame, {**found, "score": round(one.score, 4), **known}))
-                except InputError as error:
-                    left_out[place.name] = str(error)
-        return HandJoints(frames, left_out)
+            found = [
+                _item(one, JointFrame(one.place, pixels, MCP.pixels, MCP.frame_mm)) for one in self._find(radiograph)
+            ]
+            placed, left_out = usable(found, partial(self._placed, radiograph))
+        joints = [(one[Keys.FRAME], {key: one[key] for key in STATED}) for one in agreed_plates(placed)]
+        return HandJoints(joints, left_out)
+
+    def _placed(self, radiograph: Tensor, item: Item) -> Item:
+        """Place the frame of a joint on its joint space."""
+        if item[Keys.REFUSED]:
+            raise InputError(item[Keys.REFUSED])
+        frame, known = self._place(radiograph, item[Keys.FRAME])
+        return {**item, **known, Keys.FRAME: frame}
+
+
+def _item(found: FoundPlace, frame: JointFrame) -> Item:
+    """Item of a joint that was found in a radiograph."""
+    name, stated = found.place.name, found.place.stated
+    known = {Keys.IMAGE: "", Keys.NAME: name, Keys.FINGER: stated.finger, Keys.SIDE: stated.side, Keys.FRAME: frame}
+    return {**known, Keys.SCORE: round(found.score, 4), Keys.REFUSED: found.refused}
 
 
 def _read_config(bundle_root: Path, *parts: str) -> ConfigParser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import bundle.face.joints
 import pytest
@@ -50,6 +51,19 @@ def test_reasons_are_stated_once_where_no_joint_can_be_used(film: Path, caplog: 
         Hand.read(film, spacing_mm=21 / 256)
     assert all(str(refused.value).count(name) == 1 for name in ("index", "middle", "ring"))
     assert caplog.text == ""
+
+
+def test_an_unknown_growth_plate_follows_the_others_of_the_hand(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = {"index": "open", "middle": "unknown", "ring": "open"}
+
+    def placed(item: dict[str, Any], *_: Any) -> dict[str, Any]:
+        return {**item, "growth_plate": states[item["finger"]]}
+
+    monkeypatch.setattr(bundle.face.joints, "recentred", placed)
+    with pytest.raises(InputError, match="left_mcp_middle: open growth plate"):
+        Hand.read(film, spacing_mm=21 / 256)
+    states |= {"index": "closed", "ring": "closed"}
+    assert [joint.finger for joint in Hand.read(film, spacing_mm=21 / 256).joints] == ["index", "middle"]
 
 
 def test_a_hand_without_spacing_is_refused(film: Path) -> None:

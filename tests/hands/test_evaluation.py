@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from bundle.hands import FinderReport, FoundHand, HandFinder, hand_items
@@ -24,7 +25,9 @@ from bundle.hands.trials import (
     whole_film,
     without_hands,
 )
+from bundle.io import JointFrame
 from tests.hands.hand_drawings import CODES, Drawn
+from torch import Tensor
 
 Change = Callable[[FoundHand], FoundHand]
 
@@ -123,13 +126,21 @@ def test_a_missing_hand_leaves_its_joints_unfound(film: Film, found: FoundHand) 
     assert nearest([found], far) is None
 
 
+class Unmoved:
+    """Stand-in for the placement of frames."""
+
+    def find(self, radiograph: Tensor, mark: JointFrame) -> JointFrame:
+        return mark
+
+
 @pytest.mark.long
 def test_the_report_is_perfect_on_drawings_and_counts_false_hands(hands_folder: Path, tmp_path: Path) -> None:
     items = hand_items(hands_folder, "held_out")[:1]
     extra = tmp_path / "extra"
     extra.mkdir()
     (extra / "hand.png").write_bytes(Path(items[0]["image"]).read_bytes())
-    figures = FinderReport(finder(), str(tmp_path / "out"), str(extra)).measure(items)
+    report = FinderReport(finder(), Unmoved(), str(tmp_path / "out"), str(extra))  # type: ignore[arg-type]
+    figures = report.measure(items)
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["one hand"] == figures["one hand"]
     one = figures["one hand"]
     assert (one["films"], one["mcp_found"], one["false_hands"]) == (16, 1.0, 0)
@@ -137,4 +148,8 @@ def test_the_report_is_perfect_on_drawings_and_counts_false_hands(hands_folder: 
     assert figures["two hands"]["wrong_joints"] == figures["two hands"]["false_hands"] == 0
     assert figures["cut at the PIP joints"]["wrong_mcps"] == 0
     assert figures["no hand"]["films"] == 8
-    assert figures["no hand"]["false_hands"] == 1  # the hand that was put there
+    assert figures["centring"]["seconds_per_hand"] >= 0.0
+    films = pd.read_csv(tmp_path / "out" / "per_film.csv")
+    (planted,) = films[films.film.str.contains(r"^hand") & (films.condition == "no hand")].false_hands
+    assert planted == 1
+    assert figures["no hand"]["false_hands"] == films[films.condition == "no hand"].false_hands.sum()

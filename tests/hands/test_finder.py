@@ -12,7 +12,8 @@ import pytest
 import torch
 from bundle.errors import InputError
 from bundle.hands import FinderNetwork, FoundHand, HandFinder, found_places
-from bundle.hands.landmarks import INDEX, Array, Landmark
+from bundle.hands.fingers import CUT_OFF
+from bundle.hands.landmarks import CHAINS, INDEX, Array, Landmark
 from tests.hands.hand_drawings import Drawn, drawing, placed
 from torch import Tensor
 
@@ -80,9 +81,31 @@ def test_a_joint_whose_next_landmark_is_missing_is_refused_and_gives_no_place() 
     (hand,) = find(drawing(SHAPE, [points], SIZE), absent=(INDEX[Landmark("index", "PIP")],))
     joint = hand.joint("index")
     assert joint is not None
-    assert joint.refused == "direction unknown: PIP not found"
-    assert "mcp_index" not in {place.name for place in found_places(hand)}
-    assert hand.joint("index", "PIP") is None
+    assert joint.refused == "direction unknown, PIP not found"
+    assert {"mcp_index", "pip_index"} & {place.name for place in found_places(hand)} == set()
+    missing = hand.joint("index", "PIP")
+    assert missing is not None
+    assert missing.refused == "not found"
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_hand_cut_off_beyond_the_mcp_joints_gives_their_places_and_refuses_the_others(mirrored: bool) -> None:
+    points = placed(SIZE, (190.0, 220.0), mirrored=mirrored)
+    fingers, joints = ("index", "middle", "ring"), ("PIP", "DIP", "tip")
+    cut = [INDEX[Landmark(finger, joint)] for finger in fingers for joint in joints]
+    top = int(points[cut, 1].max()) + 1
+    (hand,) = find(drawing(SHAPE, [points], SIZE)[:, top:], tuple(cut))
+    check_mcps(hand, points - [0, top], mirrored)
+    assert {hand.joint(finger, joint).refused for finger in fingers for joint in joints} == {CUT_OFF}  # type: ignore[union-attr]
+
+
+def check_mcps(hand: FoundHand, points: Array, mirrored: bool) -> None:
+    assert hand.mirrored == mirrored
+    assert len(found_places(hand)) == 5
+    for place, finger in zip(found_places(hand), CHAINS, strict=True):
+        at, end = (points[INDEX[Landmark(finger, joint)]] for joint in ("MCP", "IP" if finger == "thumb" else "PIP"))
+        np.testing.assert_allclose(place.center, at, atol=2.0)
+        assert np.dot(place.direction, end - at) > 0.99 * np.linalg.norm(end - at)
 
 
 def test_a_bone_of_implausible_length_is_refused() -> None:

@@ -47,11 +47,13 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_joints_of_one_kind_are_named_by_side_and_finger_and_refused_ones_are_left_out() -> None:
+def test_joints_of_one_kind_are_named_by_side_and_finger_and_refused_ones_state_the_reason() -> None:
     found = JointFinder(lambda image: [hand(), hand("right")])(torch.zeros(1, 1000, 600))
-    names = ["left_mcp_index", "left_mcp_ring", "right_mcp_index", "right_mcp_ring"]
-    assert [one.place.name for one in found] == names
-    assert [one.score for one in found] == [0.97, 0.9, 0.97, 0.9]
+    assert [one.place.name for one in found] == [
+        f"{side}_mcp_{finger}" for side in ("left", "right") for finger in ("index", "ring", "small")
+    ]
+    assert [one.score for one in found] == [0.97, 0.9, 0.2] * 2
+    assert [one.refused for one in found] == ["", "", "its direction is unknown"] * 2
     assert found[0].place.center == (400.0, 500.0) and found[0].place.direction == UP
 
 
@@ -60,9 +62,10 @@ def test_a_hand_without_marks_has_the_joints_that_are_found(film: Path) -> None:
     find = JointFinder(lambda image: seen.append(image) or [hand()])  # type: ignore[func-returns-value]
     _, joints = open_joints(item(film), find=find)
     assert seen[0].shape == (1, 1000, 600)
-    assert [(joint["name"], joint["finger"], joint["side"], joint["score"]) for joint in joints] == [
-        ("hand7_left_mcp_index", "index", "left", 0.97),
-        ("hand7_left_mcp_ring", "ring", "left", 0.9),
+    assert [(joint["name"], joint["finger"], joint["side"], joint["score"], joint["refused"]) for joint in joints] == [
+        ("hand7_left_mcp_index", "index", "left", 0.97, ""),
+        ("hand7_left_mcp_ring", "ring", "left", 0.9, ""),
+        ("hand7_left_mcp_small", "small", "left", 0.2, "its direction is unknown"),
     ]
     assert JointFrame.from_json(joints[0]["frame"]).place.center == (400.0, 500.0)
     assert all(in_hand(joint) for joint in joints)
@@ -87,12 +90,20 @@ def test_a_radiograph_without_a_hand_is_refused_by_name(film: Path) -> None:
 
 
 def test_the_spacing_of_a_hand_without_one_follows_from_its_phalanges(film: Path) -> None:
-    (joint, _) = open_joints(item(film, spacing=0.0), find=JointFinder(lambda image: [hand()]))[1]
+    (joint, *_) = open_joints(item(film, spacing=0.0), find=JointFinder(lambda image: [hand()]))[1]
     frame = JointFrame.from_json(joint["frame"])
     assert frame.spacing == pytest.approx((39.8 / 200.0,) * 2), "the index's phalanx of 39.8 mm is 200 pixels long"
     assert joint["spacing_source"] == "estimated"
-    (stated, _) = open_joints(item(film), find=JointFinder(lambda image: [hand()]))[1]
+    (stated, *_) = open_joints(item(film), find=JointFinder(lambda image: [hand()]))[1]
     assert stated["spacing_source"] == "given" and JointFrame.from_json(stated["frame"]).spacing == (0.1, 0.1)
+
+
+def test_a_hand_without_spacing_and_without_phalanges_is_refused(film: Path) -> None:
+    find = JointFinder(lambda image: [replace(hand(), joints=hand().joints[:1])])
+    with pytest.raises(
+        InputError, match=r"hand7\.png has no pixel spacing\. Pass --spacing.*no whole proximal phalanx"
+    ):
+        open_joints(item(film, spacing=0.0), find=find)
 
 
 @pytest.mark.parametrize(("spacing", "size"), [(0.05, "0.25"), (0.3, "1.5")])
@@ -123,6 +134,9 @@ def test_the_audit_keeps_what_is_found_and_lists_the_other_films(film: Path) -> 
     (alone / film.name).write_bytes(film.read_bytes())
     joints = joint_items(str(alone), "*", spacing=0.1, find=find, segment=lambda image: masks)
     assert [joint["finger"] for joint in joints] == ["index", "ring"]
+    (refused,) = joints.rejected
+    assert refused["name"] == "alone_hand7_left_mcp_small"
+    assert "joint alone_hand7_left_mcp_small: its direction is unknown. Mark it" in refused["reason"]
 
 
 @pytest.mark.parametrize(("hands", "joint"), [(lambda _: [], "XYZ"), (lambda _: [], 5), (5, "MCP"), (None, "MCP")])

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import torch
 from bundle.inference.locating import located_surfaces
-from bundle.inference.overviews import DOUBTFUL, LINE, MEASURED, REFUSED, overview
+from bundle.inference.overviews import DOUBTFUL, LINE, MEASURED, REFUSED, overview, overview_panel, write_overviews
+from bundle.io.audit import Joints
 from bundle.io.frames import JointFrame, JointPlace
+from bundle.io.keeping import Kept
+from bundle.io.png_files import png_source
 from bundle.io.writing import write_image
 from bundle.measurement.joint_space import measure_joint_space
 from bundle.phantoms.rendering import render
@@ -53,6 +56,41 @@ def test_a_large_hand_is_reduced(tmp_path: Path) -> None:
     image = overview(str(tmp_path / "hand.png"), [item("a", "index", 500.0, 1200.0)], {}, {})
     assert image.shape[1] == 500
     assert abs(np.nonzero(has(image[:1200], DOUBTFUL))[0].mean() - 600) < 12
+
+
+def test_a_panel_kept_with_a_joint_replaces_the_file(tmp_path: Path) -> None:
+    whole = torch.rand(2400, 1000)
+    write_image(tmp_path / "hand.png", whole)
+    joint = item("a", "index", 500.0, 1200.0)
+    panel = overview_panel(whole.numpy())
+    assert panel.shape == (1200, 500) and panel.dtype == np.uint8
+    kept = {**joint, "whole": Kept().keep(panel), "whole_scale": 0.5}
+    decoded = overview(str(tmp_path / "hand.png"), [joint], {}, {})
+    shown = overview(str(tmp_path / "no_such_file.png"), [kept], {}, {})
+    assert np.abs(decoded.astype(int) - shown.astype(int)).max() <= 1
+
+
+class Folder:
+    def __init__(self, output_dir: Path) -> None:
+        self.output_dir = output_dir
+
+
+def test_overviews_are_made_anew_only_where_they_show_something_else_or_are_damaged(tmp_path: Path) -> None:
+    write_image(tmp_path / "hand.png", torch.full((300, 500), 0.2))
+    joint = item("a", "index", 250.0, 150.0, image=str(tmp_path / "hand.png"), digest="1")
+    made, writer = tmp_path / "hand_overview.png", Folder(tmp_path)
+
+    def stamp(joints: Joints) -> int:
+        write_overviews(writer, joints)  # type: ignore[arg-type]
+        return made.stat().st_mtime_ns
+
+    first = stamp(Joints([joint]))
+    assert stamp(Joints([joint])) == first
+    second = stamp(Joints([], left_out=[{**joint, "refused": "open growth plate"}]))
+    assert second != first
+    made.write_bytes(made.read_bytes()[:-40])
+    assert stamp(Joints([], left_out=[{**joint, "refused": "open growth plate"}])) != second
+    assert png_source(made)
 
 
 def test_surfaces_are_located_in_the_hand() -> None:

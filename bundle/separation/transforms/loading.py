@@ -16,7 +16,7 @@ from torch import Tensor
 
 Sample = dict[Hashable, Any]
 
-KEPT = ("loaded", "whole")
+KEPT = ("loaded", "whole", "whole_scale")
 """Keys of an item's loaded pixels (:class:`bundle.io.audit.JointCheck`)."""
 
 
