@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,18 +14,7 @@ from bundle.inference.joint_table import JointTable, hand_of
 from bundle.inference.locating import SURFACES
 from bundle.inference.montage_writer import SURFACE_COLOURS
 from bundle.inference.results import QUALITY, LayerWriter
-from bundle.io import (
-    Item,
-    JointFrame,
-    Joints,
-    fingerprint,
-    grey_panel,
-    in_hand,
-    named_lines,
-    png_source,
-    read_stated,
-    write_png,
-)
+from bundle.io import Item, JointFrame, Joints, grey_panel, in_hand, named_lines, png_source, read_stated, write_png
 from bundle.joint import Keys
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -58,11 +49,11 @@ def write_overviews(writer: LayerWriter, joints: Joints) -> None:
 
 
 def _source(joints: Sequence[Item], rows: Mapping[str, Any], lines: Mapping[str, Any]) -> str:
-    """Fingerprint of what the overview of a hand shows."""
+    """Checksum of what the overview of a hand shows."""
     names = [str(joint[Keys.NAME]) for joint in joints]
     placed = [[joint[Keys.IMAGE], joint[Keys.FRAME], joint.get("digest"), joint.get(Keys.REFUSED)] for joint in joints]
     results = [[rows.get(name), (lines.get(name) or {}).get(SURFACES)] for name in names]
-    return fingerprint({"overview": LARGEST, "joints": placed, "results": results})
+    return hashlib.sha256(json.dumps([LARGEST, placed, results]).encode()).hexdigest()
 
 
 def _by_hand(joints: Iterable[Item]) -> dict[str, list[Item]]:

@@ -222,16 +222,15 @@ def joint_items(
         whole = role in ("all", "untested")
         sides = (items, items) if whole else split_by_joint(items, validation_fraction, seed)
         return Joints(sides[role == "validation"])
-    loaded = {"keep_gross": keep_gross, "keep_whole": keep_whole}
-    known: dict[str, Any] = {**loaded, "size": size, "segment": segment, "recentre": recentre, "find": find}
+    known: dict[str, Any] = {"size": size, "segment": segment, "recentre": recentre, "find": find}
+    known |= {"keep_gross": keep_gross, "keep_whole": keep_whole}
     if entries is not None:
         REDACTION.hide_folder(dataset_dir, private_folder(dataset_dir))
         found = audit(without_identity(entries), accept_none=True, **known)
         return Joints(found.accepted, found.rejected, left_out=found.left_out)
     datalist = meant_list(dataset_dir, datalist)
     refuses = datalist != FOLDER if strict is None else flag(strict)
-    items = _listed(dataset_dir, datalist, role, validation_fraction, seed, spacing)
-    found = audit(items, strict=refuses, **known)
+    found = audit(_listed(dataset_dir, datalist, role, validation_fraction, seed, spacing), strict=refuses, **known)
     added = phantom_items(added_phantoms, seed, size) if role == "training" and added_phantoms else []
     return Joints(found.accepted + added, found.rejected, refuses, found.left_out)
 

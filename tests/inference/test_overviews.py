@@ -72,7 +72,7 @@ def test_a_panel_kept_with_a_joint_replaces_the_file(tmp_path: Path) -> None:
 
 class Folder:
     def __init__(self, output_dir: Path) -> None:
-        self.output_dir = output_dir
+        self.output_dir = self.lines_dir = output_dir
 
 
 def test_overviews_are_made_anew_only_where_they_show_something_else_or_are_damaged(tmp_path: Path) -> None:
