@@ -104,7 +104,7 @@ def test_what_never_passes_is_given_up(joints: Joints) -> None:
 def test_pairs_pass_together_and_know_their_narrowing(joints: Joints) -> None:
     specifications = plan(pairs=True, rotation_deg=Uniform(-12.0, 12.0)).of(joints.sources)
     refused: Counter[str] = Counter()
-    good = passed(specifications, RadiographFactory(joints.store, QualityGate(tolerance_mm=0.03)), range(12), refused)
+    good = passed(specifications, RadiographFactory(joints.store, QualityGate(tolerance_mm=0.02)), range(12), refused)
     assert refused["joint_space"] > 1 and len(good) == 12
     for index in range(0, 12, 2):
         one, other = good[index], good[index + 1]
