@@ -5,7 +5,7 @@
 
 ``detectable_mm`` is 1.96 sqrt(2) times the standard deviation within joints over the visits in a table of
 scripts/measure_joints.py, an upper limit. ``retaken_phantoms_mm`` is the same over re-takes of phantoms (shifted
-and rotated, some at half the dose), by measure joint_space_phantoms of an evaluation: a lower limit.
+and rotated, with other noise), by measure joint_space_phantoms of an evaluation: a lower limit.
 """
 
 from __future__ import annotations

@@ -80,33 +80,28 @@ def _groups(joints: Population, finger: str, streams: Mapping[int, np.random.Gen
 
 
 def retake(
-    parameters: PhantomParameters, number: int, *, shift_mm: float = 0.3, tilt_deg: float = 10.0, dose: float = 0.5
+    parameters: PhantomParameters, number: int, *, shift_mm: float = 0.3, tilt_deg: float = 2.0
 ) -> PhantomParameters:
-    """Return the parameters of another radiograph of the same joint: different noise, another position.
+    """Return the parameters of another radiograph of the same joint: different noise, slightly different position.
 
     The joint moves as one body, so its joint space stays the same. The shift includes the error of a crop: 2 pixels of
-    a public frame are 0.16 mm. Every second re-take has another dose.
+    a public frame are 0.16 mm.
 
     Args:
         parameters: parameters of the phantom.
         number: number of the re-take, at least 0; 0 is the phantom itself. It is part of the random seed.
         shift_mm: maximum shift of the joint along x and along y, in mm.
-        tilt_deg: maximum rotation in the plane of the radiograph, in degrees.
-        dose: dose of the re-takes 2, 4, ... relative to the phantom.
+        tilt_deg: maximum rotation, in degrees.
 
     Raises:
-        InputError: if the number or a range is negative, or the dose is not positive.
+        InputError: if the number or a range is negative.
     """
     expect_retake(number)
-    expect(dose > 0.0, "dose of a re-take", "positive", dose)
     expect(min(shift_mm, tilt_deg) >= 0.0, "shift and tilt of a re-take", "at least 0", (shift_mm, tilt_deg))
     if number == 0:
         return replace(parameters, retake=0)
     x, y, tilt = np.random.default_rng([parameters.seed, RETAKE, number]).uniform(-1.0, 1.0, size=3)
-    detector = parameters.detector
-    taken = replace(detector, photons=detector.photons * (1.0 if number % 2 else dose))
-    moved = reframed(parameters, shift_mm * x, shift_mm * y, tilt_deg * tilt)
-    return replace(moved, detector=taken, retake=int(number))
+    return replace(reframed(parameters, shift_mm * x, shift_mm * y, tilt_deg * tilt), retake=int(number))
 
 
 def reframed(parameters: PhantomParameters, x_mm: float, y_mm: float, rotation_deg: float) -> PhantomParameters:

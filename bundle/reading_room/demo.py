@@ -68,7 +68,7 @@ def parameters_of(seed: int, visit: int) -> PhantomParameters:
     """Return the parameters of a phantom at a visit: its joint space narrows, and its posture differs."""
     parameters = sample_parameters(seed)
     first = max(true_joint_space(parameters), NARROWEST_MM)
-    return retake(with_joint_space(parameters, first - NARROWING_MM * visit), visit, tilt_deg=2.0)
+    return retake(with_joint_space(parameters, first - NARROWING_MM * visit), visit)
 
 
 def _closed(id: str, seed: int, visit: int) -> JointRow:
