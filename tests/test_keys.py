@@ -19,16 +19,6 @@ from bundle.datasets.source_writer import SourceWriter
 from bundle.datasets.sources import SourceStore
 from bundle.datasets.specifications import DataPlan
 from bundle.datasets.streams import SyntheticRadiographs
-from bundle.evaluation.measures import (
-    JointSpaceControl,
-    LayerTruth,
-    MaskAgreement,
-    Realism,
-    RealismInPose,
-    ShadowDetectability,
-    StatedJointSpace,
-)
-from bundle.evaluation.measures.reconstruction import ReconstructionQuality
 from bundle.evaluation.report import EvaluationReport
 from bundle.inference.joint_table import JointTable
 from bundle.inference.quality import JointQuality
@@ -56,6 +46,7 @@ from bundle.statistics.measured import Measured, SeparatedJoints
 from bundle.workflow.weights import GeneratorWeights
 from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedEvaluator
+from scripts.results_document.columns import MEASURES
 from torch import Tensor, nn
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,17 +54,6 @@ PAGE = (ROOT / "docs" / "reference" / "keys.md").read_text()
 SIZE = 64
 SPACING = 21.0 / SIZE
 GATE = QualityGate(tolerance_mm=0.5, plausible=False)
-MEASURES = (
-    ReconstructionQuality,
-    LayerTruth,
-    ShadowDetectability,
-    Realism,
-    RealismInPose,
-    JointSpaceControl,
-    StatedJointSpace,
-    MaskAgreement,
-)
-
 Found = dict[str, set[str]]
 
 

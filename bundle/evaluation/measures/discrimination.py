@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 import torch
 from bundle.evaluation.measures.crops import crops_of, shifted
+from bundle.io import is_overlapping
 from bundle.statistics import (
     Curve,
     FitSettings,
+    SeparatedJoints,
     area_under_curve,
     bootstrap_interval,
     fit_seeds,
@@ -214,3 +217,16 @@ def mean_figures(values: NDArray[np.float64], joints: Sequence[str], name: str, 
     each = values.mean(axis=0)
     interval = bootstrap_interval(lambda examples: float(each[examples].mean()), joints, seed=seed)
     return {name: float(each.mean()) if len(each) else None, f"{name}_interval": list(interval)}
+
+
+def answer_table(answer: Answer, joints: SeparatedJoints) -> pd.DataFrame:
+    """Return a row for each radiograph with the scores of both sides and the accuracy, means over the fits."""
+    real, made = answer.scores.mean(axis=0).reshape(2, -1)
+    correct = answer.correct().mean(axis=0).reshape(2, -1)
+    identity = [{key: item[key] for key in ("name", "joint", "finger")} for item in joints.items]
+    return pd.DataFrame(identity).assign(
+        overlapping=[is_overlapping(image) for image in joints.images],
+        real_score=real,
+        synthetic_score=made,
+        accuracy=correct.mean(axis=0),
+    )

@@ -18,6 +18,7 @@ from bundle.evaluation.measures.discrimination import (
     SharedShift,
     Sides,
     answer_figures,
+    answer_table,
     mean_figures,
     small_classifier,
 )
@@ -135,7 +136,7 @@ class Realism:
             trial.name: self._ask(self._pairs(training, trial, _TRAINING), self._pairs(test, trial, _TEST))
             for trial in self.trials
         }
-        tables = {name: _table(answer, test) for name, answer in answers.items()}
+        tables = {name: answer_table(answer, test) for name, answer in answers.items()}
         if self.floors:
             answers["real"] = self._ask(self._halves(training, _TRAINING), self._halves(test, _TEST))
             still = Trial(motion_mm=0.0)
@@ -238,16 +239,3 @@ def _cut_both(sides: Sequence[Tensor], places_mm: Tensor, far_mm: float, spacing
     pixel = float(spacing.median())
     places, margin = places_mm / pixel, math.ceil(far_mm / pixel)
     return [cut_out(sides[0], places, margin), cut_out(sides[1], torch.zeros_like(places), margin)]
-
-
-def _table(answer: Answer, test: SeparatedJoints) -> pd.DataFrame:
-    """Return a row for each joint, means over the fits."""
-    real, made = answer.scores.mean(axis=0).reshape(2, -1)
-    correct = answer.correct().mean(axis=0).reshape(2, -1)
-    identity = [{key: item[key] for key in ("name", "joint", "finger")} for item in test.items]
-    return pd.DataFrame(identity).assign(
-        overlapping=[is_overlapping(image) for image in test.images],
-        real_score=real,
-        synthetic_score=made,
-        accuracy=correct.mean(axis=0),
-    )

@@ -18,6 +18,7 @@ from bundle.evaluation.measures.discrimination import (
     OwnCrops,
     Sides,
     answer_figures,
+    answer_table,
     dense_classifier,
     mean_figures,
     paired_figures,
@@ -257,13 +258,8 @@ def _described(training: _Posed, test: _Posed) -> dict[str, Any]:
 
 
 def _table(answers: Mapping[str, Answer], joints: SeparatedJoints) -> pd.DataFrame:
-    """Return a row for each radiograph and trial, means over the fits; ``margin`` is synthetic less real score."""
-    identity = pd.DataFrame([{key: item[key] for key in ("name", "joint", "finger")} for item in joints.items])
-    identity["overlapping"] = [is_overlapping(image) for image in joints.images]
-    parts = []
-    for trial, answer in answers.items():
-        real, made = answer.scores.mean(axis=0).reshape(2, -1)
-        correct = answer.correct().mean(axis=0).reshape(2, -1).mean(axis=0)
-        scores = {"real_score": real, "synthetic_score": made, "margin": made - real, "accuracy": correct}
-        parts.append(identity.assign(trial=trial, **scores))
-    return pd.concat(parts, ignore_index=True)
+    """Return a row for each radiograph and trial; ``margin`` is synthetic less real score."""
+    table = pd.concat(
+        [answer_table(answer, joints).assign(trial=trial) for trial, answer in answers.items()], ignore_index=True
+    )
+    return table.assign(margin=table["synthetic_score"] - table["real_score"])
