@@ -31,8 +31,8 @@ from bundle.phantoms.surfaces import true_joint_space, with_joint_space
 BASE_DEPTH = 11.0
 """Depth of the upper bone's base across the plane of the radiograph in mm: assumed, somewhat less than its width."""
 
-LEAST_FLOOR = 0.3
-"""Minimum height of the floor above the rim in mm of a tilted phantom."""
+LEAST_COVERED = 0.3
+"""Minimum height in mm of the floor above the rim of a tilted phantom."""
 
 MARGIN = 0.05
 """Distance in mm from the ends of the range of gaps that a tilted phantom keeps."""
@@ -130,7 +130,7 @@ def tilted(parameters: PhantomParameters, degrees: float) -> PhantomParameters:
     """Return the same joint tilted out of the plane of the radiograph: the rim covers more or less of the joint space.
 
     The rim lies half of :data:`BASE_DEPTH` in front of the floor. It moves along the bone by this distance times the
-    sine of the tilt, while the joint surfaces, and thus the joint space, stay. The rim stays below the floor, and the
+    sine of the tilt, while everything else, and thus the joint space, stays. The rim remains below the floor, and the
     gap of the outlines in the range of the joint type.
 
     Args:
@@ -140,11 +140,12 @@ def tilted(parameters: PhantomParameters, degrees: float) -> PhantomParameters:
     if not degrees:
         return parameters
     low, high = parameters.joint_type.outline_gap_mm
-    gap, floor, joint_space = parameters.outline_gap_mm, parameters.upper.floor, true_joint_space(parameters)
-    rise = BASE_DEPTH / 2 * math.sin(math.radians(degrees))
-    rise = min(max(rise, LEAST_FLOOR - floor, gap - high + MARGIN), gap - low - MARGIN)
-    upper = replace(parameters.upper, floor=floor + rise)
-    return with_joint_space(replace(parameters, upper=upper, outline_gap_mm=gap - rise), joint_space)
+    gap, upper, joint_space = parameters.outline_gap_mm, parameters.upper, true_joint_space(parameters)
+    shift = BASE_DEPTH / 2 * math.sin(math.radians(degrees))
+    covered = upper.floor + upper.rim_shift
+    shift = min(max(shift, LEAST_COVERED - covered, gap - high + MARGIN), gap - low - MARGIN)
+    upper = replace(upper, rim_shift=upper.rim_shift + shift)
+    return with_joint_space(replace(parameters, upper=upper, outline_gap_mm=gap - shift), joint_space)
 
 
 def reframed(parameters: PhantomParameters, x_mm: float, y_mm: float, rotation_deg: float) -> PhantomParameters:
@@ -202,7 +203,7 @@ def _unmasked_bones(seen: Mapping[str, float], rng: np.random.Generator) -> dict
 
 def _sample(kind: type[Group], means: Mapping[str, float], streams: Mapping[int, np.random.Generator]) -> Group:
     values = {}
-    for item in fields(kind):  # type: ignore[arg-type]
+    for item in (item for item in fields(kind) if item.metadata):  # type: ignore[arg-type]
         step = float(np.clip(streams[item.metadata["stream"]].standard_normal(), -2.0, 2.0))
         values[item.name] = means.get(item.name, item.default) + item.metadata["deviation"] * step
     return kind(**values)

@@ -14,7 +14,7 @@ from bundle.joint import MCP
 from bundle.phantoms.anatomy import place
 from bundle.phantoms.parameters import PhantomParameters
 from bundle.phantoms.rendering import render
-from bundle.phantoms.sampling import BASE_DEPTH, LEAST_FLOOR, MARGIN, reframed, retake, sample_parameters, tilted
+from bundle.phantoms.sampling import BASE_DEPTH, LEAST_COVERED, MARGIN, reframed, retake, sample_parameters, tilted
 from bundle.phantoms.surfaces import true_joint_space, true_surfaces
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,19 +82,22 @@ def test_even_re_takes_have_half_the_dose_and_more_noise() -> None:
 def test_a_tilt_moves_the_rim_against_the_joint_surfaces(seed: int, degrees: float) -> None:
     first = sample_parameters(seed)
     again = tilted(first, degrees)
-    rise = again.upper.floor - first.upper.floor
-    assert abs(rise) <= BASE_DEPTH / 2 * np.sin(np.radians(8.0)) + MARGIN
-    assert again.upper.floor >= LEAST_FLOOR - 1e-9 or rise >= 0.0
-    assert again.outline_gap_mm - first.outline_gap_mm == pytest.approx(-rise, abs=0.1)
-    assert true_joint_space(again) == pytest.approx(true_joint_space(first), abs=0.006)
+    shift = again.upper.rim_shift
+    assert abs(shift) <= BASE_DEPTH / 2 * np.sin(np.radians(8.0)) + MARGIN
+    assert first.upper.floor + shift >= LEAST_COVERED - 1e-9 or shift >= 0.0
+    assert again.outline_gap_mm - first.outline_gap_mm == pytest.approx(-shift, abs=0.02)
+    assert true_joint_space(again) == pytest.approx(true_joint_space(first), abs=0.005)
     assert replace(again, upper=first.upper, outline_gap_mm=first.outline_gap_mm) == first
 
 
 @pytest.mark.parametrize("degrees", [4.0, -4.0])
 def test_the_rim_moves_by_the_sine_of_the_tilt(degrees: float) -> None:
     first = sample_parameters(12, outline_gap_mm=0.7)
-    rise = tilted(first, degrees).upper.floor - first.upper.floor
-    assert rise == pytest.approx(BASE_DEPTH / 2 * np.sin(np.radians(degrees)))
+    again = tilted(first, degrees)
+    assert again.upper.rim_shift == pytest.approx(BASE_DEPTH / 2 * np.sin(np.radians(degrees)))
+    assert place(again)[0].y == pytest.approx(place(first)[0].y, abs=0.005)
+    before, after = (true_surfaces(one, 0.0, np.linspace(-1.0, 1.0, 5)) for one in (first, again))
+    assert after.floor == pytest.approx(before.floor, abs=0.005)
 
 
 def test_a_tilted_phantom_at_the_end_of_the_range_stays_in_it() -> None:
