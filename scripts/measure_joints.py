@@ -138,7 +138,7 @@ def changes(rows: pd.DataFrame) -> dict[str, float]:
     columns = ["joint_space_mm", "outline_gap_mm", "covered"]
     joints = lengths.groupby("joint")[columns]
     means, within = joints.mean(), lengths[columns] - joints.transform("mean")
-    deviations = (within.square().sum() / (len(lengths) - joints.ngroups)).pow(0.5)
+    deviations = ((within**2).sum() / (len(lengths) - joints.ngroups)) ** 0.5
     return {
         "joint_space_within": float(deviations["joint_space_mm"]),
         "covered_within": float(deviations["covered"]),
