@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bundle.base.cache import CACHE, cache_folder
+from bundle.base.loops import NUMBA, Floats, cached_loop, has_numba, loop, sum_loop
 from bundle.base.memory import keep_freed_memory
 from bundle.base.parsing import parse_json, read_json
 from bundle.base.redaction import (

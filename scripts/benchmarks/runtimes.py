@@ -8,7 +8,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
-from bundle.networks import CACHE, RUNTIMES, compiled
+from bundle.base import CACHE
+from bundle.networks import RUNTIMES, compiled
 from scripts.benchmarks.settings import Figure, significant
 from torch import nn
 
