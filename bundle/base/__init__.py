@@ -1,4 +1,4 @@
-"""Shared utilities: JSON parsing, redaction of patient information, threads and memory."""
+"""Shared utilities: JSON parsing, redaction of patient information, threads, memory, compiled loops and their cache."""
 
 from __future__ import annotations
 
@@ -19,16 +19,24 @@ from bundle.base.redaction import (
 from bundle.base.threads import one_thread, side_by_side
 
 __all__ = [
+    "CACHE",
+    "NUMBA",
     "REDACTION",
+    "Floats",
     "bare_values",
+    "cache_folder",
+    "cached_loop",
+    "has_numba",
     "holds",
     "is_pseudonym",
     "keep_freed_memory",
+    "loop",
     "one_thread",
     "parse_json",
     "pseudonym",
     "read_json",
     "side_by_side",
+    "sum_loop",
     "tells",
     "without_pseudonyms",
     "without_told",

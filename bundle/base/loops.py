@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -43,13 +44,13 @@ def cached_loop(signature: str) -> Callable[[Callable[..., Any]], Any]:
     Args:
         signature: types of the result and of the arguments, as numba writes them.
     """
-    from numba import config, njit
+    numba: Any = import_module(NUMBA)
 
     def compiled(function: Callable[..., Any]) -> Any:
-        usual, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())
+        usual, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(cache_folder())
         try:
-            return njit(signature, nogil=True, error_model="numpy", cache=True)(function)
+            return numba.njit(signature, nogil=True, error_model="numpy", cache=True)(function)
         finally:
-            config.CACHE_DIR = usual
+            numba.config.CACHE_DIR = usual
 
     return compiled

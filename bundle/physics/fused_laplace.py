@@ -38,14 +38,14 @@ def shapes_of(height: int, width: int) -> NDArray[np.int64]:
 
 
 @loop
-def _level(fields, shapes, number):  # type: ignore[no-untyped-def]
+def _level(fields, shapes, number):
     """Fields of a level, (FIELDS, H + 2, W + 2)."""
     start, height, width = shapes[number]
     return fields[FIELDS * start : FIELDS * (start + height * width)].reshape(FIELDS, height, width)
 
 
 @loop
-def _levels(fields, shapes, row, values, known):  # type: ignore[no-untyped-def]
+def _levels(fields, shapes, row, values, known):
     """The equations of all levels."""
     finest = _level(fields, shapes, 0)
     height, width = known.shape
@@ -64,7 +64,7 @@ def _levels(fields, shapes, row, values, known):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _conductances(level):  # type: ignore[no-untyped-def]
+def _conductances(level):
     """Conductances between neighbours that are both unknown."""
     width = level.shape[2]
     unknown, right, down = level[UNKNOWN].reshape(-1), level[RIGHT].reshape(-1), level[DOWN].reshape(-1)
@@ -74,7 +74,7 @@ def _conductances(level):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _neighbours(level, field, sums):  # type: ignore[no-untyped-def]
+def _neighbours(level, field, sums):
     """Sum of the four neighbours at the unknown pixels."""
     width = level.shape[2]
     field, total, unknown = field.reshape(-1), sums.reshape(-1)[width:], level[UNKNOWN].reshape(-1)[width:]
@@ -84,7 +84,7 @@ def _neighbours(level, field, sums):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _invert(level):  # type: ignore[no-untyped-def]
+def _invert(level):
     """Inverse of the diagonal, and the map of the unknown pixels."""
     width = level.shape[2]
     pins, inverse, unknown = level[PINS].reshape(-1), level[INVERSE].reshape(-1), level[UNKNOWN].reshape(-1)
@@ -98,7 +98,7 @@ def _invert(level):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _coarsen(fine, coarse, row):  # type: ignore[no-untyped-def]
+def _coarsen(fine, coarse, row):
     """Conductances, pins and source of the next coarser level."""
     _block_sums(fine[PINS], coarse[PINS], row)
     _block_sums(fine[SOURCE], coarse[SOURCE], row)
@@ -116,7 +116,7 @@ def _coarsen(fine, coarse, row):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _block_sums(fine, coarse, row):  # type: ignore[no-untyped-def]
+def _block_sums(fine, coarse, row):
     """Sum of 2 x 2 pixels."""
     for y in range(coarse.shape[0] - 2):
         top, bottom, sums = fine[2 * y + 1, 1:], fine[2 * y + 2, 1:], coarse[y + 1, 1:]
@@ -127,7 +127,7 @@ def _block_sums(fine, coarse, row):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _interpolate(coarse, fine, row):  # type: ignore[no-untyped-def]
+def _interpolate(coarse, fine, row):
     """Bilinear interpolation to the finer level."""
     height, width, last = fine.shape[0] - 2, fine.shape[1] - 2, coarse.shape[1] - 2
     here, east = row[1:], row[2:]
@@ -145,7 +145,7 @@ def _interpolate(coarse, fine, row):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _residual(level, solution, source, result):  # type: ignore[no-untyped-def]
+def _residual(level, solution, source, result):
     """``source - A solution``."""
     width = level.shape[2]
     field = solution.reshape(-1)
@@ -160,7 +160,7 @@ def _residual(level, solution, source, result):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _smooth(level, solution, source, result):  # type: ignore[no-untyped-def]
+def _smooth(level, solution, source, result):
     """One damped Jacobi sweep."""
     _residual(level, solution, source, result)
     inverse, before, after = level[INVERSE].reshape(-1), solution.reshape(-1), result.reshape(-1)
@@ -169,7 +169,7 @@ def _smooth(level, solution, source, result):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _factorize(level, matrix):  # type: ignore[no-untyped-def]
+def _factorize(level, matrix):
     """Factors ``L D L'`` of the matrix ``A`` of the coarsest level, diagonal by diagonal, in float64."""
     width = level.shape[2] - 2
     size = (level.shape[1] - 2) * width
@@ -188,7 +188,7 @@ def _factorize(level, matrix):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _solve_coarsest(level, matrix, source, solution):  # type: ignore[no-untyped-def]
+def _solve_coarsest(level, matrix, source, solution):
     """Solution on the coarsest level by its factors."""
     width = level.shape[2] - 2
     size, vector = (level.shape[1] - 2) * width, matrix[:, BAND - 1]
@@ -204,7 +204,7 @@ def _solve_coarsest(level, matrix, source, solution):  # type: ignore[no-untyped
 
 
 @loop
-def _cascade(fields, shapes, matrix, row):  # type: ignore[no-untyped-def]
+def _cascade(fields, shapes, matrix, row):
     """Initial solution: that of the coarsest level, interpolated and smoothed level by level."""
     below = _level(fields, shapes, len(shapes) - 1)
     _solve_coarsest(below, matrix, below[SOURCE], below[SOLUTION])
@@ -221,12 +221,16 @@ def _cascade(fields, shapes, matrix, row):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _v_cycle(fields, shapes, matrix, row):  # type: ignore[no-untyped-def]
+def _v_cycle(fields, shapes, matrix, row):
     """Approximate solution of ``A correction = residual``, with one sweep down and one sweep up."""
     level = _level(fields, shapes, 0)
     for number in range(1, len(shapes)):
         below = _level(fields, shapes, number)
-        correction, inverse, residual = level[CORRECTION].reshape(-1), level[INVERSE].reshape(-1), level[RESIDUAL].reshape(-1)
+        correction, inverse, residual = (
+            level[CORRECTION].reshape(-1),
+            level[INVERSE].reshape(-1),
+            level[RESIDUAL].reshape(-1),
+        )
         for i in range(len(residual)):
             correction[i] = DAMPING * inverse[i] * residual[i]
         _residual(level, level[CORRECTION], level[RESIDUAL], level[SPARE])
@@ -243,21 +247,25 @@ def _v_cycle(fields, shapes, matrix, row):  # type: ignore[no-untyped-def]
 
 
 @sum_loop
-def _dot(a, b):  # type: ignore[no-untyped-def]
+def _dot(a, b):
     total = 0.0
     for start in range(0, len(a), 1024):
         one, other, part = a[start : start + 1024], b[start : start + 1024], ZERO
         for i in range(len(one)):
             part += one[i] * other[i]
-        total += part
+        total += float(part)
     return total
 
 
 @loop
-def _conjugate_gradients(fields, shapes, matrix, row, cycles):  # type: ignore[no-untyped-def]
+def _conjugate_gradients(fields, shapes, matrix, row, cycles):
     """Flexible conjugate gradients, because the V-cycle is not symmetric; the last energy."""
     level = _level(fields, shapes, 0)
-    solution, residual, correction = level[SOLUTION].reshape(-1), level[RESIDUAL].reshape(-1), level[CORRECTION].reshape(-1)
+    solution, residual, correction = (
+        level[SOLUTION].reshape(-1),
+        level[RESIDUAL].reshape(-1),
+        level[CORRECTION].reshape(-1),
+    )
     direction, response = level[DIRECTION].reshape(-1), level[RESPONSE].reshape(-1)
     _residual(level, level[SOLUTION], level[SOURCE], level[RESIDUAL])
     for field in (level[SOURCE].reshape(-1), direction, response):
@@ -279,7 +287,7 @@ def _conjugate_gradients(fields, shapes, matrix, row, cycles):  # type: ignore[n
 
 
 @cached_loop("void(f4[::1], i8[:, ::1], f8[:, ::1], f4[::1], f4[:, ::1], f4[:, ::1], i8, f4[:, ::1])")
-def _solve(fields, shapes, matrix, row, values, known, cycles, solution):  # type: ignore[no-untyped-def]
+def _solve(fields, shapes, matrix, row, values, known, cycles, solution):
     _levels(fields, shapes, row, values, known)
     _factorize(_level(fields, shapes, len(shapes) - 1), matrix)
     _cascade(fields, shapes, matrix, row)

@@ -39,7 +39,7 @@ def _workspace(height: int, width: int) -> Iterator[Workspace]:
 
 
 @loop
-def _column_distances(steps):  # type: ignore[no-untyped-def]
+def _column_distances(steps):
     """Distances along the columns from 0 at the target and the limit elsewhere, in place."""
     height, width = steps.shape
     for y in range(1, height):
@@ -53,7 +53,7 @@ def _column_distances(steps):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _lower_envelope(steps, reach, padded, best):  # type: ignore[no-untyped-def]
+def _lower_envelope(steps, reach, padded, best):
     """Squared distances in a row from those along the columns: ``min_k f(x + k)^2 + k^2`` for ``|k| <= reach``."""
     for x in range(len(best)):
         padded[reach + x] = best[x] = steps[x] * steps[x]
@@ -64,7 +64,7 @@ def _lower_envelope(steps, reach, padded, best):  # type: ignore[no-untyped-def]
 
 
 @cached_loop("void(f4[:, ::1], i8, f4[:, ::1])")
-def _signed_distance(mask, reach, distance):  # type: ignore[no-untyped-def]
+def _signed_distance(mask, reach, distance):
     height, width = mask.shape
     far, limit = np.float32(reach + 1), np.float32(reach)
     to_bone, to_rest = np.empty_like(mask), np.empty_like(mask)
@@ -86,7 +86,7 @@ def _signed_distance(mask, reach, distance):  # type: ignore[no-untyped-def]
 
 
 @cached_loop("void(f4[:, :, ::1], f4, f4, f4, f4, f4, f4[:, :, ::1])")
-def _ownership(distance, growth, ramp, fade, owned, limit, found):  # type: ignore[no-untyped-def]
+def _ownership(distance, growth, ramp, fade, owned, limit, found):
     """Write the known pixels and the ownership weights of both bones, (3, H, W)."""
     one, other = distance[0].reshape(-1), distance[1].reshape(-1)
     known, of_one, of_other = found[0].reshape(-1), found[1].reshape(-1), found[2].reshape(-1)
@@ -104,7 +104,7 @@ def _ownership(distance, growth, ramp, fade, owned, limit, found):  # type: igno
 
 
 @cached_loop("void(f4[:, ::1], f4[:, ::1], f4[:, :, ::1])")
-def _divide(total, continued, found):  # type: ignore[no-untyped-def]
+def _divide(total, continued, found):
     """Turn known pixels and ownership weights into shares, in place."""
     total, continued = total.reshape(-1), continued.reshape(-1)
     soft, one, other = found[0].reshape(-1), found[1].reshape(-1), found[2].reshape(-1)
@@ -127,9 +127,10 @@ def shares_by_distance(image: Tensor, distance: Tensor, spacing_mm: float = MCP.
     """Compute :func:`bundle.physics.shares_by_distance` of images (B, 1, H, W) and distances (B, 2, H, W)."""
     size, pixels = image.shape[-2:], [length / spacing_mm for length in (GROWTH_MM, RAMP_MM, FADE_MM)]
     limits = ownership_range(GROWTH_MM, spacing_mm), growth_limit(pixels[0])
-    total, found = attenuation(image)[:, 0], torch.empty(len(image), 3, *size)
+    given = [part.contiguous().numpy() for part in (attenuation(image[:, 0]), distance)]
+    found = torch.empty(len(image), 3, *size)
     with _workspace(*size) as workspace:
-        for whole, apart, shares in zip(total.numpy(), distance.numpy(), found.numpy(), strict=True):
+        for whole, apart, shares in zip(*given, found.numpy(), strict=True):
             _ownership(apart, *pixels, *limits, shares)
             _divide(whole, workspace.solve(whole, shares[0]), shares)
     return found

@@ -58,7 +58,7 @@ def _suits(values: Tensor) -> bool:
 
 
 @cached_loop("void(f4[:, :, ::1], f4[:, :, ::1], f4, f4[:, :, ::1])")
-def _below_highest(logits, features, limit, found):  # type: ignore[no-untyped-def]
+def _below_highest(logits, features, limit, found):
     """Logits of the allowed layers minus the highest of them; 0 for a forbidden layer."""
     soft, one, other = logits[0].reshape(-1), logits[1].reshape(-1), logits[2].reshape(-1)
     near_one, near_other = features[6].reshape(-1), features[7].reshape(-1)
@@ -75,9 +75,14 @@ def _below_highest(logits, features, limit, found):  # type: ignore[no-untyped-d
 
 
 @cached_loop("void(f4[:, :, ::1], f4[:, ::1], f4, f4, f4[:, :, ::1])")
-def _divide(features, total, limit, mixture, found):  # type: ignore[no-untyped-def]
+def _divide(features, total, limit, mixture, found):
     """Turn exponentials into the negative attenuation of the layers, in place (:func:`mixed_shares`)."""
-    total, first, second, third = total.reshape(-1), features[3].reshape(-1), features[4].reshape(-1), features[5].reshape(-1)
+    total, first, second, third = (
+        total.reshape(-1),
+        features[3].reshape(-1),
+        features[4].reshape(-1),
+        features[5].reshape(-1),
+    )
     near_one, near_other = features[6].reshape(-1), features[7].reshape(-1)
     soft, one, other = found[0].reshape(-1), found[1].reshape(-1), found[2].reshape(-1)
     for i in range(len(total)):
