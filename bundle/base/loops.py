@@ -39,7 +39,8 @@ def sum_loop(function: Callable[..., Any]) -> Any:
 def cached_loop(signature: str) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function for arguments of fixed types, or load it from the cache folder; needs numba.
 
-    numba notices changes of the file of the function only, so a function calls loops of its own file.
+    numba notices changes of the file of the function only, so a function calls loops of its own file. A damaged file of
+    the cache is replaced.
 
     Args:
         signature: types of the result and of the arguments, as numba writes them.
@@ -49,8 +50,15 @@ def cached_loop(signature: str) -> Callable[[Callable[..., Any]], Any]:
     def compiled(function: Callable[..., Any]) -> Any:
         usual, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(cache_folder())
         try:
-            return numba.njit(signature, nogil=True, error_model="numpy", cache=True)(function)
+            found = numba.njit(nogil=True, error_model="numpy", cache=True)(function)
         finally:
             numba.config.CACHE_DIR = usual
+        try:
+            found.compile(signature)
+        except Exception:  # a damaged file may raise any error
+            found._cache.flush()
+            found.compile(signature)
+        found.disable_compile()
+        return found
 
     return compiled

@@ -36,7 +36,7 @@ LIMIT, AMP_LIMIT, AMP_RMS_LIMIT = 2e-6, 2e-3, 1e-4
 """Largest difference of the layers from those of torch in float32; in bfloat16, also its root mean square."""
 
 FUSED_LIMIT = 1e-5
-"""Largest difference of the layers if numba computes the head; rounding in the prior of torch alone gives 3e-6."""
+"""Largest difference of the layers if numba computes the head; rounding in the prior of torch alone gives 4e-6."""
 
 _log = logging.getLogger("bundle.separation")
 
