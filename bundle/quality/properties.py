@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from bundle.joint import BONES
-from bundle.measurement import head_bays, outline_distance, outline_gap
+from bundle.measurement import bone_shape, head_bays, joint_pose, outline_distance, outline_gap
 from bundle.physics import attenuation
 from bundle.quality.edges import Outline, edge_width, gradients, limited, outline_fit, straight_edge
 from numpy.typing import NDArray
@@ -38,6 +38,11 @@ SHOULDER = 0.35
 
 INSETS = np.arange(-3.0, 9.01, 0.5)
 """Candidate distances of an outline inside its edge in pixels, at :data:`ROWS` rows."""
+
+
+OF_MCP = 0.75
+"""Largest sum of both ratios of :class:`bundle.measurement.BoneShape`, less the width of the lower bone relative to the
+upper one, at MCP joints: 1 % of the public ones exceed it, 79 % of PIP and 73 % of DIP joints of the training hands."""
 
 
 SATURATED = 0.995
@@ -101,6 +106,7 @@ PROPERTIES: dict[str, Property] = {
     **_bone_properties("lower"),
     **_bone_properties("upper"),
     "lower_bays": Property("", None, "the lower mask leaves its bone: its head is not round", 0.01),
+    "other_joint": Property("", None, "the bones have the shape of another joint than an MCP joint", 0.01),
     "order": Property(" mm", "the upper bone is not above the lower bone", "the bones are too far apart", 0.5),
     "sideways": Property(" mm", _OUT_OF_LINE, _OUT_OF_LINE, 0.5),
     "gap": Property(" mm", "the masks overlap too far", "the joint space is too wide", 0.3),
@@ -159,11 +165,24 @@ def measure(image: Tensor, spacing: float) -> dict[str, float]:
         "lower_stray": _stray(lower),
         "upper_stray": _stray(upper),
         "lower_bays": head_bays(lower, pitch),
+        "other_joint": _other_joint(small[None, 1:], pitch),
         **_arrangement(small[1:], pitch),
         "collimation": _collimation(small, 2.0 * pitch),
         **_exposure(radiograph, lower | upper),
         "edge_width": edge_width(absorbed, outlines, pitch),
     }
+
+
+def _other_joint(masks: Tensor, pitch: float) -> float:
+    """Measure how far the shape of the bones exceeds :data:`OF_MCP`, 0 at MCP joints.
+
+    At other finger joints, the head is as wide as its shaft, the shaft of the upper bone is not waisted, and the lower
+    bone is narrower than the upper one.
+    """
+    shape = bone_shape(masks, joint_pose(masks, pitch))
+    lower, upper = (masks[0] > 0.5).sum(dim=-1).amax(dim=-1).tolist()
+    excess = float(shape.head + shape.shaft) - lower / max(upper, 1) - OF_MCP
+    return excess if math.isnan(excess) else max(excess, 0.0)
 
 
 def _fits(absorbed: Array, outlines: tuple[Outline, Outline], pitch: float) -> dict[str, float]:

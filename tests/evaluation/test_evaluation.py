@@ -308,3 +308,20 @@ def test_another_separator_s_folder_is_refused_before_anything_is_measured(tmp_p
     other.source = "another"
     with pytest.raises(InputError, match="separator was 'weight-free', is 'another'"):
         evaluation(tmp_path, {"one": Task(Count(broken=True), ["test"])}, separator=other).run()
+
+
+@pytest.mark.slow
+def test_the_postprocessing_of_an_evaluation_knows_the_pixels_of_each_file(tmp_path: Path) -> None:
+    seen: list[list[float]] = []
+
+    def noting(joint: dict[str, Any]) -> dict[str, Any]:
+        seen.append([float(joint["spacing"]), float(joint["file_spacing"])])
+        return joint
+
+    weights = GeneratorWeights(str(tmp_path / "no.pt"), nn.Identity())
+    separator = NetworkSeparator(nn.Identity(), weights, SimpleInferer(), noting)
+    joints = phantoms(2, 0)
+    joints.items[1]["file_spacing"] = 0.4
+    PostprocessedJoints(joints).separate(separator)
+    spacing = float(joints.items[0]["spacing"])
+    assert seen == [pytest.approx([spacing, spacing]), pytest.approx([spacing, 0.4])]

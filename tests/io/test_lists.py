@@ -178,7 +178,7 @@ def test_a_list_that_is_no_json_is_refused(tmp_path: Path, content: bytes) -> No
         ([{**GOOD, "spacing": float("nan")}], 'nan as "spacing"'),
         ([{**GOOD, "spacing": 10**400}], 'as "spacing"'),
         ([{**GOOD, "spacing": "0.1"}], "'0.1' as \"spacing\""),
-        ([{**GOOD, "file_spacing": -0.3}], "-0.3 as \"file_spacing\""),
+        ([{**GOOD, "file_spacing": -0.3}], '-0.3 as "file_spacing"'),
     ],
 )
 def test_a_list_of_another_form_is_refused(tmp_path: Path, content: Any, got: str) -> None:

@@ -244,6 +244,20 @@ def test_a_fit_needs_images_and_a_part(values: pd.DataFrame, rows: int, part: fl
         PlausibilityReference.fit(values.iloc[:rows], part)
 
 
+def test_square_heads_below_wider_bones_are_those_of_another_joint(reference: PlausibilityReference) -> None:
+    """A phalanx whose head is as wide as its shaft, below a bone that widens away from the joint."""
+    image = drawn()
+    assert measure(joint(0), SPACING)["other_joint"] == 0.0
+    image[1] = 0.0
+    image[1, 110:, 60:130] = 1.0
+    image[2] = 0.0
+    image[2, 60:100, 55:135] = 1.0
+    image[2, :60, 45:145] = 1.0
+    found = measure(image, 0.1)
+    assert found["other_joint"] == pytest.approx(1.0 + 10.0 / 8.0 - 7.0 / 10.0 - 0.75, abs=0.05)
+    assert any("another joint than an MCP joint" in reason for reason in reference.judge(found).reasons)
+
+
 def test_a_stray_blob_or_a_hole_is_measured_and_flagged(joints: list[Tensor], reference: PlausibilityReference) -> None:
     """A square of 30 x 30 pixels beside the bone."""
     image = joints[0].clone()
