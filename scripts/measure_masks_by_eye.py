@@ -121,7 +121,7 @@ def judged_joints(hands: str, grades: Path) -> Iterator[tuple[str, Joint]]:
     """Yield grade, radiograph and masks of the joints with masks.
 
     Raises:
-        InputError: a joint has no grade, or no masks any more.
+        InputError: a joint has no grade.
     """
     known = pd.read_csv(grades, dtype=str).set_index("joint")["masks"].to_dict()
     used = parts("segmenter", "recentring")
@@ -130,9 +130,13 @@ def judged_joints(hands: str, grades: Path) -> Iterator[tuple[str, Joint]]:
         if grade is None:
             msg = f"{grades}: no grade of the joint {item[Keys.NAME]}. Grade the joints of scripts/draw_hand_joints.py."
             raise InputError(msg)
-        if grade in GRADES:
+        if grade not in GRADES:
+            continue
+        try:
             placed = recentred(dict(item), files, used["recentring"])
-            yield grade, (read_joint(placed, None, used["segmenter"], files), float(placed[Keys.SPACING]))
+        except InputError:  # refused by now
+            continue
+        yield grade, (read_joint(placed, None, used["segmenter"], files), float(placed[Keys.SPACING]))
 
 
 def flagged(reference: PlausibilityReference, joints: Sequence[Joint]) -> float:
