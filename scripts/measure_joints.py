@@ -13,6 +13,7 @@ import argparse
 import csv
 import io
 import json
+import math
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -34,7 +35,7 @@ from bundle.evaluation.measures.joint_space import over_visits
 from bundle.inference import described_space
 from bundle.io import check_destination, write_bytes
 from bundle.io.lists import read_datalist
-from bundle.measurement import JointSpace, curve_positions, narrowing_grade
+from bundle.measurement import JointSpace, curve_positions, narrowing_grade, outline_gap_along_axis
 from bundle.statistics import repeatability
 from tqdm import tqdm
 
@@ -43,7 +44,7 @@ STEP = 5
 
 COLUMNS = (
     *("name", "joint", "finger", "side", "datalist", "joint_space_mm", "joint_space_sd_mm", "joint_space_min_mm"),
-    *("grade", "doubt", "refused", "axis_deg", "x_mm", "head_mm", "floor_mm", "separator"),
+    *("outline_gap_mm", "grade", "doubt", "refused", "axis_deg", "x_mm", "head_mm", "floor_mm", "separator"),
 )
 
 
@@ -120,7 +121,30 @@ def figures(rows: pd.DataFrame) -> dict[str, Any]:
     found = {"radiographs": len(rows), "refused": float(width.isna().mean()), "median": float(width.median())}
     visits = over_visits(rows, "joint_space_mm")
     measured = rows.dropna(subset=["joint_space_mm"])
-    return {**found, **visits, **({"detectable": repeatability(width.dropna(), measured["joint"])} if visits else {})}
+    if not visits:
+        return found
+    return {**found, **visits, "detectable": repeatability(width.dropna(), measured["joint"]), **changes(measured)}
+
+
+def changes(rows: pd.DataFrame) -> dict[str, float]:
+    """Compare how joint space and rim change between the visits of a joint; standard deviations within joints in mm.
+
+    The rim covers ``joint_space_mm - outline_gap_mm`` of the joint space. A tilt of the joint out of the plane of the
+    radiograph changes this distance and the gap of the outlines, but not the joint space. ``gap_correlation`` is the
+    correlation of gap and joint space within joints, ``covered_correlation`` that of the covered part and the joint
+    space over the means of joints.
+    """
+    lengths = rows.assign(covered=rows["joint_space_mm"] - rows["outline_gap_mm"]).dropna(subset=["covered"])
+    columns = ["joint_space_mm", "outline_gap_mm", "covered"]
+    joints = lengths.groupby("joint")[columns]
+    means, within = joints.mean(), lengths[columns] - joints.transform("mean")
+    deviations = ((within**2).sum() / (len(lengths) - joints.ngroups)) ** 0.5
+    return {
+        "joint_space_within": float(deviations["joint_space_mm"]),
+        "covered_within": float(deviations["covered"]),
+        "gap_correlation": float(within["joint_space_mm"].corr(within["outline_gap_mm"])),
+        "covered_correlation": float(means["joint_space_mm"].corr(means["covered"])),
+    }
 
 
 def row(datalist: str, item: dict[str, Any]) -> dict[str, Any]:
@@ -131,9 +155,10 @@ def row(datalist: str, item: dict[str, Any]) -> dict[str, Any]:
         layers = separate(joint)
     except InputError as error:
         return {**known, "refused": _reason(error, item)}
-    space = layers.joint_space
+    space, gap = layers.joint_space, float(outline_gap_along_axis(joint.masks[None], joint.spacing_mm).mean)
     grade = int(narrowing_grade(space.mean)[0])
     measured = {**described_space(space), "grade": grade if grade >= 0 else "", "doubt": round(float(space.doubt), 2)}
+    measured["outline_gap_mm"] = "" if math.isnan(gap) else round(gap, 3)
     return {**known, **measured, "refused": space.refused[0], **curves(space), "separator": layers.separator}
 
 

@@ -4,8 +4,8 @@
       --retakes docs/results/joint_space.json --output models/detectable_change.json
 
 ``detectable_mm`` is 1.96 sqrt(2) times the standard deviation within joints over the visits in a table of
-scripts/measure_joints.py, an upper limit. ``retaken_phantoms_mm`` is the same over re-takes of phantoms (shifted
-and rotated, with other noise), by measure joint_space_phantoms of an evaluation: a lower limit.
+scripts/measure_joints.py, an upper limit. ``retaken_phantoms_mm`` is the same over re-takes of phantoms (shifted,
+rotated, tilted, with other noise and dose), by measure joint_space_phantoms of an evaluation: a lower limit.
 """
 
 from __future__ import annotations

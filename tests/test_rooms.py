@@ -35,8 +35,13 @@ FLOORS = (
 
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
-ALONE = ("bundle.io.dicom_report", "bundle.io.dicom_writing", "bundle.inference.dicom_results")
-"""Imported by their own name: they need highdicom, which not every environment has."""
+ALONE = (
+    "bundle.io.dicom_report",
+    "bundle.io.dicom_writing",
+    "bundle.inference.dicom_results",
+    "bundle.physics.fused_prior",
+)
+"""Imported by their own name: they need highdicom or numba, which not every environment has."""
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[str, list[str]]]:

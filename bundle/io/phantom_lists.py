@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bundle.errors import InputError
 from bundle.io.loading import Item
@@ -36,12 +36,15 @@ def disjoint_seed(seed: int, of: str) -> int:
     return seed + SEED_STEPS[of]
 
 
-def phantom_items(count: int, seed: int, size: int | None = MCP.pixels, takes: int = 1) -> list[Item]:
+def phantom_items(
+    count: int, seed: int, size: int | None = MCP.pixels, takes: int = 1, conditions: Mapping[str, float] | None = None
+) -> list[Item]:
     """Make the items of ``count`` phantoms with the seeds from ``seed * SEEDS_PER_RUN`` on; each is its own joint.
 
     Besides ``name, joint, finger, side, spacing`` an item has the phantom's ``seed`` and ``outline_gap_mm``, and is
     ``overlapping`` if the latter is negative. A phantom covers 21 mm at any ``size`` in pixels. With several ``takes``
-    each joint has that number of radiographs, numbered by ``retake`` (:func:`bundle.phantoms.retake`).
+    each joint has that number of radiographs, numbered by ``retake``, under ``conditions``: options of
+    :func:`bundle.phantoms.retake`, such as ``{"rotation_deg": 10.0}``; by default slightly repositioned.
 
     Raises:
         InputError: a count below 1 or above ``SEEDS_PER_RUN``, a negative seed, or less than one take.
@@ -53,7 +56,7 @@ def phantom_items(count: int, seed: int, size: int | None = MCP.pixels, takes: i
         msg = f"takes: {takes} is below 1. Pass at least one take of each phantom."
         raise InputError(msg)
     items = [_phantom_item(seed * SEEDS_PER_RUN + index, size or MCP.pixels) for index in range(count)]
-    return items if takes == 1 else [_take(item, number) for item in items for number in range(takes)]
+    return items if takes == 1 else [_take(item, number, conditions or {}) for item in items for number in range(takes)]
 
 
 def moved_items(items: Sequence[Item], frames: Sequence[Sequence[float]]) -> list[Item]:
@@ -90,6 +93,7 @@ def _phantom_item(seed: int, size: int) -> Item:
     }
 
 
-def _take(item: Item, number: int) -> Item:
+def _take(item: Item, number: int, conditions: Mapping[str, float]) -> Item:
     """The item of one radiograph of a phantom."""
-    return {**item, "name": f"{item['name']}_take{number}", "retake": number}
+    stated = {"conditions": dict(conditions)} if conditions else {}
+    return {**item, "name": f"{item['name']}_take{number}", "retake": number, **stated}

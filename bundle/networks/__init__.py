@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bundle.networks.backbones import make_backbone, scaled_channels, scaled_options
 from bundle.networks.compiled import CompiledNetwork, compiled
-from bundle.networks.exported import CACHE, evaluation_mode
+from bundle.networks.exported import evaluation_mode
 from bundle.networks.loaded_on_use import LoadedOnUse
 from bundle.networks.precision import Bfloat16Inferer, placed
 from bundle.networks.resolution import ReducedResolution
@@ -30,7 +30,6 @@ from bundle.networks.weights import (
 )
 
 __all__ = [
-    "CACHE",
     "INSTALLATION",
     "RUNTIMES",
     "TORCH",

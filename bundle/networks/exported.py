@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import os
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,25 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from bundle.base import cache_folder
 from bundle.networks.runtimes import package_label
 from bundle.networks.weights import weights_digest
 from torch import nn
 
-CACHE = "JOINT_CACHE"
-"""Environment variable with the cache folder."""
 STORED = 8
 """Maximum number of files in the cache; the least recently used ones are removed."""
 _OPSET = 18
-
-
-def cache_folder() -> Path:
-    """Return the cache folder of exported networks: :data:`CACHE`, or one in the user's cache folder."""
-    if os.environ.get(CACHE):
-        return Path(os.environ[CACHE])
-    home = Path.home()
-    folders = {"darwin": home / "Library" / "Caches", "win32": os.environ.get("LOCALAPPDATA", home)}
-    usual = os.environ.get("XDG_CACHE_HOME") or folders.get(sys.platform, home / ".cache")
-    return Path(usual) / "finger-joint-layer-separation"
 
 
 class ExportedNetwork:

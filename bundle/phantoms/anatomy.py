@@ -125,7 +125,7 @@ def upper_base(bone: UpperBone, u: Array, v: Array) -> Array:
     reach = bone.base * bone.width / 2
     rim = bone.concavity * ((u / reach) ** 2 - 1.0).clip(max=0.6) + bone.base_slope * u
     slope = np.where(np.abs(u) < 1.26 * reach, 2.0 * bone.concavity * u / reach**2, 0.0) + bone.base_slope
-    return (rim + _lips(bone, u, reach) - v) / np.hypot(1.0, slope)
+    return (rim + _lips(bone, u, reach) + bone.rim_shift - v) / np.hypot(1.0, slope)
 
 
 def _lips(bone: UpperBone, u: Array, reach: float) -> Array:
@@ -139,7 +139,7 @@ def floor_rise(bone: UpperBone, u: Array) -> Array:
     arch = (1.0 - np.abs(t) ** bone.floor_power).clip(min=0.0)
     uneven = bone.floor_tilt * u + bone.floor_wave * np.sin(1.9 * u + math.radians(bone.floor_phase))
     eroded = dent(bone.floor_erosion, bone.floor_erosion_u, u)
-    return bone.floor * arch + (uneven + eroded) * np.minimum(1.0, 3.0 * arch)
+    return bone.rim_shift + bone.floor * arch + (uneven + eroded) * np.minimum(1.0, 3.0 * arch)
 
 
 def dent(depth: float, place: float, u: Array) -> Array:

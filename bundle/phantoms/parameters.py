@@ -83,6 +83,7 @@ class UpperBone:
     double: float = _surface(0.0, 0.2)  # attenuation of a second contour, relative to the band; absent at or below 0
     double_height: float = _surface(0.7, 0.15)  # height of the second contour above the floor
     osteophyte: float = _surface(0.0, 0.3)  # length of osteophytes at the rim; absent at or below 0
+    rim_shift: float = 0.0  # shift of the rim towards the joint by a tilt out of the plane; not sampled
 
 
 @dataclass(frozen=True)

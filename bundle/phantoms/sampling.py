@@ -26,6 +26,16 @@ from bundle.phantoms.parameters import (
     expect_retake,
 )
 from bundle.phantoms.populations import Population, population
+from bundle.phantoms.surfaces import true_joint_space, with_joint_space
+
+BASE_DEPTH = 11.0
+"""Depth of the upper bone's base across the plane of the radiograph in mm: assumed, somewhat less than its width."""
+
+LEAST_COVERED = 0.3
+"""Minimum height in mm of the floor above the rim of a tilted phantom."""
+
+MARGIN = 0.05
+"""Distance in mm from the ends of the range of gaps that a tilted phantom keeps."""
 
 
 def sample_parameters(
@@ -80,9 +90,15 @@ def _groups(joints: Population, finger: str, streams: Mapping[int, np.random.Gen
 
 
 def retake(
-    parameters: PhantomParameters, number: int, *, shift_mm: float = 0.3, tilt_deg: float = 2.0
+    parameters: PhantomParameters,
+    number: int,
+    *,
+    shift_mm: float = 0.3,
+    rotation_deg: float = 2.0,
+    tilt_deg: float = 0.0,
+    dose: float = 1.0,
 ) -> PhantomParameters:
-    """Return the parameters of another radiograph of the same joint: different noise, slightly different position.
+    """Return the parameters of another radiograph of the same joint: other noise, another position.
 
     The joint moves as one body, so its joint space stays the same. The shift includes the error of a crop: 2 pixels of
     a public frame are 0.16 mm.
@@ -91,17 +107,45 @@ def retake(
         parameters: parameters of the phantom.
         number: number of the re-take, at least 0; 0 is the phantom itself. It is part of the random seed.
         shift_mm: maximum shift of the joint along x and along y, in mm.
-        tilt_deg: maximum rotation, in degrees.
+        rotation_deg: maximum rotation in the plane of the radiograph, in degrees.
+        tilt_deg: maximum tilt out of this plane, in degrees (:func:`tilted`).
+        dose: dose of the even re-takes relative to the phantom, above 0.
 
     Raises:
-        InputError: if the number or a range is negative.
+        InputError: if the number or a range is negative, or the dose is not positive.
     """
     expect_retake(number)
-    expect(min(shift_mm, tilt_deg) >= 0.0, "shift and tilt of a re-take", "at least 0", (shift_mm, tilt_deg))
+    ranges = (shift_mm, rotation_deg, tilt_deg)
+    expect(min(ranges) >= 0.0, "shift, rotation and tilt of a re-take", "at least 0", ranges)
+    expect(dose > 0.0, "dose of a re-take", "above 0", dose)
     if number == 0:
         return replace(parameters, retake=0)
-    x, y, tilt = np.random.default_rng([parameters.seed, RETAKE, number]).uniform(-1.0, 1.0, size=3)
-    return replace(reframed(parameters, shift_mm * x, shift_mm * y, tilt_deg * tilt), retake=int(number))
+    x, y, turn, tilt = np.random.default_rng([parameters.seed, RETAKE, number]).uniform(-1.0, 1.0, size=4)
+    photons = parameters.detector.photons * (1.0 if number % 2 else dose)
+    moved = reframed(tilted(parameters, tilt_deg * tilt), shift_mm * x, shift_mm * y, rotation_deg * turn)
+    return replace(moved, detector=replace(parameters.detector, photons=photons), retake=int(number))
+
+
+def tilted(parameters: PhantomParameters, degrees: float) -> PhantomParameters:
+    """Return the same joint tilted out of the plane of the radiograph: the rim covers more or less of the joint space.
+
+    The rim lies half of :data:`BASE_DEPTH` in front of the floor. It moves along the bone by this distance times the
+    sine of the tilt, while everything else, and thus the joint space, stays. The rim remains below the floor, and the
+    gap of the outlines in the range of the joint type.
+
+    Args:
+        parameters: parameters of the phantom.
+        degrees: tilt, positive if the rim moves towards the lower bone.
+    """
+    if not degrees:
+        return parameters
+    low, high = parameters.joint_type.outline_gap_mm
+    gap, upper, joint_space = parameters.outline_gap_mm, parameters.upper, true_joint_space(parameters)
+    shift = BASE_DEPTH / 2 * math.sin(math.radians(degrees))
+    covered = upper.floor + upper.rim_shift
+    shift = min(max(shift, LEAST_COVERED - covered, gap - high + MARGIN), gap - low - MARGIN)
+    upper = replace(upper, rim_shift=upper.rim_shift + shift)
+    return with_joint_space(replace(parameters, upper=upper, outline_gap_mm=gap - shift), joint_space)
 
 
 def reframed(parameters: PhantomParameters, x_mm: float, y_mm: float, rotation_deg: float) -> PhantomParameters:
@@ -159,7 +203,7 @@ def _unmasked_bones(seen: Mapping[str, float], rng: np.random.Generator) -> dict
 
 def _sample(kind: type[Group], means: Mapping[str, float], streams: Mapping[int, np.random.Generator]) -> Group:
     values = {}
-    for item in fields(kind):  # type: ignore[arg-type]
+    for item in (item for item in fields(kind) if item.metadata):  # type: ignore[arg-type]
         step = float(np.clip(streams[item.metadata["stream"]].standard_normal(), -2.0, 2.0))
         values[item.name] = means.get(item.name, item.default) + item.metadata["deviation"] * step
     return kind(**values)

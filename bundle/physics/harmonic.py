@@ -13,7 +13,7 @@ import math
 import torch
 from bundle.joint import MCP
 from bundle.physics.compiling import Compiled
-from bundle.physics.laplace import solve_laplace
+from bundle.physics.laplace import CYCLES, solve_laplace
 from bundle.physics.masks import grow, grown, signed_distance
 from bundle.physics.radiograph import attenuation, partition
 from torch import Tensor
@@ -77,11 +77,11 @@ def separation_shares(
     Returns:
         (B, 3, H, W), non-negative, summing to 1; a bone's share is 0 outside its support.
     """
-    distance = signed_distance(masks, math.ceil(_owned(growth_mm, spacing_mm)))
+    distance = signed_distance(masks, math.ceil(ownership_range(growth_mm, spacing_mm)))
     return shares_by_distance(image, distance, spacing_mm, growth_mm, ramp_mm, fade_mm)
 
 
-def _owned(growth_mm: float, spacing_mm: float, beyond_mm: float = OWNERSHIP_RANGE_MM - GROWTH_MM) -> float:
+def ownership_range(growth_mm: float, spacing_mm: float, beyond_mm: float = OWNERSHIP_RANGE_MM - GROWTH_MM) -> float:
     """Range of the signed distance that the ownership weights need, in pixels."""
     return (growth_mm + beyond_mm) / spacing_mm
 
@@ -109,7 +109,7 @@ def _shares(image: Tensor, distance: Tensor, lengths: tuple[float, float, float,
     """Compute the shares; ``lengths`` are spacing, growth, ramp and fade in mm."""
     spacing_mm, growth_mm, ramp_mm, fade_mm = lengths
     total = attenuation(image.detach())
-    growth, owned = growth_mm / spacing_mm, _owned(growth_mm, spacing_mm)
+    growth, owned = growth_mm / spacing_mm, ownership_range(growth_mm, spacing_mm)
     ownership = ownership_weights(distance.clamp(-owned, owned), growth, ramp_mm / spacing_mm, fade_mm / spacing_mm)
     tissue = 1.0 - grown(distance, growth).amax(dim=1, keepdim=True).to(total.dtype)
     fill = torch.minimum(laplace_fill(total, tissue).clamp(min=0.0), total)
@@ -135,7 +135,7 @@ def ownership_weights(distance: Tensor, growth: float, ramp: float, fade: float)
     return owned * preferred / preferred.sum(dim=1, keepdim=True).clamp(min=1e-6)
 
 
-def laplace_fill(values: Tensor, known: Tensor, cycles: int = 3) -> Tensor:
+def laplace_fill(values: Tensor, known: Tensor, cycles: int = CYCLES) -> Tensor:
     """Continue ``values`` harmonically into the unknown pixels, with a free boundary at the image border.
 
     Args:

@@ -101,7 +101,12 @@ def grow(masks: Tensor, radius: float) -> Tensor:
 
 def grown(distance: Tensor, radius: float) -> Tensor:
     """Compute :func:`grow` from the :func:`signed_distance` of the masks, whose reach is at least ``radius``."""
-    return (distance > 0.5 - math.sqrt(radius**2 + 0.5)).to(distance.dtype)
+    return (distance > growth_limit(radius)).to(distance.dtype)
+
+
+def growth_limit(radius: float) -> float:
+    """Signed distance in pixels, above which a pixel is inside the mask grown by ``radius``."""
+    return 0.5 - math.sqrt(radius**2 + 0.5)
 
 
 def signed_distance(masks: Tensor, reach: int) -> Tensor:

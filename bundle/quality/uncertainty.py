@@ -102,7 +102,8 @@ class FlipInferer(Inferer):
         """Describe the computation for the provenance: ``runtime`` with its version, ``precision`` and ``flips``."""
         usual = "bfloat16" if self.amp else "float32"
         precision = usual if self.runtime is None else self.runtime.precision
-        return {"runtime": package_label(self.runtime_name), "precision": precision, "flips": self.flips}
+        runtime = package_label(TORCH) if self.runtime is None else self.runtime.label
+        return {"runtime": runtime, "precision": precision, "flips": self.flips}
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """Return the layers (B, 3, H, W) of images (B, 3, H, W)."""

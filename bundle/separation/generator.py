@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from copy import copy
 
+from bundle.base import has_numba
 from bundle.networks import ReducedResolution
-from bundle.separation.heads import Head
+from bundle.separation.heads import Head, PartitionHead
 from torch import Tensor, nn
 
 
@@ -32,8 +33,19 @@ class Generator(nn.Module):
 
     def with_logits(self, logits: nn.Module) -> Generator:
         """Return a generator with the same head in which another module computes the logits of the features."""
+        return self._with(backbone=logits, start=nn.Identity())
+
+    def with_fused_head(self) -> Generator:
+        """Return a generator whose partition head numba computes; this one without numba or with another head."""
+        if not has_numba() or not isinstance(self.head, PartitionHead):
+            return self
+        from bundle.separation.heads.fused import FusedHead
+
+        return self._with(head=FusedHead(self.head))
+
+    def _with(self, **modules: nn.Module) -> Generator:
         other = copy(self)
-        other._modules = {**self._modules, "backbone": logits, "start": nn.Identity()}
+        other._modules = {**self._modules, **modules}
         return other
 
     def forward(self, image: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from bundle.base import one_thread
+from bundle.base import NUMBA, one_thread
 from bundle.errors import InputError, flag
 from bundle.joint import MCP
 from bundle.networks import (
@@ -35,16 +35,20 @@ DEFAULT = "JOINT_RUNTIME"
 LIMIT, AMP_LIMIT, AMP_RMS_LIMIT = 2e-6, 2e-3, 1e-4
 """Largest difference of the layers from those of torch in float32; in bfloat16, also its root mean square."""
 
+FUSED_LIMIT = 1e-5
+"""Largest difference of the layers if numba computes the head; rounding in the prior of torch alone gives 4e-6."""
+
 _log = logging.getLogger("bundle.separation")
 
 
 class NetworkRuntime:
-    """Runtime of a generator's backbone; features, prior and head stay in torch.
+    """Runtime of a generator: of its backbone and, where numba is installed, of its prior and head.
 
     It is chosen on first use: the requested runtime, or by default the fastest installed one whose layers of a phantom
     differ from those of torch by at most :data:`LIMIT`, or :data:`AMP_LIMIT` in bfloat16. torch computes the rest:
     networks on a GPU, networks without weights or other than :class:`bundle.separation.Generator`, and everything
-    where no other runtime is installed.
+    where no other runtime is installed. Beside another runtime than torch, numba computes the prior and a partition
+    head, within :data:`FUSED_LIMIT` of torch.
 
     Args:
         network: network of the separation, on its device.
@@ -69,8 +73,16 @@ class NetworkRuntime:
 
     @property
     def name(self) -> str:
-        """Name of the runtime in use."""
-        return TORCH if self._generator is None else self._generator.backbone.runtime.name
+        """Name of the runtime in use: that of the backbone, followed by ``+numba`` if numba computes the head."""
+        if self._generator is None:
+            return TORCH
+        backbone: str = self._generator.backbone.runtime.name
+        return backbone if self._generator.head is self.network.head else f"{backbone}+{NUMBA}"
+
+    @property
+    def label(self) -> str:
+        """Packages that compute the network, with their versions."""
+        return " + ".join(package_label(package) for package in self.name.split("+"))
 
     @property
     def precision(self) -> str:
@@ -172,14 +184,27 @@ class NetworkRuntime:
             if not float(difference.max()) <= AMP_LIMIT:
                 logits.renew((1, self.network.head.in_channels, *joint.shape[-2:]))
                 difference = (found(joint) - wanted).abs()
-        if not float(difference.max()) <= AMP_LIMIT:
-            msg = f"its layers differ from those of torch by up to {float(difference.max()):.1e}"
-            raise ArithmeticError(msg)
+            if not float(difference.max()) <= AMP_LIMIT:
+                msg = f"its layers differ from those of torch by up to {float(difference.max()):.1e}"
+                raise ArithmeticError(msg)
+            found, prior = _fused(found, joint)
         beyond = _excess(difference, logits.in_bfloat16)
         label = f"{package_label(runtime.name)} in {'bfloat16' if logits.in_bfloat16 else 'float32'}"
         if not beyond:
-            _log.info(f"The network runs in {label}.")
+            _log.info(f"The network runs in {label}{prior}.")
         return found, f"{label} differs from torch by {beyond}" if beyond else ""
+
+
+def _fused(generator: Generator, joint: Tensor) -> tuple[Generator, str]:
+    """Let numba compute prior and head if it is installed; return the generator, and what computes them in words."""
+    try:
+        found = generator.with_fused_head()
+        difference = float((found(joint) - generator(joint)).abs().max())
+    except Exception as error:  # libraries may raise any error
+        return generator, f", its prior in torch: {NUMBA} cannot compute it ({load_failure(error)})"
+    if not difference <= (AMP_LIMIT if generator.backbone.in_bfloat16 else FUSED_LIMIT):
+        return generator, f", its prior in torch: that of {NUMBA} differs by up to {difference:.1e}"
+    return found, "" if found is generator else f", its prior in {package_label(NUMBA)}"
 
 
 def _probe(size: int) -> Tensor:

@@ -8,17 +8,24 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
-from bundle.networks import CACHE, RUNTIMES, compiled
+from bundle.base import CACHE, NUMBA
+from bundle.networks import RUNTIMES, compiled, package_label
 from scripts.benchmarks.settings import Figure, significant
 from torch import nn
 
 
 def in_runtime(network: Any, name: str, amp: bool, size: int) -> Any:
-    """Return a generator whose logits a runtime computes; its export is not kept."""
+    """Return a generator that a runtime and numba compute; its export is not kept."""
     logits = compiled(nn.Sequential(network.backbone, network.start), name, amp)
     with TemporaryDirectory() as folder, patch.dict(os.environ, {CACHE: folder}):
         logits.prepare((1, network.head.in_channels, size, size))
-    return network.with_logits(logits)
+    return network.with_logits(logits).with_fused_head()
+
+
+def packages(network: Any, used: Any, name: str) -> str:
+    """Describe the packages that compute a generator from :func:`in_runtime`."""
+    names = [name] if used.head is network.head else [name, NUMBA]
+    return " + ".join(package_label(package) for package in names)
 
 
 def best_runtimes(figures: Mapping[str, Figure]) -> list[str]:

@@ -17,14 +17,14 @@ import yaml
 from bundle.errors import InputError
 from bundle.io import SEEDS_PER_RUN
 from bundle.joint import MCP
-from bundle.networks import TORCH, installed_runtimes, package_label
+from bundle.networks import TORCH, installed_runtimes
 from bundle.phantoms import Phantom, render, sample_parameters
 from bundle.physics import RigidMotion, move, reconstruct, separate, synthesize
 from bundle.quality import FlipInferer
 from monai.bundle import ConfigParser
 from monai.networks.utils import eval_mode
 from monai.utils import set_determinism
-from scripts.benchmarks.runtimes import in_runtime
+from scripts.benchmarks.runtimes import in_runtime, packages
 from scripts.benchmarks.settings import MEMORY, REFERENCE, Figure, Settings, significant
 from scripts.benchmarks.timing import batch_times, most_held, step_times
 from torch import Tensor, nn
@@ -133,7 +133,7 @@ def inference(files: Sequence[Path], settings: Settings, amp: bool = False, runt
     with eval_mode(network):
         used = network if runtime == TORCH else in_runtime(network, runtime, amp, settings.size)
         times = batch_times(partial(inferer, joints(batch, settings)["image"], used), settings)
-    precision, place = ", bfloat16" if amp else "", "" if runtime == TORCH else f", {package_label(runtime)}"
+    precision, place = ", bfloat16" if amp else "", "" if runtime == TORCH else f", {packages(network, used, runtime)}"
     return Figure(f"inference{precision}{place}, {subject}", batch, times)
 
 

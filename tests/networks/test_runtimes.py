@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from bundle.base import CACHE, cache_folder
 from bundle.errors import InputError
 from bundle.networks import compiled, exported, installed_runtimes, runtimes
 from bundle.networks.backbones import make_backbone
-from bundle.networks.exported import ExportedNetwork, cache_folder
+from bundle.networks.exported import ExportedNetwork
 from torch import Tensor, nn
 
 SHAPE = (1, 3, 64, 64)
@@ -20,7 +21,7 @@ SHAPE = (1, 3, 64, 64)
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(exported.CACHE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
@@ -125,7 +126,7 @@ def test_a_damaged_or_foreign_file_is_replaced(cache: Path) -> None:
 @pytest.mark.usefixtures("exporting")
 def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv(exported.CACHE, str(tmp_path / "file" / "cache"))
+    monkeypatch.setenv(CACHE, str(tmp_path / "file" / "cache"))
     monkeypatch.setattr(ExportedNetwork, "_export", lambda self: b"model")
     assert ExportedNetwork(network(), SHAPE).model() == b"model"
 
@@ -154,7 +155,7 @@ def test_the_cache_is_in_the_users_folder_unless_the_environment_names_another(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert cache_folder() == cache
-    monkeypatch.delenv(exported.CACHE)
+    monkeypatch.delenv(CACHE)
     monkeypatch.setenv("XDG_CACHE_HOME", "elsewhere")
     assert cache_folder() == Path("elsewhere") / "finger-joint-layer-separation"
 

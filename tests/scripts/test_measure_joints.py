@@ -6,13 +6,14 @@ import csv
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from bundle.errors import InputError
 from bundle.io.writing import deep_pixels, write_masks, write_png
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
 from bundle.phantoms.surfaces import true_joint_space
-from scripts.measure_joints import COLUMNS, main
+from scripts.measure_joints import COLUMNS, changes, main
 
 SEEDS = (4, 5)
 
@@ -54,8 +55,18 @@ def test_every_joint_of_a_list_has_a_row_with_its_joint_space_and_curves(data: P
         assert float(row["joint_space_mm"]) == pytest.approx(
             true_joint_space(sample_parameters(seed, outline_gap_mm=0.5)), abs=0.1
         )
+        assert float(row["outline_gap_mm"]) == pytest.approx(0.5, abs=0.1)
         x, head, floor = ([float(value) for value in row[name].split(";")] for name in ("x_mm", "head_mm", "floor_mm"))
         assert len(x) == len(head) == len(floor) > 10
+
+
+def test_a_tilt_changes_the_gap_of_the_outlines_and_not_the_joint_space() -> None:
+    joint, gap, space = ["a"] * 3 + ["b"] * 2, [0.1, 0.3, 0.5, 0.2, 0.4], [1.2, 1.2, 1.2, 1.0, 1.0]
+    tilted = changes(pd.DataFrame({"joint": joint, "joint_space_mm": space, "outline_gap_mm": gap}))
+    assert tilted["joint_space_within"] == 0.0
+    assert tilted["covered_within"] == pytest.approx(((0.04 + 0.04 + 0.01 + 0.01) / 3) ** 0.5)
+    narrowing = changes(pd.DataFrame({"joint": joint, "joint_space_mm": gap, "outline_gap_mm": gap}))
+    assert narrowing["covered_within"] == 0.0 and narrowing["gap_correlation"] == pytest.approx(1.0)
 
 
 @pytest.mark.slow

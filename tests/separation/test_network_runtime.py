@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bundle.base import CACHE, NUMBA, cache_folder
 from bundle.errors import InputError
-from bundle.networks import compiled, exported, runtimes
+from bundle.networks import compiled, runtimes
 from bundle.networks.backbones import make_backbone
 from bundle.networks.exported import ExportedNetwork
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
 from bundle.quality.uncertainty import FlipInferer
+from bundle.separation import generator as generators
 from bundle.separation import network_runtime
 from bundle.separation.baselines import HalfSplit
 from bundle.separation.generator import Generator
@@ -28,9 +30,10 @@ SIZE = 64
 
 @pytest.fixture(autouse=True)
 def of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cache of its own, and the default runtime."""
-    monkeypatch.setenv(exported.CACHE, str(tmp_path / "cache"))
+    """A cache of its own, the default runtime, and a head that torch computes."""
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
     monkeypatch.delenv(network_runtime.DEFAULT)
+    monkeypatch.setattr(generators, "has_numba", lambda: False)
 
 
 def generator(scale: float = 1.0) -> Generator:
@@ -224,7 +227,7 @@ def test_a_file_of_another_network_in_the_cache_is_found_by_its_layers() -> None
         ExportedNetwork(nn.Sequential(one.backbone, one.start), (1, 6, SIZE, SIZE)) for one in (network, planted)
     ]
     model = exports[1].made()
-    path = exported.cache_folder() / exports[0]._name(model)
+    path = cache_folder() / exports[0]._name(model)
     path.write_bytes(model)
     assert exports[0].model() == model
     found = inferer(network, name)(images(), network)
@@ -245,3 +248,39 @@ def test_mixed_precision_allows_bfloat16_and_uses_it_where_the_processor_has_it(
     assert compiled(network, "other", amp=True).in_bfloat16
     with pytest.raises(InputError, match=r"inferer#amp is False and that of its runtime True. Pass --amp for both"):
         FlipInferer(amp=False, runtime=of(network, amp=True))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("other")
+@torch.no_grad()
+def test_numba_computes_the_prior_beside_a_runtime_and_the_provenance_names_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip(NUMBA)
+    monkeypatch.delenv(CACHE)  # compiled loops are kept for later runs of the tests
+    monkeypatch.setattr(generators, "has_numba", lambda: True)
+    monkeypatch.setattr(network_runtime, "LIMIT", 2.0)
+    network = generator()
+    with caplog.at_level(logging.INFO, "bundle.separation"):
+        used = of(network, "other")
+        assert used.name == f"other+{NUMBA}"
+    assert caplog.messages == [f"The network runs in other in float32, its prior in {runtimes.package_label(NUMBA)}."]
+    assert FlipInferer(runtime=used).described()["runtime"] == f"other + {runtimes.package_label(NUMBA)}"
+    assert of(network, "torch").name == "torch"
+
+
+@pytest.mark.usefixtures("other")
+@torch.no_grad()
+def test_a_prior_that_fails_or_differs_is_left_to_torch(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(network_runtime, "LIMIT", 2.0)
+
+    def broken(self: Generator) -> Generator:
+        raise RuntimeError("cannot cache function")
+
+    for planted, reason in ((broken, "cannot cache function"), (lambda self: lambda image: image, "differs by up to")):
+        monkeypatch.setattr(Generator, "with_fused_head", planted)
+        with caplog.at_level(logging.INFO, "bundle.separation"):
+            assert of(generator(), "other").name == "other"
+        assert ", its prior in torch: " in caplog.messages[-1] and reason in caplog.messages[-1]

@@ -28,7 +28,8 @@ def spacing_of(sample: Mapping[Hashable, Any], image: Tensor) -> float:
 def phantom_of(item: Mapping[Any, Any], size: int) -> PhantomParameters:
     """Return the parameters of the phantom that an item states.
 
-    They follow from its ``seed`` and ``spacing``, and from ``retake``, ``moved`` and ``destroyed`` if it has them.
+    They follow from its ``seed`` and ``spacing``, and from ``retake``, ``conditions``, ``moved`` and ``destroyed`` if
+    it has them.
 
     Args:
         item: item of a phantom.
@@ -36,7 +37,8 @@ def phantom_of(item: Mapping[Any, Any], size: int) -> PhantomParameters:
     """
     parameters = sample_parameters(item[Keys.SEED], size=size, spacing=float(item[Keys.SPACING]))
     parameters = destroyed(parameters) if item.get("destroyed") else parameters
-    return retake(reframed(parameters, *item.get("moved", (0.0, 0.0, 0.0))), item.get("retake", 0))
+    moved = reframed(parameters, *item.get("moved", (0.0, 0.0, 0.0)))
+    return retake(moved, item.get("retake", 0), **item.get("conditions", {}))
 
 
 class LoadJointd(Transform):
