@@ -10,10 +10,13 @@ from typing import Any, Protocol
 import torch
 from bundle.errors import InputError, flag
 from bundle.io import MaskMaker, layer_files, read_layers
-from bundle.joint import MCP
+from bundle.joint import MCP, Keys
 from bundle.quality import FlipInferer
 from bundle.segmentation import with_predicted_masks
 from torch import Tensor, nn
+
+PixelSizes = Mapping[str, Tensor]
+"""``spacing`` and ``file_spacing`` of a joint, (1,) in mm."""
 
 
 class Separator(Protocol):
@@ -30,10 +33,13 @@ class Separator(Protocol):
     def prepare(self, names: Iterable[str]) -> None:
         """Prepare for joints with these names, or refuse before anything is measured."""
 
-    def __call__(self, names: Sequence[str], images: Tensor, postprocessed: bool = False) -> Tensor:
+    def __call__(
+        self, names: Sequence[str], images: Tensor, postprocessed: bool = False, sizes: Sequence[PixelSizes] = ()
+    ) -> Tensor:
         """Return the layers (B, 3, H, W), on the CPU, of radiographs with masks (B, 3, H, W).
 
-        ``postprocessed`` requests the layers as inference writes them.
+        ``postprocessed`` requests the layers as inference writes them, which depend on the pixel ``sizes`` of each
+        radiograph and of its file, if they are known.
         """
 
 
@@ -84,7 +90,9 @@ class NetworkSeparator:
         self.network.eval()
 
     @torch.no_grad()
-    def __call__(self, names: Sequence[str], images: Tensor, postprocessed: bool = False) -> Tensor:
+    def __call__(
+        self, names: Sequence[str], images: Tensor, postprocessed: bool = False, sizes: Sequence[PixelSizes] = ()
+    ) -> Tensor:
         """Separate a batch."""
         if self.segment is not None:
             pixel = MCP.spacing_at(images.shape[-1])
@@ -92,8 +100,11 @@ class NetworkSeparator:
         layers = self.inferer(images.to(self.device), self.network).detach().float().cpu()
         if not postprocessed:
             return layers
-        joints = [{"image": image, "pred": pred} for image, pred in zip(images, layers, strict=True)]
-        return torch.stack([self.postprocessing(joint)["pred"] for joint in joints])
+        joints = [
+            {**known, Keys.IMAGE: image, Keys.PRED: pred}
+            for image, pred, known in zip(images, layers, sizes or [{}] * len(images), strict=True)
+        ]
+        return torch.stack([self.postprocessing(joint)[Keys.PRED] for joint in joints])
 
 
 class LayersFolder:
@@ -131,7 +142,9 @@ class LayersFolder:
                 checksum.update(path.name.encode() + path.read_bytes())
         self.digest = checksum.hexdigest()
 
-    def __call__(self, names: Sequence[str], images: Tensor, postprocessed: bool = False) -> Tensor:
+    def __call__(
+        self, names: Sequence[str], images: Tensor, postprocessed: bool = False, sizes: Sequence[PixelSizes] = ()
+    ) -> Tensor:
         """Read the layers of a batch."""
         height, width = images.shape[-2:]
         return torch.stack([read_layers(self.folder, name, (height, width)) for name in names])

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from bundle.evaluation.separators import Separator
 from bundle.io import Item, MaskMaker, named_by_joint
-from bundle.joint import MCP
+from bundle.joint import MCP, Keys
 from bundle.physics import continue_to_border
 from bundle.separation import OverlapRange
 from bundle.separation.transforms import LoadJointd, PseudoOverlapd, SeparateLayersd
@@ -61,7 +61,8 @@ class JointSet:
             batch = [self.load(item) for item in chosen[start : start + BATCH]]
             images = torch.stack([as_a_file_holds(joint["image"]) for joint in batch])
             names = [str(item["name"]) for item in chosen[start : start + BATCH]]
-            layers.append(separator(names, images, self.postprocessed))
+            sizes = [{key: joint[key] for key in (Keys.SPACING, Keys.FILE_SPACING) if key in joint} for joint in batch]
+            layers.append(separator(names, images, self.postprocessed, sizes))
             known = [joint["label"] if float(joint["truth"]) else None for joint in batch]
             loaded += list(zip((_continued(joint["image"]) for joint in batch), known, strict=True))
         truths = [truth for _, truth in loaded if truth is not None]

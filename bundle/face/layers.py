@@ -96,7 +96,8 @@ def separate(joint: Joint, weights: str | Path | None = SHIPPED) -> Layers:
     used = parts("network", "used_weights", *names, weights=chosen, pixel_mm=pixel)
     image = torch.cat([joint.radiograph, joint.masks])
     pred = used["inferer"](image[None], used["network"])[0]
-    sizes = {Keys.SPACING: joint.spacing_mm, Keys.FILE_SPACING: file_spacing(joint.frame, joint.spacing_mm)}
+    known = {Keys.SPACING: joint.spacing_mm, Keys.FRAME: joint.frame}
+    sizes = {Keys.SPACING: joint.spacing_mm, Keys.FILE_SPACING: file_spacing(known)}
     layers = used["postprocessing"]({Keys.IMAGE: image, Keys.PRED: pred, **sizes})[Keys.PRED]
     return Layers(joint, layers, used["used_weights"].source)
 

@@ -19,7 +19,7 @@ from bundle.io.mark_names import UNKNOWN
 from bundle.io.spacing import SPACING_OPTION, checked_spacing
 from bundle.io.visits import with_visits
 from bundle.io.writing import RESULT_ENDINGS
-from bundle.joint import BONES, LARGEST_SPACING, MCP
+from bundle.joint import BONES, LARGEST_SPACING, MCP, Keys
 
 JOINT_FILES = ("image", *BONES, "points")
 
@@ -52,7 +52,8 @@ def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = 0.
 
     Returns:
         Items with a unique ``name`` (``<joint>_<file stem>``), ``joint``, ``finger``, ``side``, ``spacing`` (0 where
-        the list states none), ``spacing_option`` (the argument ``spacing``), and the absolute paths ``image``,
+        the list states none), ``spacing_option`` (the argument ``spacing``), ``file_spacing`` (pixel size before
+        the joint was cut out of its file; 0 where the list states none), and the absolute paths ``image``,
         ``lower``, ``upper`` and ``points``, empty where absent. Finger and side are "unknown" where neither the joint
         nor the list states them. ``patient`` is a pseudonym of the PatientID in the DICOM header, else the list's
         ``patient``, its ``joint`` or the folder that holds the radiograph, except the data set's own folder; ``visit``
@@ -88,6 +89,7 @@ def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = 0.
                     "visit": entry.get("visit"),
                     "spacing": float(entry.get("spacing", 0.0)),
                     SPACING_OPTION: spacing,
+                    Keys.FILE_SPACING: float(entry.get(Keys.FILE_SPACING, 0.0)),
                     **{key: str(path.get(key, "")) for key in JOINT_FILES},
                 }
                 for entry, joint, path, name in zip(entries, joints, paths, names, strict=True)
@@ -233,9 +235,10 @@ def _fault(entry: Any) -> str | None:
     for key in ("joint", "item", "patient"):
         if not isinstance(entry.get(key, "given"), str) or not entry.get(key, "given").strip():
             return f'{_shown(entry[key])} as "{key}", which must be a name'  # noqa: B907
-    spacing = entry.get("spacing", MCP.spacing_mm)
-    if isinstance(spacing, bool) or not isinstance(spacing, (int, float)) or not 0.0 < spacing < LARGEST_SPACING:
-        return f'{_shown(spacing)} as "spacing", which must be mm per pixel'
+    for key in (Keys.SPACING, Keys.FILE_SPACING):
+        spacing = entry.get(key, MCP.spacing_mm)
+        if isinstance(spacing, bool) or not isinstance(spacing, (int, float)) or not 0.0 < spacing < LARGEST_SPACING:
+            return f'{_shown(spacing)} as "{key}", which must be mm per pixel'  # noqa: B907
     visit = entry.get("visit", 0)
     if isinstance(visit, bool) or not isinstance(visit, (int, float)) or not abs(visit) < LONGEST_TIME:
         return f'{_shown(visit)} as "visit", which must be a number of days'

@@ -73,14 +73,14 @@ class PlausibilityReference:
         ranges: range of each property.
         made: provenance: data, number of images, rate of false alarms, seed.
         properties: the properties.
-        appearance_limit: distance of a property of the appearance from its median, relative to the distance of the
-            end of its range, beyond which the image is implausible. Values in between give a note.
+        appearance_limits: distance of each property of the appearance from its median, relative to the distance of the
+            end of its range, beyond which the image is implausible; default 1. Values in between give a note.
     """
 
     ranges: Mapping[str, Range]
     made: Mapping[str, Any]
     properties: Mapping[str, Property] = field(default_factory=lambda: PROPERTIES)
-    appearance_limit: float = 1.0
+    appearance_limits: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def fit(
@@ -122,16 +122,19 @@ class PlausibilityReference:
         return replace(self, ranges=ranges)
 
     def with_appearance(self, values: pd.DataFrame, false_alarms: float) -> PlausibilityReference:
-        """Extend the limit of the appearance, so that it excludes a fraction of images that other scanners may make.
+        """Extend the limits of the appearance, so that they exclude a fraction of images that other scanners may make.
+
+        Each limit excludes an equal share of this fraction.
 
         Args:
             values: properties of such images, a row each.
-            false_alarms: fraction of the images beyond the limit.
+            false_alarms: largest fraction of the images beyond the limits.
         """
         names = [name for name, kind in self.properties.items() if kind.appearance]
-        farthest = [max(self._departure(name, row[name]) for name in names) for row in values.to_dict("records")]
-        limit = float(np.quantile(farthest, 1.0 - false_alarms, method="higher"))
-        return replace(self, appearance_limit=max(limit, 1.0))
+        kept = 1.0 - false_alarms / len(names)
+        far = {name: [self._departure(name, value) for value in values[name]] for name in names}
+        limits = {name: float(np.quantile(far[name], kept, method="higher")) for name in names}
+        return replace(self, appearance_limits={name: max(_rounded_up(limit), 1.0) for name, limit in limits.items()})
 
     def judge(self, values: Mapping[str, float]) -> Verdict:
         """Compare the properties of an image (:func:`measure`) with their ranges; NaN values are ignored."""
@@ -146,7 +149,7 @@ class PlausibilityReference:
         return Verdict(max(scores.values(), default=0.0), reasons, notes)
 
     def _limit(self, name: str) -> float:
-        return self.appearance_limit if self.properties[name].appearance else 1.0
+        return self.appearance_limits.get(name, 1.0)
 
     def _departure(self, name: str, value: float) -> float:
         kind, (median, low, high) = self.properties[name], self.ranges[name]
@@ -169,7 +172,8 @@ class PlausibilityReference:
             name: {part: round(value, 4) for part, value in held._asdict().items()}
             for name, held in self.ranges.items()
         }
-        content = {"made": dict(self.made), "appearance_limit": round(self.appearance_limit, 4), "ranges": ranges}
+        limits = dict(self.appearance_limits)
+        content = {"made": dict(self.made), "appearance_limits": limits, "ranges": ranges}
         write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
 
     @classmethod
@@ -182,16 +186,17 @@ class PlausibilityReference:
         try:
             content = read_json(path)
             ranges = {name: _range(content["ranges"][name]) for name in PROPERTIES}
-            limit, made = float(content["appearance_limit"]), dict(content.get("made", {}))
-            if not 0.0 < limit < math.inf:
-                raise ValueError("the appearance_limit is not above 0")
+            limits = {str(name): float(limit) for name, limit in content["appearance_limits"].items()}
+            made = dict(content.get("made", {}))
+            if not all(0.0 < limit < math.inf for limit in limits.values()):
+                raise ValueError("one of the appearance_limits is not above 0")
         except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             msg = (
                 f"{path}: not the ranges of plausible images ({type(error).__name__}: {error}). Restore the file, or "
                 "run configs/jobs/calibrate.yaml."
             )
             raise InputError(msg) from error
-        return cls(ranges, made, appearance_limit=limit)
+        return cls(ranges, made, appearance_limits=limits)
 
 
 def _range(stated: Mapping[str, Any]) -> Range:
@@ -201,6 +206,11 @@ def _range(stated: Mapping[str, Any]) -> Range:
         msg = f"the range {tuple(found)} is not in order"
         raise ValueError(msg)
     return found
+
+
+def _rounded_up(limit: float) -> float:
+    """Round up to hundredths, so that the rounding of the ranges in a file flags no image at the limit."""
+    return math.ceil(100.0 * limit) / 100.0
 
 
 def _spread(values: pd.Series, narrowest: float) -> Range:

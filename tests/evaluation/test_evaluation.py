@@ -15,7 +15,7 @@ from bundle.errors import InputError
 from bundle.evaluation.evaluation import Evaluation, Task, chosen_measures
 from bundle.evaluation.export import export_joints
 from bundle.evaluation.report import EvaluationReport
-from bundle.evaluation.separators import LayersFolder, NetworkSeparator, choose_separator
+from bundle.evaluation.separators import LayersFolder, NetworkSeparator, PixelSizes, choose_separator
 from bundle.evaluation.sets import ClosedJoints, JointSet, PostprocessedJoints, as_a_file_holds
 from bundle.io.lists import read_datalist
 from bundle.io.phantom_lists import phantom_items
@@ -46,7 +46,9 @@ class WeightFree:
     def prepare(self, names: Iterable[str]) -> None:
         self.prepared = list(names)
 
-    def __call__(self, names: Sequence[str], images: Tensor, postprocessed: bool = False) -> Tensor:
+    def __call__(
+        self, names: Sequence[str], images: Tensor, postprocessed: bool = False, sizes: Sequence[PixelSizes] = ()
+    ) -> Tensor:
         self.seen.update(zip(names, images, strict=True))
         return separate(images[:, :1], images[:, 1:])
 
@@ -125,7 +127,9 @@ def test_joints_are_pushed_as_in_the_validation_of_a_training() -> None:
 @pytest.mark.slow
 def test_delivered_joints_are_those_of_the_set_with_postprocessed_layers() -> None:
     class Halving(WeightFree):
-        def __call__(self, names: Sequence[str], images: Tensor, postprocessed: bool = False) -> Tensor:
+        def __call__(
+            self, names: Sequence[str], images: Tensor, postprocessed: bool = False, sizes: Sequence[PixelSizes] = ()
+        ) -> Tensor:
             return super().__call__(names, images) * (0.5 if postprocessed else 1.0)
 
     joints = phantoms(3, 0)
@@ -304,3 +308,20 @@ def test_another_separator_s_folder_is_refused_before_anything_is_measured(tmp_p
     other.source = "another"
     with pytest.raises(InputError, match="separator was 'weight-free', is 'another'"):
         evaluation(tmp_path, {"one": Task(Count(broken=True), ["test"])}, separator=other).run()
+
+
+@pytest.mark.slow
+def test_the_postprocessing_of_an_evaluation_knows_the_pixels_of_each_file(tmp_path: Path) -> None:
+    seen: list[list[float]] = []
+
+    def noting(joint: dict[str, Any]) -> dict[str, Any]:
+        seen.append([float(joint["spacing"]), float(joint["file_spacing"])])
+        return joint
+
+    weights = GeneratorWeights(str(tmp_path / "no.pt"), nn.Identity())
+    separator = NetworkSeparator(nn.Identity(), weights, SimpleInferer(), noting)
+    joints = phantoms(2, 0)
+    joints.items[1]["file_spacing"] = 0.4
+    PostprocessedJoints(joints).separate(separator)
+    spacing = float(joints.items[0]["spacing"])
+    assert seen == [pytest.approx([spacing, spacing]), pytest.approx([spacing, 0.4])]

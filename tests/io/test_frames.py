@@ -96,8 +96,11 @@ def test_pixels_that_are_not_coarse_are_interpolated_linearly(spacing: float) ->
 
 
 def test_the_pixel_of_a_file_is_the_larger_side() -> None:
-    assert file_spacing(frame((0.3, 0.4)).to_json(), 0.08) == 0.4
-    assert file_spacing("", 0.08) == 0.08
+    cut = {"frame": frame((0.3, 0.4)).to_json(), "spacing": 0.08}
+    assert file_spacing(cut) == 0.4
+    assert file_spacing({"frame": "", "spacing": 0.08}) == 0.08
+    assert file_spacing({"frame": "", "spacing": 0.08, "file_spacing": 0.3}) == 0.3
+    assert file_spacing({**cut, "file_spacing": 0.0}) == 0.4
 
 
 def test_nothing_comes_back_of_a_frame_that_has_not_changed() -> None:

@@ -203,7 +203,7 @@ def test_an_appearance_between_its_range_and_its_limit_is_a_note(
 ) -> None:
     other = values.assign(noise=values["noise"] + 1.0)
     wide = reference.with_appearance(other, 0.05)
-    assert wide.appearance_limit > 1.0
+    assert wide.appearance_limits["noise"] > 1.0
     noisy = dict(other.median())
     assert reference.judge(noisy).flagged and not reference.judge(noisy).notes
     said = wide.judge(noisy)
@@ -218,16 +218,17 @@ def test_an_appearance_between_its_range_and_its_limit_is_a_note(
 def test_a_reference_is_read_as_written_and_a_broken_one_is_named(
     tmp_path: Path, reference: PlausibilityReference
 ) -> None:
-    replace(reference, made={"seed": 4}, appearance_limit=2.5).write(tmp_path / "plausibility.json")
+    replace(reference, made={"seed": 4}, appearance_limits={"noise": 2.5}).write(tmp_path / "plausibility.json")
     found = PlausibilityReference.read(tmp_path / "plausibility.json")
-    assert found.made == {"seed": 4} and found.appearance_limit == 2.5
+    assert found.made == {"seed": 4} and found.appearance_limits == {"noise": 2.5}
     for name, held in reference.ranges.items():
         assert found.ranges[name] == pytest.approx(held, abs=1e-4)
     content = json.loads((tmp_path / "plausibility.json").read_text())
     order = content["ranges"]["order"]
     ranges = [{**order, "low": value} for value in (math.nan, -math.inf, order["median"], "wide", None)]
     broken = [{"ranges": {**content["ranges"], "order": held}} for held in (*ranges, [0, 1, 2])]
-    for fault in (*broken, *({"appearance_limit": limit} for limit in (math.nan, 0.0, -1.0, "a")), {"made": 5}):
+    limits = [{"appearance_limits": {"noise": limit}} for limit in (math.nan, 0.0, -1.0, "a")]
+    for fault in (*broken, *limits, {"appearance_limits": 5}, {"made": 5}):
         (tmp_path / "broken.json").write_text(json.dumps({**content, **fault}))
         with pytest.raises(InputError, match=r"broken\.json: not the ranges of plausible images"):
             PlausibilityReference.read(tmp_path / "broken.json")
@@ -241,6 +242,20 @@ def test_a_reference_is_read_as_written_and_a_broken_one_is_named(
 def test_a_fit_needs_images_and_a_part(values: pd.DataFrame, rows: int, part: float) -> None:
     with pytest.raises(ValueError, match="false_alarms must be in"):
         PlausibilityReference.fit(values.iloc[:rows], part)
+
+
+def test_square_heads_below_wider_bones_are_those_of_another_joint(reference: PlausibilityReference) -> None:
+    """A phalanx whose head is as wide as its shaft, below a bone that widens away from the joint."""
+    image = drawn()
+    assert measure(joint(0), SPACING)["other_joint"] == 0.0
+    image[1] = 0.0
+    image[1, 110:, 60:130] = 1.0
+    image[2] = 0.0
+    image[2, 60:100, 55:135] = 1.0
+    image[2, :60, 45:145] = 1.0
+    found = measure(image, 0.1)
+    assert found["other_joint"] == pytest.approx(1.0 + 10.0 / 8.0 - 7.0 / 10.0 - 0.75, abs=0.05)
+    assert any("another joint than an MCP joint" in reason for reason in reference.judge(found).reasons)
 
 
 def test_a_stray_blob_or_a_hole_is_measured_and_flagged(joints: list[Tensor], reference: PlausibilityReference) -> None:

@@ -67,7 +67,7 @@ class LoadJointd(Transform):
         sample = dict(data)
         loaded = self._render(sample) if Keys.SEED in sample else self._read(sample)
         spacing = torch.tensor([float(sample[Keys.SPACING])])
-        of_file = torch.tensor([file_spacing(str(sample.get(Keys.FRAME, "")), float(sample[Keys.SPACING]))])
+        of_file = torch.tensor([file_spacing({str(key): value for key, value in sample.items()})])
         sample = {key: value for key, value in sample.items() if key not in KEPT}
         sizes: Sample = {Keys.SPACING: spacing, Keys.FILE_SPACING: of_file}
         return {**sample, "file": str(sample.get(Keys.IMAGE, "")), **loaded, **sizes}
