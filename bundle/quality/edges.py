@@ -150,7 +150,8 @@ def straight_edge(radiograph: Array, masks: NDArray[np.bool_], pitch: float) -> 
     height, width = radiograph.shape
     places = np.stack(np.mgrid[:height, :width])[:, 1:-1, 1:-1].reshape(2, -1)
     border = masks & ~ndimage.binary_erosion(masks, np.ones((1, 3, 3)), border_value=1)
-    touching = np.stack(np.nonzero(border[:, 1:-1, 1:-1])[1:]) + 1
+    _, rows, columns = np.nonzero(border[:, 1:-1, 1:-1])
+    touching = np.stack([rows, columns]) + 1
     count, best = height + width, 0.0
     for angle in np.arange(_ANGLES) * (math.pi / _ANGLES):
         normal = np.array([math.sin(angle), math.cos(angle)])
