@@ -196,7 +196,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Found:
     folder = tmp_path_factory.mktemp("keys")
     write_data(folder / "Data")
     audited = joint_items(str(folder / "Data"), "*", "untested", size=SIZE, spacing=0.0, keep_whole=True)
-    items = phantom_items(1, 0, SIZE, takes=2)
+    items = phantom_items(1, 0, SIZE, takes=2, conditions={"dose": 0.5})
     phantoms = [*items, *moved_items(items, [[3.0, 0.0, 20.0]]), *destroyed_items(items)]
     loaded = [loading.LoadJointd(SIZE)(item) for item in audited]
     of_item = keys_of([*audited, *read_datalist(folder / "Data", "*")])

@@ -148,7 +148,7 @@ def straight_edge(radiograph: Array, masks: NDArray[np.bool_], pitch: float) -> 
     length = np.hypot(*gradient)
     across = (gradient / (length + 2.0 * np.median(length) + 1e-9))[:, 1:-1, 1:-1].reshape(2, -1)
     height, width = radiograph.shape
-    places = np.stack(np.mgrid[:height, :width])[:, 1:-1, 1:-1].reshape(2, -1)
+    places = np.mgrid[:height, :width][:, 1:-1, 1:-1].reshape(2, -1)
     border = masks & ~ndimage.binary_erosion(masks, np.ones((1, 3, 3)), border_value=1)
     _, rows, columns = np.nonzero(border[:, 1:-1, 1:-1])
     touching = np.stack([rows, columns]) + 1
