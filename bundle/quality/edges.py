@@ -148,22 +148,23 @@ def straight_edge(radiograph: Array, masks: NDArray[np.bool_], pitch: float) -> 
     length = np.hypot(*gradient)
     across = (gradient / (length + 2.0 * np.median(length) + 1e-9))[:, 1:-1, 1:-1].reshape(2, -1)
     height, width = radiograph.shape
-    places = np.mgrid[:height, :width][:, 1:-1, 1:-1].reshape(2, -1)
+    middle = np.array([[height - 1], [width - 1]]) / 2
+    places = np.mgrid[:height, :width][:, 1:-1, 1:-1].reshape(2, -1) - middle
     border = masks & ~ndimage.binary_erosion(masks, np.ones((1, 3, 3)), border_value=1)
     _, rows, columns = np.nonzero(border[:, 1:-1, 1:-1])
-    touching = np.stack([rows, columns]) + 1
+    touching = np.stack([rows, columns]) + 1 - middle
     count, best = height + width, 0.0
     for angle in np.arange(_ANGLES) * (math.pi / _ANGLES):
         normal = np.array([math.sin(angle), math.cos(angle)])
-        line = _line(normal @ places, width)
+        line = _line(normal @ places, count)
         pixels = np.bincount(line, minlength=2 * count)
         edges = np.bincount(line, normal @ across, minlength=2 * count)
-        beside = np.convolve(np.bincount(_line(normal @ touching, width), minlength=2 * count), np.ones(3), "same")
+        beside = np.convolve(np.bincount(_line(normal @ touching, count), minlength=2 * count), np.ones(3), "same")
         long = (pixels >= _REACH * height) & (beside * pitch >= _TOUCHED_MM)
         best = max(best, float(np.abs(edges[long] / pixels[long]).max(initial=0.0)))
     return best
 
 
-def _line(offset: Array, width: int) -> NDArray[np.int64]:
-    """Number of the line of each offset from the corner along a normal, which may point to the left."""
-    return np.asarray(np.round(offset) + width, dtype=np.int64)
+def _line(offset: Array, count: int) -> NDArray[np.int64]:
+    """Number of the line of each offset from the image's middle along a normal; the middle is on line ``count``."""
+    return np.asarray(np.round(offset) + count, dtype=np.int64)
