@@ -168,10 +168,7 @@ class PlausibilityReference:
 
     def write(self, path: str | Path) -> None:
         """Write as JSON; raises :class:`InputError` if the file cannot be written."""
-        ranges = {
-            name: {part: round(value, 4) for part, value in held._asdict().items()}
-            for name, held in self.ranges.items()
-        }
+        ranges = {name: _rounded_outwards(held)._asdict() for name, held in self.ranges.items()}
         limits = dict(self.appearance_limits)
         content = {"made": dict(self.made), "appearance_limits": limits, "ranges": ranges}
         write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
@@ -206,6 +203,11 @@ def _range(stated: Mapping[str, Any]) -> Range:
         msg = f"the range {tuple(found)} is not in order"
         raise ValueError(msg)
     return found
+
+
+def _rounded_outwards(held: Range) -> Range:
+    """Round to four decimals, so that no image in the range leaves it."""
+    return Range(round(held.median, 4), math.floor(1e4 * held.low) / 1e4, math.ceil(1e4 * held.high) / 1e4)
 
 
 def _rounded_up(limit: float) -> float:

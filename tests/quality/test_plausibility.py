@@ -107,6 +107,13 @@ def test_noise_and_exposure_are_measured() -> None:
     assert measure(flat, SPACING)["saturation"] == pytest.approx(0.25, abs=0.01)
 
 
+def test_an_image_at_the_limits_is_plausible_after_the_ranges_were_written(tmp_path: Path) -> None:
+    values = pd.DataFrame({name: [0.0, 50.00004, 123.00004] for name in PROPERTIES})
+    PlausibilityReference.fit(values, 0.01).write(tmp_path / "ranges.json")
+    read = PlausibilityReference.read(tmp_path / "ranges.json")
+    assert not any(read.judge(row).flagged for row in values.to_dict("records"))
+
+
 @pytest.mark.long
 def test_the_same_joint_measures_the_same_at_twice_the_resolution(joints: list[Tensor]) -> None:
     image = joints[0]
