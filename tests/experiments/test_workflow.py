@@ -167,13 +167,14 @@ def test_a_killed_run_resumes_and_the_others_are_not_repeated(workflow: Workflow
 
 MEASURED = {
     "read_joint_space": 36,
+    "grade_narrowing": 36,
     "register_joints": 36,
     "longer_registration": 9,
     "few_masks": 9,
     "separators": 9,
     "distributions": 6,
 }
-"""Trainings with figures; grades are still to be run with joint spaces as labels."""
+"""Number of trainings with figures."""
 
 
 def test_the_figures_that_are_committed_are_those_of_the_definitions(monkeypatch: pytest.MonkeyPatch) -> None:
