@@ -36,7 +36,7 @@ from bundle.inference import described_space
 from bundle.io import check_destination, write_bytes
 from bundle.io.lists import read_datalist
 from bundle.measurement import JointSpace, curve_positions, narrowing_grade, outline_gap_along_axis
-from bundle.statistics import repeatability
+from bundle.statistics import deviation_within, repeatability
 from tqdm import tqdm
 
 STEP = 5
@@ -138,10 +138,9 @@ def changes(rows: pd.DataFrame) -> dict[str, float]:
     columns = ["joint_space_mm", "outline_gap_mm", "covered"]
     joints = lengths.groupby("joint")[columns]
     means, within = joints.mean(), lengths[columns] - joints.transform("mean")
-    deviations = ((within**2).sum() / (len(lengths) - joints.ngroups)) ** 0.5
     return {
-        "joint_space_within": float(deviations["joint_space_mm"]),
-        "covered_within": float(deviations["covered"]),
+        "joint_space_within": deviation_within(lengths["joint_space_mm"], lengths["joint"]),
+        "covered_within": deviation_within(lengths["covered"], lengths["joint"]),
         "gap_correlation": float(within["joint_space_mm"].corr(within["outline_gap_mm"])),
         "covered_correlation": float(means["joint_space_mm"].corr(means["covered"])),
     }

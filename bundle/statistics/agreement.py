@@ -107,10 +107,20 @@ def repeatability(values: ArrayLike, subjects: ArrayLike) -> float:
     """Compute ``1.96 sqrt(2)`` times the standard deviation within subjects, in the unit of the values.
 
     It is the SDC of repeated measurements, and the repeatability coefficient of Bland and Altman (1986): the difference
-    of two measurements of one subject is smaller in 95 % of the cases.
+    of two measurements of one subject is smaller in 95 % of the cases. Arguments and errors are those of
+    :func:`deviation_within`.
 
     >>> round(repeatability([1.0, 1.2, 2.0, 2.4], ["a", "a", "b", "b"]), 4)
     0.6198
+    """
+    return 1.96 * math.sqrt(2.0) * deviation_within(values, subjects)
+
+
+def deviation_within(values: ArrayLike, subjects: ArrayLike) -> float:
+    """Compute the standard deviation within subjects, in the unit of the values.
+
+    >>> round(deviation_within([1.0, 1.2, 2.0, 2.4], ["a", "a", "b", "b"]), 4)
+    0.2236
 
     Args:
         values: measurements, (N,), finite.
@@ -126,7 +136,7 @@ def repeatability(values: ArrayLike, subjects: ArrayLike) -> float:
         msg = f"measurements {found.shape} of subjects {names.shape} must be finite, two of at least one subject"
         raise ValueError(msg)
     squares = [float(np.square(found[names == name] - found[names == name].mean()).sum()) for name in np.unique(names)]
-    return 1.96 * math.sqrt(2.0 * sum(squares) / freedom)
+    return math.sqrt(sum(squares) / freedom)
 
 
 @dataclass(frozen=True)
