@@ -27,6 +27,7 @@ from bundle.separation.metrics import (
 )
 from bundle.separation.montage_handler import LayerMontageHandler, TensorBoardWriter, losses_from_engine, separation_row
 from bundle.separation.network_runtime import NetworkRuntime
+from bundle.separation.overlap_sampling import FlowLoss, OverlapSampler
 from bundle.separation.pseudo_overlap import OverlapRange, compose_layers, compose_layers_on_device, compose_published
 from bundle.separation.resident import ResidentJoints, ResidentLoader
 from bundle.separation.resident_images import ResidentImageLoader, gaussian
@@ -39,6 +40,7 @@ __all__ = [
     "Discrimination",
     "DiscriminatorLoss",
     "EarlyPseudoGeneratorLoss",
+    "FlowLoss",
     "Generator",
     "GeneratorLoss",
     "HalfSplit",
@@ -52,6 +54,7 @@ __all__ = [
     "NetworkRuntime",
     "Objective",
     "OverlapRange",
+    "OverlapSampler",
     "PartitionHead",
     "PixelRowFrechetDistance",
     "Player",

@@ -20,14 +20,17 @@ from bundle.separation.transforms.dictionary import (
 )
 from bundle.separation.transforms.layers import ClearOutlinesd, Reconstructd, SeparateLayersd, ShareNoiseTextured
 from bundle.separation.transforms.loading import LoadJointd, MasksAsLabeld, phantom_of
+from bundle.separation.transforms.overlap_sampling import OverlapTextured, RandFlowStepd, SampleOverlapd
 
 __all__ = [
     "ClearOutlinesd",
     "LoadJointd",
     "MasksAsLabeld",
+    "OverlapTextured",
     "PseudoOverlapd",
     "RandAugmentLayersd",
     "RandCropJointd",
+    "RandFlowStepd",
     "RandPredictedMasksd",
     "RandPseudoOverlapd",
     "RandShiftBones",
@@ -36,6 +39,7 @@ __all__ = [
     "RandSynthesizeJointSpaced",
     "Reconstruct",
     "Reconstructd",
+    "SampleOverlapd",
     "SeparateLayersd",
     "ShareNoiseTextured",
     "ShiftBones",
