@@ -13,6 +13,7 @@ from bundle.io import MaskMaker, layer_files, read_layers
 from bundle.joint import MCP, Keys
 from bundle.quality import FlipInferer
 from bundle.segmentation import with_predicted_masks
+from bundle.separation import OverlapSampler
 from torch import Tensor, nn
 
 PixelSizes = Mapping[str, Tensor]
@@ -53,6 +54,7 @@ class NetworkSeparator:
         postprocessing: MONAI transform of ``image`` and ``pred`` of a joint that inference applies.
         device: device of the network.
         segment: segmentation network whose masks replace the given ones.
+        sampler: sampler of the textures of overlapping bones; None keeps the mean.
     """
 
     def __init__(
@@ -63,15 +65,17 @@ class NetworkSeparator:
         postprocessing: Callable[[Any], Any],
         device: Any = "cpu",
         segment: MaskMaker | None = None,
+        sampler: OverlapSampler | None = None,
     ) -> None:
-        self.segment = segment
+        self.segment, self.sampler = segment, sampler
         self.network, self.weights, self.inferer, self.device = network, weights, inferer, device
         self.postprocessing = postprocessing
 
     @property
     def source(self) -> str:
-        """File and checksum of the weights (or the weight-free separator), and the network that predicts the masks."""
-        return f"{self.weights.source}{f', masks predicted by {self.segment}' if self.segment else ''}"
+        """File and checksum of the weights (or the weight-free separator), of the masks' network and of the sampler."""
+        masks = f", masks predicted by {self.segment}" if self.segment else ""
+        return f"{self.weights.source}{masks}{f', overlap sampled by {self.sampler}' if self.sampler else ''}"
 
     @property
     def training(self) -> dict[str, Any] | None:
@@ -98,6 +102,10 @@ class NetworkSeparator:
             pixel = MCP.spacing_at(images.shape[-1])
             images = torch.stack([with_predicted_masks(image, self.segment, pixel) for image in images])
         layers = self.inferer(images.to(self.device), self.network).detach().float().cpu()
+        if self.sampler is not None:
+            pixel = MCP.spacing_at(images.shape[-1])
+            pairs = zip(images, layers, strict=True)
+            layers = torch.stack([self.sampler(image, mean, pixel) for image, mean in pairs])
         if not postprocessed:
             return layers
         joints = [
@@ -159,12 +167,13 @@ def choose_separator(
     device: Any,
     segmenter: MaskMaker | None = None,
     predicted_masks: bool | str = False,
+    sampler: OverlapSampler | None = None,
 ) -> Separator:
-    """Choose the layers in ``layers_dir``, or, if that is empty, the network, optionally with predicted masks."""
+    """Choose the layers in ``layers_dir``, or the network, optionally with predicted masks and sampled overlaps."""
     if layers_dir:
         return LayersFolder(layers_dir)
     segment = segmenter if flag(predicted_masks) else None
-    return NetworkSeparator(network, weights, inferer, postprocessing, device, segment)
+    return NetworkSeparator(network, weights, inferer, postprocessing, device, segment, sampler)
 
 
 class SeparatesAnew:

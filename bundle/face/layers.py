@@ -80,26 +80,36 @@ class SyntheticJoint(Joint):
 
 
 @torch.no_grad()
-def separate(joint: Joint, weights: str | Path | None = SHIPPED) -> Layers:
+def separate(
+    joint: Joint, weights: str | Path | None = SHIPPED, *, sample_overlap: bool = False, seed: int = 0
+) -> Layers:
     """Separate a radiograph into soft tissue, lower bone and upper bone.
 
     Args:
         joint: joint to separate.
         weights: file of the generator's weights; default: the shipped weights. None selects the weight-free separator.
+        sample_overlap: sample plausible textures of both bones where they overlap, instead of their mean.
+        seed: random seed of the sample.
 
     Raises:
-        InputError: if the weights are missing, damaged or those of another network.
+        InputError: if the weights are missing, damaged or those of another network, or a sample is requested without.
     """
     instance_argument("joint", joint, Joint, JOINT)
+    if sample_overlap and weights is None:
+        msg = "sample_overlap samples around the mean of a network. Omit it, or omit weights=None."
+        raise InputError(msg)
+    seed = seed_argument("seed", seed)
     chosen = "" if weights == SHIPPED else "none" if weights is None else str(weights)
     pixel, names = joint.spacing_mm if weights is None else MCP.spacing_mm, ("inferer", "postprocessing")
-    used = parts("network", "used_weights", *names, weights=chosen, pixel_mm=pixel)
+    options = {"sample_overlap": True, "overlap_sampler#seed": seed} if sample_overlap else {}
+    used = parts("network", "used_weights", "overlap_sampler", *names, weights=chosen, pixel_mm=pixel, **options)
     image = torch.cat([joint.radiograph, joint.masks])
     pred = used["inferer"](image[None], used["network"])[0]
     known = {Keys.SPACING: joint.spacing_mm, Keys.FRAME: joint.frame}
     sizes = {Keys.SPACING: joint.spacing_mm, Keys.FILE_SPACING: file_spacing(known)}
     layers = used["postprocessing"]({Keys.IMAGE: image, Keys.PRED: pred, **sizes})[Keys.PRED]
-    return Layers(joint, layers, used["used_weights"].source)
+    sampled = f", overlap sampled by {used['overlap_sampler']}" if sample_overlap else ""
+    return Layers(joint, layers, f"{used['used_weights'].source}{sampled}")
 
 
 def synthesize(

@@ -79,6 +79,7 @@ _COUNTS = (
     "moved_phantoms",
     "destroyed_phantoms",
     "rounds",
+    "samples",
     "sampling_steps",
     "save_interval",
     "block_size",

@@ -8,6 +8,7 @@ from bundle.evaluation.measures.detectability import ShadowDetectability
 from bundle.evaluation.measures.joint_space import JointSpaceMeasurement
 from bundle.evaluation.measures.layer_truth import LayerTruth
 from bundle.evaluation.measures.mask_agreement import MaskAgreement
+from bundle.evaluation.measures.overlap_texture import OverlapTexture
 from bundle.evaluation.measures.plausibility import PlausibilityFlag
 from bundle.evaluation.measures.realism import Realism, Trial
 from bundle.evaluation.measures.realism_in_pose import RealismInPose
@@ -19,6 +20,7 @@ __all__ = [
     "JointSpaceMeasurement",
     "LayerTruth",
     "MaskAgreement",
+    "OverlapTexture",
     "PlausibilityFlag",
     "Realism",
     "RealismInPose",

@@ -81,9 +81,9 @@ class LayerTruth:
             msg = "the true layers of some joints are unknown"
             raise ValueError(msg)
         reference = layer_reference(joints.truth, joints.images, joints.spacing)
-        weight_free = _weight_free(joints)
+        without = weight_free(joints)
         metrics = {f"{region}_rmse": LayerRMSE(region) for region in REGIONS}
-        own, theirs = (values_of(metrics, layers, reference) for layers in (joints.layers, weight_free))
+        own, theirs = (values_of(metrics, layers, reference) for layers in (joints.layers, without))
         grouped = {self.group_by: [item[self.group_by] for item in joints.items]} if self.group_by else {}
         masks = joints.images[:, 1:]
         size = {
@@ -113,7 +113,7 @@ class LayerTruth:
         return figure
 
 
-def _weight_free(joints: SeparatedJoints) -> Tensor:
+def weight_free(joints: SeparatedJoints) -> Tensor:
     """Separate without weights: layers (N, 3, H, W)."""
     batches = zip(joints.images.split(BATCH), joints.spacing.split(BATCH), strict=True)
     made = [

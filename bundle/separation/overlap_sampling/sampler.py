@@ -37,8 +37,8 @@ class OverlapSampler(LoadedOnUse):
     """Sampler of the textures of both bones where they overlap, given a radiograph and its mean separation.
 
     A generator trained on squared errors returns the mean of the plausible textures, which is smoother than bone. A
-    rectified flow samples the attenuation that one bone gives to the other instead. Soft tissue and the sum of the bones
-    stay the same, so the layers compose to the radiograph. The weights are loaded on first use.
+    rectified flow samples the attenuation that one bone gives to the other instead. Soft tissue and the sum of both
+    bones stay the same, so the layers compose to the radiograph. The weights are loaded on first use.
 
     Args:
         network: network from state, time and :func:`conditions`, (B, 9, H, W), to the velocity (B, 1, H, W).
@@ -46,16 +46,28 @@ class OverlapSampler(LoadedOnUse):
         metadata: file of the bundle's metadata with the checksum of the weights; empty for user-trained weights.
         steps: number of integration steps.
         seed: random seed of the samples, combined with the radiograph.
+        samples: number of samples whose mean is returned; more than 1 give a better estimate, but no texture of bone.
     """
 
     what = "overlap sampling"
     remedy = "leave sample_overlap false, or train this network with configs/jobs/sample_overlap.yaml"
 
     def __init__(
-        self, network: nn.Module, load_path: str | Path, metadata: str = "", steps: int = 10, seed: int = 0
+        self,
+        network: nn.Module,
+        load_path: str | Path,
+        metadata: str = "",
+        steps: int = 10,
+        seed: int = 0,
+        samples: int = 1,
     ) -> None:
         super().__init__(network, load_path, metadata)
-        self.steps, self.seed = steps, seed
+        self.steps, self.seed, self.samples = steps, seed, samples
+
+    def __str__(self) -> str:
+        """Name and checksum of the weights, and how they are used."""
+        mean = f", mean of {self.samples} samples" if self.samples > 1 else ""
+        return f"{super().__str__()} in {self.steps} steps with seed {self.seed}{mean}"
 
     @torch.no_grad()
     def __call__(self, image: Tensor, layers: Tensor, spacing_mm: float = MCP.spacing_mm) -> Tensor:
@@ -77,7 +89,8 @@ class OverlapSampler(LoadedOnUse):
         given = conditions(layers[None], masks, spacing_mm)
         rows = joint_rows(weight, ROWS)
         texture = torch.zeros_like(weight)
-        texture[:, rows] = self.texture(given[..., rows, :], self._noise(image))[0] * DEVIATION
+        several = given[..., rows, :].expand(self.samples, -1, -1, -1)
+        texture[:, rows] = self.texture(several, self._noise(image)).mean(dim=0) * DEVIATION
         return exchange(layers, texture, weight)
 
     def texture(self, given: Tensor, generator: torch.Generator) -> Tensor:

@@ -58,7 +58,7 @@ class SampleOverlapd(MapTransform):
 class OverlapTextured(Transform):
     """Training pair of the sampler: the conditions of a closed joint, and the texture that its true layers require.
 
-    Keeps ``name``, and adds ``given`` (7, 64, W) and ``texture`` (1, 64, W), the rows around the overlap in half precision.
+    Returns ``name``, ``given`` (7, 64, W) and ``texture`` (1, 64, W): the rows around the overlap, in half precision.
 
     Args:
         network: generator.
