@@ -13,7 +13,7 @@ from monai.bundle import ConfigParser
 from tests.configs.conftest import ROOT, of_job
 
 LEARNING = (
-    *("train", "lsn_paper", "bls_gan", "resident_train", "multi_gpu_train", "segment_bones"),
+    *("train", "lsn_paper", "bls_gan", "resident_train", "multi_gpu_train", "segment_bones", "sample_overlap"),
     *(
         "read_joint_space",
         "grade_narrowing",
