@@ -164,7 +164,8 @@ class RealismInPose:
     def _by_overlap(self, answer: Answer, joints: SeparatedJoints) -> dict[str, Any]:
         overlapping = np.tile([is_overlapping(image) for image in joints.images], 2)
         figures: dict[str, Any] = {}
-        for group, members in {"overlapping": overlapping, "separate": ~overlapping}.items():
+        groups = {"overlapping": overlapping, "separate": ~overlapping}
+        for group, members in ((group, members) for group, members in groups.items() if members.any()):
             part, name = answer.of(members), f"layers_{group}"
             figures |= mean_figures(part.correct(), part.joints, f"accuracy_{name}", self.seed)
             figures |= paired_figures(part, name, self.seed)
