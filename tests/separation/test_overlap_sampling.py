@@ -12,6 +12,7 @@ from bundle.separation import FlowLoss, OverlapSampler
 from bundle.separation.overlap_sampling import (
     CONDITIONS,
     ROWS,
+    band_limited,
     conditions,
     exchange,
     exchanged,
@@ -112,6 +113,16 @@ def test_the_true_exchange_restores_true_bones_of_the_same_sum() -> None:
     moved = exchange(true, 0.02 * torch.ones(1, SIZE, SIZE), weight)
     back = exchange(moved, exchanged(moved[None], true[None])[0], weight)
     assert torch.allclose(back, true, atol=1e-6)
+
+
+def test_a_sample_has_no_detail_that_the_detector_could_not_record() -> None:
+    texture = torch.randn(1, 1, 64, 256, generator=torch.Generator().manual_seed(0))
+    limited = band_limited(texture, 0.082)
+    power = torch.fft.rfft2(limited[0, 0]).abs().square()
+    white = torch.fft.rfft2(texture[0, 0]).abs().square()
+    assert float(power[:, 110:].mean()) < 0.05 * float(white[:, 110:].mean())
+    assert float(power[:8, :20].mean()) > 0.8 * float(white[:8, :20].mean())
+    assert torch.equal(band_limited(texture, 0.15), texture)
 
 
 def test_no_bone_gives_more_attenuation_than_it_has() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bundle.separation.overlap_sampling.conditions import CONDITIONS, ROWS, conditions, exchanged, fade, joint_rows
 from bundle.separation.overlap_sampling.flow import FlowLoss, flow_step, integrate
-from bundle.separation.overlap_sampling.sampler import DEVIATION, OverlapSampler, exchange
+from bundle.separation.overlap_sampling.sampler import DEVIATION, OverlapSampler, band_limited, exchange
 
 __all__ = [
     "CONDITIONS",
@@ -12,6 +12,7 @@ __all__ = [
     "ROWS",
     "FlowLoss",
     "OverlapSampler",
+    "band_limited",
     "conditions",
     "exchange",
     "exchanged",

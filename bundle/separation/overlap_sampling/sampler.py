@@ -10,13 +10,24 @@ import torch
 from bundle.base import side_by_side
 from bundle.joint import MCP
 from bundle.networks import LoadedOnUse
+from bundle.phantoms import NATIVE
 from bundle.physics import attenuation, intensity, signed_distance
 from bundle.separation.overlap_sampling.conditions import REACH_MM, ROWS, conditions, fade, joint_rows
 from bundle.separation.overlap_sampling.flow import integrate
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 DEVIATION = 0.065
 """Attenuation of a texture of 1: about the root mean square of :func:`exchanged` in overlaps."""
+
+
+def band_limited(texture: Tensor, spacing_mm: float, native_mm: float = NATIVE) -> Tensor:
+    """Remove the frequencies of textures (B, 1, H, W) that the detector's pixels of ``native_mm`` cannot hold."""
+    if spacing_mm >= native_mm:
+        return texture
+    height, width = (max(round(side * spacing_mm / native_mm), 1) for side in texture.shape[-2:])
+    coarse = F.interpolate(texture, (height, width), mode="bicubic", antialias=True)
+    return F.interpolate(coarse, texture.shape[-2:], mode="bicubic")
 
 
 def exchange(layers: Tensor, texture: Tensor, weight: Tensor) -> Tensor:
@@ -90,7 +101,8 @@ class OverlapSampler(LoadedOnUse):
         rows = joint_rows(weight, ROWS)
         texture = torch.zeros_like(weight)
         several = given[..., rows, :].expand(self.samples, -1, -1, -1)
-        texture[:, rows] = self.texture(several, self._noise(image)).mean(dim=0) * DEVIATION
+        sampled = band_limited(self.texture(several, self._noise(image)), spacing_mm)
+        texture[:, rows] = sampled.mean(dim=0) * DEVIATION
         return exchange(layers, texture, weight)
 
     def texture(self, given: Tensor, generator: torch.Generator) -> Tensor:
