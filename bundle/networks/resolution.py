@@ -37,9 +37,9 @@ class ReducedResolution(nn.Module):
         """Compute logits at the resolution of the image."""
         height, width = image.shape[-2], image.shape[-1]
         padding = [0, -width % self.step, 0, -height % self.step]
-        inputs = F.avg_pool2d(F.pad(image, padding, mode="replicate"), self.reduction)
-        logits = self.network(inputs)
-        if self.reduction > 1:
-            scale = float(self.reduction)
-            logits = F.interpolate(logits, scale_factor=scale, mode="bilinear", align_corners=False)
+        inputs = F.pad(image, padding, mode="replicate")
+        if self.reduction == 1:
+            return self.network(inputs)[..., :height, :width]
+        logits = self.network(F.avg_pool2d(inputs, self.reduction))
+        logits = F.interpolate(logits, scale_factor=float(self.reduction), mode="bilinear", align_corners=False)
         return logits[..., :height, :width]
