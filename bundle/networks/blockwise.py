@@ -6,6 +6,8 @@ channels on a quarter of the positions.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from bundle.networks.resolution import ReducedResolution
 from bundle.networks.subpixel import SubpixelUNet
@@ -24,7 +26,8 @@ class BlockwiseRefinement(nn.Module):
 
     def __init__(self, network: SubpixelUNet, last: nn.Conv2d) -> None:
         super().__init__()
-        first, self.activation, second = network.refinement
+        layers: Any = network.refinement
+        first, self.activation, second = layers
         self.unet, self.block, self.step = network.unet, network.block, network.step
         self.first = on_blocks(first, self.block)
         self.second = on_blocks(merged(second, last), self.block)
@@ -45,10 +48,12 @@ def blockwise(network: nn.Module) -> nn.Module:
         network: any network; changed are those of the form
             ``Sequential(ReducedResolution(SubpixelUNet), Conv2d(1 x 1))`` at full resolution.
     """
-    match list(network.children()):
-        case [ReducedResolution(network=SubpixelUNet() as inner, reduction=1), nn.Conv2d(kernel_size=(1, 1)) as last]:
-            return BlockwiseRefinement(inner, last).train(network.training)
-    return network
+    whole, last = network if isinstance(network, nn.Sequential) and len(network) == 2 else (None, None)
+    if not isinstance(whole, ReducedResolution) or not isinstance(whole.network, SubpixelUNet) or whole.reduction != 1:
+        return network
+    if not isinstance(last, nn.Conv2d) or last.kernel_size != (1, 1):
+        return network
+    return BlockwiseRefinement(whole.network, last).train(network.training)
 
 
 def on_blocks(convolution: nn.Conv2d, block: int) -> nn.Conv2d:
@@ -76,11 +81,9 @@ def merged(first: nn.Conv2d, last: nn.Conv2d) -> nn.Conv2d:
 
 
 def _convolution(weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
-    """Return the 3 x 3 convolution with these values."""
+    """Return the 3 x 3 convolution with these values, without taking random numbers."""
     sizes = {"in_channels": weight.shape[1], "out_channels": weight.shape[0], "kernel_size": 3, "padding": 1}
-    found: nn.Conv2d = skip_init(
-        nn.Conv2d, **sizes, bias=bias is not None, device=weight.device
-    )  # takes no random number
+    found: nn.Conv2d = skip_init(nn.Conv2d, **sizes, bias=bias is not None, device=weight.device)
     found.weight = nn.Parameter(weight, requires_grad=False)
     found.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from threading import Lock
 
 import numpy as np
@@ -79,8 +79,11 @@ class CompiledNetwork(nn.Module):
     def renew(self, shape: Sequence[int]) -> None:
         """Export and compile again, whatever the cache contains."""
         with self._lock:
-            model = ExportedNetwork(blockwise(self.network), shape).made()
+            model = self._export(shape).made()
             self._sessions[tuple(shape)] = self.runtime(model, self.in_bfloat16)
+
+    def _export(self, shape: Sequence[int]) -> ExportedNetwork:
+        return ExportedNetwork(blockwise(self.network), shape)
 
     def _follow_weights(self) -> None:
         """Forget the compiled networks of other weights."""
@@ -94,6 +97,6 @@ class CompiledNetwork(nn.Module):
         self._state, self._digest = state, digest
 
 
-def _tensors(module: nn.Module) -> tuple[dict[str, Tensor | None], ...]:
+def _tensors(module: nn.Module) -> tuple[Mapping[str, Tensor | None], ...]:
     """Return the parameters and buffers of a module without those of its children, as it holds them."""
     return module._parameters, module._buffers
