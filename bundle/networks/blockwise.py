@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from bundle.networks.resolution import ReducedResolution
+from bundle.networks.resolution import ReducedResolution, continued
 from bundle.networks.subpixel import SubpixelUNet
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -35,7 +35,7 @@ class BlockwiseRefinement(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """See :meth:`SubpixelUNet.forward`."""
         height, width = image.shape[-2], image.shape[-1]
-        image = F.pad(image, [0, -width % self.step, 0, -height % self.step], mode="replicate")
+        image = continued(image, self.step)
         blocks = F.pixel_unshuffle(image, self.block)
         hidden = self.activation(self.first(torch.cat([blocks, self.unet(blocks)], dim=1)))
         return F.pixel_shuffle(self.second(hidden), self.block)[..., :height, :width]
