@@ -27,14 +27,15 @@ from torch.optim import Optimizer
 class Player:
     """A network with its optimizer; with several processes the network is DistributedDataParallel.
 
-    The network is converted to the memory format channels last, in which it is trained faster.
+    With one process, the network is converted to the memory format channels last, in which it trains faster.
     """
 
     network: nn.Module
     optimizer: Optimizer
 
     def __post_init__(self) -> None:
-        channels_last(self.bare)
+        if self.bare is self.network:
+            channels_last(self.network)
 
     @property
     def bare(self) -> nn.Module:
