@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from bundle.errors import flag
+from bundle.networks import channels_last
 from bundle.physics import MotionRange
 from bundle.separation.adversarial import Discrimination, DiscriminatorLoss
 from bundle.separation.losses import (
@@ -24,10 +25,17 @@ from torch.optim import Optimizer
 
 @dataclass(frozen=True)
 class Player:
-    """A network with its optimizer; with several processes the network is DistributedDataParallel."""
+    """A network with its optimizer; with several processes the network is DistributedDataParallel.
+
+    With one process, the network is converted to the memory format channels last, in which it trains faster.
+    """
 
     network: nn.Module
     optimizer: Optimizer
+
+    def __post_init__(self) -> None:
+        if self.bare is self.network:
+            channels_last(self.network)
 
     @property
     def bare(self) -> nn.Module:
