@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from bundle.errors import InputError
+from bundle.evaluation.measures.discrimination import Answer
 from bundle.evaluation.measures.realism_in_pose import RealismInPose, with_ghost
 from bundle.io.phantom_lists import phantom_items
 from bundle.phantoms.rendering import render
@@ -55,6 +56,18 @@ def test_what_is_hollow_is_found_and_real_against_real_is_a_coin() -> None:
     assert measured.per_image["trial"].value_counts().to_dict() == dict.fromkeys(
         ("layers", "real"), len(measured.worst)
     )
+
+
+def test_a_set_in_which_all_joints_overlap_is_measured_as_one_group() -> None:
+    joints = visits(6, 3)
+    images = joints.images.clone()
+    images[:, 1, 40:], images[:, 2, :56] = 1.0, 1.0
+    joints = replace(joints, images=images)
+    count = len(joints)
+    answer = Answer(np.full((1, 2 * count), 0.7), np.repeat([0, 1], count), joints.joints * 2)
+    figures = RealismInPose(**QUICK)._by_overlap(answer, joints)
+    assert figures["accuracy_layers_overlapping"] == pytest.approx(0.5)
+    assert "accuracy_layers_separate" not in figures
 
 
 def test_joints_with_one_radiograph_and_unknown_trials_are_refused() -> None:
