@@ -11,7 +11,7 @@ from bundle.physics import reconstruct
 
 def closed_phantom() -> Joint:
     """A phantom whose bones overlap."""
-    return Joint.phantom(seed=0, joint_space_mm=-1.0)
+    return Joint.phantom(seed=0, joint_space_mm=0.2)
 
 
 @pytest.mark.slow
