@@ -54,7 +54,8 @@ class NetworkSeparator:
         postprocessing: MONAI transform of ``image`` and ``pred`` of a joint that inference applies.
         device: device of the network.
         segment: segmentation network whose masks replace the given ones.
-        sampler: sampler of the textures of overlapping bones; None keeps the mean.
+        sampler: sampler of the textures of overlapping bones, which the postprocessing applies itself; None keeps the
+            mean.
     """
 
     def __init__(
@@ -102,17 +103,17 @@ class NetworkSeparator:
             pixel = MCP.spacing_at(images.shape[-1])
             images = torch.stack([with_predicted_masks(image, self.segment, pixel) for image in images])
         layers = self.inferer(images.to(self.device), self.network).detach().float().cpu()
-        if self.sampler is not None:
-            pixel = MCP.spacing_at(images.shape[-1])
-            pairs = zip(images, layers, strict=True)
-            layers = torch.stack([self.sampler(image, mean, pixel) for image, mean in pairs])
         if not postprocessed:
-            return layers
+            return layers if self.sampler is None else self._sampled(images, layers, self.sampler)
         joints = [
             {**known, Keys.IMAGE: image, Keys.PRED: pred}
             for image, pred, known in zip(images, layers, sizes or [{}] * len(images), strict=True)
         ]
         return torch.stack([self.postprocessing(joint)[Keys.PRED] for joint in joints])
+
+    def _sampled(self, images: Tensor, layers: Tensor, sampler: OverlapSampler) -> Tensor:
+        pixel = MCP.spacing_at(images.shape[-1])
+        return torch.stack([sampler(image, mean, pixel) for image, mean in zip(images, layers, strict=True)])
 
 
 class LayersFolder:
