@@ -18,7 +18,18 @@ pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 COMBINATIONS = [
     (*of_job("lsn_paper"), "variants/resident.yaml"),
-    *(of_job(name) for name in ("train", "bls_gan", "multi_gpu_train", "segment_bones", "infer_dicom", "evaluate_lsn")),
+    *(
+        of_job(name)
+        for name in (
+            "train",
+            "bls_gan",
+            "multi_gpu_train",
+            "segment_bones",
+            "sample_overlap",
+            "infer_dicom",
+            "evaluate_lsn",
+        )
+    ),
     *(of_job(name) for name in ("calibrate", "synthesize_dicom", "evaluate_grader", "predict_scorer")),
     of_job("calibrate_scorer"),
     of_job("resident_scorer"),
