@@ -1,4 +1,4 @@
-"""Shape of the bones of a joint from their masks: roundness of the head, and flare of the upper shaft.
+"""Shape of the bones of a joint from their masks: roundness of the head, flare of the upper shaft, and displacement.
 
 The head of a metacarpal is round and the shaft of its phalanx waisted; the condyles of phalanges are square, and the
 bones of the wrist and the distal phalanges widen away from the joint.
@@ -23,6 +23,9 @@ _HEAD, _BASE = (1.0, 4.0), (6.0, 2.0)
 
 _HEAD_HEIGHT = 7.0
 """Height in mm of the head, from the highest row of its mask."""
+
+_SIDES_OF_HEAD, _SIDES_OF_BASE = (2.0, 6.0), (0.5, 3.0)
+"""Distances in mm from the ends of the lower and of the upper bone between which their sides are compared."""
 
 LARGEST_OF_MCP = 1.68
 """Largest sum of both ratios at an MCP joint of an adult: 2.6 % of the public radiographs, but 85 % of PIP, 100 % of
@@ -66,6 +69,37 @@ def head_bays(mask: NDArray[np.bool_], pixel: float) -> float:
     corners = [[rows[head] + down, columns[head] + right] for down in (0, 1) for right in (0, 1)]
     hull = ConvexHull(np.concatenate(corners, axis=1).T)  # the volume of a plane hull is its area
     return 1.0 - float(head.sum() / hull.volume)
+
+
+def displacement(lower: NDArray[np.bool_], upper: NDArray[np.bool_], pixel: float) -> float:
+    """Measure how far the base of the upper bone is displaced sideways on the head of the lower one.
+
+    It is the smaller one of the distances between their left sides and between their right sides, because one of them
+    also differs where a bone is wider or the frame cuts it.
+
+    Args:
+        lower: mask of the lower bone, (H, W), upright.
+        upper: mask of the upper bone.
+        pixel: pixel size in mm.
+
+    Returns:
+        Displacement in mm, positive to the right; 0 if one bone extends beyond the other on both sides, NaN for an
+        empty mask.
+    """
+    of_head = _sides(lower, _SIDES_OF_HEAD, pixel)
+    of_base = _sides(upper[::-1], _SIDES_OF_BASE, pixel)
+    left, right = ((base - head) * pixel for base, head in zip(of_base, of_head, strict=True))
+    return math.nan if math.isnan(left) else max(min(left, right), 0.0) + min(max(left, right), 0.0)
+
+
+def _sides(mask: NDArray[np.bool_], between: tuple[float, float], pixel: float) -> tuple[float, float]:
+    """Median columns of the left and the right side of a bone whose end is at the top, between two depths in mm."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    depth = (rows - rows.min(initial=len(mask))) * pixel
+    chosen = mask[rows[(depth > between[0]) & (depth < between[1])]]
+    if not len(chosen):
+        return math.nan, math.nan
+    return float(np.median(chosen.argmax(axis=1))), float(np.median(chosen.shape[1] - chosen[:, ::-1].argmax(axis=1)))
 
 
 def bone_shape(masks: Tensor, pose: JointPose) -> BoneShape:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from bundle.joint import BONES
-from bundle.measurement import bone_shape, head_bays, joint_pose, outline_distance, outline_gap
+from bundle.measurement import bone_shape, displacement, head_bays, joint_pose, outline_distance, outline_gap
 from bundle.physics import attenuation
 from bundle.quality.edges import Outline, edge_width, gradients, limited, outline_fit, straight_edge
 from numpy.typing import NDArray
@@ -43,6 +43,11 @@ INSETS = np.arange(-3.0, 9.01, 0.5)
 OF_MCP = 0.75
 """Largest sum of both ratios of :class:`bundle.measurement.BoneShape`, less the width of the lower bone relative to the
 upper one, at MCP joints: 1 % of the public ones exceed it, 79 % of PIP and 73 % of DIP joints of the training hands."""
+
+
+IN_LINE = 2.75
+"""Largest displacement sideways of the upper bone on the lower one in mm in a joint that is not subluxed: all public
+joints beyond it are subluxed by eye."""
 
 
 SATURATED = 0.995
@@ -109,6 +114,7 @@ PROPERTIES: dict[str, Property] = {
     "other_joint": Property("", None, "the bones have the shape of another joint than an MCP joint", 0.01),
     "order": Property(" mm", "the upper bone is not above the lower bone", "the bones are too far apart", 0.5),
     "sideways": Property(" mm", _OUT_OF_LINE, _OUT_OF_LINE, 0.5),
+    "subluxation": Property(" mm", None, _OUT_OF_LINE, 0.01),
     "gap": Property(" mm", "the masks overlap too far", "the joint space is too wide", 0.3),
     "overlap": Property("", None, "the masks share too much", 0.05),
     "collimation": Property("", None, "a straight edge cuts the bones, as of a collimator", 0.05),
@@ -166,6 +172,7 @@ def measure(image: Tensor, spacing: float) -> dict[str, float]:
         "upper_stray": _stray(upper),
         "lower_bays": head_bays(lower, pitch),
         "other_joint": _other_joint(small[None, 1:], pitch),
+        "subluxation": _subluxation(lower, upper, pitch),
         **_arrangement(small[1:], pitch),
         "collimation": _collimation(small, 2.0 * pitch),
         **_exposure(radiograph, lower | upper),
@@ -185,6 +192,12 @@ def _other_joint(masks: Tensor, pitch: float) -> float:
     return excess if math.isnan(excess) else max(excess, 0.0)
 
 
+def _subluxation(lower: NDArray[np.bool_], upper: NDArray[np.bool_], pitch: float) -> float:
+    """Measure how far the displacement of the bones sideways exceeds :data:`IN_LINE` in mm, 0 in joints in line."""
+    found = displacement(lower, upper, pitch)
+    return found if math.isnan(found) else max(abs(found) - IN_LINE, 0.0)
+
+
 def _fits(absorbed: Array, outlines: tuple[Outline, Outline], pitch: float) -> dict[str, float]:
     """Measure for each bone whether its mask lies where it follows the edges best."""
     gradient = limited(gradients(absorbed))
@@ -200,7 +213,8 @@ def _collimation(image: Tensor, pitch: float) -> float:
 def _edges(bone: str, absorbed: Array, distance: Array, other: Array) -> dict[str, float]:
     """Correlate attenuation with depth inside the bone, for each side of an outline: how well it follows an edge.
 
-    The joint is at the top of a bone (the upper one is given upside down). Pixels near the other bone are ignored.
+    The joint is at the top of a bone (the upper one is given upside down). Pixels near the other bone are ignored, as
+    are rows where the frame cuts the bone on this side.
     """
     band = (distance > -OUTSIDE) & (distance < INSIDE) & (other < -1.0)
     inside = distance > 0.0
@@ -210,7 +224,8 @@ def _edges(bone: str, absorbed: Array, distance: Array, other: Array) -> dict[st
     beside, widths = _beside(inside, rows)
     below = (np.arange(len(inside)) >= rows[0] + SHOULDER * widths.mean())[:, None]
     end = ~below & (np.abs(beside) < 0.25 * widths.max())
-    regions = {"left": band & below & (beside < 0), "right": band & below & (beside > 0), "joint": band & end}
+    left, right = ((below & ~inside[:, border, None]) for border in (0, -1))
+    regions = {"left": band & left & (beside < 0), "right": band & right & (beside > 0), "joint": band & end}
     depth = np.tanh((distance + PENUMBRA) / PENUMBRA)
     return {f"{bone}_{side}_edge": _correlation(absorbed, depth, region) for side, region in regions.items()}
 
