@@ -12,7 +12,7 @@ from PIL import Image
 from tests.hands.hand_drawings import drawing, placed
 
 REDUCTION = 4
-"""Pixels of 0.4 mm, so that the drawn hands are as large as those of a small child: a window of 24 mm shows one joint."""
+"""Pixels of 0.4 mm: the drawn hands are as large as those of a small child, and a window of 24 mm shows one joint."""
 
 
 def write_hands(folder: Path, count: int) -> Path:

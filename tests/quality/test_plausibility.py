@@ -276,13 +276,6 @@ def test_a_bone_beside_the_other_one_is_subluxed(reference: PlausibilityReferenc
     assert any("subluxed" in reason for reason in reference.judge(found).reasons)
 
 
-def test_a_side_that_the_frame_cuts_has_no_edge() -> None:
-    image, whole = drawn()[:, :, 80:], measure(drawn(), 0.1)
-    found = measure(image, 0.1)
-    assert math.isnan(found["lower_left_edge"]) and math.isnan(found["upper_left_edge"])
-    assert found["upper_right_edge"] == pytest.approx(whole["upper_right_edge"], abs=0.05)
-
-
 def test_a_stray_blob_or_a_hole_is_measured_and_flagged(joints: list[Tensor], reference: PlausibilityReference) -> None:
     """A square of 30 x 30 pixels beside the bone."""
     image = joints[0].clone()
