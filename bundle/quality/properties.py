@@ -44,7 +44,7 @@ OF_MCP = 0.75
 """Largest sum of both ratios of :class:`bundle.measurement.BoneShape`, less the width of the lower bone relative to the
 upper one, at MCP joints: 1 % of the public ones exceed it, 79 % of PIP and 73 % of DIP joints of the training hands.
 
-Without the relative width, as frames are judged (:attr:`bundle.measurement.BoneShape.fits_mcp`), more PIP and DIP joints
+Without the relative width, as frames are judged (:attr:`bundle.measurement.BoneShape.fits_mcp`), more other joints
 are found, but also four times as many MCP joints of another source."""
 
 
