@@ -48,7 +48,7 @@ Without the relative width, as frames are judged (:attr:`bundle.measurement.Bone
 are found, but also four times as many MCP joints of another source."""
 
 
-IN_LINE = 2.75
+IN_LINE = 3.0
 """Largest displacement sideways of the upper bone on the lower one in mm in a joint that is not subluxed: all public
 joints beyond it are subluxed by eye."""
 
