@@ -18,7 +18,7 @@ def keep_freed_memory(limit: int = 2**28) -> bool:
     the time of a synthesis.
 
     Args:
-        limit: maximum amount of free memory at the top of the heap, in bytes.
+        limit: maximum amount of free memory at the top of the heap, in bytes, below 2 GiB.
 
     Returns:
         Whether the C library is glibc, which has this setting; otherwise nothing changes.

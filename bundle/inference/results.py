@@ -109,7 +109,8 @@ class Results:
         """
         runtime = "" if self.inferer is None else self.inferer.runtime_name
         if runtime != (stated := json.loads(run).get(RUNTIME, "")):
-            msg = f"the runtime here is {runtime}, that of the run {stated}. Pass --runtime {TORCH}."
+            remedy = f"Install the same packages here, or begin in another output folder with --runtime {TORCH}."
+            msg = f"the runtime here is {runtime}, that of the run {stated}. {remedy}"
             raise InputError(msg)
         block = copy(self)
         block.lines_dir, block.known_run = folder, run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bundle.networks.backbones import make_backbone, scaled_channels, scaled_options
+from bundle.networks.channels_last import channels_last, fast_to_train
 from bundle.networks.compiled import CompiledNetwork, compiled
 from bundle.networks.exported import evaluation_mode
 from bundle.networks.loaded_on_use import LoadedOnUse
@@ -38,8 +39,10 @@ __all__ = [
     "LoadedOnUse",
     "ReducedResolution",
     "Runtime",
+    "channels_last",
     "compiled",
     "evaluation_mode",
+    "fast_to_train",
     "file_digest",
     "file_label",
     "installed_runtimes",

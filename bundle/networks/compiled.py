@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from threading import Lock
 
 import numpy as np
 import torch
+from bundle.networks.blockwise import blockwise
 from bundle.networks.exported import ExportedNetwork
 from bundle.networks.runtimes import Runtime, runtime_of
 from bundle.networks.weights import weights_digest
@@ -33,7 +34,7 @@ def compiled(network: nn.Module, runtime: str, amp: bool = False) -> CompiledNet
 class CompiledNetwork(nn.Module):
     """A network in evaluation mode that a runtime computes; with gradients, or on another device, torch computes it.
 
-    Changed weights are noticed, and the network is compiled again.
+    Changed weights are noticed, and the network is compiled again; its modules must stay the same.
 
     Args:
         network: network with one input and one output, in evaluation mode.
@@ -48,6 +49,7 @@ class CompiledNetwork(nn.Module):
         super().__init__()
         self.network, self.runtime = network, runtime
         self.in_bfloat16 = amp and runtime.has_bfloat16()
+        self._held = [(values, name) for module in network.modules() for values in _tensors(module) for name in values]
         self._lock = Lock()
         self._sessions: dict[tuple[int, ...], Runtime] = {}
         self._state: tuple[tuple[int, int], ...] = ()
@@ -69,18 +71,23 @@ class CompiledNetwork(nn.Module):
             if key not in self._sessions:
                 while len(self._sessions) >= SHAPES:
                     self._sessions.pop(next(iter(self._sessions)))
-                self._sessions[key] = self.runtime(ExportedNetwork(self.network, key).model(), self.in_bfloat16)
+                self._sessions[key] = self.runtime(
+                    ExportedNetwork(blockwise(self.network), key).model(), self.in_bfloat16
+                )
             return self._sessions[key]
 
     def renew(self, shape: Sequence[int]) -> None:
         """Export and compile again, whatever the cache contains."""
         with self._lock:
-            model = ExportedNetwork(self.network, shape).made()
+            model = self._export(shape).made()
             self._sessions[tuple(shape)] = self.runtime(model, self.in_bfloat16)
+
+    def _export(self, shape: Sequence[int]) -> ExportedNetwork:
+        return ExportedNetwork(blockwise(self.network), shape)
 
     def _follow_weights(self) -> None:
         """Forget the compiled networks of other weights."""
-        tensors = (*self.network.parameters(), *self.network.buffers())
+        tensors = (tensor for values, name in self._held if (tensor := values[name]) is not None)
         state = tuple((tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version) for tensor in tensors)
         if state == self._state:
             return
@@ -88,3 +95,8 @@ class CompiledNetwork(nn.Module):
         if digest != self._digest:
             self._sessions.clear()
         self._state, self._digest = state, digest
+
+
+def _tensors(module: nn.Module) -> tuple[Mapping[str, Tensor | None], ...]:
+    """Return the parameters and buffers of a module without those of its children, as it holds them."""
+    return module._parameters, module._buffers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bundle.errors import InputError
+from monai.networks.nets.basic_unet import UpCat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -30,16 +31,26 @@ class ReducedResolution(nn.Module):
             msg = f"reduction must be 1 or more, got {reduction}"
             raise InputError(msg)
         self.network = network
+        for module in network.modules():
+            if isinstance(module, UpCat):
+                module.is_pad = False  # all sizes are even
         self.reduction = reduction
         self.step = MULTIPLE * reduction
 
     def forward(self, image: Tensor) -> Tensor:
         """Compute logits at the resolution of the image."""
         height, width = image.shape[-2], image.shape[-1]
-        padding = [0, -width % self.step, 0, -height % self.step]
-        inputs = F.avg_pool2d(F.pad(image, padding, mode="replicate"), self.reduction)
-        logits = self.network(inputs)
-        if self.reduction > 1:
-            scale = float(self.reduction)
-            logits = F.interpolate(logits, scale_factor=scale, mode="bilinear", align_corners=False)
+        inputs = continued(image, self.step)
+        if self.reduction == 1:
+            return self.network(inputs)[..., :height, :width]
+        logits = self.network(F.avg_pool2d(inputs, self.reduction))
+        logits = F.interpolate(logits, scale_factor=float(self.reduction), mode="bilinear", align_corners=False)
         return logits[..., :height, :width]
+
+
+def continued(image: Tensor, step: int) -> Tensor:
+    """Continue images (B, C, H, W) by replication to multiples of ``step`` pixels, to the right and below."""
+    height, width = image.shape[-2], image.shape[-1]
+    if height % step == 0 and width % step == 0:
+        return image
+    return F.pad(image, [0, -width % step, 0, -height % step], mode="replicate")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from bundle.networks.resolution import continued
 from monai.networks.nets import BasicUNet
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -49,6 +50,6 @@ class SubpixelUNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Map (B, in_channels, H, W) to (B, out_channels, H, W), for any H and W; pads to multiples of ``step``."""
         height, width = image.shape[-2], image.shape[-1]
-        image = F.pad(image, [0, -width % self.step, 0, -height % self.step], mode="replicate")
+        image = continued(image, self.step)
         coarse = F.pixel_shuffle(self.unet(F.pixel_unshuffle(image, self.block)), self.block)
         return self.refinement(torch.cat([image, coarse], dim=1))[..., :height, :width]

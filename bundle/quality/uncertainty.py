@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from bundle.base import read_json, side_by_side
+from bundle.base import one_thread, read_json, side_by_side
 from bundle.errors import InputError, flag
 from bundle.io import write_bytes
 from bundle.networks import TORCH, package_label
@@ -118,16 +118,22 @@ class FlipInferer(Inferer):
                 return (fast or network)(images, *args, **kwargs)
 
         views = [inputs, inputs.flip(-1)] if self.flips else [inputs]
-        answers = self._answers(one, torch.cat(views))
+        answers = self._answers(one, views)
         if not self.flips:
             return Answer(answers)
         straight, mirrored = answers.chunk(2)
         return Answer(*combine(torch.stack([straight, mirrored.flip(-1)], dim=1)))
 
-    def _answers(self, answer: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-        """Return the predictions for images (B, 3, H, W), each independent of the others."""
-        if images.device.type == "cpu":
-            return torch.cat(side_by_side(answer, images.split(1)))
+    def _answers(self, answer: Callable[[Tensor], Tensor], views: Sequence[Tensor]) -> Tensor:
+        """Return the predictions for one or more batches of images (B, 3, H, W), each independent of the others.
+
+        On a CPU, torch uses one thread: another would wait for work, on a core that the next images need.
+        """
+        if views[0].device.type == "cpu":
+            found = side_by_side(answer, [image for images in views for image in images.split(1)])
+            with one_thread():
+                return torch.cat(found)
+        images = torch.cat(list(views))
         size = self.batch_size or len(images)
         return torch.cat([_filled(answer, part, size) for part in images.split(size)])
 

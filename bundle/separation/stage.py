@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from bundle.errors import flag
+from bundle.networks import fast_to_train
 from bundle.physics import MotionRange
 from bundle.separation.adversarial import Discrimination, DiscriminatorLoss
 from bundle.separation.losses import (
@@ -24,10 +25,16 @@ from torch.optim import Optimizer
 
 @dataclass(frozen=True)
 class Player:
-    """A network with its optimizer; with several processes the network is DistributedDataParallel."""
+    """A network with its optimizer; with several processes the network is DistributedDataParallel.
+
+    On a CPU, the network is converted to the memory format channels last (:func:`bundle.networks.fast_to_train`).
+    """
 
     network: nn.Module
     optimizer: Optimizer
+
+    def __post_init__(self) -> None:
+        fast_to_train(self.network)
 
     @property
     def bare(self) -> nn.Module:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from bundle.base import keep_freed_memory
 from bundle.errors import flag
 from bundle.joint import Keys
 from bundle.physics import move, reconstruct, visible_region
@@ -23,6 +24,9 @@ from torch import Tensor, nn
 
 STEP_KEYS = (Keys.IMAGE, Keys.LABEL, Keys.TRUTH, Keys.SOURCE, Keys.SPACING)
 """Batch keys that a training step uses."""
+
+STEP_BYTES = 2**31 - 1
+"""Freed memory that a training on a CPU keeps for its next step, at most."""
 
 
 class LayerSeparationTrainer(SupervisedTrainer):
@@ -93,6 +97,8 @@ class LayerSeparationTrainer(SupervisedTrainer):
         """Run the remaining epochs."""
         if self.state.epoch >= self.state.max_epochs:
             return
+        if self.state.device.type == "cpu":
+            keep_freed_memory(STEP_BYTES)
         with warnings.catch_warnings():
             # the learning rate schedules also count epochs in which N_D is not trained
             warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")

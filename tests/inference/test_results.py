@@ -119,6 +119,13 @@ def test_another_runtime_makes_another_run_and_older_runs_are_of_torch(tmp_path:
         in_runtime(tmp_path, "openvino").reserve()
 
 
+def test_a_process_with_another_runtime_makes_no_block_of_a_run(tmp_path: Path) -> None:
+    run = in_runtime(tmp_path, "openvino+numba").run
+    with pytest.raises(InputError, match=r"here is openvino, .* openvino\+numba\. Install the same"):
+        in_runtime(tmp_path, "openvino").in_block(tmp_path, run)
+    assert in_runtime(tmp_path, "openvino+numba").in_block(tmp_path, run).known_run == run
+
+
 def test_other_weights_make_another_run(tmp_path: Path) -> None:
     torch.save({}, tmp_path / "no.pt")
     LayerWriter(str(tmp_path / "out"), {}, weights(tmp_path)).reserve()

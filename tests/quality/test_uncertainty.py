@@ -105,7 +105,7 @@ def test_a_network_sees_batches_of_one_size_on_any_device() -> None:
     for count in range(1, 5):
         assert torch.equal(_filled(of_batch, images[:count], 4), images[:count] + 4)
     elsewhere = images.to("meta")
-    assert FlipInferer(batch_size=4)._answers(lambda part: seen.append(len(part)) or part, elsewhere).shape[0] == 7
+    assert FlipInferer(batch_size=4)._answers(lambda part: seen.append(len(part)) or part, [elsewhere]).shape[0] == 7
     assert seen == [4, 4]
 
 

@@ -156,7 +156,8 @@ def test_memory_is_that_of_a_fresh_process_with_the_libraries(tiny: list[str]) -
     measured = subjects.peak_memory(settings(tiny))
     assert here > 500
     assert measured is not None
-    assert 100 < measured < here - 4e-6 * ballast.numel() / 2
+    most, libraries = measured
+    assert 100 < libraries < most < here - 4e-6 * ballast.numel() / 2
 
 
 @pytest.mark.long
@@ -240,7 +241,7 @@ def test_a_training_step_trains_all_three_networks(name: str, tiny: list[str], m
 
 
 def weights(network: nn.Module) -> torch.Tensor:
-    return nn.utils.parameters_to_vector(network.parameters()).detach().clone()
+    return torch.cat([values.detach().flatten() for values in network.parameters()])
 
 
 def test_phantoms_follow_from_the_seed_and_show_the_same_extent_at_any_size(tiny: list[str]) -> None:

@@ -13,6 +13,7 @@ from bundle.base import CACHE, NUMBA, cache_folder
 from bundle.errors import InputError
 from bundle.networks import compiled, runtimes
 from bundle.networks.backbones import make_backbone
+from bundle.networks.blockwise import blockwise
 from bundle.networks.exported import ExportedNetwork
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
@@ -224,7 +225,8 @@ def test_a_file_of_another_network_in_the_cache_is_found_by_its_layers() -> None
     name = runtimes.installed_runtimes()[0].name
     network, planted = generator(), generator(2.0)
     exports = [
-        ExportedNetwork(nn.Sequential(one.backbone, one.start), (1, 6, SIZE, SIZE)) for one in (network, planted)
+        ExportedNetwork(blockwise(nn.Sequential(one.backbone, one.start)), (1, 6, SIZE, SIZE))
+        for one in (network, planted)
     ]
     model = exports[1].made()
     path = cache_folder() / exports[0]._name(model)
