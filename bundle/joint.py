@@ -38,8 +38,11 @@ ROUNDING = 1e-4
 
 
 COARSE_SPACING = 0.25
-"""Pixel size of a file in mm above which it is coarse: a pixel on the outline of a bone mixes bone and tissue over more
-than half the width that the separation allows for, and linear interpolation shows the pixels as a grid."""
+"""Pixel size of a file in mm above which it is coarse: linear interpolation shows the pixels as a grid."""
+
+CLEARED_SPACING = 0.14
+"""Pixel size of a file in mm above which the soft tissue is continued anew along the outlines of the bones: a pixel on
+an outline mixes bone and tissue over a third of the width that the separation allows for, or more."""
 
 
 class Keys:

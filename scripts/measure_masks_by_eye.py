@@ -3,8 +3,8 @@
     python scripts/measure_masks_by_eye.py HANDS --output docs/results/masks_by_eye.json
 
 ``HANDS`` is the folder of hand radiographs with ``landmarks.csv``; the grades are those of the joints that
-``scripts/draw_hand_joints.py`` plots. Radiographs of right masks are changed as by other scanners, and right masks are
-made wrong; both are counted separately.
+``scripts/draw_hand_joints.py`` plots. Radiographs of right masks are changed as by other scanners, right masks are
+made wrong, and upper bones are displaced sideways; all are counted separately.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ import numpy as np
 import pandas as pd
 import torch
 from bundle.errors import InputError, report_plainly
+from bundle.face import Joint as FaceJoint
+from bundle.face import separate, synthesize
 from bundle.face.shipped import parts
 from bundle.io import check_destination, read_joint, recentred, write_bytes
 from bundle.joint import Keys
@@ -54,6 +56,9 @@ WRONG = (
     *("image_upside_down", "inverted", "blank", "blur_0.6mm", "noise_0.1"),
 )
 """Corruptions that make radiograph or masks unusable (:data:`bundle.quality.CORRUPTIONS`)."""
+
+SUBLUXED_MM = (3.0, 4.5, 6.0)
+"""Displacements of the upper bone to either side."""
 
 CUT_MM = 5.7
 """Width of the part of the frame that a collimator covers."""
@@ -117,6 +122,15 @@ def cut_off(joint: Tensor, pixel: float) -> Tensor:
     return covered
 
 
+def displaced(joint: Tensor, pixel: float) -> Iterator[tuple[str, Joint]]:
+    """Yield the joint with its upper bone displaced to either side by each of :data:`SUBLUXED_MM`."""
+    layers = separate(FaceJoint(joint[:1], joint[1:], pixel, "joint"))
+    for length in SUBLUXED_MM:
+        for sign in (-1.0, 1.0):
+            made = synthesize(layers, sideways_mm=sign * length)
+            yield f"{length:g} mm", (torch.cat([made.radiograph, made.masks]), pixel)
+
+
 def judged_joints(hands: str, grades: Path) -> Iterator[tuple[str, Joint]]:
     """Yield grade, radiograph and masks of the joints with masks.
 
@@ -153,7 +167,10 @@ def figures(reference: PlausibilityReference, joints: dict[str, list[Joint]]) ->
     }
     wrong = {name: [corrupt(name, *joint, seed) for seed, joint in enumerate(right)] for name in WRONG}
     wrong["cut_off"] = [(cut_off(*joint), joint[1]) for joint in right]
-    sets = {"grades": joints, "changed": changed, "wrong": wrong}
+    subluxed: dict[str, list[Joint]] = {f"{length:g} mm": [] for length in SUBLUXED_MM}
+    for name, held in (one for joint in right for one in displaced(*joint)):
+        subluxed[name].append(held)
+    sets = {"grades": joints, "changed": changed, "wrong": wrong, "subluxed": subluxed}
     counts = {grade: len(held) for grade, held in joints.items()}
     return {
         "joints": counts,

@@ -6,9 +6,11 @@ that processes one joint always gives the same bits; several joints run in paral
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import cache
 from typing import TypeVar
 
 import torch
@@ -46,5 +48,19 @@ def side_by_side(work: Callable[[Part], Made], parts: Sequence[Part]) -> list[Ma
     with one_thread():
         if threads < 2:
             return [made(part) for part in parts]
-        with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(made, parts))
+        futures = [_workers(threads).submit(made, part) for part in parts]
+        wait(futures)
+        return [future.result() for future in futures]
+
+
+@cache
+def _workers(count: int) -> ThreadPoolExecutor:
+    """Return the threads of this process that work side by side.
+
+    They stay, because the C library gives each new thread memory of its own, and keeps it.
+    """
+    return ThreadPoolExecutor(count, "side_by_side")
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_workers.cache_clear)

@@ -41,7 +41,7 @@ def properties_of(joints: JointSet) -> pd.DataFrame:
 def write_plausibility_reference(
     path: str | Path, sets: Mapping[str, JointSet], false_alarms: float, settings: Mapping[str, Any]
 ) -> PlausibilityReference:
-    """Fit the ranges of plausible images and write them.
+    """Fit the ranges of plausible images and write them; subluxed joints are left out.
 
     Args:
         path: path of the JSON file.
@@ -51,7 +51,7 @@ def write_plausibility_reference(
         settings: data and seed, written to the file as well.
     """
     _make_room(path)
-    values = {name: properties_of(joints) for name, joints in sets.items()}
+    values = {name: _in_line(properties_of(joints)) for name, joints in sets.items()}
     made = {
         **private_setting("", settings),
         "false_alarms": false_alarms,
@@ -68,6 +68,11 @@ def write_plausibility_reference(
     reference.write(path)
     name_result(path)
     return reference
+
+
+def _in_line(values: pd.DataFrame) -> pd.DataFrame:
+    """Leave out joints that are subluxed."""
+    return values[~(values["subluxation"] > 0.0)]
 
 
 def scanned_elsewhere(joints: JointSet, seed: int, count: int = SCANNED) -> pd.DataFrame:

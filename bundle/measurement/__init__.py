@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bundle.measurement.axis import joint_axis
-from bundle.measurement.bone_shape import BoneShape, bone_shape, head_bays
+from bundle.measurement.bone_shape import BoneShape, bone_shape, displacement, head_bays
 from bundle.measurement.curves import columns as curve_positions
 from bundle.measurement.detectable import DetectableChange
 from bundle.measurement.facing import Region, facing_centers, facing_edges
@@ -44,6 +44,7 @@ __all__ = [
     "bone_shape",
     "closing_motion",
     "curve_positions",
+    "displacement",
     "facing_centers",
     "facing_edges",
     "find_surfaces",

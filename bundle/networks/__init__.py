@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bundle.networks.backbones import make_backbone, scaled_channels, scaled_options
-from bundle.networks.channels_last import channels_last
+from bundle.networks.channels_last import channels_last, fast_to_train
 from bundle.networks.compiled import CompiledNetwork, compiled
 from bundle.networks.exported import evaluation_mode
 from bundle.networks.loaded_on_use import LoadedOnUse
@@ -42,6 +42,7 @@ __all__ = [
     "channels_last",
     "compiled",
     "evaluation_mode",
+    "fast_to_train",
     "file_digest",
     "file_label",
     "installed_runtimes",

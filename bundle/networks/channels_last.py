@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 
 def channels_last(network: nn.Module) -> nn.Module:
@@ -22,6 +23,17 @@ def channels_last(network: nn.Module) -> nn.Module:
             if type(child) is nn.InstanceNorm2d and child.affine and not child.track_running_stats:
                 setattr(module, name, ChannelsLastNorm.like(child))
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def fast_to_train(network: nn.Module) -> nn.Module:
+    """Convert a network on a CPU by :func:`channels_last`, which takes up to half of the time of a training step.
+
+    Networks on a GPU (see :func:`bundle.networks.placed`) and of several processes stay as they are.
+    """
+    parameter = next(network.parameters(), None)
+    if isinstance(network, DistributedDataParallel) or parameter is None or parameter.device.type != "cpu":
+        return network
+    return channels_last(network)
 
 
 class ChannelsLastNorm(nn.InstanceNorm2d):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,21 +149,47 @@ def straight_edge(radiograph: Array, masks: NDArray[np.bool_], pitch: float) -> 
     length = np.hypot(*gradient)
     across = (gradient / (length + 2.0 * np.median(length) + 1e-9))[:, 1:-1, 1:-1].reshape(2, -1)
     height, width = radiograph.shape
-    middle = np.array([[height - 1], [width - 1]]) / 2
-    places = np.mgrid[:height, :width][:, 1:-1, 1:-1].reshape(2, -1) - middle
     border = masks & ~ndimage.binary_erosion(masks, np.ones((1, 3, 3)), border_value=1)
     _, rows, columns = np.nonzero(border[:, 1:-1, 1:-1])
-    touching = np.stack([rows, columns]) + 1 - middle
+    touching = np.stack([rows, columns]) + 1 - _middle(height, width)
     count, best = height + width, 0.0
-    for angle in np.arange(_ANGLES) * (math.pi / _ANGLES):
-        normal = np.array([math.sin(angle), math.cos(angle)])
-        line = _line(normal @ places, count)
-        pixels = np.bincount(line, minlength=2 * count)
+    for normal, line, pixels in _lines(height, width):
         edges = np.bincount(line, normal @ across, minlength=2 * count)
         beside = np.convolve(np.bincount(_line(normal @ touching, count), minlength=2 * count), np.ones(3), "same")
         long = (pixels >= _REACH * height) & (beside * pitch >= _TOUCHED_MM)
         best = max(best, float(np.abs(edges[long] / pixels[long]).max(initial=0.0)))
     return best
+
+
+class _Lines(NamedTuple):
+    """The straight lines of one direction across an image.
+
+    Attributes:
+        normal: unit vector (down, right) across the lines.
+        line: number of the line of each pixel inside the border of the image.
+        pixels: number of pixels of each line.
+    """
+
+    normal: Array
+    line: NDArray[np.int64]
+    pixels: NDArray[np.int64]
+
+
+@lru_cache(maxsize=4)
+def _lines(height: int, width: int) -> tuple[_Lines, ...]:
+    """Lines of all directions across images of a size, which are the same for each radiograph."""
+    places = np.mgrid[:height, :width][:, 1:-1, 1:-1].reshape(2, -1) - _middle(height, width)
+    return tuple(_lines_across(angle, places, height + width) for angle in np.arange(_ANGLES) * (math.pi / _ANGLES))
+
+
+def _lines_across(angle: float, places: Array, count: int) -> _Lines:
+    normal = np.array([math.sin(angle), math.cos(angle)])
+    line = _line(normal @ places, count)
+    return _Lines(normal, line, np.bincount(line, minlength=2 * count))
+
+
+def _middle(height: int, width: int) -> Array:
+    return np.array([[height - 1], [width - 1]]) / 2
 
 
 def _line(offset: Array, count: int) -> NDArray[np.int64]:

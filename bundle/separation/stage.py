@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from bundle.errors import flag
-from bundle.networks import channels_last
+from bundle.networks import fast_to_train
 from bundle.physics import MotionRange
 from bundle.separation.adversarial import Discrimination, DiscriminatorLoss
 from bundle.separation.losses import (
@@ -27,15 +27,14 @@ from torch.optim import Optimizer
 class Player:
     """A network with its optimizer; with several processes the network is DistributedDataParallel.
 
-    With one process, the network is converted to the memory format channels last, in which it trains faster.
+    On a CPU, the network is converted to the memory format channels last (:func:`bundle.networks.fast_to_train`).
     """
 
     network: nn.Module
     optimizer: Optimizer
 
     def __post_init__(self) -> None:
-        if self.bare is self.network:
-            channels_last(self.network)
+        fast_to_train(self.network)
 
     @property
     def bare(self) -> nn.Module:

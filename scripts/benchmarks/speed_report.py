@@ -35,7 +35,7 @@ COMPARED = (
 """Pairs of subjects; the speed of the first is stated relative to the second."""
 
 
-def promises(figures: Mapping[str, Figure], memory: float | None) -> str:
+def promises(figures: Mapping[str, Figure], memory: tuple[float, float] | None) -> str:
     """Format speed and memory of the default network as a Markdown list."""
     lines = []
     for own, paper, precision in COMPARED:
@@ -45,12 +45,15 @@ def promises(figures: Mapping[str, Figure], memory: float | None) -> str:
             lines.append(f"- separation by the default network{precision}: {compared}")
     lines += best_runtimes(figures)
     if memory is not None:
-        shown = f"{significant(memory)} MB"
-        lines.append(f"- memory of inference on one image, at most: {shown}, Python and its libraries included")
+        most, libraries = memory
+        beyond = (
+            f"{significant(most - libraries)} MB beyond the {significant(libraries)} MB of Python and its libraries"
+        )
+        lines.append(f"- memory of inference on one image, at most: {significant(most)} MB, {beyond}")
     return "\n".join(lines)
 
 
-def report(figures: Mapping[str, Figure], memory: float | None, settings: Settings, command: str) -> str:
+def report(figures: Mapping[str, Figure], memory: tuple[float, float] | None, settings: Settings, command: str) -> str:
     """Format the Markdown document: command and machine, the table, the default network, and how to read them."""
     size, device = settings.size, settings.device
     versions = f"torch {torch.__version__}, MONAI {monai.__version__}, Python {platform.python_version()}"

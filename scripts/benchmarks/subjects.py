@@ -26,7 +26,7 @@ from monai.networks.utils import eval_mode
 from monai.utils import set_determinism
 from scripts.benchmarks.runtimes import in_runtime, packages
 from scripts.benchmarks.settings import MEMORY, REFERENCE, Figure, Settings, significant
-from scripts.benchmarks.timing import batch_times, most_held, step_times
+from scripts.benchmarks.timing import batch_times, held, most_held, step_times
 from torch import Tensor, nn
 
 EXTENT = MCP.frame_mm
@@ -201,8 +201,8 @@ def measure(settings: Settings) -> dict[str, Figure]:
     return figures
 
 
-def peak_memory(settings: Settings) -> float | None:
-    """Measure the peak memory in MB of inference on one image, in a process of its own; None if skipped."""
+def peak_memory(settings: Settings) -> tuple[float, float] | None:
+    """Measure :func:`inference_memory` on one image in a process of its own; None if skipped."""
     if MEMORY in settings.skip:
         return None
     print(f"measuring {MEMORY} ...", file=sys.stderr, flush=True)
@@ -210,10 +210,11 @@ def peak_memory(settings: Settings) -> float | None:
         return fresh.submit(inference_memory, replace(settings, batch_size=1)).result()
 
 
-def inference_memory(settings: Settings) -> float:
-    """Separate a batch with the default network; return the peak memory of this process in MB."""
+def inference_memory(settings: Settings) -> tuple[float, float]:
+    """Separate a batch with the default network; return the memory of this process in MB, at most and before."""
+    before = held() / 1e6
     torch.set_num_threads(settings.threads)
     network = built(configuration(settings.inference, settings), "network_def", settings.inference)
     with eval_mode(network.to(settings.device)):
         network(joints(image_batch(settings), settings)["image"])
-    return most_held() / 1e6
+    return most_held() / 1e6, before

@@ -48,8 +48,17 @@ def step_times(trainer: LayerSeparationTrainer, settings: Settings) -> list[floa
 
 def most_held() -> int:
     """Return the largest resident memory of this process so far, in bytes."""
+    return _held("VmHWM")
+
+
+def held() -> int:
+    """Return the resident memory of this process in bytes; the largest so far on systems other than Linux."""
+    return _held("VmRSS")
+
+
+def _held(name: str) -> int:
     status = Path("/proc/self/status")
     if status.is_file():  # getrusage would include the memory of the parent process before the fork
-        return 1024 * int(re.findall(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE)[0])
-    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return held if sys.platform == "darwin" else 1024 * held
+        return 1024 * int(re.findall(rf"^{name}:\s+(\d+) kB$", status.read_text(), re.MULTILINE)[0])
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most

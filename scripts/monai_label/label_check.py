@@ -14,7 +14,7 @@ from bundle.quality import PROPERTIES, PlausibilityReference, measure
 from scripts.monai_label.view import JointView
 from torch import Tensor
 
-_SHAPE = ("width", "height", "end", "gap", "overlap", "sideways", "other_joint")
+_SHAPE = ("width", "height", "end", "gap", "overlap", "sideways", "subluxation", "other_joint")
 _OF_IMAGE = ("collimation", *(name for name, kind in PROPERTIES.items() if kind.appearance))
 """Properties of the radiograph, for which the label is not to blame."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -41,3 +44,20 @@ def test_a_part_that_fails_fails_the_whole_and_the_threads_come_back(threads: in
     with pytest.raises(ZeroDivisionError):
         side_by_side(lambda part: 1 // part, [1, 0, 2])
     assert torch.get_num_threads() == threads
+
+
+def test_the_same_threads_work_again_and_a_forked_process_has_its_own(threads: int) -> None:
+    def names() -> set[str]:
+        return set(side_by_side(lambda _: threading.current_thread().name, range(30)))
+
+    before = threading.active_count()
+    first = {thread for _ in range(3) for thread in names()}
+    assert threading.active_count() <= before + threads
+    assert len(first) <= threads
+    if not hasattr(os, "fork"):
+        return
+    child = os.fork()
+    if child == 0:  # a hanging child is ended by the alarm
+        signal.alarm(20)
+        os._exit(0 if side_by_side(abs, [-1, -2, -3]) == [1, 2, 3] else 1)
+    assert os.waitpid(child, 0)[1] == 0

@@ -80,7 +80,7 @@ def of_file(folder: Path, pixel_mm: float) -> Joint:
     return Joint.read(folder / "joint.png", spacing_mm=pixel_mm, **masks)
 
 
-@pytest.mark.parametrize(("pixel_mm", "cleared"), [(0.2, False), (0.4, True)])
+@pytest.mark.parametrize(("pixel_mm", "cleared"), [(0.1, False), (0.15, True), (0.4, True)])
 def test_the_outlines_of_coarse_files_alone_are_cleared(tmp_path: Path, pixel_mm: float, cleared: bool) -> None:
     joint = of_file(tmp_path, pixel_mm)
     with_file, without = (separate(one, None).layers for one in (joint, replace(joint, frame="")))

@@ -11,6 +11,9 @@ from bundle.hands.landmarks import ATLAS_POINTS
 from PIL import Image
 from tests.hands.hand_drawings import drawing, placed
 
+REDUCTION = 4
+"""Pixels of 0.4 mm: the drawn hands are as large as those of a small child, and a window of 24 mm shows one joint."""
+
 
 def write_hands(folder: Path, count: int) -> Path:
     """Write a folder of drawn hands with ``landmarks.csv``."""
@@ -21,7 +24,7 @@ def write_hands(folder: Path, count: int) -> Path:
         Image.fromarray((image[0].numpy() * 255).round().astype(np.uint8)).save(folder / f"{number:04d}.png")
         row = {
             "name": f"{number:04d}",
-            "reduction": 2,
+            "reduction": REDUCTION,
             **{f"{axis}{index}": 0.0 for index in range(37) for axis in "xy"},
         }
         for index, (x, y) in zip(ATLAS_POINTS, points, strict=True):

@@ -11,6 +11,7 @@ import pytest
 from bundle.errors import InputError
 from bundle.hands import hand_items, load_hand, loaded_hands
 from PIL import Image
+from tests.hands.conftest import REDUCTION
 from tests.hands.hand_drawings import CODES
 
 
@@ -34,7 +35,7 @@ def test_landmarks_lie_on_the_pixels_of_the_loaded_hand_also_when_it_is_reduced(
         image = hand.radiograph.levels[0][0].numpy()
         columns, rows = np.rint(hand.points).astype(int).T
         np.testing.assert_allclose(image[rows, columns], CODES, atol=0.02)
-    assert item["pixel_mm"] == pytest.approx(0.2)
+    assert item["pixel_mm"] == pytest.approx(0.1 * REDUCTION)
 
 
 def test_a_folder_without_landmarks_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from bundle.networks import channels_last
+from bundle.networks import channels_last, fast_to_train
 from bundle.networks.channels_last import ChannelsLastNorm
 from bundle.networks.resolution import ReducedResolution
 from bundle.networks.subpixel import SubpixelUNet
@@ -80,6 +80,15 @@ def test_a_converted_network_has_the_same_parameters_outputs_and_gradients() -> 
     )
     assert len(gradients) == sum(values.numel() for values in parameters)
     torch.testing.assert_close(given_gradients, gradients, rtol=1e-3, atol=1e-4 * float(gradients.abs().max()))
+
+
+def test_networks_on_a_cpu_are_converted_for_training() -> None:
+    usual, elsewhere = network(), network().to("meta")
+    assert fast_to_train(usual) is usual
+    assert any(isinstance(module, ChannelsLastNorm) for module in usual.modules())
+    assert fast_to_train(elsewhere) is elsewhere
+    assert not any(isinstance(module, ChannelsLastNorm) for module in elsewhere.modules())
+    assert isinstance(fast_to_train(nn.Identity()), nn.Identity)
 
 
 def test_norms_that_are_no_plain_instance_norms_stay() -> None:

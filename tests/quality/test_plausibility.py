@@ -265,6 +265,17 @@ def test_square_heads_below_wider_bones_are_those_of_another_joint(reference: Pl
     assert any("another joint than an MCP joint" in reason for reason in reference.judge(found).reasons)
 
 
+def test_a_bone_beside_the_other_one_is_subluxed(reference: PlausibilityReference) -> None:
+    """An upper bone moved by 4 mm on a lower one as wide."""
+    image = drawn()
+    image[:, :105] = image[:, :105].roll(-10, -1)
+    assert measure(image, 0.1)["subluxation"] == 0.0
+    image[:, :105] = image[:, :105].roll(40, -1)
+    found = measure(image, 0.1)
+    assert found["subluxation"] == pytest.approx(4.0 - 3.0, abs=0.25)
+    assert any("subluxed" in reason for reason in reference.judge(found).reasons)
+
+
 def test_a_stray_blob_or_a_hole_is_measured_and_flagged(joints: list[Tensor], reference: PlausibilityReference) -> None:
     """A square of 30 x 30 pixels beside the bone."""
     image = joints[0].clone()

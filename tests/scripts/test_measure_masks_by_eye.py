@@ -43,6 +43,7 @@ def test_shifted_masks_of_a_joint_are_flagged_and_its_own_ones_are_not(joint: tu
     found = figures(reference, {"right": [joint]})
     assert found["joints"] == {"right": 1} and found["grades"] == {"right": 0.0}
     assert found["wrong"]["masks_shifted_4mm"] == found["wrong"]["swapped"] == 1.0
+    assert found["subluxed"]["6 mm"] == 1.0 >= found["subluxed"]["3 mm"]
 
 
 def test_each_graded_joint_has_a_known_grade() -> None:

@@ -109,7 +109,7 @@ class RealismInPose:
         """
         self._check_trials()
         sets = [self._posed(joints, stream) for joints, stream in ((training, _TRAINING), (test, _TEST))]
-        answers = {trial: self._ask(trial, *sets) for trial in self.trials}
+        answers = self._answers(sets)
         figures: dict[str, Any] = {"seed": self.seed, **_described(*sets)}
         for trial, answer in answers.items():
             figures |= answer_figures(answer, trial, self.seed, paired=True)
@@ -137,9 +137,20 @@ class RealismInPose:
         seeds = random.randint(2**31, size=len(poses.radiographs)).tolist()
         return _Posed(_rows(joints, poses.radiographs), joints.images[poses.others, :1], poses, seeds)
 
-    def _ask(self, trial: str, training: _Posed, test: _Posed) -> Answer:
+    def _answers(self, sets: Sequence[_Posed]) -> dict[str, Answer]:
+        """Ask the trials; those that differ in the classifier alone share their radiographs."""
+        answers: dict[str, Answer] = {}
+        made: dict[Any, list[Sides]] = {}
+        for trial in self.trials:
+            kind = _SYNTHETIC.get(trial, trial)
+            if kind not in made:
+                made[kind] = [self._sides(trial, posed) for posed in sets]
+            answers[trial] = self._discriminator(trial, sets[0]).ask(*made[kind])
+        return answers
+
+    def _discriminator(self, trial: str, training: _Posed) -> Discriminator:
         dense = trial == "dense"
-        discriminator = Discriminator(
+        return Discriminator(
             view=OwnCrops(round(self.crop_mm / max(NATIVE, float(training.joints.spacing.median()))), self.seed),
             network=dense_classifier if dense else small_classifier,
             seed=self.seed,
@@ -147,7 +158,6 @@ class RealismInPose:
             fit_settings=self.dense_settings if dense else self.fit_settings,
             device=self.device,
         )
-        return discriminator.ask(self._sides(trial, training), self._sides(trial, test))
 
     def _sides(self, trial: str, posed: _Posed) -> Sides:
         """Return both sides of a trial, as the classifier sees them."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from bundle.errors import flag
-from bundle.joint import COARSE_SPACING, MCP
+from bundle.joint import CLEARED_SPACING, MCP
 from bundle.physics import (
     MotionRange,
     RigidMotion,
@@ -83,7 +83,7 @@ class ClearOutlines(Transform):
 
     backend = [TransformBackends.TORCH]
 
-    def __init__(self, above_mm: float = COARSE_SPACING) -> None:
+    def __init__(self, above_mm: float = CLEARED_SPACING) -> None:
         self.above_mm = above_mm
 
     def __call__(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-from bundle.joint import COARSE_SPACING, Keys
+from bundle.joint import CLEARED_SPACING, Keys
 from bundle.separation.transforms.array import ClearOutlines, Reconstruct, SeparateLayers, ShareNoiseTexture
 from bundle.separation.transforms.loading import Sample, spacing_of
 from monai.config import KeysCollection
@@ -96,7 +96,7 @@ class ClearOutlinesd(MapTransform):
         keys: KeysCollection = Keys.PRED,
         image_key: str = Keys.IMAGE,
         file_spacing_key: str = Keys.FILE_SPACING,
-        above_mm: float = COARSE_SPACING,
+        above_mm: float = CLEARED_SPACING,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from bundle.joint import COARSE_SPACING
+from bundle.joint import CLEARED_SPACING
 from bundle.physics.partial_volume import clear_outlines
 from bundle.physics.radiograph import reconstruct
 from bundle.separation.transforms.layers import ClearOutlinesd, Reconstructd, SeparateLayersd
@@ -35,14 +35,14 @@ def separated(**known: float) -> Sample:
     return {"image": sample()["image"], "pred": rendered(1, 0.5)[1], **sizes}
 
 
-@pytest.mark.parametrize("known", [{}, {"file_spacing": 0.1}, {"file_spacing": COARSE_SPACING}])
+@pytest.mark.parametrize("known", [{}, {"file_spacing": 0.1}, {"file_spacing": CLEARED_SPACING - 0.001}])
 def test_layers_of_files_that_are_not_coarse_stay_to_the_last_bit(known: dict[str, float]) -> None:
     given = separated(**known)
     assert torch.equal(ClearOutlinesd()(given)["pred"], given["pred"])
 
 
 def test_layers_of_coarse_files_are_cleared_along_the_outlines() -> None:
-    given = separated(file_spacing=0.3, spacing=0.1)
+    given = separated(file_spacing=0.15, spacing=0.1)
     expected = clear_outlines(given["pred"][None], given["image"][None, 1:], 0.1)[0]
     assert torch.equal(ClearOutlinesd()(given)["pred"], expected)
     assert torch.equal(ClearOutlinesd(above_mm=0.4)(given)["pred"], given["pred"])
