@@ -94,7 +94,7 @@ def test_phantoms_are_separated_without_weights_which_is_said(
     bundle: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO"):
-        fine = options(tmp_path, image_size=96, noise_texture="false")  # the outlines of coarser pixels are cleared
+        fine = options(tmp_path, image_size=160, noise_texture="false")  # the outlines of coarser pixels are cleared
         workflow = bundle.run("evaluating", "inference.json", **fine)
     assert "The weight-free separator is used." in caplog.messages
     assert "not for weight-free separator" in caplog.text and "no such weights file" not in caplog.text
