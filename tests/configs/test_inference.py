@@ -175,7 +175,7 @@ def test_real_files_are_separated_by_the_command_line(bundle: Any, data: Path, t
         image = torch.cat([image[:1], continue_to_border(image[1:])])
         name = f"{Path(entry['image']).parent.name}_1"
         assert psnr(image, layers_of(tmp_path / "out" / f"{name}_layers.nii.gz")) > 90.0
-    assert len(list((tmp_path / "out").iterdir())) == 5 * len(entries) + 4
+    assert len(list((tmp_path / "out").iterdir())) == 6 * len(entries) + 4
 
 
 @pytest.fixture(scope="module")
@@ -315,7 +315,7 @@ def test_a_torchscript_network_separates_by_its_own_weights(
         for values in network.parameters():
             torch.nn.init.normal_(values, std=0.1)
         torch.jit.script(network.eval()).save(path)
-    settings = {**OPTIONS, "phantoms": 1, "noise_texture": "false", "output_dir": str(tmp_path / "out"), **loader}
+    settings = {**OPTIONS, "image_size": 160, "phantoms": 1, "noise_texture": "false", "output_dir": str(tmp_path / "out"), **loader}
     workflow = bundle.run("evaluating", "inference.json", network_def=f"$torch.jit.load({str(paths[1])!r})", **settings)
     ((name, image),) = joints_of(workflow).items()
     inferer = workflow.parser.get_parsed_content("inferer")
