@@ -155,7 +155,7 @@ def test_a_second_run_adds_its_measures_and_repeats_none(bundle: Any, tmp_path: 
 @pytest.mark.parametrize(
     ("wrong", "expected"),
     [
-        ({"measures": "E9"}, "measures is 'E9'. Choose from E1, E2, E3, E3_closed"),
+        ({"measures": "E9"}, "measures is 'E9'. Choose from E1, E2, overlap_texture, E3, E3_closed"),
         ({"layers_dir": "absent"}, "absent: the folder of layers does not exist"),
         ({"weights": "absent.pt"}, "absent.pt: no such weights file."),
     ],

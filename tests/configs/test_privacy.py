@@ -134,6 +134,7 @@ RUNS = [
     Run("exporting", of_job("evaluate"), "test", {"measures": ["E1"], "weights": "none"}),
     Run("training", ("train.yaml",), options={**TRAINING, "backbone_options": NARROW, "adversary_options": NARROW}),
     Run("training", of_job("segment_bones"), options={"epochs": 1, "batch_size": 2, "validation_fraction": 0.4}),
+    Run("training", of_job("sample_overlap"), options={"epochs": 1, "batch_size": 2, "validation_fraction": 0.4}),
     Run("training", of_job("read_joint_space"), options={**READER, "epochs": 1, "validation_fraction": 0.4}),
     Run("evaluating", of_job("evaluate_scorer"), "test", READ),
     Run("calibrating", of_job("calibrate_scorer"), options={**READ, "calibrated_role": "all"}),

@@ -72,7 +72,7 @@ def test_the_losses_are_those_of_the_usual_training(
     assert len(usual) == len(resident) >= 5
     for one, other in zip(usual, resident, strict=True):
         assert one.keys() == other.keys()
-        assert other == pytest.approx(one, abs=1e-5)
+        assert other == pytest.approx(one, abs=5e-5)  # another order of summation
 
 
 @pytest.mark.long
