@@ -102,7 +102,8 @@ def separate(
     chosen = "" if weights == SHIPPED else "none" if weights is None else str(weights)
     pixel, names = joint.spacing_mm if weights is None else MCP.spacing_mm, ("inferer", "postprocessing")
     options = {"sample_overlap": True, "overlap_sampler#seed": seed} if sample_overlap else {}
-    used = parts("network", "used_weights", "overlap_sampler", *names, weights=chosen, pixel_mm=pixel, **options)
+    sampler = ("overlap_sampler",) if sample_overlap else ()
+    used = parts("network", "used_weights", *names, *sampler, weights=chosen, pixel_mm=pixel, **options)
     image = torch.cat([joint.radiograph, joint.masks])
     pred = used["inferer"](image[None], used["network"])[0]
     known = {Keys.SPACING: joint.spacing_mm, Keys.FRAME: joint.frame}

@@ -71,9 +71,7 @@ class CompiledNetwork(nn.Module):
             if key not in self._sessions:
                 while len(self._sessions) >= SHAPES:
                     self._sessions.pop(next(iter(self._sessions)))
-                self._sessions[key] = self.runtime(
-                    ExportedNetwork(blockwise(self.network), key).model(), self.in_bfloat16
-                )
+                self._sessions[key] = self.runtime(self._export(key).model(), self.in_bfloat16)
             return self._sessions[key]
 
     def renew(self, shape: Sequence[int]) -> None:

@@ -175,7 +175,9 @@ class RealismInPose:
         overlapping = np.tile([is_overlapping(image) for image in joints.images], 2)
         figures: dict[str, Any] = {}
         groups = {"overlapping": overlapping, "separate": ~overlapping}
-        for group, members in ((group, members) for group, members in groups.items() if members.any()):
+        for group, members in groups.items():
+            if not members.any():
+                continue
             part, name = answer.of(members), f"layers_{group}"
             figures |= mean_figures(part.correct(), part.joints, f"accuracy_{name}", self.seed)
             figures |= paired_figures(part, name, self.seed)

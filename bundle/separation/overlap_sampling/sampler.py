@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 
 import torch
-from bundle.base import side_by_side
+from bundle.base import one_thread
 from bundle.joint import MCP
 from bundle.networks import LoadedOnUse
 from bundle.phantoms import NATIVE
@@ -114,7 +114,8 @@ class OverlapSampler(LoadedOnUse):
             joined = torch.cat([state, torch.full_like(state, time), given], dim=1)
             return torch.as_tensor(self.network(joined)) * both
 
-        return side_by_side(lambda start: integrate(velocity, start, self.steps), [noise])[0]
+        with one_thread():
+            return integrate(velocity, noise, self.steps)
 
     def _noise(self, image: Tensor) -> torch.Generator:
         grey = (image[0] * 255.0).round().to(torch.uint8).cpu().numpy()
