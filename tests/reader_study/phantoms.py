@@ -52,17 +52,17 @@ def phantoms(count: int) -> tuple[list[Candidate], list[Candidate]]:
     return real, synthetic
 
 
-def public_joints(folder: Path, count: int) -> tuple[list[Candidate], list[Candidate]]:
-    """Radiographs of different joints of the public set; the bones of every second one have moved."""
+def public_joints(folder: Path, count: int, seed: int = 0) -> tuple[list[Candidate], list[Candidate]]:
+    """Radiographs of different joints of the public set, chosen at random; the bones of every second one have moved."""
     items = {item["joint"]: item for item in read_datalist(folder, "LS_K1_nonoverlap_train")}
     real, synthetic = [], []
-    for seed, (joint, item) in enumerate(list(items.items())[: 2 * count]):
-        frame = read_joint(item)
-        if seed % 2:
-            image = moved(frame[:1], frame[1:], 0.3 if seed % 4 == 1 else -0.3, seed)
-            synthetic.append(candidate(f"synthetic {seed}", image, joint, spacing_mm=MCP.spacing_mm))
+    for row, joint in enumerate(np.random.RandomState(seed).permutation(list(items))[: 2 * count].tolist()):
+        frame = read_joint(items[joint])
+        if row % 2:
+            image = moved(frame[:1], frame[1:], 0.3 if row % 4 == 1 else -0.3, row)
+            synthetic.append(candidate(f"synthetic {row}", image, joint, spacing_mm=MCP.spacing_mm))
         else:
-            real.append(candidate(f"real {seed}", frame[:1], joint, spacing_mm=MCP.spacing_mm))
+            real.append(candidate(f"real {row}", frame[:1], joint, spacing_mm=MCP.spacing_mm))
     return real, synthetic
 
 

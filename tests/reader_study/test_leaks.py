@@ -22,6 +22,9 @@ COUNT = 16
 CHANCE = 0.5 + 3.0 * np.sqrt((2 * COUNT + 1) / (12 * COUNT**2))
 """Largest area under the curve that chance allows (three standard deviations of the Mann-Whitney statistic)."""
 
+STUDIES = 8
+"""Number of studies of public joints."""
+
 pytestmark = pytest.mark.slow
 
 
@@ -53,12 +56,20 @@ def test_a_classifier_of_the_files_finds_nothing(made: Path, labels: np.ndarray)
 
 
 @pytest.mark.long
-def test_a_classifier_of_the_files_finds_nothing_in_a_study_of_public_joints(joint_data: Path, tmp_path: Path) -> None:
-    """Their radiographs are JPEG files, in whose own pixels the blocks would be visible."""
-    make_study(tmp_path / "study", *public_joints(joint_data, COUNT), count=COUNT)
-    found, labels = features(paths_of(tmp_path / "study")), labels_of(tmp_path / "study")
-    assert area_under_curve(classified(found, labels), labels) < CHANCE
-    assert largest_area(found, labels) < 0.9
+def test_a_classifier_of_the_files_finds_nothing_in_studies_of_public_joints(joint_data: Path, tmp_path: Path) -> None:
+    """Their radiographs are JPEG files, in whose own pixels the blocks would be visible.
+
+    The two sides of a study show different joints, which differ by themselves, so several studies are averaged.
+    """
+    areas, best = [], []
+    for row in range(STUDIES):
+        folder = tmp_path / f"study_{row}"
+        make_study(folder, *public_joints(joint_data, COUNT, seed=row), count=COUNT)
+        found, labels = features(paths_of(folder)), labels_of(folder)
+        areas.append(area_under_curve(classified(found, labels), labels))
+        best.append(largest_area(found, labels))
+    assert np.mean(areas) < 0.5 + (CHANCE - 0.5) / np.sqrt(STUDIES)
+    assert np.mean(best) < 0.8
 
 
 def test_files_differ_in_nothing_but_their_pixels(made: Path) -> None:
