@@ -39,8 +39,8 @@ class Separator(Protocol):
     ) -> Tensor:
         """Return the layers (B, 3, H, W), on the CPU, of radiographs with masks (B, 3, H, W).
 
-        ``postprocessed`` requests the layers as inference writes them, which depend on the pixel ``sizes`` of each
-        radiograph and of its file, if they are known.
+        ``postprocessed`` requests the layers as inference writes them, with noise texture below the bones. Layers
+        depend on the pixel ``sizes`` of each radiograph and of its file, if they are known.
         """
 
 
@@ -51,11 +51,11 @@ class NetworkSeparator:
         network: network from images (B, 3, H, W) to layers.
         weights: weights of the network, :class:`bundle.workflow.GeneratorWeights`.
         inferer: MONAI inferer of the network.
-        postprocessing: MONAI transform of ``image`` and ``pred`` of a joint that inference applies.
+        corrections: MONAI transform of ``image`` and ``pred`` of a joint, applied to all layers.
+        postprocessing: MONAI transform that inference applies, corrections included, to postprocessed layers.
         device: device of the network.
         segment: segmentation network whose masks replace the given ones.
-        sampler: sampler of the textures of overlapping bones, which the postprocessing applies itself; None keeps the
-            mean.
+        sampler: sampler of the textures of overlapping bones that the corrections apply, named in :attr:`source`.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class NetworkSeparator:
         network: nn.Module,
         weights: Any,
         inferer: Callable[..., Tensor],
+        corrections: Callable[[Any], Any],
         postprocessing: Callable[[Any], Any],
         device: Any = "cpu",
         segment: MaskMaker | None = None,
@@ -70,7 +71,7 @@ class NetworkSeparator:
     ) -> None:
         self.segment, self.sampler = segment, sampler
         self.network, self.weights, self.inferer, self.device = network, weights, inferer, device
-        self.postprocessing = postprocessing
+        self.corrections, self.postprocessing = corrections, postprocessing
 
     @property
     def source(self) -> str:
@@ -103,17 +104,12 @@ class NetworkSeparator:
             pixel = MCP.spacing_at(images.shape[-1])
             images = torch.stack([with_predicted_masks(image, self.segment, pixel) for image in images])
         layers = self.inferer(images.to(self.device), self.network).detach().float().cpu()
-        if not postprocessed:
-            return layers if self.sampler is None else self._sampled(images, layers, self.sampler)
         joints = [
             {**known, Keys.IMAGE: image, Keys.PRED: pred}
             for image, pred, known in zip(images, layers, sizes or [{}] * len(images), strict=True)
         ]
-        return torch.stack([self.postprocessing(joint)[Keys.PRED] for joint in joints])
-
-    def _sampled(self, images: Tensor, layers: Tensor, sampler: OverlapSampler) -> Tensor:
-        pixel = MCP.spacing_at(images.shape[-1])
-        return torch.stack([sampler(image, mean, pixel) for image, mean in zip(images, layers, strict=True)])
+        transform = self.postprocessing if postprocessed else self.corrections
+        return torch.stack([transform(joint)[Keys.PRED] for joint in joints])
 
 
 class LayersFolder:
@@ -164,6 +160,7 @@ def choose_separator(
     network: nn.Module,
     weights: Any,
     inferer: Any,
+    corrections: Any,
     postprocessing: Any,
     device: Any,
     segmenter: MaskMaker | None = None,
@@ -174,7 +171,7 @@ def choose_separator(
     if layers_dir:
         return LayersFolder(layers_dir)
     segment = segmenter if flag(predicted_masks) else None
-    return NetworkSeparator(network, weights, inferer, postprocessing, device, segment, sampler)
+    return NetworkSeparator(network, weights, inferer, corrections, postprocessing, device, segment, sampler)
 
 
 class SeparatesAnew:

@@ -53,7 +53,15 @@ def test_what_evaluation_and_inference_share_is_configured_alike() -> None:
     own = {"datalist", "phantoms", "output_dir", "settings", "evaluating"}
     shared = alone.keys() & inference.keys()
     assert {key for key in shared if alone[key] != inference[key]} == own
-    assert {"network_def", "generator_weights", "inferer", "postprocessing", "segmenter", "list_joints"} < shared
+    assert {
+        "network_def",
+        "generator_weights",
+        "inferer",
+        "corrections",
+        "postprocessing",
+        "segmenter",
+        "list_joints",
+    } < shared
     assert inference["settings"].items() < alone["settings"].items()
 
 

@@ -231,6 +231,7 @@ def test_the_missing_one_of_three_pictures_is_named(written: Path) -> None:
 def test_a_folder_of_layers_takes_the_place_of_the_network(tmp_path: Path) -> None:
     weights = GeneratorWeights(str(tmp_path / "no.pt"), nn.Identity())
     arguments = {"network": nn.Identity(), "weights": weights, "inferer": SimpleInferer(), "device": "cpu"}
+    arguments["corrections"] = lambda joint: joint
     arguments["postprocessing"] = lambda joint: {**joint, "pred": joint["pred"] / 2}
     assert isinstance(choose_separator(str(tmp_path), **arguments), LayersFolder)
     network = choose_separator("", **arguments)
@@ -311,7 +312,8 @@ def test_another_separator_s_folder_is_refused_before_anything_is_measured(tmp_p
 
 
 @pytest.mark.slow
-def test_the_postprocessing_of_an_evaluation_knows_the_pixels_of_each_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("postprocessed", [False, True])
+def test_all_layers_of_an_evaluation_follow_from_the_pixels_of_their_files(tmp_path: Path, postprocessed: bool) -> None:
     seen: list[list[float]] = []
 
     def noting(joint: dict[str, Any]) -> dict[str, Any]:
@@ -319,9 +321,10 @@ def test_the_postprocessing_of_an_evaluation_knows_the_pixels_of_each_file(tmp_p
         return joint
 
     weights = GeneratorWeights(str(tmp_path / "no.pt"), nn.Identity())
-    separator = NetworkSeparator(nn.Identity(), weights, SimpleInferer(), noting)
+    transforms = (lambda joint: joint, noting) if postprocessed else (noting, lambda joint: joint)
+    separator = NetworkSeparator(nn.Identity(), weights, SimpleInferer(), *transforms)
     joints = phantoms(2, 0)
     joints.items[1]["file_spacing"] = 0.4
-    PostprocessedJoints(joints).separate(separator)
+    (PostprocessedJoints(joints) if postprocessed else joints).separate(separator)
     spacing = float(joints.items[0]["spacing"])
     assert seen == [pytest.approx([spacing, spacing]), pytest.approx([spacing, 0.4])]

@@ -1,4 +1,4 @@
-"""A separator with a sampler: who samples the layers, and how often."""
+"""A separator with a sampler: the corrections sample all layers, and the source says so."""
 
 from __future__ import annotations
 
@@ -8,36 +8,25 @@ from typing import Any, cast
 import torch
 from bundle.evaluation.separators import NetworkSeparator
 from bundle.separation import OverlapSampler
-from torch import Tensor, nn
+from torch import nn
 
 
-class Sampler:
-    """Adds 0.1 to the layers."""
-
-    def __call__(self, image: Tensor, layers: Tensor, spacing_mm: float) -> Tensor:
-        return layers + 0.1
-
-    def __str__(self) -> str:
-        return "adds a tenth"
+def lightened(joint: dict[str, Any]) -> dict[str, Any]:
+    return {**joint, "pred": joint["pred"] + 0.1}
 
 
-def separator(postprocessing: Any = None, sampler: Sampler | None = None) -> NetworkSeparator:
-    weights = SimpleNamespace(source="weights")
-    sampling = cast("OverlapSampler | None", sampler)
+def separator(sampler: str | None = None) -> NetworkSeparator:
+    weights, half = SimpleNamespace(source="weights"), lambda images, network: 0.5 * images
     return NetworkSeparator(
-        nn.Identity(), weights, lambda images, network: 0.5 * images, postprocessing, sampler=sampling
+        nn.Identity(), weights, half, lightened, lambda joint: joint, sampler=cast("OverlapSampler | None", sampler)
     )
 
 
-def test_layers_without_postprocessing_are_sampled_and_the_source_says_so() -> None:
+def test_layers_are_corrected_and_postprocessed_ones_not_twice() -> None:
     images = torch.rand(2, 3, 8, 8)
-    mean, sampled = separator(), separator(sampler=Sampler())
-    assert torch.equal(mean(["a", "b"], images), 0.5 * images)
-    assert torch.allclose(sampled(["a", "b"], images), 0.5 * images + 0.1)
-    assert (mean.source, sampled.source) == ("weights", "weights, overlap sampled by adds a tenth")
+    assert torch.allclose(separator()(["a", "b"], images), 0.5 * images + 0.1)
+    assert torch.equal(separator()(["a", "b"], images, postprocessed=True), 0.5 * images)
 
 
-def test_postprocessed_layers_are_sampled_by_the_postprocessing_alone() -> None:
-    images = torch.rand(2, 3, 8, 8)
-    made = separator(lambda joint: {**joint, "pred": joint["pred"] + 0.3}, Sampler())(["a", "b"], images, True)
-    assert torch.allclose(made, 0.5 * images + 0.3)
+def test_the_source_names_the_sampler() -> None:
+    assert (separator().source, separator("a sampler").source) == ("weights", "weights, overlap sampled by a sampler")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -155,7 +156,8 @@ def test_the_separator_is_part_of_the_settings_by_its_weights() -> None:
     class Weights:
         source = "model.pt (sha256 1234)"
 
-    network = NetworkSeparator(torch.nn.Identity(), Weights(), lambda images, network: images, lambda joint: joint)
+    same: list[Any] = [lambda joint: joint] * 2
+    network = NetworkSeparator(torch.nn.Identity(), Weights(), lambda images, network: images, *same)
     anew = SeparatesAnew.of(network)
     assert anew is not None
     settings = Task(replace(QUICK, separate=anew), ["test"]).settings
