@@ -17,8 +17,8 @@ from bundle.measurement import DEFINITION, narrowing_grade
 from bundle.physics import RigidMotion
 from torch import Tensor
 
-TOGETHER = 4
-"""Maximum number of images per batch, an even number because of pairs; larger batches exceed the processor's cache."""
+TOGETHER = 8
+"""Maximum number of images per batch, an even number because of pairs; 16 save 4 % of time for twice the memory."""
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ from bundle.joint import MCP
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-MADE_TOGETHER = 4
+MADE_TOGETHER = 8
 """Number of synthetic images per batch (:data:`bundle.datasets.TOGETHER`)."""
 
 

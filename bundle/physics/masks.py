@@ -12,6 +12,7 @@ import torch
 from bundle.joint import MCP
 from bundle.physics.compiling import Compiled
 from bundle.physics.exporting import exporting
+from bundle.physics.radiograph import reconstruct
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,12 +22,12 @@ AIR = 0.02
 
 def union(masks: Tensor) -> Tensor:
     """Compute the union of the bone masks, ``M_1 + M_2 - M_1 M_2``: (B, 1, H, W) or (1, H, W)."""
-    return 1.0 - (1.0 - masks).prod(dim=-3, keepdim=True)
+    return reconstruct(masks)
 
 
 def overlap(masks: Tensor) -> Tensor:
     """Compute the overlap of the bone masks, ``M_1 M_2``: (B, 1, H, W) or (1, H, W)."""
-    return masks.prod(dim=-3, keepdim=True)
+    return masks.narrow(-3, 0, 1) * masks.narrow(-3, 1, 1)
 
 
 def exclusive(masks: Tensor, visible: Tensor) -> Tensor:

@@ -22,7 +22,10 @@ _KERNEL = 3
 """Maximum radius of the interpolation kernel in pixels."""
 
 Placed = tuple[Tensor, Tensor, Tensor]
-"""Motion of one bone in B frames: angle (B, 1) in radians, centre before and after it (B, 2) in pixels."""
+"""Motion of N bones: angle (N, 1) in radians, centre before and after it (N, 2) in pixels."""
+
+Range = tuple[int, int]
+"""First row or column, and one past the last."""
 
 
 @dataclass(frozen=True)
@@ -192,26 +195,17 @@ class ContinuedBones:
     ) -> tuple[Tensor, Tensor]:
         """Move the bones and crop to the frame: bones (B, 2, H, W), maps (B, 2, K, H, W); see :func:`move`."""
         _check_motion(len(self.bones), motion, spacing, mode)
-        motion = motion.to(self.bones.double() if exact else self.bones)
-        maps = torch.zeros_like(self.maps)
-        bones = torch.zeros_like(maps[:, :, 0])
-        for bone in range(2):
-            placed = _placed(motion, bone, spacing)
-            rows, columns = _reached(self.boxes[:, bone], placed, maps.shape[-2:])
-            frame = (..., slice(*rows), slice(*columns))
-            bones[:, bone][frame], maps[:, bone][frame] = self._sampled(bone, placed, mode, rows, columns)
-        return bones, maps
-
-    def _sampled(
-        self, bone: int, placed: Placed, mode: str, rows: tuple[int, int], columns: tuple[int, int]
-    ) -> tuple[Tensor, Tensor]:
-        """Sample a moved bone (B, h, w) and its maps (B, K, h, w) at the pixels of a range of rows and columns."""
-        inner, outer = self.maps.shape[-2:], self.bones.shape[-2:]
-        grid = sampling_grid(placed, inner, outer, rows, columns)
-        layer = _sample(self.bones[:, bone, None], grid, mode)
-        height, width = (continued / side for continued, side in zip(outer, inner, strict=True))
-        grid = grid * (width if width == height else grid.new_tensor([width, height]))
-        return layer[:, 0], _sample(self.maps[:, bone], grid, "bilinear")
+        placed = _placed(motion.to(self.bones.double() if exact else self.bones), spacing)
+        still = self.bones.flatten(0, 1), self.maps.flatten(0, 1)
+        maps = torch.zeros_like(still[1])
+        bones = torch.zeros_like(maps[:, 0])
+        positions = SourcePositions.of(placed, maps.shape[-2:], still[0].shape[-2:])
+        for part, rows, columns in _reached(self.boxes.flatten(0, 1), placed, maps.shape[-2:]):
+            grids = positions.within(part, rows, columns)
+            frame = (part, ..., slice(*rows), slice(*columns))
+            bones[frame] = _sample(still[0][part, None], grids[0], mode)[:, 0]
+            maps[frame] = _sample(still[1][part], grids[1], "bilinear")
+        return bones.view_as(self.maps[:, :, 0]), maps.view_as(self.maps)
 
 
 def _boxes(occupied: Tensor) -> Tensor:
@@ -232,42 +226,38 @@ def _boxes(occupied: Tensor) -> Tensor:
     return torch.stack([left, top, right, bottom], dim=-1)
 
 
-def _reached(boxes: Tensor, placed: Placed, shape: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Row and column range that a bone in its boxes (B, 4) reaches in any of the frames; at least one pixel.
+def _reached(boxes: Tensor, placed: Placed, shape: Sequence[int]) -> list[tuple[slice, Range, Range]]:
+    """Row and column range that each bone in its box (N, 4) reaches in the frame; at least one pixel.
 
-    On an accelerator the range is the whole frame: sampling it costs less than a transfer to the host.
+    On an accelerator it is the whole frame for all bones: sampling it costs less than a transfer to the host.
     """
     if boxes.device.type != "cpu":
-        return (0, shape[0]), (0, shape[1])
+        return [(slice(None), (0, shape[0]), (0, shape[1]))]
     with torch.no_grad():
         angle, center, start = placed
         far = sum(shape) + 2.0 * center.abs().amax() + start.abs().amax()
         box = boxes.to(angle).clamp(-far, far)
         x, y = box[:, [0, 2, 0, 2]] - center[:, :1], box[:, [1, 1, 3, 3]] - center[:, 1:]
         cosine, sine = angle.cos(), angle.sin()
-        places = (sine * x + cosine * y + start[:, 1:], cosine * x - sine * y + start[:, :1])
-        ends = [
-            [float(end) + (side - 1) / 2 for end in place.aminmax()] for place, side in zip(places, shape, strict=True)
-        ]
-    rows, columns = (
-        _within(math.floor(low) - _KERNEL, math.ceil(high) + 1 + _KERNEL, side)
-        for (low, high), side in zip(ends, shape, strict=True)
-    )
-    return rows, columns
+        places = torch.stack([sine * x + cosine * y + start[:, 1:], cosine * x - sine * y + start[:, :1]], dim=1)
+        low, high = (ends.tolist() for ends in places.aminmax(dim=-1))
+    ranges = [[_within(*ends) for ends in zip(*both, shape, strict=True)] for both in zip(low, high, strict=True)]
+    return [(slice(bone, bone + 1), rows, columns) for bone, (rows, columns) in enumerate(ranges)]
 
 
-def _within(first: int, past: int, side: int) -> tuple[int, int]:
-    """Clip a range of pixels to [0, side), keeping at least one pixel."""
-    first = min(max(first, 0), side - 1)
-    return first, max(min(past, side), first + 1)
+def _within(low: float, high: float, side: int) -> Range:
+    """Range of pixels within reach of positions from ``low`` to ``high`` from the middle of a side; at least one."""
+    middle = (side - 1) / 2
+    first = min(max(math.floor(low + middle) - _KERNEL, 0), side - 1)
+    return first, max(min(math.ceil(high + middle) + 1 + _KERNEL, side), first + 1)
 
 
-def _placed(motion: RigidMotion, bone: int, spacing: float | Tensor) -> Placed:
-    """Angle of one bone, and its centre before and after the motion."""
+def _placed(motion: RigidMotion, spacing: float | Tensor) -> Placed:
+    """Angles of the bones, and their centres before and after the motion: those of B joints, lower bone first."""
     like = motion.translation
-    pixel = torch.as_tensor(spacing, dtype=like.dtype).to(like.device, non_blocking=True).reshape(-1, 1)
-    center = motion.center[:, bone] / pixel
-    return torch.deg2rad(motion.rotation[:, bone, None]), center, center + motion.translation[:, bone] / pixel
+    pixel = torch.as_tensor(spacing, dtype=like.dtype).to(like.device, non_blocking=True).reshape(-1, 1, 1)
+    center, translation = motion.center / pixel, motion.translation / pixel
+    return torch.deg2rad(motion.rotation).reshape(-1, 1), center.flatten(0, 1), (center + translation).flatten(0, 1)
 
 
 def _sample(maps: Tensor, grid: Tensor, mode: str) -> Tensor:
@@ -276,33 +266,40 @@ def _sample(maps: Tensor, grid: Tensor, mode: str) -> Tensor:
     return moved.clamp_(0.0, 1.0).to(maps.dtype)
 
 
-def sampling_grid(
-    placed: Placed, shape: Sequence[int], extent: Sequence[int], rows: tuple[int, int], columns: tuple[int, int]
-) -> Tensor:
-    """Compute the source positions of a moved bone's pixels in the continued frame, which spans -1 to 1.
+@dataclass(frozen=True)
+class SourcePositions:
+    """Source positions of the pixels of N moved bones in the continued frame, which spans -1 to 1.
 
-    Args:
-        placed: rotation of B bones.
-        shape: height and width of the frame in pixels.
-        extent: height and width of the continued frame in pixels, with the same centre.
-        rows: first row, and one past the last.
-        columns: first column, and one past the last.
+    The position of a pixel is the sum of a complex number (x, y) of its column and one of its row.
 
-    Returns:
-        (B, rows, columns, 2), x first.
+    Attributes:
+        of_columns: (N, W).
+        of_rows: (N, H).
+        scale: factor from these positions to those in the frame, which spans -1 to 1 as well.
     """
-    angle, center, start = placed
-    cosine, sine = angle.cos(), angle.sin()
-    y, x = (
-        torch.arange(*of, dtype=angle.dtype, device=angle.device) - (side - 1) / 2
-        for of, side in zip((rows, columns), shape, strict=True)
-    )
-    x, y = x - start[:, :1], y - start[:, 1:]
-    half_height, half_width = (side / 2 for side in extent)
-    # Complex numbers: one addition for both coordinates
-    of_columns = torch.complex((cosine * x + center[:, :1]) / half_width, -(sine * x / half_height))
-    of_rows = torch.complex(sine * y / half_width, (cosine * y + center[:, 1:]) / half_height)
-    return torch.view_as_real(of_columns[:, None] + of_rows[:, :, None])
+
+    of_columns: Tensor
+    of_rows: Tensor
+    scale: float | Tensor
+
+    @classmethod
+    def of(cls, placed: Placed, shape: Sequence[int], extent: Sequence[int]) -> SourcePositions:
+        """Compute the positions; heights and widths of the frame and of the continued one, in pixels."""
+        angle, center, start = placed
+        cosine, sine = angle.cos(), angle.sin()
+        y, x = (torch.arange(side, dtype=angle.dtype, device=angle.device) - (side - 1) / 2 for side in shape)
+        x, y = x - start[:, :1], y - start[:, 1:]
+        half_height, half_width = (side / 2 for side in extent)
+        of_columns = torch.complex((cosine * x + center[:, :1]) / half_width, -(sine * x / half_height))
+        of_rows = torch.complex(sine * y / half_width, (cosine * y + center[:, 1:]) / half_height)
+        height, width = (continued / side for continued, side in zip(extent, shape, strict=True))
+        return cls(of_columns, of_rows, width if width == height else of_columns.real.new_tensor([width, height]))
+
+    def within(self, bones: slice, rows: Range, columns: Range) -> tuple[Tensor, Tensor]:
+        """Return grids (n, rows, columns, 2), x first, of some bones: in the continued frame, and in the frame."""
+        grid = self.of_columns[bones, None, slice(*columns)] + self.of_rows[bones, slice(*rows), None]
+        positions = torch.view_as_real(grid)
+        return positions, positions * self.scale
 
 
 def _check_shapes(bones: Tensor, maps: Tensor) -> None:

@@ -74,7 +74,7 @@ class TissueNoise:
         return cls((there - here).clamp(min=0.0).sqrt(), variance.sqrt(), torch.fft.rfft2(residual * tissue).abs())
 
     def added(self, soft: Tensor, uncovered: Tensor, seeds: Sequence[int], white: WhiteNoise | None = None) -> Tensor:
-        """Add the missing noise to the attenuation of uncovered tissue, within the rectangle around each joint's.
+        """Add the missing noise to the attenuation of uncovered tissue.
 
         The texture has the amplitude spectrum of the visible tissue's noise and random phases. Its local variance is
         that of the nearby tissue minus that of the covered tissue, so tissue that already has noise gets none.
@@ -88,13 +88,17 @@ class TissueNoise:
         Returns:
             Soft-tissue layer (B, 1, H, W); unchanged where ``uncovered`` is 0.
         """
+        width = soft.shape[-1]
+        if soft.device.type != "cpu":  # choosing pixels would wait for the accelerator
+            texture = texture_of_spectrum(self.amplitude, width, seeds, white)
+            return torch.where(uncovered > 0, _with_noise(soft, uncovered * self.missing * texture), soft)
         textured = soft.clone()
-        for samples, rows, columns in _extents(uncovered):
-            frame = (samples, slice(None), rows, columns)
-            texture = texture_of_spectrum(self.amplitude[samples], soft.shape[-1], seeds[samples], white)
-            noise = uncovered[frame] * self.missing[frame] * texture[..., rows, columns]
-            noisy = intensity((attenuation(soft[frame]) + noise).clamp(min=0.0))
-            textured[frame] = torch.where(uncovered[frame] > 0, noisy, soft[frame])
+        for row, one in enumerate(uncovered):
+            places = one.flatten().nonzero()[:, 0]
+            if len(places):
+                texture = texture_of_spectrum(self.amplitude[row, None], width, seeds[row : row + 1], white)
+                noise = one.take(places) * self.missing[row].take(places) * texture.take(places)
+                textured[row].put_(places, _with_noise(soft[row].take(places), noise))
         return textured
 
     def noisy(self, image: Tensor, strength: Tensor, seeds: Sequence[int]) -> Tensor:
@@ -103,27 +107,12 @@ class TissueNoise:
             return image
         texture = texture_of_spectrum(self.amplitude, image.shape[-1], [seed ^ _OTHER for seed in seeds])
         noise = strength.to(image).reshape(-1, 1, 1, 1) * self.deviation * texture
-        return intensity((attenuation(image) + noise).clamp(min=0.0))
+        return _with_noise(image, noise)
 
 
-def _extents(maps: Tensor) -> list[tuple[slice, slice, slice]]:
-    """Samples, rows and columns around the positive pixels of maps (B, 1, H, W); samples without any are left out.
-
-    On an accelerator this is the whole batch: computing it costs less than a transfer to the host.
-    """
-    if maps.device.type != "cpu":
-        return [(slice(None), slice(None), slice(None))]
-    extents = []
-    for sample, one in enumerate(maps[:, 0]):
-        rows, columns = (line.nonzero() for line in (one.amax(dim=1), one.amax(dim=0)))
-        if len(rows):
-            extents.append((slice(sample, sample + 1), _range(rows), _range(columns)))
-    return extents
-
-
-def _range(places: Tensor) -> slice:
-    """The range of ascending places (N, 1)."""
-    return slice(int(places[0]), int(places[-1]) + 1)
+def _with_noise(image: Tensor, noise: Tensor) -> Tensor:
+    """Add noise in attenuation to intensities."""
+    return intensity((attenuation(image) + noise).clamp(min=0.0))
 
 
 def share_noise_texture(

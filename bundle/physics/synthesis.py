@@ -110,6 +110,6 @@ class SeparatedBones:
             raise ValueError(msg)
         bones, maps = self.bones.moved(motion, spacing, mode, exact)
         left = torch.maximum(maps[:, :1, 1], maps[:, 1:, 1])  # supports of the moved bones
-        uncovered = self.covered * (1.0 - (2.0 * left).floor().clamp(max=1.0))
+        uncovered = self.covered * (0.5 - left).ceil()  # left < 0.5, in floating point, which is several times as fast
         layers = torch.cat([self.noise_texture.added(self.soft, uncovered, seeds, white), bones], dim=1)
         return SyntheticJoints(reconstruct(layers), layers, maps[:, :, 0], motion, seeds)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from bundle.base import keep_freed_memory
 from bundle.datasets import (
+    TOGETHER,
     DataPlan,
     QualityGate,
     RadiographFactory,
@@ -37,7 +38,6 @@ from bundle.phantoms import render, sample_parameters
 from bundle.physics import SeparatedBones, separate
 from scripts.benchmarks.pil_loop import Array, PilLoop
 
-TOGETHER = 4
 PLAN = DataPlan(
     joint_space_mm=Uniform(0.5, 2.6), sideways_mm=Uniform(-0.3, 0.3), rotation_deg=Uniform(-2.0, 2.0), count=10**9
 )
