@@ -17,6 +17,7 @@ from bundle.joint import MCP
 from bundle.physics.continuation import CONTINUED_MM, DETAIL_MM, continue_texture
 from bundle.physics.sampling import by_pixel_size, pixel_sizes, sample
 from torch import Tensor
+from torch.nn import functional as F
 
 _KERNEL = 3
 """Maximum radius of the interpolation kernel in pixels."""
@@ -196,16 +197,27 @@ class ContinuedBones:
         """Move the bones and crop to the frame: bones (B, 2, H, W), maps (B, 2, K, H, W); see :func:`move`."""
         _check_motion(len(self.bones), motion, spacing, mode)
         placed = _placed(motion.to(self.bones.double() if exact else self.bones), spacing)
-        still = self.bones.flatten(0, 1), self.maps.flatten(0, 1)
-        maps = torch.zeros_like(still[1])
-        bones = torch.zeros_like(maps[:, 0])
-        positions = SourcePositions.of(placed, maps.shape[-2:], still[0].shape[-2:])
-        for part, rows, columns in _reached(self.boxes.flatten(0, 1), placed, maps.shape[-2:]):
-            grids = positions.within(part, rows, columns)
-            frame = (part, ..., slice(*rows), slice(*columns))
-            bones[frame] = _sample(still[0][part, None], grids[0], mode)[:, 0]
-            maps[frame] = _sample(still[1][part], grids[1], "bilinear")
-        return bones.view_as(self.maps[:, :, 0]), maps.view_as(self.maps)
+        shape, still = self.maps.shape[-2:], (self.bones.flatten(0, 1)[:, None], self.maps.flatten(0, 1))
+        positions = SourcePositions.of(placed, shape, self.bones.shape[-2:])
+        bones, maps, areas = [], [], []
+        for part, rows, columns in _reached(self.boxes.flatten(0, 1), placed, shape):
+            outer, inner = positions.within(part, rows, columns)
+            bones.append(_sample(still[0][part], outer, mode))
+            maps.append(_sample(still[1][part], inner, "bilinear"))
+            areas.append((rows, columns))
+        return _framed(bones, areas, shape).view_as(self.maps[:, :, 0]), _framed(maps, areas, shape).view_as(self.maps)
+
+
+def _framed(parts: Sequence[Tensor], areas: Sequence[tuple[Range, Range]], shape: Sequence[int]) -> Tensor:
+    """Put parts (n, K, rows, columns) into frames of zeros, (N, K, H, W) in total."""
+    if any(part.requires_grad for part in parts):  # assignments to slices are slow to differentiate
+        margins = [(left, shape[1] - right, top, shape[0] - bottom) for (top, bottom), (left, right) in areas]
+        return torch.cat([F.pad(part, margin) for part, margin in zip(parts, margins, strict=True)])
+    frames, first = parts[0].new_zeros(sum(map(len, parts)), parts[0].shape[1], *shape), 0
+    for part, (rows, columns) in zip(parts, areas, strict=True):
+        frames[first : first + len(part), :, slice(*rows), slice(*columns)] = part
+        first += len(part)
+    return frames
 
 
 def _boxes(occupied: Tensor) -> Tensor:
