@@ -25,6 +25,7 @@ if __name__ == "__main__":
     end_when_interrupted()
 
 import torch
+from bundle.base import keep_freed_memory
 from bundle.errors import report_plainly
 from bundle.io import check_destination, processor, write_bytes
 from scripts.benchmarks.data_set_speed import Joints, difference, encoded, make_one, rate, steps, together
@@ -34,6 +35,7 @@ from scripts.benchmarks.pil_loop import ALL_KEPT, SIDE, loops
 def report(count: int, seconds: float, command: str) -> str:
     """Measure everything and report it in Markdown."""
     torch.set_num_threads(1)
+    keep_freed_memory()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         joints = Joints(folder, count)
