@@ -39,10 +39,9 @@ def reconstruct(layers: Tensor) -> Tensor:
     Returns:
         The radiograph, of shape (B, 1, H, W) or (1, H, W).
     """
-    first, *others = layers.split(1, dim=-3)
-    transmitted = 1.0 - first
-    for layer in others:
-        transmitted = transmitted * (1.0 - layer)  # half the time of prod
+    transmitted = 1.0 - layers.narrow(-3, 0, 1)
+    for channel in range(1, layers.shape[-3]):  # half the time of prod
+        transmitted = transmitted * (1.0 - layers.narrow(-3, channel, 1))
     return 1.0 - transmitted
 
 
