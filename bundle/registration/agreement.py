@@ -32,7 +32,7 @@ class _Intervals:
         self.settings: dict[str, Any] = {"samples": samples, "level": level, "seed": seed}
 
     def __call__(self, name: str, statistic: Statistic) -> dict[str, Any]:
-        interval = bootstrap_interval(statistic, self.joints, **self.settings) if self.joints else (math.nan, math.nan)
+        interval = bootstrap_interval(statistic, self.joints, **self.settings)
         value = statistic(self.everything) if self.joints else math.nan
         return {name: value, f"{name}_interval": list(interval)}
 

@@ -33,9 +33,11 @@ def bootstrap_interval(
         seed: random seed.
 
     Returns:
-        Lower and upper bound; NaN if the statistic is undefined on all samples.
+        Lower and upper bound; NaN without joints, or if the statistic is undefined on all samples.
     """
     names = sorted(set(joints))
+    if not names:
+        return math.nan, math.nan
     images = [np.flatnonzero(np.asarray(joints) == name) for name in names]
     random = np.random.RandomState(seed)
     resampled = [random.randint(len(names), size=len(names)) for _ in range(samples)]

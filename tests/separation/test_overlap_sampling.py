@@ -11,6 +11,7 @@ from bundle.physics import attenuation, reconstruct, separate, support
 from bundle.separation import FlowLoss, OverlapSampler
 from bundle.separation.overlap_sampling import (
     CONDITIONS,
+    MARGIN,
     ROWS,
     band_limited,
     conditions,
@@ -140,13 +141,13 @@ def test_conditions_state_the_attenuation_of_the_radiograph_and_where_both_bones
     assert torch.equal(given[-1], support(image[None, 1:]).prod(dim=1)[0])
 
 
-@pytest.mark.parametrize(("first", "last"), [(0, 3), (90, 96), (40, 50), (5, 90)])
-def test_the_rows_hold_the_overlap_and_enough_around_it(first: int, last: int) -> None:
+@pytest.mark.parametrize(("first", "last"), [(0, 3), (90, 96), (40, 50), (20, 75), (5, 90)])
+def test_the_rows_hold_the_overlap_with_its_margin_inside_the_frame(first: int, last: int) -> None:
     both = torch.zeros(1, SIZE, 4)
     both[:, first:last] = 1.0
-    rows = joint_rows(both)
-    assert rows.start <= first and last <= rows.stop <= SIZE
-    assert rows.stop - rows.start == max(ROWS, last - first)
+    rows, top, bottom = joint_rows(both), max(first - MARGIN, 0), min(last + MARGIN, SIZE)
+    assert 0 <= rows.start <= top and bottom <= rows.stop <= SIZE
+    assert rows.stop - rows.start == max(ROWS, bottom - top)
 
 
 def test_the_loss_is_the_mean_square_over_the_overlap_of_each_image() -> None:

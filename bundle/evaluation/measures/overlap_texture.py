@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from bundle.evaluation.measures.layer_truth import weight_free
 from bundle.physics import attenuation, blur, overlap
-from bundle.statistics import Column, Measured, SeparatedJoints, identity
+from bundle.statistics import Column, Measured, SeparatedJoints, bootstrap_interval, identity
 from torch import Tensor
 
 PEAK = math.sqrt(math.log(4.0) / 6.0) / math.pi
@@ -86,14 +86,14 @@ class OverlapTexture:
 
     def _ratio(self, rows: pd.DataFrame, name: str, reference: str) -> dict[str, Any]:
         """Ratio of two sums over the images, with a bootstrap interval over joints."""
-        sums = rows.groupby("joint", sort=True)[[name, reference]].sum().to_numpy()
-        random = np.random.RandomState(self.seed)
-        drawn = random.randint(len(sums), size=(self.samples, len(sums))) if len(sums) else np.zeros((0, 0), int)
-        ratios = [float(part[0] / part[1]) for part in (sums[rows_].sum(axis=0) for rows_ in drawn)]
-        total = sums.sum(axis=0)
-        ratio = float(total[0] / total[1]) if len(sums) else math.nan
-        interval = [float(value) for value in np.percentile(ratios, [2.5, 97.5])] if ratios else [math.nan] * 2
-        return {name: ratio, f"{name}_interval": interval}
+        values, references = rows[name].to_numpy(), rows[reference].to_numpy()
+
+        def ratio(images: Any) -> float:
+            total = float(references[images].sum())
+            return float(values[images].sum()) / total if total > 0.0 else math.nan
+
+        interval = bootstrap_interval(ratio, rows["joint"].tolist(), samples=self.samples, seed=self.seed)
+        return {name: ratio(slice(None)), f"{name}_interval": list(interval)}
 
 
 def band_passed(values: Tensor, band: Sequence[float], spacing_mm: float) -> Tensor:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from bundle.separation.overlap_sampling.conditions import CONDITIONS, ROWS, conditions, exchanged, fade, joint_rows
+from bundle.separation.overlap_sampling.conditions import (
+    CONDITIONS,
+    MARGIN,
+    ROWS,
+    conditions,
+    exchanged,
+    fade,
+    joint_rows,
+)
 from bundle.separation.overlap_sampling.flow import FlowLoss, flow_step, integrate
 from bundle.separation.overlap_sampling.sampler import DEVIATION, OverlapSampler, band_limited, exchange
 
 __all__ = [
     "CONDITIONS",
     "DEVIATION",
+    "MARGIN",
     "ROWS",
     "FlowLoss",
     "OverlapSampler",

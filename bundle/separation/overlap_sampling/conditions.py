@@ -55,11 +55,16 @@ def fade(distance: Tensor, spacing_mm: float = MCP.spacing_mm) -> Tensor:
     return (inside * spacing_mm / FADE_MM).clamp(0.0, 1.0)
 
 
-def joint_rows(both: Tensor, rows: int = ROWS) -> slice:
-    """Find the rows around the overlap ``both`` (1, H, W): at least ``rows``, all rows of the overlap, in the frame."""
+MARGIN = 16
+"""Number of rows that the flow sees above and below an overlap, 1.3 mm: at the border of its view it draws lines."""
+
+
+def joint_rows(both: Tensor, rows: int = ROWS, margin: int = MARGIN) -> slice:
+    """Find the rows around the overlap ``both`` (1, H, W): at least ``rows``, and the overlap with its margin."""
     height = both.shape[-2]
     found = torch.nonzero(both[0].amax(dim=1) > 0.0)[:, 0]
     first, last = (int(found[0]), int(found[-1]) + 1) if len(found) else (height // 2, height // 2)
+    first, last = max(first - margin, 0), min(last + margin, height)
     missing = max(rows - (last - first), 0)
     start = min(max(first - missing // 2, 0), max(height - (last - first + missing), 0))
     return slice(start, min(start + last - first + missing, height))
