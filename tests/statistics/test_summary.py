@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from bundle.separation.metrics import ReconstructionMSE
-from bundle.statistics.summary import summarize, to_markdown
+from bundle.statistics.summary import bootstrap_interval, summarize, to_markdown
 from tests.separation.metric_images import images, layers
 
 VALUES = {"mse": [1.0, 3.0, 5.0, 7.0, 0.5], "rmse": torch.tensor([[0.1], [math.nan], [0.3], [0.4], [math.nan]])}
@@ -53,3 +54,21 @@ def test_markdown_states_mean_deviation_and_count() -> None:
         "| fifth | 1 | 7 | 0.4 |",
         "| overall | 5 | 3.3 ± 2.7 | 0.2667 ± 0.15 (n = 3) |",
     ]
+
+
+def test_the_interval_is_that_of_joints_drawn_with_replacement() -> None:
+    values, joints = np.array([1.0, 2.0, 4.0, 8.0, 16.0]), ["b", "a", "b", "c", "a"]
+    random, means = np.random.RandomState(3), []
+    for _ in range(50):
+        drawn = ["abc"[index] for index in random.randint(3, size=3)]
+        chosen = [value for name in drawn for value, joint in zip(values, joints, strict=True) if joint == name]
+        means.append(sum(chosen) / len(chosen))
+    found = bootstrap_interval(lambda images: float(values[images].mean()), joints, samples=50, level=0.8, seed=3)
+    assert found == pytest.approx(tuple(np.quantile(means, [0.1, 0.9])))
+
+
+def test_undefined_samples_are_left_out_and_without_joints_there_is_no_interval() -> None:
+    some = bootstrap_interval(lambda images: 1.0 if 0 in images else math.nan, ["a", "b"])
+    assert some == (1.0, 1.0)
+    assert all(math.isnan(bound) for bound in bootstrap_interval(lambda images: math.nan, ["a", "b"]))
+    assert all(math.isnan(bound) for bound in bootstrap_interval(lambda images: 1.0, []))
