@@ -40,10 +40,6 @@ ROUNDING = 1e-4
 COARSE_SPACING = 0.25
 """Pixel size of a file in mm above which it is coarse: linear interpolation shows the pixels as a grid."""
 
-CLEARED_SPACING = 0.14
-"""Pixel size of a file in mm above which the soft tissue is continued anew along the outlines of the bones: a pixel on
-an outline mixes bone and tissue over a third of the width that the separation allows for, or more."""
-
 
 class Keys:
     """Keys of the dictionaries of MONAI transforms, engines and data lists."""
@@ -62,8 +58,6 @@ class Keys:
     """Source joint of a pseudo-overlap image: ``image`` before closing."""
     SPACING = "spacing"
     """Pixel size in mm."""
-    FILE_SPACING = "file_spacing"
-    """Pixel size of the file in mm, the larger of height and width; that of the frame without resampling."""
     REFUSED = "refused"
     """Why a joint that was found in a hand, or its frame, cannot be used; empty if it can."""
     SPACING_SOURCE = "spacing_source"

@@ -16,9 +16,6 @@ from bundle.segmentation import with_predicted_masks
 from bundle.separation import OverlapSampler
 from torch import Tensor, nn
 
-PixelSizes = Mapping[str, Tensor]
-"""``spacing`` and ``file_spacing`` of a joint, (1,) in mm."""
-
 
 class Separator(Protocol):
     """Separator of joints into layers; an optional ``computed`` gives runtime, precision and flips for the results."""
@@ -35,12 +32,12 @@ class Separator(Protocol):
         """Prepare for joints with these names, or refuse before anything is measured."""
 
     def __call__(
-        self, names: Sequence[str], images: Tensor, postprocessed: bool = False, sizes: Sequence[PixelSizes] = ()
+        self, names: Sequence[str], images: Tensor, postprocessed: bool = False, spacings: Sequence[float] = ()
     ) -> Tensor:
         """Return the layers (B, 3, H, W), on the CPU, of radiographs with masks (B, 3, H, W).
 
-        ``postprocessed`` requests the layers as inference writes them, with noise texture below the bones. Layers
-        depend on the pixel ``sizes`` of each radiograph and of its file, if they are known.
+        ``postprocessed`` requests the layers as inference writes them, with noise texture below the bones. The pixel
+        sizes ``spacings`` in mm, one for each radiograph, follow from the width of the images if they are not given.
         """
 
 
@@ -97,16 +94,17 @@ class NetworkSeparator:
 
     @torch.no_grad()
     def __call__(
-        self, names: Sequence[str], images: Tensor, postprocessed: bool = False, sizes: Sequence[PixelSizes] = ()
+        self, names: Sequence[str], images: Tensor, postprocessed: bool = False, spacings: Sequence[float] = ()
     ) -> Tensor:
         """Separate a batch."""
         if self.segment is not None:
             pixel = MCP.spacing_at(images.shape[-1])
             images = torch.stack([with_predicted_masks(image, self.segment, pixel) for image in images])
         layers = self.inferer(images.to(self.device), self.network).detach().float().cpu()
+        pixels = spacings or [MCP.spacing_at(images.shape[-1])] * len(images)
         joints = [
-            {**known, Keys.IMAGE: image, Keys.PRED: pred}
-            for image, pred, known in zip(images, layers, sizes or [{}] * len(images), strict=True)
+            {Keys.IMAGE: image, Keys.PRED: pred, Keys.SPACING: pixel}
+            for image, pred, pixel in zip(images, layers, pixels, strict=True)
         ]
         transform = self.postprocessing if postprocessed else self.corrections
         return torch.stack([transform(joint)[Keys.PRED] for joint in joints])
@@ -148,7 +146,7 @@ class LayersFolder:
         self.digest = checksum.hexdigest()
 
     def __call__(
-        self, names: Sequence[str], images: Tensor, postprocessed: bool = False, sizes: Sequence[PixelSizes] = ()
+        self, names: Sequence[str], images: Tensor, postprocessed: bool = False, spacings: Sequence[float] = ()
     ) -> Tensor:
         """Read the layers of a batch."""
         height, width = images.shape[-2:]

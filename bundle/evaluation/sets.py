@@ -61,8 +61,8 @@ class JointSet:
             batch = [self.load(item) for item in chosen[start : start + BATCH]]
             images = torch.stack([as_a_file_holds(joint["image"]) for joint in batch])
             names = [str(item["name"]) for item in chosen[start : start + BATCH]]
-            sizes = [{key: joint[key] for key in (Keys.SPACING, Keys.FILE_SPACING) if key in joint} for joint in batch]
-            layers.append(separator(names, images, self.postprocessed, sizes))
+            spacings = [float(joint[Keys.SPACING]) for joint in batch]
+            layers.append(separator(names, images, self.postprocessed, spacings))
             known = [joint["label"] if float(joint["truth"]) else None for joint in batch]
             loaded += list(zip((_continued(joint["image"]) for joint in batch), known, strict=True))
         truths = [truth for _, truth in loaded if truth is not None]

@@ -9,7 +9,7 @@ import torch
 from bundle.errors import InputError, instance_argument, number_argument, path_argument, seed_argument
 from bundle.face.joints import JOINT, Joint, write_as
 from bundle.face.shipped import parts
-from bundle.io import bundle_root, file_spacing, storing, write_layer_images, write_layers, write_masks
+from bundle.io import bundle_root, storing, write_layer_images, write_layers, write_masks
 from bundle.joint import FINGERS, MCP, Keys
 from bundle.measurement import DetectableChange, JointSpace, measure_joint_space
 from bundle.physics import RigidMotion
@@ -106,9 +106,8 @@ def separate(
     used = parts("network", "used_weights", *names, *sampler, weights=chosen, pixel_mm=pixel, **options)
     image = torch.cat([joint.radiograph, joint.masks])
     pred = used["inferer"](image[None], used["network"])[0]
-    known = {Keys.SPACING: joint.spacing_mm, Keys.FRAME: joint.frame}
-    sizes = {Keys.SPACING: joint.spacing_mm, Keys.FILE_SPACING: file_spacing(known)}
-    layers = used["postprocessing"]({Keys.IMAGE: image, Keys.PRED: pred, **sizes})[Keys.PRED]
+    separated = {Keys.IMAGE: image, Keys.PRED: pred, Keys.SPACING: joint.spacing_mm}
+    layers = used["postprocessing"](separated)[Keys.PRED]
     sampled = f", overlap sampled by {used['overlap_sampler']}" if sample_overlap else ""
     return Layers(joint, layers, f"{used['used_weights'].source}{sampled}")
 

@@ -21,7 +21,7 @@ def separate_batch(engine: Any, batch: Any) -> dict[str, Any]:
         Output with ``image``, ``label`` and ``pred``, the layers, which postprocessing changes, as from MONAI's
         evaluators; ``answer``, the layers before postprocessing; and, if the mirror images were separated as well,
         ``deviation`` between the two predictions (:class:`bundle.quality.Answer`). All are (B, 3, H, W). The
-        ``spacing`` and ``file_spacing`` of the batch, (B, 1), are passed on.
+        ``spacing`` of the batch, (B, 1), is passed on.
     """
     images, labels = engine.prepare_batch(batch, engine.state.device, engine.non_blocking, **engine.to_kwargs)
     with engine.mode(engine.network):
@@ -29,7 +29,7 @@ def separate_batch(engine: Any, batch: Any) -> dict[str, Any]:
         separate = inferer.answer if hasattr(inferer, "answer") else lambda *given: Answer(inferer(*given))
         answer = separate(images, engine.network)
     known = {} if answer.deviation is None else {"deviation": answer.deviation}
-    known |= {key: batch[key] for key in (Keys.SPACING, Keys.FILE_SPACING) if key in batch}
+    known |= {Keys.SPACING: batch[Keys.SPACING]} if Keys.SPACING in batch else {}
     output = {CommonKeys.IMAGE: images, CommonKeys.LABEL: labels, CommonKeys.PRED: answer.layers}
     engine.state.output = {**output, "answer": answer.layers, **known}
     engine.fire_event(IterationEvents.FORWARD_COMPLETED)

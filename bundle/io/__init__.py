@@ -8,7 +8,7 @@ from bundle.io.compression import grey_png_bytes, gzip_bytes
 from bundle.io.dicom import is_dicom, read_header
 from bundle.io.files import data_set_root
 from bundle.io.folders import files_below
-from bundle.io.frames import JointFrame, JointPlace, file_spacing
+from bundle.io.frames import JointFrame, JointPlace
 from bundle.io.identity import (
     DATA_SETS,
     LISTS,
@@ -162,7 +162,6 @@ __all__ = [
     "disjoint_seed",
     "exceeds_joint",
     "exif_orientation",
-    "file_spacing",
     "file_stem",
     "files_below",
     "fingerprint",

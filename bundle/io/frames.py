@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
 from bundle.errors import InputError
 from bundle.io.mark_names import MarkName
-from bundle.joint import COARSE_SPACING, MCP, Keys
+from bundle.joint import COARSE_SPACING, MCP
 from bundle.physics import REACH, blur, sample
 from scipy.ndimage import map_coordinates
 from torch import Tensor
@@ -265,16 +264,3 @@ def _splined(image: Tensor, places: Tensor) -> Tensor:
     at = places.flip(-1).movedim(-1, 0).numpy()
     values = [map_coordinates(channel, at, order=3, mode="nearest") for channel in image.double().numpy()]
     return torch.from_numpy(np.stack(values)).to(image.dtype)
-
-
-def file_spacing(item: Mapping[str, Any]) -> float:
-    """Return the larger side in mm of a pixel of the file that the radiograph of an item comes from.
-
-    Args:
-        item: item with ``spacing``, and ``frame`` if the joint was cut out of a radiograph; ``file_spacing`` if the
-            list states the pixel size before the joint was cut out.
-    """
-    if item.get(Keys.FILE_SPACING):
-        return float(item[Keys.FILE_SPACING])
-    frame = str(item.get(Keys.FRAME, ""))
-    return max(JointFrame.from_json(frame).spacing) if frame else float(item[Keys.SPACING])

@@ -52,13 +52,12 @@ def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = 0.
 
     Returns:
         Items with a unique ``name`` (``<joint>_<file stem>``), ``joint``, ``finger``, ``side``, ``spacing`` (0 where
-        the list states none), ``spacing_option`` (the argument ``spacing``), ``file_spacing`` (pixel size before
-        the joint was cut out of its file; 0 where the list states none), and the absolute paths ``image``,
-        ``lower``, ``upper`` and ``points``, empty where absent. Finger and side are "unknown" where neither the joint
-        nor the list states them. ``patient`` is a pseudonym of the PatientID in the DICOM header, else the list's
-        ``patient``, its ``joint`` or the folder that holds the radiograph, except the data set's own folder; ``visit``
-        the days since the patient's first study in the list, by its ``visit`` or the Study Date. Both are text, empty
-        where unknown.
+        the list states none), ``spacing_option`` (the argument ``spacing``), and the absolute paths
+        ``image``, ``lower``, ``upper`` and ``points``, empty where absent. Finger and side are "unknown" where neither
+        the joint nor the list states them. ``patient`` is a pseudonym of the PatientID in the DICOM header, else the
+        list's ``patient``, its ``joint`` or the folder that holds the radiograph, except the data set's own folder;
+        ``visit`` the days since the patient's first study in the list, by its ``visit`` or the Study Date. Both are
+        text, empty where unknown.
 
     Raises:
         InputError: the folder or the list is missing, the pack cannot be used, the list is not a JSON list of such
@@ -89,7 +88,6 @@ def read_datalist(dataset_dir: str | Path, datalist: str, *, spacing: float = 0.
                     "visit": entry.get("visit"),
                     "spacing": float(entry.get("spacing", 0.0)),
                     SPACING_OPTION: spacing,
-                    Keys.FILE_SPACING: float(entry.get(Keys.FILE_SPACING, 0.0)),
                     **{key: str(path.get(key, "")) for key in JOINT_FILES},
                 }
                 for entry, joint, path, name in zip(entries, joints, paths, names, strict=True)
@@ -235,10 +233,9 @@ def _fault(entry: Any) -> str | None:
     for key in ("joint", "item", "patient"):
         if not isinstance(entry.get(key, "given"), str) or not entry.get(key, "given").strip():
             return f'{_shown(entry[key])} as "{key}", which must be a name'  # noqa: B907
-    for key in (Keys.SPACING, Keys.FILE_SPACING):
-        spacing = entry.get(key, MCP.spacing_mm)
-        if isinstance(spacing, bool) or not isinstance(spacing, (int, float)) or not 0.0 < spacing < LARGEST_SPACING:
-            return f'{_shown(spacing)} as "{key}", which must be mm per pixel'  # noqa: B907
+    spacing = entry.get(Keys.SPACING, MCP.spacing_mm)
+    if isinstance(spacing, bool) or not isinstance(spacing, (int, float)) or not 0.0 < spacing < LARGEST_SPACING:
+        return f'{_shown(spacing)} as "{Keys.SPACING}", which must be mm per pixel'  # noqa: B907
     visit = entry.get("visit", 0)
     if isinstance(visit, bool) or not isinstance(visit, (int, float)) or not abs(visit) < LONGEST_TIME:
         return f'{_shown(visit)} as "visit", which must be a number of days'

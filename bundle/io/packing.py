@@ -21,7 +21,6 @@ from bundle.base import bare_values, tells
 from bundle.errors import InputError
 from bundle.io.audit import audited, check_overlap
 from bundle.io.files import data_set_root, stored
-from bundle.io.frames import file_spacing
 from bundle.io.identity import private_list, told_by
 from bundle.io.joint_images import read_given
 from bundle.io.lists import FOLDER, find_list, read_datalist
@@ -204,9 +203,7 @@ def _kept(item: Item, files: OpenFiles, size: int | None, contents: _Contents) -
     image, masks = read_given(item, size, files)
     known = _known_spacing(item, files)
     suffix, picture = _picture(item, image, known)
-    of_file = file_spacing(item) if item[Keys.FRAME] or item.get(Keys.FILE_SPACING) else 0.0
-    sizes = {"known": known, "of_file": of_file}
-    found = {"suffix": suffix, **sizes, "image": contents.keep(picture, item["image"])}
+    found = {"suffix": suffix, "known": known, "image": contents.keep(picture, item["image"])}
     given = {bone: mask for bone, mask in zip(BONES, masks, strict=True) if mask is not None}
     if len(given) == len(BONES):
         check_overlap(torch.cat([image, *(mask[None] for mask in given.values())]), item, keep_gross=True)
@@ -259,8 +256,8 @@ def _entry(item: Item, contents: _Contents, root: Path, told: Collection[str]) -
         beside = wished.with_name(f"{wished.stem}_mask_{bone}.png")
         paths[bone] = contents.name(beside.as_posix(), packed[bone])
     identity = {"item": item["name"], **{key: item[key] for key in ("joint", "finger", "side")}}
-    sizes = {Keys.SPACING: packed["known"], Keys.FILE_SPACING: packed["of_file"]}
-    return {**paths, **identity, **{key: size for key, size in sizes.items() if size}}
+    known = {Keys.SPACING: packed["known"]} if packed["known"] else {}
+    return {**paths, **identity, **known}
 
 
 def _place(item: Item, suffix: str, root: Path, told: Collection[str]) -> Path:

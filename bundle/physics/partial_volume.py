@@ -1,8 +1,7 @@
-"""Removal of the contour that the partial volume of coarse pixels leaves in the soft tissue along the bones.
+"""Removal of the contour that the partial volume of pixels leaves in the soft tissue along the bones.
 
-A pixel on the outline of a bone mixes bone and tissue. Where the pixels of a file are coarse, the mixture is wider than
-in the radiographs that the separators are made for, so the soft-tissue layer keeps a contour along the outline. The
-contour stays in place when the bone moves.
+A pixel on the outline of a bone mixes bone and tissue, so the soft-tissue layer keeps a faint contour along the
+outline, the stronger the coarser the pixels of the file. The contour stays in place when the bone moves.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ class LayerSeparation(InferTask):
         views, told = _seen(request, self.datastore)
         view = views.one()
         masks, origin = self._masks(request, view)
-        made = self.separate(view.image, masks, request["image_id"], view.spacing, view.file_spacing)
+        made = self.separate(view.image, masks, request["image_id"], view.spacing)
         path = _new_file()
         write_layers(path, made.layers, view.spacing)
         space = measure_joint_space(made.layers[None], masks[None], view.spacing)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -130,9 +129,7 @@ class LayerSeparator:
         """Name of the separator with the checksum of its weights."""
         return str(self._weights.source)
 
-    def __call__(
-        self, image: Tensor, masks: Tensor, name: str, spacing: float, file_spacing: float = 0.0
-    ) -> Separation:
+    def __call__(self, image: Tensor, masks: Tensor, name: str, spacing: float) -> Separation:
         """Separate a joint.
 
         Args:
@@ -140,7 +137,6 @@ class LayerSeparator:
             masks: masks of the lower and the upper bone, (2, 256, 256).
             name: name of the joint, for its assessment.
             spacing: pixel size in mm.
-            file_spacing: pixel size of the file in mm; 0 if unknown.
 
         Raises:
             InputError: a mask is empty or covers the frame.
@@ -149,18 +145,19 @@ class LayerSeparator:
             check_area(mask.numpy() > 0.5, f"of the {bone} bone of {name}")
         joint = torch.cat([image, continue_to_border(masks)])
         with self._lock, torch.no_grad():
-            return self._separate(joint, name, {Keys.SPACING: spacing, Keys.FILE_SPACING: file_spacing})
+            return self._separate(joint, name, spacing)
 
-    def _separate(self, joint: Tensor, name: str, sizes: Mapping[str, float]) -> Separation:
+    def _separate(self, joint: Tensor, name: str, spacing: float) -> Separation:
         network, inferer, device, finish = (
             self._config.get_parsed_content(key) for key in ("network", "inferer", "device", "postprocessing")
         )
         answer = inferer.answer(joint[None].to(device), network.eval())
         layers, deviation = answer.layers[0].cpu(), answer.deviation.cpu()
         output = {"answer": layers, "deviation": deviation[0]}
-        said = self._quality({"image": joint, "name": name, "joint": name, **sizes}, output)
+        said = self._quality({"image": joint, "name": name, "joint": name, Keys.SPACING: spacing}, output)
         uncertainty = bone_disagreement(deviation, union(joint[None, 1:]))
-        return Separation(finish({"image": joint, "pred": layers, **sizes})["pred"], said, float(uncertainty))
+        separated = finish({"image": joint, "pred": layers, Keys.SPACING: spacing})["pred"]
+        return Separation(separated, said, float(uncertainty))
 
 
 class HandJointFinder:

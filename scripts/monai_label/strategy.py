@@ -79,4 +79,4 @@ class Uncertainty(Strategy):
         masks = self.predict_masks(view.image)
         if not masks.flatten(1).any(dim=1).all():
             return NOT_FOUND
-        return self.separate(view.image, masks, image_id, view.spacing, view.file_spacing).uncertainty
+        return self.separate(view.image, masks, image_id, view.spacing).uncertainty

@@ -67,11 +67,6 @@ class JointView:
         """Pixel size of the image in mm."""
         return self.frame.pixel
 
-    @property
-    def file_spacing(self) -> float:
-        """Larger side of a pixel of the radiograph in mm."""
-        return max(self.frame.spacing)
-
     def lay_back(self, masks: Tensor) -> Tensor:
         """Map masks of the frame, (2, 256, 256), to the radiograph, (2, H, W) of 0 and 1."""
         laid = self.frame.paste(torch.zeros(2, *self.shape), torch.zeros_like(masks), masks)

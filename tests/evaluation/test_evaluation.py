@@ -15,7 +15,7 @@ from bundle.errors import InputError
 from bundle.evaluation.evaluation import Evaluation, Task, chosen_measures
 from bundle.evaluation.export import export_joints
 from bundle.evaluation.report import EvaluationReport
-from bundle.evaluation.separators import LayersFolder, NetworkSeparator, PixelSizes, choose_separator
+from bundle.evaluation.separators import LayersFolder, NetworkSeparator, choose_separator
 from bundle.evaluation.sets import ClosedJoints, JointSet, PostprocessedJoints, as_a_file_holds
 from bundle.io.lists import read_datalist
 from bundle.io.phantom_lists import phantom_items
@@ -47,7 +47,7 @@ class WeightFree:
         self.prepared = list(names)
 
     def __call__(
-        self, names: Sequence[str], images: Tensor, postprocessed: bool = False, sizes: Sequence[PixelSizes] = ()
+        self, names: Sequence[str], images: Tensor, postprocessed: bool = False, spacings: Sequence[float] = ()
     ) -> Tensor:
         self.seen.update(zip(names, images, strict=True))
         return separate(images[:, :1], images[:, 1:])
@@ -128,7 +128,7 @@ def test_joints_are_pushed_as_in_the_validation_of_a_training() -> None:
 def test_delivered_joints_are_those_of_the_set_with_postprocessed_layers() -> None:
     class Halving(WeightFree):
         def __call__(
-            self, names: Sequence[str], images: Tensor, postprocessed: bool = False, sizes: Sequence[PixelSizes] = ()
+            self, names: Sequence[str], images: Tensor, postprocessed: bool = False, spacings: Sequence[float] = ()
         ) -> Tensor:
             return super().__call__(names, images) * (0.5 if postprocessed else 1.0)
 
@@ -313,18 +313,17 @@ def test_another_separator_s_folder_is_refused_before_anything_is_measured(tmp_p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("postprocessed", [False, True])
-def test_all_layers_of_an_evaluation_follow_from_the_pixels_of_their_files(tmp_path: Path, postprocessed: bool) -> None:
-    seen: list[list[float]] = []
+def test_transforms_of_layers_receive_the_pixel_size_of_their_joint(tmp_path: Path, postprocessed: bool) -> None:
+    seen: list[float] = []
 
     def noting(joint: dict[str, Any]) -> dict[str, Any]:
-        seen.append([float(joint["spacing"]), float(joint["file_spacing"])])
+        seen.append(joint["spacing"])
         return joint
 
     weights = GeneratorWeights(str(tmp_path / "no.pt"), nn.Identity())
     transforms = (lambda joint: joint, noting) if postprocessed else (noting, lambda joint: joint)
     separator = NetworkSeparator(nn.Identity(), weights, SimpleInferer(), *transforms)
     joints = phantoms(2, 0)
-    joints.items[1]["file_spacing"] = 0.4
+    joints.items[1]["spacing"] = 0.12
     (PostprocessedJoints(joints) if postprocessed else joints).separate(separator)
-    spacing = float(joints.items[0]["spacing"])
-    assert seen == [pytest.approx([spacing, spacing]), pytest.approx([spacing, 0.4])]
+    assert seen == [pytest.approx(float(item["spacing"])) for item in joints.items]

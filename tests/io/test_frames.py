@@ -9,7 +9,7 @@ import pytest
 import torch
 from bundle.errors import InputError
 from bundle.io import frames
-from bundle.io.frames import JointFrame, JointPlace, file_spacing
+from bundle.io.frames import JointFrame, JointPlace
 from bundle.joint import COARSE_SPACING, MCP
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -93,14 +93,6 @@ def test_pixels_that_are_not_coarse_are_interpolated_linearly(spacing: float) ->
     rows = (place.matrix @ torch.stack([torch.zeros(256), torch.arange(256.0), torch.ones(256)]).double())[1]
     expected = np.interp(rows.numpy(), np.arange(picture.shape[1]), picture[0, :, 0].numpy())
     np.testing.assert_allclose(place.cut(picture)[0, :, 0].numpy(), expected, atol=1e-5)
-
-
-def test_the_pixel_of_a_file_is_the_larger_side() -> None:
-    cut = {"frame": frame((0.3, 0.4)).to_json(), "spacing": 0.08}
-    assert file_spacing(cut) == 0.4
-    assert file_spacing({"frame": "", "spacing": 0.08}) == 0.08
-    assert file_spacing({"frame": "", "spacing": 0.08, "file_spacing": 0.3}) == 0.3
-    assert file_spacing({**cut, "file_spacing": 0.0}) == 0.4
 
 
 def test_nothing_comes_back_of_a_frame_that_has_not_changed() -> None:

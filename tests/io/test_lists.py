@@ -77,7 +77,6 @@ def test_an_item_has_the_files_joint_finger_side_and_spacing(public: Path) -> No
         "visit": "",
         "spacing": 0.0,
         "spacing_option": 0.0,
-        "file_spacing": 0.0,
         "image": str(folder / "one.jpg"),
         "lower": str(folder / "one_mask_lower.bmp"),
         "upper": str(folder / "one_mask_upper.bmp"),
@@ -178,7 +177,6 @@ def test_a_list_that_is_no_json_is_refused(tmp_path: Path, content: bytes) -> No
         ([{**GOOD, "spacing": float("nan")}], 'nan as "spacing"'),
         ([{**GOOD, "spacing": 10**400}], 'as "spacing"'),
         ([{**GOOD, "spacing": "0.1"}], "'0.1' as \"spacing\""),
-        ([{**GOOD, "file_spacing": -0.3}], '-0.3 as "file_spacing"'),
     ],
 )
 def test_a_list_of_another_form_is_refused(tmp_path: Path, content: Any, got: str) -> None:

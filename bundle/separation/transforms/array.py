@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from bundle.errors import flag
-from bundle.joint import CLEARED_SPACING, MCP
+from bundle.joint import MCP
 from bundle.physics import (
     MotionRange,
     RigidMotion,
@@ -75,23 +75,12 @@ class ShareNoiseTexture(Transform):
 
 
 class ClearOutlines(Transform):
-    """Removal of the contour that coarse pixels leave in the soft tissue (:func:`bundle.physics.clear_outlines`).
-
-    Args:
-        above_mm: pixel size of the file in mm up to which the layers stay unchanged, bit for bit.
-    """
+    """Removal of the bones' contour from the soft tissue (:func:`bundle.physics.clear_outlines`)."""
 
     backend = [TransformBackends.TORCH]
 
-    def __init__(self, above_mm: float = CLEARED_SPACING) -> None:
-        self.above_mm = above_mm
-
-    def __call__(
-        self, image: Tensor, layers: Tensor, file_spacing_mm: float, spacing_mm: float = MCP.spacing_mm
-    ) -> Tensor:
-        """Clear layers (3, H, W) of an image (3, H, W); pixel sizes of file and image in mm."""
-        if file_spacing_mm <= self.above_mm:
-            return layers
+    def __call__(self, image: Tensor, layers: Tensor, spacing_mm: float = MCP.spacing_mm) -> Tensor:
+        """Clear layers (3, H, W) of an image (3, H, W) with a pixel size of ``spacing_mm``."""
         return clear_outlines(layers[None], image[None, 1:].to(layers), spacing_mm)[0]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-from bundle.joint import CLEARED_SPACING, Keys
+from bundle.joint import Keys
 from bundle.separation.transforms.array import ClearOutlines, Reconstruct, SeparateLayers, ShareNoiseTexture
 from bundle.separation.transforms.loading import Sample, spacing_of
 from monai.config import KeysCollection
@@ -79,37 +79,28 @@ class ShareNoiseTextured(MapTransform):
 
 
 class ClearOutlinesd(MapTransform):
-    """Removal of the contour that coarse pixels leave in the soft tissue of separated layers.
+    """Removal of the bones' contour from the soft tissue of separated layers (:func:`bundle.physics.clear_outlines`).
 
     Args:
         keys: layers (3, H, W).
         image_key: key of the radiograph and masks, (3, H, W).
-        file_spacing_key: key of the pixel size of the file in mm; layers of samples without it stay unchanged.
-        above_mm: see :class:`bundle.separation.transforms.array.ClearOutlines`.
         allow_missing_keys: whether to ignore missing keys.
     """
 
     backend = ClearOutlines.backend
 
     def __init__(
-        self,
-        keys: KeysCollection = Keys.PRED,
-        image_key: str = Keys.IMAGE,
-        file_spacing_key: str = Keys.FILE_SPACING,
-        above_mm: float = CLEARED_SPACING,
-        allow_missing_keys: bool = False,
+        self, keys: KeysCollection = Keys.PRED, image_key: str = Keys.IMAGE, allow_missing_keys: bool = False
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.image_key = image_key
-        self.file_spacing_key = file_spacing_key
-        self.clear = ClearOutlines(above_mm)
+        self.clear = ClearOutlines()
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Sample:
         """Clear the layers of one sample."""
         sample = dict(data)
         for key in self.key_iterator(sample):
-            image, of_file = sample[self.image_key], float(sample.get(self.file_spacing_key, 0.0))
-            sample[key] = self.clear(image, sample[key], of_file, spacing_of(sample, image))
+            sample[key] = self.clear(sample[self.image_key], sample[key], spacing_of(sample, sample[key]))
         return sample
 
 

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
-from bundle.io import MaskMaker, file_spacing, load_joint
+from bundle.io import MaskMaker, load_joint
 from bundle.joint import MCP, Keys
 from bundle.phantoms import PhantomParameters, destroyed, reframed, render, retake, sample_parameters
 from bundle.physics import continue_to_border
@@ -44,9 +44,8 @@ def phantom_of(item: Mapping[Any, Any], size: int) -> PhantomParameters:
 class LoadJointd(Transform):
     """Loader of a data list item: from the pixels of its audit, from its files, or as the phantom of its seed.
 
-    Adds ``image``, ``label``, ``truth`` and ``spacing`` (:mod:`bundle.separation.transforms.dictionary`), the ``file``
-    of the image and its ``file_spacing``. The label of a file is zero. Masks are continued to the border that their
-    bone crosses.
+    Adds ``image``, ``label``, ``truth`` and ``spacing`` (:mod:`bundle.separation.transforms.dictionary`), and the
+    ``file`` of the image. The label of a file is zero. Masks are continued to the border that their bone crosses.
 
     Args:
         size: expected height and width in pixels; None accepts any.
@@ -67,10 +66,8 @@ class LoadJointd(Transform):
         sample = dict(data)
         loaded = self._render(sample) if Keys.SEED in sample else self._read(sample)
         spacing = torch.tensor([float(sample[Keys.SPACING])])
-        of_file = torch.tensor([file_spacing({str(key): value for key, value in sample.items()})])
         sample = {key: value for key, value in sample.items() if key not in KEPT}
-        sizes: Sample = {Keys.SPACING: spacing, Keys.FILE_SPACING: of_file}
-        return {**sample, "file": str(sample.get(Keys.IMAGE, "")), **loaded, **sizes}
+        return {**sample, "file": str(sample.get(Keys.IMAGE, "")), **loaded, Keys.SPACING: spacing}
 
     def _render(self, item: Sample) -> Sample:
         phantom = render(phantom_of(item, self.size or MCP.pixels))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from bundle.joint import CLEARED_SPACING
+from bundle.joint import MCP
 from bundle.physics.partial_volume import clear_outlines
 from bundle.physics.radiograph import reconstruct
 from bundle.separation.transforms.layers import ClearOutlinesd, Reconstructd, SeparateLayersd
@@ -35,18 +35,21 @@ def separated(**known: float) -> Sample:
     return {"image": sample()["image"], "pred": rendered(1, 0.5)[1], **sizes}
 
 
-@pytest.mark.parametrize("known", [{}, {"file_spacing": 0.1}, {"file_spacing": CLEARED_SPACING - 0.001}])
-def test_layers_of_files_that_are_not_coarse_stay_to_the_last_bit(known: dict[str, float]) -> None:
+@pytest.mark.parametrize(("known", "pixel"), [({}, MCP.spacing_at(SIZE)), ({"spacing": 0.1}, 0.1)])
+def test_layers_are_cleared_along_the_outlines(known: dict[str, float], pixel: float) -> None:
     given = separated(**known)
-    assert torch.equal(ClearOutlinesd()(given)["pred"], given["pred"])
-
-
-def test_layers_of_coarse_files_are_cleared_along_the_outlines() -> None:
-    given = separated(file_spacing=0.15, spacing=0.1)
-    expected = clear_outlines(given["pred"][None], given["image"][None, 1:], 0.1)[0]
+    expected = clear_outlines(given["pred"][None], given["image"][None, 1:], pixel)[0]
     assert torch.equal(ClearOutlinesd()(given)["pred"], expected)
-    assert torch.equal(ClearOutlinesd(above_mm=0.4)(given)["pred"], given["pred"])
     assert not torch.equal(expected, given["pred"])
+
+
+def test_clearing_follows_its_keys() -> None:
+    given: Sample = {"joint": sample()["image"], "layers": rendered(1, 0.5)[1]}
+    cleared = ClearOutlinesd("layers", image_key="joint")(given)["layers"]
+    assert torch.equal(cleared, ClearOutlinesd()(separated())["pred"])
+    with pytest.raises(KeyError, match="`pred` of transform `ClearOutlinesd`"):
+        ClearOutlinesd()(given)
+    assert same(ClearOutlinesd(allow_missing_keys=True)(given), given)
 
 
 def test_composing_writes_one_radiograph_for_each_key() -> None:
