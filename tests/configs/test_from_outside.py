@@ -98,14 +98,15 @@ def overlay(outside: Path, text: str) -> str:
 
 @pytest.mark.slow
 def test_a_writer_and_a_head_are_a_line_of_a_configuration_each(bundle: Any, outside: Path) -> None:
-    more = overlay(outside, "+writers:\n- {_target_: OUTSIDE.MeanWriter}\nhead: {_target_: OUTSIDE.ThirdsHead}\n")
+    head, uncorrected = "head: {_target_: OUTSIDE.ThirdsHead}\n", "corrections: {_target_: Compose}\n"
+    more = overlay(outside, "+writers:\n- {_target_: OUTSIDE.MeanWriter}\n" + head + uncorrected)
     out = outside.parent / "out"
-    settings = {"image_size": 160, "phantoms": 3, "weights": "none", "noise_texture": "false", "output_dir": str(out)}
+    settings = {"image_size": 64, "phantoms": 3, "weights": "none", "noise_texture": "false", "output_dir": str(out)}
     bundle.run("evaluating", "inference.json", more, **settings)
     lines = [json.loads(line) for line in (out / "quality.jsonl").read_text().splitlines()]
     assert [line["name"] for line in lines] == ["phantom_0", "phantom_1"]
     for line in lines:
-        layers = read_layers(out, line["name"], (160, 160))
+        layers = read_layers(out, line["name"], (64, 64))
         said = [float(value) for value in (out / f"{line['name']}_means.txt").read_text().split()]
         assert said == pytest.approx([float(layer.mean()) for layer in layers], abs=1e-5)
         assert torch.allclose(attenuation(layers[0]), attenuation(layers[1]), atol=1e-5)

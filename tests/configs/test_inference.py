@@ -17,6 +17,7 @@ from bundle.joint import MCP
 from bundle.networks.backbones import make_backbone
 from bundle.physics.harmonic import separate
 from bundle.physics.masks import continue_to_border
+from bundle.physics.partial_volume import clear_outlines
 from bundle.physics.radiograph import reconstruct
 from bundle.separation.generator import Generator
 from bundle.separation.heads import PartitionHead
@@ -94,8 +95,7 @@ def test_phantoms_are_separated_without_weights_which_is_said(
     bundle: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO"):
-        fine = options(tmp_path, image_size=160, noise_texture="false")  # the outlines of coarser pixels are cleared
-        workflow = bundle.run("evaluating", "inference.json", **fine)
+        workflow = bundle.run("evaluating", "inference.json", **options(tmp_path, noise_texture="false"))
     assert "The weight-free separator is used." in caplog.messages
     assert "not for weight-free separator" in caplog.text and "no such weights file" not in caplog.text
     joints = joints_of(workflow)
@@ -103,9 +103,9 @@ def test_phantoms_are_separated_without_weights_which_is_said(
     for name, image in joints.items():
         layers = layers_of(tmp_path / "out" / f"{name}_layers.nii.gz")
         assert psnr(image, layers) > 90.0
-        assert torch.allclose(
-            layers, separate(image[None, :1], image[None, 1:], MCP.spacing_at(image.shape[-1]))[0], atol=1e-4
-        )
+        pixel, masks = MCP.spacing_at(image.shape[-1]), image[None, 1:]
+        separated = clear_outlines(separate(image[None, :1], masks, pixel), masks, pixel)[0]
+        assert torch.allclose(layers, separated, atol=1e-4)
         for layer, kind in zip(layers.numpy(), ("soft", "lower", "upper"), strict=True):
             assert np.abs(pixels(tmp_path / "out" / f"{name}_{kind}.png") - layer * 255.0).max() <= 0.5001
         with Image.open(tmp_path / "out" / f"{name}_montage.png") as picture:
@@ -315,8 +315,8 @@ def test_a_torchscript_network_separates_by_its_own_weights(
         for values in network.parameters():
             torch.nn.init.normal_(values, std=0.1)
         torch.jit.script(network.eval()).save(path)
-    fine = {"image_size": 160, "phantoms": 1, "noise_texture": "false"}  # the outlines of coarser pixels are cleared
-    settings = {**OPTIONS, **fine, "output_dir": str(tmp_path / "out"), **loader}
+    uncorrected = {"phantoms": 1, "noise_texture": "false", "corrections": {"_target_": "Compose"}}
+    settings = {**OPTIONS, **uncorrected, "output_dir": str(tmp_path / "out"), **loader}
     workflow = bundle.run("evaluating", "inference.json", network_def=f"$torch.jit.load({str(paths[1])!r})", **settings)
     ((name, image),) = joints_of(workflow).items()
     inferer = workflow.parser.get_parsed_content("inferer")

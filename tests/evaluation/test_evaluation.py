@@ -324,6 +324,6 @@ def test_transforms_of_layers_receive_the_pixel_size_of_their_joint(tmp_path: Pa
     transforms = (lambda joint: joint, noting) if postprocessed else (noting, lambda joint: joint)
     separator = NetworkSeparator(nn.Identity(), weights, SimpleInferer(), *transforms)
     joints = phantoms(2, 0)
-    joints.items[1]["spacing"] = 0.12
+    joints.items[1]["spacing"] = 1.1 * float(joints.items[0]["spacing"])
     (PostprocessedJoints(joints) if postprocessed else joints).separate(separator)
     assert seen == [pytest.approx(float(item["spacing"])) for item in joints.items]

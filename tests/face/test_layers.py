@@ -14,7 +14,7 @@ import bundle.face.layers
 import numpy as np
 import pytest
 import torch
-from bundle import Hand, Joint, joint_space, narrowing, physics, separate, synthesize
+from bundle import Hand, Joint, joint_space, narrowing, separate, synthesize
 from bundle.errors import InputError
 from bundle.face import Layers
 from bundle.io.dicom import read_dicom
@@ -23,6 +23,7 @@ from bundle.io.provenance import bundle_version
 from bundle.io.writing import deep_pixels, write_png
 from bundle.joint import BONES
 from bundle.phantoms import render, sample_parameters
+from bundle.separation.transforms.array import ClearOutlines, SeparateLayers, ShareNoiseTexture
 from PIL import Image
 
 
@@ -83,11 +84,11 @@ def of_file(folder: Path, pixel_mm: float) -> Joint:
 @pytest.mark.parametrize("pixel_mm", [0.1, 0.4])
 def test_the_outlines_of_all_files_are_cleared(tmp_path: Path, pixel_mm: float) -> None:
     joint = of_file(tmp_path, pixel_mm)
-    masks, pixel = joint.masks[None], joint.spacing_mm
-    separated = physics.separate(joint.radiograph[None], masks, pixel)
-    found = separate(joint, None).layers
-    torch.testing.assert_close(found, physics.clear_outlines(separated, masks, pixel)[0], atol=1e-5, rtol=0)
-    assert float((found - separated[0]).abs().max()) > 0.01
+    image, pixel = torch.cat([joint.radiograph, joint.masks]), joint.spacing_mm
+    separated = SeparateLayers()(image, pixel)
+    cleared = ClearOutlines()(image, separated, pixel)
+    assert float((cleared - separated).abs().max()) > 0.01
+    torch.testing.assert_close(separate(joint, None).layers, ShareNoiseTexture()(image, cleared, pixel))
 
 
 @pytest.mark.slow
