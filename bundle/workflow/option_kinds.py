@@ -27,6 +27,7 @@ from bundle.workflow.value_kinds import (
 _SWITCHES = (
     "amp",
     "channels_last",
+    "clear_outlines",
     "compiled",
     "flips",
     "follower",

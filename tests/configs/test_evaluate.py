@@ -32,8 +32,6 @@ OPTIONS: dict[str, Any] = {
     "worst": 2,
     "measures": ["E1", "E2", "E3"],
 }
-UNCORRECTED = {"_target_": "Compose"}
-"""No corrections of the layers, as in the weight-free layers beside them."""
 
 
 def options(folder: Path, **more: Any) -> dict[str, Any]:
@@ -114,7 +112,7 @@ def test_real_files_are_measured_per_finger_with_the_worst_shown(bundle: Any, da
 
 @pytest.mark.long
 def test_without_a_data_set_phantoms_are_measured_that_no_training_has_seen(bundle: Any, tmp_path: Path) -> None:
-    workflow = bundle.run("evaluating", *CONFIGS, **options(tmp_path, corrections=UNCORRECTED))
+    workflow = bundle.run("evaluating", *CONFIGS, **options(tmp_path, clear_outlines=False))
     sets = workflow.parser.get_parsed_content("sets")
     seeds = [item["seed"] for name in ("test", "training", "phantoms") for item in sets[name].items]
     assert len(set(seeds)) == len(seeds) == 3 + 2 + 3
@@ -183,7 +181,7 @@ def test_what_cannot_be_measured_is_refused_in_a_line_and_leaves_no_folder(
 @pytest.mark.long
 def test_the_half_split_is_measured_by_one_option(bundle: Any, tmp_path: Path) -> None:
     network = {"_target_": f"{HalfSplit.__module__}.{HalfSplit.__name__}"}
-    settings = options(tmp_path, network_def=network, weights="", measures="E3", corrections=UNCORRECTED)
+    settings = options(tmp_path, network_def=network, weights="", measures="E3", clear_outlines=False)
     bundle.run("evaluating", *CONFIGS, **settings)
     assert report(tmp_path / "out")["settings"]["separator"] == "HalfSplit (no weights)"
     found = figures(tmp_path / "out", "E3")

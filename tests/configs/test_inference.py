@@ -315,8 +315,8 @@ def test_a_torchscript_network_separates_by_its_own_weights(
         for values in network.parameters():
             torch.nn.init.normal_(values, std=0.1)
         torch.jit.script(network.eval()).save(path)
-    uncorrected = {"phantoms": 1, "noise_texture": "false", "corrections": {"_target_": "Compose"}}
-    settings = {**OPTIONS, **uncorrected, "output_dir": str(tmp_path / "out"), **loader}
+    unchanged = {"phantoms": 1, "noise_texture": "false", "clear_outlines": False}
+    settings = {**OPTIONS, **unchanged, "output_dir": str(tmp_path / "out"), **loader}
     workflow = bundle.run("evaluating", "inference.json", network_def=f"$torch.jit.load({str(paths[1])!r})", **settings)
     ((name, image),) = joints_of(workflow).items()
     inferer = workflow.parser.get_parsed_content("inferer")
