@@ -22,6 +22,10 @@ from torch.nn import functional as F
 _KERNEL = 3
 """Maximum radius of the interpolation kernel in pixels."""
 
+_CUBIC = 0.9
+"""Share of the cubic kernel in ``bicubic``; the rest is bilinear. Alone it strengthens the finest detail of bones by 0.8 %
+in the public radiographs, which reveals that a bone was moved."""
+
 Placed = tuple[Tensor, Tensor, Tensor]
 """Motion of N bones: angle (N, 1) in radians, centre before and after it (N, 2) in pixels."""
 
@@ -146,8 +150,8 @@ def move(
         masks: lower and upper bone masks, (B, 2, H, W).
         motion: motion of B samples.
         spacing: pixel size in mm; scalar, (B,) or (B, 1).
-        mode: interpolation of the layers, ``bilinear``, ``bicubic`` (clipped to [0, 1]) or, as a control of measures,
-            ``nearest``. Masks use bilinear: clipped bicubic interpolation would shift their edge by a hundredth of a
+        mode: interpolation of the layers, ``bilinear``, ``bicubic`` (with a bilinear share of 0.1, so that detail keeps
+            its strength; clipped to [0, 1]) or, as a control of measures, ``nearest``. Masks use bilinear: clipped bicubic interpolation would shift their edge by a hundredth of a
             pixel.
         exact: whether to sample in float64, so that zero motion is the identity at any size. False samples in the
             precision of the layers, which is faster and accurate to 1e-4 pixels; use it for training.
@@ -274,7 +278,10 @@ def _placed(motion: RigidMotion, spacing: float | Tensor) -> Placed:
 
 def _sample(maps: Tensor, grid: Tensor, mode: str) -> Tensor:
     """Sample maps (B, K, H', W') of a continued bone on the frames' grids (B, h, w, 2)."""
-    moved = sample(maps.to(grid.dtype), grid, mode)
+    values = maps.to(grid.dtype)
+    moved = sample(values, grid, mode)
+    if mode == "bicubic":
+        moved = sample(values, grid).lerp(moved, _CUBIC)
     return moved.clamp_(0.0, 1.0).to(maps.dtype)
 
 

@@ -100,6 +100,7 @@ def overlay(outside: Path, text: str) -> str:
 def test_a_writer_and_a_head_are_a_line_of_a_configuration_each(bundle: Any, outside: Path) -> None:
     more = overlay(outside, "+writers:\n- {_target_: OUTSIDE.MeanWriter}\nhead: {_target_: OUTSIDE.ThirdsHead}\n")
     unchanged = {"weights": "none", "noise_texture": "false", "clear_outlines": False}
+    out = outside.parent / "out"
     settings = {"image_size": 64, "phantoms": 3, "output_dir": str(out), **unchanged}
     bundle.run("evaluating", "inference.json", more, **settings)
     lines = [json.loads(line) for line in (out / "quality.jsonl").read_text().splitlines()]

@@ -13,19 +13,22 @@ void main() {
 
 const CUBIC = `
 const float A = -0.75;
+const float SHARE = 0.9;
 float near(float d) { return ((A + 2.0) * d - (A + 3.0)) * d * d + 1.0; }
 float far(float d) { return ((A * d - 5.0 * A) * d + 8.0 * A) * d - 4.0 * A; }
-vec4 weights(float t) { return vec4(far(t + 1.0), near(t), near(1.0 - t), far(2.0 - t)); }
+vec4 cubic(float t) { return vec4(far(t + 1.0), near(t), near(1.0 - t), far(2.0 - t)); }
+vec4 linear(float t) { return vec4(0.0, 1.0 - t, t, 0.0); }
 float bicubic(usampler2D quads, vec2 position) {
   ivec2 last = textureSize(quads, 0) - 1;
   ivec2 corner = ivec2(floor(position));
-  vec4 across = weights(position.x - floor(position.x));
-  vec4 along = weights(position.y - floor(position.y));
+  vec2 part = position - floor(position);
   int column = clamp(corner.x + 2, 0, last.x);
   float sum = 0.0;
   for (int tap = 0; tap < 4; tap++) {
     int row = clamp(corner.y + tap - 1, 0, last.y);
-    sum += along[tap] * dot(across, vec4(texelFetch(quads, ivec2(column, row), 0)));
+    vec4 values = vec4(texelFetch(quads, ivec2(column, row), 0));
+    sum += SHARE * cubic(part.y)[tap] * dot(cubic(part.x), values);
+    sum += (1.0 - SHARE) * linear(part.y)[tap] * dot(linear(part.x), values);
   }
   return clamp(sum / 65535.0, 0.0, 1.0);
 }`;
