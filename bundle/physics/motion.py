@@ -23,8 +23,8 @@ _KERNEL = 3
 """Maximum radius of the interpolation kernel in pixels."""
 
 _CUBIC = 0.9
-"""Share of the cubic kernel in ``bicubic``; the rest is bilinear. Alone it strengthens the finest detail of bones by 0.8 %
-in the public radiographs, which reveals that a bone was moved."""
+"""Share of the cubic kernel in ``bicubic``; the rest is bilinear. The cubic kernel alone makes the finest detail of
+bones in the public radiographs stronger by 0.8 %, which reveals that a bone was moved."""
 
 Placed = tuple[Tensor, Tensor, Tensor]
 """Motion of N bones: angle (N, 1) in radians, centre before and after it (N, 2) in pixels."""
@@ -151,8 +151,8 @@ def move(
         motion: motion of B samples.
         spacing: pixel size in mm; scalar, (B,) or (B, 1).
         mode: interpolation of the layers, ``bilinear``, ``bicubic`` (with a bilinear share of 0.1, so that detail keeps
-            its strength; clipped to [0, 1]) or, as a control of measures, ``nearest``. Masks use bilinear: clipped bicubic interpolation would shift their edge by a hundredth of a
-            pixel.
+            its strength; clipped to [0, 1]) or, as a control of measures, ``nearest``. Masks use bilinear: clipped
+            bicubic interpolation would shift their edge by a hundredth of a pixel.
         exact: whether to sample in float64, so that zero motion is the identity at any size. False samples in the
             precision of the layers, which is faster and accurate to 1e-4 pixels; use it for training.
 
