@@ -101,10 +101,10 @@ class NetworkSeparator:
             pixel = MCP.spacing_at(images.shape[-1])
             images = torch.stack([with_predicted_masks(image, self.segment, pixel) for image in images])
         layers = self.inferer(images.to(self.device), self.network).detach().float().cpu()
-        pixels = spacings or [MCP.spacing_at(images.shape[-1])] * len(images)
+        sizes = [{Keys.SPACING: spacing} for spacing in spacings] or [{}] * len(images)
         joints = [
-            {Keys.IMAGE: image, Keys.PRED: pred, Keys.SPACING: pixel}
-            for image, pred, pixel in zip(images, layers, pixels, strict=True)
+            {**size, Keys.IMAGE: image, Keys.PRED: pred}
+            for image, pred, size in zip(images, layers, sizes, strict=True)
         ]
         transform = self.postprocessing if postprocessed else self.corrections
         return torch.stack([transform(joint)[Keys.PRED] for joint in joints])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import bundle
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from bundle.io.writing import write_image
 from bundle.joint import MCP
 from bundle.phantoms.rendering import render
 from bundle.phantoms.sampling import sample_parameters
+from bundle.physics.masks import continue_to_border
 from PIL import Image
 from scripts.monai_label.models import LayerSeparator
 from scripts.monai_label.view import HandJoints, views_of
@@ -36,6 +39,14 @@ def coarse_joint(folder: Path) -> tuple[Path, Tensor]:
     made = render(sample_parameters(3, size=size, spacing=COARSE_MM, outline_gap_mm=0.5))
     write_image(folder / "coarse.png", made.image)
     return folder / "coarse.png", (made.masks > 0.5).float()
+
+
+@pytest.mark.slow
+def test_joints_are_separated_as_in_python(separate: LayerSeparator) -> None:
+    joint = bundle.Joint.phantom(seed=3)
+    found = separate(joint.radiograph, joint.masks, "x", joint.spacing_mm).layers
+    joint = replace(joint, masks=continue_to_border(joint.masks))
+    torch.testing.assert_close(found, bundle.separate(joint).layers, atol=1e-5, rtol=0)
 
 
 @pytest.mark.long

@@ -22,13 +22,13 @@ float bicubic(usampler2D quads, vec2 position) {
   ivec2 last = textureSize(quads, 0) - 1;
   ivec2 corner = ivec2(floor(position));
   vec2 part = position - floor(position);
+  vec4 across = cubic(part.x), along = cubic(part.y), acrossLine = linear(part.x), alongLine = linear(part.y);
   int column = clamp(corner.x + 2, 0, last.x);
   float sum = 0.0;
   for (int tap = 0; tap < 4; tap++) {
     int row = clamp(corner.y + tap - 1, 0, last.y);
     vec4 values = vec4(texelFetch(quads, ivec2(column, row), 0));
-    sum += SHARE * cubic(part.y)[tap] * dot(cubic(part.x), values);
-    sum += (1.0 - SHARE) * linear(part.y)[tap] * dot(linear(part.x), values);
+    sum += SHARE * along[tap] * dot(across, values) + (1.0 - SHARE) * alongLine[tap] * dot(acrossLine, values);
   }
   return clamp(sum / 65535.0, 0.0, 1.0);
 }`;
